@@ -1,0 +1,30 @@
+//! The process: what is started, in which order, and how it ends.
+//!
+//! ```text
+//! run ─► listener bound ─► HTTP answers /livez          (task `http`)
+//!     ─► store opened ─► log reached ─► decode ─► apply (threads `worker`, `decode`)
+//!     ─► checkpoints ─► offsets committed to the broker (task `commits`)
+//!     ─► demo events, in `dev`                          (task `demo`)
+//! ```
+//!
+//! | task | input, bound | ends when | drained |
+//! |---|---|---|---|
+//! | demo | a clock | told to stop | first |
+//! | http | connections, 4096 | told to stop | second: requests under way, `server.drain_timeout` |
+//! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |
+//! | commits | the newest checkpoint | the worker has ended | with the worker |
+//!
+//! A task that ends before it is told to cancels the others, and the process exits with its error.
+//! A second signal ends the process at once, which is as safe as kill -9.
+
+mod demo;
+mod log;
+mod run;
+mod start;
+mod watch;
+mod worker;
+
+pub use demo::DemoOptions;
+pub use log::open_log;
+pub use run::{RunOptions, Started, run};
+pub use worker::{ApplySetup, WorkerError, WorkerOptions};

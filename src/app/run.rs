@@ -1,0 +1,207 @@
+//! From the first task to the last.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::event_log::EventLog;
+use crate::http::{self, HttpLimits, HttpState, Readiness, ServeOptions};
+use crate::telemetry::{Build, Metrics};
+
+use super::demo::{self, DemoOptions};
+use super::log::open_log;
+use super::watch::Watch;
+use super::worker::{ApplySetup, Worker, WorkerError, WorkerOptions};
+
+/// How long the end waits for the batch in hand and the last checkpoint; redo covers the rest.
+const WORKER_DRAIN: Duration = Duration::from_secs(20);
+/// How long the end waits for records that are on their way to the log.
+const LOG_DRAIN: Duration = Duration::from_secs(5);
+
+/// What the process does besides following the log and answering.
+#[derive(Default)]
+pub struct RunOptions {
+    /// Where to begin, when to end.
+    pub worker: WorkerOptions,
+    /// Demo events; none: none.
+    pub demo: Option<DemoOptions>,
+    /// Called once the address is bound.
+    pub started: Option<Box<dyn FnOnce(&Started)>>,
+}
+
+/// What a person wants to know at the start.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Where HTTP is answered.
+    pub address: SocketAddr,
+    /// A contact to ask for, in a demo.
+    pub contact: Option<String>,
+}
+
+/// Runs until a signal, the one-shot's end, or a failure.
+///
+/// # Errors
+/// What kept it from starting or going on.
+pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("http")
+        .build()
+        .context("can't start the runtime")?;
+    runtime.block_on(life(Arc::new(config), options))
+}
+
+async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
+    let setup = ApplySetup::new(&config).map_err(wrong_mapping)?;
+    let log = open_log(&config)?;
+    http::require_loopback(config.server.listen)?;
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("can't listen on {}", config.server.listen))?;
+    let address = listener.local_addr()?;
+    let metrics = Arc::new(Metrics::new()?);
+    metrics.set_build(Build::THIS, if config.follows_kafka() { "kafka" } else { "embedded" });
+    let readiness = Arc::new(Readiness::new());
+    let limits = HttpLimits::from(&config.server);
+    let watch = Watch {
+        http: HttpState::new(limits, Arc::clone(&metrics), Arc::clone(&readiness)),
+        readiness,
+        metrics: Arc::clone(&metrics),
+        is_kafka: config.follows_kafka(),
+        reader: Arc::new(OnceLock::new()),
+    };
+    watch.starting();
+
+    let stop = Stop::default();
+    let router = http::router(watch.http.clone());
+    let serving = http::serve(listener, router, ServeOptions::from(&config.server), stop.http.clone());
+    let mut http = tokio::spawn(serving);
+    let worker = Worker {
+        config: Arc::clone(&config),
+        log: log.clone(),
+        setup,
+        options: options.worker,
+        metrics,
+        watch: watch.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        stop: stop.worker.clone(),
+    };
+    let mut worker = tokio::task::spawn_blocking(move || worker.run());
+    let mut demo = options
+        .demo
+        .map(|options| tokio::spawn(demo::run(log.clone(), options, stop.demo.clone())));
+    if let Some(started) = options.started {
+        let contact = demo.is_some().then(demo::first_contact);
+        started(&Started { address, contact });
+    }
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let ended = tokio::select! {
+        signal = tokio::signal::ctrl_c() => signal.map(|()| None).context("can't wait for a signal"),
+        _ = terminate.recv() => Ok(None),
+        worker = &mut worker => Ok(Some(worker)),
+        http = &mut http => Err(early("http", http.map(|ended| ended.map_err(Into::into)))),
+        demo = ended(&mut demo) => Err(early("demo", demo.map(|ended| ended.map_err(Into::into)))),
+    };
+    watch.draining();
+    tokio::spawn(end_at_second_signal());
+    let ended = match ended {
+        Ok(Some(worker)) => worker_result(worker),
+        Ok(None) => {
+            tracing::info!("ending");
+            stop.demo.cancel();
+            stop.http.cancel();
+            let _ = http.await;
+            stop.worker.cancel();
+            drain_worker(worker).await
+        }
+        Err(error) => {
+            stop.worker.cancel();
+            let _ = drain_worker(worker).await;
+            Err(error)
+        }
+    };
+    stop.all();
+    shut_log(log).await;
+    ended
+}
+
+/// One token a task, because they end one after the other.
+#[derive(Default)]
+struct Stop {
+    demo: CancellationToken,
+    http: CancellationToken,
+    worker: CancellationToken,
+}
+
+impl Stop {
+    fn all(&self) {
+        for token in [&self.demo, &self.http, &self.worker] {
+            token.cancel();
+        }
+    }
+}
+
+type Joined<T> = Result<T, tokio::task::JoinError>;
+
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Joined<T> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn drain_worker(worker: JoinHandle<Result<(), WorkerError>>) -> anyhow::Result<()> {
+    match tokio::time::timeout(WORKER_DRAIN, worker).await {
+        Ok(worker) => worker_result(worker),
+        Err(_) => {
+            tracing::warn!("ending without the last checkpoint; the next start redoes the journal");
+            Ok(())
+        }
+    }
+}
+
+fn worker_result(worker: Joined<Result<(), WorkerError>>) -> anyhow::Result<()> {
+    Ok(worker.context("the worker panicked")??)
+}
+
+fn early(task: &str, ended: Joined<anyhow::Result<()>>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow::anyhow!("the task {task} ended before it was told to"),
+        Ok(Err(error)) => error.context(format!("the task {task} failed")),
+        Err(error) => anyhow::Error::new(error).context(format!("the task {task} panicked")),
+    }
+}
+
+async fn shut_log(log: EventLog) {
+    let shut = tokio::task::spawn_blocking(move || log.shutdown());
+    match tokio::time::timeout(LOG_DRAIN, shut).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "the log did not end well"),
+        Ok(Err(_)) | Err(_) => tracing::warn!("the log did not end in time"),
+    }
+}
+
+/// Whoever asks twice does not want to wait: what is not checkpointed is redone at the next start.
+async fn end_at_second_signal() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    std::process::exit(1);
+}
+
+fn wrong_mapping(wrong: Vec<crate::domain::mapping::UnknownField>) -> anyhow::Error {
+    let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!(lines.join("\n"))
+}

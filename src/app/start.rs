@@ -1,0 +1,52 @@
+//! Where reading the log goes on from, and whether it is still the log that the store follows.
+
+use std::collections::BTreeMap;
+
+use crate::domain::position::{Lane, LogIdentity, NextOffset};
+use crate::domain::record::record_hash;
+use crate::event_log::{EventLog, Watermarks};
+use crate::store::{LaneProgress, LaneRange, check_lane};
+
+use super::WorkerError;
+
+/// The offsets to read from: the store's own, checked against what the log holds now.
+///
+/// With `from_log_start` a lane whose next records are gone goes on at the first one that is left.
+pub(super) fn start_offsets(
+    log: &EventLog,
+    identity: &LogIdentity,
+    read: &BTreeMap<Lane, LaneProgress>,
+    from_log_start: bool,
+) -> Result<BTreeMap<Lane, NextOffset>, WorkerError> {
+    let mut offsets = BTreeMap::new();
+    for lane in (0..identity.lanes).map(Lane) {
+        let Watermarks { low, high } = log.watermarks(lane)?;
+        let progress = read.get(&lane);
+        let next = progress.map_or(NextOffset(0), |progress| progress.next);
+        let first = NextOffset(low.0);
+        if from_log_start && next < first {
+            tracing::warn!(partition = lane.0, %next, %low, "records that the log has dropped are done without");
+            offsets.insert(lane, first);
+            continue;
+        }
+        let last_hash = last_record_hash(log, lane, progress)?;
+        check_lane(lane, progress, LaneRange { low, high }, last_hash)?;
+        offsets.insert(lane, next);
+    }
+    Ok(offsets)
+}
+
+/// A log made anew can be as long as the old one: its records tell.
+fn last_record_hash(
+    log: &EventLog,
+    lane: Lane,
+    progress: Option<&LaneProgress>,
+) -> Result<Option<u64>, WorkerError> {
+    let Some(last) = progress.and_then(|progress| progress.last) else {
+        return Ok(None);
+    };
+    let record = log.read_one(lane, last.offset)?;
+    Ok(record.map(|record| {
+        record_hash(record.timestamp_ms, record.key.as_deref(), record.value.as_deref())
+    }))
+}

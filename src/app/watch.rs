@@ -1,0 +1,192 @@
+//! How the process stands, told to readiness, metrics and `/healthz` as it comes about.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use crate::apply::Progress;
+use crate::domain::position::{LogIdentity, NextOffset};
+use crate::event_log::ConsumerStatus;
+use crate::http::{HttpState, Readiness};
+use crate::store::{OpenProgress, Reader, StoreStats};
+use crate::telemetry::{
+    CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, StoreGauges,
+};
+
+use super::WorkerError;
+
+/// Behind and without progress for this long is not ready.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// The parts of readiness.
+const STORE: &str = "store";
+const LOG: &str = "log";
+const APPLY: &str = "apply";
+
+/// Passes on how the process stands.
+#[derive(Clone)]
+pub(super) struct Watch {
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) http: HttpState,
+    pub(super) metrics: Arc<Metrics>,
+    /// Whether the log is one that others run.
+    pub(super) is_kafka: bool,
+    pub(super) reader: Arc<std::sync::OnceLock<Reader>>,
+}
+
+impl Watch {
+    pub(super) fn starting(&self) {
+        self.readiness.waiting(STORE, "the store is not open yet");
+        self.readiness.waiting(LOG, "the log was not reached yet");
+        self.readiness.waiting(APPLY, "nothing is applied yet");
+    }
+
+    pub(super) fn draining(&self) {
+        self.readiness.waiting(APPLY, "the process is ending");
+    }
+
+    pub(super) fn opening(&self, progress: &OpenProgress) {
+        self.readiness.waiting(STORE, progress.to_string());
+    }
+
+    pub(super) fn store_open(&self, reader: Reader) {
+        self.http.store_opened(reader.clone());
+        let _ = self.reader.set(reader.clone());
+        let health = reader.clone();
+        self.readiness.check(STORE, move || health.health().map_err(|error| error.to_string()));
+        self.metrics.on_scrape(move |metrics| {
+            if let Ok(stats) = reader.stats() {
+                metrics.set_store(&gauges(&stats));
+            }
+        });
+    }
+
+    pub(super) fn waiting_for_log(&self, error: &WorkerError) {
+        let why = error.to_string();
+        if self.is_kafka {
+            DependencyDown { dependency: Dependency::Kafka, error: &why }.emit(&self.metrics);
+        } else {
+            tracing::warn!(error = why, "waiting for the log");
+        }
+        self.readiness.waiting(LOG, why);
+    }
+
+    pub(super) fn following(
+        &self,
+        identity: &LogIdentity,
+        fingerprint: u64,
+        consumer: Arc<ConsumerStatus>,
+        progress: Arc<Progress>,
+    ) {
+        if self.is_kafka {
+            DependencyUp(Dependency::Kafka).emit(&self.metrics);
+        }
+        self.http.set_following(fingerprint, Some(identity.clone()));
+        let trouble = Arc::clone(&consumer);
+        let kafka = self.is_kafka.then(|| Arc::clone(&self.metrics));
+        self.readiness.check(LOG, move || {
+            let trouble = trouble.trouble();
+            if let Some(metrics) = &kafka {
+                metrics.set_dependency_up(Dependency::Kafka, trouble.is_none());
+            }
+            trouble.map_or(Ok(()), Err)
+        });
+        let Some(reader) = self.reader.get().cloned() else {
+            return;
+        };
+        let lanes = self.metrics.lanes(&identity.topic, identity.lanes);
+        let lag = Lag { consumer, reader };
+        let scraped = lag.clone();
+        self.metrics.on_scrape(move |_| lanes.set_lags(&scraped.lanes()));
+        let stuck = Mutex::new(Stuck::new());
+        self.readiness.check(APPLY, move || stuck.lock().check(&lag, &progress));
+    }
+}
+
+/// How far the store is behind the log.
+#[derive(Clone)]
+struct Lag {
+    consumer: Arc<ConsumerStatus>,
+    reader: Reader,
+}
+
+impl Lag {
+    fn lanes(&self) -> Vec<LaneLag> {
+        let position = self.reader.position();
+        let age = self.reader.record_time_ms().map_or(0.0, age_seconds);
+        self.consumer
+            .lanes()
+            .map(|(lane, status)| {
+                let next = position.next.get(&lane).copied().unwrap_or(NextOffset(0));
+                let high = status.high.load(Ordering::Acquire);
+                LaneLag { lane, records: high.saturating_sub(next.0), seconds: age }
+            })
+            .collect()
+    }
+
+    fn records(&self) -> u64 {
+        self.lanes().iter().map(|lane| lane.records).sum()
+    }
+}
+
+/// Whether applying gets on, looked at whenever readiness is asked for.
+struct Stuck {
+    caught_up_once: bool,
+    was_behind: bool,
+    records: u64,
+    /// When it was first seen behind at this number of records.
+    since: Instant,
+}
+
+impl Stuck {
+    fn new() -> Self {
+        Self { caught_up_once: false, was_behind: false, records: 0, since: Instant::now() }
+    }
+
+    fn check(&mut self, lag: &Lag, progress: &Progress) -> Result<(), String> {
+        if progress.is_paused_for_space() {
+            return Err("the disk is full: applying goes on when there is room".to_owned());
+        }
+        let behind = lag.records();
+        let records = progress.records();
+        if records != self.records || !self.was_behind {
+            self.records = records;
+            self.since = Instant::now();
+        }
+        self.was_behind = behind > 0;
+        self.caught_up_once |= behind == 0 && lag.consumer.is_caught_up();
+        if !self.caught_up_once {
+            return Err(format!("catching up: {behind} records behind"));
+        }
+        let still = self.since.elapsed();
+        if still >= STUCK_AFTER {
+            return Err(format!("{behind} records behind, and none applied for {} s", still.as_secs()));
+        }
+        Ok(())
+    }
+}
+
+fn age_seconds(record_time_ms: i64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_secs_f64() - record_time_ms as f64 / 1e3).max(0.0)
+}
+
+fn gauges(stats: &StoreStats) -> StoreGauges {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    StoreGauges {
+        contacts_active: stats.counters.active,
+        contacts_deleted: stats.counters.deleted,
+        engine_bytes: stats.engine_disk_bytes,
+        journal_bytes: stats.journal_bytes,
+        dirty_bytes: stats.dirty_bytes + stats.flushing_bytes,
+        checkpoint_unix_seconds: now.saturating_sub(stats.checkpoint_age).as_secs_f64(),
+        checkpoint_number: stats.checkpoint_number,
+        cache: CacheTotals {
+            hits: stats.cache.hits,
+            misses: stats.cache.misses,
+            entries: stats.cache.entries,
+        },
+    }
+}

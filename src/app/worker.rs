@@ -1,0 +1,242 @@
+//! The stream's side of the process: open the store, reach the log, apply until told to stop.
+//!
+//! It runs on a thread of its own, because nearly everything it does blocks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::{ApplyError, ApplyOptions, Pipeline, Progress, Rules};
+use crate::config::Config;
+use crate::domain::Class;
+use crate::domain::decode::Decoder;
+use crate::domain::fingerprint::Fingerprint;
+use crate::domain::limits::Limits;
+use crate::domain::mapping::{Mapping, UnknownField};
+use crate::domain::position::LogIdentity;
+use crate::event_log::{ConsumeBounds, Consumer, EventLog, LogError};
+use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
+use crate::telemetry::{Metrics, fault};
+
+use super::start::start_offsets;
+use super::watch::Watch;
+
+/// First and longest pause between two tries to reach the log.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How much of the log may wait between its thread and the applier.
+const CONSUME_BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 16_384, bytes_max: 8 << 20 };
+
+/// What ends the stream's side when it was not told to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The log can't be read on.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Applying can't go on.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The store can't be opened, written or closed, or doesn't belong to this log.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl WorkerError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Log(error) => error.class(),
+            Self::Apply(error) => error.class(),
+            Self::Store(error) => error.class(),
+        }
+    }
+}
+
+/// What one-shot runs do differently.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkerOptions {
+    /// Accept a log that no longer holds the records to go on with.
+    pub from_log_start: bool,
+    /// End once every lane has been caught up.
+    pub until_caught_up: bool,
+}
+
+/// How events are understood and applied, as configured.
+#[derive(Clone, Debug)]
+pub struct ApplySetup {
+    /// Understands records.
+    pub decoder: Arc<Decoder>,
+    /// Bounds on events and contacts.
+    pub limits: Limits,
+    /// How far an event may lie ahead of its record, in milliseconds.
+    pub future_tolerance_ms: u64,
+    /// Of all of it.
+    pub fingerprint: u64,
+}
+
+impl ApplySetup {
+    /// From the configuration.
+    ///
+    /// # Errors
+    /// Every mapping that names a field that there is not.
+    pub fn new(config: &Config) -> Result<Self, Vec<UnknownField>> {
+        let mapping = Mapping::from_config(&config.mapping)?;
+        let limits = Limits {
+            contact_bytes_max: config.apply.contact_bytes_max,
+            ..Limits::default()
+        };
+        let tolerance = config.apply.future_tolerance.as_millis();
+        let future_tolerance_ms = u64::try_from(tolerance).unwrap_or(u64::MAX);
+        let fingerprint = Fingerprint::new(&mapping, &limits).with(future_tolerance_ms);
+        Ok(Self {
+            decoder: Arc::new(Decoder::new(mapping, limits)),
+            limits,
+            future_tolerance_ms,
+            fingerprint: fingerprint.0,
+        })
+    }
+}
+
+/// Everything that the stream's side needs.
+pub(super) struct Worker {
+    pub(super) config: Arc<Config>,
+    pub(super) log: EventLog,
+    pub(super) setup: ApplySetup,
+    pub(super) options: WorkerOptions,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) watch: Watch,
+    /// Where the task that commits to the broker runs.
+    pub(super) runtime: Handle,
+    pub(super) stop: CancellationToken,
+}
+
+impl Worker {
+    /// Runs until `stop` is cancelled, all is caught up (where asked for), or something can't go on.
+    pub(super) fn run(self) -> Result<(), WorkerError> {
+        let Some((mut writer, identity)) = self.open_store()? else {
+            return Ok(());
+        };
+        let followed = self.follow(&mut writer, identity);
+        // What was applied is worth a checkpoint, whatever ended the run.
+        let next = writer.next_offsets();
+        let closed = writer.close();
+        followed?;
+        closed?;
+        if let Err(error) = self.log.commit(&next) {
+            tracing::debug!(%error, "the last offsets were not committed to the log");
+        }
+        Ok(())
+    }
+
+    /// The store, and the log's identity where the log had to be asked for it. A store that is there
+    /// is opened whether or not the log answers, so that reads are answered.
+    fn open_store(&self) -> Result<Option<(Writer, Option<LogIdentity>)>, WorkerError> {
+        let options = StoreOptions::from(&self.config.store);
+        let progress = |progress| self.watch.opening(&progress);
+        let open = |identity| store::open(options.clone(), identity, self.setup.fingerprint, &progress);
+        let (opened, identity) = match open(None) {
+            Err(StoreError::NoStore { .. }) => {
+                let Some(identity) = self.wait_for(|| Ok(self.log.identity()?))? else {
+                    return Ok(None);
+                };
+                (open(Some(&identity))?, Some(identity))
+            }
+            opened => (opened?, None),
+        };
+        let Opened { writer, reader, report } = opened;
+        tracing::info!(?report, "store open");
+        self.watch.store_open(reader);
+        Ok(Some((writer, identity)))
+    }
+
+    fn follow(&self, writer: &mut Writer, known: Option<LogIdentity>) -> Result<(), WorkerError> {
+        let consuming = self.wait_for(|| self.consume(writer, known.clone()))?;
+        let Some((identity, consumer)) = consuming else {
+            return Ok(());
+        };
+        let commits = self.runtime.spawn(commit_offsets(self.log.clone(), writer.after_checkpoint()));
+        let progress = Arc::new(Progress::default());
+        self.watch.following(&identity, self.setup.fingerprint, consumer.status(), Arc::clone(&progress));
+        let pipeline = Pipeline {
+            decoder: Arc::clone(&self.setup.decoder),
+            rules: Rules {
+                partitioner: self.log.partitioner(),
+                lanes: identity.lanes,
+                future_tolerance_ms: self.setup.future_tolerance_ms,
+                limits: self.setup.limits,
+            },
+            options: ApplyOptions {
+                batch_records_max: self.config.apply.batch_records_max,
+                batch_bytes_max: self.config.apply.batch_bytes_max,
+            },
+            lanes: self.metrics.lanes(&identity.topic, identity.lanes),
+            metrics: Arc::clone(&self.metrics),
+            topic: identity.topic,
+            progress,
+            until_caught_up: self.options.until_caught_up,
+        };
+        let applied = pipeline.run(consumer, writer, &self.stop);
+        commits.abort();
+        Ok(applied?)
+    }
+
+    /// Checks that the log is the store's, and begins to read where the store stands.
+    fn consume(
+        &self,
+        writer: &Writer,
+        known: Option<LogIdentity>,
+    ) -> Result<(LogIdentity, Consumer), WorkerError> {
+        let identity = match known {
+            Some(identity) => identity,
+            None => self.log.identity()?,
+        };
+        writer.require_log(&identity)?;
+        let from =
+            start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
+        let consumer = self.log.consume(&from, CONSUME_BOUNDS)?;
+        Ok((identity, consumer))
+    }
+
+    /// Tries until it works; what waiting can't heal is an error. None: told to stop before.
+    fn wait_for<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, WorkerError>,
+    ) -> Result<Option<T>, WorkerError> {
+        let mut pause = RETRY_PAUSE_MIN;
+        while !self.stop.is_cancelled() {
+            match attempt() {
+                Ok(done) => return Ok(Some(done)),
+                Err(error) if error.class() == Class::Retry => self.watch.waiting_for_log(&error),
+                Err(error) => return Err(error),
+            }
+            // Jitter, so that instances that lost one broker don't come back in step.
+            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            let stopped = self.stop.cancelled();
+            self.runtime.block_on(async {
+                let _ = tokio::time::timeout(jittered, stopped).await;
+            });
+            pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        }
+        Ok(None)
+    }
+}
+
+type Checkpointed = tokio::sync::watch::Receiver<
+    Arc<std::collections::BTreeMap<crate::domain::position::Lane, crate::domain::position::NextOffset>>,
+>;
+
+/// Tells the log after each checkpoint how far the store has come; for lag tools only.
+async fn commit_offsets(log: EventLog, mut checkpointed: Checkpointed) {
+    while checkpointed.changed().await.is_ok() {
+        let next = Arc::clone(&checkpointed.borrow_and_update());
+        let log = log.clone();
+        let committed = tokio::task::spawn_blocking(move || log.commit(&next)).await;
+        match committed {
+            Ok(Ok(())) => fault::point("kafka_committed"),
+            Ok(Err(error)) => tracing::debug!(%error, "offsets not committed to the log"),
+            Err(_) => return,
+        }
+    }
+}

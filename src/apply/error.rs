@@ -1,0 +1,48 @@
+//! What stops applying.
+
+use crate::domain::Class;
+use crate::domain::contact::CorruptContact;
+use crate::domain::position::{Lane, Offset};
+use crate::event_log::LogError;
+use crate::store::StoreError;
+
+/// Why the pipeline ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The log can't go on from where the store stands.
+    #[error("the log stopped: {0}")]
+    Log(#[from] LogError),
+    /// The store failed.
+    #[error("the store stopped: {0}")]
+    Store(#[from] StoreError),
+    /// A stored contact can't be read, so nothing may be built on it.
+    #[error("the stored contact {id} can't be read, met at partition {lane} offset {offset}: {source}")]
+    CorruptContact {
+        /// The contact's id.
+        id: String,
+        /// Where the event stands that met it.
+        lane: Lane,
+        /// Where the event stands that met it.
+        offset: Offset,
+        /// What is wrong with it.
+        #[source]
+        source: CorruptContact,
+    },
+    /// A stage's thread panicked.
+    #[error("the {stage} stage panicked")]
+    Panicked {
+        /// The stage's name.
+        stage: &'static str,
+    },
+}
+
+impl ApplyError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Log(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::CorruptContact { .. } | Self::Panicked { .. } => Class::Fatal,
+        }
+    }
+}

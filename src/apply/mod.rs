@@ -1,0 +1,21 @@
+//! From records to committed changes: decode → plan (pure) → one journal append.
+//!
+//! ```text
+//! event_log::Consumer ─► gather ─► decode ──► bounded channel ──► plan ─► store::Writer::commit
+//!                        (decode thread)       (decoded batches)   (apply thread, the only writer)
+//! ```
+//!
+//! Planning reads nothing but the record, the store and the configuration behind the fingerprint:
+//! no clock, no randomness, no I/O of its own. The commit is the store's one journal append, which
+//! carries the effects and the next offsets together.
+
+mod error;
+mod pipeline;
+mod plan;
+
+pub use error::ApplyError;
+pub use pipeline::{ApplyOptions, Pipeline, Progress};
+pub use plan::{DecodedBatch, Planner, Rules};
+
+#[cfg(test)]
+mod tests;

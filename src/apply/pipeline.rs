@@ -1,0 +1,228 @@
+//! The two stages and the channel between them, run until told to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::Class;
+use crate::domain::decode::Decoder;
+use crate::domain::verdict::Verdict;
+use crate::event_log::{Consumer, Delivery};
+use crate::store::{Counters, Writer};
+use crate::telemetry::{LaneMetrics, Metrics, fault};
+
+use super::{ApplyError, DecodedBatch, Planner, Rules};
+
+/// How long a stage waits before it looks again whether it should stop.
+const STOP_LOOK: Duration = Duration::from_millis(100);
+/// How long the applier waits after the disk was full, before it tries the same commit again.
+const FULL_DISK_PAUSE: Duration = Duration::from_millis(500);
+/// Decoded groups that may wait for the applier.
+const DECODED_GROUPS_MAX: usize = 2;
+
+/// How much one commit may take together.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplyOptions {
+    /// Records a commit at most.
+    pub batch_records_max: usize,
+    /// Record bytes a commit at most.
+    pub batch_bytes_max: usize,
+}
+
+/// How far applying has come, for readiness and the watchdog.
+#[derive(Debug, Default)]
+pub struct Progress {
+    records: AtomicU64,
+    paused_for_space: AtomicBool,
+}
+
+impl Progress {
+    /// Records committed since the start.
+    pub fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Whether a commit is waiting for the disk to have room.
+    pub fn is_paused_for_space(&self) -> bool {
+        self.paused_for_space.load(Ordering::Relaxed)
+    }
+}
+
+const PANICKED: ApplyError = ApplyError::Panicked { stage: "decode" };
+
+/// A group of lane batches that one commit takes together.
+#[derive(Default)]
+struct Group {
+    lanes: Vec<DecodedBatch>,
+    records: usize,
+    decode_seconds: f64,
+}
+
+/// Reads a consumer, decodes, and commits to the store.
+pub struct Pipeline {
+    /// Understands records.
+    pub decoder: Arc<Decoder>,
+    /// What planning goes by.
+    pub rules: Rules,
+    /// Bounds of one commit.
+    pub options: ApplyOptions,
+    /// Where the figures go.
+    pub metrics: Arc<Metrics>,
+    /// The topic's own figures.
+    pub lanes: LaneMetrics,
+    /// The topic, for log lines.
+    pub topic: String,
+    /// How far it has come.
+    pub progress: Arc<Progress>,
+    /// End once every lane has been caught up.
+    pub until_caught_up: bool,
+}
+
+impl Pipeline {
+    /// Runs on the calling thread, with the decoding on one more, until `stop` is cancelled (after
+    /// the batch in hand) or something can't go on. The writer comes back for its last checkpoint.
+    pub fn run(
+        &self,
+        mut consumer: Consumer,
+        writer: &mut Writer,
+        stop: &CancellationToken,
+    ) -> Result<(), ApplyError> {
+        let (to_plan, decoded) = sync_channel(DECODED_GROUPS_MAX);
+        // Whichever stage ends first, the other must not wait for it.
+        let stages = stop.child_token();
+        std::thread::scope(|scope| {
+            let decode_stop = stages.clone();
+            let decoding = std::thread::Builder::new()
+                .name("decode".into())
+                .spawn_scoped(scope, move || {
+                    self.decode_stage(&mut consumer, &to_plan, &decode_stop)
+                });
+            let planned = self.plan_stage(writer, &decoded, &stages);
+            stages.cancel();
+            drop(decoded);
+            let decoding = match decoding {
+                Ok(thread) => thread.join().unwrap_or(Err(PANICKED)),
+                Err(_) => Err(PANICKED),
+            };
+            planned.and(decoding)
+        })
+    }
+
+    /// Gathers what the consumer has ready and decodes it: little when caught up, up to the bounds
+    /// when behind.
+    fn decode_stage(
+        &self,
+        consumer: &mut Consumer,
+        to_plan: &SyncSender<Group>,
+        stop: &CancellationToken,
+    ) -> Result<(), ApplyError> {
+        while !stop.is_cancelled() {
+            let Some(group) = self.gather(consumer)? else {
+                if self.until_caught_up && consumer.status().is_caught_up() {
+                    break;
+                }
+                continue;
+            };
+            fault::point("polled");
+            if to_plan.send(group).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn gather(&self, consumer: &mut Consumer) -> Result<Option<Group>, ApplyError> {
+        let mut group = Group::default();
+        let mut wait = STOP_LOOK;
+        let mut bytes = 0;
+        while group.records < self.options.batch_records_max && bytes < self.options.batch_bytes_max
+        {
+            match consumer.next(wait)? {
+                Some(Delivery::Batch(batch)) => {
+                    bytes += batch.bytes();
+                    group.records += batch.records.len();
+                    let started = Instant::now();
+                    group.lanes.push(DecodedBatch::decode(&self.decoder, batch));
+                    group.decode_seconds += started.elapsed().as_secs_f64();
+                }
+                Some(Delivery::CaughtUp(_)) => {}
+                None => break,
+            }
+            wait = Duration::ZERO;
+        }
+        Ok((group.records > 0).then_some(group))
+    }
+
+    fn plan_stage(
+        &self,
+        writer: &mut Writer,
+        decoded: &Receiver<Group>,
+        stop: &CancellationToken,
+    ) -> Result<(), ApplyError> {
+        let mut planner = Planner::new(self.rules.clone());
+        // Ends when the decode stage has ended and all it sent is committed.
+        while let Ok(group) = decoded.recv() {
+            let started = Instant::now();
+            let before = writer.committed().counters;
+            for lane in &group.lanes {
+                planner.plan(writer, lane)?;
+            }
+            fault::point("planned");
+            let planned = Instant::now();
+            if !self.commit(writer, stop)? {
+                return Ok(());
+            }
+            self.progress
+                .records
+                .fetch_add(group.records as u64, Ordering::Relaxed);
+            self.observe(&group, planned - started, planned.elapsed());
+            self.count(&group, &before, &writer.committed().counters);
+        }
+        Ok(())
+    }
+
+    /// Commits what is staged, waiting while the disk is full. False: told to stop while waiting;
+    /// the batch was not committed and is read again at the next start.
+    fn commit(&self, writer: &mut Writer, stop: &CancellationToken) -> Result<bool, ApplyError> {
+        loop {
+            let Err(error) = writer.commit() else {
+                self.progress.paused_for_space.store(false, Ordering::Relaxed);
+                return Ok(true);
+            };
+            if error.class() != Class::Retry {
+                return Err(error.into());
+            }
+            if !self.progress.paused_for_space.swap(true, Ordering::Relaxed) {
+                tracing::warn!(%error, "applying is paused");
+            }
+            if stop.is_cancelled() {
+                return Ok(false);
+            }
+            std::thread::park_timeout(FULL_DISK_PAUSE);
+        }
+    }
+
+    /// What is counted is what was journalled.
+    fn count(&self, group: &Group, before: &Counters, after: &Counters) {
+        let mut verdicts = [0; Verdict::ALL.len()];
+        for (verdict, count) in Verdict::ALL.iter().zip(&mut verdicts) {
+            *count = after.verdict(*verdict) - before.verdict(*verdict);
+        }
+        self.metrics.add_verdicts(&verdicts);
+        for decoded in &group.lanes {
+            let DecodedBatch { batch, .. } = decoded;
+            self.lanes.journalled(batch.lane, batch.records.len() as u64);
+        }
+    }
+
+    fn observe(&self, group: &Group, plan: Duration, commit: Duration) {
+        let metrics = &self.metrics;
+        metrics.batch_records.observe(group.records as f64);
+        metrics.stage_decode.observe(group.decode_seconds);
+        metrics.stage_plan.observe(plan.as_secs_f64());
+        metrics.stage_commit.observe(commit.as_secs_f64());
+    }
+}

@@ -1,0 +1,159 @@
+//! The pure step: what one record does to the contacts, given what they are now.
+
+use crate::domain::decode::{Decoder, Reject};
+use crate::domain::event::Event;
+use crate::domain::limits::Limits;
+use crate::domain::merge::{MergeError, merge};
+use crate::domain::partitioner::Partitioner;
+use crate::domain::position::Lane;
+use crate::domain::record::{Record, RecordBatch};
+use crate::domain::verdict::{DeadLetterReason, Verdict};
+use crate::store::{DeadLetter, EntryMeta, LaneProgress, Writer};
+
+use super::ApplyError;
+
+/// What planning goes by besides the record itself; part of the fingerprint.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Which lane a key belongs to.
+    pub partitioner: Partitioner,
+    /// Lanes of the contact log.
+    pub lanes: u16,
+    /// How far ahead of its record's timestamp an event may lie, in milliseconds.
+    pub future_tolerance_ms: u64,
+    /// Bounds on a contact.
+    pub limits: Limits,
+}
+
+/// A lane's records with what each one says, or why it says nothing.
+#[derive(Debug)]
+pub struct DecodedBatch {
+    /// The records; events point into its arena.
+    pub batch: RecordBatch,
+    /// One a record, in order.
+    pub events: Vec<Result<Event, Reject>>,
+}
+
+impl DecodedBatch {
+    /// Decodes every record of a batch.
+    pub fn decode(decoder: &Decoder, mut batch: RecordBatch) -> Self {
+        let events = (0..batch.records.len())
+            .map(|index| decoder.decode(&mut batch, index))
+            .collect();
+        Self { batch, events }
+    }
+}
+
+/// Plans batches against the store's writer.
+#[derive(Debug)]
+pub struct Planner {
+    rules: Rules,
+    body: Vec<u8>,
+}
+
+impl Planner {
+    /// A planner that goes by these rules.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            body: Vec::new(),
+        }
+    }
+
+    /// Stages a lane's batch in the writer; nothing counts before the writer's commit.
+    pub fn plan(&mut self, writer: &mut Writer, decoded: &DecodedBatch) -> Result<(), ApplyError> {
+        let DecodedBatch { batch, events } = decoded;
+        for (record, event) in batch.records.iter().zip(events) {
+            match event {
+                Ok(event) => self.plan_event(writer, batch, record, event)?,
+                Err(reject) => {
+                    let meta = EntryMeta::of_record(batch.lane, record);
+                    dead_letter(writer, &meta, batch, record, reject.reason, &reject.detail)?;
+                }
+            }
+        }
+        writer.advance(batch.lane, LaneProgress::after(batch));
+        Ok(())
+    }
+
+    fn plan_event(
+        &mut self,
+        writer: &mut Writer,
+        batch: &RecordBatch,
+        record: &Record,
+        event: &Event,
+    ) -> Result<(), ApplyError> {
+        let meta = EntryMeta::of_event(batch, record, event);
+        if let Some((reason, detail)) = self.refusal(batch, record, event) {
+            return dead_letter(writer, &meta, batch, record, reason, &detail);
+        }
+        let id = event.contact_id.of(&batch.arena);
+        self.body.clear();
+        let current = writer.contact(id)?;
+        match merge(current, event, &batch.arena, &self.rules.limits, &mut self.body) {
+            Ok(Verdict::Applied) => writer.applied(&meta, id, &self.body)?,
+            Ok(verdict) => writer.settled(&meta, verdict)?,
+            Err(MergeError::TooLarge { bytes, bytes_max }) => {
+                let detail = format!("the contact would grow to {bytes} bytes, at most {bytes_max} are kept");
+                dead_letter(writer, &meta, batch, record, DeadLetterReason::TooLarge, &detail)?;
+            }
+            Err(MergeError::Corrupt(source)) => {
+                return Err(ApplyError::CorruptContact {
+                    id: String::from_utf8_lossy(id).into_owned(),
+                    lane: batch.lane,
+                    offset: record.offset,
+                    source,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a decoded event may not be applied where it stands, if it may not.
+    fn refusal(
+        &self,
+        batch: &RecordBatch,
+        record: &Record,
+        event: &Event,
+    ) -> Option<(DeadLetterReason, String)> {
+        if record.key.is_none() {
+            return Some((
+                DeadLetterReason::KeyMissing,
+                "the record has no key, so its place among the contact's events is unknown".into(),
+            ));
+        }
+        let home = self
+            .rules
+            .partitioner
+            .lane(event.contact_id.of(&batch.arena), self.rules.lanes);
+        if home != batch.lane {
+            return Some((DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)));
+        }
+        let timestamp = event.timestamp?;
+        let latest = u64::try_from(record.timestamp_ms)
+            .unwrap_or(0)
+            .saturating_add(self.rules.future_tolerance_ms);
+        (timestamp > latest).then(|| {
+            (
+                DeadLetterReason::TimestampInFuture,
+                format!("the event is dated {timestamp} ms, its record allows {latest} ms at most"),
+            )
+        })
+    }
+}
+
+fn misrouted(home: Lane, found: Lane) -> String {
+    format!("the contact's home is partition {home}, the record stands in {found}")
+}
+
+fn dead_letter(
+    writer: &mut Writer,
+    meta: &EntryMeta<'_>,
+    batch: &RecordBatch,
+    record: &Record,
+    reason: DeadLetterReason,
+    detail: &str,
+) -> Result<(), ApplyError> {
+    let letter = DeadLetter::of_record(batch, record, reason, detail);
+    Ok(writer.dead_letter(meta, &letter)?)
+}

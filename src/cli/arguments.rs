@@ -1,0 +1,267 @@
+//! What can be asked for, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::bench::BenchCommand;
+use super::settings::SettingsArgs;
+
+/// Version, commit and features: what a bug report needs.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("CONTACTD_COMMIT"),
+    ", features: ",
+    env!("CONTACTD_FEATURES"),
+    ")"
+);
+
+const EXAMPLES: &str = "\
+Examples:
+  contactd                              try it: embedded log, demo events, data in .contactd/
+  contactd dev --ephemeral              the same, leaving nothing behind
+  KAFKA_BROKERS=host:9092 contactd serve --config my.toml
+                                        follow the Kafka topic `contacts`
+  contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0
+                                        one contact
+  contactd store export > contacts.ndjson
+                                        all of them, with no broker needed
+  contactd config print                 every setting, and where it comes from
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 something needed can't be
+reached, 5 the data is not there or not right.";
+
+/// Keeps a company's contacts current from a log of events, and answers queries over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "contactd", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
+pub(super) struct Arguments {
+    /// Which configuration counts.
+    #[command(flatten)]
+    pub(super) settings: SettingsArgs,
+    /// What to do; `dev` where nothing is said.
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run on this machine with demo events (the default command)
+    Dev(DevArgs),
+    /// Run for real: follow the log, answer over HTTP
+    Serve(ServeArgs),
+    /// Fill the log with a reproducible load
+    Produce(ProduceArgs),
+    /// Print one contact as JSON
+    Get(GetArgs),
+    /// Check, export, rebuild or snapshot the data directory of a stopped instance
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Make the Kafka topic what contactd needs
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Print or check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Measure this machine, each figure beside its own limit
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Print the completion script of a shell
+    #[command(after_help = "Example:\n  contactd completions bash > \
+        ~/.local/share/bash-completion/completions/contactd")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Dev(DevArgs::default())
+    }
+}
+
+/// Where to listen and where to begin, for whatever serves.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct ServeArgs {
+    /// Serve HTTP on this address
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    pub(super) listen: Option<String>,
+    /// Begin a new store although the log no longer holds its first records
+    #[arg(long)]
+    pub(super) from_log_start: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  contactd dev                          http://127.0.0.1:3000, data in .contactd/
+  contactd dev --ephemeral --rate 500   a busy one that leaves nothing
+  contactd dev --no-demo                your own events only")]
+pub(super) struct DevArgs {
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+    /// Keep the data in a temporary directory, and remove it at the end
+    #[arg(long)]
+    pub(super) ephemeral: bool,
+    /// Make no demo events
+    #[arg(long)]
+    pub(super) no_demo: bool,
+    /// Demo events a second
+    #[arg(long, value_name = "PER_SECOND", default_value_t = DEMO_RATE, conflicts_with = "no_demo", value_parser = rate)]
+    pub(super) rate: f64,
+}
+
+/// Demo events a second where nothing is said.
+const DEMO_RATE: f64 = 3.0;
+
+impl Default for DevArgs {
+    fn default() -> Self {
+        Self {
+            serve: ServeArgs::default(),
+            ephemeral: false,
+            no_demo: false,
+            rate: DEMO_RATE,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "The same seed gives the same keys and events, byte for byte, on every \
+machine; the first N do not depend on how many follow. Contacts are drawn by Zipf's law. Works on \
+Kafka and on the embedded log of an instance that is not running.
+
+Examples:
+  contactd produce --events 1000000 --contacts 200000 --seed 42
+  contactd produce --events 600 --rate 10
+  contactd produce --events 1000 --malformed 0.1 --late 0.2"
+)]
+pub(super) struct ProduceArgs {
+    /// Records in all
+    #[arg(long, default_value_t = 100_000)]
+    pub(super) events: u64,
+    /// Contacts that they are about
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) contacts: u32,
+    /// Equal seeds give equal events
+    #[arg(long, default_value_t = 42)]
+    pub(super) seed: u64,
+    /// Share of records that repeat an earlier one exactly
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
+    pub(super) duplicates: f64,
+    /// Share of events that arrive late, after up to 1,023 others
+    #[arg(long, value_name = "SHARE", default_value_t = 0.03, value_parser = share)]
+    pub(super) late: f64,
+    /// Share of events that delete their contact
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, value_parser = share)]
+    pub(super) deletes: f64,
+    /// Share of records that can't be read, of ten kinds
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub(super) malformed: f64,
+    /// Records a second; as fast as the log takes them where nothing is said
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub(super) rate: Option<f64>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Asks the running instance; where none answers at the configured address, \
+reads the data directory.
+
+Example:
+  contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0 | jq .email"
+)]
+pub(super) struct GetArgs {
+    /// The contact's id
+    pub(super) id: String,
+    /// Address of the running instance; the configured one where nothing is said
+    #[arg(long, env = "CONTACTD_URL")]
+    pub(super) url: Option<String>,
+    /// Show it even when it is deleted
+    #[arg(long)]
+    pub(super) include_deleted: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Cross-check contacts, indexes, counters, journal, checkpoint and digest
+    Verify,
+    /// Write every contact to standard output, one JSON object a line, sorted by id
+    #[command(
+        after_help = "Needs no broker.\n\nExample:\n  contactd store export --include-deleted \
+        | zstd > contacts.ndjson.zst"
+    )]
+    Export {
+        /// Deleted contacts too
+        #[arg(long)]
+        include_deleted: bool,
+    },
+    /// Move the store aside and make it anew from the log
+    #[command(
+        after_help = "Needed after a change of the mapping, when the past is to come under \
+        it as well. The log must still hold its first record. The old store stays beside the new \
+        one until you remove it."
+    )]
+    Rebuild {
+        /// Do it; without this only what would be done is said
+        #[arg(long)]
+        yes: bool,
+        /// Although the log no longer holds its first records
+        #[arg(long)]
+        from_log_start: bool,
+    },
+    /// Write a full, verified image now
+    Snapshot,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum TopicsCommand {
+    /// Make the topic where it is missing, and set cleanup.policy=delete
+    #[command(
+        after_help = "Example:\n  KAFKA_BROKERS=host:9092 contactd topics ensure --partitions \
+        8 --replication 3"
+    )]
+    Ensure {
+        /// Partitions of a topic that is made; one that exists keeps its own
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+        partitions: u16,
+        /// Copies of each; the brokers' default where nothing is said
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        replication: Option<u16>,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print what is in force, with where it comes from and without secrets
+    Print {
+        /// Print the built-in default with its explanations instead
+        #[arg(long)]
+        default: bool,
+    },
+    /// Name everything that is wrong, at once
+    Check {
+        /// The file to check; what `--config` names where nothing is said
+        file: Option<PathBuf>,
+    },
+}
+
+/// A share between 0 and 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("must be from 0 to 1".to_owned())
+    }
+}
+
+/// A rate above 0.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if rate.is_finite() && rate > 0.0 {
+        Ok(rate)
+    } else {
+        Err("must be above 0".to_owned())
+    }
+}

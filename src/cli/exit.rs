@@ -1,0 +1,138 @@
+//! Exit codes, and the one place where an error is told to a person.
+
+use std::process::ExitCode;
+
+use crate::app::WorkerError;
+use crate::apply::ApplyError;
+use crate::config::ConfigErrors;
+use crate::domain::Class;
+use crate::domain::contact::CorruptContact;
+use crate::event_log::LogError;
+use crate::http::ListenError;
+use crate::store::StoreError;
+
+/// Done.
+pub(super) const DONE: u8 = 0;
+/// Something went wrong that is none of the others.
+pub(super) const FAILED: u8 = 1;
+/// The command line is not right.
+pub(super) const USAGE: u8 = 2;
+/// The configuration is not right.
+pub(super) const CONFIGURATION: u8 = 3;
+/// A broker or an instance that is needed does not answer.
+pub(super) const UNREACHABLE: u8 = 4;
+/// What was asked for is not there, or is damaged.
+pub(super) const DATA: u8 = 5;
+
+/// An error whose exit code is known where it is made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The arguments don't fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// Something needed does not answer.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The data is not there or not right.
+    #[error("{0}")]
+    Data(String),
+}
+
+/// Tells the error on standard error, and gives its code.
+pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    let code = code(error);
+    if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
+        let count = errors.0.len();
+        let noun = if count == 1 { "problem" } else { "problems" };
+        eprintln!("error: {count} {noun} in the configuration");
+        for error in &errors.0 {
+            eprintln!("  {error}");
+        }
+    } else {
+        eprintln!("error: {}", message(error));
+    }
+    ExitCode::from(code)
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of).unwrap_or(FAILED)
+}
+
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return Some(match failure {
+            Failure::Usage(_) => USAGE,
+            Failure::Unreachable(_) => UNREACHABLE,
+            Failure::Data(_) => DATA,
+        });
+    }
+    if cause.is::<ConfigErrors>() || cause.is::<ListenError>() {
+        return Some(CONFIGURATION);
+    }
+    if cause.is::<CorruptContact>() {
+        return Some(DATA);
+    }
+    if let Some(error) = cause.downcast_ref::<LogError>() {
+        return log_code(error);
+    }
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return store_code(error);
+    }
+    // These pass their cause's message on, and with it its place in the chain.
+    match cause.downcast_ref::<WorkerError>()? {
+        WorkerError::Log(error) | WorkerError::Apply(ApplyError::Log(error)) => log_code(error),
+        WorkerError::Store(error) | WorkerError::Apply(ApplyError::Store(error)) => {
+            store_code(error)
+        }
+        WorkerError::Apply(ApplyError::CorruptContact { .. }) => Some(DATA),
+        WorkerError::Apply(ApplyError::Panicked { .. }) => None,
+    }
+}
+
+fn store_code(error: &StoreError) -> Option<u8> {
+    error.is_about_data().then_some(DATA)
+}
+
+fn log_code(error: &LogError) -> Option<u8> {
+    match error {
+        LogError::Configuration { .. } => Some(CONFIGURATION),
+        LogError::Refused { .. } => Some(UNREACHABLE),
+        LogError::NoSpace { .. } => None,
+        other if other.class() == Class::Retry => Some(UNREACHABLE),
+        LogError::CorruptFrame { .. } | LogError::Meta { .. } => Some(DATA),
+        _ => None,
+    }
+}
+
+/// The error with its causes, each said once.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn the_code_is_found_below_its_context() {
+        let failed = || Err::<(), _>(Failure::Data("contact x is not there".to_owned()));
+        let error = failed().context("get").unwrap_err();
+        assert_eq!(code(&error), DATA);
+        assert_eq!(message(&error), "get: contact x is not there");
+        assert_eq!(code(&anyhow::anyhow!("whatever")), FAILED);
+        let error = anyhow::Error::new(LogError::MissingTopic {
+            topic: "contacts".to_owned(),
+        });
+        assert_eq!(code(&error), UNREACHABLE);
+    }
+}

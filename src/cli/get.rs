@@ -1,0 +1,133 @@
+//! `get ID`: one contact, from the running instance or from the directory.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::StatusCode;
+
+use crate::config::{Config, Mode};
+use crate::domain::contact::{Contact, Status};
+
+use super::arguments::GetArgs;
+use super::exit::Failure;
+use super::offline::open_store;
+use super::output;
+use super::settings::SettingsArgs;
+
+/// How long the instance may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+pub(super) fn run(settings: &SettingsArgs, args: &GetArgs) -> anyhow::Result<()> {
+    let config = settings.load(Mode::Serve, Vec::new())?;
+    let url = match &args.url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{}", config.server.listen),
+    };
+    let mut json = match ask(&url, args)? {
+        Asked::Answered(json) => json,
+        // Where the instance was named, silence is an error.
+        Asked::Silent(error) if args.url.is_some() => {
+            return Err(
+                Failure::Unreachable(format!("no instance answers at {url}: {error}")).into(),
+            );
+        }
+        Asked::Silent(_) => read(&config, args)?,
+    };
+    json.push(b'\n');
+    output::write_all(&json)
+}
+
+enum Asked {
+    Answered(Vec<u8>),
+    /// Nobody listens there.
+    Silent(String),
+}
+
+fn ask(url: &str, args: &GetArgs) -> anyhow::Result<Asked> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let deleted = if args.include_deleted {
+        "?includeDeleted=true"
+    } else {
+        ""
+    };
+    let address = format!("{url}/api/contacts/{}{deleted}", path_segment(&args.id));
+    runtime.block_on(async {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(ANSWER_WAIT)
+            .build()?;
+        let response = match client.get(&address).send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => return Ok(Asked::Silent(innermost(&error))),
+            Err(error) => return Err(unreachable(url, &error)),
+        };
+        let status = response.status();
+        let body = response
+            .bytes()
+            .await
+            .map_err(|error| unreachable(url, &error))?;
+        match status {
+            StatusCode::OK => Ok(Asked::Answered(body.to_vec())),
+            StatusCode::NOT_FOUND => Err(not_found(&args.id)),
+            status => {
+                let text = String::from_utf8_lossy(&body).into_owned();
+                Err(Failure::Unreachable(format!("{url} answers {status}: {text}")).into())
+            }
+        }
+    })
+}
+
+fn unreachable(url: &str, error: &reqwest::Error) -> anyhow::Error {
+    Failure::Unreachable(format!("{url} does not answer: {}", innermost(error))).into()
+}
+
+/// The cause at the bottom, which is what the system says.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+fn not_found(id: &str) -> anyhow::Error {
+    Failure::Data(format!("there is no contact {id}")).into()
+}
+
+fn read(config: &Config, args: &GetArgs) -> anyhow::Result<Vec<u8>> {
+    let opened = open_store(config)?;
+    let value = opened.reader.contact(args.id.as_bytes())?;
+    let value = value.ok_or_else(|| not_found(&args.id))?;
+    let contact = Contact::from_view(&args.id, &value.view()?);
+    if contact.status == Status::Deleted && !args.include_deleted {
+        let text = format!("contact {} is deleted; --include-deleted shows it", args.id);
+        return Err(Failure::Data(text).into());
+    }
+    serde_json::to_vec(&contact).context("writing the contact as JSON")
+}
+
+/// An id as one segment of a path: everything but RFC 3986's unreserved characters is escaped.
+fn path_segment(id: &str) -> String {
+    let mut segment = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_segment_whatever_it_holds() {
+        assert_eq!(path_segment("2fec8167-ecf8"), "2fec8167-ecf8");
+        assert_eq!(path_segment("a/b?c d%é"), "a%2Fb%3Fc%20d%25%C3%A9");
+    }
+}

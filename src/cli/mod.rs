@@ -1,0 +1,73 @@
+//! The command line: arguments in, one command run, an exit code out.
+//!
+//! Standard output carries only the data that was asked for; everything else goes to standard
+//! error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 something needed
+//! can't be reached, 5 the data is not there or not right.
+
+mod arguments;
+mod banner;
+mod bench;
+mod configuration;
+mod exit;
+mod get;
+mod offline;
+mod output;
+mod produce;
+mod progress;
+mod serve;
+mod settings;
+mod store;
+mod topics;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use arguments::{Arguments, Command};
+
+/// Runs the command that `arguments` (the program's name first) ask for.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output, and are no mistake.
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::DONE
+            };
+            // A closed pipe is no reason to complain.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match execute(arguments) {
+        Ok(()) => ExitCode::from(exit::DONE),
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = &arguments.settings;
+    match arguments.command.unwrap_or_default() {
+        Command::Dev(args) => serve::dev(settings, &args),
+        Command::Serve(args) => serve::serve(settings, &args),
+        Command::Produce(args) => produce::run(settings, &args),
+        Command::Get(args) => get::run(settings, &args),
+        Command::Store(command) => store::run(settings, &command),
+        Command::Topics(command) => topics::run(settings, &command),
+        Command::Config(command) => configuration::run(settings, &command),
+        Command::Bench(command) => bench::run(settings, &command),
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "contactd", &mut script);
+    output::write_all(&script)
+}
+
+#[cfg(test)]
+mod tests;

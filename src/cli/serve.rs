@@ -1,0 +1,71 @@
+//! `dev` and `serve`: the configuration read, the process run until a signal.
+
+use anyhow::Context as _;
+
+use crate::app::{self, DemoOptions, RunOptions, WorkerOptions};
+use crate::config::{Config, FlagSetting, Mode};
+use crate::telemetry::init_logging;
+
+use super::arguments::{DevArgs, ServeArgs};
+use super::banner::Banner;
+use super::settings::{SettingsArgs, flag};
+
+pub(super) fn serve(settings: &SettingsArgs, args: &ServeArgs) -> anyhow::Result<()> {
+    let config = settings.load(Mode::Serve, flags(args))?;
+    begin(&config)?;
+    let started = |started: &app::Started| {
+        tracing::info!(address = %started.address, "listening");
+    };
+    let options = RunOptions {
+        worker: worker(args),
+        demo: None,
+        started: Some(Box::new(started)),
+    };
+    app::run(config, options)
+}
+
+pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()> {
+    let mut flags = flags(&args.serve);
+    // Removed when this function ends, however it ends.
+    let directory = args.ephemeral.then(tempfile::tempdir).transpose();
+    let directory = directory.context("making a temporary directory")?;
+    if let Some(directory) = &directory {
+        let path = directory.path().to_string_lossy();
+        flags.push(flag("--ephemeral", "store.path", path));
+        flags.push(flag("--ephemeral", "embedded_log.path", ""));
+    }
+    let config = settings.load(Mode::Dev, flags)?;
+    begin(&config)?;
+    let demo_rate = (!args.no_demo).then_some(args.rate);
+    let banner = Banner::new(&config, args.ephemeral, demo_rate);
+    let options = RunOptions {
+        worker: worker(&args.serve),
+        demo: demo_rate.map(|rate| DemoOptions { rate }),
+        started: Some(Box::new(move |started| {
+            eprintln!("{}", banner.text(started))
+        })),
+    };
+    app::run(config, options)
+}
+
+fn worker(args: &ServeArgs) -> WorkerOptions {
+    WorkerOptions {
+        from_log_start: args.from_log_start,
+        ..WorkerOptions::default()
+    }
+}
+
+fn flags(args: &ServeArgs) -> Vec<FlagSetting> {
+    args.listen
+        .iter()
+        .map(|listen| flag("--listen", "server.listen", listen))
+        .collect()
+}
+
+fn begin(config: &Config) -> anyhow::Result<()> {
+    init_logging(&config.telemetry)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! `store verify`, `export`, `rebuild` and `snapshot`: the data directory of a stopped instance.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::app::{self, RunOptions, WorkerOptions};
+use crate::config::{Config, Mode};
+use crate::domain::position::Lane;
+use crate::store;
+
+use super::arguments::StoreCommand;
+use super::exit::Failure;
+use super::offline::{explain_lock, open_log, open_store};
+use super::output::Output;
+use super::progress;
+use super::settings::SettingsArgs;
+
+pub(super) fn run(settings: &SettingsArgs, command: &StoreCommand) -> anyhow::Result<()> {
+    let config = settings.load(Mode::Serve, Vec::new())?;
+    match command {
+        StoreCommand::Verify => verify(&config),
+        StoreCommand::Export { include_deleted } => export(&config, *include_deleted),
+        StoreCommand::Rebuild {
+            yes,
+            from_log_start,
+        } => rebuild(config, *yes, *from_log_start),
+        StoreCommand::Snapshot => snapshot(&config),
+    }
+}
+
+fn verify(config: &Config) -> anyhow::Result<()> {
+    let opened = open_store(config)?;
+    let bar = progress::bar(None, "verifying");
+    let report = opened.reader.verify(&mut |what, done| {
+        bar.set_message(what.to_owned());
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    eprintln!(
+        "{} contacts, {} e-mail keys, {} journal frames with {} entries, {} snapshots",
+        report.contacts, report.emails, report.frames, report.entries, report.snapshots
+    );
+    if report.is_sound() {
+        eprintln!("all of it agrees");
+        return Ok(());
+    }
+    for discrepancy in &report.discrepancies {
+        eprintln!("  {discrepancy}");
+    }
+    let count = report.discrepancies.len() as u64 + report.unnamed;
+    Err(Failure::Data(format!("{count} things do not agree")).into())
+}
+
+fn export(config: &Config, include_deleted: bool) -> anyhow::Result<()> {
+    let opened = open_store(config)?;
+    let mut output = Output::new();
+    let result = opened.reader.export(include_deleted, &mut output);
+    output.finish(result.map(|_| ()).map_err(anyhow::Error::from))
+}
+
+fn snapshot(config: &Config) -> anyhow::Result<()> {
+    let mut opened = open_store(config)?;
+    let bar = progress::bar(None, "writing a snapshot");
+    let written = opened.writer.snapshot_now();
+    bar.finish_and_clear();
+    opened.writer.close()?;
+    written?;
+    eprintln!(
+        "snapshot written and verified in {}",
+        config.store.path.join("snapshots").display()
+    );
+    Ok(())
+}
+
+fn rebuild(mut config: Config, yes: bool, from_log_start: bool) -> anyhow::Result<()> {
+    let path = config.store.path.clone();
+    if !yes {
+        let text = format!(
+            "this moves the store in {} aside and applies the log again from its beginning; say \
+             --yes to do it",
+            path.display()
+        );
+        return Err(Failure::Usage(text).into());
+    }
+    // Opening it proves that there is one, and that no instance has it.
+    drop(open_store(&config)?);
+    check_log(&config, from_log_start)?;
+    let aside = store::set_aside(&path).map_err(explain_lock)?;
+    eprintln!("the old store is in {}", aside.display());
+    // The run answers over HTTP as any other does; nobody is to rely on it.
+    config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let worker = WorkerOptions {
+        from_log_start,
+        until_caught_up: true,
+    };
+    let bar = progress::bar(None, "applying the log");
+    bar.enable_steady_tick(progress::TICK);
+    let result = app::run(
+        config.clone(),
+        RunOptions {
+            worker,
+            ..RunOptions::default()
+        },
+    );
+    bar.finish_and_clear();
+    result?;
+    let counts = open_store(&config)?.reader.counts();
+    eprintln!(
+        "rebuilt: {} active contacts, {} deleted",
+        counts.active, counts.deleted
+    );
+    Ok(())
+}
+
+/// Whether the log answers and still holds everything, before anything is moved.
+fn check_log(config: &Config, from_log_start: bool) -> anyhow::Result<()> {
+    let log = open_log(config)?;
+    let identity = log.identity()?;
+    for lane in (0..identity.lanes).map(Lane) {
+        let low = log.watermarks(lane)?.low;
+        if low.0 > 0 && !from_log_start {
+            let text = format!(
+                "partition {lane} of {} no longer begins at 0 but at {low}: what came before would \
+                 be lost. Restore a snapshot, or say --from-log-start",
+                identity.topic
+            );
+            return Err(Failure::Data(text).into());
+        }
+    }
+    log.shutdown()?;
+    Ok(())
+}

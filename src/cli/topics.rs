@@ -1,0 +1,32 @@
+//! `topics ensure`: the Kafka topic as contactd needs it.
+
+use crate::config::Mode;
+use crate::event_log::kafka::{KafkaLog, TopicPlan};
+
+use super::arguments::TopicsCommand;
+use super::exit::Failure;
+use super::settings::SettingsArgs;
+
+pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::Result<()> {
+    let TopicsCommand::Ensure {
+        partitions,
+        replication,
+    } = *command;
+    let config = settings.load(Mode::Serve, Vec::new())?;
+    if !config.follows_kafka() {
+        let text = "no brokers are configured (KAFKA_BROKERS), and the embedded log has no topics";
+        return Err(Failure::Usage(text.to_owned()).into());
+    }
+    let topic = &config.kafka.topic;
+    let log = KafkaLog::open(&config.kafka)?;
+    let ensured = log.ensure_topic(TopicPlan {
+        partitions,
+        replication,
+    })?;
+    match (ensured.created, ensured.policy_mended) {
+        (true, _) => eprintln!("topic {topic} made, with {partitions} partitions"),
+        (false, true) => eprintln!("topic {topic}: cleanup.policy set to delete"),
+        (false, false) => eprintln!("topic {topic} is as it should be"),
+    }
+    Ok(())
+}

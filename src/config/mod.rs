@@ -1,0 +1,119 @@
+//! Configuration: the built-in `config/contactd.toml`, under a file, a `.env`, the environment and
+//! flags.
+//!
+//! ```text
+//! Sources ─► layers (texts by key, each with its origin) ─► validate (all errors at once) ─► Config
+//! ```
+//!
+//! [`load`] is pure: what it reads comes in as [`Sources`], so a test sets no environment.
+
+mod dotenv;
+mod environment;
+mod error;
+mod fields;
+mod layers;
+mod print;
+mod secret;
+mod sections;
+mod sources;
+mod suggest;
+pub mod units;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use secret::Secret;
+pub use sections::{
+    AcmeConfig, ApplyConfig, EmbeddedLogConfig, JwtConfig, KafkaConfig, LogChoice, LogConfig,
+    LogFormat, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig,
+    TelemetryConfig,
+};
+pub use sources::{FileText, FlagSetting, Sources};
+
+/// The built-in default: every key there is, with what it means.
+pub const BUILT_IN: &str = include_str!("../../config/contactd.toml");
+
+/// What the process is run as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// On a developer's machine, with demo events.
+    Dev,
+    /// For real.
+    Serve,
+}
+
+/// Everything that can be set, validated.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the process is run as; no key, decided by the command.
+    pub mode: Mode,
+    /// Where and how HTTP is served.
+    pub server: ServerConfig,
+    /// Which contact log is followed.
+    pub log: LogConfig,
+    /// The log on this machine's disk.
+    pub embedded_log: EmbeddedLogConfig,
+    /// The Kafka topic that is followed.
+    pub kafka: KafkaConfig,
+    /// The store.
+    pub store: StoreConfig,
+    /// How records are applied.
+    pub apply: ApplyConfig,
+    /// By source: their field → ours.
+    pub mapping: BTreeMap<String, BTreeMap<String, String>>,
+    /// Logs.
+    pub telemetry: TelemetryConfig,
+    /// Shared limits; not used yet.
+    pub redis: RedisConfig,
+    /// Access tokens; not used yet.
+    pub jwt: JwtConfig,
+    /// The Acme CRM; not used yet.
+    pub acme: AcmeConfig,
+    /// One line each, to be logged once at the start.
+    pub warnings: Vec<String>,
+    /// Every key with its text and origin, secrets redacted, in the order of the built-in file.
+    effective: Vec<print::Effective>,
+}
+
+impl Config {
+    /// The built-in default alone.
+    ///
+    /// # Errors
+    /// None, as long as the built-in file is right (a test sees to it).
+    pub fn built_in(mode: Mode) -> Result<Self, ConfigErrors> {
+        load(&Sources::new(mode))
+    }
+
+    /// Whether the contact log is a Kafka topic; else it is the embedded one.
+    pub fn follows_kafka(&self) -> bool {
+        match self.log.kind {
+            LogChoice::Auto => !self.kafka.brokers.is_empty(),
+            LogChoice::Kafka => true,
+            LogChoice::Embedded => false,
+        }
+    }
+
+    /// The effective configuration as TOML, each key with where it comes from, secrets redacted.
+    pub fn to_toml(&self) -> String {
+        print::to_toml(&self.effective)
+    }
+}
+
+/// Puts the layers over each other and validates the result.
+///
+/// # Errors
+/// Everything that is wrong, in all layers, together.
+pub fn load(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
+    let mut errors = Vec::new();
+    let layered = layers::gather(sources, &mut errors);
+    let config = validate::config(sources, &layered, &mut errors);
+    if errors.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigErrors(errors))
+    }
+}

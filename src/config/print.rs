@@ -1,0 +1,127 @@
+//! The effective configuration as TOML that could be a `--config` file, with secrets redacted.
+
+use std::collections::BTreeMap;
+
+use super::layers::{Key, Layered, Setting, Value};
+
+/// Stands where a secret is set.
+const REDACTED: &str = "***";
+/// librdkafka properties with one of these in their name may hold a secret.
+const SECRET_PROPERTIES: [&str; 6] = ["password", "secret", "pem", "jaas", "oauthbearer", "token"];
+
+/// A key as it stands in the end.
+#[derive(Clone, Debug)]
+pub(super) struct Effective {
+    key: Key,
+    value: Value,
+    place: String,
+}
+
+/// Every key in the order of the built-in file, free ones at the end of their table.
+pub(super) fn effective(layered: &Layered) -> Vec<Effective> {
+    // A section stands where the built-in file first names it.
+    let mut sections: BTreeMap<&str, usize> = BTreeMap::new();
+    for (key, setting) in &layered.built_in {
+        let section = key.first().map(String::as_str).unwrap_or_default();
+        let at = sections.entry(section).or_insert(setting.order);
+        *at = setting.order.min(*at);
+    }
+    let order = |key: &Key, setting: &Setting| {
+        let section = sections.get(key.first().map(String::as_str).unwrap_or_default());
+        let own = layered.built_in.get(key).unwrap_or(setting);
+        let is_built_in = layered.built_in.contains_key(key);
+        let table: Key = key.iter().skip(1).rev().skip(1).cloned().collect();
+        (
+            section.copied(),
+            table,
+            !is_built_in,
+            own.order,
+            key.clone(),
+        )
+    };
+    let mut settings: Vec<(&Key, &Setting)> = layered.settings.iter().collect();
+    settings.sort_by_cached_key(|(key, setting)| order(key, setting));
+    let entry = |(key, setting): (&Key, &Setting)| Effective {
+        value: shown(layered, key, &setting.value),
+        key: key.clone(),
+        place: setting.place.clone(),
+    };
+    settings.into_iter().map(entry).collect()
+}
+
+/// A secret is a key with a `_file` beside it.
+fn shown(layered: &Layered, key: &[String], value: &Value) -> Value {
+    let mut file = key.to_vec();
+    if let Some(name) = file.last_mut() {
+        name.push_str("_file");
+    }
+    let name = key
+        .last()
+        .map(|name| name.to_lowercase())
+        .unwrap_or_default();
+    let secret_property = key.get(1).is_some_and(|table| table == "properties")
+        && SECRET_PROPERTIES.iter().any(|part| name.contains(part));
+    let is_secret = secret_property || layered.built_in.contains_key(&file);
+    match value {
+        Value::Text(text) if text.is_empty() => value.clone(),
+        _ if is_secret => Value::Text(REDACTED.to_owned()),
+        _ => value.clone(),
+    }
+}
+
+pub(super) fn to_toml(entries: &[Effective]) -> String {
+    let mut text = String::new();
+    let mut table: &[String] = &[];
+    for entry in entries {
+        let Some((name, path)) = entry.key.split_last() else {
+            continue;
+        };
+        if path != table {
+            let header: Vec<String> = path.iter().map(|part| name_text(part)).collect();
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text.push_str(&format!("{gap}[{}]\n", header.join(".")));
+            table = path;
+        }
+        let line = format!("{} = {}", name_text(name), value_text(&entry.value));
+        let built_in = entry.place.starts_with("built-in:");
+        let place = if built_in { "" } else { entry.place.as_str() };
+        let note = if built_in {
+            String::new()
+        } else {
+            format!("  # {place}")
+        };
+        text.push_str(&line);
+        text.push_str(&note);
+        text.push('\n');
+    }
+    text
+}
+
+fn name_text(name: &str) -> String {
+    let bare = !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    if bare { name.to_owned() } else { quoted(name) }
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Text(text)
+            if text
+                .parse::<i64>()
+                .is_ok_and(|number| number.to_string() == *text) =>
+        {
+            text.clone()
+        }
+        Value::Text(text) => quoted(text),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+            format!("[{}]", items.join(", "))
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

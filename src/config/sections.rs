@@ -1,0 +1,252 @@
+//! The validated sections, one struct each: what the rooms take by reference.
+//!
+//! The keys have the same names as the fields and are explained in `config/contactd.toml`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::Secret;
+
+/// Where and how HTTP is served.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Address and port to bind; only loopback while requests are not authenticated.
+    pub listen: SocketAddr,
+    /// A request that takes longer is answered 408.
+    pub request_timeout: Duration,
+    /// Bytes of a request's body at most; more is answered 413.
+    pub body_bytes_max: usize,
+    /// How long a stop waits for requests under way.
+    pub drain_timeout: Duration,
+}
+
+/// Which contact log is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogChoice {
+    /// Kafka where brokers are configured, else embedded.
+    Auto,
+    /// The log on this machine's disk.
+    Embedded,
+    /// A Kafka topic.
+    Kafka,
+}
+
+/// The choice of the contact log.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// As configured; [`super::Config::follows_kafka`] resolves it.
+    pub kind: LogChoice,
+}
+
+/// The log on this machine's disk.
+#[derive(Clone, Debug)]
+pub struct EmbeddedLogConfig {
+    /// Its directory: `log` in the store's, where none is configured.
+    pub path: PathBuf,
+    /// Partitions of a log that is made new.
+    pub partitions: u16,
+    /// A segment of more bytes is closed and a new one begun.
+    pub segment_bytes: u64,
+    /// Bytes a partition keeps; none: everything.
+    pub retention_bytes: Option<u64>,
+    /// How long a record is kept; none: for ever.
+    pub retention_age: Option<Duration>,
+}
+
+/// How a key finds its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionerChoice {
+    /// Learnt from the keyed records that the topic holds; murmur2 when it is empty.
+    Auto,
+    /// Java and kafkajs.
+    Murmur2,
+    /// librdkafka, so Python, Go (confluent) and .NET.
+    Crc32,
+    /// Sarama.
+    Fnv1a,
+}
+
+/// How the brokers are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityProtocol {
+    /// Neither encrypted nor authenticated.
+    Plaintext,
+    /// TLS.
+    Ssl,
+    /// SASL without TLS.
+    SaslPlaintext,
+    /// SASL inside TLS.
+    SaslSsl,
+}
+
+impl SecurityProtocol {
+    /// librdkafka's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::Ssl => "ssl",
+            Self::SaslPlaintext => "sasl_plaintext",
+            Self::SaslSsl => "sasl_ssl",
+        }
+    }
+
+    /// Whether a name and password (or a token) are needed.
+    pub fn has_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn has_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
+    }
+}
+
+/// The Kafka topic that is followed, and how to reach it.
+#[derive(Clone)]
+pub struct KafkaConfig {
+    /// `host:port` each; empty: no Kafka.
+    pub brokers: Vec<String>,
+    /// Name shown in the brokers' logs and quotas.
+    pub client_id: String,
+    /// The contact log.
+    pub topic: String,
+    /// How keys find their partition.
+    pub partitioner: PartitionerChoice,
+    /// Encryption and authentication.
+    pub security_protocol: SecurityProtocol,
+    /// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 …
+    pub sasl_mechanism: String,
+    /// Name towards the brokers.
+    pub sasl_username: String,
+    /// Password towards the brokers.
+    pub sasl_password: Option<Secret>,
+    /// File with the certificate authorities to trust; none: the system's.
+    pub ssl_ca_location: Option<PathBuf>,
+    /// File with our certificate, for brokers that ask for one.
+    pub ssl_certificate_location: Option<PathBuf>,
+    /// File with that certificate's key.
+    pub ssl_key_location: Option<PathBuf>,
+    /// Password of that key.
+    pub ssl_key_password: Option<Secret>,
+    /// How long the producer waits for more records before it sends.
+    pub linger: Duration,
+    /// Handed to librdkafka as they are, over everything else.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KafkaConfig {
+    /// Only names of the properties: their values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("brokers", &self.brokers)
+            .field("client_id", &self.client_id)
+            .field("topic", &self.topic)
+            .field("partitioner", &self.partitioner)
+            .field("security_protocol", &self.security_protocol)
+            .field("sasl_mechanism", &self.sasl_mechanism)
+            .field("sasl_username", &self.sasl_username)
+            .field("linger", &self.linger)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The store: journal, memory, sled, checkpoints, snapshots.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The directory that holds everything.
+    pub path: PathBuf,
+    /// Bytes of contacts cached for reading; 0: no cache.
+    pub cache_bytes: u64,
+    /// How long an unused contact stays cached.
+    pub cache_ttl: Duration,
+    /// Bytes of pages that sled keeps in memory.
+    pub sled_cache_bytes: u64,
+    /// Bytes of contacts not yet in sled; more holds up the applier.
+    pub dirty_bytes_max: u64,
+    /// How often contacts go to sled.
+    pub checkpoint_interval: Duration,
+    /// How often a full image is written, at least.
+    pub snapshot_interval: Duration,
+    /// A journal segment of more bytes is closed and a new one begun.
+    pub journal_segment_bytes: u64,
+    /// How long history is kept; none: for ever.
+    pub journal_retention_age: Option<Duration>,
+    /// Bytes of journal kept; none: no limit.
+    pub journal_retention_bytes: Option<u64>,
+    /// Free bytes on the disk below which applying pauses.
+    pub min_free_bytes: u64,
+    /// Size of the file that is given up when a full disk keeps the store from opening.
+    pub ballast_bytes: u64,
+}
+
+/// How records are applied.
+#[derive(Clone, Debug)]
+pub struct ApplyConfig {
+    /// Records in one commit at most.
+    pub batch_records_max: usize,
+    /// Bytes of records in one commit at most.
+    pub batch_bytes_max: usize,
+    /// Bytes of one contact at most; an event that makes more of it is dead-lettered.
+    pub contact_bytes_max: usize,
+    /// How far an event's time may lie ahead of its record's.
+    pub future_tolerance: Duration,
+    /// Threads that decode.
+    pub decode_threads: usize,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What the program says about itself.
+#[derive(Clone, Debug)]
+pub struct TelemetryConfig {
+    /// Filter of log lines: `info`, or `info,contactd::store=debug`.
+    pub log: String,
+    /// Their form.
+    pub log_format: LogFormat,
+}
+
+/// Shared limits and revocations. Read and checked, used by nothing yet.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// `redis://…`, with its password; stands over host, port and password.
+    pub url: Option<Secret>,
+    /// Its host; none: no Redis.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: u16,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Every key begins with it.
+    pub key_prefix: String,
+}
+
+/// Access tokens. Read and checked, used by nothing yet.
+#[derive(Clone, Debug)]
+pub struct JwtConfig {
+    /// Signs the tokens.
+    pub secret: Option<Secret>,
+    /// How long an access token lives.
+    pub expiration: Duration,
+}
+
+/// The Acme CRM. Read and checked, used by nothing yet.
+#[derive(Clone, Debug)]
+pub struct AcmeConfig {
+    /// Our key there.
+    pub api_key: Option<Secret>,
+    /// Verifies its webhooks.
+    pub webhook_secret: Option<Secret>,
+}

@@ -1,0 +1,291 @@
+//! Loading as a whole: layers, names, and everything that is wrong at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+fn file(text: &str) -> Option<FileText> {
+    Some(FileText {
+        name: "my.toml".to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn flag(key: &str, value: &str) -> FlagSetting {
+    FlagSetting {
+        flag: "--set".to_owned(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+#[track_caller]
+fn problems(sources: &Sources<'_>) -> Vec<String> {
+    let errors = load(sources).expect_err("this configuration is wrong");
+    errors.0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_built_in_default_is_right() {
+    let config = Config::built_in(Mode::Dev).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(config.store.cache_bytes, 48 << 20);
+    assert_eq!(config.store.path, Path::new(".contactd"));
+    assert_eq!(config.embedded_log.path, Path::new(".contactd/log"));
+    assert_eq!(config.apply.batch_records_max, 2048);
+    assert_eq!(config.mapping["acme"]["acme_email"], "email");
+    assert_eq!(config.mapping["acme"].len(), 6);
+    assert!(!config.follows_kafka());
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn each_layer_stands_over_the_one_below() {
+    let mut sources = Sources::new(Mode::Serve);
+    let listen = |sources: &Sources<'_>| load(sources).unwrap().server.listen.port();
+    assert_eq!(listen(&sources), 3000);
+    sources.file = file("[server]\nport = 3001");
+    assert_eq!(listen(&sources), 3001);
+    sources.dotenv = Some(FileText {
+        name: ".env".to_owned(),
+        text: "PORT=3002".to_owned(),
+    });
+    assert_eq!(listen(&sources), 3002);
+    sources.environment = environment(&[("PORT", "3003")]);
+    assert_eq!(listen(&sources), 3003);
+    sources.environment = environment(&[("PORT", "3003"), ("CONTACTD_SERVER__PORT", "3004")]);
+    assert_eq!(listen(&sources), 3004);
+    sources.flags.push(flag("server.port", "3005"));
+    assert_eq!(listen(&sources), 3005);
+    sources.flags.push(flag("server.listen", "[::1]:3006"));
+    assert_eq!(listen(&sources), 3006);
+}
+
+#[test]
+fn a_lower_listen_address_keeps_a_higher_port() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file("[server]\nlisten = \"localhost:9999\"");
+    sources.environment = environment(&[("PORT", "80")]);
+    assert_eq!(
+        load(&sources).unwrap().server.listen.to_string(),
+        "127.0.0.1:80"
+    );
+}
+
+/// The `.env` that the projects contactd replaces were run with.
+const EARLIER: &str = "# Server\nPORT=3000\nNODE_ENV=development\n\n# Database\nDB_TYPE=postgres\n\
+    POSTGRES_HOST=localhost\nPOSTGRES_PORT=5432\n\n# Redis\nREDIS_HOST=localhost\nREDIS_PORT=6379\n\
+    REDIS_PASSWORD=\n\nJWT_SECRET=your-secret-key\nJWT_EXPIRATION=1h\nACME_API_KEY=your-api-key\n\
+    ACME_WEBHOOK_SECRET=your-webhook-secret\n\nKAFKA_BROKERS=localhost:9092\n\
+    KAFKA_CLIENT_ID=acmecrm-integration\n";
+
+#[test]
+fn an_earlier_env_file_works_as_it_is() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.dotenv = Some(FileText {
+        name: ".env".to_owned(),
+        text: EARLIER.to_owned(),
+    });
+    let config = load(&sources).unwrap();
+    assert_eq!(config.kafka.brokers, ["localhost:9092"]);
+    assert_eq!(config.kafka.client_id, "acmecrm-integration");
+    assert_eq!(config.redis.host.as_deref(), Some("localhost"));
+    assert!(config.redis.password.is_none());
+    assert_eq!(config.jwt.expiration, Duration::from_secs(3600));
+    assert!(config.follows_kafka());
+    assert_eq!(
+        config.warnings,
+        [
+            "DB_TYPE, NODE_ENV, POSTGRES_HOST, POSTGRES_PORT set and ignored: contactd has no such \
+          mode and needs no database"
+        ]
+    );
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_its_place() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file(
+        "[store]\ncach_bytes = 5\npath = \"\"\n[stor]\npath = \"x\"\nother = 1\n[server]\n\
+         listen = \"0.0.0.0\"\nbody_bytes_max = [1, 2]\n[mapping.acme]\nacme_email = \"emial\"\n",
+    );
+    sources.environment = environment(&[
+        ("CONTACTD_STORE__CACHE_BYTES", "lots"),
+        ("CONTACTD_STORE__PAHT", "/data"),
+        ("CONTACTD_KAFKA_TOPIC", "contacts"),
+        ("KAFKA_BROKERS", "one,two:9092"),
+        ("CONTACTD_KAFKA__TOPIC", "a b"),
+    ]);
+    sources.flags = vec![flag("log.kind", "rabbit"), flag("cache_bytes", "1")];
+    let mut problems = problems(&sources);
+    problems.sort();
+    let expected = [
+        "--set: log.kind is \"rabbit\", and must be one of \"auto\", \"embedded\", \"kafka\"",
+        "--set: unknown key `cache_bytes`; did you mean `store.cache_bytes`?",
+        "environment CONTACTD_KAFKA_TOPIC: unknown key `CONTACTD_KAFKA_TOPIC`; did you mean \
+         `CONTACTD_KAFKA__TOPIC`?",
+        "environment CONTACTD_KAFKA__TOPIC: kafka.topic is \"a b\", and must be 1 to 249 letters, \
+         digits, dots, underscores or hyphens",
+        "environment CONTACTD_STORE__CACHE_BYTES: store.cache_bytes is \"lots\", and must be a \
+         size from 0B to 1TiB, in bytes or like \"64MiB\"",
+        "environment CONTACTD_STORE__PAHT: unknown key `CONTACTD_STORE__PAHT`; did you mean \
+         `CONTACTD_STORE__PATH`?",
+        "environment KAFKA_BROKERS: kafka.brokers has \"one\", and must be \"host:port,host:port\"",
+        "my.toml:11: mapping.acme.acme_email is \"emial\", and must be one of id, firstName, \
+         lastName, email, phone, company, title; did you mean \"email\"?",
+        "my.toml:2: unknown key `store.cach_bytes`; did you mean `store.cache_bytes`?",
+        "my.toml:3: store.path is empty, and must name a directory",
+        "my.toml:5: unknown section [stor]; did you mean `store`?",
+        "my.toml:8: server.listen is 0.0.0.0, and must be a loopback address (127.0.0.1): \
+         requests are not authenticated yet",
+        "my.toml:9: server.body_bytes_max takes one value, not a list",
+    ];
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn a_file_that_is_no_toml_names_its_lines() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file("[store]\npath = \n[server\n");
+    let problems = problems(&sources);
+    assert!(problems.len() >= 2, "{problems:?}");
+    assert!(
+        problems
+            .first()
+            .is_some_and(|text| text.starts_with("my.toml:2: ")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.read_secret = &|path| match path.to_str() {
+        Some("/run/secrets/jwt") => Ok("from-a-file-0123456789\n".to_owned()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    sources.file =
+        file("[kafka.properties]\n\"sasl.password\" = \"hunter2\"\nsocket.timeout.ms = 9");
+    sources.environment = environment(&[
+        ("JWT_SECRET_FILE", "/run/secrets/jwt"),
+        ("ACME_API_KEY", "hunter3"),
+        ("REDIS_URL", "redis://:hunter4@localhost"),
+    ]);
+    let config = load(&sources).unwrap();
+    assert_eq!(
+        config.jwt.secret.as_ref().unwrap().expose(),
+        "from-a-file-0123456789"
+    );
+    assert_eq!(config.kafka.properties["socket.timeout.ms"], "9");
+    let shown = format!("{config:?}{}", config.to_toml());
+    assert!(
+        !shown.contains("hunter") && !shown.contains("0123456789"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("api_key = \"***\"  # environment ACME_API_KEY"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_secret_set_twice_or_in_no_file_is_an_error() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.environment = environment(&[
+        ("JWT_SECRET", "a"),
+        ("JWT_SECRET_FILE", "b"),
+        ("ACME_API_KEY_FILE", "/nowhere"),
+    ]);
+    let problems = problems(&sources);
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(
+        problems
+            .iter()
+            .any(|text| text.contains("keep one of them")),
+        "{problems:?}"
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|text| text.contains("can't read the secret in /nowhere"))
+    );
+    // A higher layer's text stands over a lower layer's file.
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file("[jwt]\nsecret_file = \"/nowhere\"");
+    sources.environment = environment(&[("JWT_SECRET", "a")]);
+    assert_eq!(load(&sources).unwrap().jwt.secret.unwrap().expose(), "a");
+}
+
+#[test]
+fn what_is_printed_is_read_again_as_the_same() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.environment = environment(&[
+        ("KAFKA_BROKERS", "a:1,b:2"),
+        ("CONTACTD_MAPPING__WEB__NAME", "firstName"),
+        ("CONTACTD_KAFKA__PROPERTIES__SOCKET_TIMEOUT_MS", "9"),
+    ]);
+    let config = load(&sources).unwrap();
+    let printed = config.to_toml();
+    let mut again = Sources::new(Mode::Serve);
+    again.file = Some(FileText {
+        name: "printed".to_owned(),
+        text: printed.clone(),
+    });
+    let again = load(&again).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
+    assert_eq!(again.kafka.brokers, config.kafka.brokers);
+    assert_eq!(again.mapping, config.mapping);
+    assert_eq!(again.kafka.properties, config.kafka.properties);
+    assert_eq!(format!("{:?}", again.store), format!("{:?}", config.store));
+    assert!(
+        printed.starts_with("[server]\nlisten = \"127.0.0.1\"\n"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn sasl_without_a_name_and_kafka_without_brokers_are_errors() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file(
+        "[log]\nkind = \"kafka\"\n[kafka]\nsecurity_protocol = \"SASL_SSL\"\nsasl_mechanism = \"SCRAM-SHA-512\"",
+    );
+    let problems = problems(&sources);
+    let about = |text: &str| problems.iter().any(|problem| problem.contains(text));
+    assert!(
+        about("kafka.brokers (KAFKA_BROKERS) is not set"),
+        "{problems:?}"
+    );
+    assert!(
+        about("kafka.sasl_username is not set, and SCRAM-SHA-512 needs it"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_line_of_the_mapping_can_be_taken_out() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file("[mapping.acme]\nacme_email = \"\"\nacme_mail = \"email\"");
+    let mapping = load(&sources).unwrap().mapping;
+    assert_eq!(mapping["acme"].get("acme_email"), None);
+    assert_eq!(mapping["acme"]["acme_mail"], "email");
+}
+
+#[test]
+fn the_example_env_file_is_read_and_changes_nothing() {
+    let mut sources = Sources::new(Mode::Serve);
+    let text = include_str!("../../.env.example").to_owned();
+    sources.dotenv = Some(FileText {
+        name: ".env.example".to_owned(),
+        text,
+    });
+    let config = load(&sources).unwrap();
+    assert!(config.warnings.is_empty());
+    assert!(!config.follows_kafka());
+}

@@ -1,0 +1,375 @@
+//! From texts to the validated sections.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::fields::Fields;
+use super::layers::{Layered, Value};
+use super::print;
+use super::sections::*;
+use super::suggest::nearest;
+use super::{Config, Sources};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const DAY: u64 = 86_400;
+/// Small enough for a test that wants many segments.
+const SEGMENT_BYTES: RangeInclusive<u64> = 4 * KIB..=4 * GIB;
+
+/// What a source's field can be called here.
+const OUR_NAMES: [&str; 7] = [
+    "id",
+    "firstName",
+    "lastName",
+    "email",
+    "phone",
+    "company",
+    "title",
+];
+
+/// Validates everything; errors are added to `errors`, and then the result is not to be used.
+pub(super) fn config(
+    sources: &Sources<'_>,
+    layered: &Layered,
+    errors: &mut Vec<ConfigError>,
+) -> Config {
+    let mut fields = Fields {
+        sources,
+        layered,
+        errors,
+    };
+    let store = store(&mut fields);
+    let kafka = kafka(&mut fields);
+    let log = log(&mut fields, &kafka);
+    Config {
+        mode: sources.mode,
+        server: server(&mut fields),
+        log,
+        embedded_log: embedded_log(&mut fields, &store.path),
+        kafka,
+        store,
+        apply: apply(&mut fields),
+        mapping: mapping(&mut fields),
+        telemetry: telemetry(&mut fields),
+        redis: redis(&mut fields),
+        jwt: JwtConfig {
+            secret: fields.secret("jwt.secret"),
+            expiration: fields.duration("jwt.expiration", seconds(1, 365 * DAY)),
+        },
+        acme: AcmeConfig {
+            api_key: fields.secret("acme.api_key"),
+            webhook_secret: fields.secret("acme.webhook_secret"),
+        },
+        warnings: layered.warnings.clone(),
+        effective: print::effective(layered),
+    }
+}
+
+fn seconds(least: u64, most: u64) -> RangeInclusive<Duration> {
+    Duration::from_secs(least)..=Duration::from_secs(most)
+}
+
+fn millis(least: u64, most: u64) -> RangeInclusive<Duration> {
+    Duration::from_millis(least)..=Duration::from_millis(most)
+}
+
+fn server(fields: &mut Fields<'_>) -> ServerConfig {
+    ServerConfig {
+        listen: listen(fields),
+        request_timeout: fields.duration("server.request_timeout", millis(10, 600_000)),
+        body_bytes_max: usize::try_from(fields.size("server.body_bytes_max", KIB..=64 * MIB))
+            .unwrap_or(usize::MAX),
+        drain_timeout: fields.duration("server.drain_timeout", seconds(0, 600)),
+    }
+}
+
+/// `listen` is an address, or an address with a port that then stands over `port` of a lower layer.
+fn listen(fields: &mut Fields<'_>) -> SocketAddr {
+    let text = fields.text("server.listen");
+    let mut port = fields.port("server.port", 0);
+    let host = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(&text);
+    let host = if host == "localhost" {
+        "127.0.0.1"
+    } else {
+        host
+    };
+    let address = match (host.parse::<IpAddr>(), named_socket(&text)) {
+        (Ok(address), _) => address,
+        (Err(_), Some(socket)) => {
+            let layer = |key: &str| fields.layered.layer(&["server", key]);
+            if layer("listen") >= layer("port") {
+                port = socket.port();
+            }
+            socket.ip()
+        }
+        (Err(_), None) => {
+            let problem =
+                format!("is \"{text}\", and must be an IP address, with or without a port");
+            fields.refuse("server.listen", problem);
+            IpAddr::from([127, 0, 0, 1])
+        }
+    };
+    if !address.to_canonical().is_loopback() {
+        let problem = format!(
+            "is {address}, and must be a loopback address (127.0.0.1): requests are not \
+             authenticated yet"
+        );
+        fields.refuse("server.listen", problem);
+    }
+    SocketAddr::new(address, port)
+}
+
+fn named_socket(text: &str) -> Option<SocketAddr> {
+    let text = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    text.parse().ok()
+}
+
+fn log(fields: &mut Fields<'_>, kafka: &KafkaConfig) -> LogConfig {
+    let words = [
+        ("auto", LogChoice::Auto),
+        ("embedded", LogChoice::Embedded),
+        ("kafka", LogChoice::Kafka),
+    ];
+    let kind = fields.choice("log.kind", LogChoice::Auto, &words);
+    if kind == LogChoice::Kafka && kafka.brokers.is_empty() {
+        fields.refuse(
+            "log.kind",
+            "is \"kafka\", but kafka.brokers (KAFKA_BROKERS) is not set",
+        );
+    }
+    LogConfig { kind }
+}
+
+fn embedded_log(fields: &mut Fields<'_>, store: &Path) -> EmbeddedLogConfig {
+    let partitions = fields.number("embedded_log.partitions", 1..=1024);
+    EmbeddedLogConfig {
+        path: fields
+            .optional_path("embedded_log.path")
+            .unwrap_or_else(|| store.join("log")),
+        partitions: u16::try_from(partitions).unwrap_or(1),
+        segment_bytes: fields.size("embedded_log.segment_bytes", SEGMENT_BYTES),
+        retention_bytes: fields.size_limit("embedded_log.retention_bytes", 4 * KIB..=1024 * TIB),
+        retention_age: fields
+            .duration_limit("embedded_log.retention_age", seconds(1, 36_500 * DAY)),
+    }
+}
+
+fn kafka(fields: &mut Fields<'_>) -> KafkaConfig {
+    let partitioners = [
+        ("auto", PartitionerChoice::Auto),
+        ("murmur2", PartitionerChoice::Murmur2),
+        ("crc32", PartitionerChoice::Crc32),
+        ("fnv1a", PartitionerChoice::Fnv1a),
+    ];
+    let config = KafkaConfig {
+        brokers: fields.list("kafka.brokers"),
+        client_id: fields.text("kafka.client_id"),
+        topic: fields.text("kafka.topic"),
+        partitioner: fields.choice("kafka.partitioner", PartitionerChoice::Auto, &partitioners),
+        security_protocol: security_protocol(fields),
+        sasl_mechanism: fields.text("kafka.sasl_mechanism"),
+        sasl_username: fields.text("kafka.sasl_username"),
+        sasl_password: fields.secret("kafka.sasl_password"),
+        ssl_ca_location: fields.optional_path("kafka.ssl_ca_location"),
+        ssl_certificate_location: fields.optional_path("kafka.ssl_certificate_location"),
+        ssl_key_location: fields.optional_path("kafka.ssl_key_location"),
+        ssl_key_password: fields.secret("kafka.ssl_key_password"),
+        linger: fields.duration("kafka.linger", millis(0, 900_000)),
+        properties: properties(fields),
+    };
+    check_kafka(fields, &config);
+    config
+}
+
+fn security_protocol(fields: &mut Fields<'_>) -> SecurityProtocol {
+    let all = [
+        SecurityProtocol::Plaintext,
+        SecurityProtocol::Ssl,
+        SecurityProtocol::SaslPlaintext,
+        SecurityProtocol::SaslSsl,
+    ];
+    let words = all.map(|protocol| (protocol.as_str(), protocol));
+    fields.choice(
+        "kafka.security_protocol",
+        SecurityProtocol::Plaintext,
+        &words,
+    )
+}
+
+fn check_kafka(fields: &mut Fields<'_>, config: &KafkaConfig) {
+    for broker in &config.brokers {
+        let address = broker.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        if !address.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            let problem = format!("has \"{broker}\", and must be \"host:port,host:port\"");
+            fields.refuse("kafka.brokers", problem);
+        }
+    }
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let topic = config.topic.as_str();
+    if !(1..=249).contains(&topic.len()) || !topic.chars().all(legal) || matches!(topic, "." | "..")
+    {
+        let problem = format!(
+            "is \"{topic}\", and must be 1 to 249 letters, digits, dots, underscores or hyphens"
+        );
+        fields.refuse("kafka.topic", problem);
+    }
+    let protocol = config.security_protocol;
+    if protocol != SecurityProtocol::Plaintext && !cfg!(feature = "tls") {
+        let problem = "needs a build with the feature `tls`, which this one lacks";
+        fields.refuse("kafka.security_protocol", problem);
+    }
+    // OAUTHBEARER and GSSAPI bring their identity in kafka.properties.
+    let mechanism = config.sasl_mechanism.to_uppercase();
+    let named = mechanism == "PLAIN" || mechanism.starts_with("SCRAM-");
+    if protocol.has_sasl() && named && config.sasl_username.is_empty() {
+        fields.refuse(
+            "kafka.sasl_username",
+            format!("is not set, and {mechanism} needs it"),
+        );
+    }
+    if protocol.has_sasl() && named && config.sasl_password.is_none() {
+        fields.refuse(
+            "kafka.sasl_password",
+            format!("is not set, and {mechanism} needs it"),
+        );
+    }
+}
+
+fn properties(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
+    free(fields, "properties")
+        .into_iter()
+        .map(|([_, _, name], text)| (name, text))
+        .collect()
+}
+
+/// The settings under a table that takes any name.
+fn free(fields: &mut Fields<'_>, table: &str) -> Vec<([String; 3], String)> {
+    let mut found = Vec::new();
+    for (key, setting) in &fields.layered.settings {
+        let [section, middle, name] = key.as_slice() else {
+            continue;
+        };
+        if section != table && middle != table {
+            continue;
+        }
+        match &setting.value {
+            Value::Text(text) => {
+                found.push((
+                    [section.clone(), middle.clone(), name.clone()],
+                    text.clone(),
+                ));
+            }
+            Value::List(_) => fields.errors.push(ConfigError::Invalid {
+                place: setting.place.clone(),
+                key: key.join("."),
+                problem: "takes one value, not a list".to_owned(),
+            }),
+        }
+    }
+    found
+}
+
+fn mapping(fields: &mut Fields<'_>) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut mapping: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for ([_, source, theirs], ours) in free(fields, "mapping") {
+        let of_source = mapping.entry(source.clone()).or_default();
+        if ours.is_empty() {
+            continue;
+        }
+        if OUR_NAMES.contains(&ours.as_str()) {
+            of_source.insert(theirs, ours);
+            continue;
+        }
+        let meant = nearest(&ours, OUR_NAMES.into_iter());
+        let meant = meant
+            .map(|name| format!("; did you mean \"{name}\"?"))
+            .unwrap_or_default();
+        let problem = format!(
+            "is \"{ours}\", and must be one of {}{meant}",
+            OUR_NAMES.join(", ")
+        );
+        fields.refuse(&format!("mapping.{source}.{theirs}"), problem);
+    }
+    mapping
+}
+
+fn store(fields: &mut Fields<'_>) -> StoreConfig {
+    let path = fields.text("store.path");
+    if path.is_empty() {
+        fields.refuse("store.path", "is empty, and must name a directory");
+    }
+    StoreConfig {
+        path: path.into(),
+        cache_bytes: fields.size("store.cache_bytes", 0..=TIB),
+        cache_ttl: fields.duration("store.cache_ttl", seconds(1, 365 * DAY)),
+        sled_cache_bytes: fields.size("store.sled_cache_bytes", MIB..=TIB),
+        dirty_bytes_max: fields.size("store.dirty_bytes_max", 64 * KIB..=64 * GIB),
+        checkpoint_interval: fields.duration("store.checkpoint_interval", millis(10, 3_600_000)),
+        snapshot_interval: fields.duration("store.snapshot_interval", seconds(1, 365 * DAY)),
+        journal_segment_bytes: fields.size("store.journal_segment_bytes", SEGMENT_BYTES),
+        journal_retention_age: fields
+            .duration_limit("store.journal_retention_age", seconds(1, 36_500 * DAY)),
+        journal_retention_bytes: fields
+            .size_limit("store.journal_retention_bytes", 4 * KIB..=1024 * TIB),
+        min_free_bytes: fields.size("store.min_free_bytes", 0..=TIB),
+        ballast_bytes: fields.size("store.ballast_bytes", 0..=GIB),
+    }
+}
+
+fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    ApplyConfig {
+        batch_records_max: fields.count("apply.batch_records_max", 1..=65_535),
+        batch_bytes_max: bytes(fields.size("apply.batch_bytes_max", KIB..=64 * MIB)),
+        contact_bytes_max: bytes(fields.size("apply.contact_bytes_max", KIB..=64 * KIB)),
+        future_tolerance: fields.duration("apply.future_tolerance", seconds(0, 365 * DAY)),
+        decode_threads: fields.count("apply.decode_threads", 1..=64),
+    }
+}
+
+fn telemetry(fields: &mut Fields<'_>) -> TelemetryConfig {
+    let formats = [
+        ("auto", LogFormat::Auto),
+        ("json", LogFormat::Json),
+        ("text", LogFormat::Text),
+    ];
+    let log = fields.text("telemetry.log");
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
+        fields.refuse(
+            "telemetry.log",
+            format!("is \"{log}\", and is no filter: {error}"),
+        );
+    }
+    TelemetryConfig {
+        log,
+        log_format: fields.choice("telemetry.log_format", LogFormat::Auto, &formats),
+    }
+}
+
+fn redis(fields: &mut Fields<'_>) -> RedisConfig {
+    let url = fields.secret("redis.url");
+    let schemes = ["redis://", "rediss://"];
+    let right = |url: &str| schemes.iter().any(|scheme| url.starts_with(scheme));
+    if url.as_ref().is_some_and(|url| !right(url.expose())) {
+        fields.refuse("redis.url", "must begin with redis:// or rediss://");
+    }
+    RedisConfig {
+        url,
+        host: fields.optional("redis.host"),
+        port: fields.port("redis.port", 1),
+        password: fields.secret("redis.password"),
+        key_prefix: fields.text("redis.key_prefix"),
+    }
+}

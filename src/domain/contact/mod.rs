@@ -1,0 +1,174 @@
+//! A contact as it is stored and as it is shown.
+//!
+//! Its stored body (the id is the key and not in it) is flat, little endian:
+//! version u64 ‖ length of canonical u32 ‖ canonical ([`state`]) ‖ rings ([`rings`]).
+//! Canonical is a function of the set of timed events alone; version and rings depend on arrival.
+
+mod json;
+pub(crate) mod rings;
+pub(crate) mod state;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use super::Class;
+use super::clock::Clock;
+use super::verdict::Verdict;
+use rings::Rings;
+use state::State;
+use wire::Wire;
+
+pub use json::{Contact, write_json};
+
+/// Whether a contact is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// It is.
+    Active,
+    /// It was deleted; its fields are kept unless it was erased.
+    Deleted,
+}
+
+impl Status {
+    /// The text shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// A stored body that can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("damaged contact body of {bytes} bytes: bad {part}")]
+pub struct CorruptContact {
+    /// Length of the whole body.
+    pub bytes: usize,
+    /// The part that didn't fit.
+    pub part: &'static str,
+}
+
+impl CorruptContact {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        Class::Fatal
+    }
+}
+
+/// What a command did when it was first seen, for its retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandOutcome {
+    /// Hash of what it asked for.
+    pub body_hash: [u8; 16],
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The contact's version after it.
+    pub version: u64,
+}
+
+/// A body, read in place.
+#[derive(Clone, Debug)]
+pub struct ContactView<'a> {
+    version: u64,
+    canonical: &'a [u8],
+    state: State<'a>,
+    rings: Rings<'a>,
+}
+
+impl<'a> ContactView<'a> {
+    /// Reads a body and checks all of it.
+    pub fn parse(body: &'a [u8]) -> Result<Self, CorruptContact> {
+        let (view, rest) = Self::read(body).map_err(|part| CorruptContact { bytes: body.len(), part })?;
+        let texts = view.state.texts().all(|text| std::str::from_utf8(text).is_ok());
+        match (texts, rest.is_empty()) {
+            (false, _) => Err(CorruptContact { bytes: body.len(), part: "text" }),
+            (_, false) => Err(CorruptContact { bytes: body.len(), part: "end" }),
+            (true, true) => Ok(view),
+        }
+    }
+
+    /// Reads the structure only: texts may be anything.
+    pub(crate) fn parse_trusted(body: &'a [u8]) -> Result<Self, CorruptContact> {
+        let read = Self::read(body).map_err(|part| CorruptContact { bytes: body.len(), part })?;
+        Ok(read.0)
+    }
+
+    fn read(body: &'a [u8]) -> Result<(Self, &'a [u8]), &'static str> {
+        let mut wire = Wire::new(body);
+        let version = wire.u64().ok_or("version")?;
+        let canonical = wire.bytes_u32().ok_or("canonical length")?;
+        let state = State::read(canonical)?;
+        let rings = Rings::read(&mut wire).ok_or("rings")?;
+        Ok((Self { version, canonical, state, rings }, wire.rest()))
+    }
+
+    /// Counts the changes applied; 1 is the first.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The bytes that do not depend on the order of events: all but version and rings.
+    pub fn canonical(&self) -> &'a [u8] {
+        self.canonical
+    }
+
+    /// Active or deleted.
+    pub fn status(&self) -> Status {
+        self.state.status()
+    }
+
+    /// The value of the field at `place` of [`super::event::FIELDS`].
+    pub fn field(&self, place: usize) -> Option<&'a str> {
+        let register = self.state.fields.get(place)?.as_ref()?;
+        std::str::from_utf8(register.value?).ok()
+    }
+
+    /// Attributes that have a value, by ascending key: (key, compact JSON).
+    pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.state.attributes.iter().filter_map(|(key, register)| {
+            Some((std::str::from_utf8(key).ok()?, std::str::from_utf8(register.value?).ok()?))
+        })
+    }
+
+    /// The greatest version that a source gave, stale events included.
+    pub fn source_version(&self) -> Option<u64> {
+        self.state.source_version
+    }
+
+    /// The source of the newest event; empty when it named none.
+    pub fn source(&self) -> &'a str {
+        std::str::from_utf8(self.state.source).unwrap_or_default()
+    }
+
+    /// When it came to be, in ms since 1970; `None` when only untimed events made it.
+    pub fn created_at_ms(&self) -> Option<u64> {
+        self.state.created_at_ms()
+    }
+
+    /// The greatest event time, in ms since 1970; `None` when only untimed events made it.
+    pub fn updated_at_ms(&self) -> Option<u64> {
+        self.state.timed.map(|(_, last)| last)
+    }
+
+    /// The greatest clock of any event of it; a new command must be stamped later.
+    pub fn head(&self) -> Clock {
+        self.state.head
+    }
+
+    /// The clock below which everything is hidden.
+    pub fn floor(&self) -> Option<Clock> {
+        self.state.floor()
+    }
+
+    /// What the command with this [`super::clock::id_hash`] did, if it is among the last 16.
+    pub fn command(&self, id_hash: u64) -> Option<CommandOutcome> {
+        self.rings.command(id_hash)
+    }
+
+    pub(crate) fn into_parts(self) -> (State<'a>, Rings<'a>) {
+        (self.state, self.rings)
+    }
+}

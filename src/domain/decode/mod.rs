@@ -1,0 +1,209 @@
+//! From a record's bytes to an event in our words, or to the reason why there is none.
+//!
+//! ```text
+//! value ─► framing (Confluent, Avro, Protobuf) ─► envelope (all spellings, CloudEvents) ─► contact (mapping) ─► Event
+//! ```
+//! Texts stay where they lie in the batch's arena; what has to be unescaped or made is appended to it.
+//!
+//! - An object that names a member twice is refused: what it means would depend on the reader.
+//! - A contact's id, in this order: `data.id` (or what the mapping calls it), `data.contact_id`,
+//!   `contact_id`, `id` beside an `event_id`, a CloudEvent's subject. Whole numbers pass as ids.
+//! - Without `data` the event is flat: all members that aren't the envelope's are the contact's.
+//! - The six fields and ids hold no control characters (fields: but tab, line feed and carriage return).
+
+mod command;
+mod contact;
+mod envelope;
+mod framing;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use sha2::{Digest as _, Sha256};
+
+use super::clock::{Clock, id_hash};
+use super::event::Event;
+use super::fingerprint::Fingerprint;
+use super::limits::{ID_BYTES_MAX, Limits};
+use super::mapping::Mapping;
+use super::record::{Headers, Record, RecordBatch};
+use super::span::Span;
+use super::verdict::DeadLetterReason;
+use contact::ContactPart;
+use envelope::Envelope;
+use reader::Reader;
+
+/// Why a record says nothing: a stable reason, and a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Reject {
+    /// The stable reason.
+    pub reason: DeadLetterReason,
+    /// What exactly is wrong; holds no values of the record.
+    pub detail: String,
+}
+
+impl Reject {
+    /// With a sentence.
+    pub fn new(reason: DeadLetterReason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// Understands records. Pure: the same record gives the same event under the same fingerprint.
+#[derive(Clone, Debug, Default)]
+pub struct Decoder {
+    mapping: Mapping,
+    limits: Limits,
+    /// The deliberate mistake that the tests must notice.
+    #[cfg(debug_assertions)]
+    clock_from_record: bool,
+}
+
+impl Decoder {
+    /// A decoder that goes by this mapping and these limits.
+    pub fn new(mapping: Mapping, limits: Limits) -> Self {
+        Self { mapping, limits, ..Self::default() }
+    }
+
+    /// Lets the deliberate mistake in that clocks come from the record's timestamp, which changes
+    /// on redelivery; tests must notice it.
+    #[cfg(debug_assertions)]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_seeded_bug_clock_from_record(mut self, is_in: bool) -> Self {
+        self.clock_from_record = is_in;
+        self
+    }
+
+    /// The names of fields by source.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Hash of everything that decoding and merging depend on besides the log.
+    pub fn fingerprint(&self) -> u64 {
+        Fingerprint::new(&self.mapping, &self.limits).0
+    }
+
+    /// Decodes the record at `index`; the event's spans lie in the batch's arena.
+    pub fn decode(&self, batch: &mut RecordBatch, index: usize) -> Result<Event, Reject> {
+        let Some(record) = batch.records.get(index).copied() else {
+            return Err(Reject::new(DeadLetterReason::NullValue, "there is no such record"));
+        };
+        let (event, appended) = self.read(&batch.arena, &record)?;
+        batch.arena.extend_from_slice(&appended);
+        Ok(event)
+    }
+
+    fn read(&self, arena: &[u8], record: &Record) -> Result<(Event, Vec<u8>), Reject> {
+        let Some(value) = record.value else {
+            return Err(Reject::new(DeadLetterReason::NullValue, "the record has no value"));
+        };
+        let headers = Headers::new(record.headers.of(arena));
+        let bytes = value.of(arena);
+        let bytes_max = self.limits.record_bytes_max;
+        if bytes.len() > bytes_max {
+            let detail = format!("the value has {} bytes, at most {bytes_max} are read", bytes.len());
+            return Err(Reject::new(DeadLetterReason::RecordTooLarge, detail));
+        }
+        let skipped = framing::json_start(bytes, headers.clone())?;
+        let start = value.start as usize + skipped;
+        let end = value.start as usize + bytes.len();
+        let mut reader = Reader::new(arena, start, end)?;
+        let envelope = Envelope::read(&mut reader, headers.clone())?;
+        let contact = ContactPart::read(&mut reader, &envelope, &self.mapping)?;
+        let mut event = self.assemble(&mut reader, record, &envelope, contact)?;
+        event.command = command::read(&mut reader, headers, &event, &envelope)?;
+        if event.command.is_none() && event.kind.is_command_only() {
+            let detail = format!("{} is a command, no event", event.kind.as_str());
+            return Err(Reject::new(DeadLetterReason::UnknownEventType, detail));
+        }
+        Ok((event, reader.into_appended()))
+    }
+
+    fn assemble(
+        &self,
+        reader: &mut Reader<'_>,
+        record: &Record,
+        envelope: &Envelope,
+        contact: ContactPart,
+    ) -> Result<Event, Reject> {
+        let contact_id = contact.id.ok_or_else(|| {
+            Reject::new(DeadLetterReason::MissingContactId, "no contact id in data.id, contact_id or subject")
+        })?;
+        check_id(reader, contact_id, "contact id")?;
+        let event_id = match envelope.event_id(contact.is_flat_id) {
+            Some(id) => id,
+            None => made_id(reader, envelope.source, record),
+        };
+        check_id(reader, event_id, "event id")?;
+        let hash = id_hash(reader.bytes(envelope.source), reader.bytes(event_id));
+        let timestamp = self.timestamp(envelope, record);
+        let clock = |ts_ms| Clock { ts_ms, version: envelope.version, hash };
+        Ok(Event {
+            kind: envelope.kind,
+            contact_id,
+            event_id,
+            source: envelope.source,
+            timestamp,
+            clock: timestamp.map(clock),
+            id_hash: hash,
+            source_version: envelope.version,
+            fields: contact.fields,
+            attributes: contact.attributes,
+            command: None,
+        })
+    }
+
+    #[cfg(debug_assertions)]
+    fn timestamp(&self, envelope: &Envelope, record: &Record) -> Option<u64> {
+        if self.clock_from_record {
+            return u64::try_from(record.timestamp_ms).ok();
+        }
+        envelope.timestamp
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn timestamp(&self, envelope: &Envelope, _record: &Record) -> Option<u64> {
+        envelope.timestamp
+    }
+}
+
+/// An id or source must be usable as one.
+fn check_id(reader: &Reader<'_>, id: Span, what: &str) -> Result<(), Reject> {
+    let bytes = reader.bytes(id);
+    let problem = if bytes.is_empty() {
+        "is empty"
+    } else if bytes.len() > ID_BYTES_MAX {
+        "is too long"
+    } else if bytes.iter().any(u8::is_ascii_control) {
+        "holds control characters"
+    } else {
+        return Ok(());
+    };
+    Err(Reject::new(DeadLetterReason::InvalidId, format!("the {what} {problem}")))
+}
+
+/// The id of an event that has none: SHA-256 of source, key and value, each behind its length, so
+/// that no two triples run together; a null key has the length −1.
+fn made_id(reader: &mut Reader<'_>, source: Span, record: &Record) -> Span {
+    let mut hasher = Sha256::new();
+    let parts = [
+        Some(reader.bytes(source)),
+        record.key.map(|key| reader.bytes(key)),
+        record.value.map(|value| reader.bytes(value)),
+    ];
+    for part in parts {
+        let len = part.map_or(u64::MAX, |part| part.len() as u64);
+        hasher.update(len.to_le_bytes());
+        hasher.update(part.unwrap_or_default());
+    }
+    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    reader.append(hex.as_bytes())
+}

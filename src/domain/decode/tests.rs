@@ -1,0 +1,263 @@
+//! Every spelling that is read, every reason for which a record is not, and hostile bytes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::event::{EventKind, Patch};
+use crate::domain::headers;
+use crate::domain::position::{Lane, Offset};
+use DeadLetterReason as Reason;
+
+const AT: u64 = 1_763_719_200_000;
+const PLAIN: &str = r#"{"id":"e1","eventType":"contact.updated","timestamp":"2025-11-21T10:00:00Z","version":7,"source":"acme","data":{"id":"c1","acme_first_name":"Ada"}}"#;
+
+type Header<'a> = (&'a str, &'a [u8]);
+
+/// A decoded event with the arena that its spans lie in.
+#[derive(Debug)]
+struct Decoded {
+    event: Event,
+    arena: Vec<u8>,
+}
+
+impl Decoded {
+    fn text(&self, span: Span) -> &str {
+        span.text(&self.arena)
+    }
+
+    fn ids(&self) -> (&str, &str) {
+        (self.text(self.event.contact_id), self.text(self.event.event_id))
+    }
+
+    fn field(&self, place: usize) -> Option<&str> {
+        match self.event.fields[place] {
+            Patch::Set(span) => Some(self.text(span)),
+            Patch::Absent | Patch::Clear => None,
+        }
+    }
+
+    fn attributes(&self) -> Vec<(&str, Option<&str>)> {
+        let shown = |(name, patch): &(Span, Patch)| match patch {
+            Patch::Set(span) => (self.text(*name), Some(self.text(*span))),
+            Patch::Absent | Patch::Clear => (self.text(*name), None),
+        };
+        self.event.attributes.iter().map(shown).collect()
+    }
+}
+
+fn decode_with(value: &[u8], headers: &[Header<'_>]) -> Result<Decoded, Reject> {
+    let decoder = Decoder::new(Mapping::built_in(), Limits::default());
+    let mut batch = RecordBatch::new(Lane(0));
+    // Spans must hold in the middle of an arena as well.
+    batch.push(Offset(0), 5, Some(b"other"), Some(b"before"), std::iter::empty());
+    let headers = headers.iter().map(|(name, value)| (*name, Some(*value)));
+    batch.push(Offset(1), 6, Some(b"c1"), Some(value), headers);
+    batch.push(Offset(2), 7, None, Some(b"after"), std::iter::empty());
+    let event = decoder.decode(&mut batch, 1)?;
+    Ok(Decoded { event, arena: batch.arena })
+}
+
+#[track_caller]
+fn decoded(value: &str) -> Decoded {
+    decode_with(value.as_bytes(), &[]).unwrap()
+}
+
+#[track_caller]
+fn refused(value: impl AsRef<[u8]>, reason: Reason) {
+    let found = decode_with(value.as_ref(), &[]).map(|decoded| decoded.event.kind);
+    assert_eq!(found.as_ref().map_err(|reject| reject.reason), Err(reason), "{found:?}");
+}
+
+#[test]
+fn every_spelling_says_the_same() {
+    let spellings = [
+        PLAIN,
+        r#"{"event_id":"e1","event_type":"contact.updated","timestamp":1763719200,"version":7,"source":"acme","data":{"contact_id":"c1","firstName":"Ada"}}"#,
+        r#"{"event_id":"e1","type":"contact.updated","timestamp":1763719200000,"version":7,"source":"acme","id":"c1","acme_first_name":"Ada"}"#,
+        r#"{"id":"e1","type":"contact.updated","timestamp":"1763719200","source_version":7,"source":"acme","contact_id":"c1","firstName":"Ada"}"#,
+        r#"{"data":{"firstName":"no","acme_first_name":"A\u0064a","id":"c1"},"source":"acm\u0065","eventId":"e1","type":"contact.updated","time":"2025-11-21T11:00:00.0+01:00","version":7}"#,
+        r#"{"specversion":"1.0","id":"e1","type":"contact.updated","source":"acme","subject":"c1","time":"2025-11-21T10:00:00Z","sourceversion":7,"data":{"firstName":"Ada"}}"#,
+    ];
+    for value in spellings {
+        let decoded = decoded(value);
+        assert_eq!(decoded.ids(), ("c1", "e1"), "{value}");
+        assert_eq!(decoded.field(0), Some("Ada"), "{value}");
+        assert_eq!(decoded.event.kind, EventKind::Updated);
+        let hash = id_hash(b"acme", b"e1");
+        assert_eq!(decoded.event.clock, Some(Clock { ts_ms: AT, version: Some(7), hash }), "{value}");
+        assert!(decoded.attributes().is_empty(), "{value}");
+    }
+}
+
+#[test]
+fn binary_cloudevents_have_their_attributes_in_headers() {
+    let headers: [Header<'_>; 6] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"e1"),
+        ("ce_type", b"contact.created"),
+        ("ce_source", b"crm"),
+        ("ce_subject", b"c1"),
+        ("ce_time", b"2025-11-21T10:00:00Z"),
+    ];
+    let found = decode_with(br#"{"email":"a@b.c"}"#, &headers).unwrap();
+    assert_eq!((found.ids(), found.field(2)), (("c1", "e1"), Some("a@b.c")));
+    assert_eq!(found.event.timestamp, Some(AT));
+    for missing in 0..4 {
+        let mut fewer = headers.to_vec();
+        fewer.remove(missing);
+        let reject = decode_with(b"{}", &fewer).unwrap_err();
+        assert_eq!(reject.reason, Reason::InvalidCloudevent);
+    }
+}
+
+#[test]
+fn a_header_of_delivery_never_becomes_a_clock() {
+    let value = r#"{"id":"e1","type":"contact.deleted","data":{"id":"c1"}}"#;
+    let found = decode_with(value.as_bytes(), &[("timestamp", b"1763719200"), ("X-Acme-Timestamp", b"1")]);
+    let found = found.unwrap();
+    assert_eq!((found.event.timestamp, found.event.clock), (None, None));
+}
+
+#[test]
+fn confluent_json_is_unframed_and_the_rest_named() {
+    let framed = [b"\0\0\0\0\x07", PLAIN.as_bytes()].concat();
+    assert_eq!(decode_with(&framed, &[]).unwrap().ids(), ("c1", "e1"));
+    refused(b"\0\0\0\0\x07\x48c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c", Reason::AvroFraming);
+    refused(b"\0\0\0\0\x07\0\x0a\x02c1\x10\x07", Reason::ProtobufFraming);
+    refused(b"\0\0\0\0\x07\x04\x41\x64", Reason::AvroFraming);
+    refused(b"\0\0\0\0\x07\x02\x02\x0a\x02c1", Reason::ProtobufFraming);
+    refused(b"Obj\x01\x04\x14avro.codec", Reason::AvroFraming);
+    refused(b"\0\0\0", Reason::MalformedJson);
+    let headers: [Header<'_>; 1] = [("Content-Type", b"application/x-protobuf")];
+    assert_eq!(decode_with(b"\x0a\x01", &headers).unwrap_err().reason, Reason::ProtobufFraming);
+    let marked = [b"\xef\xbb\xbf", PLAIN.as_bytes()].concat();
+    assert!(decode_with(&marked, &[]).is_ok());
+}
+
+#[test]
+fn unknown_members_become_attributes_in_compact_json() {
+    let found = decoded(
+        r#"{"id":"e","type":"contact.created","data":{"id":"c","z":[ 1.50 , {"k" : "\u0041\u0000"} ],"plan":"beside","gone":null,
+        "attributes":{"plan":"g\"old","b":true,"a":-0}}}"#,
+    );
+    let expected = [
+        ("a", Some("-0")),
+        ("b", Some("true")),
+        ("gone", None),
+        ("plan", Some(r#""g\"old""#)),
+        ("z", Some(r#"[1.50,{"k":"A\u0000"}]"#)),
+    ];
+    assert_eq!(found.attributes(), expected);
+}
+
+#[test]
+fn sources_names_count_for_their_source_and_for_none() {
+    let value = |source: &str| PLAIN.replace("acme\",\"data", &format!("{source}\",\"data"));
+    assert_eq!(decoded(&value("")).field(0), Some("Ada"));
+    let other = decoded(&value("crm"));
+    assert_eq!((other.field(0), other.attributes()), (None, vec![("acme_first_name", Some("\"Ada\""))]));
+    let verified = decode_with(value("crm").as_bytes(), &[(headers::SOURCE, b"acme")]).unwrap();
+    assert_eq!(verified.field(0), Some("Ada"));
+}
+
+#[test]
+fn an_event_without_an_id_gets_one_from_its_bytes() {
+    let value = r#"{"type":"contact.created","source":"s","data":{"id":"c1"}}"#;
+    let one = decoded(value);
+    // Computed apart from this code: SHA-256 over three times u64 length, bytes.
+    assert_eq!(one.ids(), ("c1", "55d031adb7ab8bde3aab74c890b21fe2a3d92f92b7e221f589880f567b6ad691"));
+    assert_eq!(decoded(r#"{"type":"contact.created","id":17,"phone":"1"}"#).ids().0, "17");
+}
+
+#[test]
+fn commands_are_told_by_headers_alone() {
+    let erase = PLAIN.replace("updated", "erased");
+    refused(&erase, Reason::UnknownEventType);
+    refused(PLAIN.replace("\"version\"", "\"contactd_command\":\"update\",\"version\"").replace("updated", "erased"), Reason::UnknownEventType);
+    let headers: [Header<'_>; 4] = [
+        (headers::COMMAND, b"replace"),
+        (headers::EXPECTED_VERSION, b"3"),
+        (headers::PRINCIPAL, b"ada"),
+        (headers::REQUEST_ID, b"r1"),
+    ];
+    let found = decode_with(erase.as_bytes(), &headers).unwrap();
+    let command = found.event.command.as_ref().unwrap();
+    assert_eq!((command.replace, command.expected_version), (true, Some(3)));
+    assert_eq!(command.principal.map(|span| found.text(span)), Some("ada"));
+    let later = erase.replace("10:00:00Z", "10:00:01Z");
+    let retry = decode_with(later.as_bytes(), &headers).unwrap();
+    assert_eq!(retry.event.command.unwrap().body_hash, command.body_hash);
+    let other = decode_with(erase.replace("Ada", "Eve").as_bytes(), &headers).unwrap();
+    assert_ne!(other.event.command.unwrap().body_hash, command.body_hash);
+    for wrong in [(headers::COMMAND, b"x".as_slice()), (headers::EXPECTED_VERSION, b"-1")] {
+        let headers = [wrong, (headers::COMMAND, b"update")];
+        assert_eq!(decode_with(PLAIN.as_bytes(), &headers).unwrap_err().reason, Reason::InvalidCommand);
+    }
+}
+
+#[test]
+fn every_kind_of_bad_record_has_its_reason() {
+    refused("", Reason::MalformedJson);
+    refused(&PLAIN[..PLAIN.len() - 1], Reason::MalformedJson);
+    refused(format!("{PLAIN}x"), Reason::MalformedJson);
+    refused(PLAIN.replace("Ada", "\\ud800"), Reason::MalformedJson);
+    refused(PLAIN.replace('7', "NaN"), Reason::MalformedJson);
+    refused(PLAIN.replace("Ada", "A\u{1}"), Reason::MalformedJson);
+    refused([PLAIN.as_bytes(), b"\xff"].concat(), Reason::InvalidUtf8);
+    refused("[".repeat(10_000), Reason::NestingTooDeep);
+    refused(PLAIN.replace("\"Ada\"", &format!("{}1{}", "[".repeat(63), "]".repeat(63))), Reason::NestingTooDeep);
+    refused("[]", Reason::WrongType);
+    refused(PLAIN.replace("\"Ada\"", "5"), Reason::WrongType);
+    refused(PLAIN.replace('7', "-7"), Reason::WrongType);
+    refused(PLAIN.replace('7', "\"7\""), Reason::WrongType);
+    refused(r#"{"id":"e","type":"contact.created","data":[1]}"#, Reason::WrongType);
+    refused(r#"{"id":"e","type":7,"data":{"id":"c"}}"#, Reason::WrongType);
+    refused(r#"{"id":"e","type":"contact.created","data":{"id":1.5}}"#, Reason::WrongType);
+    refused(PLAIN.replace("\"version\"", "\"\\u0069d\":\"e2\",\"version\""), Reason::DuplicateKey);
+    refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":1,\"\\u0078\":2"), Reason::DuplicateKey);
+    refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":{\"y\":1,\"y\":1}"), Reason::DuplicateKey);
+    refused(PLAIN.replace("\"id\":\"c1\",", ""), Reason::MissingContactId);
+    refused(PLAIN.replace("c1", ""), Reason::InvalidId);
+    refused(PLAIN.replace("c1", "c\\u0000"), Reason::InvalidId);
+    refused(PLAIN.replace("c1", &"c".repeat(257)), Reason::InvalidId);
+    refused(PLAIN.replace("Ada", "A\\u0000"), Reason::ControlCharacter);
+    refused(PLAIN.replace("updated", "merged"), Reason::UnknownEventType);
+    refused("{}", Reason::UnknownEventType);
+    refused(PLAIN.replace("2025-11-21T10:00:00Z", "yesterday"), Reason::InvalidTimestamp);
+    refused(PLAIN.replace("{\"id\"", "{\"specversion\":\"0.3\",\"id\""), Reason::InvalidCloudevent);
+    refused(vec![b' '; (1 << 20) + 1], Reason::RecordTooLarge);
+    let mut batch = RecordBatch::new(Lane(0));
+    batch.push(Offset(0), 0, Some(b"c1"), None, std::iter::empty());
+    assert_eq!(Decoder::default().decode(&mut batch, 0).unwrap_err().reason, Reason::NullValue);
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(value in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode_with(&value, &[]);
+        let _ = decode_with(&value, &[("ce_specversion", b"1.0"), ("ce_id", &value), ("ce_type", b"contact.created"), ("ce_source", &value)]);
+        let framed = [b"\0\0\0\0\x01", value.as_slice()].concat();
+        let _ = decode_with(&framed, &[(headers::COMMAND, b"update"), (headers::EXPECTED_VERSION, &value)]);
+    }
+
+    #[test]
+    fn mutated_events_never_panic_and_never_lose_a_text(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..4)
+    ) {
+        let mut value = PLAIN.as_bytes().to_vec();
+        for (place, byte, how) in edits {
+            let at = place.index(value.len());
+            match how {
+                0 => value[at] = byte,
+                1 => value.insert(at, byte),
+                _ => drop(value.remove(at)),
+            }
+        }
+        if let Ok(found) = decode_with(&value, &[]) {
+            prop_assert!(!found.ids().0.is_empty());
+            prop_assert!(!found.ids().1.is_empty());
+            let readable: Result<serde_json::Value, _> = serde_json::from_slice(&value);
+            prop_assert!(readable.is_ok());
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! An event in our own words, its texts still lying in the batch's arena.
+
+use super::clock::Clock;
+use super::span::Span;
+
+/// The contact's fields, by place.
+pub const FIELDS: [&str; 6] = ["firstName", "lastName", "email", "phone", "company", "title"];
+/// Place of the e-mail address in [`FIELDS`].
+pub const EMAIL: usize = 2;
+
+/// What an event says happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum EventKind {
+    /// The contact came to be (again).
+    Created = 0,
+    /// Some of its fields changed.
+    Updated,
+    /// It was deleted; its fields stay.
+    Deleted,
+    /// A delete was taken back. Commands only.
+    Restored,
+    /// It was deleted and its fields are forgotten. Commands only.
+    Erased,
+}
+
+impl EventKind {
+    /// Every kind, in code order.
+    pub const ALL: [Self; 5] =
+        [Self::Created, Self::Updated, Self::Deleted, Self::Restored, Self::Erased];
+
+    /// The event type on the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "contact.created",
+            Self::Updated => "contact.updated",
+            Self::Deleted => "contact.deleted",
+            Self::Restored => "contact.restored",
+            Self::Erased => "contact.erased",
+        }
+    }
+
+    /// From its stored code.
+    pub fn from_u8(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// From the event type on the log.
+    pub fn from_type(text: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str().as_bytes() == text)
+    }
+
+    /// Whether it may only be a command.
+    pub fn is_command_only(self) -> bool {
+        matches!(self, Self::Restored | Self::Erased)
+    }
+}
+
+/// What an event says about one field or attribute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Patch {
+    /// Nothing: it stays as it is.
+    #[default]
+    Absent,
+    /// It has no value any more.
+    Clear,
+    /// It has this value: a field's plain text, an attribute's compact JSON.
+    Set(Span),
+}
+
+/// A decoded event or command.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// Whose contact.
+    pub contact_id: Span,
+    /// The event's id, given or made from its bytes.
+    pub event_id: Span,
+    /// Who said so; may be empty.
+    pub source: Span,
+    /// When, in ms since 1970; `None`: arrival order counts.
+    pub timestamp: Option<u64>,
+    /// Its place among the contact's events; `None` without a timestamp.
+    pub clock: Option<Clock>,
+    /// [`super::clock::id_hash`] of source and id, timed or not.
+    pub id_hash: u64,
+    /// The source's version of the contact.
+    pub source_version: Option<u64>,
+    /// What it says about each of [`FIELDS`].
+    pub fields: [Patch; 6],
+    /// What it says about attributes: sorted by key, each key once, never `Absent`.
+    pub attributes: Vec<(Span, Patch)>,
+    /// Set when it is a command of ours.
+    pub command: Option<Box<Command>>,
+}
+
+/// What a command carries besides the event.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The version the contact must have; 0: it must not exist.
+    pub expected_version: Option<u64>,
+    /// Whether it replaces the contact (PUT), so that older fields are hidden.
+    pub replace: bool,
+    /// Hash of what was asked for, without stamps: tells a retry from another body under its id.
+    pub body_hash: [u8; 16],
+    /// Who asked.
+    pub principal: Option<Span>,
+    /// The request that asked.
+    pub request_id: Option<Span>,
+}

@@ -1,0 +1,23 @@
+//! Names of the record headers that mean something here.
+//!
+//! What only we may say (that a record is a command, whom it is from) stands in headers, not in the
+//! value: a webhook's body goes to the log as it came, and must not pass for a command.
+
+/// Marks a command of ours: [`COMMAND_UPDATE`] or [`COMMAND_REPLACE`].
+pub const COMMAND: &str = "contactd_command";
+/// Value of [`COMMAND`]: sets what it names.
+pub const COMMAND_UPDATE: &str = "update";
+/// Value of [`COMMAND`]: replaces the contact (PUT).
+pub const COMMAND_REPLACE: &str = "replace";
+/// The version that the contact must have for the command, in decimal; 0: it must not exist.
+pub const EXPECTED_VERSION: &str = "contactd_expected_version";
+/// Who gave the command.
+pub const PRINCIPAL: &str = "contactd_principal";
+/// The request that gave the command.
+pub const REQUEST_ID: &str = "contactd_request_id";
+/// The source as the intake verified it; counts instead of the one that the event names.
+pub const SOURCE: &str = "contactd_source";
+/// The media type of the value.
+pub const CONTENT_TYPE: &str = "content-type";
+/// Starts the names of a binary CloudEvent's attributes.
+pub const CLOUDEVENT_PREFIX: &str = "ce_";

@@ -1,0 +1,23 @@
+//! Bounds on what is read and kept; part of the fingerprint.
+
+/// Bytes of a contact id, event id or source at most.
+pub const ID_BYTES_MAX: usize = 256;
+/// Nesting of JSON at most, the event itself counted.
+pub const DEPTH_MAX: usize = 64;
+/// Bytes of an attribute's key at most.
+pub const ATTRIBUTE_KEY_BYTES_MAX: usize = 256;
+
+/// Bounds that the configuration may move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a contact's stored body at most.
+    pub contact_bytes_max: usize,
+    /// Bytes of a record's value at most.
+    pub record_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { contact_bytes_max: 64 << 10, record_bytes_max: 1 << 20 }
+    }
+}

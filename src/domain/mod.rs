@@ -1,0 +1,38 @@
+//! What the program is about, without any I/O: records become events, events become contacts.
+//!
+//! ```text
+//! record::RecordBatch ─► decode (mapping, limits) ─► event::Event ─► merge ─► contact body ─► ContactView
+//! ```
+//!
+//! Everything here is pure: no clock, no randomness, no hash order. Imports nothing of ours.
+
+pub mod clock;
+pub mod contact;
+pub mod decode;
+pub mod event;
+pub mod fingerprint;
+pub mod headers;
+pub(crate) mod json;
+pub mod limits;
+pub mod mapping;
+pub mod merge;
+pub mod partitioner;
+pub mod position;
+pub mod record;
+pub mod span;
+pub mod timestamp;
+pub mod verdict;
+
+/// What to do about an error; every module's error says which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Transient: the same call may succeed later.
+    Retry,
+    /// This input can never succeed; keep it aside and go on.
+    Poison,
+    /// Going on would be wrong; stop and recover.
+    Fatal,
+}
+
+#[cfg(test)]
+mod tests;

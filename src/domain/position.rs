@@ -1,0 +1,223 @@
+//! Places in the contact log: lanes, offsets, which log it is, and the opaque Position of clients.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// Seed of a log identity's hash; part of every Position's text form.
+const IDENTITY_SEED: u64 = 0x636f_6e74_6163_7464;
+/// First characters of a Position's text form: its version.
+const POSITION_PREFIX: &str = "p1";
+
+/// A partition of the contact log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(transparent)]
+pub struct Lane(pub u16);
+
+/// The offset of one record in its lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(transparent)]
+pub struct Offset(pub u64);
+
+/// The offset from which a lane is to be read on: one past the last record taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(transparent)]
+pub struct NextOffset(pub u64);
+
+impl Offset {
+    /// Where reading goes on after this record.
+    pub fn next(self) -> NextOffset {
+        NextOffset(self.0.saturating_add(1))
+    }
+}
+
+impl NextOffset {
+    /// The last record before it; `None` at the very start.
+    pub fn last(self) -> Option<Offset> {
+        self.0.checked_sub(1).map(Offset)
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for NextOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which of the two logs it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(rename_all = "snake_case")]
+pub enum LogKind {
+    /// A Kafka topic.
+    Kafka,
+    /// The log in our own directory.
+    Embedded,
+}
+
+impl LogKind {
+    /// Stable lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
+/// What makes a log that log; a store follows exactly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct LogIdentity {
+    /// Kafka or embedded.
+    pub kind: LogKind,
+    /// Kafka's cluster id, or the embedded log's own random one.
+    pub cluster: String,
+    /// Topic name.
+    pub topic: String,
+    /// Partition count.
+    pub lanes: u16,
+}
+
+impl LogIdentity {
+    /// A 64-bit hash of all its parts, for Positions.
+    pub fn fingerprint(&self) -> u64 {
+        let mut bytes = Vec::with_capacity(64);
+        for part in [self.kind.as_str(), &self.cluster, &self.topic] {
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        bytes.extend_from_slice(&self.lanes.to_le_bytes());
+        xxh3_64_with_seed(&bytes, IDENTITY_SEED)
+    }
+}
+
+impl fmt::Display for LogIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, cluster, topic, lanes } = self;
+        write!(f, "{} {topic} of {cluster} with {lanes} partitions", kind.as_str())
+    }
+}
+
+/// How far a reader is: the next offsets of the lanes it speaks of. Opaque to clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub struct Position {
+    /// [`LogIdentity::fingerprint`] of the log it speaks of.
+    pub log: u64,
+    /// Next offset per lane; a lane that is absent stands at 0.
+    pub next: BTreeMap<Lane, NextOffset>,
+}
+
+/// A Position's text that is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a position")]
+pub struct InvalidPosition;
+
+impl Position {
+    /// The text form: letters, digits, `-` and `.` only.
+    pub fn encode(&self) -> String {
+        use fmt::Write as _;
+        let mut text = format!("{POSITION_PREFIX}-{:016x}", self.log);
+        for (lane, next) in &self.next {
+            // Writing to a String can't fail.
+            let _ = write!(text, "-{:x}.{:x}", lane.0, next.0);
+        }
+        text
+    }
+
+    /// Reads the text form; lanes must be ascending, so that one position has one text.
+    pub fn decode(text: &str) -> Result<Self, InvalidPosition> {
+        let mut parts = text.split('-');
+        if parts.next() != Some(POSITION_PREFIX) {
+            return Err(InvalidPosition);
+        }
+        let log = parts.next().filter(|log| log.len() == 16).ok_or(InvalidPosition)?;
+        let mut position = Self { log: hex(log)?, next: BTreeMap::new() };
+        for part in parts {
+            let (lane, next) = part.split_once('.').ok_or(InvalidPosition)?;
+            let lane = Lane(u16::try_from(hex(lane)?).map_err(|_| InvalidPosition)?);
+            if position.next.last_key_value().is_some_and(|(last, _)| *last >= lane) {
+                return Err(InvalidPosition);
+            }
+            position.next.insert(lane, NextOffset(hex(next)?));
+        }
+        Ok(position)
+    }
+
+    /// Whether everything that `other` has seen has been seen here too; never for another log.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.log == other.log
+            && other.next.iter().all(|(lane, next)| {
+                self.next.get(lane).copied().unwrap_or_default() >= *next
+            })
+    }
+}
+
+fn hex(text: &str) -> Result<u64, InvalidPosition> {
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if !is_hex {
+        return Err(InvalidPosition);
+    }
+    u64::from_str_radix(text, 16).map_err(|_| InvalidPosition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(log: u64, next: &[(u16, u64)]) -> Position {
+        let next = next.iter().map(|(lane, next)| (Lane(*lane), NextOffset(*next))).collect();
+        Position { log, next }
+    }
+
+    #[test]
+    fn text_form_goes_both_ways() {
+        let at = position(0xfeed, &[(0, 17), (3, u64::MAX)]);
+        assert_eq!(at.encode(), "p1-000000000000feed-0.11-3.ffffffffffffffff");
+        assert_eq!(Position::decode(&at.encode()), Ok(at));
+    }
+
+    #[test]
+    fn foreign_text_is_refused() {
+        for text in ["", "p1", "p2-000000000000feed", "p1-feed", "p1-000000000000feed-0", "p1-000000000000feed-1.0-0.0", "p1-000000000000feed-+1.2", "p1-000000000000feed-10000.0"] {
+            assert_eq!(Position::decode(text), Err(InvalidPosition), "{text}");
+        }
+    }
+
+    #[test]
+    fn covering_needs_the_same_log_and_every_lane() {
+        let ahead = position(1, &[(0, 5), (1, 2)]);
+        assert!(ahead.covers(&position(1, &[(0, 5)])));
+        assert!(ahead.covers(&position(1, &[(2, 0)])));
+        assert!(!ahead.covers(&position(1, &[(1, 3)])));
+        assert!(!ahead.covers(&position(2, &[(0, 1)])));
+    }
+
+    #[test]
+    fn identity_hash_depends_on_every_part() {
+        let one = LogIdentity { kind: LogKind::Kafka, cluster: "a".into(), topic: "bc".into(), lanes: 8 };
+        let others = [
+            LogIdentity { kind: LogKind::Embedded, ..one.clone() },
+            LogIdentity { cluster: "ab".into(), topic: "c".into(), ..one.clone() },
+            LogIdentity { lanes: 9, ..one.clone() },
+        ];
+        assert!(others.iter().all(|other| other.fingerprint() != one.fingerprint()));
+    }
+}

@@ -1,0 +1,311 @@
+//! The laws of applying, over generated records: decode and merge together.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestError, TestRunner};
+
+use super::clock::Clock;
+use super::contact::{ContactView, Status};
+use super::decode::Decoder;
+use super::event::{Event, EventKind, FIELDS, Patch};
+use super::headers;
+use super::limits::Limits;
+use super::mapping::Mapping;
+use super::merge::merge;
+use super::position::{Lane, Offset};
+use super::record::RecordBatch;
+use super::verdict::Verdict;
+
+const VALUES: [&str; 5] = ["null", "\"\"", "\"Ada\"", "\"B\\u00e9\"", "\"Zoë\\n\""];
+const ATTRIBUTE_VALUES: [&str; 5] = ["null", "1", "[1, {\"a\": \"\\u0041\"}]", "\"x\"", "true"];
+const BASE_MS: u64 = 1_763_719_200_000;
+
+/// One generated record, before it is given a place and a timestamp in the log.
+#[derive(Clone, Debug)]
+struct Sample {
+    kind: EventKind,
+    /// Small, so that many clocks are equal.
+    time: Option<u64>,
+    version: Option<u64>,
+    id: u64,
+    source: u8,
+    fields: Vec<(usize, usize)>,
+    attributes: Vec<(u8, usize)>,
+    command: bool,
+    replace: bool,
+    expected_version: Option<u64>,
+}
+
+impl Sample {
+    fn value(&self) -> Vec<u8> {
+        let source = if self.source == 0 { "acme" } else { "crm" };
+        let field = |(place, value): &(usize, usize)| format!(",\"{}\":{}", FIELDS[*place], VALUES[*value]);
+        let attribute = |(name, value): &(u8, usize)| format!(",\"x{name}\": {}", ATTRIBUTE_VALUES[*value]);
+        let mut text = format!("{{\"id\":\"e{}\",\"type\":\"{}\",\"source\":\"{source}\"", self.id, self.kind.as_str());
+        if let Some(time) = self.time {
+            text += &format!(",\"timestamp\":{}", BASE_MS + time);
+        }
+        if let Some(version) = self.version {
+            text += &format!(",\"version\":{version}");
+        }
+        let fields: String = self.fields.iter().map(field).collect();
+        let attributes: String = self.attributes.iter().map(attribute).collect();
+        text += &format!(",\"data\":{{\"id\":\"c1\"{fields}{attributes}}}}}");
+        text.into_bytes()
+    }
+
+    fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut all = Vec::new();
+        if self.command {
+            let kind = if self.replace { headers::COMMAND_REPLACE } else { headers::COMMAND_UPDATE };
+            all.push((headers::COMMAND, kind.as_bytes().to_vec()));
+            if let Some(version) = self.expected_version {
+                all.push((headers::EXPECTED_VERSION, version.to_string().into_bytes()));
+            }
+        }
+        all
+    }
+}
+
+/// Fields and attributes, each at most once.
+fn patches() -> impl Strategy<Value = (Vec<(usize, usize)>, Vec<(u8, usize)>)> {
+    let fields = prop::collection::btree_map(0..FIELDS.len(), 0..VALUES.len(), 0..4);
+    let attributes = prop::collection::btree_map(0..3_u8, 0..ATTRIBUTE_VALUES.len(), 0..3);
+    (fields, attributes).prop_map(|(fields, attributes)| (fields.into_iter().collect(), attributes.into_iter().collect()))
+}
+
+/// Timed events and unconditional commands: what may come in any order.
+fn timed() -> impl Strategy<Value = Sample> {
+    let stamps = (0..6_u64, prop::option::of(0..3_u64), 0..4_u64, 0..2_u8);
+    (0..8_usize, stamps, patches()).prop_map(|(what, (time, version, id, source), (fields, attributes))| {
+        let (kind, command, replace) = match what {
+            0 | 1 => (EventKind::Created, false, false),
+            2 | 3 => (EventKind::Updated, false, false),
+            4 => (EventKind::Deleted, false, false),
+            5 => (EventKind::Restored, true, false),
+            6 => (EventKind::Erased, true, false),
+            _ => (EventKind::Updated, true, time % 3 > 0),
+        };
+        Sample { kind, time: Some(time), version, id, source, fields, attributes, command, replace, expected_version: None }
+    })
+}
+
+/// Anything at all.
+fn any_sample() -> impl Strategy<Value = Sample> {
+    (timed(), any::<bool>(), any::<bool>(), prop::option::of(0..8_u64)).prop_map(|(sample, untimed, command, expected_version)| Sample {
+        time: sample.time.filter(|_| !untimed || sample.command),
+        command: sample.command || command,
+        expected_version,
+        ..sample
+    })
+}
+
+/// A first event that makes the contact, and more; command ids are never used for two bodies.
+fn timed_sequence() -> impl Strategy<Value = Vec<Sample>> {
+    (timed(), prop::collection::vec(timed(), 0..14)).prop_map(|(mut first, mut rest)| {
+        (first.kind, first.command, first.replace) = (EventKind::Updated, false, false);
+        for (index, sample) in rest.iter_mut().enumerate().filter(|(_, sample)| sample.command) {
+            sample.id = 100 + index as u64;
+        }
+        rest.insert(0, first);
+        rest
+    })
+}
+
+fn decode(decoder: &Decoder, sample: &Sample, record_ms: i64) -> (Event, Vec<u8>) {
+    let mut batch = RecordBatch::new(Lane(0));
+    let headers = sample.headers();
+    let headers = headers.iter().map(|(name, value)| (*name, Some(value.as_slice())));
+    batch.push(Offset(record_ms.unsigned_abs()), record_ms, Some(b"c1"), Some(&sample.value()), headers);
+    let event = decoder.decode(&mut batch, 0).unwrap();
+    (event, batch.arena)
+}
+
+/// Applies samples in order; the final body and every verdict.
+fn apply<'a>(decoder: &Decoder, samples: impl Iterator<Item = (&'a Sample, i64)>) -> (Option<Vec<u8>>, Vec<Verdict>) {
+    let (mut body, mut verdicts, mut out) = (None, Vec::new(), Vec::new());
+    for (sample, record_ms) in samples {
+        let (event, arena) = decode(decoder, sample, record_ms);
+        let verdict = merge(body.as_deref(), &event, &arena, &Limits::default(), &mut out).unwrap();
+        assert_eq!(verdict == Verdict::Applied, !out.is_empty());
+        if verdict == Verdict::Applied {
+            body = Some(out.clone());
+        }
+        verdicts.push(verdict);
+    }
+    (body, verdicts)
+}
+
+fn decoder() -> Decoder {
+    Decoder::new(Mapping::built_in(), Limits::default())
+}
+
+type Delivery = (Vec<Sample>, Vec<(Index, i64)>, Vec<usize>, i64);
+
+/// Samples, how they are delivered the second time (shuffled, some again), and when.
+fn deliveries() -> impl Strategy<Value = Delivery> {
+    timed_sequence().prop_flat_map(|samples| {
+        let order = Just((1..samples.len()).collect::<Vec<_>>()).prop_shuffle();
+        let again = prop::collection::vec((any::<Index>(), 0..1_000_000_i64), 0..8);
+        (Just(samples), again, order, 0..1_000_000_i64)
+    })
+}
+
+fn any_order_gives_the_same_contact(decoder: &Decoder, delivery: &Delivery) -> Result<(), TestCaseError> {
+    let (samples, again, order, record_ms) = delivery;
+    let base = BASE_MS as i64;
+    let (once, _) = apply(decoder, samples.iter().map(|sample| (sample, base)));
+    let mut second: Vec<(&Sample, i64)> = vec![(&samples[0], base + record_ms)];
+    second.extend(order.iter().map(|place| (&samples[*place], base - record_ms)));
+    for (place, later) in again {
+        let sample = &samples[place.index(samples.len())];
+        let at = 1 + place.index(second.len());
+        second.insert(at, (sample, base + later));
+    }
+    let (twice, verdicts) = apply(decoder, second.into_iter());
+    let (once, twice) = (once.unwrap(), twice.unwrap());
+    let (once, twice) = (ContactView::parse(&once).unwrap(), ContactView::parse(&twice).unwrap());
+    prop_assert_eq!(once.canonical(), twice.canonical(), "{:?} then {:?} by {:?}", once, twice, verdicts);
+    Ok(())
+}
+
+#[test]
+fn the_same_timed_events_in_any_order_and_number_give_the_same_bytes() {
+    let mut runner = TestRunner::new(Config { cases: 1024, failure_persistence: None, ..Config::default() });
+    let law = |delivery| any_order_gives_the_same_contact(&decoder(), &delivery);
+    runner.run(&deliveries(), law).unwrap();
+}
+
+/// The deliberate mistake must turn the law red.
+#[cfg(debug_assertions)]
+#[test]
+fn a_clock_from_the_records_timestamp_breaks_the_law() {
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    let mistaken = decoder().with_seeded_bug_clock_from_record(true);
+    let found = runner.run(&deliveries(), |delivery| any_order_gives_the_same_contact(&mistaken, &delivery));
+    assert!(matches!(found, Err(TestError::Fail(..))), "{found:?}");
+}
+
+/// What the rules say, computed from the whole set of events at once.
+struct Model {
+    fields: [Option<Vec<u8>>; 6],
+    attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    status: Status,
+    created_at: u64,
+    updated_at: u64,
+    head: Clock,
+}
+
+impl Model {
+    fn of(events: &[(Event, Vec<u8>)]) -> Self {
+        let clocks = |wanted: &dyn Fn(&Event) -> bool| -> Vec<Clock> {
+            events.iter().filter(|(event, _)| wanted(event)).filter_map(|(event, _)| event.clock).collect()
+        };
+        let greatest = |clocks: Vec<Clock>| clocks.into_iter().max();
+        let is_put = |event: &Event| event.command.as_ref().is_some_and(|command| command.replace);
+        let is_edit = |event: &Event| event.command.is_some() && event.kind == EventKind::Updated;
+        let created = greatest(clocks(&|event| event.kind == EventKind::Created));
+        let restored = greatest(clocks(&|event| event.kind == EventKind::Restored));
+        let put = greatest(clocks(&is_put));
+        let erased = greatest(clocks(&|event| event.kind == EventKind::Erased));
+        let deletes = clocks(&|event| event.kind == EventKind::Deleted);
+        let last_final = deletes.iter().copied().filter(|delete| Some(*delete) < created).max();
+        let reset = erased.max(last_final);
+        let floor = put.max(reset);
+        let dead = deletes.iter().copied().max().max(erased);
+        let standing = |patch: &dyn Fn(&Event, &[u8]) -> Option<Option<Vec<u8>>>| {
+            let said = events.iter().filter(|(event, _)| event.clock >= floor);
+            let said = said.filter_map(|(event, arena)| Some((event.clock, patch(event, arena)?)));
+            said.max().and_then(|(_, value)| value)
+        };
+        let names: std::collections::BTreeSet<Vec<u8>> = events
+            .iter()
+            .flat_map(|(event, arena)| event.attributes.iter().map(|(name, _)| name.of(arena).to_vec()))
+            .collect();
+        let attribute = |name: Vec<u8>| {
+            let value = standing(&|event, arena| {
+                let found = event.attributes.iter().find(|(each, _)| each.of(arena) == name)?;
+                value_of(&found.1, arena)
+            });
+            Some((name, value?))
+        };
+        let first = clocks(&|event| !is_edit(event)).into_iter().map(|clock| clock.ts_ms).min();
+        let head = greatest(clocks(&|_| true)).unwrap();
+        Self {
+            fields: std::array::from_fn(|place| standing(&|event, arena| value_of(&event.fields[place], arena))),
+            attributes: names.into_iter().filter_map(attribute).collect(),
+            status: if dead > created.max(restored).max(put) { Status::Deleted } else { Status::Active },
+            created_at: first.unwrap().max(reset.map_or(0, |clock| clock.ts_ms)),
+            updated_at: head.ts_ms,
+            head,
+        }
+    }
+}
+
+fn value_of(patch: &Patch, arena: &[u8]) -> Option<Option<Vec<u8>>> {
+    match patch {
+        Patch::Absent => None,
+        Patch::Clear => Some(None),
+        Patch::Set(span) => Some(Some(span.of(arena).to_vec())),
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 1024, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn the_contact_is_what_the_rules_say_of_the_whole_set(samples in timed_sequence()) {
+        let (body, _) = apply(&decoder(), samples.iter().map(|sample| (sample, 0)));
+        let body = body.unwrap();
+        let view = ContactView::parse(&body).unwrap();
+        let events: Vec<_> = samples.iter().map(|sample| decode(&decoder(), sample, 7)).collect();
+        let model = Model::of(&events);
+        let fields: [_; 6] = std::array::from_fn(|place| view.field(place).map(|text| text.as_bytes().to_vec()));
+        prop_assert_eq!(fields, model.fields);
+        let attributes: Vec<_> = view.attributes().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
+        prop_assert_eq!(attributes, model.attributes);
+        prop_assert_eq!(view.status(), model.status);
+        prop_assert_eq!(view.created_at_ms(), Some(model.created_at));
+        prop_assert_eq!(view.updated_at_ms(), Some(model.updated_at));
+        prop_assert_eq!(view.head(), model.head);
+        let greatest = samples.iter().filter(|sample| !sample.command).filter_map(|sample| sample.version).max();
+        prop_assert_eq!(view.source_version(), greatest);
+    }
+
+    #[test]
+    fn the_same_sequence_gives_the_same_body_version_and_rings_included(
+        samples in prop::collection::vec(any_sample(), 1..40), times in prop::collection::vec(0..1_000_000_i64, 40)
+    ) {
+        let first = apply(&decoder(), samples.iter().map(|sample| (sample, 0)));
+        let second = apply(&decoder(), samples.iter().zip(times));
+        if let Some(body) = &first.0 {
+            let view = ContactView::parse(body).unwrap();
+            let applied = first.1.iter().filter(|verdict| **verdict == Verdict::Applied).count();
+            prop_assert_eq!(view.version(), applied as u64);
+        }
+        prop_assert_eq!(first, second);
+    }
+
+    #[test]
+    fn an_untimed_event_within_the_ring_is_a_duplicate(
+        samples in prop::collection::vec(any_sample(), 1..40), back in 0..16_usize
+    ) {
+        let mut untimed: Vec<Sample> = samples;
+        for (index, sample) in untimed.iter_mut().enumerate() {
+            (sample.time, sample.command, sample.id) = (None, false, index as u64);
+            if sample.kind.is_command_only() {
+                sample.kind = EventKind::Deleted;
+            }
+        }
+        let repeated = untimed[untimed.len() - 1 - back.min(untimed.len() - 1)].clone();
+        let (before, verdicts) = apply(&decoder(), untimed.iter().map(|sample| (sample, 1)));
+        prop_assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Applied));
+        let body = before.clone().unwrap();
+        let view = ContactView::parse(&body).unwrap();
+        prop_assert_eq!((view.created_at_ms(), view.updated_at_ms()), (None, None));
+        untimed.push(repeated);
+        let (after, verdicts) = apply(&decoder(), untimed.iter().map(|sample| (sample, 2)));
+        prop_assert_eq!(verdicts.last(), Some(&Verdict::Duplicate));
+        prop_assert_eq!(before, after);
+    }
+}

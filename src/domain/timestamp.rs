@@ -1,0 +1,196 @@
+//! Timestamps in and out: RFC 3339 or epoch numbers to whole milliseconds, and back.
+
+/// The last millisecond of the year 9999, RFC 3339's end of time.
+pub const TIMESTAMP_MS_MAX: u64 = 253_402_300_799_999;
+/// Epoch numbers below are seconds (as such the year 5138), from here on milliseconds (1973).
+const MILLISECONDS_FROM: u64 = 100_000_000_000;
+const DAY_MS: u64 = 86_400_000;
+/// Days from 0000-03-01 to 1970-01-01.
+const EPOCH_DAYS: u64 = 719_468;
+/// Days of 400 years.
+const ERA_DAYS: u64 = 146_097;
+
+/// Whole milliseconds since 1970 of an RFC 3339 text; digits beyond are cut. `None`: it is none,
+/// or lies before 1970.
+pub fn parse_rfc3339(text: &[u8]) -> Option<u64> {
+    let (day, rest) = text.split_first_chunk::<10>()?;
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *day else { return None };
+    let (separator, rest) = rest.split_first()?;
+    if !matches!(separator, b'T' | b't' | b' ') {
+        return None;
+    }
+    let (time, rest) = rest.split_first_chunk::<8>()?;
+    let [h1, h2, b':', n1, n2, b':', s1, s2] = *time else { return None };
+    let year = two(y1, y2)? * 100 + two(y3, y4)?;
+    let (month, day) = (two(m1, m2)?, two(d1, d2)?);
+    let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
+    // Second 60 is a leap second, counted as the one after.
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (millis, rest) = fraction(rest)?;
+    let days = days_since_epoch(year, month, day)?;
+    let local = days * 86_400_000 + i64::try_from(((hour * 60 + minute) * 60 + second) * 1000 + millis).ok()?;
+    let ms = u64::try_from(local - offset_ms(rest)?).ok()?;
+    (ms <= TIMESTAMP_MS_MAX).then_some(ms)
+}
+
+/// Milliseconds of a JSON number that counts seconds or milliseconds since 1970; seconds may have
+/// decimals.
+pub fn parse_epoch(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let ms = match text.parse::<u64>() {
+        Ok(number) if number < MILLISECONDS_FROM => number * 1000,
+        Ok(number) => number,
+        Err(_) => {
+            let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
+            let ms = if number < MILLISECONDS_FROM as f64 { number * 1000.0 } else { number };
+            // Saturates; what is too great fails below.
+            ms.round() as u64
+        }
+    };
+    (ms <= TIMESTAMP_MS_MAX).then_some(ms)
+}
+
+/// Appends `2026-11-21T10:00:00.000Z`; what lies beyond the year 9999 is written as its end.
+pub fn write_rfc3339(ms: u64, out: &mut Vec<u8>) {
+    let ms = ms.min(TIMESTAMP_MS_MAX);
+    let (year, month, day) = civil(ms / DAY_MS);
+    let of_day = ms % DAY_MS;
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, millis) = (of_day / 1000 % 60, of_day % 1000);
+    let digit = |number: u64| b'0' + (number % 10) as u8;
+    let tens = |number: u64| [digit(number / 10), digit(number)];
+    let ([y1, y2], [y3, y4]) = (tens(year / 100), tens(year));
+    let ([m1, m2], [d1, d2]) = (tens(month), tens(day));
+    let ([h1, h2], [n1, n2], [s1, s2]) = (tens(hour), tens(minute), tens(second));
+    let (f1, [f2, f3]) = (digit(millis / 100), tens(millis));
+    out.extend_from_slice(&[
+        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1,
+        f2, f3, b'Z',
+    ]);
+}
+
+/// [`write_rfc3339`] as a string.
+pub fn format_rfc3339(ms: u64) -> String {
+    let mut out = Vec::with_capacity(24);
+    write_rfc3339(ms, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn two(tens: u8, ones: u8) -> Option<u64> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    Some(digit(tens)? * 10 + digit(ones)?)
+}
+
+/// The milliseconds of an optional `.digits`, and what follows it.
+fn fraction(text: &[u8]) -> Option<(u64, &[u8])> {
+    let Some((b'.', digits)) = text.split_first() else {
+        return Some((0, text));
+    };
+    let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = digits.split_at_checked(len).filter(|(digits, _)| !digits.is_empty())?;
+    let padded = digits.iter().copied().chain(std::iter::repeat(b'0')).take(3);
+    Some((padded.fold(0, |ms, digit| ms * 10 + u64::from(digit - b'0')), rest))
+}
+
+fn offset_ms(text: &[u8]) -> Option<i64> {
+    match *text {
+        [b'Z' | b'z'] => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (two(h1, h2)?, two(m1, m2)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let ms = i64::try_from((hours * 60 + minutes) * 60_000).ok()?;
+            Some(if sign == b'+' { ms } else { -ms })
+        }
+        _ => None,
+    }
+}
+
+/// Days from 1970 to a civil date, after Howard Hinnant's `days_from_civil`.
+fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + u64::from(leap),
+        _ => return None,
+    };
+    if day == 0 || day > last {
+        return None;
+    }
+    // Years start in March here; one era earlier, so that year 0 stays positive.
+    let year = year + 400 - u64::from(month <= 2);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_era = year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + of_year;
+    let days = year / 400 * ERA_DAYS + of_era;
+    Some(i64::try_from(days).ok()? - i64::try_from(EPOCH_DAYS + ERA_DAYS).ok()?)
+}
+
+/// Year, month, day of a day since 1970, after Howard Hinnant's `civil_from_days`.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + EPOCH_DAYS;
+    let of_era = days % ERA_DAYS;
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (days / ERA_DAYS * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_time_crate_on_every_kind_of_day() {
+        // A stride prime to the day, over all years to 9999.
+        for ms in (0..=TIMESTAMP_MS_MAX).step_by(7_777_777_777 * 3) {
+            let text = format_rfc3339(ms);
+            assert_eq!(parse_rfc3339(text.as_bytes()), Some(ms), "{text}");
+            let theirs = OffsetDateTime::parse(&text, &Rfc3339).unwrap();
+            assert_eq!(theirs.unix_timestamp_nanos(), i128::from(ms) * 1_000_000, "{text}");
+        }
+    }
+
+    #[test]
+    fn offsets_fractions_and_leap_seconds() {
+        let at = |text: &str| parse_rfc3339(text.as_bytes());
+        assert_eq!(at("1970-01-01T01:00:00.0019+01:00"), Some(1));
+        assert_eq!(at("1969-12-31T23:30:00.5-00:30"), Some(500));
+        assert_eq!(at("2016-12-31T23:59:60Z"), at("2017-01-01T00:00:00Z"));
+        assert_eq!(at("2024-02-29 12:00:00z"), Some(1_709_208_000_000));
+        assert_eq!(at("9999-12-31T23:59:59.999Z"), Some(TIMESTAMP_MS_MAX));
+        assert_eq!(format_rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn what_is_no_timestamp_is_none() {
+        for text in [
+            "", "2026-11-21", "2026-11-21T10:00:00", "2026-02-29T10:00:00Z", "2026-13-01T10:00:00Z",
+            "2026-11-21T24:00:00Z", "2026-11-21T10:00:00.Z", "2026-11-21T10:00:00Zx", "1969-12-31T23:59:59Z",
+            "2026-11-21T10:00:00+0100", "2026-11-00T10:00:00Z", "9999-12-31T23:59:59-00:01", "+026-11-21T10:00:00Z",
+        ] {
+            assert_eq!(parse_rfc3339(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn epoch_numbers_are_seconds_or_milliseconds() {
+        let at = |text: &str| parse_epoch(text.as_bytes());
+        assert_eq!(at("1763719200"), Some(1_763_719_200_000));
+        assert_eq!(at("1763719200.123"), Some(1_763_719_200_123));
+        assert_eq!(at("1763719200123"), Some(1_763_719_200_123));
+        assert_eq!(at("1.763719200123e12"), Some(1_763_719_200_123));
+        assert_eq!(at("0"), Some(0));
+        for text in ["-1", "1e300", "253402300800000", ""] {
+            assert_eq!(at(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The bounded way from a log's reading thread to whoever consumes it.
+//!
+//! ```text
+//! log thread ─► Feed ═(bounded by records and bytes)═► Consumer ─► apply
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::domain::position::{Lane, NextOffset};
+use crate::domain::record::RecordBatch;
+
+use super::LogError;
+
+/// How much may wait between the log's thread and the consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumeBounds {
+    /// Records at most.
+    pub records_max: usize,
+    /// Record bytes at most.
+    pub bytes_max: usize,
+}
+
+/// What a consumer gets.
+#[derive(Debug)]
+pub enum Delivery {
+    /// Records of one lane, following the last ones.
+    Batch(RecordBatch),
+    /// Everything the lane held a moment ago has been delivered.
+    CaughtUp(Lane),
+}
+
+/// How a lane stands, readable from any thread.
+#[derive(Debug, Default)]
+pub struct LaneStatus {
+    /// The lane's high watermark as last heard of.
+    pub high: AtomicU64,
+    /// The offset after the last record handed to the channel.
+    pub next: AtomicU64,
+    /// Whether the end was reached since the start; how far behind it is now, `high` tells.
+    pub caught_up: AtomicBool,
+}
+
+/// How a consumer's lanes stand, for readiness and metrics.
+#[derive(Debug)]
+pub struct ConsumerStatus {
+    lanes: BTreeMap<Lane, LaneStatus>,
+    /// Why nothing comes at the moment; `None` while all is well.
+    trouble: Mutex<Option<String>>,
+}
+
+impl ConsumerStatus {
+    fn new(from: &BTreeMap<Lane, NextOffset>) -> Self {
+        let lane = |next: &NextOffset| LaneStatus {
+            high: AtomicU64::new(next.0),
+            next: AtomicU64::new(next.0),
+            caught_up: AtomicBool::new(false),
+        };
+        Self {
+            lanes: from.iter().map(|(id, next)| (*id, lane(next))).collect(),
+            trouble: Mutex::new(None),
+        }
+    }
+
+    /// Every lane that is consumed, in order.
+    pub fn lanes(&self) -> impl Iterator<Item = (Lane, &LaneStatus)> {
+        self.lanes.iter().map(|(lane, status)| (*lane, status))
+    }
+
+    /// One lane.
+    pub fn lane(&self, lane: Lane) -> Option<&LaneStatus> {
+        self.lanes.get(&lane)
+    }
+
+    /// Whether every lane is caught up.
+    pub fn is_caught_up(&self) -> bool {
+        self.lanes
+            .values()
+            .all(|lane| lane.caught_up.load(Ordering::Acquire))
+    }
+
+    /// The outage that is being waited out, if any.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// Says that the log is waiting for something, or that it no longer is.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock() = trouble;
+    }
+}
+
+/// What both ends share.
+#[derive(Debug)]
+struct Channel {
+    bounds: ConsumeBounds,
+    queue: Mutex<Queue>,
+    /// The consumer waits here for deliveries.
+    filled: Condvar,
+    /// The log's thread waits here for room.
+    drained: Condvar,
+    status: Arc<ConsumerStatus>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    deliveries: VecDeque<Delivery>,
+    records: usize,
+    bytes: usize,
+    /// Why the log's thread ended.
+    failure: Option<LogError>,
+    feed_ended: bool,
+    consumer_gone: bool,
+}
+
+impl Queue {
+    fn has_room(&self, bounds: &ConsumeBounds) -> bool {
+        // One batch always fits, whatever its size, or a large record would stop the lane for good.
+        self.records == 0 || (self.records < bounds.records_max && self.bytes < bounds.bytes_max)
+    }
+}
+
+/// The log's end. Dropping it without [`Feed::fail`] ends the consumer with `Closed`.
+#[derive(Debug)]
+pub struct Feed {
+    channel: Arc<Channel>,
+}
+
+impl Feed {
+    /// Where the lanes stand.
+    pub fn status(&self) -> &ConsumerStatus {
+        &self.channel.status
+    }
+
+    /// Whether the next batch would be taken at once.
+    pub fn has_room(&self) -> bool {
+        self.channel.queue.lock().has_room(&self.channel.bounds)
+    }
+
+    /// Whether the consumer is gone, so that the thread should end.
+    pub fn is_stopped(&self) -> bool {
+        self.channel.queue.lock().consumer_gone
+    }
+
+    /// Waits until there is room, the consumer is gone, or `wait` has passed; true: there is room.
+    pub fn wait_for_room(&self, wait: Duration) -> bool {
+        let deadline = Instant::now() + wait;
+        let mut queue = self.channel.queue.lock();
+        while !queue.consumer_gone && !queue.has_room(&self.channel.bounds) {
+            if self
+                .channel
+                .drained
+                .wait_until(&mut queue, deadline)
+                .timed_out()
+            {
+                break;
+            }
+        }
+        !queue.consumer_gone && queue.has_room(&self.channel.bounds)
+    }
+
+    /// Hands a delivery over without waiting and beyond the bounds if need be: ask
+    /// [`Feed::has_room`] before. False: the consumer is gone.
+    pub fn push(&self, delivery: Delivery) -> bool {
+        let mut queue = self.channel.queue.lock();
+        if queue.consumer_gone {
+            return false;
+        }
+        self.record_progress(&delivery);
+        if let Delivery::Batch(batch) = &delivery {
+            queue.records += batch.records.len();
+            queue.bytes += batch.bytes();
+        }
+        queue.deliveries.push_back(delivery);
+        self.channel.filled.notify_one();
+        true
+    }
+
+    /// Hands a delivery over, waiting while there is no room. False: the consumer is gone.
+    pub fn send(&self, delivery: Delivery) -> bool {
+        let mut queue = self.channel.queue.lock();
+        while !queue.consumer_gone && !queue.has_room(&self.channel.bounds) {
+            self.channel.drained.wait(&mut queue);
+        }
+        drop(queue);
+        self.push(delivery)
+    }
+
+    fn record_progress(&self, delivery: &Delivery) {
+        match delivery {
+            Delivery::Batch(batch) => {
+                if let Some(lane) = self.status().lane(batch.lane) {
+                    lane.next.store(batch.next.0, Ordering::Release);
+                    lane.high.fetch_max(batch.next.0, Ordering::AcqRel);
+                }
+            }
+            Delivery::CaughtUp(lane) => {
+                if let Some(lane) = self.status().lane(*lane) {
+                    lane.caught_up.store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    /// Ends the consumer with an error, once it has taken what was delivered before.
+    pub fn fail(self, error: LogError) {
+        self.channel.queue.lock().failure = Some(error);
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.channel.queue.lock().feed_ended = true;
+        self.channel.filled.notify_all();
+    }
+}
+
+/// Reads a log's lanes in order. Dropping it stops the log's thread.
+pub struct Consumer {
+    channel: Arc<Channel>,
+    topic: String,
+    /// Called at the end, for a thread that sleeps elsewhere than in the feed.
+    wake: Option<Box<dyn Fn() + Send>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Both ends of a consumer for the lanes of `from`.
+pub fn feed(
+    topic: &str,
+    from: &BTreeMap<Lane, NextOffset>,
+    bounds: ConsumeBounds,
+) -> (Feed, Consumer) {
+    let channel = Arc::new(Channel {
+        bounds,
+        queue: Mutex::default(),
+        filled: Condvar::new(),
+        drained: Condvar::new(),
+        status: Arc::new(ConsumerStatus::new(from)),
+    });
+    let feed = Feed {
+        channel: Arc::clone(&channel),
+    };
+    (
+        feed,
+        Consumer {
+            channel,
+            topic: topic.to_owned(),
+            wake: None,
+            thread: None,
+        },
+    )
+}
+
+impl Consumer {
+    /// The thread to be joined at the end, and what wakes it when the consumer is gone.
+    pub fn with_thread(mut self, thread: JoinHandle<()>, wake: impl Fn() + Send + 'static) -> Self {
+        self.thread = Some(thread);
+        self.wake = Some(Box::new(wake));
+        self
+    }
+
+    /// The next delivery, or `None` when nothing came within `wait`.
+    ///
+    /// # Errors
+    /// Only what waiting can't heal; an outage is waited out and shows in [`Consumer::status`].
+    /// After an error there is nothing more to come: the next call says `Closed`.
+    pub fn next(&mut self, wait: Duration) -> Result<Option<Delivery>, LogError> {
+        let deadline = Instant::now() + wait;
+        let mut queue = self.channel.queue.lock();
+        loop {
+            if let Some(delivery) = queue.deliveries.pop_front() {
+                if let Delivery::Batch(batch) = &delivery {
+                    queue.records = queue.records.saturating_sub(batch.records.len());
+                    queue.bytes = queue.bytes.saturating_sub(batch.bytes());
+                    self.channel.drained.notify_one();
+                }
+                return Ok(Some(delivery));
+            }
+            if let Some(failure) = queue.failure.take() {
+                return Err(failure);
+            }
+            if queue.feed_ended {
+                return Err(LogError::Closed {
+                    topic: self.topic.clone(),
+                });
+            }
+            let timed_out = self
+                .channel
+                .filled
+                .wait_until(&mut queue, deadline)
+                .timed_out();
+            if timed_out && queue.deliveries.is_empty() && !queue.feed_ended {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// How the lanes stand, for other threads.
+    pub fn status(&self) -> Arc<ConsumerStatus> {
+        Arc::clone(&self.channel.status)
+    }
+
+    /// Ends the reading thread and waits for it.
+    pub fn stop(self) {}
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consumer")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        {
+            let mut queue = self.channel.queue.lock();
+            queue.consumer_gone = true;
+            queue.deliveries.clear();
+        }
+        self.channel.drained.notify_all();
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has shown itself as `Closed` to whoever still read.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! How far the log is durable: what the committer announces and consumers wait for.
+
+use parking_lot::{Condvar, Mutex};
+use std::time::Duration;
+
+use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::event_log::Watermarks;
+use crate::segments::FrameNo;
+
+/// The durable end of every lane.
+#[derive(Debug)]
+pub(super) struct Durable {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    /// Frames below this are durable.
+    pub(super) frames: FrameNo,
+    /// Each lane's oldest record.
+    pub(super) low: Vec<Offset>,
+    /// Each lane's durable end.
+    pub(super) high: Vec<NextOffset>,
+}
+
+impl State {
+    pub(super) fn watermarks(&self, lane: Lane) -> Option<Watermarks> {
+        let index = usize::from(lane.0);
+        Some(Watermarks {
+            low: *self.low.get(index)?,
+            high: *self.high.get(index)?,
+        })
+    }
+}
+
+impl Durable {
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            state: Mutex::new(state),
+            moved: Condvar::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> State {
+        self.state.lock().clone()
+    }
+
+    pub(super) fn watermarks(&self, lane: Lane) -> Option<Watermarks> {
+        self.state.lock().watermarks(lane)
+    }
+
+    /// Announces a new durable end.
+    pub(super) fn advance(&self, frames: FrameNo, high: &[NextOffset]) {
+        let mut state = self.state.lock();
+        state.frames = frames;
+        state.high.clear();
+        state.high.extend_from_slice(high);
+        self.moved.notify_all();
+    }
+
+    pub(super) fn set_low(&self, low: Vec<Offset>) {
+        self.state.lock().low = low;
+    }
+
+    /// Waits until there are frames from `from` on, or `is_stopped` after a [`Durable::wake`].
+    pub(super) fn wait(&self, from: FrameNo, is_stopped: impl Fn() -> bool) -> FrameNo {
+        let mut state = self.state.lock();
+        while state.frames <= from && !is_stopped() {
+            self.moved.wait(&mut state);
+        }
+        state.frames
+    }
+
+    /// Waits for a wake or until `most` has passed: for a log that another process writes.
+    pub(super) fn pause(&self, most: Duration, is_stopped: impl Fn() -> bool) {
+        let mut state = self.state.lock();
+        if !is_stopped() {
+            let _ = self.moved.wait_for(&mut state, most);
+        }
+    }
+
+    /// Lets waiters look whether they should stop.
+    pub(super) fn wake(&self) {
+        let _state = self.state.lock();
+        self.moved.notify_all();
+    }
+}

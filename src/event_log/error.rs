@@ -1,0 +1,221 @@
+//! What goes wrong with a log, and whether waiting heals it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::domain::Class;
+use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::segments::SegmentError;
+
+/// Why a log can't do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The brokers don't answer, or answer too late.
+    #[error("topic {topic}: the brokers can't be reached: {detail}")]
+    Unreachable {
+        /// The topic asked for.
+        topic: String,
+        /// What the client says.
+        detail: String,
+    },
+    /// The topic doesn't exist; it may yet be made.
+    #[error("topic {topic} does not exist; `contactd topics ensure` makes it")]
+    MissingTopic {
+        /// The topic asked for.
+        topic: String,
+    },
+    /// A compacted topic forgets events, so it can't be the contact log.
+    #[error(
+        "topic {topic} has cleanup.policy={policy}; the contact log needs delete (`contactd topics ensure` sets it)"
+    )]
+    CompactedTopic {
+        /// The topic asked for.
+        topic: String,
+        /// What the broker says.
+        policy: String,
+    },
+    /// The topic was made anew or has another number of partitions than when it was opened.
+    #[error("topic {topic} is not the one that was opened: {detail}")]
+    TopicChanged {
+        /// The topic.
+        topic: String,
+        /// What differs.
+        detail: String,
+    },
+    /// The brokers know us and say no: authentication, authorization.
+    #[error("topic {topic}: the brokers refuse: {detail}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// What the client says.
+        detail: String,
+    },
+    /// A setting that the log can't work with.
+    #[error("the log can't be opened with this configuration: {detail}")]
+    Configuration {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The log on disk was made with another configuration.
+    #[error(
+        "the log in {path} was made with {setting} = {stands}, the configuration says {configured}"
+    )]
+    Mismatch {
+        /// Its directory.
+        path: PathBuf,
+        /// The setting's name.
+        setting: &'static str,
+        /// What the log was made with.
+        stands: String,
+        /// What is configured.
+        configured: String,
+    },
+    /// The log's own file can't be understood.
+    #[error("{path} can't be read as a log's meta file: {detail}")]
+    Meta {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Another process writes this log.
+    #[error("the log in {path} is written by another process (its writer.lock is held)")]
+    Locked {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// The log was opened for reading only.
+    #[error("the log in {path} is open for reading only")]
+    ReadOnly {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// There is no such lane.
+    #[error("topic {topic} has no partition {lane}, only {lanes}")]
+    UnknownLane {
+        /// The topic.
+        topic: String,
+        /// The lane asked for.
+        lane: Lane,
+        /// How many there are.
+        lanes: u16,
+    },
+    /// The lane doesn't hold the offset any more, or not yet.
+    #[error(
+        "topic {topic} partition {lane}: offset {next} is out of range, the log holds {low} to {high}"
+    )]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: String,
+        /// The lane.
+        lane: Lane,
+        /// What was asked for.
+        next: NextOffset,
+        /// The oldest kept.
+        low: Offset,
+        /// The next to be appended.
+        high: NextOffset,
+    },
+    /// A record larger than the log takes.
+    #[error("topic {topic}: a record of {bytes} bytes is larger than the log takes ({bytes_max})")]
+    RecordTooLarge {
+        /// The topic.
+        topic: String,
+        /// Its bytes.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// An append was not acknowledged; the record may stand in the log all the same.
+    #[error("topic {topic}: an append was not acknowledged: {detail}")]
+    NotAcknowledged {
+        /// The topic.
+        topic: String,
+        /// What the log says.
+        detail: String,
+    },
+    /// The disk is full; nothing acknowledged is lost.
+    #[error("topic {topic}: no space left in {path}")]
+    NoSpace {
+        /// The topic.
+        topic: String,
+        /// The log's directory.
+        path: PathBuf,
+    },
+    /// An earlier failure, fsync above all, that nothing after it may paper over.
+    #[error("topic {topic}: the log failed before and must be opened anew: {detail}")]
+    Failed {
+        /// The topic.
+        topic: String,
+        /// The first failure.
+        detail: String,
+    },
+    /// The log was shut down.
+    #[error("topic {topic}: the log is closed")]
+    Closed {
+        /// The topic.
+        topic: String,
+    },
+    /// A thread of the log ended by a panic.
+    #[error("topic {topic}: the log's {thread} thread panicked")]
+    Panicked {
+        /// The topic.
+        topic: String,
+        /// The thread's name.
+        thread: &'static str,
+    },
+    /// The frames on disk.
+    #[error(transparent)]
+    Segments(#[from] SegmentError),
+    /// A record's frame is whole but says something that can't be.
+    #[error("topic {topic}: frame {frame} can't be decoded: {detail}")]
+    CorruptFrame {
+        /// The topic.
+        topic: String,
+        /// The frame's number.
+        frame: u64,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// A file operation beside the frames.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl LogError {
+    /// Retry: the same call may succeed later. Poison: this record never will. Fatal: someone must
+    /// look at it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unreachable { .. }
+            | Self::MissingTopic { .. }
+            | Self::NotAcknowledged { .. }
+            | Self::NoSpace { .. } => Class::Retry,
+            Self::RecordTooLarge { .. } => Class::Poison,
+            Self::Segments(error) => error.class(),
+            Self::CompactedTopic { .. }
+            | Self::TopicChanged { .. }
+            | Self::Refused { .. }
+            | Self::Configuration { .. }
+            | Self::Mismatch { .. }
+            | Self::Meta { .. }
+            | Self::Locked { .. }
+            | Self::ReadOnly { .. }
+            | Self::UnknownLane { .. }
+            | Self::OffsetOutOfRange { .. }
+            | Self::Failed { .. }
+            | Self::Closed { .. }
+            | Self::Panicked { .. }
+            | Self::CorruptFrame { .. }
+            | Self::Io { .. } => Class::Fatal,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The topic itself: its settings read, made, and mended.
+
+use std::time::Duration;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::config::KafkaConfig;
+
+use super::produce::block_on;
+use super::watch::is_refusal;
+use super::{LogError, settings};
+
+/// How long a request may take.
+const REQUEST_WAIT: Duration = Duration::from_secs(10);
+/// The topic setting that decides whether old records of a key may be dropped.
+const CLEANUP_POLICY: &str = "cleanup.policy";
+const RECORD_BYTES_MAX: &str = "max.message.bytes";
+
+/// What a topic's settings say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TopicSettings {
+    /// Not told by every broker, nor to everyone.
+    pub(super) cleanup_policy: Option<String>,
+    pub(super) record_bytes_max: Option<usize>,
+}
+
+/// What `topics ensure` is to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicPlan {
+    /// Partitions of a topic that is made; one that exists keeps its own.
+    pub partitions: u16,
+    /// Copies of each; `None`: the brokers' default.
+    pub replication: Option<u16>,
+}
+
+/// What `topics ensure` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicEnsured {
+    /// The topic did not exist.
+    pub created: bool,
+    /// It was compacted, and is no longer.
+    pub policy_mended: bool,
+}
+
+pub(super) struct Admin {
+    topic: String,
+    client: AdminClient<DefaultClientContext>,
+}
+
+impl Admin {
+    pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
+        let client = settings::admin(config)
+            .create()
+            .map_err(|error| settings::refused_settings(&error))?;
+        Ok(Self { topic: config.topic.clone(), client })
+    }
+
+    fn options() -> AdminOptions {
+        AdminOptions::new().request_timeout(Some(REQUEST_WAIT)).operation_timeout(Some(REQUEST_WAIT))
+    }
+
+    pub(super) fn settings(&self) -> Result<TopicSettings, LogError> {
+        let found = self.describe()?;
+        let value = |name: &str| {
+            found.iter().find(|(found, _, _)| found == name).map(|(_, value, _)| value.clone())
+        };
+        Ok(TopicSettings {
+            cleanup_policy: value(CLEANUP_POLICY),
+            record_bytes_max: value(RECORD_BYTES_MAX).and_then(|bytes| bytes.parse().ok()),
+        })
+    }
+
+    /// One setting's value.
+    #[cfg(test)]
+    pub(super) fn setting(&self, name: &str) -> Result<Option<String>, LogError> {
+        let mut found = self.describe()?.into_iter();
+        Ok(found.find(|(found, _, _)| found == name).map(|(_, value, _)| value))
+    }
+
+    /// Name, value, and whether it was set for this topic.
+    fn describe(&self) -> Result<Vec<(String, String, bool)>, LogError> {
+        let resource = ResourceSpecifier::Topic(&self.topic);
+        let answer = block_on(self.client.describe_configs([&resource], &Self::options()));
+        let results = answer.map_err(|error| self.failure(&error))?;
+        let mut found = Vec::new();
+        for result in results {
+            let resource = result.map_err(|code| self.code_failure(code))?;
+            for entry in resource.entries {
+                let is_own = matches!(entry.source, ConfigSource::DynamicTopic);
+                if let Some(value) = entry.value {
+                    found.push((entry.name, value, is_own));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes the topic where it is missing; takes compaction off it.
+    pub(super) fn ensure(&self, plan: TopicPlan) -> Result<TopicEnsured, LogError> {
+        let created = self.create(plan)?;
+        let policy = self.settings()?.cleanup_policy;
+        let policy_mended = policy.as_deref().is_some_and(is_compacted);
+        if policy_mended {
+            self.set_cleanup_delete()?;
+        }
+        Ok(TopicEnsured { created, policy_mended })
+    }
+
+    fn create(&self, plan: TopicPlan) -> Result<bool, LogError> {
+        let replication = plan.replication.map_or(-1, i32::from);
+        let topic = NewTopic::new(
+            &self.topic,
+            i32::from(plan.partitions),
+            TopicReplication::Fixed(replication),
+        )
+        .set(CLEANUP_POLICY, "delete");
+        let answer = block_on(self.client.create_topics([&topic], &Self::options()));
+        for result in answer.map_err(|error| self.failure(&error))? {
+            match result {
+                Ok(_) => {}
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => return Ok(false),
+                Err((_, code)) => return Err(self.code_failure(code)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// This request replaces all of the topic's own settings, so the others go along.
+    fn set_cleanup_delete(&self) -> Result<(), LogError> {
+        let found = self.describe()?;
+        let mut change =
+            AlterConfig::new(ResourceSpecifier::Topic(&self.topic)).set(CLEANUP_POLICY, "delete");
+        for (name, value, is_own) in &found {
+            if *is_own && name != CLEANUP_POLICY {
+                change = change.set(name, value);
+            }
+        }
+        let answer = block_on(self.client.alter_configs([&change], &Self::options()));
+        for result in answer.map_err(|error| self.failure(&error))? {
+            result.map_err(|(_, code)| self.code_failure(code))?;
+        }
+        Ok(())
+    }
+
+    fn failure(&self, error: &KafkaError) -> LogError {
+        match error.rdkafka_error_code() {
+            Some(code) => self.code_failure(code),
+            None => self.unreachable(error.to_string()),
+        }
+    }
+
+    fn code_failure(&self, code: RDKafkaErrorCode) -> LogError {
+        let topic = self.topic.clone();
+        match code {
+            RDKafkaErrorCode::UnknownTopicOrPartition => LogError::MissingTopic { topic },
+            RDKafkaErrorCode::InvalidPartitions
+            | RDKafkaErrorCode::InvalidReplicationFactor
+            | RDKafkaErrorCode::InvalidConfig
+            | RDKafkaErrorCode::PolicyViolation
+            | RDKafkaErrorCode::InvalidTopic => {
+                LogError::Configuration { detail: format!("topic {topic}: {code}") }
+            }
+            code if is_refusal(code) => LogError::Refused { topic, detail: code.to_string() },
+            code => self.unreachable(code.to_string()),
+        }
+    }
+
+    fn unreachable(&self, detail: String) -> LogError {
+        LogError::Unreachable { topic: self.topic.clone(), detail }
+    }
+}
+
+/// `compact`, or `compact,delete`.
+pub(super) fn is_compacted(policy: &str) -> bool {
+    policy.split(',').any(|part| part.trim() == "compact")
+}

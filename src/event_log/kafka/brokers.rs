@@ -1,0 +1,268 @@
+//! Questions to the brokers beside the stream of records: which topic this is, what its lanes hold,
+//! one record, the commit for lag tools.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+
+use crate::config::KafkaConfig;
+use crate::domain::position::{Lane, NextOffset, Offset};
+
+use super::watch::{Watch, code_of, is_missing_topic, is_refusal};
+use super::{LogError, StoredRecord, Watermarks, settings};
+
+/// How long a question may take.
+const REQUEST_WAIT: Duration = Duration::from_secs(5);
+/// How long one record may take to come.
+const RECORD_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks for it.
+const RECORD_LOOK: Duration = Duration::from_millis(100);
+
+/// How long nothing more must come to count as all heard: with no wait at all, a poll ends at the
+/// first log line.
+const DRAIN_WAIT: Duration = Duration::from_millis(2);
+
+/// A consumer that follows nothing.
+pub(super) struct Brokers {
+    topic: String,
+    client: BaseConsumer<Watch>,
+    watch: Watch,
+    /// Held while something is assigned.
+    reading: Mutex<()>,
+}
+
+/// What the metadata says.
+pub(super) struct TopicMetadata {
+    pub(super) cluster: String,
+    pub(super) lanes: u16,
+}
+
+/// A record with its place.
+pub(super) struct Sample {
+    pub(super) lane: Lane,
+    pub(super) key: Vec<u8>,
+}
+
+impl Brokers {
+    pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
+        let watch = Watch::new(&config.topic);
+        let client = settings::create(&settings::reader(config), watch.clone())?;
+        Ok(Self { topic: config.topic.clone(), client, watch, reading: Mutex::new(()) })
+    }
+
+    /// Hears what the client has to say, lest it pile up. Whoever holds `reading` polls already.
+    fn serve(&self) {
+        if let Some(_nobody_reads) = self.reading.try_lock() {
+            self.drain();
+        }
+    }
+
+    pub(super) fn metadata(&self) -> Result<TopicMetadata, LogError> {
+        self.watch.forget_error();
+        let answer = self.client.client().fetch_metadata(Some(&self.topic), REQUEST_WAIT);
+        self.serve();
+        let metadata = answer.map_err(|error| self.failure(&error))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let Some(topic) = topic else {
+            return Err(self.missing());
+        };
+        if let Some(error) = topic.error() {
+            return Err(self.code_failure(code_of(error), "metadata"));
+        }
+        let lanes = match u16::try_from(topic.partitions().len()) {
+            Ok(0) => return Err(self.missing()),
+            Ok(lanes) => lanes,
+            Err(_) => {
+                let detail = format!("{} partitions are too many", topic.partitions().len());
+                return Err(LogError::Configuration { detail });
+            }
+        };
+        let cluster = self.client.client().fetch_cluster_id(REQUEST_WAIT).unwrap_or_default();
+        Ok(TopicMetadata { cluster, lanes })
+    }
+
+    pub(super) fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
+        let partition = i32::from(lane.0);
+        let answer = self.client.client().fetch_watermarks(&self.topic, partition, REQUEST_WAIT);
+        self.serve();
+        let (low, high) = answer.map_err(|error| self.failure(&error))?;
+        Ok(Watermarks {
+            low: Offset(u64::try_from(low).unwrap_or(0)),
+            high: NextOffset(u64::try_from(high).unwrap_or(0)),
+        })
+    }
+
+    /// One record; `None` when the lane doesn't hold this offset.
+    pub(super) fn read_one(
+        &self,
+        lane: Lane,
+        offset: Offset,
+    ) -> Result<Option<StoredRecord>, LogError> {
+        let held = self.watermarks(lane)?;
+        if offset < held.low || offset.next() > held.high {
+            return Ok(None);
+        }
+        let _reading = self.reading.lock();
+        self.assign([(lane, KafkaOffset::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX)))])?;
+        let found = self.poll_for(lane, offset);
+        self.unassign();
+        found
+    }
+
+    fn poll_for(&self, lane: Lane, offset: Offset) -> Result<Option<StoredRecord>, LogError> {
+        let deadline = Instant::now() + RECORD_WAIT;
+        while Instant::now() < deadline {
+            match self.client.poll(RECORD_LOOK) {
+                Some(Ok(message)) if message.partition() == i32::from(lane.0) => {
+                    // Another one comes first where a transaction was aborted.
+                    let is_it = u64::try_from(message.offset()) == Ok(offset.0);
+                    return Ok(is_it.then(|| StoredRecord {
+                        timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                        key: message.key().map(<[u8]>::to_vec),
+                        value: message.payload().map(<[u8]>::to_vec),
+                    }));
+                }
+                Some(Err(KafkaError::PartitionEOF(partition)))
+                    if partition == i32::from(lane.0) =>
+                {
+                    return Ok(None);
+                }
+                Some(Err(error)) => {
+                    if let Some(code) = error.rdkafka_error_code()
+                        && matches!(
+                            code,
+                            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange
+                        )
+                    {
+                        return Ok(None);
+                    }
+                    self.stop_on_refusal(&error)?;
+                }
+                Some(Ok(_)) | None => {}
+            }
+        }
+        Err(self.unreachable(format!("partition {lane} offset {offset} did not come in time")))
+    }
+
+    /// Keyed records from the start of every lane, until there are `records_max`, nothing more, or
+    /// `wait` is over.
+    pub(super) fn sample(
+        &self,
+        lanes: u16,
+        records_max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Sample>, LogError> {
+        let _reading = self.reading.lock();
+        self.assign((0..lanes).map(|lane| (Lane(lane), KafkaOffset::Beginning)))?;
+        let deadline = Instant::now() + wait;
+        let mut samples = Vec::new();
+        let mut ended = 0;
+        while samples.len() < records_max && ended < lanes && Instant::now() < deadline {
+            match self.client.poll(RECORD_LOOK) {
+                Some(Ok(message)) => {
+                    if let (Ok(lane), Some(key)) = (u16::try_from(message.partition()), message.key())
+                    {
+                        samples.push(Sample { lane: Lane(lane), key: key.to_vec() });
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+                Some(Err(error)) => self.stop_on_refusal(&error)?,
+                None => {}
+            }
+        }
+        self.unassign();
+        Ok(samples)
+    }
+
+    /// Tells the group's coordinator, without waiting for its answer.
+    pub(super) fn commit(&self, next: &BTreeMap<Lane, NextOffset>) -> Result<(), LogError> {
+        self.serve();
+        // One at a time: the next checkpoint's offsets follow soon, and are newer.
+        if self.watch.commits_in_flight() > 0 {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        for (lane, next) in next {
+            let offset = KafkaOffset::Offset(i64::try_from(next.0).unwrap_or(i64::MAX));
+            list.add_partition_offset(&self.topic, i32::from(lane.0), offset)
+                .map_err(|error| self.failure(&error))?;
+        }
+        self.client.commit(&list, CommitMode::Async).map_err(|error| self.failure(&error))?;
+        self.watch.commit_sent();
+        Ok(())
+    }
+
+    /// Waits until the last commit is answered, at most `wait`.
+    pub(super) fn wait_for_commit(&self, wait: Duration) {
+        let deadline = Instant::now() + wait;
+        let _reading = self.reading.lock();
+        while self.watch.commits_in_flight() > 0 && Instant::now() < deadline {
+            drop(self.client.poll(RECORD_LOOK));
+        }
+    }
+
+    fn assign(
+        &self,
+        lanes: impl IntoIterator<Item = (Lane, KafkaOffset)>,
+    ) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::new();
+        for (lane, offset) in lanes {
+            list.add_partition_offset(&self.topic, i32::from(lane.0), offset)
+                .map_err(|error| self.failure(&error))?;
+        }
+        self.client.assign(&list).map_err(|error| self.failure(&error))
+    }
+
+    fn unassign(&self) {
+        if let Err(error) = self.client.unassign() {
+            tracing::debug!(topic = self.topic, %error, "unassign");
+        }
+        // What was fetched for it is not to be taken for the next one's.
+        self.drain();
+    }
+
+    fn drain(&self) {
+        while self.client.poll(DRAIN_WAIT).is_some() {}
+    }
+
+    fn stop_on_refusal(&self, error: &KafkaError) -> Result<(), LogError> {
+        match error.rdkafka_error_code() {
+            Some(code) if is_refusal(code) || is_missing_topic(code) => Err(self.failure(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn missing(&self) -> LogError {
+        LogError::MissingTopic { topic: self.topic.clone() }
+    }
+
+    pub(super) fn unreachable(&self, detail: String) -> LogError {
+        LogError::Unreachable { topic: self.topic.clone(), detail }
+    }
+
+    /// What an error means; for a mere timeout the client's last error says why.
+    fn failure(&self, error: &KafkaError) -> LogError {
+        match error.rdkafka_error_code() {
+            Some(code) => self.code_failure(code, &error.to_string()),
+            None => self.unreachable(error.to_string()),
+        }
+    }
+
+    fn code_failure(&self, code: RDKafkaErrorCode, what: &str) -> LogError {
+        let last = self.watch.last_error();
+        let last_code = last.as_ref().and_then(|error| error.code);
+        let detail = last.map_or_else(|| format!("{what}: {code}"), |error| error.reason);
+        if is_missing_topic(code) {
+            self.missing()
+        } else if is_refusal(code) || last_code.is_some_and(is_refusal) {
+            LogError::Refused { topic: self.topic.clone(), detail }
+        } else {
+            self.unreachable(detail)
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What the polling thread knows of each lane.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use crate::domain::position::{Lane, NextOffset};
+use crate::domain::record::RecordBatch;
+
+use super::watch::{Partition, Statistics};
+use super::{ConsumerStatus, LogError};
+
+/// One lane.
+pub(super) struct LaneState {
+    pub(super) id: Lane,
+    /// After the last record taken.
+    pub(super) next: NextOffset,
+    /// What is gathered for the feed.
+    pub(super) batch: RecordBatch,
+    /// How large the last arena became: the next one is made so large at once.
+    pub(super) arena_bytes: usize,
+    /// The end was reached and no record has come since.
+    pub(super) at_end: bool,
+    /// The leader's, as the last statistics say.
+    pub(super) leader_epoch: Option<i32>,
+    /// Records that came a second time, and were not passed on.
+    pub(super) repeated: u64,
+}
+
+impl LaneState {
+    fn new(id: Lane, next: NextOffset) -> Self {
+        Self {
+            id,
+            next,
+            batch: RecordBatch::new(id),
+            arena_bytes: 0,
+            at_end: false,
+            leader_epoch: None,
+            repeated: 0,
+        }
+    }
+
+    /// Its number at the brokers.
+    pub(super) fn partition(&self) -> i32 {
+        i32::from(self.id.0)
+    }
+}
+
+/// The lanes that are consumed.
+pub(super) struct Lanes {
+    lanes: Vec<LaneState>,
+    /// Where a partition's lane stands in `lanes`.
+    places: Vec<Option<usize>>,
+    /// Lanes whose batch holds something.
+    pending: usize,
+    /// How many partitions the topic has; not known before the brokers answered.
+    count: Option<usize>,
+}
+
+impl Lanes {
+    pub(super) fn new(from: &BTreeMap<Lane, NextOffset>, count: Option<u16>) -> Self {
+        let mut places = Vec::new();
+        let mut lanes = Vec::with_capacity(from.len());
+        for (id, next) in from {
+            places.resize(usize::from(id.0) + 1, None);
+            if let Some(place) = places.last_mut() {
+                *place = Some(lanes.len());
+            }
+            lanes.push(LaneState::new(*id, *next));
+        }
+        Self { lanes, places, pending: 0, count: count.map(usize::from) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &LaneState> {
+        self.lanes.iter()
+    }
+
+    pub(super) fn place(&self, partition: i32) -> Option<usize> {
+        let partition = usize::try_from(partition).ok()?;
+        self.places.get(partition).copied().flatten()
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&LaneState> {
+        self.lanes.get(place)
+    }
+
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut LaneState> {
+        self.lanes.get_mut(place)
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
+        self.pending > 0
+    }
+
+    /// A record was put into this lane's batch.
+    pub(super) fn note_pending(&mut self, place: usize) {
+        if self.lanes.get(place).is_some_and(|lane| lane.batch.records.len() == 1) {
+            self.pending += 1;
+        }
+    }
+
+    /// The lane's batch, if it holds anything.
+    pub(super) fn take_batch(&mut self, place: usize) -> Option<RecordBatch> {
+        let lane = self.lanes.get_mut(place).filter(|lane| !lane.batch.records.is_empty())?;
+        self.pending = self.pending.saturating_sub(1);
+        let mut next = RecordBatch::new(lane.id);
+        // Full ones follow full ones: no growing by copies while behind, none wasted when caught up.
+        lane.arena_bytes = lane.arena_bytes.min(lane.batch.arena.len());
+        next.arena.reserve(lane.arena_bytes);
+        next.records.reserve(lane.batch.records.len().min(lane.arena_bytes));
+        lane.arena_bytes = lane.batch.arena.len();
+        let mut batch = std::mem::replace(&mut lane.batch, next);
+        batch.next = lane.next;
+        batch.leader_epoch = lane.leader_epoch;
+        Some(batch)
+    }
+
+    /// Another number of partitions is another place for most keys.
+    pub(super) fn check_count(
+        &mut self,
+        topic: &str,
+        statistics: &Statistics,
+    ) -> Result<(), LogError> {
+        let Some(now) = statistics.partition_count(topic) else {
+            return Ok(());
+        };
+        let before = *self.count.get_or_insert(now);
+        if before == now {
+            return Ok(());
+        }
+        Err(LogError::TopicChanged {
+            topic: topic.to_owned(),
+            detail: format!("it had {before} partitions and has {now}"),
+        })
+    }
+
+    /// Brings watermarks up to date; says why nothing comes, if so.
+    pub(super) fn update(
+        &mut self,
+        topic: &str,
+        statistics: &Statistics,
+        status: &ConsumerStatus,
+    ) -> Option<String> {
+        let partitions = statistics.topics.get(topic).map(|topic| &topic.partitions);
+        let mut trouble = None;
+        for lane in &mut self.lanes {
+            let partition = partitions.and_then(|all| all.get(&lane.partition()));
+            let Some(partition) = partition.filter(|partition| partition.leader >= 0) else {
+                trouble = Some(format!("partition {} has no leader", lane.id));
+                continue;
+            };
+            if !statistics.is_up(partition.leader) {
+                trouble = Some(format!("no connection to the leader of partition {}", lane.id));
+            }
+            lane.leader_epoch = Some(partition.leader_epoch).filter(|epoch| *epoch >= 0);
+            if let Some(status) = status.lane(lane.id) {
+                raise_high(lane, partition, status);
+            }
+        }
+        trouble
+    }
+}
+
+/// The end that committed readers may see is the high watermark, except that markers of
+/// transactions stand behind the last record: there is nothing to wait for.
+fn raise_high(lane: &LaneState, partition: &Partition, status: &super::LaneStatus) {
+    let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
+    let Ok(end) = u64::try_from(end) else {
+        return;
+    };
+    if lane.at_end && u64::try_from(partition.eof_offset) == Ok(end) {
+        return;
+    }
+    status.high.fetch_max(end, Ordering::AcqRel);
+}

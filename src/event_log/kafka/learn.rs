@@ -1,0 +1,40 @@
+//! Which partitioner the topic's producers use, learned from where their keys lie.
+
+use std::collections::BTreeSet;
+
+use crate::domain::partitioner::Partitioner;
+
+use super::brokers::Sample;
+
+/// What was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Learned {
+    pub(super) partitioner: Partitioner,
+    /// Distinct keys that were looked at.
+    pub(super) keys: usize,
+    /// How many of them lie where the partitioner puts them.
+    pub(super) fitting: usize,
+}
+
+/// The partitioner that most keys agree with; murmur2 where there are none.
+pub(super) fn learn(samples: &[Sample], lanes: u16) -> Learned {
+    let keys: BTreeSet<_> =
+        samples.iter().map(|sample| (sample.key.as_slice(), sample.lane)).collect();
+    let mut best = Learned { partitioner: Partitioner::Murmur2, keys: keys.len(), fitting: 0 };
+    // Java's stands first, so it wins a tie.
+    for partitioner in Partitioner::ALL {
+        let fitting =
+            keys.iter().filter(|(key, lane)| partitioner.lane(key, lanes) == *lane).count();
+        if fitting > best.fitting {
+            best = Learned { partitioner, keys: keys.len(), fitting };
+        }
+    }
+    best
+}
+
+impl Learned {
+    /// Most keys agree; where they don't, several kinds of producers write to the topic.
+    pub(super) fn is_clear(&self) -> bool {
+        self.fitting * 10 >= self.keys * 9
+    }
+}

@@ -1,0 +1,365 @@
+//! The contact log as a Kafka topic; the only place that knows rdkafka.
+//!
+//! ```text
+//! append ─► produce (idempotent, acks=all) ─► brokers ─► poll (one thread, all lanes) ─► Feed
+//!                 admin (topics ensure) ──────┤ ├────── brokers (identity, watermarks, one record)
+//! ```
+//!
+//! Lanes are assigned by hand, from the offsets that the caller names; nothing is ever reset. What
+//! heals by waiting shows in the consumer's status, what doesn't ends it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::config::{KafkaConfig, PartitionerChoice};
+use crate::domain::partitioner::Partitioner;
+use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
+
+use super::{
+    Ack, ConsumeBounds, Consumer, ConsumerStatus, Delivery, Feed, LaneStatus, LogError, NewRecord,
+    StoredRecord, Watermarks, feed,
+};
+
+mod admin;
+mod brokers;
+mod lanes;
+mod learn;
+mod poll;
+mod produce;
+mod settings;
+mod watch;
+
+pub use admin::{TopicEnsured, TopicPlan};
+use admin::Admin;
+use brokers::Brokers;
+use lanes::Lanes;
+use poll::Poller;
+use produce::{Appender, Bulk, Outcome, Place, block_on};
+use watch::Watch;
+
+/// What a topic takes where the brokers don't say.
+const RECORD_BYTES_MAX: usize = 1_048_588;
+/// Keyed records that the partitioner is learned from, and how long that may take.
+const SAMPLE_RECORDS_MAX: usize = 500;
+const SAMPLE_WAIT: Duration = Duration::from_secs(3);
+/// How long a consumer may take nothing before the lanes are paused.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// How long the last commit may take at the end.
+const COMMIT_WAIT: Duration = Duration::from_secs(2);
+
+/// A Kafka topic as the contact log.
+pub struct KafkaLog {
+    topic: Topic,
+    /// Made with the first append, and anew when librdkafka gives one up.
+    appender: Mutex<Option<Arc<Appender>>>,
+    bulk: Arc<Bulk>,
+    closed: AtomicBool,
+}
+
+/// What is asked of the topic, shared with threads that ask while an append waits.
+type Topic = Arc<TopicState>;
+
+struct TopicState {
+    config: KafkaConfig,
+    brokers: Brokers,
+    /// What the brokers said first; later answers must agree.
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    identity: LogIdentity,
+    partitioner: Partitioner,
+    record_bytes_max: usize,
+}
+
+impl std::fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaLog").field("topic", &self.topic.config.topic).finish_non_exhaustive()
+    }
+}
+
+impl KafkaLog {
+    /// Checks the configuration and makes ready; the brokers are first spoken to by what comes
+    /// after, so they may be away.
+    pub fn open(config: &KafkaConfig) -> Result<Self, LogError> {
+        settings::check(config)?;
+        Ok(Self {
+            topic: Arc::new(TopicState {
+                config: config.clone(),
+                brokers: Brokers::new(config)?,
+                known: Mutex::new(None),
+            }),
+            appender: Mutex::new(None),
+            bulk: Arc::default(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Asks the brokers which log this is, refuses a compacted one, and learns the partitioner the
+    /// first time. Blocks for some seconds at most.
+    pub fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.topic.look().map(|known| known.identity)
+    }
+
+    /// What puts a key into its lane. Where the configuration says `auto`, it is murmur2 until
+    /// [`KafkaLog::identity`] has learned it.
+    pub fn partitioner(&self) -> Partitioner {
+        let known = self.topic.known.lock();
+        known.as_ref().map_or(Partitioner::Murmur2, |known| known.partitioner)
+    }
+
+    /// What `lane` holds at this moment. The high end counts the markers of transactions too.
+    pub fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
+        self.check_lane(lane)?;
+        self.topic.brokers.watermarks(lane)
+    }
+
+    /// Reads the lanes of `from`. Needs no broker: an outage shows in the consumer's status.
+    pub fn consume(
+        &self,
+        from: &BTreeMap<Lane, NextOffset>,
+        bounds: ConsumeBounds,
+    ) -> Result<Consumer, LogError> {
+        self.check_open()?;
+        for lane in from.keys() {
+            self.check_lane(*lane)?;
+        }
+        self.start(from, bounds, PAUSE_AFTER).map(|(consumer, _watch)| consumer)
+    }
+
+    fn start(
+        &self,
+        from: &BTreeMap<Lane, NextOffset>,
+        bounds: ConsumeBounds,
+        pause_after: Duration,
+    ) -> Result<(Consumer, Watch), LogError> {
+        let topic = &self.topic.config.topic;
+        let watch = Watch::new(topic);
+        let client = settings::create(&settings::consumer(&self.topic.config), watch.clone())?;
+        let (feed, consumer) = feed(topic, from, bounds);
+        let count = self.topic.known.lock().as_ref().map(|known| known.identity.lanes);
+        let lanes = Lanes::new(from, count);
+        let poller =
+            Poller::new(client, watch.clone(), topic, feed, lanes, bounds, pause_after);
+        let thread = std::thread::Builder::new()
+            .name("kafka-poll".to_owned())
+            .spawn(move || poller.run())
+            .map_err(|error| LogError::Failed {
+                topic: topic.clone(),
+                detail: format!("no thread for polling: {error}"),
+            })?;
+        // The thread looks ten times a second whether it is still wanted.
+        Ok((consumer.with_thread(thread, || {}), watch))
+    }
+
+    /// One record, or `None` when the lane doesn't hold it.
+    pub fn read_one(&self, lane: Lane, offset: Offset) -> Result<Option<StoredRecord>, LogError> {
+        self.check_lane(lane)?;
+        self.topic.brokers.read_one(lane, offset)
+    }
+
+    /// Appends, and resolves when all delivery reports are in.
+    pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
+        self.check_open()?;
+        let known = self.topic.clone().known_soon().await?;
+        let appender = self.appender(&known)?;
+        let mut reports = Vec::with_capacity(records.len());
+        for record in &records {
+            let (report, settled) = oneshot::channel();
+            let place = self.place(record, &known)?;
+            appender.enqueue(record, place, Outcome::Awaited(report)).await?;
+            reports.push(settled);
+        }
+        let mut acks = Vec::with_capacity(reports.len());
+        for settled in reports {
+            let report = settled.await.map_err(|_gone| LogError::NotAcknowledged {
+                topic: self.topic.config.topic.clone(),
+                detail: "the producer ended".to_owned(),
+            })?;
+            acks.push(report?);
+        }
+        Ok(acks)
+    }
+
+    /// The way for bulk: blocks only while librdkafka's queue is full.
+    pub fn append_blocking(&self, records: Vec<NewRecord>) -> Result<(), LogError> {
+        self.check_open()?;
+        let known = self.topic.known()?;
+        let appender = self.appender(&known)?;
+        for record in &records {
+            let place = self.place(record, &known)?;
+            self.bulk.begin();
+            block_on(appender.enqueue(record, place, Outcome::Bulk(Arc::clone(&self.bulk))))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the reports of what [`KafkaLog::append_blocking`] took.
+    pub fn flush(&self) -> Result<(), LogError> {
+        self.bulk.wait()
+    }
+
+    /// Tells the brokers how far the store has come, for lag tools, under the client's name as the
+    /// group. Doesn't wait for the answer.
+    pub fn commit(&self, next: &BTreeMap<Lane, NextOffset>) -> Result<(), LogError> {
+        self.topic.brokers.commit(next)
+    }
+
+    /// Flushes; appending afterwards is `Closed`. Consumers end with their own `stop`.
+    pub fn shutdown(&self) -> Result<(), LogError> {
+        self.closed.store(true, Ordering::Release);
+        let flushed = self.bulk.wait();
+        self.topic.brokers.wait_for_commit(COMMIT_WAIT);
+        *self.appender.lock() = None;
+        flushed
+    }
+
+    /// Makes the topic where it is missing, with `cleanup.policy=delete`, and takes compaction off
+    /// one that has it. Never changes the number of partitions: that would move keys.
+    pub fn ensure_topic(&self, plan: TopicPlan) -> Result<TopicEnsured, LogError> {
+        Admin::new(&self.topic.config)?.ensure(plan)
+    }
+
+    fn check_open(&self) -> Result<(), LogError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(LogError::Closed { topic: self.topic.config.topic.clone() });
+        }
+        Ok(())
+    }
+
+    fn check_lane(&self, lane: Lane) -> Result<(), LogError> {
+        match &*self.topic.known.lock() {
+            Some(known) => self.topic.check_lane(lane, known.identity.lanes),
+            None => Ok(()),
+        }
+    }
+
+    fn place(&self, record: &NewRecord, known: &Known) -> Result<Place, LogError> {
+        let lanes = known.identity.lanes;
+        let lane = match record.lane {
+            Some(lane) => lane,
+            None => known.partitioner.lane(&record.key, lanes),
+        };
+        self.topic.check_lane(lane, lanes)?;
+        Ok(Place { lane, bytes_max: known.record_bytes_max })
+    }
+
+    fn appender(&self, known: &Known) -> Result<Arc<Appender>, LogError> {
+        let mut appender = self.appender.lock();
+        if let Some(appender) = appender.as_ref().filter(|appender| !appender.is_failed()) {
+            return Ok(Arc::clone(appender));
+        }
+        let new = Arc::new(Appender::new(&self.topic.config, known.record_bytes_max)?);
+        *appender = Some(Arc::clone(&new));
+        Ok(new)
+    }
+}
+
+impl TopicState {
+    fn check_lane(&self, lane: Lane, lanes: u16) -> Result<(), LogError> {
+        if lane.0 < lanes {
+            return Ok(());
+        }
+        Err(LogError::UnknownLane { topic: self.config.topic.clone(), lane, lanes })
+    }
+
+    /// What is known, asking only if nothing is.
+    fn known(&self) -> Result<Known, LogError> {
+        if let Some(known) = self.known.lock().clone() {
+            return Ok(known);
+        }
+        self.look()
+    }
+
+    /// The same without blocking the caller's thread.
+    async fn known_soon(self: Arc<Self>) -> Result<Known, LogError> {
+        if let Some(known) = self.known.lock().clone() {
+            return Ok(known);
+        }
+        let topic = self.config.topic.clone();
+        let asked = tokio::task::spawn_blocking(move || self.look()).await;
+        asked.map_err(|_ended| LogError::Panicked { topic, thread: "identity" })?
+    }
+
+    /// Asks the brokers, and holds the answer against the first one.
+    fn look(&self) -> Result<Known, LogError> {
+        let metadata = self.brokers.metadata()?;
+        let identity = LogIdentity {
+            kind: LogKind::Kafka,
+            cluster: metadata.cluster,
+            topic: self.config.topic.clone(),
+            lanes: metadata.lanes,
+        };
+        let record_bytes_max = self.check_settings()?;
+        let before = self.known.lock().clone();
+        if let Some(before) = before {
+            return if before.identity == identity {
+                Ok(before)
+            } else {
+                Err(self.changed(&before.identity, &identity))
+            };
+        }
+        let partitioner = self.choose_partitioner(identity.lanes)?;
+        let known = Known { identity, partitioner, record_bytes_max };
+        *self.known.lock() = Some(known.clone());
+        Ok(known)
+    }
+
+    fn changed(&self, before: &LogIdentity, now: &LogIdentity) -> LogError {
+        let detail = if before.lanes == now.lanes {
+            format!("it was in cluster {} and is in {}", before.cluster, now.cluster)
+        } else {
+            format!("it had {} partitions and has {}", before.lanes, now.lanes)
+        };
+        LogError::TopicChanged { topic: self.config.topic.clone(), detail }
+    }
+
+    /// The largest record that the topic takes; a compacted topic is an error.
+    fn check_settings(&self) -> Result<usize, LogError> {
+        let settings = match Admin::new(&self.config)?.settings() {
+            Ok(settings) => settings,
+            // Not everyone may ask, and not every broker answers: the topic itself was found.
+            Err(error) => {
+                tracing::warn!(topic = self.config.topic, %error, "the topic's settings can't be read");
+                admin::TopicSettings::default()
+            }
+        };
+        if let Some(policy) = settings.cleanup_policy.filter(|policy| admin::is_compacted(policy)) {
+            return Err(LogError::CompactedTopic { topic: self.config.topic.clone(), policy });
+        }
+        Ok(settings.record_bytes_max.unwrap_or(RECORD_BYTES_MAX))
+    }
+
+    fn choose_partitioner(&self, lanes: u16) -> Result<Partitioner, LogError> {
+        Ok(match self.config.partitioner {
+            PartitionerChoice::Murmur2 => Partitioner::Murmur2,
+            PartitionerChoice::Crc32 => Partitioner::Crc32,
+            PartitionerChoice::Fnv1a => Partitioner::Fnv1a,
+            PartitionerChoice::Auto => {
+                let samples = self.brokers.sample(lanes, SAMPLE_RECORDS_MAX, SAMPLE_WAIT)?;
+                let learned = learn::learn(&samples, lanes);
+                let (keys, fitting) = (learned.keys, learned.fitting);
+                let topic = &self.config.topic;
+                let partitioner = learned.partitioner;
+                if learned.is_clear() {
+                    tracing::info!(topic, ?partitioner, keys, fitting, "learned the partitioner");
+                } else {
+                    tracing::warn!(
+                        topic, ?partitioner, keys, fitting,
+                        "no partitioner fits the topic's keys well; set kafka.partitioner"
+                    );
+                }
+                partitioner
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

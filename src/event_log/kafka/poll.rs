@@ -1,0 +1,378 @@
+//! The one thread that polls: records by lane into batches, batches into the feed.
+//!
+//! ```text
+//! librdkafka's queue ─poll─► batch of each lane ─full, or nothing more waits─► Feed
+//! ```
+//!
+//! Memory is bounded because polling stops while the feed is full; librdkafka's queue is bounded by
+//! itself. When that lasts, all lanes are paused so that errors and statistics are still heard.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+
+use crate::domain::position::{NextOffset, Offset};
+
+use super::lanes::{LaneState, Lanes};
+use super::watch::{Watch, is_missing_topic, is_refusal};
+use super::{ConsumeBounds, Delivery, Feed, LogError};
+
+/// How long to wait for a record before looking at everything else.
+const POLL_WAIT: Duration = Duration::from_millis(100);
+/// How long the brokers may refuse us before it counts as final.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// How long a question to the brokers may take.
+const REQUEST_WAIT: Duration = Duration::from_secs(5);
+/// A lane's batch is at most this part of what the feed may hold.
+const BATCH_PART: usize = 4;
+
+/// Owns the consumer until the feed is gone or something can't heal.
+pub(super) struct Poller {
+    consumer: BaseConsumer<Watch>,
+    watch: Watch,
+    topic: String,
+    feed: Feed,
+    lanes: Lanes,
+    batch_records_max: usize,
+    batch_bytes_max: usize,
+    /// How long the feed may be full before the lanes are paused.
+    pause_after: Duration,
+    /// Since when the brokers have refused us without a break.
+    refused_since: Option<Instant>,
+    /// An out-of-range answer that the watermarks didn't confirm.
+    doubted_reset: Option<Instant>,
+}
+
+/// Why the thread ends.
+enum End {
+    /// The consumer was dropped.
+    Stopped,
+    Failed(LogError),
+}
+
+impl From<LogError> for End {
+    fn from(error: LogError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Poller {
+    pub(super) fn new(
+        consumer: BaseConsumer<Watch>,
+        watch: Watch,
+        topic: &str,
+        feed: Feed,
+        lanes: Lanes,
+        bounds: ConsumeBounds,
+        pause_after: Duration,
+    ) -> Self {
+        Self {
+            consumer,
+            watch,
+            topic: topic.to_owned(),
+            feed,
+            lanes,
+            batch_records_max: (bounds.records_max / BATCH_PART).max(1),
+            batch_bytes_max: (bounds.bytes_max / BATCH_PART).max(1),
+            pause_after,
+            refused_since: None,
+            doubted_reset: None,
+        }
+    }
+
+    /// Runs until the consumer is dropped or something can't heal.
+    pub(super) fn run(mut self) {
+        match self.poll_all() {
+            End::Stopped => {}
+            End::Failed(error) => self.feed.fail(error),
+        }
+    }
+
+    fn poll_all(&mut self) -> End {
+        let Err(end) = self.assign().and_then(|()| self.poll_until_end()) else {
+            return End::Stopped;
+        };
+        end
+    }
+
+    fn assign(&self) -> Result<(), End> {
+        let mut list = TopicPartitionList::new();
+        for lane in self.lanes.iter() {
+            let next = i64::try_from(lane.next.0).unwrap_or(i64::MAX);
+            list.add_partition_offset(&self.topic, lane.partition(), KafkaOffset::Offset(next))
+                .map_err(|error| self.unexpected(&error))?;
+        }
+        Ok(self.consumer.assign(&list).map_err(|error| self.unexpected(&error))?)
+    }
+
+    fn poll_until_end(&mut self) -> Result<(), End> {
+        loop {
+            let wait = if self.lanes.has_pending() { Duration::ZERO } else { POLL_WAIT };
+            // The poll borrows the consumer, so its answer is settled before anything else moves.
+            let answer = match self.consumer.poll(wait) {
+                Some(Ok(message)) => Answer::Record(take(&mut self.lanes, &message)),
+                Some(Err(error)) => Answer::Error(error),
+                None => Answer::Nothing,
+            };
+            // Before a record is passed on: it may be another topic's of the same name.
+            if let Some(news) = self.watch.take_news() {
+                self.look_at(news)?;
+            }
+            match answer {
+                Answer::Record(Some(place)) => self.after_record(place)?,
+                Answer::Record(None) => {}
+                Answer::Error(error) => self.after_error(&error)?,
+                Answer::Nothing => self.after_nothing()?,
+            }
+        }
+    }
+
+    fn after_record(&mut self, place: usize) -> Result<(), End> {
+        self.doubted_reset = None;
+        let full = self.lanes.get(place).is_some_and(|lane| {
+            lane.batch.records.len() >= self.batch_records_max
+                || lane.batch.arena.len() >= self.batch_bytes_max
+        });
+        if full {
+            self.wait_for_room()?;
+            self.hand_over(place)?;
+        }
+        Ok(())
+    }
+
+    /// All that waited is batched: hand it over while it is fresh.
+    fn after_nothing(&mut self) -> Result<(), End> {
+        if !self.lanes.has_pending() {
+            return if self.feed.is_stopped() { Err(End::Stopped) } else { Ok(()) };
+        }
+        // While the consumer is busy the batches grow instead; full ones wait for room for long.
+        if self.feed.wait_for_room(POLL_WAIT) {
+            self.hand_over_all()?;
+        } else if self.feed.is_stopped() {
+            return Err(End::Stopped);
+        }
+        Ok(())
+    }
+
+    fn hand_over_all(&mut self) -> Result<(), End> {
+        for place in 0..self.lanes.len() {
+            self.hand_over(place)?;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, place: usize) -> Result<(), End> {
+        let Some(batch) = self.lanes.take_batch(place) else {
+            return Ok(());
+        };
+        if self.feed.push(Delivery::Batch(batch)) { Ok(()) } else { Err(End::Stopped) }
+    }
+
+    /// Waits for room; when that takes long, with the lanes paused, so that librdkafka's other
+    /// events don't pile up.
+    fn wait_for_room(&mut self) -> Result<(), End> {
+        if self.feed.has_room() || self.feed.wait_for_room(self.pause_after) {
+            return Ok(());
+        }
+        let all = self.consumer.assignment().map_err(|error| self.unexpected(&error))?;
+        self.consumer.pause(&all).map_err(|error| self.unexpected(&error))?;
+        self.watch.note_pause();
+        while !self.feed.wait_for_room(POLL_WAIT) {
+            if self.feed.is_stopped() {
+                return Err(End::Stopped);
+            }
+            match self.consumer.poll(Duration::ZERO) {
+                // One that was on its way when the lanes were paused.
+                Some(Ok(message)) => drop(take(&mut self.lanes, &message)),
+                Some(Err(error)) => self.after_error(&error)?,
+                None => {}
+            }
+            if let Some(news) = self.watch.take_news() {
+                self.look_at(news)?;
+            }
+        }
+        // What librdkafka had fetched it fetches again, from the record after the last one taken.
+        Ok(self.consumer.resume(&all).map_err(|error| self.unexpected(&error))?)
+    }
+
+    fn after_error(&mut self, error: &KafkaError) -> Result<(), End> {
+        if let KafkaError::PartitionEOF(partition) = error {
+            return self.after_end_of(*partition);
+        }
+        let Some(code) = error.rdkafka_error_code() else {
+            return Err(self.unexpected(error).into());
+        };
+        match code {
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                return self.after_out_of_range();
+            }
+            RDKafkaErrorCode::Fatal => return Err(self.unexpected(error).into()),
+            code if is_refusal(code) => {
+                let since = *self.refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= REFUSED_FOR {
+                    let topic = self.topic.clone();
+                    return Err(LogError::Refused { topic, detail: self.reason(code) }.into());
+                }
+            }
+            // Only commits and lag tools want the group.
+            RDKafkaErrorCode::GroupAuthorizationFailed => return Ok(()),
+            _ => {}
+        }
+        let trouble = if is_missing_topic(code) {
+            LogError::MissingTopic { topic: self.topic.clone() }.to_string()
+        } else {
+            self.reason(code)
+        };
+        self.set_trouble(Some(trouble));
+        Ok(())
+    }
+
+    /// Everything up to the lane's end has been polled.
+    fn after_end_of(&mut self, partition: i32) -> Result<(), End> {
+        self.refused_since = None;
+        let Some(place) = self.lanes.place(partition) else {
+            return Ok(());
+        };
+        self.wait_for_room()?;
+        self.hand_over(place)?;
+        let Some(lane) = self.lanes.get_mut(place) else {
+            return Ok(());
+        };
+        lane.at_end = true;
+        let lane = lane.id;
+        if self.feed.push(Delivery::CaughtUp(lane)) { Ok(()) } else { Err(End::Stopped) }
+    }
+
+    /// Names the lane, which librdkafka's error doesn't say.
+    fn after_out_of_range(&mut self) -> Result<(), End> {
+        for lane in self.lanes.iter() {
+            let answer = self.consumer.client().fetch_watermarks(
+                &self.topic,
+                lane.partition(),
+                REQUEST_WAIT,
+            );
+            let Ok((low, high)) = answer else { continue };
+            let (low, high) = (at_least_0(low), at_least_0(high));
+            // librdkafka has read on: what counts is where this lane's next record would be.
+            let next = lane.next;
+            if next.0 < low || next.0 > high {
+                return Err(LogError::OffsetOutOfRange {
+                    topic: self.topic.clone(),
+                    lane: lane.id,
+                    next,
+                    low: Offset(low),
+                    high: NextOffset(high),
+                }
+                .into());
+            }
+        }
+        let reason = self.reason(RDKafkaErrorCode::OffsetOutOfRange);
+        if self.doubted_reset.is_some() {
+            let topic = self.topic.clone();
+            return Err(LogError::TopicChanged { topic, detail: reason }.into());
+        }
+        // A replica that had not caught up may have answered; once more from the same place.
+        tracing::warn!(topic = self.topic, reason, "an offset that exists was out of range, fetching anew");
+        self.doubted_reset = Some(Instant::now());
+        self.assign()
+    }
+
+    fn look_at(&mut self, news: super::watch::News) -> Result<(), End> {
+        if let Some(line) = news.topic_made_anew {
+            tracing::error!(topic = self.topic, librdkafka = line, "the topic was made anew");
+            let topic = self.topic.clone();
+            let detail = "it was deleted and made anew while it was read".to_owned();
+            return Err(LogError::TopicChanged { topic, detail }.into());
+        }
+        let Some(statistics) = news.statistics else {
+            return Ok(());
+        };
+        self.lanes.check_count(&self.topic, &statistics)?;
+        let trouble = self.lanes.update(&self.topic, &statistics, self.feed.status());
+        match trouble {
+            Some(trouble) => {
+                let why = self.watch.last_error().map(|error| error.reason);
+                self.set_trouble(Some(why.unwrap_or(trouble)));
+            }
+            None => {
+                self.refused_since = None;
+                self.set_trouble(None);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        let status = self.feed.status();
+        let before = status.trouble();
+        match (&before, &trouble) {
+            (None, Some(text)) => tracing::warn!(topic = self.topic, trouble = text, "nothing comes"),
+            (Some(_), None) => {
+                self.watch.forget_error();
+                tracing::info!(topic = self.topic, "records come again");
+            }
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        if before != trouble {
+            status.set_trouble(trouble);
+        }
+    }
+
+    fn reason(&self, code: RDKafkaErrorCode) -> String {
+        self.watch.last_error().map_or_else(|| code.to_string(), |error| error.reason)
+    }
+
+    fn unexpected(&self, error: &KafkaError) -> LogError {
+        LogError::Failed { topic: self.topic.clone(), detail: error.to_string() }
+    }
+}
+
+enum Answer {
+    /// Batched at this place, unless it was no record of ours.
+    Record(Option<usize>),
+    Error(KafkaError),
+    Nothing,
+}
+
+/// Copies a record into its lane's batch and says which lane that was.
+fn take(lanes: &mut Lanes, message: &BorrowedMessage<'_>) -> Option<usize> {
+    let place = lanes.place(message.partition())?;
+    let lane = lanes.get_mut(place)?;
+    let offset = u64::try_from(message.offset()).ok()?;
+    // librdkafka has been known to repeat records after a seek or a resume. Gaps are lawful: aborted
+    // transactions and their markers.
+    if offset < lane.next.0 {
+        lane.repeated += 1;
+        return None;
+    }
+    let timestamp_ms = message.timestamp().to_millis().unwrap_or(-1);
+    push(lane, Offset(offset), timestamp_ms, message);
+    lanes.note_pending(place);
+    Some(place)
+}
+
+fn push(lane: &mut LaneState, offset: Offset, timestamp_ms: i64, message: &BorrowedMessage<'_>) {
+    let headers = message.headers();
+    let headers = headers.into_iter().flat_map(|headers| {
+        (0..headers.count()).filter_map(|index| header(headers, index))
+    });
+    lane.batch.push(offset, timestamp_ms, message.key(), message.payload(), headers);
+    lane.next = offset.next();
+    lane.at_end = false;
+}
+
+/// The binding panics on a header whose name isn't UTF-8. No header that is read here has such a
+/// name, so it is left out.
+fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, Option<&[u8]>)> {
+    let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
+    header.ok().flatten().map(|header| (header.key, header.value))
+}
+
+fn at_least_0(offset: i64) -> u64 {
+    u64::try_from(offset).unwrap_or(0)
+}

@@ -1,0 +1,103 @@
+//! What needs no broker.
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+
+use super::*;
+use crate::event_log::kafka::brokers::Sample;
+use crate::event_log::kafka::learn::learn;
+use crate::event_log::kafka::watch::{Statistics, Watch};
+
+fn samples(partitioner: Partitioner, lanes: u16, keys: usize) -> Vec<Sample> {
+    let sample = |n: usize| {
+        let key = format!("contact-{n}").into_bytes();
+        Sample { lane: partitioner.lane(&key, lanes), key }
+    };
+    (0..keys).map(sample).collect()
+}
+
+#[test]
+fn every_partitioner_is_learned_from_where_keys_lie() {
+    for partitioner in Partitioner::ALL {
+        let learned = learn(&samples(partitioner, 8, 100), 8);
+        assert_eq!((learned.partitioner, learned.fitting), (partitioner, 100));
+        assert!(learned.is_clear());
+    }
+}
+
+#[test]
+fn an_empty_topic_and_a_single_lane_get_murmur2() {
+    assert_eq!(learn(&[], 8).partitioner, Partitioner::Murmur2);
+    assert_eq!(learn(&samples(Partitioner::Fnv1a, 1, 50), 1).partitioner, Partitioner::Murmur2);
+}
+
+#[test]
+fn a_few_misrouted_keys_do_not_change_what_is_learned() {
+    let mut all = samples(Partitioner::Crc32, 8, 95);
+    all.extend(samples(Partitioner::Fnv1a, 8, 200).into_iter().skip(195));
+    let learned = learn(&all, 8);
+    assert_eq!(learned.partitioner, Partitioner::Crc32);
+    assert!(learned.is_clear());
+    let mixed: Vec<_> = samples(Partitioner::Crc32, 8, 50)
+        .into_iter()
+        .chain(samples(Partitioner::Fnv1a, 8, 100).into_iter().skip(50))
+        .collect();
+    assert!(!learn(&mixed, 8).is_clear());
+}
+
+#[test]
+fn a_topic_made_anew_is_heard_and_the_first_id_is_not() {
+    let watch = Watch::new("contacts");
+    let say = |line: &str| {
+        watch.log(RDKafkaLogLevel::Debug, "METADATA", line);
+        watch.take_news().is_some_and(|news| news.topic_made_anew.is_some())
+    };
+    assert!(!say("[thrd:main]: Topic contacts changed id from AAAAAAAAAAAAAAAAAAAAAA to XPlX0uA4Rk6nS0cTAsqLqQ"));
+    assert!(!say("[thrd:main]: Topic contacts2 changed id from XPlX0uA4Rk6nS0cTAsqLqQ to ApxkBCBsTqCIf_4yhSKKzg"));
+    assert!(!say("[thrd:main]: Topic contacts partition 0 Leader 1 Epoch 0"));
+    assert!(say("[thrd:main]: Topic contacts changed id from XPlX0uA4Rk6nS0cTAsqLqQ to ApxkBCBsTqCIf_4yhSKKzg"));
+}
+
+#[test]
+fn partitions_are_counted_without_unknown_ones() {
+    let partition = |unknown: bool| {
+        format!(
+            r#"{{"partition":0,"leader":1,"unknown":{unknown},"eof_offset":7,"ls_offset":7,"hi_offset":8,"leader_epoch":3}}"#
+        )
+    };
+    let text = format!(
+        r#"{{"brokers":{{"h:1/1":{{"nodeid":1,"state":"UP"}}}},"topics":{{"t":{{"partitions":{{"-1":{},"0":{},"1":{}}}}}}}}}"#,
+        partition(true), partition(false), partition(true),
+    );
+    let statistics: Statistics = serde_json::from_str(&text).unwrap();
+    assert_eq!(statistics.partition_count("t"), Some(1));
+    assert_eq!(statistics.partition_count("other"), None);
+    assert!(statistics.is_up(1) && !statistics.is_up(2));
+}
+
+#[test]
+fn properties_stand_over_our_settings() {
+    let mut config = config("localhost:1", "t");
+    config.properties.insert("fetch.wait.max.ms".into(), "7".into());
+    config.properties.insert("debug".into(), "fetch".into());
+    let settings = settings::consumer(&config);
+    assert_eq!(settings.get("fetch.wait.max.ms"), Some("7"));
+    assert_eq!(settings.get("debug"), Some("metadata,fetch"));
+}
+
+#[test]
+fn a_property_that_librdkafka_does_not_know_is_an_error_of_configuration() {
+    let mut config = config("localhost:1", "t");
+    config.properties.insert("no.such.setting".into(), "1".into());
+    let error = KafkaLog::open(&config).unwrap_err();
+    assert!(matches!(&error, LogError::Configuration { detail } if detail.contains("no.such.setting")), "{error}");
+}
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn tls_without_the_feature_is_an_error_that_names_it() {
+    let mut config = config("localhost:1", "t");
+    config.security_protocol = SecurityProtocol::Ssl;
+    let error = KafkaLog::open(&config).unwrap_err();
+    assert!(error.to_string().contains("cargo feature `tls`"), "{error}");
+}

@@ -1,0 +1,293 @@
+//! What librdkafka says beside records: log lines, errors, statistics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+use serde::Deserialize;
+
+use super::produce::Ticket;
+
+/// A topic's id before librdkafka knows it.
+const NO_TOPIC_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// Takes everything in, for whoever owns the client. A clone shares what was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    topic: String,
+    /// Something stands in `news`: one relaxed load a record is all that looking costs.
+    news_waiting: AtomicBool,
+    news: Mutex<News>,
+    last_error: Mutex<Option<ClientError>>,
+    commits: Mutex<Commits>,
+    /// Wakes appends that found the queue full.
+    delivered: tokio::sync::Notify,
+    /// The producer can't go on and must be made anew.
+    producer_failed: AtomicBool,
+    /// How often the lanes were paused.
+    pauses: AtomicU32,
+}
+
+/// What happened since the last look.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// The newest statistics.
+    pub(super) statistics: Option<Statistics>,
+    /// The log line that says that the topic was made anew.
+    pub(super) topic_made_anew: Option<String>,
+}
+
+/// The last error that a client reported.
+#[derive(Clone, Debug)]
+pub(super) struct ClientError {
+    pub(super) code: Option<RDKafkaErrorCode>,
+    pub(super) reason: String,
+}
+
+#[derive(Debug, Default)]
+struct Commits {
+    in_flight: u32,
+}
+
+impl Watch {
+    pub(super) fn new(topic: &str) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                topic: topic.to_owned(),
+                news_waiting: AtomicBool::new(false),
+                news: Mutex::default(),
+                last_error: Mutex::new(None),
+                commits: Mutex::default(),
+                delivered: tokio::sync::Notify::new(),
+                producer_failed: AtomicBool::new(false),
+                pauses: AtomicU32::new(0),
+            }),
+        }
+    }
+
+    /// What came since the last call; cheap when there is nothing.
+    pub(super) fn take_news(&self) -> Option<News> {
+        if !self.shared.news_waiting.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.shared.news_waiting.store(false, Ordering::Relaxed);
+        Some(std::mem::take(&mut *self.shared.news.lock()))
+    }
+
+    pub(super) fn last_error(&self) -> Option<ClientError> {
+        self.shared.last_error.lock().clone()
+    }
+
+    pub(super) fn forget_error(&self) {
+        *self.shared.last_error.lock() = None;
+    }
+
+    pub(super) fn commits_in_flight(&self) -> u32 {
+        self.shared.commits.lock().in_flight
+    }
+
+    pub(super) fn commit_sent(&self) {
+        self.shared.commits.lock().in_flight += 1;
+    }
+
+    pub(super) fn delivered(&self) -> &tokio::sync::Notify {
+        &self.shared.delivered
+    }
+
+    pub(super) fn producer_failed(&self) -> bool {
+        self.shared.producer_failed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_pause(&self) {
+        let before = self.shared.pauses.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(topic = self.shared.topic, pauses = before + 1, "lanes paused: the consumer is slow");
+    }
+
+    #[cfg(test)]
+    pub(super) fn pauses(&self) -> u32 {
+        self.shared.pauses.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, news: impl FnOnce(&mut News)) {
+        news(&mut self.shared.news.lock());
+        self.shared.news_waiting.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for Watch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            // Mostly connections that broke, which librdkafka mends by itself.
+            | RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(target: "librdkafka", facility, "{line}");
+            }
+            RDKafkaLogLevel::Debug => {
+                if is_made_anew(line, &self.shared.topic) {
+                    self.tell(|news| news.topic_made_anew = Some(line.to_owned()));
+                }
+                tracing::trace!(target: "librdkafka", facility, "{line}");
+            }
+        }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        match serde_json::from_slice(statistics) {
+            Ok(statistics) => self.tell(|news| news.statistics = Some(statistics)),
+            Err(error) => tracing::warn!(%error, "librdkafka's statistics can't be read"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        if code == Some(RDKafkaErrorCode::Fatal) {
+            self.shared.producer_failed.store(true, Ordering::Release);
+        }
+        let mut last = self.shared.last_error.lock();
+        // "All brokers are down" follows the error that says why.
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) || last.is_none() {
+            *last = Some(ClientError { code, reason: reason.to_owned() });
+        }
+    }
+}
+
+impl ConsumerContext for Watch {
+    fn commit_callback(
+        &self,
+        result: Result<(), KafkaError>,
+        _offsets: &TopicPartitionList,
+    ) {
+        let mut commits = self.shared.commits.lock();
+        commits.in_flight = commits.in_flight.saturating_sub(1);
+        if let Err(error) = result {
+            // Advisory: the store's own offsets are the truth.
+            tracing::debug!(topic = self.shared.topic, %error, "offsets for lag tools not committed");
+        }
+    }
+}
+
+impl ProducerContext for Watch {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        if let Err((error, _)) = result
+            && error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+        {
+            self.shared.producer_failed.store(true, Ordering::Release);
+        }
+        ticket.settle(&self.shared.topic, result);
+        self.shared.delivered.notify_waiters();
+    }
+}
+
+/// Whether librdkafka says that `topic` has another id than a moment ago.
+fn is_made_anew(line: &str, topic: &str) -> bool {
+    line.split_once("Topic ")
+        .and_then(|(_, rest)| rest.strip_prefix(topic))
+        .and_then(|rest| rest.strip_prefix(" changed id from "))
+        .is_some_and(|ids| !ids.starts_with(NO_TOPIC_ID))
+}
+
+/// Whether an error says that the brokers know us and refuse.
+pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::UnsupportedSASLMechanism
+            | RDKafkaErrorCode::IllegalSASLState
+    )
+}
+
+/// Whether an error says that there is no such topic.
+pub(super) fn is_missing_topic(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicId
+    )
+}
+
+/// The same for an error inside metadata.
+pub(super) fn code_of(error: RDKafkaRespErr) -> RDKafkaErrorCode {
+    error.into()
+}
+
+/// The part of librdkafka's statistics (its STATISTICS.md) that we use.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Statistics {
+    #[serde(default)]
+    pub(super) brokers: BTreeMap<String, Broker>,
+    #[serde(default)]
+    pub(super) topics: BTreeMap<String, Topic>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Broker {
+    /// −1 for a bootstrap address.
+    pub(super) nodeid: i32,
+    pub(super) state: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Topic {
+    /// By partition; −1 is librdkafka's own waiting place.
+    pub(super) partitions: BTreeMap<i32, Partition>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Partition {
+    /// The leader's node id, −1 while there is none.
+    pub(super) leader: i32,
+    /// The brokers don't know of it.
+    pub(super) unknown: bool,
+    /// Where the end was last reached.
+    pub(super) eof_offset: i64,
+    /// The end of what committed readers may see.
+    pub(super) ls_offset: i64,
+    pub(super) hi_offset: i64,
+    #[serde(default = "no_epoch")]
+    pub(super) leader_epoch: i32,
+}
+
+fn no_epoch() -> i32 {
+    -1
+}
+
+impl Statistics {
+    /// Whether a connection to node `id` stands.
+    pub(super) fn is_up(&self, id: i32) -> bool {
+        self.brokers.values().any(|broker| broker.nodeid == id && broker.state == "UP")
+    }
+
+    /// How many partitions the brokers say `topic` has; `None` while they say nothing.
+    pub(super) fn partition_count(&self, topic: &str) -> Option<usize> {
+        let partitions = &self.topics.get(topic)?.partitions;
+        let known = partitions.iter().filter(|(id, partition)| **id >= 0 && !partition.unknown);
+        Some(known.count()).filter(|count| *count > 0)
+    }
+}

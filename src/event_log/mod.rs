@@ -1,0 +1,177 @@
+//! The contact log behind one seam: Kafka in production, a durable log on this disk otherwise.
+//!
+//! ```text
+//! NewRecord ─► append ─► lanes (durable, ordered, numbered) ─► consume ─► Delivery ─► apply
+//! ```
+//!
+//! Both logs keep the same promises, and one suite (`contract`) holds them to these: an acknowledged
+//! record is durable; a lane keeps its order; a consumer gets every acknowledged record from the
+//! offsets that it names, once, in order; nothing is skipped in silence.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::partitioner::Partitioner;
+use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
+
+mod consumer;
+pub mod contract;
+pub mod embedded;
+mod error;
+pub mod kafka;
+
+pub use consumer::{ConsumeBounds, Consumer, ConsumerStatus, Delivery, Feed, LaneStatus, feed};
+pub use error::LogError;
+
+/// A record to be appended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewRecord {
+    /// What the lane is chosen by: the contact's id.
+    pub key: Vec<u8>,
+    /// `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// In this order; a name may stand more than once.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// `None`: where the partitioner puts the key.
+    pub lane: Option<Lane>,
+}
+
+/// Where an acknowledged record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ack {
+    /// Its lane.
+    pub lane: Lane,
+    /// Its place in the lane.
+    pub offset: Offset,
+}
+
+/// What a lane holds: `low..high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    /// The oldest record still kept; equals `high` in an empty lane.
+    pub low: Offset,
+    /// The next record to be appended.
+    pub high: NextOffset,
+}
+
+/// A record read on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// The key, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// The contact log. A clone is another handle to the same log.
+#[derive(Clone)]
+pub enum EventLog {
+    /// On this disk.
+    Embedded(Arc<embedded::EmbeddedLog>),
+    /// At the brokers.
+    Kafka(Arc<kafka::KafkaLog>),
+}
+
+impl EventLog {
+    /// Which log this is; with Kafka the brokers are asked, so it is of class Retry while they are
+    /// away.
+    pub fn identity(&self) -> Result<LogIdentity, LogError> {
+        match self {
+            Self::Embedded(log) => log.identity(),
+            Self::Kafka(log) => log.identity(),
+        }
+    }
+
+    /// What puts a key into its lane.
+    pub fn partitioner(&self) -> Partitioner {
+        match self {
+            Self::Embedded(log) => log.partitioner(),
+            Self::Kafka(log) => log.partitioner(),
+        }
+    }
+
+    /// What `lane` holds at this moment.
+    pub fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
+        match self {
+            Self::Embedded(log) => log.watermarks(lane),
+            Self::Kafka(log) => log.watermarks(lane),
+        }
+    }
+
+    /// Reads the lanes of `from`, each from the offset that stands there, without end.
+    ///
+    /// # Errors
+    /// An offset that the lane doesn't hold any more, or not yet, is `OffsetOutOfRange`; a log that
+    /// looks at its brokers later says so by [`Consumer::next`].
+    pub fn consume(
+        &self,
+        from: &BTreeMap<Lane, NextOffset>,
+        bounds: ConsumeBounds,
+    ) -> Result<Consumer, LogError> {
+        match self {
+            Self::Embedded(log) => log.consume(from, bounds),
+            Self::Kafka(log) => log.consume(from, bounds),
+        }
+    }
+
+    /// One record, or `None` when the lane doesn't hold it.
+    pub fn read_one(&self, lane: Lane, offset: Offset) -> Result<Option<StoredRecord>, LogError> {
+        match self {
+            Self::Embedded(log) => log.read_one(lane, offset),
+            Self::Kafka(log) => log.read_one(lane, offset),
+        }
+    }
+
+    /// Appends, and resolves when every record is durable, with their places in the same order.
+    ///
+    /// Not to be taken back: when the future is dropped, or fails with class Retry, some of the
+    /// records may stand in the log all the same.
+    pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
+        match self {
+            Self::Embedded(log) => log.append(records).await,
+            Self::Kafka(log) => log.append(records).await,
+        }
+    }
+
+    /// The way for bulk: returns as soon as the records are taken over, blocking while too many
+    /// bytes are on their way. Only [`EventLog::flush`] says that they are durable.
+    pub fn append_blocking(&self, records: Vec<NewRecord>) -> Result<(), LogError> {
+        match self {
+            Self::Embedded(log) => log.append_blocking(records),
+            Self::Kafka(log) => log.append_blocking(records),
+        }
+    }
+
+    /// Waits until everything taken over before is durable. Returns the first error of a record
+    /// that [`EventLog::append_blocking`] took since the last flush.
+    pub fn flush(&self) -> Result<(), LogError> {
+        match self {
+            Self::Embedded(log) => log.flush(),
+            Self::Kafka(log) => log.flush(),
+        }
+    }
+
+    /// Tells the log how far the store has come, for tools that show lag. A hint only: the store's
+    /// own offsets are the truth.
+    pub fn commit(&self, next: &BTreeMap<Lane, NextOffset>) -> Result<(), LogError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Kafka(log) => log.commit(next),
+        }
+    }
+
+    /// Flushes, then ends the log's threads; appending afterwards is `Closed`.
+    pub fn shutdown(&self) -> Result<(), LogError> {
+        match self {
+            Self::Embedded(log) => log.shutdown(),
+            Self::Kafka(log) => log.shutdown(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

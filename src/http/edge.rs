@@ -1,0 +1,234 @@
+//! What holds for every request, in one place around the router.
+//!
+//! One function rather than a tower of layers: each layer would box a future and a body a request.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Instant;
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+    VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use crate::telemetry::RequestFailed;
+
+use super::accept::wants_problem;
+use super::error::{ApiError, Code};
+use super::request_id::{REQUEST_ID, request_id};
+use super::request_metrics::RouteNo;
+use super::state::{HttpLimits, HttpState};
+
+/// A request that took longer has its line whatever its status.
+const SLOW_MS: u128 = 1000;
+
+/// What the answer needs of the request, which is gone by then.
+struct Asked {
+    started: Instant,
+    method: Method,
+    route: RouteNo,
+    request_id: HeaderValue,
+    accept: Option<HeaderValue>,
+}
+
+pub(super) async fn edge(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let asked = Asked {
+        started: Instant::now(),
+        method: request.method().clone(),
+        route: RouteNo::of(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)),
+        request_id: request_id(request.headers()),
+        accept: request.headers().get(ACCEPT).cloned(),
+    };
+    let mut response = match admit(&state, &request, asked.route) {
+        Ok(_under_way) => answer(state.limits(), request, next).await,
+        Err(error) => error.into_response(),
+    };
+    finish(&asked, &mut response);
+    let (status, took) = (response.status(), asked.started.elapsed());
+    state.request_metrics().observe(&asked.method, asked.route, status, took);
+    log_access(&asked, status, took.as_millis());
+    response
+}
+
+/// One request under way; counted down however it ends.
+struct UnderWay<'s>(&'s AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn admit<'s>(
+    state: &'s HttpState,
+    request: &Request,
+    route: RouteNo,
+) -> Result<UnderWay<'s>, ApiError> {
+    let limits = state.limits();
+    let active = state.active().fetch_add(1, Ordering::Relaxed);
+    let under_way = UnderWay(state.active());
+    // An instance that is only busy must not be taken for a dead one.
+    if active >= limits.requests_max && route.as_str().starts_with("/api/") {
+        return Err(ApiError::new(Code::Overloaded, "too many requests are under way; try again"));
+    }
+    check_head(limits, request)?;
+    Ok(under_way)
+}
+
+fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
+    let uri = request.uri();
+    if uri.path().len() + uri.query().map_or(0, str::len) > limits.uri_bytes_max {
+        let max = limits.uri_bytes_max;
+        return Err(ApiError::new(Code::UriTooLong, format!("path and query have {max} bytes at most"))
+            .with_details(json!({ "maxBytes": max })));
+    }
+    let bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > limits.header_bytes_max {
+        let max = limits.header_bytes_max;
+        return Err(ApiError::new(Code::HeadersTooLarge, format!("headers have {max} bytes at most"))
+            .with_details(json!({ "maxBytes": max })));
+    }
+    if request.body().size_hint().lower() > limits.body_bytes_max as u64 {
+        return Err(body_too_large(limits));
+    }
+    Ok(())
+}
+
+async fn answer(limits: &HttpLimits, request: Request, next: Next) -> Response {
+    let request = if request.body().is_end_stream() {
+        request
+    } else {
+        match with_whole_body(limits, request).await {
+            Ok(request) => request,
+            Err(error) => return error.into_response(),
+        }
+    };
+    match tokio::time::timeout(limits.request_timeout, without_panic(next.run(request))).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => ApiError::internal(format!("panicked: {panic}")).into_response(),
+        Err(_elapsed) => {
+            ApiError::new(Code::TookTooLong, "the answer took too long; try again").into_response()
+        }
+    }
+}
+
+/// Bodies are read here, within their bounds, so that no route can forget them.
+async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Request, ApiError> {
+    let (parts, mut body) = request.into_parts();
+    let whole = async {
+        let mut whole = Vec::new();
+        while let Some(frame) =
+            std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            let frame = frame.map_err(|_| {
+                ApiError::new(Code::InvalidBody, "the body ended early or broke its framing")
+            })?;
+            // Trailers say nothing to us.
+            let Ok(bytes) = frame.into_data() else { continue };
+            if whole.len() + bytes.len() > limits.body_bytes_max {
+                return Err(body_too_large(limits));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole)
+    };
+    match tokio::time::timeout(limits.request_timeout, whole).await {
+        Ok(whole) => Ok(Request::from_parts(parts, Body::from(whole?))),
+        Err(_elapsed) => Err(ApiError::new(Code::RequestTimeout, "the body took too long to come")),
+    }
+}
+
+fn body_too_large(limits: &HttpLimits) -> ApiError {
+    let max = limits.body_bytes_max;
+    ApiError::new(Code::BodyTooLarge, format!("a body has {max} bytes at most"))
+        .with_details(json!({ "maxBytes": max }))
+}
+
+/// The future's output, or the text of its panic.
+async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned());
+                Poll::Ready(Err(text.unwrap_or_else(|| "without a text".to_owned())))
+            }
+        }
+    })
+    .await
+}
+
+/// The error's body, and the headers that every answer has.
+fn finish(asked: &Asked, response: &mut Response) {
+    if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
+        write_error(asked, &error, response);
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, asked.request_id.clone());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+    // Personal data: never in a shared cache, and never taken from one without asking.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+}
+
+fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
+    let code = error.code();
+    let request_id = asked.request_id.to_str().unwrap_or_default();
+    if code.status().is_server_error() {
+        RequestFailed {
+            request_id,
+            method: asked.method.as_str(),
+            route: asked.route.as_str(),
+            status: code.status().as_u16(),
+            code: code.as_str(),
+            error: error.internal_text(),
+        }
+        .emit();
+    }
+    let as_problem = wants_problem(asked.accept.as_ref());
+    *response.body_mut() = Body::from(error.to_json(request_id, as_problem));
+    let media_type = if as_problem { "application/problem+json" } else { "application/json" };
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_name(HeaderName::from_static("accept")));
+    if let Some(seconds) = code.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if matches!(code, Code::RequestTimeout | Code::BodyTooLarge) {
+        // What is still on its way belongs to a request that is over.
+        headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// No path, query, address or name: nothing personal. Ordinary requests only with
+/// `contactd::http=debug`.
+fn log_access(asked: &Asked, status: StatusCode, took_ms: u128) {
+    let request_id = asked.request_id.to_str().unwrap_or_default();
+    let (method, route, status) = (asked.method.as_str(), asked.route.as_str(), status.as_u16());
+    if took_ms >= SLOW_MS {
+        tracing::warn!(request_id, method, route, status, took_ms, "slow request");
+    } else {
+        tracing::debug!(request_id, method, route, status, took_ms, "request");
+    }
+}

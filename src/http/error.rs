@@ -1,0 +1,237 @@
+//! The catalogue of errors: the only place that knows statuses, stable codes and public texts.
+
+use std::time::SystemTime;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::query::{CursorError, QueryError};
+
+/// Declares a code with its status, its text in an answer and its general title.
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $code:ident = $status:ident, $text:literal, $title:literal;)+) => {
+        /// What went wrong, as a client can rely on it: a code is never renamed or reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $code,)+
+        }
+
+        impl Code {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$code),+];
+
+            /// The stable text.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$code => $text,)+ }
+            }
+
+            /// The status that it is answered with.
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$code => StatusCode::$status,)+ }
+            }
+
+            /// The same for every occurrence.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$code => $title,)+ }
+            }
+        }
+    };
+}
+
+catalogue! {
+    /// A query parameter that the route does not have.
+    UnknownParameter = BAD_REQUEST, "UNKNOWN_PARAMETER", "Unknown query parameter";
+    /// A query parameter with a value it can't have.
+    InvalidParameter = BAD_REQUEST, "INVALID_PARAMETER", "Invalid query parameter";
+    /// A path that does not decode.
+    InvalidPath = BAD_REQUEST, "INVALID_PATH", "Invalid path";
+    /// A header that can't be understood.
+    InvalidHeader = BAD_REQUEST, "INVALID_HEADER", "Invalid header";
+    /// A body that ended early or broke its framing.
+    InvalidBody = BAD_REQUEST, "INVALID_BODY", "Invalid body";
+    /// A cursor that is none of this query.
+    InvalidCursor = BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor";
+    /// No such route.
+    RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
+    /// No such contact, or it is deleted.
+    ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
+    /// The route has other methods.
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed";
+    /// The client accepts no form that there is.
+    NotAcceptable = NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable";
+    /// The client was too slow.
+    RequestTimeout = REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout";
+    /// A position of another log.
+    PositionGone = GONE, "POSITION_GONE", "Position of another log";
+    /// Too many bytes in the body.
+    BodyTooLarge = PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "Body too large";
+    /// Too long a path and query.
+    UriTooLong = URI_TOO_LONG, "URI_TOO_LONG", "URI too long";
+    /// Too many bytes in the headers.
+    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "Headers too large";
+    /// Our fault; the log says more.
+    Internal = INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error";
+    /// The store is being opened.
+    NotReady = SERVICE_UNAVAILABLE, "NOT_READY", "Not ready";
+    /// Too many requests at once.
+    Overloaded = SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded";
+    /// The answer took too long.
+    TookTooLong = SERVICE_UNAVAILABLE, "TOOK_TOO_LONG", "Took too long";
+    /// A position that is not reached yet.
+    PositionNotReached = SERVICE_UNAVAILABLE, "POSITION_NOT_REACHED", "Position not reached yet";
+}
+
+impl Code {
+    /// The class of codes with one status.
+    pub fn kind(self) -> &'static str {
+        match self.status() {
+            StatusCode::BAD_REQUEST => "BAD_REQUEST",
+            StatusCode::NOT_FOUND => "NOT_FOUND",
+            StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
+            StatusCode::NOT_ACCEPTABLE => "NOT_ACCEPTABLE",
+            StatusCode::REQUEST_TIMEOUT => "TIMEOUT",
+            StatusCode::GONE => "GONE",
+            StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::URI_TOO_LONG
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "TOO_LARGE",
+            StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+            _ => "INTERNAL_ERROR",
+        }
+    }
+
+    /// Seconds after which trying again makes sense.
+    pub fn retry_after_seconds(self) -> Option<u16> {
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    }
+}
+
+/// An answer that is an error: what the client is told, and apart from it what the log is.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    code: Code,
+    message: String,
+    details: Option<Value>,
+    /// Never leaves the process but in a log line.
+    internal: Option<String>,
+}
+
+impl ApiError {
+    /// With a text for people.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: None, internal: None }
+    }
+
+    /// Our fault: the client is told nothing, the log line everything.
+    pub fn internal(internal: impl Into<String>) -> Self {
+        let mut error = Self::new(Code::Internal, "the request failed for a reason of our own");
+        error.internal = Some(internal.into());
+        error
+    }
+
+    /// With facts for programs.
+    #[must_use]
+    pub fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// Which.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The text that only the log gets.
+    pub(super) fn internal_text(&self) -> &str {
+        self.internal.as_deref().unwrap_or(&self.message)
+    }
+
+    /// The body: our format, or RFC 9457 with ours as an extension member.
+    pub(super) fn to_json(&self, request_id: &str, as_problem: bool) -> Vec<u8> {
+        let timestamp = super::timestamp::rfc3339_ms(SystemTime::now());
+        let status = self.code.status().as_u16();
+        let error = ErrorBody {
+            message: &self.message,
+            kind: self.code.kind(),
+            status,
+            timestamp: &timestamp,
+            code: self.code.as_str(),
+            details: self.details.as_ref(),
+            request_id,
+        };
+        let text = if as_problem {
+            serde_json::to_vec(&Problem {
+                kind: "about:blank",
+                title: self.code.title(),
+                status,
+                detail: &self.message,
+                code: self.code.as_str(),
+                request_id,
+                error,
+            })
+        } else {
+            serde_json::to_vec(&Envelope { error })
+        };
+        text.unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorBody<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    status: u16,
+    timestamp: &'a str,
+    code: &'static str,
+    details: Option<&'a Value>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    error: ErrorBody<'a>,
+}
+
+impl IntoResponse for ApiError {
+    /// Status only: the edge, which knows what the client accepts, writes the body.
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(std::sync::Arc::new(self));
+        response
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match &error {
+            QueryError::Cursor(
+                CursorError::Malformed | CursorError::Version | CursorError::AnotherQuery,
+            ) => Self::new(Code::InvalidCursor, error.to_string()),
+            QueryError::AnotherLog => Self::new(
+                Code::PositionGone,
+                "the Position belongs to another log than the one that is followed now",
+            ),
+            QueryError::NotInTime { .. } => Self::new(
+                Code::PositionNotReached,
+                "what the Position speaks of is not applied yet; try again",
+            ),
+            QueryError::Corrupt { .. } | QueryError::Store(_) => Self::internal(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The HTTP API: the only room that knows axum.
+//!
+//! ```text
+//! serve (sockets, slow clients, drain)
+//!   └─► edge (every request: id, limits, time, panic, error body, headers, metrics, access log)
+//!         └─► router ─► contacts, stats ─► query::Queries ─► the store's reader
+//!                    └► probes: /livez /readyz /healthz /metrics
+//! ```
+//!
+//! The server is up before the store is open: until then `/livez` is 200, `/readyz` and the API
+//! answer 503 and say how far opening has come.
+
+mod accept;
+mod contacts;
+mod edge;
+mod error;
+mod params;
+mod position;
+mod probes;
+mod readiness;
+mod request_id;
+mod request_metrics;
+mod routes;
+mod serve;
+mod state;
+mod timestamp;
+
+pub use error::{ApiError, Code};
+pub use readiness::{Readiness, Report};
+pub use routes::router;
+pub use serve::{ListenError, ServeError, ServeOptions, require_loopback, serve};
+pub use state::{HttpLimits, HttpState};

@@ -1,0 +1,88 @@
+//! Query parameters: those of the route, each once, nothing else.
+
+use axum::extract::Query;
+use axum::http::Uri;
+use serde_json::json;
+
+use super::error::{ApiError, Code};
+
+/// The parameters of one request.
+#[derive(Debug, Default)]
+pub(super) struct Params {
+    pairs: Vec<(String, String)>,
+}
+
+impl Params {
+    /// Refuses what is not in `known`, naming all of it.
+    pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
+        if uri.query().is_none_or(str::is_empty) {
+            return Ok(Self::default());
+        }
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|_| ApiError::new(Code::InvalidParameter, "the query does not decode"))?;
+        let is_unknown = |name: &&str| !known.contains(name);
+        let mut unknown: Vec<&str> =
+            pairs.iter().map(|(name, _)| name.as_str()).filter(is_unknown).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if !unknown.is_empty() {
+            let names = unknown.join(", ");
+            return Err(ApiError::new(
+                Code::UnknownParameter,
+                format!("this resource has no query parameter {names}"),
+            )
+            .with_details(json!({ "unknown": unknown, "known": known })));
+        }
+        let twice = pairs.iter().enumerate().find(|(index, (name, _))| {
+            pairs.iter().take(*index).any(|(earlier, _)| earlier == name)
+        });
+        if let Some((_, (name, _))) = twice {
+            return Err(invalid(name, "is given more than once"));
+        }
+        Ok(Self { pairs })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `true`, `false`, or nothing after the name, which is true; absent is false.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("" | "true") => Ok(true),
+            Some(_) => Err(invalid(name, "must be true or false")),
+        }
+    }
+
+    /// A whole number from 1 to `max`.
+    pub(super) fn limit(&self, default: usize, max: usize) -> Result<usize, ApiError> {
+        let Some(text) = self.get("limit") else { return Ok(default) };
+        let number = text.parse::<usize>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+        number
+            .filter(|number| (1..=max).contains(number))
+            .ok_or_else(|| invalid("limit", &format!("must be a whole number from 1 to {max}")))
+    }
+
+    /// One of `choices`, as it is written or in other case.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        choices: &[(&str, T)],
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let chosen = choices.iter().find(|(known, _)| known.eq_ignore_ascii_case(text));
+        match chosen {
+            Some((_, choice)) => Ok(Some(*choice)),
+            None => {
+                let names: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
+                Err(invalid(name, &format!("must be one of {}", names.join(", "))))
+            }
+        }
+    }
+}
+
+fn invalid(name: &str, problem: &str) -> ApiError {
+    ApiError::new(Code::InvalidParameter, format!("{name} {problem}"))
+        .with_details(json!({ "parameter": name }))
+}

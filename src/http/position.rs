@@ -1,0 +1,49 @@
+//! The `Position` header: on a read, wait until it is applied; on an answer, what it covers.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
+
+use crate::domain::position::Position;
+use crate::query::Queries;
+
+use super::error::{ApiError, Code};
+use super::state::HttpState;
+
+pub(super) const POSITION: HeaderName = HeaderName::from_static("position");
+
+/// Waits until what the client has seen can be read here too.
+pub(super) async fn wait_for_position(
+    state: &HttpState,
+    queries: &Queries,
+    headers: &HeaderMap,
+) -> Result<(), ApiError> {
+    let Some(value) = headers.get(POSITION) else { return Ok(()) };
+    let position = value
+        .to_str()
+        .ok()
+        .and_then(|text| Position::decode(text).ok())
+        .ok_or_else(|| ApiError::new(Code::InvalidHeader, "Position is none that was given out"))?;
+    Ok(queries.wait_for(&position, state.limits().position_wait).await?)
+}
+
+/// The last position that was written out: it is asked for far more often than it moves.
+#[derive(Default)]
+pub(super) struct PositionText {
+    last: Mutex<Option<(Position, HeaderValue)>>,
+}
+
+impl PositionText {
+    /// Call it after the read: the position then covers all that was seen.
+    pub(super) fn header(&self, queries: &Queries) -> Option<HeaderValue> {
+        let now = queries.position();
+        let mut last = self.last.lock();
+        if let Some((position, text)) = last.as_ref()
+            && *position == now
+        {
+            return Some(text.clone());
+        }
+        let text = HeaderValue::from_maybe_shared(now.encode()).ok()?;
+        *last = Some((now, text.clone()));
+        Some(text)
+    }
+}

@@ -1,0 +1,98 @@
+//! How the instance is: for orchestrators, monitoring and people.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::contacts::{begin, blocking, json_response, with_position};
+use super::error::ApiError;
+use super::params::Params;
+use super::request_metrics::ROUTES;
+use super::state::HttpState;
+
+/// `GET /livez`: the process answers, whatever it waits for.
+pub(super) async fn livez(uri: Uri) -> Result<Response, ApiError> {
+    Params::of(&uri, &["verbose"])?;
+    Ok(json_response(br#"{"status":"live"}"#.to_vec()))
+}
+
+/// `GET /readyz`: 200 when every part is ready, else 503 with those that are not and why;
+/// `?verbose` shows all.
+pub(super) async fn readyz(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+    let verbose = Params::of(&uri, &["verbose"])?.flag("verbose")?;
+    let report = state.readiness().report();
+    let parts: Map<String, Value> = report
+        .parts
+        .iter()
+        .filter(|(_, why_not)| verbose || why_not.is_some())
+        .map(|(name, why_not)| {
+            let part = match why_not {
+                None => json!({ "ready": true }),
+                Some(why) => json!({ "ready": false, "reason": why }),
+            };
+            ((*name).to_owned(), part)
+        })
+        .collect();
+    let status = if report.is_ready() { "ready" } else { "not_ready" };
+    let body = json!({ "status": status, "parts": parts });
+    let mut response = json_response(body.to_string().into_bytes());
+    if !report.is_ready() {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    Ok(response)
+}
+
+/// `GET /healthz`: which build this is and what it follows.
+pub(super) async fn healthz(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let build = state.build();
+    let following = state.following();
+    let identity = following.and_then(|following| following.identity.as_ref());
+    let body = json!({
+        "status": if state.readiness().report().is_ready() { "ready" } else { "not_ready" },
+        "version": build.version,
+        "commit": build.commit,
+        "fingerprint": following.map(|following| format!("{:016x}", following.fingerprint)),
+        "log": identity,
+    });
+    Ok(json_response(body.to_string().into_bytes()))
+}
+
+/// `GET /metrics`: Prometheus's text format.
+pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
+    let text = state.metrics().render().map_err(|error| ApiError::internal(error.to_string()))?;
+    let mut response = Response::new(Body::from(text));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    Ok(response)
+}
+
+/// `GET /api/stats`: what the store holds and how far it has come.
+pub(super) async fn stats(
+    State(state): State<HttpState>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let queries = begin(&state, &headers).await?.clone();
+    let stats = blocking({
+        let queries = queries.clone();
+        move || queries.stats()
+    })
+    .await?;
+    let body = serde_json::to_vec(&stats).map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(with_position(&state, &queries, json_response(body)))
+}
+
+/// `GET /`: what there is.
+pub(super) async fn index(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let routes: Vec<&str> = ROUTES.iter().copied().filter(|route| *route != "/").collect();
+    let body = json!({ "name": "contactd", "version": state.build().version, "routes": routes });
+    Ok(json_response(body.to_string().into_bytes()))
+}

@@ -1,0 +1,43 @@
+//! All routes, in one table.
+
+use axum::Router;
+use axum::http::{Method, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+
+use super::error::{ApiError, Code};
+use super::state::HttpState;
+use super::{contacts, edge, probes};
+
+/// Everything that is answered, with what holds for every request around it.
+pub fn router(state: HttpState) -> Router {
+    Router::new()
+        .route("/api/contacts/{id}", get(contacts::get_contact))
+        .route("/api/contacts", get(contacts::list_contacts))
+        .route("/api/contacts/{id}/history", get(contacts::contact_history))
+        .route("/api/stats", get(probes::stats))
+        .route("/livez", get(probes::livez))
+        .route("/readyz", get(probes::readyz))
+        .route("/healthz", get(probes::healthz))
+        .route("/metrics", get(probes::metrics))
+        .route("/", get(probes::index))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(route_not_found)
+        .layer(from_fn_with_state(state.clone(), edge::edge))
+        .with_state(state)
+}
+
+async fn route_not_found() -> ApiError {
+    ApiError::new(Code::RouteNotFound, "there is nothing at this path; / lists what there is")
+}
+
+/// The router adds `Allow`.
+async fn method_not_allowed(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    // Words like a method may come from anywhere; they are not echoed.
+    ApiError::new(Code::MethodNotAllowed, "this resource has no such method; Allow lists those it has")
+        .into_response()
+}

@@ -1,0 +1,205 @@
+//! Sockets: accepting, slow clients, and the orderly end.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::config::ServerConfig;
+use crate::domain::Class;
+
+use super::error::{ApiError, Code};
+use super::request_id::request_id;
+
+/// After an accept that failed, as when descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client that was too slow may take to read why.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// An address that must not be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "server.listen is {address}, which other machines can reach, but requests are not authenticated: use 127.0.0.1:{port} or [::1]:{port}", port = .address.port()
+)]
+pub struct ListenError {
+    /// As configured.
+    pub address: SocketAddr,
+}
+
+/// Only loopback, as long as requests are not authenticated.
+///
+/// # Errors
+/// For any other address.
+pub fn require_loopback(address: SocketAddr) -> Result<(), ListenError> {
+    if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(ListenError { address }) }
+}
+
+/// Why serving ended or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address must not be bound.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The listener does not know its address.
+    #[error("the listener has no address: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+impl ServeError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Listen(_) | Self::Listener(_) => Class::Fatal,
+        }
+    }
+}
+
+/// Bounds of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeOptions {
+    /// For a request's head to come, and for an idle connection to be used again.
+    pub header_timeout: Duration,
+    /// How long the end waits for requests under way.
+    pub drain_timeout: Duration,
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Bytes of a request's head that are read at most.
+    pub head_bytes_max: usize,
+}
+
+impl From<&ServerConfig> for ServeOptions {
+    fn from(config: &ServerConfig) -> Self {
+        Self {
+            header_timeout: Duration::from_secs(30),
+            drain_timeout: config.drain_timeout,
+            connections_max: 4096,
+            // More than the edge lets through, so that it can say so in our own format.
+            head_bytes_max: 64 * 1024,
+        }
+    }
+}
+
+/// Answers until `shutdown`, then lets the requests under way end, for as long as the options say.
+///
+/// # Errors
+/// When the listener's address is not loopback.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: ServeOptions,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    require_loopback(listener.local_addr()?)?;
+    let places = Arc::new(Semaphore::new(options.connections_max));
+    let mut connections = JoinSet::new();
+    while let Some((place, stream)) = accepted(&listener, &places, &shutdown).await {
+        while connections.try_join_next().is_some() {}
+        let connection = connection(stream, router.clone(), options, shutdown.clone());
+        connections.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(options.drain_timeout, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections cut at the end of the drain");
+        connections.shutdown().await;
+    }
+    Ok(())
+}
+
+/// The next connection with its place among all; none: shut down.
+async fn accepted(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    shutdown: &CancellationToken,
+) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream)> {
+    let next = async {
+        let place = Arc::clone(places).acquire_owned().await.ok()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((place, stream)),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    shutdown.run_until_cancelled(next).await.flatten()
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    options: ServeOptions,
+    shutdown: CancellationToken,
+) {
+    // Small answers must not wait for a full packet.
+    let _ = stream.set_nodelay(true);
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(options.head_bytes_max)
+        .serve_connection(TokioIo::new(stream), Requests(router));
+    let ended = tokio::select! {
+        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
+        () = shutdown.cancelled() => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|context| connection.poll_without_shutdown(context)).await
+        }
+    };
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    if ended.is_err_and(|error| error.is_timeout()) && !parts.read_buf.is_empty() {
+        let _ = tokio::time::timeout(FAREWELL, stream.write_all(&slow_head_answer())).await;
+    }
+    let _ = tokio::time::timeout(FAREWELL, stream.shutdown()).await;
+}
+
+/// For a head that did not come in time, where no request ever reached the router.
+fn slow_head_answer() -> Vec<u8> {
+    let error = ApiError::new(Code::RequestTimeout, "the request's head took too long to come");
+    let id = request_id(&axum::http::HeaderMap::new());
+    let id = id.to_str().unwrap_or_default();
+    let body = error.to_json(id, false);
+    let mut answer = format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+         x-request-id: {id}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    answer.extend_from_slice(&body);
+    answer
+}
+
+/// The router as hyper wants it, without the boxes of a generic adapter.
+struct Requests(Router);
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.0.clone().call(request.map(Body::new))
+    }
+}

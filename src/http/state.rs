@@ -1,0 +1,149 @@
+//! What every request can reach.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::config::ServerConfig;
+use crate::domain::position::LogIdentity;
+use crate::query::Queries;
+use crate::store::Reader;
+use crate::telemetry::{Build, Metrics};
+
+use super::error::{ApiError, Code};
+use super::position::PositionText;
+use super::readiness::Readiness;
+use super::request_metrics::RequestMetrics;
+
+/// Bounds of one request and of all together.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// How long a client may take to send a body, and then we to answer.
+    pub request_timeout: Duration,
+    /// Bytes of a body.
+    pub body_bytes_max: usize,
+    /// Bytes of path and query.
+    pub uri_bytes_max: usize,
+    /// Bytes of all headers.
+    pub header_bytes_max: usize,
+    /// API requests under way at once; more are answered 503.
+    pub requests_max: usize,
+    /// How long a read waits for its `Position`.
+    pub position_wait: Duration,
+}
+
+impl From<&ServerConfig> for HttpLimits {
+    fn from(config: &ServerConfig) -> Self {
+        Self {
+            request_timeout: config.request_timeout,
+            body_bytes_max: config.body_bytes_max,
+            uri_bytes_max: 8 * 1024,
+            header_bytes_max: 16 * 1024,
+            requests_max: 1024,
+            // Shorter than the request's own time, so that the answer says what was waited for.
+            position_wait: (config.request_timeout / 2).min(Duration::from_secs(5)),
+        }
+    }
+}
+
+/// What this instance follows, once that is known.
+#[derive(Clone, Debug)]
+pub(super) struct Following {
+    pub(super) fingerprint: u64,
+    pub(super) identity: Option<LogIdentity>,
+}
+
+/// Cheap to clone; one a process.
+#[derive(Clone)]
+pub struct HttpState(Arc<Shared>);
+
+struct Shared {
+    limits: HttpLimits,
+    build: Build,
+    metrics: Arc<Metrics>,
+    request_metrics: RequestMetrics,
+    readiness: Arc<Readiness>,
+    /// Empty until the store is open.
+    queries: OnceLock<Queries>,
+    following: OnceLock<Following>,
+    position_text: PositionText,
+    active: Arc<AtomicUsize>,
+}
+
+impl HttpState {
+    /// Before the store is open: the API answers 503 with what the part `store` of `readiness`
+    /// says.
+    pub fn new(limits: HttpLimits, metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Self {
+        let request_metrics = RequestMetrics::new(metrics.http_requests.clone());
+        let active = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&active);
+        metrics.on_scrape(move |metrics| {
+            let active = counted.load(std::sync::atomic::Ordering::Relaxed);
+            metrics.http_active.set(i64::try_from(active).unwrap_or(i64::MAX));
+        });
+        Self(Arc::new(Shared {
+            limits,
+            build: Build::THIS,
+            metrics,
+            request_metrics,
+            readiness,
+            queries: OnceLock::new(),
+            following: OnceLock::new(),
+            position_text: PositionText::default(),
+            active,
+        }))
+    }
+
+    /// From now on the API answers. Only the first call counts.
+    pub fn store_opened(&self, reader: Reader) {
+        let _ = self.0.queries.set(Queries::new(reader));
+    }
+
+    /// What `/healthz` says of the log and the rules. Only the first call counts.
+    pub fn set_following(&self, fingerprint: u64, identity: Option<LogIdentity>) {
+        let _ = self.0.following.set(Following { fingerprint, identity });
+    }
+
+    /// The open store's, or 503 with how far opening has come.
+    pub(super) fn queries(&self) -> Result<&Queries, ApiError> {
+        self.0.queries.get().ok_or_else(|| {
+            let why = self.0.readiness.why_not("store");
+            ApiError::new(
+                Code::NotReady,
+                why.unwrap_or_else(|| "the store is not open yet".to_owned()),
+            )
+        })
+    }
+
+    pub(super) fn limits(&self) -> &HttpLimits {
+        &self.0.limits
+    }
+
+    pub(super) fn build(&self) -> Build {
+        self.0.build
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(super) fn request_metrics(&self) -> &RequestMetrics {
+        &self.0.request_metrics
+    }
+
+    pub(super) fn readiness(&self) -> &Readiness {
+        &self.0.readiness
+    }
+
+    pub(super) fn following(&self) -> Option<&Following> {
+        self.0.following.get()
+    }
+
+    pub(super) fn position_text(&self) -> &PositionText {
+        &self.0.position_text
+    }
+
+    pub(super) fn active(&self) -> &AtomicUsize {
+        &self.0.active
+    }
+}

@@ -1,0 +1,34 @@
+//! contactd keeps contacts current from a log of events, and answers queries about them.
+//!
+//! ```text
+//! producers ─► event_log ─► apply ─► store ─► query ─► http
+//!              (Kafka or    (decode,  (journal, (pages,
+//!               embedded)    plan)     memory,   cursors)
+//!                                      sled)
+//! ```
+//!
+//! The modules stand in the order data flows; `ARCHITECTURE.md` says which may import which.
+
+pub mod domain;
+
+pub mod segments;
+
+pub mod event_log;
+
+pub mod apply;
+
+pub mod store;
+
+pub mod query;
+
+pub mod simulate;
+
+pub mod http;
+
+pub mod telemetry;
+
+pub mod config;
+
+pub mod app;
+
+pub mod cli;

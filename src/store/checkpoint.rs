@@ -1,0 +1,287 @@
+//! Small files that are whole or not there: an envelope with format and checksum, renamed into place.
+//!
+//! ```text
+//! magic [u8; 4] | format u32 | length u32 | bincode | crc32 of all before          little endian
+//! checkpoint  "CDCP": the state up to which the engine holds the journal
+//! identity    "CDID": which store this is and which log it follows
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use bincode::{Decode, Encode};
+
+use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
+use crate::segments::FrameNo;
+use crate::telemetry::fault;
+
+use super::StoreError;
+use super::digest::Digest;
+use super::journal::{Counters, LaneProgress, LastRecord};
+use super::shared::Cut;
+
+/// Format of the envelope's content, for each kind of file alike.
+const FORMAT: u32 = 1;
+/// Files of this sort are far smaller; a longer one is no such file.
+const BYTES_MAX: usize = 16 << 20;
+const HEAD: usize = 12;
+
+/// A kind of small file.
+pub(crate) struct FileKind {
+    pub(crate) name: &'static str,
+    magic: [u8; 4],
+    /// Kill point between the two halves of the write.
+    half: &'static str,
+}
+
+pub(crate) const CHECKPOINT: FileKind = FileKind {
+    name: "checkpoint",
+    magic: *b"CDCP",
+    half: "checkpoint_half",
+};
+
+pub(crate) const IDENTITY: FileKind = FileKind {
+    name: "identity",
+    magic: *b"CDID",
+    half: "identity_half",
+};
+
+/// Up to where the engine holds the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    /// Counts up by one; the engine's own copy is written after all contacts of the checkpoint.
+    pub(crate) number: u64,
+    /// Which store it belongs to.
+    pub(crate) store: u64,
+    pub(crate) cut: Cut,
+}
+
+/// Which store this is.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct StoreIdentity {
+    /// Random, so that parts of two stores are not mixed up.
+    pub(crate) store: u64,
+    /// The log that it follows, once it is known.
+    pub(crate) log: Option<LogIdentity>,
+}
+
+/// [`Cut`] as bincode has it.
+#[derive(Encode, Decode)]
+pub(crate) struct CutRecord {
+    next_frame: u64,
+    lanes: Vec<LaneRecord>,
+    verdicts: [u64; 8],
+    active: u64,
+    deleted: u64,
+    digest: u128,
+    fingerprint: u64,
+    record_time_ms: i64,
+}
+
+#[derive(Encode, Decode)]
+struct LaneRecord {
+    lane: u16,
+    next: u64,
+    last: Option<(u64, Option<i32>, u64)>,
+}
+
+#[derive(Encode, Decode)]
+struct CheckpointRecord {
+    number: u64,
+    store: u64,
+    cut: CutRecord,
+}
+
+impl From<&Cut> for CutRecord {
+    fn from(cut: &Cut) -> Self {
+        let lanes = cut.lanes.iter().map(|(lane, at)| LaneRecord {
+            lane: lane.0,
+            next: at.next.0,
+            last: at.last.map(|at| (at.offset.0, at.leader_epoch, at.hash)),
+        });
+        Self {
+            next_frame: cut.next_frame.0,
+            lanes: lanes.collect(),
+            verdicts: cut.counters.verdicts,
+            active: cut.counters.active,
+            deleted: cut.counters.deleted,
+            digest: cut.digest.0,
+            fingerprint: cut.fingerprint,
+            record_time_ms: cut.record_time_ms,
+        }
+    }
+}
+
+impl From<CutRecord> for Cut {
+    fn from(record: CutRecord) -> Self {
+        let lanes = record.lanes.into_iter().map(|at| {
+            let last = at.last.map(|(offset, leader_epoch, hash)| LastRecord {
+                offset: Offset(offset),
+                leader_epoch,
+                hash,
+            });
+            let next = NextOffset(at.next);
+            (Lane(at.lane), LaneProgress { next, last })
+        });
+        Self {
+            next_frame: FrameNo(record.next_frame),
+            lanes: lanes.collect(),
+            counters: Counters {
+                verdicts: record.verdicts,
+                active: record.active,
+                deleted: record.deleted,
+            },
+            digest: Digest(record.digest),
+            fingerprint: record.fingerprint,
+            record_time_ms: record.record_time_ms,
+        }
+    }
+}
+
+impl Checkpoint {
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), StoreError> {
+        let record = CheckpointRecord {
+            number: self.number,
+            store: self.store,
+            cut: CutRecord::from(&self.cut),
+        };
+        write_file(dir, &CHECKPOINT, &record)
+    }
+
+    pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let record: Option<CheckpointRecord> = read_file(dir, &CHECKPOINT)?;
+        Ok(record.map(|record| Self {
+            number: record.number,
+            store: record.store,
+            cut: record.cut.into(),
+        }))
+    }
+}
+
+/// Wraps a value: magic, format, length, bincode, checksum.
+pub(crate) fn seal<T: Encode>(magic: [u8; 4], what: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+    let config = bincode::config::standard();
+    let content = bincode::encode_to_vec(value, config)
+        .map_err(|error| StoreError::damaged(what, error.to_string()))?;
+    let mut bytes = Vec::with_capacity(HEAD + content.len() + 4);
+    bytes.extend_from_slice(&magic);
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&(content.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&content);
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    Ok(bytes)
+}
+
+/// Opens what [`seal`] wrapped; returns how many bytes it took.
+pub(crate) fn unseal<T: Decode<()>>(
+    magic: [u8; 4],
+    what: &str,
+    bytes: &[u8],
+) -> Result<(T, usize), StoreError> {
+    let torn = || StoreError::damaged(what, "it is cut short");
+    let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or_else(torn)?;
+    let [m0, m1, m2, m3, f0, f1, f2, f3, l0, l1, l2, l3] = *head;
+    if [m0, m1, m2, m3] != magic {
+        return Err(StoreError::damaged(what, "it is no such file"));
+    }
+    let format = u32::from_le_bytes([f0, f1, f2, f3]);
+    if format != FORMAT {
+        return Err(StoreError::UnknownFormat {
+            what: what.to_owned(),
+            found: format,
+            known: FORMAT,
+        });
+    }
+    let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let (content, rest) = rest.split_at_checked(len).ok_or_else(torn)?;
+    let (crc, _) = rest.split_first_chunk::<4>().ok_or_else(torn)?;
+    let summed = bytes.get(..HEAD + len).unwrap_or_default();
+    if crc32fast::hash(summed) != u32::from_le_bytes(*crc) {
+        return Err(StoreError::damaged(what, "its checksum differs"));
+    }
+    let config = bincode::config::standard().with_limit::<BYTES_MAX>();
+    let (value, _) = bincode::decode_from_slice(content, config)
+        .map_err(|error| StoreError::damaged(what, error.to_string()))?;
+    Ok((value, HEAD + len + 4))
+}
+
+/// Writes a small file: new file, fsync, rename, fsync of the directory.
+pub(crate) fn write_file<T: Encode>(
+    dir: &Path,
+    kind: &FileKind,
+    value: &T,
+) -> Result<(), StoreError> {
+    let bytes = seal(kind.magic, kind.name, value)?;
+    let path = dir.join(kind.name);
+    let new = dir.join(format!("{}.new", kind.name));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&new)?;
+        let (head, tail) = bytes.split_at(bytes.len() / 2);
+        file.write_all(head)?;
+        fault::point(kind.half);
+        file.write_all(tail)?;
+        fault::io("checkpoint_sync")?;
+        file.sync_all()
+    };
+    write().map_err(StoreError::io("writing", &new))?;
+    fs::rename(&new, &path).map_err(StoreError::io("renaming", &new))?;
+    sync_dir(dir)
+}
+
+/// Reads a small file; none where there is none.
+pub(crate) fn read_file<T: Decode<()>>(
+    dir: &Path,
+    kind: &FileKind,
+) -> Result<Option<T>, StoreError> {
+    let path = dir.join(kind.name);
+    match fs::read(&path) {
+        Ok(bytes) => unseal(kind.magic, kind.name, &bytes).map(|(value, _)| Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("reading", &path)(error)),
+    }
+}
+
+/// Makes renames and removals in a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(StoreError::io("syncing", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint {
+            number: 3,
+            store: 9,
+            cut: Cut::empty(77),
+        };
+        checkpoint.write(dir.path()).unwrap();
+        assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(checkpoint));
+        let path = dir.path().join("checkpoint");
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            fs::write(&path, &bad).unwrap();
+            Checkpoint::read(dir.path()).unwrap_err();
+            fs::write(&path, &good[..at]).unwrap();
+            Checkpoint::read(dir.path()).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_half_written_new_file_leaves_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Checkpoint::read(dir.path()).unwrap(), None);
+        let store = StoreIdentity { store: 5, log: None };
+        write_file(dir.path(), &IDENTITY, &store).unwrap();
+        fs::write(dir.path().join("identity.new"), b"torn").unwrap();
+        assert_eq!(read_file(dir.path(), &IDENTITY).unwrap(), Some(store));
+    }
+}

@@ -1,0 +1,203 @@
+//! How keys and values look on disk. One byte of format leads every value.
+//!
+//! ```text
+//! b'c' id                         -> 1 | change ref u64 LE | body      a contact
+//! b'e' xxh3_64(lowercased email) BE id -> 1      that contact has that e-mail: one key each, so that
+//!                                                a change reads nothing and no list grows too long
+//! b'm' name                       -> meta values
+//! ```
+
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::segments::FrameNo;
+
+/// Prefix of contact keys.
+pub const CONTACT: u8 = b'c';
+/// Prefix of e-mail keys.
+pub const EMAIL: u8 = b'e';
+/// Prefix of meta keys.
+pub const META: u8 = b'm';
+/// The byte that leads a contact value, and the whole value of an e-mail key.
+pub const VALUE_FORMAT: u8 = 1;
+/// Bytes before a contact's body.
+const HEAD: usize = 9;
+
+/// Where in the journal a contact's latest change lies: frame number and entry within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeRef(pub u64);
+
+impl ChangeRef {
+    /// No change: before a contact's first, or one that the journal never held.
+    pub const NONE: Self = Self(u64::MAX);
+    /// Entries that one frame may hold.
+    pub const ENTRIES_MAX: usize = 1 << 16;
+
+    /// The entry of that index in that frame.
+    pub fn new(frame: FrameNo, index: u16) -> Self {
+        Self(frame.0 << 16 | u64::from(index))
+    }
+
+    /// The frame.
+    pub fn frame(self) -> FrameNo {
+        FrameNo(self.0 >> 16)
+    }
+
+    /// The entry within the frame.
+    pub fn index(self) -> usize {
+        usize::from(self.0 as u16)
+    }
+
+    /// Whether there is a change behind it.
+    pub fn is_some(self) -> bool {
+        self != Self::NONE
+    }
+}
+
+/// A contact as it is stored: format, change ref, body. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredContact(Arc<[u8]>);
+
+impl StoredContact {
+    /// Puts a value together; `scratch` is only room to work in.
+    pub fn build(change: ChangeRef, body: &[u8], scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        scratch.reserve(HEAD + body.len());
+        scratch.push(VALUE_FORMAT);
+        scratch.extend_from_slice(&change.0.to_le_bytes());
+        scratch.extend_from_slice(body);
+        Self(Arc::from(scratch.as_slice()))
+    }
+
+    /// Takes bytes that the engine returned; none when they are no contact value.
+    pub fn from_bytes(bytes: Arc<[u8]>) -> Option<Self> {
+        parse_contact(&bytes)?;
+        Some(Self(bytes))
+    }
+
+    /// All bytes, as the engine stores them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Where its latest change lies.
+    pub fn change(&self) -> ChangeRef {
+        parse_contact(&self.0).map_or(ChangeRef::NONE, |(change, _)| change)
+    }
+
+    /// The contact's bytes as domain reads them.
+    pub fn body(&self) -> &[u8] {
+        self.0.get(HEAD..).unwrap_or_default()
+    }
+}
+
+/// Change ref and body of a contact value; none when it is not one.
+pub fn parse_contact(value: &[u8]) -> Option<(ChangeRef, &[u8])> {
+    let (head, body) = value.split_at_checked(HEAD)?;
+    let (format, change) = head.split_first()?;
+    (*format == VALUE_FORMAT).then_some(())?;
+    Some((
+        ChangeRef(u64::from_le_bytes(change.try_into().ok()?)),
+        body,
+    ))
+}
+
+/// The key of a contact, into a reused buffer.
+pub fn contact_key<'a>(id: &[u8], out: &'a mut Vec<u8>) -> &'a [u8] {
+    out.clear();
+    out.push(CONTACT);
+    out.extend_from_slice(id);
+    out
+}
+
+/// What the keys of an e-mail's contacts begin with; the id follows.
+pub fn email_prefix(hash: u64) -> [u8; 9] {
+    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
+    [EMAIL, a, b, c, d, e, f, g, h]
+}
+
+/// The key of a contact that has an e-mail, into a reused buffer.
+pub fn email_key<'a>(hash: u64, id: &[u8], out: &'a mut Vec<u8>) -> &'a [u8] {
+    out.clear();
+    out.extend_from_slice(&email_prefix(hash));
+    out.extend_from_slice(id);
+    out
+}
+
+/// Hash and id of an e-mail key; none when it is not one.
+pub fn parse_email_key(key: &[u8]) -> Option<(u64, &[u8])> {
+    let (prefix, rest) = key.split_first()?;
+    (*prefix == EMAIL).then_some(())?;
+    let (hash, id) = rest.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*hash), id))
+}
+
+/// What contacts are found by: 64 bits of the lowercased e-mail; never 0, which stands for "none".
+pub fn email_hash(email: &str) -> u64 {
+    let mut lower = [0_u8; 128];
+    let hash = match lower.get_mut(..email.len()) {
+        Some(lower) if email.is_ascii() => {
+            lower.copy_from_slice(email.as_bytes());
+            lower.make_ascii_lowercase();
+            xxh3_64(lower)
+        }
+        _ => xxh3_64(email.to_lowercase().as_bytes()),
+    };
+    hash.max(1)
+}
+
+/// Where the engine keeps the number of the checkpoint that it holds.
+pub(crate) const STAMP_KEY: &[u8] = b"mcheckpoint";
+
+/// The engine's own note of a checkpoint: its number and the store's id.
+pub(crate) fn stamp(number: u64, store: u64) -> Vec<u8> {
+    let mut out = vec![VALUE_FORMAT];
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&store.to_le_bytes());
+    out
+}
+
+/// Number and store of the engine's note.
+pub(crate) fn parse_stamp(value: &[u8]) -> Option<(u64, u64)> {
+    let (format, rest) = value.split_first()?;
+    (*format == VALUE_FORMAT).then_some(())?;
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let (store, _) = rest.split_first_chunk::<8>()?;
+    Some((u64::from_le_bytes(*number), u64::from_le_bytes(*store)))
+}
+
+/// Hash by which dirty set, overlay and cache find a contact.
+pub fn id_hash(id: &[u8]) -> u64 {
+    xxh3_64(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contact_values_come_back() {
+        let change = ChangeRef::new(FrameNo(77), 12);
+        let value = StoredContact::build(change, b"body", &mut Vec::new());
+        assert_eq!(value.change(), change);
+        assert_eq!((change.frame(), change.index()), (FrameNo(77), 12));
+        assert_eq!(value.body(), b"body");
+        assert!(StoredContact::from_bytes(Arc::from(&b"\x02123456789"[..])).is_none());
+        assert!(StoredContact::from_bytes(Arc::from(&b"\x011234567"[..])).is_none());
+    }
+
+    #[test]
+    fn email_keys_come_back() {
+        let mut key = Vec::new();
+        email_key(258, b"ada", &mut key);
+        assert!(key.starts_with(&email_prefix(258)));
+        assert_eq!(parse_email_key(&key), Some((258, &b"ada"[..])));
+    }
+
+    #[test]
+    fn email_hash_ignores_case() {
+        assert_eq!(email_hash("Ada@Example.com"), email_hash("ada@example.COM"));
+        assert_eq!(email_hash("ÄDA@example.com"), email_hash("äda@example.com"));
+    }
+}

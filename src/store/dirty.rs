@@ -1,0 +1,430 @@
+//! Contacts that are committed but not yet in the engine: two generations, readable by everyone.
+//!
+//! The writer puts into the current one, the checkpointer empties the flushing one. Values are
+//! shared pointers, so a reader takes one out in a few nanoseconds.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use parking_lot::RwLock;
+
+use super::codec::{self, StoredContact};
+
+/// Shards of a generation; a power of two.
+const SHARDS: usize = 64;
+/// What an entry costs beside its bytes: table slot, two allocations, key-by-key overhead.
+const CONTACT_OVERHEAD: u64 = 136;
+const EMAIL_OVERHEAD: u64 = 96;
+
+/// A changed contact as a generation holds it.
+#[derive(Debug)]
+pub struct DirtyContact {
+    /// [`super::codec::id_hash`] of the id.
+    pub hash: u64,
+    /// The contact's id.
+    pub id: Box<[u8]>,
+    /// Its latest value.
+    pub value: StoredContact,
+    /// What the writer knows of that value, so that it need not work it out again.
+    pub(crate) facts: Facts,
+    /// Whether the ordered indexes have this value.
+    indexed: bool,
+}
+
+/// What the store derives from a contact's body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Its summand in the digest.
+    pub(crate) digest: u128,
+    /// Hash of its e-mail; 0: none.
+    pub(crate) email: u64,
+    /// Whether it is ACTIVE.
+    pub(crate) active: bool,
+}
+
+/// Who took or gave up an e-mail in a generation; the last word of each contact.
+#[derive(Debug)]
+struct EmailChanges {
+    hash: u64,
+    /// Contact id, and whether it has the e-mail now.
+    ids: Vec<(Box<[u8]>, bool)>,
+}
+
+/// What changed between two swaps.
+#[derive(Debug)]
+pub struct Generation {
+    contacts: Box<[RwLock<HashTable<DirtyContact>>]>,
+    emails: Box<[RwLock<HashTable<EmailChanges>>]>,
+    bytes: AtomicU64,
+    len: AtomicU64,
+    /// A generation made by redo: the engine may hold e-mail keys from between the checkpoint and
+    /// the end, so no removal may be left out because an addition stood before it.
+    is_redone: bool,
+}
+
+impl Generation {
+    /// An empty generation with room for so many contacts.
+    pub(crate) fn with_capacity(contacts: usize) -> Self {
+        let shard = contacts / SHARDS;
+        Self {
+            is_redone: false,
+            contacts: (0..SHARDS)
+                .map(|_| RwLock::new(HashTable::with_capacity(shard)))
+                .collect(),
+            emails: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            bytes: AtomicU64::new(0),
+            len: AtomicU64::new(0),
+        }
+    }
+
+    /// Contacts in it.
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory it takes, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The value of a contact changed in it.
+    pub fn get(&self, hash: u64, id: &[u8]) -> Option<StoredContact> {
+        let shard = shard(&self.contacts, hash)?.read();
+        Some(shard.find(hash, |at| &*at.id == id)?.value.clone())
+    }
+
+    pub(crate) fn get_with_facts(&self, hash: u64, id: &[u8]) -> Option<(StoredContact, Facts)> {
+        let shard = shard(&self.contacts, hash)?.read();
+        let found = shard.find(hash, |at| &*at.id == id)?;
+        Some((found.value.clone(), found.facts))
+    }
+
+    pub(crate) fn put(&self, hash: u64, id: &[u8], value: StoredContact, facts: Facts) {
+        let Some(shard) = shard(&self.contacts, hash) else {
+            return;
+        };
+        let mut shard = shard.write();
+        match shard.entry(hash, |at| &*at.id == id, |at| at.hash) {
+            Entry::Occupied(mut at) => {
+                let at = at.get_mut();
+                let (old, new) = (at.value.bytes().len() as u64, value.bytes().len() as u64);
+                at.value = value;
+                at.facts = facts;
+                at.indexed = false;
+                // Wraps to the right sum where the new value is the shorter one.
+                self.bytes.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
+            }
+            Entry::Vacant(at) => {
+                let bytes = (id.len() + value.bytes().len()) as u64 + CONTACT_OVERHEAD;
+                self.bytes.fetch_add(bytes, Ordering::Relaxed);
+                self.len.fetch_add(1, Ordering::Relaxed);
+                at.insert(DirtyContact {
+                    hash,
+                    id: id.into(),
+                    value,
+                    facts,
+                    indexed: false,
+                });
+            }
+        }
+    }
+
+    pub(crate) fn put_email(&self, email: u64, id: &[u8], present: bool) {
+        let Some(shard) = shard(&self.emails, email) else {
+            return;
+        };
+        let mut shard = shard.write();
+        let changes = shard
+            .entry(email, |at| at.hash == email, |at| at.hash)
+            .or_insert_with(|| EmailChanges {
+                hash: email,
+                ids: Vec::new(),
+            })
+            .into_mut();
+        match changes.ids.iter().position(|(at, _)| &**at == id) {
+            Some(at) if self.is_redone => {
+                if let Some((_, was)) = changes.ids.get_mut(at) {
+                    *was = present;
+                }
+            }
+            // Taken and given up again, or the other way: nothing changed.
+            Some(at) => {
+                changes.ids.swap_remove(at);
+            }
+            None => {
+                changes.ids.push((id.into(), present));
+                self.bytes
+                    .fetch_add(id.len() as u64 + EMAIL_OVERHEAD, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Shows every contact of it, in no order. Don't look up in it from within.
+    pub fn for_each(&self, mut each: impl FnMut(&DirtyContact)) {
+        for shard in &self.contacts {
+            shard.read().iter().for_each(&mut each);
+        }
+    }
+
+    /// Engine keys and values of the contacts, sorted.
+    pub(crate) fn sorted_contacts(&self) -> SortedContacts {
+        let mut all = SortedContacts::default();
+        self.for_each(|at| {
+            let start = all.keys.len();
+            all.keys.push(codec::CONTACT);
+            all.keys.extend_from_slice(&at.id);
+            all.entries.push((start..all.keys.len(), at.value.clone()));
+        });
+        let SortedContacts { keys, entries } = &mut all;
+        entries.sort_unstable_by(|a, b| keys.get(a.0.clone()).cmp(&keys.get(b.0.clone())));
+        all
+    }
+
+    /// E-mail keys, sorted, and whether they are to be there.
+    pub(crate) fn sorted_emails(&self) -> Vec<(Vec<u8>, bool)> {
+        let mut all = Vec::new();
+        for shard in &self.emails {
+            for changes in shard.read().iter() {
+                all.extend(changes.ids.iter().map(|(id, present)| {
+                    let mut key = Vec::new();
+                    codec::email_key(changes.hash, id, &mut key);
+                    (key, *present)
+                }));
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+
+    fn email_changes(&self, email: u64, out: &mut Vec<(Box<[u8]>, bool)>) {
+        if let Some(shard) = shard(&self.emails, email)
+            && let Some(found) = shard.read().find(email, |at| at.hash == email)
+        {
+            out.extend_from_slice(&found.ids);
+        }
+    }
+
+    fn drain_changed(&self, each: &mut impl FnMut(&DirtyContact)) {
+        for shard in &self.contacts {
+            for at in shard.write().iter_mut().filter(|at| !at.indexed) {
+                at.indexed = true;
+                each(at);
+            }
+        }
+    }
+}
+
+/// A generation's contacts as the engine takes them.
+#[derive(Debug, Default)]
+pub(crate) struct SortedContacts {
+    keys: Vec<u8>,
+    entries: Vec<(Range<usize>, StoredContact)>,
+}
+
+impl SortedContacts {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.entries.iter().map(|(key, value)| {
+            let key = self.keys.get(key.clone()).unwrap_or_default();
+            (key, Some(value.bytes()))
+        })
+    }
+}
+
+/// Table buckets go by the low bits and tags by the high ones, so shards go by those between.
+fn shard<T>(shards: &[RwLock<T>], hash: u64) -> Option<&RwLock<T>> {
+    shards.get((hash >> 32) as usize & (SHARDS - 1))
+}
+
+/// The two generations.
+#[derive(Debug)]
+pub struct DirtySet {
+    generations: RwLock<Generations>,
+}
+
+#[derive(Debug)]
+struct Generations {
+    current: Arc<Generation>,
+    flushing: Option<Arc<Generation>>,
+}
+
+impl DirtySet {
+    /// Empty; the first generation is the one that redo fills.
+    pub(crate) fn new() -> Self {
+        let redone = Generation {
+            is_redone: true,
+            ..Generation::with_capacity(0)
+        };
+        Self {
+            generations: RwLock::new(Generations {
+                current: Arc::new(redone),
+                flushing: None,
+            }),
+        }
+    }
+
+    /// A contact's latest value, if it is not yet in the engine.
+    pub fn get(&self, hash: u64, id: &[u8]) -> Option<StoredContact> {
+        let both = self.generations.read();
+        both.current
+            .get(hash, id)
+            .or_else(|| both.flushing.as_ref()?.get(hash, id))
+    }
+
+    pub(crate) fn get_with_facts(&self, hash: u64, id: &[u8]) -> Option<(StoredContact, Facts)> {
+        let both = self.generations.read();
+        both.current
+            .get_with_facts(hash, id)
+            .or_else(|| both.flushing.as_ref()?.get_with_facts(hash, id))
+    }
+
+    /// Who took (true) or gave up (false) an e-mail, older word first: apply it in this order to
+    /// the ids that the engine has, read *after* this call, and check each id's contact.
+    pub fn email_changes(&self, email: u64) -> Vec<(Box<[u8]>, bool)> {
+        let mut out = Vec::new();
+        let both = self.generations.read();
+        if let Some(flushing) = &both.flushing {
+            flushing.email_changes(email, &mut out);
+        }
+        both.current.email_changes(email, &mut out);
+        out
+    }
+
+    /// Ids of all contacts in either generation, sorted, each once. For scans: the union of these,
+    /// taken *before* the engine's scan begins, and the engine's ids is every contact there was.
+    pub fn sorted_ids(&self) -> Vec<Box<[u8]>> {
+        let (current, flushing) = self.both();
+        let mut ids = Vec::with_capacity(current.len());
+        current.for_each(|at| ids.push(at.id.clone()));
+        if let Some(flushing) = flushing {
+            flushing.for_each(|at| ids.push(at.id.clone()));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Hands out every contact whose value the ordered indexes have not seen, older values first,
+    /// and marks them seen. Calls must not overlap.
+    pub fn drain_changed(&self, mut each: impl FnMut(&DirtyContact)) {
+        let (current, flushing) = self.both();
+        if let Some(flushing) = flushing {
+            flushing.drain_changed(&mut each);
+        }
+        current.drain_changed(&mut each);
+    }
+
+    /// Bytes of the current and of the flushing generation.
+    pub fn bytes(&self) -> (u64, u64) {
+        let both = self.generations.read();
+        let flushing = both.flushing.as_ref().map_or(0, |at| at.bytes());
+        (both.current.bytes(), flushing)
+    }
+
+    pub(crate) fn current(&self) -> Arc<Generation> {
+        Arc::clone(&self.generations.read().current)
+    }
+
+    fn both(&self) -> (Arc<Generation>, Option<Arc<Generation>>) {
+        let both = self.generations.read();
+        (Arc::clone(&both.current), both.flushing.clone())
+    }
+
+    /// Makes the current generation the flushing one; none while one is still being flushed.
+    /// The caller holds the cut's lock.
+    pub(crate) fn swap(&self) -> Option<Arc<Generation>> {
+        let mut both = self.generations.write();
+        if both.flushing.is_some() {
+            return None;
+        }
+        let next = Arc::new(Generation::with_capacity(both.current.len()));
+        let flushing = std::mem::replace(&mut both.current, next);
+        both.flushing = Some(Arc::clone(&flushing));
+        Some(flushing)
+    }
+
+    /// Drops the flushing generation: all of it is in the engine.
+    pub(crate) fn retire(&self) {
+        let retired = self.generations.write().flushing.take();
+        // Freed here, outside the lock.
+        drop(retired);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::codec::{ChangeRef, id_hash};
+
+    fn value(text: &str) -> StoredContact {
+        StoredContact::build(ChangeRef(1), text.as_bytes(), &mut Vec::new())
+    }
+
+    fn put(generation: &Generation, id: &str, text: &str) {
+        generation.put(id_hash(id.as_bytes()), id.as_bytes(), value(text), Facts::default());
+    }
+
+    fn get(dirty: &DirtySet, id: &str) -> Option<String> {
+        let found = dirty.get(id_hash(id.as_bytes()), id.as_bytes())?;
+        Some(String::from_utf8_lossy(found.body()).into_owned())
+    }
+
+    #[test]
+    fn newest_generation_answers_first_and_bytes_are_net() {
+        let dirty = DirtySet::new();
+        put(&dirty.current(), "a", "long old value");
+        put(&dirty.current(), "a", "old");
+        let bytes = dirty.current().bytes();
+        assert_eq!(bytes, 1 + 9 + 3 + CONTACT_OVERHEAD);
+        assert_eq!(dirty.swap().map(|at| at.len()), Some(1));
+        assert!(dirty.swap().is_none(), "one flush at a time");
+        assert_eq!(get(&dirty, "a").as_deref(), Some("old"));
+        put(&dirty.current(), "a", "new");
+        assert_eq!(get(&dirty, "a").as_deref(), Some("new"));
+        dirty.retire();
+        assert_eq!(get(&dirty, "a").as_deref(), Some("new"));
+        assert_eq!(dirty.sorted_ids().len(), 1);
+    }
+
+    #[test]
+    fn feed_hands_out_each_change_once_older_first() {
+        let dirty = DirtySet::new();
+        put(&dirty.current(), "a", "1");
+        dirty.swap();
+        put(&dirty.current(), "a", "2");
+        let mut seen = Vec::new();
+        dirty.drain_changed(|at| seen.push(at.value.body().to_vec()));
+        assert_eq!(seen, [b"1".to_vec(), b"2".to_vec()]);
+        seen.clear();
+        dirty.drain_changed(|at| seen.push(at.value.body().to_vec()));
+        assert!(seen.is_empty());
+        put(&dirty.current(), "a", "3");
+        dirty.drain_changed(|at| seen.push(at.value.body().to_vec()));
+        assert_eq!(seen, [b"3".to_vec()]);
+    }
+
+    #[test]
+    fn email_changes_keep_the_last_word() {
+        let dirty = DirtySet::new();
+        dirty.current().put_email(7, b"a", false);
+        dirty.current().put_email(7, b"a", true);
+        dirty.swap();
+        dirty.current().put_email(7, b"a", false);
+        dirty.current().put_email(8, b"a", true);
+        dirty.current().put_email(8, b"a", false);
+        assert!(dirty.email_changes(8).is_empty(), "net of the generation");
+        let changes = dirty.email_changes(7);
+        assert_eq!(changes, [(Box::from(&b"a"[..]), true), (Box::from(&b"a"[..]), false)]);
+    }
+}

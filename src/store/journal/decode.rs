@@ -1,0 +1,394 @@
+//! Reads frames back: for redo in order, for history one entry at a time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::verdict::{DeadLetterReason, Verdict};
+use crate::domain::event::EventKind;
+use crate::segments::{FrameNo, SegmentKind, SegmentReader};
+
+use super::super::StoreError;
+use super::super::codec::ChangeRef;
+use super::super::digest::Digest;
+use super::super::shared::Cut;
+use super::encode::event_hash;
+use super::varint::Cursor;
+use super::{Applied, Counters, Entry, FORMAT, LaneProgress, LastRecord, Letter, Outcome};
+
+/// The journal as readers see it: whole frames only, by several at once.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    segments: SegmentReader,
+    path: PathBuf,
+}
+
+/// One frame, its head read, its entries still compressed.
+#[derive(Debug)]
+pub struct Frame {
+    /// Its number.
+    pub no: FrameNo,
+    /// What holds after it.
+    pub after: Cut,
+    /// Entries in it.
+    pub entries: usize,
+    base_time_ms: i64,
+    payload: Vec<u8>,
+    blocks_at: usize,
+}
+
+/// One entry, owned.
+#[derive(Clone, Debug)]
+pub struct JournalEntry {
+    change: ChangeRef,
+    base_time_ms: i64,
+    bytes: Box<[u8]>,
+}
+
+impl JournalEntry {
+    /// The entry's parts.
+    pub fn view(&self) -> Result<Entry<'_>, StoreError> {
+        parse_entry(&self.bytes, self.change, self.base_time_ms)
+            .ok_or_else(|| damaged(self.change.frame(), "an entry can't be read"))
+    }
+}
+
+impl Journal {
+    /// Opens the journal's directory for reading.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            segments: SegmentReader::open(dir, SegmentKind::Journal)?,
+            path: dir.to_path_buf(),
+        })
+    }
+
+    /// The entry behind a ref; none when it was trimmed away.
+    pub fn entry(&self, change: ChangeRef) -> Result<Option<JournalEntry>, StoreError> {
+        if !change.is_some() {
+            return Ok(None);
+        }
+        let Some(frame) = self.frame(change.frame())? else {
+            return Ok(None);
+        };
+        frame.entry(change.index()).map(Some)
+    }
+
+    /// A frame; none when it was trimmed away or not yet written.
+    pub fn frame(&self, no: FrameNo) -> Result<Option<Frame>, StoreError> {
+        match self.segments.frame(no)? {
+            Some(payload) => Frame::parse(no, payload).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The frames from one on, in order, as far as they are written when they are asked for.
+    pub fn frames_from(
+        &self,
+        no: FrameNo,
+    ) -> impl Iterator<Item = Result<Frame, StoreError>> + use<> {
+        self.segments.iter_from(no).map(|frame| {
+            let (no, payload) = frame?;
+            Frame::parse(no, payload)
+        })
+    }
+
+    /// The first frame still there.
+    pub fn first(&self) -> Result<FrameNo, StoreError> {
+        Ok(self.segments.first()?)
+    }
+
+    /// Whether no segment was ever made.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.segments.segment_bases()?.is_empty())
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Frame {
+    /// Reads the head of a payload.
+    pub fn parse(no: FrameNo, payload: Vec<u8>) -> Result<Self, StoreError> {
+        match payload.first() {
+            Some(&FORMAT) => {}
+            Some(&found) => {
+                return Err(StoreError::UnknownFormat {
+                    what: format!("journal frame {}", no.0),
+                    found: found.into(),
+                    known: FORMAT.into(),
+                });
+            }
+            None => return Err(damaged(no, "it is empty")),
+        }
+        parse_head(no, &payload)
+            .map(|(after, base_time_ms, entries, blocks_at)| Self {
+                no,
+                after,
+                entries,
+                base_time_ms,
+                blocks_at,
+                payload,
+            })
+            .ok_or_else(|| damaged(no, "its head can't be read"))
+    }
+
+    /// Shows every entry in order; `scratch` is room for one block.
+    pub fn for_each(
+        &self,
+        scratch: &mut Vec<u8>,
+        mut each: impl FnMut(&Entry<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut index = 0;
+        let mut blocks = Cursor(self.blocks());
+        while !blocks.0.is_empty() {
+            let block = self.block(&mut blocks)?;
+            block.unpack(self.no, scratch)?;
+            let mut rest = Cursor(scratch);
+            for _ in 0..block.entries {
+                let entry = next_entry(&mut rest)
+                    .and_then(|bytes| {
+                        let change = ChangeRef::new(self.no, u16::try_from(index).ok()?);
+                        parse_entry(bytes, change, self.base_time_ms)
+                    })
+                    .ok_or_else(|| damaged(self.no, "an entry can't be read"))?;
+                each(&entry)?;
+                index += 1;
+            }
+        }
+        if index == self.entries {
+            Ok(())
+        } else {
+            Err(damaged(self.no, "entries are missing"))
+        }
+    }
+
+    fn entry(&self, index: usize) -> Result<JournalEntry, StoreError> {
+        let mut before = 0;
+        let mut blocks = Cursor(self.blocks());
+        while !blocks.0.is_empty() {
+            let block = self.block(&mut blocks)?;
+            if index < before + block.entries {
+                let mut raw = Vec::new();
+                block.unpack(self.no, &mut raw)?;
+                let mut rest = Cursor(&raw);
+                let bytes = (before..=index)
+                    .map(|_| next_entry(&mut rest))
+                    .last()
+                    .flatten()
+                    .ok_or_else(|| damaged(self.no, "an entry can't be read"))?;
+                return Ok(JournalEntry {
+                    change: ChangeRef::new(self.no, index as u16),
+                    base_time_ms: self.base_time_ms,
+                    bytes: bytes.into(),
+                });
+            }
+            before += block.entries;
+        }
+        Err(damaged(self.no, "it lacks an entry that a contact points to"))
+    }
+
+    fn blocks(&self) -> &[u8] {
+        self.payload.get(self.blocks_at..).unwrap_or_default()
+    }
+
+    fn block<'a>(&self, from: &mut Cursor<'a>) -> Result<Block<'a>, StoreError> {
+        Block::parse(from).ok_or_else(|| damaged(self.no, "a block can't be read"))
+    }
+}
+
+/// A run of entries, compressed where that made it shorter.
+struct Block<'a> {
+    raw_len: usize,
+    entries: usize,
+    stored: &'a [u8],
+}
+
+impl<'a> Block<'a> {
+    fn parse(from: &mut Cursor<'a>) -> Option<Self> {
+        let raw_len = from.len()?;
+        let stored_len = from.len()?;
+        let entries = from.len()?;
+        let stored = from.bytes(stored_len)?;
+        Some(Self {
+            raw_len,
+            entries,
+            stored,
+        })
+    }
+
+    fn unpack(&self, no: FrameNo, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        out.clear();
+        if self.stored.len() == self.raw_len {
+            out.extend_from_slice(self.stored);
+            return Ok(());
+        }
+        // LZ4 shrinks to 1/255 at best: a length beyond that is no length.
+        if self.raw_len / 256 > self.stored.len() {
+            return Err(damaged(no, "a block's length can't be"));
+        }
+        out.resize(self.raw_len, 0);
+        match lz4_flex::block::decompress_into(self.stored, out) {
+            Ok(len) if len == self.raw_len => Ok(()),
+            Ok(_) | Err(_) => Err(damaged(no, "a block can't be decompressed")),
+        }
+    }
+}
+
+fn damaged(no: FrameNo, detail: &str) -> StoreError {
+    StoreError::damaged(format!("journal frame {}", no.0), detail)
+}
+
+fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
+    let mut at = Cursor(payload);
+    at.u8()?;
+    let fingerprint = at.u64()?;
+    let base_time_ms = at.signed()?;
+    let record_time_ms = at.signed()?;
+    let lanes = parse_lanes(&mut at)?;
+    let mut counters = Counters::default();
+    for total in &mut counters.verdicts {
+        *total = at.varint()?;
+    }
+    counters.active = at.varint()?;
+    counters.deleted = at.varint()?;
+    let digest = Digest(u128::from_le_bytes(at.array()?));
+    let entries = at.len()?;
+    let after = Cut {
+        next_frame: FrameNo(no.0 + 1),
+        lanes,
+        counters,
+        digest,
+        fingerprint,
+        record_time_ms,
+    };
+    Some((after, base_time_ms, entries, payload.len() - at.0.len()))
+}
+
+fn parse_lanes(at: &mut Cursor<'_>) -> Option<BTreeMap<Lane, LaneProgress>> {
+    let mut lanes = BTreeMap::new();
+    for _ in 0..at.len()? {
+        let lane = Lane(u16::try_from(at.varint()?).ok()?);
+        let next = NextOffset(at.varint()?);
+        let last = match at.u8()? {
+            0 => None,
+            _ => Some(LastRecord {
+                offset: Offset(next.0.wrapping_sub(at.varint()?)),
+                leader_epoch: match at.signed()? {
+                    0 => None,
+                    epoch => Some(i32::try_from(epoch - 1).ok()?),
+                },
+                hash: at.u64()?,
+            }),
+        };
+        lanes.insert(lane, LaneProgress { next, last });
+    }
+    Some(lanes)
+}
+
+fn next_entry<'a>(rest: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let len = rest.u32()?;
+    rest.bytes(len as usize)
+}
+
+fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Entry<'_>> {
+    let mut at = Cursor(bytes);
+    let verdict = Verdict::from_u8(at.u8()?)?;
+    let lane = Lane(u16::try_from(at.varint()?).ok()?);
+    let offset = Offset(at.varint()?);
+    let record_time_ms = base_time_ms.wrapping_add(at.signed()?);
+    let (event_hash, outcome) = match verdict {
+        Verdict::Applied => {
+            let applied = parse_applied(&mut at, change)?;
+            (event_hash(applied.event_id), Outcome::Applied(applied))
+        }
+        Verdict::DeadLettered => (at.u64()?, Outcome::DeadLettered(parse_letter(&mut at)?)),
+        Verdict::Unchanged
+        | Verdict::Stale
+        | Verdict::Duplicate
+        | Verdict::Conflict
+        | Verdict::Superseded
+        | Verdict::NotFound => (at.u64()?, Outcome::Settled),
+    };
+    Some(Entry {
+        change,
+        lane,
+        offset,
+        record_time_ms,
+        verdict,
+        event_hash,
+        outcome,
+    })
+}
+
+fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'a>> {
+    let kind = EventKind::from_u8(at.u8()?)?;
+    let previous = match at.varint()? {
+        0 => ChangeRef::NONE,
+        back => ChangeRef(change.0.checked_sub(back)?),
+    };
+    let event_time_ms = at.varint()?.checked_sub(1);
+    let (event_id, source) = (at.len()?, at.len()?);
+    let (principal, request_id) = (at.len_or_none()?, at.len_or_none()?);
+    let email_changed = at.u8()? != 0;
+    let event_id = at.bytes(event_id)?;
+    let source = at.bytes(source)?;
+    let principal = match principal {
+        Some(len) => Some(at.bytes(len)?),
+        None => None,
+    };
+    let request_id = match request_id {
+        Some(len) => Some(at.bytes(len)?),
+        None => None,
+    };
+    let email = if email_changed {
+        Some((at.u64()?, at.u64()?))
+    } else {
+        None
+    };
+    let id_len = at.len()?;
+    let joined = at.0;
+    let id = at.bytes(id_len)?;
+    at.u8()?;
+    Some(Applied {
+        id,
+        body: at.0,
+        joined,
+        previous,
+        kind,
+        event_id,
+        source,
+        event_time_ms,
+        principal,
+        request_id,
+        email,
+    })
+}
+
+fn parse_letter<'a>(at: &mut Cursor<'a>) -> Option<Letter<'a>> {
+    let reason = DeadLetterReason::from_u8(at.u8()?)?;
+    let detail = at.len()?;
+    let (key, value) = (at.len_or_none()?, at.len_or_none()?);
+    let value_len = at.varint()?;
+    let value_hash = at.u64()?;
+    let headers = at.len()?;
+    let detail = std::str::from_utf8(at.bytes(detail)?).ok()?;
+    let key = match key {
+        Some(len) => Some(at.bytes(len)?),
+        None => None,
+    };
+    let value = match value {
+        Some(len) => Some(at.bytes(len)?),
+        None => None,
+    };
+    Some(Letter {
+        reason,
+        detail,
+        key,
+        value,
+        value_len,
+        value_hash,
+        headers: at.bytes(headers)?,
+    })
+}

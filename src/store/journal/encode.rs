@@ -1,0 +1,298 @@
+//! Builds one frame: entries are encoded as they are staged, compressed in blocks at the end.
+
+use std::ops::Range;
+
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::verdict::Verdict;
+
+use super::super::StoreError;
+use super::super::codec::ChangeRef;
+use super::super::shared::Cut;
+use super::varint::{put, put_signed};
+use super::{DeadLetter, EntryMeta, FORMAT, VALUE_HEAD, VALUE_KEPT_MAX};
+
+/// A block is closed by the entry that takes it past this. Below 64 KiB in most cases, where LZ4
+/// has a smaller table and one entry is read back cheaply.
+const BLOCK_BYTES: usize = 48 << 10;
+
+/// The entries of a batch, in a buffer that is kept from batch to batch.
+pub(crate) struct FrameBuilder {
+    raw: Vec<u8>,
+    blocks: Vec<BlockEnd>,
+    entries: usize,
+    base_time_ms: i64,
+    small: CompressTable,
+    large: CompressTable,
+}
+
+impl std::fmt::Debug for FrameBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrameBuilder")
+            .field("entries", &self.entries)
+            .field("bytes", &self.raw.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct BlockEnd {
+    end: usize,
+    entries: usize,
+}
+
+/// Where an applied entry lies in the builder's buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// Index of the entry.
+    pub(crate) index: u16,
+    /// Where `id 0x00 body` begins.
+    pub(crate) joined: usize,
+    /// Where the body begins.
+    pub(crate) body: usize,
+    /// Where it ends.
+    pub(crate) end: usize,
+}
+
+impl Place {
+    pub(crate) fn joined(self) -> Range<usize> {
+        self.joined..self.end
+    }
+
+    pub(crate) fn body(self) -> Range<usize> {
+        self.body..self.end
+    }
+}
+
+impl FrameBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            raw: Vec::new(),
+            blocks: Vec::new(),
+            entries: 0,
+            base_time_ms: 0,
+            small: CompressTable::small(),
+            large: CompressTable::large(),
+        }
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Bytes of a place; empty when it is none of this batch's.
+    pub(crate) fn bytes(&self, at: Range<usize>) -> &[u8] {
+        self.raw.get(at).unwrap_or_default()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.raw.clear();
+        self.blocks.clear();
+        self.entries = 0;
+    }
+
+    pub(crate) fn applied(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        previous_back: u64,
+        email: Option<(u64, u64)>,
+        id: &[u8],
+        body: &[u8],
+    ) -> Result<Place, StoreError> {
+        let start = self.begin(meta, Verdict::Applied)?;
+        let raw = &mut self.raw;
+        raw.push(meta.kind as u8);
+        put(raw, previous_back);
+        put(raw, meta.event_time_ms.map_or(0, |at| at.saturating_add(1)));
+        put(raw, meta.event_id.len() as u64);
+        put(raw, meta.source.len() as u64);
+        put(raw, meta.principal.map_or(0, |at| at.len() as u64 + 1));
+        put(raw, meta.request_id.map_or(0, |at| at.len() as u64 + 1));
+        raw.push(u8::from(email.is_some()));
+        raw.extend_from_slice(meta.event_id);
+        raw.extend_from_slice(meta.source);
+        raw.extend_from_slice(meta.principal.unwrap_or_default());
+        raw.extend_from_slice(meta.request_id.unwrap_or_default());
+        if let Some((old, new)) = email {
+            raw.extend_from_slice(&old.to_le_bytes());
+            raw.extend_from_slice(&new.to_le_bytes());
+        }
+        put(raw, id.len() as u64);
+        let joined = raw.len();
+        raw.extend_from_slice(id);
+        raw.push(0);
+        let at = raw.len();
+        raw.extend_from_slice(body);
+        let place = Place {
+            index: self.entries as u16,
+            joined,
+            body: at,
+            end: self.raw.len(),
+        };
+        self.end(start);
+        Ok(place)
+    }
+
+    pub(crate) fn settled(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) -> Result<(), StoreError> {
+        let start = self.begin(meta, verdict)?;
+        self.put_event_hash(meta);
+        self.end(start);
+        Ok(())
+    }
+
+    pub(crate) fn dead_letter(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        letter: &DeadLetter<'_>,
+    ) -> Result<(), StoreError> {
+        let start = self.begin(meta, Verdict::DeadLettered)?;
+        self.put_event_hash(meta);
+        let value = letter.value.unwrap_or_default();
+        let kept = if value.len() > VALUE_KEPT_MAX {
+            value.get(..VALUE_HEAD).unwrap_or_default()
+        } else {
+            value
+        };
+        let raw = &mut self.raw;
+        raw.push(letter.reason.code());
+        put(raw, letter.detail.len() as u64);
+        put(raw, letter.key.map_or(0, |at| at.len() as u64 + 1));
+        put(raw, letter.value.map_or(0, |_| kept.len() as u64 + 1));
+        put(raw, value.len() as u64);
+        raw.extend_from_slice(&xxh3_64(value).to_le_bytes());
+        put(raw, letter.headers.len() as u64);
+        raw.extend_from_slice(letter.detail.as_bytes());
+        raw.extend_from_slice(letter.key.unwrap_or_default());
+        raw.extend_from_slice(kept);
+        raw.extend_from_slice(letter.headers);
+        self.end(start);
+        Ok(())
+    }
+
+    /// The whole payload: what holds after the batch, then the entries. Leaves the entries as they
+    /// are, so that a commit which found no room can be made again.
+    pub(crate) fn finish(&mut self, after: &Cut, out: &mut Vec<u8>) {
+        out.clear();
+        out.push(FORMAT);
+        out.extend_from_slice(&after.fingerprint.to_le_bytes());
+        put_signed(out, self.base_time_ms);
+        put_signed(out, after.record_time_ms);
+        put_lanes(out, after);
+        for total in after.counters.verdicts {
+            put(out, total);
+        }
+        put(out, after.counters.active);
+        put(out, after.counters.deleted);
+        out.extend_from_slice(&after.digest.0.to_le_bytes());
+        put(out, self.entries as u64);
+        let (mut start, mut entries) = (0, 0);
+        let open = BlockEnd {
+            end: self.raw.len(),
+            entries: self.entries,
+        };
+        for block in self.blocks.iter().copied().chain([open]) {
+            if block.entries > entries {
+                let raw = self.raw.get(start..block.end).unwrap_or_default();
+                let table = if raw.len() < usize::from(u16::MAX) {
+                    &mut self.small
+                } else {
+                    &mut self.large
+                };
+                put_block(out, raw, block.entries - entries, table);
+            }
+            (start, entries) = (block.end, block.entries);
+        }
+    }
+
+    fn begin(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) -> Result<usize, StoreError> {
+        if self.entries >= ChangeRef::ENTRIES_MAX {
+            return Err(StoreError::BatchFull {
+                max: ChangeRef::ENTRIES_MAX,
+            });
+        }
+        if self.entries == 0 {
+            self.base_time_ms = meta.record_time_ms;
+        }
+        let start = self.raw.len();
+        self.raw.extend_from_slice(&[0, 0, 0, 0, verdict as u8]);
+        put(&mut self.raw, u64::from(meta.lane.0));
+        put(&mut self.raw, meta.offset.0);
+        let time = meta.record_time_ms.wrapping_sub(self.base_time_ms);
+        put_signed(&mut self.raw, time);
+        Ok(start)
+    }
+
+    fn put_event_hash(&mut self, meta: &EntryMeta<'_>) {
+        let hash = event_hash(meta.event_id);
+        self.raw.extend_from_slice(&hash.to_le_bytes());
+    }
+
+    fn end(&mut self, start: usize) {
+        let len = (self.raw.len() - start - 4) as u32;
+        if let Some(at) = self.raw.get_mut(start..start + 4) {
+            at.copy_from_slice(&len.to_le_bytes());
+        }
+        self.entries += 1;
+        let block = self.blocks.last().map_or(0, |at| at.end);
+        if self.raw.len() - block >= BLOCK_BYTES {
+            self.blocks.push(BlockEnd {
+                end: self.raw.len(),
+                entries: self.entries,
+            });
+        }
+    }
+}
+
+/// What event lookups go by; 0 for an event without an id.
+pub(crate) fn event_hash(event_id: &[u8]) -> u64 {
+    if event_id.is_empty() {
+        0
+    } else {
+        xxh3_64(event_id)
+    }
+}
+
+fn put_lanes(out: &mut Vec<u8>, after: &Cut) {
+    put(out, after.lanes.len() as u64);
+    for (lane, progress) in &after.lanes {
+        put(out, u64::from(lane.0));
+        put(out, progress.next.0);
+        out.push(u8::from(progress.last.is_some()));
+        if let Some(last) = progress.last {
+            put(out, progress.next.0.wrapping_sub(last.offset.0));
+            put_signed(out, last.leader_epoch.map_or(0, |at| i64::from(at) + 1));
+            out.extend_from_slice(&last.hash.to_le_bytes());
+        }
+    }
+}
+
+/// Lengths come before the bytes, so the block is compressed behind a gap of the longest prefix
+/// that there can be, and moved down.
+fn put_block(out: &mut Vec<u8>, raw: &[u8], entries: usize, table: &mut CompressTable) {
+    put(out, raw.len() as u64);
+    let start = out.len();
+    out.resize(start + get_maximum_output_size(raw.len()) + 32, 0);
+    let gap = start + 20;
+    let stored = match out.get_mut(gap..) {
+        Some(room) => compress_into_with_table(raw, room, table).ok(),
+        None => None,
+    }
+    .filter(|len| *len < raw.len());
+    let mut prefix = Vec::with_capacity(20);
+    put(&mut prefix, stored.unwrap_or(raw.len()) as u64);
+    put(&mut prefix, entries as u64);
+    if let Some(at) = out.get_mut(start..start + prefix.len()) {
+        at.copy_from_slice(&prefix);
+    }
+    match stored {
+        Some(len) => {
+            out.copy_within(gap..gap + len, start + prefix.len());
+            out.truncate(start + prefix.len() + len);
+        }
+        None => {
+            out.truncate(start + prefix.len());
+            out.extend_from_slice(raw);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The words of a journal entry, as they are staged and as they are read.
+
+use crate::domain::event::{Event, EventKind};
+use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::record::{Record, RecordBatch, record_hash};
+use crate::domain::verdict::{DeadLetterReason, Verdict};
+
+use super::super::codec::ChangeRef;
+
+/// How far a lane was read, and what was read last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneProgress {
+    /// The offset to read next.
+    pub next: NextOffset,
+    /// The last record, to tell whether the log is still the same one.
+    pub last: Option<LastRecord>,
+}
+
+/// What is remembered of a lane's last record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastRecord {
+    /// Its offset.
+    pub offset: Offset,
+    /// The leader epoch it came under, where the log has such.
+    pub leader_epoch: Option<i32>,
+    /// [`record_hash`] of its timestamp, key and value.
+    pub hash: u64,
+}
+
+impl LaneProgress {
+    /// A lane at an offset of which no record is known.
+    pub fn at(next: NextOffset) -> Self {
+        Self { next, last: None }
+    }
+
+    /// After all of a batch.
+    pub fn after(batch: &RecordBatch) -> Self {
+        let last = batch.records.last().map(|record| LastRecord {
+            offset: record.offset,
+            leader_epoch: batch.leader_epoch,
+            hash: record_hash(
+                record.timestamp_ms,
+                record.key.map(|at| at.of(&batch.arena)),
+                record.value.map(|at| at.of(&batch.arena)),
+            ),
+        });
+        Self {
+            next: batch.next,
+            last,
+        }
+    }
+}
+
+/// Totals over everything applied; absolute, so that redo takes them as they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// How often each verdict was given, by [`Verdict::index`].
+    pub verdicts: [u64; 8],
+    /// Contacts that are ACTIVE.
+    pub active: u64,
+    /// Contacts that are DELETED.
+    pub deleted: u64,
+}
+
+impl Counters {
+    /// Records that got a verdict.
+    pub fn received(&self) -> u64 {
+        self.verdicts.iter().sum()
+    }
+
+    /// How often that verdict was given.
+    pub fn verdict(&self, verdict: Verdict) -> u64 {
+        self.verdicts.get(verdict.index()).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn count(&mut self, verdict: Verdict) {
+        if let Some(total) = self.verdicts.get_mut(verdict.index()) {
+            *total += 1;
+        }
+    }
+}
+
+/// Where an entry comes from and what it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryMeta<'a> {
+    /// The record's lane.
+    pub lane: Lane,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The record's timestamp, in ms.
+    pub record_time_ms: i64,
+    /// The event's id; empty where it could not be decoded.
+    pub event_id: &'a [u8],
+    /// What the event says.
+    pub kind: EventKind,
+    /// Who says it.
+    pub source: &'a [u8],
+    /// The event's own timestamp, in ms.
+    pub event_time_ms: Option<u64>,
+    /// Who gave the command.
+    pub principal: Option<&'a [u8]>,
+    /// The request that carried the command.
+    pub request_id: Option<&'a [u8]>,
+}
+
+impl<'a> EntryMeta<'a> {
+    /// Of a record that could not be decoded.
+    pub fn of_record(lane: Lane, record: &Record) -> Self {
+        Self {
+            lane,
+            offset: record.offset,
+            record_time_ms: record.timestamp_ms,
+            event_id: &[],
+            kind: EventKind::Updated,
+            source: &[],
+            event_time_ms: None,
+            principal: None,
+            request_id: None,
+        }
+    }
+
+    /// Of a decoded event.
+    pub fn of_event(batch: &'a RecordBatch, record: &Record, event: &Event) -> Self {
+        let arena = &batch.arena;
+        let command = event.command.as_deref();
+        Self {
+            lane: batch.lane,
+            offset: record.offset,
+            record_time_ms: record.timestamp_ms,
+            event_id: event.event_id.of(arena),
+            kind: event.kind,
+            source: event.source.of(arena),
+            event_time_ms: event.timestamp,
+            principal: command.and_then(|at| at.principal).map(|at| at.of(arena)),
+            request_id: command.and_then(|at| at.request_id).map(|at| at.of(arena)),
+        }
+    }
+}
+
+/// A record that will never be applied, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetter<'a> {
+    /// Why.
+    pub reason: DeadLetterReason,
+    /// Why, in words.
+    pub detail: &'a str,
+    /// The record's key.
+    pub key: Option<&'a [u8]>,
+    /// The record's value.
+    pub value: Option<&'a [u8]>,
+    /// The record's headers, as a batch's arena holds them.
+    pub headers: &'a [u8],
+}
+
+impl<'a> DeadLetter<'a> {
+    /// Of a record of a batch.
+    pub fn of_record(
+        batch: &'a RecordBatch,
+        record: &Record,
+        reason: DeadLetterReason,
+        detail: &'a str,
+    ) -> Self {
+        Self {
+            reason,
+            detail,
+            key: record.key.map(|at| at.of(&batch.arena)),
+            value: record.value.map(|at| at.of(&batch.arena)),
+            headers: record.headers.of(&batch.arena),
+        }
+    }
+}
+
+/// One entry as read back.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its own place.
+    pub change: ChangeRef,
+    /// The record's lane.
+    pub lane: Lane,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The record's timestamp, in ms.
+    pub record_time_ms: i64,
+    /// What became of the record.
+    pub verdict: Verdict,
+    /// xxh3_64 of the event's id; 0 where it has none.
+    pub event_hash: u64,
+    /// More, by verdict.
+    pub outcome: Outcome<'a>,
+}
+
+/// What an entry holds besides its verdict.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// The contact changed.
+    Applied(Applied<'a>),
+    /// The record was set aside.
+    DeadLettered(Letter<'a>),
+    /// Nothing changed.
+    Settled,
+}
+
+/// A change of a contact.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied<'a> {
+    /// The contact.
+    pub id: &'a [u8],
+    /// Its body after the change.
+    pub body: &'a [u8],
+    /// `id 0x00 body`, for [`super::super::digest::joined_hash`].
+    pub joined: &'a [u8],
+    /// Its change before this one.
+    pub previous: ChangeRef,
+    /// What the event said.
+    pub kind: EventKind,
+    /// The event's id.
+    pub event_id: &'a [u8],
+    /// Who said it.
+    pub source: &'a [u8],
+    /// The event's own timestamp, in ms.
+    pub event_time_ms: Option<u64>,
+    /// Who gave the command.
+    pub principal: Option<&'a [u8]>,
+    /// The request that carried the command.
+    pub request_id: Option<&'a [u8]>,
+    /// Old and new e-mail hash where it changed; 0: none.
+    pub email: Option<(u64, u64)>,
+}
+
+/// A record that was set aside.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter<'a> {
+    /// Why.
+    pub reason: DeadLetterReason,
+    /// Why, in words.
+    pub detail: &'a str,
+    /// The record's key.
+    pub key: Option<&'a [u8]>,
+    /// The record's value, or its head where it was longer than is kept.
+    pub value: Option<&'a [u8]>,
+    /// The value's length as it came, in bytes.
+    pub value_len: u64,
+    /// xxh3_64 of the value as it came.
+    pub value_hash: u64,
+    /// The record's headers, as a batch's arena holds them.
+    pub headers: &'a [u8],
+}

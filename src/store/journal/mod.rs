@@ -1,0 +1,37 @@
+//! What each batch did and how far the log was read: one frame a batch, the commit itself.
+//!
+//! ```text
+//! frame payload, format 1 (v = varint LEB128, z = zigzag varint, integers little endian)
+//! u8 format | u64 fingerprint | z base time | z greatest record time
+//! v lanes  (v lane | v next | u8 has last (v back from next | z epoch + 1, 0 none | u64 hash))*
+//! v verdict total * 8 | v active | v deleted | u128 digest                absolute, after the batch
+//! v entries | blocks: (v raw length | v stored length | v entries | bytes)*   LZ4 where it is shorter
+//! entry: u32 length of the rest | u8 verdict | v lane | v offset | z record time - base | ...
+//!   applied:       u8 kind | v this ref - previous ref, 0 none | v event time + 1 | v len event id |
+//!                  v len source | v len principal + 1 | v len request id + 1 | u8 e-mail changed |
+//!                  bytes of those | [u64 old, u64 new e-mail hash] | v len id | id | 0x00 | body
+//!   dead-lettered: u64 event id hash | u8 reason | v len detail | v key len + 1 | v value kept + 1 |
+//!                  v value length | u64 value hash | v len headers | the bytes
+//!   others:        u64 event id hash
+//! ```
+
+mod decode;
+mod encode;
+mod entry;
+pub(crate) mod varint;
+
+pub use decode::{Frame, Journal, JournalEntry};
+pub(crate) use encode::{FrameBuilder, Place};
+pub use entry::{
+    Applied, Counters, DeadLetter, Entry, EntryMeta, LaneProgress, LastRecord, Letter, Outcome,
+};
+
+/// The frame format written here.
+pub(crate) const FORMAT: u8 = 1;
+/// A value above this is kept as its head, length and hash.
+pub(crate) const VALUE_KEPT_MAX: usize = 64 << 10;
+/// How much of such a value is kept.
+pub(crate) const VALUE_HEAD: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Frames come back as they were staged, and no bytes make reading panic.
+
+use super::*;
+use crate::domain::event::EventKind;
+use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::verdict::{DeadLetterReason, Verdict};
+use crate::segments::FrameNo;
+use crate::store::codec::ChangeRef;
+use crate::store::digest::Digest;
+use crate::store::shared::Cut;
+
+fn meta(offset: u64) -> EntryMeta<'static> {
+    EntryMeta {
+        lane: Lane(3),
+        offset: Offset(offset),
+        record_time_ms: 1_700_000_000_000 - offset as i64,
+        event_id: b"evt_1",
+        kind: EventKind::Deleted,
+        source: b"acme",
+        event_time_ms: Some(7),
+        principal: Some(b"ada"),
+        request_id: None,
+    }
+}
+
+fn letter(value: &[u8]) -> DeadLetter<'_> {
+    DeadLetter {
+        reason: DeadLetterReason::MalformedJson,
+        detail: "at byte 3",
+        key: None,
+        value: Some(value),
+        headers: b"raw headers",
+    }
+}
+
+fn after() -> Cut {
+    let last = LastRecord { offset: Offset(41), leader_epoch: Some(0), hash: 99 };
+    let mut cut = Cut::empty(5);
+    cut.next_frame = FrameNo(8);
+    cut.lanes.insert(Lane(3), LaneProgress { next: NextOffset(45), last: Some(last) });
+    cut.lanes.insert(Lane(4), LaneProgress::at(NextOffset(0)));
+    cut.counters.verdicts = [1, 2, 3, 4, 5, 6, 7, 1 << 40];
+    cut.counters.active = 12;
+    cut.digest = Digest(u128::MAX - 1);
+    cut.record_time_ms = 1_700_000_000_000;
+    cut
+}
+
+fn frame() -> Vec<u8> {
+    let mut builder = FrameBuilder::new();
+    let body = vec![b'x'; 30 << 10];
+    builder.applied(&meta(40), 0, None, b"c-1", &body).unwrap();
+    builder.applied(&meta(41), 1, Some((1, 2)), b"c-1", b"short").unwrap();
+    builder.settled(&meta(42), Verdict::Stale).unwrap();
+    builder.dead_letter(&meta(43), &letter(&vec![b'v'; 200 << 10])).unwrap();
+    builder.dead_letter(&meta(44), &letter(&body)).unwrap();
+    let mut payload = Vec::new();
+    builder.finish(&after(), &mut payload);
+    payload
+}
+
+#[test]
+fn frames_come_back() {
+    let frame = Frame::parse(FrameNo(7), frame()).unwrap();
+    assert_eq!(frame.after, after());
+    let mut seen = Vec::new();
+    frame
+        .for_each(&mut Vec::new(), |entry| {
+            assert_eq!(entry.record_time_ms, 1_700_000_000_000 - entry.offset.0 as i64);
+            assert_eq!((entry.lane, entry.change.frame()), (Lane(3), FrameNo(7)));
+            match &entry.outcome {
+                Outcome::Applied(applied) => {
+                    assert_eq!((applied.id, applied.kind), (&b"c-1"[..], EventKind::Deleted));
+                    assert_eq!((applied.event_id, applied.source), (&b"evt_1"[..], &b"acme"[..]));
+                    assert_eq!((applied.principal, applied.request_id), (Some(&b"ada"[..]), None));
+                    assert_eq!(applied.event_time_ms, Some(7));
+                    seen.push((entry.verdict, applied.body.len(), applied.previous.is_some()));
+                }
+                Outcome::DeadLettered(letter) => {
+                    assert_eq!((letter.detail, letter.key), ("at byte 3", None));
+                    assert_eq!(letter.headers, b"raw headers");
+                    let kept = letter.value.map_or(0, <[u8]>::len);
+                    seen.push((entry.verdict, kept, letter.value_len > kept as u64));
+                }
+                Outcome::Settled => seen.push((entry.verdict, 0, false)),
+            }
+            Ok(())
+        })
+        .unwrap();
+    let expected = [
+        (Verdict::Applied, 30 << 10, false),
+        (Verdict::Applied, 5, true),
+        (Verdict::Stale, 0, false),
+        (Verdict::DeadLettered, VALUE_HEAD, true),
+        (Verdict::DeadLettered, 30 << 10, false),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn one_entry_is_found_without_the_others() {
+    let frame = Frame::parse(FrameNo(7), frame()).unwrap();
+    let entry = frame.entry(1).unwrap();
+    let entry = entry.view().unwrap();
+    let Outcome::Applied(applied) = entry.outcome else { panic!("{entry:?}") };
+    assert_eq!(applied.previous, ChangeRef::new(FrameNo(7), 0));
+    assert_eq!(applied.email, Some((1, 2)));
+    assert_eq!(applied.joined, b"c-1\0short");
+    frame.entry(5).unwrap_err();
+}
+
+#[test]
+fn damaged_payloads_are_errors_never_panics() {
+    let good = frame();
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..2_000 {
+        let mut bad = good.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..bad.len().min(4_000));
+            bad[at] = random.u8(..);
+        }
+        bad.truncate(random.usize(..=bad.len()));
+        if let Ok(frame) = Frame::parse(FrameNo(7), bad) {
+            let _ = frame.for_each(&mut Vec::new(), |_| Ok(()));
+            let _ = frame.entry(2);
+        }
+    }
+    let mut newer = good;
+    newer[0] = 2;
+    assert!(matches!(Frame::parse(FrameNo(7), newer), Err(crate::store::StoreError::UnknownFormat { .. })));
+}

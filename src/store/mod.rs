@@ -1,0 +1,83 @@
+//! What was applied, kept: a journal in front of sled, a cache in front of both.
+//!
+//! ```text
+//!               ┌──────────────────────── Writer (one, only apply has it) ─────────────────────────┐
+//! contact(id) ◄─┤ overlay (this batch) ◄ DirtySet.current ◄ DirtySet.flushing ◄ Engine (sled)       │
+//! applied(..) ─►│ entries (raw bytes)                                                               │
+//! commit()    ─►│ 1 journal append  ─►  2 DirtySet.current, Cut, e-mail changes  ─►  3 waiters      │
+//!               └───────────────────────────────────────────────────────────────────────────────────┘
+//!                                            │ swap: current becomes flushing, between two batches,
+//!                                            │ the Cut (position, counters, digest) taken there
+//!                                            ▼
+//!  Checkpointer (thread): journal fsync ─► Engine::insert_sorted ─► Engine::flush + fdatasync
+//!                         ─► checkpoint file ─► ContactCache::retire ─► OrderedIndexes::catch_up
+//!                         ─► flushing dropped ─► snapshot when due ─► journal trimmed
+//!
+//!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► ContactCache ─► Engine
+//!                       history: Journal::entry(ChangeRef), back along `prev`
+//! ```
+//!
+//! Rules that hold everywhere here:
+//! 1. The journal append is the commit: effects and next offsets are one frame.
+//! 2. Memory follows the journal, never the other way.
+//! 3. A [`Cut`] is taken under the lock that a commit's memory phase holds, so it lies between two
+//!    batches; what a checkpoint states was true at its swap.
+//! 4. No dirty key reaches the engine before its journal frame is synced.
+//! 5. What the engine holds is any mixture of the last checkpoint and later images; redo of the
+//!    journal after the checkpoint makes it right, because entries hold whole after-images.
+//! 6. The engine is a cache of snapshot + journal: when it is missing, refuses or its digest
+//!    differs, it is moved aside and filled again.
+//! 7. The digest (see [`digest`]) is carried by every frame, checkpoint and snapshot.
+//!
+//! Retiring a generation, in this order, after the checkpoint is written: bump the cache's stripe
+//! generations *and* replace what is cached (no fill of an older value may slip in between), let
+//! the ordered indexes take what they have not seen, drop the generation. Until the drop a reader
+//! finds the value in the generation, after it in the cache or the engine.
+//!
+//! The feed of changed ids: every dirty contact has a mark "the ordered indexes know this image";
+//! [`DirtySet::drain_changed`] hands out the unmarked ones, the flushing generation first, and
+//! marks them. It is bounded by the dirty set. Calls to it must not overlap (hold the indexes' lock).
+
+pub mod cache;
+mod checkpoint;
+mod checkpointer;
+pub mod codec;
+pub mod digest;
+mod dirty;
+mod disk;
+mod email;
+pub mod engine;
+mod error;
+mod export;
+mod history;
+mod identity;
+pub mod journal;
+mod options;
+mod ordered;
+mod overlay;
+mod reader;
+mod recovery;
+mod refill;
+mod scan;
+mod shared;
+mod snapshot;
+mod verify;
+mod writer;
+
+pub use codec::{ChangeRef, StoredContact};
+pub use dirty::{DirtyContact, DirtySet, Generation};
+pub use error::StoreError;
+pub use identity::{LaneRange, check_lane};
+pub use journal::{Counters, DeadLetter, EntryMeta, Journal, JournalEntry, LaneProgress, LastRecord};
+pub use export::ExportReport;
+pub use history::HistoryEntry;
+pub use ordered::{PageKey, PageRequest, SortOrder};
+pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
+pub use verify::VerifyReport;
+pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
+pub use recovery::open;
+pub use shared::{Cut, Shared};
+pub use writer::{CommitTimes, Committed, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The contacts that the batch in hand has met, with what it did to them so far.
+
+use hashbrown::HashTable;
+
+use super::StoreError;
+use super::codec::{self, ChangeRef, StoredContact};
+use super::digest::contact_hash;
+use super::dirty::{DirtySet, Facts};
+use super::engine::{Engine, StoredBytes};
+use super::journal::FrameBuilder;
+use super::journal::Place;
+use crate::domain::contact::{ContactView, Status};
+use crate::domain::event::EMAIL;
+
+/// Contacts of a batch; emptied and used again.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    table: HashTable<(u64, u32)>,
+    slots: Vec<Slot>,
+    ids: Vec<u8>,
+    key: Vec<u8>,
+    /// The slot met last: planning asks for a contact and then changes it.
+    last: usize,
+}
+
+/// One contact of a batch.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) hash: u64,
+    id: (usize, usize),
+    /// What it was before the batch.
+    base: Base,
+    /// Facts of the base as far as they are known.
+    base_facts: Option<Facts>,
+    /// Its latest change, in or before the batch.
+    pub(crate) change: ChangeRef,
+    /// Its body after the batch's latest change of it.
+    pub(crate) place: Option<Place>,
+    /// E-mail hash and status now.
+    pub(crate) email: u64,
+    pub(crate) active: bool,
+    /// Its summand in the digest now; set when the batch is closed.
+    pub(crate) digest: u128,
+}
+
+/// A contact's value before a batch, as it was found.
+#[derive(Debug)]
+enum Base {
+    Absent,
+    Dirty(StoredContact),
+    Engine(StoredBytes),
+}
+
+impl Base {
+    fn body(&self) -> Option<&[u8]> {
+        match self {
+            Self::Absent => None,
+            Self::Dirty(value) => Some(value.body()),
+            Self::Engine(bytes) => codec::parse_contact(bytes).map(|(_, body)| body),
+        }
+    }
+}
+
+impl Overlay {
+    pub(crate) fn clear(&mut self) {
+        self.table.clear();
+        self.slots.clear();
+        self.ids.clear();
+        self.last = usize::MAX;
+    }
+
+    /// The slot of a contact, looking it up below where the batch has not met it yet.
+    pub(crate) fn slot(
+        &mut self,
+        id: &[u8],
+        dirty: &DirtySet,
+        engine: &Engine,
+    ) -> Result<usize, StoreError> {
+        if self.slots.get(self.last).is_some_and(|at| at.id(&self.ids) == id) {
+            return Ok(self.last);
+        }
+        let hash = codec::id_hash(id);
+        let (slots, ids) = (&self.slots, &self.ids);
+        let found = self.table.find(hash, |(at_hash, at)| {
+            *at_hash == hash && slots.get(*at as usize).is_some_and(|at| at.id(ids) == id)
+        });
+        if let Some((_, at)) = found {
+            self.last = *at as usize;
+            return Ok(self.last);
+        }
+        let (base, base_facts, change) = self.below(hash, id, dirty, engine)?;
+        let start = self.ids.len();
+        self.ids.extend_from_slice(id);
+        let facts = base_facts.unwrap_or_default();
+        self.last = self.slots.len();
+        self.slots.push(Slot {
+            hash,
+            id: (start, self.ids.len()),
+            base,
+            base_facts,
+            change,
+            place: None,
+            email: facts.email,
+            active: facts.active,
+            digest: 0,
+        });
+        self.table
+            .insert_unique(hash, (hash, self.last as u32), |at| at.0);
+        Ok(self.last)
+    }
+
+    fn below(
+        &mut self,
+        hash: u64,
+        id: &[u8],
+        dirty: &DirtySet,
+        engine: &Engine,
+    ) -> Result<(Base, Option<Facts>, ChangeRef), StoreError> {
+        if let Some((value, facts)) = dirty.get_with_facts(hash, id) {
+            let change = value.change();
+            return Ok((Base::Dirty(value), Some(facts), change));
+        }
+        let Some(bytes) = engine.get(codec::contact_key(id, &mut self.key))? else {
+            return Ok((Base::Absent, Some(Facts::default()), ChangeRef::NONE));
+        };
+        let Some((change, _)) = codec::parse_contact(&bytes) else {
+            return Err(unreadable(id, "no contact value"));
+        };
+        Ok((Base::Engine(bytes), None, change))
+    }
+
+    /// A contact's body as the batch has left it.
+    pub(crate) fn body<'a>(&'a self, slot: usize, frame: &'a FrameBuilder) -> Option<&'a [u8]> {
+        let slot = self.slots.get(slot)?;
+        match slot.place {
+            Some(place) => Some(frame.bytes(place.body())),
+            None => slot.base.body(),
+        }
+    }
+
+    /// The slot, with e-mail and status of its base known; for the first change of it.
+    pub(crate) fn slot_to_change(
+        &mut self,
+        slot: usize,
+        scratch: &mut Vec<u8>,
+    ) -> Result<&mut Slot, StoreError> {
+        let Some(at) = self.slots.get_mut(slot) else {
+            return Err(StoreError::damaged("overlay", "a slot is missing"));
+        };
+        if at.base_facts.is_none() {
+            let id = self.ids.get(at.id.0..at.id.1).unwrap_or_default();
+            let body = at.base.body().unwrap_or_default();
+            let facts = facts_of(id, body, scratch)?;
+            at.base_facts = Some(facts);
+            (at.email, at.active) = (facts.email, facts.active);
+        }
+        Ok(at)
+    }
+
+    /// Every changed contact with its id.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = (&Slot, &[u8], Place)> {
+        self.slots
+            .iter()
+            .filter_map(|slot| Some((slot, slot.id(&self.ids), slot.place?)))
+    }
+
+    /// Every changed contact.
+    pub(crate) fn changed_mut(&mut self) -> impl Iterator<Item = (&mut Slot, Place)> {
+        self.slots.iter_mut().filter_map(|slot| {
+            let place = slot.place?;
+            Some((slot, place))
+        })
+    }
+}
+
+impl Slot {
+    /// What held before the batch; none where there was no contact.
+    pub(crate) fn before(&self) -> Option<Facts> {
+        match self.base {
+            Base::Absent => None,
+            Base::Dirty(_) | Base::Engine(_) => self.base_facts,
+        }
+    }
+
+    fn id<'a>(&self, ids: &'a [u8]) -> &'a [u8] {
+        ids.get(self.id.0..self.id.1).unwrap_or_default()
+    }
+}
+
+/// E-mail hash and status of a body.
+pub(crate) fn email_and_status(id: &[u8], body: &[u8]) -> Result<(u64, bool), StoreError> {
+    let view = ContactView::parse(body).map_err(|error| unreadable(id, &error.to_string()))?;
+    let email = view.field(EMAIL).map_or(0, codec::email_hash);
+    Ok((email, matches!(view.status(), Status::Active)))
+}
+
+/// Everything that is derived from a body.
+pub(crate) fn facts_of(id: &[u8], body: &[u8], scratch: &mut Vec<u8>) -> Result<Facts, StoreError> {
+    let (email, active) = email_and_status(id, body)?;
+    Ok(Facts {
+        digest: contact_hash(id, body, scratch),
+        email,
+        active,
+    })
+}
+
+fn unreadable(id: &[u8], detail: &str) -> StoreError {
+    StoreError::damaged(format!("contact {}", String::from_utf8_lossy(id)), detail)
+}

@@ -1,0 +1,313 @@
+//! The way to look into the store, for any number of threads at once.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::domain::contact::{ContactView, CorruptContact, Status};
+use crate::domain::position::Position;
+
+use super::StoreError;
+use super::cache::CacheStats;
+use super::codec::{ChangeRef, StoredContact, contact_key, id_hash};
+use super::digest::Digest;
+use super::email;
+use super::export::{self, ExportReport};
+use super::history::{self, HistoryEntry};
+use super::journal::Counters;
+use super::ordered::{PageKey, PageRequest};
+use super::shared::Shared;
+use super::verify::{self, VerifyReport};
+
+/// A contact as the reader hands it out: shared, not copied.
+pub type Value = StoredContact;
+
+impl StoredContact {
+    /// The contact's parts.
+    pub fn view(&self) -> Result<ContactView<'_>, CorruptContact> {
+        ContactView::parse(self.body())
+    }
+}
+
+/// Answers from everything committed; cheap to clone. All calls may block on the disk.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+/// A contact on a page.
+#[derive(Clone, Debug)]
+pub struct PageEntry {
+    /// Its id.
+    pub id: String,
+    /// Its place, where another page may go on.
+    pub key: PageKey,
+    /// The contact; it may have changed since it was found in its place.
+    pub value: Value,
+}
+
+/// Some contacts of an order.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// In the order asked for.
+    pub contacts: Vec<PageEntry>,
+}
+
+/// How many contacts there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContactCounts {
+    /// ACTIVE ones.
+    pub active: u64,
+    /// DELETED ones.
+    pub deleted: u64,
+}
+
+/// What the store says of itself.
+#[derive(Clone, Debug)]
+pub struct StoreStats {
+    /// Verdicts and contacts so far.
+    pub counters: Counters,
+    /// Sum over all contacts.
+    pub digest: Digest,
+    /// What the latest batch was applied under.
+    pub fingerprint: u64,
+    /// Up to where the log is applied.
+    pub position: Position,
+    /// Greatest record timestamp seen, in ms.
+    pub record_time_ms: i64,
+    /// Journal frames ever committed.
+    pub frames: u64,
+    /// Number of the last checkpoint; 0: none yet.
+    pub checkpoint_number: u64,
+    /// Time since the last checkpoint, or since the opening.
+    pub checkpoint_age: Duration,
+    /// How long the last checkpoint took.
+    pub checkpoint_took: Duration,
+    /// Snapshots since the opening.
+    pub snapshots: u64,
+    /// Size of the last snapshot, in bytes.
+    pub snapshot_bytes: u64,
+    /// Bytes of the journal on disk.
+    pub journal_bytes: u64,
+    /// Bytes allotted to the engine on disk.
+    pub engine_disk_bytes: u64,
+    /// Bytes of the generation that is being written.
+    pub dirty_bytes: u64,
+    /// Bytes of the generation that is being flushed.
+    pub flushing_bytes: u64,
+    /// Bytes of the ordered indexes.
+    pub index_bytes: u64,
+    /// Time that commits waited for the dirty set to have room.
+    pub backpressure: Duration,
+    /// The cache.
+    pub cache: CacheStats,
+}
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The latest value of a contact, a DELETED one's too.
+    pub fn contact(&self, id: &[u8]) -> Result<Option<Value>, StoreError> {
+        let shared = &*self.shared;
+        let hash = id_hash(id);
+        if let Some(value) = shared.dirty.get(hash, id) {
+            return Ok(Some(value));
+        }
+        if let Some(value) = shared.cache.get(hash, id) {
+            return Ok(Some(value));
+        }
+        let ticket = shared.cache.ticket(hash);
+        let mut key = Vec::with_capacity(id.len() + 1);
+        let found = shared
+            .engine
+            .get(contact_key(id, &mut key))
+            .map_err(|error| shared.fail(error.into()))?;
+        let Some(bytes) = found else {
+            return Ok(None);
+        };
+        let value = export::stored(shared, id, &bytes)?;
+        shared.cache.fill(ticket, id, &value);
+        Ok(Some(value))
+    }
+
+    /// Ids of the contacts that have an e-mail address now, in any case, sorted: at most `limit` of
+    /// those after `after`.
+    pub fn ids_by_email(
+        &self,
+        email: &str,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Box<[u8]>>, StoreError> {
+        email::ids_by_email(self, email, after, limit)
+    }
+
+    /// A page of an order. It is short only at the order's end, except for contacts whose status
+    /// changed while it was put together.
+    pub fn page(&self, request: &PageRequest) -> Result<Page, StoreError> {
+        let shared = &*self.shared;
+        let committed = *shared.committed.borrow();
+        shared
+            .ordered
+            .catch_up_to(&shared.dirty, committed)
+            .map_err(|error| shared.fail(StoreError::damaged("a contact", error.to_string())))?;
+        let mut contacts = Vec::with_capacity(request.limit);
+        for key in shared.ordered.page(request) {
+            let Some(value) = self.contact(&key.id)? else {
+                continue;
+            };
+            let status = self.view(&key.id, &value)?.status();
+            if request.status.is_none_or(|wanted| wanted == status) {
+                contacts.push(PageEntry {
+                    id: String::from_utf8_lossy(&key.id).into_owned(),
+                    key,
+                    value,
+                });
+            }
+        }
+        Ok(Page { contacts })
+    }
+
+    /// The changes of a contact, newest first, at most `limit`, older than `before`; none where
+    /// there is no such contact or the journal holds nothing of it any more.
+    pub fn history(
+        &self,
+        id: &[u8],
+        limit: usize,
+        before: Option<ChangeRef>,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        match self.contact(id)? {
+            Some(value) => {
+                history::history(&self.shared.journal, id, value.change(), limit, before)
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// How many contacts there are.
+    pub fn counts(&self) -> ContactCounts {
+        let counters = self.shared.cut.lock().counters;
+        ContactCounts {
+            active: counters.active,
+            deleted: counters.deleted,
+        }
+    }
+
+    /// How many contacts of a status there are, or of both.
+    pub fn total(&self, status: Option<Status>) -> u64 {
+        let counts = self.counts();
+        match status {
+            Some(Status::Active) => counts.active,
+            Some(Status::Deleted) => counts.deleted,
+            None => counts.active + counts.deleted,
+        }
+    }
+
+    /// Figures of every part. Looks at the engine's directory: not for every request.
+    pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        let shared = &*self.shared;
+        let cut = shared.cut.lock().clone();
+        let figures = &shared.figures;
+        let (dirty_bytes, flushing_bytes) = shared.dirty.bytes();
+        Ok(StoreStats {
+            position: shared.position_of(cut.next_offsets()),
+            counters: cut.counters,
+            digest: cut.digest,
+            fingerprint: cut.fingerprint,
+            record_time_ms: cut.record_time_ms,
+            frames: cut.next_frame.0,
+            checkpoint_number: figures.checkpoint_number.load(Ordering::Relaxed),
+            checkpoint_age: shared.checkpoint_age(),
+            checkpoint_took: Duration::from_micros(
+                figures.checkpoint_micros_last.load(Ordering::Relaxed),
+            ),
+            snapshots: figures.snapshots.load(Ordering::Relaxed),
+            snapshot_bytes: figures.snapshot_bytes.load(Ordering::Relaxed),
+            journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
+            engine_disk_bytes: shared.engine.stats()?.disk_bytes,
+            dirty_bytes,
+            flushing_bytes,
+            index_bytes: shared.ordered.bytes() as u64,
+            backpressure: Duration::from_micros(figures.backpressure_micros.load(Ordering::Relaxed)),
+            cache: shared.cache.stats(),
+        })
+    }
+
+    /// Greatest record timestamp that was applied, in ms; none before the first record.
+    pub fn record_time_ms(&self) -> Option<i64> {
+        let time = self.shared.cut.lock().record_time_ms;
+        (time != 0).then_some(time)
+    }
+
+    /// Up to where everything that can be read is applied.
+    pub fn position(&self) -> Position {
+        self.shared.position()
+    }
+
+    /// Ends when everything up to a position can be read. A position of another log never comes.
+    ///
+    /// # Errors
+    /// When the store has stopped, or is being closed.
+    pub async fn wait_for(&self, position: &Position) -> Result<(), StoreError> {
+        let mut commits = self.shared.committed.subscribe();
+        loop {
+            if self.covers(position) {
+                return Ok(());
+            }
+            self.shared.check()?;
+            if commits.changed().await.is_err() {
+                return self.shared.check();
+            }
+        }
+    }
+
+    fn covers(&self, position: &Position) -> bool {
+        let cut = self.shared.cut.lock();
+        position.next.iter().all(|(lane, next)| {
+            let reached = cut.lanes.get(lane).map(|at| at.next).unwrap_or_default();
+            reached >= *next
+        })
+    }
+
+    /// Writes every contact as of one position, one JSON object a line, sorted by id, while writes
+    /// go on. The position is that of the call.
+    pub fn export(
+        &self,
+        include_deleted: bool,
+        out: &mut dyn Write,
+    ) -> Result<ExportReport, StoreError> {
+        export::export(self, include_deleted, out)
+    }
+
+    /// Cross-checks everything that is stored twice. Nothing may be committed meanwhile.
+    pub fn verify(&self, progress: &mut dyn FnMut(&str, u64)) -> Result<VerifyReport, StoreError> {
+        verify::verify(self, progress)
+    }
+
+    /// The first fatal error, if there was one.
+    pub fn health(&self) -> Result<(), StoreError> {
+        self.shared.check()
+    }
+
+    /// A value's parts; a value that has none stops the store.
+    pub(super) fn view<'v>(
+        &self,
+        id: &[u8],
+        value: &'v Value,
+    ) -> Result<ContactView<'v>, StoreError> {
+        value.view().map_err(|error| {
+            let id = String::from_utf8_lossy(id);
+            self.shared
+                .fail(StoreError::damaged(format!("contact {id}"), error.to_string()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

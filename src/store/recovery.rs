@@ -1,0 +1,356 @@
+//! Opening: checkpoint → engine → redo of the journal after it → one scan that proves the result.
+//!
+//! After-images make redo right whatever subset of the later ones reached the engine. The scan adds
+//! up the digest, with what redo put into memory in front of it, and feeds the ordered indexes; a
+//! difference means that the engine hides damage, and it is filled again (see `refill`).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::domain::position::LogIdentity;
+use crate::segments::{FrameNo, OpenReport, SegmentKind, SegmentOptions, SegmentWriter};
+use crate::telemetry::fault;
+
+use super::cache::ContactCache;
+use super::checkpoint::{Checkpoint, StoreIdentity};
+use super::checkpointer::{CheckpointThread, Plan};
+use super::codec::{self, StoredContact};
+use super::dirty::DirtySet;
+use super::disk::{Ballast, DiskGuard};
+use super::engine::Engine;
+use super::journal::{Frame, Journal, Outcome};
+use super::options::{OpenProgress, Opened, RecoveryReport, StoreOptions, lock};
+use super::ordered::OrderedIndexes;
+use super::overlay::facts_of;
+use super::refill;
+use super::scan::{Differs, scan};
+use super::shared::{Cut, Figures, Shared};
+use super::snapshot::{self, Snapshot};
+use super::{Reader, StoreError, Writer, identity};
+
+/// Frames between two reports of progress.
+const REPORT_FRAMES: u64 = 256;
+
+/// What there is to recover from.
+pub(crate) struct Ground<'a> {
+    pub(crate) options: &'a StoreOptions,
+    pub(crate) store: u64,
+    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) journal: &'a Journal,
+    pub(crate) journal_first: FrameNo,
+    pub(crate) journal_next: FrameNo,
+    pub(crate) fingerprint: u64,
+    pub(crate) progress: &'a dyn Fn(OpenProgress),
+}
+
+/// A state that was proved whole.
+pub(crate) struct Recovered {
+    pub(crate) engine: Engine,
+    pub(crate) dirty: DirtySet,
+    pub(crate) ordered: OrderedIndexes,
+    pub(crate) cut: Cut,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) frames_redone: u64,
+}
+
+/// Opens the store in a data directory, which is made if need be. `log` is the log that it is to
+/// follow; none for offline tools, which take the store as it is.
+///
+/// # Errors
+/// Everything is fatal. [`StoreError::is_about_data`] tells data from machine.
+pub fn open(
+    options: StoreOptions,
+    log: Option<&LogIdentity>,
+    fingerprint: u64,
+    progress: &dyn Fn(OpenProgress),
+) -> Result<Opened, StoreError> {
+    let started = Instant::now();
+    let dir = options.path.clone();
+    if log.is_some() {
+        std::fs::create_dir_all(&dir).map_err(StoreError::io("making", &dir))?;
+    } else if !dir.is_dir() {
+        return Err(StoreError::NoStore { path: dir });
+    }
+    let lock = lock(&dir)?;
+    let ballast = Ballast::new(&dir, options.ballast_bytes);
+    let mut report = RecoveryReport {
+        ballast_released: ballast.release_if_short(&dir)?,
+        ..RecoveryReport::default()
+    };
+    let checkpoint = read_checkpoint(&options)?;
+    let journal = Journal::open(&options.journal_dir())?;
+    let is_new = checkpoint.is_none() && journal.is_empty()?;
+    let (identity, restored) = settle(&options, log, is_new)?;
+    let (segments, opened) = open_segments(&options, checkpoint.as_ref(), restored)?;
+    report.journal_truncated_bytes = opened.truncated_bytes;
+    let recovered = recover(
+        &Ground {
+            options: &options,
+            store: identity.store,
+            checkpoint,
+            journal: &journal,
+            journal_first: opened.first,
+            journal_next: opened.next,
+            fingerprint,
+            progress,
+        },
+        &mut report,
+    )?;
+    ballast.restore(&dir)?;
+    report.contacts = recovered.cut.counters.active + recovered.cut.counters.deleted;
+    let before = recovered.cut.fingerprint;
+    report.fingerprint_before = (before != fingerprint).then_some(before);
+    let opened = assemble(options, identity, journal, segments, recovered, lock, fingerprint)?;
+    report.took = started.elapsed();
+    Ok(Opened { report, ..opened })
+}
+
+/// A checkpoint that can't be read is none: the journal and a snapshot hold all that it says.
+fn read_checkpoint(options: &StoreOptions) -> Result<Option<Checkpoint>, StoreError> {
+    match Checkpoint::read(&options.path) {
+        Err(error @ StoreError::Damaged { .. }) => {
+            tracing::warn!(%error, "going on without the checkpoint");
+            Ok(None)
+        }
+        other => other,
+    }
+}
+
+/// Who the store is. A directory with nothing but a snapshot is a restore: the second part is then
+/// the frame at which its journal begins.
+fn settle(
+    options: &StoreOptions,
+    log: Option<&LogIdentity>,
+    is_new: bool,
+) -> Result<(StoreIdentity, Option<FrameNo>), StoreError> {
+    let newest = if is_new {
+        snapshot::list(&options.path)?.pop()
+    } else {
+        None
+    };
+    let Some((path, next)) = newest else {
+        return Ok((identity::settle(&options.path, log, is_new)?, None));
+    };
+    let image = Snapshot::open(&path)?;
+    let followed = image.log.as_ref().or(log);
+    let settled = identity::settle(&options.path, followed, true)?;
+    match (log, &settled.log) {
+        (Some(given), Some(stored)) if given != stored => Err(StoreError::AnotherLog {
+            path: options.path.clone(),
+            stored: stored.to_string(),
+            given: given.to_string(),
+        }),
+        (Some(_) | None, Some(_) | None) => Ok((settled, Some(next))),
+    }
+}
+
+fn open_segments(
+    options: &StoreOptions,
+    checkpoint: Option<&Checkpoint>,
+    restored: Option<FrameNo>,
+) -> Result<(SegmentWriter, OpenReport), StoreError> {
+    let dir = options.journal_dir();
+    let segment_options = SegmentOptions {
+        kind: SegmentKind::Journal,
+        segment_bytes_max: options.journal_segment_bytes,
+    };
+    if let Some(first) = restored {
+        // Dropped and opened as any other, so that there is one way to begin.
+        drop(SegmentWriter::create(&dir, segment_options, first)?);
+    }
+    let proven = checkpoint.map(|at| at.cut.next_frame);
+    Ok(SegmentWriter::open(&dir, segment_options, proven)?)
+}
+
+fn recover(ground: &Ground<'_>, report: &mut RecoveryReport) -> Result<Recovered, StoreError> {
+    let recovered = match redo_on_engine(ground) {
+        Ok(recovered) => recovered,
+        Err(Differs::Fatal(error)) => return Err(error),
+        Err(Differs::Damage(why)) => {
+            tracing::error!(%why, "the engine is moved aside and filled again");
+            (ground.progress)(OpenProgress::Refilling { why: why.clone() });
+            report.refilled = Some(why);
+            refill::refill(ground)?
+        }
+    };
+    report.frames_redone = recovered.frames_redone;
+    Ok(recovered)
+}
+
+/// The usual way: the engine as the checkpoint left it, or later, and the journal after it.
+fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
+    let checkpoint = ground.checkpoint.clone().unwrap_or_else(|| Checkpoint {
+        number: 0,
+        store: ground.store,
+        cut: Cut::empty(ground.fingerprint),
+    });
+    if checkpoint.store != ground.store {
+        return Err(Differs::damage("the checkpoint is another store's"));
+    }
+    let from = checkpoint.cut.next_frame;
+    if ground.journal_first > from {
+        return Err(Differs::damage("the journal no longer reaches back to the checkpoint"));
+    }
+    let engine = open_engine(ground)?;
+    let stamp = engine.get(codec::STAMP_KEY)?;
+    let number = match stamp.as_deref().map(codec::parse_stamp) {
+        None => 0,
+        Some(Some((number, store))) if store == ground.store => number,
+        Some(_) => return Err(Differs::damage("the engine is another store's")),
+    };
+    if number < checkpoint.number {
+        return Err(Differs::damage("the engine is older than the checkpoint"));
+    }
+    let dirty = DirtySet::new();
+    let (cut, frames_redone) = redo(ground, checkpoint.cut.clone(), &dirty, &mut |_| Ok(()))?;
+    let ordered = scan(&engine, &dirty, &cut, ground.progress)?;
+    Ok(Recovered {
+        engine,
+        dirty,
+        ordered,
+        cut,
+        checkpoint,
+        frames_redone,
+    })
+}
+
+pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {
+    let options = ground.options;
+    if options.engine_in_memory {
+        return Ok(Engine::memory());
+    }
+    Ok(Engine::open(&options.engine_dir(), options.sled_cache_bytes)?)
+}
+
+/// Redoes all frames from a cut on into the dirty set; `after_frame` may take it from there.
+pub(crate) fn redo(
+    ground: &Ground<'_>,
+    from: Cut,
+    dirty: &DirtySet,
+    after_frame: &mut dyn FnMut(&DirtySet) -> Result<(), StoreError>,
+) -> Result<(Cut, u64), StoreError> {
+    let total = ground.journal_next.0.saturating_sub(from.next_frame.0);
+    let (mut cut, mut done) = (from, 0);
+    let mut room = Room::default();
+    for frame in ground.journal.frames_from(cut.next_frame) {
+        let frame = frame?;
+        if frame.no != cut.next_frame {
+            let detail = format!("frame {} came where {} was expected", frame.no, cut.next_frame);
+            return Err(StoreError::damaged("journal", detail));
+        }
+        redo_frame(&frame, dirty, &mut room)?;
+        cut = frame.after;
+        fault::point("redoing");
+        after_frame(dirty)?;
+        done += 1;
+        if done % REPORT_FRAMES == 0 {
+            (ground.progress)(OpenProgress::Redoing { done, total });
+        }
+    }
+    if cut.next_frame != ground.journal_next {
+        let detail = format!("it ends at {} instead of {}", cut.next_frame, ground.journal_next);
+        return Err(StoreError::damaged("journal", detail));
+    }
+    Ok((cut, done))
+}
+
+/// Buffers kept from frame to frame.
+#[derive(Default)]
+struct Room {
+    block: Vec<u8>,
+    value: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+fn redo_frame(frame: &Frame, dirty: &DirtySet, room: &mut Room) -> Result<(), StoreError> {
+    let generation = dirty.current();
+    let Room { block, value, hash } = room;
+    frame.for_each(block, |entry| {
+        let Outcome::Applied(applied) = &entry.outcome else {
+            return Ok(());
+        };
+        let facts = facts_of(applied.id, applied.body, hash)?;
+        let stored = StoredContact::build(entry.change, applied.body, value);
+        generation.put(codec::id_hash(applied.id), applied.id, stored, facts);
+        if let Some((old, new)) = applied.email {
+            if old != 0 {
+                generation.put_email(old, applied.id, false);
+            }
+            if new != 0 {
+                generation.put_email(new, applied.id, true);
+            }
+        }
+        Ok(())
+    })
+}
+
+fn assemble(
+    options: StoreOptions,
+    identity: StoreIdentity,
+    journal: Journal,
+    segments: SegmentWriter,
+    recovered: Recovered,
+    lock: std::fs::File,
+    fingerprint: u64,
+) -> Result<Opened, StoreError> {
+    let snapshot = snapshot::list(&options.path)?.pop();
+    let figures = Figures {
+        checkpoint_number: AtomicU64::new(recovered.checkpoint.number),
+        journal_bytes: AtomicU64::new(segments.bytes()),
+        journal_synced_next: AtomicU64::new(segments.next().0),
+        snapshot_next_frame: AtomicU64::new(snapshot.as_ref().map_or(snapshot::NONE.0, |at| at.1.0)),
+        snapshot_bytes: AtomicU64::new(match &snapshot {
+            Some((path, _)) => path.metadata().map_or(0, |at| at.len()),
+            None => 0,
+        }),
+        ..Figures::default()
+    };
+    let shared = Arc::new(Shared {
+        dirty: recovered.dirty,
+        engine: recovered.engine,
+        cache: ContactCache::new(options.cache_bytes, options.cache_ttl),
+        ordered: recovered.ordered,
+        journal,
+        committed: watch::Sender::new(recovered.cut.next_frame.0),
+        checkpointed: watch::Sender::new(Arc::<BTreeMap<_, _>>::new(
+            recovered.checkpoint.cut.next_offsets(),
+        )),
+        cut: Mutex::new(recovered.cut),
+        failure: OnceLock::new(),
+        figures,
+        identity: identity.log,
+        path: options.path.clone(),
+        opened: Instant::now(),
+        lock,
+    });
+    let plan = Plan {
+        dir: options.path.clone(),
+        store: identity.store,
+        checkpoint_interval: options.checkpoint_interval,
+        snapshot_interval: options.snapshot_interval,
+        journal_segment_bytes: options.journal_segment_bytes,
+        retention: options.retention(),
+    };
+    let is_recovering = recovered.frames_redone > 0;
+    let checkpoints = CheckpointThread::start(
+        Arc::clone(&shared),
+        segments.sync_handle(),
+        plan,
+        recovered.checkpoint,
+        is_recovering,
+    )?;
+    if is_recovering {
+        checkpoints.control().request();
+    }
+    let disk = DiskGuard::new(&options.path, options.min_free_bytes);
+    Ok(Opened {
+        reader: Reader::new(Arc::clone(&shared)),
+        writer: Writer::new(shared, segments, checkpoints, disk, options.dirty_bytes_max, fingerprint),
+        report: RecoveryReport::default(),
+    })
+}

@@ -1,0 +1,160 @@
+//! Filling the engine again from the newest usable snapshot and the journal after it.
+
+use crate::segments::FrameNo;
+
+use super::StoreError;
+use super::checkpoint::Checkpoint;
+use super::checkpointer::{insert, stamp};
+use super::codec::{self, StoredContact};
+use super::dirty::DirtySet;
+use super::engine::{self, Engine};
+use super::options::OpenProgress;
+use super::overlay::email_and_status;
+use super::recovery::{Ground, Recovered, open_engine, redo};
+use super::scan::{Differs, scan};
+use super::shared::Cut;
+use super::snapshot::{self, Snapshot};
+
+/// Contacts that are put into the engine together.
+const RUN: usize = 8_192;
+
+/// Moves the engine aside and fills a new one.
+pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
+    let (engine, from) = start(ground)?;
+    let bytes_max = ground.options.dirty_bytes_max;
+    let dirty = DirtySet::new();
+    let (cut, frames_redone) = redo(ground, from, &dirty, &mut |dirty| {
+        if dirty.bytes().0 < bytes_max {
+            return Ok(());
+        }
+        empty(&engine, dirty)
+    })?;
+    empty(&engine, &dirty)?;
+    let checkpoint = Checkpoint {
+        number: ground.checkpoint.as_ref().map_or(0, |at| at.number) + 1,
+        store: ground.store,
+        cut: cut.clone(),
+    };
+    stamp(&engine, checkpoint.number, ground.store)?;
+    engine.flush()?;
+    let ordered = match scan(&engine, &dirty, &cut, ground.progress) {
+        Ok(ordered) => ordered,
+        Err(Differs::Fatal(error)) => return Err(error),
+        Err(Differs::Damage(why)) => {
+            let detail = format!("filled again from snapshot and journal, {why}");
+            return Err(StoreError::damaged("the store", detail));
+        }
+    };
+    checkpoint.write(&ground.options.path)?;
+    Ok(Recovered {
+        engine,
+        dirty,
+        ordered,
+        cut,
+        checkpoint,
+        frames_redone,
+    })
+}
+
+/// Takes all of the dirty set into the engine. The journal was synced when it was opened.
+fn empty(engine: &Engine, dirty: &DirtySet) -> Result<(), StoreError> {
+    if let Some(generation) = dirty.swap() {
+        insert(engine, &generation)?;
+        dirty.retire();
+    }
+    Ok(())
+}
+
+/// An engine filled from the newest snapshot that is whole and that the journal goes on from.
+fn start(ground: &Ground<'_>) -> Result<(Engine, Cut), StoreError> {
+    let mut why = String::from("there is no snapshot that the journal goes on from");
+    for (path, next) in snapshot::list(&ground.options.path)?.into_iter().rev() {
+        if next < ground.journal_first || next > ground.journal_next {
+            continue;
+        }
+        let image = match Snapshot::open(&path) {
+            Ok(image) => image,
+            Err(error) => {
+                why = error.to_string();
+                continue;
+            }
+        };
+        let engine = new_engine(ground)?;
+        let cut = image.cut.clone();
+        match fill(&engine, image, ground.progress) {
+            Ok(()) => return Ok((engine, cut)),
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::warn!(%error, "trying an older snapshot");
+                why = error.to_string();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if ground.journal_first == FrameNo(0) {
+        return Ok((new_engine(ground)?, Cut::empty(ground.fingerprint)));
+    }
+    Err(StoreError::damaged("the store", why))
+}
+
+fn new_engine(ground: &Ground<'_>) -> Result<Engine, StoreError> {
+    let dir = ground.options.engine_dir();
+    if !ground.options.engine_in_memory && dir.exists() {
+        engine::move_aside(&dir).map_err(StoreError::io("moving aside", &dir))?;
+    }
+    match open_engine(ground) {
+        Ok(engine) => Ok(engine),
+        Err(Differs::Fatal(error)) => Err(error),
+        Err(Differs::Damage(why)) => Err(StoreError::damaged("a new engine", why)),
+    }
+}
+
+fn fill(
+    engine: &Engine,
+    image: Snapshot,
+    progress: &dyn Fn(OpenProgress),
+) -> Result<(), StoreError> {
+    let total = image.cut.counters.active + image.cut.counters.deleted;
+    let mut done = 0;
+    let mut run = Run::default();
+    image.for_each(|contact| {
+        let (email, _) = email_and_status(contact.id, contact.body)?;
+        let value = StoredContact::build(contact.change, contact.body, &mut run.scratch);
+        let mut key = Vec::new();
+        codec::contact_key(contact.id, &mut key);
+        run.contacts.push((key, value));
+        if email != 0 {
+            let mut key = Vec::new();
+            codec::email_key(email, contact.id, &mut key);
+            run.emails.push(key);
+        }
+        done += 1;
+        if run.contacts.len() >= RUN {
+            run.insert(engine)?;
+            progress(OpenProgress::Restoring { done, total });
+        }
+        Ok(())
+    })?;
+    run.insert(engine)
+}
+
+/// Contacts on their way into the engine.
+#[derive(Default)]
+struct Run {
+    contacts: Vec<(Vec<u8>, StoredContact)>,
+    emails: Vec<Vec<u8>>,
+    scratch: Vec<u8>,
+}
+
+impl Run {
+    fn insert(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        let contacts = self.contacts.iter();
+        engine.insert_sorted(contacts.map(|(key, value)| (key.as_slice(), Some(value.bytes()))))?;
+        self.emails.sort_unstable();
+        let there: &[u8] = &[codec::VALUE_FORMAT];
+        let emails = self.emails.iter();
+        engine.insert_sorted(emails.map(|key| (key.as_slice(), Some(there))))?;
+        self.contacts.clear();
+        self.emails.clear();
+        Ok(())
+    }
+}

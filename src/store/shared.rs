@@ -1,0 +1,149 @@
+//! What the writer, the background thread and every reader share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
+use crate::segments::FrameNo;
+
+use super::StoreError;
+use super::cache::ContactCache;
+use super::digest::Digest;
+use super::dirty::DirtySet;
+use super::engine::Engine;
+use super::journal::{Counters, Journal, LaneProgress};
+use super::ordered::OrderedIndexes;
+
+/// What holds between two batches: taken whole, written whole, never in parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The first journal frame that is not in this state.
+    pub next_frame: FrameNo,
+    /// How far every lane was read.
+    pub lanes: BTreeMap<Lane, LaneProgress>,
+    /// Verdicts and contacts so far.
+    pub counters: Counters,
+    /// Sum over all contacts.
+    pub digest: Digest,
+    /// What the latest batch was applied under.
+    pub fingerprint: u64,
+    /// Greatest record timestamp seen, in ms.
+    pub record_time_ms: i64,
+}
+
+impl Cut {
+    pub(crate) fn empty(fingerprint: u64) -> Self {
+        Self {
+            next_frame: FrameNo(0),
+            lanes: BTreeMap::new(),
+            counters: Counters::default(),
+            digest: Digest::default(),
+            fingerprint,
+            record_time_ms: 0,
+        }
+    }
+
+    /// The next offset of every lane.
+    pub fn next_offsets(&self) -> BTreeMap<Lane, NextOffset> {
+        self.lanes.iter().map(|(lane, at)| (*lane, at.next)).collect()
+    }
+}
+
+/// Figures of the background work; all relaxed, for statistics only.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) checkpoint_number: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) checkpoint_micros_last: AtomicU64,
+    /// Microseconds from the store's opening to the last checkpoint's end.
+    pub(crate) checkpoint_at_micros: AtomicU64,
+    pub(crate) snapshots: AtomicU64,
+    pub(crate) snapshot_bytes: AtomicU64,
+    /// First journal frame that the last verified snapshot does not hold; `u64::MAX`: no snapshot.
+    pub(crate) snapshot_next_frame: AtomicU64,
+    pub(crate) journal_bytes: AtomicU64,
+    pub(crate) journal_appended_bytes: AtomicU64,
+    /// Journal bytes appended since the last snapshot's cut, or the opening.
+    pub(crate) journal_since_snapshot: AtomicU64,
+    pub(crate) journal_synced_next: AtomicU64,
+    pub(crate) backpressure_micros: AtomicU64,
+}
+
+/// The shared state. Readers hold an `Arc` of it.
+#[derive(Debug)]
+pub struct Shared {
+    /// Committed, not yet in the engine.
+    pub(crate) dirty: DirtySet,
+    /// sled, or the model in memory.
+    pub(crate) engine: Engine,
+    /// Contacts kept for reading.
+    pub(crate) cache: ContactCache,
+    /// The orders in which lists are answered.
+    pub(crate) ordered: OrderedIndexes,
+    /// For history and as-of reads.
+    pub(crate) journal: Journal,
+    /// The latest committed state. A commit's memory phase holds this lock, and so does the swap.
+    pub(crate) cut: Mutex<Cut>,
+    /// Number of frames committed and visible; changes after each commit, for those who wait.
+    pub(crate) committed: watch::Sender<u64>,
+    /// Next offsets that the last checkpoint holds, for commits to the broker.
+    pub(crate) checkpointed: watch::Sender<Arc<BTreeMap<Lane, NextOffset>>>,
+    /// The first fatal error; nothing is committed after it.
+    pub(crate) failure: OnceLock<Arc<StoreError>>,
+    pub(crate) figures: Figures,
+    /// The log that the store follows; none in a store that has not been told.
+    pub(crate) identity: Option<LogIdentity>,
+    /// The data directory.
+    pub(crate) path: PathBuf,
+    pub(crate) opened: Instant,
+    /// Keeps other processes out for as long as anyone holds the store.
+    #[expect(dead_code, reason = "held, never read")]
+    pub(crate) lock: std::fs::File,
+}
+
+impl Shared {
+    /// The position of everything committed and visible.
+    pub fn position(&self) -> Position {
+        let next = self.cut.lock().next_offsets();
+        self.position_of(next)
+    }
+
+    pub(crate) fn position_of(&self, next: BTreeMap<Lane, NextOffset>) -> Position {
+        Position {
+            log: self.identity.as_ref().map_or(0, LogIdentity::fingerprint),
+            next,
+        }
+    }
+
+    /// The first fatal error, as an error of the call that meets it.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(error) => Err(StoreError::Stopped(Arc::clone(error))),
+        }
+    }
+
+    /// Remembers the first fatal error.
+    pub(crate) fn fail(&self, error: StoreError) -> StoreError {
+        if let StoreError::Stopped(_) = error {
+            return error;
+        }
+        tracing::error!(%error, "the store stops");
+        let error = Arc::clone(self.failure.get_or_init(|| Arc::new(error)));
+        StoreError::Stopped(error)
+    }
+
+    /// Time since the last checkpoint, or since the opening.
+    pub(crate) fn checkpoint_age(&self) -> std::time::Duration {
+        let at = self.figures.checkpoint_at_micros.load(Ordering::Relaxed);
+        let at = std::time::Duration::from_micros(at);
+        self.opened.elapsed().saturating_sub(at)
+    }
+}

@@ -1,0 +1,338 @@
+//! A sorted, compressed, checksummed image of all contacts at one position.
+//!
+//! ```text
+//! snapshots/<first frame not in it, 20 digits>.snapshot
+//!   head     sealed "CDSN": checkpoint, log identity          (see checkpoint.rs for the envelope)
+//!   blocks   u32 raw length | u32 stored length | u32 contacts | u32 crc32 of those and the bytes |
+//!            LZ4 bytes of (v id length | v body length | u64 change ref | id | body)*, ids ascending
+//!   end      u32 0 | u64 contacts | u128 digest | u32 crc32 of those
+//! ```
+//!
+//! It is written between two checkpoints, when the engine holds exactly the last one, to a file
+//! aside, which is synced, read back and compared with the checkpoint's digest before it is named.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use bincode::{Decode, Encode};
+use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+
+use crate::domain::position::LogIdentity;
+use crate::segments::FrameNo;
+use crate::telemetry::fault;
+
+use super::StoreError;
+use super::checkpoint::{Checkpoint, CutRecord, seal, sync_dir, unseal};
+use super::codec::{self, ChangeRef};
+use super::digest::{Digest, contact_hash};
+use super::engine::Engine;
+use super::journal::varint::{self, Cursor};
+use super::shared::Cut;
+
+const MAGIC: [u8; 4] = *b"CDSN";
+const DIR: &str = "snapshots";
+const SUFFIX: &str = ".snapshot";
+/// Raw bytes after which a block is closed.
+const BLOCK_BYTES: usize = 256 << 10;
+/// No block that was written is longer.
+const BLOCK_BYTES_MAX: usize = 4 << 20;
+/// Verified snapshots that are kept.
+const KEPT: usize = 2;
+
+/// Stands for "there is no snapshot" where a snapshot's first unheld frame is kept.
+pub(crate) const NONE: FrameNo = FrameNo(u64::MAX);
+
+/// What stands in front of the contacts.
+#[derive(Encode, Decode)]
+struct HeadRecord {
+    number: u64,
+    store: u64,
+    log: Option<LogIdentity>,
+    cut: CutRecord,
+}
+
+/// A snapshot that was read back whole after it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// An open snapshot: its head read, its contacts to come.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) log: Option<LogIdentity>,
+    pub(crate) cut: Cut,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    file: BufReader<File>,
+}
+
+/// One contact of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Image<'a> {
+    pub(crate) id: &'a [u8],
+    pub(crate) change: ChangeRef,
+    pub(crate) body: &'a [u8],
+}
+
+/// Writes what the engine holds, which is the checkpoint, and verifies it.
+pub(crate) fn write(
+    dir: &Path,
+    log: Option<&LogIdentity>,
+    checkpoint: &Checkpoint,
+    engine: &Engine,
+) -> Result<Written, StoreError> {
+    let folder = dir.join(DIR);
+    fs::create_dir_all(&folder).map_err(StoreError::io("making", &folder))?;
+    let new = folder.join("new");
+    let head = HeadRecord {
+        number: checkpoint.number,
+        store: checkpoint.store,
+        log: log.cloned(),
+        cut: CutRecord::from(&checkpoint.cut),
+    };
+    let head = seal(MAGIC, "snapshot", &head)?;
+    write_image(&new, &head, &checkpoint.cut, engine)?;
+    let bytes = Snapshot::open(&new)?.verify()?;
+    let path = folder.join(format!("{:020}{SUFFIX}", checkpoint.cut.next_frame.0));
+    fs::rename(&new, &path).map_err(StoreError::io("renaming", &new))?;
+    sync_dir(&folder)?;
+    for (old, _) in list(dir)?.into_iter().rev().skip(KEPT) {
+        fs::remove_file(&old).map_err(StoreError::io("removing", &old))?;
+    }
+    Ok(Written { path, bytes })
+}
+
+/// Snapshots in a data directory with the first frame that each does not hold, oldest first.
+pub(crate) fn list(dir: &Path) -> Result<Vec<(PathBuf, FrameNo)>, StoreError> {
+    let folder = dir.join(DIR);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::io("listing", &folder)(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("listing", &folder))?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+        if let Some(Ok(number)) = number.map(str::parse) {
+            found.push((entry.path(), FrameNo(number)));
+        }
+    }
+    found.sort_unstable_by_key(|at| at.1);
+    Ok(found)
+}
+
+fn write_image(new: &Path, head: &[u8], cut: &Cut, engine: &Engine) -> Result<(), StoreError> {
+    let file = File::create(new).map_err(StoreError::io("making", new))?;
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    out.write_all(head).map_err(StoreError::io("writing", new))?;
+    let half = (cut.counters.active + cut.counters.deleted) / 2;
+    let (mut contacts, mut digest) = (0_u64, Digest::default());
+    let mut block = BlockWriter::default();
+    for found in engine.scan(&[codec::CONTACT], None) {
+        let (key, value) = found?;
+        let id = key.get(1..).unwrap_or_default();
+        let (change, body) = codec::parse_contact(&value)
+            .ok_or_else(|| StoreError::damaged("engine", "a contact's value can't be read"))?;
+        digest.add(block.push(&Image { id, change, body }));
+        if block.raw.len() >= BLOCK_BYTES {
+            block.write(&mut out).map_err(StoreError::io("writing", new))?;
+        }
+        if contacts == half {
+            out.flush().map_err(StoreError::io("writing", new))?;
+            fault::point("snapshot_half");
+        }
+        contacts += 1;
+    }
+    let mut finish = || -> io::Result<()> {
+        block.write(&mut out)?;
+        let mut end = 0_u32.to_le_bytes().to_vec();
+        end.extend_from_slice(&contacts.to_le_bytes());
+        end.extend_from_slice(&digest.0.to_le_bytes());
+        end.extend_from_slice(&crc32fast::hash(&end).to_le_bytes());
+        out.write_all(&end)?;
+        out.flush()?;
+        fault::io("snapshot_sync")?;
+        out.get_ref().sync_all()
+    };
+    finish().map_err(StoreError::io("writing", new))
+}
+
+/// Contacts on their way into a block.
+#[derive(Default)]
+struct BlockWriter {
+    raw: Vec<u8>,
+    contacts: u32,
+    scratch: Vec<u8>,
+    stored: Vec<u8>,
+}
+
+impl BlockWriter {
+    /// Takes a contact in and returns its summand in the digest.
+    fn push(&mut self, image: &Image<'_>) -> u128 {
+        varint::put(&mut self.raw, image.id.len() as u64);
+        varint::put(&mut self.raw, image.body.len() as u64);
+        self.raw.extend_from_slice(&image.change.0.to_le_bytes());
+        self.raw.extend_from_slice(image.id);
+        self.raw.extend_from_slice(image.body);
+        self.contacts += 1;
+        contact_hash(image.id, image.body, &mut self.scratch)
+    }
+
+    fn write(&mut self, out: &mut impl io::Write) -> io::Result<()> {
+        if self.raw.is_empty() {
+            return Ok(());
+        }
+        self.stored.resize(get_maximum_output_size(self.raw.len()), 0);
+        let len = compress_into(&self.raw, &mut self.stored).map_err(io::Error::other)?;
+        self.stored.truncate(len);
+        let mut head = Vec::with_capacity(16);
+        head.extend_from_slice(&(self.raw.len() as u32).to_le_bytes());
+        head.extend_from_slice(&(len as u32).to_le_bytes());
+        head.extend_from_slice(&self.contacts.to_le_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&head);
+        crc.update(&self.stored);
+        head.extend_from_slice(&crc.finalize().to_le_bytes());
+        out.write_all(&head)?;
+        out.write_all(&self.stored)?;
+        self.raw.clear();
+        self.contacts = 0;
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    /// Opens a file and reads its head.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut file = File::open(path).map_err(StoreError::io("opening", path))?;
+        let bytes = file
+            .metadata()
+            .map_err(StoreError::io("reading", path))?
+            .len();
+        // The head is small; what is read too much is given back by seeking.
+        let mut start = Vec::new();
+        (&mut file)
+            .take(1 << 20)
+            .read_to_end(&mut start)
+            .map_err(StoreError::io("reading", path))?;
+        let what = path.display().to_string();
+        let (head, len) = unseal::<HeadRecord>(MAGIC, &what, &start)?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(len as u64))
+            .map_err(StoreError::io("reading", path))?;
+        Ok(Self {
+            log: head.log,
+            cut: head.cut.into(),
+            path: path.to_path_buf(),
+            bytes,
+            file: BufReader::with_capacity(1 << 20, file),
+        })
+    }
+
+    /// Reads all of it and compares count and digest with the head's. Returns its size in bytes.
+    pub(crate) fn verify(self) -> Result<u64, StoreError> {
+        let bytes = self.bytes;
+        self.for_each(|_| Ok(()))?;
+        Ok(bytes)
+    }
+
+    /// Shows every contact, ids ascending. An error may come after some were shown: all that were
+    /// shown are to be dropped then.
+    pub(crate) fn for_each(
+        mut self,
+        mut each: impl FnMut(&Image<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (mut contacts, mut digest) = (0_u64, Digest::default());
+        let (mut stored, mut raw) = (Vec::new(), Vec::new());
+        let (mut last, mut scratch) = (Vec::new(), Vec::new());
+        while let Some(count) = self.block(&mut stored, &mut raw)? {
+            let mut rest = Cursor(&raw);
+            for _ in 0..count {
+                let image = parse_image(&mut rest).ok_or_else(|| self.damaged("a contact"))?;
+                if contacts > 0 && image.id <= last.as_slice() {
+                    return Err(self.damaged("the order"));
+                }
+                last.clear();
+                last.extend_from_slice(image.id);
+                digest.add(contact_hash(image.id, image.body, &mut scratch));
+                contacts += 1;
+                each(&image)?;
+            }
+        }
+        let counted = self.cut.counters.active + self.cut.counters.deleted;
+        if (contacts, digest) != (counted, self.cut.digest) || !self.ends_with(contacts, digest)? {
+            return Err(self.damaged("count or digest"));
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, stored: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<Option<u32>, StoreError> {
+        let raw_len = self.u32()?;
+        if raw_len == 0 {
+            return Ok(None);
+        }
+        let (stored_len, contacts, crc) = (self.u32()?, self.u32()?, self.u32()?);
+        if raw_len as usize > BLOCK_BYTES_MAX || stored_len as usize > BLOCK_BYTES_MAX {
+            return Err(self.damaged("a block's length"));
+        }
+        stored.resize(stored_len as usize, 0);
+        self.fill(stored)?;
+        let mut hasher = crc32fast::Hasher::new();
+        for part in [raw_len, stored_len, contacts] {
+            hasher.update(&part.to_le_bytes());
+        }
+        hasher.update(stored);
+        if hasher.finalize() != crc {
+            return Err(self.damaged("a block's checksum"));
+        }
+        raw.resize(raw_len as usize, 0);
+        match decompress_into(stored, raw) {
+            Ok(len) if len == raw_len as usize => Ok(Some(contacts)),
+            Ok(_) | Err(_) => Err(self.damaged("a block")),
+        }
+    }
+
+    fn ends_with(&mut self, contacts: u64, digest: Digest) -> Result<bool, StoreError> {
+        let mut expected = 0_u32.to_le_bytes().to_vec();
+        expected.extend_from_slice(&contacts.to_le_bytes());
+        expected.extend_from_slice(&digest.0.to_le_bytes());
+        expected.extend_from_slice(&crc32fast::hash(&expected).to_le_bytes());
+        let mut end = [0; 28];
+        self.fill(&mut end)?;
+        Ok(expected.get(4..) == Some(&end))
+    }
+
+    fn u32(&mut self) -> Result<u32, StoreError> {
+        let mut bytes = [0; 4];
+        self.fill(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), StoreError> {
+        match self.file.read_exact(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.damaged("the end is missing"))
+            }
+            Err(error) => Err(StoreError::io("reading", &self.path)(error)),
+        }
+    }
+
+    fn damaged(&self, detail: &str) -> StoreError {
+        StoreError::damaged(format!("snapshot {}", self.path.display()), detail)
+    }
+}
+
+fn parse_image<'a>(rest: &mut Cursor<'a>) -> Option<Image<'a>> {
+    let (id, body) = (rest.len()?, rest.len()?);
+    let change = ChangeRef(rest.u64()?);
+    Some(Image {
+        id: rest.bytes(id)?,
+        change,
+        body: rest.bytes(body)?,
+    })
+}

@@ -1,0 +1,395 @@
+//! Cross-checks everything that is stored twice, and names what does not agree.
+//!
+//! | what | against |
+//! |---|---|
+//! | journal | its own chain: frames, links, lanes, counters, digest; its end is the state in memory |
+//! | contacts | the journal's last image of each, the counters, the digest |
+//! | e-mail index | the contacts, both ways |
+//! | ordered indexes | the contacts, and each list's order |
+//! | checkpoint | the engine's stamp, the journal's state at its end |
+//! | snapshots | their own checksums and digest |
+
+use hashbrown::HashMap;
+
+use crate::domain::contact::{ContactView, Status};
+use crate::domain::event::EMAIL;
+use crate::domain::verdict::Verdict;
+
+use super::StoreError;
+use super::checkpoint::Checkpoint;
+use super::codec::{
+    self, ChangeRef, EMAIL as EMAIL_PREFIX, STAMP_KEY, email_hash, email_key, id_hash,
+    parse_email_key, parse_stamp,
+};
+use super::digest::{Digest, contact_hash, joined_hash};
+use super::export::scan;
+use super::journal::{Applied, Counters, Entry, Frame, Outcome};
+use super::reader::Reader;
+use super::shared::{Cut, Shared};
+use super::snapshot;
+
+/// Discrepancies that are named; the rest is counted.
+const NAMED_MAX: usize = 100;
+/// Contacts, keys or frames between two words of progress.
+const PROGRESS_STEP: u64 = 10_000;
+
+/// What was looked at, and what did not agree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Contacts looked at.
+    pub contacts: u64,
+    /// Keys of the e-mail index looked at.
+    pub emails: u64,
+    /// Journal frames looked at.
+    pub frames: u64,
+    /// Journal entries looked at.
+    pub entries: u64,
+    /// Snapshots looked at.
+    pub snapshots: u64,
+    /// One line each.
+    pub discrepancies: Vec<String>,
+    /// How many more there were.
+    pub unnamed: u64,
+}
+
+impl VerifyReport {
+    /// Whether everything agreed.
+    pub fn is_sound(&self) -> bool {
+        self.discrepancies.is_empty()
+    }
+
+    fn found(&mut self, discrepancy: impl FnOnce() -> String) {
+        if self.discrepancies.len() < NAMED_MAX {
+            self.discrepancies.push(discrepancy());
+        } else {
+            self.unnamed += 1;
+        }
+    }
+
+    fn expect(&mut self, holds: bool, discrepancy: impl FnOnce() -> String) {
+        if !holds {
+            self.found(discrepancy);
+        }
+    }
+}
+
+/// What the journal says of a contact: its last change and its summand then.
+type LastImages = HashMap<u64, (ChangeRef, u128)>;
+
+pub(super) fn verify(
+    reader: &Reader,
+    progress: &mut dyn FnMut(&str, u64),
+) -> Result<VerifyReport, StoreError> {
+    let shared = reader.shared();
+    let cut = shared.cut.lock().clone();
+    let mut report = VerifyReport::default();
+    let journal = check_journal(shared, &cut, &mut report, progress)?;
+    check_contacts(shared, &cut, &journal, &mut report, progress)?;
+    check_emails(reader, &mut report, progress)?;
+    check_checkpoint(shared, &cut, &mut report)?;
+    check_snapshots(shared, &mut report, progress)?;
+    let now = shared.cut.lock().next_frame;
+    report.expect(now == cut.next_frame, || {
+        "something was committed meanwhile: the rest proves nothing".to_owned()
+    });
+    Ok(report)
+}
+
+/// The journal's pass: carries along what should hold after each frame.
+struct JournalCheck<'r> {
+    report: &'r mut VerifyReport,
+    images: LastImages,
+    /// None before the first frame, where the journal does not begin at the beginning.
+    before: Option<Cut>,
+    /// The first change that the journal still has.
+    first: ChangeRef,
+}
+
+fn check_journal(
+    shared: &Shared,
+    cut: &Cut,
+    report: &mut VerifyReport,
+    progress: &mut dyn FnMut(&str, u64),
+) -> Result<LastImages, StoreError> {
+    let first = shared.journal.first()?;
+    let mut check = JournalCheck {
+        report,
+        images: LastImages::new(),
+        before: (first.0 == 0).then(|| Cut::empty(cut.fingerprint)),
+        first: ChangeRef::new(first, 0),
+    };
+    let mut scratch = Vec::new();
+    for frame in shared.journal.frames_from(first) {
+        let frame = frame?;
+        if frame.no >= cut.next_frame {
+            break;
+        }
+        check.frame(&frame, &mut scratch)?;
+        if check.report.frames.is_multiple_of(PROGRESS_STEP) {
+            progress("journal", check.report.frames);
+        }
+    }
+    let JournalCheck { images, before, .. } = check;
+    // The fingerprint is what the next batch is applied under, the journal has the last one's.
+    let is_end = before.is_none_or(|end| {
+        let fingerprint = cut.fingerprint;
+        Cut { fingerprint, ..end } == *cut
+    });
+    report.expect(is_end, || {
+        format!("the journal's end is not the state in memory at frame {}", cut.next_frame.0)
+    });
+    Ok(images)
+}
+
+impl JournalCheck<'_> {
+    fn frame(&mut self, frame: &Frame, scratch: &mut Vec<u8>) -> Result<(), StoreError> {
+        self.report.frames += 1;
+        let mut counters = self.before.as_ref().map(|cut| cut.counters).unwrap_or_default();
+        // Unknown as soon as an earlier image is: it lies before the journal's beginning.
+        let mut digest = self.before.as_ref().map(|cut| cut.digest);
+        frame.for_each(scratch, |entry| {
+            self.report.entries += 1;
+            counters.count(entry.verdict);
+            self.entry_place(frame, entry);
+            match entry.outcome {
+                Outcome::Applied(applied) => self.applied(entry, &applied, &mut digest),
+                Outcome::DeadLettered(_) | Outcome::Settled => {
+                    self.report.expect(entry.verdict != Verdict::Applied, || {
+                        format!("{} is applied and changes nothing", named(entry.change))
+                    });
+                }
+            }
+            Ok(())
+        })?;
+        self.state_after(frame, &counters, digest);
+        self.before = Some(frame.after.clone());
+        Ok(())
+    }
+
+    /// A record lies between where its lane stood and where it stands after the frame.
+    fn entry_place(&mut self, frame: &Frame, entry: &Entry<'_>) {
+        let from = self.before.as_ref().and_then(|cut| cut.lanes.get(&entry.lane));
+        let is_new = from.is_none_or(|at| entry.offset.next() > at.next);
+        let to = frame.after.lanes.get(&entry.lane);
+        let is_counted = to.is_some_and(|at| entry.offset.next() <= at.next);
+        self.report.expect(is_new && is_counted, || {
+            let (lane, offset) = (entry.lane, entry.offset);
+            format!("{} is of partition {lane} offset {offset}, which is not the frame's", named(entry.change))
+        });
+    }
+
+    fn applied(&mut self, entry: &Entry<'_>, applied: &Applied<'_>, digest: &mut Option<Digest>) {
+        let sum = joined_hash(applied.joined);
+        let before = self.images.insert(id_hash(applied.id), (entry.change, sum));
+        let is_linked = match before {
+            Some((change, _)) => applied.previous == change,
+            None => !applied.previous.is_some() || applied.previous < self.first,
+        };
+        self.report.expect(is_linked, || {
+            let id = String::from_utf8_lossy(applied.id);
+            format!("{} of contact {id} is not linked to the one before it", named(entry.change))
+        });
+        match (before, applied.previous.is_some()) {
+            (Some((_, old)), _) => {
+                if let Some(digest) = digest {
+                    digest.remove(old);
+                }
+            }
+            (None, true) => *digest = None,
+            (None, false) => {}
+        }
+        if let Some(digest) = digest {
+            digest.add(sum);
+        }
+    }
+
+    fn state_after(&mut self, frame: &Frame, counters: &Counters, digest: Option<Digest>) {
+        let (no, after) = (frame.no.0, &frame.after);
+        if let Some(before) = &self.before {
+            self.report.expect(before.next_frame == frame.no, || {
+                format!("journal frame {no} follows frame {}", before.next_frame.0)
+            });
+            self.report.expect(counters.verdicts == after.counters.verdicts, || {
+                format!("the counters of journal frame {no} are not those of its entries")
+            });
+            let goes_on = before.lanes.iter().all(|(lane, at)| {
+                after.lanes.get(lane).is_some_and(|now| now.next >= at.next)
+            });
+            self.report.expect(goes_on, || format!("a partition goes back in journal frame {no}"));
+        }
+        self.report.expect(digest.is_none_or(|digest| digest == after.digest), || {
+            format!("the digest of journal frame {no} is not that of its contacts")
+        });
+    }
+}
+
+fn named(change: ChangeRef) -> String {
+    format!("entry {} of journal frame {}", change.index(), change.frame().0)
+}
+
+fn check_contacts(
+    shared: &Shared,
+    cut: &Cut,
+    journal: &LastImages,
+    report: &mut VerifyReport,
+    progress: &mut dyn FnMut(&str, u64),
+) -> Result<(), StoreError> {
+    let first = ChangeRef::new(shared.journal.first()?, 0);
+    shared
+        .ordered
+        .catch_up(&shared.dirty)
+        .map_err(|error| StoreError::damaged("a contact", error.to_string()))?;
+    let mut digest = Digest::default();
+    let (mut active, mut deleted, mut seen) = (0, 0, 0);
+    let mut scratch = Vec::new();
+    scan(shared, |id, bytes| {
+        report.contacts += 1;
+        if report.contacts.is_multiple_of(PROGRESS_STEP) {
+            progress("contacts", report.contacts);
+        }
+        let name = || String::from_utf8_lossy(id).into_owned();
+        let Some((change, body)) = codec::parse_contact(bytes) else {
+            report.found(|| format!("contact {} has no known format", name()));
+            return Ok(());
+        };
+        let sum = contact_hash(id, body, &mut scratch);
+        digest.add(sum);
+        let is_journalled = match journal.get(&id_hash(id)) {
+            Some(image) => *image == (change, sum),
+            None => !change.is_some() || change < first,
+        };
+        seen += u64::from(journal.contains_key(&id_hash(id)));
+        report.expect(is_journalled, || {
+            format!("contact {} is not what the journal says last", name())
+        });
+        let view = match ContactView::parse(body) {
+            Ok(view) => view,
+            Err(error) => {
+                report.found(|| format!("contact {} can't be read: {error}", name()));
+                return Ok(());
+            }
+        };
+        match view.status() {
+            Status::Active => active += 1,
+            Status::Deleted => deleted += 1,
+        }
+        if let Some(email) = view.field(EMAIL)
+            && !has_email_key(shared, email_hash(email), id)?
+        {
+            report.found(|| format!("contact {} is not found by its e-mail", name()));
+        }
+        if let Ok(Some(how)) = shared.ordered.difference(id, body) {
+            report.found(|| format!("contact {} {how}", name()));
+        }
+        Ok(())
+    })?;
+    let lost = journal.len() as u64 - seen.min(journal.len() as u64);
+    report.expect(lost == 0, || format!("{lost} contacts of the journal are missing"));
+    report.expect(digest == cut.digest, || {
+        format!("the contacts' digest is {digest}, it should be {}", cut.digest)
+    });
+    report.expect((active, deleted) == (cut.counters.active, cut.counters.deleted), || {
+        let counters = &cut.counters;
+        format!(
+            "{active} contacts are ACTIVE and {deleted} DELETED, counted were {} and {}",
+            counters.active, counters.deleted
+        )
+    });
+    for difference in shared.ordered.list_differences(report.contacts) {
+        report.found(|| difference);
+    }
+    Ok(())
+}
+
+fn has_email_key(shared: &Shared, hash: u64, id: &[u8]) -> Result<bool, StoreError> {
+    let changes = shared.dirty.email_changes(hash);
+    if let Some((_, has_it)) = changes.iter().rev().find(|(at, _)| **at == *id) {
+        return Ok(*has_it);
+    }
+    let mut key = Vec::with_capacity(id.len() + 9);
+    Ok(shared.engine.get(email_key(hash, id, &mut key))?.is_some())
+}
+
+/// The way back: every key of the e-mail index is of a contact that has the address.
+fn check_emails(
+    reader: &Reader,
+    report: &mut VerifyReport,
+    progress: &mut dyn FnMut(&str, u64),
+) -> Result<(), StoreError> {
+    let shared = reader.shared();
+    for entry in shared.engine.scan(&[EMAIL_PREFIX], None) {
+        let (key, _) = entry?;
+        report.emails += 1;
+        if report.emails.is_multiple_of(PROGRESS_STEP) {
+            progress("e-mails", report.emails);
+        }
+        let Some((hash, id)) = parse_email_key(&key) else {
+            report.found(|| format!("{} bytes are no key of the e-mail index", key.len()));
+            continue;
+        };
+        // One that is given up, but not yet in the engine, is no discrepancy.
+        if has_email_key(shared, hash, id)? && !has_hash(reader, id, hash)? {
+            let id = String::from_utf8_lossy(id);
+            report.found(|| format!("contact {id} is found by an e-mail that it does not have"));
+        }
+    }
+    Ok(())
+}
+
+fn has_hash(reader: &Reader, id: &[u8], hash: u64) -> Result<bool, StoreError> {
+    let value = reader.contact(id)?;
+    let view = value.as_ref().and_then(|value| value.view().ok());
+    let email = view.as_ref().and_then(|view| view.field(EMAIL));
+    Ok(email.is_some_and(|email| email_hash(email) == hash))
+}
+
+fn check_checkpoint(
+    shared: &Shared,
+    cut: &Cut,
+    report: &mut VerifyReport,
+) -> Result<(), StoreError> {
+    let stamp = shared.engine.get(STAMP_KEY)?;
+    let stamp = stamp.as_deref().and_then(parse_stamp);
+    let Some(checkpoint) = Checkpoint::read(&shared.path)? else {
+        report.expect(stamp.is_none(), || {
+            "the engine holds a checkpoint and there is none".to_owned()
+        });
+        return Ok(());
+    };
+    // The engine's number is written before the checkpoint: it may be ahead, never behind.
+    let is_stamped = stamp.is_some_and(|(number, store)| {
+        store == checkpoint.store && number >= checkpoint.number
+    });
+    report.expect(is_stamped, || {
+        format!("checkpoint {} is not what the engine holds ({stamp:?})", checkpoint.number)
+    });
+    let end = checkpoint.cut.next_frame;
+    report.expect(end <= cut.next_frame, || {
+        format!("the checkpoint ends at frame {}, the journal at {}", end.0, cut.next_frame.0)
+    });
+    let last = end.0.checked_sub(1).map(crate::segments::FrameNo);
+    if let Some(last) = last
+        && let Some(frame) = shared.journal.frame(last)?
+    {
+        report.expect(frame.after == checkpoint.cut, || {
+            format!("the checkpoint is not the state after journal frame {}", last.0)
+        });
+    }
+    Ok(())
+}
+
+fn check_snapshots(
+    shared: &Shared,
+    report: &mut VerifyReport,
+    progress: &mut dyn FnMut(&str, u64),
+) -> Result<(), StoreError> {
+    for (path, _) in snapshot::list(&shared.path)? {
+        report.snapshots += 1;
+        progress("snapshots", report.snapshots);
+        let verified = snapshot::Snapshot::open(&path).and_then(|image| image.verify().map(drop));
+        if let Err(error) = verified {
+            report.found(|| format!("{}: {error}", path.display()));
+        }
+    }
+    Ok(())
+}

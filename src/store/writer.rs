@@ -1,0 +1,376 @@
+//! The one way into the store: stage a batch, commit it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::domain::Class;
+use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
+use crate::domain::verdict::Verdict;
+use crate::segments::{FrameNo, SegmentWriter};
+use crate::telemetry::fault;
+
+use super::StoreError;
+use super::checkpointer::CheckpointThread;
+use super::codec::{ChangeRef, StoredContact};
+use super::digest::joined_hash;
+use super::dirty::Facts;
+use super::disk::DiskGuard;
+use super::journal::{DeadLetter, EntryMeta, FrameBuilder, LaneProgress};
+use super::overlay::{Overlay, email_and_status};
+use super::shared::{Cut, Shared};
+
+/// Commits batches. There is one, and only apply has it.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    segments: SegmentWriter,
+    checkpoints: CheckpointThread,
+    disk: DiskGuard,
+    dirty_bytes_max: u64,
+    /// What is committed; the staged batch adds to `staged`.
+    committed: Cut,
+    /// What will hold after the batch.
+    staged: Cut,
+    overlay: Overlay,
+    frame: FrameBuilder,
+    payload: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+/// A commit that stands in the journal and is visible to readers.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The journal frame.
+    pub frame: FrameNo,
+    /// Where the log was read to.
+    pub position: Position,
+    /// Where the time went.
+    pub times: CommitTimes,
+}
+
+/// The stages of a commit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CommitTimes {
+    /// Waiting for the dirty set to have room.
+    pub waited: Duration,
+    /// Net effects, digest, encoding, compression.
+    pub encode: Duration,
+    /// The journal append.
+    pub append: Duration,
+    /// The dirty set.
+    pub memory: Duration,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        segments: SegmentWriter,
+        checkpoints: CheckpointThread,
+        disk: DiskGuard,
+        dirty_bytes_max: u64,
+        fingerprint: u64,
+    ) -> Self {
+        let committed = shared.cut.lock().clone();
+        let mut overlay = Overlay::default();
+        overlay.clear();
+        Self {
+            staged: Cut {
+                fingerprint,
+                ..committed.clone()
+            },
+            committed,
+            shared,
+            segments,
+            checkpoints,
+            disk,
+            dirty_bytes_max,
+            overlay,
+            frame: FrameBuilder::new(),
+            payload: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Where to go on reading: the next offset of every lane that was ever read.
+    pub fn next_offsets(&self) -> BTreeMap<Lane, NextOffset> {
+        self.committed.next_offsets()
+    }
+
+    /// What was read last of every lane.
+    pub fn lanes(&self) -> &BTreeMap<Lane, LaneProgress> {
+        &self.committed.lanes
+    }
+
+    /// What holds before the staged batch.
+    pub fn committed(&self) -> &Cut {
+        &self.committed
+    }
+
+    /// Checks that a log is the one that the store follows, for a store that was opened while the
+    /// log could not be asked.
+    ///
+    /// # Errors
+    /// [`StoreError::AnotherLog`].
+    pub fn require_log(&self, given: &LogIdentity) -> Result<(), StoreError> {
+        match &self.shared.identity {
+            Some(stored) if stored != given => Err(StoreError::AnotherLog {
+                path: self.shared.path.clone(),
+                stored: stored.to_string(),
+                given: given.to_string(),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A contact's body, the staged batch's changes included.
+    pub fn contact(&mut self, id: &[u8]) -> Result<Option<&[u8]>, StoreError> {
+        let slot = self.slot(id)?;
+        Ok(self.overlay.body(slot, &self.frame))
+    }
+
+    /// Stages a contact's new body.
+    pub fn applied(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        id: &[u8],
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let slot = self.slot(id)?;
+        let (email, active) = email_and_status(id, body)?;
+        let change = self.next_change();
+        let slot = self.overlay.slot_to_change(slot, &mut self.scratch)?;
+        let back = if slot.change.is_some() {
+            change.0.wrapping_sub(slot.change.0)
+        } else {
+            0
+        };
+        let emails = (slot.email != email).then_some((slot.email, email));
+        slot.place = Some(self.frame.applied(meta, back, emails, id, body)?);
+        (slot.change, slot.email, slot.active) = (change, email, active);
+        self.count(meta, Verdict::Applied);
+        Ok(())
+    }
+
+    /// Stages a verdict that changed nothing.
+    pub fn settled(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) -> Result<(), StoreError> {
+        self.frame.settled(meta, verdict)?;
+        self.count(meta, verdict);
+        Ok(())
+    }
+
+    /// Stages a record that is set aside.
+    pub fn dead_letter(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        letter: &DeadLetter<'_>,
+    ) -> Result<(), StoreError> {
+        self.frame.dead_letter(meta, letter)?;
+        self.count(meta, Verdict::DeadLettered);
+        Ok(())
+    }
+
+    /// Stages how far a lane was read.
+    pub fn advance(&mut self, lane: Lane, progress: LaneProgress) {
+        self.staged.lanes.insert(lane, progress);
+    }
+
+    /// Entries staged.
+    pub fn staged(&self) -> usize {
+        self.frame.entries()
+    }
+
+    /// Drops what is staged.
+    pub fn abandon(&mut self) {
+        let fingerprint = self.staged.fingerprint;
+        self.staged.clone_from(&self.committed);
+        self.staged.fingerprint = fingerprint;
+        self.overlay.clear();
+        self.frame.clear();
+    }
+
+    /// Commits what is staged: one journal append, then memory. Waits while the dirty set is full.
+    ///
+    /// # Errors
+    /// Of class Retry when the disk has no room: nothing was changed, the batch is still staged and
+    /// the same call may be made again. Everything else is fatal and stays so.
+    pub fn commit(&mut self) -> Result<Committed, StoreError> {
+        let started = Instant::now();
+        self.checkpoints
+            .wait_for_room(&self.shared, self.dirty_bytes_max)?;
+        let mut times = CommitTimes {
+            waited: started.elapsed(),
+            ..CommitTimes::default()
+        };
+        if self.frame.entries() == 0 && self.staged.lanes == self.committed.lanes {
+            return Ok(self.committed_as(self.segments.next(), times));
+        }
+        let started = Instant::now();
+        let after = self.after();
+        if fault::bug("offsets_apart") {
+            let apart = Cut {
+                lanes: self.committed.lanes.clone(),
+                ..after.clone()
+            };
+            self.frame.finish(&apart, &mut self.payload);
+        } else {
+            self.frame.finish(&after, &mut self.payload);
+        }
+        self.disk.check(self.payload.len() as u64)?;
+        times.encode = started.elapsed();
+        let started = Instant::now();
+        let frame = self.append()?;
+        fault::point("journalled");
+        times.append = started.elapsed();
+        let started = Instant::now();
+        self.publish(after);
+        times.memory = started.elapsed();
+        self.housekeeping()?;
+        Ok(self.committed_as(frame, times))
+    }
+
+    /// Waits until everything committed so far is in a checkpoint.
+    pub fn checkpoint_now(&mut self) -> Result<(), StoreError> {
+        self.checkpoints.run_now(&self.shared)?;
+        self.housekeeping()
+    }
+
+    /// Waits until everything committed so far is in a checkpoint and a verified snapshot.
+    pub fn snapshot_now(&mut self) -> Result<(), StoreError> {
+        self.checkpoints.snapshot_now(&self.shared)?;
+        self.housekeeping()
+    }
+
+    /// Tells the next offsets of every checkpoint, for commits to the broker.
+    pub fn after_checkpoint(&self) -> tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>> {
+        self.shared.checkpointed.subscribe()
+    }
+
+    /// A last checkpoint, then the background thread's end. What is staged is dropped.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.abandon();
+        let last = self.checkpoint_now();
+        self.checkpoints.stop();
+        last
+    }
+
+    fn slot(&mut self, id: &[u8]) -> Result<usize, StoreError> {
+        self.overlay
+            .slot(id, &self.shared.dirty, &self.shared.engine)
+    }
+
+    /// The ref of the entry staged next. Only this writer appends, so the frame's number is known.
+    fn next_change(&self) -> ChangeRef {
+        ChangeRef::new(self.segments.next(), self.frame.entries() as u16)
+    }
+
+    fn count(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) {
+        self.staged.counters.count(verdict);
+        self.staged.record_time_ms = self.staged.record_time_ms.max(meta.record_time_ms);
+    }
+
+    /// What holds after the batch: the staged cut with the net effect of all changes.
+    fn after(&mut self) -> Cut {
+        let mut after = self.staged.clone();
+        after.next_frame = self.segments.next().next();
+        for (slot, place) in self.overlay.changed_mut() {
+            if let Some(before) = slot.before() {
+                after.digest.remove(before.digest);
+                *by_status(&mut after, before.active) -= 1;
+            }
+            slot.digest = joined_hash(self.frame.bytes(place.joined()));
+            after.digest.add(slot.digest);
+            *by_status(&mut after, slot.active) += 1;
+        }
+        after
+    }
+
+    fn append(&mut self) -> Result<FrameNo, StoreError> {
+        let expected = self.segments.next();
+        let frame = match self.segments.append(&self.payload) {
+            Ok(frame) => frame,
+            Err(error) if error.class() == Class::Retry => return Err(error.into()),
+            Err(error) => return Err(self.shared.fail(error.into())),
+        };
+        if frame != expected {
+            let detail = format!("frame {frame} came where {expected} was expected");
+            return Err(self.shared.fail(StoreError::damaged("journal", detail)));
+        }
+        let (figures, bytes) = (&self.shared.figures, self.payload.len() as u64);
+        figures
+            .journal_appended_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+        figures
+            .journal_since_snapshot
+            .fetch_add(bytes, Ordering::Relaxed);
+        Ok(frame)
+    }
+
+    /// The memory phase, under the cut's lock: a swap comes before all of it or after.
+    fn publish(&mut self, after: Cut) {
+        let mut cut = self.shared.cut.lock();
+        let generation = self.shared.dirty.current();
+        for (slot, id, place) in self.overlay.changed() {
+            let body = self.frame.bytes(place.body());
+            let facts = Facts {
+                digest: slot.digest,
+                email: slot.email,
+                active: slot.active,
+            };
+            let value = StoredContact::build(slot.change, body, &mut self.scratch);
+            generation.put(slot.hash, id, value, facts);
+            let old = slot.before().map_or(0, |at| at.email);
+            if old != slot.email {
+                if old != 0 {
+                    generation.put_email(old, id, false);
+                }
+                if slot.email != 0 {
+                    generation.put_email(slot.email, id, true);
+                }
+            }
+        }
+        cut.clone_from(&after);
+        drop(cut);
+        self.shared.committed.send_replace(after.next_frame.0);
+        self.staged.clone_from(&after);
+        self.committed = after;
+        self.overlay.clear();
+        self.frame.clear();
+    }
+
+    /// After a commit: wakes the checkpointer when there is much to do, gives back old segments.
+    fn housekeeping(&mut self) -> Result<(), StoreError> {
+        if self.shared.dirty.bytes().0 >= self.dirty_bytes_max {
+            self.checkpoints.control().request();
+        }
+        if let Some(keep) = self.checkpoints.control().take_trim() {
+            let segments: Vec<_> = self.segments.sealed().copied().collect();
+            if let Some(keep) = keep.first_kept(&segments, self.segments.bytes()) {
+                let trimmed = self.segments.trim_before(keep);
+                trimmed.map_err(|error| self.shared.fail(error.into()))?;
+            }
+        }
+        self.shared
+            .figures
+            .journal_bytes
+            .store(self.segments.bytes(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn committed_as(&self, frame: FrameNo, times: CommitTimes) -> Committed {
+        Committed {
+            frame,
+            position: self.shared.position_of(self.committed.next_offsets()),
+            times,
+        }
+    }
+}
+
+fn by_status(cut: &mut Cut, active: bool) -> &mut u64 {
+    if active {
+        &mut cut.counters.active
+    } else {
+        &mut cut.counters.deleted
+    }
+}

@@ -1,0 +1,436 @@
+//! Every figure that `/metrics` shows.
+//!
+//! Names and labels follow Prometheus (base units, `_total`), HTTP those of OpenTelemetry's stable
+//! conventions. Labels are bounded: never an id, an address or free text. Children are resolved
+//! once, here; every counter stands at 0 from the start, so that `rate()` sees the first one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder as _, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry, TextEncoder,
+};
+
+use crate::domain::verdict::{DeadLetterReason, Verdict};
+
+use super::build::Build;
+use super::lanes::{LaneFamilies, LaneMetrics};
+use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
+use super::throttle::Throttle;
+
+/// Refreshes gauges just before a scrape is answered.
+type ScrapeHook = Box<dyn Fn(&Metrics) + Send + Sync>;
+
+/// What the program needs from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependency {
+    /// The brokers.
+    Kafka,
+}
+
+impl Dependency {
+    /// Every one.
+    pub const ALL: [Self; 1] = [Self::Kafka];
+
+    /// Label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+        }
+    }
+}
+
+/// What the store says of itself at a scrape.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StoreGauges {
+    /// Contacts with status ACTIVE.
+    pub contacts_active: u64,
+    /// Contacts with status DELETED.
+    pub contacts_deleted: u64,
+    /// Bytes of sled's directory.
+    pub engine_bytes: u64,
+    /// Bytes of the journal.
+    pub journal_bytes: u64,
+    /// Bytes of contacts that are not in sled yet.
+    pub dirty_bytes: u64,
+    /// Unix time in seconds of the last checkpoint.
+    pub checkpoint_unix_seconds: f64,
+    /// Checkpoints since the store was made.
+    pub checkpoint_number: u64,
+    /// The cache's.
+    pub cache: CacheTotals,
+}
+
+/// What the cache has counted since the start; absolute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheTotals {
+    /// Answered from it.
+    pub hits: u64,
+    /// Looked up in vain, then read.
+    pub misses: u64,
+    /// Entries now.
+    pub entries: u64,
+}
+
+/// A counter that follows an absolute total kept elsewhere.
+struct Mirror {
+    counter: IntCounter,
+    seen: AtomicU64,
+}
+
+impl Mirror {
+    fn new(counter: IntCounter) -> Self {
+        Self { counter, seen: AtomicU64::new(0) }
+    }
+
+    fn follow(&self, total: u64) {
+        let before = self.seen.fetch_max(total, Ordering::Relaxed);
+        self.counter.inc_by(total.saturating_sub(before));
+    }
+}
+
+/// One topic's producer figures, resolved once.
+pub struct PublishMetrics {
+    /// Append → acknowledged, in seconds.
+    pub duration: Histogram,
+    /// Records acknowledged.
+    pub published: IntCounter,
+    /// Records given up, by reason.
+    errors: IntCounterVec,
+    topic: String,
+}
+
+impl PublishMetrics {
+    /// Why a record was given up; the reasons are few and fixed.
+    pub const REASONS: [&'static str; 5] = ["queue_full", "timeout", "too_large", "denied", "other"];
+
+    /// Counts a record that was given up; a reason that is none of [`Self::REASONS`] is `other`.
+    pub fn failed(&self, reason: &str) {
+        let reason = Self::REASONS.iter().find(|known| **known == reason).unwrap_or(&"other");
+        self.errors.with_label_values(&[self.topic.as_str(), reason]).inc();
+    }
+}
+
+/// The store's and the cache's families.
+struct StoreFamilies {
+    contacts_active: IntGauge,
+    contacts_deleted: IntGauge,
+    engine_bytes: IntGauge,
+    journal_bytes: IntGauge,
+    dirty_bytes: IntGauge,
+    last_flush: Gauge,
+    checkpoint_number: IntGauge,
+    cache_hits: Mirror,
+    cache_misses: Mirror,
+    cache_entries: IntGauge,
+}
+
+/// Every figure, in one registry.
+pub struct Metrics {
+    registry: Registry,
+    hooks: Mutex<Vec<ScrapeHook>>,
+    /// Duration of HTTP requests by method, route template and status.
+    pub(crate) http_requests: HistogramVec,
+    /// HTTP requests under way.
+    pub(crate) http_active: IntGauge,
+    /// Records a commit.
+    pub batch_records: Histogram,
+    /// Seconds to decode a batch.
+    pub stage_decode: Histogram,
+    /// Seconds to plan a batch.
+    pub stage_plan: Histogram,
+    /// Seconds of a whole commit: journal and memory.
+    pub stage_commit: Histogram,
+    /// Seconds of a commit's journal append.
+    pub stage_journal: Histogram,
+    /// Seconds of a commit's part in memory.
+    pub stage_memory: Histogram,
+    /// Seconds of a checkpoint.
+    pub stage_checkpoint: Histogram,
+    /// Received → readable, in seconds.
+    pub end_to_end: Histogram,
+    /// Seconds to read one contact.
+    pub store_get: Histogram,
+    /// Seconds to read a page.
+    pub store_scan: Histogram,
+    /// Seconds to write a generation to sled and flush it.
+    pub store_flush: Histogram,
+    /// Seconds to commit offsets to the broker.
+    pub commit_duration: Histogram,
+    /// Messages waiting in the producer.
+    pub producer_queue_messages: IntGauge,
+    /// Their bytes.
+    pub producer_queue_bytes: IntGauge,
+    verdicts: Vec<IntCounter>,
+    dead_letters: Vec<(DeadLetterReason, IntCounter)>,
+    retries: IntCounterVec,
+    dependencies: IntGaugeVec,
+    build_info: IntGaugeVec,
+    publish_duration: HistogramVec,
+    published: IntCounterVec,
+    publish_errors: IntCounterVec,
+    lanes: LaneFamilies,
+    store: StoreFamilies,
+    pub(super) dead_letter_lines: Throttle,
+}
+
+impl Metrics {
+    /// All families, registered, with the children that are known from the start at 0.
+    ///
+    /// # Errors
+    /// When two families have one name, which a test would have shown.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let families = Families(&registry);
+        let stages = families.histograms(
+            "contactd_batch_apply_duration_seconds",
+            "Seconds of each stage of a batch.",
+            &["stage"],
+            &STAGE_SECONDS,
+        )?;
+        let operations = families.histograms(
+            "contactd_store_operation_duration_seconds",
+            "Seconds of the store's operations.",
+            &["op"],
+            &STAGE_SECONDS,
+        )?;
+        let end_to_end = families.histograms(
+            "contactd_event_end_to_end_seconds",
+            "From the record's time to readable.",
+            &["origin"],
+            &HTTP_SECONDS,
+        )?;
+        let metrics = Self {
+            hooks: Mutex::new(Vec::new()),
+            http_requests: families.histograms(
+                "http_server_request_duration_seconds",
+                "Duration of HTTP server requests.",
+                &["http_request_method", "http_route", "http_response_status_code"],
+                &HTTP_SECONDS,
+            )?,
+            http_active: families
+                .gauge("http_server_active_requests", "HTTP requests under way.")?,
+            batch_records: families.histogram(
+                "contactd_batch_size_records",
+                "Records a commit.",
+                &BATCH_RECORDS,
+            )?,
+            stage_decode: stages.with_label_values(&["decode"]),
+            stage_plan: stages.with_label_values(&["plan"]),
+            stage_commit: stages.with_label_values(&["commit"]),
+            stage_journal: stages.with_label_values(&["journal"]),
+            stage_memory: stages.with_label_values(&["memory"]),
+            stage_checkpoint: stages.with_label_values(&["checkpoint"]),
+            end_to_end: end_to_end.with_label_values(&["topic"]),
+            store_get: operations.with_label_values(&["get"]),
+            store_scan: operations.with_label_values(&["scan"]),
+            store_flush: operations.with_label_values(&["flush"]),
+            commit_duration: families.histogram(
+                "contactd_consumer_commit_duration_seconds",
+                "Seconds to commit offsets to the broker.",
+                &HTTP_SECONDS,
+            )?,
+            producer_queue_messages: families
+                .gauge("contactd_producer_queue_messages", "Messages waiting in the producer.")?,
+            producer_queue_bytes: families
+                .gauge("contactd_producer_queue_bytes", "Bytes waiting in the producer.")?,
+            verdicts: verdict_children(&families)?,
+            dead_letters: dead_letter_children(&families)?,
+            retries: families.counters(
+                "contactd_retries_total",
+                "Tries again after a passing failure.",
+                &["reason"],
+            )?,
+            dependencies: families.gauges(
+                "contactd_dependency_up",
+                "1 while the dependency answers, else 0.",
+                &["dependency"],
+            )?,
+            build_info: families.gauges(
+                "contactd_build_info",
+                "Always 1; the labels say which build this is.",
+                &["version", "commit", "log_backend"],
+            )?,
+            publish_duration: families.histograms(
+                "contactd_publish_duration_seconds",
+                "From append to acknowledged.",
+                &["topic"],
+                &HTTP_SECONDS,
+            )?,
+            published: families.counters(
+                "contactd_events_published_total",
+                "Records appended to a log and acknowledged.",
+                &["topic"],
+            )?,
+            publish_errors: families.counters(
+                "contactd_publish_errors_total",
+                "Records that could not be appended.",
+                &["topic", "reason"],
+            )?,
+            lanes: LaneFamilies::register(&families)?,
+            store: StoreFamilies::register(&families)?,
+            dead_letter_lines: Throttle::default(),
+            registry,
+        };
+        for reason in RETRY_REASONS {
+            metrics.retries.with_label_values(&[reason]);
+        }
+        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The counter of one verdict.
+    pub fn verdict(&self, verdict: Verdict) -> Option<&IntCounter> {
+        self.verdicts.get(verdict.index())
+    }
+
+    /// Adds to the counters of verdicts, by `Verdict::index`.
+    pub fn add_verdicts(&self, counts: &[u64]) {
+        for (counter, count) in self.verdicts.iter().zip(counts) {
+            counter.inc_by(*count);
+        }
+    }
+
+    /// The counter of one reason to dead-letter.
+    pub fn dead_letter(&self, reason: DeadLetterReason) -> Option<&IntCounter> {
+        self.dead_letters.iter().find(|(known, _)| *known == reason).map(|(_, counter)| counter)
+    }
+
+    /// Counts one more try; a reason that is none of those known is `other`.
+    pub fn retried(&self, reason: &str) {
+        let reason = RETRY_REASONS.iter().find(|known| **known == reason).unwrap_or(&"other");
+        self.retries.with_label_values(&[*reason]).inc();
+    }
+
+    /// Says which build this is and what kind of log it follows (`kafka` or `embedded`).
+    pub fn set_build(&self, build: Build, log_backend: &str) {
+        self.build_info.with_label_values(&[build.version, build.commit, log_backend]).set(1);
+    }
+
+    /// 1 or 0, from the moment that the dependency is configured.
+    pub fn set_dependency_up(&self, dependency: Dependency, up: bool) {
+        self.dependencies.with_label_values(&[dependency.as_str()]).set(i64::from(up));
+    }
+
+    /// The children of a topic's lanes; all stand at 0 from now, lag at NaN.
+    pub fn lanes(&self, topic: &str, lanes: u16) -> LaneMetrics {
+        self.lanes.lanes(topic, lanes)
+    }
+
+    /// The children of a topic that is appended to; all stand at 0 from now.
+    pub fn publish(&self, topic: &str) -> PublishMetrics {
+        for reason in PublishMetrics::REASONS {
+            self.publish_errors.with_label_values(&[topic, reason]);
+        }
+        PublishMetrics {
+            duration: self.publish_duration.with_label_values(&[topic]),
+            published: self.published.with_label_values(&[topic]),
+            errors: self.publish_errors.clone(),
+            topic: topic.to_owned(),
+        }
+    }
+
+    /// Sets what the store says of itself.
+    pub fn set_store(&self, gauges: &StoreGauges) {
+        self.store.set(gauges);
+    }
+
+    /// Runs `hook` before every scrape, to refresh gauges.
+    pub fn on_scrape(&self, hook: impl Fn(&Self) + Send + Sync + 'static) {
+        self.hooks.lock().push(Box::new(hook));
+    }
+
+    /// The text format, version 0.0.4, after the hooks have run.
+    ///
+    /// # Errors
+    /// When a family can't be written in it.
+    pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
+        for hook in self.hooks.lock().iter() {
+            hook(self);
+        }
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+const RETRY_REASONS: [&str; 4] = ["disk_full", "log_unavailable", "store", "other"];
+
+fn verdict_children(families: &Families<'_>) -> Result<Vec<IntCounter>, MetricsError> {
+    let family = families.counters(
+        "contactd_events_applied_total",
+        "Events by what became of them; their sum is all that were received.",
+        &["result"],
+    )?;
+    Ok(Verdict::ALL.iter().map(|verdict| family.with_label_values(&[verdict.as_str()])).collect())
+}
+
+fn dead_letter_children(
+    families: &Families<'_>,
+) -> Result<Vec<(DeadLetterReason, IntCounter)>, MetricsError> {
+    let family = families.counters(
+        "contactd_dead_letter_total",
+        "Records kept as dead letters, by reason.",
+        &["reason"],
+    )?;
+    Ok(DeadLetterReason::ALL
+        .iter()
+        .map(|reason| (*reason, family.with_label_values(&[reason.as_str()])))
+        .collect())
+}
+
+impl StoreFamilies {
+    fn register(families: &Families<'_>) -> Result<Self, MetricsError> {
+        let contacts =
+            families.gauges("contactd_store_contacts", "Contacts by status.", &["state"])?;
+        let cache = families.counters(
+            "contactd_cache_requests_total",
+            "Reads of contacts by what the cache knew.",
+            &["result"],
+        )?;
+        Ok(Self {
+            contacts_active: contacts.with_label_values(&["active"]),
+            contacts_deleted: contacts.with_label_values(&["deleted"]),
+            engine_bytes: families
+                .gauge("contactd_store_size_bytes", "Bytes of sled's directory.")?,
+            journal_bytes: families
+                .gauge("contactd_store_journal_bytes", "Bytes of the journal.")?,
+            dirty_bytes: families
+                .gauge("contactd_store_dirty_bytes", "Bytes of contacts not in sled yet.")?,
+            last_flush: families.seconds_gauge(
+                "contactd_store_last_flush_timestamp_seconds",
+                "Unix time of the last checkpoint.",
+            )?,
+            checkpoint_number: families.gauge(
+                "contactd_store_checkpoint_number",
+                "Checkpoints since the store was made.",
+            )?,
+            cache_hits: Mirror::new(cache.with_label_values(&["hit"])),
+            cache_misses: Mirror::new(cache.with_label_values(&["miss"])),
+            cache_entries: families
+                .gauge("contactd_cache_entries", "Contacts in the cache.")?,
+        })
+    }
+
+    fn set(&self, gauges: &StoreGauges) {
+        let set = |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&self.contacts_active, gauges.contacts_active);
+        set(&self.contacts_deleted, gauges.contacts_deleted);
+        set(&self.engine_bytes, gauges.engine_bytes);
+        set(&self.journal_bytes, gauges.journal_bytes);
+        set(&self.dirty_bytes, gauges.dirty_bytes);
+        set(&self.checkpoint_number, gauges.checkpoint_number);
+        self.last_flush.set(gauges.checkpoint_unix_seconds);
+        self.cache_hits.follow(gauges.cache.hits);
+        self.cache_misses.follow(gauges.cache.misses);
+        set(&self.cache_entries, gauges.cache.entries);
+    }
+}

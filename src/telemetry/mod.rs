@@ -1,0 +1,22 @@
+//! What the program says about itself: metrics, log lines, and the faults that tests arm.
+//!
+//! ```text
+//! rooms ─► events (one call: a log line and its metric) ─┬─► logging ─► stderr
+//!       ─► Metrics (children resolved once) ─────────────┴─► one registry ─► GET /metrics
+//! ```
+
+mod build;
+mod events;
+pub mod fault;
+mod lanes;
+mod logging;
+mod metrics;
+mod registry;
+mod throttle;
+
+pub use build::Build;
+pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed};
+pub use lanes::{LaneLag, LaneMetrics};
+pub use logging::{LoggingError, init_logging};
+pub use metrics::{CacheTotals, Dependency, Metrics, PublishMetrics, StoreGauges};
+pub use registry::MetricsError;

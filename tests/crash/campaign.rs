@@ -1,0 +1,113 @@
+//! One data directory, one log, and kill after kill.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::support::image::Image;
+use crate::support::load::Load;
+use crate::support::logs::TestLog;
+use crate::support::node::Node;
+
+/// Records that are put on the log whenever all of it is applied.
+const PORTION: usize = 1_200;
+/// Few, so that each changes often and snapshots are small.
+const CONTACTS: u32 = 150;
+/// Runs that may pass without a kill, for each kill that is asked for.
+const IDLE_RUNS_MAX: u32 = 12;
+
+/// A place where a process can be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    pub name: &'static str,
+    /// A kill comes at any hit from the first to this one.
+    pub hit_max: u64,
+    /// Passed only when there is something to redo.
+    pub in_recovery: bool,
+}
+
+/// How often a process was killed at each point.
+pub type Hits = BTreeMap<&'static str, u32>;
+
+/// Kills contactd again and again over a growing log.
+pub struct Campaign {
+    pub log: TestLog,
+    node: Node,
+    dir: PathBuf,
+    load: Load,
+    random: fastrand::Rng,
+    /// Something is on the log that was not applied when the last process ended.
+    has_backlog: bool,
+    /// The last process was killed.
+    was_killed: bool,
+    pub hits: Hits,
+}
+
+impl Campaign {
+    /// In a directory of its own; nothing is started yet.
+    pub fn new(dir: &Path, log: TestLog, seed: u64) -> Self {
+        let node = log.followed_by(Node::new(&dir.join("store")));
+        Self {
+            log,
+            node,
+            dir: dir.to_owned(),
+            load: Load::new(seed, CONTACTS),
+            random: fastrand::Rng::with_seed(seed),
+            has_backlog: false,
+            was_killed: false,
+            hits: Hits::new(),
+        }
+    }
+
+    /// Runs until killed at each of these points, in an order that is drawn.
+    pub fn kill_at(&mut self, points: &[Point]) {
+        let mut left = points.to_vec();
+        self.random.shuffle(&mut left);
+        let mut idle = 0;
+        while !left.is_empty() {
+            let at = left.iter().position(|point| self.was_killed || !point.in_recovery);
+            // Only points of a recovery are left, and the last process ended well: any kill will do.
+            let point = at.map_or(EARLY, |at| left[at]);
+            if !self.run(point) {
+                idle += 1;
+                let named: Vec<_> = left.iter().map(|point| point.name).collect();
+                assert!(idle < IDLE_RUNS_MAX * points.len() as u32, "never passed: {named:?}");
+                // Another one may be nearer.
+                left.rotate_left(1);
+                continue;
+            }
+            if let Some(at) = at {
+                left.remove(at);
+            }
+        }
+    }
+
+    /// One process; true: it was killed at the point.
+    fn run(&mut self, point: Point) -> bool {
+        if !self.has_backlog {
+            self.log.append(self.load.take(PORTION));
+            self.has_backlog = true;
+        }
+        let hit = self.random.u64(1..=point.hit_max);
+        let exit = self.node.catch_up(&format!("kill:{}:{hit}", point.name));
+        self.was_killed = exit.was_killed();
+        if self.was_killed {
+            *self.hits.entry(point.name).or_default() += 1;
+            return true;
+        }
+        assert!(exit.status.success(), "kill:{}:{hit}: {}: {}", point.name, exit.status, exit.stderr);
+        self.has_backlog = false;
+        false
+    }
+
+    /// Lets it catch up, runs the same log without a kill in another directory, and reads both.
+    #[track_caller]
+    pub fn finish(self) -> (Image, Image) {
+        self.node.catch_up_soundly();
+        let calm = self.node.clone().on(&self.dir.join("calm"));
+        calm.catch_up_soundly();
+        (Image::read(&calm.store), Image::read(&self.node.store))
+    }
+}
+
+/// A kill that leaves something to redo.
+const EARLY: Point = Point { name: "journalled", hit_max: 6, in_recovery: false };

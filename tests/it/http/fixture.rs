@@ -1,0 +1,168 @@
+//! A store in a temporary directory with contacts in it, and the router over it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use contactd::domain::decode::Decoder;
+use contactd::domain::merge::merge;
+use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset, Position};
+use contactd::domain::record::RecordBatch;
+use contactd::domain::verdict::Verdict;
+use contactd::http::{HttpLimits, HttpState, Readiness, router};
+use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
+use contactd::telemetry::Metrics;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const FINGERPRINT: u64 = 42;
+const LANE: Lane = Lane(0);
+/// 2026-11-21T10:00:00Z
+const START_MS: u64 = 1_795_255_200_000;
+
+pub(super) struct Fixture {
+    open: Option<(Mutex<Writer>, Reader)>,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    decoder: Decoder,
+    /// The next record's offset; an event each.
+    next: AtomicU64,
+    directory: TempDir,
+}
+
+fn identity() -> LogIdentity {
+    let cluster = "test".to_owned();
+    LogIdentity { kind: LogKind::Embedded, cluster, topic: "contacts".to_owned(), lanes: 1 }
+}
+
+impl Fixture {
+    /// Still opening its store.
+    pub(super) fn not_open() -> Self {
+        Self {
+            open: None,
+            readiness: Arc::new(Readiness::new()),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            decoder: Decoder::default(),
+            next: AtomicU64::new(0),
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// `c000000`, `c000001` … called `Ada 0`, `Ada 1` …; each one whose number ends in 9 is deleted.
+    pub(super) fn with_contacts(count: usize) -> Self {
+        let mut fixture = Self::not_open();
+        let options = StoreOptions::at(fixture.directory.path());
+        let opened = open(options, Some(&identity()), FINGERPRINT, &|_| {}).unwrap();
+        fixture.open = Some((Mutex::new(opened.writer), opened.reader));
+        for number in 0..count {
+            let id = format!("c{number:06}");
+            fixture.create(&id, &format!("Ada {number}"));
+            if number % 10 == 9 {
+                fixture.apply("contact.deleted", json!({ "id": id }));
+            }
+        }
+        fixture
+    }
+
+    pub(super) fn create(&self, id: &str, first_name: &str) {
+        let company = format!("Company {}", id.len());
+        let data = json!({ "id": id, "firstName": first_name, "company": company });
+        self.apply("contact.created", data);
+    }
+
+    pub(super) fn rename(&self, id: &str, first_name: &str) {
+        self.apply("contact.updated", json!({ "id": id, "firstName": first_name }));
+    }
+
+    /// One event, one commit.
+    fn apply(&self, kind: &str, data: Value) {
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        let time = START_MS + number;
+        let event = json!({
+            "id": format!("e{number}"), "eventType": kind, "timestamp": time, "source": "test",
+            "data": data,
+        });
+        let key = data["id"].as_str().unwrap().as_bytes();
+        let mut batch = RecordBatch::new(LANE);
+        let value = event.to_string();
+        let time = i64::try_from(time).unwrap();
+        let none: [(&str, Option<&[u8]>); 0] = [];
+        batch.push(Offset(number), time, Some(key), Some(value.as_bytes()), none.into_iter());
+        let event = self.decoder.decode(&mut batch, 0).unwrap();
+        let mut writer = self.open.as_ref().unwrap().0.lock();
+        let mut body = Vec::new();
+        let current = writer.contact(key).unwrap();
+        let verdict = merge(current, &event, &batch.arena, self.decoder.limits(), &mut body);
+        assert_eq!(verdict.unwrap(), Verdict::Applied);
+        let meta = EntryMeta::of_event(&batch, &batch.records[0], &event);
+        writer.applied(&meta, key, &body).unwrap();
+        writer.advance(LANE, LaneProgress::after(&batch));
+        writer.commit().unwrap();
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.open.as_ref().unwrap().1
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.reader().position()
+    }
+
+    /// Where it stands after one more event.
+    pub(super) fn position_ahead(&self) -> Position {
+        let mut position = self.position();
+        position.next.insert(LANE, NextOffset(self.next.load(Ordering::SeqCst) + 1));
+        position
+    }
+
+    pub(super) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    pub(super) fn router(&self) -> Router {
+        self.router_with(|_| {})
+    }
+
+    pub(super) fn router_with(&self, change: impl FnOnce(&mut HttpLimits)) -> Router {
+        let mut limits = HttpLimits {
+            request_timeout: Duration::from_secs(10),
+            body_bytes_max: 1 << 20,
+            uri_bytes_max: 8 * 1024,
+            header_bytes_max: 16 * 1024,
+            requests_max: 100,
+            position_wait: Duration::from_millis(150),
+        };
+        change(&mut limits);
+        let state =
+            HttpState::new(limits, Arc::clone(&self.metrics), Arc::clone(&self.readiness));
+        if let Some((_, reader)) = &self.open {
+            state.store_opened(reader.clone());
+        }
+        state.set_following(FINGERPRINT, Some(identity()));
+        router(state)
+    }
+
+    /// Until one request is under way.
+    pub(super) async fn until_under_way(&self) {
+        let started = Instant::now();
+        loop {
+            let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
+            if text.contains("\nhttp_server_active_requests 1\n") {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(10), "no request comes");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some((writer, _)) = self.open.take() {
+            let closed = writer.into_inner().close();
+            assert!(std::thread::panicking() || closed.is_ok(), "{closed:?}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The API as its clients see it: the router by oneshot, and over real sockets what only a socket
+//! can do.
+
+mod client;
+mod contacts;
+mod errors;
+mod fixture;
+mod probes;
+mod sockets;

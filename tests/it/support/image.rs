@@ -1,0 +1,314 @@
+//! Everything that a stopped store holds, in a form that does not depend on how the log was cut
+//! into batches, so that two stores of the same log can be compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use contactd::domain::contact::ContactView;
+use contactd::domain::record::Headers;
+use contactd::domain::verdict::{DeadLetterReason, Verdict};
+use contactd::store::codec::{EMAIL, parse_email_key};
+use contactd::store::engine::Engine;
+use contactd::store::journal::{Applied, Entry, Letter, Outcome};
+use contactd::store::{self, ChangeRef, Journal, Opened, Reader, StoreOptions};
+
+/// Differences that are named for each part.
+const NAMED_MAX: usize = 3;
+/// Contacts whose history is also asked for as a reader asks.
+const HISTORIES: usize = 40;
+
+/// All of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// By id.
+    pub contacts: BTreeMap<String, ContactImage>,
+    /// E-mail hash and id, as the engine's index has them.
+    pub emails: BTreeSet<(u64, String)>,
+    /// How often each verdict was given.
+    pub verdict_totals: BTreeMap<&'static str, u64>,
+    pub active: u64,
+    pub deleted: u64,
+    pub digest: u128,
+    /// By lane.
+    pub next_offsets: BTreeMap<u16, u64>,
+    /// By lane, in order: offset, verdict, hash of the event's id.
+    pub verdicts: BTreeMap<u16, Vec<(u64, Verdict, u64)>>,
+    /// By lane and offset.
+    pub letters: BTreeMap<(u16, u64), LetterImage>,
+}
+
+/// A contact and how it came to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactImage {
+    pub version: u64,
+    pub canonical: Vec<u8>,
+    /// All of it: version and rings too.
+    pub body: Vec<u8>,
+    /// Oldest first.
+    pub changes: Vec<ChangeImage>,
+}
+
+/// One change of a contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeImage {
+    pub lane: u16,
+    pub offset: u64,
+    pub event_id: String,
+    pub kind: &'static str,
+    /// The contact after it.
+    pub body: Vec<u8>,
+}
+
+/// A record that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterImage {
+    pub reason: DeadLetterReason,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub value_len: u64,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// What the journal says, read frame by frame.
+#[derive(Default)]
+struct JournalImage {
+    image: Image,
+    changes: BTreeMap<String, Vec<ChangeImage>>,
+    latest: BTreeMap<String, ChangeRef>,
+    broken_links: Vec<String>,
+}
+
+impl Image {
+    /// Reads a stopped store: opens it as offline tools do, has it verify itself, takes a last
+    /// checkpoint, and reads journal and engine on their own.
+    #[track_caller]
+    pub fn read(dir: &Path) -> Self {
+        Self::read_with_report(dir).0
+    }
+
+    /// The same, and why the engine was filled again at the opening, if it was.
+    #[track_caller]
+    pub fn read_with_report(dir: &Path) -> (Self, Option<String>) {
+        let opened = open(dir);
+        let refilled = opened.report.refilled.clone();
+        let Opened { writer, reader, .. } = opened;
+        let report = reader.verify(&mut |_, _| {}).expect("a store can be verified");
+        assert!(report.is_sound(), "{}: {:#?}", dir.display(), report.discrepancies);
+        let mut journal = read_journal(dir);
+        assert_eq!(journal.broken_links, Vec::<String>::new(), "{}", dir.display());
+        let mut image = std::mem::take(&mut journal.image);
+        image.add_state(&reader);
+        image.add_contacts(&reader, journal);
+        writer.close().expect("a last checkpoint");
+        drop(reader);
+        image.emails = read_emails(dir);
+        (image, refilled)
+    }
+
+    fn add_state(&mut self, reader: &Reader) {
+        let stats = reader.stats().expect("statistics");
+        let counters = stats.counters;
+        self.verdict_totals =
+            Verdict::ALL.iter().map(|verdict| (verdict.as_str(), counters.verdict(*verdict))).collect();
+        (self.active, self.deleted, self.digest) = (counters.active, counters.deleted, stats.digest.0);
+        self.next_offsets = stats.position.next.iter().map(|(lane, next)| (lane.0, next.0)).collect();
+    }
+
+    #[track_caller]
+    fn add_contacts(&mut self, reader: &Reader, journal: JournalImage) {
+        for (at, (id, changes)) in journal.changes.into_iter().enumerate() {
+            let value = reader.contact(id.as_bytes()).expect("a contact can be read");
+            let value = value.unwrap_or_else(|| panic!("contact {id} is in the journal only"));
+            assert_eq!(journal.latest.get(&id), Some(&value.change()), "{id} points to another change");
+            if at < HISTORIES {
+                assert_history(reader, &id, &changes);
+            }
+            let view = value.view().expect("a contact has its parts");
+            let contact = ContactImage {
+                version: view.version(),
+                canonical: view.canonical().to_vec(),
+                body: value.body().to_vec(),
+                changes,
+            };
+            self.contacts.insert(id, contact);
+        }
+        let counted = self.active + self.deleted;
+        assert_eq!(counted, self.contacts.len() as u64, "contacts counted and contacts there are");
+    }
+
+    /// Records that got a verdict.
+    pub fn received(&self) -> u64 {
+        self.verdict_totals.values().sum()
+    }
+
+    /// What differs, some of each part named; empty when nothing does.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        compare_maps("contact", &self.contacts, &other.contacts, &mut found);
+        compare_maps("verdicts of lane", &self.verdicts, &other.verdicts, &mut found);
+        compare_maps("dead letter", &self.letters, &other.letters, &mut found);
+        compare("verdict totals", &self.verdict_totals, &other.verdict_totals, &mut found);
+        compare("active and deleted", &(self.active, self.deleted), &(other.active, other.deleted), &mut found);
+        compare("digest", &self.digest, &other.digest, &mut found);
+        compare("next offsets", &self.next_offsets, &other.next_offsets, &mut found);
+        let (here, there) = (&self.emails, &other.emails);
+        for (hash, id) in here.symmetric_difference(there).take(NAMED_MAX) {
+            found.push(format!("e-mail key {hash:016x} of {id} is on one side only"));
+        }
+        found
+    }
+
+    /// The contacts' order-free bytes alone: what every arrangement of the same events must give.
+    pub fn canonical(&self) -> BTreeMap<&str, &[u8]> {
+        self.contacts.iter().map(|(id, contact)| (id.as_str(), contact.canonical.as_slice())).collect()
+    }
+}
+
+/// Opens a stopped store as offline tools do.
+#[track_caller]
+pub fn open(dir: &Path) -> Opened {
+    let options = StoreOptions { sled_cache_bytes: 8 << 20, ..StoreOptions::at(dir) };
+    match store::open(options, None, 0, &|_| {}) {
+        Ok(opened) => opened,
+        Err(error) => panic!("{} can't be opened: {error}", dir.display()),
+    }
+}
+
+#[track_caller]
+fn assert_history(reader: &Reader, id: &str, changes: &[ChangeImage]) {
+    let walked = reader.history(id.as_bytes(), usize::MAX, None).expect("history");
+    let walked = walked.iter().rev().map(|entry| (entry.lane.0, entry.offset.0, entry.event_id.as_str()));
+    let listed = changes.iter().map(|change| (change.lane, change.offset, change.event_id.as_str()));
+    assert!(walked.eq(listed), "the links of {id} lead to other changes than the journal lists");
+}
+
+#[track_caller]
+fn read_journal(dir: &Path) -> JournalImage {
+    let journal = Journal::open(&dir.join("journal")).expect("the journal opens");
+    let first = journal.first().expect("the journal's beginning");
+    let mut read = JournalImage::default();
+    let mut scratch = Vec::new();
+    for frame in journal.frames_from(first) {
+        let frame = frame.expect("a whole frame");
+        let entries = frame.for_each(&mut scratch, |entry| {
+            read.entry(entry);
+            Ok(())
+        });
+        entries.expect("readable entries");
+    }
+    read
+}
+
+impl JournalImage {
+    fn entry(&mut self, entry: &Entry<'_>) {
+        let (lane, offset) = (entry.lane.0, entry.offset.0);
+        let verdicts = self.image.verdicts.entry(lane).or_default();
+        verdicts.push((offset, entry.verdict, entry.event_hash));
+        match &entry.outcome {
+            Outcome::Applied(applied) => self.change(entry, applied),
+            Outcome::DeadLettered(letter) => {
+                self.image.letters.insert((lane, offset), LetterImage::of(letter));
+            }
+            Outcome::Settled => {}
+        }
+    }
+
+    fn change(&mut self, entry: &Entry<'_>, applied: &Applied<'_>) {
+        let id = String::from_utf8_lossy(applied.id).into_owned();
+        let before = self.latest.insert(id.clone(), entry.change).unwrap_or(ChangeRef::NONE);
+        if before != applied.previous {
+            self.broken_links.push(format!("{id} at {:?}", entry.change));
+        }
+        self.changes.entry(id).or_default().push(ChangeImage {
+            lane: entry.lane.0,
+            offset: entry.offset.0,
+            event_id: String::from_utf8_lossy(applied.event_id).into_owned(),
+            kind: applied.kind.as_str(),
+            body: applied.body.to_vec(),
+        });
+    }
+}
+
+impl LetterImage {
+    fn of(letter: &Letter<'_>) -> Self {
+        let headers = Headers::new(letter.headers);
+        Self {
+            reason: letter.reason,
+            key: letter.key.map(<[u8]>::to_vec),
+            value: letter.value.map(<[u8]>::to_vec),
+            value_len: letter.value_len,
+            headers: headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect(),
+        }
+    }
+}
+
+#[track_caller]
+fn read_emails(dir: &Path) -> BTreeSet<(u64, String)> {
+    let engine = Engine::open(&dir.join("sled"), 8 << 20).expect("the engine opens");
+    let keys = engine.scan(&[EMAIL], None).map(|entry| {
+        let (key, _) = entry.expect("a key can be read");
+        let (hash, id) = parse_email_key(&key).expect("a key of the e-mail index");
+        (hash, String::from_utf8_lossy(id).into_owned())
+    });
+    keys.collect()
+}
+
+fn compare<T: PartialEq + std::fmt::Debug>(what: &str, here: &T, there: &T, found: &mut Vec<String>) {
+    if here != there {
+        found.push(format!("{what}: {here:?} and {there:?}"));
+    }
+}
+
+fn compare_maps<K: Ord + std::fmt::Debug, V: PartialEq + Described>(
+    what: &str,
+    here: &BTreeMap<K, V>,
+    there: &BTreeMap<K, V>,
+    found: &mut Vec<String>,
+) {
+    let keys: BTreeSet<&K> = here.keys().chain(there.keys()).collect();
+    let differing = keys.into_iter().filter(|key| here.get(key) != there.get(key));
+    let mut count = 0;
+    for key in differing {
+        count += 1;
+        if count <= NAMED_MAX {
+            let described = match (here.get(key), there.get(key)) {
+                (Some(here), Some(there)) => here.against(there),
+                (Some(_), None) => "is missing".to_owned(),
+                (None, _) => "should not be there".to_owned(),
+            };
+            found.push(format!("{what} {key:?} {described}"));
+        }
+    }
+    if count > NAMED_MAX {
+        found.push(format!("{what}: {count} differ"));
+    }
+}
+
+/// Says in a line how two values differ.
+trait Described {
+    fn against(&self, other: &Self) -> String;
+}
+
+impl Described for ContactImage {
+    fn against(&self, other: &Self) -> String {
+        let shown = |image: &Self| {
+            let view = ContactView::parse(&image.body).map(|view| format!("{:?}", view.head()));
+            format!("version {}, {} changes, {view:?}", image.version, image.changes.len())
+        };
+        format!("is ({}) and ({})", shown(self), shown(other))
+    }
+}
+
+impl Described for Vec<(u64, Verdict, u64)> {
+    fn against(&self, other: &Self) -> String {
+        let at = self.iter().zip(other).position(|(here, there)| here != there);
+        let at = at.unwrap_or_else(|| self.len().min(other.len()));
+        format!("from entry {at}: {:?} and {:?}; {} and {} in all", self.get(at), other.get(at), self.len(), other.len())
+    }
+}
+
+impl Described for LetterImage {
+    fn against(&self, other: &Self) -> String {
+        format!("is {} and {}", self.reason, other.reason)
+    }
+}

@@ -1,0 +1,20 @@
+//! What the tests stand on: a contactd as a child process, logs to follow, and everything that a
+//! stopped store holds, to be compared.
+//!
+//! ```text
+//! load ─► TestLog (embedded, mock cluster, real Kafka) ─► Node (a child process) ─► Image (compared)
+//! ```
+
+pub mod image;
+pub mod load;
+pub mod logs;
+pub mod node;
+pub mod services;
+pub mod wait;
+
+/// Fails with both sides' differences, not with megabytes of them.
+#[track_caller]
+pub fn assert_same(expected: &image::Image, found: &image::Image, what: &str) {
+    let differences = expected.differences(found);
+    assert!(differences.is_empty(), "{what}:\n  {}", differences.join("\n  "));
+}
