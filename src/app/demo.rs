@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
-use crate::event_log::{EventLog, LogError, NewRecord};
-use crate::simulate::{LoadGenerator, LoadOptions, LoadRecord};
+use crate::event_log::{EventLog, LogError};
+use crate::simulate::{LoadGenerator, LoadOptions};
 
 /// Contacts that the demo is about.
 const CONTACTS: u32 = 200;
@@ -34,12 +34,12 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<(), LogError> {
     let mut generator = generator(now_ms());
-    let first = (0..FIRST_EVENTS).map(|_| record(generator.record_at(now_ms()))).collect();
+    let first = (0..FIRST_EVENTS).map(|_| generator.record_at(now_ms()).into()).collect();
     log.append(first).await?;
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / options.rate));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        match log.append(vec![record(generator.record_at(now_ms()))]).await {
+        match log.append(vec![generator.record_at(now_ms()).into()]).await {
             Ok(_) => {}
             // A demo event more or less: the log says what is wrong.
             Err(error) if error.class() == Class::Retry => tracing::warn!(%error, "demo event not kept"),
@@ -57,16 +57,6 @@ fn generator(start_ms: u64) -> LoadGenerator {
         start_ms,
         ..LoadOptions::default()
     })
-}
-
-fn record(made: LoadRecord) -> NewRecord {
-    NewRecord {
-        key: made.key,
-        value: made.value,
-        headers: made.headers,
-        timestamp_ms: made.timestamp_ms,
-        lane: None,
-    }
 }
 
 fn now_ms() -> u64 {

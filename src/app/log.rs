@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::kafka::KafkaLog;
-use crate::event_log::{EventLog, LogError};
+use crate::event_log::{EventLog, LogError, NewRecord};
+use crate::simulate::LoadRecord;
 
 /// Opens the contact log for reading and writing. With Kafka nothing is asked of the brokers yet.
 ///
@@ -17,4 +18,16 @@ pub fn open_log(config: &Config) -> Result<EventLog, LogError> {
     }
     let options = EmbeddedOptions::new(&config.embedded_log, &config.kafka.topic);
     Ok(EventLog::Embedded(Arc::new(EmbeddedLog::open(options)?)))
+}
+
+impl From<LoadRecord> for NewRecord {
+    fn from(made: LoadRecord) -> Self {
+        Self {
+            key: made.key,
+            value: made.value,
+            headers: made.headers,
+            timestamp_ms: made.timestamp_ms,
+            lane: None,
+        }
+    }
 }

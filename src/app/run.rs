@@ -32,8 +32,14 @@ pub struct RunOptions {
     pub worker: WorkerOptions,
     /// Demo events; none: none.
     pub demo: Option<DemoOptions>,
+    /// The log to follow, for a caller that appends to it as well; none: as configured.
+    pub log: Option<EventLog>,
+    /// Ends the run as a signal does.
+    pub stop: Option<CancellationToken>,
+    /// Where the figures go, for a caller that wants to read them; none: the process's own.
+    pub metrics: Option<Arc<Metrics>>,
     /// Called once the address is bound.
-    pub started: Option<Box<dyn FnOnce(&Started)>>,
+    pub started: Option<Box<dyn FnOnce(&Started) + Send>>,
 }
 
 /// What a person wants to know at the start.
@@ -59,14 +65,20 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
 }
 
 async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
-    let setup = ApplySetup::new(&config).map_err(wrong_mapping)?;
-    let log = open_log(&config)?;
+    let setup = ApplySetup::new(&config)?;
+    let log = match options.log {
+        Some(log) => log,
+        None => open_log(&config)?,
+    };
     http::require_loopback(config.server.listen)?;
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("can't listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
-    let metrics = Arc::new(Metrics::new()?);
+    let metrics = match options.metrics {
+        Some(metrics) => metrics,
+        None => Arc::new(Metrics::new()?),
+    };
     metrics.set_build(Build::THIS, if config.follows_kafka() { "kafka" } else { "embedded" });
     let readiness = Arc::new(Readiness::new());
     let limits = HttpLimits::from(&config.server);
@@ -103,9 +115,11 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     }
 
     let mut terminate = signal(SignalKind::terminate())?;
+    let told = options.stop.unwrap_or_default();
     let ended = tokio::select! {
         signal = tokio::signal::ctrl_c() => signal.map(|()| None).context("can't wait for a signal"),
         _ = terminate.recv() => Ok(None),
+        () = told.cancelled() => Ok(None),
         worker = &mut worker => Ok(Some(worker)),
         http = &mut http => Err(early("http", http.map(|ended| ended.map_err(Into::into)))),
         demo = ended(&mut demo) => Err(early("demo", demo.map(|ended| ended.map_err(Into::into)))),
@@ -199,9 +213,4 @@ async fn end_at_second_signal() {
         _ = terminate.recv() => {}
     }
     std::process::exit(1);
-}
-
-fn wrong_mapping(wrong: Vec<crate::domain::mapping::UnknownField>) -> anyhow::Error {
-    let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-    anyhow::anyhow!(lines.join("\n"))
 }

@@ -2,6 +2,7 @@
 //!
 //! It runs on a thread of its own, because nearly everything it does blocks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{ApplyError, ApplyOptions, Pipeline, Progress, Rules};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, ConfigErrors};
 use crate::domain::Class;
 use crate::domain::decode::Decoder;
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::{Mapping, UnknownField};
-use crate::domain::position::LogIdentity;
+use crate::domain::position::{Lane, LogIdentity, NextOffset};
 use crate::event_log::{ConsumeBounds, Consumer, EventLog, LogError};
 use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
@@ -33,13 +34,13 @@ const CONSUME_BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 16_384, bytes
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The log can't be read on.
-    #[error(transparent)]
+    #[error("{0}")]
     Log(#[from] LogError),
     /// Applying can't go on.
-    #[error(transparent)]
+    #[error("{0}")]
     Apply(#[from] ApplyError),
     /// The store can't be opened, written or closed, or doesn't belong to this log.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
 }
 
@@ -81,8 +82,8 @@ impl ApplySetup {
     ///
     /// # Errors
     /// Every mapping that names a field that there is not.
-    pub fn new(config: &Config) -> Result<Self, Vec<UnknownField>> {
-        let mapping = Mapping::from_config(&config.mapping)?;
+    pub fn new(config: &Config) -> Result<Self, ConfigErrors> {
+        let mapping = Mapping::from_config(&config.mapping).map_err(wrong_mapping)?;
         let limits = Limits {
             contact_bytes_max: config.apply.contact_bytes_max,
             ..Limits::default()
@@ -90,13 +91,25 @@ impl ApplySetup {
         let tolerance = config.apply.future_tolerance.as_millis();
         let future_tolerance_ms = u64::try_from(tolerance).unwrap_or(u64::MAX);
         let fingerprint = Fingerprint::new(&mapping, &limits).with(future_tolerance_ms);
+        let decoder = Decoder::new(mapping, limits);
+        #[cfg(debug_assertions)]
+        let decoder = decoder
+            .with_seeded_bug_clock_from_record(fault::bug("clock_from_record_timestamp"));
         Ok(Self {
-            decoder: Arc::new(Decoder::new(mapping, limits)),
+            decoder: Arc::new(decoder),
             limits,
             future_tolerance_ms,
             fingerprint: fingerprint.0,
         })
     }
+}
+
+fn wrong_mapping(wrong: Vec<UnknownField>) -> ConfigErrors {
+    let error = |field: UnknownField| ConfigError::Syntax {
+        place: "mapping".to_owned(),
+        problem: field.to_string(),
+    };
+    ConfigErrors(wrong.into_iter().map(error).collect())
 }
 
 /// Everything that the stream's side needs.
@@ -195,8 +208,17 @@ impl Worker {
         writer.require_log(&identity)?;
         let from =
             start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
-        let consumer = self.log.consume(&from, CONSUME_BOUNDS)?;
+        let consumer = self.log.consume(&from, self.consume_bounds())?;
         Ok((identity, consumer))
+    }
+
+    /// Small commits need small batches: the log gives a lane a part of the bounds at a time.
+    fn consume_bounds(&self) -> ConsumeBounds {
+        let apply = &self.config.apply;
+        ConsumeBounds {
+            records_max: CONSUME_BOUNDS.records_max.min(apply.batch_records_max.saturating_mul(8)),
+            bytes_max: CONSUME_BOUNDS.bytes_max.min(apply.batch_bytes_max.saturating_mul(8)),
+        }
     }
 
     /// Tries until it works; what waiting can't heal is an error. None: told to stop before.
@@ -223,9 +245,7 @@ impl Worker {
     }
 }
 
-type Checkpointed = tokio::sync::watch::Receiver<
-    Arc<std::collections::BTreeMap<crate::domain::position::Lane, crate::domain::position::NextOffset>>,
->;
+type Checkpointed = tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>>;
 
 /// Tells the log after each checkpoint how far the store has come; for lag tools only.
 async fn commit_offsets(log: EventLog, mut checkpointed: Checkpointed) {

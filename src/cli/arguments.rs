@@ -90,6 +90,9 @@ pub(super) struct ServeArgs {
     /// Begin a new store although the log no longer holds its first records
     #[arg(long)]
     pub(super) from_log_start: bool,
+    /// End once everything on the log is applied and checkpointed
+    #[arg(long)]
+    pub(super) until_caught_up: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indicatif::ProgressBar;
 
 use crate::app::{self, ApplySetup};
-use crate::config::{Config, ConfigError, ConfigErrors};
+use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
 use crate::store::{self, OpenProgress, Opened, StoreError, StoreOptions};
 
@@ -26,19 +26,7 @@ pub(super) fn open_log(config: &Config) -> anyhow::Result<EventLog> {
 
 /// The store of a stopped instance. One that is not there is not made.
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Opened> {
-    let setup = ApplySetup::new(config).map_err(|wrong| {
-        let place = "mapping".to_owned();
-        let syntax = |problem| ConfigError::Syntax {
-            place: place.clone(),
-            problem,
-        };
-        ConfigErrors(
-            wrong
-                .iter()
-                .map(|field| syntax(field.to_string()))
-                .collect(),
-        )
-    })?;
+    let setup = ApplySetup::new(config)?;
     let bar = Arc::new(progress::bar(None, "opening the store"));
     let shown = Arc::clone(&bar);
     let opened = store::open(

@@ -68,11 +68,8 @@ fn append_all(log: &EventLog, args: &ProduceArgs, bar: &ProgressBar) -> anyhow::
             .by_ref()
             .take(chunk)
             .map(|record| NewRecord {
-                key: record.key,
-                value: record.value,
-                headers: record.headers,
                 timestamp_ms: now,
-                lane: None,
+                ..record.into()
             })
             .collect();
         if records.is_empty() {

@@ -18,8 +18,8 @@ pub(super) fn serve(settings: &SettingsArgs, args: &ServeArgs) -> anyhow::Result
     };
     let options = RunOptions {
         worker: worker(args),
-        demo: None,
         started: Some(Box::new(started)),
+        ..RunOptions::default()
     };
     app::run(config, options)
 }
@@ -44,6 +44,7 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         started: Some(Box::new(move |started| {
             eprintln!("{}", banner.text(started))
         })),
+        ..RunOptions::default()
     };
     app::run(config, options)
 }
@@ -51,7 +52,7 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
 fn worker(args: &ServeArgs) -> WorkerOptions {
     WorkerOptions {
         from_log_start: args.from_log_start,
-        ..WorkerOptions::default()
+        until_caught_up: args.until_caught_up,
     }
 }
 

@@ -22,7 +22,10 @@ impl Fingerprint {
             DEPTH_MAX,
             ATTRIBUTE_KEY_BYTES_MAX,
         ];
-        bounds.iter().fold(Self(APPLY_VERSION), |all, bound| all.with(*bound as u64)).with(mapping.hash())
+        bounds
+            .iter()
+            .fold(Self(APPLY_VERSION), |all, bound| all.with(*bound as u64))
+            .with(mapping.hash())
     }
 
     /// With one more rule in it; order counts.
@@ -48,7 +51,16 @@ mod tests {
         let one = Fingerprint::new(&mapping, &limits);
         assert_eq!(one, Fingerprint::new(&Mapping::built_in(), &limits));
         assert_ne!(one, Fingerprint::new(&Mapping::default(), &limits));
-        assert_ne!(one, Fingerprint::new(&mapping, &Limits { contact_bytes_max: 1, ..limits }));
+        assert_ne!(
+            one,
+            Fingerprint::new(
+                &mapping,
+                &Limits {
+                    contact_bytes_max: 1,
+                    ..limits
+                }
+            )
+        );
         assert_ne!(one.with(1).with(2), one.with(2).with(1));
     }
 }

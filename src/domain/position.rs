@@ -12,20 +12,59 @@ const IDENTITY_SEED: u64 = 0x636f_6e74_6163_7464;
 const POSITION_PREFIX: &str = "p1";
 
 /// A partition of the contact log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    bincode::Encode,
+    bincode::Decode,
+)]
 #[serde(transparent)]
 pub struct Lane(pub u16);
 
 /// The offset of one record in its lane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    bincode::Encode,
+    bincode::Decode,
+)]
 #[serde(transparent)]
 pub struct Offset(pub u64);
 
 /// The offset from which a lane is to be read on: one past the last record taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    bincode::Encode,
+    bincode::Decode,
+)]
 #[serde(transparent)]
 pub struct NextOffset(pub u64);
 
@@ -62,8 +101,18 @@ impl fmt::Display for NextOffset {
 }
 
 /// Which of the two logs it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    bincode::Encode,
+    bincode::Decode,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum LogKind {
     /// A Kafka topic.
@@ -83,8 +132,7 @@ impl LogKind {
 }
 
 /// What makes a log that log; a store follows exactly one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[derive(Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
 pub struct LogIdentity {
     /// Kafka or embedded.
     pub kind: LogKind,
@@ -111,8 +159,17 @@ impl LogIdentity {
 
 impl fmt::Display for LogIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, cluster, topic, lanes } = self;
-        write!(f, "{} {topic} of {cluster} with {lanes} partitions", kind.as_str())
+        let Self {
+            kind,
+            cluster,
+            topic,
+            lanes,
+        } = self;
+        write!(
+            f,
+            "{} {topic} of {cluster} with {lanes} partitions",
+            kind.as_str()
+        )
     }
 }
 
@@ -148,12 +205,22 @@ impl Position {
         if parts.next() != Some(POSITION_PREFIX) {
             return Err(InvalidPosition);
         }
-        let log = parts.next().filter(|log| log.len() == 16).ok_or(InvalidPosition)?;
-        let mut position = Self { log: hex(log)?, next: BTreeMap::new() };
+        let log = parts
+            .next()
+            .filter(|log| log.len() == 16)
+            .ok_or(InvalidPosition)?;
+        let mut position = Self {
+            log: hex(log)?,
+            next: BTreeMap::new(),
+        };
         for part in parts {
             let (lane, next) = part.split_once('.').ok_or(InvalidPosition)?;
             let lane = Lane(u16::try_from(hex(lane)?).map_err(|_| InvalidPosition)?);
-            if position.next.last_key_value().is_some_and(|(last, _)| *last >= lane) {
+            if position
+                .next
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= lane)
+            {
                 return Err(InvalidPosition);
             }
             position.next.insert(lane, NextOffset(hex(next)?));
@@ -164,14 +231,17 @@ impl Position {
     /// Whether everything that `other` has seen has been seen here too; never for another log.
     pub fn covers(&self, other: &Self) -> bool {
         self.log == other.log
-            && other.next.iter().all(|(lane, next)| {
-                self.next.get(lane).copied().unwrap_or_default() >= *next
-            })
+            && other
+                .next
+                .iter()
+                .all(|(lane, next)| self.next.get(lane).copied().unwrap_or_default() >= *next)
     }
 }
 
 fn hex(text: &str) -> Result<u64, InvalidPosition> {
-    let is_hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let is_hex = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if !is_hex {
         return Err(InvalidPosition);
     }
@@ -183,7 +253,10 @@ mod tests {
     use super::*;
 
     fn position(log: u64, next: &[(u16, u64)]) -> Position {
-        let next = next.iter().map(|(lane, next)| (Lane(*lane), NextOffset(*next))).collect();
+        let next = next
+            .iter()
+            .map(|(lane, next)| (Lane(*lane), NextOffset(*next)))
+            .collect();
         Position { log, next }
     }
 
@@ -196,7 +269,16 @@ mod tests {
 
     #[test]
     fn foreign_text_is_refused() {
-        for text in ["", "p1", "p2-000000000000feed", "p1-feed", "p1-000000000000feed-0", "p1-000000000000feed-1.0-0.0", "p1-000000000000feed-+1.2", "p1-000000000000feed-10000.0"] {
+        for text in [
+            "",
+            "p1",
+            "p2-000000000000feed",
+            "p1-feed",
+            "p1-000000000000feed-0",
+            "p1-000000000000feed-1.0-0.0",
+            "p1-000000000000feed-+1.2",
+            "p1-000000000000feed-10000.0",
+        ] {
             assert_eq!(Position::decode(text), Err(InvalidPosition), "{text}");
         }
     }
@@ -212,12 +294,31 @@ mod tests {
 
     #[test]
     fn identity_hash_depends_on_every_part() {
-        let one = LogIdentity { kind: LogKind::Kafka, cluster: "a".into(), topic: "bc".into(), lanes: 8 };
+        let one = LogIdentity {
+            kind: LogKind::Kafka,
+            cluster: "a".into(),
+            topic: "bc".into(),
+            lanes: 8,
+        };
         let others = [
-            LogIdentity { kind: LogKind::Embedded, ..one.clone() },
-            LogIdentity { cluster: "ab".into(), topic: "c".into(), ..one.clone() },
-            LogIdentity { lanes: 9, ..one.clone() },
+            LogIdentity {
+                kind: LogKind::Embedded,
+                ..one.clone()
+            },
+            LogIdentity {
+                cluster: "ab".into(),
+                topic: "c".into(),
+                ..one.clone()
+            },
+            LogIdentity {
+                lanes: 9,
+                ..one.clone()
+            },
         ];
-        assert!(others.iter().all(|other| other.fingerprint() != one.fingerprint()));
+        assert!(
+            others
+                .iter()
+                .all(|other| other.fingerprint() != one.fingerprint())
+        );
     }
 }

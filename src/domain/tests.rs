@@ -1,5 +1,7 @@
 //! The laws of applying, over generated records: decode and merge together.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestError, TestRunner};
@@ -29,8 +31,8 @@ struct Sample {
     version: Option<u64>,
     id: u64,
     source: u8,
-    fields: Vec<(usize, usize)>,
-    attributes: Vec<(u8, usize)>,
+    fields: Fields,
+    attributes: Attributes,
     command: bool,
     replace: bool,
     expected_version: Option<u64>,
@@ -39,9 +41,15 @@ struct Sample {
 impl Sample {
     fn value(&self) -> Vec<u8> {
         let source = if self.source == 0 { "acme" } else { "crm" };
-        let field = |(place, value): &(usize, usize)| format!(",\"{}\":{}", FIELDS[*place], VALUES[*value]);
-        let attribute = |(name, value): &(u8, usize)| format!(",\"x{name}\": {}", ATTRIBUTE_VALUES[*value]);
-        let mut text = format!("{{\"id\":\"e{}\",\"type\":\"{}\",\"source\":\"{source}\"", self.id, self.kind.as_str());
+        let field =
+            |(place, value): &(usize, usize)| format!(",\"{}\":{}", FIELDS[*place], VALUES[*value]);
+        let attribute =
+            |(name, value): &(u8, usize)| format!(",\"x{name}\": {}", ATTRIBUTE_VALUES[*value]);
+        let mut text = format!(
+            "{{\"id\":\"e{}\",\"type\":\"{}\",\"source\":\"{source}\"",
+            self.id,
+            self.kind.as_str()
+        );
         if let Some(time) = self.time {
             text += &format!(",\"timestamp\":{}", BASE_MS + time);
         }
@@ -57,7 +65,11 @@ impl Sample {
     fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut all = Vec::new();
         if self.command {
-            let kind = if self.replace { headers::COMMAND_REPLACE } else { headers::COMMAND_UPDATE };
+            let kind = if self.replace {
+                headers::COMMAND_REPLACE
+            } else {
+                headers::COMMAND_UPDATE
+            };
             all.push((headers::COMMAND, kind.as_bytes().to_vec()));
             if let Some(version) = self.expected_version {
                 all.push((headers::EXPECTED_VERSION, version.to_string().into_bytes()));
@@ -67,44 +79,75 @@ impl Sample {
     }
 }
 
+type Fields = Vec<(usize, usize)>;
+type Attributes = Vec<(u8, usize)>;
+
 /// Fields and attributes, each at most once.
-fn patches() -> impl Strategy<Value = (Vec<(usize, usize)>, Vec<(u8, usize)>)> {
+fn patches() -> impl Strategy<Value = (Fields, Attributes)> {
     let fields = prop::collection::btree_map(0..FIELDS.len(), 0..VALUES.len(), 0..4);
     let attributes = prop::collection::btree_map(0..3_u8, 0..ATTRIBUTE_VALUES.len(), 0..3);
-    (fields, attributes).prop_map(|(fields, attributes)| (fields.into_iter().collect(), attributes.into_iter().collect()))
+    (fields, attributes).prop_map(|(fields, attributes)| {
+        (
+            fields.into_iter().collect(),
+            attributes.into_iter().collect(),
+        )
+    })
 }
 
 /// Timed events and unconditional commands: what may come in any order.
 fn timed() -> impl Strategy<Value = Sample> {
     let stamps = (0..6_u64, prop::option::of(0..3_u64), 0..4_u64, 0..2_u8);
-    (0..8_usize, stamps, patches()).prop_map(|(what, (time, version, id, source), (fields, attributes))| {
-        let (kind, command, replace) = match what {
-            0 | 1 => (EventKind::Created, false, false),
-            2 | 3 => (EventKind::Updated, false, false),
-            4 => (EventKind::Deleted, false, false),
-            5 => (EventKind::Restored, true, false),
-            6 => (EventKind::Erased, true, false),
-            _ => (EventKind::Updated, true, time % 3 > 0),
-        };
-        Sample { kind, time: Some(time), version, id, source, fields, attributes, command, replace, expected_version: None }
-    })
+    (0..8_usize, stamps, patches()).prop_map(
+        |(what, (time, version, id, source), (fields, attributes))| {
+            let (kind, command, replace) = match what {
+                0 | 1 => (EventKind::Created, false, false),
+                2 | 3 => (EventKind::Updated, false, false),
+                4 => (EventKind::Deleted, false, false),
+                5 => (EventKind::Restored, true, false),
+                6 => (EventKind::Erased, true, false),
+                _ => (EventKind::Updated, true, time % 3 > 0),
+            };
+            Sample {
+                kind,
+                time: Some(time),
+                version,
+                id,
+                source,
+                fields,
+                attributes,
+                command,
+                replace,
+                expected_version: None,
+            }
+        },
+    )
 }
 
 /// Anything at all.
 fn any_sample() -> impl Strategy<Value = Sample> {
-    (timed(), any::<bool>(), any::<bool>(), prop::option::of(0..8_u64)).prop_map(|(sample, untimed, command, expected_version)| Sample {
-        time: sample.time.filter(|_| !untimed || sample.command),
-        command: sample.command || command,
-        expected_version,
-        ..sample
-    })
+    (
+        timed(),
+        any::<bool>(),
+        any::<bool>(),
+        prop::option::of(0..8_u64),
+    )
+        .prop_map(|(sample, untimed, command, expected_version)| Sample {
+            time: sample.time.filter(|_| !untimed || sample.command),
+            command: sample.command || command,
+            expected_version,
+            ..sample
+        })
 }
 
 /// A first event that makes the contact, and more; command ids are never used for two bodies.
 fn timed_sequence() -> impl Strategy<Value = Vec<Sample>> {
     (timed(), prop::collection::vec(timed(), 0..14)).prop_map(|(mut first, mut rest)| {
         (first.kind, first.command, first.replace) = (EventKind::Updated, false, false);
-        for (index, sample) in rest.iter_mut().enumerate().filter(|(_, sample)| sample.command) {
+        for (index, sample) in rest
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, sample)| sample.command)
+        {
             sample.id = 100 + index as u64;
         }
         rest.insert(0, first);
@@ -115,18 +158,36 @@ fn timed_sequence() -> impl Strategy<Value = Vec<Sample>> {
 fn decode(decoder: &Decoder, sample: &Sample, record_ms: i64) -> (Event, Vec<u8>) {
     let mut batch = RecordBatch::new(Lane(0));
     let headers = sample.headers();
-    let headers = headers.iter().map(|(name, value)| (*name, Some(value.as_slice())));
-    batch.push(Offset(record_ms.unsigned_abs()), record_ms, Some(b"c1"), Some(&sample.value()), headers);
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (*name, Some(value.as_slice())));
+    batch.push(
+        Offset(record_ms.unsigned_abs()),
+        record_ms,
+        Some(b"c1"),
+        Some(&sample.value()),
+        headers,
+    );
     let event = decoder.decode(&mut batch, 0).unwrap();
     (event, batch.arena)
 }
 
 /// Applies samples in order; the final body and every verdict.
-fn apply<'a>(decoder: &Decoder, samples: impl Iterator<Item = (&'a Sample, i64)>) -> (Option<Vec<u8>>, Vec<Verdict>) {
+fn apply<'a>(
+    decoder: &Decoder,
+    samples: impl Iterator<Item = (&'a Sample, i64)>,
+) -> (Option<Vec<u8>>, Vec<Verdict>) {
     let (mut body, mut verdicts, mut out) = (None, Vec::new(), Vec::new());
     for (sample, record_ms) in samples {
         let (event, arena) = decode(decoder, sample, record_ms);
-        let verdict = merge(body.as_deref(), &event, &arena, &Limits::default(), &mut out).unwrap();
+        let verdict = merge(
+            body.as_deref(),
+            &event,
+            &arena,
+            &Limits::default(),
+            &mut out,
+        )
+        .unwrap();
         assert_eq!(verdict == Verdict::Applied, !out.is_empty());
         if verdict == Verdict::Applied {
             body = Some(out.clone());
@@ -151,12 +212,19 @@ fn deliveries() -> impl Strategy<Value = Delivery> {
     })
 }
 
-fn any_order_gives_the_same_contact(decoder: &Decoder, delivery: &Delivery) -> Result<(), TestCaseError> {
+fn any_order_gives_the_same_contact(
+    decoder: &Decoder,
+    delivery: &Delivery,
+) -> Result<(), TestCaseError> {
     let (samples, again, order, record_ms) = delivery;
     let base = BASE_MS as i64;
     let (once, _) = apply(decoder, samples.iter().map(|sample| (sample, base)));
     let mut second: Vec<(&Sample, i64)> = vec![(&samples[0], base + record_ms)];
-    second.extend(order.iter().map(|place| (&samples[*place], base - record_ms)));
+    second.extend(
+        order
+            .iter()
+            .map(|place| (&samples[*place], base - record_ms)),
+    );
     for (place, later) in again {
         let sample = &samples[place.index(samples.len())];
         let at = 1 + place.index(second.len());
@@ -164,14 +232,28 @@ fn any_order_gives_the_same_contact(decoder: &Decoder, delivery: &Delivery) -> R
     }
     let (twice, verdicts) = apply(decoder, second.into_iter());
     let (once, twice) = (once.unwrap(), twice.unwrap());
-    let (once, twice) = (ContactView::parse(&once).unwrap(), ContactView::parse(&twice).unwrap());
-    prop_assert_eq!(once.canonical(), twice.canonical(), "{:?} then {:?} by {:?}", once, twice, verdicts);
+    let (once, twice) = (
+        ContactView::parse(&once).unwrap(),
+        ContactView::parse(&twice).unwrap(),
+    );
+    prop_assert_eq!(
+        once.canonical(),
+        twice.canonical(),
+        "{:?} then {:?} by {:?}",
+        once,
+        twice,
+        verdicts
+    );
     Ok(())
 }
 
 #[test]
 fn the_same_timed_events_in_any_order_and_number_give_the_same_bytes() {
-    let mut runner = TestRunner::new(Config { cases: 1024, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 1024,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let law = |delivery| any_order_gives_the_same_contact(&decoder(), &delivery);
     runner.run(&deliveries(), law).unwrap();
 }
@@ -180,11 +262,19 @@ fn the_same_timed_events_in_any_order_and_number_give_the_same_bytes() {
 #[cfg(debug_assertions)]
 #[test]
 fn a_clock_from_the_records_timestamp_breaks_the_law() {
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        ..Config::default()
+    });
     let mistaken = decoder().with_seeded_bug_clock_from_record(true);
-    let found = runner.run(&deliveries(), |delivery| any_order_gives_the_same_contact(&mistaken, &delivery));
+    let found = runner.run(&deliveries(), |delivery| {
+        any_order_gives_the_same_contact(&mistaken, &delivery)
+    });
     assert!(matches!(found, Err(TestError::Fail(..))), "{found:?}");
 }
+
+type Wanted<'a> = dyn Fn(&Event) -> bool + 'a;
+type Patched<'a> = dyn Fn(&Event, &[u8]) -> Option<Option<Vec<u8>>> + 'a;
 
 /// What the rules say, computed from the whole set of events at once.
 struct Model {
@@ -198,48 +288,78 @@ struct Model {
 
 impl Model {
     fn of(events: &[(Event, Vec<u8>)]) -> Self {
-        let clocks = |wanted: &dyn Fn(&Event) -> bool| -> Vec<Clock> {
-            events.iter().filter(|(event, _)| wanted(event)).filter_map(|(event, _)| event.clock).collect()
+        let clocks = |wanted: &Wanted<'_>| -> Vec<Clock> {
+            events
+                .iter()
+                .filter(|(event, _)| wanted(event))
+                .filter_map(|(event, _)| event.clock)
+                .collect()
         };
         let greatest = |clocks: Vec<Clock>| clocks.into_iter().max();
-        let is_put = |event: &Event| event.command.as_ref().is_some_and(|command| command.replace);
+        let is_put = |event: &Event| {
+            event
+                .command
+                .as_ref()
+                .is_some_and(|command| command.replace)
+        };
         let is_edit = |event: &Event| event.command.is_some() && event.kind == EventKind::Updated;
         let created = greatest(clocks(&|event| event.kind == EventKind::Created));
         let restored = greatest(clocks(&|event| event.kind == EventKind::Restored));
         let put = greatest(clocks(&is_put));
         let erased = greatest(clocks(&|event| event.kind == EventKind::Erased));
         let deletes = clocks(&|event| event.kind == EventKind::Deleted);
-        let last_final = deletes.iter().copied().filter(|delete| Some(*delete) < created).max();
+        let last_final = deletes
+            .iter()
+            .copied()
+            .filter(|delete| Some(*delete) < created)
+            .max();
         let reset = erased.max(last_final);
         let floor = put.max(reset);
         let dead = deletes.iter().copied().max().max(erased);
-        let standing = |patch: &dyn Fn(&Event, &[u8]) -> Option<Option<Vec<u8>>>| {
+        let standing = |patch: &Patched<'_>| {
             let said = events.iter().filter(|(event, _)| event.clock >= floor);
             let said = said.filter_map(|(event, arena)| Some((event.clock, patch(event, arena)?)));
             said.max().and_then(|(_, value)| value)
         };
-        let names: std::collections::BTreeSet<Vec<u8>> = events
-            .iter()
-            .flat_map(|(event, arena)| event.attributes.iter().map(|(name, _)| name.of(arena).to_vec()))
-            .collect();
+        let names = attribute_names(events);
         let attribute = |name: Vec<u8>| {
             let value = standing(&|event, arena| {
-                let found = event.attributes.iter().find(|(each, _)| each.of(arena) == name)?;
+                let found = event
+                    .attributes
+                    .iter()
+                    .find(|(each, _)| each.of(arena) == name)?;
                 value_of(&found.1, arena)
             });
             Some((name, value?))
         };
-        let first = clocks(&|event| !is_edit(event)).into_iter().map(|clock| clock.ts_ms).min();
+        let first = clocks(&|event| !is_edit(event))
+            .into_iter()
+            .map(|clock| clock.ts_ms)
+            .min();
         let head = greatest(clocks(&|_| true)).unwrap();
         Self {
-            fields: std::array::from_fn(|place| standing(&|event, arena| value_of(&event.fields[place], arena))),
+            fields: std::array::from_fn(|place| {
+                standing(&|event, arena| value_of(&event.fields[place], arena))
+            }),
             attributes: names.into_iter().filter_map(attribute).collect(),
-            status: if dead > created.max(restored).max(put) { Status::Deleted } else { Status::Active },
+            status: if dead > created.max(restored).max(put) {
+                Status::Deleted
+            } else {
+                Status::Active
+            },
             created_at: first.unwrap().max(reset.map_or(0, |clock| clock.ts_ms)),
             updated_at: head.ts_ms,
             head,
         }
     }
+}
+
+fn attribute_names(events: &[(Event, Vec<u8>)]) -> BTreeSet<Vec<u8>> {
+    let names = |(event, arena): &(Event, Vec<u8>)| -> Vec<Vec<u8>> {
+        let names = event.attributes.iter();
+        names.map(|(name, _)| name.of(arena).to_vec()).collect()
+    };
+    events.iter().flat_map(names).collect()
 }
 
 fn value_of(patch: &Patch, arena: &[u8]) -> Option<Option<Vec<u8>>> {

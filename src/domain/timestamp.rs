@@ -14,13 +14,17 @@ const ERA_DAYS: u64 = 146_097;
 /// or lies before 1970.
 pub fn parse_rfc3339(text: &[u8]) -> Option<u64> {
     let (day, rest) = text.split_first_chunk::<10>()?;
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *day else { return None };
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *day else {
+        return None;
+    };
     let (separator, rest) = rest.split_first()?;
     if !matches!(separator, b'T' | b't' | b' ') {
         return None;
     }
     let (time, rest) = rest.split_first_chunk::<8>()?;
-    let [h1, h2, b':', n1, n2, b':', s1, s2] = *time else { return None };
+    let [h1, h2, b':', n1, n2, b':', s1, s2] = *time else {
+        return None;
+    };
     let year = two(y1, y2)? * 100 + two(y3, y4)?;
     let (month, day) = (two(m1, m2)?, two(d1, d2)?);
     let (hour, minute, second) = (two(h1, h2)?, two(n1, n2)?, two(s1, s2)?);
@@ -30,7 +34,8 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<u64> {
     }
     let (millis, rest) = fraction(rest)?;
     let days = days_since_epoch(year, month, day)?;
-    let local = days * 86_400_000 + i64::try_from(((hour * 60 + minute) * 60 + second) * 1000 + millis).ok()?;
+    let local = days * 86_400_000
+        + i64::try_from(((hour * 60 + minute) * 60 + second) * 1000 + millis).ok()?;
     let ms = u64::try_from(local - offset_ms(rest)?).ok()?;
     (ms <= TIMESTAMP_MS_MAX).then_some(ms)
 }
@@ -43,8 +48,15 @@ pub fn parse_epoch(text: &[u8]) -> Option<u64> {
         Ok(number) if number < MILLISECONDS_FROM => number * 1000,
         Ok(number) => number,
         Err(_) => {
-            let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
-            let ms = if number < MILLISECONDS_FROM as f64 { number * 1000.0 } else { number };
+            let number: f64 = text
+                .parse()
+                .ok()
+                .filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
+            let ms = if number < MILLISECONDS_FROM as f64 {
+                number * 1000.0
+            } else {
+                number
+            };
             // Saturates; what is too great fails below.
             ms.round() as u64
         }
@@ -66,8 +78,8 @@ pub fn write_rfc3339(ms: u64, out: &mut Vec<u8>) {
     let ([h1, h2], [n1, n2], [s1, s2]) = (tens(hour), tens(minute), tens(second));
     let (f1, [f2, f3]) = (digit(millis / 100), tens(millis));
     out.extend_from_slice(&[
-        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.', f1,
-        f2, f3, b'Z',
+        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.',
+        f1, f2, f3, b'Z',
     ]);
 }
 
@@ -88,10 +100,22 @@ fn fraction(text: &[u8]) -> Option<(u64, &[u8])> {
     let Some((b'.', digits)) = text.split_first() else {
         return Some((0, text));
     };
-    let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, rest) = digits.split_at_checked(len).filter(|(digits, _)| !digits.is_empty())?;
-    let padded = digits.iter().copied().chain(std::iter::repeat(b'0')).take(3);
-    Some((padded.fold(0, |ms, digit| ms * 10 + u64::from(digit - b'0')), rest))
+    let len = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (digits, rest) = digits
+        .split_at_checked(len)
+        .filter(|(digits, _)| !digits.is_empty())?;
+    let padded = digits
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(b'0'))
+        .take(3);
+    Some((
+        padded.fold(0, |ms, digit| ms * 10 + u64::from(digit - b'0')),
+        rest,
+    ))
 }
 
 fn offset_ms(text: &[u8]) -> Option<i64> {
@@ -111,7 +135,7 @@ fn offset_ms(text: &[u8]) -> Option<i64> {
 
 /// Days from 1970 to a civil date, after Howard Hinnant's `days_from_civil`.
 fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
@@ -137,8 +161,16 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (days / ERA_DAYS * 400 + year_of_era + u64::from(month <= 2), month, day)
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    (
+        days / ERA_DAYS * 400 + year_of_era + u64::from(month <= 2),
+        month,
+        day,
+    )
 }
 
 #[cfg(test)]
@@ -155,7 +187,11 @@ mod tests {
             let text = format_rfc3339(ms);
             assert_eq!(parse_rfc3339(text.as_bytes()), Some(ms), "{text}");
             let theirs = OffsetDateTime::parse(&text, &Rfc3339).unwrap();
-            assert_eq!(theirs.unix_timestamp_nanos(), i128::from(ms) * 1_000_000, "{text}");
+            assert_eq!(
+                theirs.unix_timestamp_nanos(),
+                i128::from(ms) * 1_000_000,
+                "{text}"
+            );
         }
     }
 
@@ -173,9 +209,19 @@ mod tests {
     #[test]
     fn what_is_no_timestamp_is_none() {
         for text in [
-            "", "2026-11-21", "2026-11-21T10:00:00", "2026-02-29T10:00:00Z", "2026-13-01T10:00:00Z",
-            "2026-11-21T24:00:00Z", "2026-11-21T10:00:00.Z", "2026-11-21T10:00:00Zx", "1969-12-31T23:59:59Z",
-            "2026-11-21T10:00:00+0100", "2026-11-00T10:00:00Z", "9999-12-31T23:59:59-00:01", "+026-11-21T10:00:00Z",
+            "",
+            "2026-11-21",
+            "2026-11-21T10:00:00",
+            "2026-02-29T10:00:00Z",
+            "2026-13-01T10:00:00Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T10:00:00.Z",
+            "2026-11-21T10:00:00Zx",
+            "1969-12-31T23:59:59Z",
+            "2026-11-21T10:00:00+0100",
+            "2026-11-00T10:00:00Z",
+            "9999-12-31T23:59:59-00:01",
+            "+026-11-21T10:00:00Z",
         ] {
             assert_eq!(parse_rfc3339(text.as_bytes()), None, "{text}");
         }

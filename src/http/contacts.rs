@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -31,12 +31,11 @@ const CONTACT_BYTES_TYPICAL: usize = 512;
 pub(super) async fn get_contact(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let id = decoded(id)?;
-    let with_deleted = Params::of(&uri, &["includeDeleted"])?.flag("includeDeleted")?;
-    let queries = begin(&state, &headers).await?;
+    let with_deleted = Params::of(request.uri(), &["includeDeleted"])?.flag("includeDeleted")?;
+    let queries = begin(&state, request.headers()).await?;
     let found = queries.contact(&id)?.ok_or_else(not_found)?;
     let contact = found.read()?;
     match contact.status() {
@@ -44,7 +43,7 @@ pub(super) async fn get_contact(
         Status::Active | Status::Deleted => {}
     }
     let etag = etag(contact.tag());
-    let mut response = if none_match(&headers, &etag) {
+    let mut response = if none_match(request.headers(), &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mut json = Vec::with_capacity(CONTACT_BYTES_TYPICAL);
@@ -58,11 +57,10 @@ pub(super) async fn get_contact(
 /// `GET /api/contacts`
 pub(super) async fn list_contacts(
     State(state): State<HttpState>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let query = list_query(&uri)?;
-    let queries = begin(&state, &headers).await?.clone();
+    let query = list_query(request.uri())?;
+    let queries = begin(&state, request.headers()).await?.clone();
     let asked = query.clone();
     let page = blocking({
         let queries = queries.clone();
@@ -83,7 +81,7 @@ pub(super) async fn list_contacts(
     let _ = write!(body, ",\"meta\":{meta}}}");
     let mut response = json_response(body);
     if let Some(link) =
-        link(&uri, &[("next", page.next_cursor), ("prev", page.previous_cursor)])
+        link(request.uri(), &[("next", page.next_cursor), ("prev", page.previous_cursor)])
     {
         response.headers_mut().insert(LINK, link);
     }
@@ -94,25 +92,24 @@ pub(super) async fn list_contacts(
 pub(super) async fn contact_history(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let id = decoded(id)?;
-    let params = Params::of(&uri, &["limit", "cursor"])?;
+    let params = Params::of(request.uri(), &["limit", "cursor"])?;
     let query = HistoryQuery {
         id,
         limit: params.limit(PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX)?,
         cursor: params.get("cursor").map(str::to_owned),
     };
     let limit = query.limit;
-    let queries = begin(&state, &headers).await?.clone();
+    let queries = begin(&state, request.headers()).await?.clone();
     let page = blocking({
         let queries = queries.clone();
         move || queries.history(&query)
     })
     .await?
     .ok_or_else(not_found)?;
-    let link = link(&uri, &[("next", page.next_cursor.clone())]);
+    let link = link(request.uri(), &[("next", page.next_cursor.clone())]);
     let body = HistoryBody {
         data: &page.changes,
         meta: HistoryMeta { limit, next_cursor: page.next_cursor.as_deref() },

@@ -1,25 +1,28 @@
 //! What holds for every request, in one place around the router.
 //!
-//! One function rather than a tower of layers: each layer would box a future and a body a request.
+//! One service rather than a tower of layers: each layer would box a future and more a request.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use tokio::time::timeout;
+use tower::Service;
 
 use crate::telemetry::RequestFailed;
 
@@ -41,23 +44,54 @@ struct Asked {
     accept: Option<HeaderValue>,
 }
 
-pub(super) async fn edge(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+/// Everything that is answered: the routes, with what holds for every request around them.
+#[derive(Clone)]
+pub struct Api {
+    routes: Router,
+    state: HttpState,
+}
+
+impl Api {
+    pub(super) fn new(routes: Router, state: HttpState) -> Self {
+        Self { routes, state }
+    }
+}
+
+impl Service<Request> for Api {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        Box::pin(respond(self.state.clone(), self.routes.clone(), request))
+    }
+}
+
+async fn respond(
+    state: HttpState,
+    routes: Router,
+    request: Request,
+) -> Result<Response, Infallible> {
     let asked = Asked {
         started: Instant::now(),
         method: request.method().clone(),
-        route: RouteNo::of(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)),
+        route: RouteNo::of_path(request.uri().path()),
         request_id: request_id(request.headers()),
         accept: request.headers().get(ACCEPT).cloned(),
     };
     let mut response = match admit(&state, &request, asked.route) {
-        Ok(_under_way) => answer(state.limits(), request, next).await,
+        Ok(_under_way) => answer(state.limits(), routes, request).await,
         Err(error) => error.into_response(),
     };
     finish(&asked, &mut response);
     let (status, took) = (response.status(), asked.started.elapsed());
     state.request_metrics().observe(&asked.method, asked.route, status, took);
     log_access(&asked, status, took.as_millis());
-    response
+    Ok(response)
 }
 
 /// One request under way; counted down however it ends.
@@ -105,17 +139,25 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn answer(limits: &HttpLimits, request: Request, next: Next) -> Response {
+async fn answer(limits: &HttpLimits, mut routes: Router, request: Request) -> Response {
     let request = if request.body().is_end_stream() {
         request
     } else {
-        match with_whole_body(limits, request).await {
+        // Boxed: it is rare, and would make the future of every request larger.
+        match Box::pin(with_whole_body(limits, request)).await {
             Ok(request) => request,
             Err(error) => return error.into_response(),
         }
     };
-    match tokio::time::timeout(limits.request_timeout, without_panic(next.run(request))).await {
-        Ok(Ok(response)) => response,
+    let mut answer = pin!(without_panic(routes.call(request)));
+    // Most answers are ready at once and need no timer.
+    let at_once = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+    let answered = match at_once {
+        Poll::Ready(answered) => Ok(answered),
+        Poll::Pending => Box::pin(timeout(limits.request_timeout, answer)).await,
+    };
+    match answered {
+        Ok(Ok(Ok(response))) => response,
         Ok(Err(panic)) => ApiError::internal(format!("panicked: {panic}")).into_response(),
         Err(_elapsed) => {
             ApiError::new(Code::TookTooLong, "the answer took too long; try again").into_response()
@@ -129,7 +171,7 @@ async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Reques
     let whole = async {
         let mut whole = Vec::new();
         while let Some(frame) =
-            std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+            poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
         {
             let frame = frame.map_err(|_| {
                 ApiError::new(Code::InvalidBody, "the body ended early or broke its framing")
@@ -143,7 +185,7 @@ async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Reques
         }
         Ok(whole)
     };
-    match tokio::time::timeout(limits.request_timeout, whole).await {
+    match timeout(limits.request_timeout, whole).await {
         Ok(whole) => Ok(Request::from_parts(parts, Body::from(whole?))),
         Err(_elapsed) => Err(ApiError::new(Code::RequestTimeout, "the body took too long to come")),
     }
@@ -157,8 +199,8 @@ fn body_too_large(limits: &HttpLimits) -> ApiError {
 
 /// The future's output, or the text of its panic.
 async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|context| {
+    let mut future = pin!(future);
+    poll_fn(|context| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
@@ -182,7 +224,6 @@ fn finish(asked: &Asked, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, asked.request_id.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),

@@ -25,8 +25,12 @@ mod serve;
 mod state;
 mod timestamp;
 
+pub use edge::Api;
 pub use error::{ApiError, Code};
 pub use readiness::{Readiness, Report};
 pub use routes::router;
 pub use serve::{ListenError, ServeError, ServeOptions, require_loopback, serve};
 pub use state::{HttpLimits, HttpState};
+
+#[cfg(test)]
+mod tests;

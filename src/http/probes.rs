@@ -64,7 +64,13 @@ pub(super) async fn healthz(State(state): State<HttpState>, uri: Uri) -> Result<
 
 /// `GET /metrics`: Prometheus's text format.
 pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
-    let text = state.metrics().render().map_err(|error| ApiError::internal(error.to_string()))?;
+    // What is refreshed for it may look at directories.
+    let rendered = tokio::task::spawn_blocking(move || state.metrics().render()).await;
+    let text = match rendered {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) => return Err(ApiError::internal(error.to_string())),
+        Err(error) => return Err(ApiError::internal(format!("a scrape ended early: {error}"))),
+    };
     let mut response = Response::new(Body::from(text));
     response
         .headers_mut()

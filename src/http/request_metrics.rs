@@ -30,14 +30,24 @@ const STATUSES: [u16; 12] = [200, 304, 400, 404, 405, 406, 408, 410, 413, 414, 5
 pub(super) struct RouteNo(usize);
 
 impl RouteNo {
-    pub(super) fn of(template: Option<&str>) -> Self {
-        let place = ROUTES.iter().position(|route| Some(*route) == template);
+    /// By the path, as the router matches it.
+    pub(super) fn of_path(path: &str) -> Self {
+        let place = ROUTES.iter().position(|template| fits(template, path));
         Self(place.unwrap_or(ROUTES.len()))
     }
 
     pub(super) fn as_str(self) -> &'static str {
         ROUTES.get(self.0).copied().unwrap_or("unmatched")
     }
+}
+
+/// Whether the path is one of the template's: `{…}` stands for one segment that is not empty.
+fn fits(template: &str, path: &str) -> bool {
+    let Some((before, rest)) = template.split_once('{') else { return template == path };
+    let Some(path) = path.strip_prefix(before) else { return false };
+    let after = rest.split_once('}').map_or("", |(_, after)| after);
+    let segment = path.split('/').next().unwrap_or_default();
+    !segment.is_empty() && path.strip_prefix(segment).is_some_and(|path| fits(after, path))
 }
 
 pub(super) struct RequestMetrics {
@@ -85,5 +95,28 @@ impl RequestMetrics {
         let method =
             METHODS.iter().find(|known| **known == method.as_str()).copied().unwrap_or("_OTHER");
         self.family.with_label_values(&[method, route.as_str(), status.as_str()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_of_the_route_that_answers_it() {
+        for (path, route) in [
+            ("/", "/"),
+            ("/api/contacts", "/api/contacts"),
+            ("/api/contacts/1", "/api/contacts/{id}"),
+            ("/api/contacts/1/history", "/api/contacts/{id}/history"),
+            ("/api/contacts/", "unmatched"),
+            ("/api/contacts//history", "unmatched"),
+            ("/api/contacts/1/", "unmatched"),
+            ("/api/contacts/1/history/2", "unmatched"),
+            ("/livez/", "unmatched"),
+            ("", "unmatched"),
+        ] {
+            assert_eq!(RouteNo::of_path(path).as_str(), route, "{path}");
+        }
     }
 }

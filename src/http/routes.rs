@@ -2,17 +2,17 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
+use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
-use super::{contacts, edge, probes};
+use super::{contacts, probes};
 
 /// Everything that is answered, with what holds for every request around it.
-pub fn router(state: HttpState) -> Router {
-    Router::new()
+pub fn router(state: HttpState) -> Api {
+    let routes = Router::new()
         .route("/api/contacts/{id}", get(contacts::get_contact))
         .route("/api/contacts", get(contacts::list_contacts))
         .route("/api/contacts/{id}/history", get(contacts::contact_history))
@@ -24,8 +24,8 @@ pub fn router(state: HttpState) -> Router {
         .route("/", get(probes::index))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_not_found)
-        .layer(from_fn_with_state(state.clone(), edge::edge))
-        .with_state(state)
+        .with_state(state.clone());
+    Api::new(routes, state)
 }
 
 async fn route_not_found() -> ApiError {

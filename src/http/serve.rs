@@ -6,11 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::future::RouteFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -25,6 +23,7 @@ use tower::Service as _;
 use crate::config::ServerConfig;
 use crate::domain::Class;
 
+use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::request_id::request_id;
 
@@ -102,7 +101,7 @@ impl From<&ServerConfig> for ServeOptions {
 /// When the listener's address is not loopback.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    api: Api,
     options: ServeOptions,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -111,7 +110,7 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     while let Some((place, stream)) = accepted(&listener, &places, &shutdown).await {
         while connections.try_join_next().is_some() {}
-        let connection = connection(stream, router.clone(), options, shutdown.clone());
+        let connection = connection(stream, api.clone(), options, shutdown.clone());
         connections.spawn(async move {
             connection.await;
             drop(place);
@@ -149,7 +148,7 @@ async fn accepted(
 
 async fn connection(
     stream: TcpStream,
-    router: Router,
+    api: Api,
     options: ServeOptions,
     shutdown: CancellationToken,
 ) {
@@ -159,7 +158,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(options.head_bytes_max)
-        .serve_connection(TokioIo::new(stream), Requests(router));
+        .serve_connection(TokioIo::new(stream), Requests(api));
     let ended = tokio::select! {
         ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
         () = shutdown.cancelled() => {
@@ -191,13 +190,13 @@ fn slow_head_answer() -> Vec<u8> {
     answer
 }
 
-/// The router as hyper wants it, without the boxes of a generic adapter.
-struct Requests(Router);
+/// The API as hyper wants it, without the boxes of a generic adapter.
+struct Requests(Api);
 
 impl Service<Request<Incoming>> for Requests {
     type Response = Response;
     type Error = Infallible;
-    type Future = RouteFuture<Infallible>;
+    type Future = <Api as tower::Service<Request>>::Future;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.0.clone().call(request.map(Body::new))

@@ -108,7 +108,17 @@ impl Opened {
 
     /// Whether bytes in the last segment that are no frame are damage, not a write under way.
     fn is_proved_behind(&self, bad: FrameNo, at: u64) -> Result<bool, SegmentError> {
-        is_proved_behind(&self.segment, bad, at, self.segment.bytes()?)
+        let OpenSegment {
+            path, file, header, ..
+        } = &self.segment;
+        if !is_proved_behind(&self.segment, bad, at, self.segment.bytes()?)? {
+            return Ok(false);
+        }
+        // The frame may have become whole between the look that found it bad and the one behind it.
+        let mut window = Window::reading(LOOKUP_BYTES);
+        let place = window.frame(file, header.id, bad, at);
+        let place = place.map_err(io_error("read", path))?;
+        Ok(!matches!(place, Place::Frame(..)))
     }
 }
 

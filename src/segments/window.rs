@@ -16,7 +16,10 @@ const KEEP_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Window {
     start: u64,
+    /// A buffer, zeroed once.
     bytes: Vec<u8>,
+    /// How much of it was read.
+    filled: usize,
     /// What one read asks for, in bytes.
     step: usize,
 }
@@ -43,13 +46,14 @@ impl Window {
         Self {
             start: 0,
             bytes: Vec::new(),
+            filled: 0,
             step,
         }
     }
 
     /// Forgets what was read, for another file or one that may have changed.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
+        self.filled = 0;
     }
 
     /// Up to `len` bytes at `at`: fewer only where the file ends.
@@ -91,30 +95,31 @@ impl Window {
         let skip = at
             .checked_sub(self.start)
             .and_then(|skip| usize::try_from(skip).ok());
-        skip.and_then(|skip| self.bytes.get(skip..))
+        skip.and_then(|skip| self.bytes.get(skip..self.filled))
             .unwrap_or_default()
     }
 
     fn fill(&mut self, file: &File, at: u64, len: usize) -> io::Result<()> {
-        self.bytes.clear();
-        if self.bytes.capacity() > KEEP_BYTES {
-            self.bytes.shrink_to(self.step);
+        if self.bytes.len() < len || self.bytes.len() > KEEP_BYTES.max(len) {
+            self.bytes = vec![0; len];
         }
         self.start = at;
-        self.bytes.resize(len, 0);
-        let mut filled = 0;
-        while let Some(rest) = self.bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, at + filled as u64) {
+        self.filled = 0;
+        let (buffer, _) = self.bytes.split_at_mut_checked(len).unwrap_or_default();
+        while let Some(rest) = buffer
+            .get_mut(self.filled..)
+            .filter(|rest| !rest.is_empty())
+        {
+            match file.read_at(rest, at + self.filled as u64) {
                 Ok(0) => break,
-                Ok(count) => filled += count,
+                Ok(count) => self.filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.bytes.clear();
+                    self.filled = 0;
                     return Err(error);
                 }
             }
         }
-        self.bytes.truncate(filled);
         Ok(())
     }
 }

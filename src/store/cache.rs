@@ -75,7 +75,11 @@ impl ContactCache {
     /// A cached contact. Only for one that the dirty set does not have.
     pub fn get(&self, hash: u64, id: &[u8]) -> Option<StoredContact> {
         let found = self.entries.as_ref()?.get(&KeyRef { hash, id });
-        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        let counter = if found.is_some() {
+            &self.hits
+        } else {
+            &self.misses
+        };
         counter.fetch_add(1, Ordering::Relaxed);
         found
     }

@@ -98,9 +98,13 @@ struct State {
 }
 
 impl Control {
-    /// Asks for a checkpoint without waiting.
+    /// Asks for a checkpoint without waiting. One that is under way counts, though its swap may be
+    /// over: who needs a later one asks again after it.
     pub(crate) fn request(&self) {
-        let mut state = self.state.lock();
+        self.request_in(&mut self.state.lock());
+    }
+
+    fn request_in(&self, state: &mut State) {
         if state.checkpoints_asked == state.checkpoints_done {
             state.checkpoints_asked += 1;
             self.wake.notify_one();
@@ -160,8 +164,13 @@ impl CheckpointThread {
             return Ok(());
         }
         let started = Instant::now();
-        self.control.request();
-        self.wait(shared, |_| shared.dirty.bytes().0 < bytes_max)?;
+        let mut state = self.control.state.lock();
+        while shared.dirty.bytes().0 >= bytes_max {
+            shared.check()?;
+            self.control.request_in(&mut state);
+            self.control.done.wait_for(&mut state, LOOK_AGAIN);
+        }
+        drop(state);
         let waited = started.elapsed().as_micros() as u64;
         let total = &shared.figures.backpressure_micros;
         total.fetch_add(waited, Ordering::Relaxed);

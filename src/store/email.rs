@@ -23,7 +23,11 @@ pub(super) fn ids_by_email(
     let after_key = after.map(|id| [prefix.as_slice(), id].concat());
     // Changes may take back as many as they are.
     let enough = limit.saturating_add(changes.len());
-    for entry in shared.engine.scan(&prefix, after_key.as_deref()).take(enough) {
+    for entry in shared
+        .engine
+        .scan(&prefix, after_key.as_deref())
+        .take(enough)
+    {
         let (key, _) = entry.map_err(|error| shared.fail(error.into()))?;
         ids.insert(key.get(prefix.len()..).unwrap_or_default().into());
     }

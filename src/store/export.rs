@@ -52,7 +52,9 @@ pub(super) fn export(
         }
         Ok(())
     })?;
-    out.write_all(&lines).and_then(|()| out.flush()).map_err(unwritten)?;
+    out.write_all(&lines)
+        .and_then(|()| out.flush())
+        .map_err(unwritten)?;
     Ok(ExportReport {
         contacts,
         position: shared.position_of(cut.next_offsets()),
@@ -94,7 +96,10 @@ pub(super) fn as_of(
     if digest == cut.digest {
         return Ok(());
     }
-    let detail = format!("the contacts' digest is {digest}, it should be {}", cut.digest);
+    let detail = format!(
+        "the contacts' digest is {digest}, it should be {}",
+        cut.digest
+    );
     Err(shared.fail(StoreError::damaged("the store", detail)))
 }
 
@@ -122,7 +127,8 @@ pub(super) fn scan(
     dirty.try_for_each(|id| show_live(shared, &id, &mut each))
 }
 
-fn show_live(
+/// Shows the stored bytes of a contact as they are now, past the cache, if there is one.
+pub(super) fn show_live(
     shared: &Shared,
     id: &[u8],
     each: &mut impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,

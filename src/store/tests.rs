@@ -108,7 +108,7 @@ fn assert_same(opened: &Opened, events: u64) {
 
 fn images(opened: &Opened) -> Vec<(Vec<u8>, StoredContact)> {
     let ids = (0..40).map(|at| format!("contact-{at}").into_bytes());
-    ids.filter_map(|id| Some((id.clone(), opened.reader.contact(&id).unwrap()?.stored().clone()))).collect()
+    ids.filter_map(|id| Some((id.clone(), opened.reader.contact(&id).unwrap()?))).collect()
 }
 
 fn only_segment(dir: &Path) -> PathBuf {
@@ -129,6 +129,7 @@ fn redo_brings_back_what_no_checkpoint_held() {
     assert_same(&opened, 620);
     feed(&mut opened.writer, 620, 700);
     opened.writer.close().unwrap();
+    drop(opened.reader);
     let opened = open_store(dir.path());
     assert_eq!(opened.report.frames_redone, 0);
     assert_same(&opened, 700);
@@ -136,7 +137,7 @@ fn redo_brings_back_what_no_checkpoint_held() {
 
 #[test]
 fn redo_is_right_over_any_subset_of_later_images() {
-    for seed in 0..8 {
+    for seed in 0..4 {
         let mut random = fastrand::Rng::with_seed(seed);
         let dir = tempfile::tempdir().unwrap();
         let mut opened = open_store(dir.path());
@@ -161,6 +162,7 @@ fn redo_is_right_over_any_subset_of_later_images() {
         assert_eq!(opened.report.refilled, None);
         assert_same(&opened, 400);
         opened.writer.close().unwrap();
+        drop(opened.reader);
         assert_same(&open_store(dir.path()), 400);
     }
 }
@@ -352,12 +354,12 @@ fn a_full_dirty_set_holds_the_writer_up_and_stays_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let small = StoreOptions { dirty_bytes_max: 8 << 10, ..options(dir.path()) };
     let mut opened = open(small, Some(&log()), 1, &|_| ()).unwrap();
-    for from in (0..1_000).step_by(10) {
+    for from in (0..200).step_by(10) {
         feed(&mut opened.writer, from, from + 10);
         let (current, _) = opened.reader.shared().dirty.bytes();
         assert!(current < (8 << 10) + 10_000, "{current}");
     }
-    assert_same(&opened, 1_000);
+    assert_same(&opened, 200);
 }
 
 #[test]
@@ -428,4 +430,52 @@ fn a_snapshot_alone_restores_a_store_and_any_flipped_byte_of_it_is_seen() {
         let read = snapshot::Snapshot::open(&copy).and_then(snapshot::Snapshot::verify);
         assert!(read.is_err(), "cut at {at}");
     }
+}
+
+/// A store of this format as it was written once: identity, checkpoint, journal and snapshot.
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store_v1")
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "writes the fixture of the present format; run once when a format is new"]
+fn write_fixture() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    feed(&mut opened.writer, 0, 60);
+    opened.writer.snapshot_now().unwrap();
+    feed(&mut opened.writer, 60, 80);
+    opened.writer.checkpoint_now().unwrap();
+    feed(&mut opened.writer, 80, 100);
+    drop(opened);
+    for leave in ["sled", "lock"] {
+        let path = dir.path().join(leave);
+        let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+    }
+    let _ = fs::remove_dir_all(fixture());
+    copy_tree(dir.path(), &fixture());
+}
+
+#[test]
+fn every_format_ever_written_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_tree(&fixture(), dir.path());
+    let (path, _) = snapshot::list(dir.path()).unwrap().pop().unwrap();
+    snapshot::Snapshot::open(&path).unwrap().verify().unwrap();
+    let checkpoint = Checkpoint::read(dir.path()).unwrap().unwrap();
+    assert_eq!((checkpoint.number, checkpoint.cut.counters.received()), (2, 80));
+    let opened = open_store(dir.path());
+    assert_same(&opened, 100);
 }

@@ -22,7 +22,7 @@ use super::codec::{
     parse_email_key, parse_stamp,
 };
 use super::digest::{Digest, contact_hash, joined_hash};
-use super::export::scan;
+use super::export::{scan, show_live};
 use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::reader::Reader;
 use super::shared::{Cut, Shared};
@@ -85,7 +85,7 @@ pub(super) fn verify(
     let mut report = VerifyReport::default();
     let journal = check_journal(shared, &cut, &mut report, progress)?;
     check_contacts(shared, &cut, &journal, &mut report, progress)?;
-    check_emails(reader, &mut report, progress)?;
+    check_emails(shared, &mut report, progress)?;
     check_checkpoint(shared, &cut, &mut report)?;
     check_snapshots(shared, &mut report, progress)?;
     let now = shared.cut.lock().next_frame;
@@ -136,7 +136,10 @@ fn check_journal(
         Cut { fingerprint, ..end } == *cut
     });
     report.expect(is_end, || {
-        format!("the journal's end is not the state in memory at frame {}", cut.next_frame.0)
+        format!(
+            "the journal's end is not the state in memory at frame {}",
+            cut.next_frame.0
+        )
     });
     Ok(images)
 }
@@ -144,7 +147,11 @@ fn check_journal(
 impl JournalCheck<'_> {
     fn frame(&mut self, frame: &Frame, scratch: &mut Vec<u8>) -> Result<(), StoreError> {
         self.report.frames += 1;
-        let mut counters = self.before.as_ref().map(|cut| cut.counters).unwrap_or_default();
+        let mut counters = self
+            .before
+            .as_ref()
+            .map(|cut| cut.counters)
+            .unwrap_or_default();
         // Unknown as soon as an earlier image is: it lies before the journal's beginning.
         let mut digest = self.before.as_ref().map(|cut| cut.digest);
         frame.for_each(scratch, |entry| {
@@ -168,13 +175,19 @@ impl JournalCheck<'_> {
 
     /// A record lies between where its lane stood and where it stands after the frame.
     fn entry_place(&mut self, frame: &Frame, entry: &Entry<'_>) {
-        let from = self.before.as_ref().and_then(|cut| cut.lanes.get(&entry.lane));
+        let from = self
+            .before
+            .as_ref()
+            .and_then(|cut| cut.lanes.get(&entry.lane));
         let is_new = from.is_none_or(|at| entry.offset.next() > at.next);
         let to = frame.after.lanes.get(&entry.lane);
         let is_counted = to.is_some_and(|at| entry.offset.next() <= at.next);
         self.report.expect(is_new && is_counted, || {
             let (lane, offset) = (entry.lane, entry.offset);
-            format!("{} is of partition {lane} offset {offset}, which is not the frame's", named(entry.change))
+            format!(
+                "{} is of partition {lane} offset {offset}, which is not the frame's",
+                named(entry.change)
+            )
         });
     }
 
@@ -187,7 +200,10 @@ impl JournalCheck<'_> {
         };
         self.report.expect(is_linked, || {
             let id = String::from_utf8_lossy(applied.id);
-            format!("{} of contact {id} is not linked to the one before it", named(entry.change))
+            format!(
+                "{} of contact {id} is not linked to the one before it",
+                named(entry.change)
+            )
         });
         match (before, applied.previous.is_some()) {
             (Some((_, old)), _) => {
@@ -209,22 +225,46 @@ impl JournalCheck<'_> {
             self.report.expect(before.next_frame == frame.no, || {
                 format!("journal frame {no} follows frame {}", before.next_frame.0)
             });
-            self.report.expect(counters.verdicts == after.counters.verdicts, || {
-                format!("the counters of journal frame {no} are not those of its entries")
+            self.report
+                .expect(counters.verdicts == after.counters.verdicts, || {
+                    format!("the counters of journal frame {no} are not those of its entries")
+                });
+            let goes_on = before
+                .lanes
+                .iter()
+                .all(|(lane, at)| after.lanes.get(lane).is_some_and(|now| now.next >= at.next));
+            self.report.expect(goes_on, || {
+                format!("a partition goes back in journal frame {no}")
             });
-            let goes_on = before.lanes.iter().all(|(lane, at)| {
-                after.lanes.get(lane).is_some_and(|now| now.next >= at.next)
-            });
-            self.report.expect(goes_on, || format!("a partition goes back in journal frame {no}"));
         }
-        self.report.expect(digest.is_none_or(|digest| digest == after.digest), || {
-            format!("the digest of journal frame {no} is not that of its contacts")
-        });
+        self.report
+            .expect(digest.is_none_or(|digest| digest == after.digest), || {
+                format!("the digest of journal frame {no} is not that of its contacts")
+            });
     }
 }
 
 fn named(change: ChangeRef) -> String {
-    format!("entry {} of journal frame {}", change.index(), change.frame().0)
+    format!(
+        "entry {} of journal frame {}",
+        change.index(),
+        change.frame().0
+    )
+}
+
+/// The contacts' pass: what they add up to.
+struct ContactCheck<'c> {
+    shared: &'c Shared,
+    journal: &'c LastImages,
+    /// The first change that the journal still has.
+    first: ChangeRef,
+    report: &'c mut VerifyReport,
+    digest: Digest,
+    active: u64,
+    deleted: u64,
+    /// Those that the journal has changes of.
+    journalled: u64,
+    scratch: Vec<u8>,
 }
 
 fn check_contacts(
@@ -234,71 +274,102 @@ fn check_contacts(
     report: &mut VerifyReport,
     progress: &mut dyn FnMut(&str, u64),
 ) -> Result<(), StoreError> {
-    let first = ChangeRef::new(shared.journal.first()?, 0);
     shared
         .ordered
         .catch_up(&shared.dirty)
         .map_err(|error| StoreError::damaged("a contact", error.to_string()))?;
-    let mut digest = Digest::default();
-    let (mut active, mut deleted, mut seen) = (0, 0, 0);
-    let mut scratch = Vec::new();
+    let mut check = ContactCheck {
+        shared,
+        journal,
+        first: ChangeRef::new(shared.journal.first()?, 0),
+        report,
+        digest: Digest::default(),
+        active: 0,
+        deleted: 0,
+        journalled: 0,
+        scratch: Vec::new(),
+    };
     scan(shared, |id, bytes| {
-        report.contacts += 1;
-        if report.contacts.is_multiple_of(PROGRESS_STEP) {
-            progress("contacts", report.contacts);
+        check.report.contacts += 1;
+        if check.report.contacts.is_multiple_of(PROGRESS_STEP) {
+            progress("contacts", check.report.contacts);
         }
+        check.contact(id, bytes)
+    })?;
+    check.sums(cut);
+    Ok(())
+}
+
+impl ContactCheck<'_> {
+    fn contact(&mut self, id: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         let name = || String::from_utf8_lossy(id).into_owned();
         let Some((change, body)) = codec::parse_contact(bytes) else {
-            report.found(|| format!("contact {} has no known format", name()));
+            self.report
+                .found(|| format!("contact {} has no known format", name()));
             return Ok(());
         };
-        let sum = contact_hash(id, body, &mut scratch);
-        digest.add(sum);
-        let is_journalled = match journal.get(&id_hash(id)) {
+        let sum = contact_hash(id, body, &mut self.scratch);
+        self.digest.add(sum);
+        let image = self.journal.get(&id_hash(id));
+        self.journalled += u64::from(image.is_some());
+        let is_journalled = match image {
             Some(image) => *image == (change, sum),
-            None => !change.is_some() || change < first,
+            None => !change.is_some() || change < self.first,
         };
-        seen += u64::from(journal.contains_key(&id_hash(id)));
-        report.expect(is_journalled, || {
+        self.report.expect(is_journalled, || {
             format!("contact {} is not what the journal says last", name())
         });
         let view = match ContactView::parse(body) {
             Ok(view) => view,
             Err(error) => {
-                report.found(|| format!("contact {} can't be read: {error}", name()));
+                self.report
+                    .found(|| format!("contact {} can't be read: {error}", name()));
                 return Ok(());
             }
         };
         match view.status() {
-            Status::Active => active += 1,
-            Status::Deleted => deleted += 1,
+            Status::Active => self.active += 1,
+            Status::Deleted => self.deleted += 1,
         }
         if let Some(email) = view.field(EMAIL)
-            && !has_email_key(shared, email_hash(email), id)?
+            && !has_email_key(self.shared, email_hash(email), id)?
         {
-            report.found(|| format!("contact {} is not found by its e-mail", name()));
+            self.report
+                .found(|| format!("contact {} is not found by its e-mail", name()));
         }
-        if let Ok(Some(how)) = shared.ordered.difference(id, body) {
-            report.found(|| format!("contact {} {how}", name()));
+        if let Ok(Some(how)) = self.shared.ordered.difference(id, body) {
+            self.report.found(|| format!("contact {} {how}", name()));
         }
         Ok(())
-    })?;
-    let lost = journal.len() as u64 - seen.min(journal.len() as u64);
-    report.expect(lost == 0, || format!("{lost} contacts of the journal are missing"));
-    report.expect(digest == cut.digest, || {
-        format!("the contacts' digest is {digest}, it should be {}", cut.digest)
-    });
-    report.expect((active, deleted) == (cut.counters.active, cut.counters.deleted), || {
-        let counters = &cut.counters;
-        format!(
-            "{active} contacts are ACTIVE and {deleted} DELETED, counted were {} and {}",
-            counters.active, counters.deleted
-        )
-    });
-    for difference in shared.ordered.list_differences(report.contacts) {
-        report.found(|| difference);
     }
-    Ok(())
+
+    fn sums(self, cut: &Cut) {
+        let Self { report, digest, .. } = self;
+        let lost = (self.journal.len() as u64).saturating_sub(self.journalled);
+        report.expect(lost == 0, || {
+            format!("{lost} contacts of the journal are missing")
+        });
+        report.expect(digest == cut.digest, || {
+            format!(
+                "the contacts' digest is {digest}, it should be {}",
+                cut.digest
+            )
+        });
+        let (active, deleted) = (self.active, self.deleted);
+        let counters = &cut.counters;
+        report.expect(
+            (active, deleted) == (counters.active, counters.deleted),
+            || {
+                format!(
+                    "{active} contacts are ACTIVE and {deleted} DELETED, counted were {} and {}",
+                    counters.active, counters.deleted
+                )
+            },
+        );
+        for difference in self.shared.ordered.list_differences(report.contacts) {
+            report.found(|| difference);
+        }
+    }
 }
 
 fn has_email_key(shared: &Shared, hash: u64, id: &[u8]) -> Result<bool, StoreError> {
@@ -312,11 +383,10 @@ fn has_email_key(shared: &Shared, hash: u64, id: &[u8]) -> Result<bool, StoreErr
 
 /// The way back: every key of the e-mail index is of a contact that has the address.
 fn check_emails(
-    reader: &Reader,
+    shared: &Shared,
     report: &mut VerifyReport,
     progress: &mut dyn FnMut(&str, u64),
 ) -> Result<(), StoreError> {
-    let shared = reader.shared();
     for entry in shared.engine.scan(&[EMAIL_PREFIX], None) {
         let (key, _) = entry?;
         report.emails += 1;
@@ -328,7 +398,7 @@ fn check_emails(
             continue;
         };
         // One that is given up, but not yet in the engine, is no discrepancy.
-        if has_email_key(shared, hash, id)? && !has_hash(reader, id, hash)? {
+        if has_email_key(shared, hash, id)? && !has_hash(shared, id, hash)? {
             let id = String::from_utf8_lossy(id);
             report.found(|| format!("contact {id} is found by an e-mail that it does not have"));
         }
@@ -336,11 +406,16 @@ fn check_emails(
     Ok(())
 }
 
-fn has_hash(reader: &Reader, id: &[u8], hash: u64) -> Result<bool, StoreError> {
-    let value = reader.contact(id)?;
-    let view = value.as_ref().and_then(|value| value.view().ok());
-    let email = view.as_ref().and_then(|view| view.field(EMAIL));
-    Ok(email.is_some_and(|email| email_hash(email) == hash))
+fn has_hash(shared: &Shared, id: &[u8], hash: u64) -> Result<bool, StoreError> {
+    let mut has_it = false;
+    show_live(shared, id, &mut |_, bytes| {
+        let body = codec::parse_contact(bytes).map(|(_, body)| body);
+        let view = body.and_then(|body| ContactView::parse(body).ok());
+        let email = view.as_ref().and_then(|view| view.field(EMAIL));
+        has_it = email.is_some_and(|email| email_hash(email) == hash);
+        Ok(())
+    })?;
+    Ok(has_it)
 }
 
 fn check_checkpoint(
@@ -357,22 +432,30 @@ fn check_checkpoint(
         return Ok(());
     };
     // The engine's number is written before the checkpoint: it may be ahead, never behind.
-    let is_stamped = stamp.is_some_and(|(number, store)| {
-        store == checkpoint.store && number >= checkpoint.number
-    });
+    let is_stamped = stamp
+        .is_some_and(|(number, store)| store == checkpoint.store && number >= checkpoint.number);
     report.expect(is_stamped, || {
-        format!("checkpoint {} is not what the engine holds ({stamp:?})", checkpoint.number)
+        format!(
+            "checkpoint {} is not what the engine holds ({stamp:?})",
+            checkpoint.number
+        )
     });
     let end = checkpoint.cut.next_frame;
     report.expect(end <= cut.next_frame, || {
-        format!("the checkpoint ends at frame {}, the journal at {}", end.0, cut.next_frame.0)
+        format!(
+            "the checkpoint ends at frame {}, the journal at {}",
+            end.0, cut.next_frame.0
+        )
     });
     let last = end.0.checked_sub(1).map(crate::segments::FrameNo);
     if let Some(last) = last
         && let Some(frame) = shared.journal.frame(last)?
     {
         report.expect(frame.after == checkpoint.cut, || {
-            format!("the checkpoint is not the state after journal frame {}", last.0)
+            format!(
+                "the checkpoint is not the state after journal frame {}",
+                last.0
+            )
         });
     }
     Ok(())

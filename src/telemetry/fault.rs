@@ -241,6 +241,30 @@ mod tests {
         );
     }
 
+    /// Run by itself it does nothing; the test below runs it in a child that is armed.
+    #[test]
+    fn passes_a_point_three_times() {
+        for hit in 1..=3 {
+            super::point("child");
+            eprintln!("passed {hit}");
+        }
+        assert!(!super::is_armed("child"), "the child should be dead");
+    }
+
+    #[test]
+    fn the_armed_hit_kills_the_process_at_once() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let this = std::env::current_exe().unwrap();
+        let child = std::process::Command::new(this)
+            .args(["--nocapture", "passes_a_point_three_times"])
+            .env("CONTACTD_FAULT", "kill:child:2")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert_eq!(child.status.signal(), Some(9), "{said}");
+        assert!(said.contains("passed 1") && !said.contains("passed 2"), "{said}");
+    }
+
     #[test]
     fn nothing_armed_means_nothing_happens() {
         super::point("never_armed");

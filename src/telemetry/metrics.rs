@@ -17,6 +17,7 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::build::Build;
 use super::lanes::{LaneFamilies, LaneMetrics};
+use super::publish::{PublishFamilies, PublishMetrics};
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
 use super::throttle::Throttle;
 
@@ -91,28 +92,6 @@ impl Mirror {
     }
 }
 
-/// One topic's producer figures, resolved once.
-pub struct PublishMetrics {
-    /// Append → acknowledged, in seconds.
-    pub duration: Histogram,
-    /// Records acknowledged.
-    pub published: IntCounter,
-    /// Records given up, by reason.
-    errors: IntCounterVec,
-    topic: String,
-}
-
-impl PublishMetrics {
-    /// Why a record was given up; the reasons are few and fixed.
-    pub const REASONS: [&'static str; 5] = ["queue_full", "timeout", "too_large", "denied", "other"];
-
-    /// Counts a record that was given up; a reason that is none of [`Self::REASONS`] is `other`.
-    pub fn failed(&self, reason: &str) {
-        let reason = Self::REASONS.iter().find(|known| **known == reason).unwrap_or(&"other");
-        self.errors.with_label_values(&[self.topic.as_str(), reason]).inc();
-    }
-}
-
 /// The store's and the cache's families.
 struct StoreFamilies {
     contacts_active: IntGauge,
@@ -159,18 +138,12 @@ pub struct Metrics {
     pub store_flush: Histogram,
     /// Seconds to commit offsets to the broker.
     pub commit_duration: Histogram,
-    /// Messages waiting in the producer.
-    pub producer_queue_messages: IntGauge,
-    /// Their bytes.
-    pub producer_queue_bytes: IntGauge,
     verdicts: Vec<IntCounter>,
     dead_letters: Vec<(DeadLetterReason, IntCounter)>,
     retries: IntCounterVec,
     dependencies: IntGaugeVec,
     build_info: IntGaugeVec,
-    publish_duration: HistogramVec,
-    published: IntCounterVec,
-    publish_errors: IntCounterVec,
+    publish: PublishFamilies,
     lanes: LaneFamilies,
     store: StoreFamilies,
     pub(super) dead_letter_lines: Throttle,
@@ -184,65 +157,36 @@ impl Metrics {
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let families = Families(&registry);
-        let stages = families.histograms(
-            "contactd_batch_apply_duration_seconds",
-            "Seconds of each stage of a batch.",
-            &["stage"],
-            &STAGE_SECONDS,
-        )?;
-        let operations = families.histograms(
-            "contactd_store_operation_duration_seconds",
-            "Seconds of the store's operations.",
-            &["op"],
-            &STAGE_SECONDS,
-        )?;
-        let end_to_end = families.histograms(
-            "contactd_event_end_to_end_seconds",
-            "From the record's time to readable.",
-            &["origin"],
-            &HTTP_SECONDS,
-        )?;
+        let [stage_decode, stage_plan, stage_commit, stage_journal, stage_memory, stage_checkpoint] =
+            stage_children(&families)?;
+        let [store_get, store_scan, store_flush] = operation_children(&families)?;
         let metrics = Self {
             hooks: Mutex::new(Vec::new()),
-            http_requests: families.histograms(
-                "http_server_request_duration_seconds",
-                "Duration of HTTP server requests.",
-                &["http_request_method", "http_route", "http_response_status_code"],
-                &HTTP_SECONDS,
-            )?,
-            http_active: families
-                .gauge("http_server_active_requests", "HTTP requests under way.")?,
+            http_requests: http_requests(&families)?,
+            http_active: families.gauge("http_server_active_requests", "HTTP requests under way.")?,
             batch_records: families.histogram(
                 "contactd_batch_size_records",
                 "Records a commit.",
                 &BATCH_RECORDS,
             )?,
-            stage_decode: stages.with_label_values(&["decode"]),
-            stage_plan: stages.with_label_values(&["plan"]),
-            stage_commit: stages.with_label_values(&["commit"]),
-            stage_journal: stages.with_label_values(&["journal"]),
-            stage_memory: stages.with_label_values(&["memory"]),
-            stage_checkpoint: stages.with_label_values(&["checkpoint"]),
-            end_to_end: end_to_end.with_label_values(&["topic"]),
-            store_get: operations.with_label_values(&["get"]),
-            store_scan: operations.with_label_values(&["scan"]),
-            store_flush: operations.with_label_values(&["flush"]),
+            stage_decode,
+            stage_plan,
+            stage_commit,
+            stage_journal,
+            stage_memory,
+            stage_checkpoint,
+            end_to_end: end_to_end(&families)?,
+            store_get,
+            store_scan,
+            store_flush,
             commit_duration: families.histogram(
                 "contactd_consumer_commit_duration_seconds",
                 "Seconds to commit offsets to the broker.",
                 &HTTP_SECONDS,
             )?,
-            producer_queue_messages: families
-                .gauge("contactd_producer_queue_messages", "Messages waiting in the producer.")?,
-            producer_queue_bytes: families
-                .gauge("contactd_producer_queue_bytes", "Bytes waiting in the producer.")?,
             verdicts: verdict_children(&families)?,
             dead_letters: dead_letter_children(&families)?,
-            retries: families.counters(
-                "contactd_retries_total",
-                "Tries again after a passing failure.",
-                &["reason"],
-            )?,
+            retries: retries(&families)?,
             dependencies: families.gauges(
                 "contactd_dependency_up",
                 "1 while the dependency answers, else 0.",
@@ -253,30 +197,12 @@ impl Metrics {
                 "Always 1; the labels say which build this is.",
                 &["version", "commit", "log_backend"],
             )?,
-            publish_duration: families.histograms(
-                "contactd_publish_duration_seconds",
-                "From append to acknowledged.",
-                &["topic"],
-                &HTTP_SECONDS,
-            )?,
-            published: families.counters(
-                "contactd_events_published_total",
-                "Records appended to a log and acknowledged.",
-                &["topic"],
-            )?,
-            publish_errors: families.counters(
-                "contactd_publish_errors_total",
-                "Records that could not be appended.",
-                &["topic", "reason"],
-            )?,
+            publish: PublishFamilies::register(&families)?,
             lanes: LaneFamilies::register(&families)?,
             store: StoreFamilies::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,
         };
-        for reason in RETRY_REASONS {
-            metrics.retries.with_label_values(&[reason]);
-        }
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(metrics)
     }
@@ -321,15 +247,13 @@ impl Metrics {
 
     /// The children of a topic that is appended to; all stand at 0 from now.
     pub fn publish(&self, topic: &str) -> PublishMetrics {
-        for reason in PublishMetrics::REASONS {
-            self.publish_errors.with_label_values(&[topic, reason]);
-        }
-        PublishMetrics {
-            duration: self.publish_duration.with_label_values(&[topic]),
-            published: self.published.with_label_values(&[topic]),
-            errors: self.publish_errors.clone(),
-            topic: topic.to_owned(),
-        }
+        self.publish.topic(topic)
+    }
+
+    /// What waits in the producer now.
+    pub fn set_producer_queue(&self, messages: u64, bytes: u64) {
+        set(&self.publish.queue_messages, messages);
+        set(&self.publish.queue_bytes, bytes);
     }
 
     /// Sets what the store says of itself.
@@ -363,6 +287,62 @@ impl std::fmt::Debug for Metrics {
 }
 
 const RETRY_REASONS: [&str; 4] = ["disk_full", "log_unavailable", "store", "other"];
+
+fn set(gauge: &IntGauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+fn http_requests(families: &Families<'_>) -> Result<HistogramVec, MetricsError> {
+    families.histograms(
+        "http_server_request_duration_seconds",
+        "Duration of HTTP server requests.",
+        &["http_request_method", "http_route", "http_response_status_code"],
+        &HTTP_SECONDS,
+    )
+}
+
+fn stage_children(families: &Families<'_>) -> Result<[Histogram; 6], MetricsError> {
+    let family = families.histograms(
+        "contactd_batch_apply_duration_seconds",
+        "Seconds of each stage of a batch; commit is journal and memory together.",
+        &["stage"],
+        &STAGE_SECONDS,
+    )?;
+    let stages = ["decode", "plan", "commit", "journal", "memory", "checkpoint"];
+    Ok(stages.map(|stage| family.with_label_values(&[stage])))
+}
+
+fn operation_children(families: &Families<'_>) -> Result<[Histogram; 3], MetricsError> {
+    let family = families.histograms(
+        "contactd_store_operation_duration_seconds",
+        "Seconds of the store's operations.",
+        &["op"],
+        &STAGE_SECONDS,
+    )?;
+    Ok(["get", "scan", "flush"].map(|op| family.with_label_values(&[op])))
+}
+
+fn end_to_end(families: &Families<'_>) -> Result<Histogram, MetricsError> {
+    let family = families.histograms(
+        "contactd_event_end_to_end_seconds",
+        "From the record's time to readable.",
+        &["origin"],
+        &HTTP_SECONDS,
+    )?;
+    Ok(family.with_label_values(&["topic"]))
+}
+
+fn retries(families: &Families<'_>) -> Result<IntCounterVec, MetricsError> {
+    let family = families.counters(
+        "contactd_retries_total",
+        "Tries again after a passing failure.",
+        &["reason"],
+    )?;
+    for reason in RETRY_REASONS {
+        family.with_label_values(&[reason]);
+    }
+    Ok(family)
+}
 
 fn verdict_children(families: &Families<'_>) -> Result<Vec<IntCounter>, MetricsError> {
     let family = families.counters(
@@ -421,7 +401,6 @@ impl StoreFamilies {
     }
 
     fn set(&self, gauges: &StoreGauges) {
-        let set = |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.contacts_active, gauges.contacts_active);
         set(&self.contacts_deleted, gauges.contacts_deleted);
         set(&self.engine_bytes, gauges.engine_bytes);

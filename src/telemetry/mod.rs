@@ -11,6 +11,7 @@ pub mod fault;
 mod lanes;
 mod logging;
 mod metrics;
+mod publish;
 mod registry;
 mod throttle;
 
@@ -18,5 +19,6 @@ pub use build::Build;
 pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed};
 pub use lanes::{LaneLag, LaneMetrics};
 pub use logging::{LoggingError, init_logging};
-pub use metrics::{CacheTotals, Dependency, Metrics, PublishMetrics, StoreGauges};
+pub use metrics::{CacheTotals, Dependency, Metrics, StoreGauges};
+pub use publish::PublishMetrics;
 pub use registry::MetricsError;

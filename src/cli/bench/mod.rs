@@ -1,70 +1,51 @@
-//! `bench drain`, `latency` and `start`: this program measured beside its own limit, in one run.
+//! `bench`: this program measured beside its own limit, in one run.
+//!
+//! Whatever is measured runs in a process of its own, so that memory and CPU are its own too.
 
+mod drain;
+mod drain_part;
+mod latency;
+mod start;
+mod table;
 mod usage;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::settings::SettingsArgs;
-use crate::cli::arguments::rate;
-use crate::config::Mode;
+
+use drain::DrainArgs;
+use drain_part::DrainPartArgs;
+use latency::LatencyArgs;
+use start::{RecoveryArgs, StartArgs};
 
 /// What can be measured.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum BenchCommand {
-    /// How fast a log that is full already is applied, stage by stage
+    /// How fast a log that is full already is applied, and what it costs
     #[command(
-        after_help = "The limit is reading and parsing the same records and nothing else, in \
-        the same run.\n\nExamples:\n  contactd bench drain\n  KAFKA_BROKERS=host:9092 contactd bench \
+        after_help = "The limit is reading the same records alone, and reading and parsing them, \
+        in the same run. Makes a topic `contactd-bench-…` of its own, or a log in a temporary \
+        directory.\n\nExamples:\n  contactd bench drain\n  KAFKA_BROKERS=host:9092 contactd bench \
         drain --events 1000000"
     )]
     Drain(DrainArgs),
     /// How long it takes from producing an event to reading its contact over HTTP
     Latency(LatencyArgs),
+    /// How long a killed instance takes until it consumes again
+    Recovery(RecoveryArgs),
     /// How long `dev` takes from nothing until it is ready
     Start(StartArgs),
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct DrainArgs {
-    /// Records in all
-    #[arg(long, default_value_t = 1_000_000)]
-    pub(super) events: u64,
-    /// Contacts that they are about
-    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) contacts: u32,
-    /// Equal seeds give equal events
-    #[arg(long, default_value_t = 42)]
-    pub(super) seed: u64,
-    /// Partitions of the topic or log that is made for this
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(super) partitions: u16,
-    /// How often
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) rounds: u32,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct LatencyArgs {
-    /// Events a second
-    #[arg(long, default_value_t = 2000.0, value_parser = rate)]
-    pub(super) rate: f64,
-    /// For how long
-    #[arg(long, default_value_t = 10)]
-    pub(super) seconds: u64,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct StartArgs {
-    /// How often
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) rounds: u32,
+    /// One measured process of `drain`
+    #[command(hide = true)]
+    DrainPart(DrainPartArgs),
 }
 
 pub(super) fn run(settings: &SettingsArgs, command: &BenchCommand) -> anyhow::Result<()> {
-    let _config = settings.load(Mode::Serve, Vec::new())?;
     match command {
-        BenchCommand::Drain(_) | BenchCommand::Latency(_) | BenchCommand::Start(_) => {
-            anyhow::bail!("not there yet")
-        }
+        BenchCommand::Drain(args) => drain::run(settings, args),
+        BenchCommand::Latency(args) => latency::run(settings, args),
+        BenchCommand::Recovery(args) => start::recovery(settings, args),
+        BenchCommand::Start(args) => start::run(args),
+        BenchCommand::DrainPart(args) => drain_part::run(settings, args),
     }
 }

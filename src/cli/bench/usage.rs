@@ -1,7 +1,15 @@
 //! What this process has used, from the kernel's own accounting.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
-use std::time::Instant;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often threads are looked at.
+const SAMPLE_EVERY: Duration = Duration::from_millis(20);
 
 /// Ticks a second of the CPU times in `/proc/self/stat`: 100 on every Linux architecture in use.
 const TICKS_A_SECOND: f64 = 100.0;
@@ -38,32 +46,64 @@ impl Stopwatch {
     }
 }
 
-impl Spent {
-    /// Events a second of wall-clock time.
-    pub(super) fn rate(&self, events: u64) -> f64 {
-        events as f64 / self.wall_seconds.max(f64::EPSILON)
+/// User and system time of this process so far, in seconds; 0 where the system does not tell.
+fn cpu_seconds() -> f64 {
+    cpu_in(Path::new("/proc/self/stat")).map_or(0.0, |(_, seconds)| seconds)
+}
+
+/// The name and the CPU seconds that a `stat` file tells.
+fn cpu_in(stat: &Path) -> Option<(String, f64)> {
+    let stat = fs::read_to_string(stat).ok()?;
+    // The name may hold spaces and brackets; the fields after its last bracket do not.
+    let (before, after) = stat.rsplit_once(')')?;
+    let (_, name) = before.split_once('(')?;
+    let ticks = |index| after.split_whitespace().nth(index)?.parse::<f64>().ok();
+    // utime and stime are fields 14 and 15 of the line, the state (field 3) is the first here.
+    Some((name.to_owned(), (ticks(11)? + ticks(12)?) / TICKS_A_SECOND))
+}
+
+/// Notes the CPU of every thread while it lives, since it is gone with the thread.
+pub(super) struct ThreadSampler {
+    stop: SyncSender<()>,
+    thread: Option<JoinHandle<BTreeMap<String, f64>>>,
+}
+
+impl ThreadSampler {
+    pub(super) fn start() -> Self {
+        let (stop, stopped) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("sampler".to_owned())
+            .spawn(move || sample(&stopped))
+            .ok();
+        Self { stop, thread }
     }
 
-    /// Microseconds of CPU an event.
-    pub(super) fn cpu_micros_each(&self, events: u64) -> f64 {
-        self.cpu_seconds * 1e6 / (events.max(1) as f64)
+    /// CPU seconds by thread name, threads of one name together.
+    pub(super) fn finish(self) -> BTreeMap<String, f64> {
+        // Full only when the thread has been told already.
+        let _ = self.stop.try_send(());
+        self.thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 }
 
-/// User and system time of this process so far; 0 where the system does not tell.
-fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The process's name may hold spaces; the fields after its closing bracket do not.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = |index| {
-        after_name
-            .split_whitespace()
-            .nth(index)
-            .and_then(|field| field.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
-    // utime and stime are fields 14 and 15 of the line, the state (field 3) is the first here.
-    (ticks(11) + ticks(12)) / TICKS_A_SECOND
+fn sample(stopped: &Receiver<()>) -> BTreeMap<String, f64> {
+    let mut threads: BTreeMap<OsString, (String, f64)> = BTreeMap::new();
+    loop {
+        for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+            if let Some(found) = cpu_in(&task.path().join("stat")) {
+                threads.insert(task.file_name(), found);
+            }
+        }
+        if stopped.recv_timeout(SAMPLE_EVERY) != Err(RecvTimeoutError::Timeout) {
+            break;
+        }
+    }
+    let mut by_name = BTreeMap::new();
+    for (name, seconds) in threads.into_values() {
+        *by_name.entry(name).or_insert(0.0) += seconds;
+    }
+    by_name.retain(|_, seconds| *seconds > 0.0);
+    by_name
 }
 
 /// The most memory this process ever had resident, in bytes; 0 where the system does not tell.
@@ -77,7 +117,7 @@ pub(super) fn peak_resident_bytes() -> u64 {
 }
 
 /// The bytes of all files below a directory.
-pub(super) fn directory_bytes(path: &std::path::Path) -> u64 {
+pub(super) fn directory_bytes(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else {
         return 0;
     };

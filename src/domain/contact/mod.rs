@@ -21,8 +21,9 @@ use wire::Wire;
 pub use json::{Contact, write_json};
 
 /// Whether a contact is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
     /// It is.
@@ -81,18 +82,33 @@ pub struct ContactView<'a> {
 impl<'a> ContactView<'a> {
     /// Reads a body and checks all of it.
     pub fn parse(body: &'a [u8]) -> Result<Self, CorruptContact> {
-        let (view, rest) = Self::read(body).map_err(|part| CorruptContact { bytes: body.len(), part })?;
-        let texts = view.state.texts().all(|text| std::str::from_utf8(text).is_ok());
+        let (view, rest) = Self::read(body).map_err(|part| CorruptContact {
+            bytes: body.len(),
+            part,
+        })?;
+        let texts = view
+            .state
+            .texts()
+            .all(|text| std::str::from_utf8(text).is_ok());
         match (texts, rest.is_empty()) {
-            (false, _) => Err(CorruptContact { bytes: body.len(), part: "text" }),
-            (_, false) => Err(CorruptContact { bytes: body.len(), part: "end" }),
+            (false, _) => Err(CorruptContact {
+                bytes: body.len(),
+                part: "text",
+            }),
+            (_, false) => Err(CorruptContact {
+                bytes: body.len(),
+                part: "end",
+            }),
             (true, true) => Ok(view),
         }
     }
 
     /// Reads the structure only: texts may be anything.
     pub(crate) fn parse_trusted(body: &'a [u8]) -> Result<Self, CorruptContact> {
-        let read = Self::read(body).map_err(|part| CorruptContact { bytes: body.len(), part })?;
+        let read = Self::read(body).map_err(|part| CorruptContact {
+            bytes: body.len(),
+            part,
+        })?;
         Ok(read.0)
     }
 
@@ -102,7 +118,15 @@ impl<'a> ContactView<'a> {
         let canonical = wire.bytes_u32().ok_or("canonical length")?;
         let state = State::read(canonical)?;
         let rings = Rings::read(&mut wire).ok_or("rings")?;
-        Ok((Self { version, canonical, state, rings }, wire.rest()))
+        Ok((
+            Self {
+                version,
+                canonical,
+                state,
+                rings,
+            },
+            wire.rest(),
+        ))
     }
 
     /// Counts the changes applied; 1 is the first.
@@ -129,7 +153,10 @@ impl<'a> ContactView<'a> {
     /// Attributes that have a value, by ascending key: (key, compact JSON).
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.state.attributes.iter().filter_map(|(key, register)| {
-            Some((std::str::from_utf8(key).ok()?, std::str::from_utf8(register.value?).ok()?))
+            Some((
+                std::str::from_utf8(key).ok()?,
+                std::str::from_utf8(register.value?).ok()?,
+            ))
         })
     }
 

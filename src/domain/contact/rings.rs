@@ -3,8 +3,8 @@
 //! Count u8 ‖ untimed: id hash u64 each ‖ count u8 ‖ commands: id hash u64, body hash 16, verdict u8,
 //! version u64 each. Oldest first.
 
-use super::wire::{Wire, put_u64};
 use super::CommandOutcome;
+use super::wire::{Wire, put_u64};
 use crate::domain::verdict::Verdict;
 
 /// Ids that a ring holds.
@@ -21,17 +21,25 @@ pub(crate) struct Rings<'a> {
 
 impl<'a> Rings<'a> {
     pub(crate) fn read(wire: &mut Wire<'a>) -> Option<Self> {
-        Some(Self { untimed: entries(wire)?, commands: entries(wire)? })
+        Some(Self {
+            untimed: entries(wire)?,
+            commands: entries(wire)?,
+        })
     }
 
     pub(crate) fn has_untimed(&self, id_hash: u64) -> bool {
-        self.untimed.iter().any(|entry| u64::from_le_bytes(*entry) == id_hash)
+        self.untimed
+            .iter()
+            .any(|entry| u64::from_le_bytes(*entry) == id_hash)
     }
 
     /// The latest outcome under this id.
     pub(crate) fn command(&self, id_hash: u64) -> Option<CommandOutcome> {
         let entries = self.commands.iter().rev();
-        entries.filter_map(read_command).find(|(id, _)| *id == id_hash).map(|(_, outcome)| outcome)
+        entries
+            .filter_map(read_command)
+            .find(|(id, _)| *id == id_hash)
+            .map(|(_, outcome)| outcome)
     }
 
     /// Writes them with what is new at the end, the oldest dropped when full.
@@ -58,7 +66,7 @@ impl<'a> Rings<'a> {
 fn entries<'a, const N: usize>(wire: &mut Wire<'a>) -> Option<&'a [[u8; N]]> {
     let count = usize::from(wire.u8()?);
     let bytes = wire.bytes(count * N)?;
-    (count <= RING_LEN).then(|| bytes.as_chunks().0)
+    (count <= RING_LEN).then_some(bytes.as_chunks().0)
 }
 
 fn put_entries<const N: usize>(out: &mut Vec<u8>, entries: &[[u8; N]], one_more: bool) {
@@ -74,5 +82,12 @@ fn read_command(entry: &[u8; COMMAND_BYTES]) -> Option<(u64, CommandOutcome)> {
     let id_hash = wire.u64()?;
     let body_hash = *wire.array()?;
     let verdict = Verdict::from_u8(wire.u8()?)?;
-    Some((id_hash, CommandOutcome { body_hash, verdict, version: wire.u64()? }))
+    Some((
+        id_hash,
+        CommandOutcome {
+            body_hash,
+            verdict,
+            version: wire.u64()?,
+        },
+    ))
 }

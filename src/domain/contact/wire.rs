@@ -60,7 +60,11 @@ impl<'a> Wire<'a> {
             1 => Some(self.u64()?),
             _ => return None,
         };
-        Some(Clock { ts_ms, version, hash })
+        Some(Clock {
+            ts_ms,
+            version,
+            hash,
+        })
     }
 }
 

@@ -12,6 +12,9 @@ use crate::domain::span::Span;
 use crate::domain::timestamp::{parse_epoch, parse_rfc3339};
 use crate::domain::verdict::DeadLetterReason;
 
+/// First byte of a text in the arena, and the one after its last.
+type TextRange = (usize, usize);
+
 /// An event but for its contact.
 #[derive(Debug)]
 pub(super) struct Envelope {
@@ -32,7 +35,7 @@ pub(super) struct Envelope {
     /// There was no `data`: its members stand beside the envelope's.
     pub(super) is_flat: bool,
     /// The text of what was asked for, for telling retries of commands.
-    pub(super) data_text: Option<(usize, usize)>,
+    pub(super) data_text: Option<TextRange>,
 }
 
 /// The envelope's members as they stand there.
@@ -64,7 +67,9 @@ impl Slots {
             b"contact_id" | b"contactId" => &mut self.contact_id,
             b"source" => &mut self.source,
             b"timestamp" | b"time" => &mut self.timestamp,
-            b"version" | b"source_version" | b"sourceVersion" | b"sourceversion" => &mut self.version,
+            b"version" | b"source_version" | b"sourceVersion" | b"sourceversion" => {
+                &mut self.version
+            }
             b"specversion" => &mut self.specversion,
             b"subject" => &mut self.subject,
             b"datacontenttype" => &mut self.datacontenttype,
@@ -88,7 +93,9 @@ impl Envelope {
 
     /// Reads the value, and headers where they are part of the event.
     pub(super) fn read(reader: &mut Reader<'_>, headers: Headers<'_>) -> Result<Self, Reject> {
-        let mut attributes = headers.clone().filter(|(name, _)| name.starts_with(CLOUDEVENT_PREFIX));
+        let mut attributes = headers
+            .clone()
+            .filter(|(name, _)| name.starts_with(CLOUDEVENT_PREFIX));
         let media_type = media_type(headers.clone());
         let is_structured = media_type.starts_with("application/cloudevents");
         if media_type.starts_with("application/cloudevents-batch") {
@@ -130,28 +137,43 @@ impl Envelope {
             if reader.bytes(name) == b"data" && scanner.at_object() {
                 let start = scanner.at();
                 data = reader.collect(scanner)?;
-                *slot = Some(Token::Object { start, end: scanner.at() });
+                *slot = Some(Token::Object {
+                    start,
+                    end: scanner.at(),
+                });
             } else {
                 *slot = Some(scanner.value().map_err(malformed)?);
             }
             Ok(())
         })?;
         scanner.finish().map_err(malformed)?;
-        let is_flat = slots.data.is_none();
-        if is_cloudevent || (slots.specversion.is_some() && !is_flat) {
+        if is_cloudevent || slots.specversion.is_some() {
             check_cloudevent(reader, &slots)?;
+            // What stands beside the data are extensions, never the contact's.
+            return Self::of_slots(reader, &slots, data, false);
         }
+        let is_flat = slots.data.is_none();
         let members = if is_flat { beside } else { data };
-        Self::of_slots(reader, &slots, members)
+        Self::of_slots(reader, &slots, members, is_flat)
     }
 
-    fn of_slots(reader: &mut Reader<'_>, slots: &Slots, data: Vec<Member>) -> Result<Self, Reject> {
+    fn of_slots(
+        reader: &mut Reader<'_>,
+        slots: &Slots,
+        data: Vec<Member>,
+        is_flat: bool,
+    ) -> Result<Self, Reject> {
         let data_text = match slots.data {
             Some(Token::Object { start, end }) => Some((start, end)),
+            None if is_flat => Some(reader.range()),
             None | Some(Token::Null) => None,
             Some(token) => return Err(wrong_type("data", "an object", token)),
         };
-        let kind = slots.event_type.iter().flatten().find(|token| **token != Token::Null);
+        let kind = slots
+            .event_type
+            .iter()
+            .flatten()
+            .find(|token| **token != Token::Null);
         let kind = match kind {
             Some(token) => reader.text_of(*token, "the event type")?,
             None => None,
@@ -178,7 +200,7 @@ impl Envelope {
             id: event_id,
             named_event_id,
             data,
-            is_flat: slots.data.is_none(),
+            is_flat,
             data_text,
         })
     }
@@ -186,7 +208,9 @@ impl Envelope {
     /// A binary CloudEvent: the attributes in headers, the value is the data.
     fn read_binary(reader: &mut Reader<'_>, headers: Headers<'_>) -> Result<Self, Reject> {
         let mut header = |name: &str| {
-            let found = headers.clone().find(|(each, _)| each.strip_prefix(CLOUDEVENT_PREFIX) == Some(name));
+            let found = headers
+                .clone()
+                .find(|(each, _)| each.strip_prefix(CLOUDEVENT_PREFIX) == Some(name));
             match found.and_then(|(_, value)| value) {
                 Some(value) => header_text(reader, value, name).map(Some),
                 None => Ok(None),
@@ -207,7 +231,8 @@ impl Envelope {
         };
         let (data, data_text) = read_data(reader)?;
         let timestamp = time.map(|time| parse_rfc3339(reader.bytes(time)).ok_or_else(no_timestamp));
-        let version = version.map(|version| parse_version(reader.bytes(version)).ok_or_else(no_version));
+        let version =
+            version.map(|version| parse_version(reader.bytes(version)).ok_or_else(no_version));
         Ok(Self {
             kind: kind_of(reader, Some(kind))?,
             source,
@@ -224,7 +249,8 @@ impl Envelope {
     }
 }
 
-fn read_data(reader: &mut Reader<'_>) -> Result<(Vec<Member>, Option<(usize, usize)>), Reject> {
+/// The members of a binary event's value, and the text that they stand in.
+fn read_data(reader: &mut Reader<'_>) -> Result<(Vec<Member>, Option<TextRange>), Reject> {
     let mut scanner = reader.scanner();
     if reader.is_empty() {
         return Ok((Vec::new(), None));
@@ -268,7 +294,11 @@ fn check_cloudevent(reader: &mut Reader<'_>, slots: &Slots) -> Result<(), Reject
         }
     }
     let mut text = |token: Option<Token>| match token {
-        Some(Token::String { start, end, is_escaped }) => reader.string(start, end, is_escaped),
+        Some(Token::String {
+            start,
+            end,
+            is_escaped,
+        }) => reader.string(start, end, is_escaped),
         _ => Span::default(),
     };
     let (specversion, content_type) = (text(slots.specversion), text(slots.datacontenttype));
@@ -286,7 +316,10 @@ fn check_cloudevent(reader: &mut Reader<'_>, slots: &Slots) -> Result<(), Reject
 }
 
 fn invalid(detail: &str) -> Reject {
-    Reject::new(DeadLetterReason::InvalidCloudevent, format!("no CloudEvent 1.0: {detail}"))
+    Reject::new(
+        DeadLetterReason::InvalidCloudevent,
+        format!("no CloudEvent 1.0: {detail}"),
+    )
 }
 
 fn twice(reader: &Reader<'_>, name: Span) -> Reject {
@@ -307,12 +340,20 @@ fn timestamp_of(reader: &mut Reader<'_>, token: Option<Token>) -> Result<Option<
     let parsed = match token {
         None | Some(Token::Null) => return Ok(None),
         Some(Token::Number { start, end }) => parse_epoch(reader.raw(start, end)),
-        Some(Token::String { start, end, is_escaped }) => {
+        Some(Token::String {
+            start,
+            end,
+            is_escaped,
+        }) => {
             let text = reader.string(start, end, is_escaped);
             let bytes = reader.bytes(text);
             // Whole numbers come as texts as well.
             let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
-            if is_number { parse_epoch(bytes) } else { parse_rfc3339(bytes) }
+            if is_number {
+                parse_epoch(bytes)
+            } else {
+                parse_rfc3339(bytes)
+            }
         }
         Some(token) => return Err(wrong_type("the timestamp", "a text or a number", token)),
     };
@@ -320,16 +361,17 @@ fn timestamp_of(reader: &mut Reader<'_>, token: Option<Token>) -> Result<Option<
 }
 
 fn no_timestamp() -> Reject {
-    let detail = "the timestamp is neither RFC 3339 with an offset nor seconds or milliseconds since 1970";
+    let detail =
+        "the timestamp is neither RFC 3339 with an offset nor seconds or milliseconds since 1970";
     Reject::new(DeadLetterReason::InvalidTimestamp, detail)
 }
 
 fn version_of(reader: &Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {
     match token {
         None | Some(Token::Null) => Ok(None),
-        Some(Token::Number { start, end }) => {
-            parse_version(reader.raw(start, end)).map(Some).ok_or_else(no_version)
-        }
+        Some(Token::Number { start, end }) => parse_version(reader.raw(start, end))
+            .map(Some)
+            .ok_or_else(no_version),
         Some(token) => Err(wrong_type("version", "a number", token)),
     }
 }
@@ -339,5 +381,8 @@ fn parse_version(digits: &[u8]) -> Option<u64> {
 }
 
 fn no_version() -> Reject {
-    Reject::new(DeadLetterReason::WrongType, "version is no whole number from 0 to 2^64 - 1")
+    Reject::new(
+        DeadLetterReason::WrongType,
+        "version is no whole number from 0 to 2^64 - 1",
+    )
 }

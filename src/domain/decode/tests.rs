@@ -26,7 +26,10 @@ impl Decoded {
     }
 
     fn ids(&self) -> (&str, &str) {
-        (self.text(self.event.contact_id), self.text(self.event.event_id))
+        (
+            self.text(self.event.contact_id),
+            self.text(self.event.event_id),
+        )
     }
 
     fn field(&self, place: usize) -> Option<&str> {
@@ -49,12 +52,21 @@ fn decode_with(value: &[u8], headers: &[Header<'_>]) -> Result<Decoded, Reject> 
     let decoder = Decoder::new(Mapping::built_in(), Limits::default());
     let mut batch = RecordBatch::new(Lane(0));
     // Spans must hold in the middle of an arena as well.
-    batch.push(Offset(0), 5, Some(b"other"), Some(b"before"), std::iter::empty());
+    batch.push(
+        Offset(0),
+        5,
+        Some(b"other"),
+        Some(b"before"),
+        std::iter::empty(),
+    );
     let headers = headers.iter().map(|(name, value)| (*name, Some(*value)));
     batch.push(Offset(1), 6, Some(b"c1"), Some(value), headers);
     batch.push(Offset(2), 7, None, Some(b"after"), std::iter::empty());
     let event = decoder.decode(&mut batch, 1)?;
-    Ok(Decoded { event, arena: batch.arena })
+    Ok(Decoded {
+        event,
+        arena: batch.arena,
+    })
 }
 
 #[track_caller]
@@ -65,7 +77,11 @@ fn decoded(value: &str) -> Decoded {
 #[track_caller]
 fn refused(value: impl AsRef<[u8]>, reason: Reason) {
     let found = decode_with(value.as_ref(), &[]).map(|decoded| decoded.event.kind);
-    assert_eq!(found.as_ref().map_err(|reject| reject.reason), Err(reason), "{found:?}");
+    assert_eq!(
+        found.as_ref().map_err(|reject| reject.reason),
+        Err(reason),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -84,7 +100,15 @@ fn every_spelling_says_the_same() {
         assert_eq!(decoded.field(0), Some("Ada"), "{value}");
         assert_eq!(decoded.event.kind, EventKind::Updated);
         let hash = id_hash(b"acme", b"e1");
-        assert_eq!(decoded.event.clock, Some(Clock { ts_ms: AT, version: Some(7), hash }), "{value}");
+        assert_eq!(
+            decoded.event.clock,
+            Some(Clock {
+                ts_ms: AT,
+                version: Some(7),
+                hash
+            }),
+            "{value}"
+        );
         assert!(decoded.attributes().is_empty(), "{value}");
     }
 }
@@ -111,9 +135,22 @@ fn binary_cloudevents_have_their_attributes_in_headers() {
 }
 
 #[test]
+fn extensions_of_cloudevents_are_not_the_contacts() {
+    let found = decoded(
+        r#"{"specversion":"1.0","id":"e1","type":"contact.deleted","source":"s","subject":"c1","traceparent":"00-1"}"#,
+    );
+    assert_eq!((found.ids(), found.attributes().len()), (("c1", "e1"), 0));
+    let beside = decoded(&PLAIN.replace("\"version\"", "\"meta\":{\"a\":1},\"version\""));
+    assert!(beside.attributes().is_empty());
+}
+
+#[test]
 fn a_header_of_delivery_never_becomes_a_clock() {
     let value = r#"{"id":"e1","type":"contact.deleted","data":{"id":"c1"}}"#;
-    let found = decode_with(value.as_bytes(), &[("timestamp", b"1763719200"), ("X-Acme-Timestamp", b"1")]);
+    let found = decode_with(
+        value.as_bytes(),
+        &[("timestamp", b"1763719200"), ("X-Acme-Timestamp", b"1")],
+    );
     let found = found.unwrap();
     assert_eq!((found.event.timestamp, found.event.clock), (None, None));
 }
@@ -122,14 +159,20 @@ fn a_header_of_delivery_never_becomes_a_clock() {
 fn confluent_json_is_unframed_and_the_rest_named() {
     let framed = [b"\0\0\0\0\x07", PLAIN.as_bytes()].concat();
     assert_eq!(decode_with(&framed, &[]).unwrap().ids(), ("c1", "e1"));
-    refused(b"\0\0\0\0\x07\x48c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c", Reason::AvroFraming);
+    refused(
+        b"\0\0\0\0\x07\x48c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c",
+        Reason::AvroFraming,
+    );
     refused(b"\0\0\0\0\x07\0\x0a\x02c1\x10\x07", Reason::ProtobufFraming);
     refused(b"\0\0\0\0\x07\x04\x41\x64", Reason::AvroFraming);
     refused(b"\0\0\0\0\x07\x02\x02\x0a\x02c1", Reason::ProtobufFraming);
     refused(b"Obj\x01\x04\x14avro.codec", Reason::AvroFraming);
     refused(b"\0\0\0", Reason::MalformedJson);
     let headers: [Header<'_>; 1] = [("Content-Type", b"application/x-protobuf")];
-    assert_eq!(decode_with(b"\x0a\x01", &headers).unwrap_err().reason, Reason::ProtobufFraming);
+    assert_eq!(
+        decode_with(b"\x0a\x01", &headers).unwrap_err().reason,
+        Reason::ProtobufFraming
+    );
     let marked = [b"\xef\xbb\xbf", PLAIN.as_bytes()].concat();
     assert!(decode_with(&marked, &[]).is_ok());
 }
@@ -155,7 +198,10 @@ fn sources_names_count_for_their_source_and_for_none() {
     let value = |source: &str| PLAIN.replace("acme\",\"data", &format!("{source}\",\"data"));
     assert_eq!(decoded(&value("")).field(0), Some("Ada"));
     let other = decoded(&value("crm"));
-    assert_eq!((other.field(0), other.attributes()), (None, vec![("acme_first_name", Some("\"Ada\""))]));
+    assert_eq!(
+        (other.field(0), other.attributes()),
+        (None, vec![("acme_first_name", Some("\"Ada\""))])
+    );
     let verified = decode_with(value("crm").as_bytes(), &[(headers::SOURCE, b"acme")]).unwrap();
     assert_eq!(verified.field(0), Some("Ada"));
 }
@@ -165,15 +211,31 @@ fn an_event_without_an_id_gets_one_from_its_bytes() {
     let value = r#"{"type":"contact.created","source":"s","data":{"id":"c1"}}"#;
     let one = decoded(value);
     // Computed apart from this code: SHA-256 over three times u64 length, bytes.
-    assert_eq!(one.ids(), ("c1", "55d031adb7ab8bde3aab74c890b21fe2a3d92f92b7e221f589880f567b6ad691"));
-    assert_eq!(decoded(r#"{"type":"contact.created","id":17,"phone":"1"}"#).ids().0, "17");
+    assert_eq!(
+        one.ids(),
+        (
+            "c1",
+            "55d031adb7ab8bde3aab74c890b21fe2a3d92f92b7e221f589880f567b6ad691"
+        )
+    );
+    assert_eq!(
+        decoded(r#"{"type":"contact.created","id":17,"phone":"1"}"#)
+            .ids()
+            .0,
+        "17"
+    );
 }
 
 #[test]
 fn commands_are_told_by_headers_alone() {
     let erase = PLAIN.replace("updated", "erased");
     refused(&erase, Reason::UnknownEventType);
-    refused(PLAIN.replace("\"version\"", "\"contactd_command\":\"update\",\"version\"").replace("updated", "erased"), Reason::UnknownEventType);
+    refused(
+        PLAIN
+            .replace("\"version\"", "\"contactd_command\":\"update\",\"version\"")
+            .replace("updated", "erased"),
+        Reason::UnknownEventType,
+    );
     let headers: [Header<'_>; 4] = [
         (headers::COMMAND, b"replace"),
         (headers::EXPECTED_VERSION, b"3"),
@@ -189,9 +251,15 @@ fn commands_are_told_by_headers_alone() {
     assert_eq!(retry.event.command.unwrap().body_hash, command.body_hash);
     let other = decode_with(erase.replace("Ada", "Eve").as_bytes(), &headers).unwrap();
     assert_ne!(other.event.command.unwrap().body_hash, command.body_hash);
-    for wrong in [(headers::COMMAND, b"x".as_slice()), (headers::EXPECTED_VERSION, b"-1")] {
+    for wrong in [
+        (headers::COMMAND, b"x".as_slice()),
+        (headers::EXPECTED_VERSION, b"-1"),
+    ] {
         let headers = [wrong, (headers::COMMAND, b"update")];
-        assert_eq!(decode_with(PLAIN.as_bytes(), &headers).unwrap_err().reason, Reason::InvalidCommand);
+        assert_eq!(
+            decode_with(PLAIN.as_bytes(), &headers).unwrap_err().reason,
+            Reason::InvalidCommand
+        );
     }
 }
 
@@ -205,30 +273,63 @@ fn every_kind_of_bad_record_has_its_reason() {
     refused(PLAIN.replace("Ada", "A\u{1}"), Reason::MalformedJson);
     refused([PLAIN.as_bytes(), b"\xff"].concat(), Reason::InvalidUtf8);
     refused("[".repeat(10_000), Reason::NestingTooDeep);
-    refused(PLAIN.replace("\"Ada\"", &format!("{}1{}", "[".repeat(63), "]".repeat(63))), Reason::NestingTooDeep);
+    refused(
+        PLAIN.replace("\"Ada\"", &format!("{}1{}", "[".repeat(63), "]".repeat(63))),
+        Reason::NestingTooDeep,
+    );
     refused("[]", Reason::WrongType);
     refused(PLAIN.replace("\"Ada\"", "5"), Reason::WrongType);
     refused(PLAIN.replace('7', "-7"), Reason::WrongType);
     refused(PLAIN.replace('7', "\"7\""), Reason::WrongType);
-    refused(r#"{"id":"e","type":"contact.created","data":[1]}"#, Reason::WrongType);
-    refused(r#"{"id":"e","type":7,"data":{"id":"c"}}"#, Reason::WrongType);
-    refused(r#"{"id":"e","type":"contact.created","data":{"id":1.5}}"#, Reason::WrongType);
-    refused(PLAIN.replace("\"version\"", "\"\\u0069d\":\"e2\",\"version\""), Reason::DuplicateKey);
-    refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":1,\"\\u0078\":2"), Reason::DuplicateKey);
-    refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":{\"y\":1,\"y\":1}"), Reason::DuplicateKey);
-    refused(PLAIN.replace("\"id\":\"c1\",", ""), Reason::MissingContactId);
+    refused(
+        r#"{"id":"e","type":"contact.created","data":[1]}"#,
+        Reason::WrongType,
+    );
+    refused(
+        r#"{"id":"e","type":7,"data":{"id":"c"}}"#,
+        Reason::WrongType,
+    );
+    refused(
+        r#"{"id":"e","type":"contact.created","data":{"id":1.5}}"#,
+        Reason::WrongType,
+    );
+    refused(
+        PLAIN.replace("\"version\"", "\"\\u0069d\":\"e2\",\"version\""),
+        Reason::DuplicateKey,
+    );
+    refused(
+        PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":1,\"\\u0078\":2"),
+        Reason::DuplicateKey,
+    );
+    refused(
+        PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":{\"y\":1,\"y\":1}"),
+        Reason::DuplicateKey,
+    );
+    refused(
+        PLAIN.replace("\"id\":\"c1\",", ""),
+        Reason::MissingContactId,
+    );
     refused(PLAIN.replace("c1", ""), Reason::InvalidId);
     refused(PLAIN.replace("c1", "c\\u0000"), Reason::InvalidId);
     refused(PLAIN.replace("c1", &"c".repeat(257)), Reason::InvalidId);
     refused(PLAIN.replace("Ada", "A\\u0000"), Reason::ControlCharacter);
     refused(PLAIN.replace("updated", "merged"), Reason::UnknownEventType);
     refused("{}", Reason::UnknownEventType);
-    refused(PLAIN.replace("2025-11-21T10:00:00Z", "yesterday"), Reason::InvalidTimestamp);
-    refused(PLAIN.replace("{\"id\"", "{\"specversion\":\"0.3\",\"id\""), Reason::InvalidCloudevent);
+    refused(
+        PLAIN.replace("2025-11-21T10:00:00Z", "yesterday"),
+        Reason::InvalidTimestamp,
+    );
+    refused(
+        PLAIN.replace("{\"id\"", "{\"specversion\":\"0.3\",\"id\""),
+        Reason::InvalidCloudevent,
+    );
     refused(vec![b' '; (1 << 20) + 1], Reason::RecordTooLarge);
     let mut batch = RecordBatch::new(Lane(0));
     batch.push(Offset(0), 0, Some(b"c1"), None, std::iter::empty());
-    assert_eq!(Decoder::default().decode(&mut batch, 0).unwrap_err().reason, Reason::NullValue);
+    assert_eq!(
+        Decoder::default().decode(&mut batch, 0).unwrap_err().reason,
+        Reason::NullValue
+    );
 }
 
 proptest! {

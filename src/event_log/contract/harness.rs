@@ -121,7 +121,11 @@ pub(super) fn sorted(appended: Vec<NewRecord>, acks: &[Ack]) -> Vec<Delivered> {
     placed
 }
 
-pub(super) fn ensure_same(mut delivered: Vec<Delivered>, appended: Vec<NewRecord>, acks: &[Ack]) -> Outcome {
+pub(super) fn ensure_same(
+    mut delivered: Vec<Delivered>,
+    appended: Vec<NewRecord>,
+    acks: &[Ack],
+) -> Outcome {
     delivered.sort_by_key(|delivered| delivered.place);
     let expected = sorted(appended, acks);
     ensure(delivered.len() == expected.len(), || {
@@ -155,4 +159,3 @@ pub(super) fn take_ends(consumer: &mut Consumer, lanes: usize) -> Result<usize, 
     }
     Ok(records)
 }
-

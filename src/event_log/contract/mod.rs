@@ -9,9 +9,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::domain::position::{Lane, NextOffset, Offset};
-use crate::domain::record::RecordBatch;
 
-use super::{Ack, ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord, StoredRecord};
+use super::{ConsumeBounds, Delivery, EventLog, LogError, NewRecord, StoredRecord};
+
+mod harness;
+
+use harness::{
+    append, ends, ensure, ensure_same, promise, record, records, take, take_ends, wait_for,
+};
 
 /// How long a scenario waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -35,7 +35,7 @@ pub(super) struct Committer {
     /// Each lane's next offset, unsynced frames counted.
     pub(super) next: Vec<NextOffset>,
     /// Held as long as this process writes.
-    pub(super) _lock: File,
+    pub(super) lock: File,
 }
 
 /// A request in a frame that was written, with the first offset of each of its lanes.
@@ -97,7 +97,7 @@ impl Committer {
                 let Some(request) = requests.next() else {
                     break;
                 };
-                bytes += request.bytes();
+                bytes += request.portion.bytes();
                 frame.push(request);
             }
             match self.write_frame(frame, buffers) {
@@ -134,8 +134,8 @@ impl Committer {
         let before = self.next.clone();
         let mut written = Vec::with_capacity(requests.len());
         for request in requests {
-            let mut first = Vec::with_capacity(request.lanes.len());
-            for records in &request.lanes {
+            let mut first = Vec::with_capacity(request.portion.lanes.len());
+            for records in &request.portion.lanes {
                 let index = usize::from(records.lane.0);
                 let (Some(buffer), Some(next)) = (buffers.get_mut(index), self.next.get_mut(index))
                 else {
@@ -181,12 +181,12 @@ impl Committer {
 
     fn acknowledge(&self, written: Written) {
         let Written { request, mut first } = written;
-        let bytes = request.bytes();
+        let bytes = request.portion.bytes();
         match request.reply {
             Reply::Flush => self.queue.answered(1, bytes, None),
             Reply::Acks(reply, _permit) => {
-                let mut acks = Vec::with_capacity(request.order.len());
-                for lane in request.order {
+                let mut acks = Vec::with_capacity(request.portion.order.len());
+                for lane in request.portion.order {
                     if let Some((_, offset)) = first.iter_mut().find(|(first, _)| *first == lane) {
                         acks.push(Ack {
                             lane,
@@ -203,7 +203,7 @@ impl Committer {
     }
 
     fn refuse(&self, request: Request, error: LogError) {
-        let bytes = request.bytes();
+        let bytes = request.portion.bytes();
         match request.reply {
             Reply::Flush => self.queue.answered(1, bytes, Some(error)),
             Reply::Acks(reply, _permit) => {
@@ -222,6 +222,8 @@ impl Drop for Committer {
             topic,
             thread: THREAD,
         });
+        // Said, not left to closing: a child just being spawned may still share the descriptor.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -3,65 +3,75 @@
 use crate::domain::position::Lane;
 use crate::event_log::{LogError, NewRecord};
 
-use super::queue::LaneRecords;
-use super::{EmbeddedLog, RECORD_BYTES_MAX, REQUEST_BYTES, codec};
+use super::queue::{LaneRecords, Portion};
+use super::{EmbeddedLog, RECORD_BYTES_MAX, codec};
+
+/// Bytes of records that are handed to the committer at once.
+const PORTION_BYTES: usize = 1 << 20;
 
 impl EmbeddedLog {
-    /// The records by lane, encoded, in portions that a frame takes.
-    #[expect(clippy::type_complexity, reason = "the two halves of a request")]
-    pub(super) fn encode(
-        &self,
-        records: &[NewRecord],
-    ) -> Result<Vec<(Vec<LaneRecords>, Vec<Lane>)>, LogError> {
-        let lanes_count = self.meta.partitions;
-        let mut requests = Vec::new();
-        let (mut lanes, mut order, mut bytes) = (Vec::<LaneRecords>::new(), Vec::new(), 0);
+    /// The records by lane, encoded, in portions of a frame's size.
+    pub(super) fn encode(&self, records: &[NewRecord]) -> Result<Vec<Portion>, LogError> {
+        let mut portions = Vec::new();
+        let (mut portion, mut bytes) = (Portion::default(), 0);
         for record in records {
-            let record_bytes = codec::record_bytes(record);
-            let has_long_name = record
-                .headers
-                .iter()
-                .any(|(name, _)| name.len() > usize::from(u16::MAX));
-            if record_bytes > RECORD_BYTES_MAX || has_long_name {
-                let topic = self.meta.topic.clone();
-                let bytes_max = RECORD_BYTES_MAX;
-                return Err(LogError::RecordTooLarge {
-                    topic,
-                    bytes: record_bytes,
-                    bytes_max,
-                });
-            }
-            let lane = record
-                .lane
-                .unwrap_or_else(|| self.meta.partitioner.lane(&record.key, lanes_count));
-            if lane.0 >= lanes_count {
-                return Err(self.unknown_lane(lane));
-            }
-            let index = lanes
-                .iter()
-                .position(|records| records.lane == lane)
-                .unwrap_or_else(|| {
-                    lanes.push(LaneRecords {
-                        lane,
-                        count: 0,
-                        bytes: Vec::new(),
-                    });
-                    lanes.len() - 1
-                });
-            if let Some(records) = lanes.get_mut(index) {
-                records.count += 1;
-                codec::encode_record(&mut records.bytes, record);
-            }
-            order.push(lane);
+            let record_bytes = self.check_size(record)?;
+            let lane = self.lane_of(record)?;
+            portion.push(lane, |out| codec::encode_record(out, record));
             bytes += record_bytes;
-            if bytes >= REQUEST_BYTES {
-                requests.push((std::mem::take(&mut lanes), std::mem::take(&mut order)));
+            if bytes >= PORTION_BYTES {
+                portions.push(std::mem::take(&mut portion));
                 bytes = 0;
             }
         }
-        if !order.is_empty() {
-            requests.push((lanes, order));
+        if !portion.order.is_empty() {
+            portions.push(portion);
         }
-        Ok(requests)
+        Ok(portions)
+    }
+
+    fn check_size(&self, record: &NewRecord) -> Result<usize, LogError> {
+        let bytes = codec::record_bytes(record);
+        let mut names = record.headers.iter().map(|(name, _)| name.len());
+        if bytes <= RECORD_BYTES_MAX && names.all(|name| name <= usize::from(u16::MAX)) {
+            return Ok(bytes);
+        }
+        let topic = self.meta.topic.clone();
+        let bytes_max = RECORD_BYTES_MAX;
+        Err(LogError::RecordTooLarge {
+            topic,
+            bytes,
+            bytes_max,
+        })
+    }
+
+    fn lane_of(&self, record: &NewRecord) -> Result<Lane, LogError> {
+        let lanes = self.meta.partitions;
+        let home = || self.meta.partitioner.lane(&record.key, lanes);
+        let lane = record.lane.unwrap_or_else(home);
+        if lane.0 < lanes {
+            Ok(lane)
+        } else {
+            Err(self.unknown_lane(lane))
+        }
+    }
+}
+
+impl Portion {
+    fn push(&mut self, lane: Lane, encode: impl FnOnce(&mut Vec<u8>)) {
+        let is_lane = |records: &LaneRecords| records.lane == lane;
+        let index = self.lanes.iter().position(is_lane).unwrap_or_else(|| {
+            self.lanes.push(LaneRecords {
+                lane,
+                count: 0,
+                bytes: Vec::new(),
+            });
+            self.lanes.len() - 1
+        });
+        if let Some(records) = self.lanes.get_mut(index) {
+            records.count += 1;
+            encode(&mut records.bytes);
+        }
+        self.order.push(lane);
     }
 }

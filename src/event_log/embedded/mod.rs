@@ -42,13 +42,11 @@ use committer::Committer;
 use durable::{Durable, State};
 use index::{LogEnd, LogFrames};
 use meta::Meta;
-use queue::{LaneRecords, Queue, Reply, Request};
+use queue::{Queue, Reply, Request};
 use tail::Tail;
 
 /// The largest record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;
-/// Bytes of records that are handed to the committer at once.
-const REQUEST_BYTES: usize = 1 << 20;
 
 /// The log in a directory of this disk.
 #[derive(Debug)]
@@ -137,7 +135,7 @@ impl EmbeddedLog {
             writer: Arc::clone(&writer),
             sync,
             next: high,
-            _lock: lock,
+            lock,
         };
         let committer = spawn(committer::THREAD, &path, move || committer.run())?;
         let committer = Mutex::new(Some(committer));
@@ -294,21 +292,13 @@ impl EmbeddedLog {
     /// an fsync failed, now or before.
     pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
         let appender = self.appender()?;
-        let requests = self.encode(&records)?;
-        let mut replies = Vec::with_capacity(requests.len());
-        for (lanes, order) in requests {
+        let portions = self.encode(&records)?;
+        let mut replies = Vec::with_capacity(portions.len());
+        for portion in portions {
             let (reply, acks) = oneshot::channel();
-            let bytes = lanes.iter().map(|lane| lane.bytes.len()).sum();
-            let permit = appender
-                .queue
-                .permit(bytes)
-                .await
-                .ok_or_else(|| self.closed())?;
-            if !appender.queue.push(Request {
-                lanes,
-                order,
-                reply: Reply::Acks(reply, permit),
-            }) {
+            let permit = appender.queue.permit(portion.bytes()).await;
+            let reply = Reply::Acks(reply, permit.ok_or_else(|| self.closed())?);
+            if !appender.queue.push(Request { portion, reply }) {
                 return Err(self.closed());
             }
             replies.push(acks);
@@ -323,13 +313,9 @@ impl EmbeddedLog {
     /// Takes records over for [`EmbeddedLog::flush`] to confirm; blocks while too many bytes wait.
     pub fn append_blocking(&self, records: Vec<NewRecord>) -> Result<(), LogError> {
         let appender = self.appender()?;
-        for (lanes, _) in self.encode(&records)? {
-            let request = Request {
-                lanes,
-                order: Vec::new(),
-                reply: Reply::Flush,
-            };
-            if !appender.queue.push_bulk(request) {
+        for portion in self.encode(&records)? {
+            let reply = Reply::Flush;
+            if !appender.queue.push_bulk(Request { portion, reply }) {
                 return Err(self.closed());
             }
         }

@@ -15,13 +15,19 @@ const QUEUE_BYTES_MAX: usize = 16 << 20;
 /// Bytes that one semaphore permit stands for.
 const PERMIT_BYTES: usize = 1024;
 
-/// Records that were encoded by who appends them, and are committed together.
-#[derive(Debug)]
-pub(super) struct Request {
-    /// Encoded records by lane, each lane's in their order.
+/// Encoded records that are committed together.
+#[derive(Debug, Default)]
+pub(super) struct Portion {
+    /// By lane, each lane's in their order.
     pub(super) lanes: Vec<LaneRecords>,
     /// The lane of each record, in the order in which they were given.
     pub(super) order: Vec<Lane>,
+}
+
+/// A portion, and who is told.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) portion: Portion,
     pub(super) reply: Reply,
 }
 
@@ -54,7 +60,7 @@ pub(super) enum Popped {
     Closed,
 }
 
-impl Request {
+impl Portion {
     pub(super) fn bytes(&self) -> usize {
         self.lanes.iter().map(|lane| lane.bytes.len()).sum()
     }
@@ -126,7 +132,7 @@ impl Queue {
         if state.is_closed {
             return false;
         }
-        state.bulk_bytes += request.bytes();
+        state.bulk_bytes += request.portion.bytes();
         state.taken += 1;
         state.requests.push_back(request);
         self.filled.notify_one();
@@ -157,7 +163,7 @@ impl Queue {
             let Some(request) = state.requests.pop_front() else {
                 break;
             };
-            bytes += request.bytes();
+            bytes += request.portion.bytes();
             taken.push(request);
         }
         Popped::Requests(taken)

@@ -18,6 +18,8 @@ use super::index::LogFrames;
 /// A batch is handed on when it is this large, though more may be at hand.
 const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1024;
+/// A lane's batch is at most this part of what the feed may hold.
+const BATCH_PART: usize = 8;
 /// How often a log that another process writes is looked at.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -72,8 +74,8 @@ impl Tail {
             is_follower,
             feed,
             lanes: from.iter().map(lane).collect(),
-            batch_records: bounds.records_max.clamp(1, BATCH_RECORDS),
-            batch_bytes: bounds.bytes_max.clamp(1, BATCH_BYTES),
+            batch_records: (bounds.records_max / BATCH_PART).clamp(1, BATCH_RECORDS),
+            batch_bytes: (bounds.bytes_max / BATCH_PART).clamp(1, BATCH_BYTES),
         }
     }
 

@@ -16,7 +16,7 @@ use super::watch::is_refusal;
 use super::{LogError, settings};
 
 /// How long a request may take.
-const REQUEST_WAIT: Duration = Duration::from_secs(10);
+const REQUEST_WAIT: Duration = Duration::from_secs(5);
 /// The topic setting that decides whether old records of a key may be dropped.
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const RECORD_BYTES_MAX: &str = "max.message.bytes";

@@ -34,6 +34,8 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
         .set("fetch.queue.backoff.ms", "2")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "100")
+        // How long a topic may be unknown before it is said to be missing.
+        .set("topic.metadata.propagation.max.ms", "2000")
         // Watermarks, leader epochs, partition counts and broker states come from here, unasked.
         .set("statistics.interval.ms", "1000")
         // The only place where librdkafka says that a topic was made anew.

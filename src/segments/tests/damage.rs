@@ -17,13 +17,6 @@ struct Image {
     frames: Vec<Range<usize>>,
 }
 
-/// Bytes are under test here, not the disk, whose many fsyncs would take a minute.
-fn in_memory() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap()
-}
-
 impl Image {
     /// `synced_after`: a sync comes after this many frames, and later frames tell of it.
     fn new(count: u64, synced_after: Option<u64>) -> Self {

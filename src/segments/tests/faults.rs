@@ -29,7 +29,7 @@ fn armed() -> Option<std::path::PathBuf> {
 #[test]
 fn failed_fsync_is_for_ever() {
     let Some(dir) = armed() else {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = in_memory();
         assert!(run_armed("failed_fsync_is_for_ever", "eio:journal_sync:1", dir.path()).success());
         let (_, report) = open(dir.path(), LARGE);
         assert_eq!(report.next, FrameNo(2));
@@ -52,7 +52,7 @@ fn failed_fsync_is_for_ever() {
 #[test]
 fn full_disk_loses_nothing_and_heals() {
     let Some(dir) = armed() else {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = in_memory();
         assert!(
             run_armed(
                 "full_disk_loses_nothing_and_heals",
@@ -85,7 +85,7 @@ fn full_disk_loses_nothing_and_heals() {
 #[test]
 fn failed_write_is_for_ever() {
     let Some(dir) = armed() else {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = in_memory();
         assert!(
             run_armed(
                 "failed_write_is_for_ever",
@@ -115,7 +115,7 @@ fn killed_in_the_middle_of_a_frame_or_of_rolling_keeps_all_before() {
     const TEST: &str = "killed_in_the_middle_of_a_frame_or_of_rolling_keeps_all_before";
     let Some(dir) = armed() else {
         for hit in [1, 2, 9, 10, 20] {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = in_memory();
             let fault = format!("kill:journal_append_half:{hit}");
             assert_eq!(run_armed(TEST, &fault, dir.path()).signal(), Some(9));
             let (mut writer, report) = open(dir.path(), SMALL);
@@ -124,7 +124,7 @@ fn killed_in_the_middle_of_a_frame_or_of_rolling_keeps_all_before() {
             append(&mut writer, 2);
             assert_holds(dir.path(), 0, hit + 1);
         }
-        let dir = tempfile::tempdir().unwrap();
+        let dir = in_memory();
         assert_eq!(
             run_armed(TEST, "kill:segment_rolled:2", dir.path()).signal(),
             Some(9)

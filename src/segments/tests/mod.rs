@@ -19,6 +19,13 @@ const SMALL: SegmentOptions = SegmentOptions {
     segment_bytes_max: 300,
 };
 
+/// Mostly bytes are under test here, not the disk, whose many fsyncs would take a minute.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 fn payload(no: u64) -> Vec<u8> {
     format!("payload of frame {no}, {}", "x".repeat((no % 7) as usize)).into_bytes()
 }
@@ -52,7 +59,7 @@ fn assert_holds(dir: &Path, first: u64, end: u64) {
 
 #[test]
 fn frames_are_read_back_over_segments_and_runs() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     for run in 0..5 {
         let (mut writer, report) = open(dir.path(), SMALL);
         assert_eq!((report.next, report.truncated_bytes), (FrameNo(run * 7), 0));
@@ -71,7 +78,7 @@ fn frames_are_read_back_over_segments_and_runs() {
 
 #[test]
 fn frame_larger_than_a_segment_has_one_of_its_own() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let (mut writer, _) = open(dir.path(), SMALL);
     let large = vec![7; 2_000_000];
     writer.append(b"before").unwrap();
@@ -90,7 +97,7 @@ fn frame_larger_than_a_segment_has_one_of_its_own() {
 
 #[test]
 fn empty_and_oversized_payloads_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let (mut writer, _) = open(dir.path(), LARGE);
     assert!(matches!(
         writer.append(b""),
@@ -101,7 +108,7 @@ fn empty_and_oversized_payloads_are_refused() {
 
 #[test]
 fn another_kinds_segments_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     append(&mut open(dir.path(), LARGE).0, 1);
     let log = SegmentOptions {
         kind: SegmentKind::Log,
@@ -116,7 +123,7 @@ fn another_kinds_segments_are_refused() {
 
 #[test]
 fn numbering_starts_where_a_restore_says() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let mut writer = SegmentWriter::create(dir.path(), SMALL, FrameNo(1000)).unwrap();
     append(&mut writer, 10);
     drop(writer);
@@ -128,7 +135,7 @@ fn numbering_starts_where_a_restore_says() {
 
 #[test]
 fn cursor_follows_the_writer_over_segments() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let reader = SegmentReader::open(dir.path(), KIND).unwrap();
     let mut cursor = reader.cursor(FrameNo(0));
     assert_eq!(cursor.next().unwrap(), None);
@@ -180,8 +187,30 @@ fn reader_keeps_up_with_a_writer_and_a_syncer_in_other_threads() {
 }
 
 #[test]
+fn frame_under_way_is_never_taken_for_damage() {
+    const FRAMES: u64 = 3_000;
+    let dir = in_memory();
+    let (mut writer, _) = open(dir.path(), LARGE);
+    let reader = SegmentReader::open(dir.path(), KIND).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..FRAMES {
+                append(&mut writer, 1);
+                // The next frame says that this one was synced.
+                writer.sync().unwrap();
+            }
+        });
+        let mut cursor = reader.cursor(FrameNo(0));
+        for no in 0..FRAMES {
+            while reader.frame(FrameNo(no)).unwrap().is_none() {}
+            while cursor.next().unwrap().is_none() {}
+        }
+    });
+}
+
+#[test]
 fn half_written_frame_is_not_there_yet() {
-    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (dir, other) = (in_memory(), in_memory());
     append(&mut open(dir.path(), LARGE).0, 3);
     let from = file::path(dir.path(), FrameNo(0));
     let bytes = std::fs::read(&from).unwrap();
@@ -199,7 +228,7 @@ fn half_written_frame_is_not_there_yet() {
 
 #[test]
 fn trimming_removes_whole_segments_with_their_tables() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let (mut writer, _) = open(dir.path(), SMALL);
     append(&mut writer, 30);
     let second = *writer.sealed().nth(1).unwrap();
@@ -228,7 +257,7 @@ fn trimming_removes_whole_segments_with_their_tables() {
 
 #[test]
 fn id_table_finds_every_id_and_no_other() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let (mut writer, _) = open(dir.path(), LARGE);
     append(&mut writer, 2);
     writer.roll().unwrap();
@@ -260,7 +289,7 @@ fn id_table_finds_every_id_and_no_other() {
 
 #[test]
 fn id_table_of_another_segment_is_none_and_a_damaged_one_says_so() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let (mut writer, _) = open(dir.path(), SMALL);
     append(&mut writer, 30);
     let second = writer.sealed().nth(1).unwrap().base;

@@ -79,9 +79,6 @@ impl Iterator for MemoryScan {
             self.refill();
         }
         let (key, value) = self.chunk.next()?;
-        Some((
-            StoredBytes::Memory(key.into()),
-            StoredBytes::Memory(value),
-        ))
+        Some((StoredBytes::Memory(key.into()), StoredBytes::Memory(value)))
     }
 }

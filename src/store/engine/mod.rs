@@ -225,10 +225,7 @@ pub fn move_aside(dir: &Path) -> io::Result<PathBuf> {
 }
 
 /// Runs something that may meet a damaged page, which sled answers with a panic.
-fn guarded<T>(
-    path: &Path,
-    run: impl FnOnce() -> Result<T, EngineError>,
-) -> Result<T, EngineError> {
+fn guarded<T>(path: &Path, run: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let detail = panic
             .downcast_ref::<&str>()

@@ -89,7 +89,9 @@ impl SledEngine {
             Some(_) | None => Bound::Included(prefix.to_vec()),
         };
         SledScan {
-            entries: Some(Box::new(self.tree.range::<Vec<u8>, _>((from, Bound::Unbounded)))),
+            entries: Some(Box::new(
+                self.tree.range::<Vec<u8>, _>((from, Bound::Unbounded)),
+            )),
             prefix: prefix.into(),
             dir: Arc::clone(&self.dir),
         }

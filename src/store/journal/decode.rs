@@ -164,7 +164,7 @@ impl Frame {
         }
     }
 
-    fn entry(&self, index: usize) -> Result<JournalEntry, StoreError> {
+    pub(crate) fn entry(&self, index: usize) -> Result<JournalEntry, StoreError> {
         let mut before = 0;
         let mut blocks = Cursor(self.blocks());
         while !blocks.0.is_empty() {

@@ -6,7 +6,7 @@ use crate::domain::contact::Status;
 
 use super::rows::{Row, Rows};
 use super::sorted::{Entry, Place, Prefix, Sorted};
-use super::{SortOrder, PageKey, PageRequest, SortKeys};
+use super::{PageKey, PageRequest, SortKeys, SortOrder};
 
 /// A full sort key to compare rows with.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,10 @@ impl<'a> Probe<'a> {
     }
 
     fn of_key(key: &'a PageKey, order: SortOrder) -> Self {
-        let number = key.sort.first_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
+        let number = key
+            .sort
+            .first_chunk::<8>()
+            .map_or(0, |n| u64::from_be_bytes(*n));
         let (prefix, text): (_, &[u8]) = match order {
             SortOrder::UpdatedAt | SortOrder::CreatedAt => (Prefix::of_number(number), &[]),
             SortOrder::Name | SortOrder::Company => (Prefix::of_text(&key.sort), &key.sort),
@@ -118,7 +121,12 @@ impl Lists {
             return;
         };
         let moves = SortOrder::ALL.map(|order| row.moves(order, keys));
-        let moved = || SortOrder::ALL.into_iter().zip(moves).filter(|(_, moves)| *moves);
+        let moved = || {
+            SortOrder::ALL
+                .into_iter()
+                .zip(moves)
+                .filter(|(_, moves)| *moves)
+        };
         for (order, _) in moved() {
             self.unlink(order, slot);
         }
@@ -242,7 +250,9 @@ impl Lists {
         let mut found = Vec::new();
         let rows = self.rows.rows.len();
         if rows as u64 != contacts {
-            found.push(format!("{rows} contacts are ordered, {contacts} are stored"));
+            found.push(format!(
+                "{rows} contacts are ordered, {contacts} are stored"
+            ));
         }
         for order in SortOrder::ALL {
             self.order_differences(order, &mut found);
@@ -253,11 +263,18 @@ impl Lists {
     /// Whether a list holds what it should, in order.
     fn order_differences(&self, order: SortOrder, found: &mut Vec<String>) {
         for (list, active) in self.of(order).iter().zip([true, false]) {
-            let expected = self.rows.rows.iter().filter(|row| row.active == active).count();
+            let expected = self
+                .rows
+                .rows
+                .iter()
+                .filter(|row| row.active == active)
+                .count();
             let slots: Vec<u32> = list.forward(list.ends().0).collect();
             if slots.len() != expected || list.len() != expected {
                 let len = slots.len();
-                found.push(format!("{order:?} has {len} entries for {expected} contacts"));
+                found.push(format!(
+                    "{order:?} has {len} entries for {expected} contacts"
+                ));
             }
             let is_before = |a: &u32, b: &u32| self.compare_rows(order, *a, *b) == Ordering::Less;
             if !slots.is_sorted_by(is_before) {
@@ -282,4 +299,3 @@ fn compare_slots(rows: &Rows, order: SortOrder, a: u32, b: u32) -> Ordering {
     let key = |slot| rows.get(slot).map(|row: &Row| (row.text(order), row.id()));
     key(a).cmp(&key(b))
 }
-

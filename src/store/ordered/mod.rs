@@ -190,7 +190,8 @@ impl OrderedIndexes {
             return Ok(());
         }
         self.catch_up(dirty)?;
-        self.taken.store(committed.wrapping_add(1), Ordering::Release);
+        self.taken
+            .store(committed.wrapping_add(1), Ordering::Release);
         Ok(())
     }
 

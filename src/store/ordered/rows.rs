@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 
 use super::super::codec::id_hash;
 use super::sorted::Prefix;
-use super::{SortOrder, SortKeys};
+use super::{SortKeys, SortOrder};
 
 /// Bytes of a text by which contacts are sorted; texts alike so far go by id.
 pub(super) const TEXT_BYTES_MAX: usize = 64;
@@ -38,7 +38,9 @@ impl Row {
     }
 
     pub(super) fn id(&self) -> &[u8] {
-        self.texts.get(..usize::from(self.id_len)).unwrap_or_default()
+        self.texts
+            .get(..usize::from(self.id_len))
+            .unwrap_or_default()
     }
 
     pub(super) fn has_texts_of(&self, keys: &SortKeys) -> bool {

@@ -98,7 +98,10 @@ impl Sorted {
     }
 
     pub(super) fn insert(&mut self, entry: Entry, against: impl Fn(u32) -> Ordering) {
-        let Place { mut chunk, mut index } = self.lower(entry.prefix, against);
+        let Place {
+            mut chunk,
+            mut index,
+        } = self.lower(entry.prefix, against);
         self.len += 1;
         // Past the last one: at the end of the last chunk, so that growth at the end fills chunks.
         if chunk == self.chunks.len() {
@@ -177,14 +180,22 @@ impl Sorted {
     /// Slots from before a place, backwards.
     pub(super) fn backward(&self, from: Place) -> impl Iterator<Item = u32> + '_ {
         let whole = self.chunks.len().saturating_sub(from.chunk + 1);
-        let whole = if from.chunk >= self.chunks.len() { 0 } else { whole };
+        let whole = if from.chunk >= self.chunks.len() {
+            0
+        } else {
+            whole
+        };
         self.chunks
             .iter()
             .enumerate()
             .rev()
             .skip(whole)
             .flat_map(move |(at, chunk)| {
-                let take = if at == from.chunk { from.index } else { chunk.len() };
+                let take = if at == from.chunk {
+                    from.index
+                } else {
+                    chunk.len()
+                };
                 chunk.iter().take(take).rev().map(|entry| entry.slot)
             })
     }

@@ -10,7 +10,14 @@ type Model = BTreeMap<Vec<u8>, SortKeys>;
 fn keys(random: &mut fastrand::Rng) -> SortKeys {
     // Few words and many equal beginnings, so that every tie is met.
     let text = |random: &mut fastrand::Rng| {
-        let words = ["", "a", "ada", "ada lovelace", "ada lovelace-byron", "grace hopper"];
+        let words = [
+            "",
+            "a",
+            "ada",
+            "ada lovelace",
+            "ada lovelace-byron",
+            "grace hopper",
+        ];
         random.choice(words).unwrap().as_bytes().to_vec()
     };
     SortKeys {
@@ -36,7 +43,12 @@ fn sort(order: SortOrder, keys: &SortKeys) -> Vec<u8> {
     }
 }
 
-fn sorted(model: &Model, order: SortOrder, descending: bool, status: Option<Status>) -> Vec<PageKey> {
+fn sorted(
+    model: &Model,
+    order: SortOrder,
+    descending: bool,
+    status: Option<Status>,
+) -> Vec<PageKey> {
     let mut all: Vec<PageKey> = model
         .iter()
         .filter(|(_, keys)| status.is_none_or(|status| keys.active == (status == Status::Active)))
@@ -77,7 +89,11 @@ fn agrees(lists: &Lists, model: &Model, limit: usize) {
                     limit,
                 };
                 let expected = sorted(model, order, descending, status);
-                assert_eq!(walk(lists, request), expected, "{order:?} {descending} {status:?}");
+                assert_eq!(
+                    walk(lists, request),
+                    expected,
+                    "{order:?} {descending} {status:?}"
+                );
             }
         }
     }
@@ -126,7 +142,11 @@ fn timestamps_that_only_grow_keep_the_list_dense() {
     }
     agrees(&lists, &model, 150);
     let entries = lists.of(SortOrder::UpdatedAt)[0].bytes() / size_of::<Entry>();
-    assert!(entries < model.len() * 4, "{entries} entries of room for {}", model.len());
+    assert!(
+        entries < model.len() * 4,
+        "{entries} entries of room for {}",
+        model.len()
+    );
 }
 
 #[test]
@@ -169,7 +189,11 @@ fn pages_while_changes_go_on_neither_skip_nor_repeat_what_stayed() {
                 let page = lists.page(&request);
                 let Some(last) = page.last() else { break };
                 request.after = Some(last.clone());
-                seen.extend(page.into_iter().map(|key| key.id).filter(|id| still.contains(id)));
+                seen.extend(
+                    page.into_iter()
+                        .map(|key| key.id)
+                        .filter(|id| still.contains(id)),
+                );
                 for _ in 0..50 {
                     lists.put(&id(&mut random, 3_000), &keys(&mut random));
                 }
@@ -191,7 +215,10 @@ fn texts_are_lowercased_and_cut_between_characters() {
     assert_eq!(folded("ÄRZTE"), "ärzte");
     assert_eq!(folded(&"X".repeat(100)).len(), TEXT_BYTES_MAX);
     assert_eq!(folded(&"ß".repeat(100)).len(), TEXT_BYTES_MAX);
-    assert_eq!(folded(&format!("x{}", "ß".repeat(100))).len(), TEXT_BYTES_MAX - 1);
+    assert_eq!(
+        folded(&format!("x{}", "ß".repeat(100))).len(),
+        TEXT_BYTES_MAX - 1
+    );
 }
 
 #[test]
@@ -204,10 +231,15 @@ fn a_wrong_entry_is_a_named_difference() {
         model.insert(id, keys);
     }
     model.get_mut(b"007".as_slice()).unwrap().updated_at_ms += 1;
-    assert_eq!(differences(&lists, &model), "007 is ordered by other values than its own");
+    assert_eq!(
+        differences(&lists, &model),
+        "007 is ordered by other values than its own"
+    );
     model.get_mut(b"007".as_slice()).unwrap().updated_at_ms -= 1;
     model.insert(b"100".to_vec(), SortKeys::default());
-    assert!(differences(&lists, &model).starts_with("100 is in no order; 100 contacts are ordered"));
+    assert!(
+        differences(&lists, &model).starts_with("100 is in no order; 100 contacts are ordered")
+    );
     model.remove(b"100".as_slice());
     lists.unlink(SortOrder::Name, 3);
     assert!(differences(&lists, &model).starts_with("Name has "));

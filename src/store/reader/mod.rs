@@ -234,7 +234,9 @@ impl Reader {
             dirty_bytes,
             flushing_bytes,
             index_bytes: shared.ordered.bytes() as u64,
-            backpressure: Duration::from_micros(figures.backpressure_micros.load(Ordering::Relaxed)),
+            backpressure: Duration::from_micros(
+                figures.backpressure_micros.load(Ordering::Relaxed),
+            ),
             cache: shared.cache.stats(),
         })
     }
@@ -303,8 +305,10 @@ impl Reader {
     ) -> Result<ContactView<'v>, StoreError> {
         value.view().map_err(|error| {
             let id = String::from_utf8_lossy(id);
-            self.shared
-                .fail(StoreError::damaged(format!("contact {id}"), error.to_string()))
+            self.shared.fail(StoreError::damaged(
+                format!("contact {id}"),
+                error.to_string(),
+            ))
         })
     }
 }

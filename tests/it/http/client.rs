@@ -1,8 +1,8 @@
 //! Requests to a router without a socket, and answers that are easy to look at.
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use contactd::http::Api;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -54,7 +54,7 @@ impl Answer {
     }
 }
 
-pub(super) async fn send(router: &Router, request: Request<Body>) -> Answer {
+pub(super) async fn send(router: &Api, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.expect("a router never fails");
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes().to_vec();
@@ -62,7 +62,7 @@ pub(super) async fn send(router: &Router, request: Request<Body>) -> Answer {
 }
 
 pub(super) async fn ask(
-    router: &Router,
+    router: &Api,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
@@ -74,10 +74,10 @@ pub(super) async fn ask(
     send(router, request.body(Body::empty()).expect("a request")).await
 }
 
-pub(super) async fn get(router: &Router, path: &str) -> Answer {
+pub(super) async fn get(router: &Api, path: &str) -> Answer {
     ask(router, Method::GET, path, &[]).await
 }
 
-pub(super) async fn get_with(router: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(super) async fn get_with(router: &Api, path: &str, headers: &[(&str, &str)]) -> Answer {
     ask(router, Method::GET, path, headers).await
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use axum::Router;
 use axum::http::Method;
 use contactd::domain::position::Position;
+use contactd::http::Api;
 use serde_json::Value;
 
 use super::client::{Answer, ask, get, get_with};
@@ -86,7 +86,7 @@ async fn ids_in_paths_are_decoded() {
 }
 
 /// Follows a cursor of `meta` until there is none; every page's ids in order.
-async fn walk(router: &Router, path: &str, first: &Answer, which: &str) -> Vec<Vec<String>> {
+async fn walk(router: &Api, path: &str, first: &Answer, which: &str) -> Vec<Vec<String>> {
     let mut pages = Vec::new();
     let mut next = first.json()["meta"][which].as_str().map(str::to_owned);
     while let Some(cursor) = next {

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use contactd::domain::decode::Decoder;
 use contactd::domain::merge::merge;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset, Position};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::verdict::Verdict;
-use contactd::http::{HttpLimits, HttpState, Readiness, router};
+use contactd::http::{Api, HttpLimits, HttpState, Readiness, router};
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
 use contactd::telemetry::Metrics;
 use parking_lot::Mutex;
@@ -121,11 +120,11 @@ impl Fixture {
         &self.readiness
     }
 
-    pub(super) fn router(&self) -> Router {
+    pub(super) fn router(&self) -> Api {
         self.router_with(|_| {})
     }
 
-    pub(super) fn router_with(&self, change: impl FnOnce(&mut HttpLimits)) -> Router {
+    pub(super) fn router_with(&self, change: impl FnOnce(&mut HttpLimits)) -> Api {
         let mut limits = HttpLimits {
             request_timeout: Duration::from_secs(10),
             body_bytes_max: 1 << 20,

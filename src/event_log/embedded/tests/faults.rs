@@ -1,5 +1,7 @@
 //! Failing calls, full disks, kills and damage.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use super::*;
 
 #[test]
@@ -15,9 +17,9 @@ fn failed_fsync_acknowledges_nothing_ever_again() {
         assert_eq!(ends(&log).values().map(|end| end.0).sum::<u64>(), 1);
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let mut child = run_again(
-        "failed_fsync_acknowledges_nothing_ever_again",
+        "faults::failed_fsync_acknowledges_nothing_ever_again",
         "eio:log_sync:2",
         dir.path(),
     );
@@ -44,9 +46,9 @@ fn full_disk_is_told_and_heals() {
         assert_eq!(numbers(&log, 2), [0, 2]);
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let mut child = run_again(
-        "full_disk_is_told_and_heals",
+        "faults::full_disk_is_told_and_heals",
         "enospc:log_append:3",
         dir.path(),
     );
@@ -59,7 +61,7 @@ struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = in_memory();
         let mut mount = Command::new("mount");
         mount
             .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
@@ -130,11 +132,9 @@ fn killed_writer_loses_nothing_acknowledged() {
         "kill:log_append_half:300",
         "kill:log_segment_rolled:1",
     ] {
-        let dir = tempfile::tempdir_in("/dev/shm")
-            .or_else(|_| tempfile::tempdir())
-            .unwrap();
+        let dir = in_memory();
         let mut child = run_again(
-            "killed_writer_loses_nothing_acknowledged",
+            "faults::killed_writer_loses_nothing_acknowledged",
             fault,
             dir.path(),
         );
@@ -160,7 +160,7 @@ fn killed_writer_loses_nothing_acknowledged() {
 
 #[test]
 fn damage_in_what_was_acknowledged_is_named() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let log = open(dir.path());
     for number in 0..20 {
         append_one(&log, record(number)).unwrap();
@@ -180,4 +180,3 @@ fn damage_in_what_was_acknowledged_is_named() {
         );
     }
 }
-

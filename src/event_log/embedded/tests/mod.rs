@@ -5,7 +5,6 @@ mod faults;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -30,6 +29,13 @@ fn options(path: &Path) -> EmbeddedOptions {
         retention_bytes: None,
         retention_age: None,
     }
+}
+
+/// Mostly what is written is under test here, not the disk, whose fsyncs take their time.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 fn open(path: &Path) -> EmbeddedLog {
@@ -122,7 +128,7 @@ fn contract_holds() {
 
 #[test]
 fn everything_is_there_after_reopening() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let identity = open(dir.path()).identity().unwrap();
     for run in 0..4 {
         let log = open(dir.path());
@@ -136,7 +142,7 @@ fn everything_is_there_after_reopening() {
     let log = open(dir.path());
     assert!(log.open_report().unwrap().segments > 3);
     assert!(numbers(&log, 4000).into_iter().eq(0..4000));
-    let another = tempfile::tempdir().unwrap();
+    let another = in_memory();
     assert_ne!(
         open(another.path()).identity().unwrap().cluster,
         identity.cluster
@@ -145,7 +151,7 @@ fn everything_is_there_after_reopening() {
 
 #[test]
 fn other_configuration_is_refused_by_name() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     drop(open(dir.path()));
     let error = EmbeddedLog::open(EmbeddedOptions {
         partitions: 4,
@@ -178,7 +184,7 @@ fn other_configuration_is_refused_by_name() {
 
 #[test]
 fn second_writer_is_refused_until_the_first_is_gone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let log = open(dir.path());
     let error = EmbeddedLog::open(options(dir.path())).unwrap_err();
     assert!(matches!(error, LogError::Locked { .. }), "{error}");
@@ -188,7 +194,7 @@ fn second_writer_is_refused_until_the_first_is_gone() {
 
 #[test]
 fn reader_never_writes_and_closed_log_takes_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     assert!(matches!(
         EmbeddedLog::open_read_only(dir.path()),
         Err(LogError::Configuration { .. })
@@ -212,7 +218,7 @@ fn reader_never_writes_and_closed_log_takes_nothing() {
 
 #[test]
 fn records_that_no_lane_takes_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let log = open(dir.path());
     let nowhere = NewRecord {
         lane: Some(Lane(3)),
@@ -233,7 +239,7 @@ fn records_that_no_lane_takes_are_refused() {
 
 #[test]
 fn appends_that_wait_together_share_a_frame() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let log = open(dir.path());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -279,7 +285,7 @@ fn second_process_reads_while_the_first_writes() {
         );
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let log = open(dir.path());
     let mut child = run_again(
         "second_process_reads_while_the_first_writes",
@@ -299,7 +305,7 @@ fn second_process_reads_while_the_first_writes() {
 
 #[test]
 fn retention_keeps_what_lies_above_the_limit() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = in_memory();
     let log = EmbeddedLog::open(EmbeddedOptions {
         retention_bytes: Some(50_000),
         ..options(dir.path())

@@ -53,7 +53,8 @@ impl Bench {
         let mut options = StoreOptions::at(dir.path());
         options.checkpoint_interval = Duration::from_secs(3600);
         set(&mut options);
-        let Opened { writer, reader, .. } = open(options.clone(), Some(&log()), 7, &|_| {}).unwrap();
+        let Opened { writer, reader, .. } =
+            open(options.clone(), Some(&log()), 7, &|_| {}).unwrap();
         Self {
             options,
             writer: Some(writer),
@@ -104,7 +105,13 @@ impl Bench {
         }
         let writer = self.writer.as_mut().unwrap();
         let current = writer.contact(id.as_bytes()).unwrap();
-        let verdict = merge(current, &event, &self.arena, &Limits::default(), &mut self.body);
+        let verdict = merge(
+            current,
+            &event,
+            &self.arena,
+            &Limits::default(),
+            &mut self.body,
+        );
         let meta = EntryMeta {
             lane: Lane(0),
             offset: Offset(self.next - 1),

@@ -1,0 +1,217 @@
+//! `bench drain`: fills a log, then drains it in rounds of three processes: reading alone, reading
+//! and parsing, and contactd with everything on.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::config::{Config, Mode};
+use crate::event_log::kafka::{KafkaLog, TopicPlan};
+use crate::event_log::{EventLog, NewRecord};
+use crate::simulate::{LoadGenerator, LoadOptions};
+
+use super::super::offline::open_log;
+use super::super::progress;
+use super::super::settings::SettingsArgs;
+use super::drain_part::{Part, PartReport};
+use super::table::{median, megabytes, print, thousands};
+
+/// A limit below this many events a second says that the machine was busy with something else.
+const QUIET_LIMIT: f64 = 250_000.0;
+/// Records handed to the log at once.
+const CHUNK: usize = 1000;
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct DrainArgs {
+    /// Records in all
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Contacts that they are about
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
+    contacts: u32,
+    /// Equal seeds give equal events
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// Partitions of the topic or log that is made for this
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    partitions: u16,
+    /// How often; the medians are shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+}
+
+pub(super) fn run(settings: &SettingsArgs, args: &DrainArgs) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir().context("making a temporary directory")?;
+    let settings = own_settings(settings, args, directory.path())?;
+    let config = settings.load(Mode::Serve, Vec::new())?;
+    fill(&config, args)?;
+    let mut reports: Vec<(Part, PartReport)> = Vec::new();
+    let bar = progress::bar(Some(u64::from(args.rounds) * 3), "measuring");
+    for round in 0..args.rounds {
+        for part in Part::ALL {
+            // A store of its own each time.
+            let store = directory.path().join(format!("store-{round}"));
+            let report = measure(&settings, part, &store, args)?;
+            reports.push((part, report));
+            bar.inc(1);
+            std::fs::remove_dir_all(&store).ok();
+        }
+    }
+    bar.finish_and_clear();
+    show(&config, args, &reports);
+    Ok(())
+}
+
+/// The user's settings with a topic or a log of the benchmark's own.
+fn own_settings(
+    settings: &SettingsArgs,
+    args: &DrainArgs,
+    directory: &std::path::Path,
+) -> anyhow::Result<SettingsArgs> {
+    let kafka = settings.load(Mode::Serve, Vec::new())?.follows_kafka();
+    let mut own = settings.clone();
+    let mut set = |key: &str, value: String| own.set.push((key.to_owned(), value));
+    let topic = format!(
+        "contactd-bench-{}-{}-{}-{}",
+        args.events, args.contacts, args.seed, args.partitions
+    );
+    set("kafka.topic", topic);
+    set("server.listen", "127.0.0.1:0".to_owned());
+    if !kafka {
+        set("embedded_log.path", directory.join("log").to_string_lossy().into_owned());
+        set("embedded_log.partitions", args.partitions.to_string());
+    }
+    Ok(own)
+}
+
+/// Fills the log, unless a topic of this name holds it all already.
+fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
+    if config.follows_kafka() {
+        let plan = TopicPlan { partitions: args.partitions, replication: None };
+        KafkaLog::open(&config.kafka)?.ensure_topic(plan)?;
+    }
+    let log = open_log(config)?;
+    let held = held(&log)?;
+    if held == args.events {
+        return Ok(());
+    }
+    if held != 0 {
+        bail!("topic {} holds {held} records and not {}: delete it", config.kafka.topic, args.events);
+    }
+    let bar = progress::bar(Some(args.events), format!("filling {}", config.kafka.topic));
+    let mut generator = LoadGenerator::new(&LoadOptions {
+        events: args.events,
+        contacts: args.contacts,
+        seed: args.seed,
+        ..LoadOptions::default()
+    });
+    loop {
+        let records: Vec<NewRecord> = generator.by_ref().take(CHUNK).map(Into::into).collect();
+        if records.is_empty() {
+            break;
+        }
+        bar.inc(records.len() as u64);
+        log.append_blocking(records)?;
+    }
+    log.flush()?;
+    bar.finish_and_clear();
+    Ok(log.shutdown()?)
+}
+
+fn held(log: &EventLog) -> anyhow::Result<u64> {
+    let lanes = log.identity()?.lanes;
+    let mut held = 0;
+    for lane in (0..lanes).map(crate::domain::position::Lane) {
+        let range = log.watermarks(lane)?;
+        held += range.high.0 - range.low.0;
+    }
+    Ok(held)
+}
+
+/// Runs one part in a process of its own.
+fn measure(
+    settings: &SettingsArgs,
+    part: Part,
+    store: &std::path::Path,
+    args: &DrainArgs,
+) -> anyhow::Result<PartReport> {
+    let mut command = Command::new(std::env::current_exe()?);
+    if let Some(config) = &settings.config {
+        command.arg("--config").arg(config);
+    }
+    for (key, value) in &settings.set {
+        command.arg("--set").arg(format!("{key}={value}"));
+    }
+    let child = command
+        .arg("--path")
+        .arg(store)
+        .args(["bench", "drain-part", part.as_str(), "--events", &args.events.to_string()])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting the measured process")?;
+    if !child.status.success() {
+        bail!("the measured process {} failed: {}", part.as_str(), child.status);
+    }
+    serde_json::from_slice(&child.stdout).context("reading the measured process's report")
+}
+
+fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
+    let figure = |part: Part, value: fn(&PartReport) -> f64| {
+        let own = reports.iter().filter(|(of, _)| *of == part);
+        median(own.map(|(_, report)| value(report)).collect())
+    };
+    let place = if config.follows_kafka() { "Kafka" } else { "the embedded log" };
+    println!(
+        "{} events over {} contacts, {} partitions, {place}, {} cores, median of {} rounds\n",
+        thousands(args.events as f64),
+        thousands(f64::from(args.contacts)),
+        args.partitions,
+        std::thread::available_parallelism().map_or(0, usize::from),
+        args.rounds,
+    );
+    let events = args.events as f64;
+    let rate = |part| events / figure(part, |report| report.wall_seconds);
+    let limit = rate(Part::Parse);
+    let rows: Vec<Vec<String>> = Part::ALL
+        .into_iter()
+        .map(|part| {
+            vec![
+                part.title().to_owned(),
+                thousands(rate(part)),
+                format!("{:.2}", figure(part, |report| report.cpu_seconds) * 1e6 / events),
+                megabytes(figure(part, |report| report.peak_resident_bytes)),
+                format!("{:.2}", rate(part) / limit),
+            ]
+        })
+        .collect();
+    print(&["", "events/s", "CPU us/event", "peak memory", "of parsing"], &rows);
+    if rate(Part::Read) < QUIET_LIMIT {
+        println!("\nnoisy: reading alone should reach {} events/s here", thousands(QUIET_LIMIT));
+    }
+    show_threads(reports, events);
+    let (sled, exported) =
+        (figure(Part::Drain, |report| report.sled_bytes), figure(Part::Drain, |report| report.exported_bytes));
+    println!(
+        "\non disk: sled {} ({:.1} x the {} exported), journal {}",
+        megabytes(sled),
+        sled / exported.max(1.0),
+        megabytes(exported),
+        megabytes(figure(Part::Drain, |report| report.journal_bytes)),
+    );
+}
+
+/// Where contactd's CPU went, by thread, in the last round.
+fn show_threads(reports: &[(Part, PartReport)], events: f64) {
+    let Some((_, report)) = reports.iter().rev().find(|(part, _)| *part == Part::Drain) else {
+        return;
+    };
+    println!("\ncontactd by thread and stage, last round");
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let row = |(name, seconds): (&String, &f64)| {
+        vec![format!("  {name}"), format!("{:.2}", seconds * 1e6 / events)]
+    };
+    rows.extend(report.threads.iter().map(row));
+    rows.extend(report.stages.iter().map(row));
+    print(&["", "us/event"], &rows);
+}

@@ -1,0 +1,231 @@
+//! `bench start` and `bench recovery`: how long until an instance is of use, from nothing and
+//! after a kill.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::Value;
+
+use crate::config::Mode;
+use crate::event_log::NewRecord;
+use crate::simulate::{LoadGenerator, LoadOptions, START_MS};
+
+use super::super::offline::open_log;
+use super::super::progress;
+use super::super::settings::{SettingsArgs, flag};
+use super::table::{median, print};
+
+/// Between two looks at an instance.
+const LOOK: Duration = Duration::from_millis(2);
+/// What no start may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct StartArgs {
+    /// How often; the median is shown
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct RecoveryArgs {
+    /// Contacts in the store that is killed
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    contacts: u32,
+    /// Updates of them that follow; the kill comes half-way through
+    #[arg(long, default_value_t = 400_000)]
+    updates: u64,
+}
+
+/// An instance as a process of its own, killed when dropped.
+struct Instance {
+    child: Child,
+    address: SocketAddr,
+    started: Instant,
+}
+
+impl Instance {
+    fn start(arguments: &[&str], path: Option<&Path>) -> anyhow::Result<Self> {
+        // Free a moment ago; nobody else is expected to take it.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments).arg("--listen").arg(address.to_string());
+        if let Some(path) = path {
+            command.arg("--path").arg(path);
+        }
+        let started = Instant::now();
+        let child = command
+            .env_remove("KAFKA_BROKERS")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting the measured process")?;
+        Ok(Self { child, address, started })
+    }
+
+    /// Seconds from the start until `/readyz` (or one part of it) is good.
+    async fn until_ready(
+        &mut self,
+        http: &reqwest::Client,
+        part: Option<&str>,
+    ) -> anyhow::Result<f64> {
+        let url = format!("http://{}/readyz?verbose", self.address);
+        loop {
+            if let Ok(answer) = http.get(&url).send().await {
+                let is_ready = answer.status().is_success();
+                let body: Value = answer.json().await.unwrap_or_default();
+                let is_part_ready = part
+                    .and_then(|part| body.pointer(&format!("/parts/{part}/ready")))
+                    .is_some_and(|ready| ready == &Value::Bool(true));
+                if is_ready || is_part_ready {
+                    return Ok(self.started.elapsed().as_secs_f64());
+                }
+            }
+            self.wait()?;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn until_received(&mut self, http: &reqwest::Client, events: u64) -> anyhow::Result<()> {
+        let url = format!("http://{}/api/stats", self.address);
+        loop {
+            if let Ok(answer) = http.get(&url).send().await {
+                let body: Value = answer.json().await.unwrap_or_default();
+                let received = body.pointer("/events/received").and_then(Value::as_u64);
+                if received.is_some_and(|received| received >= events) {
+                    return Ok(());
+                }
+            }
+            self.wait()?;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn wait(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("the measured process ended early: {status}");
+        }
+        anyhow::ensure!(self.started.elapsed() < PATIENCE, "the measured process is not ready yet");
+        Ok(())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(super) fn run(args: &StartArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let http = reqwest::Client::new();
+    let mut seconds = Vec::new();
+    for _ in 0..args.rounds {
+        let directory = tempfile::tempdir()?;
+        let mut instance = Instance::start(&["dev"], Some(directory.path()))?;
+        seconds.push(runtime.block_on(instance.until_ready(&http, None))?);
+    }
+    println!("`contactd dev` from nothing until ready, {} starts\n", args.rounds);
+    let worst = seconds.iter().copied().fold(0.0, f64::max);
+    print(
+        &["", "median", "worst"],
+        &[vec!["ready".into(), format!("{:.2} s", median(seconds)), format!("{worst:.2} s")]],
+    );
+    Ok(())
+}
+
+pub(super) fn recovery(settings: &SettingsArgs, args: &RecoveryArgs) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    fill(settings, directory.path(), args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let http = reqwest::Client::new();
+    let before = u64::from(args.contacts) + args.updates / 2;
+    let bar = progress::bar(None, "applying up to the kill");
+    bar.enable_steady_tick(progress::TICK);
+    runtime.block_on(async {
+        let mut instance = Instance::start(&["serve"], Some(directory.path()))?;
+        instance.until_received(&http, before).await
+    })?;
+    bar.finish_and_clear();
+    let (consuming, caught_up) = runtime.block_on(async {
+        let mut instance = Instance::start(&["serve"], Some(directory.path()))?;
+        let consuming = instance.until_ready(&http, Some("log")).await?;
+        anyhow::Ok((consuming, instance.until_ready(&http, None).await?))
+    })?;
+    println!(
+        "{} contacts, killed while {} updates were applied\n",
+        args.contacts, args.updates
+    );
+    print(
+        &["", "after the start"],
+        &[
+            vec!["opened, redone and consuming".into(), format!("{consuming:.2} s")],
+            vec!["caught up".into(), format!("{caught_up:.2} s")],
+        ],
+    );
+    Ok(())
+}
+
+/// Every contact once, then updates as the load generator makes them.
+fn fill(settings: &SettingsArgs, path: &Path, args: &RecoveryArgs) -> anyhow::Result<()> {
+    let path = path.to_string_lossy();
+    let flags = vec![
+        flag("bench", "store.path", path),
+        flag("bench", "embedded_log.path", ""),
+        flag("bench", "log.kind", "embedded"),
+    ];
+    let log = open_log(&settings.load(Mode::Serve, flags)?)?;
+    let total = u64::from(args.contacts) + args.updates;
+    let bar = progress::bar(Some(total), "filling the log");
+    let mut generator = LoadGenerator::new(&LoadOptions {
+        events: args.updates,
+        contacts: args.contacts,
+        ..LoadOptions::default()
+    });
+    let ids = generator.clone();
+    let mut created = (0..args.contacts).map(|rank| created(&ids.contact_id(rank)));
+    loop {
+        let mut records: Vec<NewRecord> = created.by_ref().take(1000).collect();
+        if records.is_empty() {
+            records.extend(generator.by_ref().take(1000).map(NewRecord::from));
+        }
+        if records.is_empty() {
+            break;
+        }
+        bar.inc(records.len() as u64);
+        log.append_blocking(records)?;
+    }
+    log.flush()?;
+    bar.finish_and_clear();
+    Ok(log.shutdown()?)
+}
+
+fn created(id: &str) -> NewRecord {
+    let value = serde_json::json!({
+        "id": format!("created-{id}"),
+        "eventType": "contact.created",
+        "timestamp": START_MS,
+        "source": "acme",
+        "data": {
+            "id": id,
+            "acme_first_name": "Ada",
+            "acme_last_name": "Lovelace",
+            "acme_email": format!("{id}@example.com"),
+            "acme_phone": "+44 20 7946 0000",
+            "acme_company": "Analytical Engines Ltd",
+        },
+    });
+    NewRecord {
+        key: id.as_bytes().to_vec(),
+        value: Some(value.to_string().into_bytes()),
+        headers: Vec::new(),
+        timestamp_ms: i64::try_from(START_MS).unwrap_or(i64::MAX),
+        lane: None,
+    }
+}

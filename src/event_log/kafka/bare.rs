@@ -1,0 +1,56 @@
+//! Reading a topic with nothing around it: the limit that benchmarks measure against.
+
+use std::time::Duration;
+
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+
+use crate::config::KafkaConfig;
+use crate::event_log::LogError;
+
+use super::settings;
+use super::watch::Watch;
+
+/// How long a poll waits.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Hands every value of the topic to `each`, from the first record to the end that was there, and
+/// returns how many there were. librdkafka's own buffers, as large as it likes them best.
+pub fn drain_bare(
+    config: &KafkaConfig,
+    lanes: u16,
+    mut each: impl FnMut(&[u8]),
+) -> Result<u64, LogError> {
+    let failed = |error: KafkaError| LogError::Failed {
+        topic: config.topic.clone(),
+        detail: error.to_string(),
+    };
+    let mut own = settings::reader(config);
+    own.set("queued.max.messages.kbytes", "65536")
+        .set("fetch.message.max.bytes", "1048576")
+        .set("fetch.wait.max.ms", "100")
+        .set("queued.min.messages", "100000");
+    let consumer: BaseConsumer<Watch> = settings::create(&own, Watch::new(&config.topic))?;
+    let mut assignment = TopicPartitionList::new();
+    for lane in 0..lanes {
+        assignment
+            .add_partition_offset(&config.topic, i32::from(lane), KafkaOffset::Beginning)
+            .map_err(failed)?;
+    }
+    consumer.assign(&assignment).map_err(failed)?;
+    let (mut records, mut ended) = (0, 0);
+    while ended < lanes {
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                records += 1;
+                each(message.payload().unwrap_or_default());
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Err(error)) => return Err(failed(error)),
+            None => {}
+        }
+    }
+    Ok(records)
+}

@@ -1,0 +1,23 @@
+//! What contactd promises, held from outside: one binary, because librdkafka links slowly.
+//!
+//! `support` is what the tests stand on; `pipeline` runs the same scenarios over the embedded log,
+//! the mock cluster and real Kafka; `store` holds the library's store against a model and against
+//! files of earlier versions; `http` and `cli` are what users meet; `tidy` holds the house rules.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and has no public API"
+)]
+
+mod cli;
+mod http;
+mod pipeline;
+mod store;
+#[allow(dead_code, reason = "shared with the other test binary, which uses the rest")]
+mod support;
+mod tidy;

@@ -1,0 +1,138 @@
+//! Disks that fail or fill up, and directories that somebody else has.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::{every_log, node};
+use crate::support::assert_same;
+use crate::support::image::Image;
+use crate::support::load::Load;
+use crate::support::logs::TestLog;
+use crate::support::node::Node;
+use crate::support::services::skip;
+
+const RECORDS: usize = 1_500;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn an_fsync_that_fails_once_ends_it_and_a_restart_recovers() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for log in every_log(dir.path(), "an_fsync_that_fails_once_ends_it_and_a_restart_recovers") {
+        log.append(Load::new(31, 100).take(RECORDS));
+        let node = node(dir.path(), &log);
+        for fault in ["eio:journal_sync:2", "eio:checkpoint_sync:2", "eio:snapshot_sync:1"] {
+            let exit = node.catch_up(fault);
+            exit.assert_refused(&["error"]);
+            // What it left can be read and agrees with itself.
+            Image::read(&node.store);
+            log.append(Load::new(32, 100).take(RECORDS));
+        }
+        node.catch_up_soundly();
+        let calm = node.clone().on(&dir.path().join(format!("calm-{}", log.name())));
+        calm.catch_up_soundly();
+        assert_same(&Image::read(&calm.store), &Image::read(&node.store), log.name());
+    }
+}
+
+#[test]
+fn a_short_append_is_taken_back_and_tried_again() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = TestLog::embedded(&dir.path().join("log"));
+    log.append(Load::new(33, 100).take(RECORDS));
+    let node = node(dir.path(), &log);
+    let exit = node.catch_up("enospc:journal_append:3");
+    assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
+    assert!(exit.stderr.contains("paused"), "it did not say that it paused: {}", exit.stderr);
+    let calm = node.clone().on(&dir.path().join("calm"));
+    calm.catch_up_soundly();
+    assert_same(&Image::read(&calm.store), &Image::read(&node.store), "after a short append");
+}
+
+#[test]
+fn a_data_directory_has_one_process() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = TestLog::embedded(&dir.path().join("log"));
+    log.append(Load::new(34, 100).take(100));
+    let first = node(dir.path(), &log);
+    first.catch_up_soundly();
+    let store = contactd::store::StoreOptions::at(&first.store);
+    let opened = contactd::store::open(store, None, 0, &|_| {}).expect("the store opens");
+    first.catch_up("").assert_refused(&["in use"]);
+    drop(opened);
+    first.catch_up_soundly();
+    // The log has one writer too.
+    let held = crate::support::logs::open_embedded(&dir.path().join("log"));
+    first.catch_up("").assert_refused(&["writer.lock"]);
+    drop(held);
+    first.catch_up_soundly();
+}
+
+/// A small file system in memory, unmounted when it is dropped.
+struct SmallDisk {
+    mount: PathBuf,
+}
+
+impl SmallDisk {
+    /// None where mounting is not permitted.
+    fn mount(mount: &Path, test: &str) -> Option<Self> {
+        std::fs::create_dir_all(mount).expect("a mount point");
+        let mut command = Command::new("mount");
+        let mounted = command.args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(mount).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self { mount: mount.to_owned() });
+        }
+        skip(test, "a small tmpfs can't be mounted (needs root)");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(&self.mount).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "the small disk stays mounted");
+    }
+}
+
+#[test]
+fn a_full_disk_pauses_applying_and_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let test = "a_full_disk_pauses_applying_and_loses_nothing";
+    let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), test) else {
+        return;
+    };
+    for (name, min_free) in [("guarded", "4MiB"), ("unguarded", "0")] {
+        let log = TestLog::embedded(&dir.path().join(format!("log-{name}")));
+        log.append(Load::new(35, 300).take(RECORDS * 2));
+        let node = log.followed_by(Node::new(&disk.mount.join(name)));
+        let node = node.with("store.min_free_bytes", min_free).with("store.journal_segment_bytes", "64MiB");
+        node.clone().on(&dir.path().join(format!("calm-{name}"))).catch_up_soundly();
+        let expected = Image::read(&dir.path().join(format!("calm-{name}")));
+        // Something else takes the room.
+        let ballast = disk.mount.join("ballast");
+        fill(&ballast, 5 << 20);
+        let mut running = node.clone().flag("--until-caught-up").start("");
+        if min_free != "0" {
+            running.wait_until_it_says(PATIENCE, "paused");
+        }
+        fill(&ballast, 0);
+        let exit = running.wait();
+        let may_fail = min_free == "0";
+        assert!(exit.status.success() || may_fail, "{name}: {}: {}", exit.status, exit.stderr);
+        node.catch_up_soundly();
+        assert_same(&expected, &Image::read(&node.store), name);
+        std::fs::remove_dir_all(&node.store).expect("room for the next");
+    }
+}
+
+/// Leaves about this much room on the file's disk; 0: gives all of it back.
+fn fill(file: &Path, leave: u64) {
+    let _ = std::fs::remove_file(file);
+    if leave == 0 {
+        return;
+    }
+    let dir = file.parent().expect("a directory");
+    let room = rustix::fs::statvfs(dir).expect("the room on the disk");
+    let bytes = (room.f_bavail * room.f_frsize).saturating_sub(leave);
+    std::fs::write(file, vec![1; bytes as usize]).expect("the disk takes that much");
+}
