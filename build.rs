@@ -26,10 +26,9 @@ fn main() {
 
 /// Only a file that exists: a missing one would mean a rebuild every time.
 fn rerun_if_changed(name: &str) {
-    if let Some(path) = git(&["rev-parse", "--git-path", name]) {
-        if Path::new(&path).exists() {
-            println!("cargo::rerun-if-changed={path}");
-        }
+    let path = git(&["rev-parse", "--git-path", name]);
+    if let Some(path) = path.filter(|path| Path::new(path).exists()) {
+        println!("cargo::rerun-if-changed={path}");
     }
 }
 

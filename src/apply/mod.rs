@@ -15,7 +15,7 @@ mod plan;
 
 pub use error::ApplyError;
 pub use pipeline::{ApplyOptions, Pipeline, Progress};
-pub use plan::{DecodedBatch, Planner, Rules};
+pub use plan::{DecodedBatch, Planner, Rules, SetAside};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,10 +11,10 @@ use crate::domain::Class;
 use crate::domain::decode::Decoder;
 use crate::domain::verdict::Verdict;
 use crate::event_log::{Consumer, Delivery};
-use crate::store::{Counters, Writer};
-use crate::telemetry::{LaneMetrics, Metrics, fault};
+use crate::store::{CommitTimes, Counters, Writer};
+use crate::telemetry::{LaneMetrics, Metrics, RecordDeadLettered, fault};
 
-use super::{ApplyError, DecodedBatch, Planner, Rules};
+use super::{ApplyError, DecodedBatch, Planner, Rules, SetAside};
 
 /// How long a stage waits before it looks again whether it should stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
@@ -172,25 +172,35 @@ impl Pipeline {
             }
             fault::point("planned");
             let planned = Instant::now();
-            if !self.commit(writer, stop)? {
+            let Some(times) = self.commit(writer, stop)? else {
                 return Ok(());
-            }
+            };
             self.progress
                 .records
                 .fetch_add(group.records as u64, Ordering::Relaxed);
-            self.observe(&group, planned - started, planned.elapsed());
+            self.observe(&group, planned - started, times);
             self.count(&group, &before, &writer.committed().counters);
+            for SetAside { lane, offset, reason } in planner.take_set_aside() {
+                RecordDeadLettered { topic: &self.topic, lane, offset, reason }.emit(&self.metrics);
+            }
         }
         Ok(())
     }
 
-    /// Commits what is staged, waiting while the disk is full. False: told to stop while waiting;
+    /// Commits what is staged, waiting while the disk is full. None: told to stop while waiting;
     /// the batch was not committed and is read again at the next start.
-    fn commit(&self, writer: &mut Writer, stop: &CancellationToken) -> Result<bool, ApplyError> {
+    fn commit(
+        &self,
+        writer: &mut Writer,
+        stop: &CancellationToken,
+    ) -> Result<Option<CommitTimes>, ApplyError> {
         loop {
-            let Err(error) = writer.commit() else {
-                self.progress.paused_for_space.store(false, Ordering::Relaxed);
-                return Ok(true);
+            let error = match writer.commit() {
+                Ok(committed) => {
+                    self.progress.paused_for_space.store(false, Ordering::Relaxed);
+                    return Ok(Some(committed.times));
+                }
+                Err(error) => error,
             };
             if error.class() != Class::Retry {
                 return Err(error.into());
@@ -199,7 +209,7 @@ impl Pipeline {
                 tracing::warn!(%error, "applying is paused");
             }
             if stop.is_cancelled() {
-                return Ok(false);
+                return Ok(None);
             }
             std::thread::park_timeout(FULL_DISK_PAUSE);
         }
@@ -218,11 +228,20 @@ impl Pipeline {
         }
     }
 
-    fn observe(&self, group: &Group, plan: Duration, commit: Duration) {
+    fn observe(&self, group: &Group, plan: Duration, times: CommitTimes) {
         let metrics = &self.metrics;
         metrics.batch_records.observe(group.records as f64);
         metrics.stage_decode.observe(group.decode_seconds);
         metrics.stage_plan.observe(plan.as_secs_f64());
-        metrics.stage_commit.observe(commit.as_secs_f64());
+        metrics.stage_commit.observe((times.waited + times.encode).as_secs_f64());
+        metrics.stage_journal.observe(times.append.as_secs_f64());
+        metrics.stage_memory.observe(times.memory.as_secs_f64());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for decoded in &group.lanes {
+            if let Some(oldest) = decoded.batch.records.first() {
+                let age = now.as_secs_f64() - oldest.timestamp_ms as f64 / 1e3;
+                metrics.end_to_end.observe(age.max(0.0));
+            }
+        }
     }
 }

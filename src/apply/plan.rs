@@ -5,7 +5,7 @@ use crate::domain::event::Event;
 use crate::domain::limits::Limits;
 use crate::domain::merge::{MergeError, merge};
 use crate::domain::partitioner::Partitioner;
-use crate::domain::position::Lane;
+use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::store::{DeadLetter, EntryMeta, LaneProgress, Writer};
@@ -44,11 +44,23 @@ impl DecodedBatch {
     }
 }
 
+/// A record that was staged as a dead letter.
+#[derive(Clone, Copy, Debug)]
+pub struct SetAside {
+    /// Where it stands.
+    pub lane: Lane,
+    /// Where it stands.
+    pub offset: Offset,
+    /// Why.
+    pub reason: DeadLetterReason,
+}
+
 /// Plans batches against the store's writer.
 #[derive(Debug)]
 pub struct Planner {
     rules: Rules,
     body: Vec<u8>,
+    set_aside: Vec<SetAside>,
 }
 
 impl Planner {
@@ -57,7 +69,13 @@ impl Planner {
         Self {
             rules,
             body: Vec::new(),
+            set_aside: Vec::new(),
         }
+    }
+
+    /// What was staged as dead letters since the last call.
+    pub fn take_set_aside(&mut self) -> Vec<SetAside> {
+        std::mem::take(&mut self.set_aside)
     }
 
     /// Stages a lane's batch in the writer; nothing counts before the writer's commit.
@@ -68,7 +86,7 @@ impl Planner {
                 Ok(event) => self.plan_event(writer, batch, record, event)?,
                 Err(reject) => {
                     let meta = EntryMeta::of_record(batch.lane, record);
-                    dead_letter(writer, &meta, batch, record, reject.reason, &reject.detail)?;
+                    self.dead_letter(writer, &meta, batch, record, reject.reason, &reject.detail)?;
                 }
             }
         }
@@ -85,7 +103,7 @@ impl Planner {
     ) -> Result<(), ApplyError> {
         let meta = EntryMeta::of_event(batch, record, event);
         if let Some((reason, detail)) = self.refusal(batch, record, event) {
-            return dead_letter(writer, &meta, batch, record, reason, &detail);
+            return self.dead_letter(writer, &meta, batch, record, reason, &detail);
         }
         let id = event.contact_id.of(&batch.arena);
         self.body.clear();
@@ -95,7 +113,7 @@ impl Planner {
             Ok(verdict) => writer.settled(&meta, verdict)?,
             Err(MergeError::TooLarge { bytes, bytes_max }) => {
                 let detail = format!("the contact would grow to {bytes} bytes, at most {bytes_max} are kept");
-                dead_letter(writer, &meta, batch, record, DeadLetterReason::TooLarge, &detail)?;
+                self.dead_letter(writer, &meta, batch, record, DeadLetterReason::TooLarge, &detail)?;
             }
             Err(MergeError::Corrupt(source)) => {
                 return Err(ApplyError::CorruptContact {
@@ -140,20 +158,23 @@ impl Planner {
             )
         })
     }
+
+    fn dead_letter(
+        &mut self,
+        writer: &mut Writer,
+        meta: &EntryMeta<'_>,
+        batch: &RecordBatch,
+        record: &Record,
+        reason: DeadLetterReason,
+        detail: &str,
+    ) -> Result<(), ApplyError> {
+        let letter = DeadLetter::of_record(batch, record, reason, detail);
+        writer.dead_letter(meta, &letter)?;
+        self.set_aside.push(SetAside { lane: batch.lane, offset: record.offset, reason });
+        Ok(())
+    }
 }
 
 fn misrouted(home: Lane, found: Lane) -> String {
     format!("the contact's home is partition {home}, the record stands in {found}")
-}
-
-fn dead_letter(
-    writer: &mut Writer,
-    meta: &EntryMeta<'_>,
-    batch: &RecordBatch,
-    record: &Record,
-    reason: DeadLetterReason,
-    detail: &str,
-) -> Result<(), ApplyError> {
-    let letter = DeadLetter::of_record(batch, record, reason, detail);
-    Ok(writer.dead_letter(meta, &letter)?)
 }

@@ -8,9 +8,13 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let mut best: Option<(u8, u16)> = None;
     for value in headers.get_all(ACCEPT) {
         // What can't be read can't be obeyed either.
-        let Ok(text) = value.to_str() else { return true };
+        let Ok(text) = value.to_str() else {
+            return true;
+        };
         for range in text.split(',') {
-            let Some((specificity, quality)) = match_range(range, media_type) else { continue };
+            let Some((specificity, quality)) = match_range(range, media_type) else {
+                continue;
+            };
             if best.is_none_or(|(known, _)| specificity > known) {
                 best = Some((specificity, quality));
             }
@@ -24,7 +28,9 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
 
 /// Whether errors are wanted as RFC 9457: only where the client names its media type.
 pub(super) fn wants_problem(accept: Option<&HeaderValue>) -> bool {
-    let Some(Ok(text)) = accept.map(HeaderValue::to_str) else { return false };
+    let Some(Ok(text)) = accept.map(HeaderValue::to_str) else {
+        return false;
+    };
     text.split(',').any(|range| {
         matches!(match_range(range, "application/problem+json"), Some((2, quality)) if quality > 0)
     })
@@ -68,7 +74,10 @@ mod tests {
         assert!(accepts_json(&[]));
         assert!(accepts_json(&["*/*"]));
         assert!(accepts_json(&["text/html, application/*;q=0.5"]));
-        assert!(accepts_json(&["text/html", "Application/JSON; charset=utf-8"]));
+        assert!(accepts_json(&[
+            "text/html",
+            "Application/JSON; charset=utf-8"
+        ]));
         assert!(!accepts_json(&["text/html"]));
         assert!(!accepts_json(&["*/*, application/json;q=0"]));
         assert!(!accepts_json(&["application/json; q=0.0, text/*"]));

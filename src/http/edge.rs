@@ -89,7 +89,9 @@ async fn respond(
     };
     finish(&asked, &mut response);
     let (status, took) = (response.status(), asked.started.elapsed());
-    state.request_metrics().observe(&asked.method, asked.route, status, took);
+    state
+        .request_metrics()
+        .observe(&asked.method, asked.route, status, took);
     log_access(&asked, status, took.as_millis());
     Ok(response)
 }
@@ -113,7 +115,10 @@ fn admit<'s>(
     let under_way = UnderWay(state.active());
     // An instance that is only busy must not be taken for a dead one.
     if active >= limits.requests_max && route.as_str().starts_with("/api/") {
-        return Err(ApiError::new(Code::Overloaded, "too many requests are under way; try again"));
+        return Err(ApiError::new(
+            Code::Overloaded,
+            "too many requests are under way; try again",
+        ));
     }
     check_head(limits, request)?;
     Ok(under_way)
@@ -123,15 +128,24 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, str::len) > limits.uri_bytes_max {
         let max = limits.uri_bytes_max;
-        return Err(ApiError::new(Code::UriTooLong, format!("path and query have {max} bytes at most"))
-            .with_details(json!({ "maxBytes": max })));
+        return Err(ApiError::new(
+            Code::UriTooLong,
+            format!("path and query have {max} bytes at most"),
+        )
+        .with_details(json!({ "maxBytes": max })));
     }
-    let bytes: usize =
-        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let bytes: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
     if bytes > limits.header_bytes_max {
         let max = limits.header_bytes_max;
-        return Err(ApiError::new(Code::HeadersTooLarge, format!("headers have {max} bytes at most"))
-            .with_details(json!({ "maxBytes": max })));
+        return Err(ApiError::new(
+            Code::HeadersTooLarge,
+            format!("headers have {max} bytes at most"),
+        )
+        .with_details(json!({ "maxBytes": max })));
     }
     if request.body().size_hint().lower() > limits.body_bytes_max as u64 {
         return Err(body_too_large(limits));
@@ -170,14 +184,17 @@ async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Reques
     let (parts, mut body) = request.into_parts();
     let whole = async {
         let mut whole = Vec::new();
-        while let Some(frame) =
-            poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
-        {
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
             let frame = frame.map_err(|_| {
-                ApiError::new(Code::InvalidBody, "the body ended early or broke its framing")
+                ApiError::new(
+                    Code::InvalidBody,
+                    "the body ended early or broke its framing",
+                )
             })?;
             // Trailers say nothing to us.
-            let Ok(bytes) = frame.into_data() else { continue };
+            let Ok(bytes) = frame.into_data() else {
+                continue;
+            };
             if whole.len() + bytes.len() > limits.body_bytes_max {
                 return Err(body_too_large(limits));
             }
@@ -187,21 +204,27 @@ async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Reques
     };
     match timeout(limits.request_timeout, whole).await {
         Ok(whole) => Ok(Request::from_parts(parts, Body::from(whole?))),
-        Err(_elapsed) => Err(ApiError::new(Code::RequestTimeout, "the body took too long to come")),
+        Err(_elapsed) => Err(ApiError::new(
+            Code::RequestTimeout,
+            "the body took too long to come",
+        )),
     }
 }
 
 fn body_too_large(limits: &HttpLimits) -> ApiError {
     let max = limits.body_bytes_max;
-    ApiError::new(Code::BodyTooLarge, format!("a body has {max} bytes at most"))
-        .with_details(json!({ "maxBytes": max }))
+    ApiError::new(
+        Code::BodyTooLarge,
+        format!("a body has {max} bytes at most"),
+    )
+    .with_details(json!({ "maxBytes": max }))
 }
 
 /// The future's output, or the text of its panic.
 async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
-    poll_fn(|context| {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
             Err(panic) => {
@@ -211,8 +234,8 @@ async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
                     .or_else(|| panic.downcast_ref::<String>().cloned());
                 Poll::Ready(Err(text.unwrap_or_else(|| "without a text".to_owned())))
             }
-        }
-    })
+        },
+    )
     .await
 }
 
@@ -229,7 +252,9 @@ fn finish(asked: &Asked, response: &mut Response) {
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
     );
     // Personal data: never in a shared cache, and never taken from one without asking.
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("private, no-cache"));
 }
 
 fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
@@ -248,17 +273,27 @@ fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
     }
     let as_problem = wants_problem(asked.accept.as_ref());
     *response.body_mut() = Body::from(error.to_json(request_id, as_problem));
-    let media_type = if as_problem { "application/problem+json" } else { "application/json" };
+    let media_type = if as_problem {
+        "application/problem+json"
+    } else {
+        "application/json"
+    };
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(VARY, HeaderValue::from_name(HeaderName::from_static("accept")));
+    headers.insert(
+        VARY,
+        HeaderValue::from_name(HeaderName::from_static("accept")),
+    );
     if let Some(seconds) = code.retry_after_seconds() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if matches!(code, Code::RequestTimeout | Code::BodyTooLarge) {
         // What is still on its way belongs to a request that is over.
-        headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(
+            axum::http::header::CONNECTION,
+            HeaderValue::from_static("close"),
+        );
     }
 }
 

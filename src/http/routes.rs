@@ -29,7 +29,10 @@ pub fn router(state: HttpState) -> Api {
 }
 
 async fn route_not_found() -> ApiError {
-    ApiError::new(Code::RouteNotFound, "there is nothing at this path; / lists what there is")
+    ApiError::new(
+        Code::RouteNotFound,
+        "there is nothing at this path; / lists what there is",
+    )
 }
 
 /// The router adds `Allow`.
@@ -38,6 +41,9 @@ async fn method_not_allowed(method: Method) -> Response {
         return StatusCode::NO_CONTENT.into_response();
     }
     // Words like a method may come from anywhere; they are not echoed.
-    ApiError::new(Code::MethodNotAllowed, "this resource has no such method; Allow lists those it has")
-        .into_response()
+    ApiError::new(
+        Code::MethodNotAllowed,
+        "this resource has no such method; Allow lists those it has",
+    )
+    .into_response()
 }

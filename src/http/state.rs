@@ -79,7 +79,9 @@ impl HttpState {
         let counted = Arc::clone(&active);
         metrics.on_scrape(move |metrics| {
             let active = counted.load(std::sync::atomic::Ordering::Relaxed);
-            metrics.http_active.set(i64::try_from(active).unwrap_or(i64::MAX));
+            metrics
+                .http_active
+                .set(i64::try_from(active).unwrap_or(i64::MAX));
         });
         Self(Arc::new(Shared {
             limits,
@@ -101,7 +103,10 @@ impl HttpState {
 
     /// What `/healthz` says of the log and the rules. Only the first call counts.
     pub fn set_following(&self, fingerprint: u64, identity: Option<LogIdentity>) {
-        let _ = self.0.following.set(Following { fingerprint, identity });
+        let _ = self.0.following.set(Following {
+            fingerprint,
+            identity,
+        });
     }
 
     /// The open store's, or 503 with how far opening has come.

@@ -405,3 +405,27 @@ impl Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{SegmentOptions, SegmentWriter};
+    use super::*;
+
+    #[test]
+    fn frame_that_became_whole_meanwhile_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let kind = SegmentKind::Journal;
+        let options = SegmentOptions {
+            kind,
+            segment_bytes_max: 1 << 20,
+        };
+        let (mut writer, _) = SegmentWriter::open(dir.path(), options, None).unwrap();
+        let at = writer.bytes();
+        writer.append(b"found unfinished a moment ago").unwrap();
+        writer.sync().unwrap();
+        writer.append(b"says that the first was synced").unwrap();
+        let reader = SegmentReader::open(dir.path(), kind).unwrap();
+        let opened = reader.opened(FrameNo(0)).unwrap().unwrap();
+        assert!(!opened.is_proved_behind(FrameNo(0), at).unwrap());
+    }
+}

@@ -45,7 +45,9 @@ impl LaneFamilies {
     }
 
     pub(super) fn lanes(&self, topic: &str, lanes: u16) -> LaneMetrics {
-        self.assigned.with_label_values(&[topic]).set(i64::from(lanes));
+        self.assigned
+            .with_label_values(&[topic])
+            .set(i64::from(lanes));
         let names: Vec<String> = if lanes > LANES_APART_MAX {
             vec!["all".to_owned()]
         } else {
@@ -65,7 +67,10 @@ impl LaneFamilies {
                 child
             })
             .collect();
-        LaneMetrics { children, assigned: self.assigned.with_label_values(&[topic]) }
+        LaneMetrics {
+            children,
+            assigned: self.assigned.with_label_values(&[topic]),
+        }
     }
 }
 
@@ -94,7 +99,9 @@ pub struct LaneMetrics {
 
 impl LaneMetrics {
     fn child(&self, lane: Lane) -> Option<&LaneChild> {
-        self.children.get(usize::from(lane.0)).or_else(|| self.children.first())
+        self.children
+            .get(usize::from(lane.0))
+            .or_else(|| self.children.first())
     }
 
     /// `count` more records of the lane are journalled.

@@ -83,7 +83,10 @@ struct Mirror {
 
 impl Mirror {
     fn new(counter: IntCounter) -> Self {
-        Self { counter, seen: AtomicU64::new(0) }
+        Self {
+            counter,
+            seen: AtomicU64::new(0),
+        }
     }
 
     fn follow(&self, total: u64) {
@@ -157,13 +160,20 @@ impl Metrics {
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let families = Families(&registry);
-        let [stage_decode, stage_plan, stage_commit, stage_journal, stage_memory, stage_checkpoint] =
-            stage_children(&families)?;
+        let [
+            stage_decode,
+            stage_plan,
+            stage_commit,
+            stage_journal,
+            stage_memory,
+            stage_checkpoint,
+        ] = stage_children(&families)?;
         let [store_get, store_scan, store_flush] = operation_children(&families)?;
         let metrics = Self {
             hooks: Mutex::new(Vec::new()),
             http_requests: http_requests(&families)?,
-            http_active: families.gauge("http_server_active_requests", "HTTP requests under way.")?,
+            http_active: families
+                .gauge("http_server_active_requests", "HTTP requests under way.")?,
             batch_records: families.histogram(
                 "contactd_batch_size_records",
                 "Records a commit.",
@@ -203,7 +213,9 @@ impl Metrics {
             dead_letter_lines: Throttle::default(),
             registry,
         };
-        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
+        metrics
+            .registry
+            .register(Box::new(ProcessCollector::for_self()))?;
         Ok(metrics)
     }
 
@@ -221,23 +233,33 @@ impl Metrics {
 
     /// The counter of one reason to dead-letter.
     pub fn dead_letter(&self, reason: DeadLetterReason) -> Option<&IntCounter> {
-        self.dead_letters.iter().find(|(known, _)| *known == reason).map(|(_, counter)| counter)
+        self.dead_letters
+            .iter()
+            .find(|(known, _)| *known == reason)
+            .map(|(_, counter)| counter)
     }
 
     /// Counts one more try; a reason that is none of those known is `other`.
     pub fn retried(&self, reason: &str) {
-        let reason = RETRY_REASONS.iter().find(|known| **known == reason).unwrap_or(&"other");
+        let reason = RETRY_REASONS
+            .iter()
+            .find(|known| **known == reason)
+            .unwrap_or(&"other");
         self.retries.with_label_values(&[*reason]).inc();
     }
 
     /// Says which build this is and what kind of log it follows (`kafka` or `embedded`).
     pub fn set_build(&self, build: Build, log_backend: &str) {
-        self.build_info.with_label_values(&[build.version, build.commit, log_backend]).set(1);
+        self.build_info
+            .with_label_values(&[build.version, build.commit, log_backend])
+            .set(1);
     }
 
     /// 1 or 0, from the moment that the dependency is configured.
     pub fn set_dependency_up(&self, dependency: Dependency, up: bool) {
-        self.dependencies.with_label_values(&[dependency.as_str()]).set(i64::from(up));
+        self.dependencies
+            .with_label_values(&[dependency.as_str()])
+            .set(i64::from(up));
     }
 
     /// The children of a topic's lanes; all stand at 0 from now, lag at NaN.
@@ -296,7 +318,11 @@ fn http_requests(families: &Families<'_>) -> Result<HistogramVec, MetricsError> 
     families.histograms(
         "http_server_request_duration_seconds",
         "Duration of HTTP server requests.",
-        &["http_request_method", "http_route", "http_response_status_code"],
+        &[
+            "http_request_method",
+            "http_route",
+            "http_response_status_code",
+        ],
         &HTTP_SECONDS,
     )
 }
@@ -308,7 +334,14 @@ fn stage_children(families: &Families<'_>) -> Result<[Histogram; 6], MetricsErro
         &["stage"],
         &STAGE_SECONDS,
     )?;
-    let stages = ["decode", "plan", "commit", "journal", "memory", "checkpoint"];
+    let stages = [
+        "decode",
+        "plan",
+        "commit",
+        "journal",
+        "memory",
+        "checkpoint",
+    ];
     Ok(stages.map(|stage| family.with_label_values(&[stage])))
 }
 
@@ -350,7 +383,10 @@ fn verdict_children(families: &Families<'_>) -> Result<Vec<IntCounter>, MetricsE
         "Events by what became of them; their sum is all that were received.",
         &["result"],
     )?;
-    Ok(Verdict::ALL.iter().map(|verdict| family.with_label_values(&[verdict.as_str()])).collect())
+    Ok(Verdict::ALL
+        .iter()
+        .map(|verdict| family.with_label_values(&[verdict.as_str()]))
+        .collect())
 }
 
 fn dead_letter_children(
@@ -383,8 +419,10 @@ impl StoreFamilies {
                 .gauge("contactd_store_size_bytes", "Bytes of sled's directory.")?,
             journal_bytes: families
                 .gauge("contactd_store_journal_bytes", "Bytes of the journal.")?,
-            dirty_bytes: families
-                .gauge("contactd_store_dirty_bytes", "Bytes of contacts not in sled yet.")?,
+            dirty_bytes: families.gauge(
+                "contactd_store_dirty_bytes",
+                "Bytes of contacts not in sled yet.",
+            )?,
             last_flush: families.seconds_gauge(
                 "contactd_store_last_flush_timestamp_seconds",
                 "Unix time of the last checkpoint.",
@@ -395,8 +433,7 @@ impl StoreFamilies {
             )?,
             cache_hits: Mirror::new(cache.with_label_values(&["hit"])),
             cache_misses: Mirror::new(cache.with_label_values(&["miss"])),
-            cache_entries: families
-                .gauge("contactd_cache_entries", "Contacts in the cache.")?,
+            cache_entries: families.gauge("contactd_cache_entries", "Contacts in the cache.")?,
         })
     }
 

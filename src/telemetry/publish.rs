@@ -32,10 +32,14 @@ impl PublishFamilies {
                 "Records that could not be appended.",
                 &["topic", "reason"],
             )?,
-            queue_messages: families
-                .gauge("contactd_producer_queue_messages", "Messages waiting in the producer.")?,
-            queue_bytes: families
-                .gauge("contactd_producer_queue_bytes", "Bytes waiting in the producer.")?,
+            queue_messages: families.gauge(
+                "contactd_producer_queue_messages",
+                "Messages waiting in the producer.",
+            )?,
+            queue_bytes: families.gauge(
+                "contactd_producer_queue_bytes",
+                "Bytes waiting in the producer.",
+            )?,
         })
     }
 
@@ -65,11 +69,17 @@ pub struct PublishMetrics {
 
 impl PublishMetrics {
     /// Why a record was given up; the reasons are few and fixed.
-    pub const REASONS: [&'static str; 5] = ["queue_full", "timeout", "too_large", "denied", "other"];
+    pub const REASONS: [&'static str; 5] =
+        ["queue_full", "timeout", "too_large", "denied", "other"];
 
     /// Counts a record that was given up; a reason that is none of [`Self::REASONS`] is `other`.
     pub fn failed(&self, reason: &str) {
-        let reason = Self::REASONS.iter().find(|known| **known == reason).unwrap_or(&"other");
-        self.errors.with_label_values(&[self.topic.as_str(), reason]).inc();
+        let reason = Self::REASONS
+            .iter()
+            .find(|known| **known == reason)
+            .unwrap_or(&"other");
+        self.errors
+            .with_label_values(&[self.topic.as_str(), reason])
+            .inc();
     }
 }

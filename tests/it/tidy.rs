@@ -271,22 +271,17 @@ fn a_waived_lint_says_why() {
         if name == "tests/it/tidy.rs" {
             continue;
         }
-        for (at, _) in text
-            .match_indices("#[allow(")
-            .chain(text.match_indices("#![allow("))
-        {
-            let line = text[..at].lines().count().max(1);
-            problems.push(format!(
-                "{name}:{line}: #[expect(…, reason = \"…\")], not #[allow]"
-            ));
-        }
-        for (at, _) in text.match_indices("[expect(") {
-            let attribute = text[at..].split(")]").next().unwrap_or_default();
-            if !attribute.contains("reason") {
-                problems.push(format!(
-                    "{name}:{}: no reason",
-                    text[..at].lines().count().max(1)
-                ));
+        for start in ["[expect(", "[allow("] {
+            for (at, _) in text.match_indices(start) {
+                let line = text[..at].lines().count().max(1);
+                let attribute = text[at..].split(")]").next().unwrap_or_default();
+                if !attribute.contains("reason") {
+                    problems.push(format!("{name}:{line}: no reason"));
+                }
+                // A file of several test binaries may need a waiver in only some of them.
+                if start == "[allow(" && !name.starts_with("tests/") {
+                    problems.push(format!("{name}:{line}: #[expect(…)], not #[allow]"));
+                }
             }
         }
     }

@@ -30,8 +30,6 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
         .set("queued.min.messages", FETCHED_LANE_RECORDS)
         .set("fetch.message.max.bytes", FETCH_LANE_BYTES_MAX)
         .set("fetch.max.bytes", FETCH_BYTES_MAX)
-        // The default, a whole second, is what a full queue costs each time.
-        .set("fetch.queue.backoff.ms", "2")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "100")
         // How long a topic may be unknown before it is said to be missing.
@@ -59,6 +57,8 @@ fn reader_common(config: &KafkaConfig) -> ClientConfig {
     settings
         // Commits for lag tools go under this name; nothing subscribes.
         .set("group.id", &config.client_id)
+        // The default, a whole second, is what a full queue costs each time.
+        .set("fetch.queue.backoff.ms", "2")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")

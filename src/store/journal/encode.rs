@@ -45,8 +45,6 @@ struct BlockEnd {
 /// Where an applied entry lies in the builder's buffer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
-    /// Index of the entry.
-    pub(crate) index: u16,
     /// Where `id 0x00 body` begins.
     pub(crate) joined: usize,
     /// Where the body begins.
@@ -125,7 +123,6 @@ impl FrameBuilder {
         let at = raw.len();
         raw.extend_from_slice(body);
         let place = Place {
-            index: self.entries as u16,
             joined,
             body: at,
             end: self.raw.len(),
