@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::event_log::EventLog;
-use crate::http::{self, HttpLimits, HttpState, Readiness, ServeOptions};
+use crate::event_log::{EventLog, LogError};
+use crate::http::{self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions};
 use crate::telemetry::{Build, Metrics};
 
 use super::demo::{self, DemoOptions};
@@ -75,76 +75,127 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("can't listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
-    let metrics = match options.metrics {
-        Some(metrics) => metrics,
-        None => Arc::new(Metrics::new()?),
-    };
-    metrics.set_build(Build::THIS, if config.follows_kafka() { "kafka" } else { "embedded" });
-    let readiness = Arc::new(Readiness::new());
-    let limits = HttpLimits::from(&config.server);
-    let watch = Watch {
-        http: HttpState::new(limits, Arc::clone(&metrics), Arc::clone(&readiness)),
-        readiness,
-        metrics: Arc::clone(&metrics),
-        is_kafka: config.follows_kafka(),
-        reader: Arc::new(OnceLock::new()),
-    };
-    watch.starting();
-
+    let watch = watch(&config, options.metrics)?;
     let stop = Stop::default();
-    let router = http::router(watch.http.clone());
-    let serving = http::serve(listener, router, ServeOptions::from(&config.server), stop.http.clone());
-    let mut http = tokio::spawn(serving);
     let worker = Worker {
         config: Arc::clone(&config),
         log: log.clone(),
         setup,
         options: options.worker,
-        metrics,
+        metrics: Arc::clone(&watch.metrics),
         watch: watch.clone(),
         runtime: tokio::runtime::Handle::current(),
         stop: stop.worker.clone(),
     };
-    let mut worker = tokio::task::spawn_blocking(move || worker.run());
-    let mut demo = options
-        .demo
-        .map(|options| tokio::spawn(demo::run(log.clone(), options, stop.demo.clone())));
+    let router = http::router(watch.http.clone());
+    let serving = ServeOptions::from(&config.server);
+    let tasks = Tasks {
+        http: start(http::serve(listener, router, serving, stop.http.clone())),
+        worker: tokio::task::spawn_blocking(move || worker.run()),
+        demo: options
+            .demo
+            .map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
+    };
     if let Some(started) = options.started {
-        let contact = demo.is_some().then(demo::first_contact);
+        let contact = tasks.demo.is_some().then(demo::first_contact);
         started(&Started { address, contact });
     }
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let told = options.stop.unwrap_or_default();
-    let ended = tokio::select! {
-        signal = tokio::signal::ctrl_c() => signal.map(|()| None).context("can't wait for a signal"),
-        _ = terminate.recv() => Ok(None),
-        () = told.cancelled() => Ok(None),
-        worker = &mut worker => Ok(Some(worker)),
-        http = &mut http => Err(early("http", http.map(|ended| ended.map_err(Into::into)))),
-        demo = ended(&mut demo) => Err(early("demo", demo.map(|ended| ended.map_err(Into::into)))),
-    };
-    watch.draining();
-    tokio::spawn(end_at_second_signal());
-    let ended = match ended {
-        Ok(Some(worker)) => worker_result(worker),
-        Ok(None) => {
-            tracing::info!("ending");
-            stop.demo.cancel();
-            stop.http.cancel();
-            let _ = http.await;
-            stop.worker.cancel();
-            drain_worker(worker).await
-        }
-        Err(error) => {
-            stop.worker.cancel();
-            let _ = drain_worker(worker).await;
-            Err(error)
-        }
-    };
+    let ended = tasks
+        .run(&stop, options.stop.unwrap_or_default(), &watch)
+        .await;
     stop.all();
     shut_log(log).await;
     ended
+}
+
+fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch> {
+    let metrics = match metrics {
+        Some(metrics) => metrics,
+        None => Arc::new(Metrics::new()?),
+    };
+    let is_kafka = config.follows_kafka();
+    metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
+    let readiness = Arc::new(Readiness::new());
+    let limits = HttpLimits::from(&config.server);
+    let watch = Watch {
+        http: HttpState::new(limits, Arc::clone(&metrics), Arc::clone(&readiness)),
+        readiness,
+        metrics,
+        is_kafka,
+        reader: Arc::new(OnceLock::new()),
+    };
+    watch.starting();
+    Ok(watch)
+}
+
+/// The one place where tasks are started: each is waited for in [`Tasks::run`].
+#[expect(
+    clippy::disallowed_methods,
+    reason = "its handle goes into the table of tasks"
+)]
+fn start<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(task)
+}
+
+/// The table of tasks; `commits` is the worker's own.
+struct Tasks {
+    http: JoinHandle<Result<(), ServeError>>,
+    worker: JoinHandle<Result<(), WorkerError>>,
+    demo: Option<JoinHandle<Result<(), LogError>>>,
+}
+
+impl Tasks {
+    /// Waits for a signal or the first task to end, then ends the others in their order.
+    async fn run(
+        mut self,
+        stop: &Stop,
+        told: CancellationToken,
+        watch: &Watch,
+    ) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let first = tokio::select! {
+            signal = tokio::signal::ctrl_c() => {
+                signal.context("can't wait for a signal")?;
+                First::Told
+            }
+            _ = terminate.recv() => First::Told,
+            () = told.cancelled() => First::Told,
+            worker = &mut self.worker => First::Worker(worker),
+            http = &mut self.http => First::Failed(early("http", http)),
+            demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
+        };
+        watch.draining();
+        let second = start(end_at_second_signal());
+        let result = match first {
+            First::Worker(worker) => worker_result(worker),
+            First::Told => {
+                tracing::info!("ending");
+                stop.demo.cancel();
+                stop.http.cancel();
+                let served = self.http.await;
+                stop.worker.cancel();
+                let drained = drain_worker(self.worker).await;
+                drained?;
+                Ok(served.context("the task http panicked")??)
+            }
+            First::Failed(error) => {
+                stop.worker.cancel();
+                if let Err(also) = drain_worker(self.worker).await {
+                    tracing::error!(error = %also, "the worker did not end well either");
+                }
+                Err(error)
+            }
+        };
+        second.abort();
+        result
+    }
+}
+
+/// What ends the process.
+enum First {
+    Told,
+    Worker(Joined<Result<(), WorkerError>>),
+    Failed(anyhow::Error),
 }
 
 /// One token a task, because they end one after the other.
@@ -186,10 +237,13 @@ fn worker_result(worker: Joined<Result<(), WorkerError>>) -> anyhow::Result<()> 
     Ok(worker.context("the worker panicked")??)
 }
 
-fn early(task: &str, ended: Joined<anyhow::Result<()>>) -> anyhow::Error {
+fn early<E>(task: &str, ended: Joined<Result<(), E>>) -> anyhow::Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
     match ended {
         Ok(Ok(())) => anyhow::anyhow!("the task {task} ended before it was told to"),
-        Ok(Err(error)) => error.context(format!("the task {task} failed")),
+        Ok(Err(error)) => anyhow::Error::new(error).context(format!("the task {task} failed")),
         Err(error) => anyhow::Error::new(error).context(format!("the task {task} panicked")),
     }
 }
@@ -212,5 +266,9 @@ async fn end_at_second_signal() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "as safe as kill -9, and asked for twice"
+    )]
     std::process::exit(1);
 }

@@ -55,7 +55,9 @@ impl Watch {
         self.http.store_opened(reader.clone());
         let _ = self.reader.set(reader.clone());
         let health = reader.clone();
-        self.readiness.check(STORE, move || health.health().map_err(|error| error.to_string()));
+        self.readiness.check(STORE, move || {
+            health.health().map_err(|error| error.to_string())
+        });
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
                 metrics.set_store(&gauges(&stats));
@@ -66,7 +68,11 @@ impl Watch {
     pub(super) fn waiting_for_log(&self, error: &WorkerError) {
         let why = error.to_string();
         if self.is_kafka {
-            DependencyDown { dependency: Dependency::Kafka, error: &why }.emit(&self.metrics);
+            DependencyDown {
+                dependency: Dependency::Kafka,
+                error: &why,
+            }
+            .emit(&self.metrics);
         } else {
             tracing::warn!(error = why, "waiting for the log");
         }
@@ -99,9 +105,11 @@ impl Watch {
         let lanes = self.metrics.lanes(&identity.topic, identity.lanes);
         let lag = Lag { consumer, reader };
         let scraped = lag.clone();
-        self.metrics.on_scrape(move |_| lanes.set_lags(&scraped.lanes()));
+        self.metrics
+            .on_scrape(move |_| lanes.set_lags(&scraped.lanes()));
         let stuck = Mutex::new(Stuck::new());
-        self.readiness.check(APPLY, move || stuck.lock().check(&lag, &progress));
+        self.readiness
+            .check(APPLY, move || stuck.lock().check(&lag, &progress));
     }
 }
 
@@ -121,7 +129,11 @@ impl Lag {
             .map(|(lane, status)| {
                 let next = position.next.get(&lane).copied().unwrap_or(NextOffset(0));
                 let high = status.high.load(Ordering::Acquire);
-                LaneLag { lane, records: high.saturating_sub(next.0), seconds: age }
+                LaneLag {
+                    lane,
+                    records: high.saturating_sub(next.0),
+                    seconds: age,
+                }
             })
             .collect()
     }
@@ -142,7 +154,12 @@ struct Stuck {
 
 impl Stuck {
     fn new() -> Self {
-        Self { caught_up_once: false, was_behind: false, records: 0, since: Instant::now() }
+        Self {
+            caught_up_once: false,
+            was_behind: false,
+            records: 0,
+            since: Instant::now(),
+        }
     }
 
     fn check(&mut self, lag: &Lag, progress: &Progress) -> Result<(), String> {
@@ -162,19 +179,26 @@ impl Stuck {
         }
         let still = self.since.elapsed();
         if still >= STUCK_AFTER {
-            return Err(format!("{behind} records behind, and none applied for {} s", still.as_secs()));
+            return Err(format!(
+                "{behind} records behind, and none applied for {} s",
+                still.as_secs()
+            ));
         }
         Ok(())
     }
 }
 
 fn age_seconds(record_time_ms: i64) -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     (now.as_secs_f64() - record_time_ms as f64 / 1e3).max(0.0)
 }
 
 fn gauges(stats: &StoreStats) -> StoreGauges {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     StoreGauges {
         contacts_active: stats.counters.active,
         contacts_deleted: stats.counters.deleted,

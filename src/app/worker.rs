@@ -28,7 +28,10 @@ use super::watch::Watch;
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How much of the log may wait between its thread and the applier.
-const CONSUME_BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 16_384, bytes_max: 8 << 20 };
+const CONSUME_BOUNDS: ConsumeBounds = ConsumeBounds {
+    records_max: 16_384,
+    bytes_max: 8 << 20,
+};
 
 /// What ends the stream's side when it was not told to.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +96,8 @@ impl ApplySetup {
         let fingerprint = Fingerprint::new(&mapping, &limits).with(future_tolerance_ms);
         let decoder = Decoder::new(mapping, limits);
         #[cfg(debug_assertions)]
-        let decoder = decoder
-            .with_seeded_bug_clock_from_record(fault::bug("clock_from_record_timestamp"));
+        let decoder =
+            decoder.with_seeded_bug_clock_from_record(fault::bug("clock_from_record_timestamp"));
         Ok(Self {
             decoder: Arc::new(decoder),
             limits,
@@ -148,7 +151,8 @@ impl Worker {
     fn open_store(&self) -> Result<Option<(Writer, Option<LogIdentity>)>, WorkerError> {
         let options = StoreOptions::from(&self.config.store);
         let progress = |progress| self.watch.opening(&progress);
-        let open = |identity| store::open(options.clone(), identity, self.setup.fingerprint, &progress);
+        let open =
+            |identity| store::open(options.clone(), identity, self.setup.fingerprint, &progress);
         let (opened, identity) = match open(None) {
             Err(StoreError::NoStore { .. }) => {
                 let Some(identity) = self.wait_for(|| Ok(self.log.identity()?))? else {
@@ -158,7 +162,11 @@ impl Worker {
             }
             opened => (opened?, None),
         };
-        let Opened { writer, reader, report } = opened;
+        let Opened {
+            writer,
+            reader,
+            report,
+        } = opened;
         tracing::info!(?report, "store open");
         self.watch.store_open(reader);
         Ok(Some((writer, identity)))
@@ -169,9 +177,16 @@ impl Worker {
         let Some((identity, consumer)) = consuming else {
             return Ok(());
         };
-        let commits = self.runtime.spawn(commit_offsets(self.log.clone(), writer.after_checkpoint()));
+        let commits = self
+            .runtime
+            .spawn(commit_offsets(self.log.clone(), writer.after_checkpoint()));
         let progress = Arc::new(Progress::default());
-        self.watch.following(&identity, self.setup.fingerprint, consumer.status(), Arc::clone(&progress));
+        self.watch.following(
+            &identity,
+            self.setup.fingerprint,
+            consumer.status(),
+            Arc::clone(&progress),
+        );
         let pipeline = Pipeline {
             decoder: Arc::clone(&self.setup.decoder),
             rules: Rules {
@@ -206,8 +221,12 @@ impl Worker {
             None => self.log.identity()?,
         };
         writer.require_log(&identity)?;
-        let from =
-            start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
+        let from = start_offsets(
+            &self.log,
+            &identity,
+            writer.lanes(),
+            self.options.from_log_start,
+        )?;
         let consumer = self.log.consume(&from, self.consume_bounds())?;
         Ok((identity, consumer))
     }
@@ -216,8 +235,12 @@ impl Worker {
     fn consume_bounds(&self) -> ConsumeBounds {
         let apply = &self.config.apply;
         ConsumeBounds {
-            records_max: CONSUME_BOUNDS.records_max.min(apply.batch_records_max.saturating_mul(8)),
-            bytes_max: CONSUME_BOUNDS.bytes_max.min(apply.batch_bytes_max.saturating_mul(8)),
+            records_max: CONSUME_BOUNDS
+                .records_max
+                .min(apply.batch_records_max.saturating_mul(8)),
+            bytes_max: CONSUME_BOUNDS
+                .bytes_max
+                .min(apply.batch_bytes_max.saturating_mul(8)),
         }
     }
 

@@ -16,7 +16,9 @@ pub enum ApplyError {
     #[error("the store stopped: {0}")]
     Store(#[from] StoreError),
     /// A stored contact can't be read, so nothing may be built on it.
-    #[error("the stored contact {id} can't be read, met at partition {lane} offset {offset}: {source}")]
+    #[error(
+        "the stored contact {id} can't be read, met at partition {lane} offset {offset}: {source}"
+    )]
     CorruptContact {
         /// The contact's id.
         id: String,

@@ -180,8 +180,19 @@ impl Pipeline {
                 .fetch_add(group.records as u64, Ordering::Relaxed);
             self.observe(&group, planned - started, times);
             self.count(&group, &before, &writer.committed().counters);
-            for SetAside { lane, offset, reason } in planner.take_set_aside() {
-                RecordDeadLettered { topic: &self.topic, lane, offset, reason }.emit(&self.metrics);
+            for SetAside {
+                lane,
+                offset,
+                reason,
+            } in planner.take_set_aside()
+            {
+                RecordDeadLettered {
+                    topic: &self.topic,
+                    lane,
+                    offset,
+                    reason,
+                }
+                .emit(&self.metrics);
             }
         }
         Ok(())
@@ -197,7 +208,9 @@ impl Pipeline {
         loop {
             let error = match writer.commit() {
                 Ok(committed) => {
-                    self.progress.paused_for_space.store(false, Ordering::Relaxed);
+                    self.progress
+                        .paused_for_space
+                        .store(false, Ordering::Relaxed);
                     return Ok(Some(committed.times));
                 }
                 Err(error) => error,
@@ -224,7 +237,8 @@ impl Pipeline {
         self.metrics.add_verdicts(&verdicts);
         for decoded in &group.lanes {
             let DecodedBatch { batch, .. } = decoded;
-            self.lanes.journalled(batch.lane, batch.records.len() as u64);
+            self.lanes
+                .journalled(batch.lane, batch.records.len() as u64);
         }
     }
 
@@ -233,10 +247,14 @@ impl Pipeline {
         metrics.batch_records.observe(group.records as f64);
         metrics.stage_decode.observe(group.decode_seconds);
         metrics.stage_plan.observe(plan.as_secs_f64());
-        metrics.stage_commit.observe((times.waited + times.encode).as_secs_f64());
+        metrics
+            .stage_commit
+            .observe((times.waited + times.encode).as_secs_f64());
         metrics.stage_journal.observe(times.append.as_secs_f64());
         metrics.stage_memory.observe(times.memory.as_secs_f64());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         for decoded in &group.lanes {
             if let Some(oldest) = decoded.batch.records.first() {
                 let age = now.as_secs_f64() - oldest.timestamp_ms as f64 / 1e3;

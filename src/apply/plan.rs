@@ -108,12 +108,27 @@ impl Planner {
         let id = event.contact_id.of(&batch.arena);
         self.body.clear();
         let current = writer.contact(id)?;
-        match merge(current, event, &batch.arena, &self.rules.limits, &mut self.body) {
+        match merge(
+            current,
+            event,
+            &batch.arena,
+            &self.rules.limits,
+            &mut self.body,
+        ) {
             Ok(Verdict::Applied) => writer.applied(&meta, id, &self.body)?,
             Ok(verdict) => writer.settled(&meta, verdict)?,
             Err(MergeError::TooLarge { bytes, bytes_max }) => {
-                let detail = format!("the contact would grow to {bytes} bytes, at most {bytes_max} are kept");
-                self.dead_letter(writer, &meta, batch, record, DeadLetterReason::TooLarge, &detail)?;
+                let detail = format!(
+                    "the contact would grow to {bytes} bytes, at most {bytes_max} are kept"
+                );
+                self.dead_letter(
+                    writer,
+                    &meta,
+                    batch,
+                    record,
+                    DeadLetterReason::TooLarge,
+                    &detail,
+                )?;
             }
             Err(MergeError::Corrupt(source)) => {
                 return Err(ApplyError::CorruptContact {
@@ -170,7 +185,11 @@ impl Planner {
     ) -> Result<(), ApplyError> {
         let letter = DeadLetter::of_record(batch, record, reason, detail);
         writer.dead_letter(meta, &letter)?;
-        self.set_aside.push(SetAside { lane: batch.lane, offset: record.offset, reason });
+        self.set_aside.push(SetAside {
+            lane: batch.lane,
+            offset: record.offset,
+            reason,
+        });
         Ok(())
     }
 }

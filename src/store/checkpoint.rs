@@ -160,7 +160,11 @@ impl Checkpoint {
 }
 
 /// Wraps a value: magic, format, length, bincode, checksum.
-pub(crate) fn seal<T: Encode>(magic: [u8; 4], what: &str, value: &T) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn seal<T: Encode>(
+    magic: [u8; 4],
+    what: &str,
+    value: &T,
+) -> Result<Vec<u8>, StoreError> {
     let config = bincode::config::standard();
     let content = bincode::encode_to_vec(value, config)
         .map_err(|error| StoreError::damaged(what, error.to_string()))?;
@@ -279,7 +283,10 @@ mod tests {
     fn a_half_written_new_file_leaves_the_old_one() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), None);
-        let store = StoreIdentity { store: 5, log: None };
+        let store = StoreIdentity {
+            store: 5,
+            log: None,
+        };
         write_file(dir.path(), &IDENTITY, &store).unwrap();
         fs::write(dir.path().join("identity.new"), b"torn").unwrap();
         assert_eq!(read_file(dir.path(), &IDENTITY).unwrap(), Some(store));

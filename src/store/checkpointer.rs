@@ -19,11 +19,11 @@ use crate::telemetry::fault;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
+use super::codec;
 use super::dirty::Generation;
 use super::engine::Engine;
 use super::shared::{Cut, Shared};
 use super::snapshot;
-use super::codec;
 
 /// Wakes nobody; guards against a wake that came between look and wait.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -64,7 +64,8 @@ impl Trim {
         for segment in sealed {
             let too_many = self.retention.bytes.is_some_and(|max| bytes > max);
             let too_old = self.retention.age.is_some_and(|max| {
-                now.duration_since(segment.modified).is_ok_and(|age| age > max)
+                now.duration_since(segment.modified)
+                    .is_ok_and(|age| age > max)
             });
             if segment.end > self.below || !(too_many || too_old) {
                 break;
@@ -379,7 +380,9 @@ impl Checkpointer {
         let at = self.shared.opened.elapsed().as_micros() as u64;
         figures.checkpoint_at_micros.store(at, Ordering::Relaxed);
         let took = started.elapsed().as_micros() as u64;
-        figures.checkpoint_micros_last.store(took, Ordering::Relaxed);
+        figures
+            .checkpoint_micros_last
+            .store(took, Ordering::Relaxed);
         let next = Arc::new(self.last.cut.next_offsets());
         self.shared.checkpointed.send_replace(next);
         self.control.done.notify_all();
@@ -394,8 +397,14 @@ impl Checkpointer {
         if self.snapshot_at.elapsed() >= self.plan.snapshot_interval {
             return true;
         }
-        let twice = figures.snapshot_bytes.load(Ordering::Relaxed).saturating_mul(2);
-        let least = self.plan.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
+        let twice = figures
+            .snapshot_bytes
+            .load(Ordering::Relaxed)
+            .saturating_mul(2);
+        let least = self
+            .plan
+            .journal_segment_bytes
+            .saturating_mul(SNAPSHOT_SEGMENTS_MIN);
         figures.journal_since_snapshot.load(Ordering::Relaxed) > twice.max(least)
     }
 
@@ -411,14 +420,18 @@ impl Checkpointer {
             Ok(written) => written,
             Err(StoreError::Io { source, path, .. }) if source.kind() == ErrorKind::StorageFull => {
                 tracing::warn!(path = %path.display(), "no room for a snapshot");
-                figures.journal_since_snapshot.fetch_add(since, Ordering::Relaxed);
+                figures
+                    .journal_since_snapshot
+                    .fetch_add(since, Ordering::Relaxed);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         tracing::info!(path = %written.path.display(), bytes = written.bytes, "snapshot written");
         figures.snapshots.fetch_add(1, Ordering::Relaxed);
-        figures.snapshot_bytes.store(written.bytes, Ordering::Relaxed);
+        figures
+            .snapshot_bytes
+            .store(written.bytes, Ordering::Relaxed);
         let held = self.last.cut.next_frame;
         figures.snapshot_next_frame.store(held.0, Ordering::Relaxed);
         Ok(())
@@ -426,7 +439,12 @@ impl Checkpointer {
 
     /// Lets the writer give back what the last verified snapshot holds and retention gives up.
     fn allow_trim(&self) {
-        let below = FrameNo(self.shared.figures.snapshot_next_frame.load(Ordering::Relaxed));
+        let below = FrameNo(
+            self.shared
+                .figures
+                .snapshot_next_frame
+                .load(Ordering::Relaxed),
+        );
         if below != snapshot::NONE {
             let retention = self.plan.retention;
             self.control.state.lock().trim = Some(Trim { below, retention });

@@ -97,10 +97,7 @@ pub fn parse_contact(value: &[u8]) -> Option<(ChangeRef, &[u8])> {
     let (head, body) = value.split_at_checked(HEAD)?;
     let (format, change) = head.split_first()?;
     (*format == VALUE_FORMAT).then_some(())?;
-    Some((
-        ChangeRef(u64::from_le_bytes(change.try_into().ok()?)),
-        body,
-    ))
+    Some((ChangeRef(u64::from_le_bytes(change.try_into().ok()?)), body))
 }
 
 /// The key of a contact, into a reused buffer.

@@ -120,7 +120,8 @@ impl Generation {
                 at.facts = facts;
                 at.indexed = false;
                 // Wraps to the right sum where the new value is the shorter one.
-                self.bytes.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
+                self.bytes
+                    .fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
             }
             Entry::Vacant(at) => {
                 let bytes = (id.len() + value.bytes().len()) as u64 + CONTACT_OVERHEAD;
@@ -372,7 +373,12 @@ mod tests {
     }
 
     fn put(generation: &Generation, id: &str, text: &str) {
-        generation.put(id_hash(id.as_bytes()), id.as_bytes(), value(text), Facts::default());
+        generation.put(
+            id_hash(id.as_bytes()),
+            id.as_bytes(),
+            value(text),
+            Facts::default(),
+        );
     }
 
     fn get(dirty: &DirtySet, id: &str) -> Option<String> {
@@ -425,6 +431,9 @@ mod tests {
         dirty.current().put_email(8, b"a", false);
         assert!(dirty.email_changes(8).is_empty(), "net of the generation");
         let changes = dirty.email_changes(7);
-        assert_eq!(changes, [(Box::from(&b"a"[..]), true), (Box::from(&b"a"[..]), false)]);
+        assert_eq!(
+            changes,
+            [(Box::from(&b"a"[..]), true), (Box::from(&b"a"[..]), false)]
+        );
     }
 }

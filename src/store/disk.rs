@@ -75,7 +75,8 @@ impl Ballast {
 
     /// Makes the file anew where there is room for it thrice; quietly goes without otherwise.
     pub(crate) fn restore(&self, dir: &Path) -> Result<(), StoreError> {
-        if self.bytes == 0 || self.path.exists() || free_bytes(dir)? < self.bytes.saturating_mul(3) {
+        if self.bytes == 0 || self.path.exists() || free_bytes(dir)? < self.bytes.saturating_mul(3)
+        {
             return Ok(());
         }
         let file = File::create(&self.path).map_err(StoreError::io("making", &self.path))?;
@@ -96,7 +97,9 @@ mod tests {
     #[test]
     fn no_room_is_a_retry_with_nothing_changed() {
         let dir = tempfile::tempdir().unwrap();
-        let error = DiskGuard::new(dir.path(), u64::MAX / 2).check(1).unwrap_err();
+        let error = DiskGuard::new(dir.path(), u64::MAX / 2)
+            .check(1)
+            .unwrap_err();
         assert!(matches!(error, StoreError::NoSpace { .. }));
         assert_eq!(error.class(), crate::domain::Class::Retry);
         DiskGuard::new(dir.path(), 1).check(1).unwrap();
@@ -109,7 +112,10 @@ mod tests {
         ballast.restore(dir.path()).unwrap();
         assert_eq!(fs::metadata(&ballast.path).unwrap().len(), 1 << 20);
         assert!(!ballast.release_if_short(dir.path()).unwrap());
-        let huge = Ballast { bytes: u64::MAX, ..ballast };
+        let huge = Ballast {
+            bytes: u64::MAX,
+            ..ballast
+        };
         assert!(huge.release_if_short(dir.path()).unwrap());
     }
 }

@@ -61,7 +61,9 @@ pub enum StoreError {
         detail: String,
     },
     /// A file was written by a version that this one does not know.
-    #[error("{what} has format {found}, this version reads up to {known}; use the version that wrote it, or newer")]
+    #[error(
+        "{what} has format {found}, this version reads up to {known}; use the version that wrote it, or newer"
+    )]
     UnknownFormat {
         /// The file or part.
         what: String,

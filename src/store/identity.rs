@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn another_log_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(settle(dir.path(), None, true), Err(StoreError::NoStore { .. })));
+        assert!(matches!(
+            settle(dir.path(), None, true),
+            Err(StoreError::NoStore { .. })
+        ));
         let first = settle(dir.path(), Some(&log("a")), true).unwrap();
         assert_eq!(settle(dir.path(), None, false).unwrap(), first);
         let error = settle(dir.path(), Some(&log("b")), false).unwrap_err();
@@ -128,18 +131,38 @@ mod tests {
 
     #[test]
     fn lanes_outside_the_log_or_with_another_record_are_refused() {
-        let last = LastRecord { offset: Offset(9), leader_epoch: None, hash: 7 };
-        let progress = LaneProgress { next: NextOffset(10), last: Some(last) };
+        let last = LastRecord {
+            offset: Offset(9),
+            leader_epoch: None,
+            hash: 7,
+        };
+        let progress = LaneProgress {
+            next: NextOffset(10),
+            last: Some(last),
+        };
         let check = |progress, low, high, hash| {
-            let range = LaneRange { low: Offset(low), high: NextOffset(high) };
+            let range = LaneRange {
+                low: Offset(low),
+                high: NextOffset(high),
+            };
             check_lane(Lane(1), progress, range, hash)
         };
         check(Some(&progress), 0, 10, Some(7)).unwrap();
         check(Some(&progress), 10, 30, None).unwrap();
         check(None, 0, 30, None).unwrap();
-        assert!(matches!(check(Some(&progress), 0, 10, Some(8)), Err(StoreError::AnotherRecord { .. })));
-        for (progress, low, high) in [(Some(&progress), 0, 9), (Some(&progress), 11, 30), (None, 1, 30)] {
-            assert!(matches!(check(progress, low, high, None), Err(StoreError::OutsideLog { .. })));
+        assert!(matches!(
+            check(Some(&progress), 0, 10, Some(8)),
+            Err(StoreError::AnotherRecord { .. })
+        ));
+        for (progress, low, high) in [
+            (Some(&progress), 0, 9),
+            (Some(&progress), 11, 30),
+            (None, 1, 30),
+        ] {
+            assert!(matches!(
+                check(progress, low, high, None),
+                Err(StoreError::OutsideLog { .. })
+            ));
         }
     }
 }

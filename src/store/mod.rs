@@ -67,16 +67,18 @@ mod writer;
 pub use codec::{ChangeRef, StoredContact};
 pub use dirty::{DirtyContact, DirtySet, Generation};
 pub use error::StoreError;
-pub use identity::{LaneRange, check_lane};
-pub use journal::{Counters, DeadLetter, EntryMeta, Journal, JournalEntry, LaneProgress, LastRecord};
 pub use export::ExportReport;
 pub use history::HistoryEntry;
+pub use identity::{LaneRange, check_lane};
+pub use journal::{
+    Counters, DeadLetter, EntryMeta, Journal, JournalEntry, LaneProgress, LastRecord,
+};
+pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
 pub use ordered::{PageKey, PageRequest, SortOrder};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
-pub use verify::VerifyReport;
-pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
 pub use recovery::open;
 pub use shared::{Cut, Shared};
+pub use verify::VerifyReport;
 pub use writer::{CommitTimes, Committed, Writer};
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::config::StoreConfig;
 
-use super::checkpointer::Retention;
 use super::checkpoint::sync_dir;
+use super::checkpointer::Retention;
 use super::{Reader, StoreError, Writer};
 
 /// Settings of a store.
@@ -164,14 +164,26 @@ impl std::fmt::Display for OpenProgress {
         let percent = |done: &u64, total: &u64| done * 100 / (*total).max(1);
         match self {
             Self::Redoing { done, total } => {
-                write!(f, "opening the store: redoing the journal, {} %", percent(done, total))
+                write!(
+                    f,
+                    "opening the store: redoing the journal, {} %",
+                    percent(done, total)
+                )
             }
             Self::Scanning { done, total } => {
-                write!(f, "opening the store: reading the contacts, {} %", percent(done, total))
+                write!(
+                    f,
+                    "opening the store: reading the contacts, {} %",
+                    percent(done, total)
+                )
             }
             Self::Refilling { why } => write!(f, "opening the store: filling it again, as {why}"),
             Self::Restoring { done, total } => {
-                write!(f, "opening the store: restoring the snapshot, {} %", percent(done, total))
+                write!(
+                    f,
+                    "opening the store: restoring the snapshot, {} %",
+                    percent(done, total)
+                )
             }
         }
     }

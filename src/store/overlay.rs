@@ -76,7 +76,11 @@ impl Overlay {
         dirty: &DirtySet,
         engine: &Engine,
     ) -> Result<usize, StoreError> {
-        if self.slots.get(self.last).is_some_and(|at| at.id(&self.ids) == id) {
+        if self
+            .slots
+            .get(self.last)
+            .is_some_and(|at| at.id(&self.ids) == id)
+        {
             return Ok(self.last);
         }
         let hash = codec::id_hash(id);

@@ -105,7 +105,15 @@ pub fn open(
     report.contacts = recovered.cut.counters.active + recovered.cut.counters.deleted;
     let before = recovered.cut.fingerprint;
     report.fingerprint_before = (before != fingerprint).then_some(before);
-    let opened = assemble(options, identity, journal, segments, recovered, lock, fingerprint)?;
+    let opened = assemble(
+        options,
+        identity,
+        journal,
+        segments,
+        recovered,
+        lock,
+        fingerprint,
+    )?;
     report.took = started.elapsed();
     Ok(Opened { report, ..opened })
 }
@@ -194,7 +202,9 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     }
     let from = checkpoint.cut.next_frame;
     if ground.journal_first > from {
-        return Err(Differs::damage("the journal no longer reaches back to the checkpoint"));
+        return Err(Differs::damage(
+            "the journal no longer reaches back to the checkpoint",
+        ));
     }
     let engine = open_engine(ground)?;
     let stamp = engine.get(codec::STAMP_KEY)?;
@@ -224,7 +234,10 @@ pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {
     if options.engine_in_memory {
         return Ok(Engine::memory());
     }
-    Ok(Engine::open(&options.engine_dir(), options.sled_cache_bytes)?)
+    Ok(Engine::open(
+        &options.engine_dir(),
+        options.sled_cache_bytes,
+    )?)
 }
 
 /// Redoes all frames from a cut on into the dirty set; `after_frame` may take it from there.
@@ -240,7 +253,10 @@ pub(crate) fn redo(
     for frame in ground.journal.frames_from(cut.next_frame) {
         let frame = frame?;
         if frame.no != cut.next_frame {
-            let detail = format!("frame {} came where {} was expected", frame.no, cut.next_frame);
+            let detail = format!(
+                "frame {} came where {} was expected",
+                frame.no, cut.next_frame
+            );
             return Err(StoreError::damaged("journal", detail));
         }
         redo_frame(&frame, dirty, &mut room)?;
@@ -253,7 +269,10 @@ pub(crate) fn redo(
         }
     }
     if cut.next_frame != ground.journal_next {
-        let detail = format!("it ends at {} instead of {}", cut.next_frame, ground.journal_next);
+        let detail = format!(
+            "it ends at {} instead of {}",
+            cut.next_frame, ground.journal_next
+        );
         return Err(StoreError::damaged("journal", detail));
     }
     Ok((cut, done))
@@ -303,7 +322,9 @@ fn assemble(
         checkpoint_number: AtomicU64::new(recovered.checkpoint.number),
         journal_bytes: AtomicU64::new(segments.bytes()),
         journal_synced_next: AtomicU64::new(segments.next().0),
-        snapshot_next_frame: AtomicU64::new(snapshot.as_ref().map_or(snapshot::NONE.0, |at| at.1.0)),
+        snapshot_next_frame: AtomicU64::new(
+            snapshot.as_ref().map_or(snapshot::NONE.0, |at| at.1.0),
+        ),
         snapshot_bytes: AtomicU64::new(match &snapshot {
             Some((path, _)) => path.metadata().map_or(0, |at| at.len()),
             None => 0,
@@ -350,7 +371,14 @@ fn assemble(
     let disk = DiskGuard::new(&options.path, options.min_free_bytes);
     Ok(Opened {
         reader: Reader::new(Arc::clone(&shared)),
-        writer: Writer::new(shared, segments, checkpoints, disk, options.dirty_bytes_max, fingerprint),
+        writer: Writer::new(
+            shared,
+            segments,
+            checkpoints,
+            disk,
+            options.dirty_bytes_max,
+            fingerprint,
+        ),
         report: RecoveryReport::default(),
     })
 }

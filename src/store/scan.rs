@@ -124,7 +124,9 @@ pub(crate) fn scan(
         )));
     }
     if scan_emails(engine, dirty)? != sums.emails {
-        return Err(Differs::damage("its e-mail keys are not those of its contacts"));
+        return Err(Differs::damage(
+            "its e-mail keys are not those of its contacts",
+        ));
     }
     Ok(ordered.finish())
 }

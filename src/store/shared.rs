@@ -52,7 +52,10 @@ impl Cut {
 
     /// The next offset of every lane.
     pub fn next_offsets(&self) -> BTreeMap<Lane, NextOffset> {
-        self.lanes.iter().map(|(lane, at)| (*lane, at.next)).collect()
+        self.lanes
+            .iter()
+            .map(|(lane, at)| (*lane, at.next))
+            .collect()
     }
 }
 

@@ -129,7 +129,8 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<(PathBuf, FrameNo)>, StoreError> {
 fn write_image(new: &Path, head: &[u8], cut: &Cut, engine: &Engine) -> Result<(), StoreError> {
     let file = File::create(new).map_err(StoreError::io("making", new))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    out.write_all(head).map_err(StoreError::io("writing", new))?;
+    out.write_all(head)
+        .map_err(StoreError::io("writing", new))?;
     let half = (cut.counters.active + cut.counters.deleted) / 2;
     let (mut contacts, mut digest) = (0_u64, Digest::default());
     let mut block = BlockWriter::default();
@@ -140,7 +141,9 @@ fn write_image(new: &Path, head: &[u8], cut: &Cut, engine: &Engine) -> Result<()
             .ok_or_else(|| StoreError::damaged("engine", "a contact's value can't be read"))?;
         digest.add(block.push(&Image { id, change, body }));
         if block.raw.len() >= BLOCK_BYTES {
-            block.write(&mut out).map_err(StoreError::io("writing", new))?;
+            block
+                .write(&mut out)
+                .map_err(StoreError::io("writing", new))?;
         }
         if contacts == half {
             out.flush().map_err(StoreError::io("writing", new))?;
@@ -187,7 +190,8 @@ impl BlockWriter {
         if self.raw.is_empty() {
             return Ok(());
         }
-        self.stored.resize(get_maximum_output_size(self.raw.len()), 0);
+        self.stored
+            .resize(get_maximum_output_size(self.raw.len()), 0);
         let len = compress_into(&self.raw, &mut self.stored).map_err(io::Error::other)?;
         self.stored.truncate(len);
         let mut head = Vec::with_capacity(16);
@@ -270,7 +274,11 @@ impl Snapshot {
         Ok(())
     }
 
-    fn block(&mut self, stored: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<Option<u32>, StoreError> {
+    fn block(
+        &mut self,
+        stored: &mut Vec<u8>,
+        raw: &mut Vec<u8>,
+    ) -> Result<Option<u32>, StoreError> {
         let raw_len = self.u32()?;
         if raw_len == 0 {
             return Ok(None);

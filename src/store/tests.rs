@@ -21,12 +21,20 @@ use super::shared::Cut;
 use super::*;
 
 fn log() -> LogIdentity {
-    LogIdentity { kind: LogKind::Embedded, cluster: "lab".into(), topic: "contacts".into(), lanes: 2 }
+    LogIdentity {
+        kind: LogKind::Embedded,
+        cluster: "lab".into(),
+        topic: "contacts".into(),
+        lanes: 2,
+    }
 }
 
 /// Never checkpoints of its own accord.
 fn options(dir: &Path) -> StoreOptions {
-    StoreOptions { checkpoint_interval: std::time::Duration::from_secs(3_600), ..StoreOptions::at(dir) }
+    StoreOptions {
+        checkpoint_interval: std::time::Duration::from_secs(3_600),
+        ..StoreOptions::at(dir)
+    }
 }
 
 #[track_caller]
@@ -51,12 +59,20 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
         fields[2] = Patch::Set(put(&format!("a{}@example.com", random.u64(..20))));
         let ts_ms = 1_000 + number - random.u64(..4).min(number);
         let event = Event {
-            kind: if random.u8(..8) == 0 { EventKind::Deleted } else { EventKind::Updated },
+            kind: if random.u8(..8) == 0 {
+                EventKind::Deleted
+            } else {
+                EventKind::Updated
+            },
             contact_id: put(&id),
             event_id: put(&event_id),
             source: put("lab"),
             timestamp: Some(ts_ms),
-            clock: Some(Clock { ts_ms, version: None, hash: id_hash(b"lab", event_id.as_bytes()) }),
+            clock: Some(Clock {
+                ts_ms,
+                version: None,
+                hash: id_hash(b"lab", event_id.as_bytes()),
+            }),
             id_hash: id_hash(b"lab", event_id.as_bytes()),
             source_version: None,
             fields,
@@ -81,8 +97,18 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             Verdict::Applied => writer.applied(&meta, id.as_bytes(), &body).unwrap(),
             verdict => writer.settled(&meta, verdict).unwrap(),
         }
-        let last = LastRecord { offset: meta.offset, leader_epoch: None, hash: number };
-        writer.advance(lane, LaneProgress { next: NextOffset(number / 2 + 1), last: Some(last) });
+        let last = LastRecord {
+            offset: meta.offset,
+            leader_epoch: None,
+            hash: number,
+        };
+        writer.advance(
+            lane,
+            LaneProgress {
+                next: NextOffset(number / 2 + 1),
+                last: Some(last),
+            },
+        );
         if number % 5 == 4 {
             writer.commit().unwrap();
         }
@@ -108,12 +134,18 @@ fn assert_same(opened: &Opened, events: u64) {
 
 fn images(opened: &Opened) -> Vec<(Vec<u8>, StoredContact)> {
     let ids = (0..40).map(|at| format!("contact-{at}").into_bytes());
-    ids.filter_map(|id| Some((id.clone(), opened.reader.contact(&id).unwrap()?))).collect()
+    ids.filter_map(|id| Some((id.clone(), opened.reader.contact(&id).unwrap()?)))
+        .collect()
 }
 
 fn only_segment(dir: &Path) -> PathBuf {
-    let segments = fs::read_dir(dir.join("journal")).unwrap().map(|at| at.unwrap().path());
-    segments.filter(|at| at.extension().is_some_and(|at| at == "seg")).max().unwrap()
+    let segments = fs::read_dir(dir.join("journal"))
+        .unwrap()
+        .map(|at| at.unwrap().path());
+    segments
+        .filter(|at| at.extension().is_some_and(|at| at == "seg"))
+        .max()
+        .unwrap()
 }
 
 #[test]
@@ -151,10 +183,14 @@ fn redo_is_right_over_any_subset_of_later_images() {
         let engine = Engine::open(&dir.path().join("sled"), 1 << 20).unwrap();
         for (id, value) in middle.iter().filter(|_| random.bool()) {
             let key = [b"c", id.as_slice()].concat();
-            engine.insert_sorted([(key.as_slice(), Some(value.bytes()))]).unwrap();
+            engine
+                .insert_sorted([(key.as_slice(), Some(value.bytes()))])
+                .unwrap();
         }
         for (key, present) in emails.iter().filter(|_| random.bool()) {
-            engine.insert_sorted([(key.as_slice(), present.then_some(&b"\x01"[..]))]).unwrap();
+            engine
+                .insert_sorted([(key.as_slice(), present.then_some(&b"\x01"[..]))])
+                .unwrap();
         }
         engine.flush().unwrap();
         drop(engine);
@@ -197,7 +233,9 @@ fn an_engine_that_lost_or_changed_anything_is_filled_again() {
             let mut value = value.to_vec();
             let last = value.len() - 30;
             value[last] ^= 1;
-            engine.insert_sorted([(&*key, Some(value.as_slice()))]).unwrap();
+            engine
+                .insert_sorted([(&*key, Some(value.as_slice()))])
+                .unwrap();
         },
         &|engine| {
             let (key, _) = first(engine, b"e");
@@ -205,7 +243,9 @@ fn an_engine_that_lost_or_changed_anything_is_filled_again() {
         },
         &|engine| {
             let key = codec::email_prefix(77);
-            engine.insert_sorted([(&[&key[..], b"contact-1"].concat()[..], Some(&b"\x01"[..]))]).unwrap();
+            engine
+                .insert_sorted([(&[&key[..], b"contact-1"].concat()[..], Some(&b"\x01"[..]))])
+                .unwrap();
         },
         &|engine| {
             engine.insert_sorted([(codec::STAMP_KEY, None)]).unwrap();
@@ -213,7 +253,10 @@ fn an_engine_that_lost_or_changed_anything_is_filled_again() {
     ];
     for (at, spoil) in spoils.iter().enumerate() {
         let (_dir, opened) = with_spoilt_engine(spoil);
-        assert!(opened.report.refilled.is_some(), "spoil {at} was not noticed");
+        assert!(
+            opened.report.refilled.is_some(),
+            "spoil {at} was not noticed"
+        );
         assert_same(&opened, 300);
     }
     let (_dir, opened) = with_spoilt_engine(|_| ());
@@ -250,14 +293,19 @@ fn a_power_cut_takes_only_what_the_engine_never_had() {
         feed(&mut opened.writer, 100, 200);
         let after = images(&opened);
         drop(opened);
-        let segment = fs::OpenOptions::new().write(true).open(only_segment(dir.path())).unwrap();
+        let segment = fs::OpenOptions::new()
+            .write(true)
+            .open(only_segment(dir.path()))
+            .unwrap();
         segment.set_len(synced).unwrap();
         if is_out_of_order {
             // A dirty key that went to the engine before its frame was synced.
             let (id, value) = after.iter().zip(&before).find(|(a, b)| a != b).unwrap().0;
             let engine = Engine::open(&dir.path().join("sled"), 1 << 20).unwrap();
             let key = [b"c", id.as_slice()].concat();
-            engine.insert_sorted([(key.as_slice(), Some(value.bytes()))]).unwrap();
+            engine
+                .insert_sorted([(key.as_slice(), Some(value.bytes()))])
+                .unwrap();
             engine.flush().unwrap();
         }
         let mut opened = open_store(dir.path());
@@ -291,8 +339,13 @@ fn a_checkpoint_beyond_the_journals_end_is_damage() {
     feed(&mut opened.writer, 0, 100);
     opened.writer.close().unwrap();
     drop(opened.reader);
-    let segment = fs::OpenOptions::new().write(true).open(only_segment(dir.path())).unwrap();
-    segment.set_len(segment.metadata().unwrap().len() - 1).unwrap();
+    let segment = fs::OpenOptions::new()
+        .write(true)
+        .open(only_segment(dir.path()))
+        .unwrap();
+    segment
+        .set_len(segment.metadata().unwrap().len() - 1)
+        .unwrap();
     let error = open(options(dir.path()), Some(&log()), 1, &|_| ()).unwrap_err();
     assert!(error.is_about_data(), "{error}");
 }
@@ -304,8 +357,13 @@ fn a_torn_last_frame_is_cut_off_and_read_again() {
     feed(&mut opened.writer, 0, 95);
     feed(&mut opened.writer, 95, 100);
     drop(opened);
-    let segment = fs::OpenOptions::new().write(true).open(only_segment(dir.path())).unwrap();
-    segment.set_len(segment.metadata().unwrap().len() - 1).unwrap();
+    let segment = fs::OpenOptions::new()
+        .write(true)
+        .open(only_segment(dir.path()))
+        .unwrap();
+    segment
+        .set_len(segment.metadata().unwrap().len() - 1)
+        .unwrap();
     let mut opened = open_store(dir.path());
     assert!(opened.report.journal_truncated_bytes > 0);
     assert_same(&opened, 95);
@@ -317,32 +375,50 @@ fn a_torn_last_frame_is_cut_off_and_read_again() {
 fn another_log_and_a_second_process_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let opened = open_store(dir.path());
-    assert!(matches!(open(options(dir.path()), Some(&log()), 1, &|_| ()), Err(StoreError::Locked { .. })));
+    assert!(matches!(
+        open(options(dir.path()), Some(&log()), 1, &|_| ()),
+        Err(StoreError::Locked { .. })
+    ));
     drop(opened);
     let other = LogIdentity { lanes: 3, ..log() };
     let error = open(options(dir.path()), Some(&other), 1, &|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::AnotherLog { .. }), "{error}");
     let opened = open(options(dir.path()), None, 2, &|_| ()).unwrap();
-    assert_eq!(opened.report.fingerprint_before, None, "nothing was applied yet");
+    assert_eq!(
+        opened.report.fingerprint_before, None,
+        "nothing was applied yet"
+    );
 }
 
 #[test]
 fn no_room_changes_nothing_and_the_same_commit_is_made_later() {
     let dir = tempfile::tempdir().unwrap();
-    let full = StoreOptions { min_free_bytes: u64::MAX / 2, ..options(dir.path()) };
+    let full = StoreOptions {
+        min_free_bytes: u64::MAX / 2,
+        ..options(dir.path())
+    };
     let mut opened = open(full, Some(&log()), 1, &|_| ()).unwrap();
-    let meta = EntryMeta::of_record(Lane(0), &crate::domain::record::Record {
-        offset: Offset(0),
-        timestamp_ms: 5,
-        key: None,
-        value: None,
-        headers: Span::default(),
-    });
+    let meta = EntryMeta::of_record(
+        Lane(0),
+        &crate::domain::record::Record {
+            offset: Offset(0),
+            timestamp_ms: 5,
+            key: None,
+            value: None,
+            headers: Span::default(),
+        },
+    );
     opened.writer.settled(&meta, Verdict::Stale).unwrap();
     for _ in 0..2 {
         let error = opened.writer.commit().unwrap_err();
         assert_eq!(error.class(), Class::Retry);
-        assert_eq!((opened.writer.staged(), opened.writer.committed().counters.received()), (1, 0));
+        assert_eq!(
+            (
+                opened.writer.staged(),
+                opened.writer.committed().counters.received()
+            ),
+            (1, 0)
+        );
     }
     drop(opened);
     let opened = open_store(dir.path());
@@ -352,7 +428,10 @@ fn no_room_changes_nothing_and_the_same_commit_is_made_later() {
 #[test]
 fn a_full_dirty_set_holds_the_writer_up_and_stays_bounded() {
     let dir = tempfile::tempdir().unwrap();
-    let small = StoreOptions { dirty_bytes_max: 8 << 10, ..options(dir.path()) };
+    let small = StoreOptions {
+        dirty_bytes_max: 8 << 10,
+        ..options(dir.path())
+    };
     let mut opened = open(small, Some(&log()), 1, &|_| ()).unwrap();
     for from in (0..200).step_by(10) {
         feed(&mut opened.writer, from, from + 10);
@@ -367,7 +446,10 @@ fn a_failure_is_final() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open_store(dir.path());
     feed(&mut opened.writer, 0, 10);
-    opened.reader.shared().fail(StoreError::damaged("sled", "test"));
+    opened
+        .reader
+        .shared()
+        .fail(StoreError::damaged("sled", "test"));
     for _ in 0..2 {
         let error = opened.writer.commit().unwrap_err();
         assert!(matches!(error, StoreError::Stopped(_)), "{error}");
@@ -385,7 +467,11 @@ fn trimming_stops_at_the_snapshot_and_refill_needs_no_more() {
     };
     let mut opened = open(small, Some(&log()), 1, &|_| ()).unwrap();
     feed(&mut opened.writer, 0, 300);
-    assert_eq!(opened.reader.shared().journal.first().unwrap().0, 0, "no snapshot yet");
+    assert_eq!(
+        opened.reader.shared().journal.first().unwrap().0,
+        0,
+        "no snapshot yet"
+    );
     opened.writer.snapshot_now().unwrap();
     feed(&mut opened.writer, 300, 500);
     opened.writer.close().unwrap();
@@ -409,7 +495,10 @@ fn a_snapshot_alone_restores_a_store_and_any_flipped_byte_of_it_is_seen() {
     let (path, next) = snapshot::list(dir.path()).unwrap().pop().unwrap();
     let restored = tempfile::tempdir().unwrap();
     fs::create_dir(restored.path().join("snapshots")).unwrap();
-    let copy = restored.path().join("snapshots").join(path.file_name().unwrap());
+    let copy = restored
+        .path()
+        .join("snapshots")
+        .join(path.file_name().unwrap());
     fs::copy(&path, &copy).unwrap();
     let mut opened = open_store(restored.path());
     assert_eq!(opened.writer.committed(), &expected(300));
@@ -417,7 +506,10 @@ fn a_snapshot_alone_restores_a_store_and_any_flipped_byte_of_it_is_seen() {
     feed(&mut opened.writer, 300, 400);
     opened.writer.close().unwrap();
     drop(opened.reader);
-    assert_eq!(open_store(restored.path()).writer.committed(), &expected(400));
+    assert_eq!(
+        open_store(restored.path()).writer.committed(),
+        &expected(400)
+    );
     let good = fs::read(&copy).unwrap();
     for at in (0..good.len()).step_by(7) {
         let mut bad = good.clone();
@@ -474,7 +566,10 @@ fn every_format_ever_written_is_still_read() {
     let (path, _) = snapshot::list(dir.path()).unwrap().pop().unwrap();
     snapshot::Snapshot::open(&path).unwrap().verify().unwrap();
     let checkpoint = Checkpoint::read(dir.path()).unwrap().unwrap();
-    assert_eq!((checkpoint.number, checkpoint.cut.counters.received()), (2, 80));
+    assert_eq!(
+        (checkpoint.number, checkpoint.cut.counters.received()),
+        (2, 80)
+    );
     let opened = open_store(dir.path());
     assert_same(&opened, 100);
 }

@@ -243,7 +243,9 @@ impl Writer {
     }
 
     /// Tells the next offsets of every checkpoint, for commits to the broker.
-    pub fn after_checkpoint(&self) -> tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>> {
+    pub fn after_checkpoint(
+        &self,
+    ) -> tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>> {
         self.shared.checkpointed.subscribe()
     }
 

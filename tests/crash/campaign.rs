@@ -64,13 +64,18 @@ impl Campaign {
         self.random.shuffle(&mut left);
         let mut idle = 0;
         while !left.is_empty() {
-            let at = left.iter().position(|point| self.was_killed || !point.in_recovery);
+            let at = left
+                .iter()
+                .position(|point| self.was_killed || !point.in_recovery);
             // Only points of a recovery are left, and the last process ended well: any kill will do.
             let point = at.map_or(EARLY, |at| left[at]);
             if !self.run(point) {
                 idle += 1;
                 let named: Vec<_> = left.iter().map(|point| point.name).collect();
-                assert!(idle < IDLE_RUNS_MAX * points.len() as u32, "never passed: {named:?}");
+                assert!(
+                    idle < IDLE_RUNS_MAX * points.len() as u32,
+                    "never passed: {named:?}"
+                );
                 // Another one may be nearer.
                 left.rotate_left(1);
                 continue;
@@ -94,7 +99,13 @@ impl Campaign {
             *self.hits.entry(point.name).or_default() += 1;
             return true;
         }
-        assert!(exit.status.success(), "kill:{}:{hit}: {}: {}", point.name, exit.status, exit.stderr);
+        assert!(
+            exit.status.success(),
+            "kill:{}:{hit}: {}: {}",
+            point.name,
+            exit.status,
+            exit.stderr
+        );
         self.has_backlog = false;
         false
     }
@@ -110,4 +121,8 @@ impl Campaign {
 }
 
 /// A kill that leaves something to redo.
-const EARLY: Point = Point { name: "journalled", hit_max: 6, in_recovery: false };
+const EARLY: Point = Point {
+    name: "journalled",
+    hit_max: 6,
+    in_recovery: false,
+};

@@ -29,7 +29,9 @@ impl Outage {
     /// Copies go to a directory that is made.
     pub fn new(copies: &Path) -> Self {
         fs::create_dir_all(copies).expect("a directory for copies");
-        Self { copies: copies.to_owned() }
+        Self {
+            copies: copies.to_owned(),
+        }
     }
 
     /// The fault under which a child keeps copies.
@@ -63,10 +65,16 @@ impl Outage {
         lost
     }
 
+    /// Takes a file as durable as it is: a process that keeps no copies has synced it.
+    pub fn settle(&self, file: &Path) {
+        fs::copy(file, self.copy_of(file)).expect("a copy");
+    }
+
     /// As `telemetry::fault` names its copies.
     fn copy_of(&self, file: &Path) -> PathBuf {
         let file = file.canonicalize().expect("a file that is there");
-        self.copies.join(file.display().to_string().replace('/', "%"))
+        self.copies
+            .join(file.display().to_string().replace('/', "%"))
     }
 }
 

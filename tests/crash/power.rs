@@ -12,24 +12,26 @@ use contactd::event_log::NewRecord;
 
 use crate::outage::{Loss, Outage, segments};
 use crate::seed;
+use crate::support::assert_same;
 use crate::support::image::{self, Image};
 use crate::support::load::Load;
 use crate::support::logs::{TestLog, block_on, open_embedded};
 use crate::support::node::Node;
-use crate::support::assert_same;
 
-const RECORDS: usize = 1_500;
-const CONTACTS: u32 = 150;
+const RECORDS: usize = 3_000;
+const CONTACTS: u32 = 300;
 /// Stores that are cut off, each several times.
-const STORES: usize = 6;
+const STORES: usize = 10;
 const CUTS: usize = 4;
 /// Where the power goes, and up to which hit.
-const MOMENTS: [(&str, u64); 8] = [
+const MOMENTS: [(&str, u64); 10] = [
     ("journalled", 14),
     ("journal_append_half", 14),
     ("swapped", 3),
     ("journal_synced", 3),
     ("sled_half", 3),
+    ("sled_written", 3),
+    ("sled_written", 6),
     ("sled_flushed", 3),
     ("checkpoint_written", 3),
     ("segment_rolled", 4),
@@ -58,20 +60,30 @@ fn a_power_cut_loses_nothing_that_was_synced() {
         let mut node = calm.clone().on(&dir.path().join(format!("store{number}")));
         if number % 2 == 0 {
             // Much is unsynced at a time; else nearly every frame has a segment of its own.
-            node = node.with("store.dirty_bytes_max", "16MiB").with("store.journal_segment_bytes", "16MiB");
+            node = node
+                .with("store.dirty_bytes_max", "16MiB")
+                .with("store.journal_segment_bytes", "16MiB");
         }
         let outage = Outage::new(&dir.path().join(format!("copies{number}")));
         for _ in 0..CUTS {
             let struck = [Struck::Journal, Struck::Engine, Struck::Both][random.usize(..3)];
             let pages = cut_power(&node, &outage, struck, &mut random);
             lost += pages;
-            refilled += usize::from(reopen(&node.store, struck, pages));
+            refilled += usize::from(reopen(&node.store, &outage, struck, pages));
         }
         node.catch_up_soundly();
-        assert_same(&expected, &Image::read(&node.store), &format!("store {number}, seed {seed}"));
+        assert_same(
+            &expected,
+            &Image::read(&node.store),
+            &format!("store {number}, seed {seed}"),
+        );
     }
-    let _ = writeln!(std::io::stderr(), "{} power cuts, {lost} pages lost, {refilled} refills", STORES * CUTS);
-    assert!(lost > STORES, "hardly any page was lost: {lost}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "{} power cuts, {lost} pages lost, {refilled} refills",
+        STORES * CUTS
+    );
+    assert!(lost > 2 * STORES, "hardly any page was lost: {lost}");
 }
 
 /// One process, killed, and its unsynced pages lost. Returns how many.
@@ -79,28 +91,49 @@ fn cut_power(node: &Node, outage: &Outage, struck: Struck, random: &mut fastrand
     let (name, hit_max) = MOMENTS[random.usize(..MOMENTS.len())];
     let hit = random.u64(1..=hit_max);
     let exit = node.catch_up(&format!("kill:{name}:{hit},{}", outage.fault()));
-    assert!(exit.was_killed() || exit.status.success(), "{name}: {}: {}", exit.status, exit.stderr);
+    assert!(
+        exit.was_killed() || exit.status.success(),
+        "{name}: {}: {}",
+        exit.status,
+        exit.stderr
+    );
     let loss = if random.bool() { Loss::All } else { Loss::Some };
     strike(&node.store, outage, struck, loss, random)
 }
 
-fn strike(store: &Path, outage: &Outage, struck: Struck, loss: Loss, random: &mut fastrand::Rng) -> usize {
-    let mut lost = 0;
-    if struck != Struck::Engine && store.join("journal").is_dir() {
-        for segment in segments(&store.join("journal")) {
-            lost += outage.strike(&segment, loss, random);
-        }
+fn strike(
+    store: &Path,
+    outage: &Outage,
+    struck: Struck,
+    loss: Loss,
+    random: &mut fastrand::Rng,
+) -> usize {
+    let is_struck = |file: &&PathBuf| match struck {
+        Struck::Journal => !file.ends_with("sled/db"),
+        Struck::Engine => file.ends_with("sled/db"),
+        Struck::Both => true,
+    };
+    tracked(store)
+        .iter()
+        .filter(is_struck)
+        .map(|file| outage.strike(file, loss, random))
+        .sum()
+}
+
+/// The files that are written in place, so that a power cut can take a part of them: the journal's
+/// segments and sled's file. All others are synced before they get their names.
+fn tracked(store: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    if store.join("journal").is_dir() {
+        files.extend(segments(&store.join("journal")));
     }
-    let engine = store.join("sled/db");
-    if struck != Struck::Journal && engine.is_file() {
-        lost += outage.strike(&engine, loss, random);
-    }
-    lost
+    files.extend(Some(store.join("sled/db")).filter(|file| file.is_file()));
+    files
 }
 
 /// Opens a store after a cut. What the journal alone lost was never in the engine: filling it again
 /// would show that a key went there before its frame was synced. True: it was filled again.
-fn reopen(store: &Path, struck: Struck, pages: usize) -> bool {
+fn reopen(store: &Path, outage: &Outage, struck: Struck, pages: usize) -> bool {
     if !store.join("identity").is_file() {
         return false;
     }
@@ -110,21 +143,50 @@ fn reopen(store: &Path, struck: Struck, pages: usize) -> bool {
         assert_eq!(refilled, None, "{pages} pages of the journal were lost");
     }
     opened.writer.close().expect("a last checkpoint");
+    drop(opened.reader);
+    tracked(store).iter().for_each(|file| outage.settle(file));
     refilled.is_some()
 }
 
-/// Drops the journal's unsynced tail after a kill at a point, and tells why the engine had to be
-/// filled again, or what else was wrong. None: all was well.
-pub fn journal_lost_after(dir: &Path, node: &Node, fault: &str) -> Option<String> {
+/// What the loss of the journal's unsynced tail did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TailLoss {
+    /// The process ended before it came to the point.
+    NotKilled,
+    /// Nothing.
+    Harmless,
+    /// Why the engine had to be filled again, or what else was wrong.
+    Harmful(String),
+}
+
+/// Drops the journal's unsynced tail after a kill at a point.
+pub fn lose_tail_after(dir: &Path, node: &Node, fault: &str) -> TailLoss {
     let outage = Outage::new(&dir.join("copies"));
     let mut random = fastrand::Rng::with_seed(0);
     let exit = node.catch_up(&format!("{fault},{}", outage.fault()));
-    assert!(exit.was_killed(), "{fault}: {}: {}", exit.status, exit.stderr);
-    strike(&node.store, &outage, Struck::Journal, Loss::All, &mut random);
+    if !exit.was_killed() {
+        assert!(
+            exit.status.success(),
+            "{fault}: {}: {}",
+            exit.status,
+            exit.stderr
+        );
+        return TailLoss::NotKilled;
+    }
+    strike(
+        &node.store,
+        &outage,
+        Struck::Journal,
+        Loss::All,
+        &mut random,
+    );
     let options = contactd::store::StoreOptions::at(&node.store);
     match contactd::store::open(options, None, 0, &|_| {}) {
-        Ok(opened) => opened.report.refilled,
-        Err(error) => Some(error.to_string()),
+        Ok(opened) => opened
+            .report
+            .refilled
+            .map_or(TailLoss::Harmless, TailLoss::Harmful),
+        Err(error) => TailLoss::Harmful(error.to_string()),
     }
 }
 
@@ -153,26 +215,51 @@ fn what_the_embedded_log_acknowledged_survives_a_power_cut() {
         }
         let opened = open_embedded(&log);
         for ((lane, offset), value) in &acknowledged {
-            let found = opened.read_one(Lane(*lane), Offset(*offset)).expect("a record can be read");
+            let found = opened
+                .read_one(Lane(*lane), Offset(*offset))
+                .expect("a record can be read");
             let found = found.and_then(|record| record.value).map(String::from_utf8);
-            assert_eq!(found, Some(Ok(value.clone())), "lane {lane} offset {offset}, seed {seed}");
+            assert_eq!(
+                found,
+                Some(Ok(value.clone())),
+                "lane {lane} offset {offset}, seed {seed}"
+            );
         }
         opened.shutdown().expect("the log's end");
     }
-    assert!(acknowledged.len() > 100, "only {} records were acknowledged", acknowledged.len());
+    assert!(
+        acknowledged.len() > 100,
+        "only {} records were acknowledged",
+        acknowledged.len()
+    );
 }
 
 /// Runs [`appender`] in a process of its own and returns what was acknowledged to it.
 fn run_appender(dir: &Path, number: u64, fault: &str) -> Vec<((u16, u64), String)> {
     let said: PathBuf = dir.join(format!("said{number}"));
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
-    command.args([APPENDER, "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
+    command.args([
+        APPENDER,
+        "--exact",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
     command.env(APPENDER_DIR, dir).env("CONTACTD_FAULT", fault);
-    command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(File::create(&said).expect("a file"));
+    command
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .stdout(File::create(&said).expect("a file"));
     let status = command.status().expect("this binary runs");
-    assert!(status.signal() == Some(9) || status.success(), "{fault}: {status}");
+    assert!(
+        status.signal() == Some(9) || status.success(),
+        "{fault}: {status}"
+    );
     let lines = BufReader::new(File::open(&said).expect("what it said")).lines();
-    lines.map(|line| line.expect("a line")).filter_map(|line| acknowledgement(&line)).collect()
+    lines
+        .map(|line| line.expect("a line"))
+        .filter_map(|line| acknowledgement(&line))
+        .collect()
 }
 
 /// `acked LANE OFFSET VALUE`, whole.

@@ -7,11 +7,13 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::config::{Config, Mode};
+use crate::domain::position::Lane;
 use crate::event_log::kafka::{KafkaLog, TopicPlan};
 use crate::event_log::{EventLog, NewRecord};
-use crate::simulate::{LoadGenerator, LoadOptions};
+use crate::simulate::{LoadGenerator, LoadOptions, LoadRecord};
 
 use super::super::offline::open_log;
+use super::super::produce::now_ms;
 use super::super::progress;
 use super::super::settings::SettingsArgs;
 use super::drain_part::{Part, PartReport};
@@ -79,7 +81,10 @@ fn own_settings(
     set("kafka.topic", topic);
     set("server.listen", "127.0.0.1:0".to_owned());
     if !kafka {
-        set("embedded_log.path", directory.join("log").to_string_lossy().into_owned());
+        set(
+            "embedded_log.path",
+            directory.join("log").to_string_lossy().into_owned(),
+        );
         set("embedded_log.partitions", args.partitions.to_string());
     }
     Ok(own)
@@ -88,16 +93,23 @@ fn own_settings(
 /// Fills the log, unless a topic of this name holds it all already.
 fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
     if config.follows_kafka() {
-        let plan = TopicPlan { partitions: args.partitions, replication: None };
+        let plan = TopicPlan {
+            partitions: args.partitions,
+            replication: None,
+        };
         KafkaLog::open(&config.kafka)?.ensure_topic(plan)?;
     }
     let log = open_log(config)?;
-    let held = held(&log)?;
-    if held == args.events {
+    let (low, high) = held(&log)?;
+    if (low, high) == (0, args.events) {
         return Ok(());
     }
-    if held != 0 {
-        bail!("topic {} holds {held} records and not {}: delete it", config.kafka.topic, args.events);
+    if high != 0 {
+        bail!(
+            "topic {} holds something else than {} records: delete it",
+            config.kafka.topic,
+            args.events
+        );
     }
     let bar = progress::bar(Some(args.events), format!("filling {}", config.kafka.topic));
     let mut generator = LoadGenerator::new(&LoadOptions {
@@ -107,7 +119,13 @@ fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
         ..LoadOptions::default()
     });
     loop {
-        let records: Vec<NewRecord> = generator.by_ref().take(CHUNK).map(Into::into).collect();
+        // Retention goes by the record's time.
+        let timestamp_ms = now_ms();
+        let record = |made: LoadRecord| NewRecord {
+            timestamp_ms,
+            ..made.into()
+        };
+        let records: Vec<NewRecord> = generator.by_ref().take(CHUNK).map(record).collect();
         if records.is_empty() {
             break;
         }
@@ -119,14 +137,16 @@ fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
     Ok(log.shutdown()?)
 }
 
-fn held(log: &EventLog) -> anyhow::Result<u64> {
+/// The sums of where the lanes begin and end.
+fn held(log: &EventLog) -> anyhow::Result<(u64, u64)> {
     let lanes = log.identity()?.lanes;
-    let mut held = 0;
-    for lane in (0..lanes).map(crate::domain::position::Lane) {
+    let (mut low, mut high) = (0, 0);
+    for lane in (0..lanes).map(Lane) {
         let range = log.watermarks(lane)?;
-        held += range.high.0 - range.low.0;
+        low += range.low.0;
+        high += range.high.0;
     }
-    Ok(held)
+    Ok((low, high))
 }
 
 /// Runs one part in a process of its own.
@@ -146,12 +166,22 @@ fn measure(
     let child = command
         .arg("--path")
         .arg(store)
-        .args(["bench", "drain-part", part.as_str(), "--events", &args.events.to_string()])
+        .args([
+            "bench",
+            "drain-part",
+            part.as_str(),
+            "--events",
+            &args.events.to_string(),
+        ])
         .stderr(Stdio::inherit())
         .output()
         .context("starting the measured process")?;
     if !child.status.success() {
-        bail!("the measured process {} failed: {}", part.as_str(), child.status);
+        bail!(
+            "the measured process {} failed: {}",
+            part.as_str(),
+            child.status
+        );
     }
     serde_json::from_slice(&child.stdout).context("reading the measured process's report")
 }
@@ -161,7 +191,11 @@ fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
         let own = reports.iter().filter(|(of, _)| *of == part);
         median(own.map(|(_, report)| value(report)).collect())
     };
-    let place = if config.follows_kafka() { "Kafka" } else { "the embedded log" };
+    let place = if config.follows_kafka() {
+        "Kafka"
+    } else {
+        "the embedded log"
+    };
     println!(
         "{} events over {} contacts, {} partitions, {place}, {} cores, median of {} rounds\n",
         thousands(args.events as f64),
@@ -179,19 +213,30 @@ fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
             vec![
                 part.title().to_owned(),
                 thousands(rate(part)),
-                format!("{:.2}", figure(part, |report| report.cpu_seconds) * 1e6 / events),
+                format!(
+                    "{:.2}",
+                    figure(part, |report| report.cpu_seconds) * 1e6 / events
+                ),
                 megabytes(figure(part, |report| report.peak_resident_bytes)),
                 format!("{:.2}", rate(part) / limit),
             ]
         })
         .collect();
-    print(&["", "events/s", "CPU us/event", "peak memory", "of parsing"], &rows);
+    print(
+        &["", "events/s", "CPU us/event", "peak memory", "of parsing"],
+        &rows,
+    );
     if rate(Part::Read) < QUIET_LIMIT {
-        println!("\nnoisy: reading alone should reach {} events/s here", thousands(QUIET_LIMIT));
+        println!(
+            "\nnoisy: reading alone should reach {} events/s here",
+            thousands(QUIET_LIMIT)
+        );
     }
     show_threads(reports, events);
-    let (sled, exported) =
-        (figure(Part::Drain, |report| report.sled_bytes), figure(Part::Drain, |report| report.exported_bytes));
+    let (sled, exported) = (
+        figure(Part::Drain, |report| report.sled_bytes),
+        figure(Part::Drain, |report| report.exported_bytes),
+    );
     println!(
         "\non disk: sled {} ({:.1} x the {} exported), journal {}",
         megabytes(sled),
@@ -209,7 +254,10 @@ fn show_threads(reports: &[(Part, PartReport)], events: f64) {
     println!("\ncontactd by thread and stage, last round");
     let mut rows: Vec<Vec<String>> = Vec::new();
     let row = |(name, seconds): (&String, &f64)| {
-        vec![format!("  {name}"), format!("{:.2}", seconds * 1e6 / events)]
+        vec![
+            format!("  {name}"),
+            format!("{:.2}", seconds * 1e6 / events),
+        ]
     };
     rows.extend(report.threads.iter().map(row));
     rows.extend(report.stages.iter().map(row));

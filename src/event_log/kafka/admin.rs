@@ -57,17 +57,25 @@ impl Admin {
         let client = settings::admin(config)
             .create()
             .map_err(|error| settings::refused_settings(&error))?;
-        Ok(Self { topic: config.topic.clone(), client })
+        Ok(Self {
+            topic: config.topic.clone(),
+            client,
+        })
     }
 
     fn options() -> AdminOptions {
-        AdminOptions::new().request_timeout(Some(REQUEST_WAIT)).operation_timeout(Some(REQUEST_WAIT))
+        AdminOptions::new()
+            .request_timeout(Some(REQUEST_WAIT))
+            .operation_timeout(Some(REQUEST_WAIT))
     }
 
     pub(super) fn settings(&self) -> Result<TopicSettings, LogError> {
         let found = self.describe()?;
         let value = |name: &str| {
-            found.iter().find(|(found, _, _)| found == name).map(|(_, value, _)| value.clone())
+            found
+                .iter()
+                .find(|(found, _, _)| found == name)
+                .map(|(_, value, _)| value.clone())
         };
         Ok(TopicSettings {
             cleanup_policy: value(CLEANUP_POLICY),
@@ -79,7 +87,9 @@ impl Admin {
     #[cfg(test)]
     pub(super) fn setting(&self, name: &str) -> Result<Option<String>, LogError> {
         let mut found = self.describe()?.into_iter();
-        Ok(found.find(|(found, _, _)| found == name).map(|(_, value, _)| value))
+        Ok(found
+            .find(|(found, _, _)| found == name)
+            .map(|(_, value, _)| value))
     }
 
     /// Name, value, and whether it was set for this topic.
@@ -108,7 +118,10 @@ impl Admin {
         if policy_mended {
             self.set_cleanup_delete()?;
         }
-        Ok(TopicEnsured { created, policy_mended })
+        Ok(TopicEnsured {
+            created,
+            policy_mended,
+        })
     }
 
     fn create(&self, plan: TopicPlan) -> Result<bool, LogError> {
@@ -162,16 +175,22 @@ impl Admin {
             | RDKafkaErrorCode::InvalidReplicationFactor
             | RDKafkaErrorCode::InvalidConfig
             | RDKafkaErrorCode::PolicyViolation
-            | RDKafkaErrorCode::InvalidTopic => {
-                LogError::Configuration { detail: format!("topic {topic}: {code}") }
-            }
-            code if is_refusal(code) => LogError::Refused { topic, detail: code.to_string() },
+            | RDKafkaErrorCode::InvalidTopic => LogError::Configuration {
+                detail: format!("topic {topic}: {code}"),
+            },
+            code if is_refusal(code) => LogError::Refused {
+                topic,
+                detail: code.to_string(),
+            },
             code => self.unreachable(code.to_string()),
         }
     }
 
     fn unreachable(&self, detail: String) -> LogError {
-        LogError::Unreachable { topic: self.topic.clone(), detail }
+        LogError::Unreachable {
+            topic: self.topic.clone(),
+            detail,
+        }
     }
 }
 

@@ -35,9 +35,9 @@ mod produce;
 mod settings;
 mod watch;
 
+use admin::Admin;
 pub use admin::{TopicEnsured, TopicPlan};
 pub use bare::drain_bare;
-use admin::Admin;
 use brokers::Brokers;
 use lanes::Lanes;
 use poll::Poller;
@@ -82,7 +82,9 @@ struct Known {
 
 impl std::fmt::Debug for KafkaLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaLog").field("topic", &self.topic.config.topic).finish_non_exhaustive()
+        f.debug_struct("KafkaLog")
+            .field("topic", &self.topic.config.topic)
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,7 +115,9 @@ impl KafkaLog {
     /// [`KafkaLog::identity`] has learned it.
     pub fn partitioner(&self) -> Partitioner {
         let known = self.topic.known.lock();
-        known.as_ref().map_or(Partitioner::Murmur2, |known| known.partitioner)
+        known
+            .as_ref()
+            .map_or(Partitioner::Murmur2, |known| known.partitioner)
     }
 
     /// What `lane` holds at this moment. The high end counts the markers of transactions too.
@@ -132,7 +136,8 @@ impl KafkaLog {
         for lane in from.keys() {
             self.check_lane(*lane)?;
         }
-        self.start(from, bounds, PAUSE_AFTER).map(|(consumer, _watch)| consumer)
+        self.start(from, bounds, PAUSE_AFTER)
+            .map(|(consumer, _watch)| consumer)
     }
 
     fn start(
@@ -145,10 +150,22 @@ impl KafkaLog {
         let watch = Watch::new(topic);
         let client = settings::create(&settings::consumer(&self.topic.config), watch.clone())?;
         let (feed, consumer) = feed(topic, from, bounds);
-        let count = self.topic.known.lock().as_ref().map(|known| known.identity.lanes);
+        let count = self
+            .topic
+            .known
+            .lock()
+            .as_ref()
+            .map(|known| known.identity.lanes);
         let lanes = Lanes::new(from, count);
-        let poller =
-            Poller::new(client, watch.clone(), topic, feed, lanes, bounds, pause_after);
+        let poller = Poller::new(
+            client,
+            watch.clone(),
+            topic,
+            feed,
+            lanes,
+            bounds,
+            pause_after,
+        );
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
@@ -175,7 +192,9 @@ impl KafkaLog {
         for record in &records {
             let (report, settled) = oneshot::channel();
             let place = self.place(record, &known)?;
-            appender.enqueue(record, place, Outcome::Awaited(report)).await?;
+            appender
+                .enqueue(record, place, Outcome::Awaited(report))
+                .await?;
             reports.push(settled);
         }
         let mut acks = Vec::with_capacity(reports.len());
@@ -230,7 +249,9 @@ impl KafkaLog {
 
     fn check_open(&self) -> Result<(), LogError> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(LogError::Closed { topic: self.topic.config.topic.clone() });
+            return Err(LogError::Closed {
+                topic: self.topic.config.topic.clone(),
+            });
         }
         Ok(())
     }
@@ -249,7 +270,10 @@ impl KafkaLog {
             None => known.partitioner.lane(&record.key, lanes),
         };
         self.topic.check_lane(lane, lanes)?;
-        Ok(Place { lane, bytes_max: known.record_bytes_max })
+        Ok(Place {
+            lane,
+            bytes_max: known.record_bytes_max,
+        })
     }
 
     fn appender(&self, known: &Known) -> Result<Arc<Appender>, LogError> {
@@ -268,7 +292,11 @@ impl TopicState {
         if lane.0 < lanes {
             return Ok(());
         }
-        Err(LogError::UnknownLane { topic: self.config.topic.clone(), lane, lanes })
+        Err(LogError::UnknownLane {
+            topic: self.config.topic.clone(),
+            lane,
+            lanes,
+        })
     }
 
     /// What is known, asking only if nothing is.
@@ -286,7 +314,10 @@ impl TopicState {
         }
         let topic = self.config.topic.clone();
         let asked = tokio::task::spawn_blocking(move || self.look()).await;
-        asked.map_err(|_ended| LogError::Panicked { topic, thread: "identity" })?
+        asked.map_err(|_ended| LogError::Panicked {
+            topic,
+            thread: "identity",
+        })?
     }
 
     /// Asks the brokers, and holds the answer against the first one.
@@ -308,18 +339,28 @@ impl TopicState {
         }
         let record_bytes_max = self.check_settings(&identity.cluster)?;
         let partitioner = self.choose_partitioner(identity.lanes)?;
-        let known = Known { identity, partitioner, record_bytes_max };
+        let known = Known {
+            identity,
+            partitioner,
+            record_bytes_max,
+        };
         *self.known.lock() = Some(known.clone());
         Ok(known)
     }
 
     fn changed(&self, before: &LogIdentity, now: &LogIdentity) -> LogError {
         let detail = if before.lanes == now.lanes {
-            format!("it was in cluster {} and is in {}", before.cluster, now.cluster)
+            format!(
+                "it was in cluster {} and is in {}",
+                before.cluster, now.cluster
+            )
         } else {
             format!("it had {} partitions and has {}", before.lanes, now.lanes)
         };
-        LogError::TopicChanged { topic: self.config.topic.clone(), detail }
+        LogError::TopicChanged {
+            topic: self.config.topic.clone(),
+            detail,
+        }
     }
 
     /// The largest record that the topic takes; a compacted topic is an error.
@@ -336,8 +377,14 @@ impl TopicState {
                 admin::TopicSettings::default()
             }
         };
-        if let Some(policy) = settings.cleanup_policy.filter(|policy| admin::is_compacted(policy)) {
-            return Err(LogError::CompactedTopic { topic: self.config.topic.clone(), policy });
+        if let Some(policy) = settings
+            .cleanup_policy
+            .filter(|policy| admin::is_compacted(policy))
+        {
+            return Err(LogError::CompactedTopic {
+                topic: self.config.topic.clone(),
+                policy,
+            });
         }
         Ok(settings.record_bytes_max.unwrap_or(RECORD_BYTES_MAX))
     }
@@ -348,16 +395,27 @@ impl TopicState {
             PartitionerChoice::Crc32 => Partitioner::Crc32,
             PartitionerChoice::Fnv1a => Partitioner::Fnv1a,
             PartitionerChoice::Auto => {
-                let samples = self.brokers.sample(lanes, SAMPLE_RECORDS_MAX, SAMPLE_WAIT)?;
+                let samples = self
+                    .brokers
+                    .sample(lanes, SAMPLE_RECORDS_MAX, SAMPLE_WAIT)?;
                 let learned = learn::learn(&samples, lanes);
                 let (keys, fitting) = (learned.keys, learned.fitting);
                 let topic = &self.config.topic;
                 let partitioner = learned.partitioner;
                 if learned.is_clear() {
-                    tracing::info!(topic, ?partitioner, keys, fitting, "learned the partitioner");
+                    tracing::info!(
+                        topic,
+                        ?partitioner,
+                        keys,
+                        fitting,
+                        "learned the partitioner"
+                    );
                 } else {
                     tracing::warn!(
-                        topic, ?partitioner, keys, fitting,
+                        topic,
+                        ?partitioner,
+                        keys,
+                        fitting,
                         "no partitioner fits the topic's keys well; set kafka.partitioner"
                     );
                 }

@@ -107,12 +107,19 @@ impl Poller {
             list.add_partition_offset(&self.topic, lane.partition(), KafkaOffset::Offset(next))
                 .map_err(|error| self.unexpected(&error))?;
         }
-        Ok(self.consumer.assign(&list).map_err(|error| self.unexpected(&error))?)
+        Ok(self
+            .consumer
+            .assign(&list)
+            .map_err(|error| self.unexpected(&error))?)
     }
 
     fn poll_until_end(&mut self) -> Result<(), End> {
         loop {
-            let wait = if self.lanes.has_pending() { Duration::ZERO } else { POLL_WAIT };
+            let wait = if self.lanes.has_pending() {
+                Duration::ZERO
+            } else {
+                POLL_WAIT
+            };
             // The poll borrows the consumer, so its answer is settled before anything else moves.
             let answer = match self.consumer.poll(wait) {
                 Some(Ok(message)) => Answer::Record(take(&mut self.lanes, &message)),
@@ -148,7 +155,11 @@ impl Poller {
     /// All that waited is batched: hand it over while it is fresh.
     fn after_nothing(&mut self) -> Result<(), End> {
         if !self.lanes.has_pending() {
-            return if self.feed.is_stopped() { Err(End::Stopped) } else { Ok(()) };
+            return if self.feed.is_stopped() {
+                Err(End::Stopped)
+            } else {
+                Ok(())
+            };
         }
         // While the consumer is busy the batches grow instead; full ones wait for room for long.
         if self.feed.wait_for_room(POLL_WAIT) {
@@ -170,7 +181,11 @@ impl Poller {
         let Some(batch) = self.lanes.take_batch(place) else {
             return Ok(());
         };
-        if self.feed.push(Delivery::Batch(batch)) { Ok(()) } else { Err(End::Stopped) }
+        if self.feed.push(Delivery::Batch(batch)) {
+            Ok(())
+        } else {
+            Err(End::Stopped)
+        }
     }
 
     /// Waits for room; when that takes long, with the lanes paused, so that librdkafka's other
@@ -179,8 +194,13 @@ impl Poller {
         if self.feed.has_room() || self.feed.wait_for_room(self.pause_after) {
             return Ok(());
         }
-        let all = self.consumer.assignment().map_err(|error| self.unexpected(&error))?;
-        self.consumer.pause(&all).map_err(|error| self.unexpected(&error))?;
+        let all = self
+            .consumer
+            .assignment()
+            .map_err(|error| self.unexpected(&error))?;
+        self.consumer
+            .pause(&all)
+            .map_err(|error| self.unexpected(&error))?;
         self.watch.note_pause();
         while !self.feed.wait_for_room(POLL_WAIT) {
             if self.feed.is_stopped() {
@@ -197,7 +217,10 @@ impl Poller {
             }
         }
         // What librdkafka had fetched it fetches again, from the record after the last one taken.
-        Ok(self.consumer.resume(&all).map_err(|error| self.unexpected(&error))?)
+        Ok(self
+            .consumer
+            .resume(&all)
+            .map_err(|error| self.unexpected(&error))?)
     }
 
     fn after_error(&mut self, error: &KafkaError) -> Result<(), End> {
@@ -216,7 +239,11 @@ impl Poller {
                 let since = *self.refused_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= REFUSED_FOR {
                     let topic = self.topic.clone();
-                    return Err(LogError::Refused { topic, detail: self.reason(code) }.into());
+                    return Err(LogError::Refused {
+                        topic,
+                        detail: self.reason(code),
+                    }
+                    .into());
                 }
             }
             // Only commits and lag tools want the group.
@@ -224,7 +251,10 @@ impl Poller {
             _ => {}
         }
         let trouble = if is_missing_topic(code) {
-            LogError::MissingTopic { topic: self.topic.clone() }.to_string()
+            LogError::MissingTopic {
+                topic: self.topic.clone(),
+            }
+            .to_string()
         } else {
             self.reason(code)
         };
@@ -245,7 +275,11 @@ impl Poller {
         };
         lane.at_end = true;
         let lane = lane.id;
-        if self.feed.push(Delivery::CaughtUp(lane)) { Ok(()) } else { Err(End::Stopped) }
+        if self.feed.push(Delivery::CaughtUp(lane)) {
+            Ok(())
+        } else {
+            Err(End::Stopped)
+        }
     }
 
     /// Names the lane, which librdkafka's error doesn't say.
@@ -274,17 +308,29 @@ impl Poller {
         let reason = self.reason(RDKafkaErrorCode::OffsetOutOfRange);
         if self.doubted_reset.is_some() {
             let topic = self.topic.clone();
-            return Err(LogError::TopicChanged { topic, detail: reason }.into());
+            return Err(LogError::TopicChanged {
+                topic,
+                detail: reason,
+            }
+            .into());
         }
         // A replica that had not caught up may have answered; once more from the same place.
-        tracing::warn!(topic = self.topic, reason, "an offset that exists was out of range, fetching anew");
+        tracing::warn!(
+            topic = self.topic,
+            reason,
+            "an offset that exists was out of range, fetching anew"
+        );
         self.doubted_reset = Some(Instant::now());
         self.assign()
     }
 
     fn look_at(&mut self, news: super::watch::News) -> Result<(), End> {
         if let Some(line) = news.topic_made_anew {
-            tracing::error!(topic = self.topic, librdkafka = line, "the topic was made anew");
+            tracing::error!(
+                topic = self.topic,
+                librdkafka = line,
+                "the topic was made anew"
+            );
             let topic = self.topic.clone();
             let detail = "it was deleted and made anew while it was read".to_owned();
             return Err(LogError::TopicChanged { topic, detail }.into());
@@ -293,7 +339,9 @@ impl Poller {
             return Ok(());
         };
         self.lanes.check_count(&self.topic, &statistics)?;
-        let trouble = self.lanes.update(&self.topic, &statistics, self.feed.status());
+        let trouble = self
+            .lanes
+            .update(&self.topic, &statistics, self.feed.status());
         match trouble {
             Some(trouble) => {
                 let why = self.watch.last_error().map(|error| error.reason);
@@ -311,7 +359,9 @@ impl Poller {
         let status = self.feed.status();
         let before = status.trouble();
         match (&before, &trouble) {
-            (None, Some(text)) => tracing::warn!(topic = self.topic, trouble = text, "nothing comes"),
+            (None, Some(text)) => {
+                tracing::warn!(topic = self.topic, trouble = text, "nothing comes")
+            }
             (Some(_), None) => {
                 self.watch.forget_error();
                 tracing::info!(topic = self.topic, "records come again");
@@ -324,11 +374,16 @@ impl Poller {
     }
 
     fn reason(&self, code: RDKafkaErrorCode) -> String {
-        self.watch.last_error().map_or_else(|| code.to_string(), |error| error.reason)
+        self.watch
+            .last_error()
+            .map_or_else(|| code.to_string(), |error| error.reason)
     }
 
     fn unexpected(&self, error: &KafkaError) -> LogError {
-        LogError::Failed { topic: self.topic.clone(), detail: error.to_string() }
+        LogError::Failed {
+            topic: self.topic.clone(),
+            detail: error.to_string(),
+        }
     }
 }
 
@@ -358,10 +413,16 @@ fn take(lanes: &mut Lanes, message: &BorrowedMessage<'_>) -> Option<usize> {
 
 fn push(lane: &mut LaneState, offset: Offset, timestamp_ms: i64, message: &BorrowedMessage<'_>) {
     let headers = message.headers();
-    let headers = headers.into_iter().flat_map(|headers| {
-        (0..headers.count()).filter_map(|index| header(headers, index))
-    });
-    lane.batch.push(offset, timestamp_ms, message.key(), message.payload(), headers);
+    let headers = headers
+        .into_iter()
+        .flat_map(|headers| (0..headers.count()).filter_map(|index| header(headers, index)));
+    lane.batch.push(
+        offset,
+        timestamp_ms,
+        message.key(),
+        message.payload(),
+        headers,
+    );
     lane.next = offset.next();
     lane.at_end = false;
 }
@@ -370,7 +431,10 @@ fn push(lane: &mut LaneState, offset: Offset, timestamp_ms: i64, message: &Borro
 /// name, so it is left out.
 fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, Option<&[u8]>)> {
     let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
-    header.ok().flatten().map(|header| (header.key, header.value))
+    header
+        .ok()
+        .flatten()
+        .map(|header| (header.key, header.value))
 }
 
 fn at_least_0(offset: i64) -> u64 {

@@ -113,7 +113,11 @@ impl Watch {
 
     pub(super) fn note_pause(&self) {
         let before = self.shared.pauses.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(topic = self.shared.topic, pauses = before + 1, "lanes paused: the consumer is slow");
+        tracing::debug!(
+            topic = self.shared.topic,
+            pauses = before + 1,
+            "lanes paused: the consumer is slow"
+        );
     }
 
     #[cfg(test)]
@@ -166,17 +170,16 @@ impl ClientContext for Watch {
         let mut last = self.shared.last_error.lock();
         // "All brokers are down" follows the error that says why.
         if code != Some(RDKafkaErrorCode::AllBrokersDown) || last.is_none() {
-            *last = Some(ClientError { code, reason: reason.to_owned() });
+            *last = Some(ClientError {
+                code,
+                reason: reason.to_owned(),
+            });
         }
     }
 }
 
 impl ConsumerContext for Watch {
-    fn commit_callback(
-        &self,
-        result: Result<(), KafkaError>,
-        _offsets: &TopicPartitionList,
-    ) {
+    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
         let mut commits = self.shared.commits.lock();
         commits.in_flight = commits.in_flight.saturating_sub(1);
         if let Err(error) = result {
@@ -281,13 +284,17 @@ fn no_epoch() -> i32 {
 impl Statistics {
     /// Whether a connection to node `id` stands.
     pub(super) fn is_up(&self, id: i32) -> bool {
-        self.brokers.values().any(|broker| broker.nodeid == id && broker.state == "UP")
+        self.brokers
+            .values()
+            .any(|broker| broker.nodeid == id && broker.state == "UP")
     }
 
     /// How many partitions the brokers say `topic` has; `None` while they say nothing.
     pub(super) fn partition_count(&self, topic: &str) -> Option<usize> {
         let partitions = &self.topics.get(topic)?.partitions;
-        let known = partitions.iter().filter(|(id, partition)| **id >= 0 && !partition.unknown);
+        let known = partitions
+            .iter()
+            .filter(|(id, partition)| **id >= 0 && !partition.unknown);
         Some(known.count()).filter(|count| *count > 0)
     }
 }

@@ -99,6 +99,7 @@ impl SledEngine {
 
     pub(super) fn flush(&self) -> Result<(), EngineError> {
         self.run(|tree| tree.flush())?;
+        fault::point("sled_written");
         fault::synced(&self.file, || self.file.sync_data()).map_err(|source| EngineError::Io {
             path: self.dir.to_path_buf(),
             source,

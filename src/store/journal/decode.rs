@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
-use crate::domain::event::EventKind;
 use crate::segments::{FrameNo, SegmentKind, SegmentReader};
 
 use super::super::StoreError;
@@ -186,7 +186,10 @@ impl Frame {
             }
             before += block.entries;
         }
-        Err(damaged(self.no, "it lacks an entry that a contact points to"))
+        Err(damaged(
+            self.no,
+            "it lacks an entry that a contact points to",
+        ))
     }
 
     fn blocks(&self) -> &[u8] {

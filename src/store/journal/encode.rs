@@ -131,7 +131,11 @@ impl FrameBuilder {
         Ok(place)
     }
 
-    pub(crate) fn settled(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) -> Result<(), StoreError> {
+    pub(crate) fn settled(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        verdict: Verdict,
+    ) -> Result<(), StoreError> {
         let start = self.begin(meta, verdict)?;
         self.put_event_hash(meta);
         self.end(start);

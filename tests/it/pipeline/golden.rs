@@ -39,12 +39,22 @@ fn golden_log() -> Vec<RawRecord> {
     let mut without_time = event("updated", "untimed", 1, "");
     without_time.value = Some(untimed.as_bytes().to_vec());
     let by_hand = [
-        event("created", "golden", 10, r#""firstName":"Ada","email":"Ada@Example.com""#),
+        event(
+            "created",
+            "golden",
+            10,
+            r#""firstName":"Ada","email":"Ada@Example.com""#,
+        ),
         event("deleted", "golden", 20, r#""title":"Countess""#),
         event("updated", "golden", 30, r#""company":"Analytical Engines""#),
         event("created", "golden", 40, r#""lastName":"Lovelace""#),
         event("updated", "golden", 15, r#""phone":"+44 1""#),
-        event("updated", "golden", 50, r#""lastName":null,"nested":{"b":[1,2.50,"x"],"a":null}"#),
+        event(
+            "updated",
+            "golden",
+            50,
+            r#""lastName":null,"nested":{"b":[1,2.50,"x"],"a":null}"#,
+        ),
         event("deleted", "buried", 5, ""),
         event("updated", "buried", 6, r#""firstName":"Nobody""#),
         without_time.clone(),
@@ -55,7 +65,10 @@ fn golden_log() -> Vec<RawRecord> {
 
 /// All that the rules decide, and nothing that batches decide.
 fn summary(image: &Image) -> String {
-    let mut text = format!("apply version {APPLY_VERSION}\ndigest {:032x}\n", image.digest);
+    let mut text = format!(
+        "apply version {APPLY_VERSION}\ndigest {:032x}\n",
+        image.digest
+    );
     let _ = writeln!(text, "active {} deleted {}", image.active, image.deleted);
     for (verdict, count) in &image.verdict_totals {
         let _ = writeln!(text, "{verdict} {count}");
@@ -77,11 +90,18 @@ fn the_golden_log_gives_the_golden_digest() {
     let path = fixture();
     let is_writing = std::env::var(WRITE).as_deref() == Ok("write");
     if is_writing && !path.exists() {
-        std::fs::create_dir_all(path.parent().expect("a directory")).expect("the fixtures' directory");
+        std::fs::create_dir_all(path.parent().expect("a directory"))
+            .expect("the fixtures' directory");
         std::fs::write(&path, &found).expect("the fixture can be written");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; {WRITE}=write makes the fixture of a new APPLY_VERSION", path.display())
+        panic!(
+            "{}: {error}; {WRITE}=write makes the fixture of a new APPLY_VERSION",
+            path.display()
+        )
     });
-    assert_eq!(expected, found, "what apply does has changed: raise APPLY_VERSION, then {WRITE}=write");
+    assert_eq!(
+        expected, found,
+        "what apply does has changed: raise APPLY_VERSION, then {WRITE}=write"
+    );
 }

@@ -9,7 +9,6 @@ use crate::support::load::Load;
 use crate::support::logs::{KafkaTopic, TestLog};
 use crate::support::node::Node;
 use crate::support::services::OwnBroker;
-use crate::support::wait::wait_until;
 
 const RECORDS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,7 +22,8 @@ fn calm(dir: &std::path::Path, topic: &KafkaTopic) -> Image {
 
 #[test]
 fn a_broker_that_is_down_at_the_start_is_waited_for() {
-    let Some(broker) = OwnBroker::prepare("a_broker_that_is_down_at_the_start_is_waited_for") else {
+    let Some(broker) = OwnBroker::prepare("a_broker_that_is_down_at_the_start_is_waited_for")
+    else {
         return;
     };
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -35,45 +35,44 @@ fn a_broker_that_is_down_at_the_start_is_waited_for() {
     topic.create(&[]);
     topic.append(Load::new(21, 100).take(RECORDS).into_iter().map(Into::into));
     let expected = calm(dir.path(), &topic);
-    // What it has applied shows once it is stopped.
-    wait_until(PATIENCE, "the journal has grown", || journal_bytes(&node) > 10_000);
+    node.wait_until_journal_exceeds(10_000);
     let exit = running.stop();
     assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
     node.catch_up_soundly();
     assert_same(&expected, &Image::read(&node.store), "after a late broker");
 }
 
-fn journal_bytes(node: &Node) -> u64 {
-    let Ok(segments) = std::fs::read_dir(node.store.join("journal")) else {
-        return 0;
-    };
-    segments.filter_map(|segment| segment.ok()?.metadata().ok()).map(|at| at.len()).sum()
-}
-
 #[test]
 fn broker_restarts_in_the_middle_of_a_drain_change_nothing() {
-    let Some(broker) = OwnBroker::start("broker_restarts_in_the_middle_of_a_drain_change_nothing") else {
+    let Some(broker) = OwnBroker::start("broker_restarts_in_the_middle_of_a_drain_change_nothing")
+    else {
         return;
     };
     let dir = tempfile::tempdir().expect("a temporary directory");
     let topic = KafkaTopic::unused(&broker.address());
     topic.create(&[]);
     let mut load = Load::new(22, 100);
-    topic.append(load.take(RECORDS).into_iter().map(Into::into));
     let node = topic.followed_by(Node::new(&dir.path().join("store")));
     let running = node.start("");
     for action in ["stop", "kill"] {
-        let before = journal_bytes(&node);
-        wait_until(PATIENCE, "it applies", || journal_bytes(&node) > before);
+        let before = node.journal_bytes();
+        topic.append(load.take(RECORDS).into_iter().map(Into::into));
+        node.wait_until_journal_exceeds(before);
         broker.run(action);
         broker.run("start");
-        topic.append(load.take(RECORDS).into_iter().map(Into::into));
     }
+    let before = node.journal_bytes();
+    topic.append(load.take(RECORDS).into_iter().map(Into::into));
+    node.wait_until_journal_exceeds(before);
     let expected = calm(dir.path(), &topic);
     let exit = running.stop();
     assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
     node.catch_up_soundly();
-    assert_same(&expected, &Image::read(&node.store), "after broker restarts");
+    assert_same(
+        &expected,
+        &Image::read(&node.store),
+        "after broker restarts",
+    );
 }
 
 #[test]
@@ -84,20 +83,23 @@ fn a_mock_broker_that_goes_and_comes_changes_nothing() {
         unreachable!("a mock was made");
     };
     let mut load = Load::new(23, 100);
-    log.append(load.take(RECORDS));
     let node = node(dir.path(), &log);
     let running = node.start("");
     for _ in 0..3 {
-        let before = journal_bytes(&node);
-        wait_until(PATIENCE, "it applies", || journal_bytes(&node) > before);
+        let before = node.journal_bytes();
+        log.append(load.take(RECORDS));
+        node.wait_until_journal_exceeds(before);
         cluster.broker_down(1).expect("the broker goes");
         cluster.broker_up(1).expect("the broker comes");
-        log.append(load.take(RECORDS));
     }
     let exit = running.stop();
     assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
     node.catch_up_soundly();
     let calm = node.clone().on(&dir.path().join("calm"));
     calm.catch_up_soundly();
-    assert_same(&Image::read(&calm.store), &Image::read(&node.store), "after a mock broker's absence");
+    assert_same(
+        &Image::read(&calm.store),
+        &Image::read(&node.store),
+        "after a mock broker's absence",
+    );
 }

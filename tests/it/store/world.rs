@@ -44,7 +44,10 @@ pub(super) struct Listed {
 
 impl Model {
     pub(super) fn body(&self, id: &str) -> Option<&[u8]> {
-        self.bodies.get(id).and_then(|bodies| bodies.last()).map(Vec::as_slice)
+        self.bodies
+            .get(id)
+            .and_then(|bodies| bodies.last())
+            .map(Vec::as_slice)
     }
 
     pub(super) fn listed(&self) -> Vec<Listed> {
@@ -122,7 +125,13 @@ impl World {
             let time = (START_MS + self.events) as i64;
             let offset = Offset(from.0 + number);
             let none: [(&str, Option<&[u8]>); 0] = [];
-            batch.push(offset, time, Some(key.as_bytes()), Some(value.as_bytes()), none.into_iter());
+            batch.push(
+                offset,
+                time,
+                Some(key.as_bytes()),
+                Some(value.as_bytes()),
+                none.into_iter(),
+            );
         }
         let mut after = self.model.clone();
         for index in 0..batch.records.len() {
@@ -155,7 +164,9 @@ impl World {
         assert_eq!(current, after.body(&name), "{name} in the writer");
         let verdict = merge(current, event, &batch.arena, &limits, &mut body).expect("a verdict");
         if verdict == Verdict::Applied {
-            writer.applied(&meta, id, &body).expect("a change is staged");
+            writer
+                .applied(&meta, id, &body)
+                .expect("a change is staged");
             after.bodies.entry(name).or_default().push(body);
         } else {
             writer.settled(&meta, verdict).expect("a verdict is staged");
@@ -163,11 +174,20 @@ impl World {
         *after.verdicts.entry(verdict).or_default() += 1;
     }
 
-    fn set_aside(&mut self, batch: &RecordBatch, index: usize, reason: DeadLetterReason, after: &mut Model) {
+    fn set_aside(
+        &mut self,
+        batch: &RecordBatch,
+        index: usize,
+        reason: DeadLetterReason,
+        after: &mut Model,
+    ) {
         let record = &batch.records[index];
         let meta = EntryMeta::of_record(batch.lane, record);
         let letter = DeadLetter::of_record(batch, record, reason, "made so");
-        self.store().writer.dead_letter(&meta, &letter).expect("a dead letter is staged");
+        self.store()
+            .writer
+            .dead_letter(&meta, &letter)
+            .expect("a dead letter is staged");
         *after.verdicts.entry(Verdict::DeadLettered).or_default() += 1;
     }
 

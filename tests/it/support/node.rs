@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::wait::wait_for;
+use super::wait::{wait_for, wait_until};
 
 /// How long a child may take at the most; far longer than any does.
 const END_BY: Duration = Duration::from_secs(90);
@@ -55,9 +55,31 @@ impl Node {
             ("telemetry.log_format", "text"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut node = Self { store: store.to_owned(), settings: settings.into(), arguments: Vec::new() };
-        node.settings.insert("store.path".into(), store.display().to_string());
+        let mut node = Self {
+            store: store.to_owned(),
+            settings: settings.into(),
+            arguments: Vec::new(),
+        };
+        node.settings
+            .insert("store.path".into(), store.display().to_string());
         node
+    }
+
+    /// Bytes of its journal now: what shows from outside that it applies.
+    pub fn journal_bytes(&self) -> u64 {
+        let Ok(segments) = std::fs::read_dir(self.store.join("journal")) else {
+            return 0;
+        };
+        segments
+            .filter_map(|segment| segment.ok()?.metadata().ok())
+            .map(|at| at.len())
+            .sum()
+    }
+
+    /// Waits until its journal has more bytes than that.
+    #[track_caller]
+    pub fn wait_until_journal_exceeds(&self, bytes: u64) {
+        wait_until(END_BY, "the journal grows", || self.journal_bytes() > bytes);
     }
 
     /// Sets a key of the configuration.
@@ -105,7 +127,11 @@ impl Node {
     /// Starts any command of contactd's.
     #[track_caller]
     pub fn start_command(&self, arguments: &[&str], fault: &str) -> Running {
-        let name = self.store.file_name().and_then(|name| name.to_str()).unwrap_or("node");
+        let name = self
+            .store
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("node");
         let stderr = self.store.with_file_name(format!("{name}.stderr"));
         let file = File::create(&stderr).expect("a file for standard error");
         let mut command = self.command(arguments);
@@ -141,9 +167,18 @@ impl Exit {
     #[track_caller]
     pub fn assert_refused(&self, words: &[&str]) {
         let code = self.status.code();
-        assert!(code.is_some_and(|code| code != 0), "ended with {}: {}", self.status, self.stderr);
+        assert!(
+            code.is_some_and(|code| code != 0),
+            "ended with {}: {}",
+            self.status,
+            self.stderr
+        );
         for word in words {
-            assert!(self.stderr.contains(word), "no {word:?} in: {}", self.stderr);
+            assert!(
+                self.stderr.contains(word),
+                "no {word:?} in: {}",
+                self.stderr
+            );
         }
     }
 }
@@ -163,12 +198,17 @@ impl Running {
             }
             std::thread::park_timeout(Duration::from_millis(2));
         };
-        Exit { status, stderr: self.stderr() }
+        Exit {
+            status,
+            stderr: self.stderr(),
+        }
     }
 
     /// What it wrote to standard error so far.
     pub fn stderr(&self) -> String {
-        std::fs::read(&self.stderr).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+        std::fs::read(&self.stderr)
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .unwrap_or_default()
     }
 
     /// Waits until it says `word`, and fails when it ends before.
@@ -179,10 +219,17 @@ impl Running {
             if self.stderr().contains(word) {
                 return Some(None);
             }
-            self.child.try_wait().expect("a child can be waited for").map(Some)
+            self.child
+                .try_wait()
+                .expect("a child can be waited for")
+                .map(Some)
         });
         if let Some(status) = ended {
-            assert!(self.stderr().contains(word), "ended with {status}: {}", self.stderr());
+            assert!(
+                self.stderr().contains(word),
+                "ended with {status}: {}",
+                self.stderr()
+            );
         }
     }
 
@@ -195,7 +242,9 @@ impl Running {
     /// Asks it to end, as an operator does, and waits for it.
     #[track_caller]
     pub fn stop(self) -> Exit {
-        let stopped = Command::new("/bin/kill").arg(self.child.id().to_string()).status();
+        let stopped = Command::new("/bin/kill")
+            .arg(self.child.id().to_string())
+            .status();
         assert!(stopped.expect("kill runs").success());
         self.wait()
     }

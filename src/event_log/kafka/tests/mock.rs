@@ -22,7 +22,11 @@ fn mock(test: &str, lanes: u16, change: impl FnOnce(&mut KafkaConfig)) -> Mock {
     let mut config = config(&cluster.bootstrap_servers(), &topic);
     change(&mut config);
     let log = KafkaLog::open(&config).unwrap();
-    Mock { cluster, log, lanes }
+    Mock {
+        cluster,
+        log,
+        lanes,
+    }
 }
 
 impl Mock {
@@ -50,7 +54,9 @@ fn records_come_back_as_they_were_appended() {
     let mut consumer = mock.consumer();
     let mut seen = BTreeMap::new();
     while seen.len() < sent.len() {
-        let Some(Delivery::Batch(batch)) = consumer.next(DEADLINE).unwrap() else { continue };
+        let Some(Delivery::Batch(batch)) = consumer.next(DEADLINE).unwrap() else {
+            continue;
+        };
         assert_eq!(batch.next, batch.records.last().unwrap().offset.next());
         for record in &batch.records {
             let headers: Vec<_> = batch
@@ -64,17 +70,33 @@ fn records_come_back_as_they_were_appended() {
                 timestamp_ms: record.timestamp_ms,
                 lane: None,
             };
-            seen.insert(Ack { lane: batch.lane, offset: record.offset }, read);
+            seen.insert(
+                Ack {
+                    lane: batch.lane,
+                    offset: record.offset,
+                },
+                read,
+            );
         }
     }
     for (record, ack) in sent.iter().zip(&acks) {
-        assert_eq!(seen.get(ack), Some(&NewRecord { lane: None, ..record.clone() }));
+        assert_eq!(
+            seen.get(ack),
+            Some(&NewRecord {
+                lane: None,
+                ..record.clone()
+            })
+        );
     }
 }
 
 /// Appends await a tokio blocking thread the first time.
 fn block_on_tokio<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 #[test]
@@ -124,10 +146,20 @@ fn an_offset_out_of_range_ends_the_consumer_and_names_the_lane() {
     let mut consumer = mock.log.consume(&from, BOUNDS).unwrap();
     let error = read_until_failure(&mut consumer, &mut Read::new());
     assert!(
-        matches!(error, LogError::OffsetOutOfRange { lane: Lane(1), next: NextOffset(5000), .. }),
+        matches!(
+            error,
+            LogError::OffsetOutOfRange {
+                lane: Lane(1),
+                next: NextOffset(5000),
+                ..
+            }
+        ),
         "{error}",
     );
-    assert!(matches!(consumer.next(Duration::ZERO), Err(LogError::Closed { .. })));
+    assert!(matches!(
+        consumer.next(Duration::ZERO),
+        Err(LogError::Closed { .. })
+    ));
 }
 
 #[test]
@@ -170,9 +202,13 @@ fn an_outage_while_reading_neither_loses_nor_repeats() {
     let mut consumer = mock.consumer();
     let mut all = Read::new();
     for round in 0..3 {
-        mock.log.append_blocking(records(round * 100..round * 100 + 100)).unwrap();
+        mock.log
+            .append_blocking(records(round * 100..round * 100 + 100))
+            .unwrap();
         mock.cluster.broker_down(1).unwrap();
-        mock.log.append_blocking(records(1000 + round * 100..1100 + round * 100)).unwrap();
+        mock.log
+            .append_blocking(records(1000 + round * 100..1100 + round * 100))
+            .unwrap();
         mock.cluster.broker_up(1).unwrap();
         mock.log.flush().unwrap();
         read(&mut consumer, &mut all, (round + 1) * 200);
@@ -183,26 +219,39 @@ fn an_outage_while_reading_neither_loses_nor_repeats() {
 #[test]
 fn an_append_that_is_not_acknowledged_in_time_is_worth_a_retry() {
     let mock = mock("unacknowledged", 1, |config| {
-        config.properties.insert("delivery.timeout.ms".into(), "500".into());
+        config
+            .properties
+            .insert("delivery.timeout.ms".into(), "500".into());
     });
-    wait_until("appending works", || block_on_tokio(mock.log.append(records(0..1))).is_ok());
+    wait_until("appending works", || {
+        block_on_tokio(mock.log.append(records(0..1))).is_ok()
+    });
     mock.cluster.broker_down(1).unwrap();
     let error = block_on_tokio(mock.log.append(records(1..2))).unwrap_err();
     assert!(matches!(error, LogError::NotAcknowledged { .. }), "{error}");
     assert_eq!(error.class(), Class::Retry);
     mock.log.append_blocking(records(2..3)).unwrap();
-    assert!(matches!(mock.log.flush(), Err(LogError::NotAcknowledged { .. })));
+    assert!(matches!(
+        mock.log.flush(),
+        Err(LogError::NotAcknowledged { .. })
+    ));
     mock.cluster.broker_up(1).unwrap();
-    wait_until("appending works again", || block_on_tokio(mock.log.append(records(3..4))).is_ok());
+    wait_until("appending works again", || {
+        block_on_tokio(mock.log.append(records(3..4))).is_ok()
+    });
 }
 
 #[test]
 fn a_full_queue_holds_the_caller_back_and_loses_nothing() {
     let mock = mock("backpressure", 2, |config| {
-        config.properties.insert("queue.buffering.max.messages".into(), "50".into());
+        config
+            .properties
+            .insert("queue.buffering.max.messages".into(), "50".into());
     });
     for round in 0..20 {
-        mock.log.append_blocking(records(round * 100..round * 100 + 100)).unwrap();
+        mock.log
+            .append_blocking(records(round * 100..round * 100 + 100))
+            .unwrap();
     }
     block_on_tokio(mock.log.append(records(2000..2100))).unwrap();
     mock.log.flush().unwrap();
@@ -214,7 +263,10 @@ fn a_full_queue_holds_the_caller_back_and_loses_nothing() {
 #[test]
 fn a_record_that_is_too_large_is_poison() {
     let mock = mock("too-large", 1, |_| {});
-    let record = NewRecord { value: Some(vec![b'x'; 9 << 20]), ..record("contact-1", "") };
+    let record = NewRecord {
+        value: Some(vec![b'x'; 9 << 20]),
+        ..record("contact-1", "")
+    };
     let error = block_on_tokio(mock.log.append(vec![record])).unwrap_err();
     assert!(matches!(error, LogError::RecordTooLarge { .. }), "{error}");
     assert_eq!(error.class(), Class::Poison);
@@ -226,9 +278,15 @@ fn one_record_is_read_and_what_the_lane_does_not_hold_is_none() {
     let ack = block_on_tokio(mock.log.append(records(0..40))).unwrap()[17];
     let read = mock.log.read_one(ack.lane, ack.offset).unwrap().unwrap();
     assert_eq!(read.value.as_deref(), Some(b"value-17".as_slice()));
-    assert_eq!((read.timestamp_ms, read.key.as_deref()), (1_790_000_000_123, Some(b"contact-17".as_slice())));
+    assert_eq!(
+        (read.timestamp_ms, read.key.as_deref()),
+        (1_790_000_000_123, Some(b"contact-17".as_slice()))
+    );
     assert_eq!(mock.log.read_one(ack.lane, Offset(40)).unwrap(), None);
-    assert!(matches!(mock.log.read_one(Lane(2), Offset(0)), Err(LogError::UnknownLane { lanes: 2, .. })));
+    assert!(matches!(
+        mock.log.read_one(Lane(2), Offset(0)),
+        Err(LogError::UnknownLane { lanes: 2, .. })
+    ));
 }
 
 #[test]
@@ -236,9 +294,14 @@ fn while_nobody_takes_records_the_lanes_are_paused_and_nothing_is_lost() {
     let mock = mock("paused", 2, |_| {});
     mock.log.append_blocking(records(0..2000)).unwrap();
     mock.log.flush().unwrap();
-    let bounds = ConsumeBounds { records_max: 40, bytes_max: 1 << 20 };
-    let (mut consumer, watch) =
-        mock.log.start(&from_start(2), bounds, Duration::from_millis(1)).unwrap();
+    let bounds = ConsumeBounds {
+        records_max: 40,
+        bytes_max: 1 << 20,
+    };
+    let (mut consumer, watch) = mock
+        .log
+        .start(&from_start(2), bounds, Duration::from_millis(1))
+        .unwrap();
     wait_until("the lanes are paused", || watch.pauses() > 0);
     let mut all = Read::new();
     read(&mut consumer, &mut all, 2000);
@@ -250,14 +313,23 @@ fn the_last_commit_is_what_lag_tools_see() {
     let mock = mock("commit", 2, |_| {});
     mock.log.append_blocking(records(0..50)).unwrap();
     mock.log.flush().unwrap();
-    mock.log.commit(&BTreeMap::from([(Lane(0), NextOffset(3)), (Lane(1), NextOffset(5))])).unwrap();
+    mock.log
+        .commit(&BTreeMap::from([
+            (Lane(0), NextOffset(3)),
+            (Lane(1), NextOffset(5)),
+        ]))
+        .unwrap();
     mock.log.shutdown().unwrap();
     let settings = settings::reader(&mock.log.topic.config);
     let reader: BaseConsumer = settings.create().unwrap();
     let mut asked = TopicPartitionList::new();
     asked.add_partition_range(&mock.log.topic.config.topic, 0, 1);
     let committed = reader.committed_offsets(asked, DEADLINE).unwrap();
-    let offsets: Vec<_> = committed.elements().iter().map(|element| element.offset()).collect();
+    let offsets: Vec<_> = committed
+        .elements()
+        .iter()
+        .map(|element| element.offset())
+        .collect();
     assert_eq!(offsets, [KafkaOffset::Offset(3), KafkaOffset::Offset(5)]);
 }
 
@@ -267,7 +339,10 @@ fn after_shutdown_appending_is_closed() {
     mock.log.append_blocking(records(0..10)).unwrap();
     mock.log.shutdown().unwrap();
     assert_eq!(mock.log.watermarks(Lane(0)).unwrap().high, NextOffset(10));
-    assert!(matches!(mock.log.append_blocking(records(0..1)), Err(LogError::Closed { .. })));
+    assert!(matches!(
+        mock.log.append_blocking(records(0..1)),
+        Err(LogError::Closed { .. })
+    ));
 }
 
 #[test]

@@ -15,7 +15,11 @@ struct Broker {
 impl Broker {
     fn start(test: &str) -> Option<Self> {
         let jars = service("CONTACTD_TEST_KAFKA_JARS", test)?;
-        let broker = Self { directory: tempfile::tempdir().unwrap(), port: free_ports(), jars };
+        let broker = Self {
+            directory: tempfile::tempdir().unwrap(),
+            port: free_ports(),
+            jars,
+        };
         broker.run("up", &["all", "start"]);
         Some(broker)
     }
@@ -25,7 +29,9 @@ impl Broker {
     }
 
     fn run(&self, script: &str, arguments: &[&str]) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services").join(script);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/services")
+            .join(script);
         let output = Command::new(path)
             .arg(self.directory.path())
             .args(arguments)
@@ -34,7 +40,10 @@ impl Broker {
             .env("CONTACTD_TEST_WITHOUT", "redis")
             .output()
             .unwrap();
-        assert!(output.status.success(), "{script} {arguments:?}: {output:?}");
+        assert!(
+            output.status.success(),
+            "{script} {arguments:?}: {output:?}"
+        );
     }
 }
 
@@ -48,8 +57,9 @@ impl Drop for Broker {
 fn free_ports() -> u16 {
     loop {
         let first = fastrand::u16(20_000..30_000);
-        let taken: Vec<_> =
-            (first..first + 4).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
+        let taken: Vec<_> = (first..first + 4)
+            .map(|port| TcpListener::bind(("127.0.0.1", port)))
+            .collect();
         if taken.iter().all(Result::is_ok) {
             return first;
         }
@@ -63,11 +73,19 @@ fn append(log: &KafkaLog, range: std::ops::Range<usize>) {
 
 #[test]
 fn a_broker_that_is_stopped_and_killed_while_it_is_read_costs_nothing() {
-    let Some(broker) = Broker::start("restart") else { return };
+    let Some(broker) = Broker::start("restart") else {
+        return;
+    };
     let mut config = config(&broker.address(), &topic_name("restart"));
-    config.properties.insert("delivery.timeout.ms".into(), "60000".into());
+    config
+        .properties
+        .insert("delivery.timeout.ms".into(), "60000".into());
     let log = KafkaLog::open(&config).unwrap();
-    log.ensure_topic(TopicPlan { partitions: 4, replication: Some(1) }).unwrap();
+    log.ensure_topic(TopicPlan {
+        partitions: 4,
+        replication: Some(1),
+    })
+    .unwrap();
     wait_until("the topic is known", || log.identity().is_ok());
     append(&log, 0..2000);
 
@@ -79,8 +97,7 @@ fn a_broker_that_is_stopped_and_killed_while_it_is_read_costs_nothing() {
     for how in ["stop", "kill"] {
         broker.run("up", &["broker", how]);
         wait_until("the status says why nothing comes", || {
-            if let Some(Delivery::Batch(batch)) =
-                consumer.next(Duration::from_millis(10)).unwrap()
+            if let Some(Delivery::Batch(batch)) = consumer.next(Duration::from_millis(10)).unwrap()
             {
                 keep(&mut all, &batch);
             }
