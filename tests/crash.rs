@@ -28,18 +28,13 @@ mod outage;
 #[path = "crash/power.rs"]
 mod power;
 #[path = "it/support/mod.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with the other test binary, which uses the rest"
-)]
+#[allow(dead_code, reason = "shared with the other test binary, which uses the rest")]
 mod support;
 
 /// The seed of everything that is drawn; printed, so that a failure can be repeated.
 fn seed(test: &str) -> u64 {
     use std::io::Write as _;
-    let given = std::env::var("CONTACTD_CRASH_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let given = std::env::var("CONTACTD_CRASH_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| fastrand::u64(..));
     let _ = writeln!(std::io::stderr(), "{test}: CONTACTD_CRASH_SEED={seed}");
     seed

@@ -34,9 +34,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<(), LogError> {
     let mut generator = generator(now_ms());
-    let first = (0..FIRST_EVENTS)
-        .map(|_| generator.record_at(now_ms()).into())
-        .collect();
+    let first = (0..FIRST_EVENTS).map(|_| generator.record_at(now_ms()).into()).collect();
     log.append(first).await?;
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / options.rate));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -64,8 +62,6 @@ fn generator(start_ms: u64) -> LoadGenerator {
 }
 
 fn now_ms() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -26,5 +26,5 @@ mod worker;
 
 pub use demo::DemoOptions;
 pub use log::open_log;
-pub use run::{RunOptions, Started, run};
+pub use run::{RunOptions, Started, WhenStarted, run};
 pub use worker::{ApplySetup, WorkerError, WorkerOptions};

@@ -25,6 +25,9 @@ const WORKER_DRAIN: Duration = Duration::from_secs(20);
 /// How long the end waits for records that are on their way to the log.
 const LOG_DRAIN: Duration = Duration::from_secs(5);
 
+/// Called when the process has started.
+pub type WhenStarted = Box<dyn FnOnce(&Started) + Send>;
+
 /// What the process does besides following the log and answering.
 #[derive(Default)]
 pub struct RunOptions {
@@ -39,7 +42,7 @@ pub struct RunOptions {
     /// Where the figures go, for a caller that wants to read them; none: the process's own.
     pub metrics: Option<Arc<Metrics>>,
     /// Called once the address is bound.
-    pub started: Option<Box<dyn FnOnce(&Started) + Send>>,
+    pub started: Option<WhenStarted>,
 }
 
 /// What a person wants to know at the start.
@@ -92,17 +95,13 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let tasks = Tasks {
         http: start(http::serve(listener, router, serving, stop.http.clone())),
         worker: tokio::task::spawn_blocking(move || worker.run()),
-        demo: options
-            .demo
-            .map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
+        demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
     };
     if let Some(started) = options.started {
         let contact = tasks.demo.is_some().then(demo::first_contact);
         started(&Started { address, contact });
     }
-    let ended = tasks
-        .run(&stop, options.stop.unwrap_or_default(), &watch)
-        .await;
+    let ended = tasks.run(&stop, options.stop.unwrap_or_default(), &watch).await;
     stop.all();
     shut_log(log).await;
     ended
@@ -129,10 +128,7 @@ fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch
 }
 
 /// The one place where tasks are started: each is waited for in [`Tasks::run`].
-#[expect(
-    clippy::disallowed_methods,
-    reason = "its handle goes into the table of tasks"
-)]
+#[expect(clippy::disallowed_methods, reason = "its handle goes into the table of tasks")]
 fn start<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     tokio::spawn(task)
 }
@@ -266,9 +262,6 @@ async fn end_at_second_signal() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "as safe as kill -9, and asked for twice"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "as safe as kill -9, and asked for twice")]
     std::process::exit(1);
 }

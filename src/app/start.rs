@@ -47,10 +47,6 @@ fn last_record_hash(
     };
     let record = log.read_one(lane, last.offset)?;
     Ok(record.map(|record| {
-        record_hash(
-            record.timestamp_ms,
-            record.key.as_deref(),
-            record.value.as_deref(),
-        )
+        record_hash(record.timestamp_ms, record.key.as_deref(), record.value.as_deref())
     }))
 }

@@ -10,6 +10,7 @@ use crate::apply::Progress;
 use crate::domain::position::{LogIdentity, NextOffset};
 use crate::event_log::ConsumerStatus;
 use crate::http::{HttpState, Readiness};
+use crate::query::Queries;
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
     CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, StoreGauges,
@@ -52,12 +53,10 @@ impl Watch {
     }
 
     pub(super) fn store_open(&self, reader: Reader) {
-        self.http.store_opened(reader.clone());
+        self.http.store_opened(Queries::new(reader.clone()));
         let _ = self.reader.set(reader.clone());
         let health = reader.clone();
-        self.readiness.check(STORE, move || {
-            health.health().map_err(|error| error.to_string())
-        });
+        self.readiness.check(STORE, move || health.health().map_err(|error| error.to_string()));
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
                 metrics.set_store(&gauges(&stats));
@@ -65,14 +64,19 @@ impl Watch {
         });
     }
 
+    /// A checkpoint was written.
+    pub(super) fn checkpointed(&self) {
+        if let Some(Ok(stats)) = self.reader.get().map(Reader::stats) {
+            let took = stats.checkpoint_took.as_secs_f64();
+            self.metrics.stage_checkpoint.observe(took);
+        }
+    }
+
     pub(super) fn waiting_for_log(&self, error: &WorkerError) {
         let why = error.to_string();
+        self.metrics.retried("log_unavailable");
         if self.is_kafka {
-            DependencyDown {
-                dependency: Dependency::Kafka,
-                error: &why,
-            }
-            .emit(&self.metrics);
+            DependencyDown { dependency: Dependency::Kafka, error: &why }.emit(&self.metrics);
         } else {
             tracing::warn!(error = why, "waiting for the log");
         }
@@ -105,11 +109,9 @@ impl Watch {
         let lanes = self.metrics.lanes(&identity.topic, identity.lanes);
         let lag = Lag { consumer, reader };
         let scraped = lag.clone();
-        self.metrics
-            .on_scrape(move |_| lanes.set_lags(&scraped.lanes()));
+        self.metrics.on_scrape(move |_| lanes.set_lags(&scraped.lanes()));
         let stuck = Mutex::new(Stuck::new());
-        self.readiness
-            .check(APPLY, move || stuck.lock().check(&lag, &progress));
+        self.readiness.check(APPLY, move || stuck.lock().check(&lag, &progress));
     }
 }
 
@@ -129,11 +131,7 @@ impl Lag {
             .map(|(lane, status)| {
                 let next = position.next.get(&lane).copied().unwrap_or(NextOffset(0));
                 let high = status.high.load(Ordering::Acquire);
-                LaneLag {
-                    lane,
-                    records: high.saturating_sub(next.0),
-                    seconds: age,
-                }
+                LaneLag { lane, records: high.saturating_sub(next.0), seconds: age }
             })
             .collect()
     }
@@ -154,12 +152,7 @@ struct Stuck {
 
 impl Stuck {
     fn new() -> Self {
-        Self {
-            caught_up_once: false,
-            was_behind: false,
-            records: 0,
-            since: Instant::now(),
-        }
+        Self { caught_up_once: false, was_behind: false, records: 0, since: Instant::now() }
     }
 
     fn check(&mut self, lag: &Lag, progress: &Progress) -> Result<(), String> {
@@ -189,16 +182,12 @@ impl Stuck {
 }
 
 fn age_seconds(record_time_ms: i64) -> f64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (now.as_secs_f64() - record_time_ms as f64 / 1e3).max(0.0)
 }
 
 fn gauges(stats: &StoreStats) -> StoreGauges {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     StoreGauges {
         contacts_active: stats.counters.active,
         contacts_deleted: stats.counters.deleted,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -28,10 +28,7 @@ use super::watch::Watch;
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How much of the log may wait between its thread and the applier.
-const CONSUME_BOUNDS: ConsumeBounds = ConsumeBounds {
-    records_max: 16_384,
-    bytes_max: 8 << 20,
-};
+const CONSUME_BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 16_384, bytes_max: 8 << 20 };
 
 /// What ends the stream's side when it was not told to.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +84,8 @@ impl ApplySetup {
     /// Every mapping that names a field that there is not.
     pub fn new(config: &Config) -> Result<Self, ConfigErrors> {
         let mapping = Mapping::from_config(&config.mapping).map_err(wrong_mapping)?;
-        let limits = Limits {
-            contact_bytes_max: config.apply.contact_bytes_max,
-            ..Limits::default()
-        };
+        let limits =
+            Limits { contact_bytes_max: config.apply.contact_bytes_max, ..Limits::default() };
         let tolerance = config.apply.future_tolerance.as_millis();
         let future_tolerance_ms = u64::try_from(tolerance).unwrap_or(u64::MAX);
         let fingerprint = Fingerprint::new(&mapping, &limits).with(future_tolerance_ms);
@@ -162,11 +157,7 @@ impl Worker {
             }
             opened => (opened?, None),
         };
-        let Opened {
-            writer,
-            reader,
-            report,
-        } = opened;
+        let Opened { writer, reader, report } = opened;
         tracing::info!(?report, "store open");
         self.watch.store_open(reader);
         Ok(Some((writer, identity)))
@@ -177,9 +168,10 @@ impl Worker {
         let Some((identity, consumer)) = consuming else {
             return Ok(());
         };
-        let commits = self
-            .runtime
-            .spawn(commit_offsets(self.log.clone(), writer.after_checkpoint()));
+        let commits =
+            commit_offsets(self.log.clone(), writer.after_checkpoint(), self.watch.clone());
+        let commits = self.runtime.spawn(commits);
+        let retention = self.runtime.spawn(retain(self.log.clone(), writer.after_snapshot()));
         let progress = Arc::new(Progress::default());
         self.watch.following(
             &identity,
@@ -207,6 +199,7 @@ impl Worker {
         };
         let applied = pipeline.run(consumer, writer, &self.stop);
         commits.abort();
+        retention.abort();
         Ok(applied?)
     }
 
@@ -221,12 +214,8 @@ impl Worker {
             None => self.log.identity()?,
         };
         writer.require_log(&identity)?;
-        let from = start_offsets(
-            &self.log,
-            &identity,
-            writer.lanes(),
-            self.options.from_log_start,
-        )?;
+        let from =
+            start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
         let consumer = self.log.consume(&from, self.consume_bounds())?;
         Ok((identity, consumer))
     }
@@ -235,12 +224,8 @@ impl Worker {
     fn consume_bounds(&self) -> ConsumeBounds {
         let apply = &self.config.apply;
         ConsumeBounds {
-            records_max: CONSUME_BOUNDS
-                .records_max
-                .min(apply.batch_records_max.saturating_mul(8)),
-            bytes_max: CONSUME_BOUNDS
-                .bytes_max
-                .min(apply.batch_bytes_max.saturating_mul(8)),
+            records_max: CONSUME_BOUNDS.records_max.min(apply.batch_records_max.saturating_mul(8)),
+            bytes_max: CONSUME_BOUNDS.bytes_max.min(apply.batch_bytes_max.saturating_mul(8)),
         }
     }
 
@@ -268,17 +253,34 @@ impl Worker {
     }
 }
 
-type Checkpointed = tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>>;
+type NextOffsets = tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>>;
 
 /// Tells the log after each checkpoint how far the store has come; for lag tools only.
-async fn commit_offsets(log: EventLog, mut checkpointed: Checkpointed) {
+async fn commit_offsets(log: EventLog, mut checkpointed: NextOffsets, watch: Watch) {
     while checkpointed.changed().await.is_ok() {
+        watch.checkpointed();
         let next = Arc::clone(&checkpointed.borrow_and_update());
         let log = log.clone();
-        let committed = tokio::task::spawn_blocking(move || log.commit(&next)).await;
-        match committed {
-            Ok(Ok(())) => fault::point("kafka_committed"),
+        let started = Instant::now();
+        match tokio::task::spawn_blocking(move || log.commit(&next)).await {
+            Ok(Ok(())) => {
+                watch.metrics.commit_duration.observe(started.elapsed().as_secs_f64());
+                fault::point("kafka_committed");
+            }
             Ok(Err(error)) => tracing::debug!(%error, "offsets not committed to the log"),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Lets the log give up what each snapshot holds, as its retention says.
+async fn retain(log: EventLog, mut snapshotted: NextOffsets) {
+    while snapshotted.changed().await.is_ok() {
+        let held = Arc::clone(&snapshotted.borrow_and_update());
+        let log = log.clone();
+        match tokio::task::spawn_blocking(move || log.retain(&held)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the log's retention was not carried out"),
             Err(_) => return,
         }
     }

@@ -95,9 +95,8 @@ impl Pipeline {
         let stages = stop.child_token();
         std::thread::scope(|scope| {
             let decode_stop = stages.clone();
-            let decoding = std::thread::Builder::new()
-                .name("decode".into())
-                .spawn_scoped(scope, move || {
+            let decoding =
+                std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, move || {
                     self.decode_stage(&mut consumer, &to_plan, &decode_stop)
                 });
             let planned = self.plan_stage(writer, &decoded, &stages);
@@ -175,24 +174,11 @@ impl Pipeline {
             let Some(times) = self.commit(writer, stop)? else {
                 return Ok(());
             };
-            self.progress
-                .records
-                .fetch_add(group.records as u64, Ordering::Relaxed);
+            self.progress.records.fetch_add(group.records as u64, Ordering::Relaxed);
             self.observe(&group, planned - started, times);
             self.count(&group, &before, &writer.committed().counters);
-            for SetAside {
-                lane,
-                offset,
-                reason,
-            } in planner.take_set_aside()
-            {
-                RecordDeadLettered {
-                    topic: &self.topic,
-                    lane,
-                    offset,
-                    reason,
-                }
-                .emit(&self.metrics);
+            for SetAside { lane, offset, reason } in planner.take_set_aside() {
+                RecordDeadLettered { topic: &self.topic, lane, offset, reason }.emit(&self.metrics);
             }
         }
         Ok(())
@@ -208,9 +194,7 @@ impl Pipeline {
         loop {
             let error = match writer.commit() {
                 Ok(committed) => {
-                    self.progress
-                        .paused_for_space
-                        .store(false, Ordering::Relaxed);
+                    self.progress.paused_for_space.store(false, Ordering::Relaxed);
                     return Ok(Some(committed.times));
                 }
                 Err(error) => error,
@@ -221,6 +205,7 @@ impl Pipeline {
             if !self.progress.paused_for_space.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%error, "applying is paused");
             }
+            self.metrics.retried("disk_full");
             if stop.is_cancelled() {
                 return Ok(None);
             }
@@ -237,8 +222,7 @@ impl Pipeline {
         self.metrics.add_verdicts(&verdicts);
         for decoded in &group.lanes {
             let DecodedBatch { batch, .. } = decoded;
-            self.lanes
-                .journalled(batch.lane, batch.records.len() as u64);
+            self.lanes.journalled(batch.lane, batch.records.len() as u64);
         }
     }
 
@@ -247,14 +231,10 @@ impl Pipeline {
         metrics.batch_records.observe(group.records as f64);
         metrics.stage_decode.observe(group.decode_seconds);
         metrics.stage_plan.observe(plan.as_secs_f64());
-        metrics
-            .stage_commit
-            .observe((times.waited + times.encode).as_secs_f64());
+        metrics.stage_encode.observe((times.waited + times.encode).as_secs_f64());
         metrics.stage_journal.observe(times.append.as_secs_f64());
         metrics.stage_memory.observe(times.memory.as_secs_f64());
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for decoded in &group.lanes {
             if let Some(oldest) = decoded.batch.records.first() {
                 let age = now.as_secs_f64() - oldest.timestamp_ms as f64 / 1e3;

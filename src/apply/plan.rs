@@ -37,9 +37,8 @@ pub struct DecodedBatch {
 impl DecodedBatch {
     /// Decodes every record of a batch.
     pub fn decode(decoder: &Decoder, mut batch: RecordBatch) -> Self {
-        let events = (0..batch.records.len())
-            .map(|index| decoder.decode(&mut batch, index))
-            .collect();
+        let events =
+            (0..batch.records.len()).map(|index| decoder.decode(&mut batch, index)).collect();
         Self { batch, events }
     }
 }
@@ -66,11 +65,7 @@ pub struct Planner {
 impl Planner {
     /// A planner that goes by these rules.
     pub fn new(rules: Rules) -> Self {
-        Self {
-            rules,
-            body: Vec::new(),
-            set_aside: Vec::new(),
-        }
+        Self { rules, body: Vec::new(), set_aside: Vec::new() }
     }
 
     /// What was staged as dead letters since the last call.
@@ -108,13 +103,7 @@ impl Planner {
         let id = event.contact_id.of(&batch.arena);
         self.body.clear();
         let current = writer.contact(id)?;
-        match merge(
-            current,
-            event,
-            &batch.arena,
-            &self.rules.limits,
-            &mut self.body,
-        ) {
+        match merge(current, event, &batch.arena, &self.rules.limits, &mut self.body) {
             Ok(Verdict::Applied) => writer.applied(&meta, id, &self.body)?,
             Ok(verdict) => writer.settled(&meta, verdict)?,
             Err(MergeError::TooLarge { bytes, bytes_max }) => {
@@ -155,10 +144,7 @@ impl Planner {
                 "the record has no key, so its place among the contact's events is unknown".into(),
             ));
         }
-        let home = self
-            .rules
-            .partitioner
-            .lane(event.contact_id.of(&batch.arena), self.rules.lanes);
+        let home = self.rules.partitioner.lane(event.contact_id.of(&batch.arena), self.rules.lanes);
         if home != batch.lane {
             return Some((DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)));
         }
@@ -185,11 +171,7 @@ impl Planner {
     ) -> Result<(), ApplyError> {
         let letter = DeadLetter::of_record(batch, record, reason, detail);
         writer.dead_letter(meta, &letter)?;
-        self.set_aside.push(SetAside {
-            lane: batch.lane,
-            offset: record.offset,
-            reason,
-        });
+        self.set_aside.push(SetAside { lane: batch.lane, offset: record.offset, reason });
         Ok(())
     }
 }

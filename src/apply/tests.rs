@@ -30,9 +30,7 @@ fn bench() -> Bench {
         topic: "contacts".into(),
         lanes: 4,
     };
-    let mut config = crate::config::Config::built_in(crate::config::Mode::Serve)
-        .unwrap()
-        .store;
+    let mut config = crate::config::Config::built_in(crate::config::Mode::Serve).unwrap().store;
     config.path = directory.path().join("store");
     config.ballast_bytes = 0;
     config.min_free_bytes = 0;
@@ -57,18 +55,10 @@ impl Bench {
         let before = self.opened.writer.committed().counters;
         let mut batch = RecordBatch::new(lane);
         let key = key.map(str::as_bytes);
-        batch.push(
-            Offset(offset),
-            RECORD_TIME_MS,
-            key,
-            Some(value.as_bytes()),
-            std::iter::empty(),
-        );
+        batch.push(Offset(offset), RECORD_TIME_MS, key, Some(value.as_bytes()), std::iter::empty());
         batch.next = NextOffset(offset + 1);
         let decoded = DecodedBatch::decode(&self.decoder, batch);
-        self.planner
-            .plan(&mut self.opened.writer, &decoded)
-            .unwrap();
+        self.planner.plan(&mut self.opened.writer, &decoded).unwrap();
         self.opened.writer.commit().unwrap();
         let after = self.opened.writer.committed().counters;
         assert_eq!(after.received(), before.received() + 1);
@@ -99,24 +89,12 @@ fn a_newer_event_is_applied_an_older_one_is_stale() {
         bench.apply(lane, 0, Some("c1"), &event("c1", before - 1000, "Grace")),
         Verdict::Applied
     );
-    assert_eq!(
-        bench.apply(lane, 1, Some("c1"), &event("c1", now, "Ada")),
-        Verdict::Applied
-    );
-    assert_eq!(
-        bench.apply(lane, 2, Some("c1"), &event("c1", before, "Alan")),
-        Verdict::Stale
-    );
-    assert_eq!(
-        bench.apply(lane, 3, Some("c1"), &event("c1", now, "Ada")),
-        Verdict::Duplicate
-    );
+    assert_eq!(bench.apply(lane, 1, Some("c1"), &event("c1", now, "Ada")), Verdict::Applied);
+    assert_eq!(bench.apply(lane, 2, Some("c1"), &event("c1", before, "Alan")), Verdict::Stale);
+    assert_eq!(bench.apply(lane, 3, Some("c1"), &event("c1", now, "Ada")), Verdict::Duplicate);
     let found = bench.opened.reader.contact(b"c1").unwrap().unwrap();
     assert_eq!(found.view().unwrap().field(0), Some("Ada"));
-    assert_eq!(
-        bench.opened.writer.next_offsets().get(&lane),
-        Some(&NextOffset(4))
-    );
+    assert_eq!(bench.opened.writer.next_offsets().get(&lane), Some(&NextOffset(4)));
 }
 
 #[test]
@@ -127,21 +105,11 @@ fn what_may_not_be_applied_where_it_stands_is_set_aside_with_its_reason() {
     let value = event("c1", RECORD_TIME_MS, "Ada");
     let ahead = event("c1", RECORD_TIME_MS + 300_001, "Ada");
     assert_eq!(bench.apply(lane, 0, None, &value), Verdict::DeadLettered);
-    assert_eq!(
-        bench.apply(elsewhere, 0, Some("c1"), &value),
-        Verdict::DeadLettered
-    );
-    assert_eq!(
-        bench.apply(lane, 1, Some("c1"), &ahead),
-        Verdict::DeadLettered
-    );
+    assert_eq!(bench.apply(elsewhere, 0, Some("c1"), &value), Verdict::DeadLettered);
+    assert_eq!(bench.apply(lane, 1, Some("c1"), &ahead), Verdict::DeadLettered);
     assert_eq!(bench.apply(lane, 2, Some("c1"), "{"), Verdict::DeadLettered);
-    let reasons: Vec<_> = bench
-        .planner
-        .take_set_aside()
-        .iter()
-        .map(|letter| letter.reason)
-        .collect();
+    let reasons: Vec<_> =
+        bench.planner.take_set_aside().iter().map(|letter| letter.reason).collect();
     assert_eq!(
         reasons,
         [

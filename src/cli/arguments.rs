@@ -119,26 +119,19 @@ const DEMO_RATE: f64 = 3.0;
 
 impl Default for DevArgs {
     fn default() -> Self {
-        Self {
-            serve: ServeArgs::default(),
-            ephemeral: false,
-            no_demo: false,
-            rate: DEMO_RATE,
-        }
+        Self { serve: ServeArgs::default(), ephemeral: false, no_demo: false, rate: DEMO_RATE }
     }
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "The same seed gives the same keys and events, byte for byte, on every \
+#[command(after_help = "The same seed gives the same keys and events, byte for byte, on every \
 machine; the first N do not depend on how many follow. Contacts are drawn by Zipf's law. Works on \
 Kafka and on the embedded log of an instance that is not running.
 
 Examples:
   contactd produce --events 1000000 --contacts 200000 --seed 42
   contactd produce --events 600 --rate 10
-  contactd produce --events 1000 --malformed 0.1 --late 0.2"
-)]
+  contactd produce --events 1000 --malformed 0.1 --late 0.2")]
 pub(super) struct ProduceArgs {
     /// Records in all
     #[arg(long, default_value_t = 100_000)]
@@ -167,13 +160,11 @@ pub(super) struct ProduceArgs {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "Asks the running instance; where none answers at the configured address, \
+#[command(after_help = "Asks the running instance; where none answers at the configured address, \
 reads the data directory.
 
 Example:
-  contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0 | jq .email"
-)]
+  contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0 | jq .email")]
 pub(super) struct GetArgs {
     /// The contact's id
     pub(super) id: String,
@@ -200,11 +191,9 @@ pub(super) enum StoreCommand {
         include_deleted: bool,
     },
     /// Move the store aside and make it anew from the log
-    #[command(
-        after_help = "Needed after a change of the mapping, when the past is to come under \
+    #[command(after_help = "Needed after a change of the mapping, when the past is to come under \
         it as well. The log must still hold its first record. The old store stays beside the new \
-        one until you remove it."
-    )]
+        one until you remove it.")]
     Rebuild {
         /// Do it; without this only what would be done is said
         #[arg(long)]
@@ -252,19 +241,11 @@ pub(super) enum ConfigCommand {
 /// A share between 0 and 1.
 pub(super) fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().map_err(|error| error.to_string())?;
-    if (0.0..=1.0).contains(&share) {
-        Ok(share)
-    } else {
-        Err("must be from 0 to 1".to_owned())
-    }
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0 to 1".to_owned()) }
 }
 
 /// A rate above 0.
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().map_err(|error| error.to_string())?;
-    if rate.is_finite() && rate > 0.0 {
-        Ok(rate)
-    } else {
-        Err("must be above 0".to_owned())
-    }
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("must be above 0".to_owned()) }
 }

@@ -16,19 +16,12 @@ pub(super) struct Banner {
 impl Banner {
     pub(super) fn new(config: &Config, ephemeral: bool, demo_rate: Option<f64>) -> Self {
         let log = if config.follows_kafka() {
-            format!(
-                "Kafka topic {} at {}",
-                config.kafka.topic,
-                config.kafka.brokers.join(", ")
-            )
+            format!("Kafka topic {} at {}", config.kafka.topic, config.kafka.brokers.join(", "))
         } else {
             format!("embedded, in {}", absolute(&config.embedded_log.path))
         };
-        let kept = if ephemeral {
-            "removed at the end"
-        } else {
-            "kept; the next start goes on there"
-        };
+        let kept =
+            if ephemeral { "removed at the end" } else { "kept; the next start goes on there" };
         Self {
             log,
             data: format!("{} ({kept})", absolute(&config.store.path)),
@@ -41,11 +34,7 @@ impl Banner {
 
     pub(super) fn text(&self, started: &Started) -> String {
         let url = format!("http://{}", started.address);
-        let log_kind = if self.log.starts_with("embedded") {
-            "embedded log"
-        } else {
-            "Kafka"
-        };
+        let log_kind = if self.log.starts_with("embedded") { "embedded log" } else { "Kafka" };
         let mut text = format!(
             "\ncontactd {}: development, single node, {log_kind}, loopback only, no authentication\n\n\
              \x20 API      {url}/api/contacts\n\
@@ -70,10 +59,7 @@ impl Banner {
 }
 
 fn absolute(path: &Path) -> String {
-    std::path::absolute(path)
-        .unwrap_or_else(|_| path.to_path_buf())
-        .display()
-        .to_string()
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
 }
 
 #[cfg(test)]
@@ -84,10 +70,8 @@ mod tests {
     #[test]
     fn the_banner_says_where_everything_is() {
         let config = Config::built_in(Mode::Dev).unwrap();
-        let started = Started {
-            address: config.server.listen,
-            contact: Some("some-id".to_owned()),
-        };
+        let started =
+            Started { address: config.server.listen, contact: Some("some-id".to_owned()) };
         let text = Banner::new(&config, true, Some(3.0)).text(&started);
         for part in [
             "single node, embedded log, loopback only",

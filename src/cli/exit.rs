@@ -130,9 +130,7 @@ mod tests {
         assert_eq!(code(&error), DATA);
         assert_eq!(message(&error), "get: contact x is not there");
         assert_eq!(code(&anyhow::anyhow!("whatever")), FAILED);
-        let error = anyhow::Error::new(LogError::MissingTopic {
-            topic: "contacts".to_owned(),
-        });
+        let error = anyhow::Error::new(LogError::MissingTopic { topic: "contacts".to_owned() });
         assert_eq!(code(&error), UNREACHABLE);
     }
 }

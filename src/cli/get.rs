@@ -28,7 +28,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &GetArgs) -> anyhow::Result<()>
         // Where the instance was named, silence is an error.
         Asked::Silent(error) if args.url.is_some() => {
             return Err(
-                Failure::Unreachable(format!("no instance answers at {url}: {error}")).into(),
+                Failure::Unreachable(format!("no instance answers at {url}: {error}")).into()
             );
         }
         Asked::Silent(_) => read(&config, args)?,
@@ -44,30 +44,18 @@ enum Asked {
 }
 
 fn ask(url: &str, args: &GetArgs) -> anyhow::Result<Asked> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let deleted = if args.include_deleted {
-        "?includeDeleted=true"
-    } else {
-        ""
-    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let deleted = if args.include_deleted { "?includeDeleted=true" } else { "" };
     let address = format!("{url}/api/contacts/{}{deleted}", path_segment(&args.id));
     runtime.block_on(async {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(ANSWER_WAIT)
-            .build()?;
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WAIT).build()?;
         let response = match client.get(&address).send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() => return Ok(Asked::Silent(innermost(&error))),
             Err(error) => return Err(unreachable(url, &error)),
         };
         let status = response.status();
-        let body = response
-            .bytes()
-            .await
-            .map_err(|error| unreachable(url, &error))?;
+        let body = response.bytes().await.map_err(|error| unreachable(url, &error))?;
         match status {
             StatusCode::OK => Ok(Asked::Answered(body.to_vec())),
             StatusCode::NOT_FOUND => Err(not_found(&args.id)),

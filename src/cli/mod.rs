@@ -32,11 +32,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output, and are no mistake.
-            let code = if error.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::DONE
-            };
+            let code = if error.use_stderr() { exit::USAGE } else { exit::DONE };
             // A closed pipe is no reason to complain.
             let _ = error.print();
             return ExitCode::from(code);

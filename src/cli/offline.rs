@@ -29,12 +29,10 @@ pub(super) fn open_store(config: &Config) -> anyhow::Result<Opened> {
     let setup = ApplySetup::new(config)?;
     let bar = Arc::new(progress::bar(None, "opening the store"));
     let shown = Arc::clone(&bar);
-    let opened = store::open(
-        StoreOptions::from(&config.store),
-        None,
-        setup.fingerprint,
-        &move |step| show(&shown, &step),
-    );
+    let opened =
+        store::open(StoreOptions::from(&config.store), None, setup.fingerprint, &move |step| {
+            show(&shown, &step)
+        });
     bar.finish_and_clear();
     opened.map_err(explain_lock)
 }

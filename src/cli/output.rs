@@ -15,10 +15,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new() -> Self {
         let writer = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
-        Self {
-            writer,
-            closed: false,
-        }
+        Self { writer, closed: false }
     }
 
     /// What `result` says, unless the reader is gone: then all is well. Writes out the rest.
@@ -32,10 +29,8 @@ impl Output {
     }
 
     fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        self.closed |= result
-            .as_ref()
-            .err()
-            .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
+        self.closed |=
+            result.as_ref().err().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
         result
     }
 }

@@ -23,10 +23,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &ProduceArgs) -> anyhow::Result
     let log = open_log(&config)?;
     // Asked first: a broker that is away or a topic that is missing is told before any work.
     let identity = log.identity()?;
-    let bar = progress::bar(
-        Some(args.events),
-        format!("producing to {}", identity.topic),
-    );
+    let bar = progress::bar(Some(args.events), format!("producing to {}", identity.topic));
     let started = Instant::now();
     let bytes = append_all(&log, args, &bar)?;
     log.flush()?;
@@ -67,10 +64,7 @@ fn append_all(log: &EventLog, args: &ProduceArgs, bar: &ProgressBar) -> anyhow::
         let records: Vec<NewRecord> = generator
             .by_ref()
             .take(chunk)
-            .map(|record| NewRecord {
-                timestamp_ms: now,
-                ..record.into()
-            })
+            .map(|record| NewRecord { timestamp_ms: now, ..record.into() })
             .collect();
         if records.is_empty() {
             return Ok(bytes);
@@ -102,9 +96,7 @@ fn wait_until(due: Instant) {
 
 /// Milliseconds since 1970.
 pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

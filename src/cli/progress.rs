@@ -22,7 +22,5 @@ pub(super) fn bar(total: Option<u64>, what: impl Into<Cow<'static, str>>) -> Pro
     let template = if total.is_some() { COUNTED } else { OPEN_ENDED };
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(total, target)
-        .with_style(style)
-        .with_message(what)
+    ProgressBar::with_draw_target(total, target).with_style(style).with_message(what)
 }

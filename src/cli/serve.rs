@@ -41,26 +41,18 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
     let options = RunOptions {
         worker: worker(&args.serve),
         demo: demo_rate.map(|rate| DemoOptions { rate }),
-        started: Some(Box::new(move |started| {
-            eprintln!("{}", banner.text(started))
-        })),
+        started: Some(Box::new(move |started| eprintln!("{}", banner.text(started)))),
         ..RunOptions::default()
     };
     app::run(config, options)
 }
 
 fn worker(args: &ServeArgs) -> WorkerOptions {
-    WorkerOptions {
-        from_log_start: args.from_log_start,
-        until_caught_up: args.until_caught_up,
-    }
+    WorkerOptions { from_log_start: args.from_log_start, until_caught_up: args.until_caught_up }
 }
 
 fn flags(args: &ServeArgs) -> Vec<FlagSetting> {
-    args.listen
-        .iter()
-        .map(|listen| flag("--listen", "server.listen", listen))
-        .collect()
+    args.listen.iter().map(|listen| flag("--listen", "server.listen", listen)).collect()
 }
 
 fn begin(config: &Config) -> anyhow::Result<()> {

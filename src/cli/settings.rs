@@ -17,13 +17,7 @@ use crate::config::{
 #[command(next_help_heading = "Configuration")]
 pub(super) struct SettingsArgs {
     /// Read this TOML file over the built-in default
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_name = "FILE",
-        env = "CONTACTD_CONFIG"
-    )]
+    #[arg(long, short, global = true, value_name = "FILE", env = "CONTACTD_CONFIG")]
     pub(super) config: Option<PathBuf>,
     /// Set any key, as in --set store.cache_bytes=128MiB
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -40,24 +34,15 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 /// A setting that the flag `flag` makes.
 pub(super) fn flag(flag: &str, key: &str, value: impl Into<String>) -> FlagSetting {
-    FlagSetting {
-        flag: flag.to_owned(),
-        key: key.to_owned(),
-        value: value.into(),
-    }
+    FlagSetting { flag: flag.to_owned(), key: key.to_owned(), value: value.into() }
 }
 
 impl SettingsArgs {
     /// The configuration under these flags and `more` of a command's own.
     pub(super) fn load(&self, mode: Mode, more: Vec<FlagSetting>) -> anyhow::Result<Config> {
-        let set = self
-            .set
-            .iter()
-            .map(|(key, value)| flag("--set", key, value));
-        let path = self
-            .path
-            .iter()
-            .map(|path| flag("--path", "store.path", path.to_string_lossy()));
+        let set = self.set.iter().map(|(key, value)| flag("--set", key, value));
+        let path =
+            self.path.iter().map(|path| flag("--path", "store.path", path.to_string_lossy()));
         let sources = Sources {
             mode,
             file: self.config.as_deref().map(config_file).transpose()?,
@@ -76,21 +61,14 @@ fn config_file(path: &Path) -> anyhow::Result<FileText> {
         Ok(text) => Ok(FileText { name, text }),
         Err(error) => {
             let problem = format!("can't be read: {error}");
-            Err(ConfigErrors(vec![ConfigError::Syntax {
-                place: name,
-                problem,
-            }])
-            .into())
+            Err(ConfigErrors(vec![ConfigError::Syntax { place: name, problem }]).into())
         }
     }
 }
 
 fn dotenv_file() -> anyhow::Result<Option<FileText>> {
     match fs::read_to_string(".env") {
-        Ok(text) => Ok(Some(FileText {
-            name: ".env".to_owned(),
-            text,
-        })),
+        Ok(text) => Ok(Some(FileText { name: ".env".to_owned(), text })),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context("can't read .env"),
     }
@@ -100,10 +78,7 @@ fn dotenv_file() -> anyhow::Result<Option<FileText>> {
 fn environment() -> std::collections::BTreeMap<String, String> {
     env::vars_os()
         .map(|(name, value)| {
-            (
-                name.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
         })
         .collect()
 }

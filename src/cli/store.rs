@@ -19,10 +19,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &StoreCommand) -> anyhow::Re
     match command {
         StoreCommand::Verify => verify(&config),
         StoreCommand::Export { include_deleted } => export(&config, *include_deleted),
-        StoreCommand::Rebuild {
-            yes,
-            from_log_start,
-        } => rebuild(config, *yes, *from_log_start),
+        StoreCommand::Rebuild { yes, from_log_start } => rebuild(config, *yes, *from_log_start),
         StoreCommand::Snapshot => snapshot(&config),
     }
 }
@@ -65,10 +62,7 @@ fn snapshot(config: &Config) -> anyhow::Result<()> {
     bar.finish_and_clear();
     opened.writer.close()?;
     written?;
-    eprintln!(
-        "snapshot written and verified in {}",
-        config.store.path.join("snapshots").display()
-    );
+    eprintln!("snapshot written and verified in {}", config.store.path.join("snapshots").display());
     Ok(())
 }
 
@@ -89,26 +83,14 @@ fn rebuild(mut config: Config, yes: bool, from_log_start: bool) -> anyhow::Resul
     eprintln!("the old store is in {}", aside.display());
     // The run answers over HTTP as any other does; nobody is to rely on it.
     config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let worker = WorkerOptions {
-        from_log_start,
-        until_caught_up: true,
-    };
+    let worker = WorkerOptions { from_log_start, until_caught_up: true };
     let bar = progress::bar(None, "applying the log");
     bar.enable_steady_tick(progress::TICK);
-    let result = app::run(
-        config.clone(),
-        RunOptions {
-            worker,
-            ..RunOptions::default()
-        },
-    );
+    let result = app::run(config.clone(), RunOptions { worker, ..RunOptions::default() });
     bar.finish_and_clear();
     result?;
     let counts = open_store(&config)?.reader.counts();
-    eprintln!(
-        "rebuilt: {} active contacts, {} deleted",
-        counts.active, counts.deleted
-    );
+    eprintln!("rebuilt: {} active contacts, {} deleted", counts.active, counts.deleted);
     Ok(())
 }
 

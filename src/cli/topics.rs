@@ -8,10 +8,7 @@ use super::exit::Failure;
 use super::settings::SettingsArgs;
 
 pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::Result<()> {
-    let TopicsCommand::Ensure {
-        partitions,
-        replication,
-    } = *command;
+    let TopicsCommand::Ensure { partitions, replication } = *command;
     let config = settings.load(Mode::Serve, Vec::new())?;
     if !config.follows_kafka() {
         let text = "no brokers are configured (KAFKA_BROKERS), and the embedded log has no topics";
@@ -19,10 +16,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::R
     }
     let topic = &config.kafka.topic;
     let log = KafkaLog::open(&config.kafka)?;
-    let ensured = log.ensure_topic(TopicPlan {
-        partitions,
-        replication,
-    })?;
+    let ensured = log.ensure_topic(TopicPlan { partitions, replication })?;
     match (ensured.created, ensured.policy_mended) {
         (true, _) => eprintln!("topic {topic} made, with {partitions} partitions"),
         (false, true) => eprintln!("topic {topic}: cleanup.policy set to delete"),

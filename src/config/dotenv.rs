@@ -26,11 +26,7 @@ pub(super) fn parse(file: &FileText, errors: &mut Vec<ConfigError>) -> Vec<Line>
             .and_then(|(name, value)| Some((name, value_of(value)?)));
         match parsed {
             Some((name, value)) => {
-                lines.push(Line {
-                    name: name.to_owned(),
-                    value,
-                    line: index + 1,
-                });
+                lines.push(Line { name: name.to_owned(), value, line: index + 1 });
             }
             None => errors.push(ConfigError::Syntax {
                 place: format!("{}:{}", file.name, index + 1),
@@ -56,15 +52,8 @@ fn value_of(text: &str) -> Option<String> {
     if let Some(rest) = text.strip_prefix('"') {
         return double_quoted(rest);
     }
-    let end = text
-        .find(" #")
-        .or_else(|| text.starts_with('#').then_some(0));
-    Some(
-        end.and_then(|end| text.get(..end))
-            .unwrap_or(text)
-            .trim_end()
-            .to_owned(),
-    )
+    let end = text.find(" #").or_else(|| text.starts_with('#').then_some(0));
+    Some(end.and_then(|end| text.get(..end)).unwrap_or(text).trim_end().to_owned())
 }
 
 fn double_quoted(text: &str) -> Option<String> {
@@ -96,28 +85,17 @@ mod tests {
 
     fn read(text: &str) -> (Vec<(String, String)>, usize) {
         let mut errors = Vec::new();
-        let file = FileText {
-            name: ".env".to_owned(),
-            text: text.to_owned(),
-        };
+        let file = FileText { name: ".env".to_owned(), text: text.to_owned() };
         let lines = parse(&file, &mut errors);
-        (
-            lines
-                .into_iter()
-                .map(|line| (line.name, line.value))
-                .collect(),
-            errors.len(),
-        )
+        (lines.into_iter().map(|line| (line.name, line.value)).collect(), errors.len())
     }
 
     #[test]
     fn values_lose_quotes_and_comments() {
         let text = "# all of it\nA=1\nexport B = two words # why\nC='a # b'\nD=\"x\\n\\\"y\\\"\" # c\nE=\nF=a#b\nG=#x\n";
         let (values, errors) = read(text);
-        let values: Vec<(&str, &str)> = values
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let values: Vec<(&str, &str)> =
+            values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let expected = [
             ("A", "1"),
             ("B", "two words"),

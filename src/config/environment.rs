@@ -24,12 +24,7 @@ const USUAL: [(&str, [&str; 2]); 16] = [
 ];
 
 /// Variables of ours that set no key: read by the command line, or by tests.
-const OTHERS: [&str; 4] = [
-    "CONTACTD_URL",
-    "CONTACTD_CONFIG",
-    "CONTACTD_FAULT",
-    "CONTACTD_COMMIT",
-];
+const OTHERS: [&str; 4] = ["CONTACTD_URL", "CONTACTD_CONFIG", "CONTACTD_FAULT", "CONTACTD_COMMIT"];
 const TESTS: [&str; 2] = ["CONTACTD_TEST_", "CONTACTD_CRASH_"];
 
 /// What a variable is to us.
@@ -64,11 +59,7 @@ pub(super) fn meaning(name: &str) -> Meaning {
         [_] => Meaning::SingleUnderscore,
         // librdkafka's names have dots, which a variable can't.
         [kafka, properties, name] if kafka == "kafka" && properties == "properties" => {
-            Meaning::Key(vec![
-                kafka.clone(),
-                properties.clone(),
-                name.replace('_', "."),
-            ])
+            Meaning::Key(vec![kafka.clone(), properties.clone(), name.replace('_', ".")])
         }
         _ => Meaning::Key(parts),
     }
@@ -91,18 +82,12 @@ mod tests {
     fn the_usual_names_and_ours_set_keys() {
         assert_eq!(meaning("PORT"), key(&["server", "port"]));
         assert_eq!(meaning("JWT_SECRET_FILE"), key(&["jwt", "secret_file"]));
-        assert_eq!(
-            meaning("CONTACTD_STORE__CACHE_BYTES"),
-            key(&["store", "cache_bytes"])
-        );
+        assert_eq!(meaning("CONTACTD_STORE__CACHE_BYTES"), key(&["store", "cache_bytes"]));
         assert_eq!(
             meaning("CONTACTD_KAFKA__PROPERTIES__SOCKET_TIMEOUT_MS"),
             key(&["kafka", "properties", "socket.timeout.ms"])
         );
-        assert_eq!(
-            variable(&["store".to_owned(), "path".to_owned()]),
-            "CONTACTD_STORE__PATH"
-        );
+        assert_eq!(variable(&["store".to_owned(), "path".to_owned()]), "CONTACTD_STORE__PATH");
     }
 
     #[test]

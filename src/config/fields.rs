@@ -29,20 +29,14 @@ impl<'a> Fields<'a> {
 
     /// The place that says what `name` is.
     pub(super) fn place(&self, name: &str) -> String {
-        self.setting(name)
-            .map(|setting| setting.place.clone())
-            .unwrap_or_default()
+        self.setting(name).map(|setting| setting.place.clone()).unwrap_or_default()
     }
 
     /// Notes that `name` can't be what it is.
     pub(super) fn refuse(&mut self, name: &str, problem: impl Into<String>) {
         let place = self.place(name);
         let problem = problem.into();
-        self.errors.push(ConfigError::Invalid {
-            place,
-            key: name.to_owned(),
-            problem,
-        });
+        self.errors.push(ConfigError::Invalid { place, key: name.to_owned(), problem });
     }
 
     /// The text of `name`, trimmed; a list is no text.
@@ -61,12 +55,7 @@ impl<'a> Fields<'a> {
     }
 
     fn built_in_text(&self, name: &str) -> String {
-        match self
-            .layered
-            .built_in
-            .get(&key_of(name))
-            .map(|setting| &setting.value)
-        {
+        match self.layered.built_in.get(&key_of(name)).map(|setting| &setting.value) {
             Some(Value::Text(text)) => text.clone(),
             Some(Value::List(_)) | None => String::new(),
         }
@@ -132,27 +121,21 @@ impl<'a> Fields<'a> {
     /// A size within bounds, in bytes.
     pub(super) fn size(&mut self, name: &str, bounds: RangeInclusive<u64>) -> u64 {
         let expected = size_expected(&bounds);
-        self.read(name, &expected, |text| {
-            parse_size(text).filter(|size| bounds.contains(size))
-        })
+        self.read(name, &expected, |text| parse_size(text).filter(|size| bounds.contains(size)))
     }
 
     /// A size within bounds, or none for "unlimited".
     pub(super) fn size_limit(&mut self, name: &str, bounds: RangeInclusive<u64>) -> Option<u64> {
         let expected = format!("\"unlimited\" or {}", size_expected(&bounds));
         self.read(name, &expected, |text| {
-            unlimited(text, |text| {
-                parse_size(text).filter(|size| bounds.contains(size))
-            })
+            unlimited(text, |text| parse_size(text).filter(|size| bounds.contains(size)))
         })
     }
 
     /// A duration within bounds.
     pub(super) fn duration(&mut self, name: &str, bounds: RangeInclusive<Duration>) -> Duration {
         let expected = duration_expected(&bounds);
-        self.read(name, &expected, |text| {
-            parse_duration(text).filter(|it| bounds.contains(it))
-        })
+        self.read(name, &expected, |text| parse_duration(text).filter(|it| bounds.contains(it)))
     }
 
     /// A duration within bounds, or none for "unlimited".
@@ -163,23 +146,16 @@ impl<'a> Fields<'a> {
     ) -> Option<Duration> {
         let expected = format!("\"unlimited\" or {}", duration_expected(&bounds));
         self.read(name, &expected, |text| {
-            unlimited(text, |text| {
-                parse_duration(text).filter(|it| bounds.contains(it))
-            })
+            unlimited(text, |text| parse_duration(text).filter(|it| bounds.contains(it)))
         })
     }
 
     /// One of several words; the first of them where it is none.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, first: T, words: &[(&str, T)]) -> T {
-        let expected: Vec<String> = words
-            .iter()
-            .map(|(word, _)| format!("\"{word}\""))
-            .collect();
+        let expected: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let expected = format!("one of {}", expected.join(", "));
         let choice = self.read(name, &expected, |text| {
-            let found = words
-                .iter()
-                .find(|(word, _)| word.eq_ignore_ascii_case(text));
+            let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
             found.map(|(_, choice)| Some(*choice))
         });
         choice.unwrap_or(first)
@@ -199,10 +175,7 @@ impl<'a> Fields<'a> {
             (false, false) if own > file => Some(Secret::new(text)),
             (false, false) if own < file => self.secret_in_file(&file_name, &path),
             (false, false) => {
-                self.refuse(
-                    &file_name,
-                    format!("is set beside {name}; keep one of them"),
-                );
+                self.refuse(&file_name, format!("is set beside {name}; keep one of them"));
                 None
             }
         }
@@ -217,11 +190,7 @@ impl<'a> Fields<'a> {
             Err(error) => error.to_string(),
         };
         let place = self.place(name);
-        self.errors.push(ConfigError::SecretFile {
-            place,
-            path: path.to_owned(),
-            problem,
-        });
+        self.errors.push(ConfigError::SecretFile { place, path: path.to_owned(), problem });
         None
     }
 }
@@ -239,9 +208,6 @@ fn size_expected(bounds: &RangeInclusive<u64>) -> String {
 }
 
 fn duration_expected(bounds: &RangeInclusive<Duration>) -> String {
-    let (least, most) = (
-        format_duration(*bounds.start()),
-        format_duration(*bounds.end()),
-    );
+    let (least, most) = (format_duration(*bounds.start()), format_duration(*bounds.end()));
     format!("a duration from {least} to {most}, in seconds or like \"1h30m\"")
 }

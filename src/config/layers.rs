@@ -55,10 +55,7 @@ pub(super) struct Layered {
 
 /// Reads every layer; what is wrong goes to `errors`, the rest counts.
 pub(super) fn gather(sources: &Sources<'_>, errors: &mut Vec<ConfigError>) -> Layered {
-    let built_in = FileText {
-        name: "built-in".to_owned(),
-        text: BUILT_IN.to_owned(),
-    };
+    let built_in = FileText { name: "built-in".to_owned(), text: BUILT_IN.to_owned() };
     let built_in = read_toml(&built_in, Layer::BuiltIn, errors);
     let mut layered = Layered {
         settings: built_in.iter().cloned().collect(),
@@ -86,14 +83,7 @@ pub(super) fn gather(sources: &Sources<'_>, errors: &mut Vec<ConfigError>) -> La
     }
     for (name, value) in &sources.environment {
         let place = format!("environment {name}");
-        layered.set_variable(
-            name,
-            value.clone(),
-            place,
-            Layer::Environment,
-            errors,
-            &mut ignored,
-        );
+        layered.set_variable(name, value.clone(), place, Layer::Environment, errors, &mut ignored);
     }
     if !ignored.is_empty() {
         let names: Vec<String> = ignored.into_iter().collect();
@@ -183,29 +173,17 @@ impl Layered {
         }
         // Of two names for one key in one layer, ours stands over the usual one.
         let ours = name.starts_with(environment::PREFIX);
-        let taken = self
-            .settings
-            .get(&key)
-            .is_some_and(|setting| setting.layer == layer);
+        let taken = self.settings.get(&key).is_some_and(|setting| setting.layer == layer);
         if known && taken && !ours {
             return;
         }
-        let setting = Setting {
-            value: Value::Text(value),
-            place,
-            layer,
-            order: 0,
-        };
+        let setting = Setting { value: Value::Text(value), place, layer, order: 0 };
         if known {
             self.settings.insert(key, setting);
         } else {
             let key = environment::variable(&key);
             let suggestion = self.nearest_variable(&key);
-            errors.push(ConfigError::UnknownKey {
-                place: setting.place,
-                key,
-                suggestion,
-            });
+            errors.push(ConfigError::UnknownKey { place: setting.place, key, suggestion });
         }
     }
 
@@ -227,59 +205,39 @@ impl Layered {
                 key: name.to_owned(),
                 suggestion: Some(meant),
             }),
-            None => self
-                .warnings
-                .push(format!("{name} is set, but nothing reads it")),
+            None => self.warnings.push(format!("{name} is set, but nothing reads it")),
         }
     }
 
     fn nearest_variable(&self, name: &str) -> Option<String> {
-        let known: Vec<String> = self
-            .built_in
-            .keys()
-            .map(|key| environment::variable(key))
-            .collect();
+        let known: Vec<String> =
+            self.built_in.keys().map(|key| environment::variable(key)).collect();
         nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
     }
 
     /// Names an unknown key, or its whole section once.
     fn refuse(&mut self, key: &[String], place: &str, errors: &mut Vec<ConfigError>) {
         let section = key.first().cloned().unwrap_or_default();
-        let sections: BTreeSet<&str> = self
-            .built_in
-            .keys()
-            .filter_map(|key| key.first())
-            .map(String::as_str)
-            .collect();
+        let sections: BTreeSet<&str> =
+            self.built_in.keys().filter_map(|key| key.first()).map(String::as_str).collect();
         let place = place.to_owned();
         if sections.contains(section.as_str()) || key.len() == 1 {
             let known: Vec<String> = self.built_in.keys().map(|key| key.join(".")).collect();
             let key = key.join(".");
             let elsewhere = || {
                 let ending = format!(".{key}");
-                known
-                    .iter()
-                    .map(String::as_str)
-                    .find(|name| name.ends_with(&ending))
+                known.iter().map(String::as_str).find(|name| name.ends_with(&ending))
             };
             let suggestion = elsewhere()
                 .or_else(|| nearest(&key, known.iter().map(String::as_str)))
                 .map(str::to_owned);
-            errors.push(ConfigError::UnknownKey {
-                place,
-                key,
-                suggestion,
-            });
+            errors.push(ConfigError::UnknownKey { place, key, suggestion });
             return;
         }
         let file = place.split(':').next().unwrap_or_default().to_owned();
         let suggestion = nearest(&section, sections.into_iter()).map(str::to_owned);
         if self.unknown_sections.insert((file, section.clone())) {
-            errors.push(ConfigError::UnknownSection {
-                place,
-                section,
-                suggestion,
-            });
+            errors.push(ConfigError::UnknownSection { place, section, suggestion });
         }
     }
 }
@@ -320,15 +278,7 @@ fn collect(
             let order = name.span().start;
             let place = format!("{}:{}", file.name, line_at(&file.text, order));
             let value = value_of(value);
-            leaves.push((
-                free_key(path.clone()),
-                Setting {
-                    value,
-                    place,
-                    layer,
-                    order,
-                },
-            ));
+            leaves.push((free_key(path.clone()), Setting { value, place, layer, order }));
         }
         path.pop();
     }

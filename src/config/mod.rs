@@ -111,9 +111,5 @@ pub fn load(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
     let mut errors = Vec::new();
     let layered = layers::gather(sources, &mut errors);
     let config = validate::config(sources, &layered, &mut errors);
-    if errors.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigErrors(errors))
-    }
+    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
 }

@@ -31,13 +31,7 @@ pub(super) fn effective(layered: &Layered) -> Vec<Effective> {
         let own = layered.built_in.get(key).unwrap_or(setting);
         let is_built_in = layered.built_in.contains_key(key);
         let table: Key = key.iter().skip(1).rev().skip(1).cloned().collect();
-        (
-            section.copied(),
-            table,
-            !is_built_in,
-            own.order,
-            key.clone(),
-        )
+        (section.copied(), table, !is_built_in, own.order, key.clone())
     };
     let mut settings: Vec<(&Key, &Setting)> = layered.settings.iter().collect();
     settings.sort_by_cached_key(|(key, setting)| order(key, setting));
@@ -55,10 +49,7 @@ fn shown(layered: &Layered, key: &[String], value: &Value) -> Value {
     if let Some(name) = file.last_mut() {
         name.push_str("_file");
     }
-    let name = key
-        .last()
-        .map(|name| name.to_lowercase())
-        .unwrap_or_default();
+    let name = key.last().map(|name| name.to_lowercase()).unwrap_or_default();
     let secret_property = key.get(1).is_some_and(|table| table == "properties")
         && SECRET_PROPERTIES.iter().any(|part| name.contains(part));
     let is_secret = secret_property || layered.built_in.contains_key(&file);
@@ -85,11 +76,7 @@ pub(super) fn to_toml(entries: &[Effective]) -> String {
         let line = format!("{} = {}", name_text(name), value_text(&entry.value));
         let built_in = entry.place.starts_with("built-in:");
         let place = if built_in { "" } else { entry.place.as_str() };
-        let note = if built_in {
-            String::new()
-        } else {
-            format!("  # {place}")
-        };
+        let note = if built_in { String::new() } else { format!("  # {place}") };
         text.push_str(&line);
         text.push_str(&note);
         text.push('\n');
@@ -99,18 +86,14 @@ pub(super) fn to_toml(entries: &[Effective]) -> String {
 
 fn name_text(name: &str) -> String {
     let bare = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if bare { name.to_owned() } else { quoted(name) }
 }
 
 fn value_text(value: &Value) -> String {
     match value {
         Value::Text(text)
-            if text
-                .parse::<i64>()
-                .is_ok_and(|number| number.to_string() == *text) =>
+            if text.parse::<i64>().is_ok_and(|number| number.to_string() == *text) =>
         {
             text.clone()
         }

@@ -6,25 +6,15 @@ use std::time::Duration;
 use super::*;
 
 fn file(text: &str) -> Option<FileText> {
-    Some(FileText {
-        name: "my.toml".to_owned(),
-        text: text.to_owned(),
-    })
+    Some(FileText { name: "my.toml".to_owned(), text: text.to_owned() })
 }
 
 fn environment(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
-    variables
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn flag(key: &str, value: &str) -> FlagSetting {
-    FlagSetting {
-        flag: "--set".to_owned(),
-        key: key.to_owned(),
-        value: value.to_owned(),
-    }
+    FlagSetting { flag: "--set".to_owned(), key: key.to_owned(), value: value.to_owned() }
 }
 
 #[track_caller]
@@ -54,10 +44,7 @@ fn each_layer_stands_over_the_one_below() {
     assert_eq!(listen(&sources), 3000);
     sources.file = file("[server]\nport = 3001");
     assert_eq!(listen(&sources), 3001);
-    sources.dotenv = Some(FileText {
-        name: ".env".to_owned(),
-        text: "PORT=3002".to_owned(),
-    });
+    sources.dotenv = Some(FileText { name: ".env".to_owned(), text: "PORT=3002".to_owned() });
     assert_eq!(listen(&sources), 3002);
     sources.environment = environment(&[("PORT", "3003")]);
     assert_eq!(listen(&sources), 3003);
@@ -74,10 +61,7 @@ fn a_lower_listen_address_keeps_a_higher_port() {
     let mut sources = Sources::new(Mode::Serve);
     sources.file = file("[server]\nlisten = \"localhost:9999\"");
     sources.environment = environment(&[("PORT", "80")]);
-    assert_eq!(
-        load(&sources).unwrap().server.listen.to_string(),
-        "127.0.0.1:80"
-    );
+    assert_eq!(load(&sources).unwrap().server.listen.to_string(), "127.0.0.1:80");
 }
 
 /// The `.env` that the projects contactd replaces were run with.
@@ -90,10 +74,7 @@ const EARLIER: &str = "# Server\nPORT=3000\nNODE_ENV=development\n\n# Database\n
 #[test]
 fn an_earlier_env_file_works_as_it_is() {
     let mut sources = Sources::new(Mode::Serve);
-    sources.dotenv = Some(FileText {
-        name: ".env".to_owned(),
-        text: EARLIER.to_owned(),
-    });
+    sources.dotenv = Some(FileText { name: ".env".to_owned(), text: EARLIER.to_owned() });
     let config = load(&sources).unwrap();
     assert_eq!(config.kafka.brokers, ["localhost:9092"]);
     assert_eq!(config.kafka.client_id, "acmecrm-integration");
@@ -103,10 +84,8 @@ fn an_earlier_env_file_works_as_it_is() {
     assert!(config.follows_kafka());
     assert_eq!(
         config.warnings,
-        [
-            "DB_TYPE, NODE_ENV, POSTGRES_HOST, POSTGRES_PORT set and ignored: contactd has no such \
-          mode and needs no database"
-        ]
+        ["DB_TYPE, NODE_ENV, POSTGRES_HOST, POSTGRES_PORT set and ignored: contactd has no such \
+          mode and needs no database"]
     );
 }
 
@@ -157,12 +136,7 @@ fn a_file_that_is_no_toml_names_its_lines() {
     sources.file = file("[store]\npath = \n[server\n");
     let problems = problems(&sources);
     assert!(problems.len() >= 2, "{problems:?}");
-    assert!(
-        problems
-            .first()
-            .is_some_and(|text| text.starts_with("my.toml:2: ")),
-        "{problems:?}"
-    );
+    assert!(problems.first().is_some_and(|text| text.starts_with("my.toml:2: ")), "{problems:?}");
 }
 
 #[test]
@@ -180,20 +154,11 @@ fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
         ("REDIS_URL", "redis://:hunter4@localhost"),
     ]);
     let config = load(&sources).unwrap();
-    assert_eq!(
-        config.jwt.secret.as_ref().unwrap().expose(),
-        "from-a-file-0123456789"
-    );
+    assert_eq!(config.jwt.secret.as_ref().unwrap().expose(), "from-a-file-0123456789");
     assert_eq!(config.kafka.properties["socket.timeout.ms"], "9");
     let shown = format!("{config:?}{}", config.to_toml());
-    assert!(
-        !shown.contains("hunter") && !shown.contains("0123456789"),
-        "{shown}"
-    );
-    assert!(
-        shown.contains("api_key = \"***\"  # environment ACME_API_KEY"),
-        "{shown}"
-    );
+    assert!(!shown.contains("hunter") && !shown.contains("0123456789"), "{shown}");
+    assert!(shown.contains("api_key = \"***\"  # environment ACME_API_KEY"), "{shown}");
 }
 
 #[test]
@@ -206,17 +171,8 @@ fn a_secret_set_twice_or_in_no_file_is_an_error() {
     ]);
     let problems = problems(&sources);
     assert_eq!(problems.len(), 2, "{problems:?}");
-    assert!(
-        problems
-            .iter()
-            .any(|text| text.contains("keep one of them")),
-        "{problems:?}"
-    );
-    assert!(
-        problems
-            .iter()
-            .any(|text| text.contains("can't read the secret in /nowhere"))
-    );
+    assert!(problems.iter().any(|text| text.contains("keep one of them")), "{problems:?}");
+    assert!(problems.iter().any(|text| text.contains("can't read the secret in /nowhere")));
     // A higher layer's text stands over a lower layer's file.
     let mut sources = Sources::new(Mode::Serve);
     sources.file = file("[jwt]\nsecret_file = \"/nowhere\"");
@@ -235,19 +191,13 @@ fn what_is_printed_is_read_again_as_the_same() {
     let config = load(&sources).unwrap();
     let printed = config.to_toml();
     let mut again = Sources::new(Mode::Serve);
-    again.file = Some(FileText {
-        name: "printed".to_owned(),
-        text: printed.clone(),
-    });
+    again.file = Some(FileText { name: "printed".to_owned(), text: printed.clone() });
     let again = load(&again).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
     assert_eq!(again.kafka.brokers, config.kafka.brokers);
     assert_eq!(again.mapping, config.mapping);
     assert_eq!(again.kafka.properties, config.kafka.properties);
     assert_eq!(format!("{:?}", again.store), format!("{:?}", config.store));
-    assert!(
-        printed.starts_with("[server]\nlisten = \"127.0.0.1\"\n"),
-        "{printed}"
-    );
+    assert!(printed.starts_with("[server]\nlisten = \"127.0.0.1\"\n"), "{printed}");
 }
 
 #[test]
@@ -258,14 +208,8 @@ fn sasl_without_a_name_and_kafka_without_brokers_are_errors() {
     );
     let problems = problems(&sources);
     let about = |text: &str| problems.iter().any(|problem| problem.contains(text));
-    assert!(
-        about("kafka.brokers (KAFKA_BROKERS) is not set"),
-        "{problems:?}"
-    );
-    assert!(
-        about("kafka.sasl_username is not set, and SCRAM-SHA-512 needs it"),
-        "{problems:?}"
-    );
+    assert!(about("kafka.brokers (KAFKA_BROKERS) is not set"), "{problems:?}");
+    assert!(about("kafka.sasl_username is not set, and SCRAM-SHA-512 needs it"), "{problems:?}");
 }
 
 #[test]
@@ -281,10 +225,7 @@ fn a_line_of_the_mapping_can_be_taken_out() {
 fn the_example_env_file_is_read_and_changes_nothing() {
     let mut sources = Sources::new(Mode::Serve);
     let text = include_str!("../../.env.example").to_owned();
-    sources.dotenv = Some(FileText {
-        name: ".env.example".to_owned(),
-        text,
-    });
+    sources.dotenv = Some(FileText { name: ".env.example".to_owned(), text });
     let config = load(&sources).unwrap();
     assert!(config.warnings.is_empty());
     assert!(!config.follows_kafka());

@@ -35,10 +35,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
     let scale = if unit.is_empty() {
         1
     } else {
-        SIZES
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(unit))?
-            .1
+        SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1
     };
     scaled(number, scale)
 }
@@ -51,9 +48,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let (number, after) = split_number(rest)?;
         let after = after.trim_start();
-        let unit_end = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
+        let unit_end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at_checked(unit_end)?;
         let scale = match unit {
             // Only a number alone may go without its unit.
@@ -92,18 +87,12 @@ pub fn format_duration(duration: Duration) -> String {
         text.push_str(&format!("{}{unit}", rest / scale));
         rest %= scale;
     }
-    if text.is_empty() {
-        "0s".to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// The leading digits (with at most one point) and what follows.
 fn split_number(text: &str) -> Option<(&str, &str)> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at_checked(end)?;
     (!number.is_empty()).then_some((number, rest))
 }
@@ -114,9 +103,8 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
     let whole: u64 = whole.parse().ok()?;
     let mut value = whole.checked_mul(scale)?;
     if number.contains('.') {
-        let digits = u32::try_from(fraction.len())
-            .ok()
-            .filter(|digits| (1..=9).contains(digits))?;
+        let digits =
+            u32::try_from(fraction.len()).ok().filter(|digits| (1..=9).contains(digits))?;
         let part: u64 = fraction.parse().ok()?;
         let part = u128::from(part) * u128::from(scale) / 10u128.pow(digits);
         value = value.checked_add(u64::try_from(part).ok()?)?;
@@ -141,16 +129,7 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
         }
-        for text in [
-            "",
-            "MiB",
-            "-1",
-            "64M",
-            "1.KiB",
-            "lots",
-            "99999999999TiB",
-            "1MiB2KiB",
-        ] {
+        for text in ["", "MiB", "-1", "64M", "1.KiB", "lots", "99999999999TiB", "1MiB2KiB"] {
             assert_eq!(parse_size(text), None, "{text}");
         }
     }
@@ -169,11 +148,7 @@ mod tests {
             ("1w", 604_800_000),
             ("1.5s", 1500),
         ] {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_millis(millis)),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "1h5", "5x", "-1s", "5 5", "99999999999d"] {
             assert_eq!(parse_duration(text), None, "{text}");

@@ -23,15 +23,7 @@ const DAY: u64 = 86_400;
 const SEGMENT_BYTES: RangeInclusive<u64> = 4 * KIB..=4 * GIB;
 
 /// What a source's field can be called here.
-const OUR_NAMES: [&str; 7] = [
-    "id",
-    "firstName",
-    "lastName",
-    "email",
-    "phone",
-    "company",
-    "title",
-];
+const OUR_NAMES: [&str; 7] = ["id", "firstName", "lastName", "email", "phone", "company", "title"];
 
 /// Validates everything; errors are added to `errors`, and then the result is not to be used.
 pub(super) fn config(
@@ -39,11 +31,7 @@ pub(super) fn config(
     layered: &Layered,
     errors: &mut Vec<ConfigError>,
 ) -> Config {
-    let mut fields = Fields {
-        sources,
-        layered,
-        errors,
-    };
+    let mut fields = Fields { sources, layered, errors };
     let store = store(&mut fields);
     let kafka = kafka(&mut fields);
     let log = log(&mut fields, &kafka);
@@ -93,15 +81,8 @@ fn server(fields: &mut Fields<'_>) -> ServerConfig {
 fn listen(fields: &mut Fields<'_>) -> SocketAddr {
     let text = fields.text("server.listen");
     let mut port = fields.port("server.port", 0);
-    let host = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(&text);
-    let host = if host == "localhost" {
-        "127.0.0.1"
-    } else {
-        host
-    };
+    let host = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
+    let host = if host == "localhost" { "127.0.0.1" } else { host };
     let address = match (host.parse::<IpAddr>(), named_socket(&text)) {
         (Ok(address), _) => address,
         (Err(_), Some(socket)) => {
@@ -137,17 +118,11 @@ fn named_socket(text: &str) -> Option<SocketAddr> {
 }
 
 fn log(fields: &mut Fields<'_>, kafka: &KafkaConfig) -> LogConfig {
-    let words = [
-        ("auto", LogChoice::Auto),
-        ("embedded", LogChoice::Embedded),
-        ("kafka", LogChoice::Kafka),
-    ];
+    let words =
+        [("auto", LogChoice::Auto), ("embedded", LogChoice::Embedded), ("kafka", LogChoice::Kafka)];
     let kind = fields.choice("log.kind", LogChoice::Auto, &words);
     if kind == LogChoice::Kafka && kafka.brokers.is_empty() {
-        fields.refuse(
-            "log.kind",
-            "is \"kafka\", but kafka.brokers (KAFKA_BROKERS) is not set",
-        );
+        fields.refuse("log.kind", "is \"kafka\", but kafka.brokers (KAFKA_BROKERS) is not set");
     }
     LogConfig { kind }
 }
@@ -155,9 +130,7 @@ fn log(fields: &mut Fields<'_>, kafka: &KafkaConfig) -> LogConfig {
 fn embedded_log(fields: &mut Fields<'_>, store: &Path) -> EmbeddedLogConfig {
     let partitions = fields.number("embedded_log.partitions", 1..=1024);
     EmbeddedLogConfig {
-        path: fields
-            .optional_path("embedded_log.path")
-            .unwrap_or_else(|| store.join("log")),
+        path: fields.optional_path("embedded_log.path").unwrap_or_else(|| store.join("log")),
         partitions: u16::try_from(partitions).unwrap_or(1),
         segment_bytes: fields.size("embedded_log.segment_bytes", SEGMENT_BYTES),
         retention_bytes: fields.size_limit("embedded_log.retention_bytes", 4 * KIB..=1024 * TIB),
@@ -201,11 +174,7 @@ fn security_protocol(fields: &mut Fields<'_>) -> SecurityProtocol {
         SecurityProtocol::SaslSsl,
     ];
     let words = all.map(|protocol| (protocol.as_str(), protocol));
-    fields.choice(
-        "kafka.security_protocol",
-        SecurityProtocol::Plaintext,
-        &words,
-    )
+    fields.choice("kafka.security_protocol", SecurityProtocol::Plaintext, &words)
 }
 
 fn check_kafka(fields: &mut Fields<'_>, config: &KafkaConfig) {
@@ -234,24 +203,15 @@ fn check_kafka(fields: &mut Fields<'_>, config: &KafkaConfig) {
     let mechanism = config.sasl_mechanism.to_uppercase();
     let named = mechanism == "PLAIN" || mechanism.starts_with("SCRAM-");
     if protocol.has_sasl() && named && config.sasl_username.is_empty() {
-        fields.refuse(
-            "kafka.sasl_username",
-            format!("is not set, and {mechanism} needs it"),
-        );
+        fields.refuse("kafka.sasl_username", format!("is not set, and {mechanism} needs it"));
     }
     if protocol.has_sasl() && named && config.sasl_password.is_none() {
-        fields.refuse(
-            "kafka.sasl_password",
-            format!("is not set, and {mechanism} needs it"),
-        );
+        fields.refuse("kafka.sasl_password", format!("is not set, and {mechanism} needs it"));
     }
 }
 
 fn properties(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
-    free(fields, "properties")
-        .into_iter()
-        .map(|([_, _, name], text)| (name, text))
-        .collect()
+    free(fields, "properties").into_iter().map(|([_, _, name], text)| (name, text)).collect()
 }
 
 /// The settings under a table that takes any name.
@@ -266,10 +226,7 @@ fn free(fields: &mut Fields<'_>, table: &str) -> Vec<([String; 3], String)> {
         }
         match &setting.value {
             Value::Text(text) => {
-                found.push((
-                    [section.clone(), middle.clone(), name.clone()],
-                    text.clone(),
-                ));
+                found.push(([section.clone(), middle.clone(), name.clone()], text.clone()));
             }
             Value::List(_) => fields.errors.push(ConfigError::Invalid {
                 place: setting.place.clone(),
@@ -293,13 +250,8 @@ fn mapping(fields: &mut Fields<'_>) -> BTreeMap<String, BTreeMap<String, String>
             continue;
         }
         let meant = nearest(&ours, OUR_NAMES.into_iter());
-        let meant = meant
-            .map(|name| format!("; did you mean \"{name}\"?"))
-            .unwrap_or_default();
-        let problem = format!(
-            "is \"{ours}\", and must be one of {}{meant}",
-            OUR_NAMES.join(", ")
-        );
+        let meant = meant.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
+        let problem = format!("is \"{ours}\", and must be one of {}{meant}", OUR_NAMES.join(", "));
         fields.refuse(&format!("mapping.{source}.{theirs}"), problem);
     }
     mapping
@@ -340,17 +292,10 @@ fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
 }
 
 fn telemetry(fields: &mut Fields<'_>) -> TelemetryConfig {
-    let formats = [
-        ("auto", LogFormat::Auto),
-        ("json", LogFormat::Json),
-        ("text", LogFormat::Text),
-    ];
+    let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
     let log = fields.text("telemetry.log");
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
-        fields.refuse(
-            "telemetry.log",
-            format!("is \"{log}\", and is no filter: {error}"),
-        );
+        fields.refuse("telemetry.log", format!("is \"{log}\", and is no filter: {error}"));
     }
     TelemetryConfig {
         log,

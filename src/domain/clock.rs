@@ -23,11 +23,7 @@ pub struct Clock {
 impl Clock {
     /// One millisecond after `other`, for what must come after it.
     pub(crate) fn after(other: &Self, hash: u64) -> Self {
-        Self {
-            ts_ms: other.ts_ms.saturating_add(1),
-            version: None,
-            hash,
-        }
+        Self { ts_ms: other.ts_ms.saturating_add(1), version: None, hash }
     }
 }
 
@@ -53,11 +49,7 @@ mod tests {
 
     #[test]
     fn time_then_version_then_hash() {
-        let clock = |ts_ms, version, hash| Clock {
-            ts_ms,
-            version,
-            hash,
-        };
+        let clock = |ts_ms, version, hash| Clock { ts_ms, version, hash };
         let ascending = [
             clock(1, Some(9), 9),
             clock(2, None, 9),

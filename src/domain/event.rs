@@ -4,14 +4,7 @@ use super::clock::Clock;
 use super::span::Span;
 
 /// The contact's fields, by place.
-pub const FIELDS: [&str; 6] = [
-    "firstName",
-    "lastName",
-    "email",
-    "phone",
-    "company",
-    "title",
-];
+pub const FIELDS: [&str; 6] = ["firstName", "lastName", "email", "phone", "company", "title"];
 /// Place of the e-mail address in [`FIELDS`].
 pub const EMAIL: usize = 2;
 
@@ -33,13 +26,8 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in code order.
-    pub const ALL: [Self; 5] = [
-        Self::Created,
-        Self::Updated,
-        Self::Deleted,
-        Self::Restored,
-        Self::Erased,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Created, Self::Updated, Self::Deleted, Self::Restored, Self::Erased];
 
     /// The event type on the log.
     pub fn as_str(self) -> &'static str {
@@ -59,9 +47,7 @@ impl EventKind {
 
     /// From the event type on the log.
     pub fn from_type(text: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str().as_bytes() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str().as_bytes() == text)
     }
 
     /// Whether it may only be a command.

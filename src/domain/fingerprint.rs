@@ -51,16 +51,7 @@ mod tests {
         let one = Fingerprint::new(&mapping, &limits);
         assert_eq!(one, Fingerprint::new(&Mapping::built_in(), &limits));
         assert_ne!(one, Fingerprint::new(&Mapping::default(), &limits));
-        assert_ne!(
-            one,
-            Fingerprint::new(
-                &mapping,
-                &Limits {
-                    contact_bytes_max: 1,
-                    ..limits
-                }
-            )
-        );
+        assert_ne!(one, Fingerprint::new(&mapping, &Limits { contact_bytes_max: 1, ..limits }));
         assert_ne!(one.with(1).with(2), one.with(2).with(1));
     }
 }

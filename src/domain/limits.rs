@@ -18,9 +18,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            contact_bytes_max: 64 << 10,
-            record_bytes_max: 1 << 20,
-        }
+        Self { contact_bytes_max: 64 << 10, record_bytes_max: 1 << 20 }
     }
 }

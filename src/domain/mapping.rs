@@ -8,14 +8,8 @@ use super::event::FIELDS;
 
 /// The source whose mapping is built in.
 pub const ACME: &str = "acme";
-const ACME_NAMES: [&str; 6] = [
-    "acme_first_name",
-    "acme_last_name",
-    "acme_email",
-    "acme_phone",
-    "acme_company",
-    "acme_title",
-];
+const ACME_NAMES: [&str; 6] =
+    ["acme_first_name", "acme_last_name", "acme_email", "acme_phone", "acme_company", "acme_title"];
 /// Our name for the contact's id, which may be mapped too.
 const ID: &str = "id";
 
@@ -59,9 +53,7 @@ impl Mapping {
     /// What holds without configuration: Acme's names.
     pub fn built_in() -> Self {
         let names = ACME_NAMES.iter().enumerate();
-        let names = names
-            .map(|(place, name)| ((*name).to_owned(), Target::Field(place)))
-            .collect();
+        let names = names.map(|(place, name)| ((*name).to_owned(), Target::Field(place))).collect();
         Self::of(vec![SourceMapping::new(ACME.to_owned(), names)])
     }
 
@@ -97,20 +89,12 @@ impl Mapping {
 
     fn of(mut sources: Vec<SourceMapping>) -> Self {
         sources.sort_by(|a, b| a.source.cmp(&b.source));
-        let mut names: Vec<_> = sources
-            .iter()
-            .flat_map(|each| each.names.iter().cloned())
-            .collect();
+        let mut names: Vec<_> =
+            sources.iter().flat_map(|each| each.names.iter().cloned()).collect();
         // Stable: of two sources that use one name differently the first one counts.
         names.sort_by(|a, b| a.0.cmp(&b.0));
         names.dedup_by(|later, first| later.0 == first.0);
-        Self {
-            sources,
-            any: SourceMapping {
-                source: String::new(),
-                names,
-            },
-        }
+        Self { sources, any: SourceMapping { source: String::new(), names } }
     }
 
     /// The names of a source; those of all when the event names none.
@@ -118,17 +102,13 @@ impl Mapping {
         if source.is_empty() {
             return Some(&self.any);
         }
-        self.sources
-            .iter()
-            .find(|each| each.source.as_bytes() == source)
+        self.sources.iter().find(|each| each.source.as_bytes() == source)
     }
 
     /// A source's name for the field at `place` of [`FIELDS`]; the first by name if it has several.
     pub fn theirs(&self, source: &str, place: usize) -> Option<&str> {
         let names = &self.of_source(source.as_bytes())?.names;
-        let found = names
-            .iter()
-            .find(|(_, target)| *target == Target::Field(place))?;
+        let found = names.iter().find(|(_, target)| *target == Target::Field(place))?;
         Some(&found.0)
     }
 
@@ -160,10 +140,7 @@ impl SourceMapping {
     /// What the source's `name` stands for.
     pub fn target(&self, name: &[u8]) -> Option<Target> {
         // Few names, mostly of different lengths: comparing all beats a binary search.
-        let found = self
-            .names
-            .iter()
-            .find(|(theirs, _)| theirs.as_bytes() == name)?;
+        let found = self.names.iter().find(|(theirs, _)| theirs.as_bytes() == name)?;
         Some(found.1)
     }
 }
@@ -220,18 +197,9 @@ mod tests {
         let mapping =
             Mapping::from_config(&config(&[("acme", "mail", "email"), ("crm", "key", "id")]));
         let mapping = mapping.unwrap();
-        assert_eq!(
-            mapping.of_source(b"acme").unwrap().target(b"acme_email"),
-            None
-        );
-        assert_eq!(
-            mapping.of_source(b"crm").unwrap().target(b"key"),
-            Some(Target::Id)
-        );
-        assert_eq!(
-            mapping.of_source(b"").unwrap().target(b"mail"),
-            Some(Target::Field(2))
-        );
+        assert_eq!(mapping.of_source(b"acme").unwrap().target(b"acme_email"), None);
+        assert_eq!(mapping.of_source(b"crm").unwrap().target(b"key"), Some(Target::Id));
+        assert_eq!(mapping.of_source(b"").unwrap().target(b"mail"), Some(Target::Field(2)));
     }
 
     #[test]

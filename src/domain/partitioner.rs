@@ -84,9 +84,7 @@ pub fn murmur2(key: &[u8]) -> u32 {
 
 /// 32-bit FNV-1a, Go's `fnv.New32a`.
 pub fn fnv1a(key: &[u8]) -> u32 {
-    key.iter().fold(FNV_OFFSET, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(FNV_PRIME)
-    })
+    key.iter().fold(FNV_OFFSET, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(FNV_PRIME))
 }
 
 #[cfg(test)]
@@ -101,55 +99,35 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            (
-                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
-                -58_897_971,
-            ),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
             ("abc", 479_470_107),
         ];
         for (key, hash) in vectors {
             assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
             let lane = (i64::from(hash) & 0x7fff_ffff) % 7;
-            assert_eq!(
-                i64::from(Partitioner::Murmur2.lane(key.as_bytes(), 7).0),
-                lane
-            );
+            assert_eq!(i64::from(Partitioner::Murmur2.lane(key.as_bytes(), 7).0), lane);
         }
     }
 
     /// The check value of CRC-32/ISO-HDLC, which librdkafka's `rd_crc32` is.
     #[test]
     fn crc32_agrees_with_librdkafka() {
-        assert_eq!(
-            Partitioner::Crc32.lane(b"123456789", 1000).0,
-            (0xcbf4_3926_u32 % 1000) as u16
-        );
+        assert_eq!(Partitioner::Crc32.lane(b"123456789", 1000).0, (0xcbf4_3926_u32 % 1000) as u16);
         assert_eq!(Partitioner::Crc32.lane(b"", 8), Lane(0));
     }
 
     /// From the FNV reference vectors; Sarama takes the sum as an int32.
     #[test]
     fn fnv1a_agrees_with_sarama() {
-        for (key, hash) in [
-            ("", 0x811c_9dc5_u32),
-            ("a", 0xe40c_292c),
-            ("foobar", 0xbf9c_f968),
-        ] {
+        for (key, hash) in [("", 0x811c_9dc5_u32), ("a", 0xe40c_292c), ("foobar", 0xbf9c_f968)] {
             assert_eq!(fnv1a(key.as_bytes()), hash);
             let remainder = (hash.cast_signed() % 12).abs();
-            assert_eq!(
-                i32::from(Partitioner::Fnv1a.lane(key.as_bytes(), 12).0),
-                remainder
-            );
+            assert_eq!(i32::from(Partitioner::Fnv1a.lane(key.as_bytes(), 12).0), remainder);
         }
     }
 
     #[test]
     fn no_lanes_is_lane_zero() {
-        assert!(
-            Partitioner::ALL
-                .iter()
-                .all(|each| each.lane(b"x", 0) == Lane(0))
-        );
+        assert!(Partitioner::ALL.iter().all(|each| each.lane(b"x", 0) == Lane(0)));
     }
 }

@@ -159,17 +159,8 @@ impl LogIdentity {
 
 impl fmt::Display for LogIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kind,
-            cluster,
-            topic,
-            lanes,
-        } = self;
-        write!(
-            f,
-            "{} {topic} of {cluster} with {lanes} partitions",
-            kind.as_str()
-        )
+        let Self { kind, cluster, topic, lanes } = self;
+        write!(f, "{} {topic} of {cluster} with {lanes} partitions", kind.as_str())
     }
 }
 
@@ -205,22 +196,12 @@ impl Position {
         if parts.next() != Some(POSITION_PREFIX) {
             return Err(InvalidPosition);
         }
-        let log = parts
-            .next()
-            .filter(|log| log.len() == 16)
-            .ok_or(InvalidPosition)?;
-        let mut position = Self {
-            log: hex(log)?,
-            next: BTreeMap::new(),
-        };
+        let log = parts.next().filter(|log| log.len() == 16).ok_or(InvalidPosition)?;
+        let mut position = Self { log: hex(log)?, next: BTreeMap::new() };
         for part in parts {
             let (lane, next) = part.split_once('.').ok_or(InvalidPosition)?;
             let lane = Lane(u16::try_from(hex(lane)?).map_err(|_| InvalidPosition)?);
-            if position
-                .next
-                .last_key_value()
-                .is_some_and(|(last, _)| *last >= lane)
-            {
+            if position.next.last_key_value().is_some_and(|(last, _)| *last >= lane) {
                 return Err(InvalidPosition);
             }
             position.next.insert(lane, NextOffset(hex(next)?));
@@ -239,9 +220,7 @@ impl Position {
 }
 
 fn hex(text: &str) -> Result<u64, InvalidPosition> {
-    let is_hex = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if !is_hex {
         return Err(InvalidPosition);
     }
@@ -253,10 +232,7 @@ mod tests {
     use super::*;
 
     fn position(log: u64, next: &[(u16, u64)]) -> Position {
-        let next = next
-            .iter()
-            .map(|(lane, next)| (Lane(*lane), NextOffset(*next)))
-            .collect();
+        let next = next.iter().map(|(lane, next)| (Lane(*lane), NextOffset(*next))).collect();
         Position { log, next }
     }
 
@@ -294,31 +270,13 @@ mod tests {
 
     #[test]
     fn identity_hash_depends_on_every_part() {
-        let one = LogIdentity {
-            kind: LogKind::Kafka,
-            cluster: "a".into(),
-            topic: "bc".into(),
-            lanes: 8,
-        };
+        let one =
+            LogIdentity { kind: LogKind::Kafka, cluster: "a".into(), topic: "bc".into(), lanes: 8 };
         let others = [
-            LogIdentity {
-                kind: LogKind::Embedded,
-                ..one.clone()
-            },
-            LogIdentity {
-                cluster: "ab".into(),
-                topic: "c".into(),
-                ..one.clone()
-            },
-            LogIdentity {
-                lanes: 9,
-                ..one.clone()
-            },
+            LogIdentity { kind: LogKind::Embedded, ..one.clone() },
+            LogIdentity { cluster: "ab".into(), topic: "c".into(), ..one.clone() },
+            LogIdentity { lanes: 9, ..one.clone() },
         ];
-        assert!(
-            others
-                .iter()
-                .all(|other| other.fingerprint() != one.fingerprint())
-        );
+        assert!(others.iter().all(|other| other.fingerprint() != one.fingerprint()));
     }
 }

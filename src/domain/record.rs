@@ -38,10 +38,7 @@ pub struct RecordBatch {
 impl RecordBatch {
     /// An empty batch of a lane.
     pub fn new(lane: Lane) -> Self {
-        Self {
-            lane,
-            ..Self::default()
-        }
+        Self { lane, ..Self::default() }
     }
 
     /// Copies a record in and moves `next` behind it.
@@ -60,13 +57,7 @@ impl RecordBatch {
             push_header(&mut self.arena, name, value);
         }
         let headers = Span::new(start, self.arena.len() - start);
-        self.records.push(Record {
-            offset,
-            timestamp_ms,
-            key,
-            value,
-            headers,
-        });
+        self.records.push(Record { offset, timestamp_ms, key, value, headers });
         self.next = offset.next();
     }
 
@@ -106,9 +97,7 @@ impl RecordBatch {
 
 /// A name beyond 64 KiB is cut: no header that is read here has one.
 fn push_header(arena: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
-    let name = name
-        .get(..name.floor_char_boundary(usize::from(u16::MAX)))
-        .unwrap_or_default();
+    let name = name.get(..name.floor_char_boundary(usize::from(u16::MAX))).unwrap_or_default();
     arena.extend_from_slice(&(name.len() as u16).to_le_bytes());
     arena.extend_from_slice(name.as_bytes());
     let len = value.map_or(Ok(-1), |value| i32::try_from(value.len()));
@@ -138,9 +127,7 @@ impl<'a> Headers<'a> {
         let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
         let (len, rest) = rest.split_first_chunk::<4>()?;
         let (value, rest) = match usize::try_from(i32::from_le_bytes(*len)) {
-            Ok(len) => rest
-                .split_at_checked(len)
-                .map(|(value, rest)| (Some(value), rest))?,
+            Ok(len) => rest.split_at_checked(len).map(|(value, rest)| (Some(value), rest))?,
             Err(_) => (None, rest),
         };
         self.rest = rest;
@@ -174,25 +161,15 @@ mod tests {
     #[test]
     fn what_is_pushed_is_read_back() {
         let mut batch = RecordBatch::new(Lane(3));
-        let headers = [
-            ("a", Some(b"1".as_slice())),
-            ("empty", Some(b"")),
-            ("none", None),
-        ];
+        let headers = [("a", Some(b"1".as_slice())), ("empty", Some(b"")), ("none", None)];
         batch.push(Offset(7), 12, Some(b"key"), None, headers.into_iter());
         batch.push(Offset(9), 13, None, Some(b""), std::iter::empty());
         let [first, second] = batch.records.as_slice() else {
             unreachable!("two were pushed");
         };
         assert_eq!(batch.headers(first).collect::<Vec<_>>(), headers);
-        assert_eq!(
-            (batch.key(first), batch.value(first)),
-            (Some(b"key".as_slice()), None)
-        );
-        assert_eq!(
-            (batch.key(second), batch.value(second)),
-            (None, Some(b"".as_slice()))
-        );
+        assert_eq!((batch.key(first), batch.value(first)), (Some(b"key".as_slice()), None));
+        assert_eq!((batch.key(second), batch.value(second)), (None, Some(b"".as_slice())));
         assert_eq!(batch.headers(second).count(), 0);
         assert_eq!(batch.next, NextOffset(10));
     }

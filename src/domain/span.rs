@@ -14,19 +14,14 @@ impl Span {
     pub fn new(start: usize, len: usize) -> Self {
         match (u32::try_from(start), u32::try_from(len)) {
             (Ok(start), Ok(len)) => Self { start, len },
-            _ => Self {
-                start: u32::MAX,
-                len: u32::MAX,
-            },
+            _ => Self { start: u32::MAX, len: u32::MAX },
         }
     }
 
     /// The bytes; empty when out of range.
     pub fn of<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
         let start = self.start as usize;
-        arena
-            .get(start..start.saturating_add(self.len as usize))
-            .unwrap_or_default()
+        arena.get(start..start.saturating_add(self.len as usize)).unwrap_or_default()
     }
 
     /// The bytes as text; empty when they are not UTF-8. Spans of events always are.

@@ -65,11 +65,8 @@ impl Sample {
     fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut all = Vec::new();
         if self.command {
-            let kind = if self.replace {
-                headers::COMMAND_REPLACE
-            } else {
-                headers::COMMAND_UPDATE
-            };
+            let kind =
+                if self.replace { headers::COMMAND_REPLACE } else { headers::COMMAND_UPDATE };
             all.push((headers::COMMAND, kind.as_bytes().to_vec()));
             if let Some(version) = self.expected_version {
                 all.push((headers::EXPECTED_VERSION, version.to_string().into_bytes()));
@@ -87,10 +84,7 @@ fn patches() -> impl Strategy<Value = (Fields, Attributes)> {
     let fields = prop::collection::btree_map(0..FIELDS.len(), 0..VALUES.len(), 0..4);
     let attributes = prop::collection::btree_map(0..3_u8, 0..ATTRIBUTE_VALUES.len(), 0..3);
     (fields, attributes).prop_map(|(fields, attributes)| {
-        (
-            fields.into_iter().collect(),
-            attributes.into_iter().collect(),
-        )
+        (fields.into_iter().collect(), attributes.into_iter().collect())
     })
 }
 
@@ -125,29 +119,21 @@ fn timed() -> impl Strategy<Value = Sample> {
 
 /// Anything at all.
 fn any_sample() -> impl Strategy<Value = Sample> {
-    (
-        timed(),
-        any::<bool>(),
-        any::<bool>(),
-        prop::option::of(0..8_u64),
-    )
-        .prop_map(|(sample, untimed, command, expected_version)| Sample {
+    (timed(), any::<bool>(), any::<bool>(), prop::option::of(0..8_u64)).prop_map(
+        |(sample, untimed, command, expected_version)| Sample {
             time: sample.time.filter(|_| !untimed || sample.command),
             command: sample.command || command,
             expected_version,
             ..sample
-        })
+        },
+    )
 }
 
 /// A first event that makes the contact, and more; command ids are never used for two bodies.
 fn timed_sequence() -> impl Strategy<Value = Vec<Sample>> {
     (timed(), prop::collection::vec(timed(), 0..14)).prop_map(|(mut first, mut rest)| {
         (first.kind, first.command, first.replace) = (EventKind::Updated, false, false);
-        for (index, sample) in rest
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, sample)| sample.command)
-        {
+        for (index, sample) in rest.iter_mut().enumerate().filter(|(_, sample)| sample.command) {
             sample.id = 100 + index as u64;
         }
         rest.insert(0, first);
@@ -158,9 +144,7 @@ fn timed_sequence() -> impl Strategy<Value = Vec<Sample>> {
 fn decode(decoder: &Decoder, sample: &Sample, record_ms: i64) -> (Event, Vec<u8>) {
     let mut batch = RecordBatch::new(Lane(0));
     let headers = sample.headers();
-    let headers = headers
-        .iter()
-        .map(|(name, value)| (*name, Some(value.as_slice())));
+    let headers = headers.iter().map(|(name, value)| (*name, Some(value.as_slice())));
     batch.push(
         Offset(record_ms.unsigned_abs()),
         record_ms,
@@ -180,14 +164,7 @@ fn apply<'a>(
     let (mut body, mut verdicts, mut out) = (None, Vec::new(), Vec::new());
     for (sample, record_ms) in samples {
         let (event, arena) = decode(decoder, sample, record_ms);
-        let verdict = merge(
-            body.as_deref(),
-            &event,
-            &arena,
-            &Limits::default(),
-            &mut out,
-        )
-        .unwrap();
+        let verdict = merge(body.as_deref(), &event, &arena, &Limits::default(), &mut out).unwrap();
         assert_eq!(verdict == Verdict::Applied, !out.is_empty());
         if verdict == Verdict::Applied {
             body = Some(out.clone());
@@ -220,11 +197,7 @@ fn any_order_gives_the_same_contact(
     let base = BASE_MS as i64;
     let (once, _) = apply(decoder, samples.iter().map(|sample| (sample, base)));
     let mut second: Vec<(&Sample, i64)> = vec![(&samples[0], base + record_ms)];
-    second.extend(
-        order
-            .iter()
-            .map(|place| (&samples[*place], base - record_ms)),
-    );
+    second.extend(order.iter().map(|place| (&samples[*place], base - record_ms)));
     for (place, later) in again {
         let sample = &samples[place.index(samples.len())];
         let at = 1 + place.index(second.len());
@@ -232,10 +205,7 @@ fn any_order_gives_the_same_contact(
     }
     let (twice, verdicts) = apply(decoder, second.into_iter());
     let (once, twice) = (once.unwrap(), twice.unwrap());
-    let (once, twice) = (
-        ContactView::parse(&once).unwrap(),
-        ContactView::parse(&twice).unwrap(),
-    );
+    let (once, twice) = (ContactView::parse(&once).unwrap(), ContactView::parse(&twice).unwrap());
     prop_assert_eq!(
         once.canonical(),
         twice.canonical(),
@@ -249,11 +219,8 @@ fn any_order_gives_the_same_contact(
 
 #[test]
 fn the_same_timed_events_in_any_order_and_number_give_the_same_bytes() {
-    let mut runner = TestRunner::new(Config {
-        cases: 1024,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner =
+        TestRunner::new(Config { cases: 1024, failure_persistence: None, ..Config::default() });
     let law = |delivery| any_order_gives_the_same_contact(&decoder(), &delivery);
     runner.run(&deliveries(), law).unwrap();
 }
@@ -262,14 +229,10 @@ fn the_same_timed_events_in_any_order_and_number_give_the_same_bytes() {
 #[cfg(debug_assertions)]
 #[test]
 fn a_clock_from_the_records_timestamp_breaks_the_law() {
-    let mut runner = TestRunner::new(Config {
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let mistaken = decoder().with_seeded_bug_clock_from_record(true);
-    let found = runner.run(&deliveries(), |delivery| {
-        any_order_gives_the_same_contact(&mistaken, &delivery)
-    });
+    let found = runner
+        .run(&deliveries(), |delivery| any_order_gives_the_same_contact(&mistaken, &delivery));
     assert!(matches!(found, Err(TestError::Fail(..))), "{found:?}");
 }
 
@@ -296,23 +259,14 @@ impl Model {
                 .collect()
         };
         let greatest = |clocks: Vec<Clock>| clocks.into_iter().max();
-        let is_put = |event: &Event| {
-            event
-                .command
-                .as_ref()
-                .is_some_and(|command| command.replace)
-        };
+        let is_put = |event: &Event| event.command.as_ref().is_some_and(|command| command.replace);
         let is_edit = |event: &Event| event.command.is_some() && event.kind == EventKind::Updated;
         let created = greatest(clocks(&|event| event.kind == EventKind::Created));
         let restored = greatest(clocks(&|event| event.kind == EventKind::Restored));
         let put = greatest(clocks(&is_put));
         let erased = greatest(clocks(&|event| event.kind == EventKind::Erased));
         let deletes = clocks(&|event| event.kind == EventKind::Deleted);
-        let last_final = deletes
-            .iter()
-            .copied()
-            .filter(|delete| Some(*delete) < created)
-            .max();
+        let last_final = deletes.iter().copied().filter(|delete| Some(*delete) < created).max();
         let reset = erased.max(last_final);
         let floor = put.max(reset);
         let dead = deletes.iter().copied().max().max(erased);
@@ -324,18 +278,12 @@ impl Model {
         let names = attribute_names(events);
         let attribute = |name: Vec<u8>| {
             let value = standing(&|event, arena| {
-                let found = event
-                    .attributes
-                    .iter()
-                    .find(|(each, _)| each.of(arena) == name)?;
+                let found = event.attributes.iter().find(|(each, _)| each.of(arena) == name)?;
                 value_of(&found.1, arena)
             });
             Some((name, value?))
         };
-        let first = clocks(&|event| !is_edit(event))
-            .into_iter()
-            .map(|clock| clock.ts_ms)
-            .min();
+        let first = clocks(&|event| !is_edit(event)).into_iter().map(|clock| clock.ts_ms).min();
         let head = greatest(clocks(&|_| true)).unwrap();
         Self {
             fields: std::array::from_fn(|place| {

@@ -48,15 +48,9 @@ pub fn parse_epoch(text: &[u8]) -> Option<u64> {
         Ok(number) if number < MILLISECONDS_FROM => number * 1000,
         Ok(number) => number,
         Err(_) => {
-            let number: f64 = text
-                .parse()
-                .ok()
-                .filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
-            let ms = if number < MILLISECONDS_FROM as f64 {
-                number * 1000.0
-            } else {
-                number
-            };
+            let number: f64 =
+                text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
+            let ms = if number < MILLISECONDS_FROM as f64 { number * 1000.0 } else { number };
             // Saturates; what is too great fails below.
             ms.round() as u64
         }
@@ -100,22 +94,10 @@ fn fraction(text: &[u8]) -> Option<(u64, &[u8])> {
     let Some((b'.', digits)) = text.split_first() else {
         return Some((0, text));
     };
-    let len = digits
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let (digits, rest) = digits
-        .split_at_checked(len)
-        .filter(|(digits, _)| !digits.is_empty())?;
-    let padded = digits
-        .iter()
-        .copied()
-        .chain(std::iter::repeat(b'0'))
-        .take(3);
-    Some((
-        padded.fold(0, |ms, digit| ms * 10 + u64::from(digit - b'0')),
-        rest,
-    ))
+    let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = digits.split_at_checked(len).filter(|(digits, _)| !digits.is_empty())?;
+    let padded = digits.iter().copied().chain(std::iter::repeat(b'0')).take(3);
+    Some((padded.fold(0, |ms, digit| ms * 10 + u64::from(digit - b'0')), rest))
 }
 
 fn offset_ms(text: &[u8]) -> Option<i64> {
@@ -161,16 +143,8 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    (
-        days / ERA_DAYS * 400 + year_of_era + u64::from(month <= 2),
-        month,
-        day,
-    )
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (days / ERA_DAYS * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -187,11 +161,7 @@ mod tests {
             let text = format_rfc3339(ms);
             assert_eq!(parse_rfc3339(text.as_bytes()), Some(ms), "{text}");
             let theirs = OffsetDateTime::parse(&text, &Rfc3339).unwrap();
-            assert_eq!(
-                theirs.unix_timestamp_nanos(),
-                i128::from(ms) * 1_000_000,
-                "{text}"
-            );
+            assert_eq!(theirs.unix_timestamp_nanos(), i128::from(ms) * 1_000_000, "{text}");
         }
     }
 

@@ -79,9 +79,7 @@ impl ConsumerStatus {
 
     /// Whether every lane is caught up.
     pub fn is_caught_up(&self) -> bool {
-        self.lanes
-            .values()
-            .all(|lane| lane.caught_up.load(Ordering::Acquire))
+        self.lanes.values().all(|lane| lane.caught_up.load(Ordering::Acquire))
     }
 
     /// The outage that is being waited out, if any.
@@ -152,12 +150,7 @@ impl Feed {
         let deadline = Instant::now() + wait;
         let mut queue = self.channel.queue.lock();
         while !queue.consumer_gone && !queue.has_room(&self.channel.bounds) {
-            if self
-                .channel
-                .drained
-                .wait_until(&mut queue, deadline)
-                .timed_out()
-            {
+            if self.channel.drained.wait_until(&mut queue, deadline).timed_out() {
                 break;
             }
         }
@@ -242,18 +235,8 @@ pub fn feed(
         drained: Condvar::new(),
         status: Arc::new(ConsumerStatus::new(from)),
     });
-    let feed = Feed {
-        channel: Arc::clone(&channel),
-    };
-    (
-        feed,
-        Consumer {
-            channel,
-            topic: topic.to_owned(),
-            wake: None,
-            thread: None,
-        },
-    )
+    let feed = Feed { channel: Arc::clone(&channel) };
+    (feed, Consumer { channel, topic: topic.to_owned(), wake: None, thread: None })
 }
 
 impl Consumer {
@@ -285,15 +268,9 @@ impl Consumer {
                 return Err(failure);
             }
             if queue.feed_ended {
-                return Err(LogError::Closed {
-                    topic: self.topic.clone(),
-                });
+                return Err(LogError::Closed { topic: self.topic.clone() });
             }
-            let timed_out = self
-                .channel
-                .filled
-                .wait_until(&mut queue, deadline)
-                .timed_out();
+            let timed_out = self.channel.filled.wait_until(&mut queue, deadline).timed_out();
             if timed_out && queue.deliveries.is_empty() && !queue.feed_ended {
                 return Ok(None);
             }
@@ -311,9 +288,7 @@ impl Consumer {
 
 impl std::fmt::Debug for Consumer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Consumer")
-            .field("topic", &self.topic)
-            .finish_non_exhaustive()
+        f.debug_struct("Consumer").field("topic", &self.topic).finish_non_exhaustive()
     }
 }
 

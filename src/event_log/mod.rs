@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
@@ -161,6 +162,15 @@ impl EventLog {
         match self {
             Self::Embedded(_) => Ok(()),
             Self::Kafka(log) => log.commit(next),
+        }
+    }
+
+    /// Lets the log give up what a verified snapshot holds and its retention doesn't keep. At the
+    /// brokers the topic's own settings decide.
+    pub fn retain(&self, held: &BTreeMap<Lane, NextOffset>) -> Result<(), LogError> {
+        match self {
+            Self::Embedded(log) => log.retain(held, SystemTime::now()).map(|_bytes| ()),
+            Self::Kafka(_) => Ok(()),
         }
     }
 

@@ -8,26 +8,13 @@ use crate::domain::record::RecordBatch;
 
 fn batch(lane: u16, offset: u64, bytes: usize) -> Delivery {
     let mut batch = RecordBatch::new(Lane(lane));
-    batch.push(
-        Offset(offset),
-        0,
-        None,
-        Some(&vec![0; bytes]),
-        std::iter::empty(),
-    );
+    batch.push(Offset(offset), 0, None, Some(&vec![0; bytes]), std::iter::empty());
     Delivery::Batch(batch)
 }
 
 fn pair(records_max: usize, bytes_max: usize) -> (Feed, Consumer) {
     let from = BTreeMap::from([(Lane(0), NextOffset(0)), (Lane(1), NextOffset(5))]);
-    feed(
-        "contacts",
-        &from,
-        ConsumeBounds {
-            records_max,
-            bytes_max,
-        },
-    )
+    feed("contacts", &from, ConsumeBounds { records_max, bytes_max })
 }
 
 #[test]
@@ -39,10 +26,7 @@ fn feed_is_bounded_by_records_and_by_bytes() {
         assert!(feed.push(batch(0, 1, 1000)));
         assert!(!feed.has_room());
         assert!(!feed.wait_for_room(Duration::from_millis(1)));
-        assert!(matches!(
-            consumer.next(Duration::ZERO),
-            Ok(Some(Delivery::Batch(_)))
-        ));
+        assert!(matches!(consumer.next(Duration::ZERO), Ok(Some(Delivery::Batch(_)))));
         assert!(feed.has_room());
     }
 }
@@ -80,30 +64,10 @@ fn failure_comes_after_what_was_delivered_before() {
     feed.push(Delivery::CaughtUp(Lane(1)));
     let status = consumer.status();
     assert!(!status.is_caught_up());
-    assert!(
-        status
-            .lane(Lane(1))
-            .unwrap()
-            .caught_up
-            .load(std::sync::atomic::Ordering::Acquire)
-    );
-    feed.fail(LogError::MissingTopic {
-        topic: "contacts".into(),
-    });
-    assert!(matches!(
-        consumer.next(Duration::ZERO),
-        Ok(Some(Delivery::Batch(_)))
-    ));
-    assert!(matches!(
-        consumer.next(Duration::ZERO),
-        Ok(Some(Delivery::CaughtUp(Lane(1))))
-    ));
-    assert!(matches!(
-        consumer.next(Duration::ZERO),
-        Err(LogError::MissingTopic { .. })
-    ));
-    assert!(matches!(
-        consumer.next(Duration::ZERO),
-        Err(LogError::Closed { .. })
-    ));
+    assert!(status.lane(Lane(1)).unwrap().caught_up.load(std::sync::atomic::Ordering::Acquire));
+    feed.fail(LogError::MissingTopic { topic: "contacts".into() });
+    assert!(matches!(consumer.next(Duration::ZERO), Ok(Some(Delivery::Batch(_)))));
+    assert!(matches!(consumer.next(Duration::ZERO), Ok(Some(Delivery::CaughtUp(Lane(1))))));
+    assert!(matches!(consumer.next(Duration::ZERO), Err(LogError::MissingTopic { .. })));
+    assert!(matches!(consumer.next(Duration::ZERO), Err(LogError::Closed { .. })));
 }

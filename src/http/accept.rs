@@ -74,10 +74,7 @@ mod tests {
         assert!(accepts_json(&[]));
         assert!(accepts_json(&["*/*"]));
         assert!(accepts_json(&["text/html, application/*;q=0.5"]));
-        assert!(accepts_json(&[
-            "text/html",
-            "Application/JSON; charset=utf-8"
-        ]));
+        assert!(accepts_json(&["text/html", "Application/JSON; charset=utf-8"]));
         assert!(!accepts_json(&["text/html"]));
         assert!(!accepts_json(&["*/*, application/json;q=0"]));
         assert!(!accepts_json(&["application/json; q=0.0, text/*"]));

@@ -80,10 +80,9 @@ pub(super) async fn list_contacts(
     // A write into a vector does not fail.
     let _ = write!(body, ",\"meta\":{meta}}}");
     let mut response = json_response(body);
-    if let Some(link) = link(
-        request.uri(),
-        &[("next", page.next_cursor), ("prev", page.previous_cursor)],
-    ) {
+    if let Some(link) =
+        link(request.uri(), &[("next", page.next_cursor), ("prev", page.previous_cursor)])
+    {
         response.headers_mut().insert(LINK, link);
     }
     Ok(with_position(&state, &queries, response))
@@ -113,10 +112,7 @@ pub(super) async fn contact_history(
     let link = link(request.uri(), &[("next", page.next_cursor.clone())]);
     let body = HistoryBody {
         data: &page.changes,
-        meta: HistoryMeta {
-            limit,
-            next_cursor: page.next_cursor.as_deref(),
-        },
+        meta: HistoryMeta { limit, next_cursor: page.next_cursor.as_deref() },
     };
     let body = serde_json::to_vec(&body).map_err(|error| ApiError::internal(error.to_string()))?;
     let mut response = json_response(body);
@@ -140,22 +136,12 @@ struct HistoryMeta<'a> {
 }
 
 fn list_query(uri: &Uri) -> Result<ListQuery, ApiError> {
-    let known = [
-        "limit",
-        "cursor",
-        "status",
-        "includeDeleted",
-        "sort",
-        "order",
-    ];
+    let known = ["limit", "cursor", "status", "includeDeleted", "sort", "order"];
     let params = Params::of(uri, &known)?;
     let sorts = SortBy::ALL.map(|sort| (sort.as_str(), sort));
     let sort = params.choice("sort", &sorts)?.unwrap_or(SortBy::UpdatedAt);
     let descending = params.choice("order", &[("asc", false), ("desc", true)])?;
-    let statuses = [
-        ("ACTIVE", StatusFilter::Active),
-        ("DELETED", StatusFilter::Deleted),
-    ];
+    let statuses = [("ACTIVE", StatusFilter::Active), ("DELETED", StatusFilter::Deleted)];
     let status = match params.choice("status", &statuses)? {
         Some(status) => status,
         None if params.flag("includeDeleted")? => StatusFilter::Any,
@@ -176,10 +162,7 @@ pub(super) async fn begin<'s>(
     headers: &HeaderMap,
 ) -> Result<&'s Queries, ApiError> {
     if !accepts(headers, "application/json") {
-        return Err(ApiError::new(
-            Code::NotAcceptable,
-            "this resource is application/json only",
-        ));
+        return Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"));
     }
     let queries = state.queries()?;
     wait_for_position(state, queries, headers).await?;
@@ -199,10 +182,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 fn decoded(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
     match id {
         Ok(Path(id)) => Ok(id),
-        Err(_) => Err(ApiError::new(
-            Code::InvalidPath,
-            "the id in the path is not UTF-8",
-        )),
+        Err(_) => Err(ApiError::new(Code::InvalidPath, "the id in the path is not UTF-8")),
     }
 }
 
@@ -258,13 +238,8 @@ fn link(uri: &Uri, cursors: &[(&str, Option<String>)]) -> Option<HeaderValue> {
         .iter()
         .filter_map(|(relation, cursor)| {
             let cursor = cursor.as_deref()?;
-            Some(format!(
-                "<{}?{kept}cursor={cursor}>; rel=\"{relation}\"",
-                uri.path()
-            ))
+            Some(format!("<{}?{kept}cursor={cursor}>; rel=\"{relation}\"", uri.path()))
         })
         .collect();
-    (!links.is_empty())
-        .then(|| HeaderValue::from_maybe_shared(links.join(", ")).ok())
-        .flatten()
+    (!links.is_empty()).then(|| HeaderValue::from_maybe_shared(links.join(", ")).ok()).flatten()
 }

@@ -89,9 +89,7 @@ async fn respond(
     };
     finish(&asked, &mut response);
     let (status, took) = (response.status(), asked.started.elapsed());
-    state
-        .request_metrics()
-        .observe(&asked.method, asked.route, status, took);
+    state.request_metrics().observe(&asked.method, asked.route, status, took);
     log_access(&asked, status, took.as_millis());
     Ok(response)
 }
@@ -115,10 +113,7 @@ fn admit<'s>(
     let under_way = UnderWay(state.active());
     // An instance that is only busy must not be taken for a dead one.
     if active >= limits.requests_max && route.as_str().starts_with("/api/") {
-        return Err(ApiError::new(
-            Code::Overloaded,
-            "too many requests are under way; try again",
-        ));
+        return Err(ApiError::new(Code::Overloaded, "too many requests are under way; try again"));
     }
     check_head(limits, request)?;
     Ok(under_way)
@@ -134,11 +129,8 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
         )
         .with_details(json!({ "maxBytes": max })));
     }
-    let bytes: usize = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
+    let bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > limits.header_bytes_max {
         let max = limits.header_bytes_max;
         return Err(ApiError::new(
@@ -186,10 +178,7 @@ async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Reques
         let mut whole = Vec::new();
         while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
             let frame = frame.map_err(|_| {
-                ApiError::new(
-                    Code::InvalidBody,
-                    "the body ended early or broke its framing",
-                )
+                ApiError::new(Code::InvalidBody, "the body ended early or broke its framing")
             })?;
             // Trailers say nothing to us.
             let Ok(bytes) = frame.into_data() else {
@@ -204,38 +193,30 @@ async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Reques
     };
     match timeout(limits.request_timeout, whole).await {
         Ok(whole) => Ok(Request::from_parts(parts, Body::from(whole?))),
-        Err(_elapsed) => Err(ApiError::new(
-            Code::RequestTimeout,
-            "the body took too long to come",
-        )),
+        Err(_elapsed) => Err(ApiError::new(Code::RequestTimeout, "the body took too long to come")),
     }
 }
 
 fn body_too_large(limits: &HttpLimits) -> ApiError {
     let max = limits.body_bytes_max;
-    ApiError::new(
-        Code::BodyTooLarge,
-        format!("a body has {max} bytes at most"),
-    )
-    .with_details(json!({ "maxBytes": max }))
+    ApiError::new(Code::BodyTooLarge, format!("a body has {max} bytes at most"))
+        .with_details(json!({ "maxBytes": max }))
 }
 
 /// The future's output, or the text of its panic.
 async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
-    poll_fn(
-        |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => {
-                let text = panic
-                    .downcast_ref::<&str>()
-                    .map(|text| (*text).to_owned())
-                    .or_else(|| panic.downcast_ref::<String>().cloned());
-                Poll::Ready(Err(text.unwrap_or_else(|| "without a text".to_owned())))
-            }
-        },
-    )
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            Poll::Ready(Err(text.unwrap_or_else(|| "without a text".to_owned())))
+        }
+    })
     .await
 }
 
@@ -252,9 +233,7 @@ fn finish(asked: &Asked, response: &mut Response) {
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
     );
     // Personal data: never in a shared cache, and never taken from one without asking.
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("private, no-cache"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
 }
 
 fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
@@ -273,29 +252,19 @@ fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
     }
     let as_problem = wants_problem(asked.accept.as_ref());
     *response.body_mut() = Body::from(error.to_json(request_id, as_problem));
-    let media_type = if as_problem {
-        "application/problem+json"
-    } else {
-        "application/json"
-    };
+    let media_type = if as_problem { "application/problem+json" } else { "application/json" };
     let headers: &mut HeaderMap = response.headers_mut();
     // That of the body that was replaced.
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        VARY,
-        HeaderValue::from_name(HeaderName::from_static("accept")),
-    );
+    headers.insert(VARY, HeaderValue::from_name(HeaderName::from_static("accept")));
     if let Some(seconds) = code.retry_after_seconds() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if matches!(code, Code::RequestTimeout | Code::BodyTooLarge) {
         // What is still on its way belongs to a request that is over.
-        headers.insert(
-            axum::http::header::CONNECTION,
-            HeaderValue::from_static("close"),
-        );
+        headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

@@ -120,12 +120,7 @@ pub struct ApiError {
 impl ApiError {
     /// With a text for people.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            details: None,
-            internal: None,
-        }
+        Self { code, message: message.into(), details: None, internal: None }
     }
 
     /// Our fault: the client is told nothing, the log line everything.

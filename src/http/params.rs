@@ -21,11 +21,8 @@ impl Params {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|_| ApiError::new(Code::InvalidParameter, "the query does not decode"))?;
         let is_unknown = |name: &&str| !known.contains(name);
-        let mut unknown: Vec<&str> = pairs
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .filter(is_unknown)
-            .collect();
+        let mut unknown: Vec<&str> =
+            pairs.iter().map(|(name, _)| name.as_str()).filter(is_unknown).collect();
         unknown.sort_unstable();
         unknown.dedup();
         if !unknown.is_empty() {
@@ -37,10 +34,7 @@ impl Params {
             .with_details(json!({ "unknown": unknown, "known": known })));
         }
         let twice = pairs.iter().enumerate().find(|(index, (name, _))| {
-            pairs
-                .iter()
-                .take(*index)
-                .any(|(earlier, _)| earlier == name)
+            pairs.iter().take(*index).any(|(earlier, _)| earlier == name)
         });
         if let Some((_, (name, _))) = twice {
             return Err(invalid(name, "is given more than once"));
@@ -49,10 +43,7 @@ impl Params {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// `true`, `false`, or nothing after the name, which is true; absent is false.
@@ -69,10 +60,8 @@ impl Params {
         let Some(text) = self.get("limit") else {
             return Ok(default);
         };
-        let number = text
-            .parse::<usize>()
-            .ok()
-            .filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+        let number =
+            text.parse::<usize>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
         number
             .filter(|number| (1..=max).contains(number))
             .ok_or_else(|| invalid("limit", &format!("must be a whole number from 1 to {max}")))
@@ -87,17 +76,12 @@ impl Params {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
-        let chosen = choices
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(text));
+        let chosen = choices.iter().find(|(known, _)| known.eq_ignore_ascii_case(text));
         match chosen {
             Some((_, choice)) => Ok(Some(*choice)),
             None => {
                 let names: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
-                Err(invalid(
-                    name,
-                    &format!("must be one of {}", names.join(", ")),
-                ))
+                Err(invalid(name, &format!("must be one of {}", names.join(", "))))
             }
         }
     }

@@ -20,14 +20,11 @@ pub(super) async fn wait_for_position(
     let Some(value) = headers.get(POSITION) else {
         return Ok(());
     };
-    let position = value
-        .to_str()
-        .ok()
-        .and_then(|text| Position::decode(text).ok())
-        .ok_or_else(|| ApiError::new(Code::InvalidHeader, "Position is none that was given out"))?;
-    Ok(queries
-        .wait_for(&position, state.limits().position_wait)
-        .await?)
+    let position =
+        value.to_str().ok().and_then(|text| Position::decode(text).ok()).ok_or_else(|| {
+            ApiError::new(Code::InvalidHeader, "Position is none that was given out")
+        })?;
+    Ok(queries.wait_for(&position, state.limits().position_wait).await?)
 }
 
 /// The last position that was written out: it is asked for far more often than it moves.

@@ -36,18 +36,12 @@ pub(super) async fn readyz(State(state): State<HttpState>, uri: Uri) -> Result<R
             ((*name).to_owned(), part)
         })
         .collect();
-    let status = if report.is_ready() {
-        "ready"
-    } else {
-        "not_ready"
-    };
+    let status = if report.is_ready() { "ready" } else { "not_ready" };
     let body = json!({ "status": status, "parts": parts });
     let mut response = json_response(body.to_string().into_bytes());
     if !report.is_ready() {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     Ok(response)
 }
@@ -81,10 +75,9 @@ pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, 
         Err(error) => return Err(ApiError::internal(format!("a scrape ended early: {error}"))),
     };
     let mut response = Response::new(Body::from(text));
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
-    );
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     Ok(response)
 }
 
@@ -108,11 +101,7 @@ pub(super) async fn stats(
 /// `GET /`: what there is.
 pub(super) async fn index(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    let routes: Vec<&str> = ROUTES
-        .iter()
-        .copied()
-        .filter(|route| *route != "/")
-        .collect();
+    let routes: Vec<&str> = ROUTES.iter().copied().filter(|route| *route != "/").collect();
     let body = json!({ "name": "contactd", "version": state.build().version, "routes": routes });
     Ok(json_response(body.to_string().into_bytes()))
 }

@@ -42,20 +42,13 @@ impl Readiness {
         part: &'static str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) {
-        self.parts
-            .write()
-            .insert(part, Part::Checked(Box::new(check)));
+        self.parts.write().insert(part, Part::Checked(Box::new(check)));
     }
 
     /// How every part stands now.
     pub fn report(&self) -> Report {
         let parts = self.parts.read();
-        Report {
-            parts: parts
-                .iter()
-                .map(|(name, part)| (*name, part.why_not()))
-                .collect(),
-        }
+        Report { parts: parts.iter().map(|(name, part)| (*name, part.why_not())).collect() }
     }
 
     /// Why one part is not ready.
@@ -66,9 +59,7 @@ impl Readiness {
 
 impl std::fmt::Debug for Readiness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Readiness")
-            .field("report", &self.report())
-            .finish()
+        f.debug_struct("Readiness").field("report", &self.report()).finish()
     }
 }
 

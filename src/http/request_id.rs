@@ -19,16 +19,12 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 fn is_decent(text: &[u8]) -> bool {
     (1..=BYTES_MAX).contains(&text.len())
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/=+".contains(byte))
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/=+".contains(byte))
 }
 
 /// It names, it protects nothing: a fast generator will do.
 fn made() -> HeaderValue {
-    let ms = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
+    let ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let mut random = [0_u8; 10];
     fastrand::fill(&mut random);
     let id = Builder::from_unix_timestamp_millis(u64::try_from(ms).unwrap_or(0), &random);

@@ -19,9 +19,8 @@ pub(super) const ROUTES: [&str; 9] = [
     "/",
 ];
 
-const METHODS: [&str; 9] = [
-    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
-];
+const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
 /// The statuses that have a child at hand; others are resolved each time.
 const STATUSES: [u16; 12] = [200, 304, 400, 404, 405, 406, 408, 410, 413, 414, 500, 503];
@@ -52,10 +51,7 @@ fn fits(template: &str, path: &str) -> bool {
     };
     let after = rest.split_once('}').map_or("", |(_, after)| after);
     let segment = path.split('/').next().unwrap_or_default();
-    !segment.is_empty()
-        && path
-            .strip_prefix(segment)
-            .is_some_and(|path| fits(after, path))
+    !segment.is_empty() && path.strip_prefix(segment).is_some_and(|path| fits(after, path))
 }
 
 pub(super) struct RequestMetrics {
@@ -66,10 +62,8 @@ pub(super) struct RequestMetrics {
 impl RequestMetrics {
     pub(super) fn new(family: HistogramVec) -> Self {
         let count = (ROUTES.len() + 1) * METHODS.len() * STATUSES.len();
-        let metrics = Self {
-            family,
-            children: std::iter::repeat_with(OnceLock::new).take(count).collect(),
-        };
+        let metrics =
+            Self { family, children: std::iter::repeat_with(OnceLock::new).take(count).collect() };
         // The first error of a route must show as a rise from 0.
         for route in (0..ROUTES.len()).map(RouteNo) {
             for status in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR] {
@@ -88,17 +82,13 @@ impl RequestMetrics {
     ) {
         match self.child(method, route, status) {
             Some(child) => child.observe(took.as_secs_f64()),
-            None => self
-                .resolve(method, route, status)
-                .observe(took.as_secs_f64()),
+            None => self.resolve(method, route, status).observe(took.as_secs_f64()),
         }
     }
 
     fn child(&self, method: &Method, route: RouteNo, status: StatusCode) -> Option<&Histogram> {
         let method_no = METHODS.iter().position(|known| *known == method.as_str())?;
-        let status_no = STATUSES
-            .iter()
-            .position(|known| *known == status.as_u16())?;
+        let status_no = STATUSES.iter().position(|known| *known == status.as_u16())?;
         let place = (route.0 * METHODS.len() + method_no) * STATUSES.len() + status_no;
         let child = self.children.get(place)?;
         Some(child.get_or_init(|| self.resolve(method, route, status)))
@@ -106,13 +96,9 @@ impl RequestMetrics {
 
     fn resolve(&self, method: &Method, route: RouteNo, status: StatusCode) -> Histogram {
         // OpenTelemetry's word for methods that are not known: series stay bounded.
-        let method = METHODS
-            .iter()
-            .find(|known| **known == method.as_str())
-            .copied()
-            .unwrap_or("_OTHER");
-        self.family
-            .with_label_values(&[method, route.as_str(), status.as_str()])
+        let method =
+            METHODS.iter().find(|known| **known == method.as_str()).copied().unwrap_or("_OTHER");
+        self.family.with_label_values(&[method, route.as_str(), status.as_str()])
     }
 }
 

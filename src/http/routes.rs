@@ -29,10 +29,7 @@ pub fn router(state: HttpState) -> Api {
 }
 
 async fn route_not_found() -> ApiError {
-    ApiError::new(
-        Code::RouteNotFound,
-        "there is nothing at this path; / lists what there is",
-    )
+    ApiError::new(Code::RouteNotFound, "there is nothing at this path; / lists what there is")
 }
 
 /// The router adds `Allow`.

@@ -47,11 +47,7 @@ pub struct ListenError {
 /// # Errors
 /// For any other address.
 pub fn require_loopback(address: SocketAddr) -> Result<(), ListenError> {
-    if address.ip().to_canonical().is_loopback() {
-        Ok(())
-    } else {
-        Err(ListenError { address })
-    }
+    if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(ListenError { address }) }
 }
 
 /// Why serving ended or never began.
@@ -122,14 +118,8 @@ pub async fn serve(
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(options.drain_timeout, drained)
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            connections = connections.len(),
-            "connections cut at the end of the drain"
-        );
+    if tokio::time::timeout(options.drain_timeout, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections cut at the end of the drain");
         connections.shutdown().await;
     }
     Ok(())
@@ -186,10 +176,7 @@ async fn connection(
 
 /// For a head that did not come in time, where no request ever reached the router.
 fn slow_head_answer() -> Vec<u8> {
-    let error = ApiError::new(
-        Code::RequestTimeout,
-        "the request's head took too long to come",
-    );
+    let error = ApiError::new(Code::RequestTimeout, "the request's head took too long to come");
     let id = request_id(&axum::http::HeaderMap::new());
     let id = id.to_str().unwrap_or_default();
     let body = error.to_json(id, false);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::config::ServerConfig;
 use crate::domain::position::LogIdentity;
 use crate::query::Queries;
-use crate::store::Reader;
 use crate::telemetry::{Build, Metrics};
 
 use super::error::{ApiError, Code};
@@ -79,9 +78,7 @@ impl HttpState {
         let counted = Arc::clone(&active);
         metrics.on_scrape(move |metrics| {
             let active = counted.load(std::sync::atomic::Ordering::Relaxed);
-            metrics
-                .http_active
-                .set(i64::try_from(active).unwrap_or(i64::MAX));
+            metrics.http_active.set(i64::try_from(active).unwrap_or(i64::MAX));
         });
         Self(Arc::new(Shared {
             limits,
@@ -97,16 +94,13 @@ impl HttpState {
     }
 
     /// From now on the API answers. Only the first call counts.
-    pub fn store_opened(&self, reader: Reader) {
-        let _ = self.0.queries.set(Queries::new(reader));
+    pub fn store_opened(&self, queries: Queries) {
+        let _ = self.0.queries.set(queries);
     }
 
     /// What `/healthz` says of the log and the rules. Only the first call counts.
     pub fn set_following(&self, fingerprint: u64, identity: Option<LogIdentity>) {
-        let _ = self.0.following.set(Following {
-            fingerprint,
-            identity,
-        });
+        let _ = self.0.following.set(Following { fingerprint, identity });
     }
 
     /// The open store's, or 503 with how far opening has come.

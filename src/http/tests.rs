@@ -21,11 +21,7 @@ fn state() -> HttpState {
         requests_max: 8,
         position_wait: Duration::from_secs(1),
     };
-    HttpState::new(
-        limits,
-        Arc::new(Metrics::new().unwrap()),
-        Arc::new(Readiness::new()),
-    )
+    HttpState::new(limits, Arc::new(Metrics::new().unwrap()), Arc::new(Readiness::new()))
 }
 
 async fn panics() {
@@ -39,14 +35,9 @@ async fn a_panic_is_500_that_says_nothing_of_it() {
     let request = Request::get("/livez").body(Body::empty()).unwrap();
     let response = api.oneshot(request).await.unwrap();
     assert_eq!(response.status(), 500);
-    let body = axum::body::to_bytes(response.into_body(), 4096)
-        .await
-        .unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    assert!(
-        body.contains("INTERNAL_ERROR") && !body.contains("42"),
-        "{body}"
-    );
+    assert!(body.contains("INTERNAL_ERROR") && !body.contains("42"), "{body}");
     let metrics = String::from_utf8(state.metrics().render().unwrap()).unwrap();
     assert!(metrics.contains("http_server_active_requests 0\n"));
 }
@@ -61,14 +52,9 @@ fn series_stay_bounded_whatever_is_asked() {
         let path = format!("/x/{number}");
         let route = RouteNo::of_path(&path);
         let took = Duration::from_millis(1);
-        state
-            .request_metrics()
-            .observe(&method, route, StatusCode::NOT_FOUND, took);
+        state.request_metrics().observe(&method, route, StatusCode::NOT_FOUND, took);
     }
     let metrics = String::from_utf8(state.metrics().render().unwrap()).unwrap();
-    let series = metrics
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .count();
+    let series = metrics.lines().filter(|line| !line.starts_with('#')).count();
     assert!(series < 1000, "{series} series");
 }

@@ -11,9 +11,7 @@ const RFC3339_MS: &[BorrowedFormatItem<'_>] =
 
 /// RFC 3339 in UTC with milliseconds.
 pub(super) fn rfc3339_ms(time: SystemTime) -> String {
-    OffsetDateTime::from(time)
-        .format(&RFC3339_MS)
-        .unwrap_or_default()
+    OffsetDateTime::from(time).format(&RFC3339_MS).unwrap_or_default()
 }
 
 #[cfg(test)]

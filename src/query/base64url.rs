@@ -5,17 +5,11 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(super) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk
-            .iter()
-            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
             << (8 * (3 - chunk.len()));
         for place in 0..=chunk.len() {
             let index = (word >> (18 - 6 * place)) & 63;
-            text.extend(
-                ALPHABET
-                    .get(index as usize)
-                    .map(|letter| char::from(*letter)),
-            );
+            text.extend(ALPHABET.get(index as usize).map(|letter| char::from(*letter)));
         }
     }
     text
@@ -56,9 +50,7 @@ mod tests {
     #[test]
     fn what_is_encoded_comes_back_and_nothing_else_does() {
         for length in 0..40_u8 {
-            let bytes: Vec<u8> = (0..length)
-                .map(|byte| byte.wrapping_mul(83) ^ 0xa5)
-                .collect();
+            let bytes: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(83) ^ 0xa5).collect();
             assert_eq!(decode(&encode(&bytes)), Some(bytes));
         }
         assert_eq!(encode(b"\xfb\xff\xfe"), "-__-");

@@ -32,10 +32,10 @@ impl<'i> FoundContact<'i> {
     /// # Errors
     /// When its bytes are damaged.
     pub fn read(&self) -> Result<ReadContact<'_>, QueryError> {
-        let view = self.value.view().map_err(|source| QueryError::Corrupt {
-            id: self.id.to_owned(),
-            source,
-        })?;
+        let view = self
+            .value
+            .view()
+            .map_err(|source| QueryError::Corrupt { id: self.id.to_owned(), source })?;
         Ok(ReadContact { id: self.id, view })
     }
 }
@@ -54,10 +54,7 @@ impl ReadContact<'_> {
 
     /// What names this state.
     pub fn tag(&self) -> StateTag {
-        StateTag {
-            version: self.view.version(),
-            hash: xxh3_64(self.view.canonical()),
-        }
+        StateTag { version: self.view.version(), hash: xxh3_64(self.view.canonical()) }
     }
 
     /// Appends the contact as JSON.

@@ -72,9 +72,7 @@ impl Cursor {
             return Err(CursorError::Malformed);
         }
         let bytes = base64url::decode(text).ok_or(CursorError::Malformed)?;
-        let (body, check) = bytes
-            .split_last_chunk::<8>()
-            .ok_or(CursorError::Malformed)?;
+        let (body, check) = bytes.split_last_chunk::<8>().ok_or(CursorError::Malformed)?;
         if xxh3_64_with_seed(body, CHECK_SEED) != u64::from_le_bytes(*check) {
             return Err(CursorError::Malformed);
         }
@@ -88,16 +86,11 @@ impl Cursor {
             1 => Direction::Previous,
             _ => return Err(CursorError::Malformed),
         };
-        let (hash, key) = rest
-            .split_first_chunk::<8>()
-            .ok_or(CursorError::Malformed)?;
+        let (hash, key) = rest.split_first_chunk::<8>().ok_or(CursorError::Malformed)?;
         if u64::from_le_bytes(*hash) != xxh3_64(query.as_bytes()) {
             return Err(CursorError::AnotherQuery);
         }
-        Ok(Self {
-            direction,
-            key: key.to_vec(),
-        })
+        Ok(Self { direction, key: key.to_vec() })
     }
 }
 
@@ -107,38 +100,21 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_only_for_its_own_query() {
-        let cursor = Cursor {
-            direction: Direction::Previous,
-            key: b"key".to_vec(),
-        };
+        let cursor = Cursor { direction: Direction::Previous, key: b"key".to_vec() };
         let text = cursor.encode("updatedAt desc");
         assert_eq!(Cursor::decode(&text, "updatedAt desc"), Ok(cursor));
-        assert_eq!(
-            Cursor::decode(&text, "updatedAt asc"),
-            Err(CursorError::AnotherQuery)
-        );
+        assert_eq!(Cursor::decode(&text, "updatedAt asc"), Err(CursorError::AnotherQuery));
     }
 
     #[test]
     fn a_changed_letter_is_noticed_wherever_it_is() {
-        let text = Cursor {
-            direction: Direction::Next,
-            key: b"0123456789".to_vec(),
-        }
-        .encode("q");
+        let text = Cursor { direction: Direction::Next, key: b"0123456789".to_vec() }.encode("q");
         for place in 0..text.len() {
             let mut letters = text.clone().into_bytes();
             letters[place] = if letters[place] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(letters).unwrap();
-            assert_eq!(
-                Cursor::decode(&changed, "q"),
-                Err(CursorError::Malformed),
-                "at {place}"
-            );
-            assert_eq!(
-                Cursor::decode(&text[..place], "q"),
-                Err(CursorError::Malformed)
-            );
+            assert_eq!(Cursor::decode(&changed, "q"), Err(CursorError::Malformed), "at {place}");
+            assert_eq!(Cursor::decode(&text[..place], "q"), Err(CursorError::Malformed));
         }
     }
 }

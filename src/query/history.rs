@@ -69,37 +69,22 @@ pub(super) fn history(
     entries.truncate(query.limit);
     let next_cursor = entries.last().filter(|_| has_more).map(|oldest| {
         let key = oldest.change.0.to_be_bytes().to_vec();
-        Cursor {
-            direction: Direction::Next,
-            key,
-        }
-        .encode(&name)
+        Cursor { direction: Direction::Next, key }.encode(&name)
     });
-    let changes = entries
-        .iter()
-        .map(|entry| ChangeShown::of(&query.id, entry))
-        .collect::<Result<_, _>>()?;
-    Ok(Some(HistoryPage {
-        changes,
-        next_cursor,
-    }))
+    let changes =
+        entries.iter().map(|entry| ChangeShown::of(&query.id, entry)).collect::<Result<_, _>>()?;
+    Ok(Some(HistoryPage { changes, next_cursor }))
 }
 
 fn change_of(cursor: &Cursor) -> Result<ChangeRef, CursorError> {
-    let key: [u8; 8] = cursor
-        .key
-        .as_slice()
-        .try_into()
-        .map_err(|_| CursorError::Malformed)?;
+    let key: [u8; 8] = cursor.key.as_slice().try_into().map_err(|_| CursorError::Malformed)?;
     Ok(ChangeRef(u64::from_be_bytes(key)))
 }
 
 impl ChangeShown {
     fn of(id: &str, entry: &HistoryEntry) -> Result<Self, QueryError> {
-        let view = entry.view().map_err(|source| QueryError::Corrupt {
-            id: id.to_owned(),
-            source,
-        })?;
+        let view =
+            entry.view().map_err(|source| QueryError::Corrupt { id: id.to_owned(), source })?;
         Ok(Self {
             version: view.version(),
             event_type: entry.kind.as_str(),

@@ -29,13 +29,8 @@ pub enum SortBy {
 
 impl SortBy {
     /// Every one.
-    pub const ALL: [Self; 5] = [
-        Self::UpdatedAt,
-        Self::CreatedAt,
-        Self::Name,
-        Self::Company,
-        Self::Id,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::UpdatedAt, Self::CreatedAt, Self::Name, Self::Company, Self::Id];
 
     /// As it stands in a query.
     pub fn as_str(self) -> &'static str {
@@ -115,11 +110,7 @@ impl ListQuery {
     /// Names order and filters in full; what a cursor is bound to.
     fn name(&self) -> String {
         let direction = if self.descending { "desc" } else { "asc" };
-        format!(
-            "contacts {} {direction} {}",
-            self.sort.as_str(),
-            self.status.as_str()
-        )
+        format!("contacts {} {direction} {}", self.sort.as_str(), self.status.as_str())
     }
 }
 
@@ -139,14 +130,8 @@ pub struct ContactPage {
 
 pub(super) fn page(reader: &Reader, query: &ListQuery) -> Result<ContactPage, QueryError> {
     let name = query.name();
-    let cursor = query
-        .cursor
-        .as_deref()
-        .map(|text| Cursor::decode(text, &name))
-        .transpose()?;
-    let backwards = cursor
-        .as_ref()
-        .is_some_and(|from| from.direction == Direction::Previous);
+    let cursor = query.cursor.as_deref().map(|text| Cursor::decode(text, &name)).transpose()?;
+    let backwards = cursor.as_ref().is_some_and(|from| from.direction == Direction::Previous);
     let after = match &cursor {
         None => None,
         Some(from) => Some(PageKey::from_bytes(&from.key).ok_or(CursorError::Malformed)?),
@@ -165,19 +150,9 @@ pub(super) fn page(reader: &Reader, query: &ListQuery) -> Result<ContactPage, Qu
     if backwards {
         shown.reverse();
     }
-    let at = |direction, key: &PageKey| {
-        Cursor {
-            direction,
-            key: key.to_bytes(),
-        }
-        .encode(&name)
-    };
+    let at = |direction, key: &PageKey| Cursor { direction, key: key.to_bytes() }.encode(&name);
     let has_next = backwards || has_more;
-    let has_previous = if backwards {
-        has_more
-    } else {
-        cursor.is_some()
-    };
+    let has_previous = if backwards { has_more } else { cursor.is_some() };
     let last = shown.last().filter(|_| has_next);
     let first = shown.first().filter(|_| has_previous);
     let mut page = ContactPage {
@@ -192,9 +167,7 @@ pub(super) fn page(reader: &Reader, query: &ListQuery) -> Result<ContactPage, Qu
         if index > 0 {
             page.contacts_json.push(b',');
         }
-        FoundContact::new(&entry.id, entry.value)
-            .read()?
-            .write_json(&mut page.contacts_json);
+        FoundContact::new(&entry.id, entry.value).read()?.write_json(&mut page.contacts_json);
     }
     page.contacts_json.push(b']');
     Ok(page)
@@ -206,10 +179,6 @@ fn goes_on(reader: &Reader, asked: &PageRequest, found: &Page) -> Result<bool, Q
     let Some(last) = found.contacts.last() else {
         return Ok(false);
     };
-    let rest = PageRequest {
-        after: Some(last.key.clone()),
-        limit: 1,
-        ..asked.clone()
-    };
+    let rest = PageRequest { after: Some(last.key.clone()), limit: 1, ..asked.clone() };
     Ok(!reader.page(&rest)?.contacts.is_empty())
 }

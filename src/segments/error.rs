@@ -109,10 +109,7 @@ impl SegmentError {
 
     /// Whether the bytes on disk are not what was written.
     pub fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            Self::Damage { .. } | Self::BeyondEnd { .. } | Self::Foreign { .. }
-        )
+        matches!(self, Self::Damage { .. } | Self::BeyondEnd { .. } | Self::Foreign { .. })
     }
 }
 

@@ -33,12 +33,7 @@ pub(super) struct SegmentHeader {
 impl SegmentHeader {
     /// A header with an id never used before.
     pub(super) fn new(base: FrameNo, previous_id: u64, previous_bytes: u64) -> Self {
-        Self {
-            id: fastrand::u64(1..),
-            base,
-            previous_id,
-            previous_bytes,
-        }
+        Self { id: fastrand::u64(1..), base, previous_id, previous_bytes }
     }
 
     fn encode(&self, kind: SegmentKind) -> Vec<u8> {
@@ -65,10 +60,7 @@ impl SegmentHeader {
             return Err("its format version is not known here");
         }
         let body = bytes.get(..HEADER_BODY_BYTES).ok_or(SHORT)?;
-        let crc = bytes
-            .get(HEADER_BODY_BYTES..)
-            .and_then(<[u8]>::first_chunk)
-            .ok_or(SHORT)?;
+        let crc = bytes.get(HEADER_BODY_BYTES..).and_then(<[u8]>::first_chunk).ok_or(SHORT)?;
         if u32::from_le_bytes(*crc) != crc32fast::hash(body) {
             return Err("its header fails its checksum");
         }
@@ -78,12 +70,7 @@ impl SegmentHeader {
             Ok::<_, &'static str>(u64::from_le_bytes(*value))
         };
         let (id, base) = (field()?, FrameNo(field()?));
-        Ok(Self {
-            id,
-            base,
-            previous_id: field()?,
-            previous_bytes: field()?,
-        })
+        Ok(Self { id, base, previous_id: field()?, previous_bytes: field()? })
     }
 }
 
@@ -154,9 +141,7 @@ impl OpenSegment {
         };
         let mut bytes = Vec::with_capacity(SEGMENT_HEADER_BYTES as usize);
         let mut start = (&mut file).take(SEGMENT_HEADER_BYTES);
-        start
-            .read_to_end(&mut bytes)
-            .map_err(io_error("read", &path))?;
+        start.read_to_end(&mut bytes).map_err(io_error("read", &path))?;
         let header = match SegmentHeader::decode(&bytes, kind) {
             Ok(header) if header.base == base => header,
             Ok(_) => {
@@ -168,12 +153,7 @@ impl OpenSegment {
             Err(detail) => return Err(SegmentError::Foreign { path, detail }),
         };
         let inode = file.metadata().map_err(io_error("stat", &path))?.ino();
-        Ok(Some(Self {
-            path,
-            file,
-            header,
-            inode,
-        }))
+        Ok(Some(Self { path, file, header, inode }))
     }
 
     /// Its length at this moment.
@@ -200,18 +180,9 @@ pub(super) fn create(
     fs::rename(&aside, &path).map_err(io_error("rename", &path))?;
     // The file is synced already, under its other name.
     let named = fault::synced(&file, || sync_dir_of(dir));
-    named.map_err(|source| SegmentError::Io {
-        what: "sync",
-        path: dir.to_owned(),
-        source,
-    })?;
+    named.map_err(|source| SegmentError::Io { what: "sync", path: dir.to_owned(), source })?;
     let inode = file.metadata().map_err(io_error("stat", &path))?.ino();
-    Ok(OpenSegment {
-        path,
-        file,
-        header,
-        inode,
-    })
+    Ok(OpenSegment { path, file, header, inode })
 }
 
 /// Writes and syncs a new file.
@@ -231,11 +202,7 @@ pub(super) fn write_aside(path: &Path, bytes: &[u8]) -> Result<File, SegmentErro
 /// Makes names in a directory durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), SegmentError> {
     let synced = sync_dir_of(dir);
-    synced.map_err(|source| SegmentError::Io {
-        what: "sync",
-        path: dir.to_owned(),
-        source,
-    })
+    synced.map_err(|source| SegmentError::Io { what: "sync", path: dir.to_owned(), source })
 }
 
 fn sync_dir_of(dir: &Path) -> io::Result<()> {

@@ -77,9 +77,7 @@ pub(super) fn write(
 /// Whether behind the bad frame `bad`, somewhere in `bytes`, stands a valid frame of the same
 /// segment that was written when `bad` was known to be synced.
 pub(super) fn proves_damage(bytes: &[u8], segment: u64, bad: FrameNo) -> bool {
-    let most = bad
-        .0
-        .saturating_add((bytes.len() / HEADER_BYTES) as u64 + 1);
+    let most = bad.0.saturating_add((bytes.len() / HEADER_BYTES) as u64 + 1);
     let mut rest = bytes;
     while let Some(candidate) = header(rest) {
         let later = candidate.no > bad && candidate.no.0 <= most && candidate.synced_to > bad;
@@ -101,9 +99,7 @@ fn checksum<'a>(
     let mut hasher = crc32fast::Hasher::new();
     let mut head = [0_u8; 28];
     let fields = segment.to_le_bytes().into_iter().chain(no.0.to_le_bytes());
-    let fields = fields
-        .chain(synced_to.0.to_le_bytes())
-        .chain(len.to_le_bytes());
+    let fields = fields.chain(synced_to.0.to_le_bytes()).chain(len.to_le_bytes());
     for (to, from) in head.iter_mut().zip(fields) {
         *to = from;
     }

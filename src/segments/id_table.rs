@@ -58,11 +58,7 @@ impl IdTable {
                 bytes.extend_from_slice(&position.to_le_bytes());
             }
             bytes.resize(start + CRC_AT, 0);
-            let crc = block_crc(
-                segment,
-                number as u64,
-                bytes.get(start..).unwrap_or_default(),
-            );
+            let crc = block_crc(segment, number as u64, bytes.get(start..).unwrap_or_default());
             bytes.extend_from_slice(&crc.to_le_bytes());
         }
         let path = file::ids_path(dir, base);
@@ -100,13 +96,7 @@ impl IdTable {
                 .checked_mul(BLOCK_BYTES as u64)
                 .is_some_and(|len| len + HEADER_BYTES as u64 == bytes)
         };
-        let table = |entries| Self {
-            path,
-            file,
-            base,
-            segment,
-            entries,
-        };
+        let table = |entries| Self { path, file, base, segment, entries };
         Ok(entries.filter(is_whole).map(table))
     }
 
@@ -134,10 +124,7 @@ impl IdTable {
         for number in low..blocks {
             let block = self.block(number)?;
             positions.extend(
-                block
-                    .iter()
-                    .filter(|(other, _)| *other == hash)
-                    .map(|(_, position)| *position),
+                block.iter().filter(|(other, _)| *other == hash).map(|(_, position)| *position),
             );
             if block.last().is_some_and(|(last, _)| *last > hash) {
                 break;
@@ -149,9 +136,7 @@ impl IdTable {
     fn block(&self, number: u64) -> Result<Vec<(u64, u32)>, SegmentError> {
         let at = HEADER_BYTES as u64 + number * BLOCK_BYTES as u64;
         let mut bytes = vec![0; BLOCK_BYTES];
-        self.file
-            .read_exact_at(&mut bytes, at)
-            .map_err(io_error("read", &self.path))?;
+        self.file.read_exact_at(&mut bytes, at).map_err(io_error("read", &self.path))?;
         let (body, crc) = bytes.split_at_checked(CRC_AT).unwrap_or_default();
         let crc = crc.first_chunk().map(|crc| u32::from_le_bytes(*crc));
         if crc != Some(block_crc(self.segment, number, body)) {
@@ -164,25 +149,17 @@ impl IdTable {
             });
         }
         let held = self.entries.saturating_sub(number * BLOCK_ENTRIES as u64);
-        let held = usize::try_from(held)
-            .unwrap_or(BLOCK_ENTRIES)
-            .min(BLOCK_ENTRIES);
-        Ok(body
-            .chunks_exact(ENTRY_BYTES)
-            .take(held)
-            .filter_map(decode_entry)
-            .collect())
+        let held = usize::try_from(held).unwrap_or(BLOCK_ENTRIES).min(BLOCK_ENTRIES);
+        Ok(body.chunks_exact(ENTRY_BYTES).take(held).filter_map(decode_entry).collect())
     }
 }
 
 fn segment_id(dir: &Path, kind: SegmentKind, base: FrameNo) -> Result<u64, SegmentError> {
     match OpenSegment::open(dir, base, kind, false)? {
         Some(segment) => Ok(segment.header.id),
-        None => Err(SegmentError::Trimmed {
-            path: dir.to_owned(),
-            frame: base,
-            first: base.next(),
-        }),
+        None => {
+            Err(SegmentError::Trimmed { path: dir.to_owned(), frame: base, first: base.next() })
+        }
     }
 }
 
@@ -201,10 +178,7 @@ fn decode_header(header: &[u8; HEADER_BYTES], segment: u64) -> Option<u64> {
 
 fn decode_entry(entry: &[u8]) -> Option<(u64, u32)> {
     let (hash, position) = entry.split_first_chunk()?;
-    Some((
-        u64::from_le_bytes(*hash),
-        u32::from_le_bytes(*position.first_chunk()?),
-    ))
+    Some((u64::from_le_bytes(*hash), u32::from_le_bytes(*position.first_chunk()?)))
 }
 
 fn block_crc(segment: u64, number: u64, body: &[u8]) -> u32 {

@@ -89,37 +89,19 @@ impl SegmentKind {
     }
 
     fn faults(self) -> FaultNames {
-        let names = |append, append_half, sync, rolled| FaultNames {
-            append,
-            append_half,
-            sync,
-            rolled,
-        };
+        let names =
+            |append, append_half, sync, rolled| FaultNames { append, append_half, sync, rolled };
         match self {
-            Self::Journal => names(
-                "journal_append",
-                "journal_append_half",
-                "journal_sync",
-                "segment_rolled",
-            ),
-            Self::Log => names(
-                "log_append",
-                "log_append_half",
-                "log_sync",
-                "log_segment_rolled",
-            ),
-            Self::Outbox => names(
-                "outbox_append",
-                "outbox_append_half",
-                "outbox_sync",
-                "outbox_segment_rolled",
-            ),
-            Self::DeadLetters => names(
-                "dlq_append",
-                "dlq_append_half",
-                "dlq_sync",
-                "dlq_segment_rolled",
-            ),
+            Self::Journal => {
+                names("journal_append", "journal_append_half", "journal_sync", "segment_rolled")
+            }
+            Self::Log => names("log_append", "log_append_half", "log_sync", "log_segment_rolled"),
+            Self::Outbox => {
+                names("outbox_append", "outbox_append_half", "outbox_sync", "outbox_segment_rolled")
+            }
+            Self::DeadLetters => {
+                names("dlq_append", "dlq_append_half", "dlq_sync", "dlq_segment_rolled")
+            }
         }
     }
 }

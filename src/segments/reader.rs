@@ -68,17 +68,12 @@ impl Opened {
         let read = |error| io_error("read", &self.segment.path)(error);
         let mut marks = self.marks.lock();
         let before = marks.partition_point(|(mark, _)| *mark <= no);
-        let start = before
-            .checked_sub(1)
-            .and_then(|last| marks.get(last))
-            .copied();
+        let start = before.checked_sub(1).and_then(|last| marks.get(last)).copied();
         let (mut next, mut at) = start.unwrap_or((self.segment.header.base, SEGMENT_HEADER_BYTES));
         let file_bytes = self.segment.bytes()?;
         let mut window = Window::reading(LOOKUP_BYTES);
         while next < no {
-            let bytes = window
-                .get(&self.segment.file, at, HEADER_BYTES)
-                .map_err(read)?;
+            let bytes = window.get(&self.segment.file, at, HEADER_BYTES).map_err(read)?;
             let Some(header) = frame::header(bytes).filter(|header| header.is_plausible(next))
             else {
                 return Ok(Walk::Short(next, at));
@@ -98,19 +93,12 @@ impl Opened {
 
     fn damage(&self, frame: FrameNo, at: u64) -> SegmentError {
         let detail = "the frame was synced, and is not whole any more";
-        SegmentError::Damage {
-            path: self.segment.path.clone(),
-            at,
-            frame,
-            detail,
-        }
+        SegmentError::Damage { path: self.segment.path.clone(), at, frame, detail }
     }
 
     /// Whether bytes in the last segment that are no frame are damage, not a write under way.
     fn is_proved_behind(&self, bad: FrameNo, at: u64) -> Result<bool, SegmentError> {
-        let OpenSegment {
-            path, file, header, ..
-        } = &self.segment;
+        let OpenSegment { path, file, header, .. } = &self.segment;
         if !is_proved_behind(&self.segment, bad, at, self.segment.bytes()?)? {
             return Ok(false);
         }
@@ -125,16 +113,9 @@ impl Opened {
 impl SegmentReader {
     /// A reader of the segments in `dir`, which may be empty or not there yet.
     pub fn open(dir: &Path, kind: SegmentKind) -> Result<Self, SegmentError> {
-        let known = Known {
-            bases: file::list(dir)?,
-            open: BTreeMap::new(),
-        };
+        let known = Known { bases: file::list(dir)?, open: BTreeMap::new() };
         Ok(Self {
-            shared: Arc::new(Shared {
-                dir: dir.to_owned(),
-                kind,
-                known: Mutex::new(known),
-            }),
+            shared: Arc::new(Shared { dir: dir.to_owned(), kind, known: Mutex::new(known) }),
         })
     }
 
@@ -199,13 +180,7 @@ impl SegmentReader {
 
     /// Frames from `from` on, one after the other.
     pub fn cursor(&self, from: FrameNo) -> Cursor {
-        Cursor {
-            reader: self.clone(),
-            opened: None,
-            at: 0,
-            next: from,
-            window: Window::default(),
-        }
+        Cursor { reader: self.clone(), opened: None, at: 0, next: from, window: Window::default() }
     }
 
     /// As [`SegmentReader::cursor`], each payload in a vector of its own, up to the present end.
@@ -238,11 +213,7 @@ impl SegmentReader {
             Err(error) => return Err(io_error("stat", &path)(error)),
         };
         let mut known = known.lock();
-        if let Some(opened) = known
-            .open
-            .get(&base)
-            .filter(|opened| opened.segment.inode == inode)
-        {
+        if let Some(opened) = known.open.get(&base).filter(|opened| opened.segment.inode == inode) {
             return Ok(Some(Arc::clone(opened)));
         }
         let Some(segment) = OpenSegment::open(dir, base, *kind, false)? else {
@@ -251,10 +222,7 @@ impl SegmentReader {
         if known.open.len() >= OPEN_MAX {
             known.open.pop_first();
         }
-        let opened = Arc::new(Opened {
-            segment,
-            marks: Mutex::default(),
-        });
+        let opened = Arc::new(Opened { segment, marks: Mutex::default() });
         known.open.insert(base, Arc::clone(&opened));
         Ok(Some(opened))
     }
@@ -296,10 +264,7 @@ impl Cursor {
     ///
     /// # Errors
     /// `Trimmed` when retention was faster; `Damage` when what stands there was a frame once.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "a frame borrows the cursor's buffer"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "a frame borrows the cursor's buffer")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, SegmentError> {
         let len = loop {
             let Some(opened) = self.opened.clone() else {
@@ -318,9 +283,7 @@ impl Cursor {
         let Some(opened) = &self.opened else {
             return Ok(None);
         };
-        let payload = self
-            .window
-            .get(&opened.segment.file, self.at + HEADER_BYTES as u64, len);
+        let payload = self.window.get(&opened.segment.file, self.at + HEADER_BYTES as u64, len);
         let payload = payload.map_err(io_error("read", &opened.segment.path))?;
         let no = self.next;
         self.next = no.next();
@@ -330,9 +293,7 @@ impl Cursor {
 
     /// The payload's length when a whole frame stands at the cursor.
     fn look(&mut self, opened: &Opened) -> Result<Option<usize>, SegmentError> {
-        let OpenSegment {
-            path, file, header, ..
-        } = &opened.segment;
+        let OpenSegment { path, file, header, .. } = &opened.segment;
         let place = self.window.frame(file, header.id, self.next, self.at);
         match place.map_err(io_error("read", path))? {
             Place::Frame(_, payload) => Ok(Some(payload.len())),
@@ -415,10 +376,7 @@ mod tests {
     fn frame_that_became_whole_meanwhile_is_no_damage() {
         let dir = tempfile::tempdir().unwrap();
         let kind = SegmentKind::Journal;
-        let options = SegmentOptions {
-            kind,
-            segment_bytes_max: 1 << 20,
-        };
+        let options = SegmentOptions { kind, segment_bytes_max: 1 << 20 };
         let (mut writer, _) = SegmentWriter::open(dir.path(), options, None).unwrap();
         let at = writer.bytes();
         writer.append(b"found unfinished a moment ago").unwrap();

@@ -36,11 +36,7 @@ pub(super) fn recover(
     let (sealed, last) = open_chain(dir, options)?;
     let Some(last) = last else {
         if proven > FrameNo(0) {
-            return Err(SegmentError::BeyondEnd {
-                path: dir.to_owned(),
-                proven,
-                end: FrameNo(0),
-            });
+            return Err(SegmentError::BeyondEnd { path: dir.to_owned(), proven, end: FrameNo(0) });
         }
         let active = file::create(dir, options.kind, SegmentHeader::new(FrameNo(0), 0, 0))?;
         return Ok(Recovered {
@@ -53,11 +49,7 @@ pub(super) fn recover(
     };
     let tail = scan(&last, proven)?;
     if proven > tail.next {
-        return Err(SegmentError::BeyondEnd {
-            path: dir.to_owned(),
-            proven,
-            end: tail.next,
-        });
+        return Err(SegmentError::BeyondEnd { path: dir.to_owned(), proven, end: tail.next });
     }
     redirty(&last, tail.unproven_from, tail.end)?;
     let mut recovered = Recovered {
@@ -126,10 +118,7 @@ fn scan(segment: &OpenSegment, proven: FrameNo) -> Result<Tail, SegmentError> {
     let mut unproven = VecDeque::new();
     let (mut next, mut end) = (segment.header.base, SEGMENT_HEADER_BYTES);
     loop {
-        match window
-            .frame(&segment.file, segment.header.id, next, end)
-            .map_err(read)?
-        {
+        match window.frame(&segment.file, segment.header.id, next, end).map_err(read)? {
             Place::Frame(header, _) => {
                 proven = proven.max(header.synced_to);
                 unproven.push_back((next, end));
@@ -147,12 +136,7 @@ fn scan(segment: &OpenSegment, proven: FrameNo) -> Result<Tail, SegmentError> {
         }
     }
     let unproven_from = unproven.front().map_or(end, |(_, at)| *at);
-    Ok(Tail {
-        next,
-        end,
-        file_bytes,
-        unproven_from,
-    })
+    Ok(Tail { next, end, file_bytes, unproven_from })
 }
 
 /// Fails when the bad frame at `at` was once synced.
@@ -163,12 +147,8 @@ fn refuse_damage(
     at: u64,
     file_bytes: u64,
 ) -> Result<(), SegmentError> {
-    let damage = |detail| SegmentError::Damage {
-        path: segment.path.clone(),
-        at,
-        frame: bad,
-        detail,
-    };
+    let damage =
+        |detail| SegmentError::Damage { path: segment.path.clone(), at, frame: bad, detail };
     if bad < proven {
         return Err(damage("the frame was synced, and is not whole any more"));
     }
@@ -189,9 +169,7 @@ pub(super) fn is_proved_behind(
 ) -> Result<bool, SegmentError> {
     let behind = usize::try_from(file_bytes.saturating_sub(at)).unwrap_or(usize::MAX);
     let mut window = Window::default();
-    let bytes = window
-        .get(&segment.file, at, behind)
-        .map_err(io_error("read", &segment.path))?;
+    let bytes = window.get(&segment.file, at, behind).map_err(io_error("read", &segment.path))?;
     Ok(frame::proves_damage(bytes, segment.header.id, bad))
 }
 
@@ -203,13 +181,8 @@ fn redirty(segment: &OpenSegment, from: u64, to: u64) -> Result<(), SegmentError
     let mut at = from;
     while at < to {
         let len = usize::try_from(to - at).unwrap_or(STEP).min(STEP);
-        let bytes = window
-            .get(&segment.file, at, len)
-            .map_err(io_error("read", &segment.path))?;
-        segment
-            .file
-            .write_all_at(bytes, at)
-            .map_err(io_error("rewrite", &segment.path))?;
+        let bytes = window.get(&segment.file, at, len).map_err(io_error("read", &segment.path))?;
+        segment.file.write_all_at(bytes, at).map_err(io_error("rewrite", &segment.path))?;
         at += len as u64;
     }
     Ok(())
@@ -218,18 +191,13 @@ fn redirty(segment: &OpenSegment, from: u64, to: u64) -> Result<(), SegmentError
 /// Cuts the torn end off and goes on in a segment with another id.
 fn cut(dir: &Path, options: SegmentOptions, recovered: &mut Recovered) -> Result<(), SegmentError> {
     let segment = &recovered.active;
-    segment
-        .file
-        .set_len(recovered.bytes)
-        .map_err(io_error("truncate", &segment.path))?;
+    segment.file.set_len(recovered.bytes).map_err(io_error("truncate", &segment.path))?;
     sync(segment)?;
     let header = segment.header;
     let next = if recovered.next == header.base {
         SegmentHeader::new(header.base, header.previous_id, header.previous_bytes)
     } else {
-        recovered
-            .sealed
-            .push_back(SegmentInfo::of(segment, recovered.next)?);
+        recovered.sealed.push_back(SegmentInfo::of(segment, recovered.next)?);
         SegmentHeader::new(recovered.next, header.id, recovered.bytes)
     };
     recovered.active = file::create(dir, options.kind, next)?;
@@ -240,9 +208,5 @@ fn cut(dir: &Path, options: SegmentOptions, recovered: &mut Recovered) -> Result
 fn sync(segment: &OpenSegment) -> Result<(), SegmentError> {
     let path = &segment.path;
     let synced = fault::synced(&segment.file, || segment.file.sync_all());
-    synced.map_err(|source| SegmentError::Io {
-        what: "sync",
-        path: path.clone(),
-        source,
-    })
+    synced.map_err(|source| SegmentError::Io { what: "sync", path: path.clone(), source })
 }

@@ -61,20 +61,16 @@ impl Shared {
     pub(super) fn check(&self) -> Result<(), SegmentError> {
         match self.failure.get() {
             None => Ok(()),
-            Some(detail) => Err(SegmentError::Failed {
-                path: self.dir.clone(),
-                detail: detail.clone(),
-            }),
+            Some(detail) => {
+                Err(SegmentError::Failed { path: self.dir.clone(), detail: detail.clone() })
+            }
         }
     }
 
     /// Remembers a failure for good and returns it.
     pub(super) fn fail(&self, detail: String) -> SegmentError {
         let detail = self.failure.get_or_init(|| detail).clone();
-        SegmentError::Failed {
-            path: self.dir.clone(),
-            detail,
-        }
+        SegmentError::Failed { path: self.dir.clone(), detail }
     }
 
     pub(super) fn sync(&self) -> Result<FrameNo, SegmentError> {

@@ -43,12 +43,7 @@ pub(super) enum Place<'a> {
 impl Window {
     /// A window that reads `step` bytes at once.
     pub(super) fn reading(step: usize) -> Self {
-        Self {
-            start: 0,
-            bytes: Vec::new(),
-            filled: 0,
-            step,
-        }
+        Self { start: 0, bytes: Vec::new(), filled: 0, step }
     }
 
     /// Forgets what was read, for another file or one that may have changed.
@@ -92,11 +87,8 @@ impl Window {
     }
 
     fn held(&self, at: u64) -> &[u8] {
-        let skip = at
-            .checked_sub(self.start)
-            .and_then(|skip| usize::try_from(skip).ok());
-        skip.and_then(|skip| self.bytes.get(skip..self.filled))
-            .unwrap_or_default()
+        let skip = at.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
+        skip.and_then(|skip| self.bytes.get(skip..self.filled)).unwrap_or_default()
     }
 
     fn fill(&mut self, file: &File, at: u64, len: usize) -> io::Result<()> {
@@ -106,10 +98,7 @@ impl Window {
         self.start = at;
         self.filled = 0;
         let (buffer, _) = self.bytes.split_at_mut_checked(len).unwrap_or_default();
-        while let Some(rest) = buffer
-            .get_mut(self.filled..)
-            .filter(|rest| !rest.is_empty())
-        {
+        while let Some(rest) = buffer.get_mut(self.filled..).filter(|rest| !rest.is_empty()) {
             match file.read_at(rest, at + self.filled as u64) {
                 Ok(0) => break,
                 Ok(count) => self.filled += count,

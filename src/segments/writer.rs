@@ -53,12 +53,7 @@ impl SegmentInfo {
         let (bytes, modified) = metadata
             .and_then(|metadata| Ok((metadata.len(), metadata.modified()?)))
             .map_err(stat)?;
-        Ok(Self {
-            base: segment.header.base,
-            end,
-            bytes,
-            modified,
-        })
+        Ok(Self { base: segment.header.base, end, bytes, modified })
     }
 }
 
@@ -88,18 +83,8 @@ struct ActiveSegment {
 
 impl ActiveSegment {
     fn new(segment: OpenSegment, bytes: u64) -> Self {
-        let OpenSegment {
-            path,
-            file,
-            header,
-            inode: _,
-        } = segment;
-        Self {
-            file: Arc::new(file),
-            path,
-            header,
-            bytes,
-        }
+        let OpenSegment { path, file, header, inode: _ } = segment;
+        Self { file: Arc::new(file), path, header, bytes }
     }
 }
 
@@ -136,9 +121,7 @@ impl SegmentWriter {
     ) -> Result<Self, SegmentError> {
         file::create_dir(dir)?;
         if !file::list(dir)?.is_empty() {
-            return Err(SegmentError::NotEmpty {
-                path: dir.to_owned(),
-            });
+            return Err(SegmentError::NotEmpty { path: dir.to_owned() });
         }
         file::remove_unfinished(dir)?;
         let recovered = Recovered {
@@ -196,22 +179,12 @@ impl SegmentWriter {
         let len = match u32::try_from(bytes) {
             Ok(len) if len > 0 && bytes <= FRAME_BYTES_MAX => len,
             Ok(_) | Err(_) => {
-                return Err(SegmentError::FrameSize {
-                    bytes,
-                    bytes_max: FRAME_BYTES_MAX,
-                });
+                return Err(SegmentError::FrameSize { bytes, bytes_max: FRAME_BYTES_MAX });
             }
         };
         let no = self.next;
         let mut buffer = std::mem::take(&mut self.buffer);
-        frame::write(
-            &mut buffer,
-            self.active.header.id,
-            no,
-            self.shared.synced(),
-            len,
-            parts,
-        );
+        frame::write(&mut buffer, self.active.header.id, no, self.shared.synced(), len, parts);
         let written = self.write(&buffer);
         buffer.clear();
         buffer.shrink_to(BUFFER_KEEP_BYTES);
@@ -241,23 +214,17 @@ impl SegmentWriter {
         };
         // What the short write left must not stand where the next frame goes.
         if let Err(error) = self.active.file.set_len(self.active.bytes) {
-            return Err(self
-                .shared
-                .fail(format!("truncate after a short write: {error}")));
+            return Err(self.shared.fail(format!("truncate after a short write: {error}")));
         }
         if is_full(&error) {
-            return Err(SegmentError::NoSpace {
-                path: self.active.path.clone(),
-            });
+            return Err(SegmentError::NoSpace { path: self.active.path.clone() });
         }
         Err(self.shared.fail(format!("write: {error}")))
     }
 
     fn write_at_end(&self, bytes: &[u8]) -> io::Result<()> {
         let faults = self.options.kind.faults();
-        let ActiveSegment {
-            file, bytes: at, ..
-        } = &self.active;
+        let ActiveSegment { file, bytes: at, .. } = &self.active;
         let half = bytes.len() / 2;
         if let Err(error) = fault::io(faults.append) {
             // An armed failure leaves half a frame behind, as a full disk does.
@@ -308,16 +275,12 @@ impl SegmentWriter {
 
     /// For syncing from another thread while this one goes on appending.
     pub fn sync_handle(&self) -> SegmentSync {
-        SegmentSync {
-            shared: Arc::clone(&self.shared),
-        }
+        SegmentSync { shared: Arc::clone(&self.shared) }
     }
 
     /// The oldest frame; equals `next` when there is none.
     pub fn first(&self) -> FrameNo {
-        self.sealed
-            .front()
-            .map_or(self.active.header.base, |segment| segment.base)
+        self.sealed.front().map_or(self.active.header.base, |segment| segment.base)
     }
 
     /// The frame that the next append gets.

@@ -193,12 +193,7 @@ impl LoadGenerator {
         let (key, value) = render(&event, self.id_seed);
         let timestamp_ms = i64::try_from(self.clock_ms).unwrap_or(i64::MAX);
         self.clock_ms += 1 + self.random.below(STEP_MS_MAX);
-        LoadRecord {
-            key,
-            value,
-            headers: Vec::new(),
-            timestamp_ms,
-        }
+        LoadRecord { key, value, headers: Vec::new(), timestamp_ms }
     }
 
     /// The event that arrives at this step: a held one that is due, an earlier one again, or new.

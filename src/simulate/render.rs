@@ -108,10 +108,7 @@ pub(super) fn contact_id(id_seed: u64, rank: u32) -> [u8; 36] {
     let bits = (u128::from(high) << 64 | u128::from(low)) & !(0xf << 76 | 0x3 << 62)
         | (0x4 << 76 | 0x2 << 62);
     let mut id = [b'-'; 36];
-    let digits = id
-        .iter_mut()
-        .enumerate()
-        .filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+    let digits = id.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
     for (nibble, (_, digit)) in digits.enumerate() {
         *digit = hex((bits >> (124 - 4 * nibble)) as u8 & 0xf);
     }
@@ -119,18 +116,11 @@ pub(super) fn contact_id(id_seed: u64, rank: u32) -> [u8; 36] {
 }
 
 fn hex(nibble: u8) -> u8 {
-    if nibble < 10 {
-        b'0' + nibble
-    } else {
-        b'a' + nibble - 10
-    }
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 fn pick<'a>(words: &[&'a str], bits: u64) -> &'a str {
-    words
-        .get(bits as usize % words.len())
-        .copied()
-        .unwrap_or_default()
+    words.get(bits as usize % words.len()).copied().unwrap_or_default()
 }
 
 fn event_type(kind: Kind) -> &'static str {
@@ -175,11 +165,7 @@ fn fields(out: &mut Vec<u8>, event: &Event, id_seed: u64, mask: u64) {
     let first = pick(&FIRST_NAMES, person);
     let last = pick(&LAST_NAMES, person >> 8);
     // One update in 32 clears a field that it carries.
-    let cleared = if (salt >> 59) == 0 {
-        mask & (TITLE | PHONE)
-    } else {
-        0
-    };
+    let cleared = if (salt >> 59) == 0 { mask & (TITLE | PHONE) } else { 0 };
     if mask & FIRST != 0 {
         text(out, br#","acme_first_name":""#, first);
     }
@@ -242,10 +228,7 @@ fn malformed(event: &Event, id: &[u8], id_seed: u64) -> (Vec<u8>, Option<Vec<u8>
             cut.truncate(cut.len() / 2);
             (key, Some(cut))
         }
-        1 => (
-            key,
-            Some(with_data(b"\"a text where the contact should be\"")),
-        ),
+        1 => (key, Some(with_data(b"\"a text where the contact should be\""))),
         2 => {
             let mut broken = good();
             if let Some(byte) = broken.iter_mut().rev().nth(6) {
@@ -270,10 +253,7 @@ fn malformed(event: &Event, id: &[u8], id_seed: u64) -> (Vec<u8>, Option<Vec<u8>
             (key, Some(with_data(&deep)))
         }
         // Confluent's framing of a binary schema: a zero byte, the schema's id, the bytes.
-        8 => (
-            key,
-            Some(b"\x00\x00\x00\x00\x2a\x02\x48c8b5f7d9\x06Ada\x10Lovelace".to_vec()),
-        ),
+        8 => (key, Some(b"\x00\x00\x00\x00\x2a\x02\x48c8b5f7d9\x06Ada\x10Lovelace".to_vec())),
         _ => {
             let mut out = Vec::with_capacity(256);
             // 2099-01-01
@@ -378,15 +358,9 @@ mod tests {
     fn ids_are_shaped_as_uuids_and_differ() {
         let mut ids: Vec<_> = (0..10_000).map(|rank| contact_id(5, rank)).collect();
         let id = String::from_utf8(ids[0].to_vec()).unwrap();
-        assert_eq!(
-            id.split('-').map(str::len).collect::<Vec<_>>(),
-            [8, 4, 4, 4, 12]
-        );
+        assert_eq!(id.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
         assert!(id.chars().nth(14) == Some('4'), "{id}");
-        assert!(
-            id.chars().nth(19).is_some_and(|c| "89ab".contains(c)),
-            "{id}"
-        );
+        assert!(id.chars().nth(19).is_some_and(|c| "89ab".contains(c)), "{id}");
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 10_000);

@@ -7,11 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn options(events: u64) -> LoadOptions {
-    LoadOptions {
-        events,
-        contacts: 2000,
-        ..LoadOptions::default()
-    }
+    LoadOptions { events, contacts: 2000, ..LoadOptions::default() }
 }
 
 fn json(record: &LoadRecord) -> Option<serde_json::Value> {
@@ -20,28 +16,18 @@ fn json(record: &LoadRecord) -> Option<serde_json::Value> {
 
 #[test]
 fn equal_seeds_give_equal_bytes_and_others_do_not() {
-    let options = LoadOptions {
-        malformed: 0.1,
-        ..options(20_000)
-    };
+    let options = LoadOptions { malformed: 0.1, ..options(20_000) };
     let first: Vec<_> = LoadGenerator::new(&options).collect();
     let second: Vec<_> = LoadGenerator::new(&options).collect();
     assert!(first == second);
-    let other = LoadOptions {
-        seed: 43,
-        ..options
-    };
+    let other = LoadOptions { seed: 43, ..options };
     assert!(first != LoadGenerator::new(&other).collect::<Vec<_>>());
 }
 
 /// A change here changes every figure and fixture that a seed stands for.
 #[test]
 fn the_stream_of_seed_42_is_what_it_was() {
-    let options = LoadOptions {
-        events: 50_000,
-        malformed: 0.01,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { events: 50_000, malformed: 0.01, ..LoadOptions::default() };
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     for record in LoadGenerator::new(&options) {
         hash.update(&record.key);
@@ -82,9 +68,7 @@ fn the_shares_are_what_was_asked_for() {
             continue;
         }
         let version = event["version"].as_u64().unwrap();
-        let newest = newest
-            .entry(event["data"]["id"].as_str().unwrap().to_owned())
-            .or_default();
+        let newest = newest.entry(event["data"]["id"].as_str().unwrap().to_owned()).or_default();
         late += u32::from(version < *newest);
         *newest = version.max(*newest);
         match event["eventType"].as_str().unwrap() {
@@ -94,10 +78,7 @@ fn the_shares_are_what_was_asked_for() {
         }
     }
     let share = |count: u32| f64::from(count) / records.len() as f64;
-    assert!(
-        (0.018..0.022).contains(&share(duplicates)),
-        "{duplicates} duplicates"
-    );
+    assert!((0.018..0.022).contains(&share(duplicates)), "{duplicates} duplicates");
     assert!((0.005..0.03).contains(&share(late)), "{late} late");
     assert!((0.04..0.055).contains(&share(deletes)), "{deletes} deletes");
     assert!(created > newest.len() as u32 * 9 / 10, "{created} created");
@@ -107,10 +88,7 @@ fn the_shares_are_what_was_asked_for() {
 
 #[test]
 fn malformed_records_come_in_every_kind() {
-    let options = LoadOptions {
-        malformed: 1.0,
-        ..options(2000)
-    };
+    let options = LoadOptions { malformed: 1.0, ..options(2000) };
     let records: Vec<_> = LoadGenerator::new(&options).collect();
     let count =
         |is: &dyn Fn(&LoadRecord) -> bool| records.iter().filter(|record| is(record)).count();
@@ -132,10 +110,7 @@ fn malformed_records_come_in_every_kind() {
 
 #[test]
 fn a_demo_goes_by_the_time_it_is_given_and_never_back() {
-    let mut generator = LoadGenerator::new(&LoadOptions {
-        contacts: 10,
-        ..options(0)
-    });
+    let mut generator = LoadGenerator::new(&LoadOptions { contacts: 10, ..options(0) });
     assert_eq!(generator.next(), None);
     let now = START_MS + 1_000_000;
     assert_eq!(generator.record_at(now).timestamp_ms as u64, now);
@@ -150,8 +125,5 @@ fn the_most_frequent_contact_has_the_id_that_is_told() {
     for record in generator {
         *counts.entry(record.key).or_default() += 1;
     }
-    assert_eq!(
-        counts.iter().max_by_key(|(_, count)| **count).unwrap().0,
-        &id
-    );
+    assert_eq!(counts.iter().max_by_key(|(_, count)| **count).unwrap().0, &id);
 }

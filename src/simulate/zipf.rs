@@ -38,11 +38,7 @@ impl Random {
 
 /// A share between 0 and 1 as the bound that a random `u64` stays below.
 pub(super) fn threshold(share: f64) -> u64 {
-    if share >= 1.0 {
-        u64::MAX
-    } else {
-        (share.max(0.0) * 18_446_744_073_709_551_616.0) as u64
-    }
+    if share >= 1.0 { u64::MAX } else { (share.max(0.0) * 18_446_744_073_709_551_616.0) as u64 }
 }
 
 /// Ranks 0.. with weights 1/1, 1/2, 1/3 …, drawn in O(1) by Walker's alias method (Vose, 1991).

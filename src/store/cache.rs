@@ -75,11 +75,7 @@ impl ContactCache {
     /// A cached contact. Only for one that the dirty set does not have.
     pub fn get(&self, hash: u64, id: &[u8]) -> Option<StoredContact> {
         let found = self.entries.as_ref()?.get(&KeyRef { hash, id });
-        let counter = if found.is_some() {
-            &self.hits
-        } else {
-            &self.misses
-        };
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         found
     }
@@ -87,10 +83,7 @@ impl ContactCache {
     /// To be taken after a miss and before the engine is read.
     pub fn ticket(&self, hash: u64) -> Option<FillTicket> {
         self.entries.as_ref()?;
-        Some(FillTicket {
-            hash,
-            generation: *self.stripe(hash)?.lock(),
-        })
+        Some(FillTicket { hash, generation: *self.stripe(hash)?.lock() })
     }
 
     /// Keeps what the engine answered, unless it may have been replaced since.
@@ -150,10 +143,7 @@ struct CacheKey {
 
 impl CacheKey {
     fn new(hash: u64, id: &[u8]) -> Self {
-        Self {
-            hash,
-            id: id.into(),
-        }
+        Self { hash, id: id.into() }
     }
 }
 

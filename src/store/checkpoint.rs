@@ -35,17 +35,11 @@ pub(crate) struct FileKind {
     half: &'static str,
 }
 
-pub(crate) const CHECKPOINT: FileKind = FileKind {
-    name: "checkpoint",
-    magic: *b"CDCP",
-    half: "checkpoint_half",
-};
+pub(crate) const CHECKPOINT: FileKind =
+    FileKind { name: "checkpoint", magic: *b"CDCP", half: "checkpoint_half" };
 
-pub(crate) const IDENTITY: FileKind = FileKind {
-    name: "identity",
-    magic: *b"CDID",
-    half: "identity_half",
-};
+pub(crate) const IDENTITY: FileKind =
+    FileKind { name: "identity", magic: *b"CDID", half: "identity_half" };
 
 /// Up to where the engine holds the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,9 +242,7 @@ pub(crate) fn read_file<T: Decode<()>>(
 
 /// Makes renames and removals in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(StoreError::io("syncing", dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("syncing", dir))
 }
 
 #[cfg(test)]
@@ -260,11 +252,7 @@ mod tests {
     #[test]
     fn any_flipped_bit_and_any_cut_is_seen() {
         let dir = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint {
-            number: 3,
-            store: 9,
-            cut: Cut::empty(77),
-        };
+        let checkpoint = Checkpoint { number: 3, store: 9, cut: Cut::empty(77) };
         checkpoint.write(dir.path()).unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(checkpoint));
         let path = dir.path().join("checkpoint");
@@ -283,10 +271,7 @@ mod tests {
     fn a_half_written_new_file_leaves_the_old_one() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), None);
-        let store = StoreIdentity {
-            store: 5,
-            log: None,
-        };
+        let store = StoreIdentity { store: 5, log: None };
         write_file(dir.path(), &IDENTITY, &store).unwrap();
         fs::write(dir.path().join("identity.new"), b"torn").unwrap();
         assert_eq!(read_file(dir.path(), &IDENTITY).unwrap(), Some(store));

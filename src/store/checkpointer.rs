@@ -63,10 +63,10 @@ impl Trim {
         let (mut bytes, mut keep) = (bytes, None);
         for segment in sealed {
             let too_many = self.retention.bytes.is_some_and(|max| bytes > max);
-            let too_old = self.retention.age.is_some_and(|max| {
-                now.duration_since(segment.modified)
-                    .is_ok_and(|age| age > max)
-            });
+            let too_old = self
+                .retention
+                .age
+                .is_some_and(|max| now.duration_since(segment.modified).is_ok_and(|age| age > max));
             if segment.end > self.below || !(too_many || too_old) {
                 break;
             }
@@ -148,10 +148,7 @@ impl CheckpointThread {
             .name("checkpoint".into())
             .spawn(move || checkpointer.run())
             .map_err(StoreError::io("starting a thread for", &dir))?;
-        Ok(Self {
-            control,
-            thread: Some(thread),
-        })
+        Ok(Self { control, thread: Some(thread) })
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -316,19 +313,11 @@ impl Checkpointer {
         }
         let cut = if fault::bug("counters_at_write") {
             let now = self.shared.cut.lock().clone();
-            Cut {
-                counters: now.counters,
-                digest: now.digest,
-                ..cut
-            }
+            Cut { counters: now.counters, digest: now.digest, ..cut }
         } else {
             cut
         };
-        let checkpoint = Checkpoint {
-            number,
-            store: self.plan.store,
-            cut,
-        };
+        let checkpoint = Checkpoint { number, store: self.plan.store, cut };
         checkpoint.write(&self.plan.dir)?;
         fault::point("checkpoint_written");
         self.last = checkpoint;
@@ -374,15 +363,11 @@ impl Checkpointer {
     fn tell(&self, started: Instant) {
         let figures = &self.shared.figures;
         figures.checkpoints.fetch_add(1, Ordering::Relaxed);
-        figures
-            .checkpoint_number
-            .store(self.last.number, Ordering::Relaxed);
+        figures.checkpoint_number.store(self.last.number, Ordering::Relaxed);
         let at = self.shared.opened.elapsed().as_micros() as u64;
         figures.checkpoint_at_micros.store(at, Ordering::Relaxed);
         let took = started.elapsed().as_micros() as u64;
-        figures
-            .checkpoint_micros_last
-            .store(took, Ordering::Relaxed);
+        figures.checkpoint_micros_last.store(took, Ordering::Relaxed);
         let next = Arc::new(self.last.cut.next_offsets());
         self.shared.checkpointed.send_replace(next);
         self.control.done.notify_all();
@@ -397,14 +382,8 @@ impl Checkpointer {
         if self.snapshot_at.elapsed() >= self.plan.snapshot_interval {
             return true;
         }
-        let twice = figures
-            .snapshot_bytes
-            .load(Ordering::Relaxed)
-            .saturating_mul(2);
-        let least = self
-            .plan
-            .journal_segment_bytes
-            .saturating_mul(SNAPSHOT_SEGMENTS_MIN);
+        let twice = figures.snapshot_bytes.load(Ordering::Relaxed).saturating_mul(2);
+        let least = self.plan.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
         figures.journal_since_snapshot.load(Ordering::Relaxed) > twice.max(least)
     }
 
@@ -420,31 +399,24 @@ impl Checkpointer {
             Ok(written) => written,
             Err(StoreError::Io { source, path, .. }) if source.kind() == ErrorKind::StorageFull => {
                 tracing::warn!(path = %path.display(), "no room for a snapshot");
-                figures
-                    .journal_since_snapshot
-                    .fetch_add(since, Ordering::Relaxed);
+                figures.journal_since_snapshot.fetch_add(since, Ordering::Relaxed);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         tracing::info!(path = %written.path.display(), bytes = written.bytes, "snapshot written");
         figures.snapshots.fetch_add(1, Ordering::Relaxed);
-        figures
-            .snapshot_bytes
-            .store(written.bytes, Ordering::Relaxed);
+        figures.snapshot_bytes.store(written.bytes, Ordering::Relaxed);
         let held = self.last.cut.next_frame;
         figures.snapshot_next_frame.store(held.0, Ordering::Relaxed);
+        let next = Arc::new(self.last.cut.next_offsets());
+        self.shared.snapshotted.send_replace(next);
         Ok(())
     }
 
     /// Lets the writer give back what the last verified snapshot holds and retention gives up.
     fn allow_trim(&self) {
-        let below = FrameNo(
-            self.shared
-                .figures
-                .snapshot_next_frame
-                .load(Ordering::Relaxed),
-        );
+        let below = FrameNo(self.shared.figures.snapshot_next_frame.load(Ordering::Relaxed));
         if below != snapshot::NONE {
             let retention = self.plan.retention;
             self.control.state.lock().trim = Some(Trim { below, retention });
@@ -461,9 +433,7 @@ pub(crate) fn insert(engine: &Engine, generation: &Generation) -> Result<(), Sto
     engine.insert_sorted(contacts.iter().skip(half))?;
     let emails = generation.sorted_emails();
     let there: &[u8] = &[codec::VALUE_FORMAT];
-    let emails = emails
-        .iter()
-        .map(|(key, present)| (key.as_slice(), present.then_some(there)));
+    let emails = emails.iter().map(|(key, present)| (key.as_slice(), present.then_some(there)));
     engine.insert_sorted(emails)?;
     Ok(())
 }

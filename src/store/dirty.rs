@@ -71,9 +71,7 @@ impl Generation {
         let shard = contacts / SHARDS;
         Self {
             is_redone: false,
-            contacts: (0..SHARDS)
-                .map(|_| RwLock::new(HashTable::with_capacity(shard)))
-                .collect(),
+            contacts: (0..SHARDS).map(|_| RwLock::new(HashTable::with_capacity(shard))).collect(),
             emails: (0..SHARDS).map(|_| RwLock::default()).collect(),
             bytes: AtomicU64::new(0),
             len: AtomicU64::new(0),
@@ -120,20 +118,13 @@ impl Generation {
                 at.facts = facts;
                 at.indexed = false;
                 // Wraps to the right sum where the new value is the shorter one.
-                self.bytes
-                    .fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
+                self.bytes.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
             }
             Entry::Vacant(at) => {
                 let bytes = (id.len() + value.bytes().len()) as u64 + CONTACT_OVERHEAD;
                 self.bytes.fetch_add(bytes, Ordering::Relaxed);
                 self.len.fetch_add(1, Ordering::Relaxed);
-                at.insert(DirtyContact {
-                    hash,
-                    id: id.into(),
-                    value,
-                    facts,
-                    indexed: false,
-                });
+                at.insert(DirtyContact { hash, id: id.into(), value, facts, indexed: false });
             }
         }
     }
@@ -145,10 +136,7 @@ impl Generation {
         let mut shard = shard.write();
         let changes = shard
             .entry(email, |at| at.hash == email, |at| at.hash)
-            .or_insert_with(|| EmailChanges {
-                hash: email,
-                ids: Vec::new(),
-            })
+            .or_insert_with(|| EmailChanges { hash: email, ids: Vec::new() })
             .into_mut();
         match changes.ids.iter().position(|(at, _)| &**at == id) {
             Some(at) if self.is_redone => {
@@ -162,8 +150,7 @@ impl Generation {
             }
             None => {
                 changes.ids.push((id.into(), present));
-                self.bytes
-                    .fetch_add(id.len() as u64 + EMAIL_OVERHEAD, Ordering::Relaxed);
+                self.bytes.fetch_add(id.len() as u64 + EMAIL_OVERHEAD, Ordering::Relaxed);
             }
         }
     }
@@ -263,24 +250,14 @@ struct Generations {
 impl DirtySet {
     /// Empty; the first generation is the one that redo fills.
     pub(crate) fn new() -> Self {
-        let redone = Generation {
-            is_redone: true,
-            ..Generation::with_capacity(0)
-        };
-        Self {
-            generations: RwLock::new(Generations {
-                current: Arc::new(redone),
-                flushing: None,
-            }),
-        }
+        let redone = Generation { is_redone: true, ..Generation::with_capacity(0) };
+        Self { generations: RwLock::new(Generations { current: Arc::new(redone), flushing: None }) }
     }
 
     /// A contact's latest value, if it is not yet in the engine.
     pub fn get(&self, hash: u64, id: &[u8]) -> Option<StoredContact> {
         let both = self.generations.read();
-        both.current
-            .get(hash, id)
-            .or_else(|| both.flushing.as_ref()?.get(hash, id))
+        both.current.get(hash, id).or_else(|| both.flushing.as_ref()?.get(hash, id))
     }
 
     pub(crate) fn get_with_facts(&self, hash: u64, id: &[u8]) -> Option<(StoredContact, Facts)> {
@@ -373,12 +350,7 @@ mod tests {
     }
 
     fn put(generation: &Generation, id: &str, text: &str) {
-        generation.put(
-            id_hash(id.as_bytes()),
-            id.as_bytes(),
-            value(text),
-            Facts::default(),
-        );
+        generation.put(id_hash(id.as_bytes()), id.as_bytes(), value(text), Facts::default());
     }
 
     fn get(dirty: &DirtySet, id: &str) -> Option<String> {
@@ -431,9 +403,6 @@ mod tests {
         dirty.current().put_email(8, b"a", false);
         assert!(dirty.email_changes(8).is_empty(), "net of the generation");
         let changes = dirty.email_changes(7);
-        assert_eq!(
-            changes,
-            [(Box::from(&b"a"[..]), true), (Box::from(&b"a"[..]), false)]
-        );
+        assert_eq!(changes, [(Box::from(&b"a"[..]), true), (Box::from(&b"a"[..]), false)]);
     }
 }

@@ -17,10 +17,7 @@ pub(crate) struct DiskGuard {
 
 impl DiskGuard {
     pub(crate) fn new(path: &Path, min_free_bytes: u64) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            min_free_bytes,
-        }
+        Self { path: path.to_path_buf(), min_free_bytes }
     }
 
     /// Refuses while less than the reserve would be left after so many bytes.
@@ -31,11 +28,7 @@ impl DiskGuard {
         let free = free_bytes(&self.path)?;
         let needed = self.min_free_bytes.saturating_add(bytes);
         if free < needed {
-            return Err(StoreError::NoSpace {
-                path: self.path.clone(),
-                free,
-                needed,
-            });
+            return Err(StoreError::NoSpace { path: self.path.clone(), free, needed });
         }
         Ok(())
     }
@@ -58,10 +51,7 @@ pub(crate) struct Ballast {
 
 impl Ballast {
     pub(crate) fn new(dir: &Path, bytes: u64) -> Self {
-        Self {
-            path: dir.join("ballast"),
-            bytes,
-        }
+        Self { path: dir.join("ballast"), bytes }
     }
 
     /// Gives the file up when the disk has less free than it holds. True: it was given up.
@@ -97,9 +87,7 @@ mod tests {
     #[test]
     fn no_room_is_a_retry_with_nothing_changed() {
         let dir = tempfile::tempdir().unwrap();
-        let error = DiskGuard::new(dir.path(), u64::MAX / 2)
-            .check(1)
-            .unwrap_err();
+        let error = DiskGuard::new(dir.path(), u64::MAX / 2).check(1).unwrap_err();
         assert!(matches!(error, StoreError::NoSpace { .. }));
         assert_eq!(error.class(), crate::domain::Class::Retry);
         DiskGuard::new(dir.path(), 1).check(1).unwrap();
@@ -112,10 +100,7 @@ mod tests {
         ballast.restore(dir.path()).unwrap();
         assert_eq!(fs::metadata(&ballast.path).unwrap().len(), 1 << 20);
         assert!(!ballast.release_if_short(dir.path()).unwrap());
-        let huge = Ballast {
-            bytes: u64::MAX,
-            ..ballast
-        };
+        let huge = Ballast { bytes: u64::MAX, ..ballast };
         assert!(huge.release_if_short(dir.path()).unwrap());
     }
 }

@@ -23,11 +23,7 @@ pub(super) fn ids_by_email(
     let after_key = after.map(|id| [prefix.as_slice(), id].concat());
     // Changes may take back as many as they are.
     let enough = limit.saturating_add(changes.len());
-    for entry in shared
-        .engine
-        .scan(&prefix, after_key.as_deref())
-        .take(enough)
-    {
+    for entry in shared.engine.scan(&prefix, after_key.as_deref()).take(enough) {
         let (key, _) = entry.map_err(|error| shared.fail(error.into()))?;
         ids.insert(key.get(prefix.len()..).unwrap_or_default().into());
     }
@@ -59,7 +55,5 @@ fn has_email(reader: &Reader, id: &[u8], email: &str) -> Result<bool, StoreError
         return Ok(false);
     };
     let view = reader.view(id, &value)?;
-    Ok(view
-        .field(EMAIL)
-        .is_some_and(|has| has.to_lowercase() == email.to_lowercase()))
+    Ok(view.field(EMAIL).is_some_and(|has| has.to_lowercase() == email.to_lowercase()))
 }

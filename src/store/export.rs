@@ -52,9 +52,7 @@ pub(super) fn export(
         }
         Ok(())
     })?;
-    out.write_all(&lines)
-        .and_then(|()| out.flush())
-        .map_err(unwritten)?;
+    out.write_all(&lines).and_then(|()| out.flush()).map_err(unwritten)?;
     Ok(ExportReport {
         contacts,
         position: shared.position_of(cut.next_offsets()),
@@ -96,10 +94,7 @@ pub(super) fn as_of(
     if digest == cut.digest {
         return Ok(());
     }
-    let detail = format!(
-        "the contacts' digest is {digest}, it should be {}",
-        cut.digest
-    );
+    let detail = format!("the contacts' digest is {digest}, it should be {}", cut.digest);
     Err(shared.fail(StoreError::damaged("the store", detail)))
 }
 
@@ -137,10 +132,8 @@ pub(super) fn show_live(
         return each(id, value.bytes());
     }
     let mut key = Vec::with_capacity(id.len() + 1);
-    let value = shared
-        .engine
-        .get(contact_key(id, &mut key))
-        .map_err(|error| shared.fail(error.into()))?;
+    let value =
+        shared.engine.get(contact_key(id, &mut key)).map_err(|error| shared.fail(error.into()))?;
     match value {
         Some(value) => each(id, &value),
         None => Ok(()),

@@ -125,11 +125,7 @@ pub(super) fn image_before(
         let entry = entry.view()?;
         let (shown, previous) = read(id, &entry)?;
         if shown.change.frame() < frame {
-            return Ok(Some(StoredContact::build(
-                change,
-                &shown.body,
-                &mut Vec::new(),
-            )));
+            return Ok(Some(StoredContact::build(change, &shown.body, &mut Vec::new())));
         }
         if !previous.is_some() {
             return first_change(id, &shown);

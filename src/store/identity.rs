@@ -30,13 +30,8 @@ pub fn check_lane(
     last_hash: Option<u64>,
 ) -> Result<(), StoreError> {
     let next = progress.map_or(NextOffset(0), |at| at.next);
-    let outside = |why| StoreError::OutsideLog {
-        lane,
-        next,
-        low: range.low,
-        high: range.high,
-        why,
-    };
+    let outside =
+        |why| StoreError::OutsideLog { lane, next, low: range.low, high: range.high, why };
     if next.0 > range.high.0 {
         return Err(outside(
             "the log was cut or re-created; restore it, use another data directory, or run `contactd store rebuild`",
@@ -53,10 +48,9 @@ pub fn check_lane(
         }));
     }
     match (progress.and_then(|at| at.last), last_hash) {
-        (Some(last), Some(hash)) if last.hash != hash => Err(StoreError::AnotherRecord {
-            lane,
-            offset: last.offset,
-        }),
+        (Some(last), Some(hash)) if last.hash != hash => {
+            Err(StoreError::AnotherRecord { lane, offset: last.offset })
+        }
         (Some(_) | None, Some(_) | None) => Ok(()),
     }
 }
@@ -74,14 +68,9 @@ pub(crate) fn settle(
             return Err(StoreError::damaged("identity", detail));
         }
         if log.is_none() {
-            return Err(StoreError::NoStore {
-                path: dir.to_path_buf(),
-            });
+            return Err(StoreError::NoStore { path: dir.to_path_buf() });
         }
-        let made = StoreIdentity {
-            store: fastrand::u64(..),
-            log: log.cloned(),
-        };
+        let made = StoreIdentity { store: fastrand::u64(..), log: log.cloned() };
         write_file(dir, &IDENTITY, &made)?;
         return Ok(made);
     };
@@ -107,21 +96,13 @@ mod tests {
     use crate::store::journal::LastRecord;
 
     fn log(topic: &str) -> LogIdentity {
-        LogIdentity {
-            kind: LogKind::Kafka,
-            cluster: "c".into(),
-            topic: topic.into(),
-            lanes: 4,
-        }
+        LogIdentity { kind: LogKind::Kafka, cluster: "c".into(), topic: topic.into(), lanes: 4 }
     }
 
     #[test]
     fn another_log_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            settle(dir.path(), None, true),
-            Err(StoreError::NoStore { .. })
-        ));
+        assert!(matches!(settle(dir.path(), None, true), Err(StoreError::NoStore { .. })));
         let first = settle(dir.path(), Some(&log("a")), true).unwrap();
         assert_eq!(settle(dir.path(), None, false).unwrap(), first);
         let error = settle(dir.path(), Some(&log("b")), false).unwrap_err();
@@ -131,20 +112,10 @@ mod tests {
 
     #[test]
     fn lanes_outside_the_log_or_with_another_record_are_refused() {
-        let last = LastRecord {
-            offset: Offset(9),
-            leader_epoch: None,
-            hash: 7,
-        };
-        let progress = LaneProgress {
-            next: NextOffset(10),
-            last: Some(last),
-        };
+        let last = LastRecord { offset: Offset(9), leader_epoch: None, hash: 7 };
+        let progress = LaneProgress { next: NextOffset(10), last: Some(last) };
         let check = |progress, low, high, hash| {
-            let range = LaneRange {
-                low: Offset(low),
-                high: NextOffset(high),
-            };
+            let range = LaneRange { low: Offset(low), high: NextOffset(high) };
             check_lane(Lane(1), progress, range, hash)
         };
         check(Some(&progress), 0, 10, Some(7)).unwrap();
@@ -154,15 +125,10 @@ mod tests {
             check(Some(&progress), 0, 10, Some(8)),
             Err(StoreError::AnotherRecord { .. })
         ));
-        for (progress, low, high) in [
-            (Some(&progress), 0, 9),
-            (Some(&progress), 11, 30),
-            (None, 1, 30),
-        ] {
-            assert!(matches!(
-                check(progress, low, high, None),
-                Err(StoreError::OutsideLog { .. })
-            ));
+        for (progress, low, high) in
+            [(Some(&progress), 0, 9), (Some(&progress), 11, 30), (None, 1, 30)]
+        {
+            assert!(matches!(check(progress, low, high, None), Err(StoreError::OutsideLog { .. })));
         }
     }
 }

@@ -91,10 +91,7 @@ impl StoreOptions {
     }
 
     pub(crate) fn retention(&self) -> Retention {
-        Retention {
-            age: self.journal_retention_age,
-            bytes: self.journal_retention_bytes,
-        }
+        Retention { age: self.journal_retention_age, bytes: self.journal_retention_bytes }
     }
 }
 
@@ -164,26 +161,14 @@ impl std::fmt::Display for OpenProgress {
         let percent = |done: &u64, total: &u64| done * 100 / (*total).max(1);
         match self {
             Self::Redoing { done, total } => {
-                write!(
-                    f,
-                    "opening the store: redoing the journal, {} %",
-                    percent(done, total)
-                )
+                write!(f, "opening the store: redoing the journal, {} %", percent(done, total))
             }
             Self::Scanning { done, total } => {
-                write!(
-                    f,
-                    "opening the store: reading the contacts, {} %",
-                    percent(done, total)
-                )
+                write!(f, "opening the store: reading the contacts, {} %", percent(done, total))
             }
             Self::Refilling { why } => write!(f, "opening the store: filling it again, as {why}"),
             Self::Restoring { done, total } => {
-                write!(
-                    f,
-                    "opening the store: restoring the snapshot, {} %",
-                    percent(done, total)
-                )
+                write!(f, "opening the store: restoring the snapshot, {} %", percent(done, total))
             }
         }
     }
@@ -200,9 +185,7 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
         .map_err(StoreError::io("opening", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
-            path: dir.to_path_buf(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.to_path_buf() }),
         Err(TryLockError::Error(error)) => Err(StoreError::io("locking", &path)(error)),
     }
 }

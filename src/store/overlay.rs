@@ -76,11 +76,7 @@ impl Overlay {
         dirty: &DirtySet,
         engine: &Engine,
     ) -> Result<usize, StoreError> {
-        if self
-            .slots
-            .get(self.last)
-            .is_some_and(|at| at.id(&self.ids) == id)
-        {
+        if self.slots.get(self.last).is_some_and(|at| at.id(&self.ids) == id) {
             return Ok(self.last);
         }
         let hash = codec::id_hash(id);
@@ -108,8 +104,7 @@ impl Overlay {
             active: facts.active,
             digest: 0,
         });
-        self.table
-            .insert_unique(hash, (hash, self.last as u32), |at| at.0);
+        self.table.insert_unique(hash, (hash, self.last as u32), |at| at.0);
         Ok(self.last)
     }
 
@@ -163,9 +158,7 @@ impl Overlay {
 
     /// Every changed contact with its id.
     pub(crate) fn changed(&self) -> impl Iterator<Item = (&Slot, &[u8], Place)> {
-        self.slots
-            .iter()
-            .filter_map(|slot| Some((slot, slot.id(&self.ids), slot.place?)))
+        self.slots.iter().filter_map(|slot| Some((slot, slot.id(&self.ids), slot.place?)))
     }
 
     /// Every changed contact.
@@ -201,11 +194,7 @@ pub(crate) fn email_and_status(id: &[u8], body: &[u8]) -> Result<(u64, bool), St
 /// Everything that is derived from a body.
 pub(crate) fn facts_of(id: &[u8], body: &[u8], scratch: &mut Vec<u8>) -> Result<Facts, StoreError> {
     let (email, active) = email_and_status(id, body)?;
-    Ok(Facts {
-        digest: contact_hash(id, body, scratch),
-        email,
-        active,
-    })
+    Ok(Facts { digest: contact_hash(id, body, scratch), email, active })
 }
 
 fn unreadable(id: &[u8], detail: &str) -> StoreError {

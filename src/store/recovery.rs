@@ -105,15 +105,7 @@ pub fn open(
     report.contacts = recovered.cut.counters.active + recovered.cut.counters.deleted;
     let before = recovered.cut.fingerprint;
     report.fingerprint_before = (before != fingerprint).then_some(before);
-    let opened = assemble(
-        options,
-        identity,
-        journal,
-        segments,
-        recovered,
-        lock,
-        fingerprint,
-    )?;
+    let opened = assemble(options, identity, journal, segments, recovered, lock, fingerprint)?;
     report.took = started.elapsed();
     Ok(Opened { report, ..opened })
 }
@@ -136,11 +128,7 @@ fn settle(
     log: Option<&LogIdentity>,
     is_new: bool,
 ) -> Result<(StoreIdentity, Option<FrameNo>), StoreError> {
-    let newest = if is_new {
-        snapshot::list(&options.path)?.pop()
-    } else {
-        None
-    };
+    let newest = if is_new { snapshot::list(&options.path)?.pop() } else { None };
     let Some((path, next)) = newest else {
         return Ok((identity::settle(&options.path, log, is_new)?, None));
     };
@@ -202,9 +190,7 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     }
     let from = checkpoint.cut.next_frame;
     if ground.journal_first > from {
-        return Err(Differs::damage(
-            "the journal no longer reaches back to the checkpoint",
-        ));
+        return Err(Differs::damage("the journal no longer reaches back to the checkpoint"));
     }
     let engine = open_engine(ground)?;
     let stamp = engine.get(codec::STAMP_KEY)?;
@@ -219,14 +205,7 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     let dirty = DirtySet::new();
     let (cut, frames_redone) = redo(ground, checkpoint.cut.clone(), &dirty, &mut |_| Ok(()))?;
     let ordered = scan(&engine, &dirty, &cut, ground.progress)?;
-    Ok(Recovered {
-        engine,
-        dirty,
-        ordered,
-        cut,
-        checkpoint,
-        frames_redone,
-    })
+    Ok(Recovered { engine, dirty, ordered, cut, checkpoint, frames_redone })
 }
 
 pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {
@@ -234,10 +213,7 @@ pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {
     if options.engine_in_memory {
         return Ok(Engine::memory());
     }
-    Ok(Engine::open(
-        &options.engine_dir(),
-        options.sled_cache_bytes,
-    )?)
+    Ok(Engine::open(&options.engine_dir(), options.sled_cache_bytes)?)
 }
 
 /// Redoes all frames from a cut on into the dirty set; `after_frame` may take it from there.
@@ -253,10 +229,7 @@ pub(crate) fn redo(
     for frame in ground.journal.frames_from(cut.next_frame) {
         let frame = frame?;
         if frame.no != cut.next_frame {
-            let detail = format!(
-                "frame {} came where {} was expected",
-                frame.no, cut.next_frame
-            );
+            let detail = format!("frame {} came where {} was expected", frame.no, cut.next_frame);
             return Err(StoreError::damaged("journal", detail));
         }
         redo_frame(&frame, dirty, &mut room)?;
@@ -269,10 +242,7 @@ pub(crate) fn redo(
         }
     }
     if cut.next_frame != ground.journal_next {
-        let detail = format!(
-            "it ends at {} instead of {}",
-            cut.next_frame, ground.journal_next
-        );
+        let detail = format!("it ends at {} instead of {}", cut.next_frame, ground.journal_next);
         return Err(StoreError::damaged("journal", detail));
     }
     Ok((cut, done))
@@ -341,6 +311,7 @@ fn assemble(
         checkpointed: watch::Sender::new(Arc::<BTreeMap<_, _>>::new(
             recovered.checkpoint.cut.next_offsets(),
         )),
+        snapshotted: watch::Sender::default(),
         cut: Mutex::new(recovered.cut),
         failure: OnceLock::new(),
         figures,

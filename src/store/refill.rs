@@ -46,14 +46,7 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
         }
     };
     checkpoint.write(&ground.options.path)?;
-    Ok(Recovered {
-        engine,
-        dirty,
-        ordered,
-        cut,
-        checkpoint,
-        frames_redone,
-    })
+    Ok(Recovered { engine, dirty, ordered, cut, checkpoint, frames_redone })
 }
 
 /// Takes all of the dirty set into the engine. The journal was synced when it was opened.

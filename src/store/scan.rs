@@ -40,11 +40,7 @@ impl From<StoreError> for Differs {
 
 impl From<EngineError> for Differs {
     fn from(error: EngineError) -> Self {
-        if error.is_damage() {
-            Self::Damage(error.to_string())
-        } else {
-            Self::Fatal(error.into())
-        }
+        if error.is_damage() { Self::Damage(error.to_string()) } else { Self::Fatal(error.into()) }
     }
 }
 
@@ -66,11 +62,7 @@ impl Sums {
         if facts.email != 0 {
             self.emails.add(email_hash(facts.email, id));
         }
-        *(if facts.active {
-            &mut self.active
-        } else {
-            &mut self.deleted
-        }) += 1;
+        *(if facts.active { &mut self.active } else { &mut self.deleted }) += 1;
         ordered.push(id, body).map_err(unreadable)
     }
 }
@@ -124,9 +116,7 @@ pub(crate) fn scan(
         )));
     }
     if scan_emails(engine, dirty)? != sums.emails {
-        return Err(Differs::damage(
-            "its e-mail keys are not those of its contacts",
-        ));
+        return Err(Differs::damage("its e-mail keys are not those of its contacts"));
     }
     Ok(ordered.finish())
 }

@@ -52,10 +52,7 @@ impl Cut {
 
     /// The next offset of every lane.
     pub fn next_offsets(&self) -> BTreeMap<Lane, NextOffset> {
-        self.lanes
-            .iter()
-            .map(|(lane, at)| (*lane, at.next))
-            .collect()
+        self.lanes.iter().map(|(lane, at)| (*lane, at.next)).collect()
     }
 }
 
@@ -98,6 +95,8 @@ pub struct Shared {
     pub(crate) committed: watch::Sender<u64>,
     /// Next offsets that the last checkpoint holds, for commits to the broker.
     pub(crate) checkpointed: watch::Sender<Arc<BTreeMap<Lane, NextOffset>>>,
+    /// Next offsets that the last verified snapshot holds, for the log's retention.
+    pub(crate) snapshotted: watch::Sender<Arc<BTreeMap<Lane, NextOffset>>>,
     /// The first fatal error; nothing is committed after it.
     pub(crate) failure: OnceLock<Arc<StoreError>>,
     pub(crate) figures: Figures,
@@ -119,10 +118,7 @@ impl Shared {
     }
 
     pub(crate) fn position_of(&self, next: BTreeMap<Lane, NextOffset>) -> Position {
-        Position {
-            log: self.identity.as_ref().map_or(0, LogIdentity::fingerprint),
-            next,
-        }
+        Position { log: self.identity.as_ref().map_or(0, LogIdentity::fingerprint), next }
     }
 
     /// The first fatal error, as an error of the call that meets it.

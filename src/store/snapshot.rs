@@ -129,8 +129,7 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<(PathBuf, FrameNo)>, StoreError> {
 fn write_image(new: &Path, head: &[u8], cut: &Cut, engine: &Engine) -> Result<(), StoreError> {
     let file = File::create(new).map_err(StoreError::io("making", new))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    out.write_all(head)
-        .map_err(StoreError::io("writing", new))?;
+    out.write_all(head).map_err(StoreError::io("writing", new))?;
     let half = (cut.counters.active + cut.counters.deleted) / 2;
     let (mut contacts, mut digest) = (0_u64, Digest::default());
     let mut block = BlockWriter::default();
@@ -141,9 +140,7 @@ fn write_image(new: &Path, head: &[u8], cut: &Cut, engine: &Engine) -> Result<()
             .ok_or_else(|| StoreError::damaged("engine", "a contact's value can't be read"))?;
         digest.add(block.push(&Image { id, change, body }));
         if block.raw.len() >= BLOCK_BYTES {
-            block
-                .write(&mut out)
-                .map_err(StoreError::io("writing", new))?;
+            block.write(&mut out).map_err(StoreError::io("writing", new))?;
         }
         if contacts == half {
             out.flush().map_err(StoreError::io("writing", new))?;
@@ -190,8 +187,7 @@ impl BlockWriter {
         if self.raw.is_empty() {
             return Ok(());
         }
-        self.stored
-            .resize(get_maximum_output_size(self.raw.len()), 0);
+        self.stored.resize(get_maximum_output_size(self.raw.len()), 0);
         let len = compress_into(&self.raw, &mut self.stored).map_err(io::Error::other)?;
         self.stored.truncate(len);
         let mut head = Vec::with_capacity(16);
@@ -214,10 +210,7 @@ impl Snapshot {
     /// Opens a file and reads its head.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let mut file = File::open(path).map_err(StoreError::io("opening", path))?;
-        let bytes = file
-            .metadata()
-            .map_err(StoreError::io("reading", path))?
-            .len();
+        let bytes = file.metadata().map_err(StoreError::io("reading", path))?.len();
         // The head is small; what is read too much is given back by seeking.
         let mut start = Vec::new();
         (&mut file)
@@ -338,9 +331,5 @@ impl Snapshot {
 fn parse_image<'a>(rest: &mut Cursor<'a>) -> Option<Image<'a>> {
     let (id, body) = (rest.len()?, rest.len()?);
     let change = ChangeRef(rest.u64()?);
-    Some(Image {
-        id: rest.bytes(id)?,
-        change,
-        body: rest.bytes(body)?,
-    })
+    Some(Image { id: rest.bytes(id)?, change, body: rest.bytes(body)? })
 }

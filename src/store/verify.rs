@@ -136,10 +136,7 @@ fn check_journal(
         Cut { fingerprint, ..end } == *cut
     });
     report.expect(is_end, || {
-        format!(
-            "the journal's end is not the state in memory at frame {}",
-            cut.next_frame.0
-        )
+        format!("the journal's end is not the state in memory at frame {}", cut.next_frame.0)
     });
     Ok(images)
 }
@@ -147,11 +144,7 @@ fn check_journal(
 impl JournalCheck<'_> {
     fn frame(&mut self, frame: &Frame, scratch: &mut Vec<u8>) -> Result<(), StoreError> {
         self.report.frames += 1;
-        let mut counters = self
-            .before
-            .as_ref()
-            .map(|cut| cut.counters)
-            .unwrap_or_default();
+        let mut counters = self.before.as_ref().map(|cut| cut.counters).unwrap_or_default();
         // Unknown as soon as an earlier image is: it lies before the journal's beginning.
         let mut digest = self.before.as_ref().map(|cut| cut.digest);
         frame.for_each(scratch, |entry| {
@@ -175,10 +168,7 @@ impl JournalCheck<'_> {
 
     /// A record lies between where its lane stood and where it stands after the frame.
     fn entry_place(&mut self, frame: &Frame, entry: &Entry<'_>) {
-        let from = self
-            .before
-            .as_ref()
-            .and_then(|cut| cut.lanes.get(&entry.lane));
+        let from = self.before.as_ref().and_then(|cut| cut.lanes.get(&entry.lane));
         let is_new = from.is_none_or(|at| entry.offset.next() > at.next);
         let to = frame.after.lanes.get(&entry.lane);
         let is_counted = to.is_some_and(|at| entry.offset.next() <= at.next);
@@ -200,10 +190,7 @@ impl JournalCheck<'_> {
         };
         self.report.expect(is_linked, || {
             let id = String::from_utf8_lossy(applied.id);
-            format!(
-                "{} of contact {id} is not linked to the one before it",
-                named(entry.change)
-            )
+            format!("{} of contact {id} is not linked to the one before it", named(entry.change))
         });
         match (before, applied.previous.is_some()) {
             (Some((_, old)), _) => {
@@ -225,31 +212,23 @@ impl JournalCheck<'_> {
             self.report.expect(before.next_frame == frame.no, || {
                 format!("journal frame {no} follows frame {}", before.next_frame.0)
             });
-            self.report
-                .expect(counters.verdicts == after.counters.verdicts, || {
-                    format!("the counters of journal frame {no} are not those of its entries")
-                });
+            self.report.expect(counters.verdicts == after.counters.verdicts, || {
+                format!("the counters of journal frame {no} are not those of its entries")
+            });
             let goes_on = before
                 .lanes
                 .iter()
                 .all(|(lane, at)| after.lanes.get(lane).is_some_and(|now| now.next >= at.next));
-            self.report.expect(goes_on, || {
-                format!("a partition goes back in journal frame {no}")
-            });
+            self.report.expect(goes_on, || format!("a partition goes back in journal frame {no}"));
         }
-        self.report
-            .expect(digest.is_none_or(|digest| digest == after.digest), || {
-                format!("the digest of journal frame {no} is not that of its contacts")
-            });
+        self.report.expect(digest.is_none_or(|digest| digest == after.digest), || {
+            format!("the digest of journal frame {no} is not that of its contacts")
+        });
     }
 }
 
 fn named(change: ChangeRef) -> String {
-    format!(
-        "entry {} of journal frame {}",
-        change.index(),
-        change.frame().0
-    )
+    format!("entry {} of journal frame {}", change.index(), change.frame().0)
 }
 
 /// The contacts' pass: what they add up to.
@@ -304,8 +283,7 @@ impl ContactCheck<'_> {
     fn contact(&mut self, id: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         let name = || String::from_utf8_lossy(id).into_owned();
         let Some((change, body)) = codec::parse_contact(bytes) else {
-            self.report
-                .found(|| format!("contact {} has no known format", name()));
+            self.report.found(|| format!("contact {} has no known format", name()));
             return Ok(());
         };
         let sum = contact_hash(id, body, &mut self.scratch);
@@ -322,8 +300,7 @@ impl ContactCheck<'_> {
         let view = match ContactView::parse(body) {
             Ok(view) => view,
             Err(error) => {
-                self.report
-                    .found(|| format!("contact {} can't be read: {error}", name()));
+                self.report.found(|| format!("contact {} can't be read: {error}", name()));
                 return Ok(());
             }
         };
@@ -334,8 +311,7 @@ impl ContactCheck<'_> {
         if let Some(email) = view.field(EMAIL)
             && !has_email_key(self.shared, email_hash(email), id)?
         {
-            self.report
-                .found(|| format!("contact {} is not found by its e-mail", name()));
+            self.report.found(|| format!("contact {} is not found by its e-mail", name()));
         }
         if let Ok(Some(how)) = self.shared.ordered.difference(id, body) {
             self.report.found(|| format!("contact {} {how}", name()));
@@ -346,26 +322,18 @@ impl ContactCheck<'_> {
     fn sums(self, cut: &Cut) {
         let Self { report, digest, .. } = self;
         let lost = (self.journal.len() as u64).saturating_sub(self.journalled);
-        report.expect(lost == 0, || {
-            format!("{lost} contacts of the journal are missing")
-        });
+        report.expect(lost == 0, || format!("{lost} contacts of the journal are missing"));
         report.expect(digest == cut.digest, || {
-            format!(
-                "the contacts' digest is {digest}, it should be {}",
-                cut.digest
-            )
+            format!("the contacts' digest is {digest}, it should be {}", cut.digest)
         });
         let (active, deleted) = (self.active, self.deleted);
         let counters = &cut.counters;
-        report.expect(
-            (active, deleted) == (counters.active, counters.deleted),
-            || {
-                format!(
-                    "{active} contacts are ACTIVE and {deleted} DELETED, counted were {} and {}",
-                    counters.active, counters.deleted
-                )
-            },
-        );
+        report.expect((active, deleted) == (counters.active, counters.deleted), || {
+            format!(
+                "{active} contacts are ACTIVE and {deleted} DELETED, counted were {} and {}",
+                counters.active, counters.deleted
+            )
+        });
         for difference in self.shared.ordered.list_differences(report.contacts) {
             report.found(|| difference);
         }
@@ -436,27 +404,18 @@ fn check_checkpoint(
     let is_stamped = stamp
         .is_some_and(|(number, store)| store == checkpoint.store && number >= checkpoint.number);
     report.expect(is_stamped, || {
-        format!(
-            "checkpoint {} is not what the engine holds ({stamp:?})",
-            checkpoint.number
-        )
+        format!("checkpoint {} is not what the engine holds ({stamp:?})", checkpoint.number)
     });
     let end = checkpoint.cut.next_frame;
     report.expect(end <= cut.next_frame, || {
-        format!(
-            "the checkpoint ends at frame {}, the journal at {}",
-            end.0, cut.next_frame.0
-        )
+        format!("the checkpoint ends at frame {}, the journal at {}", end.0, cut.next_frame.0)
     });
     let last = end.0.checked_sub(1).map(crate::segments::FrameNo);
     if let Some(last) = last
         && let Some(frame) = shared.journal.frame(last)?
     {
         report.expect(frame.after == checkpoint.cut, || {
-            format!(
-                "the checkpoint is not the state after journal frame {}",
-                last.0
-            )
+            format!("the checkpoint is not the state after journal frame {}", last.0)
         });
     }
     Ok(())

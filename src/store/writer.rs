@@ -76,10 +76,7 @@ impl Writer {
         let mut overlay = Overlay::default();
         overlay.clear();
         Self {
-            staged: Cut {
-                fingerprint,
-                ..committed.clone()
-            },
+            staged: Cut { fingerprint, ..committed.clone() },
             committed,
             shared,
             segments,
@@ -141,11 +138,7 @@ impl Writer {
         let (email, active) = email_and_status(id, body)?;
         let change = self.next_change();
         let slot = self.overlay.slot_to_change(slot, &mut self.scratch)?;
-        let back = if slot.change.is_some() {
-            change.0.wrapping_sub(slot.change.0)
-        } else {
-            0
-        };
+        let back = if slot.change.is_some() { change.0.wrapping_sub(slot.change.0) } else { 0 };
         let emails = (slot.email != email).then_some((slot.email, email));
         slot.place = Some(self.frame.applied(meta, back, emails, id, body)?);
         (slot.change, slot.email, slot.active) = (change, email, active);
@@ -197,22 +190,15 @@ impl Writer {
     /// the same call may be made again. Everything else is fatal and stays so.
     pub fn commit(&mut self) -> Result<Committed, StoreError> {
         let started = Instant::now();
-        self.checkpoints
-            .wait_for_room(&self.shared, self.dirty_bytes_max)?;
-        let mut times = CommitTimes {
-            waited: started.elapsed(),
-            ..CommitTimes::default()
-        };
+        self.checkpoints.wait_for_room(&self.shared, self.dirty_bytes_max)?;
+        let mut times = CommitTimes { waited: started.elapsed(), ..CommitTimes::default() };
         if self.frame.entries() == 0 && self.staged.lanes == self.committed.lanes {
             return Ok(self.committed_as(self.segments.next(), times));
         }
         let started = Instant::now();
         let after = self.after();
         if fault::bug("offsets_apart") {
-            let apart = Cut {
-                lanes: self.committed.lanes.clone(),
-                ..after.clone()
-            };
+            let apart = Cut { lanes: self.committed.lanes.clone(), ..after.clone() };
             self.frame.finish(&apart, &mut self.payload);
         } else {
             self.frame.finish(&after, &mut self.payload);
@@ -249,6 +235,12 @@ impl Writer {
         self.shared.checkpointed.subscribe()
     }
 
+    /// Tells the next offsets of every verified snapshot from now on: what the log need not keep
+    /// for this store.
+    pub fn after_snapshot(&self) -> tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>> {
+        self.shared.snapshotted.subscribe()
+    }
+
     /// A last checkpoint, then the background thread's end. What is staged is dropped.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.abandon();
@@ -258,8 +250,7 @@ impl Writer {
     }
 
     fn slot(&mut self, id: &[u8]) -> Result<usize, StoreError> {
-        self.overlay
-            .slot(id, &self.shared.dirty, &self.shared.engine)
+        self.overlay.slot(id, &self.shared.dirty, &self.shared.engine)
     }
 
     /// The ref of the entry staged next. Only this writer appends, so the frame's number is known.
@@ -300,12 +291,8 @@ impl Writer {
             return Err(self.shared.fail(StoreError::damaged("journal", detail)));
         }
         let (figures, bytes) = (&self.shared.figures, self.payload.len() as u64);
-        figures
-            .journal_appended_bytes
-            .fetch_add(bytes, Ordering::Relaxed);
-        figures
-            .journal_since_snapshot
-            .fetch_add(bytes, Ordering::Relaxed);
+        figures.journal_appended_bytes.fetch_add(bytes, Ordering::Relaxed);
+        figures.journal_since_snapshot.fetch_add(bytes, Ordering::Relaxed);
         Ok(frame)
     }
 
@@ -315,11 +302,7 @@ impl Writer {
         let generation = self.shared.dirty.current();
         for (slot, id, place) in self.overlay.changed() {
             let body = self.frame.bytes(place.body());
-            let facts = Facts {
-                digest: slot.digest,
-                email: slot.email,
-                active: slot.active,
-            };
+            let facts = Facts { digest: slot.digest, email: slot.email, active: slot.active };
             let value = StoredContact::build(slot.change, body, &mut self.scratch);
             generation.put(slot.hash, id, value, facts);
             let old = slot.before().map_or(0, |at| at.email);
@@ -353,26 +336,15 @@ impl Writer {
                 trimmed.map_err(|error| self.shared.fail(error.into()))?;
             }
         }
-        self.shared
-            .figures
-            .journal_bytes
-            .store(self.segments.bytes(), Ordering::Relaxed);
+        self.shared.figures.journal_bytes.store(self.segments.bytes(), Ordering::Relaxed);
         Ok(())
     }
 
     fn committed_as(&self, frame: FrameNo, times: CommitTimes) -> Committed {
-        Committed {
-            frame,
-            position: self.shared.position_of(self.committed.next_offsets()),
-            times,
-        }
+        Committed { frame, position: self.shared.position_of(self.committed.next_offsets()), times }
     }
 }
 
 fn by_status(cut: &mut Cut, active: bool) -> &mut u64 {
-    if active {
-        &mut cut.counters.active
-    } else {
-        &mut cut.counters.deleted
-    }
+    if active { &mut cut.counters.active } else { &mut cut.counters.deleted }
 }

@@ -96,10 +96,7 @@ mod armed {
     impl Faults {
         fn from_environment() -> Self {
             let text = std::env::var("CONTACTD_FAULT").unwrap_or_default();
-            Self {
-                plan: parse(&text),
-                hits: Mutex::new(BTreeMap::new()),
-            }
+            Self { plan: parse(&text), hits: Mutex::new(BTreeMap::new()) }
         }
 
         /// Counts a hit and returns its number, from 1.
@@ -121,9 +118,7 @@ mod armed {
 
     /// Entries that do not parse are ignored: a fault that never fires fails its own test.
     pub(super) fn parse(text: &str) -> Vec<Fault> {
-        text.split(',')
-            .filter_map(|entry| parse_one(entry.trim()))
-            .collect()
+        text.split(',').filter_map(|entry| parse_one(entry.trim())).collect()
     }
 
     fn parse_one(entry: &str) -> Option<Fault> {
@@ -217,10 +212,7 @@ mod armed {
         let copy = Path::new(&power.name).join(&name);
         let new = Path::new(&power.name).join(name + ".new");
         // Whole or not there: a kill may come meanwhile.
-        io::copy(
-            &mut File::open(&path)?.take(bytes),
-            &mut File::create(&new)?,
-        )?;
+        io::copy(&mut File::open(&path)?.take(bytes), &mut File::create(&new)?)?;
         fs::rename(&new, &copy)
     }
 
@@ -239,11 +231,7 @@ mod tests {
     fn a_list_is_read_and_nonsense_is_left_out() {
         let plan =
             parse("kill:journalled:3, eio:journal_sync:*,bug:record_clock,kill:,what:x:1,kill:a:b");
-        let fault = |kind, name: &str, hit| Fault {
-            kind,
-            name: name.to_owned(),
-            hit,
-        };
+        let fault = |kind, name: &str, hit| Fault { kind, name: name.to_owned(), hit };
         assert_eq!(
             plan,
             [
@@ -275,10 +263,7 @@ mod tests {
             .unwrap();
         let said = String::from_utf8_lossy(&child.stderr);
         assert_eq!(child.status.signal(), Some(9), "{said}");
-        assert!(
-            said.contains("passed 1") && !said.contains("passed 2"),
-            "{said}"
-        );
+        assert!(said.contains("passed 1") && !said.contains("passed 2"), "{said}");
     }
 
     #[test]

@@ -45,9 +45,7 @@ impl LaneFamilies {
     }
 
     pub(super) fn lanes(&self, topic: &str, lanes: u16) -> LaneMetrics {
-        self.assigned
-            .with_label_values(&[topic])
-            .set(i64::from(lanes));
+        self.assigned.with_label_values(&[topic]).set(i64::from(lanes));
         let names: Vec<String> = if lanes > LANES_APART_MAX {
             vec!["all".to_owned()]
         } else {
@@ -67,10 +65,7 @@ impl LaneFamilies {
                 child
             })
             .collect();
-        LaneMetrics {
-            children,
-            assigned: self.assigned.with_label_values(&[topic]),
-        }
+        LaneMetrics { children, assigned: self.assigned.with_label_values(&[topic]) }
     }
 }
 
@@ -99,9 +94,7 @@ pub struct LaneMetrics {
 
 impl LaneMetrics {
     fn child(&self, lane: Lane) -> Option<&LaneChild> {
-        self.children
-            .get(usize::from(lane.0))
-            .or_else(|| self.children.first())
+        self.children.get(usize::from(lane.0)).or_else(|| self.children.first())
     }
 
     /// `count` more records of the lane are journalled.
@@ -116,10 +109,8 @@ impl LaneMetrics {
     pub fn set_lags(&self, lags: &[LaneLag]) {
         for (index, child) in self.children.iter().enumerate() {
             let shared = self.children.len() == 1;
-            let mut own = lags
-                .iter()
-                .filter(|lag| shared || usize::from(lag.lane.0) == index)
-                .peekable();
+            let mut own =
+                lags.iter().filter(|lag| shared || usize::from(lag.lane.0) == index).peekable();
             if own.peek().is_none() {
                 child.lag_records.set(f64::NAN);
                 child.lag_seconds.set(f64::NAN);

@@ -42,9 +42,7 @@ pub fn init_logging(config: &TelemetryConfig) -> Result<(), LoggingError> {
             .with_writer(stderr);
         registry.with(lines).try_init()?;
     } else {
-        let lines = layer()
-            .with_ansi(stderr().is_terminal())
-            .with_writer(stderr);
+        let lines = layer().with_ansi(stderr().is_terminal()).with_writer(stderr);
         registry.with(lines).try_init()?;
     }
     Ok(())
@@ -62,10 +60,7 @@ fn is_json(format: LogFormat, terminal: bool) -> bool {
 fn filter(text: &str) -> Result<EnvFilter, LoggingError> {
     EnvFilter::builder()
         .parse(format!("sled=warn,hyper=warn,{text}"))
-        .map_err(|source| LoggingError::Filter {
-            filter: text.to_owned(),
-            source,
-        })
+        .map_err(|source| LoggingError::Filter { filter: text.to_owned(), source })
 }
 
 #[cfg(test)]

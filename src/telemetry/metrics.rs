@@ -17,7 +17,6 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::build::Build;
 use super::lanes::{LaneFamilies, LaneMetrics};
-use super::publish::{PublishFamilies, PublishMetrics};
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
 use super::throttle::Throttle;
 
@@ -83,10 +82,7 @@ struct Mirror {
 
 impl Mirror {
     fn new(counter: IntCounter) -> Self {
-        Self {
-            counter,
-            seen: AtomicU64::new(0),
-        }
+        Self { counter, seen: AtomicU64::new(0) }
     }
 
     fn follow(&self, total: u64) {
@@ -124,7 +120,7 @@ pub struct Metrics {
     /// Seconds to plan a batch.
     pub stage_plan: Histogram,
     /// Seconds of a whole commit: journal and memory.
-    pub stage_commit: Histogram,
+    pub stage_encode: Histogram,
     /// Seconds of a commit's journal append.
     pub stage_journal: Histogram,
     /// Seconds of a commit's part in memory.
@@ -133,12 +129,6 @@ pub struct Metrics {
     pub stage_checkpoint: Histogram,
     /// Received → readable, in seconds.
     pub end_to_end: Histogram,
-    /// Seconds to read one contact.
-    pub store_get: Histogram,
-    /// Seconds to read a page.
-    pub store_scan: Histogram,
-    /// Seconds to write a generation to sled and flush it.
-    pub store_flush: Histogram,
     /// Seconds to commit offsets to the broker.
     pub commit_duration: Histogram,
     verdicts: Vec<IntCounter>,
@@ -146,7 +136,6 @@ pub struct Metrics {
     retries: IntCounterVec,
     dependencies: IntGaugeVec,
     build_info: IntGaugeVec,
-    publish: PublishFamilies,
     lanes: LaneFamilies,
     store: StoreFamilies,
     pub(super) dead_letter_lines: Throttle,
@@ -160,15 +149,8 @@ impl Metrics {
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let families = Families(&registry);
-        let [
-            stage_decode,
-            stage_plan,
-            stage_commit,
-            stage_journal,
-            stage_memory,
-            stage_checkpoint,
-        ] = stage_children(&families)?;
-        let [store_get, store_scan, store_flush] = operation_children(&families)?;
+        let [stage_decode, stage_plan, stage_encode, stage_journal, stage_memory, stage_checkpoint] =
+            stage_children(&families)?;
         let metrics = Self {
             hooks: Mutex::new(Vec::new()),
             http_requests: http_requests(&families)?,
@@ -181,14 +163,11 @@ impl Metrics {
             )?,
             stage_decode,
             stage_plan,
-            stage_commit,
+            stage_encode,
             stage_journal,
             stage_memory,
             stage_checkpoint,
             end_to_end: end_to_end(&families)?,
-            store_get,
-            store_scan,
-            store_flush,
             commit_duration: families.histogram(
                 "contactd_consumer_commit_duration_seconds",
                 "Seconds to commit offsets to the broker.",
@@ -207,15 +186,12 @@ impl Metrics {
                 "Always 1; the labels say which build this is.",
                 &["version", "commit", "log_backend"],
             )?,
-            publish: PublishFamilies::register(&families)?,
             lanes: LaneFamilies::register(&families)?,
             store: StoreFamilies::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,
         };
-        metrics
-            .registry
-            .register(Box::new(ProcessCollector::for_self()))?;
+        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(metrics)
     }
 
@@ -233,49 +209,28 @@ impl Metrics {
 
     /// The counter of one reason to dead-letter.
     pub fn dead_letter(&self, reason: DeadLetterReason) -> Option<&IntCounter> {
-        self.dead_letters
-            .iter()
-            .find(|(known, _)| *known == reason)
-            .map(|(_, counter)| counter)
+        self.dead_letters.iter().find(|(known, _)| *known == reason).map(|(_, counter)| counter)
     }
 
     /// Counts one more try; a reason that is none of those known is `other`.
     pub fn retried(&self, reason: &str) {
-        let reason = RETRY_REASONS
-            .iter()
-            .find(|known| **known == reason)
-            .unwrap_or(&"other");
+        let reason = RETRY_REASONS.iter().find(|known| **known == reason).unwrap_or(&"other");
         self.retries.with_label_values(&[*reason]).inc();
     }
 
     /// Says which build this is and what kind of log it follows (`kafka` or `embedded`).
     pub fn set_build(&self, build: Build, log_backend: &str) {
-        self.build_info
-            .with_label_values(&[build.version, build.commit, log_backend])
-            .set(1);
+        self.build_info.with_label_values(&[build.version, build.commit, log_backend]).set(1);
     }
 
     /// 1 or 0, from the moment that the dependency is configured.
     pub fn set_dependency_up(&self, dependency: Dependency, up: bool) {
-        self.dependencies
-            .with_label_values(&[dependency.as_str()])
-            .set(i64::from(up));
+        self.dependencies.with_label_values(&[dependency.as_str()]).set(i64::from(up));
     }
 
     /// The children of a topic's lanes; all stand at 0 from now, lag at NaN.
     pub fn lanes(&self, topic: &str, lanes: u16) -> LaneMetrics {
         self.lanes.lanes(topic, lanes)
-    }
-
-    /// The children of a topic that is appended to; all stand at 0 from now.
-    pub fn publish(&self, topic: &str) -> PublishMetrics {
-        self.publish.topic(topic)
-    }
-
-    /// What waits in the producer now.
-    pub fn set_producer_queue(&self, messages: u64, bytes: u64) {
-        set(&self.publish.queue_messages, messages);
-        set(&self.publish.queue_bytes, bytes);
     }
 
     /// Sets what the store says of itself.
@@ -308,7 +263,7 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-const RETRY_REASONS: [&str; 4] = ["disk_full", "log_unavailable", "store", "other"];
+const RETRY_REASONS: [&str; 3] = ["disk_full", "log_unavailable", "other"];
 
 fn set(gauge: &IntGauge, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -318,11 +273,7 @@ fn http_requests(families: &Families<'_>) -> Result<HistogramVec, MetricsError> 
     families.histograms(
         "http_server_request_duration_seconds",
         "Duration of HTTP server requests.",
-        &[
-            "http_request_method",
-            "http_route",
-            "http_response_status_code",
-        ],
+        &["http_request_method", "http_route", "http_response_status_code"],
         &HTTP_SECONDS,
     )
 }
@@ -330,29 +281,12 @@ fn http_requests(families: &Families<'_>) -> Result<HistogramVec, MetricsError> 
 fn stage_children(families: &Families<'_>) -> Result<[Histogram; 6], MetricsError> {
     let family = families.histograms(
         "contactd_batch_apply_duration_seconds",
-        "Seconds of each stage of a batch; commit is journal and memory together.",
+        "Seconds of each stage of a batch; encode holds waiting for room too.",
         &["stage"],
         &STAGE_SECONDS,
     )?;
-    let stages = [
-        "decode",
-        "plan",
-        "commit",
-        "journal",
-        "memory",
-        "checkpoint",
-    ];
+    let stages = ["decode", "plan", "encode", "journal", "memory", "checkpoint"];
     Ok(stages.map(|stage| family.with_label_values(&[stage])))
-}
-
-fn operation_children(families: &Families<'_>) -> Result<[Histogram; 3], MetricsError> {
-    let family = families.histograms(
-        "contactd_store_operation_duration_seconds",
-        "Seconds of the store's operations.",
-        &["op"],
-        &STAGE_SECONDS,
-    )?;
-    Ok(["get", "scan", "flush"].map(|op| family.with_label_values(&[op])))
 }
 
 fn end_to_end(families: &Families<'_>) -> Result<Histogram, MetricsError> {
@@ -383,10 +317,7 @@ fn verdict_children(families: &Families<'_>) -> Result<Vec<IntCounter>, MetricsE
         "Events by what became of them; their sum is all that were received.",
         &["result"],
     )?;
-    Ok(Verdict::ALL
-        .iter()
-        .map(|verdict| family.with_label_values(&[verdict.as_str()]))
-        .collect())
+    Ok(Verdict::ALL.iter().map(|verdict| family.with_label_values(&[verdict.as_str()])).collect())
 }
 
 fn dead_letter_children(
@@ -419,10 +350,8 @@ impl StoreFamilies {
                 .gauge("contactd_store_size_bytes", "Bytes of sled's directory.")?,
             journal_bytes: families
                 .gauge("contactd_store_journal_bytes", "Bytes of the journal.")?,
-            dirty_bytes: families.gauge(
-                "contactd_store_dirty_bytes",
-                "Bytes of contacts not in sled yet.",
-            )?,
+            dirty_bytes: families
+                .gauge("contactd_store_dirty_bytes", "Bytes of contacts not in sled yet.")?,
             last_flush: families.seconds_gauge(
                 "contactd_store_last_flush_timestamp_seconds",
                 "Unix time of the last checkpoint.",

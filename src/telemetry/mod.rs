@@ -11,7 +11,6 @@ pub mod fault;
 mod lanes;
 mod logging;
 mod metrics;
-mod publish;
 mod registry;
 mod throttle;
 
@@ -20,5 +19,4 @@ pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed
 pub use lanes::{LaneLag, LaneMetrics};
 pub use logging::{LoggingError, init_logging};
 pub use metrics::{CacheTotals, Dependency, Metrics, StoreGauges};
-pub use publish::PublishMetrics;
 pub use registry::MetricsError;

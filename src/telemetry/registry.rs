@@ -7,18 +7,16 @@ use prometheus::{
 };
 
 /// Upper bounds in seconds of the stable OpenTelemetry HTTP histogram.
-pub(super) const HTTP_SECONDS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
+pub(super) const HTTP_SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// For what takes from 10 µs to seconds.
 pub(super) const STAGE_SECONDS: [f64; 14] = [
     0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
     5.0,
 ];
 /// For records in a batch.
-pub(super) const BATCH_RECORDS: [f64; 12] = [
-    1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2000.0, 5000.0,
-];
+pub(super) const BATCH_RECORDS: [f64; 12] =
+    [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2000.0, 5000.0];
 
 /// A family that can't be registered: a name used twice, or one that Prometheus does not allow.
 #[derive(Debug, thiserror::Error)]

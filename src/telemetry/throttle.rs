@@ -14,11 +14,7 @@ pub(super) struct Throttle {
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self {
-            started: Instant::now(),
-            last: AtomicU64::new(0),
-            left_out: AtomicU64::new(0),
-        }
+        Self { started: Instant::now(), last: AtomicU64::new(0), left_out: AtomicU64::new(0) }
     }
 }
 

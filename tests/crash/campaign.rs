@@ -64,18 +64,13 @@ impl Campaign {
         self.random.shuffle(&mut left);
         let mut idle = 0;
         while !left.is_empty() {
-            let at = left
-                .iter()
-                .position(|point| self.was_killed || !point.in_recovery);
+            let at = left.iter().position(|point| self.was_killed || !point.in_recovery);
             // Only points of a recovery are left, and the last process ended well: any kill will do.
             let point = at.map_or(EARLY, |at| left[at]);
             if !self.run(point) {
                 idle += 1;
                 let named: Vec<_> = left.iter().map(|point| point.name).collect();
-                assert!(
-                    idle < IDLE_RUNS_MAX * points.len() as u32,
-                    "never passed: {named:?}"
-                );
+                assert!(idle < IDLE_RUNS_MAX * points.len() as u32, "never passed: {named:?}");
                 // Another one may be nearer.
                 left.rotate_left(1);
                 continue;
@@ -121,8 +116,4 @@ impl Campaign {
 }
 
 /// A kill that leaves something to redo.
-const EARLY: Point = Point {
-    name: "journalled",
-    hit_max: 6,
-    in_recovery: false,
-};
+const EARLY: Point = Point { name: "journalled", hit_max: 6, in_recovery: false };

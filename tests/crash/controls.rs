@@ -46,10 +46,7 @@ fn offsets_kept_apart_from_the_changes_are_seen() {
         !ended.status.success() || is_red(&calm, &node.store)
     };
     assert!(!kill_twice(""), "red without the mistake");
-    assert!(
-        kill_twice("bug:offsets_apart,"),
-        "offsets apart from the changes went unseen"
-    );
+    assert!(kill_twice("bug:offsets_apart,"), "offsets apart from the changes went unseen");
 }
 
 #[test]
@@ -76,13 +73,8 @@ fn assert_seen(bug: &str, point: &str) {
     // A run may be over before its second or third checkpoint.
     let hits = || (0..TRIES).map(|number| 1 + number % 3);
     let calm: Vec<_> = hits().map(|hit| lose("", hit)).collect();
-    let is_green = calm
-        .iter()
-        .all(|loss| matches!(loss, TailLoss::Harmless | TailLoss::NotKilled));
-    assert!(
-        is_green && calm.contains(&TailLoss::Harmless),
-        "red without the mistake: {calm:?}"
-    );
+    let is_green = calm.iter().all(|loss| matches!(loss, TailLoss::Harmless | TailLoss::NotKilled));
+    assert!(is_green && calm.contains(&TailLoss::Harmless), "red without the mistake: {calm:?}");
     let is_seen = hits().any(|hit| matches!(lose(bug, hit), TailLoss::Harmful(_)));
     assert!(is_seen, "{bug} went unseen at {point}");
 }
@@ -91,11 +83,8 @@ fn assert_seen(bug: &str, point: &str) {
 fn a_clock_that_uses_the_records_timestamp_is_seen() {
     let deliver_twice = |bug: &str| {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let records: Vec<RawRecord> = Load::new(11, CONTACTS)
-            .take(RECORDS)
-            .into_iter()
-            .map(Into::into)
-            .collect();
+        let records: Vec<RawRecord> =
+            Load::new(11, CONTACTS).take(RECORDS).into_iter().map(Into::into).collect();
         let images = [records.clone(), redelivered(records)].map(|records| {
             let name = format!("{:x}", fastrand::u64(..));
             let log = TestLog::embedded(&dir.path().join(format!("log-{name}")));
@@ -108,10 +97,7 @@ fn a_clock_that_uses_the_records_timestamp_is_seen() {
         let [first, again] = images;
         first.canonical() == again.canonical()
     };
-    assert!(
-        deliver_twice(""),
-        "the same events, delivered otherwise, gave other contacts"
-    );
+    assert!(deliver_twice(""), "the same events, delivered otherwise, gave other contacts");
     assert!(
         !deliver_twice("bug:clock_from_record_timestamp"),
         "a clock from the record's timestamp went unseen"

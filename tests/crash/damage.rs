@@ -36,24 +36,13 @@ fn zeroed_pages_of_the_engine_are_noticed_and_filled_again() {
         // In a process of its own first, as a user would start it again.
         let node = sound.clone().on(&store);
         let exit = node.catch_up("");
-        assert!(
-            exit.status.success(),
-            "{what}: {}: {}",
-            exit.status,
-            exit.stderr
-        );
+        assert!(exit.status.success(), "{what}: {}: {}", exit.status, exit.stderr);
         refills += usize::from(store.join("sled.damaged").exists());
         assert_same(&expected, &Image::read(&store), &what);
         fs::remove_dir_all(&store).expect("a copy can be removed");
     }
-    let _ = writeln!(
-        std::io::stderr(),
-        "{ROUNDS} engines damaged, {refills} filled again"
-    );
-    assert!(
-        refills >= ROUNDS / 4,
-        "only {refills} of {ROUNDS} damaged engines were filled again"
-    );
+    let _ = writeln!(std::io::stderr(), "{ROUNDS} engines damaged, {refills} filled again");
+    assert!(refills >= ROUNDS / 4, "only {refills} of {ROUNDS} damaged engines were filled again");
 }
 
 /// Zeroes some of the pages that hold anything. Returns how many.

@@ -18,19 +18,11 @@ const KILLS_MIN: u32 = 200;
 const DIRECTORIES: u32 = 4;
 
 const fn point(name: &'static str, hit_max: u64) -> Point {
-    Point {
-        name,
-        hit_max,
-        in_recovery: false,
-    }
+    Point { name, hit_max, in_recovery: false }
 }
 
 const fn recovering(name: &'static str, hit_max: u64) -> Point {
-    Point {
-        name,
-        hit_max,
-        in_recovery: true,
-    }
+    Point { name, hit_max, in_recovery: true }
 }
 
 /// Every point that a run over the embedded log passes.
@@ -56,9 +48,7 @@ const KAFKA_COMMITTED: Point = point("kafka_committed", 3);
 
 /// Kills in all, as asked for, at least what the suite is worth.
 fn kills() -> u32 {
-    let asked = std::env::var("CONTACTD_CRASH_KILLS")
-        .ok()
-        .and_then(|kills| kills.parse().ok());
+    let asked = std::env::var("CONTACTD_CRASH_KILLS").ok().and_then(|kills| kills.parse().ok());
     asked.unwrap_or(0).max(KILLS_MIN)
 }
 
@@ -66,9 +56,8 @@ fn kills() -> u32 {
 fn kills_at_every_point_change_nothing() {
     let seed = seed("kills_at_every_point_change_nothing");
     let started = Instant::now();
-    let each = kills()
-        .div_ceil(POINTS.len() as u32 * DIRECTORIES)
-        .max(HITS_MIN.div_ceil(DIRECTORIES));
+    let each =
+        kills().div_ceil(POINTS.len() as u32 * DIRECTORIES).max(HITS_MIN.div_ceil(DIRECTORIES));
     let hits = thread::scope(|scope| {
         let directories: Vec<_> = (0..DIRECTORIES)
             .map(|number| {
@@ -111,11 +100,7 @@ fn kills_over_real_kafka_change_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut campaign = Campaign::new(dir.path(), TestLog::kafka(&brokers), seed);
     let mut points = vec![KAFKA_COMMITTED; HITS_MIN as usize];
-    points.extend([
-        point("polled", 8),
-        point("journalled", 8),
-        point("checkpoint_written", 3),
-    ]);
+    points.extend([point("polled", 8), point("journalled", 8), point("checkpoint_written", 3)]);
     points.push(recovering("redoing", 3));
     campaign.kill_at(&points);
     let hits = campaign.hits.clone();
@@ -129,11 +114,7 @@ fn kills_over_real_kafka_change_nothing() {
 /// A comparison of nothing with nothing would hold too.
 fn assert_worth_comparing(image: &Image) {
     for verdict in ["applied", "stale", "duplicate", "dead_lettered"] {
-        assert!(
-            image.verdict_totals[verdict] > 0,
-            "{verdict}: {:?}",
-            image.verdict_totals
-        );
+        assert!(image.verdict_totals[verdict] > 0, "{verdict}: {:?}", image.verdict_totals);
     }
     assert!(image.active > 0 && image.deleted > 0 && image.emails.len() > 10);
 }
@@ -141,25 +122,16 @@ fn assert_worth_comparing(image: &Image) {
 fn assert_enough(hits: &Hits, points: &[&'static str], kills_min: u32) {
     for point in points {
         let count = hits.get(point).copied().unwrap_or(0);
-        assert!(
-            count >= HITS_MIN,
-            "{count} kills at {point}, {HITS_MIN} are the least"
-        );
+        assert!(count >= HITS_MIN, "{count} kills at {point}, {HITS_MIN} are the least");
     }
     let kills: u32 = hits.values().sum();
-    assert!(
-        kills >= kills_min,
-        "{kills} kills, {kills_min} are the least"
-    );
+    assert!(kills >= kills_min, "{kills} kills, {kills_min} are the least");
 }
 
 /// Past the capture of a passing test's output: the table is the result.
 fn print(hits: &Hits, started: Instant) {
     let kills: u32 = hits.values().sum();
-    let mut table = format!(
-        "{kills} kills in {:.0} s\n",
-        started.elapsed().as_secs_f64()
-    );
+    let mut table = format!("{kills} kills in {:.0} s\n", started.elapsed().as_secs_f64());
     for (name, count) in hits {
         let _ = writeln!(table, "  {name:<22} {count:>4}");
     }

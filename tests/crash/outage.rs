@@ -29,9 +29,7 @@ impl Outage {
     /// Copies go to a directory that is made.
     pub fn new(copies: &Path) -> Self {
         fs::create_dir_all(copies).expect("a directory for copies");
-        Self {
-            copies: copies.to_owned(),
-        }
+        Self { copies: copies.to_owned() }
     }
 
     /// The fault under which a child keeps copies.
@@ -73,8 +71,7 @@ impl Outage {
     /// As `telemetry::fault` names its copies.
     fn copy_of(&self, file: &Path) -> PathBuf {
         let file = file.canonicalize().expect("a file that is there");
-        self.copies
-            .join(file.display().to_string().replace('/', "%"))
+        self.copies.join(file.display().to_string().replace('/', "%"))
     }
 }
 

@@ -16,9 +16,7 @@ fn contactd(directory: &Path) -> Command {
         }
     }
     // A test machine may be short of room; the checks on it have tests of their own.
-    command
-        .env("CONTACTD_STORE__MIN_FREE_BYTES", "0")
-        .env("CONTACTD_STORE__BALLAST_BYTES", "0");
+    command.env("CONTACTD_STORE__MIN_FREE_BYTES", "0").env("CONTACTD_STORE__BALLAST_BYTES", "0");
     command
 }
 
@@ -28,19 +26,12 @@ fn text(bytes: &[u8]) -> String {
 
 #[track_caller]
 fn run(directory: &Path, line: &str) -> Output {
-    contactd(directory)
-        .args(line.split_whitespace())
-        .output()
-        .unwrap()
+    contactd(directory).args(line.split_whitespace()).output().unwrap()
 }
 
 #[track_caller]
 fn expect_code(output: &Output, code: i32) {
-    let shown = format!(
-        "stdout: {}\nstderr: {}",
-        text(&output.stdout),
-        text(&output.stderr)
-    );
+    let shown = format!("stdout: {}\nstderr: {}", text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{shown}");
 }
 
@@ -64,13 +55,7 @@ fn prints(directory: &Path, line: &str) -> String {
 fn help_teaches_and_goes_to_standard_output() {
     let directory = tempfile::tempdir().unwrap();
     let help = prints(directory.path(), "--help");
-    for part in [
-        "Examples:",
-        "Exit codes:",
-        "produce",
-        "CONTACTD_CONFIG",
-        "--set",
-    ] {
+    for part in ["Examples:", "Exit codes:", "produce", "CONTACTD_CONFIG", "--set"] {
         assert!(help.contains(part), "{part} is not in\n{help}");
     }
     for command in [
@@ -95,13 +80,7 @@ fn help_teaches_and_goes_to_standard_output() {
         let help = prints(directory.path(), &format!("{command} --help"));
         assert!(help.contains("Usage: contactd"), "{command}: {help}");
     }
-    assert!(
-        std::fs::read_dir(directory.path())
-            .unwrap()
-            .next()
-            .is_none(),
-        "help left something"
-    );
+    assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "help left something");
 }
 
 #[test]
@@ -127,17 +106,10 @@ fn wrong_configuration_is_3_and_told_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("my.toml");
     std::fs::write(&file, "[store]\ncach_bytes = 1\n[server]\nport = 99999\n").unwrap();
-    for line in [
-        "config check my.toml",
-        "serve --config my.toml",
-        "produce -c my.toml",
-    ] {
+    for line in ["config check my.toml", "serve --config my.toml", "produce -c my.toml"] {
         let told = fails(directory.path(), line, 3);
         assert!(told.contains("2 problems"), "{told}");
-        assert!(
-            told.contains("my.toml:2: unknown key `store.cach_bytes`; did you mean"),
-            "{told}"
-        );
+        assert!(told.contains("my.toml:2: unknown key `store.cach_bytes`; did you mean"), "{told}");
         assert!(told.contains("my.toml:4: server.port"), "{told}");
     }
     fails(directory.path(), "config check nowhere.toml", 3);
@@ -148,11 +120,7 @@ fn wrong_configuration_is_3_and_told_at_once() {
 #[test]
 fn the_configuration_is_printed_without_secrets() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(
-        directory.path().join(".env"),
-        "PORT=4000\nNODE_ENV=production\n",
-    )
-    .unwrap();
+    std::fs::write(directory.path().join(".env"), "PORT=4000\nNODE_ENV=production\n").unwrap();
     let output = contactd(directory.path())
         .args(["config", "print", "--path", "elsewhere"])
         .env("JWT_SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2")
@@ -161,10 +129,7 @@ fn the_configuration_is_printed_without_secrets() {
     expect_code(&output, 0);
     let printed = text(&output.stdout);
     assert!(printed.contains("port = 4000  # .env:1 PORT"), "{printed}");
-    assert!(
-        printed.contains("path = \"elsewhere\"  # --path"),
-        "{printed}"
-    );
+    assert!(printed.contains("path = \"elsewhere\"  # --path"), "{printed}");
     assert!(printed.contains("secret = \"***\""), "{printed}");
     assert!(!(printed + &text(&output.stderr)).contains("hunter2"));
     assert_eq!(text(&output.stderr).matches("NODE_ENV").count(), 1);
@@ -178,10 +143,7 @@ fn the_configuration_is_printed_without_secrets() {
 fn the_built_in_configuration_can_be_printed_and_used() {
     let directory = tempfile::tempdir().unwrap();
     let printed = prints(directory.path(), "config print --default");
-    assert!(
-        printed.starts_with("# contactd's configuration"),
-        "{printed}"
-    );
+    assert!(printed.starts_with("# contactd's configuration"), "{printed}");
     std::fs::write(directory.path().join("all.toml"), printed).unwrap();
     expect_code(&run(directory.path(), "config check all.toml"), 0);
 }
@@ -212,45 +174,18 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn what_is_not_there_is_5_and_what_does_not_answer_is_4() {
     let directory = tempfile::tempdir().unwrap();
-    for line in [
-        "store verify",
-        "store export",
-        "store snapshot",
-        "store rebuild --yes",
-    ] {
-        assert!(
-            fails(directory.path(), line, 5).contains("no store"),
-            "{line}"
-        );
+    for line in ["store verify", "store export", "store snapshot", "store rebuild --yes"] {
+        assert!(fails(directory.path(), line, 5).contains("no store"), "{line}");
     }
-    fails(
-        directory.path(),
-        &format!("get x --url http://127.0.0.1:{}", free_port()),
-        4,
-    );
-    fails(
-        directory.path(),
-        &format!("get x --set server.port={}", free_port()),
-        5,
-    );
-    assert!(
-        !directory.path().join(".contactd").exists(),
-        "asking made a store"
-    );
-    let told = fails(
-        directory.path(),
-        "produce --set kafka.brokers=127.0.0.1:1",
-        4,
-    );
+    fails(directory.path(), &format!("get x --url http://127.0.0.1:{}", free_port()), 4);
+    fails(directory.path(), &format!("get x --set server.port={}", free_port()), 5);
+    assert!(!directory.path().join(".contactd").exists(), "asking made a store");
+    let told = fails(directory.path(), "produce --set kafka.brokers=127.0.0.1:1", 4);
     assert!(told.contains("contacts"), "{told}");
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A running `serve`, killed when a test fails.
@@ -281,11 +216,7 @@ impl Instance {
     /// The status of a GET, once someone listens.
     fn status(&self, path: &str) -> Option<u16> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         answer.split(' ').nth(1)?.parse().ok()
@@ -295,27 +226,11 @@ impl Instance {
     #[track_caller]
     fn stop(mut self) -> String {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let mut written = String::new();
-        self.child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut written)
-            .unwrap();
+        self.child.stdout.take().unwrap().read_to_string(&mut written).unwrap();
         let mut told = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut told)
-            .unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{told}");
         written
     }
@@ -340,17 +255,10 @@ fn ids(export: &str) -> Vec<String> {
 fn what_is_produced_is_served_and_exported() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    let produced = run(
-        path,
-        "produce --events 3000 --contacts 200 --seed 7 --malformed 0.01",
-    );
+    let produced = run(path, "produce --events 3000 --contacts 200 --seed 7 --malformed 0.01");
     expect_code(&produced, 0);
     assert!(produced.stdout.is_empty(), "{}", text(&produced.stdout));
-    assert!(
-        text(&produced.stderr).starts_with("3000 records"),
-        "{}",
-        text(&produced.stderr)
-    );
+    assert!(text(&produced.stderr).starts_with("3000 records"), "{}", text(&produced.stderr));
 
     let instance = Instance::start(path);
     let told = fails(path, "produce --events 1", 4);
@@ -364,12 +272,7 @@ fn what_is_produced_is_served_and_exported() {
 
     let all = ids(&prints(path, "store export --include-deleted"));
     let active = ids(&prints(path, "store export"));
-    assert!(
-        all.len() > 150 && active.len() < all.len(),
-        "{} of {}",
-        active.len(),
-        all.len()
-    );
+    assert!(all.len() > 150 && active.len() < all.len(), "{} of {}", active.len(), all.len());
     assert!(all.is_sorted() && active.is_sorted());
     let port = free_port();
     let one = prints(path, &format!("get {} --set server.port={port}", active[0]));
@@ -380,10 +283,7 @@ fn what_is_produced_is_served_and_exported() {
     fails(path, "store rebuild", 2);
     let before = prints(path, "store export --include-deleted");
     expect_code(&run(path, "store rebuild --yes"), 0);
-    assert!(
-        prints(path, "store export --include-deleted") == before,
-        "a rebuild changed contacts"
-    );
+    assert!(prints(path, "store export --include-deleted") == before, "a rebuild changed contacts");
 }
 
 #[test]
@@ -400,18 +300,10 @@ fn an_ephemeral_dev_leaves_nothing() {
     let mut instance = Instance { child, port: 0 };
     // Its banner is the sign that it runs.
     let mut first = [0_u8; 1];
-    instance
-        .child
-        .stderr
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut first)
-        .unwrap();
+    instance.child.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
     let written = instance.stop();
     assert_eq!(written, "", "dev wrote to standard output");
-    let left: Vec<_> = std::fs::read_dir(directory.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let left: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -18,9 +18,6 @@ mod cli;
 mod http;
 mod pipeline;
 mod store;
-#[allow(
-    dead_code,
-    reason = "shared with the other test binary, which uses the rest"
-)]
+#[allow(dead_code, reason = "shared with the other test binary, which uses the rest")]
 mod support;
 mod tidy;

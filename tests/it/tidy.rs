@@ -14,17 +14,11 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
-    (
-        "apply",
-        &["event_log", "store", "domain", "config", "telemetry"],
-    ),
+    ("apply", &["event_log", "store", "domain", "config", "telemetry"]),
     ("store", &["segments", "domain", "config", "telemetry"]),
     ("query", &["store", "domain", "config", "telemetry"]),
     ("simulate", &["domain"]),
-    (
-        "http",
-        &["query", "simulate", "domain", "config", "telemetry"],
-    ),
+    ("http", &["query", "simulate", "domain", "config", "telemetry"]),
     ("telemetry", &["domain", "config"]),
     ("config", &["domain"]),
     ("app", &["*"]),
@@ -86,20 +80,12 @@ fn shipped_code(name: &str, text: &str) -> String {
     if name.ends_with("/tests.rs") || name.contains("/tests/") || name.ends_with("/contract.rs") {
         return String::new();
     }
-    let text = text
-        .split("#[cfg(test)]\nmod tests {")
-        .next()
-        .unwrap_or_default();
-    text.lines()
-        .filter(|line| is_code(line))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    text.lines().filter(|line| is_code(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn room_of(name: &str) -> &str {
-    name.strip_prefix("src/")
-        .and_then(|rest| rest.split('/').next())
-        .unwrap_or_default()
+    name.strip_prefix("src/").and_then(|rest| rest.split('/').next()).unwrap_or_default()
 }
 
 /// The rooms of ours that the code names, as `crate::room` or `contactd::room`.
@@ -168,10 +154,7 @@ fn vendors_stay_in_their_room() {
                 !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
             });
             if named && !rooms.contains(&room) {
-                problems.push(format!(
-                    "{name}: {vendor} belongs into {}",
-                    rooms.join(", ")
-                ));
+                problems.push(format!("{name}: {vendor} belongs into {}", rooms.join(", ")));
             }
         }
         if code.contains("store::Writer") && !WRITER_HOLDERS.contains(&room) {
@@ -193,10 +176,7 @@ fn every_file_says_its_place_first_and_is_not_long() {
             problems.push(format!("{name}: {lines} lines, more than {FILE_LINES_MAX}"));
         }
     }
-    assert_none(
-        &problems,
-        "a file begins with its place and fits into a head",
-    );
+    assert_none(&problems, "a file begins with its place and fits into a head");
 }
 
 fn is_code(line: &str) -> bool {
@@ -221,24 +201,14 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         }
         let closing = format!("{}}}", &line[..line.len() - code.len()]);
         let name = code.split("fn ").nth(1).unwrap_or_default();
-        let name = name
-            .split(|c: char| !c.is_alphanumeric() && c != '_')
-            .next()
-            .unwrap_or_default();
-        let attributes = lines[..start]
-            .iter()
-            .rev()
-            .take_while(|line| !line.is_empty());
-        if attributes
-            .take(6)
-            .any(|line| line.contains("clippy::too_many_lines"))
-        {
+        let name =
+            name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+        let attributes = lines[..start].iter().rev().take_while(|line| !line.is_empty());
+        if attributes.take(6).any(|line| line.contains("clippy::too_many_lines")) {
             continue;
         }
         if let Some(length) = lines[start..].iter().position(|line| *line == closing) {
-            let code = lines[start..=start + length]
-                .iter()
-                .filter(|line| is_code(line));
+            let code = lines[start..=start + length].iter().filter(|line| is_code(line));
             found.push((name.to_owned(), code.count()));
         }
     }
@@ -257,10 +227,7 @@ fn no_function_is_long() {
             }
         }
     }
-    assert!(
-        seen > 100,
-        "only {seen} functions found: the search is broken"
-    );
+    assert!(seen > 100, "only {seen} functions found: the search is broken");
     assert_none(&problems, "a function is read at one look");
 }
 
@@ -293,9 +260,8 @@ fn metric_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (name, text) in rust_files("src/telemetry") {
         for literal in shipped_code(&name, &text).split('"').skip(1).step_by(2) {
-            let metric = ["contactd_", "http_server_"]
-                .iter()
-                .any(|start| literal.starts_with(start));
+            let metric =
+                ["contactd_", "http_server_"].iter().any(|start| literal.starts_with(start));
             if metric && literal.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
                 names.insert(literal.to_owned());
             }
@@ -308,19 +274,10 @@ fn metric_names() -> BTreeSet<String> {
 fn every_metric_is_documented() {
     let documents = read("README.md") + &read("ARCHITECTURE.md");
     let names = metric_names();
-    assert!(
-        names.len() > 10,
-        "only {} metrics found: the search is broken",
-        names.len()
-    );
-    let undocumented: Vec<String> = names
-        .into_iter()
-        .filter(|name| !documents.contains(&format!("`{name}`")))
-        .collect();
-    assert_none(
-        &undocumented,
-        "README.md or ARCHITECTURE.md lists every metric as `name`",
-    );
+    assert!(names.len() > 10, "only {} metrics found: the search is broken", names.len());
+    let undocumented: Vec<String> =
+        names.into_iter().filter(|name| !documents.contains(&format!("`{name}`"))).collect();
+    assert_none(&undocumented, "README.md or ARCHITECTURE.md lists every metric as `name`");
 }
 
 /// Key, with its section, of every line of the built-in configuration that sets one.
@@ -329,10 +286,7 @@ fn config_keys(text: &str) -> Vec<(String, String, Option<&str>)> {
     let mut before = None;
     let mut keys = Vec::new();
     for line in text.lines() {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.to_owned();
         } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             keys.push((section.clone(), key.to_owned(), before));
@@ -348,11 +302,7 @@ fn every_configuration_key_is_explained_and_read() {
     let code = read("src/config/validate.rs");
     let mut problems = Vec::new();
     let keys = config_keys(&text);
-    assert!(
-        keys.len() > 50,
-        "only {} keys found: the search is broken",
-        keys.len()
-    );
+    assert!(keys.len() > 50, "only {} keys found: the search is broken", keys.len());
     for (section, key, before) in keys {
         if section.starts_with("mapping.") {
             continue;
@@ -372,29 +322,19 @@ fn every_configuration_key_is_explained_and_read() {
 fn every_usual_variable_is_documented() {
     let code = read("src/config/environment.rs");
     let documents = read("config/contactd.toml") + &read(".env.example");
-    let table = code
-        .split("const USUAL")
-        .nth(1)
-        .and_then(|rest| rest.split("];\n").next())
-        .unwrap();
+    let table =
+        code.split("const USUAL").nth(1).and_then(|rest| rest.split("];\n").next()).unwrap();
     let names: Vec<&str> = table
         .lines()
         .filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next())
         .collect();
-    assert!(
-        names.len() >= 10,
-        "only {} variables found: the search is broken",
-        names.len()
-    );
+    assert!(names.len() >= 10, "only {} variables found: the search is broken", names.len());
     let missing: Vec<String> = names
         .into_iter()
         .filter(|name| !documents.contains(name.trim_end_matches("_FILE")))
         .map(str::to_owned)
         .collect();
-    assert_none(
-        &missing,
-        "config/contactd.toml or .env.example names every variable",
-    );
+    assert_none(&missing, "config/contactd.toml or .env.example names every variable");
 }
 
 #[test]

@@ -81,10 +81,7 @@ fn own_settings(
     set("kafka.topic", topic);
     set("server.listen", "127.0.0.1:0".to_owned());
     if !kafka {
-        set(
-            "embedded_log.path",
-            directory.join("log").to_string_lossy().into_owned(),
-        );
+        set("embedded_log.path", directory.join("log").to_string_lossy().into_owned());
         set("embedded_log.partitions", args.partitions.to_string());
     }
     Ok(own)
@@ -93,10 +90,7 @@ fn own_settings(
 /// Fills the log, unless a topic of this name holds it all already.
 fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
     if config.follows_kafka() {
-        let plan = TopicPlan {
-            partitions: args.partitions,
-            replication: None,
-        };
+        let plan = TopicPlan { partitions: args.partitions, replication: None };
         KafkaLog::open(&config.kafka)?.ensure_topic(plan)?;
     }
     let log = open_log(config)?;
@@ -121,10 +115,7 @@ fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
     loop {
         // Retention goes by the record's time.
         let timestamp_ms = now_ms();
-        let record = |made: LoadRecord| NewRecord {
-            timestamp_ms,
-            ..made.into()
-        };
+        let record = |made: LoadRecord| NewRecord { timestamp_ms, ..made.into() };
         let records: Vec<NewRecord> = generator.by_ref().take(CHUNK).map(record).collect();
         if records.is_empty() {
             break;
@@ -166,22 +157,12 @@ fn measure(
     let child = command
         .arg("--path")
         .arg(store)
-        .args([
-            "bench",
-            "drain-part",
-            part.as_str(),
-            "--events",
-            &args.events.to_string(),
-        ])
+        .args(["bench", "drain-part", part.as_str(), "--events", &args.events.to_string()])
         .stderr(Stdio::inherit())
         .output()
         .context("starting the measured process")?;
     if !child.status.success() {
-        bail!(
-            "the measured process {} failed: {}",
-            part.as_str(),
-            child.status
-        );
+        bail!("the measured process {} failed: {}", part.as_str(), child.status);
     }
     serde_json::from_slice(&child.stdout).context("reading the measured process's report")
 }
@@ -191,11 +172,7 @@ fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
         let own = reports.iter().filter(|(of, _)| *of == part);
         median(own.map(|(_, report)| value(report)).collect())
     };
-    let place = if config.follows_kafka() {
-        "Kafka"
-    } else {
-        "the embedded log"
-    };
+    let place = if config.follows_kafka() { "Kafka" } else { "the embedded log" };
     println!(
         "{} events over {} contacts, {} partitions, {place}, {} cores, median of {} rounds\n",
         thousands(args.events as f64),
@@ -213,24 +190,15 @@ fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
             vec![
                 part.title().to_owned(),
                 thousands(rate(part)),
-                format!(
-                    "{:.2}",
-                    figure(part, |report| report.cpu_seconds) * 1e6 / events
-                ),
+                format!("{:.2}", figure(part, |report| report.cpu_seconds) * 1e6 / events),
                 megabytes(figure(part, |report| report.peak_resident_bytes)),
                 format!("{:.2}", rate(part) / limit),
             ]
         })
         .collect();
-    print(
-        &["", "events/s", "CPU us/event", "peak memory", "of parsing"],
-        &rows,
-    );
+    print(&["", "events/s", "CPU us/event", "peak memory", "of parsing"], &rows);
     if rate(Part::Read) < QUIET_LIMIT {
-        println!(
-            "\nnoisy: reading alone should reach {} events/s here",
-            thousands(QUIET_LIMIT)
-        );
+        println!("\nnoisy: reading alone should reach {} events/s here", thousands(QUIET_LIMIT));
     }
     show_threads(reports, events);
     let (sled, exported) = (
@@ -254,10 +222,7 @@ fn show_threads(reports: &[(Part, PartReport)], events: f64) {
     println!("\ncontactd by thread and stage, last round");
     let mut rows: Vec<Vec<String>> = Vec::new();
     let row = |(name, seconds): (&String, &f64)| {
-        vec![
-            format!("  {name}"),
-            format!("{:.2}", seconds * 1e6 / events),
-        ]
+        vec![format!("  {name}"), format!("{:.2}", seconds * 1e6 / events)]
     };
     rows.extend(report.threads.iter().map(row));
     rows.extend(report.stages.iter().map(row));

@@ -89,19 +89,13 @@ fn read(config: &Config, events: u64, mut each: impl FnMut(&[u8])) -> anyhow::Re
         EventLog::Kafka(_) => drain_bare(&config.kafka, lanes, each)?,
         EventLog::Embedded(_) => read_embedded(&log, lanes, &mut each)?,
     };
-    anyhow::ensure!(
-        records == events,
-        "{records} records were read, {events} were produced"
-    );
+    anyhow::ensure!(records == events, "{records} records were read, {events} were produced");
     Ok(finished(&watch))
 }
 
 fn read_embedded(log: &EventLog, lanes: u16, each: &mut impl FnMut(&[u8])) -> anyhow::Result<u64> {
     let from = (0..lanes).map(|lane| (Lane(lane), NextOffset(0))).collect();
-    let bounds = ConsumeBounds {
-        records_max: 65_536,
-        bytes_max: 64 << 20,
-    };
+    let bounds = ConsumeBounds { records_max: 65_536, bytes_max: 64 << 20 };
     let mut consumer = log.consume(&from, bounds)?;
     let status = consumer.status();
     let mut records = 0;
@@ -153,10 +147,7 @@ fn parse(value: &[u8]) {
 fn drain(config: Config) -> anyhow::Result<PartReport> {
     let metrics = Arc::new(Metrics::new()?);
     let options = RunOptions {
-        worker: WorkerOptions {
-            until_caught_up: true,
-            ..WorkerOptions::default()
-        },
+        worker: WorkerOptions { until_caught_up: true, ..WorkerOptions::default() },
         metrics: Some(Arc::clone(&metrics)),
         ..RunOptions::default()
     };
@@ -169,7 +160,7 @@ fn drain(config: Config) -> anyhow::Result<PartReport> {
     report.stages = [
         ("stage decode", &metrics.stage_decode),
         ("stage plan", &metrics.stage_plan),
-        ("stage encode", &metrics.stage_commit),
+        ("stage encode", &metrics.stage_encode),
         ("stage journal", &metrics.stage_journal),
         ("stage memory", &metrics.stage_memory),
     ]
@@ -181,9 +172,7 @@ fn drain(config: Config) -> anyhow::Result<PartReport> {
     report.sled_bytes = directory_bytes(&store.join("sled")) as f64;
     report.journal_bytes = directory_bytes(&store.join("journal")) as f64;
     let mut exported = CountedBytes(0);
-    offline::open_store(&config)?
-        .reader
-        .export(true, &mut exported)?;
+    offline::open_store(&config)?.reader.export(true, &mut exported)?;
     report.exported_bytes = exported.0 as f64;
     Ok(report)
 }

@@ -58,11 +58,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &LatencyArgs) -> anyhow::Result
     )?;
     let log = open_log(&config)?;
     let identity = log.identity()?;
-    let place = if config.follows_kafka() {
-        "Kafka"
-    } else {
-        "the embedded log"
-    };
+    let place = if config.follows_kafka() { "Kafka" } else { "the embedded log" };
     let stop = CancellationToken::new();
     let (started, address) = sync_channel(1);
     let options = RunOptions {
@@ -75,23 +71,12 @@ pub(super) fn run(settings: &SettingsArgs, args: &LatencyArgs) -> anyhow::Result
         ..RunOptions::default()
     };
     let running = std::thread::spawn(move || app::run(config, options));
-    let address = address
-        .recv()
-        .context("the instance under measurement did not start")?;
-    let target = Target {
-        address,
-        log,
-        identity,
-        http: reqwest::Client::new(),
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let address = address.recv().context("the instance under measurement did not start")?;
+    let target = Target { address, log, identity, http: reqwest::Client::new() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(&target, args));
     stop.cancel();
-    running
-        .join()
-        .map_err(|_| anyhow::anyhow!("the instance under measurement panicked"))??;
+    running.join().map_err(|_| anyhow::anyhow!("the instance under measurement panicked"))??;
     let mut millis = measured?;
     millis.sort_by(f64::total_cmp);
     println!(
@@ -101,16 +86,9 @@ pub(super) fn run(settings: &SettingsArgs, args: &LatencyArgs) -> anyhow::Result
         millis.len()
     );
     let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
-    let row = shares
-        .iter()
-        .map(|(_, share)| format!("{:.1} ms", quantile(&millis, *share)));
-    let head: Vec<&str> = std::iter::once("")
-        .chain(shares.iter().map(|(name, _)| *name))
-        .collect();
-    print(
-        &head,
-        &[std::iter::once("latency".to_owned()).chain(row).collect()],
-    );
+    let row = shares.iter().map(|(_, share)| format!("{:.1} ms", quantile(&millis, *share)));
+    let head: Vec<&str> = std::iter::once("").chain(shares.iter().map(|(name, _)| *name)).collect();
+    print(&head, &[std::iter::once("latency".to_owned()).chain(row).collect()]);
     Ok(())
 }
 
@@ -128,9 +106,7 @@ async fn measure(target: &Target, args: &LatencyArgs) -> anyhow::Result<Vec<f64>
     let ends = Instant::now() + Duration::from_secs(args.seconds);
     while Instant::now() < ends {
         ticks.tick().await;
-        let records = (0..group)
-            .map(|_| generator.record_at(now_ms()).into())
-            .collect();
+        let records = (0..group).map(|_| generator.record_at(now_ms()).into()).collect();
         reads.spawn(produce_and_read(target.clone(), records));
     }
     let mut millis = Vec::with_capacity(reads.len());
@@ -142,9 +118,7 @@ async fn measure(target: &Target, args: &LatencyArgs) -> anyhow::Result<Vec<f64>
 
 /// Milliseconds from handing the group over to having read its first event's contact.
 async fn produce_and_read(target: Target, records: Vec<NewRecord>) -> anyhow::Result<f64> {
-    let id = records
-        .first()
-        .map(|record| String::from_utf8_lossy(&record.key).into_owned());
+    let id = records.first().map(|record| String::from_utf8_lossy(&record.key).into_owned());
     let id = id.context("an empty group")?;
     let started = Instant::now();
     let acks = target.log.append(records).await?;
@@ -153,16 +127,8 @@ async fn produce_and_read(target: Target, records: Vec<NewRecord>) -> anyhow::Re
         log: target.identity.fingerprint(),
         next: BTreeMap::from([(first.lane, first.offset.next())]),
     };
-    let url = format!(
-        "http://{}/api/contacts/{id}?includeDeleted=true",
-        target.address
-    );
-    let answer = target
-        .http
-        .get(url)
-        .header("Position", position.encode())
-        .send()
-        .await?;
+    let url = format!("http://{}/api/contacts/{id}?includeDeleted=true", target.address);
+    let answer = target.http.get(url).header("Position", position.encode()).send().await?;
     let answer = answer.error_for_status()?;
     answer.bytes().await?;
     Ok(started.elapsed().as_secs_f64() * 1e3)
@@ -172,13 +138,7 @@ async fn wait_until_ready(target: &Target) -> anyhow::Result<()> {
     let url = format!("http://{}/readyz", target.address);
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
-        if target
-            .http
-            .get(&url)
-            .send()
-            .await
-            .is_ok_and(|answer| answer.status().is_success())
-        {
+        if target.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -187,8 +147,6 @@ async fn wait_until_ready(target: &Target) -> anyhow::Result<()> {
 }
 
 fn now_ms() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

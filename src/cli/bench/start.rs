@@ -53,10 +53,7 @@ impl Instance {
         // Free a moment ago; nobody else is expected to take it.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args(arguments)
-            .arg("--listen")
-            .arg(address.to_string());
+        command.args(arguments).arg("--listen").arg(address.to_string());
         if let Some(path) = path {
             command.arg("--path").arg(path);
         }
@@ -67,11 +64,7 @@ impl Instance {
             .stderr(Stdio::null())
             .spawn()
             .context("starting the measured process")?;
-        Ok(Self {
-            child,
-            address,
-            started,
-        })
+        Ok(Self { child, address, started })
     }
 
     /// Seconds from the start until `/readyz` (or one part of it) is good.
@@ -116,10 +109,7 @@ impl Instance {
         if let Some(status) = self.child.try_wait()? {
             bail!("the measured process ended early: {status}");
         }
-        anyhow::ensure!(
-            self.started.elapsed() < PATIENCE,
-            "the measured process is not ready yet"
-        );
+        anyhow::ensure!(self.started.elapsed() < PATIENCE, "the measured process is not ready yet");
         Ok(())
     }
 }
@@ -133,9 +123,7 @@ impl Drop for Instance {
 }
 
 pub(super) fn run(args: &StartArgs) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let http = reqwest::Client::new();
     let mut seconds = Vec::new();
     for _ in 0..args.rounds {
@@ -143,18 +131,11 @@ pub(super) fn run(args: &StartArgs) -> anyhow::Result<()> {
         let mut instance = Instance::start(&["dev"], Some(directory.path()))?;
         seconds.push(runtime.block_on(instance.until_ready(&http, None))?);
     }
-    println!(
-        "`contactd dev` from nothing until ready, {} starts\n",
-        args.rounds
-    );
+    println!("`contactd dev` from nothing until ready, {} starts\n", args.rounds);
     let worst = seconds.iter().copied().fold(0.0, f64::max);
     print(
         &["", "median", "worst"],
-        &[vec![
-            "ready".into(),
-            format!("{:.2} s", median(seconds)),
-            format!("{worst:.2} s"),
-        ]],
+        &[vec!["ready".into(), format!("{:.2} s", median(seconds)), format!("{worst:.2} s")]],
     );
     Ok(())
 }
@@ -162,9 +143,7 @@ pub(super) fn run(args: &StartArgs) -> anyhow::Result<()> {
 pub(super) fn recovery(settings: &SettingsArgs, args: &RecoveryArgs) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     fill(settings, directory.path(), args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let http = reqwest::Client::new();
     let before = u64::from(args.contacts) + args.updates / 2;
     let bar = progress::bar(None, "applying up to the kill");
@@ -179,17 +158,11 @@ pub(super) fn recovery(settings: &SettingsArgs, args: &RecoveryArgs) -> anyhow::
         let consuming = instance.until_ready(&http, Some("log")).await?;
         anyhow::Ok((consuming, instance.until_ready(&http, None).await?))
     })?;
-    println!(
-        "{} contacts, killed while {} updates were applied\n",
-        args.contacts, args.updates
-    );
+    println!("{} contacts, killed while {} updates were applied\n", args.contacts, args.updates);
     print(
         &["", "after the start"],
         &[
-            vec![
-                "opened, redone and consuming".into(),
-                format!("{consuming:.2} s"),
-            ],
+            vec!["opened, redone and consuming".into(), format!("{consuming:.2} s")],
             vec!["caught up".into(), format!("{caught_up:.2} s")],
         ],
     );

@@ -3,10 +3,7 @@
 /// The middle value; of an even number the lower of the two. 0 for none.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values
-        .get((values.len().max(1) - 1) / 2)
-        .copied()
-        .unwrap_or(0.0)
+    values.get((values.len().max(1) - 1) / 2).copied().unwrap_or(0.0)
 }
 
 /// The value below which `share` of all lie. 0 for none.
@@ -20,34 +17,20 @@ pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
 /// others to the right.
 pub(super) fn print(head: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count());
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         let head = head.get(column).map_or(0, |cell| cell.chars().count());
         cells.max().unwrap_or(0).max(head)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded = cells
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, width))| {
-                if column == 0 {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            });
+        let padded = cells.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
         padded.collect::<Vec<_>>().join("  ")
     };
     println!("{}", line(head.to_vec()).trim_end());
     for row in rows {
-        println!(
-            "{}",
-            line(row.iter().map(String::as_str).collect()).trim_end()
-        );
+        println!("{}", line(row.iter().map(String::as_str).collect()).trim_end());
     }
 }
 

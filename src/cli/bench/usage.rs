@@ -32,10 +32,7 @@ pub(super) struct Spent {
 
 impl Stopwatch {
     pub(super) fn start() -> Self {
-        Self {
-            started: Instant::now(),
-            cpu_seconds: cpu_seconds(),
-        }
+        Self { started: Instant::now(), cpu_seconds: cpu_seconds() }
     }
 
     pub(super) fn spent(&self) -> Spent {
@@ -82,20 +79,14 @@ impl ThreadSampler {
     pub(super) fn finish(self) -> BTreeMap<String, f64> {
         // Full only when the thread has been told already.
         let _ = self.stop.try_send(());
-        self.thread
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default()
+        self.thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 }
 
 fn sample(stopped: &Receiver<()>) -> BTreeMap<String, f64> {
     let mut threads: BTreeMap<OsString, (String, f64)> = BTreeMap::new();
     loop {
-        for task in fs::read_dir("/proc/self/task")
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             if let Some(found) = cpu_in(&task.path().join("stat")) {
                 threads.insert(task.file_name(), found);
             }

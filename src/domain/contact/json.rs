@@ -49,10 +49,7 @@ impl Contact {
     pub fn from_view(id: &str, view: &ContactView<'_>) -> Self {
         let field = |place| view.field(place).map(str::to_owned);
         let attributes = view.attributes().filter_map(|(key, value)| {
-            Some((
-                key.to_owned(),
-                RawValue::from_string(value.to_owned()).ok()?,
-            ))
+            Some((key.to_owned(), RawValue::from_string(value.to_owned()).ok()?))
         });
         Self {
             id: id.to_owned(),
@@ -66,9 +63,7 @@ impl Contact {
             status: view.status(),
             version: view.version(),
             source_version: view.source_version(),
-            source: Some(view.source())
-                .filter(|source| !source.is_empty())
-                .map(str::to_owned),
+            source: Some(view.source()).filter(|source| !source.is_empty()).map(str::to_owned),
             created_at: view.created_at_ms().map(format_rfc3339),
             updated_at: view.updated_at_ms().map(format_rfc3339),
         }
@@ -101,11 +96,7 @@ pub fn write_json(id: &str, view: &ContactView<'_>, out: &mut Vec<u8>) {
     member("sourceVersion", out);
     optional(view.source_version(), out, write_number);
     member("source", out);
-    optional(
-        Some(view.source()).filter(|source| !source.is_empty()),
-        out,
-        write_string,
-    );
+    optional(Some(view.source()).filter(|source| !source.is_empty()), out, write_string);
     member("createdAt", out);
     optional(view.created_at_ms(), out, write_time);
     member("updatedAt", out);

@@ -82,33 +82,19 @@ pub struct ContactView<'a> {
 impl<'a> ContactView<'a> {
     /// Reads a body and checks all of it.
     pub fn parse(body: &'a [u8]) -> Result<Self, CorruptContact> {
-        let (view, rest) = Self::read(body).map_err(|part| CorruptContact {
-            bytes: body.len(),
-            part,
-        })?;
-        let texts = view
-            .state
-            .texts()
-            .all(|text| std::str::from_utf8(text).is_ok());
+        let (view, rest) =
+            Self::read(body).map_err(|part| CorruptContact { bytes: body.len(), part })?;
+        let texts = view.state.texts().all(|text| std::str::from_utf8(text).is_ok());
         match (texts, rest.is_empty()) {
-            (false, _) => Err(CorruptContact {
-                bytes: body.len(),
-                part: "text",
-            }),
-            (_, false) => Err(CorruptContact {
-                bytes: body.len(),
-                part: "end",
-            }),
+            (false, _) => Err(CorruptContact { bytes: body.len(), part: "text" }),
+            (_, false) => Err(CorruptContact { bytes: body.len(), part: "end" }),
             (true, true) => Ok(view),
         }
     }
 
     /// Reads the structure only: texts may be anything.
     pub(crate) fn parse_trusted(body: &'a [u8]) -> Result<Self, CorruptContact> {
-        let read = Self::read(body).map_err(|part| CorruptContact {
-            bytes: body.len(),
-            part,
-        })?;
+        let read = Self::read(body).map_err(|part| CorruptContact { bytes: body.len(), part })?;
         Ok(read.0)
     }
 
@@ -118,15 +104,7 @@ impl<'a> ContactView<'a> {
         let canonical = wire.bytes_u32().ok_or("canonical length")?;
         let state = State::read(canonical)?;
         let rings = Rings::read(&mut wire).ok_or("rings")?;
-        Ok((
-            Self {
-                version,
-                canonical,
-                state,
-                rings,
-            },
-            wire.rest(),
-        ))
+        Ok((Self { version, canonical, state, rings }, wire.rest()))
     }
 
     /// Counts the changes applied; 1 is the first.
@@ -153,10 +131,7 @@ impl<'a> ContactView<'a> {
     /// Attributes that have a value, by ascending key: (key, compact JSON).
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.state.attributes.iter().filter_map(|(key, register)| {
-            Some((
-                std::str::from_utf8(key).ok()?,
-                std::str::from_utf8(register.value?).ok()?,
-            ))
+            Some((std::str::from_utf8(key).ok()?, std::str::from_utf8(register.value?).ok()?))
         })
     }
 

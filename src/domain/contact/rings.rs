@@ -21,25 +21,17 @@ pub(crate) struct Rings<'a> {
 
 impl<'a> Rings<'a> {
     pub(crate) fn read(wire: &mut Wire<'a>) -> Option<Self> {
-        Some(Self {
-            untimed: entries(wire)?,
-            commands: entries(wire)?,
-        })
+        Some(Self { untimed: entries(wire)?, commands: entries(wire)? })
     }
 
     pub(crate) fn has_untimed(&self, id_hash: u64) -> bool {
-        self.untimed
-            .iter()
-            .any(|entry| u64::from_le_bytes(*entry) == id_hash)
+        self.untimed.iter().any(|entry| u64::from_le_bytes(*entry) == id_hash)
     }
 
     /// The latest outcome under this id.
     pub(crate) fn command(&self, id_hash: u64) -> Option<CommandOutcome> {
         let entries = self.commands.iter().rev();
-        entries
-            .filter_map(read_command)
-            .find(|(id, _)| *id == id_hash)
-            .map(|(_, outcome)| outcome)
+        entries.filter_map(read_command).find(|(id, _)| *id == id_hash).map(|(_, outcome)| outcome)
     }
 
     /// Writes them with what is new at the end, the oldest dropped when full.
@@ -82,12 +74,5 @@ fn read_command(entry: &[u8; COMMAND_BYTES]) -> Option<(u64, CommandOutcome)> {
     let id_hash = wire.u64()?;
     let body_hash = *wire.array()?;
     let verdict = Verdict::from_u8(wire.u8()?)?;
-    Some((
-        id_hash,
-        CommandOutcome {
-            body_hash,
-            verdict,
-            version: wire.u64()?,
-        },
-    ))
+    Some((id_hash, CommandOutcome { body_hash, verdict, version: wire.u64()? }))
 }

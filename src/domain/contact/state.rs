@@ -76,11 +76,7 @@ impl<'a> State<'a> {
     pub(crate) fn status(&self) -> Status {
         let alive = self.created.max(self.restored).max(self.put);
         let dead = self.deletes.last().copied().max(self.reset);
-        if dead > alive {
-            Status::Deleted
-        } else {
-            Status::Active
-        }
+        if dead > alive { Status::Deleted } else { Status::Active }
     }
 
     /// The least event time, but not before the contact was begun anew. A reset by an untimed event
@@ -108,31 +104,19 @@ impl<'a> State<'a> {
 
     /// Every text in it.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &'a [u8]> {
-        let fields = self
-            .fields
-            .iter()
-            .flatten()
-            .filter_map(|register| register.value);
+        let fields = self.fields.iter().flatten().filter_map(|register| register.value);
         let attributes = self.attributes.iter();
-        let attributes = attributes
-            .flat_map(|(key, register)| [Some(*key), register.value])
-            .flatten();
+        let attributes =
+            attributes.flat_map(|(key, register)| [Some(*key), register.value]).flatten();
         [self.source].into_iter().chain(fields).chain(attributes)
     }
 
     /// Reads the canonical part; the error names what is wrong.
     pub(crate) fn read(canonical: &'a [u8]) -> Result<Self, &'static str> {
         let mut wire = Wire::new(canonical);
-        let flags = wire
-            .u16()
-            .filter(|flags| flags & !ALL_FLAGS == 0)
-            .ok_or("flags")?;
+        let flags = wire.u16().filter(|flags| flags & !ALL_FLAGS == 0).ok_or("flags")?;
         let head = wire.clock().ok_or("head")?;
-        let mut state = Self {
-            head,
-            first_is_edit: flags & FIRST_IS_EDIT != 0,
-            ..Self::default()
-        };
+        let mut state = Self { head, first_is_edit: flags & FIRST_IS_EDIT != 0, ..Self::default() };
         state.read_life(flags, &mut wire).ok_or("life")?;
         state.source = wire.bytes_u16().ok_or("source")?;
         state.read_fields(&mut wire).ok_or("fields")?;
@@ -203,11 +187,7 @@ impl<'a> State<'a> {
             (PUT, self.put),
             (RESET, self.reset),
         ];
-        let mut flags = if self.status() == Status::Deleted {
-            DELETED
-        } else {
-            0
-        };
+        let mut flags = if self.status() == Status::Deleted { DELETED } else { 0 };
         let mut flag = |bit, is_set| flags |= if is_set { bit } else { 0 };
         flag(FIRST_IS_EDIT, self.first_is_edit);
         flag(TIMED, self.timed.is_some());
@@ -233,11 +213,7 @@ impl<'a> State<'a> {
             self.deletes.iter().for_each(|clock| put_clock(out, clock));
         }
         put_bytes_u16(out, self.source);
-        out.extend_from_slice(
-            &self
-                .fields
-                .map(|field| field.map_or(0, |field| self.tag(&field))),
-        );
+        out.extend_from_slice(&self.fields.map(|field| field.map_or(0, |field| self.tag(&field))));
         for field in self.fields.iter().flatten() {
             self.write_register(field, out);
         }
@@ -251,11 +227,7 @@ impl<'a> State<'a> {
 
     fn tag(&self, register: &Register<'_>) -> u8 {
         let value = if register.value.is_some() { VALUE } else { 0 };
-        let clock = if register.clock == self.head {
-            0
-        } else {
-            OWN_CLOCK
-        };
+        let clock = if register.clock == self.head { 0 } else { OWN_CLOCK };
         PRESENT | value | clock
     }
 
@@ -273,15 +245,7 @@ fn read_register<'a>(tag: u8, head: Clock, wire: &mut Wire<'a>) -> Option<Regist
     if tag & PRESENT == 0 || tag & !(PRESENT | VALUE | OWN_CLOCK) != 0 {
         return None;
     }
-    let clock = if tag & OWN_CLOCK == 0 {
-        head
-    } else {
-        wire.clock()?
-    };
-    let value = if tag & VALUE == 0 {
-        None
-    } else {
-        Some(wire.bytes_u32()?)
-    };
+    let clock = if tag & OWN_CLOCK == 0 { head } else { wire.clock()? };
+    let value = if tag & VALUE == 0 { None } else { Some(wire.bytes_u32()?) };
     Some(Register { clock, value })
 }

@@ -9,11 +9,7 @@ use crate::domain::event::FIELDS;
 const FIXTURE: &str = include_str!("body_v1.hex");
 
 fn clock(ts_ms: u64, version: Option<u64>) -> Clock {
-    Clock {
-        ts_ms,
-        version,
-        hash: 0x1122_3344_5566_7788,
-    }
+    Clock { ts_ms, version, hash: 0x1122_3344_5566_7788 }
 }
 
 fn full_state() -> State<'static> {
@@ -42,10 +38,7 @@ fn full_state() -> State<'static> {
         ],
         attributes: vec![
             (b"gone".as_slice(), register(old, None)),
-            (
-                b"plan".as_slice(),
-                register(head, value("{\"tier\":[1,2.50]}")),
-            ),
+            (b"plan".as_slice(), register(head, value("{\"tier\":[1,2.50]}"))),
         ],
     }
 }
@@ -56,11 +49,7 @@ fn full_body() -> Vec<u8> {
     let mut body = 41_u64.to_le_bytes().to_vec();
     body.extend_from_slice(&(canonical.len() as u32).to_le_bytes());
     body.extend_from_slice(&canonical);
-    let outcome = CommandOutcome {
-        body_hash: [7; 16],
-        verdict: Verdict::Applied,
-        version: 40,
-    };
+    let outcome = CommandOutcome { body_hash: [7; 16], verdict: Verdict::Applied, version: 40 };
     Rings::default().write_with(Some(5), Some((6, outcome)), &mut body);
     body
 }
@@ -72,10 +61,7 @@ fn format_1_is_written_and_read_as_in_the_fixture() {
         .flat_map(|line| line.as_bytes().chunks(2))
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect();
-    let hex: String = full_body()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = full_body().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(fixture, full_body(), "now {hex}");
     let view = ContactView::parse(&fixture).unwrap();
     assert_eq!(
@@ -132,19 +118,12 @@ fn rings_keep_the_last_sixteen() {
     let mut bytes = Vec::new();
     Rings::default().write_with(None, None, &mut bytes);
     for id in 0..20 {
-        let outcome = CommandOutcome {
-            body_hash: [0; 16],
-            verdict: Verdict::Applied,
-            version: id,
-        };
+        let outcome = CommandOutcome { body_hash: [0; 16], verdict: Verdict::Applied, version: id };
         let before = std::mem::take(&mut bytes);
         let rings = Rings::read(&mut Wire::new(&before)).unwrap();
         rings.write_with(Some(id), Some((id, outcome)), &mut bytes);
     }
     let rings = Rings::read(&mut Wire::new(&bytes)).unwrap();
     let kept = (0..20).filter(|id| rings.has_untimed(*id) && rings.command(*id).is_some());
-    assert_eq!(
-        kept.collect::<Vec<_>>(),
-        (20 - RING_LEN as u64..20).collect::<Vec<_>>()
-    );
+    assert_eq!(kept.collect::<Vec<_>>(), (20 - RING_LEN as u64..20).collect::<Vec<_>>());
 }

@@ -60,11 +60,7 @@ impl<'a> Wire<'a> {
             1 => Some(self.u64()?),
             _ => return None,
         };
-        Some(Clock {
-            ts_ms,
-            version,
-            hash,
-        })
+        Some(Clock { ts_ms, version, hash })
     }
 }
 

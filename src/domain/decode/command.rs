@@ -19,12 +19,8 @@ pub(super) fn read(
     event: &Event,
     envelope: &Envelope,
 ) -> Result<Option<Box<Command>>, Reject> {
-    let value = |name: &str| {
-        headers
-            .clone()
-            .find(|(each, _)| *each == name)
-            .and_then(|(_, value)| value)
-    };
+    let value =
+        |name: &str| headers.clone().find(|(each, _)| *each == name).and_then(|(_, value)| value);
     let Some(command) = value(COMMAND) else {
         return Ok(None);
     };
@@ -36,9 +32,7 @@ pub(super) fn read(
     let expected_version = match value(EXPECTED_VERSION) {
         None => None,
         Some(digits) => {
-            let number = std::str::from_utf8(digits)
-                .ok()
-                .and_then(|digits| digits.parse().ok());
+            let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
             Some(number.ok_or_else(|| invalid(EXPECTED_VERSION))?)
         }
     };
@@ -51,20 +45,11 @@ pub(super) fn read(
     };
     let (principal, request_id) = (text(PRINCIPAL)?, text(REQUEST_ID)?);
     let body_hash = body_hash(reader, event, envelope, replace, expected_version);
-    Ok(Some(Box::new(Command {
-        expected_version,
-        replace,
-        body_hash,
-        principal,
-        request_id,
-    })))
+    Ok(Some(Box::new(Command { expected_version, replace, body_hash, principal, request_id })))
 }
 
 fn invalid(name: &str) -> Reject {
-    Reject::new(
-        DeadLetterReason::InvalidCommand,
-        format!("the header {name} can't be read"),
-    )
+    Reject::new(DeadLetterReason::InvalidCommand, format!("the header {name} can't be read"))
 }
 
 /// Over what was asked for; not over stamps (time, request), which differ in a retry.
@@ -76,11 +61,7 @@ fn body_hash(
     expected_version: Option<u64>,
 ) -> [u8; 16] {
     let mut hasher = Xxh3Default::new();
-    hasher.update(&[
-        event.kind as u8,
-        u8::from(replace),
-        u8::from(expected_version.is_some()),
-    ]);
+    hasher.update(&[event.kind as u8, u8::from(replace), u8::from(expected_version.is_some())]);
     hasher.update(&expected_version.unwrap_or_default().to_le_bytes());
     let id = reader.bytes(event.contact_id);
     hasher.update(&(id.len() as u64).to_le_bytes());

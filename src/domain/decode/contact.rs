@@ -69,11 +69,7 @@ impl ContactPart {
             self.id = self.id.or(reader.id_of(token, "the contact's id")?);
         }
         let beside = envelope.id.filter(|_| envelope.has_event_id());
-        self.id = self
-            .id
-            .or(envelope.contact_id)
-            .or(beside)
-            .or(envelope.subject);
+        self.id = self.id.or(envelope.contact_id).or(beside).or(envelope.subject);
         if self.id.is_none() && envelope.is_flat {
             (self.id, self.is_flat_id) = (envelope.id, true);
         }
@@ -118,9 +114,7 @@ impl Sorted {
             Token::Null => Ok(()),
             Token::Object { start, .. } => {
                 let members = reader.collect(&mut reader.scanner_at(start))?;
-                let named = members
-                    .into_iter()
-                    .map(|member| (member.name, member.value, true));
+                let named = members.into_iter().map(|member| (member.name, member.value, true));
                 self.attributes.extend(named);
                 Ok(())
             }

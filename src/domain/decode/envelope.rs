@@ -93,9 +93,8 @@ impl Envelope {
 
     /// Reads the value, and headers where they are part of the event.
     pub(super) fn read(reader: &mut Reader<'_>, headers: Headers<'_>) -> Result<Self, Reject> {
-        let mut attributes = headers
-            .clone()
-            .filter(|(name, _)| name.starts_with(CLOUDEVENT_PREFIX));
+        let mut attributes =
+            headers.clone().filter(|(name, _)| name.starts_with(CLOUDEVENT_PREFIX));
         let media_type = media_type(headers.clone());
         let is_structured = media_type.starts_with("application/cloudevents");
         if media_type.starts_with("application/cloudevents-batch") {
@@ -137,10 +136,7 @@ impl Envelope {
             if reader.bytes(name) == b"data" && scanner.at_object() {
                 let start = scanner.at();
                 data = reader.collect(scanner)?;
-                *slot = Some(Token::Object {
-                    start,
-                    end: scanner.at(),
-                });
+                *slot = Some(Token::Object { start, end: scanner.at() });
             } else {
                 *slot = Some(scanner.value().map_err(malformed)?);
             }
@@ -169,11 +165,7 @@ impl Envelope {
             None | Some(Token::Null) => None,
             Some(token) => return Err(wrong_type("data", "an object", token)),
         };
-        let kind = slots
-            .event_type
-            .iter()
-            .flatten()
-            .find(|token| **token != Token::Null);
+        let kind = slots.event_type.iter().flatten().find(|token| **token != Token::Null);
         let kind = match kind {
             Some(token) => reader.text_of(*token, "the event type")?,
             None => None,
@@ -294,11 +286,7 @@ fn check_cloudevent(reader: &mut Reader<'_>, slots: &Slots) -> Result<(), Reject
         }
     }
     let mut text = |token: Option<Token>| match token {
-        Some(Token::String {
-            start,
-            end,
-            is_escaped,
-        }) => reader.string(start, end, is_escaped),
+        Some(Token::String { start, end, is_escaped }) => reader.string(start, end, is_escaped),
         _ => Span::default(),
     };
     let (specversion, content_type) = (text(slots.specversion), text(slots.datacontenttype));
@@ -316,10 +304,7 @@ fn check_cloudevent(reader: &mut Reader<'_>, slots: &Slots) -> Result<(), Reject
 }
 
 fn invalid(detail: &str) -> Reject {
-    Reject::new(
-        DeadLetterReason::InvalidCloudevent,
-        format!("no CloudEvent 1.0: {detail}"),
-    )
+    Reject::new(DeadLetterReason::InvalidCloudevent, format!("no CloudEvent 1.0: {detail}"))
 }
 
 fn twice(reader: &Reader<'_>, name: Span) -> Reject {
@@ -340,20 +325,12 @@ fn timestamp_of(reader: &mut Reader<'_>, token: Option<Token>) -> Result<Option<
     let parsed = match token {
         None | Some(Token::Null) => return Ok(None),
         Some(Token::Number { start, end }) => parse_epoch(reader.raw(start, end)),
-        Some(Token::String {
-            start,
-            end,
-            is_escaped,
-        }) => {
+        Some(Token::String { start, end, is_escaped }) => {
             let text = reader.string(start, end, is_escaped);
             let bytes = reader.bytes(text);
             // Whole numbers come as texts as well.
             let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
-            if is_number {
-                parse_epoch(bytes)
-            } else {
-                parse_rfc3339(bytes)
-            }
+            if is_number { parse_epoch(bytes) } else { parse_rfc3339(bytes) }
         }
         Some(token) => return Err(wrong_type("the timestamp", "a text or a number", token)),
     };
@@ -369,9 +346,9 @@ fn no_timestamp() -> Reject {
 fn version_of(reader: &Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {
     match token {
         None | Some(Token::Null) => Ok(None),
-        Some(Token::Number { start, end }) => parse_version(reader.raw(start, end))
-            .map(Some)
-            .ok_or_else(no_version),
+        Some(Token::Number { start, end }) => {
+            parse_version(reader.raw(start, end)).map(Some).ok_or_else(no_version)
+        }
         Some(token) => Err(wrong_type("version", "a number", token)),
     }
 }
@@ -381,8 +358,5 @@ fn parse_version(digits: &[u8]) -> Option<u64> {
 }
 
 fn no_version() -> Reject {
-    Reject::new(
-        DeadLetterReason::WrongType,
-        "version is no whole number from 0 to 2^64 - 1",
-    )
+    Reject::new(DeadLetterReason::WrongType, "version is no whole number from 0 to 2^64 - 1")
 }

@@ -17,22 +17,15 @@ const AVRO_SINGLE_OBJECT: &[u8] = b"\xc3\x01";
 pub(super) fn json_start(value: &[u8], headers: Headers<'_>) -> Result<usize, Reject> {
     let media_type = media_type(headers);
     if media_type.contains("avro") {
-        return Err(avro(
-            "the record's content-type says Avro; only JSON is read",
-        ));
+        return Err(avro("the record's content-type says Avro; only JSON is read"));
     }
     if media_type.contains("protobuf") {
-        return Err(protobuf(
-            "the record's content-type says Protobuf; only JSON is read",
-        ));
+        return Err(protobuf("the record's content-type says Protobuf; only JSON is read"));
     }
     if value.starts_with(AVRO_FILE) || value.starts_with(AVRO_SINGLE_OBJECT) {
         return Err(avro("the value is Avro; only JSON is read"));
     }
-    let framed = value
-        .first()
-        .filter(|byte| **byte == 0)
-        .and_then(|_| value.get(CONFLUENT_LEN..));
+    let framed = value.first().filter(|byte| **byte == 0).and_then(|_| value.get(CONFLUENT_LEN..));
     let (frame, json) = match framed {
         Some(json) => (CONFLUENT_LEN, json),
         None => (0, value),
@@ -44,12 +37,7 @@ pub(super) fn json_start(value: &[u8], headers: Headers<'_>) -> Result<usize, Re
             avro("Confluent framing around Avro; only JSON is read")
         });
     }
-    Ok(frame
-        + if json.starts_with(BYTE_ORDER_MARK) {
-            BYTE_ORDER_MARK.len()
-        } else {
-            0
-        })
+    Ok(frame + if json.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 })
 }
 
 /// The value of the content-type header in lower case, empty if there is none.

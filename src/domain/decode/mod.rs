@@ -46,10 +46,7 @@ pub struct Reject {
 impl Reject {
     /// With a sentence.
     pub fn new(reason: DeadLetterReason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-        }
+        Self { reason, detail: detail.into() }
     }
 }
 
@@ -66,11 +63,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that goes by this mapping and these limits.
     pub fn new(mapping: Mapping, limits: Limits) -> Self {
-        Self {
-            mapping,
-            limits,
-            ..Self::default()
-        }
+        Self { mapping, limits, ..Self::default() }
     }
 
     /// Lets the deliberate mistake in that clocks come from the record's timestamp, which changes
@@ -101,10 +94,7 @@ impl Decoder {
     /// Decodes the record at `index`; the event's spans lie in the batch's arena.
     pub fn decode(&self, batch: &mut RecordBatch, index: usize) -> Result<Event, Reject> {
         let Some(record) = batch.records.get(index).copied() else {
-            return Err(Reject::new(
-                DeadLetterReason::NullValue,
-                "there is no such record",
-            ));
+            return Err(Reject::new(DeadLetterReason::NullValue, "there is no such record"));
         };
         let (event, appended) = self.read(&batch.arena, &record)?;
         batch.arena.extend_from_slice(&appended);
@@ -113,19 +103,14 @@ impl Decoder {
 
     fn read(&self, arena: &[u8], record: &Record) -> Result<(Event, Vec<u8>), Reject> {
         let Some(value) = record.value else {
-            return Err(Reject::new(
-                DeadLetterReason::NullValue,
-                "the record has no value",
-            ));
+            return Err(Reject::new(DeadLetterReason::NullValue, "the record has no value"));
         };
         let headers = Headers::new(record.headers.of(arena));
         let bytes = value.of(arena);
         let bytes_max = self.limits.record_bytes_max;
         if bytes.len() > bytes_max {
-            let detail = format!(
-                "the value has {} bytes, at most {bytes_max} are read",
-                bytes.len()
-            );
+            let detail =
+                format!("the value has {} bytes, at most {bytes_max} are read", bytes.len());
             return Err(Reject::new(DeadLetterReason::RecordTooLarge, detail));
         }
         let skipped = framing::json_start(bytes, headers.clone())?;
@@ -164,11 +149,7 @@ impl Decoder {
         check_id(reader, event_id, "event id")?;
         let hash = id_hash(reader.bytes(envelope.source), reader.bytes(event_id));
         let timestamp = self.timestamp(envelope, record);
-        let clock = |ts_ms| Clock {
-            ts_ms,
-            version: envelope.version,
-            hash,
-        };
+        let clock = |ts_ms| Clock { ts_ms, version: envelope.version, hash };
         Ok(Event {
             kind: envelope.kind,
             contact_id,
@@ -210,10 +191,7 @@ fn check_id(reader: &Reader<'_>, id: Span, what: &str) -> Result<(), Reject> {
     } else {
         return Ok(());
     };
-    Err(Reject::new(
-        DeadLetterReason::InvalidId,
-        format!("the {what} {problem}"),
-    ))
+    Err(Reject::new(DeadLetterReason::InvalidId, format!("the {what} {problem}")))
 }
 
 /// The id of an event that has none: SHA-256 of source, key and value, each behind its length, so
@@ -230,10 +208,6 @@ fn made_id(reader: &mut Reader<'_>, source: Span, record: &Record) -> Span {
         hasher.update(len.to_le_bytes());
         hasher.update(part.unwrap_or_default());
     }
-    let hex: String = hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     reader.append(hex.as_bytes())
 }

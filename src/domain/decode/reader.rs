@@ -33,12 +33,7 @@ impl<'a> Reader<'a> {
             let detail = format!("not UTF-8 at byte {}", error.valid_up_to());
             return Err(Reject::new(DeadLetterReason::InvalidUtf8, detail));
         }
-        Ok(Self {
-            arena,
-            text,
-            start,
-            appended: Vec::new(),
-        })
+        Ok(Self { arena, text, start, appended: Vec::new() })
     }
 
     /// A scanner over the whole value.
@@ -63,10 +58,7 @@ impl<'a> Reader<'a> {
     /// The bytes of a span, in the arena or still to be appended.
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
         match (span.start as usize).checked_sub(self.arena.len()) {
-            Some(start) => self
-                .appended
-                .get(start..start + span.len as usize)
-                .unwrap_or_default(),
+            Some(start) => self.appended.get(start..start + span.len as usize).unwrap_or_default(),
             None => span.of(self.arena),
         }
     }
@@ -100,11 +92,9 @@ impl<'a> Reader<'a> {
     pub(super) fn text_of(&mut self, token: Token, what: &str) -> Result<Option<Span>, Reject> {
         match token {
             Token::Null => Ok(None),
-            Token::String {
-                start,
-                end,
-                is_escaped,
-            } => Ok(Some(self.string(start, end, is_escaped))),
+            Token::String { start, end, is_escaped } => {
+                Ok(Some(self.string(start, end, is_escaped)))
+            }
             _ => Err(wrong_type(what, "a string", token)),
         }
     }
@@ -128,12 +118,7 @@ impl<'a> Reader<'a> {
         let mut more = scanner.open(b'{', b'}').map_err(malformed)?;
         while more {
             let name = scanner.name().map_err(malformed)?;
-            let Token::String {
-                start,
-                end,
-                is_escaped,
-            } = name
-            else {
+            let Token::String { start, end, is_escaped } = name else {
                 return Ok(());
             };
             let name = self.string(start, end, is_escaped);
@@ -162,11 +147,9 @@ impl<'a> Reader<'a> {
             Token::Bool { start, end } | Token::Number { start, end } => {
                 Ok(Span::new(start, end - start))
             }
-            Token::String {
-                start,
-                end,
-                is_escaped: false,
-            } => Ok(Span::new(start - 1, end - start + 2)),
+            Token::String { start, end, is_escaped: false } => {
+                Ok(Span::new(start - 1, end - start + 2))
+            }
             Token::String { .. } | Token::Array { .. } | Token::Object { .. } => {
                 let mut out = Vec::new();
                 self.write_compact(token, &mut out)?;
@@ -181,18 +164,10 @@ impl<'a> Reader<'a> {
             Token::Bool { start, end } | Token::Number { start, end } => {
                 out.extend_from_slice(self.raw(start, end));
             }
-            Token::String {
-                start,
-                end,
-                is_escaped: false,
-            } => {
+            Token::String { start, end, is_escaped: false } => {
                 out.extend_from_slice(self.raw(start - 1, end + 1));
             }
-            Token::String {
-                start,
-                end,
-                is_escaped: true,
-            } => {
+            Token::String { start, end, is_escaped: true } => {
                 let mut text = Vec::new();
                 unescape(self.raw(start, end), &mut text);
                 write_string(&String::from_utf8_lossy(&text), out);
@@ -221,10 +196,7 @@ impl<'a> Reader<'a> {
 
     fn write_object(&mut self, start: usize, out: &mut Vec<u8>) -> Result<(), Reject> {
         let members = self.collect(&mut self.scanner_at(start))?;
-        let mut names: Vec<&[u8]> = members
-            .iter()
-            .map(|member| self.bytes(member.name))
-            .collect();
+        let mut names: Vec<&[u8]> = members.iter().map(|member| self.bytes(member.name)).collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(duplicate("an attribute's object"));
@@ -262,8 +234,5 @@ pub(super) fn wrong_type(what: &str, expected: &str, found: Token) -> Reject {
 }
 
 pub(super) fn duplicate(what: &str) -> Reject {
-    Reject::new(
-        DeadLetterReason::DuplicateKey,
-        format!("{what} stands there twice"),
-    )
+    Reject::new(DeadLetterReason::DuplicateKey, format!("{what} stands there twice"))
 }

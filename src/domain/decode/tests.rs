@@ -26,10 +26,7 @@ impl Decoded {
     }
 
     fn ids(&self) -> (&str, &str) {
-        (
-            self.text(self.event.contact_id),
-            self.text(self.event.event_id),
-        )
+        (self.text(self.event.contact_id), self.text(self.event.event_id))
     }
 
     fn field(&self, place: usize) -> Option<&str> {
@@ -52,21 +49,12 @@ fn decode_with(value: &[u8], headers: &[Header<'_>]) -> Result<Decoded, Reject> 
     let decoder = Decoder::new(Mapping::built_in(), Limits::default());
     let mut batch = RecordBatch::new(Lane(0));
     // Spans must hold in the middle of an arena as well.
-    batch.push(
-        Offset(0),
-        5,
-        Some(b"other"),
-        Some(b"before"),
-        std::iter::empty(),
-    );
+    batch.push(Offset(0), 5, Some(b"other"), Some(b"before"), std::iter::empty());
     let headers = headers.iter().map(|(name, value)| (*name, Some(*value)));
     batch.push(Offset(1), 6, Some(b"c1"), Some(value), headers);
     batch.push(Offset(2), 7, None, Some(b"after"), std::iter::empty());
     let event = decoder.decode(&mut batch, 1)?;
-    Ok(Decoded {
-        event,
-        arena: batch.arena,
-    })
+    Ok(Decoded { event, arena: batch.arena })
 }
 
 #[track_caller]
@@ -77,11 +65,7 @@ fn decoded(value: &str) -> Decoded {
 #[track_caller]
 fn refused(value: impl AsRef<[u8]>, reason: Reason) {
     let found = decode_with(value.as_ref(), &[]).map(|decoded| decoded.event.kind);
-    assert_eq!(
-        found.as_ref().map_err(|reject| reject.reason),
-        Err(reason),
-        "{found:?}"
-    );
+    assert_eq!(found.as_ref().map_err(|reject| reject.reason), Err(reason), "{found:?}");
 }
 
 #[test]
@@ -102,11 +86,7 @@ fn every_spelling_says_the_same() {
         let hash = id_hash(b"acme", b"e1");
         assert_eq!(
             decoded.event.clock,
-            Some(Clock {
-                ts_ms: AT,
-                version: Some(7),
-                hash
-            }),
+            Some(Clock { ts_ms: AT, version: Some(7), hash }),
             "{value}"
         );
         assert!(decoded.attributes().is_empty(), "{value}");
@@ -147,10 +127,8 @@ fn extensions_of_cloudevents_are_not_the_contacts() {
 #[test]
 fn a_header_of_delivery_never_becomes_a_clock() {
     let value = r#"{"id":"e1","type":"contact.deleted","data":{"id":"c1"}}"#;
-    let found = decode_with(
-        value.as_bytes(),
-        &[("timestamp", b"1763719200"), ("X-Acme-Timestamp", b"1")],
-    );
+    let found =
+        decode_with(value.as_bytes(), &[("timestamp", b"1763719200"), ("X-Acme-Timestamp", b"1")]);
     let found = found.unwrap();
     assert_eq!((found.event.timestamp, found.event.clock), (None, None));
 }
@@ -159,20 +137,14 @@ fn a_header_of_delivery_never_becomes_a_clock() {
 fn confluent_json_is_unframed_and_the_rest_named() {
     let framed = [b"\0\0\0\0\x07", PLAIN.as_bytes()].concat();
     assert_eq!(decode_with(&framed, &[]).unwrap().ids(), ("c1", "e1"));
-    refused(
-        b"\0\0\0\0\x07\x48c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c",
-        Reason::AvroFraming,
-    );
+    refused(b"\0\0\0\0\x07\x48c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c", Reason::AvroFraming);
     refused(b"\0\0\0\0\x07\0\x0a\x02c1\x10\x07", Reason::ProtobufFraming);
     refused(b"\0\0\0\0\x07\x04\x41\x64", Reason::AvroFraming);
     refused(b"\0\0\0\0\x07\x02\x02\x0a\x02c1", Reason::ProtobufFraming);
     refused(b"Obj\x01\x04\x14avro.codec", Reason::AvroFraming);
     refused(b"\0\0\0", Reason::MalformedJson);
     let headers: [Header<'_>; 1] = [("Content-Type", b"application/x-protobuf")];
-    assert_eq!(
-        decode_with(b"\x0a\x01", &headers).unwrap_err().reason,
-        Reason::ProtobufFraming
-    );
+    assert_eq!(decode_with(b"\x0a\x01", &headers).unwrap_err().reason, Reason::ProtobufFraming);
     let marked = [b"\xef\xbb\xbf", PLAIN.as_bytes()].concat();
     assert!(decode_with(&marked, &[]).is_ok());
 }
@@ -213,17 +185,9 @@ fn an_event_without_an_id_gets_one_from_its_bytes() {
     // Computed apart from this code: SHA-256 over three times u64 length, bytes.
     assert_eq!(
         one.ids(),
-        (
-            "c1",
-            "55d031adb7ab8bde3aab74c890b21fe2a3d92f92b7e221f589880f567b6ad691"
-        )
+        ("c1", "55d031adb7ab8bde3aab74c890b21fe2a3d92f92b7e221f589880f567b6ad691")
     );
-    assert_eq!(
-        decoded(r#"{"type":"contact.created","id":17,"phone":"1"}"#)
-            .ids()
-            .0,
-        "17"
-    );
+    assert_eq!(decoded(r#"{"type":"contact.created","id":17,"phone":"1"}"#).ids().0, "17");
 }
 
 #[test]
@@ -251,10 +215,7 @@ fn commands_are_told_by_headers_alone() {
     assert_eq!(retry.event.command.unwrap().body_hash, command.body_hash);
     let other = decode_with(erase.replace("Ada", "Eve").as_bytes(), &headers).unwrap();
     assert_ne!(other.event.command.unwrap().body_hash, command.body_hash);
-    for wrong in [
-        (headers::COMMAND, b"x".as_slice()),
-        (headers::EXPECTED_VERSION, b"-1"),
-    ] {
+    for wrong in [(headers::COMMAND, b"x".as_slice()), (headers::EXPECTED_VERSION, b"-1")] {
         let headers = [wrong, (headers::COMMAND, b"update")];
         assert_eq!(
             decode_with(PLAIN.as_bytes(), &headers).unwrap_err().reason,
@@ -281,55 +242,25 @@ fn every_kind_of_bad_record_has_its_reason() {
     refused(PLAIN.replace("\"Ada\"", "5"), Reason::WrongType);
     refused(PLAIN.replace('7', "-7"), Reason::WrongType);
     refused(PLAIN.replace('7', "\"7\""), Reason::WrongType);
-    refused(
-        r#"{"id":"e","type":"contact.created","data":[1]}"#,
-        Reason::WrongType,
-    );
-    refused(
-        r#"{"id":"e","type":7,"data":{"id":"c"}}"#,
-        Reason::WrongType,
-    );
-    refused(
-        r#"{"id":"e","type":"contact.created","data":{"id":1.5}}"#,
-        Reason::WrongType,
-    );
-    refused(
-        PLAIN.replace("\"version\"", "\"\\u0069d\":\"e2\",\"version\""),
-        Reason::DuplicateKey,
-    );
-    refused(
-        PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":1,\"\\u0078\":2"),
-        Reason::DuplicateKey,
-    );
-    refused(
-        PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":{\"y\":1,\"y\":1}"),
-        Reason::DuplicateKey,
-    );
-    refused(
-        PLAIN.replace("\"id\":\"c1\",", ""),
-        Reason::MissingContactId,
-    );
+    refused(r#"{"id":"e","type":"contact.created","data":[1]}"#, Reason::WrongType);
+    refused(r#"{"id":"e","type":7,"data":{"id":"c"}}"#, Reason::WrongType);
+    refused(r#"{"id":"e","type":"contact.created","data":{"id":1.5}}"#, Reason::WrongType);
+    refused(PLAIN.replace("\"version\"", "\"\\u0069d\":\"e2\",\"version\""), Reason::DuplicateKey);
+    refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":1,\"\\u0078\":2"), Reason::DuplicateKey);
+    refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":{\"y\":1,\"y\":1}"), Reason::DuplicateKey);
+    refused(PLAIN.replace("\"id\":\"c1\",", ""), Reason::MissingContactId);
     refused(PLAIN.replace("c1", ""), Reason::InvalidId);
     refused(PLAIN.replace("c1", "c\\u0000"), Reason::InvalidId);
     refused(PLAIN.replace("c1", &"c".repeat(257)), Reason::InvalidId);
     refused(PLAIN.replace("Ada", "A\\u0000"), Reason::ControlCharacter);
     refused(PLAIN.replace("updated", "merged"), Reason::UnknownEventType);
     refused("{}", Reason::UnknownEventType);
-    refused(
-        PLAIN.replace("2025-11-21T10:00:00Z", "yesterday"),
-        Reason::InvalidTimestamp,
-    );
-    refused(
-        PLAIN.replace("{\"id\"", "{\"specversion\":\"0.3\",\"id\""),
-        Reason::InvalidCloudevent,
-    );
+    refused(PLAIN.replace("2025-11-21T10:00:00Z", "yesterday"), Reason::InvalidTimestamp);
+    refused(PLAIN.replace("{\"id\"", "{\"specversion\":\"0.3\",\"id\""), Reason::InvalidCloudevent);
     refused(vec![b' '; (1 << 20) + 1], Reason::RecordTooLarge);
     let mut batch = RecordBatch::new(Lane(0));
     batch.push(Offset(0), 0, Some(b"c1"), None, std::iter::empty());
-    assert_eq!(
-        Decoder::default().decode(&mut batch, 0).unwrap_err().reason,
-        Reason::NullValue
-    );
+    assert_eq!(Decoder::default().decode(&mut batch, 0).unwrap_err().reason, Reason::NullValue);
 }
 
 proptest! {

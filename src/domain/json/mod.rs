@@ -76,21 +76,12 @@ pub(crate) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// Over the JSON that starts at byte `base` and ends with the text.
     pub(crate) fn new(text: &'a [u8], base: usize) -> Self {
-        Self {
-            text,
-            base,
-            at: base,
-            depth: 0,
-        }
+        Self { text, base, at: base, depth: 0 }
     }
 
     /// The same, standing at a value that was seen before.
     pub(crate) fn moved_to(self, at: usize) -> Self {
-        Self {
-            at,
-            depth: 0,
-            ..self
-        }
+        Self { at, depth: 0, ..self }
     }
 
     /// The byte that it stands at.
@@ -115,11 +106,7 @@ impl<'a> Scanner<'a> {
     /// Nothing but white space may follow.
     pub(crate) fn finish(&mut self) -> Scanned<()> {
         self.skip_space();
-        if self.at == self.text.len() {
-            Ok(())
-        } else {
-            self.fail("the end of the text")
-        }
+        if self.at == self.text.len() { Ok(()) } else { self.fail("the end of the text") }
     }
 
     /// Enters an array or object; false if it is empty and left again.
@@ -190,10 +177,7 @@ impl<'a> Scanner<'a> {
                     self.value()?;
                     more = self.another(b'}')?;
                 }
-                Ok(Token::Object {
-                    start,
-                    end: self.at,
-                })
+                Ok(Token::Object { start, end: self.at })
             }
             Some(b'[') => {
                 let mut more = self.open(b'[', b']')?;
@@ -201,21 +185,12 @@ impl<'a> Scanner<'a> {
                     self.value()?;
                     more = self.another(b']')?;
                 }
-                Ok(Token::Array {
-                    start,
-                    end: self.at,
-                })
+                Ok(Token::Array { start, end: self.at })
             }
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b'n') => self.word(b"null").map(|()| Token::Null),
-            Some(b't') => self.word(b"true").map(|()| Token::Bool {
-                start,
-                end: self.at,
-            }),
-            Some(b'f') => self.word(b"false").map(|()| Token::Bool {
-                start,
-                end: self.at,
-            }),
+            Some(b't') => self.word(b"true").map(|()| Token::Bool { start, end: self.at }),
+            Some(b'f') => self.word(b"false").map(|()| Token::Bool { start, end: self.at }),
             _ => self.fail("a value"),
         }
     }
@@ -265,10 +240,7 @@ impl<'a> Scanner<'a> {
             }
             self.digits()?;
         }
-        Ok(Token::Number {
-            start,
-            end: self.at,
-        })
+        Ok(Token::Number { start, end: self.at })
     }
 
     fn string(&mut self) -> Scanned<Token> {
@@ -282,11 +254,7 @@ impl<'a> Scanner<'a> {
                 Some(b'"') => {
                     let end = self.at;
                     self.at += 1;
-                    return Ok(Token::String {
-                        start,
-                        end,
-                        is_escaped,
-                    });
+                    return Ok(Token::String { start, end, is_escaped });
                 }
                 Some(b'\\') => {
                     is_escaped = true;

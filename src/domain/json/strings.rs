@@ -30,9 +30,7 @@ pub(super) fn unicode_escape(text: &[u8]) -> Option<(char, usize)> {
         let [b'\\', b'u', digits @ ..] = text.get(at..at + 6)? else {
             return None;
         };
-        digits.iter().try_fold(0, |unit, digit| {
-            Some(unit << 4 | char::from(*digit).to_digit(16)?)
-        })
+        digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
     };
     let first = unit(0)?;
     if let Some(character) = char::from_u32(first) {
@@ -40,10 +38,7 @@ pub(super) fn unicode_escape(text: &[u8]) -> Option<(char, usize)> {
     }
     let second = unit(6).filter(|second| (0xdc00..0xe000).contains(second))?;
     let pair = first.checked_sub(0xd800).filter(|high| *high < 0x400)?;
-    Some((
-        char::from_u32(0x1_0000 + (pair << 10) + (second - 0xdc00))?,
-        12,
-    ))
+    Some((char::from_u32(0x1_0000 + (pair << 10) + (second - 0xdc00))?, 12))
 }
 
 /// Appends what an already checked string says.

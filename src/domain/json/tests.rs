@@ -17,11 +17,7 @@ fn check_against_serde(text: &str) {
     let surrogate = value.as_ref().is_err_and(|error| {
         error.to_string().contains("hex escape") || error.to_string().contains("surrogate")
     });
-    assert_eq!(
-        scan(text.as_bytes()).is_ok(),
-        theirs.is_ok() && !surrogate,
-        "{text:?}"
-    );
+    assert_eq!(scan(text.as_bytes()).is_ok(), theirs.is_ok() && !surrogate, "{text:?}");
 }
 
 #[test]
@@ -67,10 +63,7 @@ fn edges_of_the_grammar() {
 fn sixty_four_deep_is_read_and_one_more_is_not() {
     let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(scan(nested(DEPTH_MAX).as_bytes()).is_ok());
-    assert_eq!(
-        scan(nested(DEPTH_MAX + 1).as_bytes()),
-        Err(JsonError::TooDeep)
-    );
+    assert_eq!(scan(nested(DEPTH_MAX + 1).as_bytes()), Err(JsonError::TooDeep));
     assert_eq!(scan("[".repeat(10_000).as_bytes()), Err(JsonError::TooDeep));
 }
 

@@ -46,21 +46,11 @@ pub(super) fn join<'a>(
         life_clock = behind(clock, Some(state.head));
     }
     join_facts(state, event, clock, arena, basis);
-    let replaces = event
-        .command
-        .as_ref()
-        .is_some_and(|command| command.replace);
+    let replaces = event.command.as_ref().is_some_and(|command| command.replace);
     join_life(state, event, replaces, life_clock, arena);
 
     let floor = state.floor();
-    let mut joining = Joining {
-        clock,
-        life_clock,
-        floor,
-        basis,
-        replaces,
-        ..Joining::default()
-    };
+    let mut joining = Joining { clock, life_clock, floor, basis, replaces, ..Joining::default() };
     joining.fields(state, event, arena);
     joining.attributes(state, event, arena);
     let source = event.source.of(arena);
@@ -135,11 +125,7 @@ fn join_life<'a>(
     let is_final = |delete: &&Clock| Some(**delete) < state.created;
     let last_final = state.deletes.iter().rev().find(is_final).copied();
     state.reset = state.reset.max(last_final);
-    if state
-        .deletes
-        .first()
-        .is_some_and(|first| Some(*first) <= state.reset)
-    {
+    if state.deletes.first().is_some_and(|first| Some(*first) <= state.reset) {
         let reset = state.reset;
         state.deletes.retain(|delete| Some(*delete) > reset);
     }
@@ -189,9 +175,7 @@ impl Joining {
             while let Some(older) = before.next_if(|(each, _)| *each < key) {
                 state.attributes.push(older);
             }
-            let current = before
-                .next_if(|(each, _)| *each == key)
-                .map(|(_, register)| register);
+            let current = before.next_if(|(each, _)| *each == key).map(|(_, register)| register);
             let register = self.register(current, value);
             let after = current.map_or(register, |current| current.max(register));
             state.attributes.push((key, after));
@@ -251,24 +235,11 @@ fn drop_hidden(state: &mut State<'_>, floor: Option<Clock>) {
 }
 
 fn has_clock(state: &State<'_>, clock: &Clock) -> bool {
-    let life = [
-        Some(state.head),
-        state.created,
-        state.restored,
-        state.put,
-        state.reset,
-    ];
+    let life = [Some(state.head), state.created, state.restored, state.put, state.reset];
     // Nothing on the contact is newer than its head.
     *clock <= state.head
         && (life.contains(&Some(*clock))
             || state.deletes.contains(clock)
-            || state
-                .fields
-                .iter()
-                .flatten()
-                .any(|register| register.clock == *clock)
-            || state
-                .attributes
-                .iter()
-                .any(|(_, register)| register.clock == *clock))
+            || state.fields.iter().flatten().any(|register| register.clock == *clock)
+            || state.attributes.iter().any(|(_, register)| register.clock == *clock))
 }

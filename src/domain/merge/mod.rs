@@ -92,14 +92,7 @@ fn merge_into(
         join::Basis::Clock
     };
     let outcome = join::join(&mut state, event, arena, basis);
-    let canonical = write_body(
-        &state,
-        version.saturating_add(1),
-        &rings,
-        event,
-        limits,
-        out,
-    )?;
+    let canonical = write_body(&state, version.saturating_add(1), &rings, event, limits, out)?;
     if out.get(canonical) == Some(before) {
         return Ok(without_change(outcome, event));
     }
@@ -124,11 +117,7 @@ fn settled_before(event: &Event, version: u64, rings: &Rings<'_>) -> Option<Verd
     let command = event.command.as_deref()?;
     if let Some(first) = rings.command(event.id_hash) {
         let is_retry = first.body_hash == command.body_hash;
-        return Some(if is_retry {
-            Verdict::Duplicate
-        } else {
-            Verdict::Conflict
-        });
+        return Some(if is_retry { Verdict::Duplicate } else { Verdict::Conflict });
     }
     let expected = command.expected_version?;
     (expected != version).then_some(Verdict::Conflict)
@@ -158,10 +147,7 @@ fn write_body(
     // Counts are 16-bit in the body; so many entries are too large in bytes as well.
     let entries = state.deletes.len().max(state.attributes.len());
     if entries > usize::from(u16::MAX) {
-        return Err(MergeError::TooLarge {
-            bytes: entries,
-            bytes_max: limits.contact_bytes_max,
-        });
+        return Err(MergeError::TooLarge { bytes: entries, bytes_max: limits.contact_bytes_max });
     }
     out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
@@ -174,14 +160,7 @@ fn write_body(
     let untimed = event.clock.is_none().then_some(event.id_hash);
     let command = event.command.as_deref().map(|command| {
         let body_hash = command.body_hash;
-        (
-            event.id_hash,
-            CommandOutcome {
-                body_hash,
-                verdict: Verdict::Applied,
-                version,
-            },
-        )
+        (event.id_hash, CommandOutcome { body_hash, verdict: Verdict::Applied, version })
     });
     rings.write_with(untimed, command, out);
     Ok(start..end)

@@ -36,11 +36,7 @@ impl Subject {
             event_id: self.text(id),
             source: Span::default(),
             timestamp: time,
-            clock: time.map(|ts_ms| Clock {
-                ts_ms,
-                version: None,
-                hash,
-            }),
+            clock: time.map(|ts_ms| Clock { ts_ms, version: None, hash }),
             id_hash: hash,
             source_version: None,
             fields: [Patch::Absent; 6],
@@ -55,13 +51,7 @@ impl Subject {
 
     fn merge(&mut self, event: &Event) -> Result<Verdict, MergeError> {
         let mut out = Vec::new();
-        let verdict = merge(
-            self.body.as_deref(),
-            event,
-            &self.arena,
-            &self.limits,
-            &mut out,
-        )?;
+        let verdict = merge(self.body.as_deref(), event, &self.arena, &self.limits, &mut out)?;
         if verdict == Verdict::Applied {
             self.body = Some(out);
         }
@@ -110,44 +100,17 @@ use EventKind::{Created, Deleted, Erased, Restored, Updated};
 #[test]
 fn late_and_repeated_events_have_their_verdicts() {
     let mut contact = Subject::default();
-    assert_eq!(
-        contact.apply(Created, "a", 10, &[(0, "Ada")]),
-        Verdict::Applied
-    );
-    assert_eq!(
-        contact.apply(Updated, "b", 20, &[(0, "Eve")]),
-        Verdict::Applied
-    );
-    assert_eq!(
-        contact.apply(Updated, "b", 20, &[(0, "Eve")]),
-        Verdict::Duplicate
-    );
-    assert_eq!(
-        contact.apply(Created, "a", 10, &[(0, "Ada")]),
-        Verdict::Duplicate
-    );
-    assert_eq!(
-        contact.apply(Updated, "c", 15, &[(0, "Bob")]),
-        Verdict::Stale
-    );
+    assert_eq!(contact.apply(Created, "a", 10, &[(0, "Ada")]), Verdict::Applied);
+    assert_eq!(contact.apply(Updated, "b", 20, &[(0, "Eve")]), Verdict::Applied);
+    assert_eq!(contact.apply(Updated, "b", 20, &[(0, "Eve")]), Verdict::Duplicate);
+    assert_eq!(contact.apply(Created, "a", 10, &[(0, "Ada")]), Verdict::Duplicate);
+    assert_eq!(contact.apply(Updated, "c", 15, &[(0, "Bob")]), Verdict::Stale);
     assert_eq!(contact.apply(Updated, "d", 15, &[]), Verdict::Unchanged);
+    assert_eq!(contact.apply(Updated, "e", 15, &[(1, "L")]), Verdict::Applied);
+    assert_eq!(contact.apply(Updated, "f", 30, &[(0, "Eve")]), Verdict::Applied);
+    assert_eq!((contact.fields(), contact.view().version()), ([Some("Eve"), Some("L")], 4));
     assert_eq!(
-        contact.apply(Updated, "e", 15, &[(1, "L")]),
-        Verdict::Applied
-    );
-    assert_eq!(
-        contact.apply(Updated, "f", 30, &[(0, "Eve")]),
-        Verdict::Applied
-    );
-    assert_eq!(
-        (contact.fields(), contact.view().version()),
-        ([Some("Eve"), Some("L")], 4)
-    );
-    assert_eq!(
-        (
-            contact.view().created_at_ms(),
-            contact.view().updated_at_ms()
-        ),
+        (contact.view().created_at_ms(), contact.view().updated_at_ms()),
         (Some(10), Some(30))
     );
 }
@@ -157,24 +120,15 @@ fn a_newer_created_raises_the_dead_and_an_updated_does_not() {
     let mut contact = Subject::default();
     contact.apply(Created, "a", 10, &[(0, "Ada"), (1, "L")]);
     contact.apply(Deleted, "b", 20, &[]);
-    assert_eq!(
-        contact.apply(Updated, "c", 30, &[(0, "Eve")]),
-        Verdict::Applied
-    );
+    assert_eq!(contact.apply(Updated, "c", 30, &[(0, "Eve")]), Verdict::Applied);
     assert_eq!(
         (contact.view().status(), contact.fields()),
         (Status::Deleted, [Some("Eve"), Some("L")])
     );
     contact.apply(Created, "d", 40, &[]);
-    assert_eq!(
-        (contact.view().status(), contact.fields()),
-        (Status::Active, [Some("Eve"), None])
-    );
+    assert_eq!((contact.view().status(), contact.fields()), (Status::Active, [Some("Eve"), None]));
     assert_eq!(contact.view().created_at_ms(), Some(20));
-    assert_eq!(
-        contact.apply(Updated, "e", 15, &[(1, "old")]),
-        Verdict::Stale
-    );
+    assert_eq!(contact.apply(Updated, "e", 15, &[(1, "old")]), Verdict::Stale);
 }
 
 #[test]
@@ -182,22 +136,10 @@ fn restoring_keeps_the_fields_and_erasing_forgets_them() {
     let mut contact = Subject::default();
     contact.apply(Created, "a", 10, &[(0, "Ada")]);
     contact.apply(Deleted, "b", 20, &[]);
-    assert_eq!(
-        contact.command(Restored, "c", 30, &[], None, false),
-        Verdict::Applied
-    );
-    assert_eq!(
-        (contact.view().status(), contact.fields()),
-        (Status::Active, [Some("Ada"), None])
-    );
-    assert_eq!(
-        contact.command(Erased, "d", 40, &[], None, false),
-        Verdict::Applied
-    );
-    assert_eq!(
-        (contact.view().status(), contact.fields()),
-        (Status::Deleted, [None, None])
-    );
+    assert_eq!(contact.command(Restored, "c", 30, &[], None, false), Verdict::Applied);
+    assert_eq!((contact.view().status(), contact.fields()), (Status::Active, [Some("Ada"), None]));
+    assert_eq!(contact.command(Erased, "d", 40, &[], None, false), Verdict::Applied);
+    assert_eq!((contact.view().status(), contact.fields()), (Status::Deleted, [None, None]));
     let body = contact.body.clone().unwrap();
     assert!(!body.windows(3).any(|bytes| bytes == b"Ada"));
 }
@@ -207,14 +149,8 @@ fn put_hides_what_is_older_and_revives() {
     let mut contact = Subject::default();
     contact.apply(Created, "a", 10, &[(0, "Ada"), (1, "L")]);
     contact.apply(Deleted, "b", 20, &[]);
-    assert_eq!(
-        contact.command(Updated, "c", 30, &[(0, "Eve")], None, true),
-        Verdict::Applied
-    );
-    assert_eq!(
-        (contact.view().status(), contact.fields()),
-        (Status::Active, [Some("Eve"), None])
-    );
+    assert_eq!(contact.command(Updated, "c", 30, &[(0, "Eve")], None, true), Verdict::Applied);
+    assert_eq!((contact.view().status(), contact.fields()), (Status::Active, [Some("Eve"), None]));
     assert_eq!(contact.view().created_at_ms(), Some(10));
 }
 
@@ -222,54 +158,21 @@ fn put_hides_what_is_older_and_revives() {
 fn commands_have_their_verdicts() {
     let mut contact = Subject::default();
     for kind in [Deleted, Restored, Erased] {
-        assert_eq!(
-            contact.command(kind, "x", 5, &[], None, false),
-            Verdict::NotFound
-        );
+        assert_eq!(contact.command(kind, "x", 5, &[], None, false), Verdict::NotFound);
     }
-    assert_eq!(
-        contact.command(Updated, "x", 5, &[(0, "A")], Some(1), false),
-        Verdict::NotFound
-    );
-    assert_eq!(
-        contact.command(Created, "a", 10, &[(0, "Ada")], Some(0), false),
-        Verdict::Applied
-    );
-    assert_eq!(
-        contact.command(Created, "b", 11, &[(0, "Bob")], Some(0), false),
-        Verdict::Conflict
-    );
+    assert_eq!(contact.command(Updated, "x", 5, &[(0, "A")], Some(1), false), Verdict::NotFound);
+    assert_eq!(contact.command(Created, "a", 10, &[(0, "Ada")], Some(0), false), Verdict::Applied);
+    assert_eq!(contact.command(Created, "b", 11, &[(0, "Bob")], Some(0), false), Verdict::Conflict);
     contact.apply(Updated, "late", 100, &[(0, "Eve")]);
-    assert_eq!(
-        contact.command(Updated, "c", 50, &[(0, "C")], None, false),
-        Verdict::Superseded
-    );
-    assert_eq!(
-        contact.command(Updated, "d", 50, &[(0, "D")], Some(1), false),
-        Verdict::Conflict
-    );
-    assert_eq!(
-        contact.command(Updated, "d", 50, &[(0, "D")], Some(2), false),
-        Verdict::Applied
-    );
-    assert_eq!(
-        (contact.fields(), contact.view().head().ts_ms),
-        ([Some("D"), None], 101)
-    );
-    assert_eq!(
-        contact.command(Updated, "d", 60, &[(0, "D")], Some(2), false),
-        Verdict::Duplicate
-    );
-    assert_eq!(
-        contact.command(Updated, "d", 60, &[], Some(2), false),
-        Verdict::Conflict
-    );
+    assert_eq!(contact.command(Updated, "c", 50, &[(0, "C")], None, false), Verdict::Superseded);
+    assert_eq!(contact.command(Updated, "d", 50, &[(0, "D")], Some(1), false), Verdict::Conflict);
+    assert_eq!(contact.command(Updated, "d", 50, &[(0, "D")], Some(2), false), Verdict::Applied);
+    assert_eq!((contact.fields(), contact.view().head().ts_ms), ([Some("D"), None], 101));
+    assert_eq!(contact.command(Updated, "d", 60, &[(0, "D")], Some(2), false), Verdict::Duplicate);
+    assert_eq!(contact.command(Updated, "d", 60, &[], Some(2), false), Verdict::Conflict);
     let outcome = contact.view().command(id_hash(b"", b"d")).unwrap();
     assert_eq!((outcome.verdict, outcome.version), (Verdict::Applied, 3));
-    assert_eq!(
-        contact.command(Updated, "e", 50, &[(1, "E")], Some(3), true),
-        Verdict::Applied
-    );
+    assert_eq!(contact.command(Updated, "e", 50, &[(1, "E")], Some(3), true), Verdict::Applied);
     assert_eq!(contact.fields(), [None, Some("E")]);
 }
 
@@ -282,36 +185,21 @@ fn untimed_events_come_in_their_order_of_arrival() {
         assert_eq!(contact.merge(&event), Ok(Verdict::Duplicate));
         assert_eq!(contact.fields()[0], Some(name));
     }
-    assert_eq!(
-        (contact.view().head().ts_ms, contact.view().updated_at_ms()),
-        (3, None)
-    );
+    assert_eq!((contact.view().head().ts_ms, contact.view().updated_at_ms()), (3, None));
     contact.apply(Updated, "t", 10, &[(0, "timed")]);
-    assert_eq!(
-        (contact.fields()[0], contact.view().updated_at_ms()),
-        (Some("timed"), Some(10))
-    );
+    assert_eq!((contact.fields()[0], contact.view().updated_at_ms()), (Some("timed"), Some(10)));
 }
 
 #[test]
 fn a_contact_that_would_outgrow_its_limit_stays_as_it_is() {
-    let limits = Limits {
-        contact_bytes_max: 200,
-        ..Limits::default()
-    };
-    let mut contact = Subject {
-        limits,
-        ..Subject::default()
-    };
+    let limits = Limits { contact_bytes_max: 200, ..Limits::default() };
+    let mut contact = Subject { limits, ..Subject::default() };
     contact.apply(Created, "a", 10, &[(0, "Ada")]);
     let before = contact.body.clone();
     let event = contact.event(Updated, "b", Some(20), &[(1, &"x".repeat(200))]);
     let error = contact.merge(&event).unwrap_err();
     assert!(matches!(error, MergeError::TooLarge { bytes_max: 200, .. }));
-    assert_eq!(
-        (error.class(), before),
-        (Class::Poison, contact.body.clone())
-    );
+    assert_eq!((error.class(), before), (Class::Poison, contact.body.clone()));
     contact.body = Some(vec![0; 30]);
     assert_eq!(contact.merge(&event).unwrap_err().class(), Class::Fatal);
 }

@@ -34,9 +34,7 @@ pub(super) fn records(count: usize) -> Vec<NewRecord> {
 
 /// Runs appends to their end on this thread.
 pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> Result<T, io::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(runtime.block_on(future))
 }
 
@@ -60,10 +58,7 @@ pub(super) struct Delivered {
 
 pub(super) fn copy_out(batch: &RecordBatch) -> impl Iterator<Item = Delivered> + '_ {
     batch.records.iter().map(|record| Delivered {
-        place: Ack {
-            lane: batch.lane,
-            offset: record.offset,
-        },
+        place: Ack { lane: batch.lane, offset: record.offset },
         record: NewRecord {
             key: batch.key(record).unwrap_or_default().to_vec(),
             value: batch.value(record).map(<[u8]>::to_vec),
@@ -83,18 +78,14 @@ pub(super) fn take(consumer: &mut Consumer, count: usize) -> Result<Vec<Delivere
     let mut taken: Vec<Delivered> = Vec::new();
     let mut last = BTreeMap::new();
     while taken.len() < count {
-        ensure(Instant::now() < deadline, || {
-            format!("{} of {count} records came", taken.len())
-        })?;
+        ensure(Instant::now() < deadline, || format!("{} of {count} records came", taken.len()))?;
         let Some(Delivery::Batch(batch)) = consumer.next(Duration::from_millis(100))? else {
             continue;
         };
         for delivered in copy_out(&batch) {
             let Ack { lane, offset } = delivered.place;
             let is_later = last.insert(lane, offset).is_none_or(|last| last < offset);
-            ensure(is_later, || {
-                format!("offset {offset} of lane {lane} came out of order")
-            })?;
+            ensure(is_later, || format!("offset {offset} of lane {lane} came out of order"))?;
             taken.push(delivered);
         }
         let next = last.get(&batch.lane).map_or(batch.next, |last| last.next());
@@ -109,13 +100,7 @@ pub(super) fn take(consumer: &mut Consumer, count: usize) -> Result<Vec<Delivere
 pub(super) fn sorted(appended: Vec<NewRecord>, acks: &[Ack]) -> Vec<Delivered> {
     let places = acks.iter().copied().zip(appended);
     let mut placed: Vec<_> = places
-        .map(|(place, record)| Delivered {
-            place,
-            record: NewRecord {
-                lane: None,
-                ..record
-            },
-        })
+        .map(|(place, record)| Delivered { place, record: NewRecord { lane: None, ..record } })
         .collect();
     placed.sort_by_key(|delivered| delivered.place);
     placed
@@ -129,16 +114,10 @@ pub(super) fn ensure_same(
     delivered.sort_by_key(|delivered| delivered.place);
     let expected = sorted(appended, acks);
     ensure(delivered.len() == expected.len(), || {
-        format!(
-            "{} records came, {} were appended",
-            delivered.len(),
-            expected.len()
-        )
+        format!("{} records came, {} were appended", delivered.len(), expected.len())
     })?;
     for (delivered, expected) in delivered.iter().zip(&expected) {
-        ensure(delivered == expected, || {
-            format!("{delivered:?} came instead of {expected:?}")
-        })?;
+        ensure(delivered == expected, || format!("{delivered:?} came instead of {expected:?}"))?;
     }
     Ok(())
 }
@@ -148,9 +127,7 @@ pub(super) fn take_ends(consumer: &mut Consumer, lanes: usize) -> Result<usize, 
     let deadline = Instant::now() + PATIENCE;
     let (mut told, mut records) = (Vec::new(), 0);
     while told.len() < lanes {
-        ensure(Instant::now() < deadline, || {
-            format!("only the ends of {told:?} were told")
-        })?;
+        ensure(Instant::now() < deadline, || format!("only the ends of {told:?} were told"))?;
         match consumer.next(Duration::from_millis(100))? {
             Some(Delivery::CaughtUp(lane)) if !told.contains(&lane) => told.push(lane),
             Some(Delivery::CaughtUp(_)) | None => {}

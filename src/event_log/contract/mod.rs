@@ -20,10 +20,7 @@ use harness::{
 
 /// How long a scenario waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
-const BOUNDS: ConsumeBounds = ConsumeBounds {
-    records_max: 1000,
-    bytes_max: 4 << 20,
-};
+const BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 1000, bytes_max: 4 << 20 };
 /// A little below what a broker takes with its defaults.
 const LARGE_BYTES: usize = 900_000;
 
@@ -52,31 +49,16 @@ pub type Scenario = fn(&EventLog) -> Outcome;
 
 /// Every scenario with its name.
 pub const SCENARIOS: [(&str, Scenario); 10] = [
-    (
-        "acknowledged records are delivered once and in order",
-        delivered_once_in_order,
-    ),
+    ("acknowledged records are delivered once and in order", delivered_once_in_order),
     ("every byte of a record comes back", every_byte_comes_back),
     ("a key goes to its home lane", keys_go_home),
     ("reading starts where it is told", reading_starts_where_told),
     ("the end of a lane is told, and told again", ends_are_told),
-    (
-        "a slow reader within narrow bounds gets everything",
-        narrow_bounds_lose_nothing,
-    ),
-    (
-        "appends that run together keep their own order",
-        concurrent_appends_keep_order,
-    ),
+    ("a slow reader within narrow bounds gets everything", narrow_bounds_lose_nothing),
+    ("appends that run together keep their own order", concurrent_appends_keep_order),
     ("what is flushed stands in the log", bulk_is_kept),
-    (
-        "a single record is found by its place",
-        single_records_are_found,
-    ),
-    (
-        "an offset out of range is an error, not a guess",
-        out_of_range_is_refused,
-    ),
+    ("a single record is found by its place", single_records_are_found),
+    ("an offset out of range is an error, not a guess", out_of_range_is_refused),
 ];
 
 /// Runs all scenarios; the first broken promise, with its name.
@@ -94,25 +76,15 @@ fn delivered_once_in_order(log: &EventLog) -> Outcome {
     let mut acks = append(log, before.clone())?;
     acks.extend(append(log, after.clone())?);
     let appended = [before, after].concat();
-    ensure(acks.len() == appended.len(), || {
-        format!("{} acknowledgements", acks.len())
-    })?;
+    ensure(acks.len() == appended.len(), || format!("{} acknowledgements", acks.len()))?;
     for (index, ack) in acks.iter().enumerate() {
-        let in_lane = acks
-            .iter()
-            .take(index)
-            .filter(|other| other.lane == ack.lane);
+        let in_lane = acks.iter().take(index).filter(|other| other.lane == ack.lane);
         let is_later = in_lane.max().is_none_or(|last| last.offset < ack.offset);
-        ensure(is_later, || {
-            format!("{ack:?} was acknowledged out of order")
-        })?;
+        ensure(is_later, || format!("{ack:?} was acknowledged out of order"))?;
     }
     ensure_same(take(&mut consumer, appended.len())?, appended, &acks)?;
     let end = ends(log)?;
-    let grown = from
-        .iter()
-        .zip(&end)
-        .map(|((_, from), (_, end))| end.0 - from.0);
+    let grown = from.iter().zip(&end).map(|((_, from), (_, end))| end.0 - from.0);
     // Kafka's transactions and compaction may use more offsets than records, never fewer.
     let grown = grown.sum::<u64>();
     ensure(grown >= 500, || format!("the watermarks grew by {grown}"))
@@ -122,18 +94,9 @@ fn every_byte_comes_back(log: &EventLog) -> Outcome {
     let mut consumer = log.consume(&ends(log)?, BOUNDS)?;
     let plain = record(1);
     let appended = vec![
-        NewRecord {
-            value: None,
-            ..plain.clone()
-        },
-        NewRecord {
-            value: Some(Vec::new()),
-            ..plain.clone()
-        },
-        NewRecord {
-            headers: Vec::new(),
-            ..plain.clone()
-        },
+        NewRecord { value: None, ..plain.clone() },
+        NewRecord { value: Some(Vec::new()), ..plain.clone() },
+        NewRecord { headers: Vec::new(), ..plain.clone() },
         NewRecord {
             headers: vec![
                 ("a".into(), vec![0, 255]),
@@ -142,14 +105,8 @@ fn every_byte_comes_back(log: &EventLog) -> Outcome {
             ],
             ..plain.clone()
         },
-        NewRecord {
-            value: Some((0..LARGE_BYTES).map(|at| at as u8).collect()),
-            ..plain.clone()
-        },
-        NewRecord {
-            key: vec![0, 159, 146, 150],
-            ..plain
-        },
+        NewRecord { value: Some((0..LARGE_BYTES).map(|at| at as u8).collect()), ..plain.clone() },
+        NewRecord { key: vec![0, 159, 146, 150], ..plain },
     ];
     let acks = append(log, appended.clone())?;
     ensure_same(take(&mut consumer, appended.len())?, appended, &acks)
@@ -162,18 +119,11 @@ fn keys_go_home(log: &EventLog) -> Outcome {
     let acks = append(log, appended.clone())?;
     for (record, ack) in appended.iter().zip(&acks) {
         let home = log.partitioner().lane(&record.key, lanes);
-        ensure(ack.lane == home, || {
-            format!("{record:?} went to {}, not {home}", ack.lane)
-        })?;
+        ensure(ack.lane == home, || format!("{record:?} went to {}, not {home}", ack.lane))?;
     }
-    let elsewhere = NewRecord {
-        lane: Some(Lane(lanes - 1)),
-        ..record(0)
-    };
+    let elsewhere = NewRecord { lane: Some(Lane(lanes - 1)), ..record(0) };
     let acks = append(log, vec![elsewhere; 3])?;
-    ensure(acks.iter().all(|ack| ack.lane == Lane(lanes - 1)), || {
-        format!("{acks:?}")
-    })
+    ensure(acks.iter().all(|ack| ack.lane == Lane(lanes - 1)), || format!("{acks:?}"))
 }
 
 fn reading_starts_where_told(log: &EventLog) -> Outcome {
@@ -184,28 +134,20 @@ fn reading_starts_where_told(log: &EventLog) -> Outcome {
     for ack in acks.iter().skip(middle).rev() {
         from.insert(ack.lane, NextOffset(ack.offset.0));
     }
-    let (late, late_acks) = (
-        all.into_iter().skip(middle).collect(),
-        acks.get(middle..).unwrap_or_default(),
-    );
+    let (late, late_acks) =
+        (all.into_iter().skip(middle).collect(), acks.get(middle..).unwrap_or_default());
     let mut consumer = log.consume(&from, BOUNDS)?;
     ensure_same(take(&mut consumer, late_acks.len())?, late, late_acks)?;
     // A part of the lanes only.
     let Some(one) = late_acks.first() else {
         return Ok(());
     };
-    let only: BTreeMap<_, _> = from
-        .into_iter()
-        .filter(|(lane, _)| *lane == one.lane)
-        .collect();
+    let only: BTreeMap<_, _> = from.into_iter().filter(|(lane, _)| *lane == one.lane).collect();
     let expected = late_acks.iter().filter(|ack| ack.lane == one.lane).count();
     let taken = take(&mut log.consume(&only, BOUNDS)?, expected)?;
-    ensure(
-        taken
-            .iter()
-            .all(|delivered| delivered.place.lane == one.lane),
-        || "another lane came".into(),
-    )
+    ensure(taken.iter().all(|delivered| delivered.place.lane == one.lane), || {
+        "another lane came".into()
+    })
 }
 
 fn ends_are_told(log: &EventLog) -> Outcome {
@@ -213,62 +155,34 @@ fn ends_are_told(log: &EventLog) -> Outcome {
     append(log, records(100))?;
     let mut consumer = log.consume(&from, BOUNDS)?;
     let before = take_ends(&mut consumer, from.len())?;
-    ensure(before == 100, || {
-        format!("{before} of 100 records came before the ends")
-    })?;
+    ensure(before == 100, || format!("{before} of 100 records came before the ends"))?;
     let status = consumer.status();
     ensure(status.is_caught_up(), || format!("{status:?}"))?;
     let acks = append(log, vec![record(5)])?;
     take(&mut consumer, 1)?;
     let again = take_ends(&mut consumer, 1)?;
     ensure(again == 0, || format!("{again} records more"))?;
-    let next = acks
-        .first()
-        .and_then(|ack| Some((status.lane(ack.lane)?, ack.offset.next())));
+    let next = acks.first().and_then(|ack| Some((status.lane(ack.lane)?, ack.offset.next())));
     let Some((lane, next)) = next else {
         return Err(promise("the status has no such lane".into()));
     };
-    let (at, high) = (
-        lane.next.load(Ordering::Acquire),
-        lane.high.load(Ordering::Acquire),
-    );
-    ensure(at >= next.0 && high >= next.0, || {
-        format!("the status says {at} of {high}, not {next}")
-    })
+    let (at, high) = (lane.next.load(Ordering::Acquire), lane.high.load(Ordering::Acquire));
+    ensure(at >= next.0 && high >= next.0, || format!("the status says {at} of {high}, not {next}"))
 }
 
 fn narrow_bounds_lose_nothing(log: &EventLog) -> Outcome {
     let from = ends(log)?;
-    let large = |number| NewRecord {
-        value: Some(vec![b'x'; 10_000]),
-        ..record(number)
-    };
+    let large = |number| NewRecord { value: Some(vec![b'x'; 10_000]), ..record(number) };
     let appended: Vec<_> = (0..300)
-        .map(|number| {
-            if number % 10 == 0 {
-                large(number)
-            } else {
-                record(number)
-            }
-        })
+        .map(|number| if number % 10 == 0 { large(number) } else { record(number) })
         .collect();
     let acks = append(log, appended.clone())?;
     for bounds in [
-        ConsumeBounds {
-            records_max: 1,
-            bytes_max: 1,
-        },
-        ConsumeBounds {
-            records_max: 7,
-            bytes_max: 5_000,
-        },
+        ConsumeBounds { records_max: 1, bytes_max: 1 },
+        ConsumeBounds { records_max: 7, bytes_max: 5_000 },
     ] {
         let mut consumer = log.consume(&from, bounds)?;
-        ensure_same(
-            take(&mut consumer, appended.len())?,
-            appended.clone(),
-            &acks,
-        )?;
+        ensure_same(take(&mut consumer, appended.len())?, appended.clone(), &acks)?;
         consumer.stop();
     }
     Ok(())
@@ -283,11 +197,7 @@ fn concurrent_appends_keep_order(log: &EventLog) -> Outcome {
         for number in 0..EACH {
             let name = ("task".to_owned(), task.to_string().into_bytes());
             acks.extend(
-                log.append(vec![NewRecord {
-                    headers: vec![name],
-                    ..record(number)
-                }])
-                .await?,
+                log.append(vec![NewRecord { headers: vec![name], ..record(number) }]).await?,
             );
         }
         Ok::<_, LogError>(acks)
@@ -323,16 +233,10 @@ fn concurrent_appends_keep_order(log: &EventLog) -> Outcome {
     let mut acks = acks;
     places.sort_unstable();
     acks.sort_unstable();
-    ensure(places == acks, || {
-        "other places came than were acknowledged".into()
-    })?;
+    ensure(places == acks, || "other places came than were acknowledged".into())?;
     let mut seen = BTreeMap::new();
     for delivered in delivered {
-        let NewRecord {
-            headers,
-            timestamp_ms,
-            ..
-        } = delivered.record;
+        let NewRecord { headers, timestamp_ms, .. } = delivered.record;
         let before = seen.insert((headers, delivered.place.lane), timestamp_ms);
         ensure(before.is_none_or(|before| before < timestamp_ms), || {
             "a task's records changed order".into()
@@ -349,14 +253,8 @@ fn bulk_is_kept(log: &EventLog) -> Outcome {
     }
     log.flush()?;
     let end = ends(log)?;
-    let grown: u64 = from
-        .iter()
-        .zip(&end)
-        .map(|((_, from), (_, end))| end.0 - from.0)
-        .sum();
-    ensure(grown >= 5_000, || {
-        format!("{grown} of 5,000 stand after the flush")
-    })?;
+    let grown: u64 = from.iter().zip(&end).map(|((_, from), (_, end))| end.0 - from.0).sum();
+    ensure(grown >= 5_000, || format!("{grown} of 5,000 stand after the flush"))?;
     let taken = take(&mut log.consume(&from, BOUNDS)?, appended.len())?;
     let lanes = log.identity()?.lanes;
     for lane in (0..lanes).map(Lane) {
@@ -367,9 +265,7 @@ fn bulk_is_kept(log: &EventLog) -> Outcome {
             .filter(|delivered| delivered.place.lane == lane)
             .map(|delivered| &delivered.record)
             .collect();
-        ensure(came == expected, || {
-            format!("lane {lane} is not what was appended")
-        })?;
+        ensure(came == expected, || format!("lane {lane} is not what was appended"))?;
     }
     Ok(())
 }
@@ -378,27 +274,14 @@ fn single_records_are_found(log: &EventLog) -> Outcome {
     let appended = records(60);
     let acks = append(log, appended.clone())?;
     for (record, ack) in appended.into_iter().zip(&acks).step_by(13) {
-        let NewRecord {
-            key,
-            value,
-            timestamp_ms,
-            ..
-        } = record;
-        let expected = StoredRecord {
-            timestamp_ms,
-            key: Some(key),
-            value,
-        };
+        let NewRecord { key, value, timestamp_ms, .. } = record;
+        let expected = StoredRecord { timestamp_ms, key: Some(key), value };
         let found = log.read_one(ack.lane, ack.offset)?;
-        ensure(found.as_ref() == Some(&expected), || {
-            format!("{found:?} stands at {ack:?}")
-        })?;
+        ensure(found.as_ref() == Some(&expected), || format!("{found:?} stands at {ack:?}"))?;
     }
     for (lane, end) in ends(log)? {
         let beyond = log.read_one(lane, Offset(end.0))?;
-        ensure(beyond.is_none(), || {
-            format!("{beyond:?} stands beyond the end of {lane}")
-        })?;
+        ensure(beyond.is_none(), || format!("{beyond:?} stands beyond the end of {lane}"))?;
     }
     Ok(())
 }
@@ -421,10 +304,7 @@ fn out_of_range_is_refused(log: &EventLog) -> Outcome {
             Err(other) => return Err(other.into()),
             Ok(None | Some(Delivery::CaughtUp(_))) => {}
             Ok(Some(Delivery::Batch(batch))) => {
-                return Err(promise(format!(
-                    "{} records came instead",
-                    batch.records.len()
-                )));
+                return Err(promise(format!("{} records came instead", batch.records.len())));
             }
         }
     }

@@ -50,10 +50,7 @@ pub(super) struct RawRecord<'a> {
 
 /// What the record takes in a frame.
 pub(super) fn record_bytes(record: &NewRecord) -> usize {
-    let headers = record
-        .headers
-        .iter()
-        .map(|(name, value)| 6 + name.len() + value.len());
+    let headers = record.headers.iter().map(|(name, value)| 6 + name.len() + value.len());
     let value = record.value.as_ref().map_or(0, Vec::len);
     RECORD_HEADER_BYTES + record.key.len() + value + headers.sum::<usize>()
 }
@@ -61,13 +58,12 @@ pub(super) fn record_bytes(record: &NewRecord) -> usize {
 /// Appends a record. Lengths were bounded before.
 pub(super) fn encode_record(out: &mut Vec<u8>, record: &NewRecord) {
     out.extend_from_slice(&record.timestamp_ms.to_le_bytes());
-    out.extend_from_slice(&(record.key.len() as i32).to_le_bytes());
+    // As at a Kafka broker, no key and an empty one are the same to whoever appends.
+    let key = if record.key.is_empty() { -1 } else { record.key.len() as i32 };
+    out.extend_from_slice(&key.to_le_bytes());
     let value = record.value.as_ref().map_or(-1, |value| value.len() as i32);
     out.extend_from_slice(&value.to_le_bytes());
-    let headers = record
-        .headers
-        .iter()
-        .map(|(name, value)| 6 + name.len() + value.len());
+    let headers = record.headers.iter().map(|(name, value)| 6 + name.len() + value.len());
     out.extend_from_slice(&(headers.sum::<usize>() as u32).to_le_bytes());
     out.extend_from_slice(&record.key);
     out.extend_from_slice(record.value.as_deref().unwrap_or_default());
@@ -94,9 +90,7 @@ pub(super) fn section_head(
 ) -> [u8; SECTION_HEAD_BYTES] {
     let mut head = [0; SECTION_HEAD_BYTES];
     let fields = lane.0.to_le_bytes().into_iter().chain(count.to_le_bytes());
-    let fields = fields
-        .chain(base.0.to_le_bytes())
-        .chain((bytes as u32).to_le_bytes());
+    let fields = fields.chain(base.0.to_le_bytes()).chain((bytes as u32).to_le_bytes());
     for (to, from) in head.iter_mut().zip(fields) {
         *to = from;
     }
@@ -121,15 +115,11 @@ pub(super) fn decode(payload: &[u8]) -> Result<LogFrame<'_>, &'static str> {
     match kind {
         LANES => {
             let next = |_| take(&mut rest).map(|bytes| NextOffset(u64::from_le_bytes(bytes)));
-            Ok(LogFrame::Lanes(
-                (0..count).map(next).collect::<Result<_, _>>()?,
-            ))
+            Ok(LogFrame::Lanes((0..count).map(next).collect::<Result<_, _>>()?))
         }
         RECORDS => {
             let section = |_| decode_section(&mut rest);
-            Ok(LogFrame::Records(
-                (0..count).map(section).collect::<Result<_, _>>()?,
-            ))
+            Ok(LogFrame::Records((0..count).map(section).collect::<Result<_, _>>()?))
         }
         _ => Err("its kind is not known here"),
     }
@@ -142,12 +132,7 @@ fn decode_section<'a>(rest: &mut &'a [u8]) -> Result<Section<'a>, &'static str> 
     let len = u32::from_le_bytes(take(rest)?) as usize;
     let (bytes, after) = rest.split_at_checked(len).ok_or(CUT)?;
     *rest = after;
-    Ok(Section {
-        lane,
-        base,
-        count,
-        bytes,
-    })
+    Ok(Section { lane, base, count, bytes })
 }
 
 impl<'a> Section<'a> {
@@ -174,9 +159,7 @@ impl<'a> RawRecord<'a> {
     pub(super) fn parts(&self) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
         let key_bytes = self.key_bytes.unwrap_or(0);
         let (key, rest) = self.body.split_at_checked(key_bytes).unwrap_or_default();
-        let value = rest
-            .get(..self.value_bytes.unwrap_or(0))
-            .unwrap_or_default();
+        let value = rest.get(..self.value_bytes.unwrap_or(0)).unwrap_or_default();
         (self.key_bytes.map(|_| key), self.value_bytes.map(|_| value))
     }
 }
@@ -189,12 +172,7 @@ fn decode_record<'a>(rest: &mut &'a [u8]) -> Result<RawRecord<'a>, &'static str>
     let len = key_bytes.unwrap_or(0) + value_bytes.unwrap_or(0) + headers_bytes;
     let (body, after) = rest.split_at_checked(len).ok_or(CUT)?;
     *rest = after;
-    Ok(RawRecord {
-        timestamp_ms,
-        key_bytes,
-        value_bytes,
-        body,
-    })
+    Ok(RawRecord { timestamp_ms, key_bytes, value_bytes, body })
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], &'static str> {

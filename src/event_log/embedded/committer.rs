@@ -79,10 +79,7 @@ impl Committer {
     /// acknowledged records would look like a torn end when the log is opened.
     fn prove(&self) {
         // A hint: where it can't be written the next append finds out why.
-        let _ = self
-            .writer
-            .lock()
-            .append_here(&[&codec::encode_lanes(&self.next)]);
+        let _ = self.writer.lock().append_here(&[&codec::encode_lanes(&self.next)]);
     }
 
     /// Frames for all requests, then one sync, then the answers.
@@ -110,9 +107,7 @@ impl Committer {
                 Ok(frames) => self.durable.advance(frames, &self.next),
                 Err(error) => {
                     refused.extend(
-                        written
-                            .drain(..)
-                            .map(|written| (written.request, self.error(&error))),
+                        written.drain(..).map(|written| (written.request, self.error(&error))),
                     );
                 }
             }
@@ -168,14 +163,8 @@ impl Committer {
     fn error(&self, error: &SegmentError) -> LogError {
         let topic = self.topic.clone();
         match error {
-            SegmentError::NoSpace { path } => LogError::NoSpace {
-                topic,
-                path: path.clone(),
-            },
-            other => LogError::Failed {
-                topic,
-                detail: other.to_string(),
-            },
+            SegmentError::NoSpace { path } => LogError::NoSpace { topic, path: path.clone() },
+            other => LogError::Failed { topic, detail: other.to_string() },
         }
     }
 
@@ -188,10 +177,7 @@ impl Committer {
                 let mut acks = Vec::with_capacity(request.portion.order.len());
                 for lane in request.portion.order {
                     if let Some((_, offset)) = first.iter_mut().find(|(first, _)| *first == lane) {
-                        acks.push(Ack {
-                            lane,
-                            offset: *offset,
-                        });
+                        acks.push(Ack { lane, offset: *offset });
                         *offset = Offset(offset.next().0);
                     }
                 }
@@ -218,10 +204,7 @@ impl Drop for Committer {
     fn drop(&mut self) {
         // After a panic nobody may wait for ever.
         let topic = self.topic.clone();
-        self.queue.abandon(LogError::Panicked {
-            topic,
-            thread: THREAD,
-        });
+        self.queue.abandon(LogError::Panicked { topic, thread: THREAD });
         // Said, not left to closing: a child just being spawned may still share the descriptor.
         let _ = self.lock.unlock();
     }
@@ -245,15 +228,8 @@ fn append(
     }
     let frame_head = codec::frame_head(heads.len());
     let mut parts: Vec<&[u8]> = vec![&frame_head];
-    parts.extend(
-        heads
-            .iter()
-            .flat_map(|(head, bytes)| [head.as_slice(), bytes]),
-    );
-    let bytes = heads
-        .iter()
-        .map(|(_, bytes)| SECTION_HEAD_BYTES + bytes.len())
-        .sum::<usize>();
+    parts.extend(heads.iter().flat_map(|(head, bytes)| [head.as_slice(), bytes]));
+    let bytes = heads.iter().map(|(_, bytes)| SECTION_HEAD_BYTES + bytes.len()).sum::<usize>();
     if writer.would_roll(FRAME_HEAD_BYTES + bytes) {
         writer.roll()?;
     }

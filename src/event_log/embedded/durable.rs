@@ -27,19 +27,13 @@ pub(super) struct State {
 impl State {
     pub(super) fn watermarks(&self, lane: Lane) -> Option<Watermarks> {
         let index = usize::from(lane.0);
-        Some(Watermarks {
-            low: *self.low.get(index)?,
-            high: *self.high.get(index)?,
-        })
+        Some(Watermarks { low: *self.low.get(index)?, high: *self.high.get(index)? })
     }
 }
 
 impl Durable {
     pub(super) fn new(state: State) -> Self {
-        Self {
-            state: Mutex::new(state),
-            moved: Condvar::new(),
-        }
+        Self { state: Mutex::new(state), moved: Condvar::new() }
     }
 
     pub(super) fn now(&self) -> State {

@@ -38,22 +38,14 @@ impl EmbeddedLog {
         }
         let topic = self.meta.topic.clone();
         let bytes_max = RECORD_BYTES_MAX;
-        Err(LogError::RecordTooLarge {
-            topic,
-            bytes,
-            bytes_max,
-        })
+        Err(LogError::RecordTooLarge { topic, bytes, bytes_max })
     }
 
     fn lane_of(&self, record: &NewRecord) -> Result<Lane, LogError> {
         let lanes = self.meta.partitions;
         let home = || self.meta.partitioner.lane(&record.key, lanes);
         let lane = record.lane.unwrap_or_else(home);
-        if lane.0 < lanes {
-            Ok(lane)
-        } else {
-            Err(self.unknown_lane(lane))
-        }
+        if lane.0 < lanes { Ok(lane) } else { Err(self.unknown_lane(lane)) }
     }
 }
 
@@ -61,11 +53,7 @@ impl Portion {
     fn push(&mut self, lane: Lane, encode: impl FnOnce(&mut Vec<u8>)) {
         let is_lane = |records: &LaneRecords| records.lane == lane;
         let index = self.lanes.iter().position(is_lane).unwrap_or_else(|| {
-            self.lanes.push(LaneRecords {
-                lane,
-                count: 0,
-                bytes: Vec::new(),
-            });
+            self.lanes.push(LaneRecords { lane, count: 0, bytes: Vec::new() });
             self.lanes.len() - 1
         });
         if let Some(records) = self.lanes.get_mut(index) {

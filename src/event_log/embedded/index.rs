@@ -27,11 +27,7 @@ pub(super) struct LogEnd {
 
 impl LogFrames {
     pub(super) fn corrupt(&self, frame: FrameNo, detail: &'static str) -> LogError {
-        LogError::CorruptFrame {
-            topic: self.topic.clone(),
-            frame: frame.0,
-            detail,
-        }
+        LogError::CorruptFrame { topic: self.topic.clone(), frame: frame.0, detail }
     }
 
     /// The lanes' next offsets where the segment at `base` starts; `None` while it is empty.
@@ -57,10 +53,7 @@ impl LogFrames {
     /// The present end, found by reading the last segment that holds anything.
     pub(super) fn end(&self) -> Result<LogEnd, LogError> {
         let zero = vec![NextOffset(0); usize::from(self.lanes)];
-        let mut end = LogEnd {
-            cursor: self.reader.cursor(FrameNo(0)),
-            next: zero,
-        };
+        let mut end = LogEnd { cursor: self.reader.cursor(FrameNo(0)), next: zero };
         for base in self.reader.segment_bases()?.into_iter().rev() {
             end.cursor = self.reader.cursor(base);
             if self.lanes_at(base)?.is_some() {
@@ -101,8 +94,7 @@ impl LogFrames {
                 continue;
             };
             let is_before = |(lane, from): (&Lane, &NextOffset)| {
-                next.get(usize::from(lane.0))
-                    .is_none_or(|next| next <= from)
+                next.get(usize::from(lane.0)).is_none_or(|next| next <= from)
             };
             if from.iter().all(is_before) {
                 return Ok(*base);

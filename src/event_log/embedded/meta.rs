@@ -33,20 +33,13 @@ impl Meta {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => {
-                return Err(LogError::Io {
-                    what: "read",
-                    path,
-                    source,
-                });
+                return Err(LogError::Io { what: "read", path, source });
             }
         };
         let meta: Self = match serde_json::from_slice(&text) {
             Ok(meta) => meta,
             Err(error) => {
-                return Err(LogError::Meta {
-                    path,
-                    detail: error.to_string(),
-                });
+                return Err(LogError::Meta { path, detail: error.to_string() });
             }
         };
         if meta.format != FORMAT || meta.partitions == 0 {
@@ -59,9 +52,7 @@ impl Meta {
     /// Stamps a new log, durably.
     pub(super) fn create(options: &EmbeddedOptions) -> Result<Self, LogError> {
         if options.partitions == 0 {
-            return Err(LogError::Configuration {
-                detail: "partitions must be at least 1".into(),
-            });
+            return Err(LogError::Configuration { detail: "partitions must be at least 1".into() });
         }
         let meta = Self {
             format: FORMAT,
@@ -71,11 +62,7 @@ impl Meta {
             partitioner: Partitioner::Murmur2,
         };
         let path = options.path.join(FILE);
-        let io = |source| LogError::Io {
-            what: "write",
-            path: path.clone(),
-            source,
-        };
+        let io = |source| LogError::Io { what: "write", path: path.clone(), source };
         let text = serde_json::to_string_pretty(&meta).map_err(|error| io(error.into()))?;
         write_durably(&options.path, &path, &text).map_err(io)?;
         Ok(meta)
@@ -84,12 +71,7 @@ impl Meta {
     /// Refuses a configuration that names another log than this.
     pub(super) fn check(&self, options: &EmbeddedOptions) -> Result<(), LogError> {
         let mismatch = |setting, stands: String, configured: String| {
-            Err(LogError::Mismatch {
-                path: options.path.clone(),
-                setting,
-                stands,
-                configured,
-            })
+            Err(LogError::Mismatch { path: options.path.clone(), setting, stands, configured })
         };
         if self.topic != options.topic {
             return mismatch("topic", self.topic.clone(), options.topic.clone());

@@ -88,18 +88,10 @@ impl EmbeddedLog {
         let EmbeddedOptions { path, topic, .. } = options.clone();
         std::fs::create_dir_all(&path)
             .and_then(|()| {
-                File::open(
-                    path.parent()
-                        .filter(|parent| parent.is_dir())
-                        .unwrap_or(&path),
-                )
+                File::open(path.parent().filter(|parent| parent.is_dir()).unwrap_or(&path))
             })
             .and_then(|parent| parent.sync_all())
-            .map_err(|source| LogError::Io {
-                what: "create",
-                path: path.clone(),
-                source,
-            })?;
+            .map_err(|source| LogError::Io { what: "create", path: path.clone(), source })?;
         let lock = lock(&path)?;
         let meta = match Meta::read(&path)? {
             Some(meta) => meta,
@@ -107,23 +99,13 @@ impl EmbeddedLog {
         };
         meta.check(&options)?;
         let dir = segments_dir(&path);
-        let segments = SegmentOptions {
-            kind: SegmentKind::Log,
-            segment_bytes_max: options.segment_bytes_max,
-        };
+        let segments =
+            SegmentOptions { kind: SegmentKind::Log, segment_bytes_max: options.segment_bytes_max };
         let (writer, report) = SegmentWriter::open(&dir, segments, None)?;
         let reader = SegmentReader::open(&dir, SegmentKind::Log)?;
-        let frames = LogFrames {
-            reader,
-            topic,
-            lanes: meta.partitions,
-        };
+        let frames = LogFrames { reader, topic, lanes: meta.partitions };
         let high = frames.end()?.next;
-        let state = State {
-            frames: writer.synced(),
-            low: frames.low()?,
-            high: high.clone(),
-        };
+        let state = State { frames: writer.synced(), low: frames.low()?, high: high.clone() };
         let durable = Arc::new(Durable::new(state));
         let queue = Arc::new(Queue::new());
         let sync = writer.sync_handle();
@@ -139,20 +121,8 @@ impl EmbeddedLog {
         };
         let committer = spawn(committer::THREAD, &path, move || committer.run())?;
         let committer = Mutex::new(Some(committer));
-        let appender = Appender {
-            queue,
-            writer,
-            options,
-            report,
-            committer,
-        };
-        Ok(Self {
-            path,
-            meta,
-            frames,
-            durable,
-            role: Role::Writer(Box::new(appender)),
-        })
+        let appender = Appender { queue, writer, options, report, committer };
+        Ok(Self { path, meta, frames, durable, role: Role::Writer(Box::new(appender)) })
     }
 
     /// Opens a log that another process may be writing, without touching it.
@@ -165,17 +135,10 @@ impl EmbeddedLog {
             return Err(LogError::Configuration { detail });
         };
         let reader = SegmentReader::open(&segments_dir(path), SegmentKind::Log)?;
-        let frames = LogFrames {
-            reader,
-            topic: meta.topic.clone(),
-            lanes: meta.partitions,
-        };
+        let frames = LogFrames { reader, topic: meta.topic.clone(), lanes: meta.partitions };
         let end = frames.end()?;
-        let state = State {
-            frames: Default::default(),
-            low: frames.low()?,
-            high: end.next.clone(),
-        };
+        let state =
+            State { frames: Default::default(), low: frames.low()?, high: end.next.clone() };
         let durable = Arc::new(Durable::new(state));
         Ok(Self {
             path: path.to_owned(),
@@ -212,9 +175,7 @@ impl EmbeddedLog {
     /// What `lane` holds, as far as it is durable.
     pub fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
         self.look()?;
-        self.durable
-            .watermarks(lane)
-            .ok_or_else(|| self.unknown_lane(lane))
+        self.durable.watermarks(lane).ok_or_else(|| self.unknown_lane(lane))
     }
 
     /// A reader looks how far the writer has come.
@@ -239,9 +200,7 @@ impl EmbeddedLog {
         let state = self.durable.now();
         let mut is_at_end = true;
         for (lane, next) in from {
-            let marks = state
-                .watermarks(*lane)
-                .ok_or_else(|| self.unknown_lane(*lane))?;
+            let marks = state.watermarks(*lane).ok_or_else(|| self.unknown_lane(*lane))?;
             if next.0 < marks.low.0 || *next > marks.high {
                 let Watermarks { low, high } = marks;
                 let topic = self.meta.topic.clone();
@@ -255,22 +214,12 @@ impl EmbeddedLog {
             }
             is_at_end &= *next == marks.high;
         }
-        let start = if is_at_end {
-            state.frames
-        } else {
-            self.frames.start(from)?
-        };
+        let start = if is_at_end { state.frames } else { self.frames.start(from)? };
         let (feed, consumer) = feed(&self.meta.topic, from, bounds);
         let durable = Arc::clone(&self.durable);
         let is_follower = matches!(self.role, Role::Reader(_));
-        let tail = Tail::new(
-            self.frames.clone(),
-            durable,
-            is_follower,
-            start,
-            from,
-            (feed, bounds),
-        );
+        let tail =
+            Tail::new(self.frames.clone(), durable, is_follower, start, from, (feed, bounds));
         let thread = spawn("log-tail", &self.path, move || tail.run())?;
         let durable = Arc::clone(&self.durable);
         Ok(consumer.with_thread(thread, move || durable.wake()))
@@ -353,32 +302,21 @@ impl EmbeddedLog {
     fn appender(&self) -> Result<&Appender, LogError> {
         match &self.role {
             Role::Writer(appender) => Ok(appender),
-            Role::Reader(_) => Err(LogError::ReadOnly {
-                path: self.path.clone(),
-            }),
+            Role::Reader(_) => Err(LogError::ReadOnly { path: self.path.clone() }),
         }
     }
 
     fn unknown_lane(&self, lane: Lane) -> LogError {
         let topic = self.meta.topic.clone();
-        LogError::UnknownLane {
-            topic,
-            lane,
-            lanes: self.meta.partitions,
-        }
+        LogError::UnknownLane { topic, lane, lanes: self.meta.partitions }
     }
 
     fn closed(&self) -> LogError {
-        LogError::Closed {
-            topic: self.meta.topic.clone(),
-        }
+        LogError::Closed { topic: self.meta.topic.clone() }
     }
 
     fn panicked(&self) -> LogError {
-        LogError::Panicked {
-            topic: self.meta.topic.clone(),
-            thread: committer::THREAD,
-        }
+        LogError::Panicked { topic: self.meta.topic.clone(), thread: committer::THREAD }
     }
 }
 
@@ -396,22 +334,11 @@ fn segments_dir(path: &Path) -> PathBuf {
 /// Takes the one writer's lock.
 fn lock(path: &Path) -> Result<File, LogError> {
     let file = path.join("writer.lock");
-    let io = |source| LogError::Io {
-        what: "lock",
-        path: file.clone(),
-        source,
-    };
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&file)
-        .map_err(io)?;
+    let io = |source| LogError::Io { what: "lock", path: file.clone(), source };
+    let lock = File::options().create(true).truncate(false).write(true).open(&file).map_err(io)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(LogError::Locked {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
 }

@@ -43,10 +43,7 @@ pub(super) struct LaneRecords {
 #[derive(Debug)]
 pub(super) enum Reply {
     /// Someone who waits for the places, holding a share of the queue.
-    Acks(
-        oneshot::Sender<Result<Vec<Ack>, LogError>>,
-        OwnedSemaphorePermit,
-    ),
+    Acks(oneshot::Sender<Result<Vec<Ack>, LogError>>, OwnedSemaphorePermit),
     /// Nobody, until a flush.
     Flush,
 }
@@ -101,14 +98,9 @@ impl Queue {
 
     /// A share of the queue for `bytes`, waiting while it is full; `None` once it is closed.
     pub(super) async fn permit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let permits = bytes
-            .div_ceil(PERMIT_BYTES)
-            .clamp(1, QUEUE_BYTES_MAX / PERMIT_BYTES);
+        let permits = bytes.div_ceil(PERMIT_BYTES).clamp(1, QUEUE_BYTES_MAX / PERMIT_BYTES);
         let permits = u32::try_from(permits).unwrap_or(1);
-        Arc::clone(&self.permits)
-            .acquire_many_owned(permits)
-            .await
-            .ok()
+        Arc::clone(&self.permits).acquire_many_owned(permits).await.ok()
     }
 
     /// Puts a request in. False: the log is closed.

@@ -23,16 +23,14 @@ impl EmbeddedLog {
             return Err(self.closed());
         }
         let options = &appender.options;
-        let bytes_max = options
-            .retention_bytes
-            .map(|bytes| bytes.saturating_mul(self.meta.partitions.into()));
+        let bytes_max =
+            options.retention_bytes.map(|bytes| bytes.saturating_mul(self.meta.partitions.into()));
         let mut writer = appender.writer.lock();
         let mut bytes = writer.bytes();
         let mut keep = writer.first();
         for segment in writer.sealed() {
             let is_too_old = options.retention_age.is_some_and(|age| {
-                now.duration_since(segment.modified)
-                    .is_ok_and(|since| since > age)
+                now.duration_since(segment.modified).is_ok_and(|since| since > age)
             });
             let is_too_much = bytes_max.is_some_and(|max| bytes > max);
             if !(is_too_old || is_too_much) || !self.is_below(segment.end, limit)? {

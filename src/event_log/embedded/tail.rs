@@ -58,14 +58,7 @@ impl Tail {
     ) -> Self {
         let lane = |(lane, next): (&Lane, &NextOffset)| {
             let batch = RecordBatch::new(*lane);
-            (
-                *lane,
-                TailLane {
-                    next: *next,
-                    batch,
-                    told_end: false,
-                },
-            )
+            (*lane, TailLane { next: *next, batch, told_end: false })
         };
         Self {
             cursor: frames.reader.cursor(start),
@@ -94,8 +87,7 @@ impl Tail {
             if self.is_follower {
                 self.durable.pause(POLL, || feed.is_stopped());
             } else {
-                self.durable
-                    .wait(self.cursor.position(), || feed.is_stopped());
+                self.durable.wait(self.cursor.position(), || feed.is_stopped());
             }
             if self.feed.is_stopped() {
                 return;
@@ -122,9 +114,7 @@ impl Tail {
                 if self.is_follower {
                     break;
                 }
-                return Err(self
-                    .frames
-                    .corrupt(no, "it was acknowledged and can't be read"));
+                return Err(self.frames.corrupt(no, "it was acknowledged and can't be read"));
             };
             let corrupt = |detail| self.frames.corrupt(no, detail);
             let LogFrame::Records(sections) = codec::decode(frame.payload).map_err(corrupt)? else {
@@ -148,9 +138,7 @@ impl Tail {
 
     /// Hands on what is gathered.
     fn flush(&mut self) -> Result<(), Stopped> {
-        self.lanes
-            .values_mut()
-            .try_for_each(|lane| lane.flush(&self.feed))
+        self.lanes.values_mut().try_for_each(|lane| lane.flush(&self.feed))
     }
 
     fn tell_ends(&mut self) -> Result<(), Stopped> {
@@ -208,11 +196,7 @@ impl TailLane {
         fresh.arena.reserve(self.batch.arena.len());
         fresh.records.reserve(self.batch.records.len());
         let batch = std::mem::replace(&mut self.batch, fresh);
-        if feed.send(Delivery::Batch(batch)) {
-            Ok(())
-        } else {
-            Err(Stopped)
-        }
+        if feed.send(Delivery::Batch(batch)) { Ok(()) } else { Err(Stopped) }
     }
 }
 
@@ -225,12 +209,6 @@ fn push(batch: &mut RecordBatch, offset: Offset, record: &RawRecord<'_>) {
     let value = record.value_bytes.map(|len| Span::new(value_at, len));
     let headers_at = value_at + record.value_bytes.unwrap_or(0);
     let headers = Span::new(headers_at, batch.arena.len().saturating_sub(headers_at));
-    batch.records.push(Record {
-        offset,
-        timestamp_ms: record.timestamp_ms,
-        key,
-        value,
-        headers,
-    });
+    batch.records.push(Record { offset, timestamp_ms: record.timestamp_ms, key, value, headers });
     batch.next = offset.next();
 }

@@ -54,13 +54,9 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
-        let client = settings::admin(config)
-            .create()
-            .map_err(|error| settings::refused_settings(&error))?;
-        Ok(Self {
-            topic: config.topic.clone(),
-            client,
-        })
+        let client =
+            settings::admin(config).create().map_err(|error| settings::refused_settings(&error))?;
+        Ok(Self { topic: config.topic.clone(), client })
     }
 
     fn options() -> AdminOptions {
@@ -72,10 +68,7 @@ impl Admin {
     pub(super) fn settings(&self) -> Result<TopicSettings, LogError> {
         let found = self.describe()?;
         let value = |name: &str| {
-            found
-                .iter()
-                .find(|(found, _, _)| found == name)
-                .map(|(_, value, _)| value.clone())
+            found.iter().find(|(found, _, _)| found == name).map(|(_, value, _)| value.clone())
         };
         Ok(TopicSettings {
             cleanup_policy: value(CLEANUP_POLICY),
@@ -87,9 +80,7 @@ impl Admin {
     #[cfg(test)]
     pub(super) fn setting(&self, name: &str) -> Result<Option<String>, LogError> {
         let mut found = self.describe()?.into_iter();
-        Ok(found
-            .find(|(found, _, _)| found == name)
-            .map(|(_, value, _)| value))
+        Ok(found.find(|(found, _, _)| found == name).map(|(_, value, _)| value))
     }
 
     /// Name, value, and whether it was set for this topic.
@@ -118,10 +109,7 @@ impl Admin {
         if policy_mended {
             self.set_cleanup_delete()?;
         }
-        Ok(TopicEnsured {
-            created,
-            policy_mended,
-        })
+        Ok(TopicEnsured { created, policy_mended })
     }
 
     fn create(&self, plan: TopicPlan) -> Result<bool, LogError> {
@@ -131,7 +119,9 @@ impl Admin {
             i32::from(plan.partitions),
             TopicReplication::Fixed(replication),
         )
-        .set(CLEANUP_POLICY, "delete");
+        .set(CLEANUP_POLICY, "delete")
+        // Like the embedded log: everything is kept unless someone decides otherwise.
+        .set("retention.ms", "-1");
         let answer = block_on(self.client.create_topics([&topic], &Self::options()));
         for result in answer.map_err(|error| self.failure(&error))? {
             match result {
@@ -175,22 +165,16 @@ impl Admin {
             | RDKafkaErrorCode::InvalidReplicationFactor
             | RDKafkaErrorCode::InvalidConfig
             | RDKafkaErrorCode::PolicyViolation
-            | RDKafkaErrorCode::InvalidTopic => LogError::Configuration {
-                detail: format!("topic {topic}: {code}"),
-            },
-            code if is_refusal(code) => LogError::Refused {
-                topic,
-                detail: code.to_string(),
-            },
+            | RDKafkaErrorCode::InvalidTopic => {
+                LogError::Configuration { detail: format!("topic {topic}: {code}") }
+            }
+            code if is_refusal(code) => LogError::Refused { topic, detail: code.to_string() },
             code => self.unreachable(code.to_string()),
         }
     }
 
     fn unreachable(&self, detail: String) -> LogError {
-        LogError::Unreachable {
-            topic: self.topic.clone(),
-            detail,
-        }
+        LogError::Unreachable { topic: self.topic.clone(), detail }
     }
 }
 

@@ -52,12 +52,7 @@ impl Brokers {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
         let watch = Watch::new(&config.topic);
         let client = settings::create(&settings::reader(config), watch.clone())?;
-        Ok(Self {
-            topic: config.topic.clone(),
-            client,
-            watch,
-            reading: Mutex::new(()),
-        })
+        Ok(Self { topic: config.topic.clone(), client, watch, reading: Mutex::new(()) })
     }
 
     /// Hears what the client has to say, lest it pile up. Whoever holds `reading` polls already.
@@ -69,16 +64,10 @@ impl Brokers {
 
     pub(super) fn metadata(&self) -> Result<TopicMetadata, LogError> {
         self.watch.forget_error();
-        let answer = self
-            .client
-            .client()
-            .fetch_metadata(Some(&self.topic), REQUEST_WAIT);
+        let answer = self.client.client().fetch_metadata(Some(&self.topic), REQUEST_WAIT);
         self.serve();
         let metadata = answer.map_err(|error| self.failure(&error))?;
-        let topic = metadata
-            .topics()
-            .iter()
-            .find(|topic| topic.name() == self.topic);
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let Some(topic) = topic else {
             return Err(self.missing());
         };
@@ -93,20 +82,13 @@ impl Brokers {
                 return Err(LogError::Configuration { detail });
             }
         };
-        let cluster = self
-            .client
-            .client()
-            .fetch_cluster_id(REQUEST_WAIT)
-            .unwrap_or_default();
+        let cluster = self.client.client().fetch_cluster_id(REQUEST_WAIT).unwrap_or_default();
         Ok(TopicMetadata { cluster, lanes })
     }
 
     pub(super) fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
         let partition = i32::from(lane.0);
-        let answer = self
-            .client
-            .client()
-            .fetch_watermarks(&self.topic, partition, REQUEST_WAIT);
+        let answer = self.client.client().fetch_watermarks(&self.topic, partition, REQUEST_WAIT);
         self.serve();
         let (low, high) = answer.map_err(|error| self.failure(&error))?;
         Ok(Watermarks {
@@ -126,10 +108,7 @@ impl Brokers {
             return Ok(None);
         }
         let _reading = self.reading.lock();
-        self.assign([(
-            lane,
-            KafkaOffset::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX)),
-        )])?;
+        self.assign([(lane, KafkaOffset::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX)))])?;
         let found = self.poll_for(lane, offset);
         self.unassign();
         found
@@ -167,9 +146,7 @@ impl Brokers {
                 Some(Ok(_)) | None => {}
             }
         }
-        Err(self.unreachable(format!(
-            "partition {lane} offset {offset} did not come in time"
-        )))
+        Err(self.unreachable(format!("partition {lane} offset {offset} did not come in time")))
     }
 
     /// Keyed records from the start of every lane, until there are `records_max`, nothing more, or
@@ -191,10 +168,7 @@ impl Brokers {
                     if let (Ok(lane), Some(key)) =
                         (u16::try_from(message.partition()), message.key())
                     {
-                        samples.push(Sample {
-                            lane: Lane(lane),
-                            key: key.to_vec(),
-                        });
+                        samples.push(Sample { lane: Lane(lane), key: key.to_vec() });
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
@@ -219,9 +193,7 @@ impl Brokers {
             list.add_partition_offset(&self.topic, i32::from(lane.0), offset)
                 .map_err(|error| self.failure(&error))?;
         }
-        self.client
-            .commit(&list, CommitMode::Async)
-            .map_err(|error| self.failure(&error))?;
+        self.client.commit(&list, CommitMode::Async).map_err(|error| self.failure(&error))?;
         self.watch.commit_sent();
         Ok(())
     }
@@ -241,9 +213,7 @@ impl Brokers {
             list.add_partition_offset(&self.topic, i32::from(lane.0), offset)
                 .map_err(|error| self.failure(&error))?;
         }
-        self.client
-            .assign(&list)
-            .map_err(|error| self.failure(&error))
+        self.client.assign(&list).map_err(|error| self.failure(&error))
     }
 
     fn unassign(&self) {
@@ -266,16 +236,11 @@ impl Brokers {
     }
 
     fn missing(&self) -> LogError {
-        LogError::MissingTopic {
-            topic: self.topic.clone(),
-        }
+        LogError::MissingTopic { topic: self.topic.clone() }
     }
 
     pub(super) fn unreachable(&self, detail: String) -> LogError {
-        LogError::Unreachable {
-            topic: self.topic.clone(),
-            detail,
-        }
+        LogError::Unreachable { topic: self.topic.clone(), detail }
     }
 
     /// What an error means; for a mere timeout the client's last error says why.
@@ -293,10 +258,7 @@ impl Brokers {
         if is_missing_topic(code) {
             self.missing()
         } else if is_refusal(code) || last_code.is_some_and(is_refusal) {
-            LogError::Refused {
-                topic: self.topic.clone(),
-                detail,
-            }
+            LogError::Refused { topic: self.topic.clone(), detail }
         } else {
             self.unreachable(detail)
         }

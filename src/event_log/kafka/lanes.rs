@@ -67,12 +67,7 @@ impl Lanes {
             }
             lanes.push(LaneState::new(*id, *next));
         }
-        Self {
-            lanes,
-            places,
-            pending: 0,
-            count: count.map(usize::from),
-        }
+        Self { lanes, places, pending: 0, count: count.map(usize::from) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -102,28 +97,20 @@ impl Lanes {
 
     /// A record was put into this lane's batch.
     pub(super) fn note_pending(&mut self, place: usize) {
-        if self
-            .lanes
-            .get(place)
-            .is_some_and(|lane| lane.batch.records.len() == 1)
-        {
+        if self.lanes.get(place).is_some_and(|lane| lane.batch.records.len() == 1) {
             self.pending += 1;
         }
     }
 
     /// The lane's batch, if it holds anything.
     pub(super) fn take_batch(&mut self, place: usize) -> Option<RecordBatch> {
-        let lane = self
-            .lanes
-            .get_mut(place)
-            .filter(|lane| !lane.batch.records.is_empty())?;
+        let lane = self.lanes.get_mut(place).filter(|lane| !lane.batch.records.is_empty())?;
         self.pending = self.pending.saturating_sub(1);
         let mut next = RecordBatch::new(lane.id);
         // Full ones follow full ones: no growing by copies while behind, none wasted when caught up.
         lane.arena_bytes = lane.arena_bytes.min(lane.batch.arena.len());
         next.arena.reserve(lane.arena_bytes);
-        next.records
-            .reserve(lane.batch.records.len().min(lane.arena_bytes));
+        next.records.reserve(lane.batch.records.len().min(lane.arena_bytes));
         lane.arena_bytes = lane.batch.arena.len();
         let mut batch = std::mem::replace(&mut lane.batch, next);
         batch.next = lane.next;
@@ -166,10 +153,7 @@ impl Lanes {
                 continue;
             };
             if !statistics.is_up(partition.leader) {
-                trouble = Some(format!(
-                    "no connection to the leader of partition {}",
-                    lane.id
-                ));
+                trouble = Some(format!("no connection to the leader of partition {}", lane.id));
             }
             lane.leader_epoch = Some(partition.leader_epoch).filter(|epoch| *epoch >= 0);
             if let Some(status) = status.lane(lane.id) {
@@ -183,11 +167,7 @@ impl Lanes {
 /// The end that committed readers may see is the high watermark, except that markers of
 /// transactions stand behind the last record: there is nothing to wait for.
 fn raise_high(lane: &LaneState, partition: &Partition, status: &super::LaneStatus) {
-    let end = if partition.ls_offset >= 0 {
-        partition.ls_offset
-    } else {
-        partition.hi_offset
-    };
+    let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
     let Ok(end) = u64::try_from(end) else {
         return;
     };

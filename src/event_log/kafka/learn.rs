@@ -18,27 +18,15 @@ pub(super) struct Learned {
 
 /// The partitioner that most keys agree with; murmur2 where there are none.
 pub(super) fn learn(samples: &[Sample], lanes: u16) -> Learned {
-    let keys: BTreeSet<_> = samples
-        .iter()
-        .map(|sample| (sample.key.as_slice(), sample.lane))
-        .collect();
-    let mut best = Learned {
-        partitioner: Partitioner::Murmur2,
-        keys: keys.len(),
-        fitting: 0,
-    };
+    let keys: BTreeSet<_> =
+        samples.iter().map(|sample| (sample.key.as_slice(), sample.lane)).collect();
+    let mut best = Learned { partitioner: Partitioner::Murmur2, keys: keys.len(), fitting: 0 };
     // Java's stands first, so it wins a tie.
     for partitioner in Partitioner::ALL {
-        let fitting = keys
-            .iter()
-            .filter(|(key, lane)| partitioner.lane(key, lanes) == *lane)
-            .count();
+        let fitting =
+            keys.iter().filter(|(key, lane)| partitioner.lane(key, lanes) == *lane).count();
         if fitting > best.fitting {
-            best = Learned {
-                partitioner,
-                keys: keys.len(),
-                fitting,
-            };
+            best = Learned { partitioner, keys: keys.len(), fitting };
         }
     }
     best

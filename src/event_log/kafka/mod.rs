@@ -82,9 +82,7 @@ struct Known {
 
 impl std::fmt::Debug for KafkaLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaLog")
-            .field("topic", &self.topic.config.topic)
-            .finish_non_exhaustive()
+        f.debug_struct("KafkaLog").field("topic", &self.topic.config.topic).finish_non_exhaustive()
     }
 }
 
@@ -115,9 +113,7 @@ impl KafkaLog {
     /// [`KafkaLog::identity`] has learned it.
     pub fn partitioner(&self) -> Partitioner {
         let known = self.topic.known.lock();
-        known
-            .as_ref()
-            .map_or(Partitioner::Murmur2, |known| known.partitioner)
+        known.as_ref().map_or(Partitioner::Murmur2, |known| known.partitioner)
     }
 
     /// What `lane` holds at this moment. The high end counts the markers of transactions too.
@@ -136,8 +132,7 @@ impl KafkaLog {
         for lane in from.keys() {
             self.check_lane(*lane)?;
         }
-        self.start(from, bounds, PAUSE_AFTER)
-            .map(|(consumer, _watch)| consumer)
+        self.start(from, bounds, PAUSE_AFTER).map(|(consumer, _watch)| consumer)
     }
 
     fn start(
@@ -150,22 +145,9 @@ impl KafkaLog {
         let watch = Watch::new(topic);
         let client = settings::create(&settings::consumer(&self.topic.config), watch.clone())?;
         let (feed, consumer) = feed(topic, from, bounds);
-        let count = self
-            .topic
-            .known
-            .lock()
-            .as_ref()
-            .map(|known| known.identity.lanes);
+        let count = self.topic.known.lock().as_ref().map(|known| known.identity.lanes);
         let lanes = Lanes::new(from, count);
-        let poller = Poller::new(
-            client,
-            watch.clone(),
-            topic,
-            feed,
-            lanes,
-            bounds,
-            pause_after,
-        );
+        let poller = Poller::new(client, watch.clone(), topic, feed, lanes, bounds, pause_after);
         let thread = std::thread::Builder::new()
             .name("kafka-poll".to_owned())
             .spawn(move || poller.run())
@@ -192,9 +174,7 @@ impl KafkaLog {
         for record in &records {
             let (report, settled) = oneshot::channel();
             let place = self.place(record, &known)?;
-            appender
-                .enqueue(record, place, Outcome::Awaited(report))
-                .await?;
+            appender.enqueue(record, place, Outcome::Awaited(report)).await?;
             reports.push(settled);
         }
         let mut acks = Vec::with_capacity(reports.len());
@@ -249,9 +229,7 @@ impl KafkaLog {
 
     fn check_open(&self) -> Result<(), LogError> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(LogError::Closed {
-                topic: self.topic.config.topic.clone(),
-            });
+            return Err(LogError::Closed { topic: self.topic.config.topic.clone() });
         }
         Ok(())
     }
@@ -270,10 +248,7 @@ impl KafkaLog {
             None => known.partitioner.lane(&record.key, lanes),
         };
         self.topic.check_lane(lane, lanes)?;
-        Ok(Place {
-            lane,
-            bytes_max: known.record_bytes_max,
-        })
+        Ok(Place { lane, bytes_max: known.record_bytes_max })
     }
 
     fn appender(&self, known: &Known) -> Result<Arc<Appender>, LogError> {
@@ -292,11 +267,7 @@ impl TopicState {
         if lane.0 < lanes {
             return Ok(());
         }
-        Err(LogError::UnknownLane {
-            topic: self.config.topic.clone(),
-            lane,
-            lanes,
-        })
+        Err(LogError::UnknownLane { topic: self.config.topic.clone(), lane, lanes })
     }
 
     /// What is known, asking only if nothing is.
@@ -314,10 +285,7 @@ impl TopicState {
         }
         let topic = self.config.topic.clone();
         let asked = tokio::task::spawn_blocking(move || self.look()).await;
-        asked.map_err(|_ended| LogError::Panicked {
-            topic,
-            thread: "identity",
-        })?
+        asked.map_err(|_ended| LogError::Panicked { topic, thread: "identity" })?
     }
 
     /// Asks the brokers, and holds the answer against the first one.
@@ -339,28 +307,18 @@ impl TopicState {
         }
         let record_bytes_max = self.check_settings(&identity.cluster)?;
         let partitioner = self.choose_partitioner(identity.lanes)?;
-        let known = Known {
-            identity,
-            partitioner,
-            record_bytes_max,
-        };
+        let known = Known { identity, partitioner, record_bytes_max };
         *self.known.lock() = Some(known.clone());
         Ok(known)
     }
 
     fn changed(&self, before: &LogIdentity, now: &LogIdentity) -> LogError {
         let detail = if before.lanes == now.lanes {
-            format!(
-                "it was in cluster {} and is in {}",
-                before.cluster, now.cluster
-            )
+            format!("it was in cluster {} and is in {}", before.cluster, now.cluster)
         } else {
             format!("it had {} partitions and has {}", before.lanes, now.lanes)
         };
-        LogError::TopicChanged {
-            topic: self.config.topic.clone(),
-            detail,
-        }
+        LogError::TopicChanged { topic: self.config.topic.clone(), detail }
     }
 
     /// The largest record that the topic takes; a compacted topic is an error.
@@ -377,14 +335,8 @@ impl TopicState {
                 admin::TopicSettings::default()
             }
         };
-        if let Some(policy) = settings
-            .cleanup_policy
-            .filter(|policy| admin::is_compacted(policy))
-        {
-            return Err(LogError::CompactedTopic {
-                topic: self.config.topic.clone(),
-                policy,
-            });
+        if let Some(policy) = settings.cleanup_policy.filter(|policy| admin::is_compacted(policy)) {
+            return Err(LogError::CompactedTopic { topic: self.config.topic.clone(), policy });
         }
         Ok(settings.record_bytes_max.unwrap_or(RECORD_BYTES_MAX))
     }
@@ -395,21 +347,13 @@ impl TopicState {
             PartitionerChoice::Crc32 => Partitioner::Crc32,
             PartitionerChoice::Fnv1a => Partitioner::Fnv1a,
             PartitionerChoice::Auto => {
-                let samples = self
-                    .brokers
-                    .sample(lanes, SAMPLE_RECORDS_MAX, SAMPLE_WAIT)?;
+                let samples = self.brokers.sample(lanes, SAMPLE_RECORDS_MAX, SAMPLE_WAIT)?;
                 let learned = learn::learn(&samples, lanes);
                 let (keys, fitting) = (learned.keys, learned.fitting);
                 let topic = &self.config.topic;
                 let partitioner = learned.partitioner;
                 if learned.is_clear() {
-                    tracing::info!(
-                        topic,
-                        ?partitioner,
-                        keys,
-                        fitting,
-                        "learned the partitioner"
-                    );
+                    tracing::info!(topic, ?partitioner, keys, fitting, "learned the partitioner");
                 } else {
                     tracing::warn!(
                         topic,

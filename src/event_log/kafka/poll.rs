@@ -107,19 +107,12 @@ impl Poller {
             list.add_partition_offset(&self.topic, lane.partition(), KafkaOffset::Offset(next))
                 .map_err(|error| self.unexpected(&error))?;
         }
-        Ok(self
-            .consumer
-            .assign(&list)
-            .map_err(|error| self.unexpected(&error))?)
+        Ok(self.consumer.assign(&list).map_err(|error| self.unexpected(&error))?)
     }
 
     fn poll_until_end(&mut self) -> Result<(), End> {
         loop {
-            let wait = if self.lanes.has_pending() {
-                Duration::ZERO
-            } else {
-                POLL_WAIT
-            };
+            let wait = if self.lanes.has_pending() { Duration::ZERO } else { POLL_WAIT };
             // The poll borrows the consumer, so its answer is settled before anything else moves.
             let answer = match self.consumer.poll(wait) {
                 Some(Ok(message)) => Answer::Record(take(&mut self.lanes, &message)),
@@ -155,11 +148,7 @@ impl Poller {
     /// All that waited is batched: hand it over while it is fresh.
     fn after_nothing(&mut self) -> Result<(), End> {
         if !self.lanes.has_pending() {
-            return if self.feed.is_stopped() {
-                Err(End::Stopped)
-            } else {
-                Ok(())
-            };
+            return if self.feed.is_stopped() { Err(End::Stopped) } else { Ok(()) };
         }
         // While the consumer is busy the batches grow instead; full ones wait for room for long.
         if self.feed.wait_for_room(POLL_WAIT) {
@@ -181,11 +170,7 @@ impl Poller {
         let Some(batch) = self.lanes.take_batch(place) else {
             return Ok(());
         };
-        if self.feed.push(Delivery::Batch(batch)) {
-            Ok(())
-        } else {
-            Err(End::Stopped)
-        }
+        if self.feed.push(Delivery::Batch(batch)) { Ok(()) } else { Err(End::Stopped) }
     }
 
     /// Waits for room; when that takes long, with the lanes paused, so that librdkafka's other
@@ -194,13 +179,8 @@ impl Poller {
         if self.feed.has_room() || self.feed.wait_for_room(self.pause_after) {
             return Ok(());
         }
-        let all = self
-            .consumer
-            .assignment()
-            .map_err(|error| self.unexpected(&error))?;
-        self.consumer
-            .pause(&all)
-            .map_err(|error| self.unexpected(&error))?;
+        let all = self.consumer.assignment().map_err(|error| self.unexpected(&error))?;
+        self.consumer.pause(&all).map_err(|error| self.unexpected(&error))?;
         self.watch.note_pause();
         while !self.feed.wait_for_room(POLL_WAIT) {
             if self.feed.is_stopped() {
@@ -217,10 +197,7 @@ impl Poller {
             }
         }
         // What librdkafka had fetched it fetches again, from the record after the last one taken.
-        Ok(self
-            .consumer
-            .resume(&all)
-            .map_err(|error| self.unexpected(&error))?)
+        Ok(self.consumer.resume(&all).map_err(|error| self.unexpected(&error))?)
     }
 
     fn after_error(&mut self, error: &KafkaError) -> Result<(), End> {
@@ -239,11 +216,7 @@ impl Poller {
                 let since = *self.refused_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= REFUSED_FOR {
                     let topic = self.topic.clone();
-                    return Err(LogError::Refused {
-                        topic,
-                        detail: self.reason(code),
-                    }
-                    .into());
+                    return Err(LogError::Refused { topic, detail: self.reason(code) }.into());
                 }
             }
             // Only commits and lag tools want the group.
@@ -251,10 +224,7 @@ impl Poller {
             _ => {}
         }
         let trouble = if is_missing_topic(code) {
-            LogError::MissingTopic {
-                topic: self.topic.clone(),
-            }
-            .to_string()
+            LogError::MissingTopic { topic: self.topic.clone() }.to_string()
         } else {
             self.reason(code)
         };
@@ -275,11 +245,7 @@ impl Poller {
         };
         lane.at_end = true;
         let lane = lane.id;
-        if self.feed.push(Delivery::CaughtUp(lane)) {
-            Ok(())
-        } else {
-            Err(End::Stopped)
-        }
+        if self.feed.push(Delivery::CaughtUp(lane)) { Ok(()) } else { Err(End::Stopped) }
     }
 
     /// Names the lane, which librdkafka's error doesn't say.
@@ -308,11 +274,7 @@ impl Poller {
         let reason = self.reason(RDKafkaErrorCode::OffsetOutOfRange);
         if self.doubted_reset.is_some() {
             let topic = self.topic.clone();
-            return Err(LogError::TopicChanged {
-                topic,
-                detail: reason,
-            }
-            .into());
+            return Err(LogError::TopicChanged { topic, detail: reason }.into());
         }
         // A replica that had not caught up may have answered; once more from the same place.
         tracing::warn!(
@@ -326,11 +288,7 @@ impl Poller {
 
     fn look_at(&mut self, news: super::watch::News) -> Result<(), End> {
         if let Some(line) = news.topic_made_anew {
-            tracing::error!(
-                topic = self.topic,
-                librdkafka = line,
-                "the topic was made anew"
-            );
+            tracing::error!(topic = self.topic, librdkafka = line, "the topic was made anew");
             let topic = self.topic.clone();
             let detail = "it was deleted and made anew while it was read".to_owned();
             return Err(LogError::TopicChanged { topic, detail }.into());
@@ -339,9 +297,7 @@ impl Poller {
             return Ok(());
         };
         self.lanes.check_count(&self.topic, &statistics)?;
-        let trouble = self
-            .lanes
-            .update(&self.topic, &statistics, self.feed.status());
+        let trouble = self.lanes.update(&self.topic, &statistics, self.feed.status());
         match trouble {
             Some(trouble) => {
                 let why = self.watch.last_error().map(|error| error.reason);
@@ -374,16 +330,11 @@ impl Poller {
     }
 
     fn reason(&self, code: RDKafkaErrorCode) -> String {
-        self.watch
-            .last_error()
-            .map_or_else(|| code.to_string(), |error| error.reason)
+        self.watch.last_error().map_or_else(|| code.to_string(), |error| error.reason)
     }
 
     fn unexpected(&self, error: &KafkaError) -> LogError {
-        LogError::Failed {
-            topic: self.topic.clone(),
-            detail: error.to_string(),
-        }
+        LogError::Failed { topic: self.topic.clone(), detail: error.to_string() }
     }
 }
 
@@ -416,13 +367,7 @@ fn push(lane: &mut LaneState, offset: Offset, timestamp_ms: i64, message: &Borro
     let headers = headers
         .into_iter()
         .flat_map(|headers| (0..headers.count()).filter_map(|index| header(headers, index)));
-    lane.batch.push(
-        offset,
-        timestamp_ms,
-        message.key(),
-        message.payload(),
-        headers,
-    );
+    lane.batch.push(offset, timestamp_ms, message.key(), message.payload(), headers);
     lane.next = offset.next();
     lane.at_end = false;
 }
@@ -431,10 +376,7 @@ fn push(lane: &mut LaneState, offset: Offset, timestamp_ms: i64, message: &Borro
 /// name, so it is left out.
 fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, Option<&[u8]>)> {
     let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
-    header
-        .ok()
-        .flatten()
-        .map(|header| (header.key, header.value))
+    header.ok().flatten().map(|header| (header.key, header.value))
 }
 
 fn at_least_0(offset: i64) -> u64 {

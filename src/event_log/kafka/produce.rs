@@ -103,10 +103,7 @@ impl Ticket {
 
 fn ack(topic: &str, partition: i32, offset: i64) -> Result<Ack, LogError> {
     match (u16::try_from(partition), u64::try_from(offset)) {
-        (Ok(lane), Ok(offset)) => Ok(Ack {
-            lane: Lane(lane),
-            offset: Offset(offset),
-        }),
+        (Ok(lane), Ok(offset)) => Ok(Ack { lane: Lane(lane), offset: Offset(offset) }),
         _ => Err(LogError::NotAcknowledged {
             topic: topic.to_owned(),
             detail: format!("the delivery report names partition {partition}, offset {offset}"),
@@ -126,11 +123,7 @@ impl Appender {
     pub(super) fn new(config: &KafkaConfig, bytes_max: usize) -> Result<Self, LogError> {
         let watch = Watch::new(&config.topic);
         let producer = settings::create(&settings::producer(config, bytes_max), watch.clone())?;
-        Ok(Self {
-            topic: config.topic.clone(),
-            producer,
-            watch,
-        })
+        Ok(Self { topic: config.topic.clone(), producer, watch })
     }
 
     /// Whether the producer can't go on (librdkafka's fatal errors) and a new one is needed.
@@ -147,11 +140,7 @@ impl Appender {
     ) -> Result<(), LogError> {
         let Place { lane, bytes_max } = place;
         let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-        let mut ticket = Box::new(Ticket {
-            bytes,
-            bytes_max,
-            outcome,
-        });
+        let mut ticket = Box::new(Ticket { bytes, bytes_max, outcome });
         loop {
             // Taken before the attempt, so that no room made in between is missed.
             let room = self.watch.delivered().notified();
@@ -191,36 +180,23 @@ impl Appender {
         if !record.headers.is_empty() {
             let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
             for (key, value) in &record.headers {
-                headers = headers.insert(Header {
-                    key,
-                    value: Some(value),
-                });
+                headers = headers.insert(Header { key, value: Some(value) });
             }
             message = message.headers(headers);
         }
-        self.producer
-            .send(message)
-            .map_err(|(error, message)| (error, message.delivery_opaque))
+        self.producer.send(message).map_err(|(error, message)| (error, message.delivery_opaque))
     }
 }
 
 fn append_error(topic: &str, error: &KafkaError, bytes: usize, bytes_max: usize) -> LogError {
     let topic = topic.to_owned();
     match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::MessageSizeTooLarge) => LogError::RecordTooLarge {
-            topic,
-            bytes,
-            bytes_max,
-        },
-        Some(code) if is_refusal(code) => LogError::Refused {
-            topic,
-            detail: code.to_string(),
-        },
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+            LogError::RecordTooLarge { topic, bytes, bytes_max }
+        }
+        Some(code) if is_refusal(code) => LogError::Refused { topic, detail: code.to_string() },
         Some(code) if is_missing_topic(code) => LogError::MissingTopic { topic },
-        _ => LogError::NotAcknowledged {
-            topic,
-            detail: error.to_string(),
-        },
+        _ => LogError::NotAcknowledged { topic, detail: error.to_string() },
     }
 }
 

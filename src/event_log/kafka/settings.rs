@@ -116,21 +116,13 @@ fn common(config: &KafkaConfig) -> ClientConfig {
                 settings.set(name, path.to_string_lossy());
             }
         }
-        set_secret(
-            &mut settings,
-            "ssl.key.password",
-            config.ssl_key_password.as_ref(),
-        );
+        set_secret(&mut settings, "ssl.key.password", config.ssl_key_password.as_ref());
     }
     if is_authenticated(config.security_protocol) {
         settings
             .set("sasl.mechanism", &config.sasl_mechanism)
             .set("sasl.username", &config.sasl_username);
-        set_secret(
-            &mut settings,
-            "sasl.password",
-            config.sasl_password.as_ref(),
-        );
+        set_secret(&mut settings, "sasl.password", config.sasl_password.as_ref());
     }
     settings
 }
@@ -160,19 +152,13 @@ fn is_encrypted(protocol: SecurityProtocol) -> bool {
 }
 
 fn is_authenticated(protocol: SecurityProtocol) -> bool {
-    matches!(
-        protocol,
-        SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl
-    )
+    matches!(protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl)
 }
 
 /// Refuses what this build can't do, before librdkafka says it less clearly.
 pub(super) fn check(config: &KafkaConfig) -> Result<(), LogError> {
     let scram = is_authenticated(config.security_protocol)
-        && config
-            .sasl_mechanism
-            .to_ascii_uppercase()
-            .starts_with("SCRAM");
+        && config.sasl_mechanism.to_ascii_uppercase().starts_with("SCRAM");
     if !cfg!(feature = "tls") && (is_encrypted(config.security_protocol) || scram) {
         return Err(LogError::Configuration {
             detail: format!(
@@ -183,14 +169,10 @@ pub(super) fn check(config: &KafkaConfig) -> Result<(), LogError> {
         });
     }
     if config.brokers.is_empty() {
-        return Err(LogError::Configuration {
-            detail: "kafka.brokers is empty".to_owned(),
-        });
+        return Err(LogError::Configuration { detail: "kafka.brokers is empty".to_owned() });
     }
     if config.topic.is_empty() {
-        return Err(LogError::Configuration {
-            detail: "kafka.topic is empty".to_owned(),
-        });
+        return Err(LogError::Configuration { detail: "kafka.topic is empty".to_owned() });
     }
     Ok(())
 }
@@ -200,13 +182,9 @@ pub(super) fn create<T: FromClientConfigAndContext<Watch>>(
     settings: &ClientConfig,
     watch: Watch,
 ) -> Result<T, LogError> {
-    settings
-        .create_with_context(watch)
-        .map_err(|error| refused_settings(&error))
+    settings.create_with_context(watch).map_err(|error| refused_settings(&error))
 }
 
 pub(super) fn refused_settings(error: &KafkaError) -> LogError {
-    LogError::Configuration {
-        detail: error.to_string(),
-    }
+    LogError::Configuration { detail: error.to_string() }
 }

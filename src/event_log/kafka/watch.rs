@@ -170,10 +170,7 @@ impl ClientContext for Watch {
         let mut last = self.shared.last_error.lock();
         // "All brokers are down" follows the error that says why.
         if code != Some(RDKafkaErrorCode::AllBrokersDown) || last.is_none() {
-            *last = Some(ClientError {
-                code,
-                reason: reason.to_owned(),
-            });
+            *last = Some(ClientError { code, reason: reason.to_owned() });
         }
     }
 }
@@ -284,17 +281,13 @@ fn no_epoch() -> i32 {
 impl Statistics {
     /// Whether a connection to node `id` stands.
     pub(super) fn is_up(&self, id: i32) -> bool {
-        self.brokers
-            .values()
-            .any(|broker| broker.nodeid == id && broker.state == "UP")
+        self.brokers.values().any(|broker| broker.nodeid == id && broker.state == "UP")
     }
 
     /// How many partitions the brokers say `topic` has; `None` while they say nothing.
     pub(super) fn partition_count(&self, topic: &str) -> Option<usize> {
         let partitions = &self.topics.get(topic)?.partitions;
-        let known = partitions
-            .iter()
-            .filter(|(id, partition)| **id >= 0 && !partition.unknown);
+        let known = partitions.iter().filter(|(id, partition)| **id >= 0 && !partition.unknown);
         Some(known.count()).filter(|count| *count > 0)
     }
 }

@@ -35,12 +35,7 @@ impl Image {
         }
         let path = file::path(dir.path(), FrameNo(0));
         let bytes = fs::read(&path).unwrap();
-        Self {
-            dir,
-            path,
-            bytes,
-            frames,
-        }
+        Self { dir, path, bytes, frames }
     }
 
     /// Opens these bytes instead.
@@ -61,10 +56,7 @@ impl Image {
     fn assert_cut(&self, bytes: &[u8], next: u64) {
         let (mut writer, report) = self.open(bytes, None).unwrap();
         assert_eq!(report.next, FrameNo(next));
-        let kept = self
-            .frames
-            .get(next as usize)
-            .map_or(self.bytes.len(), |frame| frame.start);
+        let kept = self.frames.get(next as usize).map_or(self.bytes.len(), |frame| frame.start);
         assert_eq!(report.truncated_bytes, (bytes.len() - kept) as u64);
         append(&mut writer, 2);
         drop(writer);
@@ -76,20 +68,14 @@ impl Image {
     fn assert_damage(&self, bytes: &[u8], proven: Option<u64>, frame: u64) {
         let error = self.open(bytes, proven).unwrap_err();
         match error {
-            SegmentError::Damage {
-                frame: named, at, ..
-            } => {
+            SegmentError::Damage { frame: named, at, .. } => {
                 assert_eq!(named, FrameNo(frame));
                 assert_eq!(at, self.frames[frame as usize].start as u64);
             }
             SegmentError::BeyondEnd { end, .. } => assert_eq!(end, FrameNo(frame)),
             other => panic!("{other}"),
         }
-        assert_eq!(
-            fs::read(&self.path).unwrap(),
-            bytes,
-            "damage must be left as it is"
-        );
+        assert_eq!(fs::read(&self.path).unwrap(), bytes, "damage must be left as it is");
     }
 }
 
@@ -109,20 +95,9 @@ fn cut_at_every_byte_below_the_proved_position_is_damage() {
         let next = image.frames.iter().filter(|frame| frame.end <= len).count() as u64;
         image.assert_damage(&image.bytes[..len], Some(3), next);
     }
-    assert!(
-        image
-            .open(&image.bytes[..image.frames[2].end], Some(3))
-            .is_ok()
-    );
+    assert!(image.open(&image.bytes[..image.frames[2].end], Some(3)).is_ok());
     let beyond = image.open(&image.bytes, Some(5)).unwrap_err();
-    assert!(matches!(
-        beyond,
-        SegmentError::BeyondEnd {
-            end: FrameNo(4),
-            proven: FrameNo(5),
-            ..
-        }
-    ));
+    assert!(matches!(beyond, SegmentError::BeyondEnd { end: FrameNo(4), proven: FrameNo(5), .. }));
 }
 
 #[test]
@@ -131,10 +106,8 @@ fn zeroes_from_every_byte_on_are_cut_or_damage() {
     for from in image.frames[1].start..image.bytes.len() {
         let mut bytes = image.bytes.clone();
         bytes[from..].fill(0);
-        let whole = image
-            .frames
-            .iter()
-            .filter(|frame| bytes[..frame.end] == image.bytes[..frame.end]);
+        let whole =
+            image.frames.iter().filter(|frame| bytes[..frame.end] == image.bytes[..frame.end]);
         let next = whole.count() as u64;
         image.assert_cut(&bytes, next);
         if next < 3 {
@@ -252,10 +225,7 @@ fn every_flipped_byte_of_a_header_is_refused() {
         let mut bytes = image.bytes.clone();
         bytes[at] ^= 1;
         let error = image.open(&bytes, None).unwrap_err();
-        assert!(
-            matches!(error, SegmentError::Foreign { .. }),
-            "byte {at}: {error}"
-        );
+        assert!(matches!(error, SegmentError::Foreign { .. }), "byte {at}: {error}");
     }
 }
 
@@ -279,9 +249,7 @@ fn sealed_segment_is_never_cut() {
         let error = SegmentWriter::open(dir.path(), SMALL, None).unwrap_err();
         assert!(matches!(error, SegmentError::Damage { .. }), "{error}");
         assert!(
-            reads()
-                .iter()
-                .all(|error| error.as_ref().is_some_and(SegmentError::is_damage)),
+            reads().iter().all(|error| error.as_ref().is_some_and(SegmentError::is_damage)),
             "{len}"
         );
     }
@@ -290,9 +258,7 @@ fn sealed_segment_is_never_cut() {
         damaged[at] ^= 4;
         fs::write(&path, damaged).unwrap();
         assert!(
-            reads()
-                .iter()
-                .all(|error| error.as_ref().is_some_and(SegmentError::is_damage)),
+            reads().iter().all(|error| error.as_ref().is_some_and(SegmentError::is_damage)),
             "{at}"
         );
     }
@@ -300,17 +266,10 @@ fn sealed_segment_is_never_cut() {
     let second = file::path(dir.path(), sealed.end);
     assert_eq!(open(dir.path(), SMALL).1.first, sealed.end);
     // A hole between segments is noticed.
-    let third = SegmentReader::open(dir.path(), KIND)
-        .unwrap()
-        .segment_bases()
-        .unwrap()[1];
+    let third = SegmentReader::open(dir.path(), KIND).unwrap().segment_bases().unwrap()[1];
     fs::remove_file(file::path(dir.path(), third)).unwrap();
     assert!(second.exists());
-    assert!(
-        SegmentWriter::open(dir.path(), SMALL, None)
-            .unwrap_err()
-            .is_damage()
-    );
+    assert!(SegmentWriter::open(dir.path(), SMALL, None).unwrap_err().is_damage());
 }
 
 #[test]

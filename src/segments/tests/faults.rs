@@ -12,11 +12,7 @@ const DIR: &str = "CONTACTD_TEST_SEGMENTS";
 /// Runs the named test of this binary again, with `fault` armed and `dir` given.
 fn run_armed(test: &str, fault: &str, dir: &Path) -> ExitStatus {
     let mut child = Command::new(env::current_exe().unwrap());
-    child.args([
-        "--exact",
-        &format!("segments::tests::faults::{test}"),
-        "--nocapture",
-    ]);
+    child.args(["--exact", &format!("segments::tests::faults::{test}"), "--nocapture"]);
     child.env("CONTACTD_FAULT", fault).env(DIR, dir);
     child.stdout(std::process::Stdio::null()).status().unwrap()
 }
@@ -41,10 +37,7 @@ fn failed_fsync_is_for_ever() {
     assert!(matches!(sync.sync(), Err(SegmentError::Failed { .. })));
     // Only the first call was armed to fail; the ones after it must not ask the disk again.
     assert!(matches!(sync.sync(), Err(SegmentError::Failed { .. })));
-    assert!(matches!(
-        writer.append(b"more"),
-        Err(SegmentError::Failed { .. })
-    ));
+    assert!(matches!(writer.append(b"more"), Err(SegmentError::Failed { .. })));
     assert!(matches!(writer.roll(), Err(SegmentError::Failed { .. })));
     assert_eq!(writer.synced(), FrameNo(0));
 }
@@ -54,12 +47,8 @@ fn full_disk_loses_nothing_and_heals() {
     let Some(dir) = armed() else {
         let dir = in_memory();
         assert!(
-            run_armed(
-                "full_disk_loses_nothing_and_heals",
-                "enospc:journal_append:3",
-                dir.path()
-            )
-            .success()
+            run_armed("full_disk_loses_nothing_and_heals", "enospc:journal_append:3", dir.path())
+                .success()
         );
         assert_holds(dir.path(), 0, 4);
         assert_eq!(open(dir.path(), LARGE).1.truncated_bytes, 0);
@@ -72,12 +61,7 @@ fn full_disk_loses_nothing_and_heals() {
     assert!(matches!(error, SegmentError::NoSpace { .. }), "{error}");
     assert_eq!(error.class(), crate::domain::Class::Retry);
     assert_eq!((writer.bytes(), writer.next()), (before, FrameNo(2)));
-    assert_eq!(
-        std::fs::metadata(file::path(&dir, FrameNo(0)))
-            .unwrap()
-            .len(),
-        before
-    );
+    assert_eq!(std::fs::metadata(file::path(&dir, FrameNo(0))).unwrap().len(), before);
     append(&mut writer, 2);
     writer.sync().unwrap();
 }
@@ -87,26 +71,15 @@ fn failed_write_is_for_ever() {
     let Some(dir) = armed() else {
         let dir = in_memory();
         assert!(
-            run_armed(
-                "failed_write_is_for_ever",
-                "eio:journal_append:2",
-                dir.path()
-            )
-            .success()
+            run_armed("failed_write_is_for_ever", "eio:journal_append:2", dir.path()).success()
         );
         assert_holds(dir.path(), 0, 1);
         return;
     };
     let (mut writer, _) = open(&dir, LARGE);
     append(&mut writer, 1);
-    assert!(matches!(
-        writer.append(b"more"),
-        Err(SegmentError::Failed { .. })
-    ));
-    assert!(matches!(
-        writer.append(b"more"),
-        Err(SegmentError::Failed { .. })
-    ));
+    assert!(matches!(writer.append(b"more"), Err(SegmentError::Failed { .. })));
+    assert!(matches!(writer.append(b"more"), Err(SegmentError::Failed { .. })));
     assert!(matches!(writer.sync(), Err(SegmentError::Failed { .. })));
 }
 
@@ -125,10 +98,7 @@ fn killed_in_the_middle_of_a_frame_or_of_rolling_keeps_all_before() {
             assert_holds(dir.path(), 0, hit + 1);
         }
         let dir = in_memory();
-        assert_eq!(
-            run_armed(TEST, "kill:segment_rolled:2", dir.path()).signal(),
-            Some(9)
-        );
+        assert_eq!(run_armed(TEST, "kill:segment_rolled:2", dir.path()).signal(), Some(9));
         let (writer, report) = open(dir.path(), SMALL);
         assert_eq!((report.segments, report.truncated_bytes), (3, 0));
         assert!(writer.is_segment_empty());

@@ -9,21 +9,13 @@ use std::thread;
 use super::*;
 
 pub(super) const KIND: SegmentKind = SegmentKind::Journal;
-const LARGE: SegmentOptions = SegmentOptions {
-    kind: KIND,
-    segment_bytes_max: 1 << 20,
-};
+const LARGE: SegmentOptions = SegmentOptions { kind: KIND, segment_bytes_max: 1 << 20 };
 /// Three or four of the test's frames.
-const SMALL: SegmentOptions = SegmentOptions {
-    kind: KIND,
-    segment_bytes_max: 300,
-};
+const SMALL: SegmentOptions = SegmentOptions { kind: KIND, segment_bytes_max: 300 };
 
 /// Mostly bytes are under test here, not the disk, whose many fsyncs would take a minute.
 fn in_memory() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap()
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn payload(no: u64) -> Vec<u8> {
@@ -44,10 +36,7 @@ fn append(writer: &mut SegmentWriter, count: u64) {
 #[track_caller]
 fn assert_holds(dir: &Path, first: u64, end: u64) {
     let reader = SegmentReader::open(dir, KIND).unwrap();
-    let read: Vec<_> = reader
-        .iter_from(FrameNo(first))
-        .map(Result::unwrap)
-        .collect();
+    let read: Vec<_> = reader.iter_from(FrameNo(first)).map(Result::unwrap).collect();
     let expected: Vec<_> = (first..end).map(|no| (FrameNo(no), payload(no))).collect();
     assert_eq!(read, expected);
     assert_eq!(reader.end().unwrap(), FrameNo(end));
@@ -86,10 +75,7 @@ fn frame_larger_than_a_segment_has_one_of_its_own() {
     writer.append_parts(&[b"af", b"", b"ter"]).unwrap();
     assert_eq!(writer.sealed().count(), 2);
     let reader = SegmentReader::open(dir.path(), KIND).unwrap();
-    let read: Vec<_> = reader
-        .iter_from(FrameNo(0))
-        .map(|frame| frame.unwrap().1)
-        .collect();
+    let read: Vec<_> = reader.iter_from(FrameNo(0)).map(|frame| frame.unwrap().1).collect();
     assert_eq!(read, [b"before".to_vec(), large, b"after".to_vec()]);
     drop(writer);
     assert_eq!(open(dir.path(), SMALL).1.next, FrameNo(3));
@@ -99,10 +85,7 @@ fn frame_larger_than_a_segment_has_one_of_its_own() {
 fn empty_and_oversized_payloads_are_refused() {
     let dir = in_memory();
     let (mut writer, _) = open(dir.path(), LARGE);
-    assert!(matches!(
-        writer.append(b""),
-        Err(SegmentError::FrameSize { bytes: 0, .. })
-    ));
+    assert!(matches!(writer.append(b""), Err(SegmentError::FrameSize { bytes: 0, .. })));
     assert_eq!(writer.append(b"1").unwrap(), FrameNo(0));
 }
 
@@ -110,15 +93,9 @@ fn empty_and_oversized_payloads_are_refused() {
 fn another_kinds_segments_are_refused() {
     let dir = in_memory();
     append(&mut open(dir.path(), LARGE).0, 1);
-    let log = SegmentOptions {
-        kind: SegmentKind::Log,
-        ..LARGE
-    };
+    let log = SegmentOptions { kind: SegmentKind::Log, ..LARGE };
     let refused = SegmentWriter::open(dir.path(), log, None);
-    assert!(
-        matches!(refused, Err(SegmentError::Foreign { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(SegmentError::Foreign { .. })), "{refused:?}");
 }
 
 #[test]
@@ -144,10 +121,7 @@ fn cursor_follows_the_writer_over_segments() {
         assert_eq!(cursor.next().unwrap(), None);
         append(&mut writer, 1);
         let frame = cursor.next().unwrap().unwrap();
-        assert_eq!(
-            (frame.no, frame.payload),
-            (FrameNo(no), payload(no).as_slice())
-        );
+        assert_eq!((frame.no, frame.payload), (FrameNo(no), payload(no).as_slice()));
     }
 }
 
@@ -155,10 +129,7 @@ fn cursor_follows_the_writer_over_segments() {
 fn reader_keeps_up_with_a_writer_and_a_syncer_in_other_threads() {
     const FRAMES: u64 = 5_000;
     let dir = tempfile::tempdir().unwrap();
-    let options = SegmentOptions {
-        segment_bytes_max: 20_000,
-        ..LARGE
-    };
+    let options = SegmentOptions { segment_bytes_max: 20_000, ..LARGE };
     let (mut writer, _) = open(dir.path(), options);
     let sync = writer.sync_handle();
     let reader = SegmentReader::open(dir.path(), KIND).unwrap();
@@ -236,10 +207,7 @@ fn trimming_removes_whole_segments_with_their_tables() {
     let before = writer.bytes();
     assert_eq!(writer.trim_before(FrameNo(second.base.0 - 1)).unwrap(), 0);
     let removed = writer.trim_before(FrameNo(second.end.0 + 1)).unwrap();
-    assert_eq!(
-        (writer.first(), writer.bytes()),
-        (second.end, before - removed)
-    );
+    assert_eq!((writer.first(), writer.bytes()), (second.end, before - removed));
     assert!(!file::ids_path(dir.path(), FrameNo(0)).exists());
     assert_holds(dir.path(), second.end.0, 30);
     let reader = SegmentReader::open(dir.path(), KIND).unwrap();
@@ -267,23 +235,16 @@ fn id_table_finds_every_id_and_no_other() {
         // The same id again and again, over the edge of a block.
         entries.extend((0..700).map(|again| (hash(3), 10_000 + again)));
         IdTable::build(dir.path(), KIND, FrameNo(0), entries).unwrap();
-        let table = IdTable::open(dir.path(), KIND, FrameNo(0))
-            .unwrap()
-            .unwrap();
+        let table = IdTable::open(dir.path(), KIND, FrameNo(0)).unwrap().unwrap();
         assert_eq!(table.entries(), count + 700);
         for id in (0..count).filter(|id| *id != 3) {
             assert_eq!(table.positions(hash(id)).unwrap(), [id as u32]);
         }
-        assert_eq!(
-            table.positions(hash(3)).unwrap().len(),
-            700 + usize::from(count > 3)
-        );
+        assert_eq!(table.positions(hash(3)).unwrap().len(), 700 + usize::from(count > 3));
         assert!(table.positions(2).unwrap().is_empty());
         assert!(table.positions(u64::MAX).unwrap().is_empty());
     }
-    let bytes = std::fs::metadata(file::ids_path(dir.path(), FrameNo(0)))
-        .unwrap()
-        .len();
+    let bytes = std::fs::metadata(file::ids_path(dir.path(), FrameNo(0))).unwrap().len();
     assert!(bytes < 5_700 * 13, "{bytes}");
 }
 

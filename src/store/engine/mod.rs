@@ -232,10 +232,7 @@ fn guarded<T>(path: &Path, run: impl FnOnce() -> Result<T, EngineError>) -> Resu
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "it panicked".to_owned());
-        Err(EngineError::Damaged {
-            path: path.to_owned(),
-            detail,
-        })
+        Err(EngineError::Damaged { path: path.to_owned(), detail })
     })
 }
 

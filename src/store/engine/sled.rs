@@ -32,10 +32,7 @@ pub struct SledEngine {
 
 impl SledEngine {
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, EngineError> {
-        let io = |source| EngineError::Io {
-            path: dir.to_owned(),
-            source,
-        };
+        let io = |source| EngineError::Io { path: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(io)?;
         let file = OpenOptions::new()
             .create(true)
@@ -57,22 +54,15 @@ impl SledEngine {
                 }
                 Err(error) => return Err(error),
                 Ok(tree) => {
-                    return Ok(Self {
-                        tree,
-                        file: Arc::new(file),
-                        dir: dir.into(),
-                    });
+                    return Ok(Self { tree, file: Arc::new(file), dir: dir.into() });
                 }
             }
         }
-        Err(EngineError::Locked {
-            path: dir.to_owned(),
-        })
+        Err(EngineError::Locked { path: dir.to_owned() })
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<StoredBytes>, EngineError> {
-        self.run(|tree| tree.get(key))
-            .map(|value| value.map(StoredBytes::Sled))
+        self.run(|tree| tree.get(key)).map(|value| value.map(StoredBytes::Sled))
     }
 
     pub(super) fn put(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), EngineError> {
@@ -89,9 +79,7 @@ impl SledEngine {
             Some(_) | None => Bound::Included(prefix.to_vec()),
         };
         SledScan {
-            entries: Some(Box::new(
-                self.tree.range::<Vec<u8>, _>((from, Bound::Unbounded)),
-            )),
+            entries: Some(Box::new(self.tree.range::<Vec<u8>, _>((from, Bound::Unbounded)))),
             prefix: prefix.into(),
             dir: Arc::clone(&self.dir),
         }
@@ -100,17 +88,13 @@ impl SledEngine {
     pub(super) fn flush(&self) -> Result<(), EngineError> {
         self.run(|tree| tree.flush())?;
         fault::point("sled_written");
-        fault::synced(&self.file, || self.file.sync_data()).map_err(|source| EngineError::Io {
-            path: self.dir.to_path_buf(),
-            source,
-        })
+        fault::synced(&self.file, || self.file.sync_data())
+            .map_err(|source| EngineError::Io { path: self.dir.to_path_buf(), source })
     }
 
     pub(super) fn stats(&self) -> Result<EngineStats, EngineError> {
-        let disk_bytes = allotted_bytes(&self.dir).map_err(|source| EngineError::Io {
-            path: self.dir.to_path_buf(),
-            source,
-        })?;
+        let disk_bytes = allotted_bytes(&self.dir)
+            .map_err(|source| EngineError::Io { path: self.dir.to_path_buf(), source })?;
         Ok(EngineStats { disk_bytes })
     }
 
@@ -118,9 +102,7 @@ impl SledEngine {
         &self,
         run: impl FnOnce(&::sled::Db) -> Result<T, ::sled::Error>,
     ) -> Result<T, EngineError> {
-        guarded(&self.dir, || {
-            run(&self.tree).map_err(|error| classify(&self.dir, error))
-        })
+        guarded(&self.dir, || run(&self.tree).map_err(|error| classify(&self.dir, error)))
     }
 }
 
@@ -134,9 +116,7 @@ pub struct SledScan {
 
 impl std::fmt::Debug for SledScan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SledScan")
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
+        f.debug_struct("SledScan").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }
 
@@ -146,10 +126,7 @@ impl Iterator for SledScan {
     fn next(&mut self) -> Option<Self::Item> {
         let entries = self.entries.as_mut()?;
         let next = guarded(&self.dir, || {
-            entries
-                .next()
-                .transpose()
-                .map_err(|error| classify(&self.dir, error))
+            entries.next().transpose().map_err(|error| classify(&self.dir, error))
         });
         match next {
             Ok(Some((key, value))) if key.starts_with(&self.prefix) => {
@@ -172,19 +149,15 @@ fn classify(dir: &Path, error: ::sled::Error) -> EngineError {
         }
         // sled reads past the end of a file that was cut.
         ::sled::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-            EngineError::Damaged {
-                path,
-                detail: source.to_string(),
-            }
+            EngineError::Damaged { path, detail: source.to_string() }
         }
         ::sled::Error::Io(source) => EngineError::Io { path, source },
         error @ (::sled::Error::Corruption { .. }
         | ::sled::Error::ReportableBug(_)
         | ::sled::Error::Unsupported(_)
-        | ::sled::Error::CollectionNotFound(_)) => EngineError::Damaged {
-            path,
-            detail: error.to_string(),
-        },
+        | ::sled::Error::CollectionNotFound(_)) => {
+            EngineError::Damaged { path, detail: error.to_string() }
+        }
     }
 }
 

@@ -76,9 +76,7 @@ fn key(random: &mut fastrand::Rng) -> Vec<u8> {
 
 fn value(random: &mut fastrand::Rng) -> Option<Vec<u8>> {
     let len = random.usize(0..400);
-    random
-        .bool()
-        .then(|| std::iter::repeat_with(|| random.u8(..)).take(len).collect())
+    random.bool().then(|| std::iter::repeat_with(|| random.u8(..)).take(len).collect())
 }
 
 #[test]
@@ -105,9 +103,8 @@ fn sled_conforms_and_keeps_what_was_flushed() {
 #[test]
 fn a_value_past_the_bound_is_refused() {
     let value = vec![0; VALUE_BYTES_MAX + 1];
-    let error = Engine::memory()
-        .insert_sorted([(b"c".as_slice(), Some(value.as_slice()))])
-        .unwrap_err();
+    let error =
+        Engine::memory().insert_sorted([(b"c".as_slice(), Some(value.as_slice()))]).unwrap_err();
     assert!(matches!(error, EngineError::ValueTooLarge { .. }));
 }
 

@@ -157,11 +157,7 @@ impl Frame {
                 index += 1;
             }
         }
-        if index == self.entries {
-            Ok(())
-        } else {
-            Err(damaged(self.no, "entries are missing"))
-        }
+        if index == self.entries { Ok(()) } else { Err(damaged(self.no, "entries are missing")) }
     }
 
     pub(crate) fn entry(&self, index: usize) -> Result<JournalEntry, StoreError> {
@@ -186,10 +182,7 @@ impl Frame {
             }
             before += block.entries;
         }
-        Err(damaged(
-            self.no,
-            "it lacks an entry that a contact points to",
-        ))
+        Err(damaged(self.no, "it lacks an entry that a contact points to"))
     }
 
     fn blocks(&self) -> &[u8] {
@@ -214,11 +207,7 @@ impl<'a> Block<'a> {
         let stored_len = from.len()?;
         let entries = from.len()?;
         let stored = from.bytes(stored_len)?;
-        Some(Self {
-            raw_len,
-            entries,
-            stored,
-        })
+        Some(Self { raw_len, entries, stored })
     }
 
     fn unpack(&self, no: FrameNo, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -258,14 +247,8 @@ fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
     counters.deleted = at.varint()?;
     let digest = Digest(u128::from_le_bytes(at.array()?));
     let entries = at.len()?;
-    let after = Cut {
-        next_frame: FrameNo(no.0 + 1),
-        lanes,
-        counters,
-        digest,
-        fingerprint,
-        record_time_ms,
-    };
+    let after =
+        Cut { next_frame: FrameNo(no.0 + 1), lanes, counters, digest, fingerprint, record_time_ms };
     Some((after, base_time_ms, entries, payload.len() - at.0.len()))
 }
 
@@ -314,15 +297,7 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
         | Verdict::Superseded
         | Verdict::NotFound => (at.u64()?, Outcome::Settled),
     };
-    Some(Entry {
-        change,
-        lane,
-        offset,
-        record_time_ms,
-        verdict,
-        event_hash,
-        outcome,
-    })
+    Some(Entry { change, lane, offset, record_time_ms, verdict, event_hash, outcome })
 }
 
 fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'a>> {
@@ -345,11 +320,7 @@ fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'
         Some(len) => Some(at.bytes(len)?),
         None => None,
     };
-    let email = if email_changed {
-        Some((at.u64()?, at.u64()?))
-    } else {
-        None
-    };
+    let email = if email_changed { Some((at.u64()?, at.u64()?)) } else { None };
     let id_len = at.len()?;
     let joined = at.0;
     let id = at.bytes(id_len)?;
@@ -385,13 +356,5 @@ fn parse_letter<'a>(at: &mut Cursor<'a>) -> Option<Letter<'a>> {
         Some(len) => Some(at.bytes(len)?),
         None => None,
     };
-    Some(Letter {
-        reason,
-        detail,
-        key,
-        value,
-        value_len,
-        value_hash,
-        headers: at.bytes(headers)?,
-    })
+    Some(Letter { reason, detail, key, value, value_len, value_hash, headers: at.bytes(headers)? })
 }

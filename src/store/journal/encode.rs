@@ -122,11 +122,7 @@ impl FrameBuilder {
         raw.push(0);
         let at = raw.len();
         raw.extend_from_slice(body);
-        let place = Place {
-            joined,
-            body: at,
-            end: self.raw.len(),
-        };
+        let place = Place { joined, body: at, end: self.raw.len() };
         self.end(start);
         Ok(place)
     }
@@ -188,10 +184,7 @@ impl FrameBuilder {
         out.extend_from_slice(&after.digest.0.to_le_bytes());
         put(out, self.entries as u64);
         let (mut start, mut entries) = (0, 0);
-        let open = BlockEnd {
-            end: self.raw.len(),
-            entries: self.entries,
-        };
+        let open = BlockEnd { end: self.raw.len(), entries: self.entries };
         for block in self.blocks.iter().copied().chain([open]) {
             if block.entries > entries {
                 let raw = self.raw.get(start..block.end).unwrap_or_default();
@@ -208,9 +201,7 @@ impl FrameBuilder {
 
     fn begin(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) -> Result<usize, StoreError> {
         if self.entries >= ChangeRef::ENTRIES_MAX {
-            return Err(StoreError::BatchFull {
-                max: ChangeRef::ENTRIES_MAX,
-            });
+            return Err(StoreError::BatchFull { max: ChangeRef::ENTRIES_MAX });
         }
         if self.entries == 0 {
             self.base_time_ms = meta.record_time_ms;
@@ -237,21 +228,14 @@ impl FrameBuilder {
         self.entries += 1;
         let block = self.blocks.last().map_or(0, |at| at.end);
         if self.raw.len() - block >= BLOCK_BYTES {
-            self.blocks.push(BlockEnd {
-                end: self.raw.len(),
-                entries: self.entries,
-            });
+            self.blocks.push(BlockEnd { end: self.raw.len(), entries: self.entries });
         }
     }
 }
 
 /// What event lookups go by; 0 for an event without an id.
 pub(crate) fn event_hash(event_id: &[u8]) -> u64 {
-    if event_id.is_empty() {
-        0
-    } else {
-        xxh3_64(event_id)
-    }
+    if event_id.is_empty() { 0 } else { xxh3_64(event_id) }
 }
 
 fn put_lanes(out: &mut Vec<u8>, after: &Cut) {

@@ -44,10 +44,7 @@ impl LaneProgress {
                 record.value.map(|at| at.of(&batch.arena)),
             ),
         });
-        Self {
-            next: batch.next,
-            last,
-        }
+        Self { next: batch.next, last }
     }
 }
 

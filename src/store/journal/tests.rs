@@ -34,20 +34,10 @@ fn letter(value: &[u8]) -> DeadLetter<'_> {
 }
 
 fn after() -> Cut {
-    let last = LastRecord {
-        offset: Offset(41),
-        leader_epoch: Some(0),
-        hash: 99,
-    };
+    let last = LastRecord { offset: Offset(41), leader_epoch: Some(0), hash: 99 };
     let mut cut = Cut::empty(5);
     cut.next_frame = FrameNo(8);
-    cut.lanes.insert(
-        Lane(3),
-        LaneProgress {
-            next: NextOffset(45),
-            last: Some(last),
-        },
-    );
+    cut.lanes.insert(Lane(3), LaneProgress { next: NextOffset(45), last: Some(last) });
     cut.lanes.insert(Lane(4), LaneProgress::at(NextOffset(0)));
     cut.counters.verdicts = [1, 2, 3, 4, 5, 6, 7, 1 << 40];
     cut.counters.active = 12;
@@ -60,13 +50,9 @@ fn frame() -> Vec<u8> {
     let mut builder = FrameBuilder::new();
     let body = vec![b'x'; 30 << 10];
     builder.applied(&meta(40), 0, None, b"c-1", &body).unwrap();
-    builder
-        .applied(&meta(41), 1, Some((1, 2)), b"c-1", b"short")
-        .unwrap();
+    builder.applied(&meta(41), 1, Some((1, 2)), b"c-1", b"short").unwrap();
     builder.settled(&meta(42), Verdict::Stale).unwrap();
-    builder
-        .dead_letter(&meta(43), &letter(&vec![b'v'; 200 << 10]))
-        .unwrap();
+    builder.dead_letter(&meta(43), &letter(&vec![b'v'; 200 << 10])).unwrap();
     builder.dead_letter(&meta(44), &letter(&body)).unwrap();
     let mut payload = Vec::new();
     builder.finish(&after(), &mut payload);
@@ -80,31 +66,15 @@ fn frames_come_back() {
     let mut seen = Vec::new();
     frame
         .for_each(&mut Vec::new(), |entry| {
-            assert_eq!(
-                entry.record_time_ms,
-                1_700_000_000_000 - entry.offset.0 as i64
-            );
+            assert_eq!(entry.record_time_ms, 1_700_000_000_000 - entry.offset.0 as i64);
             assert_eq!((entry.lane, entry.change.frame()), (Lane(3), FrameNo(7)));
             match &entry.outcome {
                 Outcome::Applied(applied) => {
-                    assert_eq!(
-                        (applied.id, applied.kind),
-                        (&b"c-1"[..], EventKind::Deleted)
-                    );
-                    assert_eq!(
-                        (applied.event_id, applied.source),
-                        (&b"evt_1"[..], &b"acme"[..])
-                    );
-                    assert_eq!(
-                        (applied.principal, applied.request_id),
-                        (Some(&b"ada"[..]), None)
-                    );
+                    assert_eq!((applied.id, applied.kind), (&b"c-1"[..], EventKind::Deleted));
+                    assert_eq!((applied.event_id, applied.source), (&b"evt_1"[..], &b"acme"[..]));
+                    assert_eq!((applied.principal, applied.request_id), (Some(&b"ada"[..]), None));
                     assert_eq!(applied.event_time_ms, Some(7));
-                    seen.push((
-                        entry.verdict,
-                        applied.body.len(),
-                        applied.previous.is_some(),
-                    ));
+                    seen.push((entry.verdict, applied.body.len(), applied.previous.is_some()));
                 }
                 Outcome::DeadLettered(letter) => {
                     assert_eq!((letter.detail, letter.key), ("at byte 3", None));
@@ -132,9 +102,7 @@ fn one_entry_is_found_without_the_others() {
     let frame = Frame::parse(FrameNo(7), frame()).unwrap();
     let entry = frame.entry(1).unwrap();
     let entry = entry.view().unwrap();
-    let Outcome::Applied(applied) = entry.outcome else {
-        panic!("{entry:?}")
-    };
+    let Outcome::Applied(applied) = entry.outcome else { panic!("{entry:?}") };
     assert_eq!(applied.previous, ChangeRef::new(FrameNo(7), 0));
     assert_eq!(applied.email, Some((1, 2)));
     assert_eq!(applied.joined, b"c-1\0short");

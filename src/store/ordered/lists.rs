@@ -18,28 +18,17 @@ struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     fn of_row(row: &'a Row, order: SortOrder) -> Self {
-        Self {
-            prefix: row.prefix(order),
-            text: row.text(order),
-            id: row.id(),
-        }
+        Self { prefix: row.prefix(order), text: row.text(order), id: row.id() }
     }
 
     fn of_key(key: &'a PageKey, order: SortOrder) -> Self {
-        let number = key
-            .sort
-            .first_chunk::<8>()
-            .map_or(0, |n| u64::from_be_bytes(*n));
+        let number = key.sort.first_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
         let (prefix, text): (_, &[u8]) = match order {
             SortOrder::UpdatedAt | SortOrder::CreatedAt => (Prefix::of_number(number), &[]),
             SortOrder::Name | SortOrder::Company => (Prefix::of_text(&key.sort), &key.sort),
             SortOrder::Id => (Prefix::of_text(&key.id), &[]),
         };
-        Self {
-            prefix,
-            text,
-            id: &key.id,
-        }
+        Self { prefix, text, id: &key.id }
     }
 }
 
@@ -53,10 +42,7 @@ pub(super) struct Lists {
 
 impl Lists {
     pub(super) fn of_rows(rows: Rows) -> Self {
-        let mut lists = Self {
-            rows,
-            ..Self::default()
-        };
+        let mut lists = Self { rows, ..Self::default() };
         for order in SortOrder::ALL {
             lists.build(order);
         }
@@ -93,16 +79,11 @@ impl Lists {
             let mut entries: Vec<Entry> = (0..)
                 .zip(&rows.rows)
                 .filter(|(_, row)| row.active == active)
-                .map(|(slot, row)| Entry {
-                    prefix: row.prefix(order),
-                    slot,
-                })
+                .map(|(slot, row)| Entry { prefix: row.prefix(order), slot })
                 .collect();
             // Stable, since the scan brings them by id: runs that are sorted already cost little.
             entries.sort_by(|a, b| {
-                a.prefix
-                    .cmp(&b.prefix)
-                    .then_with(|| compare_slots(rows, order, a.slot, b.slot))
+                a.prefix.cmp(&b.prefix).then_with(|| compare_slots(rows, order, a.slot, b.slot))
             });
             *list = Sorted::from_sorted(&entries);
         }
@@ -121,12 +102,7 @@ impl Lists {
             return;
         };
         let moves = SortOrder::ALL.map(|order| row.moves(order, keys));
-        let moved = || {
-            SortOrder::ALL
-                .into_iter()
-                .zip(moves)
-                .filter(|(_, moves)| *moves)
-        };
+        let moved = || SortOrder::ALL.into_iter().zip(moves).filter(|(_, moves)| *moves);
         for (order, _) in moved() {
             self.unlink(order, slot);
         }
@@ -175,10 +151,7 @@ impl Lists {
         slots
             .into_iter()
             .filter_map(|slot| self.rows.get(slot))
-            .map(|row| PageKey {
-                sort: row.sort(order),
-                id: row.id().to_vec(),
-            })
+            .map(|row| PageKey { sort: row.sort(order), id: row.id().to_vec() })
             .collect()
     }
 
@@ -214,11 +187,7 @@ impl Lists {
         let mut merged: Vec<u32> = a.iter().chain(b).copied().collect();
         merged.sort_by(|a, b| {
             let ascending = self.compare_rows(request.order, *a, *b);
-            if request.descending {
-                ascending.reverse()
-            } else {
-                ascending
-            }
+            if request.descending { ascending.reverse() } else { ascending }
         });
         merged.truncate(request.limit);
         merged
@@ -226,9 +195,7 @@ impl Lists {
 
     fn compare_rows(&self, order: SortOrder, a: u32, b: u32) -> Ordering {
         let prefix = |slot| self.rows.get(slot).map(|row| row.prefix(order));
-        prefix(a)
-            .cmp(&prefix(b))
-            .then_with(|| compare_slots(&self.rows, order, a, b))
+        prefix(a).cmp(&prefix(b)).then_with(|| compare_slots(&self.rows, order, a, b))
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -250,9 +217,7 @@ impl Lists {
         let mut found = Vec::new();
         let rows = self.rows.rows.len();
         if rows as u64 != contacts {
-            found.push(format!(
-                "{rows} contacts are ordered, {contacts} are stored"
-            ));
+            found.push(format!("{rows} contacts are ordered, {contacts} are stored"));
         }
         for order in SortOrder::ALL {
             self.order_differences(order, &mut found);
@@ -263,18 +228,11 @@ impl Lists {
     /// Whether a list holds what it should, in order.
     fn order_differences(&self, order: SortOrder, found: &mut Vec<String>) {
         for (list, active) in self.of(order).iter().zip([true, false]) {
-            let expected = self
-                .rows
-                .rows
-                .iter()
-                .filter(|row| row.active == active)
-                .count();
+            let expected = self.rows.rows.iter().filter(|row| row.active == active).count();
             let slots: Vec<u32> = list.forward(list.ends().0).collect();
             if slots.len() != expected || list.len() != expected {
                 let len = slots.len();
-                found.push(format!(
-                    "{order:?} has {len} entries for {expected} contacts"
-                ));
+                found.push(format!("{order:?} has {len} entries for {expected} contacts"));
             }
             let is_before = |a: &u32, b: &u32| self.compare_rows(order, *a, *b) == Ordering::Less;
             if !slots.is_sorted_by(is_before) {
@@ -289,9 +247,7 @@ fn compare(rows: &Rows, order: SortOrder, slot: u32, probe: Probe<'_>) -> Orderi
     let Some(row) = rows.get(slot) else {
         return Ordering::Less;
     };
-    row.text(order)
-        .cmp(probe.text)
-        .then_with(|| row.id().cmp(probe.id))
+    row.text(order).cmp(probe.text).then_with(|| row.id().cmp(probe.id))
 }
 
 /// Compares two rows, their prefixes being equal.

@@ -48,13 +48,8 @@ pub enum SortOrder {
 
 impl SortOrder {
     /// Every order.
-    pub const ALL: [Self; 5] = [
-        Self::Id,
-        Self::UpdatedAt,
-        Self::CreatedAt,
-        Self::Name,
-        Self::Company,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Id, Self::UpdatedAt, Self::CreatedAt, Self::Name, Self::Company];
 }
 
 /// A contact's place in an order; a page continues strictly after it.
@@ -81,10 +76,7 @@ impl PageKey {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (len, rest) = bytes.split_first_chunk::<2>()?;
         let (sort, id) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        Some(Self {
-            sort: sort.to_vec(),
-            id: id.to_vec(),
-        })
+        Some(Self { sort: sort.to_vec(), id: id.to_vec() })
     }
 }
 
@@ -155,7 +147,7 @@ fn fold(text: &str, out: &mut Vec<u8>) {
 
 /// The indexes behind their lock.
 #[derive(Debug, Default)]
-pub struct OrderedIndexes {
+pub(crate) struct OrderedIndexes {
     lists: RwLock<Lists>,
     /// Held while changes are taken: they must go in in the order they came out.
     feed: Mutex<Vec<(Box<[u8]>, StoredContact)>>,
@@ -165,7 +157,7 @@ pub struct OrderedIndexes {
 
 impl OrderedIndexes {
     /// Takes every change that the dirty set has and the indexes have not.
-    pub fn catch_up(&self, dirty: &DirtySet) -> Result<(), CorruptContact> {
+    pub(crate) fn catch_up(&self, dirty: &DirtySet) -> Result<(), CorruptContact> {
         let mut changes = self.feed.lock();
         // Collected first: the dirty set's locks, which the applier needs, are held for less.
         dirty.drain_changed(|at| changes.push((at.id.clone(), at.value.clone())));
@@ -185,30 +177,34 @@ impl OrderedIndexes {
 
     /// The same, unless nothing was committed since the last time. `committed` is the number of
     /// commits visible before the call.
-    pub fn catch_up_to(&self, dirty: &DirtySet, committed: u64) -> Result<(), CorruptContact> {
+    pub(crate) fn catch_up_to(
+        &self,
+        dirty: &DirtySet,
+        committed: u64,
+    ) -> Result<(), CorruptContact> {
         if self.taken.load(Ordering::Acquire) == committed.wrapping_add(1) {
             return Ok(());
         }
         self.catch_up(dirty)?;
-        self.taken
-            .store(committed.wrapping_add(1), Ordering::Release);
+        self.taken.store(committed.wrapping_add(1), Ordering::Release);
         Ok(())
     }
 
     /// The places of a page, without the contacts.
-    pub fn page(&self, request: &PageRequest) -> Vec<PageKey> {
+    pub(crate) fn page(&self, request: &PageRequest) -> Vec<PageKey> {
         self.lists.read().page(request)
     }
 
     /// Contacts that are ACTIVE, and DELETED.
-    pub fn counts(&self) -> (u64, u64) {
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (u64, u64) {
         let lists = self.lists.read();
         let [active, deleted] = lists.of(SortOrder::Id);
         (active.len() as u64, deleted.len() as u64)
     }
 
     /// Bytes of memory they take, about.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.lists.read().bytes()
     }
 
@@ -231,14 +227,14 @@ impl OrderedIndexes {
 
 /// Takes contacts one by one, then sorts them all at once.
 #[derive(Debug, Default)]
-pub struct OrderedBuilder {
+pub(crate) struct OrderedBuilder {
     rows: Rows,
     keys: SortKeys,
 }
 
 impl OrderedBuilder {
     /// Adds a contact; an id that was there before takes the later body.
-    pub fn push(&mut self, id: &[u8], body: &[u8]) -> Result<(), CorruptContact> {
+    pub(crate) fn push(&mut self, id: &[u8], body: &[u8]) -> Result<(), CorruptContact> {
         self.keys.read(body)?;
         self.push_keys(id);
         Ok(())
@@ -254,7 +250,7 @@ impl OrderedBuilder {
     }
 
     /// Sorts.
-    pub fn finish(self) -> OrderedIndexes {
+    pub(crate) fn finish(self) -> OrderedIndexes {
         OrderedIndexes {
             lists: RwLock::new(Lists::of_rows(self.rows)),
             ..OrderedIndexes::default()

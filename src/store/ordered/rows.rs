@@ -38,9 +38,7 @@ impl Row {
     }
 
     pub(super) fn id(&self) -> &[u8] {
-        self.texts
-            .get(..usize::from(self.id_len))
-            .unwrap_or_default()
+        self.texts.get(..usize::from(self.id_len)).unwrap_or_default()
     }
 
     pub(super) fn has_texts_of(&self, keys: &SortKeys) -> bool {

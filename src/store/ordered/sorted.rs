@@ -21,10 +21,7 @@ pub(super) struct Prefix {
 
 impl Prefix {
     pub(super) fn of_number(number: u64) -> Self {
-        Self {
-            high: (number >> 32) as u32,
-            low: number as u32,
-        }
+        Self { high: (number >> 32) as u32, low: number as u32 }
     }
 
     pub(super) fn of_text(text: &[u8]) -> Self {
@@ -66,10 +63,7 @@ impl Sorted {
             chunk.extend_from_slice(part);
             chunk
         });
-        Self {
-            chunks: chunks.collect(),
-            len: entries.len(),
-        }
+        Self { chunks: chunks.collect(), len: entries.len() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,21 +81,13 @@ impl Sorted {
     }
 
     fn partition(&self, is_before: impl Fn(&Entry) -> bool) -> Place {
-        let chunk = self
-            .chunks
-            .partition_point(|chunk| chunk.last().is_some_and(&is_before));
-        let index = self
-            .chunks
-            .get(chunk)
-            .map_or(0, |chunk| chunk.partition_point(is_before));
+        let chunk = self.chunks.partition_point(|chunk| chunk.last().is_some_and(&is_before));
+        let index = self.chunks.get(chunk).map_or(0, |chunk| chunk.partition_point(is_before));
         Place { chunk, index }
     }
 
     pub(super) fn insert(&mut self, entry: Entry, against: impl Fn(u32) -> Ordering) {
-        let Place {
-            mut chunk,
-            mut index,
-        } = self.lower(entry.prefix, against);
+        let Place { mut chunk, mut index } = self.lower(entry.prefix, against);
         self.len += 1;
         // Past the last one: at the end of the last chunk, so that growth at the end fills chunks.
         if chunk == self.chunks.len() {
@@ -167,45 +153,25 @@ impl Sorted {
 
     /// Slots from a place on.
     pub(super) fn forward(&self, from: Place) -> impl Iterator<Item = u32> + '_ {
-        self.chunks
-            .iter()
-            .enumerate()
-            .skip(from.chunk)
-            .flat_map(move |(at, chunk)| {
-                let skip = if at == from.chunk { from.index } else { 0 };
-                chunk.iter().skip(skip).map(|entry| entry.slot)
-            })
+        self.chunks.iter().enumerate().skip(from.chunk).flat_map(move |(at, chunk)| {
+            let skip = if at == from.chunk { from.index } else { 0 };
+            chunk.iter().skip(skip).map(|entry| entry.slot)
+        })
     }
 
     /// Slots from before a place, backwards.
     pub(super) fn backward(&self, from: Place) -> impl Iterator<Item = u32> + '_ {
         let whole = self.chunks.len().saturating_sub(from.chunk + 1);
-        let whole = if from.chunk >= self.chunks.len() {
-            0
-        } else {
-            whole
-        };
-        self.chunks
-            .iter()
-            .enumerate()
-            .rev()
-            .skip(whole)
-            .flat_map(move |(at, chunk)| {
-                let take = if at == from.chunk {
-                    from.index
-                } else {
-                    chunk.len()
-                };
-                chunk.iter().take(take).rev().map(|entry| entry.slot)
-            })
+        let whole = if from.chunk >= self.chunks.len() { 0 } else { whole };
+        self.chunks.iter().enumerate().rev().skip(whole).flat_map(move |(at, chunk)| {
+            let take = if at == from.chunk { from.index } else { chunk.len() };
+            chunk.iter().take(take).rev().map(|entry| entry.slot)
+        })
     }
 
     /// The places before everything and after it.
     pub(super) fn ends(&self) -> (Place, Place) {
-        let end = Place {
-            chunk: self.chunks.len(),
-            index: 0,
-        };
+        let end = Place { chunk: self.chunks.len(), index: 0 };
         (Place { chunk: 0, index: 0 }, end)
     }
 

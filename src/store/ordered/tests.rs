@@ -10,14 +10,7 @@ type Model = BTreeMap<Vec<u8>, SortKeys>;
 fn keys(random: &mut fastrand::Rng) -> SortKeys {
     // Few words and many equal beginnings, so that every tie is met.
     let text = |random: &mut fastrand::Rng| {
-        let words = [
-            "",
-            "a",
-            "ada",
-            "ada lovelace",
-            "ada lovelace-byron",
-            "grace hopper",
-        ];
+        let words = ["", "a", "ada", "ada lovelace", "ada lovelace-byron", "grace hopper"];
         random.choice(words).unwrap().as_bytes().to_vec()
     };
     SortKeys {
@@ -52,10 +45,7 @@ fn sorted(
     let mut all: Vec<PageKey> = model
         .iter()
         .filter(|(_, keys)| status.is_none_or(|status| keys.active == (status == Status::Active)))
-        .map(|(id, keys)| PageKey {
-            sort: sort(order, keys),
-            id: id.clone(),
-        })
+        .map(|(id, keys)| PageKey { sort: sort(order, keys), id: id.clone() })
         .collect();
     all.sort_by(|a, b| (&a.sort, &a.id).cmp(&(&b.sort, &b.id)));
     if descending {
@@ -81,19 +71,9 @@ fn agrees(lists: &Lists, model: &Model, limit: usize) {
     for order in SortOrder::ALL {
         for descending in [false, true] {
             for status in [None, Some(Status::Active), Some(Status::Deleted)] {
-                let request = PageRequest {
-                    order,
-                    descending,
-                    status,
-                    after: None,
-                    limit,
-                };
+                let request = PageRequest { order, descending, status, after: None, limit };
                 let expected = sorted(model, order, descending, status);
-                assert_eq!(
-                    walk(lists, request),
-                    expected,
-                    "{order:?} {descending} {status:?}"
-                );
+                assert_eq!(walk(lists, request), expected, "{order:?} {descending} {status:?}");
             }
         }
     }
@@ -132,21 +112,13 @@ fn timestamps_that_only_grow_keep_the_list_dense() {
     let mut random = fastrand::Rng::with_seed(4);
     for now in 0..60_000 {
         let id = id(&mut random, 5_000);
-        let keys = SortKeys {
-            active: true,
-            updated_at_ms: now,
-            ..SortKeys::default()
-        };
+        let keys = SortKeys { active: true, updated_at_ms: now, ..SortKeys::default() };
         lists.put(&id, &keys);
         model.insert(id, keys);
     }
     agrees(&lists, &model, 150);
     let entries = lists.of(SortOrder::UpdatedAt)[0].bytes() / size_of::<Entry>();
-    assert!(
-        entries < model.len() * 4,
-        "{entries} entries of room for {}",
-        model.len()
-    );
+    assert!(entries < model.len() * 4, "{entries} entries of room for {}", model.len());
 }
 
 #[test]
@@ -171,29 +143,19 @@ fn pages_while_changes_go_on_neither_skip_nor_repeat_what_stayed() {
         for descending in [false, true] {
             let mut random = fastrand::Rng::with_seed(6);
             let mut lists = Lists::default();
-            let still: BTreeSet<Vec<u8>> = (0..2_000)
-                .map(|n| format!("still-{n:05}").into_bytes())
-                .collect();
+            let still: BTreeSet<Vec<u8>> =
+                (0..2_000).map(|n| format!("still-{n:05}").into_bytes()).collect();
             for id in &still {
                 lists.put(id, &keys(&mut random));
             }
-            let mut request = PageRequest {
-                order,
-                descending,
-                status: None,
-                after: None,
-                limit: 37,
-            };
+            let mut request =
+                PageRequest { order, descending, status: None, after: None, limit: 37 };
             let mut seen = Vec::new();
             loop {
                 let page = lists.page(&request);
                 let Some(last) = page.last() else { break };
                 request.after = Some(last.clone());
-                seen.extend(
-                    page.into_iter()
-                        .map(|key| key.id)
-                        .filter(|id| still.contains(id)),
-                );
+                seen.extend(page.into_iter().map(|key| key.id).filter(|id| still.contains(id)));
                 for _ in 0..50 {
                     lists.put(&id(&mut random, 3_000), &keys(&mut random));
                 }
@@ -215,10 +177,7 @@ fn texts_are_lowercased_and_cut_between_characters() {
     assert_eq!(folded("ÄRZTE"), "ärzte");
     assert_eq!(folded(&"X".repeat(100)).len(), TEXT_BYTES_MAX);
     assert_eq!(folded(&"ß".repeat(100)).len(), TEXT_BYTES_MAX);
-    assert_eq!(
-        folded(&format!("x{}", "ß".repeat(100))).len(),
-        TEXT_BYTES_MAX - 1
-    );
+    assert_eq!(folded(&format!("x{}", "ß".repeat(100))).len(), TEXT_BYTES_MAX - 1);
 }
 
 #[test]
@@ -231,10 +190,7 @@ fn a_wrong_entry_is_a_named_difference() {
         model.insert(id, keys);
     }
     model.get_mut(b"007".as_slice()).unwrap().updated_at_ms += 1;
-    assert_eq!(
-        differences(&lists, &model),
-        "007 is ordered by other values than its own"
-    );
+    assert_eq!(differences(&lists, &model), "007 is ordered by other values than its own");
     model.get_mut(b"007".as_slice()).unwrap().updated_at_ms -= 1;
     model.insert(b"100".to_vec(), SortKeys::default());
     assert!(

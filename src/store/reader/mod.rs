@@ -193,10 +193,7 @@ impl Reader {
     /// How many contacts there are.
     pub fn counts(&self) -> ContactCounts {
         let counters = self.shared.cut.lock().counters;
-        ContactCounts {
-            active: counters.active,
-            deleted: counters.deleted,
-        }
+        ContactCounts { active: counters.active, deleted: counters.deleted }
     }
 
     /// How many contacts of a status there are, or of both.
@@ -305,10 +302,7 @@ impl Reader {
     ) -> Result<ContactView<'v>, StoreError> {
         value.view().map_err(|error| {
             let id = String::from_utf8_lossy(id);
-            self.shared.fail(StoreError::damaged(
-                format!("contact {id}"),
-                error.to_string(),
-            ))
+            self.shared.fail(StoreError::damaged(format!("contact {id}"), error.to_string()))
         })
     }
 }

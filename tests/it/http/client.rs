@@ -16,12 +16,7 @@ pub(super) struct Answer {
 impl Answer {
     #[track_caller]
     pub(super) fn expect(self, status: u16) -> Self {
-        assert_eq!(
-            self.status.as_u16(),
-            status,
-            "{}",
-            String::from_utf8_lossy(&self.body)
-        );
+        assert_eq!(self.status.as_u16(), status, "{}", String::from_utf8_lossy(&self.body));
         self
     }
 
@@ -32,10 +27,7 @@ impl Answer {
 
     #[track_caller]
     pub(super) fn header(&self, name: &str) -> &str {
-        let value = self
-            .headers
-            .get(name)
-            .unwrap_or_else(|| panic!("no header {name}"));
+        let value = self.headers.get(name).unwrap_or_else(|| panic!("no header {name}"));
         value.to_str().expect("a header of text")
     }
 
@@ -63,23 +55,10 @@ impl Answer {
 }
 
 pub(super) async fn send(router: &Api, request: Request<Body>) -> Answer {
-    let response = router
-        .clone()
-        .oneshot(request)
-        .await
-        .expect("a router never fails");
+    let response = router.clone().oneshot(request).await.expect("a router never fails");
     let (parts, body) = response.into_parts();
-    let body = body
-        .collect()
-        .await
-        .expect("a whole body")
-        .to_bytes()
-        .to_vec();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body,
-    }
+    let body = body.collect().await.expect("a whole body").to_bytes().to_vec();
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 pub(super) async fn ask(

@@ -24,14 +24,8 @@ async fn a_contact_comes_with_its_tag_and_position() {
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     let version = contact["version"].as_u64().unwrap();
     let tag = answer.header("etag");
-    assert!(
-        tag.starts_with(&format!("\"{version}-")) && tag.len() == 20,
-        "{tag}"
-    );
-    assert_eq!(
-        Position::decode(answer.header("position")).unwrap(),
-        fixture.position()
-    );
+    assert!(tag.starts_with(&format!("\"{version}-")) && tag.len() == 20, "{tag}");
+    assert_eq!(Position::decode(answer.header("position")).unwrap(), fixture.position());
 }
 
 #[tokio::test]
@@ -40,26 +34,15 @@ async fn an_unchanged_contact_is_not_sent_again() {
     let router = fixture.router();
     let path = "/api/contacts/c000000";
     let tag = get(&router, path).await.header("etag").to_owned();
-    for fits in [
-        tag.clone(),
-        format!("W/{tag}"),
-        format!("\"x\" , {tag}"),
-        "*".to_owned(),
-    ] {
-        let answer = get_with(&router, path, &[("if-none-match", &fits)])
-            .await
-            .expect(304);
+    for fits in [tag.clone(), format!("W/{tag}"), format!("\"x\" , {tag}"), "*".to_owned()] {
+        let answer = get_with(&router, path, &[("if-none-match", &fits)]).await.expect(304);
         assert!(answer.body.is_empty());
         assert_eq!(answer.header("etag"), tag);
         assert!(answer.headers.contains_key("position"));
     }
-    get_with(&router, path, &[("if-none-match", "\"1-0\"")])
-        .await
-        .expect(200);
+    get_with(&router, path, &[("if-none-match", "\"1-0\"")]).await.expect(200);
     fixture.rename("c000000", "Grace");
-    let answer = get_with(&router, path, &[("if-none-match", &tag)])
-        .await
-        .expect(200);
+    let answer = get_with(&router, path, &[("if-none-match", &tag)]).await.expect(200);
     assert_ne!(answer.header("etag"), tag);
     assert_eq!(answer.json()["firstName"], "Grace");
 }
@@ -69,15 +52,11 @@ async fn head_says_what_get_would_and_sends_nothing() {
     let fixture = Fixture::with_contacts(1);
     let router = fixture.router();
     let whole = get(&router, "/api/contacts/c000000").await.expect(200);
-    let head = ask(&router, Method::HEAD, "/api/contacts/c000000", &[])
-        .await
-        .expect(200);
+    let head = ask(&router, Method::HEAD, "/api/contacts/c000000", &[]).await.expect(200);
     assert!(head.body.is_empty());
     assert_eq!(head.header("etag"), whole.header("etag"));
     assert_eq!(head.header("content-length"), whole.body.len().to_string());
-    ask(&router, Method::HEAD, "/api/contacts/none", &[])
-        .await
-        .expect(404);
+    ask(&router, Method::HEAD, "/api/contacts/none", &[]).await.expect(404);
 }
 
 #[tokio::test]
@@ -87,17 +66,11 @@ async fn a_deleted_contact_is_shown_only_to_who_asks_for_it() {
     let answer = get(&router, "/api/contacts/c000009").await.expect(404);
     assert_eq!(answer.code(), "CONTACT_NOT_FOUND");
     for flag in ["includeDeleted=true", "includeDeleted"] {
-        let answer = get(&router, &format!("/api/contacts/c000009?{flag}"))
-            .await
-            .expect(200);
+        let answer = get(&router, &format!("/api/contacts/c000009?{flag}")).await.expect(200);
         assert_eq!(answer.json()["status"], "DELETED");
     }
-    get(&router, "/api/contacts/c000009?includeDeleted=false")
-        .await
-        .expect(404);
-    let answer = get(&router, "/api/contacts/c000009?includeDeleted=yes")
-        .await
-        .expect(400);
+    get(&router, "/api/contacts/c000009?includeDeleted=false").await.expect(404);
+    let answer = get(&router, "/api/contacts/c000009?includeDeleted=yes").await.expect(400);
     assert_eq!(answer.code(), "INVALID_PARAMETER");
 }
 
@@ -106,9 +79,7 @@ async fn ids_in_paths_are_decoded() {
     let fixture = Fixture::with_contacts(0);
     fixture.create("a/ä b", "Ångström");
     let router = fixture.router();
-    let answer = get(&router, "/api/contacts/a%2F%C3%A4%20b")
-        .await
-        .expect(200);
+    let answer = get(&router, "/api/contacts/a%2F%C3%A4%20b").await.expect(200);
     assert_eq!(answer.json()["id"], "a/ä b");
     let answer = get(&router, "/api/contacts/%ff").await.expect(400);
     assert_eq!(answer.code(), "INVALID_PATH");
@@ -120,9 +91,7 @@ async fn walk(router: &Api, path: &str, first: &Answer, which: &str) -> Vec<Vec<
     let mut next = first.json()["meta"][which].as_str().map(str::to_owned);
     while let Some(cursor) = next {
         assert!(pages.len() < 100, "the pages do not end");
-        let answer = get(router, &format!("{path}&cursor={cursor}"))
-            .await
-            .expect(200);
+        let answer = get(router, &format!("{path}&cursor={cursor}")).await.expect(200);
         pages.push(ids(&answer.json()));
         next = answer.json()["meta"][which].as_str().map(str::to_owned);
         if next.is_none() && which == "nextCursor" {
@@ -139,10 +108,7 @@ async fn walk(router: &Api, path: &str, first: &Answer, which: &str) -> Vec<Vec<
 
 fn ids(page: &Value) -> Vec<String> {
     let contacts = page["data"].as_array().unwrap();
-    contacts
-        .iter()
-        .map(|contact| contact["id"].as_str().unwrap().to_owned())
-        .collect()
+    contacts.iter().map(|contact| contact["id"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -166,12 +132,7 @@ async fn pages_show_every_contact_once_forth_and_back() {
         assert_eq!(first.json()["meta"]["total"], total, "{query}");
         assert_eq!(first.json()["meta"]["prevCursor"], Value::Null);
         let mut seen = ids(&first.json());
-        seen.extend(
-            walk(&router, &path, &first, "nextCursor")
-                .await
-                .into_iter()
-                .flatten(),
-        );
+        seen.extend(walk(&router, &path, &first, "nextCursor").await.into_iter().flatten());
         assert_eq!(seen.len(), total, "{query}");
         assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), total, "{query}");
     }
@@ -181,19 +142,12 @@ async fn pages_show_every_contact_once_forth_and_back() {
 async fn links_lead_to_the_next_page_with_the_same_question() {
     let fixture = Fixture::with_contacts(10);
     let router = fixture.router();
-    let first = get(&router, "/api/contacts?sort=id&limit=4")
-        .await
-        .expect(200);
+    let first = get(&router, "/api/contacts?sort=id&limit=4").await.expect(200);
     let link = first.header("link").to_owned();
     let (target, relation) = link.split_once(">; ").unwrap();
     assert_eq!(relation, "rel=\"next\"");
-    let second = get(&router, target.strip_prefix('<').unwrap())
-        .await
-        .expect(200);
-    assert_eq!(
-        ids(&second.json()),
-        ["c000004", "c000005", "c000006", "c000007"]
-    );
+    let second = get(&router, target.strip_prefix('<').unwrap()).await.expect(200);
+    assert_eq!(ids(&second.json()), ["c000004", "c000005", "c000006", "c000007"]);
     assert!(second.header("link").contains("limit=4&cursor="));
     assert!(second.header("link").contains("rel=\"prev\""));
 }
@@ -202,15 +156,10 @@ async fn links_lead_to_the_next_page_with_the_same_question() {
 async fn a_page_holds_50_unless_asked_and_200_at_most() {
     let fixture = Fixture::with_contacts(60);
     let router = fixture.router();
-    assert_eq!(
-        ids(&get(&router, "/api/contacts").await.expect(200).json()).len(),
-        50
-    );
+    assert_eq!(ids(&get(&router, "/api/contacts").await.expect(200).json()).len(), 50);
     get(&router, "/api/contacts?limit=200").await.expect(200);
     for limit in ["0", "201", "-1", "+5", "5.0", "ten", ""] {
-        let answer = get(&router, &format!("/api/contacts?limit={limit}"))
-            .await
-            .expect(400);
+        let answer = get(&router, &format!("/api/contacts?limit={limit}")).await.expect(400);
         assert_eq!(answer.code(), "INVALID_PARAMETER", "{limit}");
     }
 }
@@ -219,19 +168,9 @@ async fn a_page_holds_50_unless_asked_and_200_at_most() {
 async fn a_cursor_serves_only_the_question_it_was_made_for() {
     let fixture = Fixture::with_contacts(10);
     let router = fixture.router();
-    let first = get(&router, "/api/contacts?sort=id&limit=4")
-        .await
-        .expect(200);
-    let cursor = first.json()["meta"]["nextCursor"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    get(
-        &router,
-        &format!("/api/contacts?sort=id&limit=9&cursor={cursor}"),
-    )
-    .await
-    .expect(200);
+    let first = get(&router, "/api/contacts?sort=id&limit=4").await.expect(200);
+    let cursor = first.json()["meta"]["nextCursor"].as_str().unwrap().to_owned();
+    get(&router, &format!("/api/contacts?sort=id&limit=9&cursor={cursor}")).await.expect(200);
     let cut = cursor.get(1..).unwrap();
     for path in [
         format!("/api/contacts?sort=name&cursor={cursor}"),
@@ -270,9 +209,7 @@ async fn history_goes_back_to_the_first_change() {
             break;
         };
         assert!(page.header("link").contains(cursor));
-        page = get(&router, &format!("{path}&cursor={cursor}"))
-            .await
-            .expect(200);
+        page = get(&router, &format!("{path}&cursor={cursor}")).await.expect(200);
     }
     let newest = contact["version"].as_u64().unwrap();
     assert_eq!(versions, (1..=newest).rev().collect::<Vec<_>>());
@@ -301,19 +238,13 @@ async fn a_position_that_is_not_reached_is_503_and_a_foreign_one_410() {
     let router = fixture.router();
     let ahead = fixture.position_ahead().encode();
     let path = "/api/contacts?limit=1";
-    let answer = get_with(&router, path, &[("position", &ahead)])
-        .await
-        .expect(503);
+    let answer = get_with(&router, path, &[("position", &ahead)]).await.expect(503);
     assert_eq!(answer.code(), "POSITION_NOT_REACHED");
     assert_eq!(answer.header("retry-after"), "1");
     let mut foreign = fixture.position();
     foreign.log ^= 1;
-    let answer = get_with(&router, path, &[("position", &foreign.encode())])
-        .await
-        .expect(410);
+    let answer = get_with(&router, path, &[("position", &foreign.encode())]).await.expect(410);
     assert_eq!(answer.code(), "POSITION_GONE");
-    let answer = get_with(&router, path, &[("position", "what?")])
-        .await
-        .expect(400);
+    let answer = get_with(&router, path, &[("position", "what?")]).await.expect(400);
     assert_eq!(answer.code(), "INVALID_HEADER");
 }

@@ -19,14 +19,7 @@ fn codes_are_stable_upper_case_and_each_its_own() {
     assert_eq!(texts.len(), Code::ALL.len());
     let catalogue: Vec<String> = Code::ALL
         .iter()
-        .map(|code| {
-            format!(
-                "{} {} {}",
-                code.status().as_u16(),
-                code.kind(),
-                code.as_str()
-            )
-        })
+        .map(|code| format!("{} {} {}", code.status().as_u16(), code.kind(), code.as_str()))
         .collect();
     insta::assert_snapshot!(catalogue.join("\n"));
 }
@@ -48,9 +41,7 @@ async fn problems_come_to_who_names_their_media_type() {
     let fixture = Fixture::with_contacts(0);
     let router = fixture.router();
     let accept = [("accept", "application/json, application/problem+json")];
-    let answer = get_with(&router, "/api/contacts/none", &accept)
-        .await
-        .expect(404);
+    let answer = get_with(&router, "/api/contacts/none", &accept).await.expect(404);
     assert_eq!(answer.header("content-type"), "application/problem+json");
     insta::assert_json_snapshot!(answer.stable_error());
 }
@@ -73,13 +64,9 @@ async fn a_form_that_there_is_not_is_406() {
     let fixture = Fixture::with_contacts(1);
     let router = fixture.router();
     for path in ["/api/contacts/c000000", "/api/contacts", "/api/stats"] {
-        let answer = get_with(&router, path, &[("accept", "text/csv")])
-            .await
-            .expect(406);
+        let answer = get_with(&router, path, &[("accept", "text/csv")]).await.expect(406);
         assert_eq!(answer.code(), "NOT_ACCEPTABLE");
-        get_with(&router, path, &[("accept", "text/html, */*;q=0.1")])
-            .await
-            .expect(200);
+        get_with(&router, path, &[("accept", "text/html, */*;q=0.1")]).await.expect(200);
     }
 }
 
@@ -87,29 +74,15 @@ async fn a_form_that_there_is_not_is_406() {
 async fn parameters_that_there_are_not_are_named() {
     let fixture = Fixture::with_contacts(1);
     let router = fixture.router();
-    let answer = get(&router, "/api/contacts?limit=5&lmit=3&Status=x&lmit=4")
-        .await
-        .expect(400);
+    let answer = get(&router, "/api/contacts?limit=5&lmit=3&Status=x&lmit=4").await.expect(400);
     insta::assert_json_snapshot!(answer.stable_error());
-    let answer = get(&router, "/api/contacts?limit=5&limit=6")
-        .await
-        .expect(400);
+    let answer = get(&router, "/api/contacts?limit=5&limit=6").await.expect(400);
     assert_eq!(answer.code(), "INVALID_PARAMETER");
-    for path in [
-        "/api/contacts/c000000?x=1",
-        "/api/stats?x",
-        "/livez?x",
-        "/healthz?x",
-        "/?x",
-    ] {
+    for path in ["/api/contacts/c000000?x=1", "/api/stats?x", "/livez?x", "/healthz?x", "/?x"] {
         let answer = get(&router, path).await.expect(400);
         assert_eq!(answer.code(), "UNKNOWN_PARAMETER", "{path}");
     }
-    for path in [
-        "/api/contacts?sort=age",
-        "/api/contacts?order=up",
-        "/api/contacts?status=GONE",
-    ] {
+    for path in ["/api/contacts?sort=age", "/api/contacts?order=up", "/api/contacts?status=GONE"] {
         let answer = get(&router, path).await.expect(400);
         assert_eq!(answer.code(), "INVALID_PARAMETER", "{path}");
     }
@@ -126,11 +99,7 @@ async fn too_large_a_body_is_413_announced_or_not() {
     assert_eq!(answer.code(), "BODY_TOO_LARGE");
     assert_eq!(answer.header("connection"), "close");
     let chunked = Body::new(Chunks(40));
-    let answer = send(
-        &router,
-        Request::post("/api/contacts").body(chunked).unwrap(),
-    )
-    .await;
+    let answer = send(&router, Request::post("/api/contacts").body(chunked).unwrap()).await;
     assert_eq!(answer.expect(413).code(), "BODY_TOO_LARGE");
 }
 
@@ -149,9 +118,7 @@ impl hyper::body::Body for Chunks {
             return Poll::Ready(None);
         };
         self.0 = left;
-        Poll::Ready(Some(Ok(hyper::body::Frame::data(
-            vec![b'x'; 64 * 1024].into(),
-        ))))
+        Poll::Ready(Some(Ok(hyper::body::Frame::data(vec![b'x'; 64 * 1024].into()))))
     }
 }
 
@@ -162,9 +129,7 @@ async fn too_long_a_path_is_414_and_too_many_headers_431() {
     let path = format!("/api/contacts/{}", "x".repeat(9000));
     assert_eq!(get(&router, &path).await.expect(414).code(), "URI_TOO_LONG");
     let long = "y".repeat(17_000);
-    let answer = get_with(&router, "/api/contacts", &[("x-long", &long)])
-        .await
-        .expect(431);
+    let answer = get_with(&router, "/api/contacts", &[("x-long", &long)]).await.expect(431);
     assert_eq!(answer.code(), "HEADERS_TOO_LARGE");
 }
 

@@ -33,12 +33,7 @@ pub(super) struct Fixture {
 
 fn identity() -> LogIdentity {
     let cluster = "test".to_owned();
-    LogIdentity {
-        kind: LogKind::Embedded,
-        cluster,
-        topic: "contacts".to_owned(),
-        lanes: 1,
-    }
+    LogIdentity { kind: LogKind::Embedded, cluster, topic: "contacts".to_owned(), lanes: 1 }
 }
 
 impl Fixture {
@@ -77,10 +72,7 @@ impl Fixture {
     }
 
     pub(super) fn rename(&self, id: &str, first_name: &str) {
-        self.apply(
-            "contact.updated",
-            json!({ "id": id, "firstName": first_name }),
-        );
+        self.apply("contact.updated", json!({ "id": id, "firstName": first_name }));
     }
 
     /// One event, one commit.
@@ -96,24 +88,12 @@ impl Fixture {
         let value = event.to_string();
         let time = i64::try_from(time).unwrap();
         let none: [(&str, Option<&[u8]>); 0] = [];
-        batch.push(
-            Offset(number),
-            time,
-            Some(key),
-            Some(value.as_bytes()),
-            none.into_iter(),
-        );
+        batch.push(Offset(number), time, Some(key), Some(value.as_bytes()), none.into_iter());
         let event = self.decoder.decode(&mut batch, 0).unwrap();
         let mut writer = self.open.as_ref().unwrap().0.lock();
         let mut body = Vec::new();
         let current = writer.contact(key).unwrap();
-        let verdict = merge(
-            current,
-            &event,
-            &batch.arena,
-            self.decoder.limits(),
-            &mut body,
-        );
+        let verdict = merge(current, &event, &batch.arena, self.decoder.limits(), &mut body);
         assert_eq!(verdict.unwrap(), Verdict::Applied);
         let meta = EntryMeta::of_event(&batch, &batch.records[0], &event);
         writer.applied(&meta, key, &body).unwrap();
@@ -132,9 +112,7 @@ impl Fixture {
     /// Where it stands after one more event.
     pub(super) fn position_ahead(&self) -> Position {
         let mut position = self.position();
-        position
-            .next
-            .insert(LANE, NextOffset(self.next.load(Ordering::SeqCst) + 1));
+        position.next.insert(LANE, NextOffset(self.next.load(Ordering::SeqCst) + 1));
         position
     }
 
@@ -156,13 +134,9 @@ impl Fixture {
             position_wait: Duration::from_millis(150),
         };
         change(&mut limits);
-        let state = HttpState::new(
-            limits,
-            Arc::clone(&self.metrics),
-            Arc::clone(&self.readiness),
-        );
+        let state = HttpState::new(limits, Arc::clone(&self.metrics), Arc::clone(&self.readiness));
         if let Some((_, reader)) = &self.open {
-            state.store_opened(reader.clone());
+            state.store_opened(contactd::query::Queries::new(reader.clone()));
         }
         state.set_following(FINGERPRINT, Some(identity()));
         router(state)
@@ -176,10 +150,7 @@ impl Fixture {
             if text.contains("\nhttp_server_active_requests 1\n") {
                 return;
             }
-            assert!(
-                started.elapsed() < Duration::from_secs(10),
-                "no request comes"
-            );
+            assert!(started.elapsed() < Duration::from_secs(10), "no request comes");
             tokio::task::yield_now().await;
         }
     }

@@ -9,30 +9,17 @@ use super::fixture::Fixture;
 async fn before_the_store_is_open_it_is_live_not_ready_and_says_how_far_it_is() {
     let fixture = Fixture::not_open();
     let router = fixture.router();
-    fixture
-        .readiness()
-        .waiting("store", "opening the store: 34 %");
+    fixture.readiness().waiting("store", "opening the store: 34 %");
     fixture.readiness().ready("log");
     get(&router, "/livez").await.expect(200);
     let answer = get(&router, "/readyz").await.expect(503);
     assert_eq!(answer.header("retry-after"), "1");
     let store = json!({ "ready": false, "reason": "opening the store: 34 %" });
-    assert_eq!(
-        answer.json(),
-        json!({ "status": "not_ready", "parts": { "store": store } })
-    );
+    assert_eq!(answer.json(), json!({ "status": "not_ready", "parts": { "store": store } }));
     let answer = get(&router, "/readyz?verbose").await.expect(503);
     let parts = json!({ "store": store, "log": { "ready": true } });
-    assert_eq!(
-        answer.json(),
-        json!({ "status": "not_ready", "parts": parts })
-    );
-    for path in [
-        "/api/contacts/c1",
-        "/api/contacts",
-        "/api/contacts/c1/history",
-        "/api/stats",
-    ] {
+    assert_eq!(answer.json(), json!({ "status": "not_ready", "parts": parts }));
+    for path in ["/api/contacts/c1", "/api/contacts", "/api/contacts/c1/history", "/api/stats"] {
         let answer = get(&router, path).await.expect(503);
         assert_eq!(answer.code(), "NOT_READY");
         assert_eq!(answer.header("retry-after"), "1");
@@ -48,9 +35,7 @@ async fn ready_when_every_part_is() {
     let router = fixture.router();
     get(&router, "/readyz").await.expect(503);
     fixture.readiness().ready("store");
-    fixture
-        .readiness()
-        .check("log", || Err("no broker answers".to_owned()));
+    fixture.readiness().check("log", || Err("no broker answers".to_owned()));
     let answer = get(&router, "/readyz").await.expect(503);
     assert_eq!(answer.json()["parts"]["log"]["reason"], "no broker answers");
     assert_eq!(answer.json()["parts"].as_object().unwrap().len(), 1);
@@ -110,18 +95,7 @@ async fn metrics_start_at_zero_and_count_by_route_and_never_by_path() {
 async fn stats_and_the_index_are_json() {
     let fixture = Fixture::with_contacts(10);
     let router = fixture.router();
-    assert!(
-        get(&router, "/api/stats")
-            .await
-            .expect(200)
-            .json()
-            .is_object()
-    );
+    assert!(get(&router, "/api/stats").await.expect(200).json().is_object());
     let index = get(&router, "/").await.expect(200).json();
-    assert!(
-        index["routes"]
-            .as_array()
-            .unwrap()
-            .contains(&"/api/contacts/{id}".into())
-    );
+    assert!(index["routes"].as_array().unwrap().contains(&"/api/contacts/{id}".into()));
 }

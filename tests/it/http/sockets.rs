@@ -32,12 +32,9 @@ async fn served(fixture: &Fixture, header_timeout: Duration) -> Served {
         head_bytes_max: 64 * 1024,
     };
     let serving = serve(listener, router, options, shutdown.clone());
+    #[expect(clippy::disallowed_methods, reason = "the test itself waits for it")]
     let ended = tokio::spawn(async move { serving.await.unwrap() });
-    Served {
-        address,
-        shutdown,
-        ended,
-    }
+    Served { address, shutdown, ended }
 }
 
 impl Served {
@@ -55,10 +52,7 @@ impl Served {
 
     async fn end(self) {
         self.shutdown.cancel();
-        tokio::time::timeout(DEADLINE, self.ended)
-            .await
-            .expect("the drain ends")
-            .unwrap();
+        tokio::time::timeout(DEADLINE, self.ended).await.expect("the drain ends").unwrap();
     }
 }
 
@@ -66,9 +60,7 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let reading = stream.read_to_end(&mut bytes);
     // A reset after the answer is no matter.
-    let _ = tokio::time::timeout(DEADLINE, reading)
-        .await
-        .expect("the server closes");
+    let _ = tokio::time::timeout(DEADLINE, reading).await.expect("the server closes");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -80,13 +72,8 @@ async fn a_head_that_does_not_come_is_408_and_an_idle_connection_just_closed() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("\"code\":\"REQUEST_TIMEOUT\""), "{answer}");
     assert_eq!(served.exchange(b"").await, "");
-    let answer = served
-        .exchange(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && !answer.contains("408"),
-        "{answer}"
-    );
+    let answer = served.exchange(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("408"), "{answer}");
     served.end().await;
 }
 
@@ -128,9 +115,7 @@ async fn the_drain_answers_what_is_under_way_and_closes_what_is_idle() {
     let fixture = Fixture::with_contacts(1);
     let served = served(&fixture, Duration::from_secs(5)).await;
     let mut idle = served.connect().await;
-    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
@@ -143,32 +128,19 @@ async fn the_drain_answers_what_is_under_way_and_closes_what_is_idle() {
     served.shutdown.cancel();
     fixture.rename("c000000", "Later");
     let answer = read_to_end(&mut busy).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.contains("Later"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("Later"), "{answer}");
     read_to_end(&mut idle).await;
     served.end().await;
 }
 
 #[test]
 fn only_loopback_is_bound_while_nobody_is_authenticated() {
-    for fine in [
-        "127.0.0.1:3000",
-        "127.9.9.9:0",
-        "[::1]:80",
-        "[::ffff:127.0.0.1]:80",
-    ] {
+    for fine in ["127.0.0.1:3000", "127.9.9.9:0", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
         assert!(require_loopback(fine.parse().unwrap()).is_ok(), "{fine}");
     }
     for open in ["0.0.0.0:3000", "[::]:3000", "192.168.1.5:80"] {
-        let error = require_loopback(open.parse().unwrap())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(open) && error.contains("127.0.0.1"),
-            "{error}"
-        );
+        let error = require_loopback(open.parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(open) && error.contains("127.0.0.1"), "{error}");
     }
 }
 
@@ -183,8 +155,6 @@ async fn serving_an_open_address_is_refused() {
         connections_max: 1,
         head_bytes_max: 64 * 1024,
     };
-    let error = serve(listener, router, options, CancellationToken::new())
-        .await
-        .unwrap_err();
+    let error = serve(listener, router, options, CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("not authenticated"), "{error}");
 }

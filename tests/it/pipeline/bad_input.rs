@@ -27,11 +27,7 @@ fn bad(what: &'static str, value: impl Into<Vec<u8>>, reason: Reason) -> Bad {
         timestamp_ms: 1_790_000_000_000,
         lane: Some(home()),
     };
-    Bad {
-        what,
-        record,
-        reason,
-    }
+    Bad { what, record, reason }
 }
 
 fn home() -> u16 {
@@ -56,10 +52,7 @@ fn bad_texts() -> Vec<Bad> {
     let mut truncated = whole.clone();
     truncated.truncate(whole.len() / 2);
     let mut not_utf8 = whole.clone();
-    let at = whole
-        .windows(3)
-        .position(|three| three == b"Ada")
-        .expect("the name");
+    let at = whole.windows(3).position(|three| three == b"Ada").expect("the name");
     not_utf8[at] = 0xff;
     let undated =
         text(value(4, "")).replace(r#""timestamp":1790000004000"#, r#""timestamp":"soon""#);
@@ -69,27 +62,15 @@ fn bad_texts() -> Vec<Bad> {
         bad("empty", "", Reason::MalformedJson),
         bad("no JSON", "hello", Reason::MalformedJson),
         bad("an array", "[1,2]", Reason::WrongType),
-        bad(
-            "data is a text",
-            r#"{"eventType":"contact.updated","data":"x"}"#,
-            Reason::WrongType,
-        ),
-        bad(
-            "a field is a number",
-            value(2, r#""firstName":7"#),
-            Reason::WrongType,
-        ),
+        bad("data is a text", r#"{"eventType":"contact.updated","data":"x"}"#, Reason::WrongType),
+        bad("a field is a number", value(2, r#""firstName":7"#), Reason::WrongType),
         bad("invalid UTF-8", not_utf8, Reason::InvalidUtf8),
         bad(
             "unknown event type",
             text(whole).replace("updated", "exploded"),
             Reason::UnknownEventType,
         ),
-        bad(
-            "nested 10,000 deep",
-            value(3, &deep),
-            Reason::NestingTooDeep,
-        ),
+        bad("nested 10,000 deep", value(3, &deep), Reason::NestingTooDeep),
         bad(
             "no contact id",
             r#"{"eventType":"contact.updated","data":{"firstName":"Ada"}}"#,
@@ -126,32 +107,18 @@ fn bad_cloudevents() -> Vec<Bad> {
         format!(r#"{{"id":"{ID}"}}"#),
         Reason::InvalidCloudevent,
     );
-    for (name, value) in [
-        ("ce_specversion", "1.0"),
-        ("ce_id", "e"),
-        ("ce_source", "acme"),
-    ] {
-        binary
-            .record
-            .headers
-            .push((name.to_owned(), value.as_bytes().to_vec()));
+    for (name, value) in [("ce_specversion", "1.0"), ("ce_id", "e"), ("ce_source", "acme")] {
+        binary.record.headers.push((name.to_owned(), value.as_bytes().to_vec()));
     }
     let mut unversioned = bad(
         "a structured CloudEvent without specversion",
         structured(""),
         Reason::InvalidCloudevent,
     );
-    let content_type = (
-        "content-type".to_owned(),
-        b"application/cloudevents+json".to_vec(),
-    );
+    let content_type = ("content-type".to_owned(), b"application/cloudevents+json".to_vec());
     unversioned.record.headers.push(content_type);
     vec![
-        bad(
-            "CloudEvents 0.3",
-            structured(r#""specversion":"0.3","#),
-            Reason::InvalidCloudevent,
-        ),
+        bad("CloudEvents 0.3", structured(r#""specversion":"0.3","#), Reason::InvalidCloudevent),
         unversioned,
         binary,
     ]
@@ -163,11 +130,7 @@ fn bad_records(has_null_keys: bool) -> Vec<Bad> {
     tombstone.record.value = None;
     let mut misrouted = bad("a misrouted key", value(7, ""), Reason::MisroutedKey);
     misrouted.record.lane = Some((home() + 1) % LANES);
-    let mut future = bad(
-        "tomorrow's event",
-        value(1_000_000, ""),
-        Reason::TimestampInFuture,
-    );
+    let mut future = bad("tomorrow's event", value(1_000_000, ""), Reason::TimestampInFuture);
     future.record.timestamp_ms = 1_790_000_000_000;
     let mut records = vec![tombstone, misrouted, future];
     if has_null_keys {
@@ -181,10 +144,7 @@ fn bad_records(has_null_keys: bool) -> Vec<Bad> {
 #[test]
 fn bad_records_are_kept_as_they_came_and_stop_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    for log in every_log(
-        dir.path(),
-        "bad_records_are_kept_as_they_came_and_stop_nothing",
-    ) {
+    for log in every_log(dir.path(), "bad_records_are_kept_as_they_came_and_stop_nothing") {
         let all = bad_texts()
             .into_iter()
             .chain(bad_cloudevents())
@@ -193,22 +153,14 @@ fn bad_records_are_kept_as_they_came_and_stop_nothing() {
         let mut records = Vec::new();
         for (number, bad) in all.iter().enumerate() {
             records.push(bad.record.clone());
-            records.push(good(
-                100 + number as u64,
-                &format!(r#""firstName":"name {number}""#),
-            ));
+            records.push(good(100 + number as u64, &format!(r#""firstName":"name {number}""#)));
         }
         log.append(records);
         let node = node(dir.path(), &log);
         node.catch_up_soundly();
         let image = Image::read(&node.store);
         assert_eq!(image.received(), all.len() as u64 * 2, "{}", log.name());
-        assert_eq!(
-            image.verdict_totals["applied"],
-            all.len() as u64,
-            "{}",
-            log.name()
-        );
+        assert_eq!(image.verdict_totals["applied"], all.len() as u64, "{}", log.name());
         assert_eq!(image.letters.len(), all.len(), "{}", log.name());
         assert_kept(&image, &all, log.name());
     }
@@ -217,16 +169,9 @@ fn bad_records_are_kept_as_they_came_and_stop_nothing() {
 /// Each bad record is a dead letter with its reason and its bytes.
 fn assert_kept(image: &Image, all: &[Bad], log: &str) {
     for bad in all {
-        let Bad {
-            what,
-            record,
-            reason,
-        } = bad;
+        let Bad { what, record, reason } = bad;
         let found = image.letters.values().find(|letter| {
-            letter
-                .headers
-                .iter()
-                .any(|(_, value)| value.as_deref() == Some(what.as_bytes()))
+            letter.headers.iter().any(|(_, value)| value.as_deref() == Some(what.as_bytes()))
         });
         let letter = found.unwrap_or_else(|| panic!("{log}: {what} is not kept"));
         assert_eq!(letter.reason, *reason, "{log}: {what}");
@@ -236,46 +181,25 @@ fn assert_kept(image: &Image, all: &[Bad], log: &str) {
         assert_eq!(letter.value_len, len as u64, "{log}: the length of {what}");
         let kept = if len > KEPT_MAX { 4 << 10 } else { len };
         let value = record.value.as_ref().map(|value| &value[..kept]);
-        assert!(
-            letter.value.as_deref() == value,
-            "{log}: the value of {what}"
-        );
+        assert!(letter.value.as_deref() == value, "{log}: the value of {what}");
     }
 }
 
 #[test]
 fn a_contact_that_grows_past_its_bound_stays_as_it_was() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    for log in every_log(
-        dir.path(),
-        "a_contact_that_grows_past_its_bound_stays_as_it_was",
-    ) {
-        let grow = |number: u64| {
-            good(
-                number,
-                &format!(r#""note{number}":"{}""#, "x".repeat(9_000)),
-            )
-        };
+    for log in every_log(dir.path(), "a_contact_that_grows_past_its_bound_stays_as_it_was") {
+        let grow =
+            |number: u64| good(number, &format!(r#""note{number}":"{}""#, "x".repeat(9_000)));
         log.append((0..10).map(grow));
         log.append([good(50, r#""lastName":"Lovelace""#)]);
         let node = node(dir.path(), &log);
         node.catch_up_soundly();
         let image = Image::read(&node.store);
         let letters: Vec<_> = image.letters.values().collect();
-        assert!(
-            letters
-                .iter()
-                .all(|letter| letter.reason == Reason::TooLarge),
-            "{}",
-            log.name()
-        );
+        assert!(letters.iter().all(|letter| letter.reason == Reason::TooLarge), "{}", log.name());
         // Seven notes of 9,000 bytes fit below 64 KiB, three do not.
-        assert_eq!(
-            (letters.len(), image.verdict_totals["applied"]),
-            (3, 8),
-            "{}",
-            log.name()
-        );
+        assert_eq!((letters.len(), image.verdict_totals["applied"]), (3, 8), "{}", log.name());
         let contact = &image.contacts[ID];
         assert!(contact.body.len() <= 64 << 10, "{}", contact.body.len());
         assert_eq!(contact.version, 8);

@@ -18,17 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[test]
 fn an_fsync_that_fails_once_ends_it_and_a_restart_recovers() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    for log in every_log(
-        dir.path(),
-        "an_fsync_that_fails_once_ends_it_and_a_restart_recovers",
-    ) {
+    for log in every_log(dir.path(), "an_fsync_that_fails_once_ends_it_and_a_restart_recovers") {
         log.append(Load::new(31, 100).take(RECORDS));
         let node = node(dir.path(), &log);
-        for fault in [
-            "eio:journal_sync:2",
-            "eio:checkpoint_sync:2",
-            "eio:snapshot_sync:1",
-        ] {
+        for fault in ["eio:journal_sync:2", "eio:checkpoint_sync:2", "eio:snapshot_sync:1"] {
             let exit = node.catch_up(fault);
             exit.assert_refused(&["error"]);
             // What it left can be read and agrees with itself.
@@ -36,15 +29,9 @@ fn an_fsync_that_fails_once_ends_it_and_a_restart_recovers() {
             log.append(Load::new(32, 100).take(RECORDS));
         }
         node.catch_up_soundly();
-        let calm = node
-            .clone()
-            .on(&dir.path().join(format!("calm-{}", log.name())));
+        let calm = node.clone().on(&dir.path().join(format!("calm-{}", log.name())));
         calm.catch_up_soundly();
-        assert_same(
-            &Image::read(&calm.store),
-            &Image::read(&node.store),
-            log.name(),
-        );
+        assert_same(&Image::read(&calm.store), &Image::read(&node.store), log.name());
     }
 }
 
@@ -56,18 +43,10 @@ fn a_short_append_is_taken_back_and_tried_again() {
     let node = node(dir.path(), &log);
     let exit = node.catch_up("enospc:journal_append:3");
     assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
-    assert!(
-        exit.stderr.contains("paused"),
-        "it did not say that it paused: {}",
-        exit.stderr
-    );
+    assert!(exit.stderr.contains("paused"), "it did not say that it paused: {}", exit.stderr);
     let calm = node.clone().on(&dir.path().join("calm"));
     calm.catch_up_soundly();
-    assert_same(
-        &Image::read(&calm.store),
-        &Image::read(&node.store),
-        "after a short append",
-    );
+    assert_same(&Image::read(&calm.store), &Image::read(&node.store), "after a short append");
 }
 
 #[test]
@@ -99,14 +78,9 @@ impl SmallDisk {
     fn mount(mount: &Path, test: &str) -> Option<Self> {
         std::fs::create_dir_all(mount).expect("a mount point");
         let mut command = Command::new("mount");
-        let mounted = command
-            .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
-            .arg(mount)
-            .output();
+        let mounted = command.args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(mount).output();
         if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self {
-                mount: mount.to_owned(),
-            });
+            return Some(Self { mount: mount.to_owned() });
         }
         skip(test, "a small tmpfs can't be mounted (needs root)");
         None
@@ -116,10 +90,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("-l").arg(&self.mount).status();
-        assert!(
-            unmounted.is_ok_and(|status| status.success()),
-            "the small disk stays mounted"
-        );
+        assert!(unmounted.is_ok_and(|status| status.success()), "the small disk stays mounted");
     }
 }
 
@@ -137,9 +108,7 @@ fn a_full_disk_pauses_applying_and_loses_nothing() {
         let node = node
             .with("store.min_free_bytes", min_free)
             .with("store.journal_segment_bytes", "64MiB");
-        node.clone()
-            .on(&dir.path().join(format!("calm-{name}")))
-            .catch_up_soundly();
+        node.clone().on(&dir.path().join(format!("calm-{name}"))).catch_up_soundly();
         let expected = Image::read(&dir.path().join(format!("calm-{name}")));
         // Something else takes the room.
         let ballast = disk.mount.join("ballast");
@@ -151,12 +120,7 @@ fn a_full_disk_pauses_applying_and_loses_nothing() {
         fill(&ballast, 0);
         let exit = running.wait();
         let may_fail = min_free == "0";
-        assert!(
-            exit.status.success() || may_fail,
-            "{name}: {}: {}",
-            exit.status,
-            exit.stderr
-        );
+        assert!(exit.status.success() || may_fail, "{name}: {}: {}", exit.status, exit.stderr);
         node.catch_up_soundly();
         assert_same(&expected, &Image::read(&node.store), name);
         std::fs::remove_dir_all(&node.store).expect("room for the next");

@@ -19,11 +19,7 @@ fn every_log_drains_to_the_same_store() {
         let image = Image::read(&node.store);
         assert_eq!(image.received(), RECORDS as u64, "{}", log.name());
         for verdict in ["applied", "stale", "duplicate", "dead_lettered"] {
-            assert!(
-                image.verdict_totals[verdict] > 0,
-                "{verdict}: {:?}",
-                image.verdict_totals
-            );
+            assert!(image.verdict_totals[verdict] > 0, "{verdict}: {:?}", image.verdict_totals);
         }
         match &expected {
             None => expected = Some(image),
@@ -45,25 +41,16 @@ fn what_comes_later_is_applied_where_it_left_off() {
         }
         // Nothing new: nothing happens.
         piecewise.catch_up_soundly();
-        let at_once = piecewise
-            .clone()
-            .on(&dir.path().join(format!("at-once-{}", log.name())));
+        let at_once = piecewise.clone().on(&dir.path().join(format!("at-once-{}", log.name())));
         at_once.catch_up_soundly();
-        assert_same(
-            &Image::read(&at_once.store),
-            &Image::read(&piecewise.store),
-            log.name(),
-        );
+        assert_same(&Image::read(&at_once.store), &Image::read(&piecewise.store), log.name());
     }
 }
 
 #[test]
 fn a_node_that_is_stopped_by_a_signal_has_lost_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    for log in every_log(
-        dir.path(),
-        "a_node_that_is_stopped_by_a_signal_has_lost_nothing",
-    ) {
+    for log in every_log(dir.path(), "a_node_that_is_stopped_by_a_signal_has_lost_nothing") {
         log.append(Load::new(8, CONTACTS).take(RECORDS));
         let node = node(dir.path(), &log);
         let running = node.start("");
@@ -71,14 +58,8 @@ fn a_node_that_is_stopped_by_a_signal_has_lost_nothing() {
         let exit = running.stop();
         assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
         node.catch_up_soundly();
-        let calm = node
-            .clone()
-            .on(&dir.path().join(format!("calm-{}", log.name())));
+        let calm = node.clone().on(&dir.path().join(format!("calm-{}", log.name())));
         calm.catch_up_soundly();
-        assert_same(
-            &Image::read(&calm.store),
-            &Image::read(&node.store),
-            log.name(),
-        );
+        assert_same(&Image::read(&calm.store), &Image::read(&node.store), log.name());
     }
 }

@@ -39,22 +39,12 @@ fn golden_log() -> Vec<RawRecord> {
     let mut without_time = event("updated", "untimed", 1, "");
     without_time.value = Some(untimed.as_bytes().to_vec());
     let by_hand = [
-        event(
-            "created",
-            "golden",
-            10,
-            r#""firstName":"Ada","email":"Ada@Example.com""#,
-        ),
+        event("created", "golden", 10, r#""firstName":"Ada","email":"Ada@Example.com""#),
         event("deleted", "golden", 20, r#""title":"Countess""#),
         event("updated", "golden", 30, r#""company":"Analytical Engines""#),
         event("created", "golden", 40, r#""lastName":"Lovelace""#),
         event("updated", "golden", 15, r#""phone":"+44 1""#),
-        event(
-            "updated",
-            "golden",
-            50,
-            r#""lastName":null,"nested":{"b":[1,2.50,"x"],"a":null}"#,
-        ),
+        event("updated", "golden", 50, r#""lastName":null,"nested":{"b":[1,2.50,"x"],"a":null}"#),
         event("deleted", "buried", 5, ""),
         event("updated", "buried", 6, r#""firstName":"Nobody""#),
         without_time.clone(),
@@ -65,10 +55,7 @@ fn golden_log() -> Vec<RawRecord> {
 
 /// All that the rules decide, and nothing that batches decide.
 fn summary(image: &Image) -> String {
-    let mut text = format!(
-        "apply version {APPLY_VERSION}\ndigest {:032x}\n",
-        image.digest
-    );
+    let mut text = format!("apply version {APPLY_VERSION}\ndigest {:032x}\n", image.digest);
     let _ = writeln!(text, "active {} deleted {}", image.active, image.deleted);
     for (verdict, count) in &image.verdict_totals {
         let _ = writeln!(text, "{verdict} {count}");

@@ -30,10 +30,7 @@ fn a_store_that_follows_another_log_is_refused() {
         let exit = other.followed_by(followed.clone()).catch_up("");
         exit.assert_refused(&["follows", "rebuild"]);
         // It is as it was, and goes on with its own.
-        assert!(
-            before == Image::read(&followed.store),
-            "a refused start changed the store"
-        );
+        assert!(before == Image::read(&followed.store), "a refused start changed the store");
         log.append(Load::new(3, 50).take(10));
         followed.catch_up_soundly();
     }
@@ -122,8 +119,7 @@ fn a_compacted_topic_is_refused() {
     let topic = KafkaTopic::unused(&brokers);
     topic.create(&[("cleanup.policy", "compact")]);
     let node = topic.followed_by(Node::new(&dir.path().join("store")));
-    node.catch_up("")
-        .assert_refused(&[&topic.topic, "compact", "topics ensure"]);
+    node.catch_up("").assert_refused(&[&topic.topic, "compact", "topics ensure"]);
     let made = ensure(&topic);
     assert!(made.policy_mended && !made.created);
     topic.append([event("created", "a", 1, "").into()].into_iter());
@@ -153,10 +149,8 @@ fn a_missing_topic_is_waited_for() {
 
 #[test]
 fn a_log_that_no_longer_starts_at_0_needs_to_be_accepted() {
-    let Some(brokers) = service(
-        KAFKA,
-        "a_log_that_no_longer_starts_at_0_needs_to_be_accepted",
-    ) else {
+    let Some(brokers) = service(KAFKA, "a_log_that_no_longer_starts_at_0_needs_to_be_accepted")
+    else {
         return;
     };
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -166,21 +160,15 @@ fn a_log_that_no_longer_starts_at_0_needs_to_be_accepted() {
     let whole = topic.followed_by(Node::new(&dir.path().join("whole")));
     whole.catch_up_soundly();
     let lanes = Image::read(&whole.store).next_offsets;
-    let half: BTreeMap<u16, i64> = lanes
-        .iter()
-        .map(|(lane, next)| (*lane, *next as i64 / 2))
-        .collect();
+    let half: BTreeMap<u16, i64> =
+        lanes.iter().map(|(lane, next)| (*lane, *next as i64 / 2)).collect();
     topic.delete_records(&half);
     let node = topic.followed_by(Node::new(&dir.path().join("store")));
-    node.catch_up("")
-        .assert_refused(&["partition", "--from-log-start"]);
+    node.catch_up("").assert_refused(&["partition", "--from-log-start"]);
     let node = node.flag("--from-log-start");
     node.catch_up_soundly();
     let image = Image::read(&node.store);
-    let left: u64 = lanes
-        .iter()
-        .map(|(lane, next)| next - half[lane] as u64)
-        .sum();
+    let left: u64 = lanes.iter().map(|(lane, next)| next - half[lane] as u64).sum();
     assert_eq!((image.received(), &image.next_offsets), (left, &lanes));
     // The one that has read it all goes on.
     topic.append(Load::new(6, 50).take(10).into_iter().map(Into::into));
@@ -189,19 +177,10 @@ fn a_log_that_no_longer_starts_at_0_needs_to_be_accepted() {
 
 fn ensure(topic: &KafkaTopic) -> contactd::event_log::kafka::TopicEnsured {
     let mut sources = Sources::new(Mode::Serve);
-    sources
-        .environment
-        .insert("KAFKA_BROKERS".into(), topic.brokers.clone());
-    sources
-        .environment
-        .insert("CONTACTD_KAFKA__TOPIC".into(), topic.topic.clone());
-    let config: KafkaConfig = contactd::config::load(&sources)
-        .expect("a configuration")
-        .kafka;
+    sources.environment.insert("KAFKA_BROKERS".into(), topic.brokers.clone());
+    sources.environment.insert("CONTACTD_KAFKA__TOPIC".into(), topic.topic.clone());
+    let config: KafkaConfig = contactd::config::load(&sources).expect("a configuration").kafka;
     let log = KafkaLog::open(&config).expect("the log opens");
-    log.ensure_topic(TopicPlan {
-        partitions: LANES,
-        replication: Some(1),
-    })
-    .expect("the topic is made")
+    log.ensure_topic(TopicPlan { partitions: LANES, replication: Some(1) })
+        .expect("the topic is made")
 }

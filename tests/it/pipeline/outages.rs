@@ -68,11 +68,7 @@ fn broker_restarts_in_the_middle_of_a_drain_change_nothing() {
     let exit = running.stop();
     assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
     node.catch_up_soundly();
-    assert_same(
-        &expected,
-        &Image::read(&node.store),
-        "after broker restarts",
-    );
+    assert_same(&expected, &Image::read(&node.store), "after broker restarts");
 }
 
 #[test]

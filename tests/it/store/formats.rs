@@ -27,11 +27,7 @@ fn copy_of_fixture(to: &Path) {
     static WRITTEN: std::sync::Once = std::sync::Once::new();
     WRITTEN.call_once(write_where_asked);
     let path = fixture();
-    assert!(
-        path.is_dir(),
-        "{} is missing; {WRITE}=write makes it",
-        path.display()
-    );
+    assert!(path.is_dir(), "{} is missing; {WRITE}=write makes it", path.display());
     copy(&path, to);
 }
 
@@ -58,11 +54,8 @@ fn write_where_asked() {
     }
     copy(&dir.path().join("log"), &fixture().join("log"));
     fs::remove_file(fixture().join("log/writer.lock")).expect("a lock is no format");
-    fs::write(
-        fixture().join("expected.txt"),
-        summary(&Image::read(&node.store)),
-    )
-    .expect("the summary");
+    fs::write(fixture().join("expected.txt"), summary(&Image::read(&node.store)))
+        .expect("the summary");
 }
 
 /// A file, or a directory with all that is in it.
@@ -130,14 +123,7 @@ fn a_snapshot_of_format_1_alone_is_a_store() {
     node.catch_up_soundly();
     let opened = image::open(&store);
     let digest = opened.reader.stats().expect("statistics").digest;
-    let verified = opened
-        .reader
-        .verify(&mut |_, _| {})
-        .expect("a verification");
+    let verified = opened.reader.verify(&mut |_, _| {}).expect("a verification");
     assert!(verified.is_sound(), "{:?}", verified.discrepancies);
-    assert!(
-        expected().contains(&format!("digest {digest}")),
-        "{digest} in {}",
-        expected()
-    );
+    assert!(expected().contains(&format!("digest {digest}")), "{digest} in {}", expected());
 }

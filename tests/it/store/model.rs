@@ -57,21 +57,9 @@ fn step(world: &mut World) {
 /// A few contacts, so that the cache is warm at some times and cold at others.
 fn compare_some(world: &mut World) {
     for _ in 0..3 {
-        let id = format!(
-            "contact-{}-{}",
-            world.random.u32(..2),
-            world.random.u32(..27)
-        );
-        let found = world
-            .store()
-            .reader
-            .contact(id.as_bytes())
-            .expect("a contact can be read");
-        assert_eq!(
-            found.as_ref().map(|value| value.body()),
-            world.model.body(&id),
-            "{id}"
-        );
+        let id = format!("contact-{}-{}", world.random.u32(..2), world.random.u32(..27));
+        let found = world.store().reader.contact(id.as_bytes()).expect("a contact can be read");
+        assert_eq!(found.as_ref().map(|value| value.body()), world.model.body(&id), "{id}");
     }
 }
 
@@ -85,23 +73,13 @@ fn compare_all(world: &mut World) {
     }
     assert_eq!(stats.position.next, model.next);
     let listed = model.listed();
-    let count = |status| {
-        listed
-            .iter()
-            .filter(|contact| contact.status == status)
-            .count() as u64
-    };
+    let count = |status| listed.iter().filter(|contact| contact.status == status).count() as u64;
     let counts = (stats.counters.active, stats.counters.deleted);
     assert_eq!(counts, (count(Status::Active), count(Status::Deleted)));
     for (id, bodies) in &model.bodies {
-        let history = reader
-            .history(id.as_bytes(), usize::MAX, None)
-            .expect("history");
-        let versions: Vec<_> = history
-            .iter()
-            .rev()
-            .map(|entry| entry.view().expect("a view").version())
-            .collect();
+        let history = reader.history(id.as_bytes(), usize::MAX, None).expect("history");
+        let versions: Vec<_> =
+            history.iter().rev().map(|entry| entry.view().expect("a view").version()).collect();
         let expected: Vec<_> = (1..=bodies.len() as u64).collect();
         assert_eq!(versions, expected, "the history of {id}");
     }
@@ -110,14 +88,9 @@ fn compare_all(world: &mut World) {
     let mut exported = Vec::new();
     let report = reader.export(true, &mut exported).expect("an export");
     assert_eq!(report.contacts, listed.len() as u64);
-    let lines = exported
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
+    let lines = exported.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let ids: Vec<String> = lines.map(id_of).collect();
-    assert!(
-        ids.iter().eq(model.bodies.keys()),
-        "an export is sorted by id, and whole"
-    );
+    assert!(ids.iter().eq(model.bodies.keys()), "an export is sorted by id, and whole");
     let verified = reader.verify(&mut |_, _| {}).expect("a verification");
     assert!(verified.is_sound(), "{:?}", verified.discrepancies);
 }
@@ -130,20 +103,11 @@ fn id_of(line: &[u8]) -> String {
 fn compare_emails(world: &mut World, listed: &[Listed]) {
     let lower = |contact: &Listed| contact.email.as_ref().map(|email| email.to_lowercase());
     let emails: BTreeSet<String> = listed.iter().filter_map(lower).collect();
-    for email in emails
-        .iter()
-        .map(String::as_str)
-        .chain(["nobody@example.com"])
-    {
-        let found = world
-            .store()
-            .reader
-            .ids_by_email(&email.to_uppercase(), None, 1_000)
-            .expect("ids");
-        let found: Vec<_> = found
-            .iter()
-            .map(|id| String::from_utf8_lossy(id).into_owned())
-            .collect();
+    for email in emails.iter().map(String::as_str).chain(["nobody@example.com"]) {
+        let found =
+            world.store().reader.ids_by_email(&email.to_uppercase(), None, 1_000).expect("ids");
+        let found: Vec<_> =
+            found.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect();
         let expected: Vec<_> = listed
             .iter()
             .filter(|contact| lower(contact).as_deref() == Some(email))
@@ -165,19 +129,10 @@ fn compare_pages(world: &mut World, listed: &[Listed]) {
                 if descending {
                     expected.reverse();
                 }
-                let request = PageRequest {
-                    order,
-                    descending,
-                    status,
-                    after: None,
-                    limit: 7,
-                };
+                let request = PageRequest { order, descending, status, after: None, limit: 7 };
                 let found = all_pages(world, request);
                 let expected: Vec<_> = expected.iter().map(|contact| contact.id.as_str()).collect();
-                assert_eq!(
-                    found, expected,
-                    "{order:?} descending {descending} {status:?}"
-                );
+                assert_eq!(found, expected, "{order:?} descending {descending} {status:?}");
             }
         }
     }

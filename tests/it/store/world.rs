@@ -44,10 +44,7 @@ pub(super) struct Listed {
 
 impl Model {
     pub(super) fn body(&self, id: &str) -> Option<&[u8]> {
-        self.bodies
-            .get(id)
-            .and_then(|bodies| bodies.last())
-            .map(Vec::as_slice)
+        self.bodies.get(id).and_then(|bodies| bodies.last()).map(Vec::as_slice)
     }
 
     pub(super) fn listed(&self) -> Vec<Listed> {
@@ -164,9 +161,7 @@ impl World {
         assert_eq!(current, after.body(&name), "{name} in the writer");
         let verdict = merge(current, event, &batch.arena, &limits, &mut body).expect("a verdict");
         if verdict == Verdict::Applied {
-            writer
-                .applied(&meta, id, &body)
-                .expect("a change is staged");
+            writer.applied(&meta, id, &body).expect("a change is staged");
             after.bodies.entry(name).or_default().push(body);
         } else {
             writer.settled(&meta, verdict).expect("a verdict is staged");
@@ -184,10 +179,7 @@ impl World {
         let record = &batch.records[index];
         let meta = EntryMeta::of_record(batch.lane, record);
         let letter = DeadLetter::of_record(batch, record, reason, "made so");
-        self.store()
-            .writer
-            .dead_letter(&meta, &letter)
-            .expect("a dead letter is staged");
+        self.store().writer.dead_letter(&meta, &letter).expect("a dead letter is staged");
         *after.verdicts.entry(Verdict::DeadLettered).or_default() += 1;
     }
 

@@ -92,22 +92,10 @@ impl Image {
         let opened = open(dir);
         let refilled = opened.report.refilled.clone();
         let Opened { writer, reader, .. } = opened;
-        let report = reader
-            .verify(&mut |_, _| {})
-            .expect("a store can be verified");
-        assert!(
-            report.is_sound(),
-            "{}: {:#?}",
-            dir.display(),
-            report.discrepancies
-        );
+        let report = reader.verify(&mut |_, _| {}).expect("a store can be verified");
+        assert!(report.is_sound(), "{}: {:#?}", dir.display(), report.discrepancies);
         let mut journal = read_journal(dir);
-        assert_eq!(
-            journal.broken_links,
-            Vec::<String>::new(),
-            "{}",
-            dir.display()
-        );
+        assert_eq!(journal.broken_links, Vec::<String>::new(), "{}", dir.display());
         let mut image = std::mem::take(&mut journal.image);
         image.add_state(&reader);
         image.add_contacts(&reader, journal);
@@ -126,20 +114,14 @@ impl Image {
             .collect();
         (self.active, self.deleted, self.digest) =
             (counters.active, counters.deleted, stats.digest.0);
-        self.next_offsets = stats
-            .position
-            .next
-            .iter()
-            .map(|(lane, next)| (lane.0, next.0))
-            .collect();
+        self.next_offsets =
+            stats.position.next.iter().map(|(lane, next)| (lane.0, next.0)).collect();
     }
 
     #[track_caller]
     fn add_contacts(&mut self, reader: &Reader, journal: JournalImage) {
         for (at, (id, changes)) in journal.changes.into_iter().enumerate() {
-            let value = reader
-                .contact(id.as_bytes())
-                .expect("a contact can be read");
+            let value = reader.contact(id.as_bytes()).expect("a contact can be read");
             let value = value.unwrap_or_else(|| panic!("contact {id} is in the journal only"));
             assert_eq!(
                 journal.latest.get(&id),
@@ -159,11 +141,7 @@ impl Image {
             self.contacts.insert(id, contact);
         }
         let counted = self.active + self.deleted;
-        assert_eq!(
-            counted,
-            self.contacts.len() as u64,
-            "contacts counted and contacts there are"
-        );
+        assert_eq!(counted, self.contacts.len() as u64, "contacts counted and contacts there are");
     }
 
     /// Records that got a verdict.
@@ -175,19 +153,9 @@ impl Image {
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
         compare_maps("contact", &self.contacts, &other.contacts, &mut found);
-        compare_maps(
-            "verdicts of lane",
-            &self.verdicts,
-            &other.verdicts,
-            &mut found,
-        );
+        compare_maps("verdicts of lane", &self.verdicts, &other.verdicts, &mut found);
         compare_maps("dead letter", &self.letters, &other.letters, &mut found);
-        compare(
-            "verdict totals",
-            &self.verdict_totals,
-            &other.verdict_totals,
-            &mut found,
-        );
+        compare("verdict totals", &self.verdict_totals, &other.verdict_totals, &mut found);
         compare(
             "active and deleted",
             &(self.active, self.deleted),
@@ -195,17 +163,10 @@ impl Image {
             &mut found,
         );
         compare("digest", &self.digest, &other.digest, &mut found);
-        compare(
-            "next offsets",
-            &self.next_offsets,
-            &other.next_offsets,
-            &mut found,
-        );
+        compare("next offsets", &self.next_offsets, &other.next_offsets, &mut found);
         let (here, there) = (&self.emails, &other.emails);
         for (hash, id) in here.symmetric_difference(there).take(NAMED_MAX) {
-            found.push(format!(
-                "e-mail key {hash:016x} of {id} is on one side only"
-            ));
+            found.push(format!("e-mail key {hash:016x} of {id} is on one side only"));
         }
         found
     }
@@ -222,10 +183,7 @@ impl Image {
 /// Opens a stopped store as offline tools do.
 #[track_caller]
 pub fn open(dir: &Path) -> Opened {
-    let options = StoreOptions {
-        sled_cache_bytes: 8 << 20,
-        ..StoreOptions::at(dir)
-    };
+    let options = StoreOptions { sled_cache_bytes: 8 << 20, ..StoreOptions::at(dir) };
     match store::open(options, None, 0, &|_| {}) {
         Ok(opened) => opened,
         Err(error) => panic!("{} can't be opened: {error}", dir.display()),
@@ -234,20 +192,12 @@ pub fn open(dir: &Path) -> Opened {
 
 #[track_caller]
 fn assert_history(reader: &Reader, id: &str, changes: &[ChangeImage]) {
-    let walked = reader
-        .history(id.as_bytes(), usize::MAX, None)
-        .expect("history");
-    let walked = walked
-        .iter()
-        .rev()
-        .map(|entry| (entry.lane.0, entry.offset.0, entry.event_id.as_str()));
-    let listed = changes
-        .iter()
-        .map(|change| (change.lane, change.offset, change.event_id.as_str()));
-    assert!(
-        walked.eq(listed),
-        "the links of {id} lead to other changes than the journal lists"
-    );
+    let walked = reader.history(id.as_bytes(), usize::MAX, None).expect("history");
+    let walked =
+        walked.iter().rev().map(|entry| (entry.lane.0, entry.offset.0, entry.event_id.as_str()));
+    let listed =
+        changes.iter().map(|change| (change.lane, change.offset, change.event_id.as_str()));
+    assert!(walked.eq(listed), "the links of {id} lead to other changes than the journal lists");
 }
 
 #[track_caller]
@@ -275,9 +225,7 @@ impl JournalImage {
         match &entry.outcome {
             Outcome::Applied(applied) => self.change(entry, applied),
             Outcome::DeadLettered(letter) => {
-                self.image
-                    .letters
-                    .insert((lane, offset), LetterImage::of(letter));
+                self.image.letters.insert((lane, offset), LetterImage::of(letter));
             }
             Outcome::Settled => {}
         }
@@ -285,13 +233,9 @@ impl JournalImage {
 
     fn change(&mut self, entry: &Entry<'_>, applied: &Applied<'_>) {
         let id = String::from_utf8_lossy(applied.id).into_owned();
-        let before = self
-            .latest
-            .insert(id.clone(), entry.change)
-            .unwrap_or(ChangeRef::NONE);
+        let before = self.latest.insert(id.clone(), entry.change).unwrap_or(ChangeRef::NONE);
         if before != applied.previous {
-            self.broken_links
-                .push(format!("{id} at {:?}", entry.change));
+            self.broken_links.push(format!("{id} at {:?}", entry.change));
         }
         self.changes.entry(id).or_default().push(ChangeImage {
             lane: entry.lane.0,
@@ -347,9 +291,7 @@ fn compare_maps<K: Ord + std::fmt::Debug, V: PartialEq + Described>(
     found: &mut Vec<String>,
 ) {
     let keys: BTreeSet<&K> = here.keys().chain(there.keys()).collect();
-    let differing = keys
-        .into_iter()
-        .filter(|key| here.get(key) != there.get(key));
+    let differing = keys.into_iter().filter(|key| here.get(key) != there.get(key));
     let mut count = 0;
     for key in differing {
         count += 1;
@@ -376,11 +318,7 @@ impl Described for ContactImage {
     fn against(&self, other: &Self) -> String {
         let shown = |image: &Self| {
             let view = ContactView::parse(&image.body).map(|view| format!("{:?}", view.head()));
-            format!(
-                "version {}, {} changes, {view:?}",
-                image.version,
-                image.changes.len()
-            )
+            format!("version {}, {} changes, {view:?}", image.version, image.changes.len())
         };
         format!("is ({}) and ({})", shown(self), shown(other))
     }
@@ -388,10 +326,7 @@ impl Described for ContactImage {
 
 impl Described for Vec<(u64, Verdict, u64)> {
     fn against(&self, other: &Self) -> String {
-        let at = self
-            .iter()
-            .zip(other)
-            .position(|(here, there)| here != there);
+        let at = self.iter().zip(other).position(|(here, there)| here != there);
         let at = at.unwrap_or_else(|| self.len().min(other.len()));
         format!(
             "from entry {at}: {:?} and {:?}; {} and {} in all",

@@ -22,18 +22,12 @@ impl Load {
             malformed: 0.004,
             ..LoadOptions::default()
         };
-        Self {
-            generator: LoadGenerator::new(&options),
-        }
+        Self { generator: LoadGenerator::new(&options) }
     }
 
     /// The next records.
     pub fn take(&mut self, count: usize) -> Vec<NewRecord> {
-        self.generator
-            .by_ref()
-            .take(count)
-            .map(new_record)
-            .collect()
+        self.generator.by_ref().take(count).map(new_record).collect()
     }
 }
 

@@ -55,28 +55,15 @@ pub struct RawRecord {
 
 impl From<NewRecord> for RawRecord {
     fn from(record: NewRecord) -> Self {
-        let NewRecord {
-            key,
-            value,
-            headers,
-            timestamp_ms,
-            lane,
-        } = record;
-        Self {
-            lane: lane.map(|lane| lane.0),
-            key: Some(key),
-            value,
-            headers,
-            timestamp_ms,
-        }
+        let NewRecord { key, value, headers, timestamp_ms, lane } = record;
+        Self { lane: lane.map(|lane| lane.0), key: Some(key), value, headers, timestamp_ms }
     }
 }
 
 impl RawRecord {
     fn lane(&self) -> u16 {
         let key = self.key.as_deref().unwrap_or_default();
-        self.lane
-            .unwrap_or_else(|| Partitioner::Murmur2.lane(key, LANES).0)
+        self.lane.unwrap_or_else(|| Partitioner::Murmur2.lane(key, LANES).0)
     }
 }
 
@@ -89,9 +76,7 @@ impl TestLog {
     /// An empty topic of a mock cluster of one broker.
     pub fn mock() -> Self {
         let cluster = MockCluster::new(1).expect("a mock cluster");
-        cluster
-            .create_topic(TOPIC, i32::from(LANES), 1)
-            .expect("a topic");
+        cluster.create_topic(TOPIC, i32::from(LANES), 1).expect("a topic");
         Self::Mock(cluster)
     }
 
@@ -123,11 +108,7 @@ impl TestLog {
                 .with("embedded_log.segment_bytes", "64KiB"),
             Self::Mock(cluster) => {
                 let brokers = cluster.bootstrap_servers();
-                KafkaTopic {
-                    brokers,
-                    topic: TOPIC.to_owned(),
-                }
-                .followed_by(node)
+                KafkaTopic { brokers, topic: TOPIC.to_owned() }.followed_by(node)
             }
             Self::Kafka(topic) => topic.followed_by(node),
         }
@@ -140,11 +121,8 @@ impl TestLog {
         match self {
             Self::Embedded(dir) => append_embedded(dir, records),
             Self::Mock(cluster) => {
-                KafkaTopic {
-                    brokers: cluster.bootstrap_servers(),
-                    topic: TOPIC.to_owned(),
-                }
-                .append(records);
+                KafkaTopic { brokers: cluster.bootstrap_servers(), topic: TOPIC.to_owned() }
+                    .append(records);
             }
             Self::Kafka(topic) => topic.append(records),
         }
@@ -161,9 +139,7 @@ pub fn open_embedded(dir: &Path) -> EventLog {
         retention_bytes: None,
         retention_age: None,
     };
-    EventLog::Embedded(Arc::new(
-        EmbeddedLog::open(options).expect("the embedded log opens"),
-    ))
+    EventLog::Embedded(Arc::new(EmbeddedLog::open(options).expect("the embedded log opens")))
 }
 
 #[track_caller]
@@ -180,20 +156,8 @@ fn append_embedded(dir: &Path, records: impl Iterator<Item = RawRecord>) {
 /// The embedded log has no records without a key: an empty one stands for it.
 fn embedded_record(record: RawRecord) -> NewRecord {
     let lane = record.lane.map(contactd::domain::position::Lane);
-    let RawRecord {
-        key,
-        value,
-        headers,
-        timestamp_ms,
-        ..
-    } = record;
-    NewRecord {
-        key: key.unwrap_or_default(),
-        value,
-        headers,
-        timestamp_ms,
-        lane,
-    }
+    let RawRecord { key, value, headers, timestamp_ms, .. } = record;
+    NewRecord { key: key.unwrap_or_default(), value, headers, timestamp_ms, lane }
 }
 
 impl KafkaTopic {
@@ -201,23 +165,14 @@ impl KafkaTopic {
     pub fn unused(brokers: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let topic = format!(
-            "contactd-it-{}-{number}-{:08x}",
-            std::process::id(),
-            fastrand::u32(..)
-        );
-        Self {
-            brokers: brokers.to_owned(),
-            topic,
-        }
+        let topic =
+            format!("contactd-it-{}-{number}-{:08x}", std::process::id(), fastrand::u32(..));
+        Self { brokers: brokers.to_owned(), topic }
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .create()
-            .expect("an admin client")
+        config.set("bootstrap.servers", &self.brokers).create().expect("an admin client")
     }
 
     /// Creates it with these settings.
@@ -263,9 +218,7 @@ impl KafkaTopic {
         let mut offsets = rdkafka::TopicPartitionList::new();
         for (lane, offset) in before {
             let offset = rdkafka::Offset::Offset(*offset);
-            offsets
-                .add_partition_offset(&self.topic, i32::from(*lane), offset)
-                .expect("an offset");
+            offsets.add_partition_offset(&self.topic, i32::from(*lane), offset).expect("an offset");
         }
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         block_on(self.admin().delete_records(&offsets, &options)).expect("records are deleted");
@@ -294,10 +247,7 @@ impl KafkaTopic {
         for record in records {
             let mut headers = OwnedHeaders::new();
             for (key, value) in &record.headers {
-                headers = headers.insert(Header {
-                    key,
-                    value: Some(value),
-                });
+                headers = headers.insert(Header { key, value: Some(value) });
             }
             let mut message = BaseRecord::<[u8], [u8]>::to(&self.topic)
                 .partition(i32::from(record.lane()))
@@ -305,21 +255,14 @@ impl KafkaTopic {
                 .headers(headers);
             message.key = record.key.as_deref();
             message.payload = record.value.as_deref();
-            producer
-                .send(message)
-                .map_err(|(error, _)| error)
-                .expect("the queue takes a record");
+            producer.send(message).map_err(|(error, _)| error).expect("the queue takes a record");
         }
-        producer
-            .flush(PATIENCE)
-            .expect("the broker takes all records");
+        producer.flush(PATIENCE).expect("the broker takes all records");
     }
 }
 
 /// Waits for one future on this thread.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(future)
 }

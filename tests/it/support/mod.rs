@@ -16,9 +16,5 @@ pub mod wait;
 #[track_caller]
 pub fn assert_same(expected: &image::Image, found: &image::Image, what: &str) {
     let differences = expected.differences(found);
-    assert!(
-        differences.is_empty(),
-        "{what}:\n  {}",
-        differences.join("\n  ")
-    );
+    assert!(differences.is_empty(), "{what}:\n  {}", differences.join("\n  "));
 }

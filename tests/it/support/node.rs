@@ -55,13 +55,9 @@ impl Node {
             ("telemetry.log_format", "text"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut node = Self {
-            store: store.to_owned(),
-            settings: settings.into(),
-            arguments: Vec::new(),
-        };
-        node.settings
-            .insert("store.path".into(), store.display().to_string());
+        let mut node =
+            Self { store: store.to_owned(), settings: settings.into(), arguments: Vec::new() };
+        node.settings.insert("store.path".into(), store.display().to_string());
         node
     }
 
@@ -70,10 +66,7 @@ impl Node {
         let Ok(segments) = std::fs::read_dir(self.store.join("journal")) else {
             return 0;
         };
-        segments
-            .filter_map(|segment| segment.ok()?.metadata().ok())
-            .map(|at| at.len())
-            .sum()
+        segments.filter_map(|segment| segment.ok()?.metadata().ok()).map(|at| at.len()).sum()
     }
 
     /// Waits until its journal has more bytes than that.
@@ -127,11 +120,7 @@ impl Node {
     /// Starts any command of contactd's.
     #[track_caller]
     pub fn start_command(&self, arguments: &[&str], fault: &str) -> Running {
-        let name = self
-            .store
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or("node");
+        let name = self.store.file_name().and_then(|name| name.to_str()).unwrap_or("node");
         let stderr = self.store.with_file_name(format!("{name}.stderr"));
         let file = File::create(&stderr).expect("a file for standard error");
         let mut command = self.command(arguments);
@@ -167,18 +156,9 @@ impl Exit {
     #[track_caller]
     pub fn assert_refused(&self, words: &[&str]) {
         let code = self.status.code();
-        assert!(
-            code.is_some_and(|code| code != 0),
-            "ended with {}: {}",
-            self.status,
-            self.stderr
-        );
+        assert!(code.is_some_and(|code| code != 0), "ended with {}: {}", self.status, self.stderr);
         for word in words {
-            assert!(
-                self.stderr.contains(word),
-                "no {word:?} in: {}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(word), "no {word:?} in: {}", self.stderr);
         }
     }
 }
@@ -198,10 +178,7 @@ impl Running {
             }
             std::thread::park_timeout(Duration::from_millis(2));
         };
-        Exit {
-            status,
-            stderr: self.stderr(),
-        }
+        Exit { status, stderr: self.stderr() }
     }
 
     /// What it wrote to standard error so far.
@@ -219,17 +196,10 @@ impl Running {
             if self.stderr().contains(word) {
                 return Some(None);
             }
-            self.child
-                .try_wait()
-                .expect("a child can be waited for")
-                .map(Some)
+            self.child.try_wait().expect("a child can be waited for").map(Some)
         });
         if let Some(status) = ended {
-            assert!(
-                self.stderr().contains(word),
-                "ended with {status}: {}",
-                self.stderr()
-            );
+            assert!(self.stderr().contains(word), "ended with {status}: {}", self.stderr());
         }
     }
 
@@ -242,9 +212,7 @@ impl Running {
     /// Asks it to end, as an operator does, and waits for it.
     #[track_caller]
     pub fn stop(self) -> Exit {
-        let stopped = Command::new("/bin/kill")
-            .arg(self.child.id().to_string())
-            .status();
+        let stopped = Command::new("/bin/kill").arg(self.child.id().to_string()).status();
         assert!(stopped.expect("kill runs").success());
         self.wait()
     }

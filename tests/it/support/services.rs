@@ -13,9 +13,7 @@ const REQUIRE: &str = "CONTACTD_TEST_REQUIRE_SERVICES";
 /// What the variable names. Without it the test is skipped loudly, or failed where services are
 /// required, as CI does.
 pub fn service(variable: &str, test: &str) -> Option<String> {
-    let value = std::env::var(variable)
-        .ok()
-        .filter(|value| !value.is_empty());
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         skip(test, &format!("{variable} is not set (tests/services/up)"));
     }
@@ -24,10 +22,7 @@ pub fn service(variable: &str, test: &str) -> Option<String> {
 
 /// Says past the capture of passing tests' output that a test did not run, and why.
 pub fn skip(test: &str, why: &str) {
-    assert!(
-        std::env::var(REQUIRE).as_deref() != Ok("1"),
-        "{test}: {why}"
-    );
+    assert!(std::env::var(REQUIRE).as_deref() != Ok("1"), "{test}: {why}");
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
 }
 
@@ -51,10 +46,7 @@ impl OwnBroker {
     pub fn prepare(test: &str) -> Option<Self> {
         service(KAFKA, test)?;
         let dir = tempfile::tempdir().expect("a temporary directory");
-        Some(Self {
-            dir,
-            port: free_ports(),
-        })
+        Some(Self { dir, port: free_ports() })
     }
 
     /// `start`, `stop` or `kill`.
@@ -70,10 +62,7 @@ impl OwnBroker {
         let said = self.dir.path().join("said");
         let file = std::fs::File::create(&said).expect("a file for what it says");
         // No pipe: the broker would inherit it and keep it open.
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let status = command.status().expect("tests/services/up runs");
         assert!(status.success(), "broker {action}: {}", read(&said));
     }

@@ -27,10 +27,7 @@ fn failed_fsync_acknowledges_nothing_ever_again() {
     // What was not acknowledged may stand all the same, as far as it was written.
     let log = open(dir.path());
     let kept = ends(&log).values().map(|end| end.0).sum::<u64>();
-    assert!(
-        numbers(&log, kept as usize).contains(&0),
-        "{kept} were kept"
-    );
+    assert!(numbers(&log, kept as usize).contains(&0), "{kept} were kept");
 }
 
 #[test]
@@ -47,11 +44,8 @@ fn full_disk_is_told_and_heals() {
         return;
     }
     let dir = in_memory();
-    let mut child = run_again(
-        "faults::full_disk_is_told_and_heals",
-        "enospc:log_append:3",
-        dir.path(),
-    );
+    let mut child =
+        run_again("faults::full_disk_is_told_and_heals", "enospc:log_append:3", dir.path());
     assert!(child.wait().unwrap().success());
     assert_eq!(numbers(&open(dir.path()), 2), [0, 2]);
 }
@@ -63,14 +57,8 @@ impl SmallDisk {
     fn mount() -> Option<Self> {
         let dir = in_memory();
         let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
-            .arg(dir.path());
-        if mount
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-        {
+        mount.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(dir.path());
+        if mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
             return Some(Self(dir));
         }
         eprintln!("SKIPPED: no tmpfs can be mounted here");
@@ -127,34 +115,20 @@ fn killed_writer_loses_nothing_acknowledged() {
         }
         return;
     }
-    for fault in [
-        "kill:log_append_half:40",
-        "kill:log_append_half:300",
-        "kill:log_segment_rolled:1",
-    ] {
+    for fault in
+        ["kill:log_append_half:40", "kill:log_append_half:300", "kill:log_segment_rolled:1"]
+    {
         let dir = in_memory();
-        let mut child = run_again(
-            "faults::killed_writer_loses_nothing_acknowledged",
-            fault,
-            dir.path(),
-        );
+        let mut child =
+            run_again("faults::killed_writer_loses_nothing_acknowledged", fault, dir.path());
         assert_eq!(child.wait().unwrap().signal(), Some(9), "{fault}");
-        let acknowledged: u64 = fs::read_to_string(dir.path().join("acknowledged"))
-            .unwrap()
-            .parse()
-            .unwrap();
+        let acknowledged: u64 =
+            fs::read_to_string(dir.path().join("acknowledged")).unwrap().parse().unwrap();
         let log = open(dir.path());
         let kept = ends(&log).values().map(|end| end.0).sum::<u64>();
-        assert!(
-            kept >= acknowledged && kept <= acknowledged + 1,
-            "{kept} of {acknowledged}"
-        );
+        assert!(kept >= acknowledged && kept <= acknowledged + 1, "{kept} of {acknowledged}");
         fill(&log, kept, kept + 100);
-        assert!(
-            numbers(&log, kept as usize + 100)
-                .into_iter()
-                .eq(0..kept as i64 + 100)
-        );
+        assert!(numbers(&log, kept as usize + 100).into_iter().eq(0..kept as i64 + 100));
     }
 }
 
@@ -174,9 +148,6 @@ fn damage_in_what_was_acknowledged_is_named() {
         damaged[at] ^= 1;
         fs::write(&segment, damaged).unwrap();
         let error = EmbeddedLog::open(options(dir.path())).unwrap_err();
-        assert!(
-            matches!(error, LogError::Segments(ref error) if error.is_damage()),
-            "{error}"
-        );
+        assert!(matches!(error, LogError::Segments(ref error) if error.is_damage()), "{error}");
     }
 }

@@ -22,11 +22,7 @@ fn mock(test: &str, lanes: u16, change: impl FnOnce(&mut KafkaConfig)) -> Mock {
     let mut config = config(&cluster.bootstrap_servers(), &topic);
     change(&mut config);
     let log = KafkaLog::open(&config).unwrap();
-    Mock {
-        cluster,
-        log,
-        lanes,
-    }
+    Mock { cluster, log, lanes }
 }
 
 impl Mock {
@@ -70,33 +66,17 @@ fn records_come_back_as_they_were_appended() {
                 timestamp_ms: record.timestamp_ms,
                 lane: None,
             };
-            seen.insert(
-                Ack {
-                    lane: batch.lane,
-                    offset: record.offset,
-                },
-                read,
-            );
+            seen.insert(Ack { lane: batch.lane, offset: record.offset }, read);
         }
     }
     for (record, ack) in sent.iter().zip(&acks) {
-        assert_eq!(
-            seen.get(ack),
-            Some(&NewRecord {
-                lane: None,
-                ..record.clone()
-            })
-        );
+        assert_eq!(seen.get(ack), Some(&NewRecord { lane: None, ..record.clone() }));
     }
 }
 
 /// Appends await a tokio blocking thread the first time.
 fn block_on_tokio<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 #[test]
@@ -146,20 +126,10 @@ fn an_offset_out_of_range_ends_the_consumer_and_names_the_lane() {
     let mut consumer = mock.log.consume(&from, BOUNDS).unwrap();
     let error = read_until_failure(&mut consumer, &mut Read::new());
     assert!(
-        matches!(
-            error,
-            LogError::OffsetOutOfRange {
-                lane: Lane(1),
-                next: NextOffset(5000),
-                ..
-            }
-        ),
+        matches!(error, LogError::OffsetOutOfRange { lane: Lane(1), next: NextOffset(5000), .. }),
         "{error}",
     );
-    assert!(matches!(
-        consumer.next(Duration::ZERO),
-        Err(LogError::Closed { .. })
-    ));
+    assert!(matches!(consumer.next(Duration::ZERO), Err(LogError::Closed { .. })));
 }
 
 #[test]
@@ -202,13 +172,9 @@ fn an_outage_while_reading_neither_loses_nor_repeats() {
     let mut consumer = mock.consumer();
     let mut all = Read::new();
     for round in 0..3 {
-        mock.log
-            .append_blocking(records(round * 100..round * 100 + 100))
-            .unwrap();
+        mock.log.append_blocking(records(round * 100..round * 100 + 100)).unwrap();
         mock.cluster.broker_down(1).unwrap();
-        mock.log
-            .append_blocking(records(1000 + round * 100..1100 + round * 100))
-            .unwrap();
+        mock.log.append_blocking(records(1000 + round * 100..1100 + round * 100)).unwrap();
         mock.cluster.broker_up(1).unwrap();
         mock.log.flush().unwrap();
         read(&mut consumer, &mut all, (round + 1) * 200);
@@ -219,39 +185,26 @@ fn an_outage_while_reading_neither_loses_nor_repeats() {
 #[test]
 fn an_append_that_is_not_acknowledged_in_time_is_worth_a_retry() {
     let mock = mock("unacknowledged", 1, |config| {
-        config
-            .properties
-            .insert("delivery.timeout.ms".into(), "500".into());
+        config.properties.insert("delivery.timeout.ms".into(), "500".into());
     });
-    wait_until("appending works", || {
-        block_on_tokio(mock.log.append(records(0..1))).is_ok()
-    });
+    wait_until("appending works", || block_on_tokio(mock.log.append(records(0..1))).is_ok());
     mock.cluster.broker_down(1).unwrap();
     let error = block_on_tokio(mock.log.append(records(1..2))).unwrap_err();
     assert!(matches!(error, LogError::NotAcknowledged { .. }), "{error}");
     assert_eq!(error.class(), Class::Retry);
     mock.log.append_blocking(records(2..3)).unwrap();
-    assert!(matches!(
-        mock.log.flush(),
-        Err(LogError::NotAcknowledged { .. })
-    ));
+    assert!(matches!(mock.log.flush(), Err(LogError::NotAcknowledged { .. })));
     mock.cluster.broker_up(1).unwrap();
-    wait_until("appending works again", || {
-        block_on_tokio(mock.log.append(records(3..4))).is_ok()
-    });
+    wait_until("appending works again", || block_on_tokio(mock.log.append(records(3..4))).is_ok());
 }
 
 #[test]
 fn a_full_queue_holds_the_caller_back_and_loses_nothing() {
     let mock = mock("backpressure", 2, |config| {
-        config
-            .properties
-            .insert("queue.buffering.max.messages".into(), "50".into());
+        config.properties.insert("queue.buffering.max.messages".into(), "50".into());
     });
     for round in 0..20 {
-        mock.log
-            .append_blocking(records(round * 100..round * 100 + 100))
-            .unwrap();
+        mock.log.append_blocking(records(round * 100..round * 100 + 100)).unwrap();
     }
     block_on_tokio(mock.log.append(records(2000..2100))).unwrap();
     mock.log.flush().unwrap();
@@ -263,10 +216,7 @@ fn a_full_queue_holds_the_caller_back_and_loses_nothing() {
 #[test]
 fn a_record_that_is_too_large_is_poison() {
     let mock = mock("too-large", 1, |_| {});
-    let record = NewRecord {
-        value: Some(vec![b'x'; 9 << 20]),
-        ..record("contact-1", "")
-    };
+    let record = NewRecord { value: Some(vec![b'x'; 9 << 20]), ..record("contact-1", "") };
     let error = block_on_tokio(mock.log.append(vec![record])).unwrap_err();
     assert!(matches!(error, LogError::RecordTooLarge { .. }), "{error}");
     assert_eq!(error.class(), Class::Poison);
@@ -294,14 +244,9 @@ fn while_nobody_takes_records_the_lanes_are_paused_and_nothing_is_lost() {
     let mock = mock("paused", 2, |_| {});
     mock.log.append_blocking(records(0..2000)).unwrap();
     mock.log.flush().unwrap();
-    let bounds = ConsumeBounds {
-        records_max: 40,
-        bytes_max: 1 << 20,
-    };
-    let (mut consumer, watch) = mock
-        .log
-        .start(&from_start(2), bounds, Duration::from_millis(1))
-        .unwrap();
+    let bounds = ConsumeBounds { records_max: 40, bytes_max: 1 << 20 };
+    let (mut consumer, watch) =
+        mock.log.start(&from_start(2), bounds, Duration::from_millis(1)).unwrap();
     wait_until("the lanes are paused", || watch.pauses() > 0);
     let mut all = Read::new();
     read(&mut consumer, &mut all, 2000);
@@ -313,23 +258,14 @@ fn the_last_commit_is_what_lag_tools_see() {
     let mock = mock("commit", 2, |_| {});
     mock.log.append_blocking(records(0..50)).unwrap();
     mock.log.flush().unwrap();
-    mock.log
-        .commit(&BTreeMap::from([
-            (Lane(0), NextOffset(3)),
-            (Lane(1), NextOffset(5)),
-        ]))
-        .unwrap();
+    mock.log.commit(&BTreeMap::from([(Lane(0), NextOffset(3)), (Lane(1), NextOffset(5))])).unwrap();
     mock.log.shutdown().unwrap();
     let settings = settings::reader(&mock.log.topic.config);
     let reader: BaseConsumer = settings.create().unwrap();
     let mut asked = TopicPartitionList::new();
     asked.add_partition_range(&mock.log.topic.config.topic, 0, 1);
     let committed = reader.committed_offsets(asked, DEADLINE).unwrap();
-    let offsets: Vec<_> = committed
-        .elements()
-        .iter()
-        .map(|element| element.offset())
-        .collect();
+    let offsets: Vec<_> = committed.elements().iter().map(|element| element.offset()).collect();
     assert_eq!(offsets, [KafkaOffset::Offset(3), KafkaOffset::Offset(5)]);
 }
 
@@ -339,10 +275,7 @@ fn after_shutdown_appending_is_closed() {
     mock.log.append_blocking(records(0..10)).unwrap();
     mock.log.shutdown().unwrap();
     assert_eq!(mock.log.watermarks(Lane(0)).unwrap().high, NextOffset(10));
-    assert!(matches!(
-        mock.log.append_blocking(records(0..1)),
-        Err(LogError::Closed { .. })
-    ));
+    assert!(matches!(mock.log.append_blocking(records(0..1)), Err(LogError::Closed { .. })));
 }
 
 #[test]

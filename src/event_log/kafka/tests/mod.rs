@@ -22,23 +22,14 @@ mod restart;
 
 /// What any wait in these tests may take before it counts as failed.
 const DEADLINE: Duration = Duration::from_secs(60);
-const BOUNDS: ConsumeBounds = ConsumeBounds {
-    records_max: 4096,
-    bytes_max: 1 << 20,
-};
+const BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 4096, bytes_max: 1 << 20 };
 
 /// A topic name that no other test uses.
 fn topic_name(test: &str) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    format!(
-        "contactd-test-{test}-{}-{number}-{}",
-        std::process::id(),
-        now.as_millis()
-    )
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("contactd-test-{test}-{}-{number}-{}", std::process::id(), now.as_millis())
 }
 
 fn config(brokers: &str, topic: &str) -> KafkaConfig {
@@ -63,9 +54,7 @@ fn config(brokers: &str, topic: &str) -> KafkaConfig {
 /// The environment variable's value; without it the test is skipped, loudly, or failed where
 /// services are required.
 fn service(variable: &str, test: &str) -> Option<String> {
-    let value = std::env::var(variable)
-        .ok()
-        .filter(|value| !value.is_empty());
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         assert!(
             std::env::var("CONTACTD_TEST_REQUIRE_SERVICES").as_deref() != Ok("1"),
@@ -100,9 +89,7 @@ fn record(key: &str, value: &str) -> NewRecord {
 }
 
 fn records(range: std::ops::Range<usize>) -> Vec<NewRecord> {
-    range
-        .map(|n| record(&format!("contact-{n}"), &format!("value-{n}")))
-        .collect()
+    range.map(|n| record(&format!("contact-{n}"), &format!("value-{n}"))).collect()
 }
 
 fn from_start(lanes: u16) -> BTreeMap<Lane, NextOffset> {
@@ -137,11 +124,7 @@ fn read(consumer: &mut Consumer, read: &mut Read, count: usize) {
 fn read_until_failure(consumer: &mut Consumer, read: &mut Read) -> LogError {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        assert!(
-            Instant::now() < deadline,
-            "no failure; status {:?}",
-            consumer.status()
-        );
+        assert!(Instant::now() < deadline, "no failure; status {:?}", consumer.status());
         match consumer.next(Duration::from_millis(50)) {
             Ok(Some(Delivery::Batch(batch))) => keep(read, &batch),
             Ok(_) => {}

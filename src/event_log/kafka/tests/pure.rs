@@ -11,10 +11,7 @@ use crate::event_log::kafka::watch::{Statistics, Watch};
 fn samples(partitioner: Partitioner, lanes: u16, keys: usize) -> Vec<Sample> {
     let sample = |n: usize| {
         let key = format!("contact-{n}").into_bytes();
-        Sample {
-            lane: partitioner.lane(&key, lanes),
-            key,
-        }
+        Sample { lane: partitioner.lane(&key, lanes), key }
     };
     (0..keys).map(sample).collect()
 }
@@ -31,10 +28,7 @@ fn every_partitioner_is_learned_from_where_keys_lie() {
 #[test]
 fn an_empty_topic_and_a_single_lane_get_murmur2() {
     assert_eq!(learn(&[], 8).partitioner, Partitioner::Murmur2);
-    assert_eq!(
-        learn(&samples(Partitioner::Fnv1a, 1, 50), 1).partitioner,
-        Partitioner::Murmur2
-    );
+    assert_eq!(learn(&samples(Partitioner::Fnv1a, 1, 50), 1).partitioner, Partitioner::Murmur2);
 }
 
 #[test]
@@ -56,9 +50,7 @@ fn a_topic_made_anew_is_heard_and_the_first_id_is_not() {
     let watch = Watch::new("contacts");
     let say = |line: &str| {
         watch.log(RDKafkaLogLevel::Debug, "METADATA", line);
-        watch
-            .take_news()
-            .is_some_and(|news| news.topic_made_anew.is_some())
+        watch.take_news().is_some_and(|news| news.topic_made_anew.is_some())
     };
     assert!(!say(
         "[thrd:main]: Topic contacts changed id from AAAAAAAAAAAAAAAAAAAAAA to XPlX0uA4Rk6nS0cTAsqLqQ"
@@ -66,9 +58,7 @@ fn a_topic_made_anew_is_heard_and_the_first_id_is_not() {
     assert!(!say(
         "[thrd:main]: Topic contacts2 changed id from XPlX0uA4Rk6nS0cTAsqLqQ to ApxkBCBsTqCIf_4yhSKKzg"
     ));
-    assert!(!say(
-        "[thrd:main]: Topic contacts partition 0 Leader 1 Epoch 0"
-    ));
+    assert!(!say("[thrd:main]: Topic contacts partition 0 Leader 1 Epoch 0"));
     assert!(say(
         "[thrd:main]: Topic contacts changed id from XPlX0uA4Rk6nS0cTAsqLqQ to ApxkBCBsTqCIf_4yhSKKzg"
     ));
@@ -96,9 +86,7 @@ fn partitions_are_counted_without_unknown_ones() {
 #[test]
 fn properties_stand_over_our_settings() {
     let mut config = config("localhost:1", "t");
-    config
-        .properties
-        .insert("fetch.wait.max.ms".into(), "7".into());
+    config.properties.insert("fetch.wait.max.ms".into(), "7".into());
     config.properties.insert("debug".into(), "fetch".into());
     let settings = settings::consumer(&config);
     assert_eq!(settings.get("fetch.wait.max.ms"), Some("7"));
@@ -108,9 +96,7 @@ fn properties_stand_over_our_settings() {
 #[test]
 fn a_property_that_librdkafka_does_not_know_is_an_error_of_configuration() {
     let mut config = config("localhost:1", "t");
-    config
-        .properties
-        .insert("no.such.setting".into(), "1".into());
+    config.properties.insert("no.such.setting".into(), "1".into());
     let error = KafkaLog::open(&config).unwrap_err();
     assert!(
         matches!(&error, LogError::Configuration { detail } if detail.contains("no.such.setting")),

@@ -11,16 +11,10 @@ use super::*;
 use crate::domain::Class;
 use crate::event_log::{EventLog, contract};
 
-const PLAN: TopicPlan = TopicPlan {
-    partitions: 3,
-    replication: Some(1),
-};
+const PLAN: TopicPlan = TopicPlan { partitions: 3, replication: Some(1) };
 
 fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
-    ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .create()
-        .unwrap()
+    ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
 }
 
 /// A log on a topic of its own, which exists.
@@ -57,26 +51,15 @@ fn a_missing_topic_is_waited_for_and_read_once_it_is_made() {
     let error = log.identity().unwrap_err();
     assert!(matches!(error, LogError::MissingTopic { .. }), "{error}");
     assert_eq!(error.class(), Class::Retry);
-    assert!(matches!(
-        log.append_blocking(records(0..1)),
-        Err(LogError::MissingTopic { .. })
-    ));
+    assert!(matches!(log.append_blocking(records(0..1)), Err(LogError::MissingTopic { .. })));
     let mut consumer = log.consume(&from_start(3), BOUNDS).unwrap();
     let status = consumer.status();
     wait_until("the status names the missing topic", || {
         assert!(consumer.next(Duration::from_millis(10)).unwrap().is_none());
-        status
-            .trouble()
-            .is_some_and(|trouble| trouble.contains("does not exist"))
+        status.trouble().is_some_and(|trouble| trouble.contains("does not exist"))
     });
     let ensured = log.ensure_topic(PLAN).unwrap();
-    assert_eq!(
-        ensured,
-        TopicEnsured {
-            created: true,
-            policy_mended: false
-        }
-    );
+    assert_eq!(ensured, TopicEnsured { created: true, policy_mended: false });
     wait_until("the topic is known", || log.identity().is_ok());
     append(&log, records(0..100));
     let mut all = Read::new();
@@ -113,26 +96,14 @@ fn a_compacted_topic_is_refused_and_ensure_mends_it() {
     });
     assert_eq!(log.identity().unwrap_err().class(), Class::Fatal);
     let ensured = log.ensure_topic(PLAN).unwrap();
-    assert_eq!(
-        ensured,
-        TopicEnsured {
-            created: false,
-            policy_mended: true
-        }
-    );
+    assert_eq!(ensured, TopicEnsured { created: false, policy_mended: true });
     wait_until("the topic is accepted", || log.identity().is_ok());
     assert_eq!(log.identity().unwrap().lanes, 2, "its partitions stay");
-    let kept = Admin::new(&log.topic.config)
-        .unwrap()
-        .setting("retention.ms")
-        .unwrap();
+    let kept = Admin::new(&log.topic.config).unwrap().setting("retention.ms").unwrap();
     assert_eq!(kept.as_deref(), Some("86400123"), "its other settings stay");
     assert_eq!(
         log.ensure_topic(PLAN).unwrap(),
-        TopicEnsured {
-            created: false,
-            policy_mended: false
-        }
+        TopicEnsured { created: false, policy_mended: false }
     );
 }
 
@@ -149,18 +120,13 @@ fn a_topic_made_anew_while_it_is_read_ends_the_consumer() {
     });
     // More records than before: no offset is out of range, only the topic's id tells.
     let anew = KafkaLog::open(&log.topic.config).unwrap();
-    wait_until("appends to the new topic", || {
-        anew.append_blocking(records(100..200)).is_ok()
-    });
+    wait_until("appends to the new topic", || anew.append_blocking(records(100..200)).is_ok());
     anew.flush().unwrap();
     let mut all = Read::new();
     let error = read_until_failure(&mut consumer, &mut all);
     assert!(matches!(error, LogError::TopicChanged { .. }), "{error}");
     assert_eq!(error.class(), Class::Fatal);
-    assert!(
-        all.is_empty(),
-        "records of another topic were delivered: {all:?}"
-    );
+    assert!(all.is_empty(), "records of another topic were delivered: {all:?}");
 }
 
 #[test]
@@ -190,10 +156,7 @@ fn records_of_an_aborted_transaction_are_not_delivered_and_leave_no_lag() {
         .create()
         .unwrap();
     let send = |value: &str| {
-        let record = BaseRecord::<str, str>::to(name(&log))
-            .partition(0)
-            .key("k")
-            .payload(value);
+        let record = BaseRecord::<str, str>::to(name(&log)).partition(0).key("k").payload(value);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     };
     producer.init_transactions(DEADLINE).unwrap();
@@ -216,16 +179,9 @@ fn records_of_an_aborted_transaction_are_not_delivered_and_leave_no_lag() {
         status.is_caught_up()
     });
     let lane = status.lane(Lane(0)).unwrap();
-    assert_eq!(
-        lane.high.load(Ordering::Acquire),
-        lane.next.load(Ordering::Acquire)
-    );
+    assert_eq!(lane.high.load(Ordering::Acquire), lane.next.load(Ordering::Acquire));
     assert_eq!(log.watermarks(Lane(0)).unwrap().high, NextOffset(4));
-    assert_eq!(
-        log.read_one(Lane(0), Offset(0)).unwrap(),
-        None,
-        "it was aborted"
-    );
+    assert_eq!(log.read_one(Lane(0), Offset(0)).unwrap(), None, "it was aborted");
     assert!(log.read_one(Lane(0), Offset(2)).unwrap().is_some());
 }
 
@@ -251,37 +207,14 @@ fn a_record_beyond_the_topics_limit_is_poison() {
         NewTopic::new(name(&log), 1, TopicReplication::Fixed(1)).set("max.message.bytes", "100000");
     block_on(admin(brokers(&log)).create_topics([&topic], &AdminOptions::new())).unwrap();
     wait_until("the topic is known", || log.identity().is_ok());
-    let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
-        .take(200_000)
-        .collect();
-    let large = NewRecord {
-        value: Some(noise),
-        ..record("contact-1", "")
-    };
-    log.append_blocking(vec![
-        record("contact-0", ""),
-        large,
-        record("contact-2", ""),
-    ])
-    .unwrap();
+    let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(200_000).collect();
+    let large = NewRecord { value: Some(noise), ..record("contact-1", "") };
+    log.append_blocking(vec![record("contact-0", ""), large, record("contact-2", "")]).unwrap();
     let error = log.flush().unwrap_err();
-    assert!(
-        matches!(
-            error,
-            LogError::RecordTooLarge {
-                bytes_max: 100_000,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, LogError::RecordTooLarge { bytes_max: 100_000, .. }), "{error}");
     assert_eq!(error.class(), Class::Poison);
     let mut all = Read::new();
-    read(
-        &mut log.consume(&from_start(1), BOUNDS).unwrap(),
-        &mut all,
-        2,
-    );
+    read(&mut log.consume(&from_start(1), BOUNDS).unwrap(), &mut all, 2);
     assert_eq!(all[&Lane(0)].len(), 2, "its neighbours are kept");
 }
 
@@ -308,11 +241,7 @@ fn reads_and_appends(log: &KafkaLog) {
     wait_until("the topic is known", || log.identity().is_ok());
     append(log, records(0..50));
     let mut all = Read::new();
-    read(
-        &mut log.consume(&from_start(3), BOUNDS).unwrap(),
-        &mut all,
-        50,
-    );
+    read(&mut log.consume(&from_start(3), BOUNDS).unwrap(), &mut all, 50);
     assert_gapless(&all, 50);
 }
 
@@ -351,9 +280,7 @@ fn a_wrong_password_is_a_refusal_and_shows_in_the_status() {
     let status = consumer.status();
     wait_until("the status says that we are refused", || {
         drop(consumer.next(Duration::from_millis(10)));
-        status
-            .trouble()
-            .is_some_and(|trouble| trouble.contains("uthentication"))
+        status.trouble().is_some_and(|trouble| trouble.contains("uthentication"))
     });
 }
 

@@ -15,11 +15,7 @@ struct Broker {
 impl Broker {
     fn start(test: &str) -> Option<Self> {
         let jars = service("CONTACTD_TEST_KAFKA_JARS", test)?;
-        let broker = Self {
-            directory: tempfile::tempdir().unwrap(),
-            port: free_ports(),
-            jars,
-        };
+        let broker = Self { directory: tempfile::tempdir().unwrap(), port: free_ports(), jars };
         broker.run("up", &["all", "start"]);
         Some(broker)
     }
@@ -29,9 +25,7 @@ impl Broker {
     }
 
     fn run(&self, script: &str, arguments: &[&str]) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/services")
-            .join(script);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services").join(script);
         let output = Command::new(path)
             .arg(self.directory.path())
             .args(arguments)
@@ -40,10 +34,7 @@ impl Broker {
             .env("CONTACTD_TEST_WITHOUT", "redis")
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{script} {arguments:?}: {output:?}"
-        );
+        assert!(output.status.success(), "{script} {arguments:?}: {output:?}");
     }
 }
 
@@ -57,9 +48,8 @@ impl Drop for Broker {
 fn free_ports() -> u16 {
     loop {
         let first = fastrand::u16(20_000..30_000);
-        let taken: Vec<_> = (first..first + 4)
-            .map(|port| TcpListener::bind(("127.0.0.1", port)))
-            .collect();
+        let taken: Vec<_> =
+            (first..first + 4).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
         if taken.iter().all(Result::is_ok) {
             return first;
         }
@@ -77,15 +67,9 @@ fn a_broker_that_is_stopped_and_killed_while_it_is_read_costs_nothing() {
         return;
     };
     let mut config = config(&broker.address(), &topic_name("restart"));
-    config
-        .properties
-        .insert("delivery.timeout.ms".into(), "60000".into());
+    config.properties.insert("delivery.timeout.ms".into(), "60000".into());
     let log = KafkaLog::open(&config).unwrap();
-    log.ensure_topic(TopicPlan {
-        partitions: 4,
-        replication: Some(1),
-    })
-    .unwrap();
+    log.ensure_topic(TopicPlan { partitions: 4, replication: Some(1) }).unwrap();
     wait_until("the topic is known", || log.identity().is_ok());
     append(&log, 0..2000);
 

@@ -8,32 +8,19 @@ fn answers(reader: &Reader, contacts: u32) -> Vec<String> {
     for n in 0..contacts + 3 {
         let id = format!("contact-{n:04}");
         let value = reader.contact(id.as_bytes()).unwrap();
-        all.push(format!(
-            "{id} {:?}",
-            value.map(|value| value.body().to_vec())
-        ));
+        all.push(format!("{id} {:?}", value.map(|value| value.body().to_vec())));
         let history = reader.history(id.as_bytes(), 5, None).unwrap();
-        all.extend(
-            history
-                .iter()
-                .map(|at| format!("{} {:?}", at.event_id, at.change)),
-        );
+        all.extend(history.iter().map(|at| format!("{} {:?}", at.event_id, at.change)));
     }
     for n in 0..9 {
-        let ids = reader
-            .ids_by_email(&format!("PERSON{n}@example.COM"), None, 1000)
-            .unwrap();
+        let ids = reader.ids_by_email(&format!("PERSON{n}@example.COM"), None, 1000).unwrap();
         all.push(format!("{ids:?}"));
     }
     for order in SortOrder::ALL {
         for status in [None, Some(Status::Active), Some(Status::Deleted)] {
             for descending in [false, true] {
                 let entries = walk(reader, request(order, descending, status));
-                all.extend(
-                    entries
-                        .into_iter()
-                        .map(|at| format!("{:?} {:?}", at.id, at.key)),
-                );
+                all.extend(entries.into_iter().map(|at| format!("{:?} {:?}", at.id, at.key)));
             }
         }
     }
@@ -44,22 +31,15 @@ fn holds_model(bench: &Bench) {
     for (id, bodies) in &bench.model {
         let value = bench.reader.contact(id.as_bytes()).unwrap().unwrap();
         assert_eq!(value.body(), bodies.last().unwrap().as_slice(), "{id}");
-        let history = bench
-            .reader
-            .history(id.as_bytes(), usize::MAX, None)
-            .unwrap();
-        let shown: Vec<_> = history
-            .iter()
-            .map(|at| at.view().unwrap().version())
-            .collect();
+        let history = bench.reader.history(id.as_bytes(), usize::MAX, None).unwrap();
+        let shown: Vec<_> = history.iter().map(|at| at.view().unwrap().version()).collect();
         let expected: Vec<_> = (1..=bodies.len() as u64).rev().collect();
         assert_eq!(shown, expected, "{id}");
     }
     for n in 0..8 {
         let email = format!("person{n}@EXAMPLE.com");
         let has_it = |view: &ContactView<'_>| {
-            view.field(EMAIL)
-                .is_some_and(|has| has.eq_ignore_ascii_case(&email))
+            view.field(EMAIL).is_some_and(|has| has.eq_ignore_ascii_case(&email))
         };
         let expected: Vec<_> = bench
             .latest()
@@ -71,10 +51,7 @@ fn holds_model(bench: &Bench) {
         let mut paged: Vec<Box<[u8]>> = Vec::new();
         loop {
             let after = paged.last().cloned();
-            let some = bench
-                .reader
-                .ids_by_email(&email, after.as_deref(), 3)
-                .unwrap();
+            let some = bench.reader.ids_by_email(&email, after.as_deref(), 3).unwrap();
             if some.is_empty() {
                 break;
             }
@@ -94,17 +71,12 @@ fn holds_model(bench: &Bench) {
         assert_eq!(bench.reader.total(Some(status)), expected.len() as u64);
     }
     let entries = walk(&bench.reader, request(SortOrder::UpdatedAt, true, None));
-    let times = entries
-        .iter()
-        .map(|at| at.value.view().unwrap().updated_at_ms());
+    let times = entries.iter().map(|at| at.value.view().unwrap().updated_at_ms());
     assert!(times.is_sorted_by(|a, b| a >= b));
     for include_deleted in [false, true] {
         let mut out = Vec::new();
         let report = bench.reader.export(include_deleted, &mut out).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            bench.model_lines(include_deleted)
-        );
+        assert_eq!(String::from_utf8(out).unwrap(), bench.model_lines(include_deleted));
         assert_eq!(report.position, bench.reader.position());
     }
     let report = bench.reader.verify(&mut |_, _| {}).unwrap();
@@ -152,10 +124,7 @@ fn a_cache_that_is_off_changes_no_answer() {
         (bench.reader.stats().unwrap().cache.hits, all)
     });
     let [(hits, with), (_, small), (none, without)] = benches;
-    assert!(
-        hits > 1_000 && none == 0,
-        "{hits} hits with and {none} without a cache"
-    );
+    assert!(hits > 1_000 && none == 0, "{hits} hits with and {none} without a cache");
     assert!(with == without && small == without);
 }
 
@@ -172,38 +141,22 @@ fn history_goes_on_from_any_change() {
     let all = bench.reader.history(b"ada", 100, None).unwrap();
     assert_eq!(all.len(), 30);
     assert_eq!(all[0].event_id, "event-30");
-    assert_eq!(
-        all[0].timestamp.as_deref(),
-        Some("1970-01-01T00:00:01.030Z")
-    );
+    assert_eq!(all[0].timestamp.as_deref(), Some("1970-01-01T00:00:01.030Z"));
     for (n, entry) in all.iter().enumerate() {
         let older = bench.reader.history(b"ada", 3, Some(entry.change)).unwrap();
-        let versions: Vec<_> = older
-            .iter()
-            .map(|at| at.view().unwrap().version())
-            .collect();
-        let expected: Vec<_> = (0..30 - n as u64 - 1)
-            .rev()
-            .take(3)
-            .map(|n| n + 1)
-            .collect();
+        let versions: Vec<_> = older.iter().map(|at| at.view().unwrap().version()).collect();
+        let expected: Vec<_> = (0..30 - n as u64 - 1).rev().take(3).map(|n| n + 1).collect();
         assert_eq!(versions, expected);
     }
     assert!(bench.reader.history(b"nobody", 3, None).unwrap().is_empty());
     // A place that is none of this contact's begins at the newest.
-    let foreign = bench
-        .reader
-        .history(b"ada", 1, Some(ChangeRef(u64::MAX - 1)))
-        .unwrap();
+    let foreign = bench.reader.history(b"ada", 1, Some(ChangeRef(u64::MAX - 1))).unwrap();
     assert_eq!(foreign[0].event_id, "event-30");
 }
 
 #[test]
 fn page_keys_come_back_from_their_bytes() {
-    let key = PageKey {
-        sort: b"lovelace ada".to_vec(),
-        id: b"contact-1".to_vec(),
-    };
+    let key = PageKey { sort: b"lovelace ada".to_vec(), id: b"contact-1".to_vec() };
     assert_eq!(PageKey::from_bytes(&key.to_bytes()), Some(key.clone()));
     assert_eq!(PageKey::from_bytes(&key.to_bytes()[..5]), None);
     assert_eq!(PageKey::from_bytes(b""), None);

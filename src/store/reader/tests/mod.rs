@@ -89,11 +89,7 @@ impl Bench {
             event_id: keep(&event_id),
             source: keep("bench"),
             timestamp: Some(ts_ms),
-            clock: Some(Clock {
-                ts_ms,
-                version: None,
-                hash,
-            }),
+            clock: Some(Clock { ts_ms, version: None, hash }),
             id_hash: hash,
             source_version: None,
             fields: [Patch::Absent; 6],
@@ -105,13 +101,7 @@ impl Bench {
         }
         let writer = self.writer.as_mut().unwrap();
         let current = writer.contact(id.as_bytes()).unwrap();
-        let verdict = merge(
-            current,
-            &event,
-            &self.arena,
-            &Limits::default(),
-            &mut self.body,
-        );
+        let verdict = merge(current, &event, &self.arena, &Limits::default(), &mut self.body);
         let meta = EntryMeta {
             lane: Lane(0),
             offset: Offset(self.next - 1),
@@ -194,13 +184,7 @@ impl Bench {
 }
 
 fn request(order: SortOrder, descending: bool, status: Option<Status>) -> PageRequest {
-    PageRequest {
-        order,
-        descending,
-        status,
-        after: None,
-        limit: 13,
-    }
+    PageRequest { order, descending, status, after: None, limit: 13 }
 }
 
 /// All pages of an order, walked by their keys.

@@ -35,10 +35,7 @@ fn read_at_random(reader: &Reader, floors: &Floors, stop: &AtomicBool, seed: u64
             reader.contact(id.as_bytes()).unwrap()
         };
         let now = found.as_ref().map_or(0, counted);
-        assert!(
-            now >= floor,
-            "{id} was {now}, {floor} had been committed or seen"
-        );
+        assert!(now >= floor, "{id} was {now}, {floor} had been committed or seen");
         seen[n] = now;
         reads += 1;
     }
@@ -46,10 +43,7 @@ fn read_at_random(reader: &Reader, floors: &Floors, stop: &AtomicBool, seed: u64
 }
 
 fn by_page(reader: &Reader, id: &str) -> Option<Value> {
-    let request = PageRequest {
-        limit: CONTACTS,
-        ..request(SortOrder::UpdatedAt, true, None)
-    };
+    let request = PageRequest { limit: CONTACTS, ..request(SortOrder::UpdatedAt, true, None) };
     let page = reader.page(&request).unwrap();
     let found = page.contacts.into_iter().find(|at| at.id == id)?;
     Some(found.value)
@@ -72,25 +66,14 @@ fn race(cache_bytes: u64) -> (u64, u64) {
             .collect();
         let mut random = fastrand::Rng::with_seed(99);
         for commit in 1..=COMMITS_MAX {
-            if reader
-                .shared
-                .figures
-                .checkpoint_number
-                .load(Ordering::Relaxed)
-                >= CHECKPOINTS
-            {
+            if reader.shared.figures.checkpoint_number.load(Ordering::Relaxed) >= CHECKPOINTS {
                 break;
             }
-            let some: Vec<usize> = (0..random.usize(1..6))
-                .map(|_| random.usize(0..CONTACTS))
-                .collect();
+            let some: Vec<usize> =
+                (0..random.usize(1..6)).map(|_| random.usize(0..CONTACTS)).collect();
             for n in &some {
                 let text = commit.to_string();
-                bench.stage(
-                    EventKind::Updated,
-                    &format!("contact-{n:02}"),
-                    &[(TITLE, &text)],
-                );
+                bench.stage(EventKind::Updated, &format!("contact-{n:02}"), &[(TITLE, &text)]);
             }
             bench.commit();
             for n in some {
@@ -101,11 +84,7 @@ fn race(cache_bytes: u64) -> (u64, u64) {
         readers.into_iter().map(|at| at.join().unwrap()).sum()
     });
     let stats = reader.stats().unwrap();
-    assert!(
-        stats.checkpoint_number > 2,
-        "{} checkpoints",
-        stats.checkpoint_number
-    );
+    assert!(stats.checkpoint_number > 2, "{} checkpoints", stats.checkpoint_number);
     (reads, stats.cache.hits)
 }
 

@@ -16,21 +16,11 @@ fn filled() -> Bench {
 }
 
 fn told(bench: &Bench) -> String {
-    bench
-        .reader
-        .verify(&mut |_, _| {})
-        .unwrap()
-        .discrepancies
-        .join("\n")
+    bench.reader.verify(&mut |_, _| {}).unwrap().discrepancies.join("\n")
 }
 
 fn put(bench: &Bench, key: &[u8], value: Option<&[u8]>) {
-    bench
-        .reader
-        .shared
-        .engine
-        .insert_sorted([(key, value)])
-        .unwrap();
+    bench.reader.shared.engine.insert_sorted([(key, value)]).unwrap();
 }
 
 #[test]
@@ -44,41 +34,23 @@ fn a_lost_contact_is_named() {
     let bench = filled();
     put(&bench, b"cada", None);
     let told = told(&bench);
-    for part in [
-        "1 contacts of the journal are missing",
-        "digest is",
-        "ACTIVE",
-        "are ordered",
-    ] {
+    for part in ["1 contacts of the journal are missing", "digest is", "ACTIVE", "are ordered"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    assert!(
-        told.contains("contact ada is found by an e-mail that it does not have"),
-        "{told}"
-    );
+    assert!(told.contains("contact ada is found by an e-mail that it does not have"), "{told}");
 }
 
 #[test]
 fn an_older_image_is_named() {
     let mut bench = filled();
     let old = bench.reader.contact(b"ada").unwrap().unwrap();
-    bench.stage(
-        EventKind::Updated,
-        "ada",
-        &[(COMPANY, "Analytical Engines")],
-    );
+    bench.stage(EventKind::Updated, "ada", &[(COMPANY, "Analytical Engines")]);
     bench.commit();
     bench.checkpoint();
     put(&bench, b"cada", Some(old.bytes()));
     let told = told(&bench);
-    assert!(
-        told.contains("contact ada is not what the journal says last"),
-        "{told}"
-    );
-    assert!(
-        told.contains("contact ada is ordered by other values"),
-        "{told}"
-    );
+    assert!(told.contains("contact ada is not what the journal says last"), "{told}");
+    assert!(told.contains("contact ada is ordered by other values"), "{told}");
 }
 
 #[test]
@@ -98,10 +70,7 @@ fn an_email_key_too_few_or_too_many_is_named() {
     put(&bench, email_key(hash, b"ada", &mut key), Some(b"\x01"));
     assert_eq!(told(&bench), "");
     put(&bench, email_key(hash + 1, b"ada", &mut key), Some(b"\x01"));
-    assert_eq!(
-        told(&bench),
-        "contact ada is found by an e-mail that it does not have"
-    );
+    assert_eq!(told(&bench), "contact ada is found by an e-mail that it does not have");
 }
 
 #[test]
@@ -110,10 +79,7 @@ fn wrong_counters_and_a_wrong_stamp_are_named() {
     bench.reader.shared.cut.lock().counters.active += 1;
     let told_now = told(&bench);
     assert!(told_now.contains("counted were"), "{told_now}");
-    assert!(
-        told_now.contains("the journal's end is not the state"),
-        "{told_now}"
-    );
+    assert!(told_now.contains("the journal's end is not the state"), "{told_now}");
     bench.reader.shared.cut.lock().counters.active -= 1;
     assert_eq!(told(&bench), "");
     put(&bench, crate::store::codec::STAMP_KEY, None);
@@ -124,10 +90,6 @@ fn wrong_counters_and_a_wrong_stamp_are_named() {
 fn a_contact_that_no_journal_knows_is_named() {
     let bench = filled();
     let value = bench.reader.contact(b"ada").unwrap().unwrap();
-    put(
-        &bench,
-        &[&[CONTACT], b"eve".as_slice()].concat(),
-        Some(value.bytes()),
-    );
+    put(&bench, &[&[CONTACT], b"eve".as_slice()].concat(), Some(value.bytes()));
     assert!(told(&bench).contains("contact eve is not what the journal says last"));
 }

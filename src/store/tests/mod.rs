@@ -1,0 +1,129 @@
+//! The rules of the store, each broken on purpose and seen to be noticed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::domain::Class;
+use crate::domain::clock::{Clock, id_hash};
+use crate::domain::event::{Event, EventKind, Patch};
+use crate::domain::limits::Limits;
+use crate::domain::merge::merge;
+use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
+use crate::domain::span::Span;
+use crate::domain::verdict::Verdict;
+
+use super::checkpoint::Checkpoint;
+use super::codec::{self, StoredContact};
+use super::digest::Digest;
+use super::engine::Engine;
+use super::journal::LastRecord;
+use super::shared::Cut;
+use super::*;
+
+mod bounds;
+mod recovery;
+mod snapshots;
+
+fn log() -> LogIdentity {
+    LogIdentity {
+        kind: LogKind::Embedded,
+        cluster: "lab".into(),
+        topic: "contacts".into(),
+        lanes: 2,
+    }
+}
+
+/// Never checkpoints of its own accord.
+fn options(dir: &Path) -> StoreOptions {
+    StoreOptions {
+        checkpoint_interval: std::time::Duration::from_secs(3_600),
+        ..StoreOptions::at(dir)
+    }
+}
+
+#[track_caller]
+fn open_store(dir: &Path) -> Opened {
+    open(options(dir), Some(&log()), 1, &|_| ()).unwrap()
+}
+
+/// Applies events `from..to`; each a function of its number alone.
+fn feed(writer: &mut Writer, from: u64, to: u64) {
+    for number in from..to {
+        let mut random = fastrand::Rng::with_seed(number);
+        let id = format!("contact-{}", random.u64(..40));
+        let mut arena = Vec::new();
+        let mut put = |text: &str| {
+            let start = arena.len();
+            arena.extend_from_slice(text.as_bytes());
+            Span::new(start, text.len())
+        };
+        let event_id = format!("evt-{number}");
+        let mut fields = [Patch::Absent; 6];
+        fields[0] = Patch::Set(put(&format!("Name {number}")));
+        fields[2] = Patch::Set(put(&format!("a{}@example.com", random.u64(..20))));
+        let ts_ms = 1_000 + number - random.u64(..4).min(number);
+        let event = Event {
+            kind: if random.u8(..8) == 0 { EventKind::Deleted } else { EventKind::Updated },
+            contact_id: put(&id),
+            event_id: put(&event_id),
+            source: put("lab"),
+            timestamp: Some(ts_ms),
+            clock: Some(Clock { ts_ms, version: None, hash: id_hash(b"lab", event_id.as_bytes()) }),
+            id_hash: id_hash(b"lab", event_id.as_bytes()),
+            source_version: None,
+            fields,
+            attributes: Vec::new(),
+            command: None,
+        };
+        let lane = Lane((number % 2) as u16);
+        let meta = EntryMeta {
+            lane,
+            offset: Offset(number / 2),
+            record_time_ms: number as i64,
+            event_id: event_id.as_bytes(),
+            kind: event.kind,
+            source: b"lab",
+            event_time_ms: Some(ts_ms),
+            principal: None,
+            request_id: None,
+        };
+        let mut body = Vec::new();
+        let current = writer.contact(id.as_bytes()).unwrap();
+        match merge(current, &event, &arena, &Limits::default(), &mut body).unwrap() {
+            Verdict::Applied => writer.applied(&meta, id.as_bytes(), &body).unwrap(),
+            verdict => writer.settled(&meta, verdict).unwrap(),
+        }
+        let last = LastRecord { offset: meta.offset, leader_epoch: None, hash: number };
+        writer.advance(lane, LaneProgress { next: NextOffset(number / 2 + 1), last: Some(last) });
+        if number % 5 == 4 {
+            writer.commit().unwrap();
+        }
+    }
+    writer.commit().unwrap();
+}
+
+/// What an uninterrupted run of so many events comes to.
+fn expected(events: u64) -> Cut {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    feed(&mut opened.writer, 0, events);
+    opened.writer.committed().clone()
+}
+
+#[track_caller]
+fn assert_same(opened: &Opened, events: u64) {
+    let (found, expected) = (opened.writer.committed(), expected(events));
+    assert_eq!(found, &expected);
+    let report = opened.reader.verify(&mut |_, _| ()).unwrap();
+    assert!(report.is_sound(), "{:?}", report.discrepancies);
+}
+
+fn images(opened: &Opened) -> Vec<(Vec<u8>, StoredContact)> {
+    let ids = (0..40).map(|at| format!("contact-{at}").into_bytes());
+    ids.filter_map(|id| Some((id.clone(), opened.reader.contact(&id).unwrap()?))).collect()
+}
+
+fn only_segment(dir: &Path) -> PathBuf {
+    let segments = fs::read_dir(dir.join("journal")).unwrap().map(|at| at.unwrap().path());
+    segments.filter(|at| at.extension().is_some_and(|at| at == "seg")).max().unwrap()
+}
