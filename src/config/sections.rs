@@ -194,8 +194,6 @@ pub struct ApplyConfig {
     pub contact_bytes_max: usize,
     /// How far an event's time may lie ahead of its record's.
     pub future_tolerance: Duration,
-    /// Threads that decode.
-    pub decode_threads: usize,
 }
 
 /// How log lines are written.

@@ -287,7 +287,6 @@ fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
         batch_bytes_max: bytes(fields.size("apply.batch_bytes_max", KIB..=64 * MIB)),
         contact_bytes_max: bytes(fields.size("apply.contact_bytes_max", KIB..=64 * KIB)),
         future_tolerance: fields.duration("apply.future_tolerance", seconds(0, 365 * DAY)),
-        decode_threads: fields.count("apply.decode_threads", 1..=64),
     }
 }
 

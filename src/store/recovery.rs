@@ -287,20 +287,7 @@ fn assemble(
     lock: std::fs::File,
     fingerprint: u64,
 ) -> Result<Opened, StoreError> {
-    let snapshot = snapshot::list(&options.path)?.pop();
-    let figures = Figures {
-        checkpoint_number: AtomicU64::new(recovered.checkpoint.number),
-        journal_bytes: AtomicU64::new(segments.bytes()),
-        journal_synced_next: AtomicU64::new(segments.next().0),
-        snapshot_next_frame: AtomicU64::new(
-            snapshot.as_ref().map_or(snapshot::NONE.0, |at| at.1.0),
-        ),
-        snapshot_bytes: AtomicU64::new(match &snapshot {
-            Some((path, _)) => path.metadata().map_or(0, |at| at.len()),
-            None => 0,
-        }),
-        ..Figures::default()
-    };
+    let figures = figures(&options, &recovered, &segments)?;
     let shared = Arc::new(Shared {
         dirty: recovered.dirty,
         engine: recovered.engine,
@@ -351,5 +338,24 @@ fn assemble(
             fingerprint,
         ),
         report: RecoveryReport::default(),
+    })
+}
+
+/// Where the figures stand after an opening.
+fn figures(
+    options: &StoreOptions,
+    recovered: &Recovered,
+    segments: &SegmentWriter,
+) -> Result<Figures, StoreError> {
+    let snapshot = snapshot::list(&options.path)?.pop();
+    let next_frame = snapshot.as_ref().map_or(snapshot::NONE.0, |at| at.1.0);
+    let bytes = snapshot.map_or(0, |(path, _)| path.metadata().map_or(0, |at| at.len()));
+    Ok(Figures {
+        checkpoint_number: AtomicU64::new(recovered.checkpoint.number),
+        journal_bytes: AtomicU64::new(segments.bytes()),
+        journal_synced_next: AtomicU64::new(segments.next().0),
+        snapshot_next_frame: AtomicU64::new(next_frame),
+        snapshot_bytes: AtomicU64::new(bytes),
+        ..Figures::default()
     })
 }

@@ -50,8 +50,9 @@ pub(super) struct Lanes {
     lanes: Vec<LaneState>,
     /// Where a partition's lane stands in `lanes`.
     places: Vec<Option<usize>>,
-    /// Lanes whose batch holds something.
-    pending: usize,
+    /// What all batches hold together.
+    pending_records: usize,
+    pending_bytes: usize,
     /// How many partitions the topic has; not known before the brokers answered.
     count: Option<usize>,
 }
@@ -67,7 +68,7 @@ impl Lanes {
             }
             lanes.push(LaneState::new(*id, *next));
         }
-        Self { lanes, places, pending: 0, count: count.map(usize::from) }
+        Self { lanes, places, pending_records: 0, pending_bytes: 0, count: count.map(usize::from) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -92,20 +93,25 @@ impl Lanes {
     }
 
     pub(super) fn has_pending(&self) -> bool {
-        self.pending > 0
+        self.pending_records > 0
     }
 
-    /// A record was put into this lane's batch.
-    pub(super) fn note_pending(&mut self, place: usize) {
-        if self.lanes.get(place).is_some_and(|lane| lane.batch.records.len() == 1) {
-            self.pending += 1;
-        }
+    /// Whether the batches together hold as much as may wait.
+    pub(super) fn is_full(&self, records_max: usize, bytes_max: usize) -> bool {
+        self.pending_records >= records_max || self.pending_bytes >= bytes_max
+    }
+
+    /// A record of so many bytes was put into a batch.
+    pub(super) fn note_pending(&mut self, bytes: usize) {
+        self.pending_records += 1;
+        self.pending_bytes += bytes;
     }
 
     /// The lane's batch, if it holds anything.
     pub(super) fn take_batch(&mut self, place: usize) -> Option<RecordBatch> {
         let lane = self.lanes.get_mut(place).filter(|lane| !lane.batch.records.is_empty())?;
-        self.pending = self.pending.saturating_sub(1);
+        self.pending_records = self.pending_records.saturating_sub(lane.batch.records.len());
+        self.pending_bytes = self.pending_bytes.saturating_sub(lane.batch.arena.len());
         let mut next = RecordBatch::new(lane.id);
         // Full ones follow full ones: no growing by copies while behind, none wasted when caught up.
         lane.arena_bytes = lane.arena_bytes.min(lane.batch.arena.len());

@@ -38,8 +38,7 @@ pub(super) struct Poller {
     topic: String,
     feed: Feed,
     lanes: Lanes,
-    batch_records_max: usize,
-    batch_bytes_max: usize,
+    bounds: ConsumeBounds,
     /// How long the feed may be full before the lanes are paused.
     pause_after: Duration,
     /// Since when the brokers have refused us without a break.
@@ -77,8 +76,7 @@ impl Poller {
             topic: topic.to_owned(),
             feed,
             lanes,
-            batch_records_max: (bounds.records_max / BATCH_PART).max(1),
-            batch_bytes_max: (bounds.bytes_max / BATCH_PART).max(1),
+            bounds,
             pause_after,
             refused_since: None,
             doubted_reset: None,
@@ -134,13 +132,17 @@ impl Poller {
 
     fn after_record(&mut self, place: usize) -> Result<(), End> {
         self.doubted_reset = None;
-        let full = self.lanes.get(place).is_some_and(|lane| {
-            lane.batch.records.len() >= self.batch_records_max
-                || lane.batch.arena.len() >= self.batch_bytes_max
+        let ConsumeBounds { records_max, bytes_max } = self.bounds;
+        let is_full = self.lanes.get(place).is_some_and(|lane| {
+            lane.batch.records.len() >= records_max / BATCH_PART
+                || lane.batch.arena.len() >= bytes_max / BATCH_PART
         });
-        if full {
+        if is_full {
             self.wait_for_room()?;
             self.hand_over(place)?;
+        } else if self.lanes.is_full(records_max, bytes_max) {
+            self.wait_for_room()?;
+            self.hand_over_all()?;
         }
         Ok(())
     }
@@ -357,8 +359,10 @@ fn take(lanes: &mut Lanes, message: &BorrowedMessage<'_>) -> Option<usize> {
         return None;
     }
     let timestamp_ms = message.timestamp().to_millis().unwrap_or(-1);
+    let bytes_before = lane.batch.arena.len();
     push(lane, Offset(offset), timestamp_ms, message);
-    lanes.note_pending(place);
+    let bytes = lane.batch.arena.len() - bytes_before;
+    lanes.note_pending(bytes);
     Some(place)
 }
 
