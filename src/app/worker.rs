@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{ApplyError, ApplyOptions, Pipeline, Progress, Rules};
-use crate::config::{Config, ConfigError, ConfigErrors};
+use crate::config::{Config, ConfigError, ConfigErrors, PartitionerChoice};
 use crate::domain::Class;
 use crate::domain::decode::Decoder;
 use crate::domain::fingerprint::Fingerprint;
@@ -214,6 +214,9 @@ impl Worker {
             None => self.log.identity()?,
         };
         writer.require_log(&identity)?;
+        let is_guess = self.config.kafka.partitioner == PartitionerChoice::Auto;
+        let partitioner = writer.settle_partitioner(self.log.partitioner(), is_guess)?;
+        self.log.use_partitioner(partitioner);
         let from =
             start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
         let consumer = self.log.consume(&from, self.consume_bounds())?;

@@ -95,6 +95,15 @@ impl EventLog {
         }
     }
 
+    /// Goes by another partitioner than the one that was learned from the records.
+    pub fn use_partitioner(&self, partitioner: Partitioner) {
+        match self {
+            // Stands in the log itself.
+            Self::Embedded(_) => {}
+            Self::Kafka(log) => log.use_partitioner(partitioner),
+        }
+    }
+
     /// What `lane` holds at this moment.
     pub fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
         match self {

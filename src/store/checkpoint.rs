@@ -12,6 +12,7 @@ use std::path::Path;
 
 use bincode::{Decode, Encode};
 
+use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 use crate::segments::FrameNo;
 use crate::telemetry::fault;
@@ -58,6 +59,8 @@ pub(crate) struct StoreIdentity {
     pub(crate) store: u64,
     /// The log that it follows, once it is known.
     pub(crate) log: Option<LogIdentity>,
+    /// What puts its keys into partitions, from the first record on.
+    pub(crate) partitioner: Option<Partitioner>,
 }
 
 /// [`Cut`] as bincode has it.
@@ -271,7 +274,7 @@ mod tests {
     fn a_half_written_new_file_leaves_the_old_one() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), None);
-        let store = StoreIdentity { store: 5, log: None };
+        let store = StoreIdentity { store: 5, log: None, partitioner: None };
         write_file(dir.path(), &IDENTITY, &store).unwrap();
         fs::write(dir.path().join("identity.new"), b"torn").unwrap();
         assert_eq!(read_file(dir.path(), &IDENTITY).unwrap(), Some(store));

@@ -84,6 +84,18 @@ pub enum StoreError {
         /// The log that it was to follow.
         given: String,
     },
+    /// Keys would find other partitions than those that the store has applied them from.
+    #[error(
+        "the store in {path} goes by the partitioner {stamped}, not {given}; configure kafka.partitioner = \"{stamped}\", or run `contactd store rebuild` to go by the other", path = .path.display()
+    )]
+    AnotherPartitioner {
+        /// The data directory.
+        path: PathBuf,
+        /// What the store goes by.
+        stamped: &'static str,
+        /// What it was to go by.
+        given: &'static str,
+    },
     /// The log does not hold the offset at which the store goes on.
     #[error(
         "partition {lane} of the log holds offsets {low} to {high}, the store goes on at {next}: {why}"
@@ -137,6 +149,7 @@ impl StoreError {
             | Self::Damaged { .. }
             | Self::UnknownFormat { .. }
             | Self::AnotherLog { .. }
+            | Self::AnotherPartitioner { .. }
             | Self::OutsideLog { .. }
             | Self::AnotherRecord { .. }
             | Self::BatchFull { .. }
@@ -151,6 +164,7 @@ impl StoreError {
             | Self::NoStore { .. }
             | Self::UnknownFormat { .. }
             | Self::AnotherLog { .. }
+            | Self::AnotherPartitioner { .. }
             | Self::OutsideLog { .. }
             | Self::AnotherRecord { .. } => true,
             Self::Journal(error) => error.is_damage(),

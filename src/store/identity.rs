@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 
 use super::StoreError;
@@ -70,7 +71,7 @@ pub(crate) fn settle(
         if log.is_none() {
             return Err(StoreError::NoStore { path: dir.to_path_buf() });
         }
-        let made = StoreIdentity { store: fastrand::u64(..), log: log.cloned() };
+        let made = StoreIdentity { store: fastrand::u64(..), log: log.cloned(), partitioner: None };
         write_file(dir, &IDENTITY, &made)?;
         return Ok(made);
     };
@@ -86,6 +87,32 @@ pub(crate) fn settle(
             Ok(found)
         }
         (Some(_) | None, Some(_) | None) => Ok(found),
+    }
+}
+
+/// The partitioner that the store goes by: the first that it was told. One that was only guessed
+/// gives way to it; one that was asked for by name must be it, since a contact's home decides what
+/// is applied.
+pub(crate) fn settle_partitioner(
+    dir: &Path,
+    given: Partitioner,
+    is_guess: bool,
+) -> Result<Partitioner, StoreError> {
+    let Some(mut found) = read_file::<StoreIdentity>(dir, &IDENTITY)? else {
+        return Err(StoreError::damaged("identity", "the file is missing"));
+    };
+    match found.partitioner {
+        Some(stamped) if stamped != given && !is_guess => Err(StoreError::AnotherPartitioner {
+            path: dir.to_path_buf(),
+            stamped: stamped.as_str(),
+            given: given.as_str(),
+        }),
+        Some(stamped) => Ok(stamped),
+        None => {
+            found.partitioner = Some(given);
+            write_file(dir, &IDENTITY, &found)?;
+            Ok(given)
+        }
     }
 }
 
@@ -108,6 +135,17 @@ mod tests {
         let error = settle(dir.path(), Some(&log("b")), false).unwrap_err();
         assert!(error.to_string().contains("store rebuild"), "{error}");
         assert!(error.is_about_data());
+    }
+
+    #[test]
+    fn the_first_partitioner_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        settle(dir.path(), Some(&log("a")), true).unwrap();
+        let settle = |given, is_guess| settle_partitioner(dir.path(), given, is_guess);
+        assert_eq!(settle(Partitioner::Crc32, true).unwrap(), Partitioner::Crc32);
+        assert_eq!(settle(Partitioner::Murmur2, true).unwrap(), Partitioner::Crc32);
+        let error = settle(Partitioner::Murmur2, false).unwrap_err();
+        assert!(matches!(error, StoreError::AnotherPartitioner { .. }), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::domain::Class;
+use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
 use crate::domain::verdict::Verdict;
 use crate::segments::{FrameNo, SegmentWriter};
@@ -17,6 +18,7 @@ use super::codec::{ChangeRef, StoredContact};
 use super::digest::joined_hash;
 use super::dirty::Facts;
 use super::disk::DiskGuard;
+use super::identity;
 use super::journal::{DeadLetter, EntryMeta, FrameBuilder, LaneProgress};
 use super::overlay::{Overlay, email_and_status};
 use super::shared::{Cut, Shared};
@@ -119,6 +121,18 @@ impl Writer {
             }),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// What the store's keys go by: the partitioner that it was told first, else this one.
+    ///
+    /// # Errors
+    /// [`StoreError::AnotherPartitioner`] when `given` is no guess and differs.
+    pub fn settle_partitioner(
+        &self,
+        given: Partitioner,
+        is_guess: bool,
+    ) -> Result<Partitioner, StoreError> {
+        identity::settle_partitioner(&self.shared.path, given, is_guess)
     }
 
     /// A contact's body, the staged batch's changes included.

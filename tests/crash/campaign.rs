@@ -58,6 +58,13 @@ impl Campaign {
         }
     }
 
+    /// Sets a key of the node's configuration.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.node = self.node.with(key, value);
+        self
+    }
+
     /// Runs until killed at each of these points, in an order that is drawn.
     pub fn kill_at(&mut self, points: &[Point]) {
         let mut left = points.to_vec();

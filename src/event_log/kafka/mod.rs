@@ -116,6 +116,13 @@ impl KafkaLog {
         known.as_ref().map_or(Partitioner::Murmur2, |known| known.partitioner)
     }
 
+    /// Goes by this partitioner from now on, instead of what was learned.
+    pub fn use_partitioner(&self, partitioner: Partitioner) {
+        if let Some(known) = self.topic.known.lock().as_mut() {
+            known.partitioner = partitioner;
+        }
+    }
+
     /// What `lane` holds at this moment. The high end counts the markers of transactions too.
     pub fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
         self.check_lane(lane)?;

@@ -51,23 +51,28 @@ fn broker_restarts_in_the_middle_of_a_drain_change_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let topic = KafkaTopic::unused(&broker.address());
     topic.create(&[]);
-    let mut load = Load::new(22, 100);
-    let node = topic.followed_by(Node::new(&dir.path().join("store")));
+    topic.append(Load::new(22, 100).take(RECORDS * 5).into_iter().map(Into::into));
+    // A commit a record, and hardly anything fetched ahead: most of it is still at the broker.
+    let node = topic
+        .followed_by(Node::new(&dir.path().join("store")))
+        .with("apply.batch_records_max", "1")
+        .with("kafka.properties.queued_max_messages_kbytes", "8")
+        .with("kafka.properties.fetch_message_max_bytes", "4096");
     let running = node.start("");
+    let mut cut_at = Vec::new();
     for action in ["stop", "kill"] {
-        let before = node.journal_bytes();
-        topic.append(load.take(RECORDS).into_iter().map(Into::into));
-        node.wait_until_journal_exceeds(before);
+        node.wait_until_journal_exceeds(cut_at.last().copied().unwrap_or(0) + 1_000);
         broker.run(action);
+        cut_at.push(node.journal_bytes());
         broker.run("start");
     }
-    let before = node.journal_bytes();
-    topic.append(load.take(RECORDS).into_iter().map(Into::into));
-    node.wait_until_journal_exceeds(before);
     let expected = calm(dir.path(), &topic);
-    let exit = running.stop();
+    let in_all = expected.received();
+    let (ended, exit) = (node.journal_bytes(), running.stop());
+    eprintln!("{in_all} records, journal bytes at the cuts {cut_at:?}, then {ended}");
     assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
     node.catch_up_soundly();
+    assert!(cut_at.iter().all(|cut| *cut < node.journal_bytes()), "cut after the drain");
     assert_same(&expected, &Image::read(&node.store), "after broker restarts");
 }
 
