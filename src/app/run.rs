@@ -123,7 +123,7 @@ fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch
         is_kafka,
         reader: Arc::new(OnceLock::new()),
     };
-    watch.starting();
+    watch.starting(config);
     Ok(watch)
 }
 

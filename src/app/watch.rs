@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use crate::apply::Progress;
+use crate::config::Config;
 use crate::domain::position::{LogIdentity, NextOffset};
 use crate::event_log::ConsumerStatus;
 use crate::http::{HttpState, Readiness};
@@ -38,14 +39,23 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn starting(&self) {
+    pub(super) fn starting(&self, config: &Config) {
         self.readiness.waiting(STORE, "the store is not open yet");
-        self.readiness.waiting(LOG, "the log was not reached yet");
+        let log = if self.is_kafka {
+            format!("asking {} for topic {}", config.kafka.brokers.join(","), config.kafka.topic)
+        } else {
+            "the log is not open yet".to_owned()
+        };
+        self.readiness.waiting(LOG, log);
         self.readiness.waiting(APPLY, "nothing is applied yet");
     }
 
     pub(super) fn draining(&self) {
         self.readiness.waiting(APPLY, "the process is ending");
+    }
+
+    pub(super) fn new_store_waits(&self) {
+        self.readiness.waiting(STORE, "a new store is made when the log has been reached");
     }
 
     pub(super) fn opening(&self, progress: &OpenProgress) {

@@ -150,6 +150,7 @@ impl Worker {
             |identity| store::open(options.clone(), identity, self.setup.fingerprint, &progress);
         let (opened, identity) = match open(None) {
             Err(StoreError::NoStore { .. }) => {
+                self.watch.new_store_waits();
                 let Some(identity) = self.wait_for(|| Ok(self.log.identity()?))? else {
                     return Ok(None);
                 };

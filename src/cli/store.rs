@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::app::{self, RunOptions, WorkerOptions};
 use crate::config::{Config, Mode};
 use crate::domain::position::Lane;
-use crate::store;
+use crate::store::{self, StoreError};
 
 use super::arguments::StoreCommand;
 use super::exit::Failure;
@@ -76,8 +76,13 @@ fn rebuild(mut config: Config, yes: bool, from_log_start: bool) -> anyhow::Resul
         );
         return Err(Failure::Usage(text).into());
     }
-    // Opening it proves that there is one, and that no instance has it.
-    drop(open_store(&config)?);
+    // Opening it proves that there is one, and that no instance has it. One that is damaged beyond
+    // opening is what a rebuild is for.
+    match open_store(&config) {
+        Ok(opened) => drop(opened),
+        Err(error) if is_damaged(&error) => eprintln!("the old store can't be opened: {error}"),
+        Err(error) => return Err(error),
+    }
     check_log(&config, from_log_start)?;
     let aside = store::set_aside(&path).map_err(explain_lock)?;
     eprintln!("the old store is in {}", aside.display());
@@ -92,6 +97,14 @@ fn rebuild(mut config: Config, yes: bool, from_log_start: bool) -> anyhow::Resul
     let counts = open_store(&config)?.reader.counts();
     eprintln!("rebuilt: {} active contacts, {} deleted", counts.active, counts.deleted);
     Ok(())
+}
+
+/// There is a store, and it is its data that keeps it from being opened.
+fn is_damaged(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<StoreError>().is_some_and(|error| match error {
+        StoreError::NoStore { .. } => false,
+        other => other.is_about_data(),
+    })
 }
 
 /// Whether the log answers and still holds everything, before anything is moved.

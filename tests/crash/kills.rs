@@ -60,9 +60,7 @@ fn kills_at_every_point_change_nothing() {
         kills().div_ceil(POINTS.len() as u32 * DIRECTORIES).max(HITS_MIN.div_ceil(DIRECTORIES));
     let hits = thread::scope(|scope| {
         let directories: Vec<_> = (0..DIRECTORIES)
-            .map(|number| {
-                scope.spawn(move || kill_in_one_directory(seed, number, each))
-            })
+            .map(|number| scope.spawn(move || kill_in_one_directory(seed, number, each)))
             .collect();
         let mut all = Hits::new();
         for directory in directories {

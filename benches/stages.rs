@@ -1,0 +1,87 @@
+//! What each stage of applying costs by itself, in microseconds an event: `cargo bench`.
+//!
+//! `contactd bench drain` measures the whole program beside its limit; this tells where to look.
+
+#![allow(clippy::expect_used, reason = "a benchmark fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use contactd::apply::{DecodedBatch, Planner, Rules};
+use contactd::config::{Config, Mode};
+use contactd::domain::decode::Decoder;
+use contactd::domain::limits::Limits;
+use contactd::domain::mapping::Mapping;
+use contactd::domain::partitioner::Partitioner;
+use contactd::domain::position::{Lane, LogIdentity, LogKind, Offset};
+use contactd::domain::record::RecordBatch;
+use contactd::simulate::{LoadGenerator, LoadOptions};
+use contactd::store::{self, StoreOptions};
+
+const EVENTS: u64 = 400_000;
+const CONTACTS: u32 = 100_000;
+const BATCH: usize = 2048;
+const LANE: Lane = Lane(0);
+
+fn main() {
+    let batches = batches();
+    let limits = Limits::default();
+    let decoder = Decoder::new(Mapping::built_in(), limits);
+    let started = Instant::now();
+    let decoded: Vec<DecodedBatch> =
+        batches.into_iter().map(|batch| DecodedBatch::decode(&decoder, batch)).collect();
+    report("decode", started.elapsed());
+
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut config = Config::built_in(Mode::Serve).expect("the built-in configuration").store;
+    config.path = directory.path().join("store");
+    let identity = LogIdentity {
+        kind: LogKind::Embedded,
+        cluster: "bench".into(),
+        topic: "contacts".into(),
+        lanes: 1,
+    };
+    let mut opened =
+        store::open(StoreOptions::from(&config), Some(&identity), 1, &|_| {}).expect("a new store");
+    let rules =
+        Rules { partitioner: Partitioner::Murmur2, lanes: 1, future_tolerance_ms: 300_000, limits };
+    let mut planner = Planner::new(rules);
+    let (mut plan, mut encode, mut append, mut memory) = <(Duration, _, _, _)>::default();
+    for batch in &decoded {
+        let started = Instant::now();
+        planner.plan(&mut opened.writer, batch).expect("a plan");
+        plan += started.elapsed();
+        let times = opened.writer.commit().expect("a commit").times;
+        encode += times.encode;
+        append += times.append;
+        memory += times.memory;
+    }
+    for (stage, took) in
+        [("plan", plan), ("encode", encode), ("journal", append), ("memory", memory)]
+    {
+        report(stage, took);
+    }
+    let started = Instant::now();
+    opened.writer.checkpoint_now().expect("a checkpoint");
+    report("checkpoint at the end", started.elapsed());
+}
+
+fn batches() -> Vec<RecordBatch> {
+    let load = LoadOptions { events: EVENTS, contacts: CONTACTS, ..LoadOptions::default() };
+    let mut batches = Vec::new();
+    let mut batch = RecordBatch::new(LANE);
+    for (offset, record) in LoadGenerator::new(&load).enumerate() {
+        let offset = Offset(offset as u64);
+        let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
+        batch.push(offset, record.timestamp_ms, key, value, std::iter::empty());
+        batch.next = offset.next();
+        if batch.records.len() == BATCH {
+            batches.push(std::mem::replace(&mut batch, RecordBatch::new(LANE)));
+        }
+    }
+    batches.push(batch);
+    batches
+}
+
+fn report(stage: &str, took: Duration) {
+    println!("{stage:<22} {:>6.2} us/event", took.as_secs_f64() * 1e6 / EVENTS as f64);
+}
