@@ -107,13 +107,13 @@ async fn too_large_a_body_is_413_announced_or_not() {
 struct Chunks(usize);
 
 impl hyper::body::Body for Chunks {
-    type Data = bytes::Bytes;
+    type Data = axum::body::Bytes;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<hyper::body::Frame<axum::body::Bytes>, Infallible>>> {
         let Some(left) = self.0.checked_sub(1) else {
             return Poll::Ready(None);
         };

@@ -36,6 +36,22 @@ fn an_fsync_that_fails_once_ends_it_and_a_restart_recovers() {
 }
 
 #[test]
+fn an_append_whose_fsync_fails_is_no_append() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = TestLog::embedded(&dir.path().join("log"));
+    let node = node(dir.path(), &log);
+    let produce = ["produce", "--events", "100", "--contacts", "10"];
+    let exit = node.start_command(&produce, "eio:log_sync:1").wait();
+    exit.assert_refused(&["error"]);
+    let exit = node.start_command(&produce, "").wait();
+    assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
+    node.catch_up_soundly();
+    // What was not acknowledged may stand all the same; what was does.
+    let received = Image::read(&node.store).received();
+    assert!((100..=200).contains(&received), "{received}");
+}
+
+#[test]
 fn a_short_append_is_taken_back_and_tried_again() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let log = TestLog::embedded(&dir.path().join("log"));
