@@ -5,6 +5,28 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::position::{Lane, NextOffset, Offset};
 use super::span::Span;
 
+/// What a record is about. All kinds share the pipeline and the journal; codes are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// An event or a command of a contact.
+    Contact = 0,
+    /// Something that all instances must know: a revocation, a subscription, a cursor.
+    Control = 1,
+    /// Reserved.
+    Payment = 2,
+}
+
+impl RecordKind {
+    /// Every kind, in code order.
+    pub const ALL: [Self; 3] = [Self::Contact, Self::Control, Self::Payment];
+
+    /// From its stored code.
+    pub fn from_u8(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
 /// One record; its bytes lie in the batch's arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::record::RecordKind;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::{FrameNo, SegmentKind, SegmentReader};
 
@@ -280,7 +281,9 @@ fn next_entry<'a>(rest: &mut Cursor<'a>) -> Option<&'a [u8]> {
 
 fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Entry<'_>> {
     let mut at = Cursor(bytes);
-    let verdict = Verdict::from_u8(at.u8()?)?;
+    let kinds = at.u8()?;
+    let verdict = Verdict::from_u8(kinds & 0xf)?;
+    let record_kind = RecordKind::from_u8(kinds >> 4)?;
     let lane = Lane(u16::try_from(at.varint()?).ok()?);
     let offset = Offset(at.varint()?);
     let record_time_ms = base_time_ms.wrapping_add(at.signed()?);
@@ -297,7 +300,7 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
         | Verdict::Superseded
         | Verdict::NotFound => (at.u64()?, Outcome::Settled),
     };
-    Some(Entry { change, lane, offset, record_time_ms, verdict, event_hash, outcome })
+    Some(Entry { change, lane, offset, record_time_ms, record_kind, verdict, event_hash, outcome })
 }
 
 fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'a>> {

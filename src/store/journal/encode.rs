@@ -207,7 +207,8 @@ impl FrameBuilder {
             self.base_time_ms = meta.record_time_ms;
         }
         let start = self.raw.len();
-        self.raw.extend_from_slice(&[0, 0, 0, 0, verdict as u8]);
+        let kinds = verdict as u8 | (meta.record_kind as u8) << 4;
+        self.raw.extend_from_slice(&[0, 0, 0, 0, kinds]);
         put(&mut self.raw, u64::from(meta.lane.0));
         put(&mut self.raw, meta.offset.0);
         let time = meta.record_time_ms.wrapping_sub(self.base_time_ms);

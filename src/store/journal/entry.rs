@@ -2,7 +2,7 @@
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::position::{Lane, NextOffset, Offset};
-use crate::domain::record::{Record, RecordBatch, record_hash};
+use crate::domain::record::{Record, RecordBatch, RecordKind, record_hash};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::super::codec::ChangeRef;
@@ -86,6 +86,8 @@ pub struct EntryMeta<'a> {
     pub offset: Offset,
     /// The record's timestamp, in ms.
     pub record_time_ms: i64,
+    /// What the record is about.
+    pub record_kind: RecordKind,
     /// The event's id; empty where it could not be decoded.
     pub event_id: &'a [u8],
     /// What the event says.
@@ -107,6 +109,7 @@ impl<'a> EntryMeta<'a> {
             lane,
             offset: record.offset,
             record_time_ms: record.timestamp_ms,
+            record_kind: RecordKind::Contact,
             event_id: &[],
             kind: EventKind::Updated,
             source: &[],
@@ -124,6 +127,7 @@ impl<'a> EntryMeta<'a> {
             lane: batch.lane,
             offset: record.offset,
             record_time_ms: record.timestamp_ms,
+            record_kind: RecordKind::Contact,
             event_id: event.event_id.of(arena),
             kind: event.kind,
             source: event.source.of(arena),
@@ -178,6 +182,8 @@ pub struct Entry<'a> {
     pub offset: Offset,
     /// The record's timestamp, in ms.
     pub record_time_ms: i64,
+    /// What the record is about.
+    pub record_kind: RecordKind,
     /// What became of the record.
     pub verdict: Verdict,
     /// xxh3_64 of the event's id; 0 where it has none.

@@ -14,6 +14,7 @@ fn meta(offset: u64) -> EntryMeta<'static> {
         lane: Lane(3),
         offset: Offset(offset),
         record_time_ms: 1_700_000_000_000 - offset as i64,
+        record_kind: crate::domain::record::RecordKind::Contact,
         event_id: b"evt_1",
         kind: EventKind::Deleted,
         source: b"acme",

@@ -80,6 +80,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             lane,
             offset: Offset(number / 2),
             record_time_ms: number as i64,
+            record_kind: crate::domain::record::RecordKind::Contact,
             event_id: event_id.as_bytes(),
             kind: event.kind,
             source: b"lab",

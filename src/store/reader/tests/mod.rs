@@ -106,6 +106,7 @@ impl Bench {
             lane: Lane(0),
             offset: Offset(self.next - 1),
             record_time_ms: ts_ms as i64,
+            record_kind: crate::domain::record::RecordKind::Contact,
             event_id: event_id.as_bytes(),
             kind,
             source: b"bench",
