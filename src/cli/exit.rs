@@ -95,11 +95,15 @@ fn store_code(error: &StoreError) -> Option<u8> {
 
 fn log_code(error: &LogError) -> Option<u8> {
     match error {
-        LogError::Configuration { .. } => Some(CONFIGURATION),
+        LogError::Configuration { .. } | LogError::Mismatch { .. } => Some(CONFIGURATION),
         LogError::Refused { .. } => Some(UNREACHABLE),
         LogError::NoSpace { .. } => None,
         other if other.class() == Class::Retry => Some(UNREACHABLE),
-        LogError::CorruptFrame { .. } | LogError::Meta { .. } => Some(DATA),
+        LogError::CorruptFrame { .. }
+        | LogError::Meta { .. }
+        | LogError::CompactedTopic { .. }
+        | LogError::TopicChanged { .. }
+        | LogError::OffsetOutOfRange { .. } => Some(DATA),
         _ => None,
     }
 }
