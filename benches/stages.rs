@@ -2,7 +2,7 @@
 //!
 //! `contactd bench drain` measures the whole program beside its limit; this tells where to look.
 
-#![allow(clippy::expect_used, reason = "a benchmark fails by panicking")]
+#![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
 use std::time::{Duration, Instant};
 

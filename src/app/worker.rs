@@ -221,6 +221,10 @@ impl Worker {
         let from =
             start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
         let consumer = self.log.consume(&from, self.consume_bounds())?;
+        // Early, because the first commit is the slow one: the group's coordinator must be found.
+        if let Err(error) = self.log.commit(&from) {
+            tracing::debug!(%error, "the first offsets were not committed to the log");
+        }
         Ok((identity, consumer))
     }
 

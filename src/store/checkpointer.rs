@@ -431,10 +431,6 @@ pub(crate) fn insert(engine: &Engine, generation: &Generation) -> Result<(), Sto
     engine.insert_sorted(contacts.iter().take(half))?;
     fault::point("sled_half");
     engine.insert_sorted(contacts.iter().skip(half))?;
-    let emails = generation.sorted_emails();
-    let there: &[u8] = &[codec::VALUE_FORMAT];
-    let emails = emails.iter().map(|(key, present)| (key.as_slice(), present.then_some(there)));
-    engine.insert_sorted(emails)?;
     Ok(())
 }
 

@@ -2,8 +2,6 @@
 //!
 //! ```text
 //! b'c' id                         -> 1 | change ref u64 LE | body      a contact
-//! b'e' xxh3_64(lowercased email) BE id -> 1      that contact has that e-mail: one key each, so that
-//!                                                a change reads nothing and no list grows too long
 //! b'm' name                       -> meta values
 //! ```
 
@@ -15,11 +13,9 @@ use crate::segments::FrameNo;
 
 /// Prefix of contact keys.
 pub const CONTACT: u8 = b'c';
-/// Prefix of e-mail keys.
-pub const EMAIL: u8 = b'e';
 /// Prefix of meta keys.
 pub const META: u8 = b'm';
-/// The byte that leads a contact value, and the whole value of an e-mail key.
+/// The byte that leads a value.
 pub const VALUE_FORMAT: u8 = 1;
 /// Bytes before a contact's body.
 const HEAD: usize = 9;
@@ -108,28 +104,6 @@ pub fn contact_key<'a>(id: &[u8], out: &'a mut Vec<u8>) -> &'a [u8] {
     out
 }
 
-/// What the keys of an e-mail's contacts begin with; the id follows.
-pub fn email_prefix(hash: u64) -> [u8; 9] {
-    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
-    [EMAIL, a, b, c, d, e, f, g, h]
-}
-
-/// The key of a contact that has an e-mail, into a reused buffer.
-pub fn email_key<'a>(hash: u64, id: &[u8], out: &'a mut Vec<u8>) -> &'a [u8] {
-    out.clear();
-    out.extend_from_slice(&email_prefix(hash));
-    out.extend_from_slice(id);
-    out
-}
-
-/// Hash and id of an e-mail key; none when it is not one.
-pub fn parse_email_key(key: &[u8]) -> Option<(u64, &[u8])> {
-    let (prefix, rest) = key.split_first()?;
-    (*prefix == EMAIL).then_some(())?;
-    let (hash, id) = rest.split_first_chunk::<8>()?;
-    Some((u64::from_be_bytes(*hash), id))
-}
-
 /// What contacts are found by: 64 bits of the lowercased e-mail; never 0, which stands for "none".
 pub fn email_hash(email: &str) -> u64 {
     let mut lower = [0_u8; 128];
@@ -182,14 +156,6 @@ mod tests {
         assert_eq!(value.body(), b"body");
         assert!(StoredContact::from_bytes(Arc::from(&b"\x02123456789"[..])).is_none());
         assert!(StoredContact::from_bytes(Arc::from(&b"\x011234567"[..])).is_none());
-    }
-
-    #[test]
-    fn email_keys_come_back() {
-        let mut key = Vec::new();
-        email_key(258, b"ada", &mut key);
-        assert!(key.starts_with(&email_prefix(258)));
-        assert_eq!(parse_email_key(&key), Some((258, &b"ada"[..])));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The writer puts into the current one, the checkpointer empties the flushing one. Values are
 //! shared pointers, so a reader takes one out in a few nanoseconds.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use super::codec::{self, StoredContact};
 const SHARDS: usize = 64;
 /// What an entry costs beside its bytes: table slot, two allocations, key-by-key overhead.
 const CONTACT_OVERHEAD: u64 = 136;
-const EMAIL_OVERHEAD: u64 = 96;
+const EMAIL_BYTES: u64 = 24;
 
 /// A changed contact as a generation holds it.
 #[derive(Debug)]
@@ -45,24 +46,17 @@ pub(crate) struct Facts {
     pub(crate) active: bool,
 }
 
-/// Who took or gave up an e-mail in a generation; the last word of each contact.
-#[derive(Debug)]
-struct EmailChanges {
-    hash: u64,
-    /// Contact id, and whether it has the e-mail now.
-    ids: Vec<(Box<[u8]>, bool)>,
-}
+/// Hash of an e-mail and of the id of a contact that took it. Who gave one up is not noted: the
+/// contact itself says that.
+type Emails = BTreeSet<(u64, u64)>;
 
 /// What changed between two swaps.
 #[derive(Debug)]
 pub struct Generation {
     contacts: Box<[RwLock<HashTable<DirtyContact>>]>,
-    emails: Box<[RwLock<HashTable<EmailChanges>>]>,
+    emails: Box<[RwLock<Emails>]>,
     bytes: AtomicU64,
     len: AtomicU64,
-    /// A generation made by redo: the engine may hold e-mail keys from between the checkpoint and
-    /// the end, so no removal may be left out because an addition stood before it.
-    is_redone: bool,
 }
 
 impl Generation {
@@ -70,7 +64,6 @@ impl Generation {
     pub(crate) fn with_capacity(contacts: usize) -> Self {
         let shard = contacts / SHARDS;
         Self {
-            is_redone: false,
             contacts: (0..SHARDS).map(|_| RwLock::new(HashTable::with_capacity(shard))).collect(),
             emails: (0..SHARDS).map(|_| RwLock::default()).collect(),
             bytes: AtomicU64::new(0),
@@ -129,29 +122,12 @@ impl Generation {
         }
     }
 
-    pub(crate) fn put_email(&self, email: u64, id: &[u8], present: bool) {
-        let Some(shard) = shard(&self.emails, email) else {
-            return;
-        };
-        let mut shard = shard.write();
-        let changes = shard
-            .entry(email, |at| at.hash == email, |at| at.hash)
-            .or_insert_with(|| EmailChanges { hash: email, ids: Vec::new() })
-            .into_mut();
-        match changes.ids.iter().position(|(at, _)| &**at == id) {
-            Some(at) if self.is_redone => {
-                if let Some((_, was)) = changes.ids.get_mut(at) {
-                    *was = present;
-                }
-            }
-            // Taken and given up again, or the other way: nothing changed.
-            Some(at) => {
-                changes.ids.swap_remove(at);
-            }
-            None => {
-                changes.ids.push((id.into(), present));
-                self.bytes.fetch_add(id.len() as u64 + EMAIL_OVERHEAD, Ordering::Relaxed);
-            }
+    /// Notes that the contact whose id has that hash, which is put as well, took an e-mail.
+    pub(crate) fn put_email(&self, email: u64, hash: u64) {
+        if let Some(shard) = shard(&self.emails, email)
+            && shard.write().insert((email, hash))
+        {
+            self.bytes.fetch_add(EMAIL_BYTES, Ordering::Relaxed);
         }
     }
 
@@ -176,27 +152,16 @@ impl Generation {
         all
     }
 
-    /// E-mail keys, sorted, and whether they are to be there.
-    pub(crate) fn sorted_emails(&self) -> Vec<(Vec<u8>, bool)> {
-        let mut all = Vec::new();
-        for shard in &self.emails {
-            for changes in shard.read().iter() {
-                all.extend(changes.ids.iter().map(|(id, present)| {
-                    let mut key = Vec::new();
-                    codec::email_key(changes.hash, id, &mut key);
-                    (key, *present)
-                }));
+    fn add_ids_with_email(&self, email: u64, out: &mut BTreeSet<Box<[u8]>>) {
+        let Some(emails) = shard(&self.emails, email) else {
+            return;
+        };
+        for (_, hash) in emails.read().range((email, 0)..=(email, u64::MAX)) {
+            if let Some(contacts) = shard(&self.contacts, *hash) {
+                let contacts = contacts.read();
+                let same = contacts.iter_hash(*hash).filter(|at| at.hash == *hash);
+                out.extend(same.map(|at| at.id.clone()));
             }
-        }
-        all.sort_unstable();
-        all
-    }
-
-    fn email_changes(&self, email: u64, out: &mut Vec<(Box<[u8]>, bool)>) {
-        if let Some(shard) = shard(&self.emails, email)
-            && let Some(found) = shard.read().find(email, |at| at.hash == email)
-        {
-            out.extend_from_slice(&found.ids);
         }
     }
 
@@ -250,8 +215,12 @@ struct Generations {
 impl DirtySet {
     /// Empty; the first generation is the one that redo fills.
     pub(crate) fn new() -> Self {
-        let redone = Generation { is_redone: true, ..Generation::with_capacity(0) };
-        Self { generations: RwLock::new(Generations { current: Arc::new(redone), flushing: None }) }
+        Self {
+            generations: RwLock::new(Generations {
+                current: Arc::new(Generation::with_capacity(0)),
+                flushing: None,
+            }),
+        }
     }
 
     /// A contact's latest value, if it is not yet in the engine.
@@ -267,16 +236,16 @@ impl DirtySet {
             .or_else(|| both.flushing.as_ref()?.get_with_facts(hash, id))
     }
 
-    /// Who took (true) or gave up (false) an e-mail, older word first: apply it in this order to
-    /// the ids that the engine has, read *after* this call, and check each id's contact.
-    pub fn email_changes(&self, email: u64) -> Vec<(Box<[u8]>, bool)> {
-        let mut out = Vec::new();
-        let both = self.generations.read();
-        if let Some(flushing) = &both.flushing {
-            flushing.email_changes(email, &mut out);
+    /// Contacts that took an e-mail and whose generation is not retired: add to these what the
+    /// index has, read *after* this call, and check each id's contact.
+    pub(crate) fn ids_with_email(&self, email: u64) -> BTreeSet<Box<[u8]>> {
+        let mut ids = BTreeSet::new();
+        let (current, flushing) = self.both();
+        if let Some(flushing) = flushing {
+            flushing.add_ids_with_email(email, &mut ids);
         }
-        both.current.email_changes(email, &mut out);
-        out
+        current.add_ids_with_email(email, &mut ids);
+        ids
     }
 
     /// Ids of all contacts in either generation, sorted, each once. For scans: the union of these,
@@ -393,16 +362,18 @@ mod tests {
     }
 
     #[test]
-    fn email_changes_keep_the_last_word() {
+    fn contacts_that_took_an_email_are_found_in_both_generations() {
         let dirty = DirtySet::new();
-        dirty.current().put_email(7, b"a", false);
-        dirty.current().put_email(7, b"a", true);
-        dirty.swap();
-        dirty.current().put_email(7, b"a", false);
-        dirty.current().put_email(8, b"a", true);
-        dirty.current().put_email(8, b"a", false);
-        assert!(dirty.email_changes(8).is_empty(), "net of the generation");
-        let changes = dirty.email_changes(7);
-        assert_eq!(changes, [(Box::from(&b"a"[..]), true), (Box::from(&b"a"[..]), false)]);
+        for id in ["b", "a"] {
+            put(&dirty.current(), id, "1");
+            dirty.current().put_email(7, id_hash(id.as_bytes()));
+            dirty.swap();
+        }
+        dirty.current().put_email(8, id_hash(b"a"));
+        let found =
+            |email| -> Vec<u8> { dirty.ids_with_email(email).into_iter().flatten().collect() };
+        assert_eq!(found(7), b"ab");
+        assert_eq!(found(8), b"a");
+        assert_eq!(found(9), b"");
     }
 }

@@ -1,9 +1,7 @@
 //! Contacts by e-mail address: 64 bits of the lowercased address lead to ids, the contacts decide.
 
-use std::collections::BTreeSet;
-
 use super::StoreError;
-use super::codec::{email_hash, email_prefix};
+use super::codec::email_hash;
 use super::reader::Reader;
 use crate::domain::event::EMAIL;
 
@@ -16,35 +14,29 @@ pub(super) fn ids_by_email(
 ) -> Result<Vec<Box<[u8]>>, StoreError> {
     let shared = reader.shared();
     let hash = email_hash(email);
-    // Before the engine is read: what retires in between is then seen there.
-    let changes = shared.dirty.email_changes(hash);
-    let prefix = email_prefix(hash);
-    let mut ids: BTreeSet<Box<[u8]>> = BTreeSet::new();
-    let after_key = after.map(|id| [prefix.as_slice(), id].concat());
-    // Changes may take back as many as they are.
-    let enough = limit.saturating_add(changes.len());
-    for entry in shared.engine.scan(&prefix, after_key.as_deref()).take(enough) {
-        let (key, _) = entry.map_err(|error| shared.fail(error.into()))?;
-        ids.insert(key.get(prefix.len()..).unwrap_or_default().into());
-    }
-    let horizon = (ids.len() >= enough).then(|| ids.last().cloned()).flatten();
-    for (id, has_it) in changes {
-        let is_asked_for = after.is_none_or(|after| &*id > after)
-            && horizon.as_ref().is_none_or(|horizon| id <= *horizon);
-        if has_it && is_asked_for {
-            ids.insert(id);
-        } else if !has_it {
-            ids.remove(&id);
-        }
-    }
+    // Before the index is asked: what retires in between is then found there.
+    let new = shared.dirty.ids_with_email(hash);
     let mut found = Vec::new();
-    for id in ids {
-        if found.len() == limit {
+    let mut after: Option<Box<[u8]>> = after.map(Into::into);
+    while found.len() < limit {
+        let mut ids = shared.ordered.ids_with_email(hash, after.as_deref(), limit);
+        let last = (ids.len() == limit).then(|| ids.last().cloned()).flatten();
+        let is_between = |id: &[u8]| {
+            after.as_deref().is_none_or(|after| id > after)
+                && last.as_deref().is_none_or(|last| id <= last)
+        };
+        ids.extend(new.iter().filter(|id| is_between(id)).cloned());
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            if found.len() < limit && has_email(reader, &id, email)? {
+                found.push(id);
+            }
+        }
+        if last.is_none() {
             break;
         }
-        if has_email(reader, &id, email)? {
-            found.push(id);
-        }
+        after = last;
     }
     Ok(found)
 }

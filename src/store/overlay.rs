@@ -186,9 +186,9 @@ impl Slot {
 
 /// E-mail hash and status of a body.
 pub(crate) fn email_and_status(id: &[u8], body: &[u8]) -> Result<(u64, bool), StoreError> {
-    let view = ContactView::parse(body).map_err(|error| unreadable(id, &error.to_string()))?;
-    let email = view.field(EMAIL).map_or(0, codec::email_hash);
-    Ok((email, matches!(view.status(), Status::Active)))
+    let (email, status) = ContactView::field_and_status(body, EMAIL)
+        .map_err(|error| unreadable(id, &error.to_string()))?;
+    Ok((email.map_or(0, codec::email_hash), status == Status::Active))
 }
 
 /// Everything that is derived from a body.

@@ -260,20 +260,13 @@ fn redo_frame(frame: &Frame, dirty: &DirtySet, room: &mut Room) -> Result<(), St
     let generation = dirty.current();
     let Room { block, value, hash } = room;
     frame.for_each(block, |entry| {
+        // E-mails are not noted: the scan gives the indexes all that is redone.
         let Outcome::Applied(applied) = &entry.outcome else {
             return Ok(());
         };
         let facts = facts_of(applied.id, applied.body, hash)?;
         let stored = StoredContact::build(entry.change, applied.body, value);
         generation.put(codec::id_hash(applied.id), applied.id, stored, facts);
-        if let Some((old, new)) = applied.email {
-            if old != 0 {
-                generation.put_email(old, applied.id, false);
-            }
-            if new != 0 {
-                generation.put_email(new, applied.id, true);
-            }
-        }
         Ok(())
     })
 }

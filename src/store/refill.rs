@@ -9,7 +9,6 @@ use super::codec::{self, StoredContact};
 use super::dirty::DirtySet;
 use super::engine::{self, Engine};
 use super::options::OpenProgress;
-use super::overlay::email_and_status;
 use super::recovery::{Ground, Recovered, open_engine, redo};
 use super::scan::{Differs, scan};
 use super::shared::Cut;
@@ -110,16 +109,10 @@ fn fill(
     let mut done = 0;
     let mut run = Run::default();
     image.for_each(|contact| {
-        let (email, _) = email_and_status(contact.id, contact.body)?;
         let value = StoredContact::build(contact.change, contact.body, &mut run.scratch);
         let mut key = Vec::new();
         codec::contact_key(contact.id, &mut key);
         run.contacts.push((key, value));
-        if email != 0 {
-            let mut key = Vec::new();
-            codec::email_key(email, contact.id, &mut key);
-            run.emails.push(key);
-        }
         done += 1;
         if run.contacts.len() >= RUN {
             run.insert(engine)?;
@@ -134,7 +127,6 @@ fn fill(
 #[derive(Default)]
 struct Run {
     contacts: Vec<(Vec<u8>, StoredContact)>,
-    emails: Vec<Vec<u8>>,
     scratch: Vec<u8>,
 }
 
@@ -142,12 +134,7 @@ impl Run {
     fn insert(&mut self, engine: &Engine) -> Result<(), StoreError> {
         let contacts = self.contacts.iter();
         engine.insert_sorted(contacts.map(|(key, value)| (key.as_slice(), Some(value.bytes()))))?;
-        self.emails.sort_unstable();
-        let there: &[u8] = &[codec::VALUE_FORMAT];
-        let emails = self.emails.iter();
-        engine.insert_sorted(emails.map(|key| (key.as_slice(), Some(there))))?;
         self.contacts.clear();
-        self.emails.clear();
         Ok(())
     }
 }

@@ -1,21 +1,26 @@
 //! The scan at open: proves the engine against the digest and feeds the ordered indexes.
 
-use std::iter::Peekable;
-
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::StoreError;
 use super::codec;
-use super::digest::Digest;
+use super::digest::{Digest, contact_hash};
 use super::dirty::DirtySet;
-use super::engine::{Engine, EngineError};
+use super::engine::{Engine, EngineError, StoredBytes};
 use super::options::OpenProgress;
 use super::ordered::{OrderedBuilder, OrderedIndexes};
-use super::overlay::facts_of;
 use super::shared::Cut;
 
 /// Contacts between two reports of progress.
 const REPORT_CONTACTS: u64 = 50_000;
+/// Contacts that the reading thread hands over together.
+const RUN_CONTACTS: usize = 256;
+/// Runs that may wait.
+const RUNS_AHEAD: usize = 4;
+
+/// Keys and values as the engine has them.
+type Run = Vec<(StoredBytes, StoredBytes)>;
 
 /// Why an engine's content is not taken.
 #[derive(Debug)]
@@ -48,8 +53,6 @@ impl From<EngineError> for Differs {
 #[derive(Default)]
 struct Sums {
     digest: Digest,
-    /// Over what the contacts say of e-mails.
-    emails: Digest,
     active: u64,
     deleted: u64,
     scratch: Vec<u8>,
@@ -57,18 +60,15 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, id: &[u8], body: &[u8], ordered: &mut OrderedBuilder) -> Result<(), Differs> {
-        let facts = facts_of(id, body, &mut self.scratch).map_err(unreadable)?;
-        self.digest.add(facts.digest);
-        if facts.email != 0 {
-            self.emails.add(email_hash(facts.email, id));
-        }
-        *(if facts.active { &mut self.active } else { &mut self.deleted }) += 1;
-        ordered.push(id, body).map_err(unreadable)
+        self.digest.add(contact_hash(id, body, &mut self.scratch));
+        let is_active = ordered.push(id, body).map_err(unreadable)?;
+        *(if is_active { &mut self.active } else { &mut self.deleted }) += 1;
+        Ok(())
     }
 }
 
-/// Reads every contact and e-mail key of the engine, with the dirty set in front of it, and compares
-/// with the cut.
+/// Reads every contact of the engine, with the dirty set in front of it, and compares with the cut.
+/// One thread reads, this one adds up: each is about half of the work.
 pub(crate) fn scan(
     engine: &Engine,
     dirty: &DirtySet,
@@ -78,22 +78,19 @@ pub(crate) fn scan(
     let total = cut.counters.active + cut.counters.deleted;
     let mut ordered = OrderedBuilder::default();
     let mut sums = Sums::default();
-    let is_clean = dirty.current().is_empty();
-    let mut done = 0;
-    for found in engine.scan(&[codec::CONTACT], None) {
-        let (key, value) = found?;
-        let id = key.get(1..).unwrap_or_default();
-        if is_clean || dirty.get(codec::id_hash(id), id).is_none() {
-            let Some((_, body)) = codec::parse_contact(&value) else {
-                return Err(Differs::damage("a contact's value can't be read"));
-            };
-            sums.add(id, body, &mut ordered)?;
-        }
-        done += 1;
-        if done % REPORT_CONTACTS == 0 {
-            progress(OpenProgress::Scanning { done, total });
-        }
-    }
+    std::thread::scope(|scope| {
+        let (to_sums, found) = sync_channel(RUNS_AHEAD);
+        let reading = std::thread::Builder::new()
+            .name("scan".into())
+            .spawn_scoped(scope, move || read(engine, &to_sums))
+            .map_err(|error| {
+                Differs::Fatal(StoreError::io("starting", Path::new("scan"))(error))
+            })?;
+        // Ends when the engine was read; dropped early, it ends the reading.
+        let added = add(found, dirty, &mut sums, &mut ordered, total, progress);
+        let read = reading.join().unwrap_or_else(|_| Err(Differs::damage("reading it panicked")));
+        read.and(added)
+    })?;
     // What redo brought is in front of the engine; the indexes take it here and not from the feed.
     let mut added = Ok(());
     dirty.drain_changed(|at| {
@@ -115,54 +112,51 @@ pub(crate) fn scan(
             sums.digest, cut.digest
         )));
     }
-    if scan_emails(engine, dirty)? != sums.emails {
-        return Err(Differs::damage("its e-mail keys are not those of its contacts"));
-    }
     Ok(ordered.finish())
 }
 
-/// Sum over the e-mail keys that hold: the engine's, with the dirty set's changes put in.
-fn scan_emails(engine: &Engine, dirty: &DirtySet) -> Result<Digest, Differs> {
-    let mut sum = Digest::default();
-    let mut add = |key: &[u8]| match codec::parse_email_key(key) {
-        Some((email, id)) => {
-            sum.add(email_hash(email, id));
-            Ok(())
-        }
-        None => Err(Differs::damage("an e-mail key can't be read")),
-    };
-    let changes = dirty.current().sorted_emails();
-    let mut changes = changes.iter().peekable();
-    for found in engine.scan(&[codec::EMAIL], None) {
-        let (key, _) = found?;
-        add_before(&mut changes, &key, &mut add)?;
-        match changes.peek() {
-            Some((at, _)) if **at == *key => {}
-            Some(_) | None => add(&key)?,
+/// Reads the engine's contacts in runs, until its end or nobody wants more.
+fn read(engine: &Engine, to_sums: &SyncSender<Run>) -> Result<(), Differs> {
+    let mut run = Run::with_capacity(RUN_CONTACTS);
+    for found in engine.scan(&[codec::CONTACT], None) {
+        run.push(found?);
+        if run.len() == RUN_CONTACTS {
+            let full = std::mem::replace(&mut run, Run::with_capacity(RUN_CONTACTS));
+            if to_sums.send(full).is_err() {
+                return Ok(());
+            }
         }
     }
-    for (key, _) in changes.filter(|at| at.1) {
-        add(key)?;
-    }
-    Ok(sum)
-}
-
-/// Adds the changes whose keys come before the engine's next one, and that are to be there.
-fn add_before<'a>(
-    changes: &mut Peekable<impl Iterator<Item = &'a (Vec<u8>, bool)>>,
-    key: &[u8],
-    add: &mut impl FnMut(&[u8]) -> Result<(), Differs>,
-) -> Result<(), Differs> {
-    while let Some((at, present)) = changes.next_if(|at| *at.0 < *key) {
-        if *present {
-            add(at)?;
-        }
-    }
+    // Nobody wants it any more: what was found says why.
+    let _ = to_sums.send(run);
     Ok(())
 }
 
-fn email_hash(email: u64, id: &[u8]) -> u128 {
-    xxh3_128_with_seed(id, email)
+/// Adds up the engine's contacts that the dirty set does not have.
+fn add(
+    found: Receiver<Run>,
+    dirty: &DirtySet,
+    sums: &mut Sums,
+    ordered: &mut OrderedBuilder,
+    total: u64,
+    progress: &dyn Fn(OpenProgress),
+) -> Result<(), Differs> {
+    let is_clean = dirty.current().is_empty();
+    let mut done = 0;
+    for (key, value) in found.into_iter().flatten() {
+        let id = key.get(1..).unwrap_or_default();
+        if is_clean || dirty.get(codec::id_hash(id), id).is_none() {
+            let Some((_, body)) = codec::parse_contact(&value) else {
+                return Err(Differs::damage("a contact's value can't be read"));
+            };
+            sums.add(id, body, ordered)?;
+        }
+        done += 1;
+        if done % REPORT_CONTACTS == 0 {
+            progress(OpenProgress::Scanning { done, total });
+        }
+    }
+    Ok(())
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Differs {

@@ -4,25 +4,20 @@
 //! |---|---|
 //! | journal | its own chain: frames, links, lanes, counters, digest; its end is the state in memory |
 //! | contacts | the journal's last image of each, the counters, the digest |
-//! | e-mail index | the contacts, both ways |
-//! | ordered indexes | the contacts, and each list's order |
+//! | ordered and e-mail indexes | the contacts, and each list's order |
 //! | checkpoint | the engine's stamp, the journal's state at its end |
 //! | snapshots | their own checksums and digest |
 
 use hashbrown::HashMap;
 
 use crate::domain::contact::{ContactView, Status};
-use crate::domain::event::EMAIL;
 use crate::domain::verdict::Verdict;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
-use super::codec::{
-    self, ChangeRef, EMAIL as EMAIL_PREFIX, STAMP_KEY, email_hash, email_key, id_hash,
-    parse_email_key, parse_stamp,
-};
+use super::codec::{self, ChangeRef, STAMP_KEY, id_hash, parse_stamp};
 use super::digest::{Digest, contact_hash, joined_hash};
-use super::export::{scan, show_live};
+use super::export::scan;
 use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::reader::Reader;
 use super::shared::{Cut, Shared};
@@ -38,7 +33,7 @@ const PROGRESS_STEP: u64 = 10_000;
 pub struct VerifyReport {
     /// Contacts looked at.
     pub contacts: u64,
-    /// Keys of the e-mail index looked at.
+    /// Contacts in the e-mail index.
     pub emails: u64,
     /// Journal frames looked at.
     pub frames: u64,
@@ -85,7 +80,6 @@ pub(super) fn verify(
     let mut report = VerifyReport::default();
     let journal = check_journal(shared, &cut, &mut report, progress)?;
     check_contacts(shared, &cut, &journal, &mut report, progress)?;
-    check_emails(shared, &mut report, progress)?;
     check_checkpoint(shared, &cut, &mut report)?;
     check_snapshots(shared, &mut report, progress)?;
     let now = shared.cut.lock().next_frame;
@@ -308,11 +302,6 @@ impl ContactCheck<'_> {
             Status::Active => self.active += 1,
             Status::Deleted => self.deleted += 1,
         }
-        if let Some(email) = view.field(EMAIL)
-            && !has_email_key(self.shared, email_hash(email), id)?
-        {
-            self.report.found(|| format!("contact {} is not found by its e-mail", name()));
-        }
         if let Ok(Some(how)) = self.shared.ordered.difference(id, body) {
             self.report.found(|| format!("contact {} {how}", name()));
         }
@@ -334,56 +323,11 @@ impl ContactCheck<'_> {
                 counters.active, counters.deleted
             )
         });
+        report.emails = self.shared.ordered.emails();
         for difference in self.shared.ordered.list_differences(report.contacts) {
             report.found(|| difference);
         }
     }
-}
-
-fn has_email_key(shared: &Shared, hash: u64, id: &[u8]) -> Result<bool, StoreError> {
-    let changes = shared.dirty.email_changes(hash);
-    if let Some((_, has_it)) = changes.iter().rev().find(|(at, _)| **at == *id) {
-        return Ok(*has_it);
-    }
-    let mut key = Vec::with_capacity(id.len() + 9);
-    Ok(shared.engine.get(email_key(hash, id, &mut key))?.is_some())
-}
-
-/// The way back: every key of the e-mail index is of a contact that has the address.
-fn check_emails(
-    shared: &Shared,
-    report: &mut VerifyReport,
-    progress: &mut dyn FnMut(&str, u64),
-) -> Result<(), StoreError> {
-    for entry in shared.engine.scan(&[EMAIL_PREFIX], None) {
-        let (key, _) = entry?;
-        report.emails += 1;
-        if report.emails.is_multiple_of(PROGRESS_STEP) {
-            progress("e-mails", report.emails);
-        }
-        let Some((hash, id)) = parse_email_key(&key) else {
-            report.found(|| format!("{} bytes are no key of the e-mail index", key.len()));
-            continue;
-        };
-        // One that is given up, but not yet in the engine, is no discrepancy.
-        if has_email_key(shared, hash, id)? && !has_hash(shared, id, hash)? {
-            let id = String::from_utf8_lossy(id);
-            report.found(|| format!("contact {id} is found by an e-mail that it does not have"));
-        }
-    }
-    Ok(())
-}
-
-fn has_hash(shared: &Shared, id: &[u8], hash: u64) -> Result<bool, StoreError> {
-    let mut has_it = false;
-    show_live(shared, id, &mut |_, bytes| {
-        let body = codec::parse_contact(bytes).map(|(_, body)| body);
-        let view = body.and_then(|body| ContactView::parse(body).ok());
-        let email = view.as_ref().and_then(|view| view.field(EMAIL));
-        has_it = email.is_some_and(|email| email_hash(email) == hash);
-        Ok(())
-    })?;
-    Ok(has_it)
 }
 
 fn check_checkpoint(

@@ -320,13 +320,8 @@ impl Writer {
             let value = StoredContact::build(slot.change, body, &mut self.scratch);
             generation.put(slot.hash, id, value, facts);
             let old = slot.before().map_or(0, |at| at.email);
-            if old != slot.email {
-                if old != 0 {
-                    generation.put_email(old, id, false);
-                }
-                if slot.email != 0 {
-                    generation.put_email(slot.email, id, true);
-                }
+            if slot.email != 0 && slot.email != old {
+                generation.put_email(slot.email, slot.hash);
             }
         }
         cut.clone_from(&after);

@@ -114,16 +114,19 @@ impl<'a> State<'a> {
     /// Reads the canonical part; the error names what is wrong.
     pub(crate) fn read(canonical: &'a [u8]) -> Result<Self, &'static str> {
         let mut wire = Wire::new(canonical);
+        let mut state = Self::read_fixed(&mut wire)?;
+        state.read_attributes(&mut wire).ok_or("attributes")?;
+        if wire.rest().is_empty() { Ok(state) } else { Err("canonical length") }
+    }
+
+    /// Reads all that stands before the attributes.
+    pub(crate) fn read_fixed(wire: &mut Wire<'a>) -> Result<Self, &'static str> {
         let flags = wire.u16().filter(|flags| flags & !ALL_FLAGS == 0).ok_or("flags")?;
         let head = wire.clock().ok_or("head")?;
         let mut state = Self { head, first_is_edit: flags & FIRST_IS_EDIT != 0, ..Self::default() };
-        state.read_life(flags, &mut wire).ok_or("life")?;
+        state.read_life(flags, wire).ok_or("life")?;
         state.source = wire.bytes_u16().ok_or("source")?;
-        state.read_fields(&mut wire).ok_or("fields")?;
-        state.read_attributes(&mut wire).ok_or("attributes")?;
-        if !wire.rest().is_empty() {
-            return Err("canonical length");
-        }
+        state.read_fields(wire).ok_or("fields")?;
         if (flags & DELETED != 0) != (state.status() == Status::Deleted) {
             return Err("status");
         }

@@ -34,6 +34,8 @@ pub(super) struct Brokers {
     watch: Watch,
     /// Held while something is assigned.
     reading: Mutex<()>,
+    /// What was committed last.
+    committed: Mutex<Option<TopicPartitionList>>,
 }
 
 /// What the metadata says.
@@ -52,7 +54,13 @@ impl Brokers {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
         let watch = Watch::new(&config.topic);
         let client = settings::create(&settings::reader(config), watch.clone())?;
-        Ok(Self { topic: config.topic.clone(), client, watch, reading: Mutex::new(()) })
+        Ok(Self {
+            topic: config.topic.clone(),
+            client,
+            watch,
+            reading: Mutex::new(()),
+            committed: Mutex::new(None),
+        })
     }
 
     /// Hears what the client has to say, lest it pile up. Whoever holds `reading` polls already.
@@ -183,10 +191,6 @@ impl Brokers {
     /// Tells the group's coordinator, without waiting for its answer.
     pub(super) fn commit(&self, next: &BTreeMap<Lane, NextOffset>) -> Result<(), LogError> {
         self.serve();
-        // One at a time: the next checkpoint's offsets follow soon, and are newer.
-        if self.watch.commits_in_flight() > 0 {
-            return Ok(());
-        }
         let mut list = TopicPartitionList::new();
         for (lane, next) in next {
             let offset = KafkaOffset::Offset(i64::try_from(next.0).unwrap_or(i64::MAX));
@@ -194,16 +198,17 @@ impl Brokers {
                 .map_err(|error| self.failure(&error))?;
         }
         self.client.commit(&list, CommitMode::Async).map_err(|error| self.failure(&error))?;
-        self.watch.commit_sent();
+        *self.committed.lock() = Some(list);
         Ok(())
     }
 
-    /// Waits until the last commit is answered, at most `wait`.
+    /// Waits until the last commit is answered, at most `wait`. librdkafka tells nobody of an answer,
+    /// but asks the coordinator one thing after the other: when it says what is committed, it has
+    /// heard of the commit before.
     pub(super) fn wait_for_commit(&self, wait: Duration) {
-        let deadline = Instant::now() + wait;
-        let _reading = self.reading.lock();
-        while self.watch.commits_in_flight() > 0 && Instant::now() < deadline {
-            drop(self.client.poll(RECORD_LOOK));
+        let Some(list) = self.committed.lock().take() else { return };
+        if let Err(error) = self.client.committed_offsets(list, wait) {
+            tracing::debug!(topic = self.topic, %error, "the last offsets for lag tools may be missing");
         }
     }
 

@@ -10,7 +10,6 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
-use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use serde::Deserialize;
 
@@ -32,7 +31,6 @@ struct Shared {
     news_waiting: AtomicBool,
     news: Mutex<News>,
     last_error: Mutex<Option<ClientError>>,
-    commits: Mutex<Commits>,
     /// Wakes appends that found the queue full.
     delivered: tokio::sync::Notify,
     /// The producer can't go on and must be made anew.
@@ -57,11 +55,6 @@ pub(super) struct ClientError {
     pub(super) reason: String,
 }
 
-#[derive(Debug, Default)]
-struct Commits {
-    in_flight: u32,
-}
-
 impl Watch {
     pub(super) fn new(topic: &str) -> Self {
         Self {
@@ -70,7 +63,6 @@ impl Watch {
                 news_waiting: AtomicBool::new(false),
                 news: Mutex::default(),
                 last_error: Mutex::new(None),
-                commits: Mutex::default(),
                 delivered: tokio::sync::Notify::new(),
                 producer_failed: AtomicBool::new(false),
                 pauses: AtomicU32::new(0),
@@ -93,14 +85,6 @@ impl Watch {
 
     pub(super) fn forget_error(&self) {
         *self.shared.last_error.lock() = None;
-    }
-
-    pub(super) fn commits_in_flight(&self) -> u32 {
-        self.shared.commits.lock().in_flight
-    }
-
-    pub(super) fn commit_sent(&self) {
-        self.shared.commits.lock().in_flight += 1;
     }
 
     pub(super) fn delivered(&self) -> &tokio::sync::Notify {
@@ -175,16 +159,7 @@ impl ClientContext for Watch {
     }
 }
 
-impl ConsumerContext for Watch {
-    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
-        let mut commits = self.shared.commits.lock();
-        commits.in_flight = commits.in_flight.saturating_sub(1);
-        if let Err(error) = result {
-            // Advisory: the store's own offsets are the truth.
-            tracing::debug!(topic = self.shared.topic, %error, "offsets for lag tools not committed");
-        }
-    }
-}
+impl ConsumerContext for Watch {}
 
 impl ProducerContext for Watch {
     type DeliveryOpaque = Box<Ticket>;

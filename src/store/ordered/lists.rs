@@ -2,16 +2,16 @@
 
 use std::cmp::Ordering;
 
-use crate::domain::contact::Status;
+use crate::domain::contact::{CorruptContact, Status};
 
 use super::rows::{Row, Rows};
 use super::sorted::{Entry, Place, Prefix, Sorted};
-use super::{PageKey, PageRequest, SortKeys, SortOrder};
+use super::{CHANGES_A_HOLD, Changed, PageKey, PageRequest, SortKeys, SortOrder};
 
 /// A full sort key to compare rows with.
 #[derive(Clone, Copy, Debug)]
-struct Probe<'a> {
-    prefix: Prefix,
+pub(super) struct Probe<'a> {
+    pub(super) prefix: Prefix,
     text: &'a [u8],
     id: &'a [u8],
 }
@@ -19,6 +19,10 @@ struct Probe<'a> {
 impl<'a> Probe<'a> {
     fn of_row(row: &'a Row, order: SortOrder) -> Self {
         Self { prefix: row.prefix(order), text: row.text(order), id: row.id() }
+    }
+
+    pub(super) fn of_email(email: u64, id: &'a [u8]) -> Self {
+        Self { prefix: Prefix::of_number(email), text: &[], id }
     }
 
     fn of_key(key: &'a PageKey, order: SortOrder) -> Self {
@@ -35,17 +39,17 @@ impl<'a> Probe<'a> {
 /// All lists over all rows.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
-    rows: Rows,
+    pub(super) rows: Rows,
     /// ACTIVE and DELETED of each order, as they stand in [`SortOrder`].
     orders: [[Sorted; 2]; SortOrder::ALL.len()],
+    /// Contacts that have an e-mail, by its hash and then by id.
+    pub(super) emails: Sorted,
 }
 
 impl Lists {
     pub(super) fn of_rows(rows: Rows) -> Self {
         let mut lists = Self { rows, ..Self::default() };
-        for order in SortOrder::ALL {
-            lists.build(order);
-        }
+        lists.build_all();
         lists
     }
 
@@ -73,18 +77,56 @@ impl Lists {
         (&self.rows, list)
     }
 
-    fn build(&mut self, order: SortOrder) {
+    fn build_all(&mut self) {
+        let rows = &self.rows;
+        let mut by_id: Vec<Entry> = (0..)
+            .zip(&rows.rows)
+            .map(|(slot, row)| Entry { prefix: row.prefix(SortOrder::Id), slot })
+            .collect();
+        // Stable, since the scan brings them by id: runs that are sorted already cost little.
+        by_id.sort_by(|a, b| {
+            a.prefix.cmp(&b.prefix).then_with(|| rows.id(a.slot).cmp(rows.id(b.slot)))
+        });
+        for order in SortOrder::ALL {
+            self.build(order, &by_id);
+        }
+        self.build_emails(&by_id);
+    }
+
+    /// Takes so many changes that sorting everything anew is less work than one by one; false when
+    /// they are too few for that.
+    pub(super) fn build_with(&mut self, changes: &[Changed]) -> Result<bool, CorruptContact> {
+        if changes.len() <= self.rows.rows.len().max(CHANGES_A_HOLD) {
+            return Ok(false);
+        }
+        let mut keys = SortKeys::default();
+        for (id, value) in changes {
+            keys.read(value.body())?;
+            self.rows.put(id, &keys);
+        }
+        self.build_all();
+        Ok(true)
+    }
+
+    /// From entries by id: what is equal stays in that order.
+    fn build(&mut self, order: SortOrder, by_id: &[Entry]) {
         for active in [true, false] {
             let (rows, list) = self.list_mut(order, active);
-            let mut entries: Vec<Entry> = (0..)
-                .zip(&rows.rows)
-                .filter(|(_, row)| row.active == active)
-                .map(|(slot, row)| Entry { prefix: row.prefix(order), slot })
+            let row_of = |entry: &Entry| Some((rows.get(entry.slot)?, entry.slot));
+            let mut entries: Vec<Entry> = by_id
+                .iter()
+                .filter_map(row_of)
+                .filter(|(row, _)| row.active == active)
+                .map(|(row, slot)| Entry { prefix: row.prefix(order), slot })
                 .collect();
-            // Stable, since the scan brings them by id: runs that are sorted already cost little.
-            entries.sort_by(|a, b| {
-                a.prefix.cmp(&b.prefix).then_with(|| compare_slots(rows, order, a.slot, b.slot))
-            });
+            let text = |slot| rows.get(slot).map(|row| row.text(order));
+            match order {
+                SortOrder::Id => {}
+                SortOrder::UpdatedAt | SortOrder::CreatedAt => entries.sort_by_key(|at| at.prefix),
+                SortOrder::Name | SortOrder::Company => entries.sort_by(|a, b| {
+                    a.prefix.cmp(&b.prefix).then_with(|| text(a.slot).cmp(&text(b.slot)))
+                }),
+            }
             *list = Sorted::from_sorted(&entries);
         }
     }
@@ -96,19 +138,27 @@ impl Lists {
             for order in SortOrder::ALL {
                 self.link(order, slot);
             }
+            self.link_email(slot);
             return;
         };
         let Some(row) = self.rows.get(slot) else {
             return;
         };
+        let changes_email = row.email != keys.email;
         let moves = SortOrder::ALL.map(|order| row.moves(order, keys));
         let moved = || SortOrder::ALL.into_iter().zip(moves).filter(|(_, moves)| *moves);
         for (order, _) in moved() {
             self.unlink(order, slot);
         }
+        if changes_email {
+            self.unlink_email(slot);
+        }
         self.rows.replace(slot, keys);
         for (order, _) in moved() {
             self.link(order, slot);
+        }
+        if changes_email {
+            self.link_email(slot);
         }
     }
 
@@ -200,13 +250,16 @@ impl Lists {
 
     pub(super) fn bytes(&self) -> usize {
         let lists: usize = self.orders.iter().flatten().map(Sorted::bytes).sum();
-        lists + self.rows.bytes()
+        lists + self.emails.bytes() + self.rows.bytes()
     }
 
     pub(super) fn difference(&self, id: &[u8], keys: &SortKeys) -> Option<&'static str> {
         let Some(row) = self.rows.find(id).and_then(|slot| self.rows.get(slot)) else {
             return Some("is in no order");
         };
+        if row.email != keys.email {
+            return Some("is found by another e-mail than its own");
+        }
         SortOrder::ALL
             .into_iter()
             .any(|order| row.moves(order, keys))
@@ -222,6 +275,7 @@ impl Lists {
         for order in SortOrder::ALL {
             self.order_differences(order, &mut found);
         }
+        self.email_differences(&mut found);
         found
     }
 
@@ -243,7 +297,7 @@ impl Lists {
 }
 
 /// Compares a row with a key, their prefixes being equal.
-fn compare(rows: &Rows, order: SortOrder, slot: u32, probe: Probe<'_>) -> Ordering {
+pub(super) fn compare(rows: &Rows, order: SortOrder, slot: u32, probe: Probe<'_>) -> Ordering {
     let Some(row) = rows.get(slot) else {
         return Ordering::Less;
     };

@@ -1,4 +1,5 @@
-//! The orders in which lists are answered, in memory: updatedAt, createdAt, name, company and id.
+//! The orders in which lists are answered, in memory: updatedAt, createdAt, name, company and id;
+//! and who has which e-mail.
 //!
 //! Built by one bulk sort from the scan at open. After that the applier does nothing for them: each
 //! contact in the dirty set has a mark whether its value was taken, and [`OrderedIndexes::catch_up`]
@@ -9,6 +10,7 @@
 //! is the two merged. Names and companies are lowercased and cut to their first 64 bytes; what is
 //! equal goes by id, so every order is total and a page can be continued from any key.
 
+mod emails;
 mod lists;
 mod rows;
 mod sorted;
@@ -18,11 +20,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::domain::contact::{ContactView, CorruptContact, Status};
+use crate::domain::event::EMAIL;
 
-use super::codec::StoredContact;
+use super::codec::{StoredContact, email_hash};
 use super::dirty::DirtySet;
 use lists::Lists;
-use rows::{Row, Rows, TEXT_BYTES_MAX};
+use rows::{Rows, TEXT_BYTES_MAX};
 
 /// Changes taken under one hold of the lock, so that pages don't wait for a whole generation.
 const CHANGES_A_HOLD: usize = 256;
@@ -101,6 +104,8 @@ pub(crate) struct SortKeys {
     pub(crate) active: bool,
     pub(crate) updated_at_ms: u64,
     pub(crate) created_at_ms: u64,
+    /// Hash of the e-mail; 0: none.
+    pub(crate) email: u64,
     pub(crate) name: Vec<u8>,
     pub(crate) company: Vec<u8>,
 }
@@ -108,10 +113,11 @@ pub(crate) struct SortKeys {
 impl SortKeys {
     /// Works them out of a body, into the buffers that are there.
     pub(crate) fn read(&mut self, body: &[u8]) -> Result<(), CorruptContact> {
-        let view = ContactView::parse(body)?;
+        let view = ContactView::parse_trusted(body)?;
         self.active = view.status() == Status::Active;
         self.updated_at_ms = view.updated_at_ms().unwrap_or(0);
         self.created_at_ms = view.created_at_ms().unwrap_or(0);
+        self.email = view.field(EMAIL).map_or(0, email_hash);
         self.name.clear();
         self.company.clear();
         for field in [LAST_NAME, FIRST_NAME] {
@@ -145,12 +151,15 @@ fn fold(text: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// A contact's id and new value.
+type Changed = (Box<[u8]>, StoredContact);
+
 /// The indexes behind their lock.
 #[derive(Debug, Default)]
 pub(crate) struct OrderedIndexes {
     lists: RwLock<Lists>,
     /// Held while changes are taken: they must go in in the order they came out.
-    feed: Mutex<Vec<(Box<[u8]>, StoredContact)>>,
+    feed: Mutex<Vec<Changed>>,
     /// Commits that were visible when changes were last taken, plus 1; 0: never.
     taken: AtomicU64,
 }
@@ -162,6 +171,9 @@ impl OrderedIndexes {
         // Collected first: the dirty set's locks, which the applier needs, are held for less.
         dirty.drain_changed(|at| changes.push((at.id.clone(), at.value.clone())));
         let mut keys = SortKeys::default();
+        if self.lists.write().build_with(&changes)? {
+            changes.clear();
+        }
         for some in changes.chunks(CHANGES_A_HOLD) {
             let mut lists = self.lists.write();
             for (id, value) in some {
@@ -193,6 +205,22 @@ impl OrderedIndexes {
     /// The places of a page, without the contacts.
     pub(crate) fn page(&self, request: &PageRequest) -> Vec<PageKey> {
         self.lists.read().page(request)
+    }
+
+    /// Ids, sorted, of contacts that have an e-mail as far as changes were taken: at most `limit` of
+    /// those after `after`.
+    pub(crate) fn ids_with_email(
+        &self,
+        email: u64,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Vec<Box<[u8]>> {
+        self.lists.read().ids_with_email(email, after, limit)
+    }
+
+    /// Contacts that have an e-mail.
+    pub(crate) fn emails(&self) -> u64 {
+        self.lists.read().emails() as u64
     }
 
     /// Contacts that are ACTIVE, and DELETED.
@@ -233,20 +261,15 @@ pub(crate) struct OrderedBuilder {
 }
 
 impl OrderedBuilder {
-    /// Adds a contact; an id that was there before takes the later body.
-    pub(crate) fn push(&mut self, id: &[u8], body: &[u8]) -> Result<(), CorruptContact> {
+    /// Adds a contact; an id that was there before takes the later body. True: it is ACTIVE.
+    pub(crate) fn push(&mut self, id: &[u8], body: &[u8]) -> Result<bool, CorruptContact> {
         self.keys.read(body)?;
         self.push_keys(id);
-        Ok(())
+        Ok(self.keys.active)
     }
 
     fn push_keys(&mut self, id: &[u8]) {
-        match self.rows.find(id) {
-            Some(slot) => self.rows.replace(slot, &self.keys),
-            None => {
-                self.rows.add(Row::new(id, &self.keys));
-            }
-        }
+        self.rows.put(id, &self.keys);
     }
 
     /// Sorts.

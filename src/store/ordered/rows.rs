@@ -19,6 +19,8 @@ pub(super) struct Row {
     pub(super) active: bool,
     updated_at_ms: u64,
     created_at_ms: u64,
+    /// Hash of its e-mail; 0: none.
+    pub(super) email: u64,
 }
 
 impl Row {
@@ -34,6 +36,7 @@ impl Row {
             active: keys.active,
             updated_at_ms: keys.updated_at_ms,
             created_at_ms: keys.created_at_ms,
+            email: keys.email,
         }
     }
 
@@ -61,6 +64,7 @@ impl Row {
         self.active = keys.active;
         self.updated_at_ms = keys.updated_at_ms;
         self.created_at_ms = keys.created_at_ms;
+        self.email = keys.email;
     }
 
     /// What it is sorted by where that is a text; the rest goes by number or by id.
@@ -113,6 +117,10 @@ impl Rows {
         self.rows.get(slot as usize)
     }
 
+    pub(super) fn id(&self, slot: u32) -> &[u8] {
+        self.get(slot).map_or(&[], Row::id)
+    }
+
     /// Takes new values for a row's, keeping its id.
     pub(super) fn replace(&mut self, slot: u32, keys: &SortKeys) {
         let Some(row) = self.rows.get_mut(slot as usize) else {
@@ -126,6 +134,16 @@ impl Rows {
         self.text_bytes += new.texts.len();
         self.text_bytes -= row.texts.len();
         *row = new;
+    }
+
+    /// Takes a contact's values, new or not.
+    pub(super) fn put(&mut self, id: &[u8], keys: &SortKeys) {
+        match self.find(id) {
+            Some(slot) => self.replace(slot, keys),
+            None => {
+                self.add(Row::new(id, keys));
+            }
+        }
     }
 
     /// Adds a row whose id has none yet.

@@ -17,6 +17,7 @@ fn keys(random: &mut fastrand::Rng) -> SortKeys {
         active: random.u8(0..10) > 2,
         updated_at_ms: random.u64(0..50),
         created_at_ms: random.u64(0..5),
+        email: random.u64(0..9),
         name: text(random),
         company: text(random),
     }
@@ -76,6 +77,20 @@ fn agrees(lists: &Lists, model: &Model, limit: usize) {
                 assert_eq!(walk(lists, request), expected, "{order:?} {descending} {status:?}");
             }
         }
+    }
+    for email in 1..9 {
+        let mut all: Vec<Box<[u8]>> = Vec::new();
+        loop {
+            let after = all.last().map(AsRef::as_ref);
+            let some = lists.ids_with_email(email, after, limit);
+            if some.is_empty() {
+                break;
+            }
+            all.extend(some);
+        }
+        let expected = model.iter().filter(|(_, keys)| keys.email == email);
+        let expected: Vec<Box<[u8]>> = expected.map(|(id, _)| id.as_slice().into()).collect();
+        assert_eq!(all, expected, "e-mail {email}");
     }
     assert_eq!(differences(lists, model), "");
 }
@@ -192,6 +207,9 @@ fn a_wrong_entry_is_a_named_difference() {
     model.get_mut(b"007".as_slice()).unwrap().updated_at_ms += 1;
     assert_eq!(differences(&lists, &model), "007 is ordered by other values than its own");
     model.get_mut(b"007".as_slice()).unwrap().updated_at_ms -= 1;
+    model.get_mut(b"007".as_slice()).unwrap().email += 1;
+    assert_eq!(differences(&lists, &model), "007 is found by another e-mail than its own");
+    model.get_mut(b"007".as_slice()).unwrap().email -= 1;
     model.insert(b"100".to_vec(), SortKeys::default());
     assert!(
         differences(&lists, &model).starts_with("100 is in no order; 100 contacts are ordered")
@@ -199,4 +217,7 @@ fn a_wrong_entry_is_a_named_difference() {
     model.remove(b"100".as_slice());
     lists.unlink(SortOrder::Name, 3);
     assert!(differences(&lists, &model).starts_with("Name has "));
+    let slot = lists.rows.rows.iter().position(|row| row.email != 0);
+    lists.unlink_email(slot.unwrap() as u32);
+    assert!(differences(&lists, &model).contains("the e-mail index has "));
 }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use contactd::domain::contact::ContactView;
+use contactd::domain::event::EMAIL;
 use contactd::domain::record::Headers;
 use contactd::domain::verdict::{DeadLetterReason, Verdict};
 use contactd::segments::FrameNo;
-use contactd::store::codec::{EMAIL, parse_email_key};
-use contactd::store::engine::Engine;
+use contactd::store::codec::email_hash;
 use contactd::store::journal::{Applied, Entry, Letter, Outcome};
 use contactd::store::{self, ChangeRef, Journal, Opened, Reader, StoreOptions};
 
@@ -23,7 +23,7 @@ const HISTORIES: usize = 40;
 pub struct Image {
     /// By id.
     pub contacts: BTreeMap<String, ContactImage>,
-    /// E-mail hash and id, as the engine's index has them.
+    /// E-mail hash and id, as a reader finds them.
     pub emails: BTreeSet<(u64, String)>,
     /// How often each verdict was given.
     pub verdict_totals: BTreeMap<&'static str, u64>,
@@ -104,7 +104,6 @@ impl Image {
         image.add_contacts(&reader, journal);
         writer.close().expect("a last checkpoint");
         drop(reader);
-        image.emails = read_emails(dir);
         (image, refilled)
     }
 
@@ -137,6 +136,11 @@ impl Image {
                 assert_history(reader, &id, &changes);
             }
             let view = value.view().expect("a contact has its parts");
+            if let Some(email) = view.field(EMAIL) {
+                let ids = reader.ids_by_email(email, None, usize::MAX).expect("ids of an e-mail");
+                let ids = ids.iter().map(|id| String::from_utf8_lossy(id).into_owned());
+                self.emails.extend(ids.map(|id| (email_hash(email), id)));
+            }
             let contact = ContactImage {
                 version: view.version(),
                 canonical: view.canonical().to_vec(),
@@ -296,17 +300,6 @@ impl LetterImage {
                 .collect(),
         }
     }
-}
-
-#[track_caller]
-fn read_emails(dir: &Path) -> BTreeSet<(u64, String)> {
-    let engine = Engine::open(&dir.join("sled"), 8 << 20).expect("the engine opens");
-    let keys = engine.scan(&[EMAIL], None).map(|entry| {
-        let (key, _) = entry.expect("a key can be read");
-        let (hash, id) = parse_email_key(&key).expect("a key of the e-mail index");
-        (hash, String::from_utf8_lossy(id).into_owned())
-    });
-    keys.collect()
 }
 
 fn compare<T: PartialEq + std::fmt::Debug>(

@@ -258,7 +258,10 @@ fn the_last_commit_is_what_lag_tools_see() {
     let mock = mock("commit", 2, |_| {});
     mock.log.append_blocking(records(0..50)).unwrap();
     mock.log.flush().unwrap();
-    mock.log.commit(&BTreeMap::from([(Lane(0), NextOffset(3)), (Lane(1), NextOffset(5))])).unwrap();
+    for (first, second) in [(1, 2), (3, 5)] {
+        let next = BTreeMap::from([(Lane(0), NextOffset(first)), (Lane(1), NextOffset(second))]);
+        mock.log.commit(&next).unwrap();
+    }
     mock.log.shutdown().unwrap();
     let settings = settings::reader(&mock.log.topic.config);
     let reader: BaseConsumer = settings.create().unwrap();

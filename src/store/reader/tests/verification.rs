@@ -1,7 +1,7 @@
 //! Each thing that is stored twice, changed in one of its places.
 
 use super::*;
-use crate::store::codec::{CONTACT, email_hash, email_key};
+use crate::store::codec::CONTACT;
 
 fn filled() -> Bench {
     let mut bench = Bench::new(|_| {});
@@ -37,7 +37,6 @@ fn a_lost_contact_is_named() {
     for part in ["1 contacts of the journal are missing", "digest is", "ACTIVE", "are ordered"] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    assert!(told.contains("contact ada is found by an e-mail that it does not have"), "{told}");
 }
 
 #[test]
@@ -58,19 +57,6 @@ fn a_value_that_is_none_is_named() {
     let bench = filled();
     put(&bench, b"cada", Some(b"\x09nonsense"));
     assert!(told(&bench).contains("contact ada has no known format"));
-}
-
-#[test]
-fn an_email_key_too_few_or_too_many_is_named() {
-    let bench = filled();
-    let mut key = Vec::new();
-    let hash = email_hash("ada@example.com");
-    put(&bench, email_key(hash, b"ada", &mut key), None);
-    assert_eq!(told(&bench), "contact ada is not found by its e-mail");
-    put(&bench, email_key(hash, b"ada", &mut key), Some(b"\x01"));
-    assert_eq!(told(&bench), "");
-    put(&bench, email_key(hash + 1, b"ada", &mut key), Some(b"\x01"));
-    assert_eq!(told(&bench), "contact ada is found by an e-mail that it does not have");
 }
 
 #[test]
