@@ -101,6 +101,8 @@ async fn measure(target: &Target, args: &LatencyArgs) -> anyhow::Result<Vec<f64>
         start_ms: now_ms(),
         ..LoadOptions::default()
     });
+    // The producer's first record waits for connections that later ones find.
+    produce_and_read(target.clone(), vec![generator.record_at(now_ms()).into()]).await?;
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(group as f64 / args.rate));
     let mut reads = tokio::task::JoinSet::new();
     let ends = Instant::now() + Duration::from_secs(args.seconds);
