@@ -30,7 +30,7 @@ fn the_built_in_default_is_right() {
     assert_eq!(config.store.cache_bytes, 48 << 20);
     assert_eq!(config.store.path, Path::new(".contactd"));
     assert_eq!(config.embedded_log.path, Path::new(".contactd/log"));
-    assert_eq!(config.apply.batch_records_max, 2048);
+    assert_eq!(config.apply.batch_records_max, 4096);
     assert_eq!(config.mapping["acme"]["acme_email"], "email");
     assert_eq!(config.mapping["acme"].len(), 6);
     assert!(!config.follows_kafka());
