@@ -61,7 +61,8 @@ fn generator(start_ms: u64) -> LoadGenerator {
     })
 }
 
-fn now_ms() -> u64 {
+/// Milliseconds since 1970, as events are dated.
+pub fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

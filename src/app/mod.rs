@@ -24,7 +24,7 @@ mod start;
 mod watch;
 mod worker;
 
-pub use demo::DemoOptions;
+pub use demo::{DemoOptions, now_ms};
 pub use log::open_log;
 pub use run::{RunOptions, Started, WhenStarted, run};
 pub use worker::{ApplySetup, WorkerError, WorkerOptions};

@@ -105,14 +105,13 @@ impl Watch {
         }
         self.http.set_following(fingerprint, Some(identity.clone()));
         let trouble = Arc::clone(&consumer);
-        let kafka = self.is_kafka.then(|| Arc::clone(&self.metrics));
-        self.readiness.check(LOG, move || {
-            let trouble = trouble.trouble();
-            if let Some(metrics) = &kafka {
-                metrics.set_dependency_up(Dependency::Kafka, trouble.is_none());
-            }
-            trouble.map_or(Ok(()), Err)
-        });
+        self.readiness.check(LOG, move || trouble.trouble().map_or(Ok(()), Err));
+        if self.is_kafka {
+            let trouble = Arc::clone(&consumer);
+            self.metrics.on_scrape(move |metrics| {
+                metrics.set_dependency_up(Dependency::Kafka, trouble.trouble().is_none());
+            });
+        }
         let Some(reader) = self.reader.get().cloned() else {
             return;
         };

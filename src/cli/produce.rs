@@ -1,9 +1,10 @@
 //! `produce`: the load generator's records into the log.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
+use crate::app;
 use crate::config::Mode;
 use crate::event_log::{EventLog, NewRecord};
 use crate::simulate::{LoadGenerator, LoadOptions};
@@ -94,10 +95,9 @@ fn wait_until(due: Instant) {
     }
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970, as records are dated.
 pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(app::now_ms()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -17,12 +17,11 @@ use super::super::produce::now_ms;
 use super::super::progress;
 use super::super::settings::SettingsArgs;
 use super::drain_part::{Part, PartReport};
+use super::fill::append_all;
 use super::table::{median, megabytes, print, thousands};
 
 /// A limit below this many events a second says that the machine was busy with something else.
 const QUIET_LIMIT: f64 = 250_000.0;
-/// Records handed to the log at once.
-const CHUNK: usize = 1000;
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct DrainArgs {
@@ -106,26 +105,15 @@ fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
         );
     }
     let bar = progress::bar(Some(args.events), format!("filling {}", config.kafka.topic));
-    let mut generator = LoadGenerator::new(&LoadOptions {
+    let generator = LoadGenerator::new(&LoadOptions {
         events: args.events,
         contacts: args.contacts,
         seed: args.seed,
         ..LoadOptions::default()
     });
-    loop {
-        // Retention goes by the record's time.
-        let timestamp_ms = now_ms();
-        let record = |made: LoadRecord| NewRecord { timestamp_ms, ..made.into() };
-        let records: Vec<NewRecord> = generator.by_ref().take(CHUNK).map(record).collect();
-        if records.is_empty() {
-            break;
-        }
-        bar.inc(records.len() as u64);
-        log.append_blocking(records)?;
-    }
-    log.flush()?;
-    bar.finish_and_clear();
-    Ok(log.shutdown()?)
+    // Retention goes by the record's time.
+    let record = |made: LoadRecord| NewRecord { timestamp_ms: now_ms(), ..made.into() };
+    append_all(&log, &bar, generator.map(record))
 }
 
 /// The sums of where the lanes begin and end.

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, RunOptions};
+use crate::app::{self, RunOptions, now_ms};
 use crate::config::Mode;
 use crate::domain::position::{LogIdentity, Position};
 use crate::event_log::{EventLog, NewRecord};
@@ -146,9 +146,4 @@ async fn wait_until_ready(target: &Target) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     anyhow::bail!("the instance under measurement did not get ready in 30 s")
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

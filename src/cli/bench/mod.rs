@@ -4,6 +4,7 @@
 
 mod drain;
 mod drain_part;
+mod fill;
 mod latency;
 mod start;
 mod table;

@@ -17,6 +17,7 @@ use crate::simulate::{LoadGenerator, LoadOptions, START_MS};
 use super::super::offline::open_log;
 use super::super::progress;
 use super::super::settings::{SettingsArgs, flag};
+use super::fill::append_all;
 use super::table::{median, print};
 
 /// Between two looks at an instance.
@@ -180,27 +181,14 @@ fn fill(settings: &SettingsArgs, path: &Path, args: &RecoveryArgs) -> anyhow::Re
     let log = open_log(&settings.load(Mode::Serve, flags)?)?;
     let total = u64::from(args.contacts) + args.updates;
     let bar = progress::bar(Some(total), "filling the log");
-    let mut generator = LoadGenerator::new(&LoadOptions {
+    let updates = LoadGenerator::new(&LoadOptions {
         events: args.updates,
         contacts: args.contacts,
         ..LoadOptions::default()
     });
-    let ids = generator.clone();
-    let mut created = (0..args.contacts).map(|rank| created(&ids.contact_id(rank)));
-    loop {
-        let mut records: Vec<NewRecord> = created.by_ref().take(1000).collect();
-        if records.is_empty() {
-            records.extend(generator.by_ref().take(1000).map(NewRecord::from));
-        }
-        if records.is_empty() {
-            break;
-        }
-        bar.inc(records.len() as u64);
-        log.append_blocking(records)?;
-    }
-    log.flush()?;
-    bar.finish_and_clear();
-    Ok(log.shutdown()?)
+    let ids = updates.clone();
+    let created = (0..args.contacts).map(|rank| created(&ids.contact_id(rank)));
+    append_all(&log, &bar, created.chain(updates.map(NewRecord::from)))
 }
 
 fn created(id: &str) -> NewRecord {
