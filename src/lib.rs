@@ -13,6 +13,8 @@ pub mod domain;
 
 pub mod segments;
 
+pub mod ingest;
+
 pub mod event_log;
 
 pub mod apply;
@@ -20,6 +22,12 @@ pub mod apply;
 pub mod store;
 
 pub mod query;
+
+pub mod effects;
+
+pub mod auth;
+
+pub mod shared_state;
 
 pub mod simulate;
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
-use crate::http::{self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions};
+use crate::http::{self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services};
 use crate::telemetry::{Build, Metrics};
 
 use super::demo::{self, DemoOptions};
@@ -117,7 +117,12 @@ fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch
     let readiness = Arc::new(Readiness::new());
     let limits = HttpLimits::from(&config.server);
     let watch = Watch {
-        http: HttpState::new(limits, Arc::clone(&metrics), Arc::clone(&readiness)),
+        http: HttpState::new(
+            limits,
+            Services::default(),
+            Arc::clone(&metrics),
+            Arc::clone(&readiness),
+        ),
         readiness,
         metrics,
         is_kafka,

@@ -10,7 +10,7 @@ use crate::apply::Progress;
 use crate::config::Config;
 use crate::domain::position::{LogIdentity, NextOffset};
 use crate::event_log::ConsumerStatus;
-use crate::http::{HttpState, Readiness};
+use crate::http::{HttpState, OpenStore, Readiness};
 use crate::query::Queries;
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
@@ -63,7 +63,7 @@ impl Watch {
     }
 
     pub(super) fn store_open(&self, reader: Reader) {
-        self.http.store_opened(Queries::new(reader.clone()));
+        self.http.store_opened(OpenStore { queries: Queries::new(reader.clone()) });
         let _ = self.reader.set(reader.clone());
         let health = reader.clone();
         self.readiness.check(STORE, move || health.health().map_err(|error| error.to_string()));

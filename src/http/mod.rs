@@ -13,6 +13,7 @@
 mod accept;
 mod contacts;
 mod edge;
+mod endpoints;
 mod error;
 mod params;
 mod position;
@@ -30,7 +31,7 @@ pub use error::{ApiError, Code};
 pub use readiness::{Readiness, Report};
 pub use routes::router;
 pub use serve::{ListenError, ServeError, ServeOptions, require_loopback, serve};
-pub use state::{HttpLimits, HttpState};
+pub use state::{HttpLimits, HttpState, OpenStore, Services};
 
 #[cfg(test)]
 mod tests;

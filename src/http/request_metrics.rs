@@ -1,23 +1,23 @@
 //! The duration of every request by method, route and status, children resolved once.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use prometheus::{Histogram, HistogramVec};
 
+use super::endpoints::ENDPOINTS;
+
 /// The templates, so that a label never is a path; what is none of them is `unmatched`.
-pub(super) const ROUTES: [&str; 9] = [
-    "/api/contacts/{id}",
-    "/api/contacts",
-    "/api/contacts/{id}/history",
-    "/api/stats",
-    "/livez",
-    "/readyz",
-    "/healthz",
-    "/metrics",
-    "/",
-];
+pub(super) static ROUTES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut routes = Vec::new();
+    for endpoint in ENDPOINTS {
+        if !routes.contains(&endpoint.path) {
+            routes.push(endpoint.path);
+        }
+    }
+    routes
+});
 
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];

@@ -108,9 +108,9 @@ pub async fn serve(
     require_loopback(listener.local_addr()?)?;
     let places = Arc::new(Semaphore::new(options.connections_max));
     let mut connections = JoinSet::new();
-    while let Some((place, stream)) = accepted(&listener, &places, &shutdown).await {
+    while let Some((place, stream, peer)) = accepted(&listener, &places, &shutdown).await {
         while connections.try_join_next().is_some() {}
-        let connection = connection(stream, api.clone(), options, shutdown.clone());
+        let connection = connection(stream, peer, api.clone(), options, shutdown.clone());
         connections.spawn(async move {
             connection.await;
             drop(place);
@@ -130,12 +130,12 @@ async fn accepted(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     shutdown: &CancellationToken,
-) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream)> {
+) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr)> {
     let next = async {
         let place = Arc::clone(places).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((place, stream)),
+                Ok((stream, peer)) => return Some((place, stream, peer)),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -148,6 +148,7 @@ async fn accepted(
 
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     api: Api,
     options: ServeOptions,
     shutdown: CancellationToken,
@@ -158,7 +159,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(options.head_bytes_max)
-        .serve_connection(TokioIo::new(stream), Requests(api));
+        .serve_connection(TokioIo::new(stream), Requests { api, peer });
     let ended = tokio::select! {
         ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
         () = shutdown.cancelled() => {
@@ -190,8 +191,15 @@ fn slow_head_answer() -> Vec<u8> {
     answer
 }
 
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
 /// The API as hyper wants it, without the boxes of a generic adapter.
-struct Requests(Api);
+struct Requests {
+    api: Api,
+    peer: SocketAddr,
+}
 
 impl Service<Request<Incoming>> for Requests {
     type Response = Response;
@@ -199,6 +207,8 @@ impl Service<Request<Incoming>> for Requests {
     type Future = <Api as tower::Service<Request>>::Future;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.0.clone().call(request.map(Body::new))
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(self.peer));
+        self.api.clone().call(request)
     }
 }

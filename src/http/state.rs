@@ -52,6 +52,16 @@ pub(super) struct Following {
     pub(super) identity: Option<LogIdentity>,
 }
 
+/// What is there before the store is open.
+#[derive(Default)]
+pub struct Services {}
+
+/// What is there once the store is open.
+pub struct OpenStore {
+    /// Reads.
+    pub queries: Queries,
+}
+
 /// Cheap to clone; one a process.
 #[derive(Clone)]
 pub struct HttpState(Arc<Shared>);
@@ -62,8 +72,10 @@ struct Shared {
     metrics: Arc<Metrics>,
     request_metrics: RequestMetrics,
     readiness: Arc<Readiness>,
+    #[expect(dead_code, reason = "the next rooms fill it")]
+    services: Services,
     /// Empty until the store is open.
-    queries: OnceLock<Queries>,
+    open: OnceLock<OpenStore>,
     following: OnceLock<Following>,
     position_text: PositionText,
     active: Arc<AtomicUsize>,
@@ -72,7 +84,12 @@ struct Shared {
 impl HttpState {
     /// Before the store is open: the API answers 503 with what the part `store` of `readiness`
     /// says.
-    pub fn new(limits: HttpLimits, metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Self {
+    pub fn new(
+        limits: HttpLimits,
+        services: Services,
+        metrics: Arc<Metrics>,
+        readiness: Arc<Readiness>,
+    ) -> Self {
         let request_metrics = RequestMetrics::new(metrics.http_requests.clone());
         let active = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&active);
@@ -86,7 +103,8 @@ impl HttpState {
             metrics,
             request_metrics,
             readiness,
-            queries: OnceLock::new(),
+            services,
+            open: OnceLock::new(),
             following: OnceLock::new(),
             position_text: PositionText::default(),
             active,
@@ -94,8 +112,8 @@ impl HttpState {
     }
 
     /// From now on the API answers. Only the first call counts.
-    pub fn store_opened(&self, queries: Queries) {
-        let _ = self.0.queries.set(queries);
+    pub fn store_opened(&self, open: OpenStore) {
+        let _ = self.0.open.set(open);
     }
 
     /// What `/healthz` says of the log and the rules. Only the first call counts.
@@ -104,14 +122,19 @@ impl HttpState {
     }
 
     /// The open store's, or 503 with how far opening has come.
-    pub(super) fn queries(&self) -> Result<&Queries, ApiError> {
-        self.0.queries.get().ok_or_else(|| {
+    pub(super) fn open(&self) -> Result<&OpenStore, ApiError> {
+        self.0.open.get().ok_or_else(|| {
             let why = self.0.readiness.why_not("store");
             ApiError::new(
                 Code::NotReady,
                 why.unwrap_or_else(|| "the store is not open yet".to_owned()),
             )
         })
+    }
+
+    /// The open store's reads, or 503.
+    pub(super) fn queries(&self) -> Result<&Queries, ApiError> {
+        Ok(&self.open()?.queries)
     }
 
     pub(super) fn limits(&self) -> &HttpLimits {

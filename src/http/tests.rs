@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::routing::get;
 use tower::ServiceExt as _;
 
-use super::{Api, HttpLimits, HttpState, Readiness};
+use super::{Api, HttpLimits, HttpState, Readiness, Services};
 use crate::telemetry::Metrics;
 
 fn state() -> HttpState {
@@ -21,7 +21,12 @@ fn state() -> HttpState {
         requests_max: 8,
         position_wait: Duration::from_secs(1),
     };
-    HttpState::new(limits, Arc::new(Metrics::new().unwrap()), Arc::new(Readiness::new()))
+    HttpState::new(
+        limits,
+        Services::default(),
+        Arc::new(Metrics::new().unwrap()),
+        Arc::new(Readiness::new()),
+    )
 }
 
 async fn panics() {

@@ -10,15 +10,32 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Every room with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
+    ("ingest", &["event_log", "store", "domain", "config", "telemetry"]),
     ("apply", &["event_log", "store", "domain", "config", "telemetry"]),
     ("store", &["segments", "domain", "config", "telemetry"]),
     ("query", &["store", "domain", "config", "telemetry"]),
+    ("effects", &["event_log", "ingest", "store", "domain", "config", "telemetry"]),
+    ("auth", &["ingest", "shared_state", "store", "domain", "config", "telemetry"]),
+    ("shared_state", &["domain", "config", "telemetry"]),
     ("simulate", &["domain"]),
-    ("http", &["query", "simulate", "domain", "config", "telemetry"]),
+    (
+        "http",
+        &[
+            "query",
+            "ingest",
+            "effects",
+            "auth",
+            "shared_state",
+            "simulate",
+            "domain",
+            "config",
+            "telemetry",
+        ],
+    ),
     ("telemetry", &["domain", "config"]),
     ("config", &["domain"]),
     ("app", &["*"]),
@@ -27,11 +44,15 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Crates that one room (and those that wire it) may name.
-const VENDORS: [(&str, &[&str]); 7] = [
+const VENDORS: [(&str, &[&str]); 11] = [
     ("rdkafka", &["event_log"]),
     ("sled", &["store"]),
     ("moka", &["store"]),
     ("axum", &["http"]),
+    ("utoipa", &["http"]),
+    ("redis", &["shared_state"]),
+    ("governor", &["shared_state"]),
+    ("jsonwebtoken", &["auth"]),
     ("prometheus", &["telemetry", "http"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

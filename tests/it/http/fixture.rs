@@ -9,7 +9,7 @@ use contactd::domain::merge::merge;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset, Position};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::verdict::Verdict;
-use contactd::http::{Api, HttpLimits, HttpState, Readiness, router};
+use contactd::http::{Api, HttpLimits, HttpState, OpenStore, Readiness, Services, router};
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
 use contactd::telemetry::Metrics;
 use parking_lot::Mutex;
@@ -134,9 +134,15 @@ impl Fixture {
             position_wait: Duration::from_millis(150),
         };
         change(&mut limits);
-        let state = HttpState::new(limits, Arc::clone(&self.metrics), Arc::clone(&self.readiness));
+        let state = HttpState::new(
+            limits,
+            Services::default(),
+            Arc::clone(&self.metrics),
+            Arc::clone(&self.readiness),
+        );
         if let Some((_, reader)) = &self.open {
-            state.store_opened(contactd::query::Queries::new(reader.clone()));
+            state
+                .store_opened(OpenStore { queries: contactd::query::Queries::new(reader.clone()) });
         }
         state.set_following(FINGERPRINT, Some(identity()));
         router(state)

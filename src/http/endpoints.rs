@@ -1,0 +1,71 @@
+//! Every endpoint, in one table: what it is, who may ask, and what its limit counts with.
+//!
+//! The router answers exactly these; the API description and the tests of who may do what are made
+//! from this table.
+
+use axum::http::Method;
+
+use crate::auth::{Role, Roles};
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Anybody.
+    Public,
+    /// Whoever has one of these roles.
+    Roles(Roles),
+}
+
+/// What a request's rate limit counts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LimitClass {
+    /// Nothing.
+    Unlimited,
+    /// Signing in and out.
+    Auth,
+    /// Reads.
+    Read,
+    /// Writes.
+    Write,
+    /// Webhooks.
+    #[expect(dead_code, reason = "webhooks come next")]
+    Webhook,
+}
+
+/// One method of one path.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) access: Access,
+    pub(super) limit: LimitClass,
+}
+
+const READERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor, Role::Viewer]));
+
+/// `HEAD` goes with `GET`.
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    read("/api/contacts/{id}", READERS),
+    read("/api/contacts", READERS),
+    read("/api/contacts/{id}/history", READERS),
+    read("/api/stats", READERS),
+    open("/livez"),
+    open("/readyz"),
+    open("/healthz"),
+    open("/metrics"),
+    open("/"),
+];
+
+const fn read(path: &'static str, access: Access) -> Endpoint {
+    Endpoint { method: Method::GET, path, access, limit: LimitClass::Read }
+}
+
+const fn open(path: &'static str) -> Endpoint {
+    Endpoint { method: Method::GET, path, access: Access::Public, limit: LimitClass::Unlimited }
+}
+
+/// The endpoint of a path's template and a method, if there is one.
+pub(super) fn endpoint(path: &str, method: &Method) -> Option<&'static Endpoint> {
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    ENDPOINTS.iter().find(|endpoint| endpoint.path == path && endpoint.method == *method)
+}
