@@ -54,6 +54,7 @@ mod identity;
 pub mod journal;
 mod options;
 mod ordered;
+mod outcomes;
 mod overlay;
 mod reader;
 mod recovery;
@@ -75,6 +76,7 @@ pub use journal::{
 };
 pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
 pub use ordered::{PageKey, PageRequest, SortOrder};
+pub use outcomes::{Expected, RecordOutcome};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::open;
 pub use shared::{Cut, Shared};

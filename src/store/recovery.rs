@@ -293,6 +293,7 @@ fn assemble(
         )),
         snapshotted: watch::Sender::default(),
         cut: Mutex::new(recovered.cut),
+        outcomes: Default::default(),
         failure: OnceLock::new(),
         figures,
         identity: identity.log,

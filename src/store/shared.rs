@@ -20,6 +20,7 @@ use super::dirty::DirtySet;
 use super::engine::Engine;
 use super::journal::{Counters, Journal, LaneProgress};
 use super::ordered::OrderedIndexes;
+use super::outcomes::Outcomes;
 
 /// What holds between two batches: taken whole, written whole, never in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,8 @@ pub struct Shared {
     pub(crate) checkpointed: watch::Sender<Arc<BTreeMap<Lane, NextOffset>>>,
     /// Next offsets that the last verified snapshot holds, for the log's retention.
     pub(crate) snapshotted: watch::Sender<Arc<BTreeMap<Lane, NextOffset>>>,
+    /// Who waits for what becomes of a record.
+    pub(crate) outcomes: Outcomes,
     /// The first fatal error; nothing is committed after it.
     pub(crate) failure: OnceLock<Arc<StoreError>>,
     pub(crate) figures: Figures,
@@ -136,6 +139,7 @@ impl Shared {
         }
         tracing::error!(%error, "the store stops");
         let error = Arc::clone(self.failure.get_or_init(|| Arc::new(error)));
+        self.outcomes.close();
         StoreError::Stopped(error)
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::domain::Class;
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
-use crate::domain::verdict::Verdict;
+use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::{FrameNo, SegmentWriter};
 use crate::telemetry::fault;
 
@@ -19,7 +19,8 @@ use super::digest::joined_hash;
 use super::dirty::Facts;
 use super::disk::DiskGuard;
 use super::identity;
-use super::journal::{DeadLetter, EntryMeta, FrameBuilder, LaneProgress};
+use super::journal::{DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
+use super::outcomes::Staged;
 use super::overlay::{Overlay, email_and_status};
 use super::shared::{Cut, Shared};
 
@@ -37,6 +38,8 @@ pub struct Writer {
     staged: Cut,
     overlay: Overlay,
     frame: FrameBuilder,
+    /// Staged records that someone waits for.
+    expected: Vec<Staged>,
     payload: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -87,6 +90,7 @@ impl Writer {
             dirty_bytes_max,
             overlay,
             frame: FrameBuilder::new(),
+            expected: Vec::new(),
             payload: Vec::new(),
             scratch: Vec::new(),
         }
@@ -154,16 +158,17 @@ impl Writer {
         let slot = self.overlay.slot_to_change(slot, &mut self.scratch)?;
         let back = if slot.change.is_some() { change.0.wrapping_sub(slot.change.0) } else { 0 };
         let emails = (slot.email != email).then_some((slot.email, email));
-        slot.place = Some(self.frame.applied(meta, back, emails, id, body)?);
+        let place = self.frame.applied(meta, back, emails, id, body)?;
+        slot.place = Some(place);
         (slot.change, slot.email, slot.active) = (change, email, active);
-        self.count(meta, Verdict::Applied);
+        self.count(meta, Verdict::Applied, Some((change, place)), None);
         Ok(())
     }
 
     /// Stages a verdict that changed nothing.
     pub fn settled(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) -> Result<(), StoreError> {
         self.frame.settled(meta, verdict)?;
-        self.count(meta, verdict);
+        self.count(meta, verdict, None, None);
         Ok(())
     }
 
@@ -174,7 +179,8 @@ impl Writer {
         letter: &DeadLetter<'_>,
     ) -> Result<(), StoreError> {
         self.frame.dead_letter(meta, letter)?;
-        self.count(meta, Verdict::DeadLettered);
+        let reason = Some((letter.reason, letter.detail));
+        self.count(meta, Verdict::DeadLettered, None, reason);
         Ok(())
     }
 
@@ -195,6 +201,7 @@ impl Writer {
         self.staged.fingerprint = fingerprint;
         self.overlay.clear();
         self.frame.clear();
+        self.expected.clear();
     }
 
     /// Commits what is staged: one journal append, then memory. Waits while the dirty set is full.
@@ -272,9 +279,18 @@ impl Writer {
         ChangeRef::new(self.segments.next(), self.frame.entries() as u16)
     }
 
-    fn count(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) {
+    fn count(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        verdict: Verdict,
+        image: Option<(ChangeRef, Place)>,
+        reason: Option<(DeadLetterReason, &str)>,
+    ) {
         self.staged.counters.count(verdict);
         self.staged.record_time_ms = self.staged.record_time_ms.max(meta.record_time_ms);
+        let Shared { outcomes, identity, .. } = &*self.shared;
+        let log = || identity.as_ref().map_or(0, LogIdentity::fingerprint);
+        self.expected.extend(outcomes.staged(meta, verdict, image, reason, log));
     }
 
     /// What holds after the batch: the staged cut with the net effect of all changes.
@@ -326,6 +342,8 @@ impl Writer {
         }
         cut.clone_from(&after);
         drop(cut);
+        let expected = self.expected.drain(..);
+        self.shared.outcomes.committed(expected, &self.frame, &mut self.scratch);
         self.shared.committed.send_replace(after.next_frame.0);
         self.staged.clone_from(&after);
         self.committed = after;
@@ -351,6 +369,12 @@ impl Writer {
 
     fn committed_as(&self, frame: FrameNo, times: CommitTimes) -> Committed {
         Committed { frame, position: self.shared.position_of(self.committed.next_offsets()), times }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.outcomes.close();
     }
 }
 

@@ -17,6 +17,7 @@ use super::export::{self, ExportReport};
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
 use super::ordered::{PageKey, PageRequest};
+use super::outcomes::Expected;
 use super::shared::Shared;
 use super::verify::{self, VerifyReport};
 
@@ -264,6 +265,12 @@ impl Reader {
                 return self.shared.check();
             }
         }
+    }
+
+    /// Waits from now on for what becomes of the records whose event id has this hash (xxh3_64): to
+    /// be called before such a record is appended.
+    pub fn expect(&self, event_hash: u64) -> Expected {
+        Expected::new(&self.shared, event_hash)
     }
 
     fn covers(&self, position: &Position) -> bool {

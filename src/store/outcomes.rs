@@ -1,0 +1,215 @@
+//! What became of records that someone here is waiting for.
+//!
+//! ```text
+//! expect(hash) ─► append ─► … ─► Writer stages it: is its hash expected? ─► commit ─► memory ─► Expected
+//! ```
+//!
+//! Whoever waits says so before the record is appended, so nothing can pass unseen. While nobody
+//! waits, a record costs one atomic load.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::position::{Lane, Offset, Position};
+use crate::domain::verdict::{DeadLetterReason, Verdict};
+
+use super::StoreError;
+use super::codec::{ChangeRef, StoredContact};
+use super::journal::{EntryMeta, FrameBuilder, Place};
+use super::shared::Shared;
+
+/// Records that may be expected at once; one more is answered as if its time were over.
+const EXPECTED_MAX: usize = 1 << 17;
+/// Records of one id that may come before the one who waits has looked.
+const UNSEEN_MAX: usize = 16;
+
+/// What became of one record.
+#[derive(Clone, Debug)]
+pub struct RecordOutcome {
+    /// The record's lane.
+    pub lane: Lane,
+    /// The record's place in it.
+    pub offset: Offset,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// What it changed, as it was right after: only where it was applied.
+    pub value: Option<StoredContact>,
+    /// From where on it can be read; speaks of the record's lane alone.
+    pub position: Position,
+    /// Why it was set aside, where it was.
+    pub reason: Option<(DeadLetterReason, String)>,
+}
+
+/// What was staged of a record that is waited for.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    hash: u64,
+    outcome: RecordOutcome,
+    image: Option<(ChangeRef, Place)>,
+}
+
+/// Who waits, by event hash and a number that tells those of the same hash apart.
+#[derive(Debug, Default)]
+struct Waiting {
+    told: BTreeMap<(u64, u64), mpsc::Sender<RecordOutcome>>,
+    last: u64,
+    is_closed: bool,
+}
+
+impl Waiting {
+    fn of(&self, hash: u64) -> impl Iterator<Item = &mpsc::Sender<RecordOutcome>> {
+        self.told.range((hash, 0)..=(hash, u64::MAX)).map(|(_, waiting)| waiting)
+    }
+}
+
+/// Everyone who waits.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    count: AtomicUsize,
+    waiting: Mutex<Waiting>,
+}
+
+impl Outcomes {
+    /// Whether the record of that event id is waited for.
+    fn expects(&self, event_id: &[u8]) -> Option<u64> {
+        if self.count.load(Ordering::Acquire) == 0 || event_id.is_empty() {
+            return None;
+        }
+        let hash = xxh3_64(event_id);
+        let is_expected = self.waiting.lock().of(hash).next().is_some();
+        is_expected.then_some(hash)
+    }
+
+    /// Tells all who wait for that hash. One who does not look misses what is too much.
+    fn tell(&self, hash: u64, outcome: &RecordOutcome) {
+        for waiting in self.waiting.lock().of(hash) {
+            let _ = waiting.try_send(outcome.clone());
+        }
+    }
+
+    /// What is to be told of a staged record after the commit; none where nobody waits for it.
+    pub(crate) fn staged(
+        &self,
+        meta: &EntryMeta<'_>,
+        verdict: Verdict,
+        image: Option<(ChangeRef, Place)>,
+        reason: Option<(DeadLetterReason, &str)>,
+        log: impl Fn() -> u64,
+    ) -> Option<Staged> {
+        let hash = self.expects(meta.event_id)?;
+        let position =
+            Position { log: log(), next: BTreeMap::from([(meta.lane, meta.offset.next())]) };
+        let (lane, offset) = (meta.lane, meta.offset);
+        let reason = reason.map(|(reason, detail)| (reason, detail.to_owned()));
+        let outcome = RecordOutcome { lane, offset, verdict, value: None, position, reason };
+        Some(Staged { hash, outcome, image })
+    }
+
+    /// Tells those who wait, once what was staged can be read.
+    pub(crate) fn committed(
+        &self,
+        staged: impl Iterator<Item = Staged>,
+        frame: &FrameBuilder,
+        scratch: &mut Vec<u8>,
+    ) {
+        for Staged { hash, mut outcome, image } in staged {
+            outcome.value = image.map(|(change, place)| {
+                StoredContact::build(change, frame.bytes(place.body()), scratch)
+            });
+            self.tell(hash, &outcome);
+        }
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.told.clear();
+        waiting.is_closed = true;
+        self.count.store(0, Ordering::Release);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    fn add(&self, hash: u64, told: mpsc::Sender<RecordOutcome>) -> (u64, u64) {
+        let mut waiting = self.waiting.lock();
+        waiting.last += 1;
+        let key = (hash, waiting.last);
+        if waiting.told.len() < EXPECTED_MAX && !waiting.is_closed {
+            waiting.told.insert(key, told);
+        }
+        self.count.store(waiting.told.len(), Ordering::Release);
+        key
+    }
+
+    fn remove(&self, key: (u64, u64)) {
+        let mut waiting = self.waiting.lock();
+        waiting.told.remove(&key);
+        self.count.store(waiting.told.len(), Ordering::Release);
+    }
+}
+
+/// One who waits; gives up when dropped.
+#[derive(Debug)]
+pub struct Expected {
+    shared: Arc<Shared>,
+    key: (u64, u64),
+    told: mpsc::Receiver<RecordOutcome>,
+}
+
+impl Expected {
+    pub(super) fn new(shared: &Arc<Shared>, event_hash: u64) -> Self {
+        let (tell, told) = mpsc::channel(UNSEEN_MAX);
+        let key = shared.outcomes.add(event_hash, tell);
+        Self { shared: Arc::clone(shared), key, told }
+    }
+
+    /// What became of the first record with this event id since the call of `expect`.
+    ///
+    /// # Errors
+    /// When the store has stopped or is being closed.
+    pub async fn outcome(mut self) -> Result<RecordOutcome, StoreError> {
+        self.next().await
+    }
+
+    /// What became of the record at that place, which has this event id: for ids under which more
+    /// than one record may come.
+    ///
+    /// # Errors
+    /// When the store has stopped or is being closed.
+    pub async fn outcome_at(
+        mut self,
+        lane: Lane,
+        offset: Offset,
+    ) -> Result<RecordOutcome, StoreError> {
+        loop {
+            let outcome = self.next().await?;
+            if (outcome.lane, outcome.offset) == (lane, offset) {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<RecordOutcome, StoreError> {
+        match self.told.recv().await {
+            Some(outcome) => Ok(outcome),
+            None => {
+                self.shared.check()?;
+                Err(StoreError::TimedOut)
+            }
+        }
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.shared.outcomes.remove(self.key);
+    }
+}
