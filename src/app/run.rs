@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
 use crate::http::{self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services};
+use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
 use super::demo::{self, DemoOptions};
@@ -80,6 +81,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let watch = watch(&config, options.metrics)?;
     let stop = Stop::default();
+    let shared = Arc::clone(&watch.shared);
     let worker = Worker {
         config: Arc::clone(&config),
         log: log.clone(),
@@ -94,6 +96,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let serving = ServeOptions::from(&config.server);
     let tasks = Tasks {
         http: start(http::serve(listener, router, serving, stop.http.clone())),
+        shared: start(shared.run(stop.shared.clone())),
         worker: tokio::task::spawn_blocking(move || worker.run()),
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
     };
@@ -116,16 +119,18 @@ fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
     let readiness = Arc::new(Readiness::new());
     let limits = HttpLimits::from(&config.server);
+    let shared = Arc::new(SharedState::new(config, &metrics)?);
+    let services = Services {
+        limiter: Arc::clone(&shared.limiter),
+        proxies: config.server.proxies.clone(),
+        allow: config.allow.clone(),
+    };
     let watch = Watch {
-        http: HttpState::new(
-            limits,
-            Services::default(),
-            Arc::clone(&metrics),
-            Arc::clone(&readiness),
-        ),
+        http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
         readiness,
         metrics,
         is_kafka,
+        shared,
         reader: Arc::new(OnceLock::new()),
     };
     watch.starting(config);
@@ -141,6 +146,7 @@ fn start<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> J
 /// The table of tasks; `commits` is the worker's own.
 struct Tasks {
     http: JoinHandle<Result<(), ServeError>>,
+    shared: JoinHandle<()>,
     worker: JoinHandle<Result<(), WorkerError>>,
     demo: Option<JoinHandle<Result<(), LogError>>>,
 }
@@ -162,6 +168,7 @@ impl Tasks {
             _ = terminate.recv() => First::Told,
             () = told.cancelled() => First::Told,
             worker = &mut self.worker => First::Worker(worker),
+            shared = &mut self.shared => First::Failed(early("shared_state", shared.map(Ok::<_, ServeError>))),
             http = &mut self.http => First::Failed(early("http", http)),
             demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
         };
@@ -174,6 +181,7 @@ impl Tasks {
                 stop.demo.cancel();
                 stop.http.cancel();
                 let served = self.http.await;
+                stop.shared.cancel();
                 stop.worker.cancel();
                 let drained = drain_worker(self.worker).await;
                 drained?;
@@ -204,12 +212,13 @@ enum First {
 struct Stop {
     demo: CancellationToken,
     http: CancellationToken,
+    shared: CancellationToken,
     worker: CancellationToken,
 }
 
 impl Stop {
     fn all(&self) {
-        for token in [&self.demo, &self.http, &self.worker] {
+        for token in [&self.demo, &self.http, &self.shared, &self.worker] {
             token.cancel();
         }
     }

@@ -12,6 +12,7 @@ use crate::domain::position::{LogIdentity, NextOffset};
 use crate::event_log::ConsumerStatus;
 use crate::http::{HttpState, OpenStore, Readiness};
 use crate::query::Queries;
+use crate::shared_state::SharedState;
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
     CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, StoreGauges,
@@ -35,6 +36,8 @@ pub(super) struct Watch {
     pub(super) metrics: Arc<Metrics>,
     /// Whether the log is one that others run.
     pub(super) is_kafka: bool,
+    /// What instances share.
+    pub(super) shared: Arc<SharedState>,
     pub(super) reader: Arc<std::sync::OnceLock<Reader>>,
 }
 

@@ -62,7 +62,7 @@ impl<'a> Fields<'a> {
     }
 
     /// What `read` makes of the text; where it can't, the built-in text counts.
-    fn read<T: Default>(
+    pub(super) fn read<T: Default>(
         &mut self,
         name: &str,
         expected: &str,

@@ -12,6 +12,7 @@ mod environment;
 mod error;
 mod fields;
 mod layers;
+mod limits;
 mod print;
 mod secret;
 mod sections;
@@ -26,6 +27,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit};
 pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, EmbeddedLogConfig, JwtConfig, KafkaConfig, LogChoice, LogConfig,
@@ -53,6 +55,10 @@ pub struct Config {
     pub mode: Mode,
     /// Where and how HTTP is served.
     pub server: ServerConfig,
+    /// How often requests may come.
+    pub limits: LimitsConfig,
+    /// From where they may come.
+    pub allow: AllowConfig,
     /// Which contact log is followed.
     pub log: LogConfig,
     /// The log on this machine's disk.
@@ -67,7 +73,7 @@ pub struct Config {
     pub mapping: BTreeMap<String, BTreeMap<String, String>>,
     /// Logs.
     pub telemetry: TelemetryConfig,
-    /// Shared limits; not used yet.
+    /// What instances share: limits and revocations.
     pub redis: RedisConfig,
     /// Access tokens; not used yet.
     pub jwt: JwtConfig,

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::limits::ProxyConfig;
 use super::secret::Secret;
 
 /// Where and how HTTP is served.
@@ -21,6 +22,8 @@ pub struct ServerConfig {
     pub body_bytes_max: usize,
     /// How long a stop waits for requests under way.
     pub drain_timeout: Duration,
+    /// Who stands before us.
+    pub proxies: ProxyConfig,
 }
 
 /// Which contact log is followed.
@@ -216,7 +219,7 @@ pub struct TelemetryConfig {
     pub log_format: LogFormat,
 }
 
-/// Shared limits and revocations. Read and checked, used by nothing yet.
+/// Where instances share limits and revocations.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
     /// `redis://…`, with its password; stands over host, port and password.
@@ -229,6 +232,15 @@ pub struct RedisConfig {
     pub password: Option<Secret>,
     /// Every key begins with it.
     pub key_prefix: String,
+    /// How long a request waits for it at most.
+    pub timeout: Duration,
+}
+
+impl RedisConfig {
+    /// Whether there is one.
+    pub fn is_configured(&self) -> bool {
+        self.url.is_some() || self.host.is_some()
+    }
 }
 
 /// Access tokens. Read and checked, used by nothing yet.

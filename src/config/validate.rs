@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::fields::Fields;
 use super::layers::{Layered, Value};
+use super::limits;
 use super::print;
+use super::secret::Secret;
 use super::sections::*;
 use super::suggest::nearest;
 use super::{Config, Sources};
@@ -38,6 +40,8 @@ pub(super) fn config(
     Config {
         mode: sources.mode,
         server: server(&mut fields),
+        limits: limits::limits(&mut fields),
+        allow: limits::allow(&mut fields),
         log,
         embedded_log: embedded_log(&mut fields, &store.path),
         kafka,
@@ -74,6 +78,7 @@ fn server(fields: &mut Fields<'_>) -> ServerConfig {
         body_bytes_max: usize::try_from(fields.size("server.body_bytes_max", KIB..=64 * MIB))
             .unwrap_or(usize::MAX),
         drain_timeout: fields.duration("server.drain_timeout", seconds(0, 600)),
+        proxies: limits::proxies(fields),
     }
 }
 
@@ -304,10 +309,16 @@ fn telemetry(fields: &mut Fields<'_>) -> TelemetryConfig {
 
 fn redis(fields: &mut Fields<'_>) -> RedisConfig {
     let url = fields.secret("redis.url");
-    let schemes = ["redis://", "rediss://"];
-    let right = |url: &str| schemes.iter().any(|scheme| url.starts_with(scheme));
-    if url.as_ref().is_some_and(|url| !right(url.expose())) {
-        fields.refuse("redis.url", "must begin with redis:// or rediss://");
+    match url.as_ref().map(Secret::expose) {
+        Some(url) if url.starts_with("rediss://") => fields.refuse(
+            "redis.url",
+            "asks for TLS, which contactd does not speak to Redis: use redis://, through a tunnel \
+             (stunnel, a sidecar) where the network is not yours",
+        ),
+        Some(url) if !url.starts_with("redis://") => {
+            fields.refuse("redis.url", "must be like redis://user:password@host:6379/0");
+        }
+        Some(_) | None => {}
     }
     RedisConfig {
         url,
@@ -315,5 +326,6 @@ fn redis(fields: &mut Fields<'_>) -> RedisConfig {
         port: fields.port("redis.port", 1),
         password: fields.secret("redis.password"),
         key_prefix: fields.text("redis.key_prefix"),
+        timeout: fields.duration("redis.timeout", millis(1, 5_000)),
     }
 }

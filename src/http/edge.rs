@@ -27,10 +27,12 @@ use tower::Service;
 use crate::telemetry::RequestFailed;
 
 use super::accept::wants_problem;
+use super::endpoints::{Endpoint, endpoint};
 use super::error::{ApiError, Code};
 use super::request_id::{REQUEST_ID, request_id};
 use super::request_metrics::RouteNo;
 use super::state::{HttpLimits, HttpState};
+use super::{gate, rate_limit};
 
 /// A request that took longer has its line whatever its status.
 const SLOW_MS: u128 = 1000;
@@ -40,6 +42,7 @@ struct Asked {
     started: Instant,
     method: Method,
     route: RouteNo,
+    endpoint: Option<&'static Endpoint>,
     request_id: HeaderValue,
     accept: Option<HeaderValue>,
 }
@@ -74,17 +77,33 @@ impl Service<Request> for Api {
 async fn respond(
     state: HttpState,
     routes: Router,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Infallible> {
+    let route = RouteNo::of_path(request.uri().path());
     let asked = Asked {
         started: Instant::now(),
         method: request.method().clone(),
-        route: RouteNo::of_path(request.uri().path()),
+        route,
+        endpoint: endpoint(route.as_str(), request.method()),
         request_id: request_id(request.headers()),
         accept: request.headers().get(ACCEPT).cloned(),
     };
     let mut response = match admit(&state, &request, asked.route) {
-        Ok(_under_way) => answer(state.limits(), routes, request).await,
+        Ok(_under_way) => {
+            let (passing, passed) =
+                gate::pass(&state, asked.endpoint, &mut request, asked.started).await;
+            let mut response = match passed {
+                Ok(()) => answer(state.limits(), routes, request).await,
+                Err(error) => error.into_response(),
+            };
+            if response.status().is_success() {
+                passing.succeeded(&state).await;
+            }
+            if let Some(decision) = &passing.decision {
+                rate_limit::tell(state.policies(), decision, response.headers_mut());
+            }
+            response
+        }
         Err(error) => error.into_response(),
     };
     finish(&asked, &mut response);
@@ -259,7 +278,7 @@ fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_name(HeaderName::from_static("accept")));
-    if let Some(seconds) = code.retry_after_seconds() {
+    if let Some(seconds) = error.retry_after_seconds() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if matches!(code, Code::RequestTimeout | Code::BodyTooLarge) {

@@ -53,6 +53,8 @@ catalogue! {
     InvalidBody = BAD_REQUEST, "INVALID_BODY", "Invalid body";
     /// A cursor that is none of this query.
     InvalidCursor = BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor";
+    /// The route is not for the client's address.
+    AddressNotAllowed = FORBIDDEN, "ADDRESS_NOT_ALLOWED", "Address not allowed";
     /// No such route.
     RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
     /// No such contact, or it is deleted.
@@ -71,6 +73,8 @@ catalogue! {
     UriTooLong = URI_TOO_LONG, "URI_TOO_LONG", "URI too long";
     /// Too many bytes in the headers.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "Headers too large";
+    /// The client asks too often.
+    RateLimited = TOO_MANY_REQUESTS, "RATE_LIMITED", "Too many requests";
     /// Our fault; the log says more.
     Internal = INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error";
     /// The store is being opened.
@@ -88,6 +92,7 @@ impl Code {
     pub fn kind(self) -> &'static str {
         match self.status() {
             StatusCode::BAD_REQUEST => "BAD_REQUEST",
+            StatusCode::FORBIDDEN => "FORBIDDEN",
             StatusCode::NOT_FOUND => "NOT_FOUND",
             StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
             StatusCode::NOT_ACCEPTABLE => "NOT_ACCEPTABLE",
@@ -96,14 +101,16 @@ impl Code {
             StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::URI_TOO_LONG
             | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "TOO_LARGE",
+            StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
             StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
             _ => "INTERNAL_ERROR",
         }
     }
 
-    /// Seconds after which trying again makes sense.
-    pub fn retry_after_seconds(self) -> Option<u16> {
-        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+    /// Seconds after which trying again makes sense, where nothing says more.
+    pub fn retry_after_seconds(self) -> Option<u64> {
+        let passes = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        passes.contains(&self.status()).then_some(1)
     }
 }
 
@@ -113,6 +120,7 @@ pub struct ApiError {
     code: Code,
     message: String,
     details: Option<Value>,
+    retry_after_seconds: Option<u64>,
     /// Never leaves the process but in a log line.
     internal: Option<String>,
 }
@@ -120,7 +128,13 @@ pub struct ApiError {
 impl ApiError {
     /// With a text for people.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: None, internal: None }
+        Self {
+            code,
+            message: message.into(),
+            details: None,
+            retry_after_seconds: None,
+            internal: None,
+        }
     }
 
     /// Our fault: the client is told nothing, the log line everything.
@@ -135,6 +149,18 @@ impl ApiError {
     pub fn with_details(mut self, details: Value) -> Self {
         self.details = Some(details);
         self
+    }
+
+    /// With the seconds after which trying again makes sense.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// Seconds after which trying again makes sense.
+    pub(super) fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after_seconds.or(self.code.retry_after_seconds())
     }
 
     /// Which.

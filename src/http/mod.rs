@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! serve (sockets, slow clients, drain)
-//!   └─► edge (every request: id, limits, time, panic, error body, headers, metrics, access log)
+//!   └─► edge (every request: id, bounds, time, panic, error body, headers, metrics, access log)
+//!         ├─► gate (address, limit by address, who it is and may do, limit by principal)
 //!         └─► router ─► contacts, stats ─► query::Queries ─► the store's reader
 //!                    └► probes: /livez /readyz /healthz /metrics
 //! ```
@@ -11,13 +12,17 @@
 //! answer 503 and say how far opening has come.
 
 mod accept;
+mod allow;
+mod client_address;
 mod contacts;
 mod edge;
 mod endpoints;
 mod error;
+mod gate;
 mod params;
 mod position;
 mod probes;
+mod rate_limit;
 mod readiness;
 mod request_id;
 mod request_metrics;
@@ -30,7 +35,7 @@ pub use edge::Api;
 pub use error::{ApiError, Code};
 pub use readiness::{Readiness, Report};
 pub use routes::router;
-pub use serve::{ListenError, ServeError, ServeOptions, require_loopback, serve};
+pub use serve::{ListenError, ServeError, ServeOptions, from_peer, require_loopback, serve};
 pub use state::{HttpLimits, HttpState, OpenStore, Services};
 
 #[cfg(test)]

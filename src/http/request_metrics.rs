@@ -23,7 +23,10 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
 /// The statuses that have a child at hand; others are resolved each time.
-const STATUSES: [u16; 12] = [200, 304, 400, 404, 405, 406, 408, 410, 413, 414, 500, 503];
+const STATUSES: [u16; 22] = [
+    200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 410, 412, 413, 415, 422, 428,
+    429, 500, 503,
+];
 
 /// One route's place in the table; the last one is `unmatched`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -195,6 +195,11 @@ fn slow_head_answer() -> Vec<u8> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
+/// Says who is at the other end, for a request that comes over no socket of ours.
+pub fn from_peer(request: &mut Request, peer: SocketAddr) {
+    request.extensions_mut().insert(Peer(peer));
+}
+
 /// The API as hyper wants it, without the boxes of a generic adapter.
 struct Requests {
     api: Api,
@@ -208,7 +213,7 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(self.peer));
+        from_peer(&mut request, self.peer);
         self.api.clone().call(request)
     }
 }

@@ -4,13 +4,15 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::config::ServerConfig;
+use crate::config::{AllowConfig, ProxyConfig, ServerConfig};
 use crate::domain::position::LogIdentity;
 use crate::query::Queries;
+use crate::shared_state::Limiter;
 use crate::telemetry::{Build, Metrics};
 
 use super::error::{ApiError, Code};
 use super::position::PositionText;
+use super::rate_limit::Policies;
 use super::readiness::Readiness;
 use super::request_metrics::RequestMetrics;
 
@@ -54,7 +56,14 @@ pub(super) struct Following {
 
 /// What is there before the store is open.
 #[derive(Default)]
-pub struct Services {}
+pub struct Services {
+    /// How often requests may come.
+    pub limiter: Arc<Limiter>,
+    /// Who stands before us, and says where clients are.
+    pub proxies: ProxyConfig,
+    /// From where they may ask.
+    pub allow: AllowConfig,
+}
 
 /// What is there once the store is open.
 pub struct OpenStore {
@@ -72,7 +81,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     request_metrics: RequestMetrics,
     readiness: Arc<Readiness>,
-    #[expect(dead_code, reason = "the next rooms fill it")]
+    policies: Policies,
     services: Services,
     /// Empty until the store is open.
     open: OnceLock<OpenStore>,
@@ -103,6 +112,7 @@ impl HttpState {
             metrics,
             request_metrics,
             readiness,
+            policies: Policies::of(&services.limiter),
             services,
             open: OnceLock::new(),
             following: OnceLock::new(),
@@ -139,6 +149,22 @@ impl HttpState {
 
     pub(super) fn limits(&self) -> &HttpLimits {
         &self.0.limits
+    }
+
+    pub(super) fn limiter(&self) -> &Limiter {
+        &self.0.services.limiter
+    }
+
+    pub(super) fn policies(&self) -> &Policies {
+        &self.0.policies
+    }
+
+    pub(super) fn proxies(&self) -> &ProxyConfig {
+        &self.0.services.proxies
+    }
+
+    pub(super) fn allow(&self) -> &AllowConfig {
+        &self.0.services.allow
     }
 
     pub(super) fn build(&self) -> Build {

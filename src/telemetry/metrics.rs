@@ -17,6 +17,7 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::build::Build;
 use super::lanes::{LaneFamilies, LaneMetrics};
+use super::limits::LimitMetrics;
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
 use super::throttle::Throttle;
 
@@ -28,16 +29,19 @@ type ScrapeHook = Box<dyn Fn(&Metrics) + Send + Sync>;
 pub enum Dependency {
     /// The brokers.
     Kafka,
+    /// Where instances share limits and revocations.
+    Redis,
 }
 
 impl Dependency {
     /// Every one.
-    pub const ALL: [Self; 1] = [Self::Kafka];
+    pub const ALL: [Self; 2] = [Self::Kafka, Self::Redis];
 
     /// Label value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
+            Self::Redis => "redis",
         }
     }
 }
@@ -138,6 +142,8 @@ pub struct Metrics {
     build_info: IntGaugeVec,
     lanes: LaneFamilies,
     store: StoreFamilies,
+    /// Requests that came too often, and who counts them.
+    pub limits: LimitMetrics,
     pub(super) dead_letter_lines: Throttle,
 }
 
@@ -188,6 +194,7 @@ impl Metrics {
             )?,
             lanes: LaneFamilies::register(&families)?,
             store: StoreFamilies::register(&families)?,
+            limits: LimitMetrics::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,
         };
@@ -263,7 +270,7 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-const RETRY_REASONS: [&str; 3] = ["disk_full", "log_unavailable", "other"];
+const RETRY_REASONS: [&str; 4] = ["disk_full", "log_unavailable", "redis_unavailable", "other"];
 
 fn set(gauge: &IntGauge, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

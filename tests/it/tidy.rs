@@ -320,7 +320,7 @@ fn config_keys(text: &str) -> Vec<(String, String, Option<&str>)> {
 #[test]
 fn every_configuration_key_is_explained_and_read() {
     let text = read("config/contactd.toml");
-    let code = read("src/config/validate.rs");
+    let code: String = rust_files("src/config").into_iter().map(|(_, text)| text).collect();
     let mut problems = Vec::new();
     let keys = config_keys(&text);
     assert!(keys.len() > 50, "only {} keys found: the search is broken", keys.len());

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use contactd::config::Config;
 use contactd::domain::decode::Decoder;
 use contactd::domain::merge::merge;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset, Position};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::verdict::Verdict;
 use contactd::http::{Api, HttpLimits, HttpState, OpenStore, Readiness, Services, router};
+use contactd::shared_state::SharedState;
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
 use contactd::telemetry::Metrics;
 use parking_lot::Mutex;
@@ -124,6 +126,16 @@ impl Fixture {
         self.router_with(|_| {})
     }
 
+    /// With the limits and address lists of a configuration.
+    pub(super) fn router_as_configured(&self, config: &Config) -> Api {
+        let services = Services {
+            limiter: SharedState::new(config, &self.metrics).unwrap().limiter,
+            proxies: config.server.proxies.clone(),
+            allow: config.allow.clone(),
+        };
+        self.router_of(HttpLimits::from(&config.server), services)
+    }
+
     pub(super) fn router_with(&self, change: impl FnOnce(&mut HttpLimits)) -> Api {
         let mut limits = HttpLimits {
             request_timeout: Duration::from_secs(10),
@@ -134,9 +146,13 @@ impl Fixture {
             position_wait: Duration::from_millis(150),
         };
         change(&mut limits);
+        self.router_of(limits, Services::default())
+    }
+
+    fn router_of(&self, limits: HttpLimits, services: Services) -> Api {
         let state = HttpState::new(
             limits,
-            Services::default(),
+            services,
             Arc::clone(&self.metrics),
             Arc::clone(&self.readiness),
         );

@@ -5,5 +5,6 @@ mod client;
 mod contacts;
 mod errors;
 mod fixture;
+mod limits;
 mod probes;
 mod sockets;

@@ -1,0 +1,128 @@
+//! 429, and the fields that tell a client how far it may go (draft-ietf-httpapi-ratelimit-headers).
+
+use std::time::Instant;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::json;
+
+use crate::config::RateLimit;
+use crate::shared_state::{AtOnce, Decision, LimitClass as Counted, Limiter, Subject};
+
+use super::endpoints::LimitClass;
+use super::error::{ApiError, Code};
+use super::state::HttpState;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// What each class's `RateLimit-Policy` says, made once.
+#[derive(Debug, Default)]
+pub(super) struct Policies([Option<HeaderValue>; 5]);
+
+impl Policies {
+    pub(super) fn of(limiter: &Limiter) -> Self {
+        Self(Counted::ALL.map(|class| {
+            let policy = policy_text(class, limiter.policy(class)?);
+            HeaderValue::try_from(policy).ok()
+        }))
+    }
+}
+
+/// Whole seconds are all that the field can say.
+fn policy_text(class: Counted, limit: &RateLimit) -> String {
+    let window_ms = limit.period.as_millis().max(1);
+    let window = window_ms.div_ceil(1000);
+    let quota = u128::from(limit.requests) * window * 1000 / window_ms;
+    format!("\"{}\";q={quota};w={window}", class.as_str())
+}
+
+/// What an endpoint's requests are counted as.
+pub(super) fn counted(class: LimitClass) -> Option<Counted> {
+    match class {
+        LimitClass::Unlimited => None,
+        LimitClass::Auth => Some(Counted::Auth),
+        LimitClass::Read => Some(Counted::Read),
+        LimitClass::Write => Some(Counted::Write),
+        LimitClass::Webhook => Some(Counted::Webhook),
+    }
+}
+
+/// Whether it is counted before anybody is authenticated, and so by address.
+pub(super) fn is_by_address(class: Counted) -> bool {
+    match class {
+        Counted::Auth | Counted::Account | Counted::Webhook => true,
+        Counted::Read | Counted::Write => false,
+    }
+}
+
+/// Counts one request; 429 where it comes too soon.
+pub(super) async fn check(
+    state: &HttpState,
+    class: Counted,
+    subject: Subject<'_>,
+    now: Instant,
+) -> Result<Option<Decision>, Refused> {
+    let limiter = state.limiter();
+    let decision = match limiter.at_once(class, &subject, now) {
+        AtOnce::Unlimited => return Ok(None),
+        AtOnce::Decided(decision) => decision,
+        // Boxed: it is rare, and would make the future of every request larger.
+        AtOnce::Ask(question) => Box::pin(limiter.ask(question, &subject)).await,
+    };
+    if decision.is_allowed {
+        return Ok(Some(decision));
+    }
+    state.metrics().limits.limited(class.as_str());
+    Err(Refused(decision))
+}
+
+/// A request that came too soon.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused(pub(super) Decision);
+
+impl From<Refused> for ApiError {
+    fn from(Refused(decision): Refused) -> Self {
+        let what = match decision.class {
+            Counted::Auth => "too many attempts from this address",
+            Counted::Account => "too many attempts to sign in to this account",
+            Counted::Read => "too many reads",
+            Counted::Write => "too many writes",
+            Counted::Webhook => "too many webhooks from this address",
+        };
+        let seconds = seconds_up(decision.retry_after).max(1);
+        Self::new(Code::RateLimited, format!("{what}; try again in {seconds} s"))
+            .with_details(json!({ "limit": decision.class.as_str(), "retryAfter": seconds }))
+            .with_retry_after(seconds)
+    }
+}
+
+/// The two fields, on good answers and on others.
+pub(super) fn tell(policies: &Policies, decision: &Decision, headers: &mut HeaderMap) {
+    let Some(Some(policy)) = policies.0.get(decision.class as usize) else {
+        return;
+    };
+    let wait = if decision.is_allowed { decision.reset } else { decision.retry_after };
+    let (class, left) = (decision.class.as_str(), decision.remaining);
+    let state = format!("\"{class}\";r={left};t={}", seconds_up(wait));
+    if let Ok(state) = HeaderValue::try_from(state) {
+        headers.insert(RATE_LIMIT_POLICY, policy.clone());
+        headers.insert(RATE_LIMIT, state);
+    }
+}
+
+fn seconds_up(duration: std::time::Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_told_in_whole_seconds() {
+        let text = |limit: &str| policy_text(Counted::Read, &RateLimit::parse(limit).unwrap());
+        assert_eq!(text("600/1m"), "\"read\";q=600;w=60");
+        assert_eq!(text("10/100ms"), "\"read\";q=100;w=1");
+        assert_eq!(text("100/1s burst 500"), "\"read\";q=100;w=1");
+    }
+}
