@@ -45,6 +45,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    // For our own requests; refused where this process has one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = &arguments.settings;
     match arguments.command.unwrap_or_default() {
         Command::Dev(args) => serve::dev(settings, &args),

@@ -8,3 +8,4 @@ mod fixture;
 mod limits;
 mod probes;
 mod sockets;
+mod whole;

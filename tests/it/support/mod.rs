@@ -3,9 +3,13 @@
 //!
 //! ```text
 //! load ─► TestLog (embedded, mock cluster, real Kafka) ─► Node (a child process) ─► Image (compared)
+//! Instance (a whole contactd in this process) ─► Client ─► Answer
 //! ```
 
+pub mod answer;
+pub mod client;
 pub mod image;
+pub mod instance;
 pub mod load;
 pub mod logs;
 pub mod node;
