@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod contact;
+pub mod control;
 pub mod decode;
 pub mod event;
 pub mod fingerprint;

@@ -30,6 +30,9 @@ const POSITION_PREFIX: &str = "p1";
 #[serde(transparent)]
 pub struct Lane(pub u16);
 
+/// Where control records are: beside the contact log's partitions, which end below it.
+pub const CONTROL_LANE: Lane = Lane(u16::MAX);
+
 /// The offset of one record in its lane.
 #[derive(
     Clone,

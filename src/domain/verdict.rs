@@ -136,6 +136,10 @@ reasons! {
     Schema = 19, "schema";
     /// A command's headers can't be read.
     InvalidCommand = 20, "invalid_command";
+    /// A control record that can't be read.
+    InvalidControl = 21, "invalid_control";
+    /// There are as many control entries as may be kept.
+    ControlFull = 22, "control_full";
 }
 
 impl DeadLetterReason {
@@ -171,6 +175,6 @@ mod tests {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
         assert_eq!(Verdict::from_u8(8), None);
-        assert_eq!(DeadLetterReason::from_u8(21), None);
+        assert_eq!(DeadLetterReason::from_u8(23), None);
     }
 }

@@ -1,0 +1,171 @@
+//! Control records: what all instances must know besides contacts, as sessions, cursors and jobs.
+//!
+//! ```text
+//! record ─► ControlRecord ─► ControlState::decide (compare and set) ─► Decision ─► ControlState::take
+//! ```
+//!
+//! A replicated map from keys to JSON values, each with a revision that counts its changes up and,
+//! where wanted, a time at which it is gone by the control lane's own record times. Decided by apply
+//! like a command, so that of two writers who expect the same revision one wins, on every instance
+//! the same one. Pure: the same records in the same order give the same map, byte for byte.
+//!
+//! - `duplicate`: the id is among the entry's last ones, with the same content. Another content under
+//!   the same id is `conflict`.
+//! - `conflict`: `expectedRevision` is not the entry's (0: there must be none).
+//! - `unchanged`: value and expiry are what they were; or nothing was there to be removed.
+//! - A removed entry is kept for [`REMOVED_KEPT_MS`] without its value: its revision goes on counting
+//!   and a late repeat of an earlier record does not bring it back. Then it is dropped.
+
+mod entry;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::decode::Reject;
+use super::verdict::DeadLetterReason;
+
+pub use entry::ControlEntry;
+pub use state::{ControlLimits, ControlState, Decision};
+
+/// Bytes of a key at most.
+pub const KEY_BYTES_MAX: usize = 512;
+/// Bytes of a value at most.
+pub const VALUE_BYTES_MAX: usize = 32 << 10;
+/// Bytes of id, principal and request id at most.
+pub const ID_BYTES_MAX: usize = 256;
+/// How long a removed entry still tells its revision, in milliseconds of record time.
+pub const REMOVED_KEPT_MS: u64 = 600_000;
+
+/// What a control record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlRecord {
+    /// Names this writing: a repeat with the same id is no second one.
+    pub id: String,
+    /// What it is about, as `family/ada/7f3a`.
+    pub key: String,
+    /// The revision that the entry must have; 0: there must be none. None: any.
+    pub expected_revision: Option<u64>,
+    /// When it is gone, in milliseconds since 1970; none: never.
+    pub expires_at_ms: Option<u64>,
+    /// The value, JSON; none: the entry is removed.
+    pub value: Option<Vec<u8>>,
+    /// Who wrote it.
+    pub principal: Option<String>,
+    /// The request that it came with.
+    pub request_id: Option<String>,
+}
+
+/// A control record that can't be written as one.
+#[derive(Debug, thiserror::Error)]
+#[error("a control record's value is not JSON: {0}")]
+pub struct InvalidValue(#[from] serde_json::Error);
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<T> {
+    id: String,
+    key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expected_revision: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+    #[serde(default = "none")]
+    value: Option<T>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    principal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+impl ControlRecord {
+    /// The record's value on the log.
+    pub fn encode(&self) -> Result<Vec<u8>, InvalidValue> {
+        let value: Option<&RawValue> = match &self.value {
+            Some(value) => Some(serde_json::from_slice(value)?),
+            None => None,
+        };
+        let wire = Wire {
+            id: self.id.clone(),
+            key: self.key.clone(),
+            expected_revision: self.expected_revision,
+            expires_at: self.expires_at_ms,
+            value,
+            principal: self.principal.clone(),
+            request_id: self.request_id.clone(),
+        };
+        Ok(serde_json::to_vec(&wire)?)
+    }
+
+    /// Understands a record's key and value.
+    ///
+    /// # Errors
+    /// Why it says nothing, as with contacts' records.
+    pub fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Self, Reject> {
+        let Some(value) = value else {
+            return Err(Reject::new(DeadLetterReason::NullValue, "the record has no value"));
+        };
+        if value.len() > VALUE_BYTES_MAX + 4 * ID_BYTES_MAX + KEY_BYTES_MAX {
+            let detail = format!("a control record of {} bytes", value.len());
+            return Err(Reject::new(DeadLetterReason::RecordTooLarge, detail));
+        }
+        let wire: Wire<Box<RawValue>> = serde_json::from_slice(value).map_err(|error| {
+            let reason = match error.classify() {
+                serde_json::error::Category::Data => DeadLetterReason::InvalidControl,
+                _ => DeadLetterReason::MalformedJson,
+            };
+            // The place alone: serde's words may hold the record's values.
+            Reject::new(reason, format!("no control record, at column {}", error.column()))
+        })?;
+        let record = Self {
+            id: wire.id,
+            key: wire.key,
+            expected_revision: wire.expected_revision,
+            expires_at_ms: wire.expires_at,
+            value: wire.value.map(|value| value.get().as_bytes().to_vec()),
+            principal: wire.principal,
+            request_id: wire.request_id,
+        };
+        record.check(key).map_err(|why| Reject::new(DeadLetterReason::InvalidControl, why))?;
+        Ok(record)
+    }
+
+    fn check(&self, record_key: Option<&[u8]>) -> Result<(), &'static str> {
+        let is_text = |text: &str, bytes_max| {
+            !text.is_empty() && text.len() <= bytes_max && !text.chars().any(char::is_control)
+        };
+        if !is_text(&self.key, KEY_BYTES_MAX) {
+            return Err("key is empty, too long or holds control characters");
+        }
+        if record_key.is_some_and(|key| key != self.key.as_bytes()) {
+            return Err("key is not the record's key");
+        }
+        let ids = [Some(&self.id), self.principal.as_ref(), self.request_id.as_ref()];
+        if !ids.into_iter().flatten().all(|id| is_text(id, ID_BYTES_MAX)) {
+            return Err("an id is empty, too long or holds control characters");
+        }
+        if self.value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
+            return Err("value is too long");
+        }
+        Ok(())
+    }
+
+    /// Hash of all that it says besides its id: what tells a repeat from another record.
+    fn content_hash(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for number in [self.expected_revision, self.expires_at_ms] {
+            hash.update(&[u8::from(number.is_some())]);
+            hash.update(&number.unwrap_or(0).to_le_bytes());
+        }
+        hash.update(&[u8::from(self.value.is_some())]);
+        hash.update(self.value.as_deref().unwrap_or_default());
+        hash.digest()
+    }
+}
