@@ -9,6 +9,7 @@
 //! no clock, no randomness, no I/O of its own. The commit is the store's one journal append, which
 //! carries the effects and the next offsets together.
 
+mod control;
 mod error;
 mod pipeline;
 mod plan;

@@ -5,12 +5,13 @@ use crate::domain::event::Event;
 use crate::domain::limits::Limits;
 use crate::domain::merge::{MergeError, merge};
 use crate::domain::partitioner::Partitioner;
-use crate::domain::position::{Lane, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::store::{DeadLetter, EntryMeta, LaneProgress, Writer};
 
 use super::ApplyError;
+use super::control::{self, DecodedControl};
 
 /// What planning goes by besides the record itself; part of the fingerprint.
 #[derive(Clone, Debug)]
@@ -30,16 +31,22 @@ pub struct Rules {
 pub struct DecodedBatch {
     /// The records; events point into its arena.
     pub batch: RecordBatch,
-    /// One a record, in order.
+    /// One a record, in order; of a contact's lane.
     pub events: Vec<Result<Event, Reject>>,
+    /// The same of the control lane.
+    pub(super) controls: Vec<DecodedControl>,
 }
 
 impl DecodedBatch {
     /// Decodes every record of a batch.
     pub fn decode(decoder: &Decoder, mut batch: RecordBatch) -> Self {
+        if batch.lane == CONTROL_LANE {
+            let controls = control::decode(&batch);
+            return Self { batch, events: Vec::new(), controls };
+        }
         let events =
             (0..batch.records.len()).map(|index| decoder.decode(&mut batch, index)).collect();
-        Self { batch, events }
+        Self { batch, events, controls: Vec::new() }
     }
 }
 
@@ -75,7 +82,10 @@ impl Planner {
 
     /// Stages a lane's batch in the writer; nothing counts before the writer's commit.
     pub fn plan(&mut self, writer: &mut Writer, decoded: &DecodedBatch) -> Result<(), ApplyError> {
-        let DecodedBatch { batch, events } = decoded;
+        let DecodedBatch { batch, events, controls } = decoded;
+        for (record, control) in batch.records.iter().zip(controls) {
+            self.plan_control(writer, batch, record, control)?;
+        }
         for (record, event) in batch.records.iter().zip(events) {
             match event {
                 Ok(event) => self.plan_event(writer, batch, record, event)?,
@@ -87,6 +97,10 @@ impl Planner {
         }
         writer.advance(batch.lane, LaneProgress::after(batch));
         Ok(())
+    }
+
+    pub(super) fn set_aside(&mut self, record: SetAside) {
+        self.set_aside.push(record);
     }
 
     fn plan_event(

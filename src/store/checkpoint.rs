@@ -18,12 +18,14 @@ use crate::segments::FrameNo;
 use crate::telemetry::fault;
 
 use super::StoreError;
+use super::control::ControlSums;
 use super::digest::Digest;
 use super::journal::{Counters, LaneProgress, LastRecord};
 use super::shared::Cut;
 
-/// Format of the envelope's content, for each kind of file alike.
+/// Formats of the envelope's content. From 2 on a cut speaks of control records too.
 const FORMAT: u32 = 1;
+const FORMAT_CONTROL: u32 = 2;
 /// Files of this sort are far smaller; a longer one is no such file.
 const BYTES_MAX: usize = 16 << 20;
 const HEAD: usize = 12;
@@ -32,15 +34,17 @@ const HEAD: usize = 12;
 pub(crate) struct FileKind {
     pub(crate) name: &'static str,
     magic: [u8; 4],
+    /// Written in.
+    format: u32,
     /// Kill point between the two halves of the write.
     half: &'static str,
 }
 
 pub(crate) const CHECKPOINT: FileKind =
-    FileKind { name: "checkpoint", magic: *b"CDCP", half: "checkpoint_half" };
+    FileKind { name: "checkpoint", magic: *b"CDCP", format: FORMAT_CONTROL, half: "checkpoint_half" };
 
 pub(crate) const IDENTITY: FileKind =
-    FileKind { name: "identity", magic: *b"CDID", half: "identity_half" };
+    FileKind { name: "identity", magic: *b"CDID", format: FORMAT, half: "identity_half" };
 
 /// Up to where the engine holds the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,14 @@ pub(crate) struct StoreIdentity {
 /// [`Cut`] as bincode has it.
 #[derive(Encode, Decode)]
 pub(crate) struct CutRecord {
+    contacts: ContactCutRecord,
+    control_digest: u128,
+    control_verdicts: [u64; 8],
+}
+
+/// The same as format 1 had it.
+#[derive(Encode, Decode)]
+pub(crate) struct ContactCutRecord {
     next_frame: u64,
     lanes: Vec<LaneRecord>,
     verdicts: [u64; 8],
@@ -84,10 +96,10 @@ struct LaneRecord {
 }
 
 #[derive(Encode, Decode)]
-struct CheckpointRecord {
+struct CheckpointRecord<C> {
     number: u64,
     store: u64,
-    cut: CutRecord,
+    cut: C,
 }
 
 impl From<&Cut> for CutRecord {
@@ -97,7 +109,7 @@ impl From<&Cut> for CutRecord {
             next: at.next.0,
             last: at.last.map(|at| (at.offset.0, at.leader_epoch, at.hash)),
         });
-        Self {
+        let contacts = ContactCutRecord {
             next_frame: cut.next_frame.0,
             lanes: lanes.collect(),
             verdicts: cut.counters.verdicts,
@@ -106,12 +118,22 @@ impl From<&Cut> for CutRecord {
             digest: cut.digest.0,
             fingerprint: cut.fingerprint,
             record_time_ms: cut.record_time_ms,
-        }
+        };
+        let ControlSums { digest, verdicts } = cut.control;
+        Self { contacts, control_digest: digest.0, control_verdicts: verdicts }
     }
 }
 
 impl From<CutRecord> for Cut {
     fn from(record: CutRecord) -> Self {
+        let CutRecord { contacts, control_digest, control_verdicts } = record;
+        let control = ControlSums { digest: Digest(control_digest), verdicts: control_verdicts };
+        Self { control, ..contacts.into() }
+    }
+}
+
+impl From<ContactCutRecord> for Cut {
+    fn from(record: ContactCutRecord) -> Self {
         let lanes = record.lanes.into_iter().map(|at| {
             let last = at.last.map(|(offset, leader_epoch, hash)| LastRecord {
                 offset: Offset(offset),
@@ -130,6 +152,7 @@ impl From<CutRecord> for Cut {
                 deleted: record.deleted,
             },
             digest: Digest(record.digest),
+            control: ControlSums::default(),
             fingerprint: record.fingerprint,
             record_time_ms: record.record_time_ms,
         }
@@ -147,18 +170,25 @@ impl Checkpoint {
     }
 
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StoreError> {
-        let record: Option<CheckpointRecord> = read_file(dir, &CHECKPOINT)?;
-        Ok(record.map(|record| Self {
-            number: record.number,
-            store: record.store,
-            cut: record.cut.into(),
+        let Some(bytes) = read_bytes(dir, &CHECKPOINT)? else {
+            return Ok(None);
+        };
+        let sealed = unseal(CHECKPOINT.magic, CHECKPOINT.name, FORMAT_CONTROL, &bytes)?;
+        Ok(Some(match sealed.format {
+            FORMAT => Self::of(sealed.decode::<CheckpointRecord<ContactCutRecord>>()?),
+            _ => Self::of(sealed.decode::<CheckpointRecord<CutRecord>>()?),
         }))
+    }
+
+    fn of<C: Into<Cut>>(record: CheckpointRecord<C>) -> Self {
+        Self { number: record.number, store: record.store, cut: record.cut.into() }
     }
 }
 
 /// Wraps a value: magic, format, length, bincode, checksum.
 pub(crate) fn seal<T: Encode>(
     magic: [u8; 4],
+    format: u32,
     what: &str,
     value: &T,
 ) -> Result<Vec<u8>, StoreError> {
@@ -167,19 +197,38 @@ pub(crate) fn seal<T: Encode>(
         .map_err(|error| StoreError::damaged(what, error.to_string()))?;
     let mut bytes = Vec::with_capacity(HEAD + content.len() + 4);
     bytes.extend_from_slice(&magic);
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(&format.to_le_bytes());
     bytes.extend_from_slice(&(content.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&content);
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
     Ok(bytes)
 }
 
-/// Opens what [`seal`] wrapped; returns how many bytes it took.
-pub(crate) fn unseal<T: Decode<()>>(
+/// What [`seal`] wrapped, its checksum found right.
+pub(crate) struct Sealed<'a> {
+    pub(crate) format: u32,
+    /// Bytes of all of it.
+    pub(crate) len: usize,
+    content: &'a [u8],
+    what: &'a str,
+}
+
+impl Sealed<'_> {
+    pub(crate) fn decode<T: Decode<()>>(&self) -> Result<T, StoreError> {
+        let config = bincode::config::standard().with_limit::<BYTES_MAX>();
+        let (value, _) = bincode::decode_from_slice(self.content, config)
+            .map_err(|error| StoreError::damaged(self.what, error.to_string()))?;
+        Ok(value)
+    }
+}
+
+/// Opens what [`seal`] wrapped, in a format up to the newest that is known.
+pub(crate) fn unseal<'a>(
     magic: [u8; 4],
-    what: &str,
-    bytes: &[u8],
-) -> Result<(T, usize), StoreError> {
+    what: &'a str,
+    known: u32,
+    bytes: &'a [u8],
+) -> Result<Sealed<'a>, StoreError> {
     let torn = || StoreError::damaged(what, "it is cut short");
     let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or_else(torn)?;
     let [m0, m1, m2, m3, f0, f1, f2, f3, l0, l1, l2, l3] = *head;
@@ -187,12 +236,8 @@ pub(crate) fn unseal<T: Decode<()>>(
         return Err(StoreError::damaged(what, "it is no such file"));
     }
     let format = u32::from_le_bytes([f0, f1, f2, f3]);
-    if format != FORMAT {
-        return Err(StoreError::UnknownFormat {
-            what: what.to_owned(),
-            found: format,
-            known: FORMAT,
-        });
+    if !(FORMAT..=known).contains(&format) {
+        return Err(StoreError::UnknownFormat { what: what.to_owned(), found: format, known });
     }
     let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
     let (content, rest) = rest.split_at_checked(len).ok_or_else(torn)?;
@@ -201,10 +246,7 @@ pub(crate) fn unseal<T: Decode<()>>(
     if crc32fast::hash(summed) != u32::from_le_bytes(*crc) {
         return Err(StoreError::damaged(what, "its checksum differs"));
     }
-    let config = bincode::config::standard().with_limit::<BYTES_MAX>();
-    let (value, _) = bincode::decode_from_slice(content, config)
-        .map_err(|error| StoreError::damaged(what, error.to_string()))?;
-    Ok((value, HEAD + len + 4))
+    Ok(Sealed { format, len: HEAD + len + 4, content, what })
 }
 
 /// Writes a small file: new file, fsync, rename, fsync of the directory.
@@ -213,7 +255,7 @@ pub(crate) fn write_file<T: Encode>(
     kind: &FileKind,
     value: &T,
 ) -> Result<(), StoreError> {
-    let bytes = seal(kind.magic, kind.name, value)?;
+    let bytes = seal(kind.magic, kind.format, kind.name, value)?;
     let path = dir.join(kind.name);
     let new = dir.join(format!("{}.new", kind.name));
     let write = || -> io::Result<()> {
@@ -235,9 +277,16 @@ pub(crate) fn read_file<T: Decode<()>>(
     dir: &Path,
     kind: &FileKind,
 ) -> Result<Option<T>, StoreError> {
+    match read_bytes(dir, kind)? {
+        Some(bytes) => unseal(kind.magic, kind.name, kind.format, &bytes)?.decode().map(Some),
+        None => Ok(None),
+    }
+}
+
+fn read_bytes(dir: &Path, kind: &FileKind) -> Result<Option<Vec<u8>>, StoreError> {
     let path = dir.join(kind.name);
     match fs::read(&path) {
-        Ok(bytes) => unseal(kind.magic, kind.name, &bytes).map(|(value, _)| Some(value)),
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::io("reading", &path)(error)),
     }

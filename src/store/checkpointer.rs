@@ -431,6 +431,7 @@ pub(crate) fn insert(engine: &Engine, generation: &Generation) -> Result<(), Sto
     engine.insert_sorted(contacts.iter().take(half))?;
     fault::point("sled_half");
     engine.insert_sorted(contacts.iter().skip(half))?;
+    generation.insert_controls(engine)?;
     Ok(())
 }
 

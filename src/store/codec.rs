@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! b'c' id                         -> 1 | change ref u64 LE | body      a contact
+//! b'k' key                        -> 1 | entry                        a control entry
 //! b'm' name                       -> meta values
 //! ```
 
@@ -13,6 +14,8 @@ use crate::segments::FrameNo;
 
 /// Prefix of contact keys.
 pub const CONTACT: u8 = b'c';
+/// Prefix of control entries' keys.
+pub const CONTROL: u8 = b'k';
 /// Prefix of meta keys.
 pub const META: u8 = b'm';
 /// The byte that leads a value.

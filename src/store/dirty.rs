@@ -3,16 +3,17 @@
 //! The writer puts into the current one, the checkpointer empties the flushing one. Values are
 //! shared pointers, so a reader takes one out in a few nanoseconds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::codec::{self, StoredContact};
+use super::engine::{Engine, EngineError};
 
 /// Shards of a generation; a power of two.
 const SHARDS: usize = 64;
@@ -50,11 +51,15 @@ pub(crate) struct Facts {
 /// contact itself says that.
 type Emails = BTreeSet<(u64, u64)>;
 
+/// Control entries as the engine has them, by key; none: dropped.
+pub(crate) type DirtyControls = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
+
 /// What changed between two swaps.
 #[derive(Debug)]
 pub struct Generation {
     contacts: Box<[RwLock<HashTable<DirtyContact>>]>,
     emails: Box<[RwLock<Emails>]>,
+    controls: Mutex<DirtyControls>,
     bytes: AtomicU64,
     len: AtomicU64,
 }
@@ -66,6 +71,7 @@ impl Generation {
         Self {
             contacts: (0..SHARDS).map(|_| RwLock::new(HashTable::with_capacity(shard))).collect(),
             emails: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            controls: Mutex::default(),
             bytes: AtomicU64::new(0),
             len: AtomicU64::new(0),
         }
@@ -129,6 +135,28 @@ impl Generation {
         {
             self.bytes.fetch_add(EMAIL_BYTES, Ordering::Relaxed);
         }
+    }
+
+    /// Sets a control entry's stored bytes; none: it is dropped.
+    pub(crate) fn put_control(&self, key: &[u8], value: Option<Box<[u8]>>) {
+        let bytes = |value: &Option<Box<[u8]>>| value.as_ref().map_or(0, |at| at.len()) as u64;
+        let new = bytes(&value) + key.len() as u64 + CONTACT_OVERHEAD;
+        let old = self.controls.lock().insert(key.into(), value);
+        let old = old.map_or(0, |old| bytes(&old) + key.len() as u64 + CONTACT_OVERHEAD);
+        // Wraps to the right sum where the new value is the shorter one.
+        self.bytes.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
+    }
+
+    /// Puts the control entries into the engine.
+    pub(crate) fn insert_controls(&self, engine: &Engine) -> Result<(), EngineError> {
+        let controls = self.controls.lock();
+        let keyed = controls.iter().map(|(key, value)| {
+            let key: Vec<u8> = [codec::CONTROL].iter().chain(key.iter()).copied().collect();
+            (key, value.as_deref())
+        });
+        let keyed: Vec<_> = keyed.collect();
+        engine.insert_sorted(keyed.iter().map(|(key, value)| (key.as_slice(), *value)))?;
+        Ok(())
     }
 
     /// Shows every contact of it, in no order. Don't look up in it from within.
@@ -270,6 +298,14 @@ impl DirtySet {
             flushing.drain_changed(&mut each);
         }
         current.drain_changed(&mut each);
+    }
+
+    /// Control entries that are not in the engine as they are.
+    pub(crate) fn controls(&self) -> DirtyControls {
+        let (current, flushing) = self.both();
+        let mut all = flushing.map_or_else(BTreeMap::new, |at| at.controls.lock().clone());
+        all.extend(current.controls.lock().clone());
+        all
     }
 
     /// Bytes of the current and of the flushing generation.

@@ -42,6 +42,7 @@ pub mod cache;
 mod checkpoint;
 mod checkpointer;
 pub mod codec;
+mod control;
 pub mod digest;
 mod dirty;
 mod disk;
@@ -63,16 +64,18 @@ mod scan;
 mod shared;
 mod snapshot;
 mod verify;
+mod verify_controls;
 mod writer;
 
 pub use codec::{ChangeRef, StoredContact};
+pub use control::ControlSums;
 pub use dirty::{DirtyContact, DirtySet, Generation};
 pub use error::StoreError;
 pub use export::ExportReport;
 pub use history::HistoryEntry;
 pub use identity::{LaneRange, check_lane};
 pub use journal::{
-    Counters, DeadLetter, EntryMeta, Journal, JournalEntry, LaneProgress, LastRecord,
+    ControlChange, Counters, DeadLetter, EntryMeta, Journal, JournalEntry, LaneProgress, LastRecord,
 };
 pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
 pub use ordered::{PageKey, PageRequest, SortOrder};

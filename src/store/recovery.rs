@@ -12,6 +12,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::domain::control::ControlState;
 use crate::domain::position::LogIdentity;
 use crate::segments::{FrameNo, OpenReport, SegmentKind, SegmentOptions, SegmentWriter};
 use crate::telemetry::fault;
@@ -20,6 +21,7 @@ use super::cache::ContactCache;
 use super::checkpoint::{Checkpoint, StoreIdentity};
 use super::checkpointer::{CheckpointThread, Plan};
 use super::codec::{self, StoredContact};
+use super::control::{self, Controls};
 use super::dirty::DirtySet;
 use super::disk::{Ballast, DiskGuard};
 use super::engine::Engine;
@@ -28,7 +30,7 @@ use super::options::{OpenProgress, Opened, RecoveryReport, StoreOptions, lock};
 use super::ordered::OrderedIndexes;
 use super::overlay::facts_of;
 use super::refill;
-use super::scan::{Differs, scan};
+use super::scan::{Differs, Scanned, scan};
 use super::shared::{Cut, Figures, Shared};
 use super::snapshot::{self, Snapshot};
 use super::{Reader, StoreError, Writer, identity};
@@ -53,6 +55,7 @@ pub(crate) struct Recovered {
     pub(crate) engine: Engine,
     pub(crate) dirty: DirtySet,
     pub(crate) ordered: OrderedIndexes,
+    pub(crate) controls: ControlState,
     pub(crate) cut: Cut,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) frames_redone: u64,
@@ -204,8 +207,8 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     }
     let dirty = DirtySet::new();
     let (cut, frames_redone) = redo(ground, checkpoint.cut.clone(), &dirty, &mut |_| Ok(()))?;
-    let ordered = scan(&engine, &dirty, &cut, ground.progress)?;
-    Ok(Recovered { engine, dirty, ordered, cut, checkpoint, frames_redone })
+    let Scanned { ordered, controls } = scan(&engine, &dirty, &cut, ground.progress)?;
+    Ok(Recovered { engine, dirty, ordered, controls, cut, checkpoint, frames_redone })
 }
 
 pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {
@@ -261,8 +264,13 @@ fn redo_frame(frame: &Frame, dirty: &DirtySet, room: &mut Room) -> Result<(), St
     let Room { block, value, hash } = room;
     frame.for_each(block, |entry| {
         // E-mails are not noted: the scan gives the indexes all that is redone.
-        let Outcome::Applied(applied) = &entry.outcome else {
-            return Ok(());
+        let applied = match &entry.outcome {
+            Outcome::Applied(applied) => applied,
+            Outcome::Control(change) => {
+                control::redo(&generation, change);
+                return Ok(());
+            }
+            Outcome::DeadLettered(_) | Outcome::Settled => return Ok(()),
         };
         let facts = facts_of(applied.id, applied.body, hash)?;
         let stored = StoredContact::build(entry.change, applied.body, value);
@@ -286,6 +294,7 @@ fn assemble(
         engine: recovered.engine,
         cache: ContactCache::new(options.cache_bytes, options.cache_ttl),
         ordered: recovered.ordered,
+        controls: Controls::new(recovered.controls),
         journal,
         committed: watch::Sender::new(recovered.cut.next_frame.0),
         checkpointed: watch::Sender::new(Arc::<BTreeMap<_, _>>::new(

@@ -6,11 +6,12 @@ use super::StoreError;
 use super::checkpoint::Checkpoint;
 use super::checkpointer::{insert, stamp};
 use super::codec::{self, StoredContact};
+use super::control;
 use super::dirty::DirtySet;
 use super::engine::{self, Engine};
 use super::options::OpenProgress;
 use super::recovery::{Ground, Recovered, open_engine, redo};
-use super::scan::{Differs, scan};
+use super::scan::{Differs, Scanned, scan};
 use super::shared::Cut;
 use super::snapshot::{self, Snapshot};
 
@@ -36,8 +37,8 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
     };
     stamp(&engine, checkpoint.number, ground.store)?;
     engine.flush()?;
-    let ordered = match scan(&engine, &dirty, &cut, ground.progress) {
-        Ok(ordered) => ordered,
+    let Scanned { ordered, controls } = match scan(&engine, &dirty, &cut, ground.progress) {
+        Ok(scanned) => scanned,
         Err(Differs::Fatal(error)) => return Err(error),
         Err(Differs::Damage(why)) => {
             let detail = format!("filled again from snapshot and journal, {why}");
@@ -45,7 +46,7 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
         }
     };
     checkpoint.write(&ground.options.path)?;
-    Ok(Recovered { engine, dirty, ordered, cut, checkpoint, frames_redone })
+    Ok(Recovered { engine, dirty, ordered, controls, cut, checkpoint, frames_redone })
 }
 
 /// Takes all of the dirty set into the engine. The journal was synced when it was opened.
@@ -108,13 +109,18 @@ fn fill(
     let total = image.cut.counters.active + image.cut.counters.deleted;
     let mut done = 0;
     let mut run = Run::default();
-    image.for_each(|contact| {
-        let value = StoredContact::build(contact.change, contact.body, &mut run.scratch);
-        let mut key = Vec::new();
-        codec::contact_key(contact.id, &mut key);
-        run.contacts.push((key, value));
+    image.for_each(|image| {
+        let value = match image.prefix {
+            codec::CONTROL => control::stored_bytes(image.body),
+            _ => {
+                let value = StoredContact::build(image.change, image.body, &mut run.scratch);
+                value.bytes().into()
+            }
+        };
+        let key = [&[image.prefix], image.id].concat();
+        run.values.push((key, value));
         done += 1;
-        if run.contacts.len() >= RUN {
+        if run.values.len() >= RUN {
             run.insert(engine)?;
             progress(OpenProgress::Restoring { done, total });
         }
@@ -123,18 +129,18 @@ fn fill(
     run.insert(engine)
 }
 
-/// Contacts on their way into the engine.
+/// Keys and values on their way into the engine.
 #[derive(Default)]
 struct Run {
-    contacts: Vec<(Vec<u8>, StoredContact)>,
+    values: Vec<(Vec<u8>, Box<[u8]>)>,
     scratch: Vec<u8>,
 }
 
 impl Run {
     fn insert(&mut self, engine: &Engine) -> Result<(), StoreError> {
-        let contacts = self.contacts.iter();
-        engine.insert_sorted(contacts.map(|(key, value)| (key.as_slice(), Some(value.bytes()))))?;
-        self.contacts.clear();
+        let values = self.values.iter();
+        engine.insert_sorted(values.map(|(key, value)| (key.as_slice(), Some(&**value))))?;
+        self.values.clear();
         Ok(())
     }
 }

@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use crate::domain::control::ControlState;
+
 use super::StoreError;
 use super::codec;
+use super::control;
 use super::digest::{Digest, contact_hash};
 use super::dirty::DirtySet;
 use super::engine::{Engine, EngineError, StoredBytes};
@@ -18,6 +21,12 @@ const REPORT_CONTACTS: u64 = 50_000;
 const RUN_CONTACTS: usize = 256;
 /// Runs that may wait.
 const RUNS_AHEAD: usize = 4;
+
+/// What a scan makes in memory.
+pub(crate) struct Scanned {
+    pub(crate) ordered: OrderedIndexes,
+    pub(crate) controls: ControlState,
+}
 
 /// Keys and values as the engine has them.
 type Run = Vec<(StoredBytes, StoredBytes)>;
@@ -74,7 +83,7 @@ pub(crate) fn scan(
     dirty: &DirtySet,
     cut: &Cut,
     progress: &dyn Fn(OpenProgress),
-) -> Result<OrderedIndexes, Differs> {
+) -> Result<Scanned, Differs> {
     let total = cut.counters.active + cut.counters.deleted;
     let mut ordered = OrderedBuilder::default();
     let mut sums = Sums::default();
@@ -112,7 +121,15 @@ pub(crate) fn scan(
             sums.digest, cut.digest
         )));
     }
-    Ok(ordered.finish())
+    let controls = control::load(engine, dirty)?;
+    let digest = control::digest_of(&controls);
+    if digest != cut.control.digest {
+        return Err(Differs::Damage(format!(
+            "its control entries' digest is {digest} instead of {}",
+            cut.control.digest
+        )));
+    }
+    Ok(Scanned { ordered: ordered.finish(), controls })
 }
 
 /// Reads the engine's contacts in runs, until its end or nobody wants more.

@@ -15,6 +15,7 @@ use crate::segments::FrameNo;
 
 use super::StoreError;
 use super::cache::ContactCache;
+use super::control::{ControlSums, Controls};
 use super::digest::Digest;
 use super::dirty::DirtySet;
 use super::engine::Engine;
@@ -33,6 +34,8 @@ pub struct Cut {
     pub counters: Counters,
     /// Sum over all contacts.
     pub digest: Digest,
+    /// Control records and entries.
+    pub control: ControlSums,
     /// What the latest batch was applied under.
     pub fingerprint: u64,
     /// Greatest record timestamp seen, in ms.
@@ -46,6 +49,7 @@ impl Cut {
             lanes: BTreeMap::new(),
             counters: Counters::default(),
             digest: Digest::default(),
+            control: ControlSums::default(),
             fingerprint,
             record_time_ms: 0,
         }
@@ -86,6 +90,8 @@ pub struct Shared {
     pub(crate) engine: Engine,
     /// Contacts kept for reading.
     pub(crate) cache: ContactCache,
+    /// Control entries.
+    pub(crate) controls: Controls,
     /// The orders in which lists are answered.
     pub(crate) ordered: OrderedIndexes,
     /// For history and as-of reads.

@@ -1,4 +1,4 @@
-//! A sorted, compressed, checksummed image of all contacts at one position.
+//! A sorted, compressed, checksummed image of all contacts and control entries at one position.
 //!
 //! ```text
 //! snapshots/<first frame not in it, 20 digits>.snapshot
@@ -6,6 +6,7 @@
 //!   blocks   u32 raw length | u32 stored length | u32 contacts | u32 crc32 of those and the bytes |
 //!            LZ4 bytes of (v id length | v body length | u64 change ref | id | body)*, ids ascending
 //!   end      u32 0 | u64 contacts | u128 digest | u32 crc32 of those
+//!   blocks and end once more, of control entries (no change ref); not in format 1
 //! ```
 //!
 //! It is written between two checkpoints, when the engine holds exactly the last one, to a file
@@ -23,8 +24,9 @@ use crate::segments::FrameNo;
 use crate::telemetry::fault;
 
 use super::StoreError;
-use super::checkpoint::{Checkpoint, CutRecord, seal, sync_dir, unseal};
+use super::checkpoint::{Checkpoint, ContactCutRecord, CutRecord, seal, sync_dir, unseal};
 use super::codec::{self, ChangeRef};
+use super::control;
 use super::digest::{Digest, contact_hash};
 use super::engine::Engine;
 use super::journal::varint::{self, Cursor};
@@ -43,13 +45,17 @@ const KEPT: usize = 2;
 /// Stands for "there is no snapshot" where a snapshot's first unheld frame is kept.
 pub(crate) const NONE: FrameNo = FrameNo(u64::MAX);
 
+/// The first format, without control entries, and the one that is written.
+const FORMAT_CONTACTS: u32 = 1;
+const FORMAT: u32 = 2;
+
 /// What stands in front of the contacts.
 #[derive(Encode, Decode)]
-struct HeadRecord {
+struct HeadRecord<C> {
     number: u64,
     store: u64,
     log: Option<LogIdentity>,
-    cut: CutRecord,
+    cut: C,
 }
 
 /// A snapshot that was read back whole after it was written.
@@ -66,12 +72,15 @@ pub(crate) struct Snapshot {
     pub(crate) cut: Cut,
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
+    has_controls: bool,
     file: BufReader<File>,
 }
 
-/// One contact of a snapshot.
+/// One contact or control entry of a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Image<'a> {
+    /// Which of the two: the prefix of its key in the engine.
+    pub(crate) prefix: u8,
     pub(crate) id: &'a [u8],
     pub(crate) change: ChangeRef,
     pub(crate) body: &'a [u8],
@@ -93,7 +102,7 @@ pub(crate) fn write(
         log: log.cloned(),
         cut: CutRecord::from(&checkpoint.cut),
     };
-    let head = seal(MAGIC, "snapshot", &head)?;
+    let head = seal(MAGIC, FORMAT, "snapshot", &head)?;
     write_image(&new, &head, &checkpoint.cut, engine)?;
     let bytes = Snapshot::open(&new)?.verify()?;
     let path = folder.join(format!("{:020}{SUFFIX}", checkpoint.cut.next_frame.0));
@@ -131,33 +140,52 @@ fn write_image(new: &Path, head: &[u8], cut: &Cut, engine: &Engine) -> Result<()
     let mut out = BufWriter::with_capacity(1 << 20, file);
     out.write_all(head).map_err(StoreError::io("writing", new))?;
     let half = (cut.counters.active + cut.counters.deleted) / 2;
-    let (mut contacts, mut digest) = (0_u64, Digest::default());
-    let mut block = BlockWriter::default();
-    for found in engine.scan(&[codec::CONTACT], None) {
-        let (key, value) = found?;
-        let id = key.get(1..).unwrap_or_default();
-        let (change, body) = codec::parse_contact(&value)
-            .ok_or_else(|| StoreError::damaged("engine", "a contact's value can't be read"))?;
-        digest.add(block.push(&Image { id, change, body }));
-        if block.raw.len() >= BLOCK_BYTES {
-            block.write(&mut out).map_err(StoreError::io("writing", new))?;
-        }
-        if contacts == half {
-            out.flush().map_err(StoreError::io("writing", new))?;
-            fault::point("snapshot_half");
-        }
-        contacts += 1;
-    }
+    write_section(new, &mut out, engine, codec::CONTACT, Some(half))?;
+    write_section(new, &mut out, engine, codec::CONTROL, None)?;
     let mut finish = || -> io::Result<()> {
-        block.write(&mut out)?;
-        let mut end = 0_u32.to_le_bytes().to_vec();
-        end.extend_from_slice(&contacts.to_le_bytes());
-        end.extend_from_slice(&digest.0.to_le_bytes());
-        end.extend_from_slice(&crc32fast::hash(&end).to_le_bytes());
-        out.write_all(&end)?;
         out.flush()?;
         fault::io("snapshot_sync")?;
         out.get_ref().sync_all()
+    };
+    finish().map_err(StoreError::io("writing", new))
+}
+
+/// All that the engine has under a prefix; `half` is the contact after which it may be killed.
+fn write_section(
+    new: &Path,
+    out: &mut BufWriter<File>,
+    engine: &Engine,
+    prefix: u8,
+    half: Option<u64>,
+) -> Result<(), StoreError> {
+    let (mut count, mut digest) = (0_u64, Digest::default());
+    let mut block = BlockWriter::default();
+    for found in engine.scan(&[prefix], None) {
+        let (key, value) = found?;
+        let id = key.get(1..).unwrap_or_default();
+        let parsed = match prefix {
+            codec::CONTROL => control::body_of(&value).map(|body| (ChangeRef::NONE, body)),
+            _ => codec::parse_contact(&value),
+        };
+        let (change, body) =
+            parsed.ok_or_else(|| StoreError::damaged("engine", "a value can't be read"))?;
+        digest.add(block.push(&Image { prefix, id, change, body }));
+        if block.raw.len() >= BLOCK_BYTES {
+            block.write(out).map_err(StoreError::io("writing", new))?;
+        }
+        if half == Some(count) {
+            out.flush().map_err(StoreError::io("writing", new))?;
+            fault::point("snapshot_half");
+        }
+        count += 1;
+    }
+    let mut finish = || -> io::Result<()> {
+        block.write(out)?;
+        let mut end = 0_u32.to_le_bytes().to_vec();
+        end.extend_from_slice(&count.to_le_bytes());
+        end.extend_from_slice(&digest.0.to_le_bytes());
+        end.extend_from_slice(&crc32fast::hash(&end).to_le_bytes());
+        out.write_all(&end)
     };
     finish().map_err(StoreError::io("writing", new))
 }
@@ -218,12 +246,23 @@ impl Snapshot {
             .read_to_end(&mut start)
             .map_err(StoreError::io("reading", path))?;
         let what = path.display().to_string();
-        let (head, len) = unseal::<HeadRecord>(MAGIC, &what, &start)?;
-        io::Seek::seek(&mut file, io::SeekFrom::Start(len as u64))
+        let head = unseal(MAGIC, &what, FORMAT, &start)?;
+        let (log, cut) = match head.format {
+            FORMAT_CONTACTS => {
+                let record: HeadRecord<ContactCutRecord> = head.decode()?;
+                (record.log, record.cut.into())
+            }
+            _ => {
+                let record: HeadRecord<CutRecord> = head.decode()?;
+                (record.log, record.cut.into())
+            }
+        };
+        io::Seek::seek(&mut file, io::SeekFrom::Start(head.len as u64))
             .map_err(StoreError::io("reading", path))?;
         Ok(Self {
-            log: head.log,
-            cut: head.cut.into(),
+            log,
+            cut,
+            has_controls: head.format != FORMAT_CONTACTS,
             path: path.to_path_buf(),
             bytes,
             file: BufReader::with_capacity(1 << 20, file),
@@ -237,11 +276,27 @@ impl Snapshot {
         Ok(bytes)
     }
 
-    /// Shows every contact, ids ascending. An error may come after some were shown: all that were
+    /// Shows every contact, ids ascending, then every control entry, keys ascending. An error may come after some were shown: all that were
     /// shown are to be dropped then.
     pub(crate) fn for_each(
         mut self,
         mut each: impl FnMut(&Image<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let counters = self.cut.counters;
+        let counted = Some(counters.active + counters.deleted);
+        self.section(codec::CONTACT, counted, self.cut.digest, &mut each)?;
+        if self.has_controls {
+            self.section(codec::CONTROL, None, self.cut.control.digest, &mut each)?;
+        }
+        Ok(())
+    }
+
+    fn section(
+        &mut self,
+        prefix: u8,
+        counted: Option<u64>,
+        expected: Digest,
+        each: &mut impl FnMut(&Image<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let (mut contacts, mut digest) = (0_u64, Digest::default());
         let (mut stored, mut raw) = (Vec::new(), Vec::new());
@@ -249,7 +304,7 @@ impl Snapshot {
         while let Some(count) = self.block(&mut stored, &mut raw)? {
             let mut rest = Cursor(&raw);
             for _ in 0..count {
-                let image = parse_image(&mut rest).ok_or_else(|| self.damaged("a contact"))?;
+                let image = parse_image(&mut rest, prefix).ok_or_else(|| self.damaged("a contact"))?;
                 if contacts > 0 && image.id <= last.as_slice() {
                     return Err(self.damaged("the order"));
                 }
@@ -260,8 +315,8 @@ impl Snapshot {
                 each(&image)?;
             }
         }
-        let counted = self.cut.counters.active + self.cut.counters.deleted;
-        if (contacts, digest) != (counted, self.cut.digest) || !self.ends_with(contacts, digest)? {
+        let is_whole = counted.is_none_or(|counted| counted == contacts) && digest == expected;
+        if !is_whole || !self.ends_with(contacts, digest)? {
             return Err(self.damaged("count or digest"));
         }
         Ok(())
@@ -328,8 +383,8 @@ impl Snapshot {
     }
 }
 
-fn parse_image<'a>(rest: &mut Cursor<'a>) -> Option<Image<'a>> {
+fn parse_image<'a>(rest: &mut Cursor<'a>, prefix: u8) -> Option<Image<'a>> {
     let (id, body) = (rest.len()?, rest.len()?);
     let change = ChangeRef(rest.u64()?);
-    Some(Image { id: rest.bytes(id)?, change, body: rest.bytes(body)? })
+    Some(Image { prefix, id: rest.bytes(id)?, change, body: rest.bytes(body)? })
 }

@@ -3,6 +3,7 @@
 //! | what | against |
 //! |---|---|
 //! | journal | its own chain: frames, links, lanes, counters, digest; its end is the state in memory |
+//! | control entries | the journal's last image of each, their digest, the state in memory |
 //! | contacts | the journal's last image of each, the counters, the digest |
 //! | ordered and e-mail indexes | the contacts, and each list's order |
 //! | checkpoint | the engine's stamp, the journal's state at its end |
@@ -11,6 +12,7 @@
 use hashbrown::HashMap;
 
 use crate::domain::contact::{ContactView, Status};
+use crate::domain::record::RecordKind;
 use crate::domain::verdict::Verdict;
 
 use super::StoreError;
@@ -22,6 +24,7 @@ use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::reader::Reader;
 use super::shared::{Cut, Shared};
 use super::snapshot;
+use super::verify_controls::{self, JournalControls};
 
 /// Discrepancies that are named; the rest is counted.
 const NAMED_MAX: usize = 100;
@@ -53,7 +56,7 @@ impl VerifyReport {
         self.discrepancies.is_empty()
     }
 
-    fn found(&mut self, discrepancy: impl FnOnce() -> String) {
+    pub(super) fn found(&mut self, discrepancy: impl FnOnce() -> String) {
         if self.discrepancies.len() < NAMED_MAX {
             self.discrepancies.push(discrepancy());
         } else {
@@ -61,7 +64,7 @@ impl VerifyReport {
         }
     }
 
-    fn expect(&mut self, holds: bool, discrepancy: impl FnOnce() -> String) {
+    pub(super) fn expect(&mut self, holds: bool, discrepancy: impl FnOnce() -> String) {
         if !holds {
             self.found(discrepancy);
         }
@@ -78,7 +81,8 @@ pub(super) fn verify(
     let shared = reader.shared();
     let cut = shared.cut.lock().clone();
     let mut report = VerifyReport::default();
-    let journal = check_journal(shared, &cut, &mut report, progress)?;
+    let (journal, controls) = check_journal(shared, &cut, &mut report, progress)?;
+    verify_controls::check(shared, &cut, &controls, &mut report)?;
     check_contacts(shared, &cut, &journal, &mut report, progress)?;
     check_checkpoint(shared, &cut, &mut report)?;
     check_snapshots(shared, &mut report, progress)?;
@@ -93,6 +97,7 @@ pub(super) fn verify(
 struct JournalCheck<'r> {
     report: &'r mut VerifyReport,
     images: LastImages,
+    controls: JournalControls,
     /// None before the first frame, where the journal does not begin at the beginning.
     before: Option<Cut>,
     /// The first change that the journal still has.
@@ -104,11 +109,12 @@ fn check_journal(
     cut: &Cut,
     report: &mut VerifyReport,
     progress: &mut dyn FnMut(&str, u64),
-) -> Result<LastImages, StoreError> {
+) -> Result<(LastImages, JournalControls), StoreError> {
     let first = shared.journal.first()?;
     let mut check = JournalCheck {
         report,
         images: LastImages::new(),
+        controls: JournalControls::new(first),
         before: (first.0 == 0).then(|| Cut::empty(cut.fingerprint)),
         first: ChangeRef::new(first, 0),
     };
@@ -123,7 +129,7 @@ fn check_journal(
             progress("journal", check.report.frames);
         }
     }
-    let JournalCheck { images, before, .. } = check;
+    let JournalCheck { images, controls, before, .. } = check;
     // The fingerprint is what the next batch is applied under, the journal has the last one's.
     let is_end = before.is_none_or(|end| {
         let fingerprint = cut.fingerprint;
@@ -132,7 +138,7 @@ fn check_journal(
     report.expect(is_end, || {
         format!("the journal's end is not the state in memory at frame {}", cut.next_frame.0)
     });
-    Ok(images)
+    Ok((images, controls))
 }
 
 impl JournalCheck<'_> {
@@ -143,9 +149,13 @@ impl JournalCheck<'_> {
         let mut digest = self.before.as_ref().map(|cut| cut.digest);
         frame.for_each(scratch, |entry| {
             self.report.entries += 1;
-            counters.count(entry.verdict);
+            match entry.record_kind {
+                RecordKind::Control => self.controls.count(entry.verdict),
+                RecordKind::Contact | RecordKind::Payment => counters.count(entry.verdict),
+            }
             self.entry_place(frame, entry);
             match entry.outcome {
+                Outcome::Control(change) => self.controls.take(&change),
                 Outcome::Applied(applied) => self.applied(entry, &applied, &mut digest),
                 Outcome::DeadLettered(_) | Outcome::Settled => {
                     self.report.expect(entry.verdict != Verdict::Applied, || {
@@ -156,6 +166,7 @@ impl JournalCheck<'_> {
             Ok(())
         })?;
         self.state_after(frame, &counters, digest);
+        self.controls.after(frame, self.before.as_ref(), self.report);
         self.before = Some(frame.after.clone());
         Ok(())
     }

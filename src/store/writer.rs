@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::domain::Class;
+use crate::domain::control::{ControlState, Decision};
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
@@ -15,6 +16,7 @@ use crate::telemetry::fault;
 use super::StoreError;
 use super::checkpointer::CheckpointThread;
 use super::codec::{ChangeRef, StoredContact};
+use super::control::ControlStage;
 use super::digest::joined_hash;
 use super::dirty::Facts;
 use super::disk::DiskGuard;
@@ -37,6 +39,7 @@ pub struct Writer {
     /// What will hold after the batch.
     staged: Cut,
     overlay: Overlay,
+    controls: ControlStage,
     frame: FrameBuilder,
     /// Staged records that someone waits for.
     expected: Vec<Staged>,
@@ -83,6 +86,7 @@ impl Writer {
         Self {
             staged: Cut { fingerprint, ..committed.clone() },
             committed,
+            controls: ControlStage::new(shared.controls.snapshot()),
             shared,
             segments,
             checkpoints,
@@ -184,6 +188,35 @@ impl Writer {
         Ok(())
     }
 
+    /// The control entries, the staged batch's changes included.
+    pub fn controls(&self) -> &ControlState {
+        self.controls.state()
+    }
+
+    /// Stages what was decided about a control record.
+    pub fn control(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        key: &str,
+        decision: &Decision,
+    ) -> Result<(), StoreError> {
+        self.frame.control(meta, key, decision)?;
+        self.controls.take(key, decision, &mut self.staged.control.digest);
+        self.staged.control.count(decision.verdict);
+        Ok(())
+    }
+
+    /// Stages a control record that is set aside.
+    pub fn control_dead_letter(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        letter: &DeadLetter<'_>,
+    ) -> Result<(), StoreError> {
+        self.frame.dead_letter(meta, letter)?;
+        self.staged.control.count(Verdict::DeadLettered);
+        Ok(())
+    }
+
     /// Stages how far a lane was read.
     pub fn advance(&mut self, lane: Lane, progress: LaneProgress) {
         self.staged.lanes.insert(lane, progress);
@@ -200,6 +233,7 @@ impl Writer {
         self.staged.clone_from(&self.committed);
         self.staged.fingerprint = fingerprint;
         self.overlay.clear();
+        self.controls.abandon(&self.shared.controls);
         self.frame.clear();
         self.expected.clear();
     }
@@ -340,6 +374,7 @@ impl Writer {
                 generation.put_email(slot.email, slot.hash);
             }
         }
+        self.controls.publish(&generation, &self.shared.controls);
         cut.clone_from(&after);
         drop(cut);
         let expected = self.expected.drain(..);

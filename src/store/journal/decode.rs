@@ -15,7 +15,11 @@ use super::super::digest::Digest;
 use super::super::shared::Cut;
 use super::encode::event_hash;
 use super::varint::Cursor;
-use super::{Applied, Counters, Entry, FORMAT, LaneProgress, LastRecord, Letter, Outcome};
+use super::super::control::ControlSums;
+use super::{
+    Applied, ControlChange, Counters, Entry, FORMAT, FORMAT_CONTROL, LaneProgress, LastRecord,
+    Letter, Outcome,
+};
 
 /// The journal as readers see it: whole frames only, by several at once.
 #[derive(Clone, Debug)]
@@ -113,12 +117,12 @@ impl Frame {
     /// Reads the head of a payload.
     pub fn parse(no: FrameNo, payload: Vec<u8>) -> Result<Self, StoreError> {
         match payload.first() {
-            Some(&FORMAT) => {}
+            Some(&(FORMAT | FORMAT_CONTROL)) => {}
             Some(&found) => {
                 return Err(StoreError::UnknownFormat {
                     what: format!("journal frame {}", no.0),
                     found: found.into(),
-                    known: FORMAT.into(),
+                    known: FORMAT_CONTROL.into(),
                 });
             }
             None => return Err(damaged(no, "it is empty")),
@@ -235,7 +239,7 @@ fn damaged(no: FrameNo, detail: &str) -> StoreError {
 
 fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
     let mut at = Cursor(payload);
-    at.u8()?;
+    let format = at.u8()?;
     let fingerprint = at.u64()?;
     let base_time_ms = at.signed()?;
     let record_time_ms = at.signed()?;
@@ -247,9 +251,16 @@ fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
     counters.active = at.varint()?;
     counters.deleted = at.varint()?;
     let digest = Digest(u128::from_le_bytes(at.array()?));
+    let mut control = ControlSums::default();
+    if format == FORMAT_CONTROL {
+        control.digest = Digest(u128::from_le_bytes(at.array()?));
+        for total in &mut control.verdicts {
+            *total = at.varint()?;
+        }
+    }
     let entries = at.len()?;
-    let after =
-        Cut { next_frame: FrameNo(no.0 + 1), lanes, counters, digest, fingerprint, record_time_ms };
+    let next_frame = FrameNo(no.0 + 1);
+    let after = Cut { next_frame, lanes, counters, digest, control, fingerprint, record_time_ms };
     Some((after, base_time_ms, entries, payload.len() - at.0.len()))
 }
 
@@ -288,6 +299,10 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
     let offset = Offset(at.varint()?);
     let record_time_ms = base_time_ms.wrapping_add(at.signed()?);
     let (event_hash, outcome) = match verdict {
+        _ if record_kind == RecordKind::Control && verdict != Verdict::DeadLettered => {
+            let change = parse_control(&mut at)?;
+            (event_hash(change.event_id), Outcome::Control(change))
+        }
         Verdict::Applied => {
             let applied = parse_applied(&mut at, change)?;
             (event_hash(applied.event_id), Outcome::Applied(applied))
@@ -341,6 +356,21 @@ fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'
         request_id,
         email,
     })
+}
+
+fn parse_control<'a>(at: &mut Cursor<'a>) -> Option<ControlChange<'a>> {
+    let (event_id, key) = (at.len()?, at.len()?);
+    let (principal, request_id, entry) =
+        (at.len_or_none()?, at.len_or_none()?, at.len_or_none()?);
+    let event_id = at.bytes(event_id)?;
+    let key = at.bytes(key)?;
+    let mut optional = |len: Option<usize>| match len {
+        Some(len) => at.bytes(len).map(Some),
+        None => Some(None),
+    };
+    let (principal, request_id, entry) =
+        (optional(principal)?, optional(request_id)?, optional(entry)?);
+    Some(ControlChange { event_id, key, principal, request_id, entry, expired: at.0 })
 }
 
 fn parse_letter<'a>(at: &mut Cursor<'a>) -> Option<Letter<'a>> {

@@ -5,13 +5,14 @@ use std::ops::Range;
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::domain::control::Decision;
 use crate::domain::verdict::Verdict;
 
 use super::super::StoreError;
 use super::super::codec::ChangeRef;
 use super::super::shared::Cut;
 use super::varint::{put, put_signed};
-use super::{DeadLetter, EntryMeta, FORMAT, VALUE_HEAD, VALUE_KEPT_MAX};
+use super::{DeadLetter, EntryMeta, FORMAT, FORMAT_CONTROL, VALUE_HEAD, VALUE_KEPT_MAX};
 
 /// A block is closed by the entry that takes it past this. Below 64 KiB in most cases, where LZ4
 /// has a smaller table and one entry is read back cheaply.
@@ -138,6 +139,38 @@ impl FrameBuilder {
         Ok(())
     }
 
+    pub(crate) fn control(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        key: &str,
+        decision: &Decision,
+    ) -> Result<Place, StoreError> {
+        let start = self.begin(meta, decision.verdict)?;
+        let mut entry = Vec::new();
+        if let Some(after) = &decision.entry {
+            after.encode(&mut entry);
+        }
+        let raw = &mut self.raw;
+        put(raw, meta.event_id.len() as u64);
+        put(raw, key.len() as u64);
+        put(raw, meta.principal.map_or(0, |at| at.len() as u64 + 1));
+        put(raw, meta.request_id.map_or(0, |at| at.len() as u64 + 1));
+        put(raw, decision.entry.as_ref().map_or(0, |_| entry.len() as u64 + 1));
+        raw.extend_from_slice(meta.event_id);
+        raw.extend_from_slice(key.as_bytes());
+        raw.extend_from_slice(meta.principal.unwrap_or_default());
+        raw.extend_from_slice(meta.request_id.unwrap_or_default());
+        let at = raw.len();
+        raw.extend_from_slice(&entry);
+        let place = Place { joined: at, body: at, end: raw.len() };
+        for key in &decision.expired {
+            put(raw, key.len() as u64);
+            raw.extend_from_slice(key.as_bytes());
+        }
+        self.end(start);
+        Ok(place)
+    }
+
     pub(crate) fn dead_letter(
         &mut self,
         meta: &EntryMeta<'_>,
@@ -171,7 +204,8 @@ impl FrameBuilder {
     /// are, so that a commit which found no room can be made again.
     pub(crate) fn finish(&mut self, after: &Cut, out: &mut Vec<u8>) {
         out.clear();
-        out.push(FORMAT);
+        let has_control = !after.control.is_none();
+        out.push(if has_control { FORMAT_CONTROL } else { FORMAT });
         out.extend_from_slice(&after.fingerprint.to_le_bytes());
         put_signed(out, self.base_time_ms);
         put_signed(out, after.record_time_ms);
@@ -182,6 +216,12 @@ impl FrameBuilder {
         put(out, after.counters.active);
         put(out, after.counters.deleted);
         out.extend_from_slice(&after.digest.0.to_le_bytes());
+        if has_control {
+            out.extend_from_slice(&after.control.digest.0.to_le_bytes());
+            for total in after.control.verdicts {
+                put(out, total);
+            }
+        }
         put(out, self.entries as u64);
         let (mut start, mut entries) = (0, 0);
         let open = BlockEnd { end: self.raw.len(), entries: self.entries };

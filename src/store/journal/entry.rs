@@ -6,6 +6,7 @@ use crate::domain::record::{Record, RecordBatch, RecordKind, record_hash};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::super::codec::ChangeRef;
+use super::varint::Cursor;
 
 /// How far a lane was read, and what was read last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +198,8 @@ pub struct Entry<'a> {
 pub enum Outcome<'a> {
     /// The contact changed.
     Applied(Applied<'a>),
+    /// A control record was decided, whatever its verdict.
+    Control(ControlChange<'a>),
     /// The record was set aside.
     DeadLettered(Letter<'a>),
     /// Nothing changed.
@@ -228,6 +231,34 @@ pub struct Applied<'a> {
     pub request_id: Option<&'a [u8]>,
     /// Old and new e-mail hash where it changed; 0: none.
     pub email: Option<(u64, u64)>,
+}
+
+/// What a control record did.
+#[derive(Clone, Copy, Debug)]
+pub struct ControlChange<'a> {
+    /// The record's id.
+    pub event_id: &'a [u8],
+    /// What it is about.
+    pub key: &'a [u8],
+    /// Who wrote it.
+    pub principal: Option<&'a [u8]>,
+    /// The request that it came with.
+    pub request_id: Option<&'a [u8]>,
+    /// The entry after it, encoded, where it was applied.
+    pub entry: Option<&'a [u8]>,
+    /// Keys whose time was over, each behind its length.
+    pub(crate) expired: &'a [u8],
+}
+
+impl<'a> ControlChange<'a> {
+    /// Keys of the entries that were dropped because their time was over.
+    pub fn expired(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut rest = Cursor(self.expired);
+        std::iter::from_fn(move || {
+            let len = rest.len()?;
+            rest.bytes(len)
+        })
+    }
 }
 
 /// A record that was set aside.

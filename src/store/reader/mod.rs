@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::domain::contact::{ContactView, CorruptContact, Status};
+use crate::domain::control::ControlEntry;
 use crate::domain::position::Position;
 
 use super::StoreError;
@@ -189,6 +190,31 @@ impl Reader {
             }
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The control entry of a key, if there is one. One whose time is over may still be there.
+    pub fn control(&self, key: &str) -> Option<ControlEntry> {
+        self.shared.controls.get(key)
+    }
+
+    /// Control entries whose keys begin with `prefix`, by key: at most `limit` after `after`.
+    pub fn controls(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<(String, ControlEntry)> {
+        self.shared.controls.list(prefix, after, limit)
+    }
+
+    /// A number that moves with every change of control entries; one atomic load.
+    pub fn control_version(&self) -> u64 {
+        self.shared.controls.version()
+    }
+
+    /// The same to wait for.
+    pub fn control_watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.controls.watch()
     }
 
     /// How many contacts there are.

@@ -1,0 +1,69 @@
+//! The control lane's part of decoding and planning: one branch a batch, none a contact's event.
+
+use crate::domain::control::{ControlLimits, ControlRecord};
+use crate::domain::decode::Reject;
+use crate::domain::event::EventKind;
+use crate::domain::record::{Record, RecordBatch, RecordKind};
+use crate::store::{DeadLetter, EntryMeta, Writer};
+
+use super::{ApplyError, Planner, SetAside};
+
+/// What a control record says, or why it says nothing.
+pub(super) type DecodedControl = Result<ControlRecord, Reject>;
+
+/// Decodes every record of the control lane's batch.
+pub(super) fn decode(batch: &RecordBatch) -> Vec<DecodedControl> {
+    let records = batch.records.iter();
+    records.map(|record| ControlRecord::decode(batch.key(record), batch.value(record))).collect()
+}
+
+impl Planner {
+    /// Stages what a control record does, given what the batch has done before it.
+    pub(super) fn plan_control(
+        &mut self,
+        writer: &mut Writer,
+        batch: &RecordBatch,
+        record: &Record,
+        decoded: &DecodedControl,
+    ) -> Result<(), ApplyError> {
+        let rejected = match decoded {
+            Ok(control) => {
+                let record_time_ms = u64::try_from(record.timestamp_ms).unwrap_or(0);
+                let limits = ControlLimits::default();
+                match writer.controls().decide(control, record_time_ms, &limits) {
+                    Ok(decision) => {
+                        let meta = meta(batch, record, Some(control));
+                        return Ok(writer.control(&meta, &control.key, &decision)?);
+                    }
+                    Err(reject) => reject,
+                }
+            }
+            Err(reject) => reject.clone(),
+        };
+        let meta = meta(batch, record, decoded.as_ref().ok());
+        let letter = DeadLetter::of_record(batch, record, rejected.reason, &rejected.detail);
+        writer.control_dead_letter(&meta, &letter)?;
+        let (lane, offset) = (batch.lane, record.offset);
+        self.set_aside(SetAside { lane, offset, reason: rejected.reason });
+        Ok(())
+    }
+}
+
+fn meta<'a>(
+    batch: &RecordBatch,
+    record: &Record,
+    control: Option<&'a ControlRecord>,
+) -> EntryMeta<'a> {
+    EntryMeta {
+        lane: batch.lane,
+        offset: record.offset,
+        record_time_ms: record.timestamp_ms,
+        record_kind: RecordKind::Control,
+        event_id: control.map_or(&[], |at| at.id.as_bytes()),
+        kind: EventKind::Updated,
+        source: &[],
+        event_time_ms: None,
+        principal: control.and_then(|at| at.principal.as_deref()).map(str::as_bytes),
+        request_id: control.and_then(|at| at.request_id.as_deref()).map(str::as_bytes),
+    }
+}

@@ -1,0 +1,236 @@
+//! Control entries in the store: all in memory, behind the same journal and engine as contacts.
+//!
+//! ```text
+//! Writer: ControlStage (with the batch) ─commit─► Controls (what readers see), the dirty generation
+//! engine: b'k' key ─► format | entry        a dropped entry's key is removed
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::domain::control::{ControlEntry, ControlState, Decision};
+use crate::domain::verdict::Verdict;
+
+use super::codec;
+use super::digest::{Digest, contact_hash};
+use super::dirty::{DirtySet, Generation};
+use super::engine::Engine;
+use super::journal::ControlChange;
+use super::scan::Differs;
+
+/// What holds of control records, beside what holds of contacts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlSums {
+    /// Sum over all entries, as over contacts.
+    pub digest: Digest,
+    /// How often each verdict was given, by [`Verdict::index`].
+    pub verdicts: [u64; 8],
+}
+
+impl ControlSums {
+    pub(crate) fn count(&mut self, verdict: Verdict) {
+        if let Some(total) = self.verdicts.get_mut(verdict.index()) {
+            *total += 1;
+        }
+    }
+
+    /// Whether there never was a control record.
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The entries that readers see.
+#[derive(Debug, Default)]
+pub(crate) struct Controls {
+    state: RwLock<ControlState>,
+    version: AtomicU64,
+    changed: watch::Sender<u64>,
+}
+
+impl Controls {
+    pub(crate) fn new(state: ControlState) -> Self {
+        Self { state: RwLock::new(state), ..Self::default() }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<ControlEntry> {
+        let state = self.state.read();
+        state.get(key).filter(|entry| !entry.is_removed()).map(|entry| ControlEntry::clone(entry))
+    }
+
+    pub(crate) fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<(String, ControlEntry)> {
+        let state = self.state.read();
+        let found = state.from(prefix, after).filter(|(_, entry)| !entry.is_removed());
+        found.take(limit).map(|(key, entry)| (key.to_string(), ControlEntry::clone(entry))).collect()
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// All entries as they are now, removed ones too.
+    pub(crate) fn snapshot(&self) -> ControlState {
+        self.state.read().clone()
+    }
+
+    fn publish(&self, changed: BTreeMap<Arc<str>, Option<Arc<ControlEntry>>>) {
+        let mut state = self.state.write();
+        for (key, entry) in changed {
+            match entry {
+                Some(entry) => state.put(key, entry),
+                None => state.remove(&key),
+            }
+        }
+        let version = self.version.fetch_add(1, Ordering::AcqRel) + 1;
+        drop(state);
+        self.changed.send_replace(version);
+    }
+}
+
+/// The entries with the batch in hand.
+#[derive(Debug, Default)]
+pub(crate) struct ControlStage {
+    state: ControlState,
+    /// What the batch changed; none: dropped.
+    changed: BTreeMap<Arc<str>, Option<Arc<ControlEntry>>>,
+    scratch: Vec<u8>,
+}
+
+impl ControlStage {
+    pub(crate) fn new(state: ControlState) -> Self {
+        Self { state, ..Self::default() }
+    }
+
+    pub(crate) fn state(&self) -> &ControlState {
+        &self.state
+    }
+
+    /// Takes a decision, and its effect on the digest.
+    pub(crate) fn take(&mut self, key: &str, decision: &Decision, digest: &mut Digest) {
+        for key in &decision.expired {
+            self.leave(key, digest);
+            self.changed.insert(Arc::clone(key), None);
+        }
+        if let Some(entry) = &decision.entry {
+            self.leave(key, digest);
+            digest.add(entry_hash(key, entry, &mut self.scratch));
+            self.changed.insert(Arc::from(key), Some(Arc::clone(entry)));
+        }
+        self.state.take(key, decision);
+    }
+
+    fn leave(&mut self, key: &str, digest: &mut Digest) {
+        if let Some(before) = self.state.get(key) {
+            digest.remove(entry_hash(key, before, &mut self.scratch));
+        }
+    }
+
+    /// Begins anew from what is committed.
+    pub(crate) fn abandon(&mut self, controls: &Controls) {
+        if !self.changed.is_empty() {
+            self.changed.clear();
+            self.state = controls.snapshot();
+        }
+    }
+
+    /// Hands the batch's changes on, under the cut's lock.
+    pub(crate) fn publish(&mut self, generation: &Generation, controls: &Controls) {
+        if self.changed.is_empty() {
+            return;
+        }
+        for (key, entry) in &self.changed {
+            let value = entry.as_ref().map(|entry| stored(entry));
+            generation.put_control(key.as_bytes(), value);
+        }
+        controls.publish(std::mem::take(&mut self.changed));
+    }
+}
+
+/// An entry's summand in the digest.
+pub(crate) fn entry_hash(key: &str, entry: &ControlEntry, scratch: &mut Vec<u8>) -> u128 {
+    let mut body = Vec::new();
+    entry.encode(&mut body);
+    contact_hash(key.as_bytes(), &body, scratch)
+}
+
+/// An entry as the engine has it.
+fn stored(entry: &ControlEntry) -> Box<[u8]> {
+    let mut bytes = vec![codec::VALUE_FORMAT];
+    entry.encode(&mut bytes);
+    bytes.into()
+}
+
+/// The engine's value of an entry's bytes.
+pub(crate) fn stored_bytes(body: &[u8]) -> Box<[u8]> {
+    let mut bytes = vec![codec::VALUE_FORMAT];
+    bytes.extend_from_slice(body);
+    bytes.into()
+}
+
+/// An entry's bytes in a value of the engine's.
+pub(crate) fn body_of(value: &[u8]) -> Option<&[u8]> {
+    value.split_first().filter(|(format, _)| **format == codec::VALUE_FORMAT).map(|(_, body)| body)
+}
+
+/// Puts a journal entry's change into a generation, as its commit did.
+pub(crate) fn redo(generation: &Generation, change: &ControlChange<'_>) {
+    for key in change.expired() {
+        generation.put_control(key, None);
+    }
+    if let Some(body) = change.entry {
+        generation.put_control(change.key, Some(stored_bytes(body)));
+    }
+}
+
+/// Every entry of the engine, with the dirty set in front of it.
+pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<ControlState, Differs> {
+    let mut state = ControlState::default();
+    let dirty = dirty.controls();
+    for found in engine.scan(&[codec::CONTROL], None) {
+        let (key, value) = found?;
+        let key = key.get(1..).unwrap_or_default();
+        if !dirty.contains_key(key) {
+            put(&mut state, key, &value)?;
+        }
+    }
+    for (key, value) in &dirty {
+        if let Some(value) = value {
+            put(&mut state, key, value)?;
+        }
+    }
+    Ok(state)
+}
+
+fn put(state: &mut ControlState, key: &[u8], value: &[u8]) -> Result<(), Differs> {
+    let entry = body_of(value).and_then(ControlEntry::decode);
+    match (std::str::from_utf8(key), entry) {
+        (Ok(key), Some(entry)) => {
+            state.put(Arc::from(key), Arc::new(entry));
+            Ok(())
+        }
+        (Ok(_) | Err(_), _) => Err(Differs::damage("a control entry can't be read")),
+    }
+}
+
+/// What all entries add up to.
+pub(crate) fn digest_of(state: &ControlState) -> Digest {
+    let mut digest = Digest::default();
+    let mut scratch = Vec::new();
+    for (key, entry) in state.iter() {
+        digest.add(entry_hash(key, entry, &mut scratch));
+    }
+    digest
+}

@@ -1,0 +1,111 @@
+//! The control entries' part of the cross-check.
+
+use std::collections::BTreeMap;
+
+use crate::domain::verdict::Verdict;
+use crate::segments::FrameNo;
+
+use super::StoreError;
+use super::control::{self, digest_of};
+use super::digest::{Digest, contact_hash};
+use super::journal::{ControlChange, Frame};
+use super::scan::Differs;
+use super::shared::{Cut, Shared};
+use super::verify::VerifyReport;
+
+/// What the journal says of control entries.
+pub(super) struct JournalControls {
+    /// The summand of each entry's last image; none: dropped.
+    images: BTreeMap<Box<[u8]>, Option<u128>>,
+    /// Verdicts of the frame in hand.
+    verdicts: [u64; 8],
+    /// The sum, as long as every earlier image is known.
+    digest: Option<Digest>,
+    scratch: Vec<u8>,
+}
+
+impl JournalControls {
+    pub(super) fn new(first: FrameNo) -> Self {
+        Self {
+            images: BTreeMap::new(),
+            verdicts: [0; 8],
+            digest: (first.0 == 0).then(Digest::default),
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) fn count(&mut self, verdict: Verdict) {
+        if let Some(total) = self.verdicts.get_mut(verdict.index()) {
+            *total += 1;
+        }
+    }
+
+    pub(super) fn take(&mut self, change: &ControlChange<'_>) {
+        for key in change.expired() {
+            self.image(key, None);
+        }
+        if let Some(body) = change.entry {
+            let sum = contact_hash(change.key, body, &mut self.scratch);
+            self.image(change.key, Some(sum));
+        }
+    }
+
+    fn image(&mut self, key: &[u8], image: Option<u128>) {
+        let before = self.images.insert(key.into(), image).flatten();
+        if let Some(digest) = &mut self.digest {
+            before.into_iter().for_each(|sum| digest.remove(sum));
+            image.into_iter().for_each(|sum| digest.add(sum));
+        }
+    }
+
+    /// Compares with what the frame says holds after it.
+    pub(super) fn after(&mut self, frame: &Frame, before: Option<&Cut>, report: &mut VerifyReport) {
+        let given = std::mem::take(&mut self.verdicts);
+        let after = &frame.after.control;
+        if let Some(before) = before {
+            let sums = before.control.verdicts.iter().zip(given).map(|(total, more)| total + more);
+            report.expect(sums.eq(after.verdicts), || {
+                format!(
+                    "the control counters of journal frame {} are not those of its entries",
+                    frame.no.0
+                )
+            });
+        }
+        report.expect(self.digest.is_none_or(|digest| digest == after.digest), || {
+            format!("the control digest of journal frame {} is not that of its entries", frame.no.0)
+        });
+    }
+}
+
+/// Engine and dirty set against the journal, the cut and the state in memory.
+pub(super) fn check(
+    shared: &Shared,
+    cut: &Cut,
+    journal: &JournalControls,
+    report: &mut VerifyReport,
+) -> Result<(), StoreError> {
+    let stored = match control::load(&shared.engine, &shared.dirty) {
+        Ok(stored) => stored,
+        Err(Differs::Damage(why)) => {
+            report.found(|| why);
+            return Ok(());
+        }
+        Err(Differs::Fatal(error)) => return Err(error),
+    };
+    let digest = digest_of(&stored);
+    report.expect(digest == cut.control.digest, || {
+        format!("the control entries' digest is {digest}, it should be {}", cut.control.digest)
+    });
+    report.expect(stored == shared.controls.snapshot(), || {
+        "the control entries in memory are not the stored ones".to_owned()
+    });
+    let mut scratch = Vec::new();
+    for (key, image) in &journal.images {
+        let text = String::from_utf8_lossy(key);
+        let found = stored.get(&text).map(|at| control::entry_hash(&text, at, &mut scratch));
+        report.expect(found == *image, || {
+            format!("control entry {text} is not what the journal says last")
+        });
+    }
+    Ok(())
+}
