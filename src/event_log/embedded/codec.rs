@@ -1,7 +1,8 @@
 //! What the log's frames hold.
 //!
-//! A *lanes* frame starts every segment: each lane's next offset at that point, so that offsets are
-//! found by looking at segments' first frames. A *records* frame holds what was appended together:
+//! A *lanes* frame starts every segment: each lane's next offset at that point, the control lane's
+//! last (logs made before there was one lack it: 0), so that offsets are found by looking at
+//! segments' first frames. A *records* frame holds what was appended together:
 //! sections of a lane u16, count u32, base offset u64, byte length u32, and the records: timestamp
 //! i64, key length i32 (−1: none), value length i32 (−1: tombstone), header bytes u32, key, value,
 //! headers (encoded as in `domain::record`). Little endian.

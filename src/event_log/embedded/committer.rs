@@ -12,6 +12,7 @@ use crate::segments::{SegmentError, SegmentSync, SegmentWriter};
 
 use super::codec::{self, FRAME_HEAD_BYTES, SECTION_HEAD_BYTES};
 use super::durable::Durable;
+use super::index::{lane_at, place_of};
 use super::queue::{Popped, Queue, Reply, Request};
 
 /// The thread's name.
@@ -131,9 +132,10 @@ impl Committer {
         for request in requests {
             let mut first = Vec::with_capacity(request.portion.lanes.len());
             for records in &request.portion.lanes {
-                let index = usize::from(records.lane.0);
-                let (Some(buffer), Some(next)) = (buffers.get_mut(index), self.next.get_mut(index))
-                else {
+                let place = place_of(records.lane, before.len().saturating_sub(1));
+                let buffer = place.and_then(|place| buffers.get_mut(place));
+                let next = place.and_then(|place| self.next.get_mut(place));
+                let (Some(buffer), Some(next)) = (buffer, next) else {
                     continue;
                 };
                 first.push((records.lane, Offset(next.0)));
@@ -218,11 +220,11 @@ fn append(
 ) -> Result<(), SegmentError> {
     let mut heads = Vec::new();
     let mut next = before.iter();
-    for (lane, buffer) in buffers.iter().enumerate() {
+    for (place, buffer) in buffers.iter().enumerate() {
         let base = next.next().map_or(Offset(0), |next| Offset(next.0));
         if buffer.count > 0 {
-            let head =
-                codec::section_head(Lane(lane as u16), buffer.count, base, buffer.bytes.len());
+            let lane = lane_at(place, buffers.len().saturating_sub(1));
+            let head = codec::section_head(lane, buffer.count, base, buffer.bytes.len());
             heads.push((head, buffer.bytes.as_slice()));
         }
     }

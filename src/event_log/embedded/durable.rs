@@ -7,6 +7,8 @@ use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::event_log::Watermarks;
 use crate::segments::FrameNo;
 
+use super::index::place_of;
+
 /// The durable end of every lane.
 #[derive(Debug)]
 pub(super) struct Durable {
@@ -26,8 +28,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn watermarks(&self, lane: Lane) -> Option<Watermarks> {
-        let index = usize::from(lane.0);
-        Some(Watermarks { low: *self.low.get(index)?, high: *self.high.get(index)? })
+        let place = place_of(lane, self.high.len().checked_sub(1)?)?;
+        Some(Watermarks { low: *self.low.get(place)?, high: *self.high.get(place)? })
     }
 }
 

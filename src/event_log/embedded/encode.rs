@@ -4,6 +4,7 @@ use crate::domain::position::Lane;
 use crate::event_log::{LogError, NewRecord};
 
 use super::queue::{LaneRecords, Portion};
+use super::index::place_of;
 use super::{EmbeddedLog, RECORD_BYTES_MAX, codec};
 
 /// Bytes of records that are handed to the committer at once.
@@ -45,7 +46,8 @@ impl EmbeddedLog {
         let lanes = self.meta.partitions;
         let home = || self.meta.partitioner.lane(&record.key, lanes);
         let lane = record.lane.unwrap_or_else(home);
-        if lane.0 < lanes { Ok(lane) } else { Err(self.unknown_lane(lane)) }
+        let place = place_of(lane, usize::from(lanes));
+        if place.is_some() { Ok(lane) } else { Err(self.unknown_lane(lane)) }
     }
 }
 

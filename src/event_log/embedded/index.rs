@@ -2,17 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
 use crate::event_log::{LogError, StoredRecord};
 use crate::segments::{Cursor, FrameNo, SegmentReader};
 
 use super::codec::{self, LogFrame};
+
+/// Where a lane stands in lists of all lanes: the contacts' first, by number, then the control lane.
+pub(super) fn place_of(lane: Lane, contact_lanes: usize) -> Option<usize> {
+    if lane == CONTROL_LANE {
+        return Some(contact_lanes);
+    }
+    Some(usize::from(lane.0)).filter(|place| *place < contact_lanes)
+}
+
+/// The lane at a place.
+pub(super) fn lane_at(place: usize, contact_lanes: usize) -> Lane {
+    if place < contact_lanes { Lane(place as u16) } else { CONTROL_LANE }
+}
 
 /// The frames of one log.
 #[derive(Clone, Debug)]
 pub(super) struct LogFrames {
     pub(super) reader: SegmentReader,
     pub(super) topic: String,
+    /// Without the control lane.
     pub(super) lanes: u16,
 }
 
@@ -36,24 +50,43 @@ impl LogFrames {
             return Ok(None);
         };
         match codec::decode(&payload) {
-            Ok(LogFrame::Lanes(next)) if next.len() == usize::from(self.lanes) => Ok(Some(next)),
-            Ok(_) => Err(self.corrupt(base, "a segment must start with every lane's offset")),
+            Ok(LogFrame::Lanes(next)) => match self.all_lanes(next) {
+                Some(next) => Ok(Some(next)),
+                None => Err(self.corrupt(base, "it has another number of lanes")),
+            },
+            Ok(LogFrame::Records(_)) => Err(self.corrupt(base, "a segment must start with every lane's offset")),
             Err(detail) => Err(self.corrupt(base, detail)),
         }
+    }
+
+    /// A lanes frame's offsets; before there was a control lane it was not among them.
+    fn all_lanes(&self, mut next: Vec<NextOffset>) -> Option<Vec<NextOffset>> {
+        let contact_lanes = usize::from(self.lanes);
+        if next.len() == contact_lanes {
+            next.push(NextOffset(0));
+        }
+        (next.len() == contact_lanes + 1).then_some(next)
+    }
+
+    fn zero(&self) -> Vec<NextOffset> {
+        vec![NextOffset(0); usize::from(self.lanes) + 1]
+    }
+
+    fn place_of(&self, lane: Lane) -> Option<usize> {
+        place_of(lane, usize::from(self.lanes))
     }
 
     /// Each lane's oldest record.
     pub(super) fn low(&self) -> Result<Vec<Offset>, LogError> {
         let base = self.reader.first()?;
         let low = self.lanes_at(base)?;
-        let low = low.unwrap_or_else(|| vec![NextOffset(0); usize::from(self.lanes)]);
+        let low = low.unwrap_or_else(|| self.zero());
         Ok(low.into_iter().map(|next| Offset(next.0)).collect())
     }
 
     /// The present end, found by reading the last segment that holds anything.
     pub(super) fn end(&self) -> Result<LogEnd, LogError> {
-        let zero = vec![NextOffset(0); usize::from(self.lanes)];
-        let mut end = LogEnd { cursor: self.reader.cursor(FrameNo(0)), next: zero };
+        let mut end = LogEnd { cursor: self.reader.cursor(FrameNo(0)), next: self.zero() };
         for base in self.reader.segment_bases()?.into_iter().rev() {
             end.cursor = self.reader.cursor(base);
             if self.lanes_at(base)?.is_some() {
@@ -69,13 +102,15 @@ impl LogFrames {
         while let Some(frame) = end.cursor.next()? {
             let no = frame.no;
             match codec::decode(frame.payload).map_err(|detail| self.corrupt(no, detail))? {
-                LogFrame::Lanes(next) if next.len() == end.next.len() => end.next = next,
-                LogFrame::Lanes(_) => {
-                    return Err(self.corrupt(no, "it has another number of lanes"));
+                LogFrame::Lanes(next) => {
+                    let next = self.all_lanes(next);
+                    end.next =
+                        next.ok_or_else(|| self.corrupt(no, "it has another number of lanes"))?;
                 }
                 LogFrame::Records(sections) => {
                     for section in sections {
-                        let lane = end.next.get_mut(usize::from(section.lane.0));
+                        let place = self.place_of(section.lane);
+                        let lane = place.and_then(|place| end.next.get_mut(place));
                         let lane =
                             lane.ok_or_else(|| self.corrupt(no, "it names a lane there isn't"))?;
                         *lane = section.next();
@@ -94,7 +129,8 @@ impl LogFrames {
                 continue;
             };
             let is_before = |(lane, from): (&Lane, &NextOffset)| {
-                next.get(usize::from(lane.0)).is_none_or(|next| next <= from)
+                let next = self.place_of(*lane).and_then(|place| next.get(place));
+                next.is_none_or(|next| next <= from)
             };
             if from.iter().all(is_before) {
                 return Ok(*base);

@@ -8,6 +8,7 @@ use crate::event_log::LogError;
 use crate::segments::FrameNo;
 
 use super::EmbeddedLog;
+use super::index::lane_at;
 
 impl EmbeddedLog {
     /// Removes sealed segments that are too old or too many by the configured retention, as long as
@@ -57,8 +58,10 @@ impl EmbeddedLog {
             return Ok(false);
         };
         let mut lanes = next.iter().enumerate();
-        Ok(lanes.all(|(lane, next)| {
-            let limit = limit.get(&Lane(lane as u16)).copied().unwrap_or_default();
+        let contact_lanes = usize::from(self.meta.partitions);
+        Ok(lanes.all(|(place, next)| {
+            let lane = lane_at(place, contact_lanes);
+            let limit = limit.get(&lane).copied().unwrap_or_default();
             *next <= limit
         }))
     }
