@@ -131,6 +131,7 @@ fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch
         metrics,
         is_kafka,
         shared,
+        control_topic: config.kafka.control_topic.clone(),
         reader: Arc::new(OnceLock::new()),
     };
     watch.starting(config);

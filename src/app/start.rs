@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::position::{Lane, LogIdentity, NextOffset};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::domain::record::record_hash;
 use crate::event_log::{EventLog, Watermarks};
 use crate::store::{LaneProgress, LaneRange, check_lane};
@@ -34,6 +34,22 @@ pub(super) fn start_offsets(
         offsets.insert(lane, next);
     }
     Ok(offsets)
+}
+
+/// Where reading the control lane goes on. A store that has not read it begins with what is left,
+/// and one that was away for long goes on with that: what is gone is over.
+pub(super) fn control_offset(
+    log: &EventLog,
+    read: &BTreeMap<Lane, LaneProgress>,
+) -> Result<NextOffset, WorkerError> {
+    let Watermarks { low, high } = log.watermarks(CONTROL_LANE)?;
+    let first = NextOffset(low.0);
+    let Some(progress) = read.get(&CONTROL_LANE).filter(|progress| progress.next >= first) else {
+        return Ok(first);
+    };
+    let last_hash = last_record_hash(log, CONTROL_LANE, Some(progress))?;
+    check_lane(CONTROL_LANE, Some(progress), LaneRange { low, high }, last_hash)?;
+    Ok(progress.next)
 }
 
 /// A log made anew can be as long as the old one: its records tell.

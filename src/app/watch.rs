@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 
 use crate::apply::Progress;
 use crate::config::Config;
-use crate::domain::position::{LogIdentity, NextOffset};
-use crate::event_log::ConsumerStatus;
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
+use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness};
+use crate::ingest::Control;
 use crate::query::Queries;
 use crate::shared_state::SharedState;
 use crate::store::{OpenProgress, Reader, StoreStats};
@@ -38,6 +39,8 @@ pub(super) struct Watch {
     pub(super) is_kafka: bool,
     /// What instances share.
     pub(super) shared: Arc<SharedState>,
+    /// Of control records, for the figures.
+    pub(super) control_topic: String,
     pub(super) reader: Arc<std::sync::OnceLock<Reader>>,
 }
 
@@ -65,8 +68,11 @@ impl Watch {
         self.readiness.waiting(STORE, progress.to_string());
     }
 
-    pub(super) fn store_open(&self, reader: Reader) {
-        self.http.store_opened(OpenStore { queries: Queries::new(reader.clone()) });
+    pub(super) fn store_open(&self, reader: Reader, log: &EventLog) {
+        self.http.store_opened(OpenStore {
+            queries: Queries::new(reader.clone()),
+            control: Arc::new(Control::new(log.clone(), reader.clone())),
+        });
         let _ = self.reader.set(reader.clone());
         let health = reader.clone();
         self.readiness.check(STORE, move || health.health().map_err(|error| error.to_string()));
@@ -119,9 +125,16 @@ impl Watch {
             return;
         };
         let lanes = self.metrics.lanes(&identity.topic, identity.lanes);
+        let control_lane = self.metrics.lanes(&self.control_topic, 1);
         let lag = Lag { consumer, reader };
         let scraped = lag.clone();
-        self.metrics.on_scrape(move |_| lanes.set_lags(&scraped.lanes()));
+        self.metrics.on_scrape(move |_| {
+            let mut lags = scraped.lanes();
+            let control = lags.pop_if(|lag| lag.lane == CONTROL_LANE);
+            lanes.set_lags(&lags);
+            let control = control.map(|lag| LaneLag { lane: Lane(0), ..lag });
+            control_lane.set_lags(control.as_slice());
+        });
         let stuck = Mutex::new(Stuck::new());
         self.readiness.check(APPLY, move || stuck.lock().check(&lag, &progress));
     }

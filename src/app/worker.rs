@@ -16,12 +16,12 @@ use crate::domain::decode::Decoder;
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::{Mapping, UnknownField};
-use crate::domain::position::{Lane, LogIdentity, NextOffset};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::event_log::{ConsumeBounds, Consumer, EventLog, LogError};
 use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
-use super::start::start_offsets;
+use super::start::{control_offset, start_offsets};
 use super::watch::Watch;
 
 /// First and longest pause between two tries to reach the log.
@@ -160,7 +160,7 @@ impl Worker {
         };
         let Opened { writer, reader, report } = opened;
         tracing::info!(?report, "store open");
-        self.watch.store_open(reader);
+        self.watch.store_open(reader, &self.log);
         Ok(Some((writer, identity)))
     }
 
@@ -193,8 +193,10 @@ impl Worker {
                 batch_bytes_max: self.config.apply.batch_bytes_max,
             },
             lanes: self.metrics.lanes(&identity.topic, identity.lanes),
+            control_lane: self.metrics.lanes(&self.config.kafka.control_topic, 1),
             metrics: Arc::clone(&self.metrics),
             topic: identity.topic,
+            control_topic: self.config.kafka.control_topic.clone(),
             progress,
             until_caught_up: self.options.until_caught_up,
         };
@@ -218,8 +220,11 @@ impl Worker {
         let is_guess = self.config.kafka.partitioner == PartitionerChoice::Auto;
         let partitioner = writer.settle_partitioner(self.log.partitioner(), is_guess)?;
         self.log.use_partitioner(partitioner);
-        let from =
+        let mut from =
             start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
+        if self.log.prepare_control()? {
+            from.insert(CONTROL_LANE, control_offset(&self.log, writer.lanes())?);
+        }
         let consumer = self.log.consume(&from, self.consume_bounds())?;
         // Early, because the first commit is the slow one: the group's coordinator must be found.
         if let Err(error) = self.log.commit(&from) {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
 use crate::domain::decode::Decoder;
+use crate::domain::position::{CONTROL_LANE, Lane};
 use crate::domain::verdict::Verdict;
 use crate::event_log::{Consumer, Delivery};
 use crate::store::{CommitTimes, Counters, Writer};
@@ -73,8 +74,12 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     /// The topic's own figures.
     pub lanes: LaneMetrics,
+    /// The control topic's own.
+    pub control_lane: LaneMetrics,
     /// The topic, for log lines.
     pub topic: String,
+    /// The control topic, for log lines.
+    pub control_topic: String,
     /// How far it has come.
     pub progress: Arc<Progress>,
     /// End once every lane has been caught up.
@@ -178,7 +183,11 @@ impl Pipeline {
             self.observe(&group, planned - started, times);
             self.count(&group, &before, &writer.committed().counters);
             for SetAside { lane, offset, reason } in planner.take_set_aside() {
-                RecordDeadLettered { topic: &self.topic, lane, offset, reason }.emit(&self.metrics);
+                let (topic, lane) = match lane {
+                    CONTROL_LANE => (&self.control_topic, Lane(0)),
+                    lane => (&self.topic, lane),
+                };
+                RecordDeadLettered { topic, lane, offset, reason }.emit(&self.metrics);
             }
         }
         Ok(())
@@ -222,7 +231,11 @@ impl Pipeline {
         self.metrics.add_verdicts(&verdicts);
         for decoded in &group.lanes {
             let DecodedBatch { batch, .. } = decoded;
-            self.lanes.journalled(batch.lane, batch.records.len() as u64);
+            let count = batch.records.len() as u64;
+            match batch.lane {
+                CONTROL_LANE => self.control_lane.journalled(Lane(0), count),
+                lane => self.lanes.journalled(lane, count),
+            }
         }
     }
 
@@ -235,7 +248,7 @@ impl Pipeline {
         metrics.stage_journal.observe(times.append.as_secs_f64());
         metrics.stage_memory.observe(times.memory.as_secs_f64());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        for decoded in &group.lanes {
+        for decoded in group.lanes.iter().filter(|decoded| decoded.batch.lane != CONTROL_LANE) {
             if let Some(oldest) = decoded.batch.records.first() {
                 let age = now.as_secs_f64() - oldest.timestamp_ms as f64 / 1e3;
                 metrics.end_to_end.observe(age.max(0.0));

@@ -116,6 +116,8 @@ pub struct KafkaConfig {
     pub client_id: String,
     /// The contact log.
     pub topic: String,
+    /// The topic of control records.
+    pub control_topic: String,
     /// How keys find their partition.
     pub partitioner: PartitionerChoice,
     /// Encryption and authentication.
@@ -147,6 +149,7 @@ impl fmt::Debug for KafkaConfig {
             .field("brokers", &self.brokers)
             .field("client_id", &self.client_id)
             .field("topic", &self.topic)
+            .field("control_topic", &self.control_topic)
             .field("partitioner", &self.partitioner)
             .field("security_protocol", &self.security_protocol)
             .field("sasl_mechanism", &self.sasl_mechanism)

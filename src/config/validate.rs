@@ -155,6 +155,7 @@ fn kafka(fields: &mut Fields<'_>) -> KafkaConfig {
         brokers: fields.list("kafka.brokers"),
         client_id: fields.text("kafka.client_id"),
         topic: fields.text("kafka.topic"),
+        control_topic: fields.text("kafka.control_topic"),
         partitioner: fields.choice("kafka.partitioner", PartitionerChoice::Auto, &partitioners),
         security_protocol: security_protocol(fields),
         sasl_mechanism: fields.text("kafka.sasl_mechanism"),
@@ -191,13 +192,19 @@ fn check_kafka(fields: &mut Fields<'_>, config: &KafkaConfig) {
         }
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let topic = config.topic.as_str();
-    if !(1..=249).contains(&topic.len()) || !topic.chars().all(legal) || matches!(topic, "." | "..")
+    for (key, topic) in
+        [("kafka.topic", &config.topic), ("kafka.control_topic", &config.control_topic)]
     {
-        let problem = format!(
-            "is \"{topic}\", and must be 1 to 249 letters, digits, dots, underscores or hyphens"
-        );
-        fields.refuse("kafka.topic", problem);
+        let has_length = (1..=249).contains(&topic.len());
+        if !has_length || !topic.chars().all(legal) || matches!(topic.as_str(), "." | "..") {
+            let problem = format!(
+                "is \"{topic}\", and must be 1 to 249 letters, digits, dots, underscores or hyphens"
+            );
+            fields.refuse(key, problem);
+        }
+    }
+    if config.topic == config.control_topic {
+        fields.refuse("kafka.control_topic", "is the contacts' topic, and must be another one");
     }
     let protocol = config.security_protocol;
     if protocol != SecurityProtocol::Plaintext && !cfg!(feature = "tls") {

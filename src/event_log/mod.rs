@@ -104,6 +104,14 @@ impl EventLog {
         }
     }
 
+    /// Makes ready to append and consume control records. False: this log has no lane for them.
+    pub fn prepare_control(&self) -> Result<bool, LogError> {
+        match self {
+            Self::Embedded(_) => Ok(true),
+            Self::Kafka(_) => Ok(false),
+        }
+    }
+
     /// What `lane` holds at this moment.
     pub fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
         match self {

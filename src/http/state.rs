@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::{AllowConfig, ProxyConfig, ServerConfig};
 use crate::domain::position::LogIdentity;
+use crate::ingest;
 use crate::query::Queries;
 use crate::shared_state::Limiter;
 use crate::telemetry::{Build, Metrics};
@@ -69,6 +70,8 @@ pub struct Services {
 pub struct OpenStore {
     /// Reads.
     pub queries: Queries,
+    /// Writes control entries.
+    pub control: Arc<ingest::Control>,
 }
 
 /// Cheap to clone; one a process.

@@ -40,8 +40,12 @@ pub(crate) struct FileKind {
     half: &'static str,
 }
 
-pub(crate) const CHECKPOINT: FileKind =
-    FileKind { name: "checkpoint", magic: *b"CDCP", format: FORMAT_CONTROL, half: "checkpoint_half" };
+pub(crate) const CHECKPOINT: FileKind = FileKind {
+    name: "checkpoint",
+    magic: *b"CDCP",
+    format: FORMAT_CONTROL,
+    half: "checkpoint_half",
+};
 
 pub(crate) const IDENTITY: FileKind =
     FileKind { name: "identity", magic: *b"CDID", format: FORMAT, half: "identity_half" };

@@ -70,7 +70,10 @@ impl Controls {
     ) -> Vec<(String, ControlEntry)> {
         let state = self.state.read();
         let found = state.from(prefix, after).filter(|(_, entry)| !entry.is_removed());
-        found.take(limit).map(|(key, entry)| (key.to_string(), ControlEntry::clone(entry))).collect()
+        found
+            .take(limit)
+            .map(|(key, entry)| (key.to_string(), ControlEntry::clone(entry)))
+            .collect()
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -79,6 +82,12 @@ impl Controls {
 
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Entries and bytes, removed ones counted.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        let state = self.state.read();
+        (state.len() as u64, state.bytes())
     }
 
     /// All entries as they are now, removed ones too.

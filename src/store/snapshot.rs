@@ -304,7 +304,8 @@ impl Snapshot {
         while let Some(count) = self.block(&mut stored, &mut raw)? {
             let mut rest = Cursor(&raw);
             for _ in 0..count {
-                let image = parse_image(&mut rest, prefix).ok_or_else(|| self.damaged("a contact"))?;
+                let image =
+                    parse_image(&mut rest, prefix).ok_or_else(|| self.damaged("a contact"))?;
                 if contacts > 0 && image.id <= last.as_slice() {
                     return Err(self.damaged("the order"));
                 }

@@ -200,9 +200,11 @@ impl Writer {
         key: &str,
         decision: &Decision,
     ) -> Result<(), StoreError> {
-        self.frame.control(meta, key, decision)?;
+        let place = self.frame.control(meta, key, decision)?;
         self.controls.take(key, decision, &mut self.staged.control.digest);
         self.staged.control.count(decision.verdict);
+        let image = decision.entry.as_ref().map(|_| (ChangeRef::NONE, place));
+        self.expect(meta, decision.verdict, image, None);
         Ok(())
     }
 
@@ -214,6 +216,8 @@ impl Writer {
     ) -> Result<(), StoreError> {
         self.frame.dead_letter(meta, letter)?;
         self.staged.control.count(Verdict::DeadLettered);
+        let reason = Some((letter.reason, letter.detail));
+        self.expect(meta, Verdict::DeadLettered, None, reason);
         Ok(())
     }
 
@@ -322,6 +326,17 @@ impl Writer {
     ) {
         self.staged.counters.count(verdict);
         self.staged.record_time_ms = self.staged.record_time_ms.max(meta.record_time_ms);
+        self.expect(meta, verdict, image, reason);
+    }
+
+    /// Notes what is to be told of the record after the commit, if anyone waits for it.
+    fn expect(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        verdict: Verdict,
+        image: Option<(ChangeRef, Place)>,
+        reason: Option<(DeadLetterReason, &str)>,
+    ) {
         let Shared { outcomes, identity, .. } = &*self.shared;
         let log = || identity.as_ref().map_or(0, LogIdentity::fingerprint);
         self.expected.extend(outcomes.staged(meta, verdict, image, reason, log));

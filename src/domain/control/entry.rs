@@ -56,7 +56,12 @@ impl ControlEntry {
         self.recent.iter().find(|recent| recent.id == id)
     }
 
-    pub(super) fn recent_with(before: &[Recent], id: &str, content: u64, revision: u64) -> Arc<[Recent]> {
+    pub(super) fn recent_with(
+        before: &[Recent],
+        id: &str,
+        content: u64,
+        revision: u64,
+    ) -> Arc<[Recent]> {
         let one = Recent { id: xxh3_64(id.as_bytes()), content, revision };
         let kept = before.len().saturating_sub(RECENT_MAX - 1);
         before.iter().skip(kept).copied().chain([one]).collect()

@@ -209,9 +209,7 @@ fn decide_entry(
     let value = record.value.as_deref().filter(|_| is_in_time);
     let is_same = match (live, value) {
         (None, None) => true,
-        (Some(at), Some(value)) => {
-            *at.value == *value && at.expires_at_ms == record.expires_at_ms
-        }
+        (Some(at), Some(value)) => *at.value == *value && at.expires_at_ms == record.expires_at_ms,
         (Some(_), None) | (None, Some(_)) => false,
     };
     if is_same {

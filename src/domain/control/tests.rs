@@ -191,7 +191,7 @@ fn records() -> impl Strategy<Value = Vec<(ControlRecord, u64)>> {
                 &format!("w{number}"),
                 &format!("k{key}"),
                 (expected < 3).then_some(expected),
-                (value > 0).then_some(["1", "2"][usize::from(value) - 1]),
+                [None, Some("1"), Some("2")][usize::from(value)],
             );
             record.expires_at_ms = (expires < 3).then_some(NOW_MS + expires * 300);
             (record, pause)
@@ -202,7 +202,8 @@ fn records() -> impl Strategy<Value = Vec<(ControlRecord, u64)>> {
 
 /// The state after each record, from images alone as redo builds it, and the verdicts.
 fn run(records: &[(ControlRecord, u64)]) -> (ControlState, Vec<Verdict>) {
-    let (mut state, mut redone, mut now) = (ControlState::default(), ControlState::default(), NOW_MS);
+    let (mut state, mut redone, mut now) =
+        (ControlState::default(), ControlState::default(), NOW_MS);
     let mut verdicts = Vec::new();
     for (record, pause) in records {
         now += pause;

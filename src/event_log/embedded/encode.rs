@@ -3,8 +3,8 @@
 use crate::domain::position::Lane;
 use crate::event_log::{LogError, NewRecord};
 
-use super::queue::{LaneRecords, Portion};
 use super::index::place_of;
+use super::queue::{LaneRecords, Portion};
 use super::{EmbeddedLog, RECORD_BYTES_MAX, codec};
 
 /// Bytes of records that are handed to the committer at once.

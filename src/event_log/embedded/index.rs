@@ -54,7 +54,9 @@ impl LogFrames {
                 Some(next) => Ok(Some(next)),
                 None => Err(self.corrupt(base, "it has another number of lanes")),
             },
-            Ok(LogFrame::Records(_)) => Err(self.corrupt(base, "a segment must start with every lane's offset")),
+            Ok(LogFrame::Records(_)) => {
+                Err(self.corrupt(base, "a segment must start with every lane's offset"))
+            }
             Err(detail) => Err(self.corrupt(base, detail)),
         }
     }

@@ -11,11 +11,11 @@ use crate::segments::{FrameNo, SegmentKind, SegmentReader};
 
 use super::super::StoreError;
 use super::super::codec::ChangeRef;
+use super::super::control::ControlSums;
 use super::super::digest::Digest;
 use super::super::shared::Cut;
 use super::encode::event_hash;
 use super::varint::Cursor;
-use super::super::control::ControlSums;
 use super::{
     Applied, ControlChange, Counters, Entry, FORMAT, FORMAT_CONTROL, LaneProgress, LastRecord,
     Letter, Outcome,
@@ -360,8 +360,7 @@ fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'
 
 fn parse_control<'a>(at: &mut Cursor<'a>) -> Option<ControlChange<'a>> {
     let (event_id, key) = (at.len()?, at.len()?);
-    let (principal, request_id, entry) =
-        (at.len_or_none()?, at.len_or_none()?, at.len_or_none()?);
+    let (principal, request_id, entry) = (at.len_or_none()?, at.len_or_none()?, at.len_or_none()?);
     let event_id = at.bytes(event_id)?;
     let key = at.bytes(key)?;
     let mut optional = |len: Option<usize>| match len {

@@ -26,7 +26,8 @@ pub(crate) mod varint;
 pub use decode::{Frame, Journal, JournalEntry};
 pub(crate) use encode::{FrameBuilder, Place};
 pub use entry::{
-    Applied, ControlChange, Counters, DeadLetter, Entry, EntryMeta, LaneProgress, LastRecord, Letter, Outcome,
+    Applied, ControlChange, Counters, DeadLetter, Entry, EntryMeta, LaneProgress, LastRecord,
+    Letter, Outcome,
 };
 
 /// The format of frames as long as there was no control record.

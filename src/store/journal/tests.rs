@@ -83,7 +83,7 @@ fn frames_come_back() {
                     let kept = letter.value.map_or(0, <[u8]>::len);
                     seen.push((entry.verdict, kept, letter.value_len > kept as u64));
                 }
-                Outcome::Settled => seen.push((entry.verdict, 0, false)),
+                Outcome::Control(_) | Outcome::Settled => seen.push((entry.verdict, 0, false)),
             }
             Ok(())
         })
@@ -127,7 +127,7 @@ fn damaged_payloads_are_errors_never_panics() {
         }
     }
     let mut newer = good;
-    newer[0] = 2;
+    newer[0] = FORMAT_CONTROL + 1;
     assert!(matches!(
         Frame::parse(FrameNo(7), newer),
         Err(crate::store::StoreError::UnknownFormat { .. })

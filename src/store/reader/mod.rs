@@ -12,6 +12,7 @@ use crate::domain::position::Position;
 use super::StoreError;
 use super::cache::CacheStats;
 use super::codec::{ChangeRef, StoredContact, contact_key, id_hash};
+use super::control::ControlSums;
 use super::digest::Digest;
 use super::email;
 use super::export::{self, ExportReport};
@@ -72,6 +73,10 @@ pub struct StoreStats {
     pub counters: Counters,
     /// Sum over all contacts.
     pub digest: Digest,
+    /// Control records so far, and the sum over their entries.
+    pub control: ControlSums,
+    /// Control entries, and bytes of memory that they take, about.
+    pub control_entries: (u64, u64),
     /// What the latest batch was applied under.
     pub fingerprint: u64,
     /// Up to where the log is applied.
@@ -243,6 +248,8 @@ impl Reader {
             position: shared.position_of(cut.next_offsets()),
             counters: cut.counters,
             digest: cut.digest,
+            control: cut.control,
+            control_entries: shared.controls.size(),
             fingerprint: cut.fingerprint,
             record_time_ms: cut.record_time_ms,
             frames: cut.next_frame.0,

@@ -21,6 +21,7 @@ use super::shared::Cut;
 use super::*;
 
 mod bounds;
+mod controls;
 mod outcomes;
 mod recovery;
 mod snapshots;

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use contactd::config::Config;
+use contactd::config::{Config, EmbeddedLogConfig, Mode};
 use contactd::domain::decode::Decoder;
 use contactd::domain::merge::merge;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset, Position};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::verdict::Verdict;
+use contactd::event_log::EventLog;
+use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::http::{Api, HttpLimits, HttpState, OpenStore, Readiness, Services, router};
+use contactd::ingest::Control;
 use contactd::shared_state::SharedState;
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
 use contactd::telemetry::Metrics;
@@ -122,6 +125,14 @@ impl Fixture {
         &self.readiness
     }
 
+    /// A log for what handlers append; nothing follows it.
+    fn log(&self) -> EventLog {
+        let config = Config::built_in(Mode::Dev).unwrap().embedded_log;
+        let path = self.directory.path().join(format!("log-{}", fastrand::u64(..)));
+        let options = EmbeddedOptions::new(&EmbeddedLogConfig { path, ..config }, "contacts");
+        EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()))
+    }
+
     pub(super) fn router(&self) -> Api {
         self.router_with(|_| {})
     }
@@ -157,8 +168,10 @@ impl Fixture {
             Arc::clone(&self.readiness),
         );
         if let Some((_, reader)) = &self.open {
-            state
-                .store_opened(OpenStore { queries: contactd::query::Queries::new(reader.clone()) });
+            state.store_opened(OpenStore {
+                queries: contactd::query::Queries::new(reader.clone()),
+                control: Arc::new(Control::new(self.log(), reader.clone())),
+            });
         }
         state.set_following(FINGERPRINT, Some(identity()));
         router(state)

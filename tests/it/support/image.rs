@@ -30,6 +30,12 @@ pub struct Image {
     pub active: u64,
     pub deleted: u64,
     pub digest: u128,
+    /// Control entries by key, as they are stored.
+    pub controls: BTreeMap<String, Vec<u8>>,
+    /// Sum over them, those removed a short while ago too.
+    pub control_digest: u128,
+    /// How often each verdict was given to a control record.
+    pub control_verdicts: [u64; 8],
     /// By lane.
     pub next_offsets: BTreeMap<u16, u64>,
     /// By lane, in order: offset, verdict, hash of the event's id.
@@ -116,6 +122,17 @@ impl Image {
             .collect();
         (self.active, self.deleted, self.digest) =
             (counters.active, counters.deleted, stats.digest.0);
+        self.control_digest = stats.control.digest.0;
+        self.control_verdicts = stats.control.verdicts;
+        self.controls = reader
+            .controls("", None, usize::MAX)
+            .into_iter()
+            .map(|(key, entry)| {
+                let mut bytes = Vec::new();
+                entry.encode(&mut bytes);
+                (key, bytes)
+            })
+            .collect();
         self.next_offsets =
             stats.position.next.iter().map(|(lane, next)| (lane.0, next.0)).collect();
     }
@@ -183,6 +200,9 @@ impl Image {
             &mut found,
         );
         compare("digest", &self.digest, &other.digest, &mut found);
+        compare("control entries", &self.controls, &other.controls, &mut found);
+        compare("control digest", &self.control_digest, &other.control_digest, &mut found);
+        compare("control verdicts", &self.control_verdicts, &other.control_verdicts, &mut found);
         compare("next offsets", &self.next_offsets, &other.next_offsets, &mut found);
         let (here, there) = (&self.emails, &other.emails);
         for (hash, id) in here.symmetric_difference(there).take(NAMED_MAX) {
@@ -264,7 +284,8 @@ impl JournalImage {
             Outcome::DeadLettered(letter) => {
                 self.image.letters.insert((lane, offset), LetterImage::of(letter));
             }
-            Outcome::Settled => {}
+            // Entries are compared as they are in the end; here they count like any verdict.
+            Outcome::Control(_) | Outcome::Settled => {}
         }
     }
 

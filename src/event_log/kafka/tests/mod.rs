@@ -37,6 +37,7 @@ fn config(brokers: &str, topic: &str) -> KafkaConfig {
         brokers: vec![brokers.to_owned()],
         client_id: format!("{topic}-client"),
         topic: topic.to_owned(),
+        control_topic: format!("{topic}.control"),
         partitioner: PartitionerChoice::Auto,
         security_protocol: SecurityProtocol::Plaintext,
         sasl_mechanism: String::new(),

@@ -1,0 +1,35 @@
+//! Why a writing was not taken, or why what became of it is not known.
+
+use crate::domain::Class;
+use crate::domain::control::InvalidValue;
+use crate::event_log::LogError;
+use crate::store::StoreError;
+
+/// Why a writing was not taken, or why what became of it is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// It can't be written as a record.
+    #[error(transparent)]
+    Invalid(#[from] InvalidValue),
+    /// The log did not take it. Where the class is Retry it may stand there all the same.
+    #[error("the log did not take it: {0}")]
+    Log(#[from] LogError),
+    /// The store has stopped.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// It is on the log, and was not applied in time; it will be.
+    #[error("it is on the log, and was not applied in time")]
+    TimedOut,
+}
+
+impl IngestError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Invalid(_) => Class::Poison,
+            Self::Log(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::TimedOut => Class::Retry,
+        }
+    }
+}
