@@ -1,7 +1,7 @@
 //! Why a writing was not taken, or why what became of it is not known.
 
 use crate::domain::Class;
-use crate::domain::control::InvalidValue;
+use crate::domain::control::InvalidControl;
 use crate::event_log::LogError;
 use crate::store::StoreError;
 
@@ -10,7 +10,7 @@ use crate::store::StoreError;
 pub enum IngestError {
     /// It can't be written as a record.
     #[error(transparent)]
-    Invalid(#[from] InvalidValue),
+    Invalid(#[from] InvalidControl),
     /// The log did not take it. Where the class is Retry it may stand there all the same.
     #[error("the log did not take it: {0}")]
     Log(#[from] LogError),

@@ -61,8 +61,14 @@ pub struct ControlRecord {
 
 /// A control record that can't be written as one.
 #[derive(Debug, thiserror::Error)]
-#[error("a control record's value is not JSON: {0}")]
-pub struct InvalidValue(#[from] serde_json::Error);
+pub enum InvalidControl {
+    /// Its value is not JSON.
+    #[error("a control record's value is not JSON: {0}")]
+    Value(#[from] serde_json::Error),
+    /// Something is too long, empty, or holds control characters.
+    #[error("a control record's {0}")]
+    Content(&'static str),
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,7 +93,11 @@ fn none<T>() -> Option<T> {
 
 impl ControlRecord {
     /// The record's value on the log.
-    pub fn encode(&self) -> Result<Vec<u8>, InvalidValue> {
+    ///
+    /// # Errors
+    /// Where it would be set aside as unreadable.
+    pub fn encode(&self) -> Result<Vec<u8>, InvalidControl> {
+        self.check(None).map_err(InvalidControl::Content)?;
         let value: Option<&RawValue> = match &self.value {
             Some(value) => Some(serde_json::from_slice(value)?),
             None => None,

@@ -44,6 +44,7 @@ fn a_record_comes_back_from_the_log() {
     let bytes = removal.encode().unwrap();
     assert_eq!(ControlRecord::decode(None, Some(&bytes)).unwrap(), removal);
     write("w-3", "k", None, Some("not json")).encode().unwrap_err();
+    write("w-4", "", None, Some("1")).encode().unwrap_err();
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod follower;
 pub mod image;
 pub mod instance;
 pub mod load;

@@ -1,0 +1,93 @@
+//! A store that follows a log within the test's own process, as an instance does: for what needs
+//! its reader and its ways in, not its HTTP.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use contactd::apply::{ApplyOptions, Pipeline, Progress, Rules};
+use contactd::domain::decode::Decoder;
+use contactd::domain::limits::Limits;
+use contactd::domain::mapping::Mapping;
+use contactd::domain::position::{CONTROL_LANE, Lane, NextOffset};
+use contactd::event_log::{ConsumeBounds, EventLog};
+use contactd::ingest::Control;
+use contactd::store::{self, Opened, Reader, StoreOptions, Writer};
+use contactd::telemetry::Metrics;
+use tokio_util::sync::CancellationToken;
+
+/// Applies until it is stopped or dropped.
+pub struct Follower {
+    pub log: EventLog,
+    pub reader: Reader,
+    pub control: Control,
+    stop: CancellationToken,
+    applying: Option<JoinHandle<Writer>>,
+}
+
+impl Follower {
+    /// Opens the store, made if need be, and follows the log from where it stands.
+    #[track_caller]
+    pub fn start(dir: &Path, log: EventLog) -> Self {
+        let identity = log.identity().expect("the log answers");
+        let opened = store::open(StoreOptions::at(dir), Some(&identity), 1, &|_| {});
+        let Opened { mut writer, reader, .. } = opened.expect("the store opens");
+        assert!(log.prepare_control().expect("the log answers"), "no lane for control records");
+        let lanes = (0..identity.lanes).map(Lane).chain([CONTROL_LANE]);
+        let next = writer.next_offsets();
+        let from: BTreeMap<Lane, NextOffset> =
+            lanes.map(|lane| (lane, next.get(&lane).copied().unwrap_or_default())).collect();
+        let bounds = ConsumeBounds { records_max: 4_096, bytes_max: 4 << 20 };
+        let consumer = log.consume(&from, bounds).expect("the log is read");
+        let metrics = Arc::new(Metrics::new().expect("metrics"));
+        let pipeline = Pipeline {
+            decoder: Arc::new(Decoder::new(Mapping::built_in(), Limits::default())),
+            rules: Rules {
+                partitioner: log.partitioner(),
+                lanes: identity.lanes,
+                future_tolerance_ms: 300_000,
+                limits: Limits::default(),
+            },
+            options: ApplyOptions { batch_records_max: 512, batch_bytes_max: 1 << 20 },
+            lanes: metrics.lanes("contacts", identity.lanes),
+            control_lane: metrics.lanes("control", 1),
+            metrics,
+            topic: "contacts".to_owned(),
+            control_topic: "control".to_owned(),
+            progress: Arc::new(Progress::default()),
+            until_caught_up: false,
+        };
+        let stop = CancellationToken::new();
+        let told = stop.clone();
+        let applying = std::thread::spawn(move || {
+            pipeline.run(consumer, &mut writer, &told).expect("nothing ends it before it is told");
+            writer
+        });
+        let control = Control::new(log.clone(), reader.clone());
+        Self { log, reader, control, stop, applying: Some(applying) }
+    }
+
+    /// Ends it as a stop does.
+    #[track_caller]
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    #[track_caller]
+    fn end(&mut self) {
+        self.stop.cancel();
+        if let Some(applying) = self.applying.take() {
+            let writer = applying.join().expect("applying ends well");
+            writer.close().expect("a last checkpoint");
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.end();
+        }
+    }
+}
