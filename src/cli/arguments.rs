@@ -63,6 +63,17 @@ pub(super) enum Command {
     /// Print or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the description of the HTTP API (OpenAPI 3.1)
+    #[command(
+        after_help = "A running instance has it at /openapi.json, and for people at /docs.\n\n\
+        Examples:\n  contactd openapi > openapi.json\n  \
+        contactd openapi --postman > contactd.postman_collection.json"
+    )]
+    Openapi {
+        /// Print a Postman collection of the same operations instead
+        #[arg(long)]
+        postman: bool,
+    },
     /// Measure this machine, each figure beside its own limit
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -24,6 +24,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::http;
+
 use arguments::{Arguments, Command};
 
 /// Runs the command that `arguments` (the program's name first) ask for.
@@ -56,9 +58,15 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Store(command) => store::run(settings, &command),
         Command::Topics(command) => topics::run(settings, &command),
         Command::Config(command) => configuration::run(settings, &command),
+        Command::Openapi { postman } => openapi(postman),
         Command::Bench(command) => bench::run(settings, &command),
         Command::Completions { shell } => completions(shell),
     }
+}
+
+fn openapi(as_postman: bool) -> anyhow::Result<()> {
+    let text = if as_postman { http::postman_json() } else { http::openapi_json() };
+    output::write_all(text.as_bytes())
 }
 
 fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {

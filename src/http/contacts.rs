@@ -216,7 +216,7 @@ fn etag(tag: StateTag) -> HeaderValue {
 }
 
 /// Weak comparison, as `If-None-Match` asks for.
-fn none_match(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(super) fn none_match(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     headers.get_all(IF_NONE_MATCH).iter().any(|value| {
         value.as_bytes().split(|byte| *byte == b',').any(|tag| {
             let tag = tag.trim_ascii();

@@ -53,6 +53,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     open("/readyz"),
     open("/healthz"),
     open("/metrics"),
+    open("/openapi.json"),
+    open("/docs"),
+    open("/docs/{file}"),
     open("/"),
 ];
 

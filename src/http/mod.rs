@@ -5,7 +5,8 @@
 //!   └─► edge (every request: id, bounds, time, panic, error body, headers, metrics, access log)
 //!         ├─► gate (address, limit by address, who it is and may do, limit by principal)
 //!         └─► router ─► contacts, stats ─► query::Queries ─► the store's reader
-//!                    └► probes: /livez /readyz /healthz /metrics
+//!                    ├► probes: /livez /readyz /healthz /metrics
+//!                    └► docs: /openapi.json /docs, made by openapi
 //! ```
 //!
 //! The server is up before the store is open: until then `/livez` is 200, `/readyz` and the API
@@ -15,10 +16,12 @@ mod accept;
 mod allow;
 mod client_address;
 mod contacts;
+mod docs;
 mod edge;
 mod endpoints;
 mod error;
 mod gate;
+mod openapi;
 mod params;
 mod position;
 mod probes;
@@ -33,6 +36,7 @@ mod timestamp;
 
 pub use edge::Api;
 pub use error::{ApiError, Code};
+pub use openapi::{openapi_json, postman_json};
 pub use readiness::{Readiness, Report};
 pub use routes::router;
 pub use serve::{ListenError, ServeError, ServeOptions, from_peer, require_loopback, serve};

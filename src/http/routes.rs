@@ -8,7 +8,7 @@ use axum::routing::get;
 use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
-use super::{contacts, probes};
+use super::{contacts, docs, probes};
 
 /// Everything that is answered, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
@@ -21,6 +21,9 @@ pub fn router(state: HttpState) -> Api {
         .route("/readyz", get(probes::readyz))
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
+        .route("/openapi.json", get(docs::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file))
         .route("/", get(probes::index))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_not_found)

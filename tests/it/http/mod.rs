@@ -3,6 +3,7 @@
 
 mod client;
 mod contacts;
+mod description;
 mod errors;
 mod fixture;
 mod limits;

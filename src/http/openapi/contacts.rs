@@ -1,0 +1,136 @@
+//! Contacts: one, a page, and what happened to one.
+
+use serde_json::{Value, json};
+
+use super::operation::{
+    Answer, Header, Kept, Operation, Param, Tag, choice, flag, text, whole_number,
+};
+use super::shapes::{Contact, ContactPage, History};
+use crate::http::error::Code;
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![list(), get(), history()]
+}
+
+/// The id that all paths of one contact have.
+pub(super) fn contact_id() -> Param {
+    Param::path("id", "{{contactId}}", "The contact's id.")
+}
+
+/// A contact as examples show it.
+pub(super) fn example() -> Value {
+    json!({
+        "id": "{{contactId}}", "firstName": "Ada", "lastName": "Lovelace",
+        "email": "ada@example.com", "phone": "+44 20 7946 0000", "company": "Analytical Engines",
+        "title": "Analyst", "attributes": { "acme_segment": "mid-market" }, "status": "ACTIVE",
+        "version": 3, "sourceVersion": 3, "source": "acme",
+        "createdAt": "2026-11-21T10:00:00.000Z", "updatedAt": "2026-11-21T10:36:44.451Z",
+    })
+}
+
+fn page_size() -> Param {
+    let schema = whole_number(1, 200).default(Some(50.into()));
+    Param::query("limit", schema, 50, "Entries on a page.").sent()
+}
+
+fn cursor() -> Param {
+    Param::query(
+        "cursor",
+        text().pattern(Some("^[A-Za-z0-9_-]+$")),
+        "AQAv_OQQOKibugAIAAABof49HdRHwM1WCRmr4Q",
+        "As `meta.nextCursor` or `meta.prevCursor` of an earlier page gave it, with the same order \
+         and filters. Opaque.",
+    )
+}
+
+fn list() -> Operation {
+    let meta = json!({
+        "limit": 50, "nextCursor": "AQAv_OQQOKibugAIAAABof49HdRHwM1WCRmr4Q", "prevCursor": null,
+        "offset": null, "total": 1234,
+    });
+    let example = json!({ "data": [example()], "meta": meta });
+    Operation::get("/api/contacts", "listContacts", "A page of contacts")
+        .of(Tag::Contacts)
+        .about(
+            "Follow `meta.nextCursor` (or `Link`) for the rest. Paging by cursor stays right while \
+             contacts change: one that stayed put is neither skipped nor shown twice.",
+        )
+        .param(page_size())
+        .param(cursor())
+        .param(Param::query(
+            "status",
+            choice(&["ACTIVE", "DELETED"]),
+            "ACTIVE",
+            "Only these; without it active ones.",
+        ))
+        .param(Param::query("includeDeleted", flag(), true, "Deleted ones too."))
+        .param(
+            Param::query(
+                "sort",
+                choice(&["updatedAt", "createdAt", "name", "company", "id"])
+                    .default(Some("updatedAt".into())),
+                "name",
+                "What they are sorted by; the id decides between equals.",
+            )
+            .sent(),
+        )
+        .param(Param::query(
+            "order",
+            choice(&["asc", "desc"]),
+            "asc",
+            "Without it times descend, all else ascends.",
+        ))
+        .reads()
+        .answers(
+            Answer::json::<ContactPage>(200, "The page.", example)
+                .with(&[Header::Link, Header::Position]),
+        )
+        .fails(&[Code::InvalidCursor])
+        .keeps("contactId", Kept::Body("data.0.id"))
+        .keeps("position", Kept::Header("Position"))
+}
+
+fn get() -> Operation {
+    Operation::get("/api/contacts/{id}", "getContact", "One contact")
+        .of(Tag::Contacts)
+        .param(contact_id())
+        .param(Param::query("includeDeleted", flag(), true, "Although it is deleted."))
+        .param(Param::header(
+            "If-None-Match",
+            "{{etag}}",
+            "ETags; 304 where the contact still is in one of these states.",
+        ))
+        .reads()
+        .answers(
+            Answer::json::<Contact>(200, "The contact.", example())
+                .with(&[Header::ETag, Header::Position]),
+        )
+        .answers(
+            Answer::empty(304, "It is in the state that If-None-Match names.")
+                .with(&[Header::ETag, Header::Position]),
+        )
+        .fails(&[Code::ContactNotFound])
+        .keeps("etag", Kept::Header("ETag"))
+}
+
+fn history() -> Operation {
+    let change = json!({
+        "version": 3, "eventType": "contact.updated", "eventId": "evt_f07acb6428d68f8a",
+        "source": "acme", "timestamp": "2026-11-21T10:36:44.451Z",
+        "recordedAt": "2026-11-21T10:36:44.460Z", "partition": 1, "offset": 16,
+        "contact": example(),
+    });
+    let example = json!({ "data": [change], "meta": { "limit": 50, "nextCursor": null } });
+    Operation::get("/api/contacts/{id}/history", "getContactHistory", "What happened to a contact")
+        .of(Tag::Contacts)
+        .about("Every change that is still in the journal, newest first, deleted contacts' too.")
+        .param(contact_id())
+        .param(page_size())
+        .param(cursor())
+        .reads()
+        .answers(
+            Answer::json::<History>(200, "The changes.", example)
+                .with(&[Header::Link, Header::Position]),
+        )
+        .fails(&[Code::ContactNotFound, Code::InvalidCursor])
+}

@@ -1,0 +1,194 @@
+//! How errors are described: the catalogue, the two forms, and each operation's own codes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{Object, Schema};
+use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::operation::{Header, Operation, Schemas, choice};
+use crate::http::endpoints::{Access, Endpoint, LimitClass};
+use crate::http::error::Code;
+
+/// A code of the catalogue.
+#[derive(Serialize)]
+pub(super) struct ErrorCode;
+
+impl PartialSchema for ErrorCode {
+    fn schema() -> RefOr<Schema> {
+        let codes: Vec<&'static str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        let about = "What went wrong; a code is never renamed or reused.";
+        let schema: Object = choice(&codes).description(Some(about)).build();
+        RefOr::T(schema.into())
+    }
+}
+
+impl ToSchema for ErrorCode {}
+
+/// An answer that is an error.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Error {
+    error: ErrorBody,
+}
+
+/// What went wrong, for people and for programs.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ErrorBody {
+    /// For people; may change.
+    message: String,
+    /// The class of codes with one status.
+    #[serde(rename = "type")]
+    kind: String,
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    code: ErrorCode,
+    /// Facts that belong to the code.
+    #[schema(required = true)]
+    details: Option<BTreeMap<String, Value>>,
+    /// As in `X-Request-Id`: what to name when asking for help.
+    request_id: String,
+}
+
+/// The same error as RFC 9457 has it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    detail: String,
+    code: ErrorCode,
+    request_id: String,
+    error: ErrorBody,
+}
+
+pub(super) fn schemas() -> Schemas {
+    let mut schemas = Schemas::new();
+    for (name, schema) in [
+        (Error::name(), Error::schema()),
+        (Problem::name(), Problem::schema()),
+        (ErrorCode::name(), ErrorCode::schema()),
+    ] {
+        schemas.push((name.into_owned(), schema));
+    }
+    Error::schemas(&mut schemas);
+    Problem::schemas(&mut schemas);
+    schemas
+}
+
+/// The catalogue as a table of Markdown.
+pub(super) fn table() -> String {
+    let mut table = String::from("| code | status | |\n|---|---|---|\n");
+    for code in Code::ALL {
+        // Writing to a String can't fail.
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {} |",
+            code.as_str(),
+            code.status().as_u16(),
+            code.title()
+        );
+    }
+    table
+}
+
+/// All that an operation can fail with: its own, and what its kind brings with it.
+pub(super) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
+    let takes_time = operation.path.starts_with("/api/");
+    let is_implied = |code: Code| match code {
+        Code::UnknownParameter
+        | Code::UriTooLong
+        | Code::HeadersTooLarge
+        | Code::BodyTooLarge
+        | Code::InvalidBody
+        | Code::RequestTimeout
+        | Code::TookTooLong
+        | Code::Internal => true,
+        Code::InvalidParameter => !operation.params.is_empty(),
+        Code::InvalidPath => operation.path.contains('{'),
+        Code::Overloaded => takes_time,
+        _ => is_implied_by_access(code, endpoint),
+    };
+    let mut codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| is_implied(*code)).collect();
+    codes.extend(operation.codes.iter().copied().filter(|code| !is_implied(*code)));
+    codes
+}
+
+/// Those that follow from who may ask, and how often.
+fn is_implied_by_access(code: Code, endpoint: &Endpoint) -> bool {
+    match code.status().as_u16() {
+        401 | 403 => endpoint.access != Access::Public,
+        429 => endpoint.limit != LimitClass::Unlimited,
+        _ => false,
+    }
+}
+
+/// The answers of an operation that are errors, one a status.
+pub(super) fn responses(codes: &[Code]) -> BTreeMap<u16, Response> {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status().as_u16()).or_default().push(*code);
+    }
+    by_status.into_iter().map(|(status, codes)| (status, response(&codes))).collect()
+}
+
+fn response(codes: &[Code]) -> Response {
+    let about: Vec<String> =
+        codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
+    let mut response = ResponseBuilder::new()
+        .description(about.join("\n"))
+        .content("application/json", content("Error", codes, envelope))
+        .content("application/problem+json", content("Problem", codes, problem))
+        .header_ref(Header::RequestId.name(), header_ref(Header::RequestId));
+    if codes.iter().any(|code| code.retry_after_seconds().is_some()) {
+        response = response.header_ref(Header::RetryAfter.name(), header_ref(Header::RetryAfter));
+    }
+    response.build()
+}
+
+pub(super) fn header_ref(header: Header) -> Ref {
+    Ref::new(format!("#/components/headers/{}", header.component()))
+}
+
+fn content(schema: &str, codes: &[Code], body: fn(Code) -> Value) -> Content {
+    let examples = codes
+        .iter()
+        .map(|code| (code.as_str(), ExampleBuilder::new().value(Some(body(*code))).build()));
+    ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(schema)))
+        .examples_from_iter(examples)
+        .build()
+}
+
+fn envelope(code: Code) -> Value {
+    json!({ "error": body(code) })
+}
+
+fn problem(code: Code) -> Value {
+    json!({
+        "type": "about:blank", "title": code.title(), "status": code.status().as_u16(),
+        "detail": code.title(), "code": code.as_str(), "requestId": REQUEST_ID,
+        "error": body(code),
+    })
+}
+
+const REQUEST_ID: &str = "01971e5c-7a55-7c3e-9d51-6a1d3a0b4f10";
+
+fn body(code: Code) -> Value {
+    json!({
+        "message": code.title(), "type": code.kind(), "status": code.status().as_u16(),
+        "timestamp": "2026-11-21T10:36:44.451Z", "code": code.as_str(), "details": null,
+        "requestId": REQUEST_ID,
+    })
+}

@@ -1,0 +1,62 @@
+//! The headers of answers, each described once.
+
+use serde_json::Value;
+use utoipa::openapi::header::{Header as HeaderObject, HeaderBuilder};
+use utoipa::openapi::schema::ObjectBuilder;
+
+use super::operation::{Header, text, whole_number};
+
+impl Header {
+    pub(super) const ALL: [Self; 5] =
+        [Self::RequestId, Self::ETag, Self::Position, Self::Link, Self::RetryAfter];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::RequestId => "X-Request-Id",
+            Self::ETag => "ETag",
+            Self::Position => "Position",
+            Self::Link => "Link",
+            Self::RetryAfter => "Retry-After",
+        }
+    }
+
+    /// Its name in the description.
+    pub(super) fn component(self) -> String {
+        self.name().replace('-', "")
+    }
+
+    pub(super) fn described(self) -> HeaderObject {
+        let (schema, example, about): (ObjectBuilder, Value, &str) = match self {
+            Self::RequestId => (
+                text(),
+                "01971e5c-7a55-7c3e-9d51-6a1d3a0b4f10".into(),
+                "Names the request in log lines, in errors and in the history of what it changed: \
+                 the client's own where it sent a decent one, else a new one.",
+            ),
+            Self::ETag => (
+                text().pattern(Some("^\"[^\"]*\"$")),
+                "\"3-9f86d081884c7d65\"".into(),
+                "Names this state of the resource: for If-None-Match, and for If-Match on a write.",
+            ),
+            Self::Position => (
+                text(),
+                super::samples::sample("position").into(),
+                "How far the log was applied when this was answered. Sent with a later read, to any \
+                 instance, that read sees at least as much.",
+            ),
+            Self::Link => (
+                text(),
+                "</api/contacts?cursor=AQID>; rel=\"next\"".into(),
+                "The next and the previous page (RFC 8288), where there is one.",
+            ),
+            Self::RetryAfter => {
+                (whole_number(0, 86_400), 1.into(), "Seconds after which to try again.")
+            }
+        };
+        HeaderBuilder::new()
+            .description(Some(about))
+            .schema(Some(schema))
+            .example(Some(example))
+            .build()
+    }
+}

@@ -1,0 +1,329 @@
+//! One operation as its area describes it.
+
+use axum::http::Method;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
+
+use crate::http::error::Code;
+
+/// Schemas by name, as utoipa collects them.
+pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
+
+/// What belongs together for a reader; the order is that of the description and of the collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    Contacts,
+    Operation,
+    Documents,
+}
+
+impl Tag {
+    pub(super) const ALL: [Self; 3] = [Self::Contacts, Self::Operation, Self::Documents];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Contacts => "Contacts",
+            Self::Operation => "Operation",
+            Self::Documents => "Documents",
+        }
+    }
+
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::Contacts => "Contacts, and what happened to them.",
+            Self::Operation => "How the instance is: for orchestrators, monitoring and people.",
+            Self::Documents => "This description, for programs and for people.",
+        }
+    }
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Path,
+    Query,
+    Header,
+}
+
+/// A parameter of the path, the query or the head.
+pub(super) struct Param {
+    pub(super) place: Place,
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) schema: Object,
+    /// May name variables of the collection: `{{contactId}}`.
+    pub(super) example: Value,
+    /// Whether the example request has it.
+    pub(super) is_sent: bool,
+    pub(super) is_required: bool,
+}
+
+impl Param {
+    pub(super) fn path(name: &'static str, example: &str, about: &'static str) -> Self {
+        let schema = text().min_length(Some(1)).build();
+        Self { is_required: true, ..Self::new(Place::Path, name, about, schema, example.into()) }
+            .sent()
+    }
+
+    pub(super) fn query(
+        name: &'static str,
+        schema: ObjectBuilder,
+        example: impl Into<Value>,
+        about: &'static str,
+    ) -> Self {
+        Self::new(Place::Query, name, about, schema.build(), example.into())
+    }
+
+    pub(super) fn header(name: &'static str, example: &str, about: &'static str) -> Self {
+        Self::new(Place::Header, name, about, text().build(), example.into())
+    }
+
+    fn new(
+        place: Place,
+        name: &'static str,
+        about: &'static str,
+        schema: Object,
+        example: Value,
+    ) -> Self {
+        Self { place, name, about, schema, example, is_sent: false, is_required: false }
+    }
+
+    /// The example request has it.
+    pub(super) fn sent(mut self) -> Self {
+        self.is_sent = true;
+        self
+    }
+}
+
+pub(super) fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+pub(super) fn choice(choices: &[&'static str]) -> ObjectBuilder {
+    text().enum_values(Some(choices.iter().copied()))
+}
+
+pub(super) fn whole_number(min: u64, max: u64) -> ObjectBuilder {
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    let min = i64::try_from(min).unwrap_or(0);
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(min)).maximum(Some(max))
+}
+
+pub(super) fn flag() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Boolean).default(Some(false.into()))
+}
+
+/// The headers that answers can have; what each means stands in `headers.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    RequestId,
+    ETag,
+    Position,
+    Link,
+    RetryAfter,
+}
+
+/// What is sent or answered, in one media type.
+pub(super) struct Content {
+    pub(super) media: &'static str,
+    pub(super) schema: RefOr<Schema>,
+    pub(super) example: Option<Value>,
+}
+
+/// One way to be answered that is no error.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) about: &'static str,
+    /// One a media type.
+    pub(super) content: Vec<Content>,
+    pub(super) headers: Vec<Header>,
+    schemas: Schemas,
+}
+
+impl Answer {
+    /// With a body of the type's schema.
+    pub(super) fn json<T: ToSchema>(status: u16, about: &'static str, example: Value) -> Self {
+        let mut answer = Self::empty(status, about);
+        let schema = reference::<T>(&mut answer.schemas);
+        let example = Some(example);
+        answer.content.push(Content { media: "application/json", schema, example });
+        answer
+    }
+
+    /// With a body of text in another media type.
+    pub(super) fn text(
+        status: u16,
+        about: &'static str,
+        media: &'static str,
+        example: Option<&str>,
+    ) -> Self {
+        Self::empty(status, about).or_text(media, example)
+    }
+
+    /// Or with a body of text in yet another media type.
+    pub(super) fn or_text(mut self, media: &'static str, example: Option<&str>) -> Self {
+        let schema = RefOr::T(text().build().into());
+        self.content.push(Content { media, schema, example: example.map(Value::from) });
+        self
+    }
+
+    /// Without a body.
+    pub(super) fn empty(status: u16, about: &'static str) -> Self {
+        Self { status, about, content: Vec::new(), headers: Vec::new(), schemas: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, headers: &[Header]) -> Self {
+        self.headers.extend_from_slice(headers);
+        self
+    }
+}
+
+fn reference<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
+    schemas.push((T::name().into_owned(), T::schema()));
+    T::schemas(schemas);
+    RefOr::Ref(Ref::from_schema_name(T::name()))
+}
+
+/// When the collection sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Where it stands in its area.
+    InOrder,
+    /// After all others: what ends the session, say.
+    Last,
+}
+
+/// Where the value of a variable comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kept {
+    /// A member of the answer's body, as a path of names: `data.0.id`.
+    Body(&'static str),
+    /// A header of the answer.
+    Header(&'static str),
+}
+
+/// One operation: a row of the table of endpoints, described.
+pub(super) struct Operation {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) id: &'static str,
+    pub(super) tag: Tag,
+    pub(super) summary: &'static str,
+    pub(super) about: &'static str,
+    pub(super) params: Vec<Param>,
+    pub(super) body: Option<Content>,
+    /// The first is what the example request is answered.
+    pub(super) answers: Vec<Answer>,
+    pub(super) codes: Vec<Code>,
+    pub(super) turn: Turn,
+    /// Variables of the collection that the answer sets.
+    pub(super) keeps: Vec<(&'static str, Kept)>,
+    schemas: Schemas,
+}
+
+impl Operation {
+    pub(super) fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
+        Self::new(Method::GET, path, id, summary)
+    }
+
+    /// Of any method.
+    pub(super) fn new(
+        method: Method,
+        path: &'static str,
+        id: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            id,
+            tag: Tag::Operation,
+            summary,
+            about: "",
+            params: Vec::new(),
+            body: None,
+            answers: Vec::new(),
+            codes: Vec::new(),
+            turn: Turn::InOrder,
+            keeps: Vec::new(),
+            schemas: Vec::new(),
+        }
+    }
+
+    pub(super) fn of(mut self, tag: Tag) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    pub(super) fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
+    }
+
+    pub(super) fn param(mut self, param: Param) -> Self {
+        self.params.push(param);
+        self
+    }
+
+    /// A JSON body of the type's schema.
+    #[expect(dead_code, reason = "nothing takes a body yet")]
+    pub(super) fn body<T: ToSchema>(self, example: Value) -> Self {
+        self.body_as::<T>("application/json", example)
+    }
+
+    /// A JSON body under another name.
+    pub(super) fn body_as<T: ToSchema>(mut self, media: &'static str, example: Value) -> Self {
+        let schema = reference::<T>(&mut self.schemas);
+        self.body = Some(Content { media, schema, example: Some(example) });
+        self
+    }
+
+    /// The first is what the example request is answered.
+    pub(super) fn answers(mut self, answer: Answer) -> Self {
+        self.answers.push(answer);
+        self
+    }
+
+    /// Besides what every operation of its kind can fail with.
+    pub(super) fn fails(mut self, codes: &[Code]) -> Self {
+        self.codes.extend_from_slice(codes);
+        self
+    }
+
+    /// Sets a variable of the collection.
+    pub(super) fn keeps(mut self, variable: &'static str, kept: Kept) -> Self {
+        self.keeps.push((variable, kept));
+        self
+    }
+
+    /// The collection sends it after all others.
+    #[expect(dead_code, reason = "signing out comes with authentication")]
+    pub(super) fn last(mut self) -> Self {
+        self.turn = Turn::Last;
+        self
+    }
+
+    /// What every read of the store has: it waits for a `Position`, and is JSON only.
+    pub(super) fn reads(self) -> Self {
+        self.param(Param::header(
+            "Position",
+            "{{position}}",
+            "As an earlier answer gave it: the read waits until that is applied here, for some seconds \
+             at most.",
+        ))
+        .fails(&[
+            Code::InvalidHeader,
+            Code::NotAcceptable,
+            Code::PositionGone,
+            Code::PositionNotReached,
+            Code::NotReady,
+        ])
+    }
+
+    /// All schemas that it names.
+    pub(super) fn schemas(&self) -> impl Iterator<Item = &(String, RefOr<Schema>)> {
+        self.schemas.iter().chain(self.answers.iter().flat_map(|answer| &answer.schemas))
+    }
+}

@@ -1,0 +1,34 @@
+//! What stands for the collection's variables where an example is shown.
+
+use serde_json::Value;
+
+/// Variables, each with a value for readers. Those without a `$` are kept by the collection.
+pub(super) const SAMPLES: [(&str, &str); 4] = [
+    ("baseUrl", "http://127.0.0.1:3000"),
+    ("contactId", "c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c"),
+    ("etag", "\"3-9f86d081884c7d65\""),
+    ("position", "p1-22d1ef5228eb9c01-0.8-1.11"),
+];
+
+/// The value of a variable.
+pub(super) fn sample(name: &str) -> &'static str {
+    SAMPLES.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+}
+
+/// The example without variables.
+pub(super) fn shown(example: &Value) -> Value {
+    match example {
+        Value::String(text) => Value::String(shown_text(text)),
+        Value::Array(items) => items.iter().map(shown).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), shown(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => example.clone(),
+    }
+}
+
+fn shown_text(text: &str) -> String {
+    SAMPLES.iter().fold(text.to_owned(), |text, (name, value)| {
+        if text.contains("{{") { text.replace(&format!("{{{{{name}}}}}"), value) } else { text }
+    })
+}

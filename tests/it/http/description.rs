@@ -1,0 +1,208 @@
+//! The API's description: what it says is what is answered.
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use contactd::http::{Api, openapi_json, postman_json};
+use serde_json::Value;
+
+use super::client::{Answer, ask, get, get_with};
+use super::fixture::Fixture;
+
+fn document() -> Value {
+    serde_json::from_str(&openapi_json()).unwrap()
+}
+
+#[test]
+fn the_description_changes_on_purpose_only() {
+    insta::assert_snapshot!("openapi", openapi_json());
+}
+
+#[tokio::test]
+async fn the_description_is_served_as_it_is_printed_and_not_sent_twice() {
+    let fixture = Fixture::not_open();
+    let router = fixture.router();
+    let answer = get(&router, "/openapi.json").await.expect(200);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(String::from_utf8_lossy(&answer.body), openapi_json());
+    let etag = answer.header("etag");
+    let again = get_with(&router, "/openapi.json", &[("if-none-match", etag)]).await.expect(304);
+    assert!(again.body.is_empty());
+}
+
+#[tokio::test]
+async fn the_page_for_people_is_whole_and_asks_no_other_server() {
+    let fixture = Fixture::not_open();
+    let router = fixture.router();
+    let page = get(&router, "/docs").await.expect(200);
+    let policy = page.header("content-security-policy").to_owned();
+    assert!(policy.contains("script-src 'self'") && !policy.contains("http"), "{policy}");
+    let html = String::from_utf8(page.body).unwrap();
+    let mut files = 0;
+    for attribute in ["src=\"", "href=\""] {
+        for rest in html.split(attribute).skip(1) {
+            let file = rest.split('"').next().unwrap();
+            let answer = get(&router, &format!("/{file}")).await.expect(200);
+            assert!(!answer.body.is_empty(), "{file}");
+            files += 1;
+        }
+    }
+    assert!(files >= 6, "{html}");
+    // Nothing in the page that the policy forbids.
+    assert!(!html.contains("://") && !html.contains("<script>"), "{html}");
+    let start = get(&router, "/docs/swagger-initializer.js").await.expect(200);
+    let start = String::from_utf8(start.body).unwrap();
+    assert!(start.contains("openapi.json") && !start.contains("://"), "{start}");
+    get(&router, "/docs/none.js").await.expect(404);
+    let api = get(&router, "/readyz").await;
+    assert!(!api.header("content-security-policy").contains("script-src"));
+}
+
+/// The collection's requests in their order, with its variables.
+struct Collection {
+    items: Vec<Value>,
+    variables: BTreeMap<String, String>,
+}
+
+impl Collection {
+    fn new() -> Self {
+        let collection: Value = serde_json::from_str(&postman_json()).unwrap();
+        let folders = collection["item"].as_array().unwrap();
+        let items = folders.iter().flat_map(|folder| folder["item"].as_array().unwrap().clone());
+        let variables = collection["variable"].as_array().unwrap().iter().map(|variable| {
+            let text = |name: &str| variable[name].as_str().unwrap().to_owned();
+            (text("key"), text("value"))
+        });
+        Self { items: items.collect(), variables: variables.collect() }
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (name, value) in &self.variables {
+            text = text.replace(&format!("{{{{{name}}}}}"), value);
+        }
+        assert!(!text.contains("{{"), "an unknown variable in {text}");
+        text
+    }
+
+    /// What Postman does after an answer: the expected status, then the variables.
+    #[track_caller]
+    fn look_at(&mut self, item: &Value, answer: &Answer) {
+        let what = item["name"].as_str().unwrap();
+        for line in item["event"][0]["script"]["exec"].as_array().unwrap() {
+            let line = line.as_str().unwrap();
+            let arguments = line.split(['(', ',', ')']).map(|part| part.trim().trim_matches('"'));
+            let arguments: Vec<&str> = arguments.collect();
+            if let Some(status) = line.split("have.status(").nth(1) {
+                let status: u16 = status.split(')').next().unwrap().parse().unwrap();
+                let body = String::from_utf8_lossy(&answer.body);
+                assert_eq!(answer.status.as_u16(), status, "{what}: {body}");
+            } else if line.contains("headers.get(") {
+                let value = answer.header(arguments[3]).to_owned();
+                self.variables.insert(arguments[1].to_owned(), value);
+            } else {
+                let path = line.split("json()").nth(1).unwrap().trim_end_matches(");");
+                let pointer = path.replace(['.', '['], "/").replace(']', "");
+                let json = answer.json();
+                let value = json.pointer(&pointer).unwrap_or_else(|| panic!("{what}: {pointer}"));
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                self.variables.insert(arguments[1].to_owned(), value);
+            }
+        }
+    }
+}
+
+/// Holds an answer against what the description says of its operation.
+#[track_caller]
+fn assert_as_described(document: &Value, operation: &Value, answer: &Answer, what: &str) {
+    let status = answer.status.as_u16().to_string();
+    let response = &operation["responses"][&status];
+    assert!(response.is_object(), "{what}: {status} is not described");
+    for (name, _) in response["headers"].as_object().into_iter().flatten() {
+        // Those that an answer has only at times.
+        if !["Link", "Retry-After"].contains(&name.as_str()) {
+            answer.header(name);
+        }
+    }
+    if answer.body.is_empty() {
+        assert!(response["content"].is_null(), "{what}: an empty body");
+        return;
+    }
+    let media = answer.header("content-type").split(';').next().unwrap();
+    let contents = response["content"].as_object().unwrap();
+    let described = contents.iter().find(|(known, _)| known.split(';').next() == Some(media));
+    let (_, content) = described.unwrap_or_else(|| panic!("{what}: {media} is not described"));
+    if media != "application/json" {
+        return;
+    }
+    let mut schema = content["schema"].clone();
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let json = answer.json();
+    let problems: Vec<String> = validator.iter_errors(&json).map(|it| it.to_string()).collect();
+    assert!(problems.is_empty(), "{what}: {}\n{json}", problems.join("; "));
+}
+
+/// The operation of a request, as the description knows it.
+fn operation<'d>(document: &'d Value, item: &Value) -> &'d Value {
+    let method = item["request"]["method"].as_str().unwrap().to_lowercase();
+    let operations = document["paths"].as_object().unwrap().values();
+    let named = |operation: &&Value| operation["summary"] == item["name"];
+    operations.map(|path| &path[&method]).find(named).expect("the collection's operation")
+}
+
+async fn sent(router: &Api, collection: &Collection, item: &Value) -> Answer {
+    let request = &item["request"];
+    let method = Method::from_bytes(request["method"].as_str().unwrap().as_bytes()).unwrap();
+    let url = collection.filled(request["url"]["raw"].as_str().unwrap());
+    let path = url.strip_prefix(&collection.variables["baseUrl"]).unwrap();
+    let on = |header: &&Value| header["disabled"] != true;
+    let headers: Vec<(String, String)> = request["header"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(on)
+        .map(|header| {
+            let text = |name: &str| header[name].as_str().unwrap();
+            (text("key").to_owned(), collection.filled(text("value")))
+        })
+        .collect();
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    ask(router, method, path, &headers).await
+}
+
+#[tokio::test]
+async fn every_operation_answers_its_example_as_described() {
+    let document = document();
+    let fixture = Fixture::with_contacts(5);
+    fixture.readiness().ready("store");
+    let router = fixture.router();
+    let mut collection = Collection::new();
+    let items = collection.items.clone();
+    assert_eq!(items.len(), openapi_json().matches("\"operationId\"").count());
+    for item in &items {
+        let answer = sent(&router, &collection, item).await;
+        collection.look_at(item, &answer);
+        let what = item["name"].as_str().unwrap();
+        assert_as_described(&document, operation(&document, item), &answer, what);
+    }
+}
+
+#[tokio::test]
+async fn errors_are_described_in_both_forms() {
+    let document = document();
+    let fixture = Fixture::with_contacts(1);
+    let router = fixture.router();
+    let operation = &document["paths"]["/api/contacts/{id}"]["get"];
+    let answer = get(&router, "/api/contacts/none").await.expect(404);
+    assert_as_described(&document, operation, &answer, "ours");
+    let accept = [("accept", "application/json, application/problem+json")];
+    let answer = get_with(&router, "/api/contacts/none", &accept).await.expect(404);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let mut schema =
+        operation["responses"]["404"]["content"]["application/problem+json"]["schema"].clone();
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert!(validator.is_valid(&answer.json()), "{}", answer.json());
+}
