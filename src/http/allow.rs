@@ -16,35 +16,55 @@ pub(super) fn check(
     endpoint: &Endpoint,
     address: IpAddr,
 ) -> Result<(), ApiError> {
-    if groups(allow, endpoint).into_iter().all(|group| names(group, address)) {
+    if groups(endpoint).all(|group| names(group.list(allow), address)) {
         return Ok(());
     }
     Err(ApiError::new(Code::AddressNotAllowed, "this may not be asked for from your address"))
 }
 
-fn names(group: &[IpNet], address: IpAddr) -> bool {
-    group.is_empty() || group.iter().any(|network| network.contains(&address))
+fn names(list: &[IpNet], address: IpAddr) -> bool {
+    list.is_empty() || list.iter().any(|network| network.contains(&address))
 }
 
-/// The lists that an endpoint is on: by its path, and `admin` where nobody else may ask.
-fn groups<'a>(allow: &'a AllowConfig, endpoint: &Endpoint) -> [&'a [IpNet]; 2] {
-    let below = |path: &str| {
-        endpoint
-            .path
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let by_path: &[IpNet] = if below("/api/auth") {
-        &allow.auth
-    } else if below("/api/webhooks") {
-        &allow.webhooks
-    } else if below("/metrics") {
-        &allow.metrics
-    } else {
-        &[]
-    };
-    let is_for_admins = endpoint.access == Access::Roles(Roles::of(&[Role::Admin]));
-    [by_path, if is_for_admins { &allow.admin } else { &[] }]
+/// Endpoints with one list of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    Auth,
+    Webhooks,
+    Metrics,
+    Admin,
+}
+
+impl Group {
+    const ALL: [Self; 4] = [Self::Auth, Self::Webhooks, Self::Metrics, Self::Admin];
+
+    /// By its path, and `Admin` where nobody else may ask.
+    fn has(self, endpoint: &Endpoint) -> bool {
+        let is_below = |path: &str| {
+            let rest = endpoint.path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        match self {
+            Self::Auth => is_below("/api/auth"),
+            Self::Webhooks => is_below("/api/webhooks"),
+            Self::Metrics => is_below("/metrics"),
+            Self::Admin => endpoint.access == Access::Roles(Roles::of(&[Role::Admin])),
+        }
+    }
+
+    fn list(self, allow: &AllowConfig) -> &[IpNet] {
+        match self {
+            Self::Auth => &allow.auth,
+            Self::Webhooks => &allow.webhooks,
+            Self::Metrics => &allow.metrics,
+            Self::Admin => &allow.admin,
+        }
+    }
+}
+
+/// The lists that an endpoint is on.
+pub(super) fn groups(endpoint: &Endpoint) -> impl Iterator<Item = Group> {
+    Group::ALL.into_iter().filter(move |group| group.has(endpoint))
 }
 
 #[cfg(test)]

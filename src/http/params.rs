@@ -46,13 +46,18 @@ impl Params {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// `true`, `false`, or nothing after the name, which is true; absent is false.
+    /// `true` or `false`; absent is false.
     pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.get(name) {
             None | Some("false") => Ok(false),
-            Some("" | "true") => Ok(true),
+            Some("true") => Ok(true),
             Some(_) => Err(invalid(name, "must be true or false")),
         }
+    }
+
+    /// The same, but the bare name is true: what people type at a probe.
+    pub(super) fn bare_flag(&self, name: &str) -> Result<bool, ApiError> {
+        if self.get(name) == Some("") { Ok(true) } else { self.flag(name) }
     }
 
     /// A whole number from 1 to `max`.

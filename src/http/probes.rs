@@ -15,14 +15,14 @@ use super::state::HttpState;
 
 /// `GET /livez`: the process answers, whatever it waits for.
 pub(super) async fn livez(uri: Uri) -> Result<Response, ApiError> {
-    Params::of(&uri, &["verbose"])?;
+    Params::of(&uri, &["verbose"])?.bare_flag("verbose")?;
     Ok(json_response(br#"{"status":"live"}"#.to_vec()))
 }
 
 /// `GET /readyz`: 200 when every part is ready, else 503 with those that are not and why;
 /// `?verbose` shows all.
 pub(super) async fn readyz(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
-    let verbose = Params::of(&uri, &["verbose"])?.flag("verbose")?;
+    let verbose = Params::of(&uri, &["verbose"])?.bare_flag("verbose")?;
     let report = state.readiness().report();
     let parts: Map<String, Value> = report
         .parts
@@ -66,7 +66,11 @@ pub(super) async fn healthz(
 }
 
 /// `GET /metrics`: Prometheus's text format.
-pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
+pub(super) async fn metrics(
+    State(state): State<HttpState>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
     // What is refreshed for it may look at directories.
     let rendered = tokio::task::spawn_blocking(move || state.metrics().render()).await;
     let text = match rendered {

@@ -195,7 +195,7 @@ fn responses(
     operation: &Operation,
     codes: &[crate::http::error::Code],
 ) -> BTreeMap<u16, Response> {
-    let mut responses = errors::responses(codes);
+    let mut responses = errors::responses(endpoint, codes);
     for answer in &operation.answers {
         let response = response(endpoint, answer, responses.remove(&answer.status));
         responses.insert(answer.status, response);
@@ -204,15 +204,13 @@ fn responses(
 }
 
 /// A status that is also an error's can have either body.
-fn response(_endpoint: &Endpoint, answer: &Answer, error: Option<Response>) -> Response {
+fn response(endpoint: &Endpoint, answer: &Answer, error: Option<Response>) -> Response {
     let about = match &error {
         None => answer.about.to_owned(),
         Some(error) => format!("{} Or an error: {}", answer.about, error.description),
     };
-    let mut response = ResponseBuilder::new()
-        .description(about)
-        .header_ref(Header::RequestId.name(), errors::header_ref(Header::RequestId));
-    for header in &answer.headers {
+    let mut response = ResponseBuilder::new().description(about);
+    for header in errors::common_headers(endpoint).iter().chain(&answer.headers) {
         response = response.header_ref(header.name(), errors::header_ref(*header));
     }
     for content in &answer.content {

@@ -12,6 +12,7 @@ use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::operation::{Header, Operation, Schemas, choice};
+use crate::http::allow::groups;
 use crate::http::endpoints::{Access, Endpoint, LimitClass};
 use crate::http::error::Code;
 
@@ -127,6 +128,9 @@ pub(super) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
 
 /// Those that follow from who may ask, and how often.
 fn is_implied_by_access(code: Code, endpoint: &Endpoint) -> bool {
+    if code == Code::AddressNotAllowed {
+        return groups(endpoint).next().is_some();
+    }
     match code.status().as_u16() {
         401 | 403 => endpoint.access != Access::Public,
         429 => endpoint.limit != LimitClass::Unlimited,
@@ -135,26 +139,38 @@ fn is_implied_by_access(code: Code, endpoint: &Endpoint) -> bool {
 }
 
 /// The answers of an operation that are errors, one a status.
-pub(super) fn responses(codes: &[Code]) -> BTreeMap<u16, Response> {
+pub(super) fn responses(endpoint: &Endpoint, codes: &[Code]) -> BTreeMap<u16, Response> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code.status().as_u16()).or_default().push(*code);
     }
-    by_status.into_iter().map(|(status, codes)| (status, response(&codes))).collect()
+    by_status.into_iter().map(|(status, codes)| (status, response(endpoint, &codes))).collect()
 }
 
-fn response(codes: &[Code]) -> Response {
+fn response(endpoint: &Endpoint, codes: &[Code]) -> Response {
     let about: Vec<String> =
         codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
     let mut response = ResponseBuilder::new()
         .description(about.join("\n"))
         .content("application/json", content("Error", codes, envelope))
-        .content("application/problem+json", content("Problem", codes, problem))
-        .header_ref(Header::RequestId.name(), header_ref(Header::RequestId));
+        .content("application/problem+json", content("Problem", codes, problem));
+    for header in common_headers(endpoint) {
+        response = response.header_ref(header.name(), header_ref(*header));
+    }
     if codes.iter().any(|code| code.retry_after_seconds().is_some()) {
         response = response.header_ref(Header::RetryAfter.name(), header_ref(Header::RetryAfter));
     }
     response.build()
+}
+
+/// What every answer of an endpoint has.
+pub(super) fn common_headers(endpoint: &Endpoint) -> &'static [Header] {
+    match endpoint.limit {
+        LimitClass::Unlimited => &[Header::RequestId],
+        LimitClass::Auth | LimitClass::Read | LimitClass::Write | LimitClass::Webhook => {
+            &[Header::RequestId, Header::RateLimit, Header::RateLimitPolicy]
+        }
+    }
 }
 
 pub(super) fn header_ref(header: Header) -> Ref {

@@ -7,8 +7,15 @@ use utoipa::openapi::schema::ObjectBuilder;
 use super::operation::{Header, text, whole_number};
 
 impl Header {
-    pub(super) const ALL: [Self; 5] =
-        [Self::RequestId, Self::ETag, Self::Position, Self::Link, Self::RetryAfter];
+    pub(super) const ALL: [Self; 7] = [
+        Self::RequestId,
+        Self::ETag,
+        Self::Position,
+        Self::Link,
+        Self::RetryAfter,
+        Self::RateLimit,
+        Self::RateLimitPolicy,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -17,6 +24,8 @@ impl Header {
             Self::Position => "Position",
             Self::Link => "Link",
             Self::RetryAfter => "Retry-After",
+            Self::RateLimit => "RateLimit",
+            Self::RateLimitPolicy => "RateLimit-Policy",
         }
     }
 
@@ -52,6 +61,17 @@ impl Header {
             Self::RetryAfter => {
                 (whole_number(0, 86_400), 1.into(), "Seconds after which to try again.")
             }
+            Self::RateLimit => (
+                text(),
+                "\"read\";r=599;t=1".into(),
+                "What is left of the limit (`r`), and seconds until there is more (`t`). Not there \
+                 where there is no limit.",
+            ),
+            Self::RateLimitPolicy => (
+                text(),
+                "\"read\";q=600;w=60".into(),
+                "The limit: `q` requests in `w` seconds, by principal or address.",
+            ),
         };
         HeaderBuilder::new()
             .description(Some(about))

@@ -123,6 +123,8 @@ pub(super) enum Header {
     Position,
     Link,
     RetryAfter,
+    RateLimit,
+    RateLimitPolicy,
 }
 
 /// What is sent or answered, in one media type.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::operation::{Answer, Header, Operation, Param, Tag, flag};
+use super::operation::{Answer, Header, Operation, Param, Tag, choice};
 use super::shapes::{Health, Index, Liveness, Readiness, Stats};
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -10,7 +10,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 fn verbose() -> Param {
-    Param::query("verbose", flag(), true, "Every part, not only those that are not ready.")
+    Param::query("verbose", choice(&["", "true", "false"]), "true", "Every part, not only those that are not ready.")
 }
 
 fn stats() -> Operation {

@@ -42,9 +42,9 @@ fn the_router_answers_the_table_and_nothing_else() {
         let methods = route.split("\n        .").next().unwrap();
         for method in ["get", "post", "put", "patch", "delete"] {
             let call = format!("{method}(");
-            let is_called = methods.match_indices(&call).any(|(at, _)| {
-                !methods[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
-            });
+            let is_called = methods
+                .match_indices(&call)
+                .any(|(at, _)| !methods[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
             if is_called {
                 routes.insert(format!("{} {path}", method.to_uppercase()));
             }
