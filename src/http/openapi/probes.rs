@@ -10,7 +10,12 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 fn verbose() -> Param {
-    Param::query("verbose", choice(&["", "true", "false"]), "true", "Every part, not only those that are not ready.")
+    Param::query(
+        "verbose",
+        choice(&["", "true", "false"]),
+        "true",
+        "Every part, not only those that are not ready.",
+    )
 }
 
 fn stats() -> Operation {
