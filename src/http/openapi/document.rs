@@ -15,13 +15,15 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Components, ContentBuilder, Info, License, OpenApi, OpenApiBuilder, RefOr, Required, Server,
+    Components, ContentBuilder, Info, License, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
+    Server,
 };
 
 use super::errors;
 use super::operation::{Answer, Content, Header, Operation, Param, Place, Tag};
 use super::samples::shown;
 use crate::http::endpoints::{Access, Endpoint, LimitClass, endpoint};
+use crate::http::error::Code;
 
 const ABOUT: &str = "\
 Keeps a company's contacts current from a log of events, and answers queries about them.
@@ -53,7 +55,9 @@ pub(super) fn document(operations: &[Operation]) -> OpenApi {
         let Some(method) = method(&operation.method) else {
             continue;
         };
-        let item = PathItem::new(method, described(endpoint, operation));
+        let mut shared = BTreeMap::new();
+        let item = PathItem::new(method, described(endpoint, operation, &mut shared));
+        components.responses.extend(shared);
         paths.paths.entry(operation.path.to_owned()).or_default().merge_operations(item);
     }
     let mut info = Info::new("contactd", env!("CARGO_PKG_VERSION"));
@@ -99,7 +103,11 @@ fn method(method: &Method) -> Option<HttpMethod> {
     }
 }
 
-fn described(endpoint: &Endpoint, operation: &Operation) -> OperationBuilder {
+fn described(
+    endpoint: &Endpoint,
+    operation: &Operation,
+    shared: &mut BTreeMap<String, RefOr<Response>>,
+) -> OperationBuilder {
     let codes = errors::codes(endpoint, operation);
     let roles = match endpoint.access {
         Access::Public => Value::Null,
@@ -126,7 +134,7 @@ fn described(endpoint: &Endpoint, operation: &Operation) -> OperationBuilder {
     for param in &operation.params {
         described = described.parameter(parameter(param));
     }
-    for (status, response) in responses(endpoint, operation, &codes) {
+    for (status, response) in responses(endpoint, operation, &codes, shared) {
         described = described.response(status.to_string(), response);
     }
     described
@@ -190,15 +198,23 @@ fn media_type(content: &Content) -> utoipa::openapi::Content {
         .build()
 }
 
+/// By status; errors are shared by all that have the same.
 fn responses(
     endpoint: &Endpoint,
     operation: &Operation,
-    codes: &[crate::http::error::Code],
-) -> BTreeMap<u16, Response> {
-    let mut responses = errors::responses(endpoint, codes);
+    codes: &[Code],
+    shared: &mut BTreeMap<String, RefOr<Response>>,
+) -> BTreeMap<u16, RefOr<Response>> {
+    let mut errors = errors::by_status(codes);
+    let mut responses = BTreeMap::new();
     for answer in &operation.answers {
-        let response = response(endpoint, answer, responses.remove(&answer.status));
-        responses.insert(answer.status, response);
+        let error = errors.remove(&answer.status).map(|codes| errors::response(&codes));
+        responses.insert(answer.status, RefOr::T(response(endpoint, answer, error)));
+    }
+    for (status, codes) in errors {
+        let name = errors::component(&codes);
+        responses.insert(status, RefOr::Ref(Ref::from_response_name(&name)));
+        shared.entry(name).or_insert_with(|| RefOr::T(errors::response(&codes)));
     }
     responses
 }

@@ -138,27 +138,40 @@ fn is_implied_by_access(code: Code, endpoint: &Endpoint) -> bool {
     }
 }
 
-/// The answers of an operation that are errors, one a status.
-pub(super) fn responses(endpoint: &Endpoint, codes: &[Code]) -> BTreeMap<u16, Response> {
+/// The codes by their status, which is what answers are described by.
+pub(super) fn by_status(codes: &[Code]) -> BTreeMap<u16, Vec<Code>> {
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes {
         by_status.entry(code.status().as_u16()).or_default().push(*code);
     }
-    by_status.into_iter().map(|(status, codes)| (status, response(endpoint, &codes))).collect()
+    by_status
 }
 
-fn response(endpoint: &Endpoint, codes: &[Code]) -> Response {
+/// The name by which operations share the description of the same codes.
+pub(super) fn component(codes: &[Code]) -> String {
+    codes.iter().map(|code| format!("{code:?}")).collect::<Vec<_>>().join("Or")
+}
+
+/// One answer for codes of one status.
+pub(super) fn response(codes: &[Code]) -> Response {
     let about: Vec<String> =
         codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
     let mut response = ResponseBuilder::new()
         .description(about.join("\n"))
         .content("application/json", content("Error", codes, envelope))
         .content("application/problem+json", content("Problem", codes, problem));
-    for header in common_headers(endpoint) {
-        response = response.header_ref(header.name(), header_ref(*header));
-    }
-    if codes.iter().any(|code| code.retry_after_seconds().is_some()) {
-        response = response.header_ref(Header::RetryAfter.name(), header_ref(Header::RetryAfter));
+    let again = codes.iter().any(|code| code.retry_after_seconds().is_some());
+    let challenge = codes.iter().any(|code| code.status().as_u16() == 401);
+    for (header, is_there) in [
+        (Header::RequestId, true),
+        (Header::RateLimit, true),
+        (Header::RateLimitPolicy, true),
+        (Header::RetryAfter, again),
+        (Header::WwwAuthenticate, challenge),
+    ] {
+        if is_there {
+            response = response.header_ref(header.name(), header_ref(header));
+        }
     }
     response.build()
 }

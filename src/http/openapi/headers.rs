@@ -7,7 +7,7 @@ use utoipa::openapi::schema::ObjectBuilder;
 use super::operation::{Header, text, whole_number};
 
 impl Header {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::RequestId,
         Self::ETag,
         Self::Position,
@@ -15,6 +15,7 @@ impl Header {
         Self::RetryAfter,
         Self::RateLimit,
         Self::RateLimitPolicy,
+        Self::WwwAuthenticate,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -26,6 +27,7 @@ impl Header {
             Self::RetryAfter => "Retry-After",
             Self::RateLimit => "RateLimit",
             Self::RateLimitPolicy => "RateLimit-Policy",
+            Self::WwwAuthenticate => "WWW-Authenticate",
         }
     }
 
@@ -67,6 +69,9 @@ impl Header {
                 "What is left of the limit (`r`), and seconds until there is more (`t`). Not there \
                  where there is no limit.",
             ),
+            Self::WwwAuthenticate => {
+                (text(), "Bearer realm=\"contactd\"".into(), "How to authenticate (RFC 6750).")
+            }
             Self::RateLimitPolicy => (
                 text(),
                 "\"read\";q=600;w=60".into(),

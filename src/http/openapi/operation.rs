@@ -125,6 +125,7 @@ pub(super) enum Header {
     RetryAfter,
     RateLimit,
     RateLimitPolicy,
+    WwwAuthenticate,
 }
 
 /// What is sent or answered, in one media type.

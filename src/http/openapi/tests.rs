@@ -93,7 +93,8 @@ fn every_example_fits_its_schema() {
                 assert_fits(&document, &param["schema"], &param["example"], &what);
             }
             let bodies = operation["responses"].as_object().unwrap().values();
-            for body in bodies.chain([&operation["requestBody"]]) {
+            let shared = document["components"]["responses"].as_object().unwrap().values();
+            for body in bodies.chain([&operation["requestBody"]]).chain(shared) {
                 for content in body["content"].as_object().into_iter().flat_map(|all| all.values())
                 {
                     let one = content.get("example").into_iter();
