@@ -28,6 +28,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 const STORE: &str = "store";
 const LOG: &str = "log";
 const APPLY: &str = "apply";
+/// Only with Kafka, where it is a topic of its own.
+const CONTROL: &str = "control";
 
 /// Passes on how the process stands.
 #[derive(Clone)]
@@ -102,6 +104,13 @@ impl Watch {
         self.readiness.waiting(LOG, why);
     }
 
+    /// Contacts are followed without control records.
+    pub(super) fn control_refused(&self, why: &str) {
+        tracing::error!(why, "no control records: sessions, revocations and cursors don't work");
+        let hint = "`contactd topics ensure` makes the topic, a restart reads it";
+        self.readiness.waiting(CONTROL, format!("{why}; {hint}"));
+    }
+
     pub(super) fn following(
         &self,
         identity: &LogIdentity,
@@ -120,6 +129,10 @@ impl Watch {
             self.metrics.on_scrape(move |metrics| {
                 metrics.set_dependency_up(Dependency::Kafka, trouble.trouble().is_none());
             });
+        }
+        if self.is_kafka && consumer.lane(CONTROL_LANE).is_some() {
+            let trouble = Arc::clone(&consumer);
+            self.readiness.check(CONTROL, move || trouble.control_trouble().map_or(Ok(()), Err));
         }
         let Some(reader) = self.reader.get().cloned() else {
             return;

@@ -17,7 +17,7 @@ use crate::domain::fingerprint::Fingerprint;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::{Mapping, UnknownField};
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
-use crate::event_log::{ConsumeBounds, Consumer, EventLog, LogError};
+use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
 use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
@@ -222,8 +222,11 @@ impl Worker {
         self.log.use_partitioner(partitioner);
         let mut from =
             start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
-        if self.log.prepare_control()? {
-            from.insert(CONTROL_LANE, control_offset(&self.log, writer.lanes())?);
+        match self.log.prepare_control()? {
+            ControlAccess::Ready => {
+                from.insert(CONTROL_LANE, control_offset(&self.log, writer.lanes())?);
+            }
+            ControlAccess::Refused(why) => self.watch.control_refused(&why),
         }
         let consumer = self.log.consume(&from, self.consume_bounds())?;
         // Early, because the first commit is the slow one: the group's coordinator must be found.

@@ -1,7 +1,7 @@
 //! `topics ensure`: the Kafka topic as contactd needs it.
 
 use crate::config::Mode;
-use crate::event_log::kafka::{KafkaLog, TopicPlan};
+use crate::event_log::kafka::{KafkaLog, TopicEnsured, TopicPlan};
 
 use super::arguments::TopicsCommand;
 use super::exit::Failure;
@@ -14,13 +14,18 @@ pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::R
         let text = "no brokers are configured (KAFKA_BROKERS), and the embedded log has no topics";
         return Err(Failure::Usage(text.to_owned()).into());
     }
-    let topic = &config.kafka.topic;
     let log = KafkaLog::open(&config.kafka)?;
-    let ensured = log.ensure_topic(TopicPlan { partitions, replication })?;
+    let ensured = log.ensure_topic(TopicPlan::contacts(partitions, replication))?;
+    tell(&config.kafka.topic, partitions, ensured);
+    let ensured = log.ensure_control_topic(replication)?;
+    tell(&config.kafka.control_topic, 1, ensured);
+    Ok(())
+}
+
+fn tell(topic: &str, partitions: u16, ensured: TopicEnsured) {
     match (ensured.created, ensured.policy_mended) {
-        (true, _) => eprintln!("topic {topic} made, with {partitions} partitions"),
+        (true, _) => eprintln!("topic {topic} made, partitions: {partitions}"),
         (false, true) => eprintln!("topic {topic}: cleanup.policy set to delete"),
         (false, false) => eprintln!("topic {topic} is as it should be"),
     }
-    Ok(())
 }

@@ -52,6 +52,8 @@ pub struct ConsumerStatus {
     lanes: BTreeMap<Lane, LaneStatus>,
     /// Why nothing comes at the moment; `None` while all is well.
     trouble: Mutex<Option<String>>,
+    /// The same of the control lane, where it is read apart.
+    control_trouble: Mutex<Option<String>>,
 }
 
 impl ConsumerStatus {
@@ -64,6 +66,7 @@ impl ConsumerStatus {
         Self {
             lanes: from.iter().map(|(id, next)| (*id, lane(next))).collect(),
             trouble: Mutex::new(None),
+            control_trouble: Mutex::new(None),
         }
     }
 
@@ -85,6 +88,16 @@ impl ConsumerStatus {
     /// The outage that is being waited out, if any.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
+    }
+
+    /// Why no control records come, where they are read apart.
+    pub fn control_trouble(&self) -> Option<String> {
+        self.control_trouble.lock().clone()
+    }
+
+    /// Says that control records don't come, or that they do again.
+    pub fn set_control_trouble(&self, trouble: Option<String>) {
+        *self.control_trouble.lock() = trouble;
     }
 
     /// Says that the log is waiting for something, or that it no longer is.
@@ -127,9 +140,17 @@ impl Queue {
 #[derive(Debug)]
 pub struct Feed {
     channel: Arc<Channel>,
+    /// Another thread's beside the one that the consumer lives by.
+    is_second: bool,
 }
 
 impl Feed {
+    /// For a second thread that reads other lanes of the same consumer. Its end is not the
+    /// consumer's.
+    pub fn second(&self) -> Self {
+        Self { channel: Arc::clone(&self.channel), is_second: true }
+    }
+
     /// Where the lanes stand.
     pub fn status(&self) -> &ConsumerStatus {
         &self.channel.status
@@ -208,6 +229,9 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
+        if self.is_second {
+            return;
+        }
         self.channel.queue.lock().feed_ended = true;
         self.channel.filled.notify_all();
     }
@@ -219,7 +243,7 @@ pub struct Consumer {
     topic: String,
     /// Called at the end, for a thread that sleeps elsewhere than in the feed.
     wake: Option<Box<dyn Fn() + Send>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// Both ends of a consumer for the lanes of `from`.
@@ -235,14 +259,14 @@ pub fn feed(
         drained: Condvar::new(),
         status: Arc::new(ConsumerStatus::new(from)),
     });
-    let feed = Feed { channel: Arc::clone(&channel) };
-    (feed, Consumer { channel, topic: topic.to_owned(), wake: None, thread: None })
+    let feed = Feed { channel: Arc::clone(&channel), is_second: false };
+    (feed, Consumer { channel, topic: topic.to_owned(), wake: None, threads: Vec::new() })
 }
 
 impl Consumer {
-    /// The thread to be joined at the end, and what wakes it when the consumer is gone.
+    /// A thread to be joined at the end, and what wakes it when the consumer is gone.
     pub fn with_thread(mut self, thread: JoinHandle<()>, wake: impl Fn() + Send + 'static) -> Self {
-        self.thread = Some(thread);
+        self.threads.push(thread);
         self.wake = Some(Box::new(wake));
         self
     }
@@ -260,7 +284,7 @@ impl Consumer {
                 if let Delivery::Batch(batch) = &delivery {
                     queue.records = queue.records.saturating_sub(batch.records.len());
                     queue.bytes = queue.bytes.saturating_sub(batch.bytes());
-                    self.channel.drained.notify_one();
+                    self.channel.drained.notify_all();
                 }
                 return Ok(Some(delivery));
             }
@@ -303,7 +327,7 @@ impl Drop for Consumer {
         if let Some(wake) = &self.wake {
             wake();
         }
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // A panic of the thread has shown itself as `Closed` to whoever still read.
             let _ = thread.join();
         }

@@ -57,6 +57,15 @@ pub struct Watermarks {
     pub high: NextOffset,
 }
 
+/// Whether there is a lane for control records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlAccess {
+    /// It can be appended to and consumed.
+    Ready,
+    /// The brokers refuse, and waiting won't change it; why.
+    Refused(String),
+}
+
 /// A record read on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
@@ -104,11 +113,11 @@ impl EventLog {
         }
     }
 
-    /// Makes ready to append and consume control records. False: this log has no lane for them.
-    pub fn prepare_control(&self) -> Result<bool, LogError> {
+    /// Makes ready to append and consume control records.
+    pub fn prepare_control(&self) -> Result<ControlAccess, LogError> {
         match self {
-            Self::Embedded(_) => Ok(true),
-            Self::Kafka(_) => Ok(false),
+            Self::Embedded(_) => Ok(ControlAccess::Ready),
+            Self::Kafka(log) => log.prepare_control(),
         }
     }
 

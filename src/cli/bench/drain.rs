@@ -77,6 +77,7 @@ fn own_settings(
         "contactd-bench-{}-{}-{}-{}",
         args.events, args.contacts, args.seed, args.partitions
     );
+    set("kafka.control_topic", format!("{topic}.control"));
     set("kafka.topic", topic);
     set("server.listen", "127.0.0.1:0".to_owned());
     if !kafka {
@@ -89,7 +90,7 @@ fn own_settings(
 /// Fills the log, unless a topic of this name holds it all already.
 fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
     if config.follows_kafka() {
-        let plan = TopicPlan { partitions: args.partitions, replication: None };
+        let plan = TopicPlan::contacts(args.partitions, None);
         KafkaLog::open(&config.kafka)?.ensure_topic(plan)?;
     }
     let log = open_log(config)?;

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::domain::position::{Lane, NextOffset, Offset};
 
-use super::{ConsumeBounds, Delivery, EventLog, LogError, NewRecord, StoredRecord};
+use super::{ConsumeBounds, ControlAccess, Delivery, EventLog, LogError, NewRecord, StoredRecord};
 
+mod control;
 mod harness;
 
 use harness::{
@@ -48,7 +49,7 @@ pub type Outcome = Result<(), Broken>;
 pub type Scenario = fn(&EventLog) -> Outcome;
 
 /// Every scenario with its name.
-pub const SCENARIOS: [(&str, Scenario); 10] = [
+pub const SCENARIOS: [(&str, Scenario); 11] = [
     ("acknowledged records are delivered once and in order", delivered_once_in_order),
     ("every byte of a record comes back", every_byte_comes_back),
     ("a key goes to its home lane", keys_go_home),
@@ -59,6 +60,7 @@ pub const SCENARIOS: [(&str, Scenario); 10] = [
     ("what is flushed stands in the log", bulk_is_kept),
     ("a single record is found by its place", single_records_are_found),
     ("an offset out of range is an error, not a guess", out_of_range_is_refused),
+    ("control records have a lane of their own", control::has_a_lane_of_its_own),
 ];
 
 /// Runs all scenarios; the first broken promise, with its name.

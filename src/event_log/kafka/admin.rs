@@ -20,6 +20,8 @@ const REQUEST_WAIT: Duration = Duration::from_secs(5);
 /// The topic setting that decides whether old records of a key may be dropped.
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const RECORD_BYTES_MAX: &str = "max.message.bytes";
+/// 90 days: a session's longest life three times over.
+const CONTROL_RETENTION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 
 /// What a topic's settings say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,24 @@ pub struct TopicPlan {
     pub partitions: u16,
     /// Copies of each; `None`: the brokers' default.
     pub replication: Option<u16>,
+    /// How long records are kept, in milliseconds; `None`: for ever.
+    pub retention_ms: Option<u64>,
+    /// Whether the broker's clock dates the records.
+    pub is_dated_by_broker: bool,
+}
+
+impl TopicPlan {
+    /// The contact log: everything is kept unless someone decides otherwise.
+    pub const fn contacts(partitions: u16, replication: Option<u16>) -> Self {
+        Self { partitions, replication, retention_ms: None, is_dated_by_broker: false }
+    }
+
+    /// The control topic: one partition, entries are over long before their records are gone, and
+    /// one clock for all instances says when.
+    pub fn control(replication: Option<u16>) -> Self {
+        let retention_ms = Some(CONTROL_RETENTION_MS);
+        Self { partitions: 1, replication, retention_ms, is_dated_by_broker: true }
+    }
 }
 
 /// What `topics ensure` did.
@@ -53,10 +73,10 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
+    pub(super) fn new(config: &KafkaConfig, topic: &str) -> Result<Self, LogError> {
         let client =
             settings::admin(config).create().map_err(|error| settings::refused_settings(&error))?;
-        Ok(Self { topic: config.topic.clone(), client })
+        Ok(Self { topic: topic.to_owned(), client })
     }
 
     fn options() -> AdminOptions {
@@ -114,14 +134,16 @@ impl Admin {
 
     fn create(&self, plan: TopicPlan) -> Result<bool, LogError> {
         let replication = plan.replication.map_or(-1, i32::from);
+        let retention = plan.retention_ms.map_or_else(|| "-1".to_owned(), |ms| ms.to_string());
+        let clock = if plan.is_dated_by_broker { "LogAppendTime" } else { "CreateTime" };
         let topic = NewTopic::new(
             &self.topic,
             i32::from(plan.partitions),
             TopicReplication::Fixed(replication),
         )
         .set(CLEANUP_POLICY, "delete")
-        // Like the embedded log: everything is kept unless someone decides otherwise.
-        .set("retention.ms", "-1");
+        .set("retention.ms", &retention)
+        .set("message.timestamp.type", clock);
         let answer = block_on(self.client.create_topics([&topic], &Self::options()));
         for result in answer.map_err(|error| self.failure(&error))? {
             match result {

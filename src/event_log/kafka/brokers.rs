@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
-use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
 
 use super::watch::{Watch, code_of, is_missing_topic, is_refusal};
 use super::{LogError, StoredRecord, Watermarks, settings};
@@ -30,6 +30,7 @@ const DRAIN_WAIT: Duration = Duration::from_millis(2);
 /// A consumer that follows nothing.
 pub(super) struct Brokers {
     topic: String,
+    control_topic: String,
     client: BaseConsumer<Watch>,
     watch: Watch,
     /// Held while something is assigned.
@@ -56,6 +57,7 @@ impl Brokers {
         let client = settings::create(&settings::reader(config), watch.clone())?;
         Ok(Self {
             topic: config.topic.clone(),
+            control_topic: config.control_topic.clone(),
             client,
             watch,
             reading: Mutex::new(()),
@@ -70,35 +72,48 @@ impl Brokers {
         }
     }
 
-    pub(super) fn metadata(&self) -> Result<TopicMetadata, LogError> {
-        self.watch.forget_error();
-        let answer = self.client.client().fetch_metadata(Some(&self.topic), REQUEST_WAIT);
-        self.serve();
-        let metadata = answer.map_err(|error| self.failure(&error))?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
-        let Some(topic) = topic else {
-            return Err(self.missing());
-        };
-        if let Some(error) = topic.error() {
-            return Err(self.code_failure(code_of(error), "metadata"));
+    /// Topic and partition of a lane.
+    fn address(&self, lane: Lane) -> (&str, i32) {
+        match lane {
+            CONTROL_LANE => (&self.control_topic, 0),
+            lane => (&self.topic, i32::from(lane.0)),
         }
-        let lanes = match u16::try_from(topic.partitions().len()) {
-            Ok(0) => return Err(self.missing()),
-            Ok(lanes) => lanes,
-            Err(_) => {
-                let detail = format!("{} partitions are too many", topic.partitions().len());
-                return Err(LogError::Configuration { detail });
-            }
-        };
+    }
+
+    pub(super) fn metadata(&self) -> Result<TopicMetadata, LogError> {
+        let lanes = self.partitions(&self.topic)?;
         let cluster = self.client.client().fetch_cluster_id(REQUEST_WAIT).unwrap_or_default();
         Ok(TopicMetadata { cluster, lanes })
     }
 
-    pub(super) fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
-        let partition = i32::from(lane.0);
-        let answer = self.client.client().fetch_watermarks(&self.topic, partition, REQUEST_WAIT);
+    /// How many partitions a topic has.
+    pub(super) fn partitions(&self, name: &str) -> Result<u16, LogError> {
+        self.watch.forget_error();
+        let answer = self.client.client().fetch_metadata(Some(name), REQUEST_WAIT);
         self.serve();
-        let (low, high) = answer.map_err(|error| self.failure(&error))?;
+        let metadata = answer.map_err(|error| self.failure(name, &error))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        let Some(topic) = topic else {
+            return Err(missing(name));
+        };
+        if let Some(error) = topic.error() {
+            return Err(self.code_failure(name, code_of(error), "metadata"));
+        }
+        match u16::try_from(topic.partitions().len()) {
+            Ok(0) => Err(missing(name)),
+            Ok(lanes) => Ok(lanes),
+            Err(_) => {
+                let detail = format!("{} partitions are too many", topic.partitions().len());
+                Err(LogError::Configuration { detail })
+            }
+        }
+    }
+
+    pub(super) fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
+        let (topic, partition) = self.address(lane);
+        let answer = self.client.client().fetch_watermarks(topic, partition, REQUEST_WAIT);
+        self.serve();
+        let (low, high) = answer.map_err(|error| self.failure(topic, &error))?;
         Ok(Watermarks {
             low: Offset(u64::try_from(low).unwrap_or(0)),
             high: NextOffset(u64::try_from(high).unwrap_or(0)),
@@ -123,10 +138,11 @@ impl Brokers {
     }
 
     fn poll_for(&self, lane: Lane, offset: Offset) -> Result<Option<StoredRecord>, LogError> {
+        let (topic, partition) = self.address(lane);
         let deadline = Instant::now() + RECORD_WAIT;
         while Instant::now() < deadline {
             match self.client.poll(RECORD_LOOK) {
-                Some(Ok(message)) if message.partition() == i32::from(lane.0) => {
+                Some(Ok(message)) if message.partition() == partition => {
                     // Another one comes first where a transaction was aborted.
                     let is_it = u64::try_from(message.offset()) == Ok(offset.0);
                     return Ok(is_it.then(|| StoredRecord {
@@ -135,9 +151,7 @@ impl Brokers {
                         value: message.payload().map(<[u8]>::to_vec),
                     }));
                 }
-                Some(Err(KafkaError::PartitionEOF(partition)))
-                    if partition == i32::from(lane.0) =>
-                {
+                Some(Err(KafkaError::PartitionEOF(ended))) if ended == partition => {
                     return Ok(None);
                 }
                 Some(Err(error)) => {
@@ -149,12 +163,13 @@ impl Brokers {
                     {
                         return Ok(None);
                     }
-                    self.stop_on_refusal(&error)?;
+                    self.stop_on_refusal(topic, &error)?;
                 }
                 Some(Ok(_)) | None => {}
             }
         }
-        Err(self.unreachable(format!("partition {lane} offset {offset} did not come in time")))
+        let detail = format!("partition {partition} offset {offset} did not come in time");
+        Err(unreachable(topic, detail))
     }
 
     /// Keyed records from the start of every lane, until there are `records_max`, nothing more, or
@@ -180,7 +195,7 @@ impl Brokers {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
-                Some(Err(error)) => self.stop_on_refusal(&error)?,
+                Some(Err(error)) => self.stop_on_refusal(&self.topic, &error)?,
                 None => {}
             }
         }
@@ -194,10 +209,12 @@ impl Brokers {
         let mut list = TopicPartitionList::new();
         for (lane, next) in next {
             let offset = KafkaOffset::Offset(i64::try_from(next.0).unwrap_or(i64::MAX));
-            list.add_partition_offset(&self.topic, i32::from(lane.0), offset)
-                .map_err(|error| self.failure(&error))?;
+            let (topic, partition) = self.address(*lane);
+            list.add_partition_offset(topic, partition, offset)
+                .map_err(|error| self.failure(topic, &error))?;
         }
-        self.client.commit(&list, CommitMode::Async).map_err(|error| self.failure(&error))?;
+        let committed = self.client.commit(&list, CommitMode::Async);
+        committed.map_err(|error| self.failure(&self.topic, &error))?;
         *self.committed.lock() = Some(list);
         Ok(())
     }
@@ -215,10 +232,11 @@ impl Brokers {
     fn assign(&self, lanes: impl IntoIterator<Item = (Lane, KafkaOffset)>) -> Result<(), LogError> {
         let mut list = TopicPartitionList::new();
         for (lane, offset) in lanes {
-            list.add_partition_offset(&self.topic, i32::from(lane.0), offset)
-                .map_err(|error| self.failure(&error))?;
+            let (topic, partition) = self.address(lane);
+            list.add_partition_offset(topic, partition, offset)
+                .map_err(|error| self.failure(topic, &error))?;
         }
-        self.client.assign(&list).map_err(|error| self.failure(&error))
+        self.client.assign(&list).map_err(|error| self.failure(&self.topic, &error))
     }
 
     fn unassign(&self) {
@@ -233,39 +251,41 @@ impl Brokers {
         while self.client.poll(DRAIN_WAIT).is_some() {}
     }
 
-    fn stop_on_refusal(&self, error: &KafkaError) -> Result<(), LogError> {
+    fn stop_on_refusal(&self, topic: &str, error: &KafkaError) -> Result<(), LogError> {
         match error.rdkafka_error_code() {
-            Some(code) if is_refusal(code) || is_missing_topic(code) => Err(self.failure(error)),
+            Some(code) if is_refusal(code) || is_missing_topic(code) => {
+                Err(self.failure(topic, error))
+            }
             _ => Ok(()),
         }
     }
 
-    fn missing(&self) -> LogError {
-        LogError::MissingTopic { topic: self.topic.clone() }
-    }
-
-    pub(super) fn unreachable(&self, detail: String) -> LogError {
-        LogError::Unreachable { topic: self.topic.clone(), detail }
-    }
-
     /// What an error means; for a mere timeout the client's last error says why.
-    fn failure(&self, error: &KafkaError) -> LogError {
+    fn failure(&self, topic: &str, error: &KafkaError) -> LogError {
         match error.rdkafka_error_code() {
-            Some(code) => self.code_failure(code, &error.to_string()),
-            None => self.unreachable(error.to_string()),
+            Some(code) => self.code_failure(topic, code, &error.to_string()),
+            None => unreachable(topic, error.to_string()),
         }
     }
 
-    fn code_failure(&self, code: RDKafkaErrorCode, what: &str) -> LogError {
+    fn code_failure(&self, topic: &str, code: RDKafkaErrorCode, what: &str) -> LogError {
         let last = self.watch.last_error();
         let last_code = last.as_ref().and_then(|error| error.code);
         let detail = last.map_or_else(|| format!("{what}: {code}"), |error| error.reason);
         if is_missing_topic(code) {
-            self.missing()
+            missing(topic)
         } else if is_refusal(code) || last_code.is_some_and(is_refusal) {
-            LogError::Refused { topic: self.topic.clone(), detail }
+            LogError::Refused { topic: topic.to_owned(), detail }
         } else {
-            self.unreachable(detail)
+            unreachable(topic, detail)
         }
     }
+}
+
+fn missing(topic: &str) -> LogError {
+    LogError::MissingTopic { topic: topic.to_owned() }
+}
+
+fn unreachable(topic: &str, detail: String) -> LogError {
+    LogError::Unreachable { topic: topic.to_owned(), detail }
 }

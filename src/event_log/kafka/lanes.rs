@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::domain::position::{Lane, NextOffset};
 use crate::domain::record::RecordBatch;
 
+use super::produce::partition_of;
 use super::watch::{Partition, Statistics};
 use super::{ConsumerStatus, LogError};
 
@@ -41,7 +42,7 @@ impl LaneState {
 
     /// Its number at the brokers.
     pub(super) fn partition(&self) -> i32 {
-        i32::from(self.id.0)
+        partition_of(self.id)
     }
 }
 
@@ -62,7 +63,7 @@ impl Lanes {
         let mut places = Vec::new();
         let mut lanes = Vec::with_capacity(from.len());
         for (id, next) in from {
-            places.resize(usize::from(id.0) + 1, None);
+            places.resize(usize::try_from(partition_of(*id)).unwrap_or(0) + 1, None);
             if let Some(place) = places.last_mut() {
                 *place = Some(lanes.len());
             }

@@ -3,6 +3,7 @@
 //! ```text
 //! append ─► produce (idempotent, acks=all) ─► brokers ─► poll (one thread, all lanes) ─► Feed
 //!                 admin (topics ensure) ──────┤ ├────── brokers (identity, watermarks, one record)
+//!                                             └─┴► poll (one more, for the control topic) ─► Feed
 //! ```
 //!
 //! Lanes are assigned by hand, from the offsets that the caller names; nothing is ever reset. What
@@ -17,12 +18,13 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::config::{KafkaConfig, PartitionerChoice};
+use crate::domain::Class;
 use crate::domain::partitioner::Partitioner;
-use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, LogKind, NextOffset, Offset};
 
 use super::{
-    Ack, ConsumeBounds, Consumer, ConsumerStatus, Delivery, Feed, LaneStatus, LogError, NewRecord,
-    StoredRecord, Watermarks, feed,
+    Ack, ConsumeBounds, Consumer, ConsumerStatus, ControlAccess, Delivery, Feed, LaneStatus,
+    LogError, NewRecord, StoredRecord, Watermarks, feed,
 };
 
 mod admin;
@@ -148,22 +150,55 @@ impl KafkaLog {
         bounds: ConsumeBounds,
         pause_after: Duration,
     ) -> Result<(Consumer, Watch), LogError> {
-        let topic = &self.topic.config.topic;
-        let watch = Watch::new(topic);
-        let client = settings::create(&settings::consumer(&self.topic.config), watch.clone())?;
-        let (feed, consumer) = feed(topic, from, bounds);
+        let config = &self.topic.config;
+        let mut contacts = from.clone();
+        let control = contacts.remove_entry(&CONTROL_LANE);
+        let (feed, mut consumer) = feed(&config.topic, from, bounds);
+        // Apart, because an end of a partition doesn't say which topic's it is, and so that one
+        // topic's outage is not the other's.
+        if let Some((lane, next)) = control {
+            let watch = Watch::new(&config.control_topic);
+            let client = settings::create(&settings::consumer(config), watch.clone())?;
+            let lanes = Lanes::new(&BTreeMap::from([(lane, next)]), None);
+            let (topic, feed) = (&config.control_topic, feed.second());
+            let poller = Poller::new(client, watch, topic, feed, lanes, bounds, pause_after);
+            consumer = poll_with(consumer, poller.of_control(), "kafka-control", topic)?;
+        }
+        let watch = Watch::new(&config.topic);
+        let client = settings::create(&settings::consumer(config), watch.clone())?;
         let count = self.topic.known.lock().as_ref().map(|known| known.identity.lanes);
-        let lanes = Lanes::new(from, count);
+        let lanes = Lanes::new(&contacts, count);
+        let topic = &config.topic;
         let poller = Poller::new(client, watch.clone(), topic, feed, lanes, bounds, pause_after);
-        let thread = std::thread::Builder::new()
-            .name("kafka-poll".to_owned())
-            .spawn(move || poller.run())
-            .map_err(|error| LogError::Failed {
-                topic: topic.clone(),
-                detail: format!("no thread for polling: {error}"),
-            })?;
-        // The thread looks ten times a second whether it is still wanted.
-        Ok((consumer.with_thread(thread, || {}), watch))
+        Ok((poll_with(consumer, poller, "kafka-poll", topic)?, watch))
+    }
+
+    /// Makes the control topic where it is missing.
+    ///
+    /// # Errors
+    /// Where the brokers can't be asked. What they refuse is no error: contacts don't need it.
+    pub fn prepare_control(&self) -> Result<ControlAccess, LogError> {
+        self.check_open()?;
+        let topic = &self.topic.config.control_topic;
+        let prepared = match self.topic.brokers.partitions(topic) {
+            Ok(_) => self.check_control(topic),
+            Err(LogError::MissingTopic { .. }) => self.ensure_control_topic(None).map(|_made| ()),
+            Err(error) => Err(error),
+        };
+        match prepared {
+            Ok(()) => Ok(ControlAccess::Ready),
+            Err(error) if error.class() == Class::Retry => Err(error),
+            Err(error) => Ok(ControlAccess::Refused(error.to_string())),
+        }
+    }
+
+    fn check_control(&self, topic: &str) -> Result<(), LogError> {
+        let known = self.topic.known()?;
+        let settings = self.topic.settings(topic, &known.identity.cluster);
+        match settings.cleanup_policy.filter(|policy| admin::is_compacted(policy)) {
+            Some(policy) => Err(LogError::CompactedTopic { topic: topic.to_owned(), policy }),
+            None => Ok(()),
+        }
     }
 
     /// One record, or `None` when the lane doesn't hold it.
@@ -231,7 +266,13 @@ impl KafkaLog {
     /// Makes the topic where it is missing, with `cleanup.policy=delete`, and takes compaction off
     /// one that has it. Never changes the number of partitions: that would move keys.
     pub fn ensure_topic(&self, plan: TopicPlan) -> Result<TopicEnsured, LogError> {
-        Admin::new(&self.topic.config)?.ensure(plan)
+        Admin::new(&self.topic.config, &self.topic.config.topic)?.ensure(plan)
+    }
+
+    /// The same for the topic of control records.
+    pub fn ensure_control_topic(&self, replication: Option<u16>) -> Result<TopicEnsured, LogError> {
+        let config = &self.topic.config;
+        Admin::new(config, &config.control_topic)?.ensure(TopicPlan::control(replication))
     }
 
     fn check_open(&self) -> Result<(), LogError> {
@@ -271,7 +312,7 @@ impl KafkaLog {
 
 impl TopicState {
     fn check_lane(&self, lane: Lane, lanes: u16) -> Result<(), LogError> {
-        if lane.0 < lanes {
+        if lane.0 < lanes || lane == CONTROL_LANE {
             return Ok(());
         }
         Err(LogError::UnknownLane { topic: self.config.topic.clone(), lane, lanes })
@@ -330,22 +371,25 @@ impl TopicState {
 
     /// The largest record that the topic takes; a compacted topic is an error.
     fn check_settings(&self, cluster: &str) -> Result<usize, LogError> {
-        // librdkafka's mock cluster never answers this question.
-        if cluster.starts_with("mockCluster") {
-            return Ok(RECORD_BYTES_MAX);
-        }
-        let settings = match Admin::new(&self.config)?.settings() {
-            Ok(settings) => settings,
-            // Not everyone may ask, and not every broker answers: the topic itself was found.
-            Err(error) => {
-                tracing::warn!(topic = self.config.topic, %error, "the topic's settings can't be read");
-                admin::TopicSettings::default()
-            }
-        };
+        let settings = self.settings(&self.config.topic, cluster);
         if let Some(policy) = settings.cleanup_policy.filter(|policy| admin::is_compacted(policy)) {
             return Err(LogError::CompactedTopic { topic: self.config.topic.clone(), policy });
         }
         Ok(settings.record_bytes_max.unwrap_or(RECORD_BYTES_MAX))
+    }
+
+    /// A topic's settings, as far as the brokers tell.
+    fn settings(&self, topic: &str, cluster: &str) -> admin::TopicSettings {
+        // librdkafka's mock cluster never answers this question.
+        if cluster.starts_with("mockCluster") {
+            return admin::TopicSettings::default();
+        }
+        let found = Admin::new(&self.config, topic).and_then(|admin| admin.settings());
+        found.unwrap_or_else(|error| {
+            // Not everyone may ask, and not every broker answers: the topic itself was found.
+            tracing::warn!(topic, %error, "the topic's settings can't be read");
+            admin::TopicSettings::default()
+        })
     }
 
     fn choose_partitioner(&self, lanes: u16) -> Result<Partitioner, LogError> {
@@ -374,6 +418,21 @@ impl TopicState {
             }
         })
     }
+}
+
+/// Gives a poller its thread, which looks ten times a second whether it is still wanted.
+fn poll_with(
+    consumer: Consumer,
+    poller: Poller,
+    name: &'static str,
+    topic: &str,
+) -> Result<Consumer, LogError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || poller.run());
+    let thread = thread.map_err(|error| LogError::Failed {
+        topic: topic.to_owned(),
+        detail: format!("no thread for polling: {error}"),
+    })?;
+    Ok(consumer.with_thread(thread, || {}))
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ pub(super) struct Poller {
     refused_since: Option<Instant>,
     /// An out-of-range answer that the watermarks didn't confirm.
     doubted_reset: Option<Instant>,
+    /// Reads the control topic, beside the thread that reads the contacts'.
+    is_control: bool,
 }
 
 /// Why the thread ends.
@@ -80,13 +82,25 @@ impl Poller {
             pause_after,
             refused_since: None,
             doubted_reset: None,
+            is_control: false,
         }
+    }
+
+    /// Reads the control lane, whose outages are its own.
+    pub(super) fn of_control(self) -> Self {
+        Self { is_control: true, ..self }
     }
 
     /// Runs until the consumer is dropped or something can't heal.
     pub(super) fn run(mut self) {
         match self.poll_all() {
             End::Stopped => {}
+            // Contacts are read on: whoever needs the control lane hears that it has ended.
+            End::Failed(error) if self.is_control => {
+                tracing::error!(topic = self.topic, %error, "control records are not read any more");
+                let text = format!("{error}; mend it and restart");
+                self.feed.status().set_control_trouble(Some(text));
+            }
             End::Failed(error) => self.feed.fail(error),
         }
     }
@@ -298,7 +312,9 @@ impl Poller {
         let Some(statistics) = news.statistics else {
             return Ok(());
         };
-        self.lanes.check_count(&self.topic, &statistics)?;
+        if !self.is_control {
+            self.lanes.check_count(&self.topic, &statistics)?;
+        }
         let trouble = self.lanes.update(&self.topic, &statistics, self.feed.status());
         match trouble {
             Some(trouble) => {
@@ -315,7 +331,7 @@ impl Poller {
 
     fn set_trouble(&self, trouble: Option<String>) {
         let status = self.feed.status();
-        let before = status.trouble();
+        let before = if self.is_control { status.control_trouble() } else { status.trouble() };
         match (&before, &trouble) {
             (None, Some(text)) => {
                 tracing::warn!(topic = self.topic, trouble = text, "nothing comes")
@@ -326,8 +342,10 @@ impl Poller {
             }
             (None, None) | (Some(_), Some(_)) => {}
         }
-        if before != trouble {
-            status.set_trouble(trouble);
+        match (before != trouble, self.is_control) {
+            (true, true) => status.set_control_trouble(trouble),
+            (true, false) => status.set_trouble(trouble),
+            (false, _) => {}
         }
     }
 

@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, ThreadedProducer};
 use tokio::sync::oneshot;
 
 use crate::config::KafkaConfig;
-use crate::domain::position::{Lane, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, Offset};
 
 use super::watch::{Watch, is_missing_topic, is_refusal};
 use super::{Ack, LogError, NewRecord, settings};
@@ -25,6 +25,8 @@ pub(super) struct Ticket {
     /// Of key and value, and what the topic takes: for the error of one too large.
     bytes: usize,
     bytes_max: usize,
+    /// Where it goes.
+    lane: Lane,
     outcome: Outcome,
 }
 
@@ -88,10 +90,12 @@ impl Bulk {
 
 impl Ticket {
     /// Tells whoever waits.
-    pub(super) fn settle(self, topic: &str, result: &DeliveryResult<'_>) {
+    pub(super) fn settle(self, result: &DeliveryResult<'_>) {
         let outcome = match result {
-            Ok(message) => ack(topic, message.partition(), message.offset()),
-            Err((error, _)) => Err(append_error(topic, error, self.bytes, self.bytes_max)),
+            Ok(message) => ack(message.topic(), self.lane, message.partition(), message.offset()),
+            Err((error, message)) => {
+                Err(append_error(message.topic(), error, self.bytes, self.bytes_max))
+            }
         };
         match self.outcome {
             // Nobody waits any more when an append was given up.
@@ -101,9 +105,9 @@ impl Ticket {
     }
 }
 
-fn ack(topic: &str, partition: i32, offset: i64) -> Result<Ack, LogError> {
-    match (u16::try_from(partition), u64::try_from(offset)) {
-        (Ok(lane), Ok(offset)) => Ok(Ack { lane: Lane(lane), offset: Offset(offset) }),
+fn ack(topic: &str, lane: Lane, partition: i32, offset: i64) -> Result<Ack, LogError> {
+    match u64::try_from(offset) {
+        Ok(offset) if partition == partition_of(lane) => Ok(Ack { lane, offset: Offset(offset) }),
         _ => Err(LogError::NotAcknowledged {
             topic: topic.to_owned(),
             detail: format!("the delivery report names partition {partition}, offset {offset}"),
@@ -111,9 +115,15 @@ fn ack(topic: &str, partition: i32, offset: i64) -> Result<Ack, LogError> {
     }
 }
 
+/// A lane's partition in its topic.
+pub(super) fn partition_of(lane: Lane) -> i32 {
+    if lane == CONTROL_LANE { 0 } else { i32::from(lane.0) }
+}
+
 /// The producer and what belongs to it.
 pub(super) struct Appender {
     topic: String,
+    control_topic: String,
     producer: ThreadedProducer<Watch>,
     watch: Watch,
 }
@@ -123,7 +133,8 @@ impl Appender {
     pub(super) fn new(config: &KafkaConfig, bytes_max: usize) -> Result<Self, LogError> {
         let watch = Watch::new(&config.topic);
         let producer = settings::create(&settings::producer(config, bytes_max), watch.clone())?;
-        Ok(Self { topic: config.topic.clone(), producer, watch })
+        let (topic, control_topic) = (config.topic.clone(), config.control_topic.clone());
+        Ok(Self { topic, control_topic, producer, watch })
     }
 
     /// Whether the producer can't go on (librdkafka's fatal errors) and a new one is needed.
@@ -140,7 +151,7 @@ impl Appender {
     ) -> Result<(), LogError> {
         let Place { lane, bytes_max } = place;
         let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-        let mut ticket = Box::new(Ticket { bytes, bytes_max, outcome });
+        let mut ticket = Box::new(Ticket { bytes, bytes_max, lane, outcome });
         loop {
             // Taken before the attempt, so that no room made in between is missed.
             let room = self.watch.delivered().notified();
@@ -153,12 +164,16 @@ impl Appender {
                         if let Outcome::Bulk(bulk) = back.outcome {
                             bulk.end(None);
                         }
-                        return Err(append_error(&self.topic, &error, bytes, bytes_max));
+                        return Err(append_error(self.topic_of(lane), &error, bytes, bytes_max));
                     }
                 }
             }
             room.await;
         }
+    }
+
+    fn topic_of(&self, lane: Lane) -> &str {
+        if lane == CONTROL_LANE { &self.control_topic } else { &self.topic }
     }
 
     fn try_send(
@@ -168,8 +183,8 @@ impl Appender {
         ticket: Box<Ticket>,
     ) -> Result<(), (KafkaError, Box<Ticket>)> {
         let mut message: BaseRecord<'_, [u8], [u8], Box<Ticket>> =
-            BaseRecord::with_opaque_to(&self.topic, ticket)
-                .partition(i32::from(lane.0))
+            BaseRecord::with_opaque_to(self.topic_of(lane), ticket)
+                .partition(partition_of(lane))
                 .timestamp(record.timestamp_ms);
         if !record.key.is_empty() {
             message = message.key(&record.key);

@@ -170,7 +170,7 @@ impl ProducerContext for Watch {
         {
             self.shared.producer_failed.store(true, Ordering::Release);
         }
-        ticket.settle(&self.shared.topic, result);
+        ticket.settle(result);
         self.shared.delivered.notify_waiters();
     }
 }

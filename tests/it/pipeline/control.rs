@@ -1,15 +1,19 @@
 //! Control records from a writing to every instance's entries.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use contactd::config::{Config, KafkaConfig, Mode};
 use contactd::domain::control::ControlEntry;
 use contactd::domain::position::CONTROL_LANE;
-use contactd::event_log::NewRecord;
+use contactd::event_log::kafka::KafkaLog;
+use contactd::event_log::{EventLog, NewRecord};
 use contactd::ingest::{ControlOutcome, ControlWrite, IngestError};
 
 use crate::support::follower::Follower;
-use crate::support::logs::{block_on, open_embedded};
+use crate::support::logs::{KafkaTopic, TestLog, block_on, open_embedded};
+use crate::support::services::{KAFKA, service};
 use crate::support::wait::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -121,6 +125,50 @@ fn of_64_rivals_exactly_one_wins_each_round() {
     let instance = embedded(dir.path());
     assert_eq!(race(&[&instance], 20), [1; 20]);
     assert_eq!(instance.reader.control("family/ada/1").unwrap().revision, 20);
+}
+
+/// As an instance opens it that is configured for this topic.
+fn open_kafka(topic: &KafkaTopic) -> EventLog {
+    let built_in = Config::built_in(Mode::Serve).unwrap().kafka;
+    let config = KafkaConfig {
+        brokers: vec![topic.brokers.clone()],
+        client_id: topic.topic.clone(),
+        topic: topic.topic.clone(),
+        control_topic: format!("{}.control", topic.topic),
+        ..built_in
+    };
+    let log = EventLog::Kafka(Arc::new(KafkaLog::open(&config).unwrap()));
+    wait_until(PATIENCE, "the control topic is there", || {
+        log.prepare_control().is_ok() && log.watermarks(CONTROL_LANE).is_ok()
+    });
+    log
+}
+
+#[test]
+fn of_64_rivals_at_two_instances_exactly_one_wins_each_round() {
+    let test = "of_64_rivals_at_two_instances_exactly_one_wins_each_round";
+    let Some(brokers) = service(KAFKA, test) else {
+        return;
+    };
+    let TestLog::Kafka(topic) = TestLog::kafka(&brokers) else {
+        unreachable!("it was made at Kafka");
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let start = |name: &str| Follower::start(&dir.path().join(name), open_kafka(&topic));
+    let (one, other) = (start("one"), start("other"));
+    assert_eq!(race(&[&one, &other], 20), [1; 20]);
+    let mut position = one.reader.position();
+    position.next.retain(|lane, _| *lane == CONTROL_LANE);
+    block_on(other.reader.wait_for(&position)).unwrap();
+    let entries = |at: &Follower| at.reader.controls("", None, 100);
+    assert_eq!(entries(&one), entries(&other));
+    assert_eq!(entries(&one)[0].1.revision, 20);
+    let sums = |at: &Follower| at.reader.stats().unwrap().control;
+    assert_eq!(sums(&one), sums(&other));
+    // A third one that was not there reads all of it from the topic.
+    let late = start("late");
+    block_on(late.reader.wait_for(&position)).unwrap();
+    assert_eq!((entries(&late), sums(&late)), (entries(&one), sums(&one)));
 }
 
 #[test]

@@ -181,6 +181,5 @@ fn ensure(topic: &KafkaTopic) -> contactd::event_log::kafka::TopicEnsured {
     sources.environment.insert("CONTACTD_KAFKA__TOPIC".into(), topic.topic.clone());
     let config: KafkaConfig = contactd::config::load(&sources).expect("a configuration").kafka;
     let log = KafkaLog::open(&config).expect("the log opens");
-    log.ensure_topic(TopicPlan { partitions: LANES, replication: Some(1) })
-        .expect("the topic is made")
+    log.ensure_topic(TopicPlan::contacts(LANES, Some(1))).expect("the topic is made")
 }

@@ -11,7 +11,7 @@ use contactd::domain::decode::Decoder;
 use contactd::domain::limits::Limits;
 use contactd::domain::mapping::Mapping;
 use contactd::domain::position::{CONTROL_LANE, Lane, NextOffset};
-use contactd::event_log::{ConsumeBounds, EventLog};
+use contactd::event_log::{ConsumeBounds, ControlAccess, EventLog};
 use contactd::ingest::Control;
 use contactd::store::{self, Opened, Reader, StoreOptions, Writer};
 use contactd::telemetry::Metrics;
@@ -33,7 +33,8 @@ impl Follower {
         let identity = log.identity().expect("the log answers");
         let opened = store::open(StoreOptions::at(dir), Some(&identity), 1, &|_| {});
         let Opened { mut writer, reader, .. } = opened.expect("the store opens");
-        assert!(log.prepare_control().expect("the log answers"), "no lane for control records");
+        let access = log.prepare_control().expect("the log answers");
+        assert_eq!(access, ControlAccess::Ready);
         let lanes = (0..identity.lanes).map(Lane).chain([CONTROL_LANE]);
         let next = writer.next_offsets();
         let from: BTreeMap<Lane, NextOffset> =

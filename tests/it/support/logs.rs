@@ -77,6 +77,8 @@ impl TestLog {
     pub fn mock() -> Self {
         let cluster = MockCluster::new(1).expect("a mock cluster");
         cluster.create_topic(TOPIC, i32::from(LANES), 1).expect("a topic");
+        // It has no admin API by which contactd could make it.
+        cluster.create_topic(&format!("{TOPIC}.control"), 1, 1).expect("a control topic");
         Self::Mock(cluster)
     }
 
@@ -230,6 +232,7 @@ impl KafkaTopic {
         node.with("log.kind", "kafka")
             .with("kafka.brokers", &self.brokers)
             .with("kafka.topic", &self.topic)
+            .with("kafka.control_topic", format!("{}.control", self.topic))
             .with("kafka.client_id", &self.topic)
             .with("kafka.partitioner", "murmur2")
     }

@@ -20,6 +20,8 @@ fn mock(test: &str, lanes: u16, change: impl FnOnce(&mut KafkaConfig)) -> Mock {
     let topic = topic_name(test);
     cluster.create_topic(&topic, i32::from(lanes), 1).unwrap();
     let mut config = config(&cluster.bootstrap_servers(), &topic);
+    // It has no admin API by which this could be made.
+    cluster.create_topic(&config.control_topic, 1, 1).unwrap();
     change(&mut config);
     let log = KafkaLog::open(&config).unwrap();
     Mock { cluster, log, lanes }

@@ -9,9 +9,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::*;
 use crate::domain::Class;
-use crate::event_log::{EventLog, contract};
+use crate::domain::position::CONTROL_LANE;
+use crate::event_log::{ControlAccess, EventLog, contract};
 
-const PLAN: TopicPlan = TopicPlan { partitions: 3, replication: Some(1) };
+const PLAN: TopicPlan = TopicPlan::contacts(3, Some(1));
 
 fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap()
@@ -99,7 +100,10 @@ fn a_compacted_topic_is_refused_and_ensure_mends_it() {
     assert_eq!(ensured, TopicEnsured { created: false, policy_mended: true });
     wait_until("the topic is accepted", || log.identity().is_ok());
     assert_eq!(log.identity().unwrap().lanes, 2, "its partitions stay");
-    let kept = Admin::new(&log.topic.config).unwrap().setting("retention.ms").unwrap();
+    let kept = Admin::new(&log.topic.config, &log.topic.config.topic)
+        .unwrap()
+        .setting("retention.ms")
+        .unwrap();
     assert_eq!(kept.as_deref(), Some("86400123"), "its other settings stay");
     assert_eq!(
         log.ensure_topic(PLAN).unwrap(),
@@ -295,4 +299,68 @@ fn a_certificate_that_is_not_trusted_is_not_accepted() {
     config.ssl_ca_location = None;
     let error = KafkaLog::open(&config).unwrap().identity().unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[test]
+fn the_control_topic_is_made_dated_by_the_broker_and_kept_for_90_days() {
+    let Some(log) = real("control") else {
+        return;
+    };
+    assert_eq!(log.prepare_control().unwrap(), ControlAccess::Ready);
+    let config = &log.topic.config;
+    let admin = Admin::new(config, &config.control_topic).unwrap();
+    wait_until("the control topic is known", || log.watermarks(CONTROL_LANE).is_ok());
+    let setting = |name| admin.setting(name).unwrap().unwrap();
+    assert_eq!(setting("cleanup.policy"), "delete");
+    assert_eq!(setting("retention.ms"), "7776000000");
+    assert_eq!(setting("message.timestamp.type"), "LogAppendTime");
+    assert_eq!(log.prepare_control().unwrap(), ControlAccess::Ready);
+    assert!(!log.ensure_control_topic(None).unwrap().created);
+}
+
+#[test]
+fn a_compacted_control_topic_is_refused_and_contacts_are_read() {
+    let Some(log) = real("control-compacted") else {
+        return;
+    };
+    let topic = NewTopic::new(&log.topic.config.control_topic, 1, TopicReplication::Fixed(1))
+        .set("cleanup.policy", "compact");
+    block_on(admin(brokers(&log)).create_topics([&topic], &AdminOptions::new())).unwrap();
+    wait_until(
+        "it is refused",
+        || matches!(log.prepare_control(), Ok(ControlAccess::Refused(why)) if why.contains("compact")),
+    );
+    append(&log, records(0..10));
+    let mut consumer = log.consume(&from_start(3), BOUNDS).unwrap();
+    let mut all = Read::new();
+    read(&mut consumer, &mut all, 10);
+    let ensured = log.ensure_control_topic(None).unwrap();
+    assert!(ensured.policy_mended);
+    wait_until("it is taken", || log.prepare_control().unwrap() == ControlAccess::Ready);
+}
+
+#[test]
+fn a_control_topic_that_goes_is_no_end_of_the_contacts() {
+    let Some(log) = real("control-gone") else {
+        return;
+    };
+    log.prepare_control().unwrap();
+    wait_until("the control topic is known", || log.watermarks(CONTROL_LANE).is_ok());
+    let mut from = from_start(3);
+    from.insert(CONTROL_LANE, NextOffset(0));
+    let mut consumer = log.consume(&from, BOUNDS).unwrap();
+    let status = consumer.status();
+    append(&log, records(0..10));
+    let mut all = Read::new();
+    read(&mut consumer, &mut all, 10);
+    let gone = [log.topic.config.control_topic.as_str()];
+    block_on(admin(brokers(&log)).delete_topics(&gone, &AdminOptions::new())).unwrap();
+    wait_until("the status says so", || {
+        assert!(consumer.next(Duration::from_millis(10)).is_ok());
+        status.control_trouble().is_some()
+    });
+    assert_eq!(status.trouble(), None);
+    append(&log, records(10..20));
+    read(&mut consumer, &mut all, 20);
+    assert_gapless(&all, 20);
 }

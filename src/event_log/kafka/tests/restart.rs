@@ -69,7 +69,7 @@ fn a_broker_that_is_stopped_and_killed_while_it_is_read_costs_nothing() {
     let mut config = config(&broker.address(), &topic_name("restart"));
     config.properties.insert("delivery.timeout.ms".into(), "60000".into());
     let log = KafkaLog::open(&config).unwrap();
-    log.ensure_topic(TopicPlan { partitions: 4, replication: Some(1) }).unwrap();
+    log.ensure_topic(TopicPlan::contacts(4, Some(1))).unwrap();
     wait_until("the topic is known", || log.identity().is_ok());
     append(&log, 0..2000);
 
