@@ -23,6 +23,7 @@ mod log;
 mod run;
 mod start;
 mod watch;
+mod webhooks;
 mod worker;
 
 pub use demo::{DemoOptions, now_ms};

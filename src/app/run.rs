@@ -12,13 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
-use crate::http::{self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services};
+use crate::http::{
+    self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services, WebhookIntake,
+};
+use crate::ingest::OutboxError;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
 use super::demo::{self, DemoOptions};
 use super::log::open_log;
 use super::watch::Watch;
+use super::webhooks::{forward, open_webhooks, shut_outbox};
 use super::worker::{ApplySetup, Worker, WorkerError, WorkerOptions};
 
 /// How long the end waits for the batch in hand and the last checkpoint; redo covers the rest.
@@ -79,7 +83,9 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("can't listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
-    let watch = watch(&config, options.metrics)?;
+    let webhooks = open_webhooks(&config, &setup, log.clone())?;
+    let intake = Arc::clone(&webhooks.intake);
+    let watch = watch(&config, options.metrics, webhooks)?;
     let stop = Stop::default();
     let shared = Arc::clone(&watch.shared);
     let worker = Worker {
@@ -98,6 +104,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         http: start(http::serve(listener, router, serving, stop.http.clone())),
         shared: start(shared.run(stop.shared.clone())),
         worker: tokio::task::spawn_blocking(move || worker.run()),
+        outbox: forward(&intake, stop.outbox.clone()),
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
     };
     if let Some(started) = options.started {
@@ -107,10 +114,15 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let ended = tasks.run(&stop, options.stop.unwrap_or_default(), &watch).await;
     stop.all();
     shut_log(log).await;
+    shut_outbox(intake).await;
     ended
 }
 
-fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch> {
+fn watch(
+    config: &Config,
+    metrics: Option<Arc<Metrics>>,
+    webhooks: WebhookIntake,
+) -> anyhow::Result<Watch> {
     let metrics = match metrics {
         Some(metrics) => metrics,
         None => Arc::new(Metrics::new()?),
@@ -120,10 +132,12 @@ fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch
     let readiness = Arc::new(Readiness::new());
     let limits = HttpLimits::from(&config.server);
     let shared = Arc::new(SharedState::new(config, &metrics)?);
+    let intake = Arc::clone(&webhooks.intake);
     let services = Services {
         limiter: Arc::clone(&shared.limiter),
         proxies: config.server.proxies.clone(),
         allow: config.allow.clone(),
+        webhooks: Some(webhooks),
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
@@ -133,6 +147,7 @@ fn watch(config: &Config, metrics: Option<Arc<Metrics>>) -> anyhow::Result<Watch
         shared,
         control_topic: config.kafka.control_topic.clone(),
         reader: Arc::new(OnceLock::new()),
+        intake,
     };
     watch.starting(config);
     Ok(watch)
@@ -150,6 +165,7 @@ struct Tasks {
     shared: JoinHandle<()>,
     worker: JoinHandle<Result<(), WorkerError>>,
     demo: Option<JoinHandle<Result<(), LogError>>>,
+    outbox: Option<JoinHandle<Result<(), OutboxError>>>,
 }
 
 impl Tasks {
@@ -172,6 +188,7 @@ impl Tasks {
             shared = &mut self.shared => First::Failed(early("shared_state", shared.map(Ok::<_, ServeError>))),
             http = &mut self.http => First::Failed(early("http", http)),
             demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
+            outbox = ended(&mut self.outbox) => First::Failed(early("outbox", outbox)),
         };
         watch.draining();
         let second = start(end_at_second_signal());
@@ -183,8 +200,12 @@ impl Tasks {
                 stop.http.cancel();
                 let served = self.http.await;
                 stop.shared.cancel();
+                stop.outbox.cancel();
                 stop.worker.cancel();
                 let drained = drain_worker(self.worker).await;
+                if let Some(outbox) = self.outbox {
+                    outbox.await.context("the task outbox panicked")??;
+                }
                 drained?;
                 Ok(served.context("the task http panicked")??)
             }
@@ -214,12 +235,13 @@ struct Stop {
     demo: CancellationToken,
     http: CancellationToken,
     shared: CancellationToken,
+    outbox: CancellationToken,
     worker: CancellationToken,
 }
 
 impl Stop {
     fn all(&self) {
-        for token in [&self.demo, &self.http, &self.shared, &self.worker] {
+        for token in [&self.demo, &self.http, &self.shared, &self.outbox, &self.worker] {
             token.cancel();
         }
     }

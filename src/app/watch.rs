@@ -11,12 +11,13 @@ use crate::config::Config;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness};
-use crate::ingest::Control;
+use crate::ingest::{Control, Intake};
 use crate::query::Queries;
 use crate::shared_state::SharedState;
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
-    CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, StoreGauges,
+    CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges,
+    StoreGauges,
 };
 
 use super::WorkerError;
@@ -44,6 +45,7 @@ pub(super) struct Watch {
     /// Of control records, for the figures.
     pub(super) control_topic: String,
     pub(super) reader: Arc<std::sync::OnceLock<Reader>>,
+    pub(super) intake: Arc<Intake>,
 }
 
 impl Watch {
@@ -56,6 +58,14 @@ impl Watch {
         };
         self.readiness.waiting(LOG, log);
         self.readiness.waiting(APPLY, "nothing is applied yet");
+        let intake = Arc::clone(&self.intake);
+        self.metrics.on_scrape(move |metrics| {
+            if let Some(outbox) = intake.outbox() {
+                let oldest_age_seconds = outbox.oldest_ms().map_or(0.0, age_seconds);
+                let (records, bytes) = (outbox.records(), outbox.bytes());
+                metrics.set_outbox(OutboxGauges { records, bytes, oldest_age_seconds });
+            }
+        });
     }
 
     pub(super) fn draining(&self) {
@@ -122,8 +132,13 @@ impl Watch {
             DependencyUp(Dependency::Kafka).emit(&self.metrics);
         }
         self.http.set_following(fingerprint, Some(identity.clone()));
-        let trouble = Arc::clone(&consumer);
-        self.readiness.check(LOG, move || trouble.trouble().map_or(Ok(()), Err));
+        self.intake.log_settled();
+        let (trouble, intake) = (Arc::clone(&consumer), Arc::clone(&self.intake));
+        self.readiness.check(LOG, move || match trouble.trouble() {
+            // Reads are answered, and events are kept: nothing that a balancer could better.
+            Some(why) if !intake.outbox_has_room() => Err(why),
+            Some(_) | None => Ok(()),
+        });
         if self.is_kafka {
             let trouble = Arc::clone(&consumer);
             self.metrics.on_scrape(move |metrics| {

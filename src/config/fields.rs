@@ -181,7 +181,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn secret_in_file(&mut self, name: &str, path: &str) -> Option<Secret> {
+    pub(super) fn secret_in_file(&mut self, name: &str, path: &str) -> Option<Secret> {
         let problem = match (self.sources.read_secret)(Path::new(path)) {
             Ok(text) => match text.trim_end_matches(['\r', '\n']) {
                 "" => "it is empty".to_owned(),

@@ -124,7 +124,9 @@ fn free_key(key: Key) -> Key {
 pub(super) fn is_free(key: &[String]) -> bool {
     match key {
         [section, table, _] => {
-            section == "mapping" || (section == "kafka" && table == "properties")
+            section == "mapping"
+                || section == "webhook"
+                || (section == "kafka" && table == "properties")
         }
         _ => false,
     }

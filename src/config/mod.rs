@@ -20,6 +20,7 @@ mod sources;
 mod suggest;
 pub mod units;
 mod validate;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -31,8 +32,8 @@ pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLi
 pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, EmbeddedLogConfig, JwtConfig, KafkaConfig, LogChoice, LogConfig,
-    LogFormat, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig,
-    TelemetryConfig,
+    LogFormat, OutboxConfig, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig,
+    StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
 };
 pub use sources::{FileText, FlagSetting, Sources};
 
@@ -79,6 +80,10 @@ pub struct Config {
     pub jwt: JwtConfig,
     /// The Acme CRM; not used yet.
     pub acme: AcmeConfig,
+    /// Webhooks in.
+    pub webhooks: WebhooksConfig,
+    /// What is kept while Kafka is away.
+    pub outbox: OutboxConfig,
     /// One line each, to be logged once at the start.
     pub warnings: Vec<String>,
     /// Every key with its text and origin, secrets redacted, in the order of the built-in file.

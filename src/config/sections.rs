@@ -263,3 +263,40 @@ pub struct AcmeConfig {
     /// Verifies its webhooks.
     pub webhook_secret: Option<Secret>,
 }
+
+/// Webhooks in.
+#[derive(Clone, Debug)]
+pub struct WebhooksConfig {
+    /// The source of `POST /api/webhooks`.
+    pub default_source: String,
+    /// How far a signed time may be away from our clock.
+    pub tolerance: Duration,
+    /// Events in one request at most.
+    pub events_max: usize,
+    /// By name: who may send.
+    pub sources: BTreeMap<String, WebhookSourceConfig>,
+}
+
+/// Who may send webhooks.
+#[derive(Clone, Debug)]
+pub struct WebhookSourceConfig {
+    /// How it signs: `acme`, `acme-body` or `standard`.
+    pub scheme: String,
+    /// What it signs with; none: nothing of it is taken.
+    pub secret: Option<Secret>,
+    /// What it signed with before, still taken.
+    pub secret_previous: Option<Secret>,
+    /// Directory of JSON Schemas; none: the built-in one, where there is one.
+    pub schemas: Option<String>,
+}
+
+/// What is kept on this disk while Kafka is away.
+#[derive(Clone, Debug)]
+pub struct OutboxConfig {
+    /// Its directory: `outbox` in the store's, where none is configured.
+    pub path: PathBuf,
+    /// Bytes that it holds at most; 0: no outbox.
+    pub bytes_max: u64,
+    /// How long Kafka may take to acknowledge before the outbox is used.
+    pub ack_timeout: Duration,
+}

@@ -14,7 +14,7 @@ use super::print;
 use super::secret::Secret;
 use super::sections::*;
 use super::suggest::nearest;
-use super::{Config, Sources};
+use super::{Config, Sources, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -37,6 +37,10 @@ pub(super) fn config(
     let store = store(&mut fields);
     let kafka = kafka(&mut fields);
     let log = log(&mut fields, &kafka);
+    let acme = AcmeConfig {
+        api_key: fields.secret("acme.api_key"),
+        webhook_secret: fields.secret("acme.webhook_secret"),
+    };
     Config {
         mode: sources.mode,
         server: server(&mut fields),
@@ -45,7 +49,6 @@ pub(super) fn config(
         log,
         embedded_log: embedded_log(&mut fields, &store.path),
         kafka,
-        store,
         apply: apply(&mut fields),
         mapping: mapping(&mut fields),
         telemetry: telemetry(&mut fields),
@@ -54,20 +57,20 @@ pub(super) fn config(
             secret: fields.secret("jwt.secret"),
             expiration: fields.duration("jwt.expiration", seconds(1, 365 * DAY)),
         },
-        acme: AcmeConfig {
-            api_key: fields.secret("acme.api_key"),
-            webhook_secret: fields.secret("acme.webhook_secret"),
-        },
+        webhooks: webhooks::webhooks(&mut fields, &acme),
+        outbox: webhooks::outbox(&mut fields, &store.path),
+        acme,
+        store,
         warnings: layered.warnings.clone(),
         effective: print::effective(layered),
     }
 }
 
-fn seconds(least: u64, most: u64) -> RangeInclusive<Duration> {
+pub(super) fn seconds(least: u64, most: u64) -> RangeInclusive<Duration> {
     Duration::from_secs(least)..=Duration::from_secs(most)
 }
 
-fn millis(least: u64, most: u64) -> RangeInclusive<Duration> {
+pub(super) fn millis(least: u64, most: u64) -> RangeInclusive<Duration> {
     Duration::from_millis(least)..=Duration::from_millis(most)
 }
 
@@ -227,7 +230,7 @@ fn properties(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
 }
 
 /// The settings under a table that takes any name.
-fn free(fields: &mut Fields<'_>, table: &str) -> Vec<([String; 3], String)> {
+pub(super) fn free(fields: &mut Fields<'_>, table: &str) -> Vec<([String; 3], String)> {
     let mut found = Vec::new();
     for (key, setting) in &fields.layered.settings {
         let [section, middle, name] = key.as_slice() else {

@@ -77,6 +77,8 @@ pub struct Event {
     pub contact_id: Span,
     /// The event's id, given or made from its bytes.
     pub event_id: Span,
+    /// Whether it was given.
+    pub is_id_given: bool,
     /// Who said so; may be empty.
     pub source: Span,
     /// When, in ms since 1970; `None`: arrival order counts.

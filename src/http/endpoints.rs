@@ -49,6 +49,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     read("/api/contacts", READERS),
     read("/api/contacts/{id}/history", READERS),
     read("/api/stats", READERS),
+    webhook("/api/webhooks"),
+    webhook("/api/webhooks/{source}"),
     open("/livez"),
     open("/readyz"),
     open("/healthz"),
@@ -61,6 +63,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 
 const fn read(path: &'static str, access: Access) -> Endpoint {
     Endpoint { method: Method::GET, path, access, limit: LimitClass::Read }
+}
+
+/// The signature says who it is.
+const fn webhook(path: &'static str) -> Endpoint {
+    Endpoint { method: Method::POST, path, access: Access::Public, limit: LimitClass::Webhook }
 }
 
 const fn open(path: &'static str) -> Endpoint {

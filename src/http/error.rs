@@ -55,10 +55,16 @@ catalogue! {
     InvalidCursor = BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor";
     /// The route is not for the client's address.
     AddressNotAllowed = FORBIDDEN, "ADDRESS_NOT_ALLOWED", "Address not allowed";
+    /// A webhook whose signature is missing or does not fit.
+    InvalidSignature = UNAUTHORIZED, "INVALID_SIGNATURE", "Invalid signature";
+    /// A webhook signed too long ago, or ahead of our clock.
+    TimestampOutOfWindow = UNAUTHORIZED, "TIMESTAMP_OUT_OF_WINDOW", "Timestamp out of window";
     /// No such route.
     RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
     /// No such contact, or it is deleted.
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
+    /// No such webhook source, or it has no secret.
+    UnknownSource = NOT_FOUND, "UNKNOWN_SOURCE", "No such webhook source";
     /// The route has other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed";
     /// The client accepts no form that there is.
@@ -69,6 +75,10 @@ catalogue! {
     PositionGone = GONE, "POSITION_GONE", "Position of another log";
     /// Too many bytes in the body.
     BodyTooLarge = PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "Body too large";
+    /// More events than one request may carry.
+    TooManyEvents = PAYLOAD_TOO_LARGE, "TOO_MANY_EVENTS", "Too many events";
+    /// An event that can't be applied.
+    EventRejected = UNPROCESSABLE_ENTITY, "EVENT_REJECTED", "Event rejected";
     /// Too long a path and query.
     UriTooLong = URI_TOO_LONG, "URI_TOO_LONG", "URI too long";
     /// Too many bytes in the headers.
@@ -79,6 +89,8 @@ catalogue! {
     Internal = INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error";
     /// The store is being opened.
     NotReady = SERVICE_UNAVAILABLE, "NOT_READY", "Not ready";
+    /// Neither the log nor the outbox takes events now.
+    IntakeUnavailable = SERVICE_UNAVAILABLE, "INTAKE_UNAVAILABLE", "Events can't be kept now";
     /// Too many requests at once.
     Overloaded = SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded";
     /// The answer took too long.
@@ -93,7 +105,9 @@ impl Code {
         match self.status() {
             StatusCode::BAD_REQUEST => "BAD_REQUEST",
             StatusCode::FORBIDDEN => "FORBIDDEN",
+            StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
             StatusCode::NOT_FOUND => "NOT_FOUND",
+            StatusCode::UNPROCESSABLE_ENTITY => "UNPROCESSABLE",
             StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
             StatusCode::NOT_ACCEPTABLE => "NOT_ACCEPTABLE",
             StatusCode::REQUEST_TIMEOUT => "TIMEOUT",

@@ -33,6 +33,7 @@ mod routes;
 mod serve;
 mod state;
 mod timestamp;
+mod webhooks;
 
 pub use edge::Api;
 pub use error::{ApiError, Code};
@@ -41,6 +42,7 @@ pub use readiness::{Readiness, Report};
 pub use routes::router;
 pub use serve::{ListenError, ServeError, ServeOptions, from_peer, require_loopback, serve};
 pub use state::{HttpLimits, HttpState, OpenStore, Services};
+pub use webhooks::WebhookIntake;
 
 #[cfg(test)]
 mod tests;

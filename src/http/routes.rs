@@ -3,12 +3,12 @@
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
-use super::{contacts, docs, probes};
+use super::{contacts, docs, probes, webhooks};
 
 /// Everything that is answered, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
@@ -17,6 +17,8 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/contacts", get(contacts::list_contacts))
         .route("/api/contacts/{id}/history", get(contacts::contact_history))
         .route("/api/stats", get(probes::stats))
+        .route("/api/webhooks", post(webhooks::receive))
+        .route("/api/webhooks/{source}", post(webhooks::receive_from))
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
         .route("/healthz", get(probes::healthz))

@@ -16,6 +16,7 @@ use super::position::PositionText;
 use super::rate_limit::Policies;
 use super::readiness::Readiness;
 use super::request_metrics::RequestMetrics;
+use super::webhooks::WebhookIntake;
 
 /// Bounds of one request and of all together.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,8 @@ pub struct Services {
     pub proxies: ProxyConfig,
     /// From where they may ask.
     pub allow: AllowConfig,
+    /// Webhooks in.
+    pub webhooks: Option<WebhookIntake>,
 }
 
 /// What is there once the store is open.
@@ -143,6 +146,10 @@ impl HttpState {
                 why.unwrap_or_else(|| "the store is not open yet".to_owned()),
             )
         })
+    }
+
+    pub(super) fn services(&self) -> &Services {
+        &self.0.services
     }
 
     /// The open store's reads, or 503.

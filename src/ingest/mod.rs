@@ -2,6 +2,23 @@
 
 mod control;
 mod error;
+mod intake;
+mod outbox;
+mod webhooks;
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use control::{Control, ControlOutcome, ControlWrite};
 pub use error::IngestError;
+pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
+pub use outbox::{Outbox, OutboxError};
+pub use webhooks::{
+    ACME_SCHEMA, ItemReport, Received, SchemaError, Schemas, Scheme, SecretError, SignatureError,
+    Verified, Verifier, WebhookError, WebhookSetupError, Webhooks, sign_acme,
+};
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

@@ -16,6 +16,7 @@ use prometheus::{
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::build::Build;
+use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
@@ -144,6 +145,7 @@ pub struct Metrics {
     store: StoreFamilies,
     /// Requests that came too often, and who counts them.
     pub limits: LimitMetrics,
+    intake: IntakeFamilies,
     pub(super) dead_letter_lines: Throttle,
 }
 
@@ -195,6 +197,7 @@ impl Metrics {
             lanes: LaneFamilies::register(&families)?,
             store: StoreFamilies::register(&families)?,
             limits: LimitMetrics::register(&families)?,
+            intake: IntakeFamilies::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,
         };
@@ -245,6 +248,16 @@ impl Metrics {
         self.store.set(gauges);
     }
 
+    /// Counts events that came by webhook, or a request that was none.
+    pub fn webhook(&self, outcome: WebhookOutcome, events: u64) {
+        self.intake.webhook(outcome, events);
+    }
+
+    /// Sets what the outbox says of itself.
+    pub fn set_outbox(&self, gauges: OutboxGauges) {
+        self.intake.set_outbox(gauges);
+    }
+
     /// Runs `hook` before every scrape, to refresh gauges.
     pub fn on_scrape(&self, hook: impl Fn(&Self) + Send + Sync + 'static) {
         self.hooks.lock().push(Box::new(hook));
@@ -272,7 +285,7 @@ impl std::fmt::Debug for Metrics {
 
 const RETRY_REASONS: [&str; 4] = ["disk_full", "log_unavailable", "redis_unavailable", "other"];
 
-fn set(gauge: &IntGauge, value: u64) {
+pub(super) fn set(gauge: &IntGauge, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 

@@ -8,6 +8,7 @@
 mod build;
 mod events;
 pub mod fault;
+mod intake;
 mod lanes;
 mod limits;
 mod logging;
@@ -17,6 +18,7 @@ mod throttle;
 
 pub use build::Build;
 pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed};
+pub use intake::{OutboxGauges, WebhookOutcome};
 pub use lanes::{LaneLag, LaneMetrics};
 pub use limits::LimitMetrics;
 pub use logging::{LoggingError, init_logging};

@@ -142,7 +142,8 @@ impl Decoder {
             )
         })?;
         check_id(reader, contact_id, "contact id")?;
-        let event_id = match envelope.event_id(contact.is_flat_id) {
+        let given_id = envelope.event_id(contact.is_flat_id);
+        let event_id = match given_id {
             Some(id) => id,
             None => made_id(reader, envelope.source, record),
         };
@@ -154,6 +155,7 @@ impl Decoder {
             kind: envelope.kind,
             contact_id,
             event_id,
+            is_id_given: given_id.is_some(),
             source: envelope.source,
             timestamp,
             clock: timestamp.map(clock),

@@ -33,6 +33,7 @@ impl Subject {
         let mut event = Event {
             kind,
             contact_id: Span::default(),
+            is_id_given: true,
             event_id: self.text(id),
             source: Span::default(),
             timestamp: time,

@@ -67,6 +67,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
         let event = Event {
             kind: if random.u8(..8) == 0 { EventKind::Deleted } else { EventKind::Updated },
             contact_id: put(&id),
+            is_id_given: true,
             event_id: put(&event_id),
             source: put("lab"),
             timestamp: Some(ts_ms),

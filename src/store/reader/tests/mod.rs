@@ -86,6 +86,7 @@ impl Bench {
         let mut event = Event {
             kind,
             contact_id: keep(id),
+            is_id_given: true,
             event_id: keep(&event_id),
             source: keep("bench"),
             timestamp: Some(ts_ms),

@@ -1,0 +1,64 @@
+//! Webhooks in, and the outbox behind them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::event_log::EventLog;
+use crate::http::WebhookIntake;
+use crate::ingest::{Intake, IntakeOptions, Outbox, OutboxError, Webhooks};
+
+use super::worker::ApplySetup;
+
+/// How long the end waits for what is being written to the outbox.
+const OUTBOX_DRAIN: Duration = Duration::from_secs(5);
+
+/// The way in for webhooks, with an outbox where the log can be away.
+pub(super) fn open_webhooks(
+    config: &Config,
+    setup: &ApplySetup,
+    log: EventLog,
+) -> anyhow::Result<WebhookIntake> {
+    let has_outbox = config.follows_kafka() && config.outbox.bytes_max > 0;
+    let outbox = has_outbox
+        .then(|| Outbox::open(&config.outbox.path, config.outbox.bytes_max))
+        .transpose()
+        .context("can't open the outbox")?;
+    let options = IntakeOptions {
+        ack_timeout: config.outbox.ack_timeout,
+        path: config.store.path.clone(),
+        min_free_bytes: config.store.min_free_bytes,
+    };
+    let intake = Arc::new(Intake::new(log, outbox.map(Arc::new), options));
+    let webhooks =
+        Webhooks::new(&config.webhooks, Arc::clone(&setup.decoder), setup.future_tolerance_ms)?;
+    for (source, scheme) in webhooks.sources() {
+        tracing::info!(source, scheme = scheme.as_str(), "webhooks are taken");
+    }
+    Ok(WebhookIntake { webhooks, intake })
+}
+
+/// On a thread of its own, because reading the outbox blocks.
+pub(super) fn forward(
+    intake: &Arc<Intake>,
+    stop: CancellationToken,
+) -> Option<JoinHandle<Result<(), OutboxError>>> {
+    intake.outbox()?;
+    let intake = Arc::clone(intake);
+    let runtime = tokio::runtime::Handle::current();
+    Some(tokio::task::spawn_blocking(move || intake.forward(&runtime, &stop)))
+}
+
+/// What waits is forwarded at the next start.
+pub(super) async fn shut_outbox(intake: Arc<Intake>) {
+    let shut = tokio::task::spawn_blocking(move || intake.outbox().map(|outbox| outbox.shutdown()));
+    match tokio::time::timeout(OUTBOX_DRAIN, shut).await {
+        Ok(Ok(None | Some(Ok(())))) => {}
+        Ok(Ok(Some(Err(error)))) => tracing::warn!(%error, "the outbox did not end well"),
+        Ok(Err(_)) | Err(_) => tracing::warn!("the outbox did not end in time"),
+    }
+}

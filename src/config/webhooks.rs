@@ -1,0 +1,112 @@
+//! Who may send webhooks, and where they wait while Kafka is away.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::ConfigError;
+use super::fields::Fields;
+use super::secret::Secret;
+use super::sections::{AcmeConfig, OutboxConfig, WebhookSourceConfig, WebhooksConfig};
+use super::suggest::nearest;
+use super::validate::{free, millis, seconds};
+
+/// What stands under `[webhook.<source>]`.
+const KEYS: [&str; 6] =
+    ["scheme", "secret", "secret_file", "secret_previous", "secret_previous_file", "schemas"];
+const SCHEMES: [&str; 3] = ["acme", "acme-body", "standard"];
+/// A shorter secret can be found by trying.
+const SECRET_BYTES_MIN: usize = 24;
+
+pub(super) fn webhooks(fields: &mut Fields<'_>, acme: &AcmeConfig) -> WebhooksConfig {
+    let mut texts: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for ([_, source, key], text) in free(fields, "webhook") {
+        if !KEYS.contains(&key.as_str()) {
+            let name = format!("webhook.{source}.{key}");
+            let suggestion = nearest(&key, KEYS.into_iter()).map(str::to_owned);
+            let place = fields.place(&name);
+            fields.errors.push(ConfigError::UnknownKey { place, key: name, suggestion });
+        } else if !text.trim().is_empty() {
+            texts.entry(source).or_default().insert(key, text.trim().to_owned());
+        } else {
+            texts.entry(source).or_default();
+        }
+    }
+    let mut sources: BTreeMap<String, WebhookSourceConfig> = texts
+        .into_iter()
+        .map(|(name, texts)| {
+            let config = source(fields, &name, &texts);
+            (name, config)
+        })
+        .collect();
+    if let Some(secret) = &acme.webhook_secret {
+        let acme = sources.entry("acme".to_owned()).or_insert_with(|| WebhookSourceConfig {
+            scheme: "acme".to_owned(),
+            secret: None,
+            secret_previous: None,
+            schemas: None,
+        });
+        acme.secret.get_or_insert_with(|| secret.clone());
+    }
+    let default_source = fields.text("webhooks.default_source");
+    WebhooksConfig {
+        default_source,
+        tolerance: fields.duration("webhooks.tolerance", seconds(1, 3600)),
+        events_max: fields.count("webhooks.events_max", 1..=10_000),
+        sources,
+    }
+}
+
+fn source(
+    fields: &mut Fields<'_>,
+    name: &str,
+    texts: &BTreeMap<String, String>,
+) -> WebhookSourceConfig {
+    let scheme = texts.get("scheme").map_or("acme", String::as_str);
+    if !SCHEMES.contains(&scheme) {
+        let problem = format!("is \"{scheme}\", and must be one of {}", SCHEMES.join(", "));
+        fields.refuse(&format!("webhook.{name}.scheme"), problem);
+    }
+    WebhookSourceConfig {
+        scheme: scheme.to_owned(),
+        secret: secret(fields, name, texts, "secret"),
+        secret_previous: secret(fields, name, texts, "secret_previous"),
+        schemas: texts.get("schemas").cloned(),
+    }
+}
+
+fn secret(
+    fields: &mut Fields<'_>,
+    name: &str,
+    texts: &BTreeMap<String, String>,
+    key: &str,
+) -> Option<Secret> {
+    let secret = match (texts.get(key), texts.get(&format!("{key}_file"))) {
+        (None, None) => return None,
+        (Some(text), None) => Some(Secret::new(text.clone())),
+        (None, Some(path)) => fields.secret_in_file(&format!("webhook.{name}.{key}_file"), path),
+        (Some(_), Some(_)) => {
+            let file = format!("webhook.{name}.{key}_file");
+            fields.refuse(&file, format!("is set beside {key}; keep one of them"));
+            None
+        }
+    };
+    if secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
+        let problem = format!("is shorter than {SECRET_BYTES_MIN} bytes");
+        fields.refuse(&format!("webhook.{name}.{key}"), problem);
+    }
+    secret
+}
+
+pub(super) fn outbox(fields: &mut Fields<'_>, store: &Path) -> OutboxConfig {
+    let mib = 1 << 20;
+    let path = fields.optional_path("outbox.path").unwrap_or_else(|| store.join("outbox"));
+    let bytes_max = fields.size("outbox.bytes_max", 0..=1 << 40);
+    if (1..mib).contains(&bytes_max) {
+        fields.refuse("outbox.bytes_max", "must be 0 (no outbox) or at least 1MiB");
+    }
+    OutboxConfig {
+        path,
+        bytes_max,
+        ack_timeout: fields.duration("outbox.ack_timeout", millis(10, 60_000)),
+    }
+}

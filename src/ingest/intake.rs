@@ -1,0 +1,178 @@
+//! Where everything that comes in is kept: on the contact log, or in the outbox while that is away.
+//!
+//! What is kept is durable: acknowledged by all in-sync replicas, or fsynced here. While the outbox
+//! holds anything everything goes behind it, so that what one sender sends keeps its order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::Class;
+use crate::event_log::{Ack, EventLog, LogError, NewRecord};
+
+use super::outbox::{Outbox, OutboxError};
+
+/// How often the forwarder looks whether the log is settled.
+const SETTLED_LOOK: Duration = Duration::from_millis(100);
+
+/// Where records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// On the contact log, at these places.
+    OnLog(Vec<Ack>),
+    /// In the outbox, to be forwarded.
+    InOutbox,
+}
+
+/// Why nothing was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The contact log refuses this record, and always will.
+    #[error(transparent)]
+    Refused(LogError),
+    /// Neither the log nor the outbox takes it now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl IntakeError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Refused(_) => Class::Poison,
+            Self::Unavailable(_) => Class::Retry,
+        }
+    }
+}
+
+/// How intake behaves.
+#[derive(Clone, Debug)]
+pub struct IntakeOptions {
+    /// How long the contact log may take before the outbox is asked.
+    pub ack_timeout: Duration,
+    /// The disk that must have room.
+    pub path: PathBuf,
+    /// Free bytes below which nothing is taken.
+    pub min_free_bytes: u64,
+}
+
+/// The way in for events.
+pub struct Intake {
+    log: EventLog,
+    outbox: Option<Arc<Outbox>>,
+    options: IntakeOptions,
+    /// Set once it is known which lane a key belongs to.
+    settled: AtomicBool,
+}
+
+impl Intake {
+    /// To a log, with an outbox where that log may be away.
+    pub fn new(log: EventLog, outbox: Option<Arc<Outbox>>, options: IntakeOptions) -> Self {
+        Self { log, outbox, options, settled: AtomicBool::new(false) }
+    }
+
+    /// From now on the log puts keys into the lanes that the store knows them in; before, only the
+    /// outbox takes anything.
+    pub fn log_settled(&self) {
+        self.settled.store(true, Ordering::Release);
+    }
+
+    /// Whether the log may be appended to.
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// Whether events would be kept even while the log is away.
+    pub fn outbox_has_room(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.has_room())
+    }
+
+    /// Forwards what waits in the outbox until told to stop. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// What can't heal by waiting.
+    pub fn forward(&self, runtime: &Handle, stop: &CancellationToken) -> Result<(), OutboxError> {
+        let Some(outbox) = &self.outbox else {
+            return Ok(());
+        };
+        while !self.is_settled() {
+            let look = tokio::time::sleep(SETTLED_LOOK);
+            if runtime.block_on(stop.run_until_cancelled(look)).is_none() {
+                return Ok(());
+            }
+        }
+        outbox.forward(&self.log, runtime, stop)
+    }
+
+    /// The outbox, if there is one.
+    pub fn outbox(&self) -> Option<&Arc<Outbox>> {
+        self.outbox.as_ref()
+    }
+
+    /// Keeps records, all or (as far as the caller knows) none.
+    ///
+    /// # Errors
+    /// When they are kept nowhere, or the log would never take them.
+    pub async fn keep(&self, records: Vec<NewRecord>) -> Result<Kept, IntakeError> {
+        let Some(outbox) = &self.outbox else {
+            self.check_disk()?;
+            if !self.is_settled() {
+                let why = "the contact log is not open yet".to_owned();
+                return Err(IntakeError::Unavailable(why));
+            }
+            return self.append(records).await.map(Kept::OnLog);
+        };
+        if outbox.records() > 0 || !self.is_settled() {
+            return self.set_aside(outbox, records).await;
+        }
+        match self.append(records.clone()).await {
+            Ok(acks) => Ok(Kept::OnLog(acks)),
+            Err(error @ IntakeError::Refused(_)) => Err(error),
+            Err(IntakeError::Unavailable(_)) => self.set_aside(outbox, records).await,
+        }
+    }
+
+    async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, IntakeError> {
+        match tokio::time::timeout(self.options.ack_timeout, self.log.append(records)).await {
+            Ok(Ok(acks)) => Ok(acks),
+            Ok(Err(error)) if error.class() == Class::Poison => Err(IntakeError::Refused(error)),
+            Ok(Err(error)) => Err(IntakeError::Unavailable(error.to_string())),
+            Err(_elapsed) => Err(IntakeError::Unavailable(format!(
+                "the contact log did not acknowledge within {} ms",
+                self.options.ack_timeout.as_millis()
+            ))),
+        }
+    }
+
+    async fn set_aside(
+        &self,
+        outbox: &Outbox,
+        records: Vec<NewRecord>,
+    ) -> Result<Kept, IntakeError> {
+        self.check_disk()?;
+        match outbox.keep(records).await {
+            Ok(()) => Ok(Kept::InOutbox),
+            Err(OutboxError::Log(error)) if error.class() == Class::Poison => {
+                Err(IntakeError::Refused(error))
+            }
+            Err(error) => Err(IntakeError::Unavailable(error.to_string())),
+        }
+    }
+
+    fn check_disk(&self) -> Result<(), IntakeError> {
+        let IntakeOptions { path, min_free_bytes, .. } = &self.options;
+        let free = rustix::fs::statvfs(path)
+            .map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+            .map_err(|error| IntakeError::Unavailable(format!("{}: {error}", path.display())))?;
+        if free < *min_free_bytes {
+            return Err(IntakeError::Unavailable(format!(
+                "the disk has {free} bytes left, {min_free_bytes} are kept free"
+            )));
+        }
+        Ok(())
+    }
+}

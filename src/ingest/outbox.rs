@@ -1,0 +1,265 @@
+//! Keeps what came in while Kafka is away: on this disk, in the order it came, until the brokers
+//! have acknowledged it.
+//!
+//! ```text
+//! keep ─► embedded log of one lane (fsynced) ─► forward ─► contact log (acks=all) ─► cursor
+//! ```
+//!
+//! The cursor moves after the acknowledgement, so a record may be forwarded twice, and never not at
+//! all; applying an event twice changes nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::Class;
+use crate::domain::position::{Lane, NextOffset};
+use crate::domain::record::RecordBatch;
+use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+use crate::event_log::{ConsumeBounds, Delivery, EventLog, LogError, NewRecord};
+
+/// Its only lane: one order for everything.
+const LANE: Lane = Lane(0);
+/// How much is forwarded at once.
+const FORWARD_BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 1024, bytes_max: 4 << 20 };
+/// How long the forwarder waits before it looks again whether it should stop.
+const STOP_LOOK: Duration = Duration::from_millis(100);
+/// First and longest pause between two tries to reach the contact log.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long one try may take.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest segment; what is forwarded is given back a segment at a time.
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+
+/// What cannot be kept now.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// It holds as much as it may.
+    #[error("the outbox is full: it holds {bytes} bytes, at most {bytes_max} are kept")]
+    Full {
+        /// What it holds.
+        bytes: u64,
+        /// What it may hold.
+        bytes_max: u64,
+    },
+    /// The disk, or the files on it.
+    #[error("the outbox: {0}")]
+    Log(#[from] LogError),
+    /// The cursor's file.
+    #[error("the outbox's cursor {path}: {source}")]
+    Cursor {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl OutboxError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Full { .. } => Class::Retry,
+            Self::Log(error) => error.class(),
+            Self::Cursor { .. } => Class::Fatal,
+        }
+    }
+}
+
+/// Events that are kept, but not yet on the contact log.
+pub struct Outbox {
+    log: Arc<EmbeddedLog>,
+    cursor: PathBuf,
+    bytes_max: u64,
+    /// The first offset that is not forwarded.
+    forwarded: AtomicU64,
+    /// When the oldest one waiting came, in ms since 1970.
+    oldest_ms: AtomicI64,
+}
+
+impl Outbox {
+    /// Opens the outbox in a directory, made if need be.
+    ///
+    /// # Errors
+    /// When its files can't be opened.
+    pub fn open(dir: &Path, bytes_max: u64) -> Result<Self, OutboxError> {
+        let log = EmbeddedLog::open(EmbeddedOptions {
+            path: dir.to_owned(),
+            topic: "outbox".to_owned(),
+            partitions: 1,
+            segment_bytes_max: SEGMENT_BYTES_MAX.min(bytes_max / 4),
+            retention_bytes: None,
+            // What is forwarded is not needed any more.
+            retention_age: Some(Duration::ZERO),
+        })?;
+        let cursor = dir.join("forwarded");
+        let marks = log.watermarks(LANE)?;
+        let forwarded = read_cursor(&cursor).clamp(marks.low.0, marks.high.0);
+        Ok(Self {
+            log: Arc::new(log),
+            cursor,
+            bytes_max,
+            forwarded: AtomicU64::new(forwarded),
+            oldest_ms: AtomicI64::new(0),
+        })
+    }
+
+    /// Records that wait.
+    pub fn records(&self) -> u64 {
+        let high = self.log.watermarks(LANE).map_or(0, |marks| marks.high.0);
+        high.saturating_sub(self.forwarded.load(Ordering::Acquire))
+    }
+
+    /// Bytes on the disk.
+    pub fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    /// Whether more would be taken.
+    pub fn has_room(&self) -> bool {
+        self.records() == 0 || self.bytes() < self.bytes_max
+    }
+
+    /// When the oldest that waits came, in ms since 1970; none: nothing waits.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        (self.records() > 0).then(|| self.oldest_ms.load(Ordering::Relaxed))
+    }
+
+    /// Keeps records, behind all that is kept already. They are durable on return.
+    ///
+    /// # Errors
+    /// `Full`, or what the disk says.
+    pub async fn keep(&self, records: Vec<NewRecord>) -> Result<(), OutboxError> {
+        if !self.has_room() {
+            return Err(OutboxError::Full { bytes: self.bytes(), bytes_max: self.bytes_max });
+        }
+        if self.records() == 0 {
+            let first = records.first().map_or(0, |record| record.timestamp_ms);
+            self.oldest_ms.store(first, Ordering::Relaxed);
+        }
+        let records = records.into_iter().map(|mut record| {
+            record.lane = Some(LANE);
+            record
+        });
+        self.log.append(records.collect()).await?;
+        Ok(())
+    }
+
+    /// Forwards what waits, in order, until told to stop. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// What can't heal by waiting: damage, or the contact log refusing a record for good.
+    pub fn forward(
+        &self,
+        to: &EventLog,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<(), OutboxError> {
+        let from = NextOffset(self.forwarded.load(Ordering::Acquire));
+        let mut consumer = self.log.consume(&BTreeMap::from([(LANE, from)]), FORWARD_BOUNDS)?;
+        while !stop.is_cancelled() {
+            let Some(Delivery::Batch(batch)) = consumer.next(STOP_LOOK)? else {
+                continue;
+            };
+            if let Some(first) = batch.records.first() {
+                self.oldest_ms.store(first.timestamp_ms, Ordering::Relaxed);
+            }
+            if !send(&batch, to, runtime, stop) {
+                return Ok(());
+            }
+            self.advance(batch.next)?;
+        }
+        Ok(())
+    }
+
+    fn advance(&self, next: NextOffset) -> Result<(), OutboxError> {
+        write_cursor(&self.cursor, next.0)
+            .map_err(|source| OutboxError::Cursor { path: self.cursor.clone(), source })?;
+        self.forwarded.store(next.0, Ordering::Release);
+        self.log.retain(&BTreeMap::from([(LANE, next)]), std::time::SystemTime::now())?;
+        Ok(())
+    }
+
+    /// Ends its thread; what waits is forwarded at the next start.
+    pub fn shutdown(&self) -> Result<(), OutboxError> {
+        Ok(self.log.shutdown()?)
+    }
+}
+
+/// Tries until the contact log has taken the batch. False: told to stop before.
+fn send(batch: &RecordBatch, to: &EventLog, runtime: &Handle, stop: &CancellationToken) -> bool {
+    let mut pause = RETRY_PAUSE_MIN;
+    loop {
+        let append = tokio::time::timeout(APPEND_TIMEOUT, to.append(new_records(batch)));
+        let Some(appended) = runtime.block_on(stop.run_until_cancelled(append)) else {
+            return false;
+        };
+        match appended {
+            Ok(Ok(_)) => return true,
+            Ok(Err(error)) if error.class() == Class::Poison && batch.records.len() == 1 => {
+                // The intake bounds records well below what a topic takes by default.
+                tracing::error!(%error, "a record of the outbox can never be forwarded; left out");
+                return true;
+            }
+            Ok(Err(error)) if error.class() == Class::Poison => {
+                return one_by_one(batch, to, runtime, stop);
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the outbox waits for the contact log"),
+            Err(_elapsed) => tracing::debug!("the outbox waits for the contact log"),
+        }
+        let jitter = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let waited = stop.run_until_cancelled(tokio::time::sleep(jitter));
+        if runtime.block_on(waited).is_none() {
+            return false;
+        }
+        pause = (pause * 2).min(RETRY_PAUSE_MAX);
+    }
+}
+
+fn one_by_one(
+    batch: &RecordBatch,
+    to: &EventLog,
+    runtime: &Handle,
+    stop: &CancellationToken,
+) -> bool {
+    batch.records.iter().all(|record| {
+        let mut one = RecordBatch::new(batch.lane);
+        one.arena.clone_from(&batch.arena);
+        one.records.push(*record);
+        send(&one, to, runtime, stop)
+    })
+}
+
+fn new_records(batch: &RecordBatch) -> Vec<NewRecord> {
+    let records = batch.records.iter().map(|record| NewRecord {
+        key: batch.key(record).unwrap_or_default().to_vec(),
+        value: batch.value(record).map(<[u8]>::to_vec),
+        headers: batch
+            .headers(record)
+            .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()))
+            .collect(),
+        timestamp_ms: record.timestamp_ms,
+        lane: None,
+    });
+    records.collect()
+}
+
+/// What was forwarded; 0 where that is not known: then everything still there is forwarded again.
+fn read_cursor(path: &Path) -> u64 {
+    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Not synced: an older cursor only means that some is forwarded again.
+fn write_cursor(path: &Path, next: u64) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, next.to_string())?;
+    fs::rename(&new, path)
+}

@@ -1,0 +1,437 @@
+//! Webhooks: a signed body becomes records for the contact log.
+//!
+//! ```text
+//! raw body ─► signature (over the raw bytes) ─► one event or an array ─► schema ─► decode (as applying
+//! will) ─► NewRecord (the event's own bytes, keyed by its contact) ─► Intake
+//! ```
+//!
+//! What is refused here is refused with its reason, and not kept; what is kept can be applied.
+
+mod schemas;
+mod signature;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use crate::config::{Secret, WebhookSourceConfig, WebhooksConfig};
+use crate::domain::Class;
+use crate::domain::decode::{Decoder, Reject};
+use crate::domain::event::Event;
+use crate::domain::headers::{REQUEST_ID, SOURCE};
+use crate::domain::position::{Lane, Offset};
+use crate::domain::record::RecordBatch;
+use crate::domain::timestamp::format_rfc3339;
+use crate::event_log::NewRecord;
+
+use super::intake::{Intake, IntakeError, Kept};
+
+pub use schemas::{ACME as ACME_SCHEMA, SchemaError, Schemas};
+pub use signature::{Scheme, SecretError, SignatureError, Verified, Verifier, sign_acme};
+
+/// Why a webhook was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// No such source is configured.
+    #[error("there is no webhook source {name}")]
+    UnknownSource {
+        /// As the path names it.
+        name: String,
+    },
+    /// It is not believed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The body is neither an event nor an array of events.
+    #[error("{0}")]
+    Body(String),
+    /// More events than one request may carry.
+    #[error("the array has {events} events, at most {events_max} are taken at once")]
+    TooMany {
+        /// How many there are.
+        events: usize,
+        /// How many there may be.
+        events_max: usize,
+    },
+    /// It is kept nowhere.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+}
+
+impl WebhookError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::UnknownSource { .. } | Self::Body(_) | Self::TooMany { .. } => Class::Poison,
+            Self::Signature(error) => error.class(),
+            Self::Intake(error) => error.class(),
+        }
+    }
+}
+
+/// What keeps the webhooks from being configured as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookSetupError {
+    /// A source's secret.
+    #[error("webhook.{name}.secret: {source}")]
+    Secret {
+        /// The source.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: SecretError,
+    },
+    /// A source's schemas.
+    #[error("webhook.{name}.schemas: {source}")]
+    Schema {
+        /// The source.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: SchemaError,
+    },
+}
+
+impl WebhookSetupError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        Class::Fatal
+    }
+}
+
+/// What became of one event of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemReport {
+    /// `accepted` or `rejected`.
+    pub status: &'static str,
+    /// The event's id, where it has one or one was made from its bytes.
+    pub event_id: Option<String>,
+    /// The contact that it is about.
+    pub contact_id: Option<String>,
+    /// Why it was rejected: a stable word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Why it was rejected, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Of each event, in order.
+    pub items: Vec<ItemReport>,
+    /// Whether the body was an array.
+    pub is_array: bool,
+    /// Where the accepted ones are kept; none: there are none.
+    pub kept: Option<Kept>,
+}
+
+/// The sources that may send, and how their events are checked.
+pub struct Webhooks {
+    sources: BTreeMap<String, Source>,
+    default_source: String,
+    events_max: usize,
+    decoder: Arc<Decoder>,
+    future_tolerance_ms: u64,
+}
+
+struct Source {
+    name: String,
+    verifier: Verifier,
+    schemas: Schemas,
+}
+
+/// One event on its way to a record.
+enum Prepared {
+    Accepted(ItemReport, NewRecord),
+    Rejected(ItemReport),
+}
+
+impl Webhooks {
+    /// As configured; events are decoded as applying will decode them.
+    ///
+    /// # Errors
+    /// A secret or a schema that can't be used.
+    pub fn new(
+        config: &WebhooksConfig,
+        decoder: Arc<Decoder>,
+        future_tolerance_ms: u64,
+    ) -> Result<Self, WebhookSetupError> {
+        let tolerance_ms = u64::try_from(config.tolerance.as_millis()).unwrap_or(u64::MAX);
+        let mut sources = BTreeMap::new();
+        for (name, source) in &config.sources {
+            if let Some(built) = Source::new(name, source, tolerance_ms)? {
+                sources.insert(name.clone(), built);
+            }
+        }
+        Ok(Self {
+            sources,
+            default_source: config.default_source.clone(),
+            events_max: config.events_max,
+            decoder,
+            future_tolerance_ms,
+        })
+    }
+
+    /// The sources that have a secret.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, Scheme)> {
+        self.sources.values().map(|source| (source.name.as_str(), source.verifier.scheme()))
+    }
+
+    /// Verifies, checks and keeps what a request carries. `source`: as the path names it; none: the
+    /// default one.
+    ///
+    /// # Errors
+    /// What holds for the whole request. An event that is rejected is no error, but an item.
+    pub async fn receive<'h>(
+        &self,
+        intake: &Intake,
+        source: Option<&str>,
+        header: impl Fn(&str) -> Option<&'h [u8]>,
+        body: &[u8],
+        now_ms: u64,
+    ) -> Result<Received, WebhookError> {
+        let (prepared, is_array) = self.prepare(source, header, body, now_ms)?;
+        let mut items = Vec::with_capacity(prepared.len());
+        let mut records = Vec::with_capacity(prepared.len());
+        for event in prepared {
+            match event {
+                Prepared::Accepted(item, record) => {
+                    items.push(item);
+                    records.push(record);
+                }
+                Prepared::Rejected(item) => items.push(item),
+            }
+        }
+        let kept = if records.is_empty() { None } else { Some(intake.keep(records).await?) };
+        Ok(Received { items, is_array, kept })
+    }
+
+    fn prepare<'h>(
+        &self,
+        source: Option<&str>,
+        header: impl Fn(&str) -> Option<&'h [u8]>,
+        body: &[u8],
+        now_ms: u64,
+    ) -> Result<(Vec<Prepared>, bool), WebhookError> {
+        let name = source.unwrap_or(&self.default_source);
+        let source = self
+            .sources
+            .get(name)
+            .ok_or_else(|| WebhookError::UnknownSource { name: name.to_owned() })?;
+        let verified = source.verifier.verify(&header, body, now_ms);
+        if verified == Err(SignatureError::Mismatch { fits_body_alone: true }) {
+            tracing::warn!(
+                source = name,
+                "a webhook is signed over its body alone, so its time can be forged: where that is \
+                 accepted, set webhook.{name}.scheme = \"acme-body\""
+            );
+        }
+        let verified = verified?;
+        let request_id = header("x-request-id").filter(|id| id.len() <= 128);
+        let (events, is_array) = events(body, self.events_max)?;
+        let one = |event| self.event(source, &verified, event, request_id, now_ms);
+        Ok((events.into_iter().map(one).collect(), is_array))
+    }
+
+    fn event(
+        &self,
+        source: &Source,
+        verified: &Verified,
+        text: &[u8],
+        request_id: Option<&[u8]>,
+        now_ms: u64,
+    ) -> Prepared {
+        let mut headers = vec![(SOURCE.to_owned(), source.name.clone().into_bytes())];
+        if let Some(request_id) = request_id {
+            headers.push((REQUEST_ID.to_owned(), request_id.to_vec()));
+        }
+        let mut value = text.to_vec();
+        let mut decoded = match self.decode(&headers, &value, now_ms) {
+            Ok(decoded) => decoded,
+            Err(reject) => {
+                return Prepared::Rejected(rejected(None, reject.reason.as_str(), reject.detail));
+            }
+        };
+        for (member, text) in missing(source, text, &decoded.1, verified) {
+            let with = with_member(&value, member, &text);
+            if let Ok(again) = self.decode(&headers, &with, now_ms) {
+                (value, decoded) = (with, again);
+            }
+        }
+        let (batch, event) = decoded;
+        if let Some((reason, detail)) = self.refusal(source, &event, text, now_ms) {
+            return Prepared::Rejected(rejected(Some((&batch, &event)), reason, detail));
+        }
+        let report = ItemReport {
+            status: "accepted",
+            event_id: Some(text_of(event.event_id.of(&batch.arena))),
+            contact_id: Some(text_of(event.contact_id.of(&batch.arena))),
+            reason: None,
+            detail: None,
+        };
+        let key = event.contact_id.of(&batch.arena).to_vec();
+        let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        let record = NewRecord { key, value: Some(value), headers, timestamp_ms, lane: None };
+        Prepared::Accepted(report, record)
+    }
+
+    fn decode(
+        &self,
+        headers: &[(String, Vec<u8>)],
+        value: &[u8],
+        now_ms: u64,
+    ) -> Result<(RecordBatch, Event), Reject> {
+        let mut batch = RecordBatch::new(Lane(0));
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        batch.push(Offset(0), timestamp_ms, None, Some(value), headers);
+        let event = self.decoder.decode(&mut batch, 0)?;
+        Ok((batch, event))
+    }
+
+    /// Why a decoded event is not taken, if it is not.
+    fn refusal(
+        &self,
+        source: &Source,
+        event: &Event,
+        text: &[u8],
+        now_ms: u64,
+    ) -> Option<(&'static str, String)> {
+        let Some(timestamp) = event.timestamp else {
+            let detail = "the event has no timestamp, and the signature vouches for none";
+            return Some(("timestamp_missing", detail.to_owned()));
+        };
+        let latest = now_ms.saturating_add(self.future_tolerance_ms);
+        if timestamp > latest {
+            let detail = format!(
+                "the event is dated {} ms ahead of this server's clock",
+                timestamp - now_ms
+            );
+            return Some(("timestamp_in_future", detail));
+        }
+        if source.verifier.scheme() == Scheme::AcmeBody && !event.is_id_given {
+            let detail = "the event has no id, which the scheme acme-body needs";
+            return Some(("id_missing", detail.to_owned()));
+        }
+        if source.schemas.is_empty() {
+            return None;
+        }
+        let value = serde_json::from_slice(text).unwrap_or_default();
+        let errors = source.schemas.errors(event.kind.as_str(), &value);
+        (!errors.is_empty()).then(|| ("schema", errors.join("; ")))
+    }
+}
+
+impl Source {
+    /// None: it has no secret, so nothing of it would be believed.
+    fn new(
+        name: &str,
+        config: &WebhookSourceConfig,
+        tolerance_ms: u64,
+    ) -> Result<Option<Self>, WebhookSetupError> {
+        let secrets: Vec<&str> = [&config.secret, &config.secret_previous]
+            .into_iter()
+            .flatten()
+            .map(Secret::expose)
+            .collect();
+        if config.secret.is_none() {
+            return Ok(None);
+        }
+        let scheme = match config.scheme.as_str() {
+            "acme-body" => Scheme::AcmeBody,
+            "standard" => Scheme::Standard,
+            _ => Scheme::Acme,
+        };
+        let verifier = Verifier::new(scheme, &secrets, tolerance_ms)
+            .map_err(|source| WebhookSetupError::Secret { name: name.to_owned(), source })?;
+        let schemas = match &config.schemas {
+            Some(dir) => Schemas::read(&PathBuf::from(dir)),
+            None => Schemas::built_in(name),
+        };
+        let schemas = schemas
+            .map_err(|source| WebhookSetupError::Schema { name: name.to_owned(), source })?;
+        Ok(Some(Self { name: name.to_owned(), verifier, schemas }))
+    }
+}
+
+/// The events of a body, each as it was sent; whether it was an array.
+fn events(body: &[u8], events_max: usize) -> Result<(Vec<&[u8]>, bool), WebhookError> {
+    let body = body.trim_ascii();
+    if body.first() != Some(&b'[') {
+        return Ok((vec![body], false));
+    }
+    let events: Vec<&RawValue> = serde_json::from_slice(body)
+        .map_err(|error| WebhookError::Body(format!("the array can't be read: {error}")))?;
+    if events.len() > events_max {
+        return Err(WebhookError::TooMany { events: events.len(), events_max });
+    }
+    if events.is_empty() {
+        return Err(WebhookError::Body("the array holds no event".to_owned()));
+    }
+    Ok((events.into_iter().map(|event| event.get().as_bytes()).collect(), true))
+}
+
+/// What an event lacks that everything we append has: a time, because arrival order is no order, and
+/// an id of its own, so that a delivery that is repeated is known as such.
+fn missing(
+    source: &Source,
+    text: &[u8],
+    event: &Event,
+    verified: &Verified,
+) -> Vec<(&'static str, String)> {
+    let mut members = Vec::new();
+    if let (None, Some(signed_at)) = (event.timestamp, verified.timestamp_ms) {
+        members.push(("timestamp", format_rfc3339(signed_at)));
+    }
+    if !event.is_id_given && source.verifier.scheme() != Scheme::AcmeBody {
+        let mut hasher = Sha256::new();
+        hasher.update(source.name.as_bytes());
+        hasher.update([0]);
+        hasher.update(text);
+        members.push(("event_id", URL_SAFE_NO_PAD.encode(hasher.finalize())));
+    }
+    members
+}
+
+/// The object with one more member, in front; anything else as it is.
+fn with_member(object: &[u8], name: &str, text: &str) -> Vec<u8> {
+    let Some(members) = object.strip_prefix(b"{") else {
+        return object.to_vec();
+    };
+    let comma = if members.trim_ascii_start().starts_with(b"}") { "" } else { "," };
+    let mut stamped = format!("{{\"{name}\":\"{text}\"{comma}").into_bytes();
+    stamped.extend_from_slice(members);
+    stamped
+}
+
+fn rejected(
+    decoded: Option<(&RecordBatch, &Event)>,
+    reason: &'static str,
+    detail: String,
+) -> ItemReport {
+    let id = |span: fn(&Event) -> crate::domain::span::Span| {
+        decoded.map(|(batch, event)| text_of(span(event).of(&batch.arena)))
+    };
+    ItemReport {
+        status: "rejected",
+        event_id: id(|event| event.event_id),
+        contact_id: id(|event| event.contact_id),
+        reason: Some(reason),
+        detail: Some(detail),
+    }
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! What a request becomes on the log, and why some become nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::WebhookSourceConfig;
+use crate::domain::limits::Limits;
+use crate::domain::mapping::Mapping;
+use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+use crate::event_log::{ConsumeBounds, Delivery, EventLog};
+use crate::ingest::{IntakeOptions, Outbox};
+
+const SECRET: &str = "acme-secret-of-at-least-32-bytes!!";
+const NOW_MS: u64 = 1_792_230_000_000;
+const TIME: &str = "1792230000";
+
+struct World {
+    webhooks: Webhooks,
+    intake: Intake,
+    log: EventLog,
+    _dir: TempDir,
+}
+
+fn source(scheme: &str) -> WebhookSourceConfig {
+    WebhookSourceConfig {
+        scheme: scheme.to_owned(),
+        secret: Some(Secret::new(SECRET)),
+        secret_previous: None,
+        schemas: None,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(EmbeddedOptions {
+            path: dir.path().join("log"),
+            topic: "contacts".to_owned(),
+            partitions: 1,
+            segment_bytes_max: 1 << 20,
+            retention_bytes: None,
+            retention_age: None,
+        });
+        let log = EventLog::Embedded(Arc::new(log.unwrap()));
+        let config = WebhooksConfig {
+            default_source: "acme".to_owned(),
+            tolerance: Duration::from_secs(300),
+            events_max: 3,
+            sources: BTreeMap::from([
+                ("acme".to_owned(), source("acme")),
+                ("body".to_owned(), source("acme-body")),
+                ("off".to_owned(), WebhookSourceConfig { secret: None, ..source("acme") }),
+            ]),
+        };
+        let decoder = Decoder::new(Mapping::default(), Limits::default());
+        let webhooks = Webhooks::new(&config, Arc::new(decoder), 300_000).unwrap();
+        let options = IntakeOptions {
+            ack_timeout: Duration::from_secs(5),
+            path: dir.path().to_owned(),
+            min_free_bytes: 0,
+        };
+        let intake = Intake::new(log.clone(), None, options);
+        intake.log_settled();
+        Self { webhooks, intake, log, _dir: dir }
+    }
+
+    async fn post(&self, body: &str) -> Result<Received, WebhookError> {
+        let signature = sign_acme(SECRET, TIME, body.as_bytes());
+        let header = |name: &str| match name {
+            "x-acme-signature" => Some(signature.as_bytes()),
+            "x-acme-timestamp" => Some(TIME.as_bytes()),
+            _ => None,
+        };
+        self.webhooks.receive(&self.intake, None, header, body.as_bytes(), NOW_MS).await
+    }
+
+    /// The first rejected event's reason.
+    async fn reason(&self, event: Value) -> Option<&'static str> {
+        let received = self.post(&event.to_string()).await.unwrap();
+        received.items.first().and_then(|item| item.reason)
+    }
+
+    /// Keys and values of everything on the log.
+    fn records(&self) -> Vec<(String, String)> {
+        let bounds = ConsumeBounds { records_max: 1000, bytes_max: 1 << 20 };
+        let from = BTreeMap::from([(Lane(0), crate::domain::position::NextOffset(0))]);
+        let mut consumer = self.log.consume(&from, bounds).unwrap();
+        let mut records = Vec::new();
+        loop {
+            match consumer.next(Duration::from_secs(5)).unwrap() {
+                Some(Delivery::Batch(batch)) => {
+                    for record in &batch.records {
+                        let text = |bytes: Option<&[u8]>| text_of(bytes.unwrap_or_default());
+                        records.push((text(batch.key(record)), text(batch.value(record))));
+                    }
+                }
+                Some(Delivery::CaughtUp(_)) => return records,
+                None => panic!("the log does not end"),
+            }
+        }
+    }
+}
+
+fn event() -> Value {
+    json!({
+        "id": "evt_1", "eventType": "contact.updated", "timestamp": "2026-10-17T09:39:00Z",
+        "data": { "id": "c1", "acme_first_name": "Ada" },
+    })
+}
+
+#[tokio::test]
+async fn an_event_goes_to_the_log_as_it_was_sent_keyed_by_its_contact() {
+    let world = World::new();
+    let body = format!("  {}\n", event());
+    let received = world.post(&body).await.unwrap();
+    assert_eq!(received.items[0].event_id.as_deref(), Some("evt_1"));
+    assert_eq!(received.items[0].contact_id.as_deref(), Some("c1"));
+    assert!(matches!(received.kept, Some(Kept::OnLog(ref acks)) if acks.len() == 1));
+    assert_eq!(world.records(), [("c1".to_owned(), event().to_string())]);
+}
+
+#[tokio::test]
+async fn nothing_that_is_not_believed_reaches_the_log() {
+    let world = World::new();
+    let body = event().to_string();
+    let wrong = world.webhooks.receive(&world.intake, None, |_| None, body.as_bytes(), NOW_MS);
+    assert!(matches!(wrong.await, Err(WebhookError::Signature(_))));
+    for name in ["off", "nobody"] {
+        let asked =
+            world.webhooks.receive(&world.intake, Some(name), |_| None, body.as_bytes(), NOW_MS);
+        assert!(matches!(asked.await, Err(WebhookError::UnknownSource { .. })), "{name}");
+    }
+    assert!(world.records().is_empty());
+}
+
+#[tokio::test]
+async fn an_array_has_a_verdict_for_each_and_keeps_the_good_ones() {
+    let world = World::new();
+    let mut bad = event();
+    bad["eventType"] = json!("contact.exploded");
+    let received = world.post(&json!([event(), bad, 7]).to_string()).await.unwrap();
+    let reasons: Vec<_> = received.items.iter().map(|item| item.reason).collect();
+    assert_eq!(reasons, [None, Some("unknown_event_type"), Some("wrong_type")]);
+    assert_eq!(world.records().len(), 1);
+    let four = world.post(&json!([1, 2, 3, 4]).to_string()).await;
+    assert!(matches!(four, Err(WebhookError::TooMany { events: 4, events_max: 3 })));
+    for body in ["[]", "[1,", "[1]]"] {
+        assert!(matches!(world.post(body).await, Err(WebhookError::Body(_))), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_without_time_and_id_gets_the_signed_time_and_an_id_of_its_bytes() {
+    let world = World::new();
+    let mut bare = event();
+    for member in ["id", "timestamp"] {
+        bare.as_object_mut().unwrap().remove(member);
+    }
+    let first = world.post(&bare.to_string()).await.unwrap();
+    let again = world.post(&bare.to_string()).await.unwrap();
+    assert_eq!(first.items[0].event_id, again.items[0].event_id);
+    let records = world.records();
+    let value: Value = serde_json::from_str(&records[0].1).unwrap();
+    assert_eq!(value["timestamp"], "2026-10-17T09:40:00.000Z");
+    assert_eq!(value["event_id"].as_str(), first.items[0].event_id.as_deref());
+    assert_eq!(value["data"]["id"], "c1");
+    assert_eq!(records[0], records[1]);
+}
+
+#[tokio::test]
+async fn a_body_only_signature_needs_an_id_and_a_time_in_the_event() {
+    let world = World::new();
+    // Signed by: printf '%s' "$body" | openssl dgst -sha256 -hmac "$SECRET"
+    let body = r#"{"id":"evt_1","eventType":"contact.updated","data":{"id":"c1"}}"#;
+    let signature = "ff413ea9c48cd5863866fc9c69294c5e120a383c77caff30aa262b5fc3a0e041";
+    let header = |name: &str| (name == "x-acme-signature").then_some(signature.as_bytes());
+    let received = world
+        .webhooks
+        .receive(&world.intake, Some("body"), header, body.as_bytes(), NOW_MS)
+        .await
+        .unwrap();
+    assert_eq!(received.items[0].reason, Some("timestamp_missing"));
+    assert_eq!(received.kept, None);
+}
+
+#[tokio::test]
+async fn what_could_not_be_applied_is_rejected_with_its_reason() {
+    let world = World::new();
+    let with = |member: &str, value: Value| {
+        let mut event = event();
+        event[member] = value;
+        event
+    };
+    assert_eq!(world.reason(with("data", json!({}))).await, Some("missing_contact_id"));
+    let future = with("timestamp", json!("2026-10-17T09:46:00Z"));
+    assert_eq!(world.reason(future).await, Some("timestamp_in_future"));
+    let command = with("eventType", json!("contact.erased"));
+    assert_eq!(world.reason(command).await, Some("unknown_event_type"));
+    let wrong = with("data", json!({ "id": "c1", "acme_email": "x".repeat(5000) }));
+    assert_eq!(world.reason(wrong).await, Some("schema"));
+    let broken = world.post("{\"id\":").await.unwrap();
+    assert_eq!(broken.items[0].reason, Some("malformed_json"));
+    assert!(world.records().is_empty());
+}
+
+#[tokio::test]
+async fn what_waits_in_the_outbox_is_forwarded_in_order_and_survives_a_restart() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let options = IntakeOptions {
+        ack_timeout: Duration::from_secs(5),
+        path: dir.path().to_owned(),
+        min_free_bytes: 0,
+    };
+    let record = |number: usize| NewRecord {
+        key: format!("c{}", number % 3).into_bytes(),
+        value: Some(number.to_string().into_bytes()),
+        timestamp_ms: 1_000 + number as i64,
+        ..NewRecord::default()
+    };
+    {
+        // Not settled: the log may not be appended to, as while Kafka is away.
+        let outbox = Arc::new(Outbox::open(dir.path(), 1 << 20).unwrap());
+        let intake = Intake::new(world.log.clone(), Some(Arc::clone(&outbox)), options.clone());
+        for number in 0..20 {
+            assert_eq!(intake.keep(vec![record(number)]).await.unwrap(), Kept::InOutbox);
+        }
+        assert_eq!((outbox.records(), outbox.oldest_ms()), (20, Some(1_000)));
+        outbox.shutdown().unwrap();
+    }
+    let outbox = Arc::new(Outbox::open(dir.path(), 1 << 20).unwrap());
+    let intake = Arc::new(Intake::new(world.log.clone(), Some(Arc::clone(&outbox)), options));
+    intake.log_settled();
+    // Behind what waits, though the log answers.
+    assert_eq!(intake.keep(vec![record(20)]).await.unwrap(), Kept::InOutbox);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let forwarding = tokio::task::spawn_blocking({
+        let (intake, stop) = (Arc::clone(&intake), stop.clone());
+        let runtime = tokio::runtime::Handle::current();
+        move || intake.forward(&runtime, &stop)
+    });
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while outbox.records() > 0 {
+        assert!(std::time::Instant::now() < deadline, "{} wait", outbox.records());
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(intake.keep(vec![record(21)]).await.unwrap(), Kept::OnLog(_)));
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+    let values: Vec<String> = world.records().into_iter().map(|(_, value)| value).collect();
+    let expected: Vec<String> = (0..22).map(|number| number.to_string()).collect();
+    assert_eq!(values, expected);
+}
+
+#[tokio::test]
+async fn a_full_outbox_takes_nothing_more_and_loses_nothing() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(dir.path(), 64 << 10).unwrap();
+    let record =
+        || NewRecord { key: b"c".to_vec(), value: Some(vec![b'x'; 4096]), ..NewRecord::default() };
+    let mut kept = 0;
+    let error = loop {
+        match outbox.keep(vec![record()]).await {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept < 100, "it never is full");
+    };
+    assert!(error.to_string().contains("full"), "{error}");
+    assert_eq!(outbox.records(), kept);
+    drop(world);
+}
