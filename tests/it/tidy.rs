@@ -328,11 +328,18 @@ fn every_configuration_key_is_explained_and_read() {
         if section.starts_with("mapping.") {
             continue;
         }
+        // Tables of any name: the code knows only what stands in them.
+        let section = if section.starts_with("webhook.") { "webhook" } else { section.as_str() };
         let secret = key.strip_suffix("_file");
         if secret.is_none() && !before.is_some_and(|line| line.starts_with('#')) {
             problems.push(format!("[{section}] {key} has no explanation above it"));
         }
-        if !code.contains(&format!("\"{section}.{}\"", secret.unwrap_or(&key))) {
+        let name = secret.unwrap_or(&key);
+        let is_read = match section {
+            "webhook" => code.contains(&format!("\"{name}\"")),
+            section => code.contains(&format!("\"{section}.{name}\"")),
+        };
+        if !is_read {
             problems.push(format!("[{section}] {key} is read by nothing"));
         }
     }

@@ -143,6 +143,7 @@ impl Fixture {
             limiter: SharedState::new(config, &self.metrics).unwrap().limiter,
             proxies: config.server.proxies.clone(),
             allow: config.allow.clone(),
+            webhooks: None,
         };
         self.router_of(HttpLimits::from(&config.server), services)
     }
