@@ -22,12 +22,18 @@ mod postman;
 mod probes;
 mod samples;
 mod shapes;
+mod webhooks;
 
 use operation::Operation;
 
 /// All operations, in the order in which the collection sends them.
 fn operations() -> Vec<Operation> {
-    [contacts::operations(), probes::operations(), documents::operations()]
+    [
+        contacts::operations(),
+        webhooks::operations(),
+        probes::operations(),
+        documents::operations(),
+    ]
         .into_iter()
         .flatten()
         .collect()

@@ -15,16 +15,19 @@ pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
     Contacts,
+    Webhooks,
     Operation,
     Documents,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 3] = [Self::Contacts, Self::Operation, Self::Documents];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Contacts, Self::Webhooks, Self::Operation, Self::Documents];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Contacts => "Contacts",
+            Self::Webhooks => "Webhooks",
             Self::Operation => "Operation",
             Self::Documents => "Documents",
         }
@@ -33,6 +36,7 @@ impl Tag {
     pub(super) fn about(self) -> &'static str {
         match self {
             Self::Contacts => "Contacts, and what happened to them.",
+            Self::Webhooks => "Signed events in.",
             Self::Operation => "How the instance is: for orchestrators, monitoring and people.",
             Self::Documents => "This description, for programs and for people.",
         }
@@ -271,7 +275,6 @@ impl Operation {
     }
 
     /// A JSON body of the type's schema.
-    #[expect(dead_code, reason = "nothing takes a body yet")]
     pub(super) fn body<T: ToSchema>(self, example: Value) -> Self {
         self.body_as::<T>("application/json", example)
     }

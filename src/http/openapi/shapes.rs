@@ -240,3 +240,70 @@ pub(super) struct OpenApiDocument {
     info: BTreeMap<String, Value>,
     paths: BTreeMap<String, Value>,
 }
+
+/// An event, or several.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum WebhookBody {
+    /// One.
+    One(WebhookEvent),
+    /// Several, each with a verdict of its own.
+    Several(Vec<WebhookEvent>),
+}
+
+/// An event about a contact. `event_type`, `event_id` and `contact_id` are understood as well.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WebhookEvent {
+    /// Sending it again changes nothing.
+    id: Option<String>,
+    /// `contact.created`, `contact.updated` or `contact.deleted`.
+    event_type: String,
+    /// RFC 3339 or since 1970; the signed time where it is not given.
+    timestamp: Option<String>,
+    /// The source's version of the contact.
+    version: Option<u64>,
+    /// The contact's fields in the source's names or ours.
+    data: BTreeMap<String, Value>,
+}
+
+/// Where an accepted event is kept.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KeptIn {
+    Log,
+    Outbox,
+}
+
+/// What became of the events of a request.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WebhookReceipt {
+    received: usize,
+    accepted: usize,
+    rejected: usize,
+    kept: KeptIn,
+    results: Vec<WebhookResult>,
+}
+
+/// Whether an event was taken.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WebhookStatus {
+    Accepted,
+    Rejected,
+}
+
+/// What became of one event.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WebhookResult {
+    status: WebhookStatus,
+    #[schema(required = true)]
+    event_id: Option<String>,
+    #[schema(required = true)]
+    contact_id: Option<String>,
+    /// A stable word; only of a rejected event.
+    reason: Option<String>,
+    detail: Option<String>,
+}
