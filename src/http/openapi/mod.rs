@@ -28,12 +28,7 @@ use operation::Operation;
 
 /// All operations, in the order in which the collection sends them.
 fn operations() -> Vec<Operation> {
-    [
-        contacts::operations(),
-        webhooks::operations(),
-        probes::operations(),
-        documents::operations(),
-    ]
+    [contacts::operations(), webhooks::operations(), probes::operations(), documents::operations()]
         .into_iter()
         .flatten()
         .collect()

@@ -64,11 +64,25 @@ fn item(operation: &Operation) -> Value {
             request.insert("body".to_owned(), body);
         }
     }
-    json!({
-        "name": operation.summary, "request": request,
-        "event": [{ "listen": "test", "script": { "type": "text/javascript", "exec": script(operation) } }],
-    })
+    let mut events = vec![event("test", script(operation))];
+    if operation.tag == Tag::Webhooks {
+        events.push(event("prerequest", SIGN.iter().map(|line| (*line).to_owned()).collect()));
+    }
+    json!({ "name": operation.summary, "request": request, "event": events })
 }
+
+fn event(listen: &str, lines: Vec<String>) -> Value {
+    json!({ "listen": listen, "script": { "type": "text/javascript", "exec": lines } })
+}
+
+/// Signs a webhook as Acme does.
+const SIGN: [&str; 5] = [
+    "const time = Math.floor(Date.now() / 1000).toString();",
+    "const signed = time + \".\" + pm.variables.replaceIn(pm.request.body.raw);",
+    "const secret = pm.variables.get(\"webhookSecret\");",
+    "pm.collectionVariables.set(\"webhookTimestamp\", time);",
+    "pm.collectionVariables.set(\"webhookSignature\", CryptoJS.HmacSHA256(signed, secret).toString());",
+];
 
 fn url(operation: &Operation) -> Value {
     let in_path = |name: &str| {

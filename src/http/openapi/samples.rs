@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 /// Variables, each with a value for readers. Those without a `$` are kept by the collection.
-pub(super) const SAMPLES: [(&str, &str); 6] = [
+pub(super) const SAMPLES: [(&str, &str); 7] = [
     ("baseUrl", "http://127.0.0.1:3000"),
     ("contactId", "c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c"),
     ("etag", "\"3-9f86d081884c7d65\""),
+    ("webhookSecret", "a-secret-that-Acme-and-contactd-share"),
     ("webhookSignature", "97f99362dc39e6f50958807ed57f3d16a496361e63a6f8ca6cb97696a11be7cd"),
     ("webhookTimestamp", "1792230000"),
     ("position", "p1-22d1ef5228eb9c01-0.8-1.11"),

@@ -42,12 +42,12 @@ fn described(operation: Operation) -> Operation {
             "HMAC-SHA256 of `<timestamp>.<body>` in hex, `sha256=` before it or not. Other schemes: \
              of the body alone, or `webhook-id`, `webhook-timestamp`, `webhook-signature` of \
              Standard Webhooks.",
-        ))
+        ).sent())
         .param(Param::header(
             "X-Acme-Timestamp",
             "{{webhookTimestamp}}",
             "When it was signed: seconds since 1970 or RFC 3339, within five minutes of our clock.",
-        ))
+        ).sent())
         .body::<WebhookBody>(event())
         .answers(Answer::json::<WebhookReceipt>(200, "At least one event is kept.", receipt))
         .fails(&[
