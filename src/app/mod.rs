@@ -12,6 +12,7 @@
 //! | demo | a clock | told to stop | first |
 //! | http | connections, 4096 | told to stop | second: requests under way, `server.drain_timeout` |
 //! | shared_state | Redis, and a clock | told to stop | after http |
+//! | feed | commits, while somebody listens | told to stop | with http |
 //! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |
 //! | commits | the newest checkpoint | the worker has ended | with the worker |
 //!

@@ -1,5 +1,6 @@
 //! From the first task to the last.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::effects::feed::{Feed, FeedOptions};
 use crate::event_log::{EventLog, LogError};
 use crate::http::{
     self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services, WebhookIntake,
@@ -103,6 +105,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let tasks = Tasks {
         http: start(http::serve(listener, router, serving, stop.http.clone())),
         shared: start(shared.run(stop.shared.clone())),
+        feed: start(watch.feed.clone().run(stop.http.clone())),
         worker: tokio::task::spawn_blocking(move || worker.run()),
         outbox: forward(&intake, stop.outbox.clone()),
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
@@ -141,6 +144,7 @@ fn watch(
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
+        feed: Feed::new(FeedOptions::from(&config.feed), metrics.feed.clone()),
         readiness,
         metrics,
         is_kafka,
@@ -163,6 +167,7 @@ fn start<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> J
 struct Tasks {
     http: JoinHandle<Result<(), ServeError>>,
     shared: JoinHandle<()>,
+    feed: JoinHandle<()>,
     worker: JoinHandle<Result<(), WorkerError>>,
     demo: Option<JoinHandle<Result<(), LogError>>>,
     outbox: Option<JoinHandle<Result<(), OutboxError>>>,
@@ -187,6 +192,7 @@ impl Tasks {
             worker = &mut self.worker => First::Worker(worker),
             shared = &mut self.shared => First::Failed(early("shared_state", shared.map(Ok::<_, ServeError>))),
             http = &mut self.http => First::Failed(early("http", http)),
+            feed = &mut self.feed => First::Failed(early("feed", feed.map(Ok::<_, Infallible>))),
             demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
             outbox = ended(&mut self.outbox) => First::Failed(early("outbox", outbox)),
         };
@@ -201,12 +207,14 @@ impl Tasks {
                 let served = self.http.await;
                 stop.shared.cancel();
                 stop.outbox.cancel();
+                let fed = self.feed.await;
                 stop.worker.cancel();
                 let drained = drain_worker(self.worker).await;
                 if let Some(outbox) = self.outbox {
                     outbox.await.context("the task outbox panicked")??;
                 }
                 drained?;
+                fed.context("the task feed panicked")?;
                 Ok(served.context("the task http panicked")??)
             }
             First::Failed(error) => {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::apply::Progress;
 use crate::config::Config;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
+use crate::effects::feed::Feed;
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness};
 use crate::ingest::{Control, Intake};
@@ -38,6 +39,7 @@ pub(super) struct Watch {
     pub(super) readiness: Arc<Readiness>,
     pub(super) http: HttpState,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) feed: Feed,
     /// Whether the log is one that others run.
     pub(super) is_kafka: bool,
     /// What instances share.
@@ -81,9 +83,11 @@ impl Watch {
     }
 
     pub(super) fn store_open(&self, reader: Reader, log: &EventLog) {
+        self.feed.open(reader.clone());
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()),
             control: Arc::new(Control::new(log.clone(), reader.clone())),
+            feed: self.feed.clone(),
         });
         let _ = self.reader.set(reader.clone());
         let health = reader.clone();

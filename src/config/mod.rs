@@ -31,9 +31,9 @@ pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit};
 pub use secret::Secret;
 pub use sections::{
-    AcmeConfig, ApplyConfig, EmbeddedLogConfig, JwtConfig, KafkaConfig, LogChoice, LogConfig,
-    LogFormat, OutboxConfig, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig,
-    StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
+    AcmeConfig, ApplyConfig, EmbeddedLogConfig, FeedConfig, JwtConfig, KafkaConfig, LogChoice,
+    LogConfig, LogFormat, OutboxConfig, PartitionerChoice, RedisConfig, SecurityProtocol,
+    ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
 };
 pub use sources::{FileText, FlagSetting, Sources};
 
@@ -72,6 +72,8 @@ pub struct Config {
     pub apply: ApplyConfig,
     /// By source: their field → ours.
     pub mapping: BTreeMap<String, BTreeMap<String, String>>,
+    /// The feed of changes.
+    pub feed: FeedConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
     /// What instances share: limits and revocations.

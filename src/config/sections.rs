@@ -202,6 +202,21 @@ pub struct ApplyConfig {
     pub future_tolerance: Duration,
 }
 
+/// The feed of changes.
+#[derive(Clone, Debug)]
+pub struct FeedConfig {
+    /// How often a client hears something.
+    pub heartbeat: Duration,
+    /// Clients at once; more are answered 503.
+    pub clients_max: usize,
+    /// Bytes of recent events kept in memory for all clients together.
+    pub buffer_bytes: usize,
+    /// A client that takes nothing for so long is closed.
+    pub stall_timeout: Duration,
+    /// What clients are told to wait before they come back.
+    pub retry: Duration,
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

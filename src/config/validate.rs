@@ -51,6 +51,7 @@ pub(super) fn config(
         kafka,
         apply: apply(&mut fields),
         mapping: mapping(&mut fields),
+        feed: feed(&mut fields),
         telemetry: telemetry(&mut fields),
         redis: redis(&mut fields),
         jwt: JwtConfig {
@@ -302,6 +303,17 @@ fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
         batch_bytes_max: bytes(fields.size("apply.batch_bytes_max", KIB..=64 * MIB)),
         contact_bytes_max: bytes(fields.size("apply.contact_bytes_max", KIB..=64 * KIB)),
         future_tolerance: fields.duration("apply.future_tolerance", seconds(0, 365 * DAY)),
+    }
+}
+
+fn feed(fields: &mut Fields<'_>) -> FeedConfig {
+    let bytes = fields.size("feed.buffer_bytes", 64 * KIB..=GIB);
+    FeedConfig {
+        heartbeat: fields.duration("feed.heartbeat", millis(10, 3_600_000)),
+        clients_max: fields.count("feed.clients_max", 0..=1_000_000),
+        buffer_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        stall_timeout: fields.duration("feed.stall_timeout", millis(10, 3_600_000)),
+        retry: fields.duration("feed.retry", millis(0, 3_600_000)),
     }
 }
 

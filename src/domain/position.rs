@@ -184,13 +184,30 @@ pub struct InvalidPosition;
 impl Position {
     /// The text form: letters, digits, `-` and `.` only.
     pub fn encode(&self) -> String {
-        use fmt::Write as _;
-        let mut text = format!("{POSITION_PREFIX}-{:016x}", self.log);
+        let mut text = Vec::with_capacity(20 + 12 * self.next.len());
+        self.write(&mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+
+    /// Appends the text form.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(POSITION_PREFIX.as_bytes());
+        out.push(b'-');
+        write_hex(self.log, 16, out);
         for (lane, next) in &self.next {
-            // Writing to a String can't fail.
-            let _ = write!(text, "-{:x}.{:x}", lane.0, next.0);
+            out.push(b'-');
+            write_hex(lane.0.into(), 1, out);
+            out.push(b'.');
+            write_hex(next.0, 1, out);
         }
-        text
+    }
+
+    /// Moves every lane to where it is further.
+    pub fn advance_to(&mut self, next: impl IntoIterator<Item = (Lane, NextOffset)>) {
+        for (lane, next) in next {
+            let at = self.next.entry(lane).or_default();
+            *at = next.max(*at);
+        }
     }
 
     /// Reads the text form; lanes must be ascending, so that one position has one text.
@@ -220,6 +237,15 @@ impl Position {
                 .iter()
                 .all(|(lane, next)| self.next.get(lane).copied().unwrap_or_default() >= *next)
     }
+}
+
+/// At least `least` digits.
+fn write_hex(value: u64, least: u32, out: &mut Vec<u8>) {
+    let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(least);
+    out.extend((0..digits).rev().map(|place| {
+        let digit = (value >> (4 * place)) as u8 & 0xf;
+        if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+    }));
 }
 
 fn hex(text: &str) -> Result<u64, InvalidPosition> {

@@ -1,1 +1,3 @@
 //! What follows from what was applied: the followers.
+
+pub mod feed;

@@ -41,6 +41,9 @@ pub(super) struct Endpoint {
     pub(super) limit: LimitClass,
 }
 
+/// The one resource whose answers have no end.
+pub(super) const FEED: &str = "/api/feed";
+
 const READERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor, Role::Viewer]));
 
 /// `HEAD` goes with `GET`.
@@ -51,6 +54,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     read("/api/stats", READERS),
     webhook("/api/webhooks"),
     webhook("/api/webhooks/{source}"),
+    read(FEED, READERS),
     open("/livez"),
     open("/readyz"),
     open("/healthz"),

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::effects::feed::FeedError;
 use crate::query::{CursorError, QueryError};
 
 /// Declares a code with its status, its text in an answer and its general title.
@@ -71,8 +72,8 @@ catalogue! {
     NotAcceptable = NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable";
     /// The client was too slow.
     RequestTimeout = REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout";
-    /// A position of another log.
-    PositionGone = GONE, "POSITION_GONE", "Position of another log";
+    /// A position of another log, or one that the journal does not reach back to.
+    PositionGone = GONE, "POSITION_GONE", "Position gone";
     /// Too many bytes in the body.
     BodyTooLarge = PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "Body too large";
     /// More events than one request may carry.
@@ -272,6 +273,30 @@ impl From<QueryError> for ApiError {
                 "what the Position speaks of is not applied yet; try again",
             ),
             QueryError::Corrupt { .. } | QueryError::Store(_) => Self::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<FeedError> for ApiError {
+    fn from(error: FeedError) -> Self {
+        match &error {
+            FeedError::AnotherLog => Self::new(
+                Code::PositionGone,
+                "the position belongs to another log than the one that is followed now; begin anew \
+                 with snapshot=true",
+            ),
+            gone if gone.is_gone() => Self::new(
+                Code::PositionGone,
+                "the journal no longer holds all that came after the position; begin anew with \
+                 snapshot=true",
+            ),
+            FeedError::NotOpen | FeedError::Closing => Self::new(Code::NotReady, error.to_string()),
+            FeedError::TooManyClients { .. } | FeedError::TooManyStates { .. } => {
+                Self::new(Code::Overloaded, error.to_string())
+            }
+            FeedError::Gone | FeedError::Store(_) | FeedError::Panicked(_) => {
+                Self::internal(error.to_string())
+            }
         }
     }
 }

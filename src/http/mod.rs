@@ -5,6 +5,7 @@
 //!   └─► edge (every request: id, bounds, time, panic, error body, headers, metrics, access log)
 //!         ├─► gate (address, limit by address, who it is and may do, limit by principal)
 //!         └─► router ─► contacts, stats ─► query::Queries ─► the store's reader
+//!                    ├► feed ─► effects::feed
 //!                    ├► probes: /livez /readyz /healthz /metrics
 //!                    └► docs: /openapi.json /docs, made by openapi
 //! ```
@@ -20,6 +21,7 @@ mod docs;
 mod edge;
 mod endpoints;
 mod error;
+mod feed;
 mod gate;
 mod openapi;
 mod params;

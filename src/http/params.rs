@@ -15,6 +15,19 @@ pub(super) struct Params {
 impl Params {
     /// Refuses what is not in `known`, naming all of it.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
+        Self::with_lists(uri, known, &[])
+    }
+
+    /// Those of `lists` may come more than once, and have several values with commas between them;
+    /// a comma of a value itself is written `%2C`.
+    pub(super) fn with_lists(uri: &Uri, known: &[&str], lists: &[&str]) -> Result<Self, ApiError> {
+        let split;
+        let uri = if lists.is_empty() {
+            uri
+        } else {
+            split = split_lists(uri, lists);
+            &split
+        };
         if uri.query().is_none_or(str::is_empty) {
             return Ok(Self::default());
         }
@@ -34,7 +47,8 @@ impl Params {
             .with_details(json!({ "unknown": unknown, "known": known })));
         }
         let twice = pairs.iter().enumerate().find(|(index, (name, _))| {
-            pairs.iter().take(*index).any(|(earlier, _)| earlier == name)
+            !lists.contains(&name.as_str())
+                && pairs.iter().take(*index).any(|(earlier, _)| earlier == name)
         });
         if let Some((_, (name, _))) = twice {
             return Err(invalid(name, "is given more than once"));
@@ -46,10 +60,21 @@ impl Params {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a list.
+    pub(super) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     /// `true` or `false`; absent is false.
     pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        self.flag_or(name, false)
+    }
+
+    /// `true` or `false`, or `absent`.
+    pub(super) fn flag_or(&self, name: &str, absent: bool) -> Result<bool, ApiError> {
         match self.get(name) {
-            None | Some("false") => Ok(false),
+            None => Ok(absent),
+            Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(invalid(name, "must be true or false")),
         }
@@ -90,6 +115,22 @@ impl Params {
             }
         }
     }
+}
+
+/// The same with `a=1,2` written as `a=1&a=2`.
+fn split_lists(uri: &Uri, lists: &[&str]) -> Uri {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let pairs: Vec<String> = pairs
+        .map(|pair| match pair.split_once('=') {
+            Some((name, values)) if lists.contains(&name) => {
+                let values = values.split(',').map(|value| format!("{name}={value}"));
+                values.collect::<Vec<_>>().join("&")
+            }
+            Some(_) | None => pair.to_owned(),
+        })
+        .collect();
+    let text = format!("/?{}", pairs.join("&"));
+    Uri::builder().path_and_query(text).build().unwrap_or_else(|_| uri.clone())
 }
 
 fn invalid(name: &str, problem: &str) -> ApiError {

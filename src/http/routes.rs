@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
-use super::{contacts, docs, probes, webhooks};
+use super::{contacts, docs, feed, probes, webhooks};
 
 /// Everything that is answered, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
@@ -19,6 +19,7 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/stats", get(probes::stats))
         .route("/api/webhooks", post(webhooks::receive))
         .route("/api/webhooks/{source}", post(webhooks::receive_from))
+        .route("/api/feed", get(feed::feed))
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
         .route("/healthz", get(probes::healthz))

@@ -24,6 +24,7 @@ use crate::config::ServerConfig;
 use crate::domain::Class;
 
 use super::edge::Api;
+use super::endpoints::FEED;
 use super::error::{ApiError, Code};
 use super::request_id::request_id;
 
@@ -153,19 +154,25 @@ async fn connection(
     options: ServeOptions,
     shutdown: CancellationToken,
 ) {
+    let cut = CancellationToken::new();
     // Small answers must not wait for a full packet.
     let _ = stream.set_nodelay(true);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(options.head_bytes_max)
-        .serve_connection(TokioIo::new(stream), Requests { api, peer });
-    let ended = tokio::select! {
-        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
-        () = shutdown.cancelled() => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|context| connection.poll_without_shutdown(context)).await
+        .serve_connection(TokioIo::new(stream), Requests { api, peer, cut: cut.clone() });
+    let served = async {
+        tokio::select! {
+            ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
+            () = shutdown.cancelled() => {
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+                poll_fn(|context| connection.poll_without_shutdown(context)).await
+            }
         }
+    };
+    let Some(ended) = cut.run_until_cancelled(served).await else {
+        return;
     };
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
@@ -200,10 +207,15 @@ pub fn from_peer(request: &mut Request, peer: SocketAddr) {
     request.extensions_mut().insert(Peer(peer));
 }
 
+/// Cuts the connection, whatever is still on its way: for streams that their client does not read.
+#[derive(Clone, Debug)]
+pub(super) struct Connection(pub(super) CancellationToken);
+
 /// The API as hyper wants it, without the boxes of a generic adapter.
 struct Requests {
     api: Api,
     peer: SocketAddr,
+    cut: CancellationToken,
 }
 
 impl Service<Request<Incoming>> for Requests {
@@ -214,6 +226,9 @@ impl Service<Request<Incoming>> for Requests {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         from_peer(&mut request, self.peer);
+        if request.uri().path() == FEED {
+            request.extensions_mut().insert(Connection(self.cut.clone()));
+        }
         self.api.clone().call(request)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::{AllowConfig, ProxyConfig, ServerConfig};
 use crate::domain::position::LogIdentity;
+use crate::effects::feed::Feed;
 use crate::ingest;
 use crate::query::Queries;
 use crate::shared_state::Limiter;
@@ -75,6 +76,8 @@ pub struct OpenStore {
     pub queries: Queries,
     /// Writes control entries.
     pub control: Arc<ingest::Control>,
+    /// Changes as they are applied.
+    pub feed: Feed,
 }
 
 /// Cheap to clone; one a process.

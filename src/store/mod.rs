@@ -39,6 +39,7 @@
 //! marks them. It is bounded by the dirty set. Calls to it must not overlap (hold the indexes' lock).
 
 pub mod cache;
+mod changes;
 mod checkpoint;
 mod checkpointer;
 pub mod codec;
@@ -67,6 +68,7 @@ mod verify;
 mod verify_controls;
 mod writer;
 
+pub use changes::Changes;
 pub use codec::{ChangeRef, StoredContact};
 pub use control::ControlSums;
 pub use dirty::{DirtyContact, DirtySet, Generation};

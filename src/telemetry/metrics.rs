@@ -16,6 +16,7 @@ use prometheus::{
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::build::Build;
+use super::feed::FeedMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
@@ -136,6 +137,8 @@ pub struct Metrics {
     pub end_to_end: Histogram,
     /// Seconds to commit offsets to the broker.
     pub commit_duration: Histogram,
+    /// The feed's.
+    pub feed: FeedMetrics,
     verdicts: Vec<IntCounter>,
     dead_letters: Vec<(DeadLetterReason, IntCounter)>,
     retries: IntCounterVec,
@@ -181,6 +184,7 @@ impl Metrics {
                 "Seconds to commit offsets to the broker.",
                 &HTTP_SECONDS,
             )?,
+            feed: FeedMetrics::register(&families)?,
             verdicts: verdict_children(&families)?,
             dead_letters: dead_letter_children(&families)?,
             retries: retries(&families)?,

@@ -8,6 +8,7 @@
 mod build;
 mod events;
 pub mod fault;
+mod feed;
 mod intake;
 mod lanes;
 mod limits;
@@ -18,6 +19,7 @@ mod throttle;
 
 pub use build::Build;
 pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed};
+pub use feed::FeedMetrics;
 pub use intake::{OutboxGauges, WebhookOutcome};
 pub use lanes::{LaneLag, LaneMetrics};
 pub use limits::LimitMetrics;

@@ -16,6 +16,7 @@ mod contacts;
 mod document;
 mod documents;
 mod errors;
+mod feed;
 mod headers;
 mod operation;
 mod postman;
@@ -28,10 +29,16 @@ use operation::Operation;
 
 /// All operations, in the order in which the collection sends them.
 fn operations() -> Vec<Operation> {
-    [contacts::operations(), webhooks::operations(), probes::operations(), documents::operations()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        contacts::operations(),
+        feed::operations(),
+        webhooks::operations(),
+        probes::operations(),
+        documents::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The description as OpenAPI 3.1 in JSON.

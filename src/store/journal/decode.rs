@@ -1,6 +1,7 @@
 //! Reads frames back: for redo in order, for history one entry at a time.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::domain::event::EventKind;
@@ -145,21 +146,41 @@ impl Frame {
         scratch: &mut Vec<u8>,
         mut each: impl FnMut(&Entry<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        self.for_each_from(0, scratch, |entry| each(entry).map(ControlFlow::Continue))
+    }
+
+    /// Shows the entries from one on, in order, until `each` breaks.
+    pub fn for_each_from(
+        &self,
+        from: usize,
+        scratch: &mut Vec<u8>,
+        mut each: impl FnMut(&Entry<'_>) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
         let mut index = 0;
         let mut blocks = Cursor(self.blocks());
         while !blocks.0.is_empty() {
             let block = self.block(&mut blocks)?;
+            if index + block.entries <= from {
+                index += block.entries;
+                continue;
+            }
             block.unpack(self.no, scratch)?;
             let mut rest = Cursor(scratch);
             for _ in 0..block.entries {
-                let entry = next_entry(&mut rest)
+                let bytes = next_entry(&mut rest);
+                index += 1;
+                if index <= from {
+                    continue;
+                }
+                let entry = bytes
                     .and_then(|bytes| {
-                        let change = ChangeRef::new(self.no, u16::try_from(index).ok()?);
+                        let change = ChangeRef::new(self.no, u16::try_from(index - 1).ok()?);
                         parse_entry(bytes, change, self.base_time_ms)
                     })
                     .ok_or_else(|| damaged(self.no, "an entry can't be read"))?;
-                each(&entry)?;
-                index += 1;
+                if each(&entry)?.is_break() {
+                    return Ok(());
+                }
             }
         }
         if index == self.entries { Ok(()) } else { Err(damaged(self.no, "entries are missing")) }

@@ -1,5 +1,6 @@
 //! A store in a temporary directory with contacts in it, and the router over it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use contactd::domain::merge::merge;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset, Position};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::verdict::Verdict;
+use contactd::effects::feed::{Feed, FeedOptions};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::http::{Api, HttpLimits, HttpState, OpenStore, Readiness, Services, router};
@@ -22,6 +24,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const FINGERPRINT: u64 = 42;
+const FEED: FeedOptions = FeedOptions {
+    heartbeat: Duration::from_millis(50),
+    clients_max: 4,
+    buffer_bytes: 1 << 20,
+    stall_timeout: Duration::from_secs(60),
+    retry: Duration::from_millis(1500),
+};
 const LANE: Lane = Lane(0);
 /// 2026-11-21T10:00:00Z
 const START_MS: u64 = 1_795_255_200_000;
@@ -30,6 +39,7 @@ pub(super) struct Fixture {
     open: Option<(Mutex<Writer>, Reader)>,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
+    feed: Feed,
     decoder: Decoder,
     /// The next record's offset; an event each.
     next: AtomicU64,
@@ -41,13 +51,29 @@ fn identity() -> LogIdentity {
     LogIdentity { kind: LogKind::Embedded, cluster, topic: "contacts".to_owned(), lanes: 1 }
 }
 
+/// What handlers reach of an open store; nothing follows the log that they append to.
+pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> OpenStore {
+    let config = Config::built_in(Mode::Dev).unwrap().embedded_log;
+    let path = directory.join(format!("log-{}", fastrand::u64(..)));
+    let options = EmbeddedOptions::new(&EmbeddedLogConfig { path, ..config }, "contacts");
+    let log = EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()));
+    feed.open(reader.clone());
+    OpenStore {
+        queries: contactd::query::Queries::new(reader.clone()),
+        control: Arc::new(Control::new(log, reader.clone())),
+        feed: feed.clone(),
+    }
+}
+
 impl Fixture {
     /// Still opening its store.
     pub(super) fn not_open() -> Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
         Self {
             open: None,
             readiness: Arc::new(Readiness::new()),
-            metrics: Arc::new(Metrics::new().unwrap()),
+            feed: Feed::new(FEED, metrics.feed.clone()),
+            metrics,
             decoder: Decoder::default(),
             next: AtomicU64::new(0),
             directory: tempfile::tempdir().unwrap(),
@@ -125,14 +151,6 @@ impl Fixture {
         &self.readiness
     }
 
-    /// A log for what handlers append; nothing follows it.
-    fn log(&self) -> EventLog {
-        let config = Config::built_in(Mode::Dev).unwrap().embedded_log;
-        let path = self.directory.path().join(format!("log-{}", fastrand::u64(..)));
-        let options = EmbeddedOptions::new(&EmbeddedLogConfig { path, ..config }, "contacts");
-        EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()))
-    }
-
     pub(super) fn router(&self) -> Api {
         self.router_with(|_| {})
     }
@@ -169,10 +187,7 @@ impl Fixture {
             Arc::clone(&self.readiness),
         );
         if let Some((_, reader)) = &self.open {
-            state.store_opened(OpenStore {
-                queries: contactd::query::Queries::new(reader.clone()),
-                control: Arc::new(Control::new(self.log(), reader.clone())),
-            });
+            state.store_opened(open_store(reader, &self.feed, self.directory.path()));
         }
         state.set_following(FINGERPRINT, Some(identity()));
         router(state)

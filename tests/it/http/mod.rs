@@ -5,6 +5,7 @@ mod client;
 mod contacts;
 mod description;
 mod errors;
+mod feed;
 mod fixture;
 mod limits;
 mod probes;

@@ -15,6 +15,7 @@ pub mod load;
 pub mod logs;
 pub mod node;
 pub mod services;
+pub mod sse;
 pub mod wait;
 
 /// Fails with both sides' differences, not with megabytes of them.

@@ -1,0 +1,286 @@
+//! What was applied, in order, from a position on: the journal as the feed reads it.
+//!
+//! A position names offsets, which are the same on every instance; the journal's own frames are not.
+//! Every frame says how far each lane was read after it, so the place of a position is found by
+//! bisection, and what the position has seen already is left out on the way.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use tokio::sync::watch;
+
+use crate::domain::contact::ContactView;
+use crate::domain::position::Position;
+use crate::domain::record::RecordKind;
+use crate::segments::{FrameNo, SegmentError};
+
+use super::StoreError;
+use super::codec::{ChangeRef, StoredContact};
+use super::export::{as_of, show_live, stored};
+use super::history::image_before;
+use super::journal::{Applied, Entry, Frame, Journal, Outcome};
+use super::reader::Reader;
+use super::shared::{Cut, Shared};
+
+type Frames = Box<dyn Iterator<Item = Result<Frame, StoreError>> + Send>;
+
+/// Reads changes one after the other, each once.
+pub struct Changes {
+    reader: Reader,
+    /// The entry to look at next.
+    place: ChangeRef,
+    /// What was seen, here or elsewhere.
+    seen: Position,
+    /// The frames from that place on, while they are being read.
+    frames: Option<Frames>,
+    /// The frame of that place, once it was read.
+    frame: Option<Frame>,
+    block: Vec<u8>,
+}
+
+impl std::fmt::Debug for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Changes")
+            .field("place", &self.place)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// Moves with every commit.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.shared().committed.subscribe()
+    }
+
+    /// The place behind everything committed and visible.
+    pub fn changes_end(&self) -> ChangeRef {
+        ChangeRef::new(self.shared().cut.lock().next_frame, 0)
+    }
+
+    /// What will be applied from now on.
+    pub fn changes_from_now(&self) -> Changes {
+        let cut = self.shared().cut.lock().clone();
+        self.changes_since(&cut)
+    }
+
+    /// From a place that an earlier [`Changes`] came to.
+    pub fn changes_at(&self, place: ChangeRef, seen: Position) -> Changes {
+        let reader = self.clone();
+        Changes { reader, place, seen, frames: None, frame: None, block: Vec::new() }
+    }
+
+    /// What was applied after a position of this log; none where the journal holds not all of it.
+    pub fn changes_after(&self, position: &Position) -> Result<Option<Changes>, StoreError> {
+        let shared = self.shared();
+        let cut = shared.cut.lock().clone();
+        let at = |frame| Some(self.changes_at(ChangeRef::new(frame, 0), position.clone()));
+        if has_seen(position, &cut) {
+            return Ok(at(cut.next_frame));
+        }
+        Ok(first_unseen(&shared.journal, position, cut.next_frame)?.and_then(at))
+    }
+
+    /// Shows contacts as they were at one position: all, or only some. Returns what was applied
+    /// since; none when `each` broke off.
+    pub fn states(
+        &self,
+        only: Option<&[String]>,
+        each: &mut dyn FnMut(&str, &ContactView<'_>) -> ControlFlow<()>,
+    ) -> Result<Option<Changes>, StoreError> {
+        let shared = self.shared();
+        let cut = shared.cut.lock().clone();
+        let mut broke = false;
+        let mut show = |id: &[u8], value: &StoredContact| {
+            let text = std::str::from_utf8(id)
+                .map_err(|error| StoreError::damaged("a contact's id", error.to_string()))?;
+            if each(text, &self.view(id, value)?).is_break() {
+                broke = true;
+                let gone = std::io::ErrorKind::BrokenPipe.into();
+                return Err(StoreError::io("showing", &shared.path)(gone));
+            }
+            Ok(())
+        };
+        let shown = match only {
+            None => as_of(shared, &cut, show),
+            Some(ids) => {
+                ids.iter().try_for_each(|id| one_as_of(shared, &cut, id.as_bytes(), &mut show))
+            }
+        };
+        match shown {
+            Err(_) if broke => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => Ok(Some(self.changes_since(&cut))),
+        }
+    }
+
+    fn changes_since(&self, cut: &Cut) -> Changes {
+        let seen = self.shared().position_of(cut.next_offsets());
+        self.changes_at(ChangeRef::new(cut.next_frame, 0), seen)
+    }
+}
+
+fn one_as_of(
+    shared: &Shared,
+    cut: &Cut,
+    id: &[u8],
+    show: &mut impl FnMut(&[u8], &StoredContact) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    show_live(shared, id, &mut |id: &[u8], bytes: &[u8]| {
+        let value = stored(shared, id, bytes)?;
+        match image_before(&shared.journal, id, value, cut.next_frame)? {
+            Some(value) => show(id, &value),
+            None => Ok(()),
+        }
+    })
+}
+
+impl Changes {
+    /// The entry to look at next.
+    pub fn place(&self) -> ChangeRef {
+        self.place
+    }
+
+    /// What was seen so far: everything before the place, and what the position that this began
+    /// with had seen besides.
+    pub fn seen(&self) -> &Position {
+        &self.seen
+    }
+
+    /// Gives back files and buffers until the next read.
+    pub fn rest(&mut self) {
+        (self.frames, self.frame, self.block) = (None, None, Vec::new());
+    }
+
+    /// Shows the changes of contacts up to `until`, or until `each` breaks (after the change that it
+    /// was shown). `each` gets what was seen before the change.
+    ///
+    /// # Errors
+    /// [`StoreError::Journal`] with [`SegmentError::Trimmed`] when the journal no longer reaches.
+    pub fn read(
+        &mut self,
+        until: ChangeRef,
+        each: &mut dyn FnMut(&Entry<'_>, &Applied<'_>, &Position) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        while self.place < until {
+            let Some(frame) = self.take_frame()? else {
+                break;
+            };
+            let read = self.read_frame(&frame, until, each)?;
+            if self.place.frame() == frame.no {
+                self.frame = Some(frame);
+            }
+            if read.is_break() {
+                return Ok(read);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn take_frame(&mut self) -> Result<Option<Frame>, StoreError> {
+        if let Some(frame) = self.frame.take() {
+            return Ok(Some(frame));
+        }
+        let (journal, from) = (&self.reader.shared().journal, self.place.frame());
+        let frames = self.frames.get_or_insert_with(|| Box::new(journal.frames_from(from)));
+        frames.next().transpose()
+    }
+
+    fn read_frame(
+        &mut self,
+        frame: &Frame,
+        until: ChangeRef,
+        each: &mut dyn FnMut(&Entry<'_>, &Applied<'_>, &Position) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let Self { place, seen, block, .. } = self;
+        let mut told = ControlFlow::Continue(());
+        let mut at_end = true;
+        frame.for_each_from(place.index(), block, |entry| {
+            if entry.change >= until || told.is_break() {
+                (*place, at_end) = (entry.change, false);
+                return Ok(ControlFlow::Break(()));
+            }
+            let next = seen.next.get(&entry.lane).copied().unwrap_or_default();
+            if entry.offset.0 < next.0 {
+                return Ok(ControlFlow::Continue(()));
+            }
+            if let (Outcome::Applied(applied), RecordKind::Contact) =
+                (&entry.outcome, entry.record_kind)
+            {
+                told = each(entry, applied, seen);
+            }
+            seen.next.insert(entry.lane, entry.offset.next());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if at_end {
+            *place = ChangeRef::new(frame.no.next(), 0);
+            seen.advance_to(frame.after.lanes.iter().map(|(lane, at)| (*lane, at.next)));
+        }
+        Ok(told)
+    }
+}
+
+fn has_seen(position: &Position, after: &Cut) -> bool {
+    after
+        .lanes
+        .iter()
+        .all(|(lane, at)| position.next.get(lane).copied().unwrap_or_default() >= at.next)
+}
+
+/// The first frame with something that the position has not seen; none where what comes before the
+/// journal's first frame was not seen either.
+fn first_unseen(
+    journal: &Journal,
+    position: &Position,
+    end: FrameNo,
+) -> Result<Option<FrameNo>, StoreError> {
+    let mut first = journal.first()?;
+    let (mut low, mut high) = (first, end);
+    while low < high {
+        let middle = FrameNo(low.0 + (high.0 - low.0) / 2);
+        match journal.frame(middle)? {
+            Some(frame) if has_seen(position, &frame.after) => low = middle.next(),
+            Some(_) => high = middle,
+            None => {
+                // Trimmed meanwhile.
+                first = journal.first()?;
+                if first <= middle {
+                    let detail = format!("frame {middle} is not there");
+                    return Err(StoreError::damaged("journal", detail));
+                }
+                low = first;
+            }
+        }
+    }
+    if low >= end {
+        return Ok(None);
+    }
+    if low == first && first > FrameNo(0) && !reaches(journal, position, first)? {
+        return Ok(None);
+    }
+    Ok(Some(low))
+}
+
+/// Whether the position has seen all that came before a frame.
+fn reaches(journal: &Journal, position: &Position, no: FrameNo) -> Result<bool, StoreError> {
+    let Some(frame) = journal.frame(no)? else {
+        return Ok(false);
+    };
+    let mut needed: BTreeMap<_, _> =
+        frame.after.lanes.iter().map(|(lane, at)| (*lane, at.next.0)).collect();
+    frame.for_each(&mut Vec::new(), |entry| {
+        let least = needed.entry(entry.lane).or_insert(entry.offset.0);
+        *least = entry.offset.0.min(*least);
+        Ok(())
+    })?;
+    Ok(needed
+        .iter()
+        .all(|(lane, least)| position.next.get(lane).copied().unwrap_or_default().0 >= *least))
+}
+
+impl StoreError {
+    /// Whether the journal held it once and does not any more.
+    pub fn is_trimmed(&self) -> bool {
+        matches!(self, Self::Journal(SegmentError::Trimmed { .. }))
+    }
+}
