@@ -17,6 +17,7 @@
 mod cli;
 mod http;
 mod pipeline;
+mod shared_state;
 mod store;
 #[allow(dead_code, reason = "shared with the other test binary, which uses the rest")]
 mod support;

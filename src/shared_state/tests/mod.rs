@@ -3,3 +3,4 @@
 mod arithmetic;
 mod instance;
 mod revoked;
+mod scripts;

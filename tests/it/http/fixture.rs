@@ -157,8 +157,13 @@ impl Fixture {
 
     /// With the limits and address lists of a configuration.
     pub(super) fn router_as_configured(&self, config: &Config) -> Api {
+        self.router_sharing(config, &SharedState::new(config, &self.metrics).unwrap())
+    }
+
+    /// The same, with limits that somebody else keeps up.
+    pub(super) fn router_sharing(&self, config: &Config, shared: &SharedState) -> Api {
         let services = Services {
-            limiter: SharedState::new(config, &self.metrics).unwrap().limiter,
+            limiter: Arc::clone(&shared.limiter),
             proxies: config.server.proxies.clone(),
             allow: config.allow.clone(),
             webhooks: None,

@@ -9,5 +9,6 @@ mod feed;
 mod fixture;
 mod limits;
 mod probes;
+mod redis;
 mod sockets;
 mod whole;

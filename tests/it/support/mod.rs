@@ -14,6 +14,7 @@ pub mod instance;
 pub mod load;
 pub mod logs;
 pub mod node;
+pub mod redis;
 pub mod services;
 pub mod sse;
 pub mod wait;
