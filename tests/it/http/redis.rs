@@ -40,7 +40,7 @@ async fn no_route_fails_or_waits_whatever_becomes_of_redis() {
         return;
     };
     let fixture = Fixture::with_contacts(1);
-    let shared = Instance::connected(redis.address(), "").await;
+    let shared = Instance::connected(redis.address(), "redis.timeout = \"50ms\"").await;
     let router = fixture.router_sharing(&configured(redis.address(), ""), &shared.shared);
     all_answer(&router, "up").await;
     redis.flush();

@@ -23,8 +23,12 @@ pub(crate) struct Instance {
     stop: CancellationToken,
 }
 
+/// With more time for Redis than a busy machine takes, unless the text says otherwise.
 pub(crate) fn configured(redis: SocketAddr, text: &str) -> Config {
-    as_written(&format!("redis.url = \"redis://{redis}/0\"\nredis.key_prefix = \"it:\"\n{text}"))
+    let patient = if text.contains("redis.timeout") { "" } else { "redis.timeout = \"5s\"\n" };
+    as_written(&format!(
+        "redis.url = \"redis://{redis}/0\"\nredis.key_prefix = \"it:\"\n{patient}{text}"
+    ))
 }
 
 fn as_written(text: &str) -> Config {

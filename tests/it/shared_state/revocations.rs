@@ -77,7 +77,7 @@ async fn a_paused_redis_holds_up_no_sign_out() {
     let Some(redis) = OwnRedis::start("a_paused_redis_holds_up_no_sign_out") else {
         return;
     };
-    let one = Instance::connected(redis.address(), "").await;
+    let one = Instance::connected(redis.address(), "redis.timeout = \"100ms\"").await;
     redis.pause();
     let started = Instant::now();
     for number in 0..20 {
@@ -87,6 +87,6 @@ async fn a_paused_redis_holds_up_no_sign_out() {
     // Three late answers, and it is done without.
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     redis.resume();
-    let two = Instance::connected(redis.address(), "").await;
+    let two = Instance::connected(redis.address(), "redis.timeout = \"100ms\"").await;
     knows(&two, "19").await;
 }

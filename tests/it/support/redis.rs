@@ -113,6 +113,7 @@ impl Drop for OwnRedis {
 pub struct SlowProxy {
     address: SocketAddr,
     delay_ms: Arc<AtomicU64>,
+    connections: Arc<AtomicU64>,
 }
 
 impl SlowProxy {
@@ -122,8 +123,11 @@ impl SlowProxy {
         let address = listener.local_addr().expect("an address");
         let delay_ms = Arc::new(AtomicU64::new(0));
         let delay = Arc::clone(&delay_ms);
+        let connections = Arc::new(AtomicU64::new(0));
+        let accepted = Arc::clone(&connections);
         spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::Relaxed);
                 let delay = Arc::clone(&delay);
                 spawn(async move {
                     let Ok(server) = tokio::net::TcpStream::connect(redis).await else {
@@ -145,11 +149,16 @@ impl SlowProxy {
                 });
             }
         });
-        Self { address, delay_ms }
+        Self { address, delay_ms, connections }
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Made so far.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// From now on, every answer.
