@@ -95,6 +95,7 @@ impl Watch {
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
                 metrics.set_store(&gauges(&stats));
+                metrics.control.set_entries(stats.control_entries);
             }
         });
     }

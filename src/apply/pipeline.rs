@@ -171,6 +171,7 @@ impl Pipeline {
         while let Ok(group) = decoded.recv() {
             let started = Instant::now();
             let before = writer.committed().counters;
+            let controls = writer.committed().control.verdicts;
             for lane in &group.lanes {
                 planner.plan(writer, lane)?;
             }
@@ -182,6 +183,8 @@ impl Pipeline {
             self.progress.records.fetch_add(group.records as u64, Ordering::Relaxed);
             self.observe(&group, planned - started, times);
             self.count(&group, &before, &writer.committed().counters);
+            let committed = writer.committed().control.verdicts;
+            self.metrics.control.add_verdicts(&controls, &committed);
             for SetAside { lane, offset, reason } in planner.take_set_aside() {
                 let (topic, lane) = match lane {
                     CONTROL_LANE => (&self.control_topic, Lane(0)),

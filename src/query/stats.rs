@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::domain::position::{CONTROL_LANE, Lane};
 use crate::domain::verdict::Verdict;
 use crate::store::StoreStats;
 
@@ -19,7 +20,7 @@ pub struct StatsReport {
     fingerprint: String,
     /// Opaque.
     position: String,
-    /// By partition: the next offset to apply.
+    /// By partition, `control` for control records: the next offset to apply.
     next_offsets: BTreeMap<String, u64>,
     checkpoint: CheckpointFigures,
     storage: StorageFigures,
@@ -90,7 +91,7 @@ impl StatsReport {
                 .position
                 .next
                 .iter()
-                .map(|(lane, next)| (lane.to_string(), next.0))
+                .map(|(lane, next)| (name_of(*lane), next.0))
                 .collect(),
             checkpoint: CheckpointFigures {
                 number: stats.checkpoint_number,
@@ -113,4 +114,8 @@ impl StatsReport {
             },
         }
     }
+}
+
+fn name_of(lane: Lane) -> String {
+    if lane == CONTROL_LANE { "control".to_owned() } else { lane.to_string() }
 }

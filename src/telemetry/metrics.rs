@@ -16,6 +16,7 @@ use prometheus::{
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::build::Build;
+use super::control::ControlMetrics;
 use super::feed::FeedMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
@@ -139,6 +140,8 @@ pub struct Metrics {
     pub commit_duration: Histogram,
     /// The feed's.
     pub feed: FeedMetrics,
+    /// Control records and entries.
+    pub control: ControlMetrics,
     verdicts: Vec<IntCounter>,
     dead_letters: Vec<(DeadLetterReason, IntCounter)>,
     retries: IntCounterVec,
@@ -185,6 +188,7 @@ impl Metrics {
                 &HTTP_SECONDS,
             )?,
             feed: FeedMetrics::register(&families)?,
+            control: ControlMetrics::register(&families)?,
             verdicts: verdict_children(&families)?,
             dead_letters: dead_letter_children(&families)?,
             retries: retries(&families)?,

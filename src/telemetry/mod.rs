@@ -6,6 +6,7 @@
 //! ```
 
 mod build;
+mod control;
 mod events;
 pub mod fault;
 mod feed;
@@ -18,6 +19,7 @@ mod registry;
 mod throttle;
 
 pub use build::Build;
+pub use control::ControlMetrics;
 pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed};
 pub use feed::FeedMetrics;
 pub use intake::{OutboxGauges, WebhookOutcome};

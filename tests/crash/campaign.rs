@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::support::image::Image;
-use crate::support::load::Load;
+use crate::support::load::{ControlLoad, Load};
 use crate::support::logs::TestLog;
 use crate::support::node::Node;
 
 /// Records that are put on the log whenever all of it is applied.
 const PORTION: usize = 1_200;
+/// Control records among them.
+const CONTROLS: usize = 300;
 /// Few, so that each changes often and snapshots are small.
 const CONTACTS: u32 = 150;
 /// Runs that may pass without a kill, for each kill that is asked for.
@@ -34,6 +36,7 @@ pub struct Campaign {
     node: Node,
     dir: PathBuf,
     load: Load,
+    controls: ControlLoad,
     random: fastrand::Rng,
     /// Something is on the log that was not applied when the last process ended.
     has_backlog: bool,
@@ -51,6 +54,7 @@ impl Campaign {
             node,
             dir: dir.to_owned(),
             load: Load::new(seed, CONTACTS),
+            controls: ControlLoad::new(seed),
             random: fastrand::Rng::with_seed(seed),
             has_backlog: false,
             was_killed: false,
@@ -92,6 +96,7 @@ impl Campaign {
     fn run(&mut self, point: Point) -> bool {
         if !self.has_backlog {
             self.log.append(self.load.take(PORTION));
+            self.log.append_control(self.controls.by_ref().take(CONTROLS));
             self.has_backlog = true;
         }
         let hit = self.random.u64(1..=point.hit_max);

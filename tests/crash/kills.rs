@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::thread;
 use std::time::Instant;
 
+use contactd::domain::verdict::Verdict;
+
 use crate::campaign::{Campaign, Hits, Point};
 use crate::seed;
 use crate::support::logs::TestLog;
@@ -130,6 +132,11 @@ fn assert_worth_comparing(image: &Image) {
     for verdict in ["applied", "stale", "duplicate", "dead_lettered"] {
         assert!(image.verdict_totals[verdict] > 0, "{verdict}: {:?}", image.verdict_totals);
     }
+    let control = |verdict: Verdict| image.control_verdicts[verdict.index()];
+    for verdict in [Verdict::Applied, Verdict::Conflict, Verdict::Duplicate] {
+        assert!(control(verdict) > 0, "{verdict}: {:?}", image.control_verdicts);
+    }
+    assert!(image.controls.len() > 10);
     assert!(image.active > 0 && image.deleted > 0 && image.emails.len() > 10);
 }
 

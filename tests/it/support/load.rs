@@ -1,5 +1,7 @@
 //! Records to put on a log: the load generator's, in portions.
 
+use contactd::domain::control::ControlRecord;
+use contactd::domain::position::CONTROL_LANE;
 use contactd::event_log::NewRecord;
 use contactd::simulate::{LoadGenerator, LoadOptions, LoadRecord};
 
@@ -28,6 +30,61 @@ impl Load {
     /// The next records.
     pub fn take(&mut self, count: usize) -> Vec<NewRecord> {
         self.generator.by_ref().take(count).map(new_record).collect()
+    }
+}
+
+/// An endless, seeded stream of control records: few keys, some expiring, some repeated, some that
+/// can't be read.
+#[derive(Debug)]
+pub struct ControlLoad {
+    random: fastrand::Rng,
+    number: u64,
+    last: Vec<NewRecord>,
+}
+
+impl ControlLoad {
+    /// Its record times go on by 10 ms a record.
+    pub fn new(seed: u64) -> Self {
+        Self { random: fastrand::Rng::with_seed(!seed), number: 0, last: Vec::new() }
+    }
+}
+
+impl Iterator for ControlLoad {
+    type Item = NewRecord;
+
+    fn next(&mut self) -> Option<NewRecord> {
+        let random = &mut self.random;
+        self.number += 1;
+        let timestamp_ms = 1_790_000_000_000 + self.number as i64 * 10;
+        if let Some(repeated) = self.last.pop().filter(|_| random.u8(..10) == 0) {
+            return Some(NewRecord { timestamp_ms, ..repeated });
+        }
+        let key = format!("session/{:03}", random.u32(..150));
+        let value = (random.u8(..8) > 0).then(|| format!(r#"{{"n":{}}}"#, self.number));
+        let expires_in = if random.bool() { random.u64(..4_000) } else { u64::MAX / 2 };
+        let record = ControlRecord {
+            id: format!("control-{}", self.number),
+            key: key.clone(),
+            expected_revision: (random.u8(..4) == 0).then(|| random.u64(..4)),
+            expires_at_ms: Some(timestamp_ms.unsigned_abs() + expires_in),
+            value: value.map(String::into_bytes),
+            principal: Some("user:ada".to_owned()),
+            request_id: None,
+        };
+        let mut value = record.encode().expect("a control record");
+        if random.u8(..) == 0 {
+            value.truncate(7);
+        }
+        let lane = Some(CONTROL_LANE);
+        let record = NewRecord {
+            key: key.into_bytes(),
+            value: Some(value),
+            timestamp_ms,
+            lane,
+            ..NewRecord::default()
+        };
+        self.last.push(record.clone());
+        Some(record)
     }
 }
 

@@ -131,6 +131,30 @@ impl TestLog {
     }
 }
 
+impl TestLog {
+    /// Appends control records, and returns when all is durable.
+    #[track_caller]
+    pub fn append_control(&self, records: impl IntoIterator<Item = NewRecord>) {
+        match self {
+            Self::Embedded(_) => self.append(records),
+            Self::Mock(cluster) => {
+                let (brokers, topic) = (cluster.bootstrap_servers(), TOPIC.to_owned());
+                KafkaTopic { brokers, topic }.control().append(records.into_iter().map(first_lane));
+            }
+            Self::Kafka(topic) => {
+                let control = topic.control();
+                control.create_once();
+                control.append(records.into_iter().map(first_lane));
+            }
+        }
+    }
+}
+
+/// The same for the only partition of the topic of control records.
+fn first_lane(record: NewRecord) -> RawRecord {
+    RawRecord { lane: Some(0), ..record.into() }
+}
+
 /// As the node that follows it opens it.
 pub fn open_embedded(dir: &Path) -> EventLog {
     let options = EmbeddedOptions {
@@ -191,6 +215,20 @@ impl KafkaTopic {
         for result in created.expect("topics can be created") {
             result.expect("the topic is created");
         }
+    }
+
+    /// Where its instances' control records are.
+    fn control(&self) -> Self {
+        Self { brokers: self.brokers.clone(), topic: format!("{}.control", self.topic) }
+    }
+
+    /// Creates it with one partition, unless it is there.
+    #[track_caller]
+    fn create_once(&self) {
+        let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(1));
+        let topic = topic.set("retention.ms", "-1");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        block_on(self.admin().create_topics([&topic], &options)).expect("topics can be created");
     }
 
     /// Deletes it.

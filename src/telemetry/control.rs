@@ -1,0 +1,49 @@
+//! Figures of control records and entries.
+
+use prometheus::{IntCounter, IntGauge};
+
+use crate::domain::verdict::Verdict;
+
+use super::registry::{Families, MetricsError};
+
+/// Control records by verdict, and the entries that they have made.
+pub struct ControlMetrics {
+    records: Vec<IntCounter>,
+    entries: IntGauge,
+    bytes: IntGauge,
+}
+
+impl ControlMetrics {
+    pub(super) fn register(families: &Families<'_>) -> Result<Self, MetricsError> {
+        let records = families.counters(
+            "contactd_control_records_total",
+            "Control records by what became of them; apart from the contacts' events.",
+            &["result"],
+        )?;
+        Ok(Self {
+            records: Verdict::ALL
+                .iter()
+                .map(|verdict| records.with_label_values(&[verdict.as_str()]))
+                .collect(),
+            entries: families.gauge(
+                "contactd_control_entries",
+                "Control entries: sessions, revocations, cursors, jobs.",
+            )?,
+            bytes: families
+                .gauge("contactd_control_bytes", "Bytes of memory that control entries take.")?,
+        })
+    }
+
+    /// Adds what was journalled, by `Verdict::index`.
+    pub fn add_verdicts(&self, before: &[u64; 8], after: &[u64; 8]) {
+        for ((counter, before), after) in self.records.iter().zip(before).zip(after) {
+            counter.inc_by(after.saturating_sub(*before));
+        }
+    }
+
+    /// Sets what there is now.
+    pub fn set_entries(&self, (entries, bytes): (u64, u64)) {
+        self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+}
