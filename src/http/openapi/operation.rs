@@ -200,8 +200,6 @@ pub(super) enum Turn {
     InOrder,
     /// After all others: what ends the session, say.
     Last,
-    /// Never: what it answers has no end.
-    Never,
 }
 
 /// Where the value of a variable comes from.
@@ -303,13 +301,6 @@ impl Operation {
     /// Sets a variable of the collection.
     pub(super) fn keeps(mut self, variable: &'static str, kept: Kept) -> Self {
         self.keeps.push((variable, kept));
-        self
-    }
-
-    /// The collection leaves it out: what it answers has no end.
-    #[expect(dead_code, reason = "streams come with the feed")]
-    pub(super) fn endless(mut self) -> Self {
-        self.turn = Turn::Never;
         self
     }
 
