@@ -18,6 +18,7 @@ use crate::http::{
     self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services, WebhookIntake,
 };
 use crate::ingest::OutboxError;
+use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
@@ -148,6 +149,7 @@ fn watch(
         readiness,
         metrics,
         is_kafka,
+        cursor_keys: cursor_keys(config),
         shared,
         control_topic: config.kafka.control_topic.clone(),
         reader: Arc::new(OnceLock::new()),
@@ -155,6 +157,14 @@ fn watch(
     };
     watch.starting(config);
     Ok(watch)
+}
+
+/// Every instance with the same secret takes the cursors of the others.
+fn cursor_keys(config: &Config) -> CursorKeys {
+    match &config.jwt.secret {
+        Some(secret) => CursorKeys::of_secrets(secret.expose().as_bytes(), &[]),
+        None => CursorKeys::random(),
+    }
 }
 
 /// The one place where tasks are started: each is waited for in [`Tasks::run`].

@@ -13,7 +13,7 @@ use crate::effects::feed::Feed;
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness};
 use crate::ingest::{Control, Intake};
-use crate::query::Queries;
+use crate::query::{CursorKeys, Queries};
 use crate::shared_state::SharedState;
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
@@ -42,6 +42,8 @@ pub(super) struct Watch {
     pub(super) feed: Feed,
     /// Whether the log is one that others run.
     pub(super) is_kafka: bool,
+    /// Signs the cursors of lists.
+    pub(super) cursor_keys: CursorKeys,
     /// What instances share.
     pub(super) shared: Arc<SharedState>,
     /// Of control records, for the figures.
@@ -85,7 +87,7 @@ impl Watch {
     pub(super) fn store_open(&self, reader: Reader, log: &EventLog) {
         self.feed.open(reader.clone());
         self.http.store_opened(OpenStore {
-            queries: Queries::new(reader.clone()),
+            queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
             control: Arc::new(Control::new(log.clone(), reader.clone())),
             feed: self.feed.clone(),
         });

@@ -1,24 +1,21 @@
-//! Contacts: one, a page, and what happened to one.
-
-use std::io::Write as _;
+//! Contacts: one, and what happened to one.
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::domain::contact::Status;
 use crate::query::{
-    ChangeShown, HistoryQuery, ListQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Queries, QueryError,
-    SortBy, StateTag, StatusFilter,
+    ChangeShown, HistoryQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Queries, QueryError, StateTag,
 };
 
 use super::accept::accepts;
 use super::error::{ApiError, Code};
+use super::links::links;
 use super::params::Params;
 use super::position::{POSITION, wait_for_position};
 use super::state::HttpState;
@@ -54,40 +51,6 @@ pub(super) async fn get_contact(
     Ok(with_position(&state, queries, response))
 }
 
-/// `GET /api/contacts`
-pub(super) async fn list_contacts(
-    State(state): State<HttpState>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let query = list_query(request.uri())?;
-    let queries = begin(&state, request.headers()).await?.clone();
-    let asked = query.clone();
-    let page = blocking({
-        let queries = queries.clone();
-        move || queries.page(&asked)
-    })
-    .await?;
-    let meta = json!({
-        "limit": query.limit,
-        "nextCursor": page.next_cursor,
-        "prevCursor": page.previous_cursor,
-        "offset": null,
-        "total": page.total,
-    });
-    let mut body = Vec::with_capacity(page.contacts_json.len() + 256);
-    body.extend_from_slice(b"{\"data\":");
-    body.extend_from_slice(&page.contacts_json);
-    // A write into a vector does not fail.
-    let _ = write!(body, ",\"meta\":{meta}}}");
-    let mut response = json_response(body);
-    if let Some(link) =
-        link(request.uri(), &[("next", page.next_cursor), ("prev", page.previous_cursor)])
-    {
-        response.headers_mut().insert(LINK, link);
-    }
-    Ok(with_position(&state, &queries, response))
-}
-
 /// `GET /api/contacts/{id}/history`
 pub(super) async fn contact_history(
     State(state): State<HttpState>,
@@ -109,7 +72,8 @@ pub(super) async fn contact_history(
     })
     .await?
     .ok_or_else(not_found)?;
-    let link = link(request.uri(), &[("next", page.next_cursor.clone())]);
+    let next = page.next_cursor.clone().map(|cursor| Some(("cursor", cursor)));
+    let link = links(request.uri(), &[("next", next)]);
     let body = HistoryBody {
         data: &page.changes,
         meta: HistoryMeta { limit, next_cursor: page.next_cursor.as_deref() },
@@ -133,27 +97,6 @@ struct HistoryBody<'a> {
 struct HistoryMeta<'a> {
     limit: usize,
     next_cursor: Option<&'a str>,
-}
-
-fn list_query(uri: &Uri) -> Result<ListQuery, ApiError> {
-    let known = ["limit", "cursor", "status", "includeDeleted", "sort", "order"];
-    let params = Params::of(uri, &known)?;
-    let sorts = SortBy::ALL.map(|sort| (sort.as_str(), sort));
-    let sort = params.choice("sort", &sorts)?.unwrap_or(SortBy::UpdatedAt);
-    let descending = params.choice("order", &[("asc", false), ("desc", true)])?;
-    let statuses = [("ACTIVE", StatusFilter::Active), ("DELETED", StatusFilter::Deleted)];
-    let status = match params.choice("status", &statuses)? {
-        Some(status) => status,
-        None if params.flag("includeDeleted")? => StatusFilter::Any,
-        None => StatusFilter::Active,
-    };
-    Ok(ListQuery {
-        sort,
-        descending: descending.unwrap_or(sort.descends_by_default()),
-        status,
-        limit: params.limit(PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX)?,
-        cursor: params.get("cursor").map(str::to_owned),
-    })
 }
 
 /// What every read of the API begins with.
@@ -223,23 +166,4 @@ pub(super) fn none_match(headers: &HeaderMap, etag: &HeaderValue) -> bool {
             tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
         })
     })
-}
-
-/// The same question with other cursors (RFC 8288).
-fn link(uri: &Uri, cursors: &[(&str, Option<String>)]) -> Option<HeaderValue> {
-    let kept: String = uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="))
-        .flat_map(|pair| [pair, "&"])
-        .collect();
-    let links: Vec<String> = cursors
-        .iter()
-        .filter_map(|(relation, cursor)| {
-            let cursor = cursor.as_deref()?;
-            Some(format!("<{}?{kept}cursor={cursor}>; rel=\"{relation}\"", uri.path()))
-        })
-        .collect();
-    (!links.is_empty()).then(|| HeaderValue::from_maybe_shared(links.join(", ")).ok()).flatten()
 }

@@ -16,6 +16,7 @@
 mod accept;
 mod allow;
 mod client_address;
+mod contact_list;
 mod contacts;
 mod docs;
 mod edge;
@@ -23,6 +24,7 @@ mod endpoints;
 mod error;
 mod feed;
 mod gate;
+mod links;
 mod openapi;
 mod params;
 mod position;

@@ -65,6 +65,12 @@ impl Params {
         self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The first parameter that is given and not one of `names`.
+    pub(super) fn other_than(&self, names: &[&str]) -> Option<&str> {
+        let mut given = self.pairs.iter().map(|(name, _)| name.as_str());
+        given.find(|name| !names.contains(name))
+    }
+
     /// `true` or `false`; absent is false.
     pub(super) fn flag(&self, name: &str) -> Result<bool, ApiError> {
         self.flag_or(name, false)
@@ -133,7 +139,7 @@ fn split_lists(uri: &Uri, lists: &[&str]) -> Uri {
     Uri::builder().path_and_query(text).build().unwrap_or_else(|_| uri.clone())
 }
 
-fn invalid(name: &str, problem: &str) -> ApiError {
+pub(super) fn invalid(name: &str, problem: &str) -> ApiError {
     ApiError::new(Code::InvalidParameter, format!("{name} {problem}"))
         .with_details(json!({ "parameter": name }))
 }

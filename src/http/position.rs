@@ -1,7 +1,7 @@
 //! The `Position` header: on a read, wait until it is applied; on an answer, what it covers.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use crate::domain::position::Position;
 use crate::query::Queries;
@@ -30,21 +30,22 @@ pub(super) async fn wait_for_position(
 /// The last position that was written out: it is asked for far more often than it moves.
 #[derive(Default)]
 pub(super) struct PositionText {
-    last: Mutex<Option<(Position, HeaderValue)>>,
+    /// With the commit that it belongs to.
+    last: RwLock<Option<(u64, HeaderValue)>>,
 }
 
 impl PositionText {
     /// Call it after the read: the position then covers all that was seen.
     pub(super) fn header(&self, queries: &Queries) -> Option<HeaderValue> {
-        let now = queries.position();
-        let mut last = self.last.lock();
-        if let Some((position, text)) = last.as_ref()
-            && *position == now
+        let seen = queries.commit_seen();
+        if let Some((commit, text)) = &*self.last.read()
+            && *commit == seen
         {
             return Some(text.clone());
         }
-        let text = HeaderValue::from_maybe_shared(now.encode()).ok()?;
-        *last = Some((now, text.clone()));
+        let (commit, position) = queries.position_seen();
+        let text = HeaderValue::from_maybe_shared(position.encode()).ok()?;
+        *self.last.write() = Some((commit, text.clone()));
         Some(text)
     }
 }

@@ -8,13 +8,13 @@ use axum::routing::{get, post};
 use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
-use super::{contacts, docs, feed, probes, webhooks};
+use super::{contact_list, contacts, docs, feed, probes, webhooks};
 
 /// Everything that is answered, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
     let routes = Router::new()
         .route("/api/contacts/{id}", get(contacts::get_contact))
-        .route("/api/contacts", get(contacts::list_contacts))
+        .route("/api/contacts", get(contact_list::list_contacts))
         .route("/api/contacts/{id}/history", get(contacts::contact_history))
         .route("/api/stats", get(probes::stats))
         .route("/api/webhooks", post(webhooks::receive))

@@ -1,17 +1,22 @@
-//! Where a page begins, as an opaque text.
+//! Where a page begins, as an opaque text that nobody else can make.
 //!
-//! Layout: version 1 ‖ direction ‖ query hash u64 ‖ key ‖ check u64, little endian, base64url. The
-//! query hash binds it to the order and filters that it was made for; the check finds what was cut
-//! or mistyped (it is no signature).
+//! Layout: version 2 ‖ direction ‖ query hash u64 ‖ skip u16 ‖ key ‖ first 16 bytes of the HMAC-SHA256
+//! of all before, little endian, base64url. The query hash binds it to the order and filters that it
+//! was made for. The key of the HMAC comes from the secret that signs tokens, so every instance takes
+//! the cursors of every other.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use xxhash_rust::xxh3::xxh3_64;
 
-use super::base64url;
-
-const VERSION: u8 = 1;
-const CHECK_SEED: u64 = 0x636f_6e74_6163_7464;
+const VERSION: u8 = 2;
+const TAG_BYTES: usize = 16;
 /// Longer texts are not looked at.
 const TEXT_BYTES_MAX: usize = 4096;
+/// What the key is for, so that it signs nothing else.
+const PURPOSE: &[u8] = b"contactd cursors 2";
 
 /// Which way a page goes from its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,45 +43,99 @@ pub enum CursorError {
     AnotherQuery,
 }
 
+/// What cursors are signed with.
+#[derive(Clone)]
+pub struct CursorKeys {
+    current: Hmac<Sha256>,
+    /// Of the secrets that were signed with before.
+    previous: Vec<Hmac<Sha256>>,
+}
+
+impl CursorKeys {
+    /// From the secret in use, and those whose cursors are still taken.
+    pub fn of_secrets(current: &[u8], previous: &[&[u8]]) -> Self {
+        Self {
+            current: derived(current),
+            previous: previous.iter().map(|secret| derived(secret)).collect(),
+        }
+    }
+
+    /// Of this process only: cursors end with it, and no other instance takes them.
+    pub fn random() -> Self {
+        let mut secret = [0; 32];
+        if getrandom::fill(&mut secret).is_err() {
+            // Without a source of randomness nothing else would have started either.
+            fastrand::fill(&mut secret);
+        }
+        Self::of_secrets(&secret, &[])
+    }
+
+    fn sign(&self, bytes: &mut Vec<u8>) {
+        let tag = self.current.clone().chain_update(&*bytes).finalize().into_bytes();
+        bytes.extend(tag.iter().take(TAG_BYTES));
+    }
+
+    fn verify(&self, body: &[u8], tag: &[u8]) -> bool {
+        std::iter::once(&self.current)
+            .chain(&self.previous)
+            .any(|key| key.clone().chain_update(body).verify_truncated_left(tag).is_ok())
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    // HMAC takes keys of any length, so there is no error to meet.
+    Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))
+}
+
+fn derived(secret: &[u8]) -> Hmac<Sha256> {
+    keyed(&keyed(secret).chain_update(PURPOSE).finalize().into_bytes())
+}
+
 /// A place in the answer to one query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// Which way to go.
     pub direction: Direction,
+    /// Entries to leave out first.
+    pub skip: u16,
     /// The place itself; its format belongs to the query.
     pub key: Vec<u8>,
 }
 
 impl Cursor {
     /// The text for a query that `query` names in full (order and filters).
-    pub fn encode(&self, query: &str) -> String {
-        let mut bytes = Vec::with_capacity(18 + self.key.len());
+    pub fn encode(&self, query: &str, keys: &CursorKeys) -> String {
+        let mut bytes = Vec::with_capacity(12 + self.key.len() + TAG_BYTES);
         bytes.push(VERSION);
         bytes.push(match self.direction {
             Direction::Next => 0,
             Direction::Previous => 1,
         });
         bytes.extend_from_slice(&xxh3_64(query.as_bytes()).to_le_bytes());
+        bytes.extend_from_slice(&self.skip.to_le_bytes());
         bytes.extend_from_slice(&self.key);
-        let check = xxh3_64_with_seed(&bytes, CHECK_SEED);
-        bytes.extend_from_slice(&check.to_le_bytes());
-        base64url::encode(&bytes)
+        keys.sign(&mut bytes);
+        URL_SAFE_NO_PAD.encode(&bytes)
     }
 
     /// Back from the text, for the same query.
     ///
     /// # Errors
     /// When it was not made here, by another version, or for another query.
-    pub fn decode(text: &str, query: &str) -> Result<Self, CursorError> {
+    pub fn decode(text: &str, query: &str, keys: &CursorKeys) -> Result<Self, CursorError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(CursorError::Malformed);
         }
-        let bytes = base64url::decode(text).ok_or(CursorError::Malformed)?;
-        let (body, check) = bytes.split_last_chunk::<8>().ok_or(CursorError::Malformed)?;
-        if xxh3_64_with_seed(body, CHECK_SEED) != u64::from_le_bytes(*check) {
-            return Err(CursorError::Malformed);
-        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
+        let (body, tag) = bytes.split_last_chunk::<TAG_BYTES>().ok_or(CursorError::Malformed)?;
         let (version, rest) = body.split_first().ok_or(CursorError::Malformed)?;
+        if !keys.verify(body, tag) {
+            return Err(match *version {
+                // The first version had no signature.
+                1 => CursorError::Version,
+                _ => CursorError::Malformed,
+            });
+        }
         if *version != VERSION {
             return Err(CursorError::Version);
         }
@@ -86,11 +145,12 @@ impl Cursor {
             1 => Direction::Previous,
             _ => return Err(CursorError::Malformed),
         };
-        let (hash, key) = rest.split_first_chunk::<8>().ok_or(CursorError::Malformed)?;
+        let (hash, rest) = rest.split_first_chunk::<8>().ok_or(CursorError::Malformed)?;
+        let (skip, key) = rest.split_first_chunk::<2>().ok_or(CursorError::Malformed)?;
         if u64::from_le_bytes(*hash) != xxh3_64(query.as_bytes()) {
             return Err(CursorError::AnotherQuery);
         }
-        Ok(Self { direction, key: key.to_vec() })
+        Ok(Self { direction, skip: u16::from_le_bytes(*skip), key: key.to_vec() })
     }
 }
 
@@ -98,23 +158,43 @@ impl Cursor {
 mod tests {
     use super::*;
 
+    fn cursor() -> Cursor {
+        Cursor { direction: Direction::Previous, skip: 7, key: b"0123456789".to_vec() }
+    }
+
     #[test]
     fn a_cursor_comes_back_only_for_its_own_query() {
-        let cursor = Cursor { direction: Direction::Previous, key: b"key".to_vec() };
-        let text = cursor.encode("updatedAt desc");
-        assert_eq!(Cursor::decode(&text, "updatedAt desc"), Ok(cursor));
-        assert_eq!(Cursor::decode(&text, "updatedAt asc"), Err(CursorError::AnotherQuery));
+        let keys = CursorKeys::random();
+        let text = cursor().encode("updatedAt desc", &keys);
+        assert_eq!(Cursor::decode(&text, "updatedAt desc", &keys), Ok(cursor()));
+        let other = Cursor::decode(&text, "updatedAt asc", &keys);
+        assert_eq!(other, Err(CursorError::AnotherQuery));
     }
 
     #[test]
     fn a_changed_letter_is_noticed_wherever_it_is() {
-        let text = Cursor { direction: Direction::Next, key: b"0123456789".to_vec() }.encode("q");
+        let keys = CursorKeys::random();
+        let text = cursor().encode("q", &keys);
         for place in 0..text.len() {
             let mut letters = text.clone().into_bytes();
             letters[place] = if letters[place] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(letters).unwrap();
-            assert_eq!(Cursor::decode(&changed, "q"), Err(CursorError::Malformed), "at {place}");
-            assert_eq!(Cursor::decode(&text[..place], "q"), Err(CursorError::Malformed));
+            assert!(Cursor::decode(&changed, "q", &keys).is_err(), "at {place}");
+            assert!(Cursor::decode(&text[..place], "q", &keys).is_err(), "cut at {place}");
         }
+        for wrong in ["", "Z", "Zm9=", "Zm8+", "Zm 8", "Zäm8", &text.repeat(99)] {
+            assert_eq!(Cursor::decode(wrong, "q", &keys), Err(CursorError::Malformed), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn instances_with_one_secret_take_each_others_cursors_and_nobody_elses() {
+        let (old, new) = (b"a secret of the year before".as_slice(), b"another one".as_slice());
+        let text = cursor().encode("q", &CursorKeys::of_secrets(old, &[]));
+        let decode = |keys: &CursorKeys| Cursor::decode(&text, "q", keys);
+        assert_eq!(decode(&CursorKeys::of_secrets(old, &[])), Ok(cursor()));
+        assert_eq!(decode(&CursorKeys::of_secrets(new, &[old])), Ok(cursor()));
+        assert_eq!(decode(&CursorKeys::of_secrets(new, &[])), Err(CursorError::Malformed));
+        assert_eq!(decode(&CursorKeys::random()), Err(CursorError::Malformed));
     }
 }

@@ -6,7 +6,7 @@ use crate::domain::contact::Contact;
 use crate::domain::timestamp::format_rfc3339;
 use crate::store::{ChangeRef, HistoryEntry, Reader};
 
-use super::cursor::{Cursor, CursorError, Direction};
+use super::cursor::{Cursor, CursorError, CursorKeys, Direction};
 use super::error::QueryError;
 
 /// What is asked for.
@@ -54,11 +54,12 @@ pub struct ChangeShown {
 pub(super) fn history(
     reader: &Reader,
     query: &HistoryQuery,
+    keys: &CursorKeys,
 ) -> Result<Option<HistoryPage>, QueryError> {
     let name = format!("history {}", query.id);
     let before = match &query.cursor {
         None => None,
-        Some(text) => Some(change_of(&Cursor::decode(text, &name)?)?),
+        Some(text) => Some(change_of(&Cursor::decode(text, &name, keys)?)?),
     };
     if reader.contact(query.id.as_bytes())?.is_none() {
         return Ok(None);
@@ -69,7 +70,7 @@ pub(super) fn history(
     entries.truncate(query.limit);
     let next_cursor = entries.last().filter(|_| has_more).map(|oldest| {
         let key = oldest.change.0.to_be_bytes().to_vec();
-        Cursor { direction: Direction::Next, key }.encode(&name)
+        Cursor { direction: Direction::Next, skip: 0, key }.encode(&name, keys)
     });
     let changes =
         entries.iter().map(|entry| ChangeShown::of(&query.id, entry)).collect::<Result<_, _>>()?;

@@ -7,11 +7,11 @@
 //!
 //! Everything here blocks at most on the disk; only [`Queries::wait_for`] is a future.
 
-mod base64url;
 mod contact;
 mod cursor;
 mod error;
 mod history;
+mod list;
 mod page;
 mod stats;
 
@@ -20,23 +20,35 @@ use std::time::Duration;
 use crate::domain::position::Position;
 use crate::store::Reader;
 
+pub use crate::store::Filters;
+
 pub use contact::{FoundContact, ReadContact, StateTag};
-pub use cursor::{Cursor, CursorError, Direction};
+pub use cursor::{Cursor, CursorError, CursorKeys, Direction};
 pub use error::QueryError;
 pub use history::{ChangeShown, HistoryPage, HistoryQuery};
-pub use page::{ContactPage, ListQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, SortBy, StatusFilter};
+pub use list::{
+    ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart, SortBy, StatusFilter,
+};
+pub use page::ContactPage;
 pub use stats::StatsReport;
 
 /// Answers questions from one open store; cheap to clone.
 #[derive(Clone)]
 pub struct Queries {
     reader: Reader,
+    cursor_keys: CursorKeys,
 }
 
 impl Queries {
-    /// Over an open store.
+    /// Over an open store; its cursors end with the process.
     pub fn new(reader: Reader) -> Self {
-        Self { reader }
+        Self { reader, cursor_keys: CursorKeys::random() }
+    }
+
+    /// With cursors that other instances, and later ones, take too.
+    #[must_use]
+    pub fn with_cursor_keys(self, cursor_keys: CursorKeys) -> Self {
+        Self { cursor_keys, ..self }
     }
 
     /// The contact of this id, deleted ones too.
@@ -53,7 +65,7 @@ impl Queries {
     /// # Errors
     /// When the cursor is none of this query, or the store fails.
     pub fn page(&self, query: &ListQuery) -> Result<ContactPage, QueryError> {
-        page::page(&self.reader, query)
+        page::page(&self.reader, query, &self.cursor_keys)
     }
 
     /// One page of what happened to a contact, newest first; none: there never was such a contact.
@@ -61,7 +73,7 @@ impl Queries {
     /// # Errors
     /// When the cursor is none of this contact, or the store fails.
     pub fn history(&self, query: &HistoryQuery) -> Result<Option<HistoryPage>, QueryError> {
-        history::history(&self.reader, query)
+        history::history(&self.reader, query, &self.cursor_keys)
     }
 
     /// What the store says of itself.
@@ -75,6 +87,16 @@ impl Queries {
     /// Up to where everything that can be read is applied.
     pub fn position(&self) -> Position {
         self.reader.position()
+    }
+
+    /// Moves before [`Self::position_seen`] does.
+    pub fn commit_seen(&self) -> u64 {
+        self.reader.commit_announced()
+    }
+
+    /// A position that covers all that answers so far can have shown, and its commit.
+    pub fn position_seen(&self) -> (u64, Position) {
+        self.reader.position_announced()
     }
 
     /// Ends when everything up to `position` can be read.

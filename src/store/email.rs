@@ -12,6 +12,9 @@ pub(super) fn ids_by_email(
     after: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<Box<[u8]>>, StoreError> {
+    if email.is_empty() {
+        return Ok(Vec::new());
+    }
     let shared = reader.shared();
     let hash = email_hash(email);
     // Before the index is asked: what retires in between is then found there.
@@ -19,7 +22,7 @@ pub(super) fn ids_by_email(
     let mut found = Vec::new();
     let mut after: Option<Box<[u8]>> = after.map(Into::into);
     while found.len() < limit {
-        let mut ids = shared.ordered.ids_with_email(hash, after.as_deref(), limit);
+        let mut ids = shared.ordered.ids_with_email(email, after.as_deref(), limit);
         let last = (ids.len() == limit).then(|| ids.last().cloned()).flatten();
         let is_between = |id: &[u8]| {
             after.as_deref().is_none_or(|after| id > after)

@@ -38,6 +38,7 @@
 //! [`DirtySet::drain_changed`] hands out the unmarked ones, the flushing generation first, and
 //! marks them. It is bounded by the dirty set. Calls to it must not overlap (hold the indexes' lock).
 
+mod announced;
 pub mod cache;
 mod changes;
 mod checkpoint;
@@ -80,7 +81,7 @@ pub use journal::{
     ControlChange, Counters, DeadLetter, EntryMeta, Journal, JournalEntry, LaneProgress, LastRecord,
 };
 pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
-pub use ordered::{PageKey, PageRequest, SortOrder};
+pub use ordered::{Cut as PageCut, Filters, PageKey, PageRequest, SortOrder, Total, fold};
 pub use outcomes::{Expected, RecordOutcome};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::open;

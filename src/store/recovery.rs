@@ -17,6 +17,7 @@ use crate::domain::position::LogIdentity;
 use crate::segments::{FrameNo, OpenReport, SegmentKind, SegmentOptions, SegmentWriter};
 use crate::telemetry::fault;
 
+use super::announced::Announced;
 use super::cache::ContactCache;
 use super::checkpoint::{Checkpoint, StoreIdentity};
 use super::checkpointer::{CheckpointThread, Plan};
@@ -296,6 +297,7 @@ fn assemble(
         ordered: recovered.ordered,
         controls: Controls::new(recovered.controls),
         journal,
+        announced: Announced::new(&recovered.cut),
         committed: watch::Sender::new(recovered.cut.next_frame.0),
         checkpointed: watch::Sender::new(Arc::<BTreeMap<_, _>>::new(
             recovered.checkpoint.cut.next_offsets(),

@@ -14,6 +14,7 @@ use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
 use crate::segments::FrameNo;
 
 use super::StoreError;
+use super::announced::Announced;
 use super::cache::ContactCache;
 use super::control::{ControlSums, Controls};
 use super::digest::Digest;
@@ -98,6 +99,8 @@ pub struct Shared {
     pub(crate) journal: Journal,
     /// The latest committed state. A commit's memory phase holds this lock, and so does the swap.
     pub(crate) cut: Mutex<Cut>,
+    /// The position that answers name.
+    pub(crate) announced: Announced,
     /// Number of frames committed and visible; changes after each commit, for those who wait.
     pub(crate) committed: watch::Sender<u64>,
     /// Next offsets that the last checkpoint holds, for commits to the broker.

@@ -377,6 +377,7 @@ impl Writer {
 
     /// The memory phase, under the cut's lock: a swap comes before all of it or after.
     fn publish(&mut self, after: Cut) {
+        self.shared.announced.announce(&after);
         let mut cut = self.shared.cut.lock();
         let generation = self.shared.dirty.current();
         for (slot, id, place) in self.overlay.changed() {

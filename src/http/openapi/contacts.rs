@@ -1,6 +1,7 @@
 //! Contacts: one, a page, and what happened to one.
 
 use serde_json::{Value, json};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat};
 
 use super::operation::{
     Answer, Header, Kept, Operation, Param, Tag, choice, flag, text, whole_number,
@@ -43,43 +44,103 @@ fn cursor() -> Param {
     )
 }
 
+/// Some text that is more than space.
+fn given() -> ObjectBuilder {
+    text().pattern(Some("\\S"))
+}
+
+/// Which contacts a list holds.
+fn filters() -> Vec<Param> {
+    vec![
+        Param::query("email", given(), "ada@example.com", "The address, in any case."),
+        Param::query("company", given(), "Tyrell Robotics", "The company, in any case."),
+        Param::query("source", given(), "acme", "Who said the newest of it."),
+        Param::query(
+            "q",
+            given(),
+            "ada l",
+            "What the name (either name first), the e-mail address or the company begins with, in \
+             any case.",
+        ),
+        Param::query(
+            "updatedSince",
+            text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+            "2026-11-21T10:00:00Z",
+            "Changed then or later (RFC 3339).",
+        ),
+        Param::query(
+            "duplicates",
+            flag(),
+            true,
+            "Only contacts that share their e-mail address, by that address. Goes with `limit`, \
+             `cursor`, `status`, `includeDeleted` and `count` only.",
+        ),
+        Param::query(
+            "status",
+            choice(&["ACTIVE", "DELETED"]),
+            "ACTIVE",
+            "Only these; without it active ones.",
+        ),
+        Param::query("includeDeleted", flag(), true, "Deleted ones too."),
+    ]
+}
+
+/// How a list is ordered, and where a page of it lies.
+fn order_and_page() -> Vec<Param> {
+    vec![
+        page_size(),
+        cursor(),
+        Param::query(
+            "offset",
+            whole_number(0, 10_000).default(Some(0.into())),
+            100,
+            "Contacts to leave out, instead of a cursor. Further on only cursors lead.",
+        ),
+        Param::query("count", flag(), true, "Count up to 10,000 where no index knows the total."),
+        Param::query(
+            "sort",
+            choice(&[
+                "updatedAt",
+                "createdAt",
+                "name",
+                "company",
+                "id",
+                "-updatedAt",
+                "-createdAt",
+                "-name",
+                "-company",
+                "-id",
+            ]),
+            "name",
+            "What they are sorted by (with `-`: descending); the id decides between equals. \
+                 Without it: by what matched where `q` is given, by id where `email`, `company` or \
+                 `source` is, else newest change first.",
+        )
+        .sent(),
+        Param::query(
+            "order",
+            choice(&["asc", "desc"]),
+            "asc",
+            "Without it times descend, all else ascends.",
+        ),
+    ]
+}
+
 fn list() -> Operation {
     let meta = json!({
         "limit": 50, "nextCursor": "AQAv_OQQOKibugAIAAABof49HdRHwM1WCRmr4Q", "prevCursor": null,
-        "offset": null, "total": 1234,
+        "offset": 0, "total": 1234, "totalIsExact": true,
     });
     let example = json!({ "data": [example()], "meta": meta });
     Operation::get("/api/contacts", "listContacts", "A page of contacts")
         .of(Tag::Contacts)
         .about(
-            "Follow `meta.nextCursor` (or `Link`) for the rest. Paging by cursor stays right while \
-             contacts change: one that stayed put is neither skipped nor shown twice.",
+            "Follow `meta.nextCursor` (or `Link`) for the rest; a page may be short and yet have one, \
+             where enough contacts were looked at. Paging by cursor stays right while contacts \
+             change: one that stayed put is neither skipped nor shown twice.",
         )
-        .param(page_size())
-        .param(cursor())
-        .param(Param::query(
-            "status",
-            choice(&["ACTIVE", "DELETED"]),
-            "ACTIVE",
-            "Only these; without it active ones.",
-        ))
-        .param(Param::query("includeDeleted", flag(), true, "Deleted ones too."))
-        .param(
-            Param::query(
-                "sort",
-                choice(&["updatedAt", "createdAt", "name", "company", "id"])
-                    .default(Some("updatedAt".into())),
-                "name",
-                "What they are sorted by; the id decides between equals.",
-            )
-            .sent(),
-        )
-        .param(Param::query(
-            "order",
-            choice(&["asc", "desc"]),
-            "asc",
-            "Without it times descend, all else ascends.",
-        ))
+        .params(filters())
+        .params(order_and_page())
         .reads()
         .answers(
             Answer::json::<ContactPage>(200, "The page.", example)

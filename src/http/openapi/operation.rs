@@ -274,6 +274,11 @@ impl Operation {
         self
     }
 
+    pub(super) fn params(mut self, params: Vec<Param>) -> Self {
+        self.params.extend(params);
+        self
+    }
+
     /// A JSON body of the type's schema.
     pub(super) fn body<T: ToSchema>(self, example: Value) -> Self {
         self.body_as::<T>("application/json", example)

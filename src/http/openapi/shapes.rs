@@ -79,11 +79,14 @@ pub(super) struct ContactPageMeta {
     /// For the parameter `cursor`; null on the first page.
     #[schema(required = true)]
     prev_cursor: Option<String>,
+    /// Where the page begins; null where a cursor led to it.
     #[schema(required = true)]
     offset: Option<u64>,
-    /// Contacts that match, where that is known without counting.
+    /// Contacts that match; null where no index knows and it was not asked to `count`.
     #[schema(required = true)]
     total: Option<u64>,
+    /// False where there are, or may be, more than `total`.
+    total_is_exact: bool,
 }
 
 /// One change of a contact, and where it came from.

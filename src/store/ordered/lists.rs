@@ -1,49 +1,32 @@
-//! The lists of every order over the rows, and how a page is cut out of them.
+//! The lists of every index over the rows.
 
 use std::cmp::Ordering;
 
-use crate::domain::contact::{CorruptContact, Status};
+use crate::domain::contact::CorruptContact;
 
+use super::keys::SortKeys;
+use super::probe::Probe;
 use super::rows::{Row, Rows};
-use super::sorted::{Entry, Place, Prefix, Sorted};
-use super::{CHANGES_A_HOLD, Changed, PageKey, PageRequest, SortKeys, SortOrder};
+use super::sorted::{Entry, Sorted};
+use super::walk::compare;
+use super::{CHANGES_A_HOLD, Changed, Index};
 
-/// A full sort key to compare rows with.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Probe<'a> {
-    pub(super) prefix: Prefix,
-    text: &'a [u8],
-    id: &'a [u8],
-}
-
-impl<'a> Probe<'a> {
-    fn of_row(row: &'a Row, order: SortOrder) -> Self {
-        Self { prefix: row.prefix(order), text: row.text(order), id: row.id() }
-    }
-
-    pub(super) fn of_email(email: u64, id: &'a [u8]) -> Self {
-        Self { prefix: Prefix::of_number(email), text: &[], id }
-    }
-
-    fn of_key(key: &'a PageKey, order: SortOrder) -> Self {
-        let number = key.sort.first_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
-        let (prefix, text): (_, &[u8]) = match order {
-            SortOrder::UpdatedAt | SortOrder::CreatedAt => (Prefix::of_number(number), &[]),
-            SortOrder::Name | SortOrder::Company => (Prefix::of_text(&key.sort), &key.sort),
-            SortOrder::Id => (Prefix::of_text(&key.id), &[]),
-        };
-        Self { prefix, text, id: &key.id }
-    }
-}
+/// Rows from which on building is worth a second thread.
+const ROWS_FOR_TWO: usize = 50_000;
 
 /// All lists over all rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lists {
     pub(super) rows: Rows,
-    /// ACTIVE and DELETED of each order, as they stand in [`SortOrder`].
-    orders: [[Sorted; 2]; SortOrder::ALL.len()],
-    /// Contacts that have an e-mail, by its hash and then by id.
-    pub(super) emails: Sorted,
+    /// ACTIVE and DELETED of each index, as they stand in [`Index`].
+    lists: [[Sorted; 2]; Index::ALL.len()],
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        let none = |index: Index| Sorted::from_sorted(&[], index.has_prefixes());
+        Self { rows: Rows::default(), lists: Index::ALL.map(|index| [none(index), none(index)]) }
+    }
 }
 
 impl Lists {
@@ -53,44 +36,61 @@ impl Lists {
         lists
     }
 
-    pub(super) fn of(&self, order: SortOrder) -> &[Sorted; 2] {
-        let [id, updated_at, created_at, name, company] = &self.orders;
-        match order {
-            SortOrder::Id => id,
-            SortOrder::UpdatedAt => updated_at,
-            SortOrder::CreatedAt => created_at,
-            SortOrder::Name => name,
-            SortOrder::Company => company,
+    pub(super) fn of(&self, index: Index) -> &[Sorted; 2] {
+        let [id, updated_at, created_at, name, first_name, email, company, source] = &self.lists;
+        match index {
+            Index::Id => id,
+            Index::UpdatedAt => updated_at,
+            Index::CreatedAt => created_at,
+            Index::Name => name,
+            Index::FirstName => first_name,
+            Index::Email => email,
+            Index::Company => company,
+            Index::Source => source,
         }
     }
 
-    fn list_mut(&mut self, order: SortOrder, active: bool) -> (&Rows, &mut Sorted) {
-        let [id, updated_at, created_at, name, company] = &mut self.orders;
-        let [active_list, deleted_list] = match order {
-            SortOrder::Id => id,
-            SortOrder::UpdatedAt => updated_at,
-            SortOrder::CreatedAt => created_at,
-            SortOrder::Name => name,
-            SortOrder::Company => company,
+    fn list_mut(&mut self, index: Index, active: bool) -> (&Rows, &mut Sorted) {
+        let [id, updated_at, created_at, name, first_name, email, company, source] =
+            &mut self.lists;
+        let [active_list, deleted_list] = match index {
+            Index::Id => id,
+            Index::UpdatedAt => updated_at,
+            Index::CreatedAt => created_at,
+            Index::Name => name,
+            Index::FirstName => first_name,
+            Index::Email => email,
+            Index::Company => company,
+            Index::Source => source,
         };
-        let list = if active { active_list } else { deleted_list };
-        (&self.rows, list)
+        (&self.rows, if active { active_list } else { deleted_list })
     }
 
     fn build_all(&mut self) {
         let rows = &self.rows;
         let mut by_id: Vec<Entry> = (0..)
             .zip(&rows.rows)
-            .map(|(slot, row)| Entry { prefix: row.prefix(SortOrder::Id), slot })
+            .map(|(slot, row)| Entry { prefix: row.prefix(Index::Id), slot })
             .collect();
         // Stable, since the scan brings them by id: runs that are sorted already cost little.
         by_id.sort_by(|a, b| {
             a.prefix.cmp(&b.prefix).then_with(|| rows.id(a.slot).cmp(rows.id(b.slot)))
         });
-        for order in SortOrder::ALL {
-            self.build(order, &by_id);
-        }
-        self.build_emails(&by_id);
+        let threads = if by_id.len() < ROWS_FOR_TWO { 1 } else { 2 };
+        let half = self.lists.len().div_ceil(threads);
+        let indexes = Index::ALL.chunks(half);
+        std::thread::scope(|scope| {
+            for (lists, indexes) in self.lists.chunks_mut(half).zip(indexes) {
+                let by_id = by_id.as_slice();
+                let mut build = move || {
+                    for (both, index) in lists.iter_mut().zip(indexes) {
+                        *both = [true, false].map(|active| build(rows, *index, active, by_id));
+                    }
+                };
+                let is_last = indexes.last() == Index::ALL.last();
+                if is_last { build() } else { drop(scope.spawn(build)) }
+            }
+        });
     }
 
     /// Takes so many changes that sorting everything anew is less work than one by one; false when
@@ -108,161 +108,92 @@ impl Lists {
         Ok(true)
     }
 
-    /// From entries by id: what is equal stays in that order.
-    fn build(&mut self, order: SortOrder, by_id: &[Entry]) {
-        for active in [true, false] {
-            let (rows, list) = self.list_mut(order, active);
-            let row_of = |entry: &Entry| Some((rows.get(entry.slot)?, entry.slot));
-            let mut entries: Vec<Entry> = by_id
-                .iter()
-                .filter_map(row_of)
-                .filter(|(row, _)| row.active == active)
-                .map(|(row, slot)| Entry { prefix: row.prefix(order), slot })
-                .collect();
-            let text = |slot| rows.get(slot).map(|row| row.text(order));
-            match order {
-                SortOrder::Id => {}
-                SortOrder::UpdatedAt | SortOrder::CreatedAt => entries.sort_by_key(|at| at.prefix),
-                SortOrder::Name | SortOrder::Company => entries.sort_by(|a, b| {
-                    a.prefix.cmp(&b.prefix).then_with(|| text(a.slot).cmp(&text(b.slot)))
-                }),
-            }
-            *list = Sorted::from_sorted(&entries);
-        }
-    }
-
     /// Takes a contact's new values.
     pub(super) fn put(&mut self, id: &[u8], keys: &SortKeys) {
         let Some(slot) = self.rows.find(id) else {
             let slot = self.rows.add(Row::new(id, keys));
-            for order in SortOrder::ALL {
-                self.link(order, slot);
+            for index in Index::ALL {
+                self.link(index, slot);
             }
-            self.link_email(slot);
             return;
         };
         let Some(row) = self.rows.get(slot) else {
             return;
         };
-        let changes_email = row.email != keys.email;
-        let moves = SortOrder::ALL.map(|order| row.moves(order, keys));
-        let moved = || SortOrder::ALL.into_iter().zip(moves).filter(|(_, moves)| *moves);
-        for (order, _) in moved() {
-            self.unlink(order, slot);
-        }
-        if changes_email {
-            self.unlink_email(slot);
+        let moves = Index::ALL.map(|index| row.moves(index, keys));
+        let moved = || Index::ALL.into_iter().zip(moves).filter(|(_, moves)| *moves);
+        for (index, _) in moved() {
+            self.unlink(index, slot);
         }
         self.rows.replace(slot, keys);
-        for (order, _) in moved() {
-            self.link(order, slot);
-        }
-        if changes_email {
-            self.link_email(slot);
+        for (index, _) in moved() {
+            self.link(index, slot);
         }
     }
 
-    fn link(&mut self, order: SortOrder, slot: u32) {
+    fn link(&mut self, index: Index, slot: u32) {
         let Some(active) = self.rows.get(slot).map(|row| row.active) else {
             return;
         };
-        let (rows, list) = self.list_mut(order, active);
-        if let Some(row) = rows.get(slot) {
-            let probe = Probe::of_row(row, order);
+        let (rows, list) = self.list_mut(index, active);
+        if let Some(row) = rows.get(slot).filter(|row| row.is_in(index)) {
+            let probe = Probe::of_row(row, index);
             let prefix = probe.prefix;
-            list.insert(Entry { prefix, slot }, |at| compare(rows, order, at, probe));
+            list.insert(Entry { prefix, slot }, |at| probe.against(rows, at));
         }
     }
 
-    pub(super) fn unlink(&mut self, order: SortOrder, slot: u32) {
+    pub(super) fn unlink(&mut self, index: Index, slot: u32) {
         let Some(active) = self.rows.get(slot).map(|row| row.active) else {
             return;
         };
-        let (rows, list) = self.list_mut(order, active);
-        if let Some(row) = rows.get(slot) {
-            let probe = Probe::of_row(row, order);
+        let (rows, list) = self.list_mut(index, active);
+        if let Some(row) = rows.get(slot).filter(|row| row.is_in(index)) {
+            let probe = Probe::of_row(row, index);
             let prefix = probe.prefix;
-            let removed = list.remove(Entry { prefix, slot }, |at| compare(rows, order, at, probe));
-            debug_assert!(removed, "{order:?} had no entry of slot {slot}");
+            let removed = list.remove(Entry { prefix, slot }, |at| probe.against(rows, at));
+            debug_assert!(removed, "{index:?} had no entry of slot {slot}");
         }
     }
 
-    pub(super) fn page(&self, request: &PageRequest) -> Vec<PageKey> {
-        let order = request.order;
-        let [active, deleted] = self.of(order);
-        let slots = match request.status {
-            Some(Status::Active) => self.slots(active, request),
-            Some(Status::Deleted) => self.slots(deleted, request),
-            None => {
-                let (a, b) = (self.slots(active, request), self.slots(deleted, request));
-                self.merged(&a, &b, request)
-            }
-        };
-        slots
-            .into_iter()
-            .filter_map(|slot| self.rows.get(slot))
-            .map(|row| PageKey { sort: row.sort(order), id: row.id().to_vec() })
-            .collect()
+    /// Ids, sorted, of those with an e-mail address, folded: at most `limit` of those after `after`.
+    pub(super) fn ids_with_email(
+        &self,
+        email: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Vec<Box<[u8]>> {
+        let (low, high) = (Probe::first(Index::Email, email), Probe::last(Index::Email, email));
+        let runs = self.runs(Index::Email, None, Some(&low), Some(&high));
+        let mut ids: Vec<&[u8]> = runs
+            .iter()
+            .flat_map(|run| run.slots())
+            .map(|slot| self.rows.id(slot))
+            .filter(|id| after.is_none_or(|after| *id > after))
+            .collect();
+        ids.sort_unstable();
+        ids.into_iter().take(limit).map(Into::into).collect()
     }
 
-    /// The slots of one list that the page may show.
-    fn slots(&self, list: &Sorted, request: &PageRequest) -> Vec<u32> {
-        let from = self.start(list, request);
-        if request.descending {
-            list.backward(from).take(request.limit).collect()
-        } else {
-            list.forward(from).take(request.limit).collect()
-        }
-    }
-
-    fn start(&self, list: &Sorted, request: &PageRequest) -> Place {
-        let (begin, end) = list.ends();
-        let order = request.order;
-        match (&request.after, request.descending) {
-            (None, false) => begin,
-            (None, true) => end,
-            (Some(after), descending) => {
-                let probe = Probe::of_key(after, order);
-                let against = |at| compare(&self.rows, order, at, probe);
-                if descending {
-                    list.lower(probe.prefix, against)
-                } else {
-                    list.upper(probe.prefix, against)
-                }
-            }
-        }
-    }
-
-    fn merged(&self, a: &[u32], b: &[u32], request: &PageRequest) -> Vec<u32> {
-        let mut merged: Vec<u32> = a.iter().chain(b).copied().collect();
-        merged.sort_by(|a, b| {
-            let ascending = self.compare_rows(request.order, *a, *b);
-            if request.descending { ascending.reverse() } else { ascending }
-        });
-        merged.truncate(request.limit);
-        merged
-    }
-
-    fn compare_rows(&self, order: SortOrder, a: u32, b: u32) -> Ordering {
-        let prefix = |slot| self.rows.get(slot).map(|row| row.prefix(order));
-        prefix(a).cmp(&prefix(b)).then_with(|| compare_slots(&self.rows, order, a, b))
+    pub(super) fn emails(&self) -> usize {
+        self.of(Index::Email).iter().map(Sorted::len).sum()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let lists: usize = self.orders.iter().flatten().map(Sorted::bytes).sum();
-        lists + self.emails.bytes() + self.rows.bytes()
+        let lists: usize = self.lists.iter().flatten().map(Sorted::bytes).sum();
+        lists + self.rows.bytes()
     }
 
     pub(super) fn difference(&self, id: &[u8], keys: &SortKeys) -> Option<&'static str> {
         let Some(row) = self.rows.find(id).and_then(|slot| self.rows.get(slot)) else {
             return Some("is in no order");
         };
-        if row.email != keys.email {
+        if row.moves(Index::Email, keys) && row.active == keys.active {
             return Some("is found by another e-mail than its own");
         }
-        SortOrder::ALL
+        Index::ALL
             .into_iter()
-            .any(|order| row.moves(order, keys))
+            .any(|index| row.moves(index, keys))
             .then_some("is ordered by other values than its own")
     }
 
@@ -272,40 +203,49 @@ impl Lists {
         if rows as u64 != contacts {
             found.push(format!("{rows} contacts are ordered, {contacts} are stored"));
         }
-        for order in SortOrder::ALL {
-            self.order_differences(order, &mut found);
+        for index in Index::ALL {
+            self.index_differences(index, &mut found);
         }
-        self.email_differences(&mut found);
         found
     }
 
     /// Whether a list holds what it should, in order.
-    fn order_differences(&self, order: SortOrder, found: &mut Vec<String>) {
-        for (list, active) in self.of(order).iter().zip([true, false]) {
-            let expected = self.rows.rows.iter().filter(|row| row.active == active).count();
-            let slots: Vec<u32> = list.forward(list.ends().0).collect();
+    fn index_differences(&self, index: Index, found: &mut Vec<String>) {
+        for (list, active) in self.of(index).iter().zip([true, false]) {
+            let belongs = |row: &&Row| row.active == active && row.is_in(index);
+            let expected = self.rows.rows.iter().filter(belongs).count();
+            let slots: Vec<u32> = list.slots().collect();
             if slots.len() != expected || list.len() != expected {
                 let len = slots.len();
-                found.push(format!("{order:?} has {len} entries for {expected} contacts"));
+                found.push(format!("{index:?} has {len} entries for {expected} contacts"));
             }
-            let is_before = |a: &u32, b: &u32| self.compare_rows(order, *a, *b) == Ordering::Less;
+            let is_before =
+                |a: &u32, b: &u32| compare(&self.rows, (index, *a), (index, *b)) == Ordering::Less;
             if !slots.is_sorted_by(is_before) {
-                found.push(format!("{order:?} is not in order"));
+                found.push(format!("{index:?} is not in order"));
             }
         }
     }
 }
 
-/// Compares a row with a key, their prefixes being equal.
-pub(super) fn compare(rows: &Rows, order: SortOrder, slot: u32, probe: Probe<'_>) -> Ordering {
-    let Some(row) = rows.get(slot) else {
-        return Ordering::Less;
-    };
-    row.text(order).cmp(probe.text).then_with(|| row.id().cmp(probe.id))
-}
-
-/// Compares two rows, their prefixes being equal.
-fn compare_slots(rows: &Rows, order: SortOrder, a: u32, b: u32) -> Ordering {
-    let key = |slot| rows.get(slot).map(|row: &Row| (row.text(order), row.id()));
-    key(a).cmp(&key(b))
+/// From entries by id: what is equal stays in that order.
+fn build(rows: &Rows, index: Index, active: bool, by_id: &[Entry]) -> Sorted {
+    let row_of = |entry: &Entry| Some((rows.get(entry.slot)?, entry.slot));
+    let mut entries: Vec<Entry> = by_id
+        .iter()
+        .filter_map(row_of)
+        .filter(|(row, _)| row.active == active && row.is_in(index))
+        .map(|(row, slot)| Entry { prefix: row.prefix(index), slot })
+        .collect();
+    let text = |slot| rows.get(slot).map(|row| row.text(index));
+    match index {
+        Index::Id => {}
+        Index::UpdatedAt | Index::CreatedAt => entries.sort_by_key(|at| at.prefix),
+        Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
+            entries.sort_by(|a, b| {
+                a.prefix.cmp(&b.prefix).then_with(|| text(a.slot).cmp(&text(b.slot)))
+            });
+        }
+    }
+    Sorted::from_sorted(&entries, index.has_prefixes())
 }

@@ -1,153 +1,96 @@
-//! The orders in which lists are answered, in memory: updatedAt, createdAt, name, company and id;
-//! and who has which e-mail.
+//! The indexes in which lists are answered, in memory: id, updatedAt, createdAt, name, company,
+//! e-mail, source.
 //!
 //! Built by one bulk sort from the scan at open. After that the applier does nothing for them: each
 //! contact in the dirty set has a mark whether its value was taken, and [`OrderedIndexes::catch_up`]
 //! takes the rest, before a list is answered and before a generation is dropped. So a contact that
 //! changed a hundred times in between is moved once.
 //!
-//! ACTIVE and DELETED contacts are in lists of their own, so a filter skips nothing; a list of both
-//! is the two merged. Names and companies are lowercased and cut to their first 64 bytes; what is
-//! equal goes by id, so every order is total and a page can be continued from any key.
+//! ACTIVE and DELETED contacts are in lists of their own, so a filter by status skips nothing; a list
+//! of both is the two merged. Texts are lowercased (the source is not) and cut (see [`keys`]); what
+//! is equal goes by id, so every order is total and a page can be continued from any key.
 
-mod emails;
+mod duplicates;
+mod keys;
 mod lists;
+mod pages;
+mod probe;
+mod request;
 mod rows;
 mod sorted;
+mod walk;
+mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::domain::contact::{ContactView, CorruptContact, Status};
-use crate::domain::event::EMAIL;
+use crate::domain::contact::CorruptContact;
 
-use super::codec::{StoredContact, email_hash};
+use super::codec::StoredContact;
 use super::dirty::DirtySet;
+use keys::SortKeys;
 use lists::Lists;
-use rows::{Rows, TEXT_BYTES_MAX};
+use rows::Rows;
+
+pub use keys::fold;
+pub(crate) use request::Places;
+pub use request::{Cut, Filters, PageKey, PageRequest, SortOrder, Total};
 
 /// Changes taken under one hold of the lock, so that pages don't wait for a whole generation.
 const CHANGES_A_HOLD: usize = 256;
-// Places of the fields that are sorted by.
-const FIRST_NAME: usize = 0;
-const LAST_NAME: usize = 1;
-const COMPANY: usize = 4;
 
-/// What a list may be sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SortOrder {
-    /// By id, bytewise.
+/// What there is a list by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Index {
     Id,
-    /// By the latest accepted timestamp; none counts as 0.
     UpdatedAt,
-    /// By the earliest accepted timestamp; none counts as 0.
     CreatedAt,
-    /// By last name, then first name, lowercased.
+    /// Last name, then first name.
     Name,
-    /// By company, lowercased.
+    /// First name, then last name, of those who have both.
+    FirstName,
+    Email,
     Company,
+    Source,
 }
 
-impl SortOrder {
-    /// Every order.
-    pub const ALL: [Self; 5] =
-        [Self::Id, Self::UpdatedAt, Self::CreatedAt, Self::Name, Self::Company];
-}
+impl Index {
+    const ALL: [Self; 8] = [
+        Self::Id,
+        Self::UpdatedAt,
+        Self::CreatedAt,
+        Self::Name,
+        Self::FirstName,
+        Self::Email,
+        Self::Company,
+        Self::Source,
+    ];
 
-/// A contact's place in an order; a page continues strictly after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PageKey {
-    /// What it is sorted by: eight bytes big-endian of milliseconds, a text, or nothing (by id).
-    pub sort: Vec<u8>,
-    /// The contact's id.
-    pub id: Vec<u8>,
-}
-
-impl PageKey {
-    /// For a cursor; length of the sort key (u16, big-endian), sort key, id.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let len = self.sort.len() as u16;
-        let mut bytes = Vec::with_capacity(2 + self.sort.len() + self.id.len());
-        bytes.extend_from_slice(&len.to_be_bytes());
-        bytes.extend_from_slice(&self.sort);
-        bytes.extend_from_slice(&self.id);
-        bytes
-    }
-
-    /// Back from a cursor; none when it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (len, rest) = bytes.split_first_chunk::<2>()?;
-        let (sort, id) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        Some(Self { sort: sort.to_vec(), id: id.to_vec() })
-    }
-}
-
-/// What to list.
-#[derive(Clone, Debug)]
-pub struct PageRequest {
-    /// Sorted by what.
-    pub order: SortOrder,
-    /// Greatest first.
-    pub descending: bool,
-    /// Only contacts of this status.
-    pub status: Option<Status>,
-    /// Strictly after this place, in the direction of the list.
-    pub after: Option<PageKey>,
-    /// Contacts at most.
-    pub limit: usize,
-}
-
-/// What a contact is sorted by, as it stands in the indexes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SortKeys {
-    pub(crate) active: bool,
-    pub(crate) updated_at_ms: u64,
-    pub(crate) created_at_ms: u64,
-    /// Hash of the e-mail; 0: none.
-    pub(crate) email: u64,
-    pub(crate) name: Vec<u8>,
-    pub(crate) company: Vec<u8>,
-}
-
-impl SortKeys {
-    /// Works them out of a body, into the buffers that are there.
-    pub(crate) fn read(&mut self, body: &[u8]) -> Result<(), CorruptContact> {
-        let view = ContactView::parse_trusted(body)?;
-        self.active = view.status() == Status::Active;
-        self.updated_at_ms = view.updated_at_ms().unwrap_or(0);
-        self.created_at_ms = view.created_at_ms().unwrap_or(0);
-        self.email = view.field(EMAIL).map_or(0, email_hash);
-        self.name.clear();
-        self.company.clear();
-        for field in [LAST_NAME, FIRST_NAME] {
-            if let Some(name) = view.field(field).filter(|name| !name.is_empty()) {
-                if !self.name.is_empty() {
-                    self.name.push(b' ');
-                }
-                fold(name, &mut self.name);
-            }
+    fn of(order: SortOrder) -> Self {
+        match order {
+            SortOrder::Id | SortOrder::Match => Self::Id,
+            SortOrder::UpdatedAt => Self::UpdatedAt,
+            SortOrder::CreatedAt => Self::CreatedAt,
+            SortOrder::Name => Self::Name,
+            SortOrder::Company => Self::Company,
         }
-        fold(view.field(COMPANY).unwrap_or_default(), &mut self.company);
-        Ok(())
     }
-}
 
-/// Appends the lowercased text, up to the bound and never half a character.
-fn fold(text: &str, out: &mut Vec<u8>) {
-    let room = TEXT_BYTES_MAX.saturating_sub(out.len());
-    if text.is_ascii() {
-        let kept = text.as_bytes().iter().take(room);
-        out.extend(kept.map(u8::to_ascii_lowercase));
-        return;
-    }
-    let mut utf8 = [0; 4];
-    for lower in text.chars().flat_map(char::to_lowercase) {
-        let bytes = lower.encode_utf8(&mut utf8).as_bytes();
-        if out.len() + bytes.len() > TEXT_BYTES_MAX {
-            break;
+    /// Whether it is an order, which needs every contact; the others hold those that have the text.
+    fn holds_all(self) -> bool {
+        match self {
+            Self::Id | Self::UpdatedAt | Self::CreatedAt | Self::Name | Self::Company => true,
+            Self::FirstName | Self::Email | Self::Source => false,
         }
-        out.extend_from_slice(bytes);
+    }
+
+    /// Whether its list keeps prefixes: those that change often, and by something that differs.
+    fn has_prefixes(self) -> bool {
+        match self {
+            Self::UpdatedAt | Self::Name | Self::FirstName | Self::Email => true,
+            Self::Id | Self::CreatedAt | Self::Company | Self::Source => false,
+        }
     }
 }
 
@@ -203,19 +146,24 @@ impl OrderedIndexes {
     }
 
     /// The places of a page, without the contacts.
-    pub(crate) fn page(&self, request: &PageRequest) -> Vec<PageKey> {
+    pub(crate) fn page(&self, request: &PageRequest) -> Places {
         self.lists.read().page(request)
+    }
+
+    /// How many contacts a request is about; counted, where no list knows, only if told to.
+    pub(crate) fn total(&self, request: &PageRequest, by_counting: bool) -> Total {
+        self.lists.read().total(request, by_counting)
     }
 
     /// Ids, sorted, of contacts that have an e-mail as far as changes were taken: at most `limit` of
     /// those after `after`.
     pub(crate) fn ids_with_email(
         &self,
-        email: u64,
+        email: &str,
         after: Option<&[u8]>,
         limit: usize,
     ) -> Vec<Box<[u8]>> {
-        self.lists.read().ids_with_email(email, after, limit)
+        self.lists.read().ids_with_email(&keys::fold_cut(email, keys::TEXT_BYTES_MAX), after, limit)
     }
 
     /// Contacts that have an e-mail.
@@ -227,7 +175,7 @@ impl OrderedIndexes {
     #[cfg(test)]
     pub(crate) fn counts(&self) -> (u64, u64) {
         let lists = self.lists.read();
-        let [active, deleted] = lists.of(SortOrder::Id);
+        let [active, deleted] = lists.of(Index::Id);
         (active.len() as u64, deleted.len() as u64)
     }
 

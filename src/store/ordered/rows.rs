@@ -1,42 +1,47 @@
-//! What the indexes know of each contact: its id and what it is sorted by, under a slot number.
+//! What the indexes know of each contact: its id and what it is found and sorted by, under a slot
+//! number.
 
 use hashbrown::HashTable;
 
 use super::super::codec::id_hash;
+use super::Index;
+use super::keys::SortKeys;
 use super::sorted::Prefix;
-use super::{SortKeys, SortOrder};
-
-/// Bytes of a text by which contacts are sorted; texts alike so far go by id.
-pub(super) const TEXT_BYTES_MAX: usize = 64;
 
 /// One contact.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// Id, name and company, one after the other.
+    /// Id, names (first, last and first again, so that either order is one piece), e-mail, company
+    /// and source, one after the other.
     texts: Box<[u8]>,
     id_len: u16,
-    name_len: u8,
+    first_len: u8,
+    last_len: u8,
+    email_len: u8,
+    company_len: u8,
     pub(super) active: bool,
-    updated_at_ms: u64,
-    created_at_ms: u64,
-    /// Hash of its e-mail; 0: none.
-    pub(super) email: u64,
+    pub(super) updated_at_ms: u64,
+    pub(super) created_at_ms: u64,
 }
 
 impl Row {
     pub(super) fn new(id: &[u8], keys: &SortKeys) -> Self {
-        let mut texts = Vec::with_capacity(id.len() + keys.name.len() + keys.company.len());
-        texts.extend_from_slice(id);
-        texts.extend_from_slice(&keys.name);
-        texts.extend_from_slice(&keys.company);
+        let SortKeys { first, last, email, company, source, .. } = keys;
+        let pieces: [&[u8]; 9] = if first.is_empty() || last.is_empty() {
+            [id, first, last, email, company, source, &[], &[], &[]]
+        } else {
+            [id, first, b" ", last, b" ", first, email, company, source]
+        };
         Self {
-            texts: texts.into_boxed_slice(),
+            texts: pieces.concat().into_boxed_slice(),
             id_len: id.len() as u16,
-            name_len: keys.name.len() as u8,
+            first_len: first.len() as u8,
+            last_len: last.len() as u8,
+            email_len: email.len() as u8,
+            company_len: company.len() as u8,
             active: keys.active,
             updated_at_ms: keys.updated_at_ms,
             created_at_ms: keys.created_at_ms,
-            email: keys.email,
         }
     }
 
@@ -44,58 +49,101 @@ impl Row {
         self.texts.get(..usize::from(self.id_len)).unwrap_or_default()
     }
 
-    pub(super) fn has_texts_of(&self, keys: &SortKeys) -> bool {
-        self.text(SortOrder::Name) == keys.name && self.text(SortOrder::Company) == keys.company
+    fn has_both_names(&self) -> bool {
+        self.first_len > 0 && self.last_len > 0
     }
 
-    /// Whether those values give it another place in an order.
-    pub(super) fn moves(&self, order: SortOrder, keys: &SortKeys) -> bool {
-        self.active != keys.active
-            || match order {
-                SortOrder::Id => false,
-                SortOrder::UpdatedAt => self.updated_at_ms != keys.updated_at_ms,
-                SortOrder::CreatedAt => self.created_at_ms != keys.created_at_ms,
-                SortOrder::Name => self.text(order) != keys.name,
-                SortOrder::Company => self.text(order) != keys.company,
+    fn names_len(&self) -> usize {
+        let (first, last) = (usize::from(self.first_len), usize::from(self.last_len));
+        if self.has_both_names() { 2 * first + last + 2 } else { first + last }
+    }
+
+    /// What it is sorted by where that is a text; empty where it is a number or the id.
+    pub(super) fn text(&self, index: Index) -> &[u8] {
+        let names = usize::from(self.id_len);
+        let email = names + self.names_len();
+        let company = email + usize::from(self.email_len);
+        let source = company + usize::from(self.company_len);
+        let text = match index {
+            Index::Id | Index::UpdatedAt | Index::CreatedAt => None,
+            Index::Name => {
+                let skipped =
+                    if self.has_both_names() { usize::from(self.first_len) + 1 } else { 0 };
+                self.texts.get(names + skipped..email)
             }
+            Index::FirstName => {
+                let len = usize::from(self.first_len) + 1 + usize::from(self.last_len);
+                self.texts.get(names..names + len).filter(|_| self.has_both_names())
+            }
+            Index::Email => self.texts.get(email..company),
+            Index::Company => self.texts.get(company..source),
+            Index::Source => self.texts.get(source..),
+        };
+        text.unwrap_or_default()
+    }
+
+    /// Whether an index holds it; those of what need not be there hold no empty texts.
+    pub(super) fn is_in(&self, index: Index) -> bool {
+        index.holds_all() || !self.text(index).is_empty()
+    }
+
+    pub(super) fn prefix(&self, index: Index) -> Prefix {
+        match index {
+            Index::UpdatedAt => Prefix::of_number(self.updated_at_ms),
+            Index::CreatedAt => Prefix::of_number(self.created_at_ms),
+            Index::Id => Prefix::of_text(self.id()),
+            Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
+                Prefix::of_text(self.text(index))
+            }
+        }
+    }
+
+    /// The sort key as a page's end carries it.
+    pub(super) fn sort(&self, index: Index) -> Vec<u8> {
+        match index {
+            Index::UpdatedAt => self.updated_at_ms.to_be_bytes().to_vec(),
+            Index::CreatedAt => self.created_at_ms.to_be_bytes().to_vec(),
+            Index::Id => Vec::new(),
+            Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
+                self.text(index).to_vec()
+            }
+        }
+    }
+
+    fn has_names_of(&self, keys: &SortKeys) -> bool {
+        let first_len = usize::from(self.first_len);
+        let names = self.texts.get(usize::from(self.id_len)..).unwrap_or_default();
+        let first = names.get(..first_len).unwrap_or_default();
+        let last_at = first_len + usize::from(self.has_both_names());
+        let last = names.get(last_at..last_at + usize::from(self.last_len)).unwrap_or_default();
+        first == keys.first && last == keys.last
+    }
+
+    /// Whether those values give it another place in an index.
+    pub(super) fn moves(&self, index: Index, keys: &SortKeys) -> bool {
+        self.active != keys.active
+            || match index {
+                Index::Id => false,
+                Index::UpdatedAt => self.updated_at_ms != keys.updated_at_ms,
+                Index::CreatedAt => self.created_at_ms != keys.created_at_ms,
+                Index::Name | Index::FirstName => !self.has_names_of(keys),
+                Index::Email => self.text(index) != keys.email,
+                Index::Company => self.text(index) != keys.company,
+                Index::Source => self.text(index) != keys.source,
+            }
+    }
+
+    fn has_texts_of(&self, keys: &SortKeys) -> bool {
+        self.has_names_of(keys)
+            && self.text(Index::Email) == keys.email
+            && self.text(Index::Company) == keys.company
+            && self.text(Index::Source) == keys.source
     }
 
     fn set_numbers(&mut self, keys: &SortKeys) {
         self.active = keys.active;
         self.updated_at_ms = keys.updated_at_ms;
         self.created_at_ms = keys.created_at_ms;
-        self.email = keys.email;
-    }
-
-    /// What it is sorted by where that is a text; the rest goes by number or by id.
-    pub(super) fn text(&self, order: SortOrder) -> &[u8] {
-        let name_at = usize::from(self.id_len);
-        let company_at = name_at + usize::from(self.name_len);
-        let text = match order {
-            SortOrder::Name => self.texts.get(name_at..company_at),
-            SortOrder::Company => self.texts.get(company_at..),
-            SortOrder::Id | SortOrder::UpdatedAt | SortOrder::CreatedAt => None,
-        };
-        text.unwrap_or_default()
-    }
-
-    pub(super) fn prefix(&self, order: SortOrder) -> Prefix {
-        match order {
-            SortOrder::UpdatedAt => Prefix::of_number(self.updated_at_ms),
-            SortOrder::CreatedAt => Prefix::of_number(self.created_at_ms),
-            SortOrder::Name | SortOrder::Company => Prefix::of_text(self.text(order)),
-            SortOrder::Id => Prefix::of_text(self.id()),
-        }
-    }
-
-    /// The sort key as a page's end carries it.
-    pub(super) fn sort(&self, order: SortOrder) -> Vec<u8> {
-        match order {
-            SortOrder::UpdatedAt => self.updated_at_ms.to_be_bytes().to_vec(),
-            SortOrder::CreatedAt => self.created_at_ms.to_be_bytes().to_vec(),
-            SortOrder::Name | SortOrder::Company => self.text(order).to_vec(),
-            SortOrder::Id => Vec::new(),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
-//! A sorted list of slots in chunks: twelve bytes an entry, cheap to change anywhere.
+//! A sorted list of slots in chunks, cheap to change anywhere.
 //!
-//! An entry carries the first eight bytes of what it is sorted by, so most comparisons stay within
-//! the list; only equal beginnings ask the caller for the rest.
+//! A list that changes often also keeps the first eight bytes of what it is sorted by, so that most
+//! comparisons stay within it (twelve bytes an entry); any other asks the caller each time (four).
 
 use std::cmp::Ordering;
 
@@ -11,25 +11,34 @@ const CHUNK_MAX: usize = 512;
 const CHUNK_MIN: usize = CHUNK_MAX / 4;
 /// Entries a chunk gets when many are built at once, so that the first changes split nothing.
 const CHUNK_BUILT: usize = CHUNK_MAX * 3 / 4;
+/// Entries for which a full chunk takes room at a time: lists are long, so what is kept free counts.
+const ROOM_STEP: usize = 48;
 
-/// The first eight bytes of a sort key, in an alignment that wastes nothing.
+/// The first eight bytes of a sort key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Prefix {
-    high: u32,
-    low: u32,
-}
+pub(super) struct Prefix(u64);
 
 impl Prefix {
     pub(super) fn of_number(number: u64) -> Self {
-        Self { high: (number >> 32) as u32, low: number as u32 }
+        Self(number)
     }
 
     pub(super) fn of_text(text: &[u8]) -> Self {
-        let mut first = [0; 8];
+        Self::padded(text, 0)
+    }
+
+    /// After every text that begins with this one.
+    pub(super) fn after_text(text: &[u8]) -> Self {
+        // No UTF-8 has this byte.
+        Self::padded(text, 0xff)
+    }
+
+    fn padded(text: &[u8], rest: u8) -> Self {
+        let mut first = [rest; 8];
         for (to, from) in first.iter_mut().zip(text) {
             *to = *from;
         }
-        Self::of_number(u64::from_be_bytes(first))
+        Self(u64::from_be_bytes(first))
     }
 }
 
@@ -41,29 +50,112 @@ pub(super) struct Entry {
 }
 
 /// Between which entries of the list something stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     chunk: usize,
     index: usize,
 }
 
-/// The list. Where entries are compared, `against(slot)` compares the full key of a slot with the
-/// key in question; it is asked only when the prefixes are equal.
 #[derive(Debug, Default)]
+struct Chunk {
+    slots: Vec<u32>,
+    /// Of each slot; empty in a list without.
+    prefixes: Vec<Prefix>,
+}
+
+/// The list. Where entries are compared, `against(slot)` compares the full key of a slot with the
+/// key in question; a list with prefixes asks only where those are equal.
+#[derive(Debug)]
 pub(super) struct Sorted {
-    chunks: Vec<Vec<Entry>>,
+    chunks: Vec<Chunk>,
     len: usize,
+    has_prefixes: bool,
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn of(entries: &[Entry], has_prefixes: bool) -> Self {
+        let mut chunk = Self::default();
+        chunk.slots.extend(entries.iter().map(|entry| entry.slot));
+        if has_prefixes {
+            chunk.prefixes.extend(entries.iter().map(|entry| entry.prefix));
+        }
+        chunk
+    }
+
+    fn insert(&mut self, index: usize, entry: Entry, has_prefix: bool) {
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(ROOM_STEP);
+        }
+        self.slots.insert(index, entry.slot);
+        if has_prefix {
+            if self.prefixes.len() == self.prefixes.capacity() {
+                self.prefixes.reserve_exact(ROOM_STEP);
+            }
+            self.prefixes.insert(index, entry.prefix);
+        }
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.slots.remove(index);
+        if index < self.prefixes.len() {
+            self.prefixes.remove(index);
+        }
+    }
+
+    /// Its second half, which it gives up.
+    fn split(&mut self) -> Self {
+        let at = self.len() / 2;
+        let right = Self {
+            slots: self.slots.split_off(at),
+            prefixes: self.prefixes.split_off(at.min(self.prefixes.len())),
+        };
+        self.slots.shrink_to(at + ROOM_STEP);
+        self.prefixes.shrink_to(at + ROOM_STEP);
+        right
+    }
+
+    fn append(&mut self, other: Self) {
+        self.slots.reserve_exact(other.slots.len());
+        self.slots.extend(other.slots);
+        self.prefixes.reserve_exact(other.prefixes.len());
+        self.prefixes.extend(other.prefixes);
+    }
+
+    /// How the entry there compares with a key.
+    fn compare(
+        &self,
+        index: usize,
+        prefix: Prefix,
+        against: &impl Fn(u32) -> Ordering,
+    ) -> Ordering {
+        let by_prefix = self.prefixes.get(index).map_or(Ordering::Equal, |at| at.cmp(&prefix));
+        by_prefix.then_with(|| self.slots.get(index).map_or(Ordering::Less, |slot| against(*slot)))
+    }
+
+    /// How many entries at its beginning satisfy `is_before`; none of the others does.
+    fn partition(&self, is_before: impl Fn(usize) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if is_before(middle) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
 }
 
 impl Sorted {
     /// Takes entries that are already in order.
-    pub(super) fn from_sorted(entries: &[Entry]) -> Self {
-        let chunks = entries.chunks(CHUNK_BUILT).map(|part| {
-            let mut chunk = Vec::with_capacity(CHUNK_MAX);
-            chunk.extend_from_slice(part);
-            chunk
-        });
-        Self { chunks: chunks.collect(), len: entries.len() }
+    pub(super) fn from_sorted(entries: &[Entry], has_prefixes: bool) -> Self {
+        let chunks = entries.chunks(CHUNK_BUILT).map(|part| Chunk::of(part, has_prefixes));
+        Self { chunks: chunks.collect(), len: entries.len(), has_prefixes }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,22 +164,24 @@ impl Sorted {
 
     /// The place before the first entry that is not less than the key.
     pub(super) fn lower(&self, prefix: Prefix, against: impl Fn(u32) -> Ordering) -> Place {
-        self.partition(|at| compare(at, prefix, &against) == Ordering::Less)
+        self.partition(|chunk, at| chunk.compare(at, prefix, &against) == Ordering::Less)
     }
 
     /// The place after the last entry that is not greater than the key.
     pub(super) fn upper(&self, prefix: Prefix, against: impl Fn(u32) -> Ordering) -> Place {
-        self.partition(|at| compare(at, prefix, &against) != Ordering::Greater)
+        self.partition(|chunk, at| chunk.compare(at, prefix, &against) != Ordering::Greater)
     }
 
-    fn partition(&self, is_before: impl Fn(&Entry) -> bool) -> Place {
-        let chunk = self.chunks.partition_point(|chunk| chunk.last().is_some_and(&is_before));
-        let index = self.chunks.get(chunk).map_or(0, |chunk| chunk.partition_point(is_before));
-        Place { chunk, index }
+    fn partition(&self, is_before: impl Fn(&Chunk, usize) -> bool) -> Place {
+        let is_whole = |chunk: &Chunk| is_before(chunk, chunk.len().saturating_sub(1));
+        let chunk = self.chunks.partition_point(is_whole);
+        let within = |chunk: &Chunk| chunk.partition(|at| is_before(chunk, at));
+        Place { chunk, index: self.chunks.get(chunk).map_or(0, within) }
     }
 
     pub(super) fn insert(&mut self, entry: Entry, against: impl Fn(u32) -> Ordering) {
         let Place { mut chunk, mut index } = self.lower(entry.prefix, against);
+        let has_prefixes = self.has_prefixes;
         self.len += 1;
         // Past the last one: at the end of the last chunk, so that growth at the end fills chunks.
         if chunk == self.chunks.len() {
@@ -96,32 +190,31 @@ impl Sorted {
                     chunk -= 1;
                     index = last.len();
                 }
-                Some(_) | None => self.chunks.push(Vec::with_capacity(CHUNK_MAX)),
+                Some(_) | None => self.chunks.push(Chunk::default()),
             }
         }
         let Some(at) = self.chunks.get_mut(chunk) else {
             return;
         };
         if at.len() < CHUNK_MAX {
-            at.insert(index, entry);
+            at.insert(index, entry, has_prefixes);
             return;
         }
-        let mut right = Vec::with_capacity(CHUNK_MAX);
-        right.extend(at.drain(CHUNK_MAX / 2..));
+        let mut right = at.split();
         match index.checked_sub(at.len()) {
-            Some(index) => right.insert(index, entry),
-            None => at.insert(index, entry),
+            Some(index) => right.insert(index, entry, has_prefixes),
+            None => at.insert(index, entry, has_prefixes),
         }
         self.chunks.insert(chunk + 1, right);
     }
 
-    /// Removes the entry of that key, if it is there.
+    /// Removes the slot of that key, if it is there.
     pub(super) fn remove(&mut self, entry: Entry, against: impl Fn(u32) -> Ordering) -> bool {
         let Place { chunk, index } = self.lower(entry.prefix, against);
         let Some(at) = self.chunks.get_mut(chunk) else {
             return false;
         };
-        if at.get(index).is_none_or(|found| found.slot != entry.slot) {
+        if at.slots.get(index).is_none_or(|found| *found != entry.slot) {
             return false;
         }
         at.remove(index);
@@ -134,7 +227,7 @@ impl Sorted {
 
     /// Gives a small chunk's entries to a neighbour that has room for them.
     fn join(&mut self, chunk: usize) {
-        let len = |at: usize| self.chunks.get(at).map_or(CHUNK_MAX, Vec::len);
+        let len = |at: usize| self.chunks.get(at).map_or(CHUNK_MAX, Chunk::len);
         let left = if chunk > 0 && len(chunk - 1) + len(chunk) <= CHUNK_BUILT {
             chunk - 1
         } else if len(chunk) + len(chunk + 1) <= CHUNK_BUILT {
@@ -147,26 +240,66 @@ impl Sorted {
         };
         let moved = self.chunks.remove(left + 1);
         if let Some(at) = self.chunks.get_mut(left) {
-            at.extend(moved);
+            at.append(moved);
         }
     }
 
-    /// Slots from a place on.
-    pub(super) fn forward(&self, from: Place) -> impl Iterator<Item = u32> + '_ {
-        self.chunks.iter().enumerate().skip(from.chunk).flat_map(move |(at, chunk)| {
-            let skip = if at == from.chunk { from.index } else { 0 };
-            chunk.iter().skip(skip).map(|entry| entry.slot)
-        })
+    /// The slot behind a place, and the place behind that.
+    pub(super) fn after(&self, place: Place) -> Option<(u32, Place)> {
+        let chunk = self.chunks.get(place.chunk)?;
+        let slot = *chunk.slots.get(place.index)?;
+        let next = if place.index + 1 < chunk.len() {
+            Place { index: place.index + 1, ..place }
+        } else {
+            Place { chunk: place.chunk + 1, index: 0 }
+        };
+        Some((slot, next))
     }
 
-    /// Slots from before a place, backwards.
-    pub(super) fn backward(&self, from: Place) -> impl Iterator<Item = u32> + '_ {
-        let whole = self.chunks.len().saturating_sub(from.chunk + 1);
-        let whole = if from.chunk >= self.chunks.len() { 0 } else { whole };
-        self.chunks.iter().enumerate().rev().skip(whole).flat_map(move |(at, chunk)| {
-            let take = if at == from.chunk { from.index } else { chunk.len() };
-            chunk.iter().take(take).rev().map(|entry| entry.slot)
-        })
+    /// The slot before a place, and the place before that.
+    pub(super) fn before(&self, place: Place) -> Option<(u32, Place)> {
+        let next = match place.index.checked_sub(1) {
+            Some(index) => Place { index, ..place },
+            None => {
+                let chunk = place.chunk.checked_sub(1)?;
+                Place { chunk, index: self.chunks.get(chunk)?.len().checked_sub(1)? }
+            }
+        };
+        let slot = *self.chunks.get(next.chunk)?.slots.get(next.index)?;
+        Some((slot, next))
+    }
+
+    /// Entries between two places.
+    pub(super) fn between(&self, from: Place, to: Place) -> usize {
+        if to <= from {
+            return 0;
+        }
+        let chunks = self.chunks.get(from.chunk..to.chunk.min(self.chunks.len()));
+        let whole: usize = chunks.unwrap_or_default().iter().map(Chunk::len).sum();
+        (whole + to.index).saturating_sub(from.index)
+    }
+
+    /// The place so many entries behind another, or the end.
+    pub(super) fn advanced(&self, from: Place, by: usize) -> Place {
+        let mut left = from.index + by;
+        for (at, chunk) in self.chunks.iter().enumerate().skip(from.chunk) {
+            if left < chunk.len() {
+                return Place { chunk: at, index: left };
+            }
+            left -= chunk.len();
+        }
+        self.ends().1
+    }
+
+    /// The place so many entries before another, or the beginning.
+    pub(super) fn receded(&self, from: Place, by: usize) -> Place {
+        let (start, _) = self.ends();
+        self.advanced(start, self.between(start, from).saturating_sub(by))
+    }
+
+    /// Slots from the beginning.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> + '_ {
+        self.chunks.iter().flat_map(|chunk| chunk.slots.iter().copied())
     }
 
     /// The places before everything and after it.
@@ -177,11 +310,10 @@ impl Sorted {
 
     /// Bytes of memory that it takes.
     pub(super) fn bytes(&self) -> usize {
-        let entries: usize = self.chunks.iter().map(Vec::capacity).sum();
-        entries * size_of::<Entry>() + self.chunks.capacity() * size_of::<Vec<Entry>>()
+        let of = |chunk: &Chunk| {
+            chunk.slots.capacity() * size_of::<u32>()
+                + chunk.prefixes.capacity() * size_of::<Prefix>()
+        };
+        self.chunks.iter().map(of).sum::<usize>() + self.chunks.capacity() * size_of::<Chunk>()
     }
-}
-
-fn compare(at: &Entry, prefix: Prefix, against: &impl Fn(u32) -> Ordering) -> Ordering {
-    at.prefix.cmp(&prefix).then_with(|| against(at.slot))
 }

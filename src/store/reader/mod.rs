@@ -18,7 +18,7 @@ use super::email;
 use super::export::{self, ExportReport};
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
-use super::ordered::{PageKey, PageRequest};
+use super::ordered::{Cut, PageKey, PageRequest, Total};
 use super::outcomes::Expected;
 use super::shared::Shared;
 use super::verify::{self, VerifyReport};
@@ -55,6 +55,10 @@ pub struct PageEntry {
 pub struct Page {
     /// In the order asked for.
     pub contacts: Vec<PageEntry>,
+    /// The first place that was looked at, whether or not it is shown; none: there was none.
+    pub first: Option<PageKey>,
+    /// Where the list goes on; none: it has ended.
+    pub rest: Option<Cut>,
 }
 
 /// How many contacts there are.
@@ -155,30 +159,51 @@ impl Reader {
         email::ids_by_email(self, email, after, limit)
     }
 
-    /// A page of an order. It is short only at the order's end, except for contacts whose status
-    /// changed while it was put together.
+    /// A page of an order. It is short only where `rest` says that there is more: the contacts that
+    /// were looked at did not pass, or changed while it was put together.
     pub fn page(&self, request: &PageRequest) -> Result<Page, StoreError> {
+        self.index()?;
+        // One more than is shown tells whether there is more.
+        let asked = PageRequest { limit: request.limit + 1, ..request.clone() };
+        let mut places = self.shared.ordered.page(&asked);
+        let first = places.keys.first().or(places.cut.as_ref().map(|cut| &cut.key)).cloned();
+        let mut rest = places.cut;
+        if places.keys.len() > request.limit {
+            places.keys.truncate(request.limit);
+            rest = places.keys.last().map(|key| Cut { key: key.clone(), skip: 0 });
+        }
+        let mut contacts = Vec::with_capacity(places.keys.len());
+        for key in places.keys {
+            let Some(value) = self.contact(&key.id)? else {
+                continue;
+            };
+            let view = self.view(&key.id, &value)?;
+            let status = view.status();
+            if request.status.is_none_or(|wanted| wanted == status)
+                && (request.filters.is_empty() || request.filters.pass(&view))
+            {
+                let id = String::from_utf8_lossy(&key.id).into_owned();
+                contacts.push(PageEntry { id, key, value });
+            }
+        }
+        Ok(Page { contacts, first, rest })
+    }
+
+    /// How many contacts a request is about, whatever its page: at once where one list knows, else
+    /// only if told to count.
+    pub fn total_of(&self, request: &PageRequest, by_counting: bool) -> Result<Total, StoreError> {
+        self.index()?;
+        Ok(self.shared.ordered.total(request, by_counting))
+    }
+
+    /// Lets the indexes take everything that is committed.
+    fn index(&self) -> Result<(), StoreError> {
         let shared = &*self.shared;
         let committed = *shared.committed.borrow();
         shared
             .ordered
             .catch_up_to(&shared.dirty, committed)
-            .map_err(|error| shared.fail(StoreError::damaged("a contact", error.to_string())))?;
-        let mut contacts = Vec::with_capacity(request.limit);
-        for key in shared.ordered.page(request) {
-            let Some(value) = self.contact(&key.id)? else {
-                continue;
-            };
-            let status = self.view(&key.id, &value)?.status();
-            if request.status.is_none_or(|wanted| wanted == status) {
-                contacts.push(PageEntry {
-                    id: String::from_utf8_lossy(&key.id).into_owned(),
-                    key,
-                    value,
-                });
-            }
-        }
-        Ok(Page { contacts })
+            .map_err(|error| shared.fail(StoreError::damaged("a contact", error.to_string())))
     }
 
     /// The changes of a contact, newest first, at most `limit`, older than `before`; none where
@@ -281,6 +306,18 @@ impl Reader {
     /// Up to where everything that can be read is applied.
     pub fn position(&self) -> Position {
         self.shared.position()
+    }
+
+    /// Moves with every commit, before anything of it can be read.
+    pub fn commit_announced(&self) -> u64 {
+        self.shared.announced.commit()
+    }
+
+    /// A position that covers all that can have been read, and the commit that it belongs to. Never
+    /// waits for a commit that is under way.
+    pub fn position_announced(&self) -> (u64, Position) {
+        let (commit, next) = self.shared.announced.next();
+        (commit, self.shared.position_of(next))
     }
 
     /// Ends when everything up to a position can be read. A position of another log never comes.

@@ -107,7 +107,7 @@ impl Fixture {
     }
 
     /// One event, one commit.
-    fn apply(&self, kind: &str, data: Value) {
+    pub(super) fn apply(&self, kind: &str, data: Value) {
         let number = self.next.fetch_add(1, Ordering::SeqCst);
         let time = START_MS + number;
         let event = json!({

@@ -8,6 +8,7 @@ mod errors;
 mod feed;
 mod fixture;
 mod limits;
+mod lists;
 mod probes;
 mod redis;
 mod sockets;

@@ -186,7 +186,7 @@ impl Bench {
 }
 
 fn request(order: SortOrder, descending: bool, status: Option<Status>) -> PageRequest {
-    PageRequest { order, descending, status, after: None, limit: 13 }
+    PageRequest { order, descending, status, limit: 13, ..PageRequest::default() }
 }
 
 /// All pages of an order, walked by their keys.

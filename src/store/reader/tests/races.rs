@@ -34,6 +34,11 @@ fn read_at_random(reader: &Reader, floors: &Floors, stop: &AtomicBool, seed: u64
         } else {
             reader.contact(id.as_bytes()).unwrap()
         };
+        if let Some(frame) = found.as_ref().map(|at| at.change().frame().0) {
+            let seen = reader.commit_announced();
+            let (commit, _) = reader.position_announced();
+            assert!(frame < seen && frame < commit, "{id}");
+        }
         let now = found.as_ref().map_or(0, counted);
         assert!(now >= floor, "{id} was {now}, {floor} had been committed or seen");
         seen[n] = now;

@@ -1,0 +1,199 @@
+//! `GET /api/contacts`: filters, orders, pages.
+
+use std::io::Write as _;
+
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::http::header::LINK;
+use axum::response::Response;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::domain::timestamp::parse_rfc3339;
+use crate::query::{
+    ContactPage, Filters, ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart,
+    SortBy, StatusFilter,
+};
+
+use super::contacts::{begin, blocking, json_response, with_position};
+use super::error::ApiError;
+use super::links::links;
+use super::params::{Params, invalid};
+use super::state::HttpState;
+
+/// Every parameter of the list.
+const PARAMETERS: [&str; 14] = [
+    "limit",
+    "cursor",
+    "offset",
+    "sort",
+    "order",
+    "status",
+    "includeDeleted",
+    "email",
+    "q",
+    "company",
+    "source",
+    "updatedSince",
+    "duplicates",
+    "count",
+];
+/// Those that `duplicates` goes with.
+const BESIDE_DUPLICATES: [&str; 6] =
+    ["duplicates", "limit", "cursor", "status", "includeDeleted", "count"];
+
+pub(super) async fn list_contacts(
+    State(state): State<HttpState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let query = list_query(request.uri())?;
+    let queries = begin(&state, request.headers()).await?.clone();
+    let asked = query.clone();
+    let page = blocking({
+        let queries = queries.clone();
+        move || queries.page(&asked)
+    })
+    .await?;
+    let offset = match &query.start {
+        PageStart::Offset(offset) => Some(*offset),
+        PageStart::Cursor(_) => None,
+    };
+    let meta = json!({
+        "limit": query.limit,
+        "nextCursor": page.next_cursor,
+        "prevCursor": page.previous_cursor,
+        "offset": offset,
+        "total": page.total,
+        "totalIsExact": page.total_is_exact,
+    });
+    let mut body = Vec::with_capacity(page.contacts_json.len() + 512);
+    body.extend_from_slice(b"{\"data\":");
+    body.extend_from_slice(&page.contacts_json);
+    // A write into a vector does not fail.
+    let _ = write!(body, ",\"meta\":{meta}}}");
+    let mut response = json_response(body);
+    if let Some(links) = page_links(request.uri(), &query, page) {
+        response.headers_mut().insert(LINK, links);
+    }
+    Ok(with_position(&state, &queries, response))
+}
+
+/// Who pages by offset is led on by offset, as far as that goes.
+fn page_links(uri: &Uri, query: &ListQuery, page: ContactPage) -> Option<axum::http::HeaderValue> {
+    let by_cursor = |cursor: Option<String>| cursor.map(|cursor| Some(("cursor", cursor)));
+    let by_offset = |offset: usize| Some(Some(("offset", offset.to_string())));
+    let given = match &query.start {
+        PageStart::Offset(0) => {
+            let next = page.next_offset.filter(|_| has_parameter(uri, "offset"));
+            let next = next.map_or_else(|| by_cursor(page.next_cursor), by_offset);
+            return links(uri, &[("next", next)]);
+        }
+        PageStart::Offset(offset) => Some(*offset),
+        PageStart::Cursor(_) => None,
+    };
+    let next = match page.next_offset {
+        Some(offset) => by_offset(offset),
+        None => by_cursor(page.next_cursor),
+    };
+    let previous = match given {
+        Some(offset) => by_offset(offset.saturating_sub(query.limit)),
+        None => by_cursor(page.previous_cursor),
+    };
+    links(uri, &[("next", next), ("prev", previous), ("first", Some(None))])
+}
+
+fn has_parameter(uri: &Uri, name: &str) -> bool {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    pairs.into_iter().any(|pair| pair.split('=').next() == Some(name))
+}
+
+fn list_query(uri: &Uri) -> Result<ListQuery, ApiError> {
+    let params = Params::of(uri, &PARAMETERS)?;
+    let duplicates = params.flag("duplicates")?;
+    if duplicates && let Some(other) = params.other_than(&BESIDE_DUPLICATES) {
+        let problem = format!("can't stand beside {other}: it has an order of its own");
+        return Err(invalid("duplicates", &problem));
+    }
+    let (sort, descending) = order(&params)?;
+    Ok(ListQuery {
+        sort,
+        descending,
+        status: status(&params)?,
+        filters: filters(&params)?,
+        duplicates,
+        limit: params.limit(PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX)?,
+        start: start(&params)?,
+        count: params.flag("count")?,
+    })
+}
+
+/// `sort=name&order=desc`, or `sort=-name`.
+fn order(params: &Params) -> Result<(Option<SortBy>, Option<bool>), ApiError> {
+    let sorts = SortBy::ALL.map(|sort| (sort.as_str(), sort));
+    let turned = SortBy::ALL.map(|sort| (format!("-{}", sort.as_str()), sort));
+    let turned = turned.each_ref().map(|(name, sort)| (name.as_str(), *sort));
+    let order = params.choice("order", &[("asc", false), ("desc", true)])?;
+    if params.get("sort").is_none_or(|sort| !sort.starts_with('-')) {
+        return Ok((params.choice("sort", &sorts)?, order));
+    }
+    let sort = params.choice("sort", &turned)?;
+    match order {
+        Some(false) => Err(invalid("order", "is asc, but sort begins with -, which is descending")),
+        Some(true) | None => Ok((sort, Some(true))),
+    }
+}
+
+fn status(params: &Params) -> Result<StatusFilter, ApiError> {
+    let statuses = [("ACTIVE", StatusFilter::Active), ("DELETED", StatusFilter::Deleted)];
+    Ok(match params.choice("status", &statuses)? {
+        Some(status) => status,
+        None if params.flag("includeDeleted")? => StatusFilter::Any,
+        None => StatusFilter::Active,
+    })
+}
+
+fn filters(params: &Params) -> Result<Filters, ApiError> {
+    let text = |name| match params.get(name).map(str::trim) {
+        Some("") => Err(invalid(name, "must not be empty; leave it out for contacts of any")),
+        text => Ok(text.map(str::to_owned)),
+    };
+    Ok(Filters {
+        email: text("email")?,
+        company: text("company")?,
+        source: text("source")?,
+        q: text("q")?,
+        updated_since_ms: params.get("updatedSince").map(time).transpose()?,
+    })
+}
+
+fn time(text: &str) -> Result<u64, ApiError> {
+    // The plus of an offset that was not encoded has come as a space.
+    let (date, rest) = text.split_at_checked(11).unwrap_or((text, ""));
+    let text = format!("{date}{}", rest.replace(' ', "+"));
+    let before_1970 = || {
+        let time = OffsetDateTime::parse(&text, &Rfc3339).ok()?;
+        (time.unix_timestamp() < 0).then_some(0)
+    };
+    parse_rfc3339(text.as_bytes()).or_else(before_1970).ok_or_else(|| {
+        let problem = "must be an RFC 3339 time, such as 2026-11-21T10:00:00Z";
+        invalid("updatedSince", problem)
+    })
+}
+
+fn start(params: &Params) -> Result<PageStart, ApiError> {
+    let Some(offset) = params.get("offset") else {
+        let cursor = params.get("cursor").map(|cursor| PageStart::Cursor(cursor.to_owned()));
+        return Ok(cursor.unwrap_or(PageStart::Offset(0)));
+    };
+    if params.get("cursor").is_some() {
+        return Err(invalid("offset", "can't stand beside cursor, which says where to go on"));
+    }
+    let number = offset.parse().ok().filter(|_| offset.bytes().all(|b| b.is_ascii_digit()));
+    number.filter(|number| *number <= OFFSET_MAX).map(PageStart::Offset).ok_or_else(|| {
+        let problem = format!(
+            "must be a whole number from 0 to {OFFSET_MAX}; further on, follow meta.nextCursor"
+        );
+        invalid("offset", &problem)
+    })
+}

@@ -1,0 +1,73 @@
+//! Contacts that share an e-mail address: found by walking along the e-mail index, kept nowhere.
+
+use super::lists::Lists;
+use super::pages::{COUNT_MAX, SCAN_MAX};
+use super::request::{Cut, Places, Total};
+use super::walk::{Met, Walk};
+use super::{Index, PageKey, PageRequest};
+
+impl Lists {
+    /// A page of them, by address and then by id. A group that began on the page before goes on
+    /// with the contacts that are left of it.
+    pub(super) fn duplicates(&self, request: &PageRequest) -> Places {
+        let (keys, given_up) = self.shared_emails(request, request.limit, SCAN_MAX);
+        Places { keys, cut: given_up.map(|key| Cut { key, skip: 0 }) }
+    }
+
+    pub(super) fn count_duplicates(&self, request: &PageRequest) -> Total {
+        let request = PageRequest { after: None, descending: false, ..request.clone() };
+        let (keys, given_up) = self.shared_emails(&request, COUNT_MAX as usize, 5 * SCAN_MAX);
+        let count = keys.len() as u64;
+        if given_up.is_some() || count == COUNT_MAX {
+            Total::AtLeast(count)
+        } else {
+            Total::Exact(count)
+        }
+    }
+
+    /// At most `limit` places, and where it was given up after looking at `scan_max` contacts.
+    fn shared_emails(
+        &self,
+        request: &PageRequest,
+        limit: usize,
+        scan_max: usize,
+    ) -> (Vec<PageKey>, Option<PageKey>) {
+        let runs = self.runs(Index::Email, request.status, None, None);
+        let after = request.after.as_ref();
+        let mut walk = Walk::new(&self.rows, runs, after, request.descending);
+        // The group in hand: its address, and its first contact while that is not shown.
+        let mut group = after.filter(|key| !key.id.is_empty()).map(|key| key.sort.as_slice());
+        let mut waiting = None;
+        let (mut keys, mut looked_at) = (Vec::new(), 0);
+        while keys.len() < limit
+            && let Some(met) = walk.next()
+        {
+            looked_at += 1;
+            let Some(row) = self.rows.get(met.1) else {
+                continue;
+            };
+            let email = row.text(Index::Email);
+            if group == Some(email) {
+                keys.extend(waiting.take().and_then(|first| self.email_key(first)));
+                keys.extend(self.email_key(met));
+            } else {
+                (group, waiting) = (Some(email), Some(met));
+            }
+            if looked_at >= scan_max && keys.len() < limit {
+                // The group in hand is begun again, unless some of it is shown.
+                let at = self.email_key(met).map(|key| PageKey {
+                    id: if waiting.is_some() { Vec::new() } else { key.id },
+                    ..key
+                });
+                return (keys, at);
+            }
+        }
+        keys.truncate(limit);
+        (keys, None)
+    }
+
+    fn email_key(&self, (index, slot): Met) -> Option<PageKey> {
+        let row = self.rows.get(slot)?;
+        Some(PageKey { sort: row.sort(index), id: row.id().to_vec() })
+    }
+}

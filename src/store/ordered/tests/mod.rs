@@ -1,0 +1,146 @@
+//! The indexes against a plain sort, and pages against changes.
+
+mod model;
+mod pages;
+
+use super::keys::{NAME_BYTES_MAX, TEXT_BYTES_MAX, fold_into};
+use super::*;
+use model::{Model, agrees, differences, id, keys, walk};
+
+#[test]
+fn random_changes_agree_with_a_plain_sort() {
+    for (seed, contacts, steps) in [(1, 40, 400), (2, 3_000, 9_000), (3, 6_000, 6_000)] {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut lists, mut model) = (Lists::default(), Model::new());
+        for step in 1..=steps {
+            let (id, keys) = (id(&mut random, contacts), keys(&mut random));
+            lists.put(&id, &keys);
+            model.insert(id, keys);
+            if step % (steps / 3) == 0 {
+                agrees(&lists, &model, random.usize(1..200));
+            }
+        }
+    }
+}
+
+#[test]
+fn timestamps_that_only_grow_keep_the_list_dense() {
+    let (mut lists, mut model) = (Lists::default(), Model::new());
+    let mut random = fastrand::Rng::with_seed(4);
+    for now in 0..60_000 {
+        let id = id(&mut random, 5_000);
+        let keys = SortKeys { active: true, updated_at_ms: now, ..SortKeys::default() };
+        lists.put(&id, &keys);
+        model.insert(id, keys);
+    }
+    agrees(&lists, &model, 150);
+    let entries = lists.of(Index::UpdatedAt)[0].bytes() / 12;
+    assert!(entries < model.len() * 4, "{entries} entries of room for {}", model.len());
+}
+
+#[test]
+fn building_at_once_equals_adding_one_by_one() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let (mut builder, mut model) = (OrderedBuilder::default(), Model::new());
+    for _ in 0..5_000 {
+        let id = id(&mut random, 4_000);
+        builder.keys = keys(&mut random);
+        builder.push_keys(&id);
+        model.insert(id, builder.keys.clone());
+    }
+    let indexes = builder.finish();
+    agrees(&indexes.lists.read(), &model, 99);
+    let active = model.values().filter(|keys| keys.active).count() as u64;
+    assert_eq!(indexes.counts(), (active, model.len() as u64 - active));
+}
+
+#[test]
+fn two_threads_build_what_one_would() {
+    let mut random = fastrand::Rng::with_seed(8);
+    let (mut builder, mut model) = (OrderedBuilder::default(), Model::new());
+    for n in 0..60_000 {
+        let id = format!("{n:05}").into_bytes();
+        builder.keys = keys(&mut random);
+        builder.push_keys(&id);
+        model.insert(id, builder.keys.clone());
+    }
+    assert_eq!(differences(&builder.finish().lists.read(), &model), "");
+}
+
+/// What a contact of usual size takes in all indexes.
+#[test]
+fn the_indexes_of_200_000_contacts_fit_into_their_budget() {
+    let mut random = fastrand::Rng::with_seed(9);
+    let (mut lists, contacts) = (Lists::default(), 20_000);
+    for round in 0..3 {
+        for n in 0..contacts {
+            let id = format!("{:08x}-786f-4ae3-b692-{n:012}", random.u32(..));
+            let keys = SortKeys {
+                active: random.u8(0..10) > 0,
+                updated_at_ms: random.u64(..1 << 40),
+                created_at_ms: random.u64(..1 << 40),
+                first: format!("katherine {round}").into_bytes(),
+                last: format!("goldwasser{}", random.u16(..)).into_bytes(),
+                email: format!("contact{n}.{round}@example.com").into_bytes(),
+                company: format!("analytical engines ltd {}", random.u8(..)).into_bytes(),
+                source: b"acme".to_vec(),
+            };
+            let id = if round == 0 { id.into_bytes() } else { lists.rows.id(n).to_vec() };
+            lists.put(&id, &keys);
+        }
+    }
+    let bytes = lists.bytes() / contacts as usize * 200_000;
+    assert!(bytes < 60_000_000, "{bytes} bytes");
+}
+
+#[test]
+fn texts_are_lowercased_and_cut_between_characters() {
+    let folded = |text: &str| {
+        let mut out = Vec::new();
+        fold_into(text, 64, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(folded("Ada LOVELACE"), "ada lovelace");
+    assert_eq!(folded("ÄRZTE"), "ärzte");
+    assert_eq!(folded("ΟΔΟΣ"), folded("οδος"));
+    assert_eq!(folded(&"X".repeat(100)).len(), 64);
+    assert_eq!(folded(&"ß".repeat(100)).len(), 64);
+    assert_eq!(folded(&format!("x{}", "ß".repeat(100))).len(), 63);
+    // Lengths are kept in one byte.
+    const { assert!(TEXT_BYTES_MAX < 256 && 2 * NAME_BYTES_MAX < 256) };
+}
+
+#[test]
+fn a_wrong_entry_is_a_named_difference() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let (mut lists, mut model) = (Lists::default(), Model::new());
+    for n in 0..100 {
+        let (id, keys) = (format!("{n:03}").into_bytes(), keys(&mut random));
+        lists.put(&id, &keys);
+        model.insert(id, keys);
+    }
+    model.get_mut(b"007".as_slice()).unwrap().updated_at_ms += 1;
+    assert_eq!(differences(&lists, &model), "007 is ordered by other values than its own");
+    model.get_mut(b"007".as_slice()).unwrap().updated_at_ms -= 1;
+    model.get_mut(b"007".as_slice()).unwrap().email.push(b'x');
+    assert_eq!(differences(&lists, &model), "007 is found by another e-mail than its own");
+    model.get_mut(b"007".as_slice()).unwrap().email.pop();
+    model.insert(b"100".to_vec(), SortKeys::default());
+    assert!(
+        differences(&lists, &model).starts_with("100 is in no order; 100 contacts are ordered")
+    );
+    model.remove(b"100".as_slice());
+    lists.unlink(Index::Name, 3);
+    assert!(differences(&lists, &model).starts_with("Name has "));
+    let slot = lists.rows.rows.iter().position(|row| row.is_in(Index::Email));
+    lists.unlink(Index::Email, slot.unwrap() as u32);
+    assert!(differences(&lists, &model).contains("Email has "));
+}
+
+#[test]
+fn a_page_of_nothing_is_empty() {
+    let lists = Lists::default();
+    for order in SortOrder::ALL {
+        assert_eq!(walk(&lists, PageRequest { order, limit: 3, ..PageRequest::default() }), []);
+    }
+}

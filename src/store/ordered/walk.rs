@@ -1,0 +1,165 @@
+//! Walks over stretches of the lists, several merged into one.
+
+use std::cmp::Ordering;
+
+use super::probe::Probe;
+use super::rows::Rows;
+use super::sorted::{Place, Sorted};
+use super::{Index, PageKey};
+
+/// A stretch of one list.
+#[derive(Clone, Debug)]
+pub(super) struct Run<'a> {
+    pub(super) index: Index,
+    list: &'a Sorted,
+    from: Place,
+    to: Place,
+}
+
+impl<'a> Run<'a> {
+    /// The part of a list between two points, or its ends.
+    pub(super) fn of(
+        rows: &Rows,
+        list: &'a Sorted,
+        index: Index,
+        low: Option<&Probe<'_>>,
+        high: Option<&Probe<'_>>,
+    ) -> Self {
+        let (start, end) = list.ends();
+        let place = |probe: &Probe<'_>| list.lower(probe.prefix, |slot| probe.against(rows, slot));
+        Self { index, list, from: low.map_or(start, place), to: high.map_or(end, place) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.between(self.from, self.to)
+    }
+
+    /// Leaves out what does not come strictly after a place.
+    fn start_after(&mut self, rows: &Rows, key: &PageKey, descending: bool) {
+        let probe = Probe::of_key(self.index, key, descending);
+        let against = |slot| probe.against(rows, slot);
+        if descending {
+            self.to = self.to.min(self.list.lower(probe.prefix, against));
+        } else {
+            self.from = self.from.max(self.list.upper(probe.prefix, against));
+        }
+    }
+
+    fn next(&mut self, descending: bool) -> Option<u32> {
+        if self.from >= self.to {
+            return None;
+        }
+        if descending {
+            let (slot, to) = self.list.before(self.to)?;
+            self.to = to;
+            Some(slot)
+        } else {
+            let (slot, from) = self.list.after(self.from)?;
+            self.from = from;
+            Some(slot)
+        }
+    }
+
+    fn skip(&mut self, count: usize, descending: bool) -> usize {
+        let skipped = count.min(self.len());
+        if descending {
+            self.to = self.list.receded(self.to, skipped);
+        } else {
+            self.from = self.list.advanced(self.from, skipped);
+        }
+        skipped
+    }
+
+    /// Its slots, in ascending order.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> + use<'a> {
+        let (mut place, to, list) = (self.from, self.to, self.list);
+        std::iter::from_fn(move || {
+            let (slot, next) = list.after(place).filter(|_| place < to)?;
+            place = next;
+            Some(slot)
+        })
+    }
+}
+
+/// A slot, and by which index it was met.
+pub(super) type Met = (Index, u32);
+
+/// How two slots compare, each by its index; those are the same, or both of texts.
+pub(super) fn compare(rows: &Rows, a: Met, b: Met) -> Ordering {
+    let key = |(index, slot): Met| {
+        let row = rows.get(slot)?;
+        let number = match index {
+            Index::UpdatedAt => row.updated_at_ms,
+            Index::CreatedAt => row.created_at_ms,
+            Index::Id
+            | Index::Name
+            | Index::FirstName
+            | Index::Email
+            | Index::Company
+            | Index::Source => 0,
+        };
+        Some((number, row.text(index), row.id(), index))
+    };
+    key(a).cmp(&key(b))
+}
+
+/// Stretches merged in order.
+pub(super) struct Walk<'a> {
+    rows: &'a Rows,
+    runs: Vec<Run<'a>>,
+    /// What comes next of each run, where there are several.
+    heads: Vec<Option<u32>>,
+    descending: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        rows: &'a Rows,
+        mut runs: Vec<Run<'a>>,
+        after: Option<&PageKey>,
+        descending: bool,
+    ) -> Self {
+        if let Some(after) = after {
+            runs.iter_mut().for_each(|run| run.start_after(rows, after, descending));
+        }
+        // One that is empty only costs comparisons.
+        runs.retain(|run| run.len() > 0);
+        let heads = if runs.len() > 1 {
+            runs.iter_mut().map(|run| run.next(descending)).collect()
+        } else {
+            Vec::new()
+        };
+        Self { rows, runs, heads, descending }
+    }
+
+    /// Leaves out as many as can be without looking at them; how many that were.
+    pub(super) fn skip(&mut self, count: usize) -> usize {
+        match self.runs.as_mut_slice() {
+            [only] => only.skip(count, self.descending),
+            [] | [_, _, ..] => 0,
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Met> {
+        if let [only] = self.runs.as_mut_slice() {
+            return Some((only.index, only.next(self.descending)?));
+        }
+        let mut first: Option<(usize, Met)> = None;
+        for (at, (run, head)) in self.runs.iter().zip(&self.heads).enumerate() {
+            let Some(met) = head.map(|slot| (run.index, slot)) else {
+                continue;
+            };
+            let comes_first = first.is_none_or(|(_, known)| {
+                let ascending = compare(self.rows, met, known);
+                ascending == if self.descending { Ordering::Greater } else { Ordering::Less }
+            });
+            if comes_first {
+                first = Some((at, met));
+            }
+        }
+        let (at, met) = first?;
+        let next = self.runs.get_mut(at)?.next(self.descending);
+        *self.heads.get_mut(at)? = next;
+        Some(met)
+    }
+}
