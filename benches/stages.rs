@@ -27,8 +27,10 @@ fn main() {
     let limits = Limits::default();
     let decoder = Decoder::new(Mapping::built_in(), limits);
     let started = Instant::now();
-    let decoded: Vec<DecodedBatch> =
-        batches.into_iter().map(|batch| DecodedBatch::decode(&decoder, batch)).collect();
+    let decoded: Vec<DecodedBatch> = batches
+        .into_iter()
+        .map(|batch| DecodedBatch::decode(&decoder, batch, Vec::new()))
+        .collect();
     report("decode", started.elapsed());
 
     let directory = tempfile::tempdir().expect("a temporary directory");

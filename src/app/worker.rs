@@ -133,7 +133,8 @@ impl Worker {
         // What was applied is worth a checkpoint, whatever ended the run.
         let next = writer.next_offsets();
         let closed = writer.close();
-        followed?;
+        // The consumer's thread, which takes 100 ms to hear that it should end, had all that time.
+        drop(followed?);
         closed?;
         if let Err(error) = self.log.commit(&next) {
             tracing::debug!(%error, "the last offsets were not committed to the log");
@@ -164,10 +165,15 @@ impl Worker {
         Ok(Some((writer, identity)))
     }
 
-    fn follow(&self, writer: &mut Writer, known: Option<LogIdentity>) -> Result<(), WorkerError> {
+    /// Applies until the end. The consumer is given back ending, still to be waited for.
+    fn follow(
+        &self,
+        writer: &mut Writer,
+        known: Option<LogIdentity>,
+    ) -> Result<Option<Consumer>, WorkerError> {
         let consuming = self.wait_for(|| self.consume(writer, known.clone()))?;
-        let Some((identity, consumer)) = consuming else {
-            return Ok(());
+        let Some((identity, mut consumer)) = consuming else {
+            return Ok(None);
         };
         let commits =
             commit_offsets(self.log.clone(), writer.after_checkpoint(), self.watch.clone());
@@ -200,10 +206,11 @@ impl Worker {
             progress,
             until_caught_up: self.options.until_caught_up,
         };
-        let applied = pipeline.run(consumer, writer, &self.stop);
+        let applied = pipeline.run(&mut consumer, writer, &self.stop);
         commits.abort();
         retention.abort();
-        Ok(applied?)
+        applied?;
+        Ok(Some(consumer))
     }
 
     /// Checks that the log is the store's, and begins to read where the store stands.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
-use crate::domain::decode::Decoder;
+use crate::domain::decode::{Decoder, Reject};
+use crate::domain::event::Event;
 use crate::domain::position::{CONTROL_LANE, Lane};
 use crate::domain::verdict::Verdict;
 use crate::event_log::{Consumer, Delivery};
@@ -54,6 +55,11 @@ impl Progress {
 
 const PANICKED: ApplyError = ApplyError::Panicked { stage: "decode" };
 
+/// Emptied vectors of events kept for their memory.
+const SPARES_MAX: usize = 32;
+
+type Events = Vec<Result<Event, Reject>>;
+
 /// A group of lane batches that one commit takes together.
 #[derive(Default)]
 struct Group {
@@ -88,23 +94,26 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Runs on the calling thread, with the decoding on one more, until `stop` is cancelled (after
-    /// the batch in hand) or something can't go on. The writer comes back for its last checkpoint.
+    /// the batch in hand) or something can't go on. The consumer is told to end, and not waited for.
     pub fn run(
         &self,
-        mut consumer: Consumer,
+        consumer: &mut Consumer,
         writer: &mut Writer,
         stop: &CancellationToken,
     ) -> Result<(), ApplyError> {
         let (to_plan, decoded) = sync_channel(DECODED_GROUPS_MAX);
+        // Room for every group that there can be: what is given back never waits.
+        let (give_back, spent) = sync_channel(DECODED_GROUPS_MAX + 2);
+        let reading = &mut *consumer;
         // Whichever stage ends first, the other must not wait for it.
         let stages = stop.child_token();
-        std::thread::scope(|scope| {
+        let ended = std::thread::scope(|scope| {
             let decode_stop = stages.clone();
             let decoding =
                 std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, move || {
-                    self.decode_stage(&mut consumer, &to_plan, &decode_stop)
+                    self.decode_stage(reading, &to_plan, &spent, &decode_stop)
                 });
-            let planned = self.plan_stage(writer, &decoded, &stages);
+            let planned = self.plan_stage(writer, &decoded, &give_back, &stages);
             stages.cancel();
             drop(decoded);
             let decoding = match decoding {
@@ -112,7 +121,9 @@ impl Pipeline {
                 Err(_) => Err(PANICKED),
             };
             planned.and(decoding)
-        })
+        });
+        consumer.leave();
+        ended
     }
 
     /// Gathers what the consumer has ready and decodes it: little when caught up, up to the bounds
@@ -121,13 +132,19 @@ impl Pipeline {
         &self,
         consumer: &mut Consumer,
         to_plan: &SyncSender<Group>,
+        spent: &Receiver<Group>,
         stop: &CancellationToken,
     ) -> Result<(), ApplyError> {
+        let mut spares: Vec<Events> = Vec::new();
         while !stop.is_cancelled() {
-            let Some(group) = self.gather(consumer)? else {
+            for decoded in spent.try_iter().flat_map(|group| group.lanes) {
+                recycle(decoded, consumer, &mut spares);
+            }
+            let Some(group) = self.gather(consumer, &mut spares)? else {
                 if self.until_caught_up && consumer.status().is_caught_up() {
                     break;
                 }
+                spares.clear();
                 continue;
             };
             fault::point("polled");
@@ -138,7 +155,11 @@ impl Pipeline {
         Ok(())
     }
 
-    fn gather(&self, consumer: &mut Consumer) -> Result<Option<Group>, ApplyError> {
+    fn gather(
+        &self,
+        consumer: &mut Consumer,
+        spares: &mut Vec<Events>,
+    ) -> Result<Option<Group>, ApplyError> {
         let mut group = Group::default();
         let mut wait = STOP_LOOK;
         let mut bytes = 0;
@@ -149,7 +170,8 @@ impl Pipeline {
                     bytes += batch.bytes();
                     group.records += batch.records.len();
                     let started = Instant::now();
-                    group.lanes.push(DecodedBatch::decode(&self.decoder, batch));
+                    let events = spares.pop().unwrap_or_default();
+                    group.lanes.push(DecodedBatch::decode(&self.decoder, batch, events));
                     group.decode_seconds += started.elapsed().as_secs_f64();
                 }
                 Some(Delivery::CaughtUp(_)) => {}
@@ -164,6 +186,7 @@ impl Pipeline {
         &self,
         writer: &mut Writer,
         decoded: &Receiver<Group>,
+        give_back: &SyncSender<Group>,
         stop: &CancellationToken,
     ) -> Result<(), ApplyError> {
         let mut planner = Planner::new(self.rules.clone());
@@ -192,6 +215,8 @@ impl Pipeline {
                 };
                 RecordDeadLettered { topic, lane, offset, reason }.emit(&self.metrics);
             }
+            // Not taken: the decode stage has ended.
+            let _ = give_back.try_send(group);
         }
         Ok(())
     }
@@ -257,5 +282,15 @@ impl Pipeline {
                 metrics.end_to_end.observe(age.max(0.0));
             }
         }
+    }
+}
+
+/// Keeps the memory of a batch that was applied: fresh memory costs more than filling it.
+fn recycle(decoded: DecodedBatch, consumer: &Consumer, spares: &mut Vec<Events>) {
+    let DecodedBatch { batch, mut events, controls: _ } = decoded;
+    consumer.recycle(batch);
+    events.clear();
+    if spares.len() < SPARES_MAX {
+        spares.push(events);
     }
 }

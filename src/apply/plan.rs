@@ -38,14 +38,17 @@ pub struct DecodedBatch {
 }
 
 impl DecodedBatch {
-    /// Decodes every record of a batch.
-    pub fn decode(decoder: &Decoder, mut batch: RecordBatch) -> Self {
+    /// Decodes every record of a batch; `events` is an empty vector to be used.
+    pub fn decode(
+        decoder: &Decoder,
+        mut batch: RecordBatch,
+        mut events: Vec<Result<Event, Reject>>,
+    ) -> Self {
         if batch.lane == CONTROL_LANE {
             let controls = control::decode(&batch);
-            return Self { batch, events: Vec::new(), controls };
+            return Self { batch, events, controls };
         }
-        let events =
-            (0..batch.records.len()).map(|index| decoder.decode(&mut batch, index)).collect();
+        events.extend((0..batch.records.len()).map(|index| decoder.decode(&mut batch, index)));
         Self { batch, events, controls: Vec::new() }
     }
 }

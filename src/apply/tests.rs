@@ -57,7 +57,7 @@ impl Bench {
         let key = key.map(str::as_bytes);
         batch.push(Offset(offset), RECORD_TIME_MS, key, Some(value.as_bytes()), std::iter::empty());
         batch.next = NextOffset(offset + 1);
-        let decoded = DecodedBatch::decode(&self.decoder, batch);
+        let decoded = DecodedBatch::decode(&self.decoder, batch, Vec::new());
         self.planner.plan(&mut self.opened.writer, &decoded).unwrap();
         self.opened.writer.commit().unwrap();
         let after = self.opened.writer.committed().counters;

@@ -107,6 +107,7 @@ impl RecordBatch {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.records.clear();
+        self.next = NextOffset::default();
         self.leader_epoch = None;
     }
 

@@ -17,6 +17,9 @@ use crate::domain::record::RecordBatch;
 
 use super::LogError;
 
+/// Emptied batches kept for their memory, which the bytes that may wait bound as well.
+const SPARES_MAX: usize = 32;
+
 /// How much may wait between the log's thread and the consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumeBounds {
@@ -123,6 +126,9 @@ struct Queue {
     deliveries: VecDeque<Delivery>,
     records: usize,
     bytes: usize,
+    /// Emptied batches, for their memory: fresh memory costs more than filling it.
+    spares: Vec<RecordBatch>,
+    spare_bytes: usize,
     /// Why the log's thread ended.
     failure: Option<LogError>,
     feed_ended: bool,
@@ -221,6 +227,25 @@ impl Feed {
         }
     }
 
+    /// An empty batch for a lane, in the memory of one that was consumed if there is such.
+    pub fn empty_batch(&self, lane: Lane) -> RecordBatch {
+        let mut queue = self.channel.queue.lock();
+        let Some(spare) = queue.spares.pop() else {
+            return RecordBatch::new(lane);
+        };
+        queue.spare_bytes = queue.spare_bytes.saturating_sub(spare.arena.capacity());
+        RecordBatch { lane, ..spare }
+    }
+
+    /// Gives the memory of consumed batches back: nothing comes at the moment.
+    pub fn drop_spares(&self) {
+        let mut queue = self.channel.queue.lock();
+        queue.spare_bytes = 0;
+        let spares = std::mem::take(&mut queue.spares);
+        drop(queue);
+        drop(spares);
+    }
+
     /// Ends the consumer with an error, once it has taken what was delivered before.
     pub fn fail(self, error: LogError) {
         self.channel.queue.lock().failure = Some(error);
@@ -301,9 +326,33 @@ impl Consumer {
         }
     }
 
+    /// Gives a batch back whose records were consumed, for its memory.
+    pub fn recycle(&self, mut batch: RecordBatch) {
+        batch.clear();
+        let mut queue = self.channel.queue.lock();
+        let bytes = queue.spare_bytes + batch.arena.capacity();
+        if bytes <= self.channel.bounds.bytes_max && queue.spares.len() < SPARES_MAX {
+            queue.spare_bytes = bytes;
+            queue.spares.push(batch);
+        }
+    }
+
     /// How the lanes stand, for other threads.
     pub fn status(&self) -> Arc<ConsumerStatus> {
         Arc::clone(&self.channel.status)
+    }
+
+    /// Tells the reading thread to end; dropping the consumer waits for it.
+    pub fn leave(&self) {
+        {
+            let mut queue = self.channel.queue.lock();
+            queue.consumer_gone = true;
+            queue.deliveries.clear();
+        }
+        self.channel.drained.notify_all();
+        if let Some(wake) = &self.wake {
+            wake();
+        }
     }
 
     /// Ends the reading thread and waits for it.
@@ -318,18 +367,39 @@ impl std::fmt::Debug for Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        {
-            let mut queue = self.channel.queue.lock();
-            queue.consumer_gone = true;
-            queue.deliveries.clear();
-        }
-        self.channel.drained.notify_all();
-        if let Some(wake) = &self.wake {
-            wake();
-        }
+        self.leave();
         for thread in self.threads.drain(..) {
             // A panic of the thread has shown itself as `Closed` to whoever still read.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::position::Offset;
+
+    const BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 100, bytes_max: 64 };
+
+    fn batch(bytes: usize) -> RecordBatch {
+        let mut batch = RecordBatch::new(Lane(1));
+        batch.push(Offset(5), 1, None, Some(&vec![b'x'; bytes]), std::iter::empty());
+        batch.leader_epoch = Some(3);
+        batch
+    }
+
+    #[test]
+    fn recycled_batch_comes_back_empty_and_memory_kept_is_bounded() {
+        let (feed, consumer) = feed("contacts", &BTreeMap::new(), BOUNDS);
+        consumer.recycle(batch(40));
+        consumer.recycle(batch(60));
+        let again = feed.empty_batch(Lane(2));
+        assert!(again.arena.capacity() >= 40 && again.bytes() == 0);
+        assert_eq!((again.lane, again.next, again.leader_epoch), (Lane(2), NextOffset(0), None));
+        assert_eq!(feed.empty_batch(Lane(2)).arena.capacity(), 0, "the larger one was too much");
+        consumer.recycle(batch(60));
+        feed.drop_spares();
+        assert_eq!(feed.empty_batch(Lane(2)).arena.capacity(), 0);
     }
 }

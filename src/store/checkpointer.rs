@@ -19,9 +19,8 @@ use crate::telemetry::fault;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
-use super::codec;
 use super::dirty::Generation;
-use super::engine::Engine;
+use super::insertion::{insert, insert_helped, stamp};
 use super::shared::{Cut, Shared};
 use super::snapshot;
 
@@ -92,6 +91,8 @@ pub(crate) struct Control {
 struct State {
     checkpoints_asked: u64,
     checkpoints_done: u64,
+    /// The last one that the writer stands still for.
+    checkpoints_awaited: u64,
     snapshots_asked: u64,
     snapshots_done: u64,
     stop: bool,
@@ -166,6 +167,7 @@ impl CheckpointThread {
         while shared.dirty.bytes().0 >= bytes_max {
             shared.check()?;
             self.control.request_in(&mut state);
+            state.checkpoints_awaited = state.checkpoints_asked;
             self.control.done.wait_for(&mut state, LOOK_AGAIN);
         }
         drop(state);
@@ -180,6 +182,7 @@ impl CheckpointThread {
         let asked = {
             let mut state = self.control.state.lock();
             state.checkpoints_asked += 1;
+            state.checkpoints_awaited = state.checkpoints_asked;
             self.control.wake.notify_one();
             state.checkpoints_asked
         };
@@ -241,6 +244,7 @@ struct Checkpointer {
 /// What the writer or the clock wants.
 struct Work {
     checkpoints: u64,
+    is_awaited: bool,
     snapshots: u64,
     is_snapshot_asked: bool,
 }
@@ -274,6 +278,7 @@ impl Checkpointer {
             if state.checkpoints_asked > state.checkpoints_done || Instant::now() >= due {
                 return Some(Work {
                     checkpoints: state.checkpoints_asked,
+                    is_awaited: state.checkpoints_awaited > state.checkpoints_done,
                     snapshots: state.snapshots_asked,
                     is_snapshot_asked: state.snapshots_asked > state.snapshots_done,
                 });
@@ -283,7 +288,7 @@ impl Checkpointer {
     }
 
     fn work(&mut self, work: &Work) -> Result<(), StoreError> {
-        self.checkpoint()?;
+        self.checkpoint(work.is_awaited)?;
         if work.is_snapshot_asked || self.is_snapshot_due() {
             self.snapshot()?;
         }
@@ -291,8 +296,8 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// One checkpoint, if anything was committed since the last.
-    fn checkpoint(&mut self) -> Result<(), StoreError> {
+    /// One checkpoint, if anything was committed since the last; with both hands if it is awaited.
+    fn checkpoint(&mut self, is_awaited: bool) -> Result<(), StoreError> {
         let started = Instant::now();
         let Some((cut, generation)) = self.swap() else {
             return Ok(());
@@ -304,7 +309,11 @@ impl Checkpointer {
             self.sync_journal(&cut)?;
         }
         let number = self.last.number + 1;
-        insert(&self.shared.engine, &generation)?;
+        if is_awaited {
+            insert_helped(&self.shared.engine, &generation, || self.index())?;
+        } else {
+            insert(&self.shared.engine, &generation)?;
+        }
         stamp(&self.shared.engine, number, self.plan.store)?;
         self.shared.engine.flush()?;
         fault::point("sled_flushed");
@@ -354,10 +363,14 @@ impl Checkpointer {
     /// Lets readers go on without the generation; see the module's head for the order.
     fn retire(&self, generation: &Generation) -> Result<(), StoreError> {
         self.shared.cache.retire(generation);
-        let indexed = self.shared.ordered.catch_up(&self.shared.dirty);
-        indexed.map_err(|error| StoreError::damaged("a contact", error.to_string()))?;
+        self.index()?;
         self.shared.dirty.retire();
         Ok(())
+    }
+
+    fn index(&self) -> Result<(), StoreError> {
+        let indexed = self.shared.ordered.catch_up(&self.shared.dirty);
+        indexed.map_err(|error| StoreError::damaged("a contact", error.to_string()))
     }
 
     fn tell(&self, started: Instant) {
@@ -422,22 +435,4 @@ impl Checkpointer {
             self.control.state.lock().trim = Some(Trim { below, retention });
         }
     }
-}
-
-/// Puts a generation into the engine, key by key, sorted.
-pub(crate) fn insert(engine: &Engine, generation: &Generation) -> Result<(), StoreError> {
-    let contacts = generation.sorted_contacts();
-    let half = contacts.len() / 2;
-    engine.insert_sorted(contacts.iter().take(half))?;
-    fault::point("sled_half");
-    engine.insert_sorted(contacts.iter().skip(half))?;
-    generation.insert_controls(engine)?;
-    Ok(())
-}
-
-/// Writes the engine's own note of the checkpoint, after all that belongs to it.
-pub(crate) fn stamp(engine: &Engine, number: u64, store: u64) -> Result<(), StoreError> {
-    let stamp = codec::stamp(number, store);
-    engine.insert_sorted([(codec::STAMP_KEY, Some(stamp.as_slice()))])?;
-    Ok(())
 }

@@ -13,13 +13,15 @@ use hashbrown::hash_table::Entry;
 use parking_lot::{Mutex, RwLock};
 
 use super::codec::{self, StoredContact};
-use super::engine::{Engine, EngineError};
+use super::engine::{Change, Engine, EngineError};
 
 /// Shards of a generation; a power of two.
 const SHARDS: usize = 64;
 /// What an entry costs beside its bytes: table slot, two allocations, key-by-key overhead.
 const CONTACT_OVERHEAD: u64 = 136;
 const EMAIL_BYTES: u64 = 24;
+/// What an engine key mostly takes: its prefix and a UUID.
+const KEY_BYTES: usize = 40;
 
 /// A changed contact as a generation holds it.
 #[derive(Debug)]
@@ -168,7 +170,10 @@ impl Generation {
 
     /// Engine keys and values of the contacts, sorted.
     pub(crate) fn sorted_contacts(&self) -> SortedContacts {
-        let mut all = SortedContacts::default();
+        let mut all = SortedContacts {
+            keys: Vec::with_capacity(self.len() * KEY_BYTES),
+            entries: Vec::with_capacity(self.len()),
+        };
         self.for_each(|at| {
             let start = all.keys.len();
             all.keys.push(codec::CONTACT);
@@ -215,8 +220,10 @@ impl SortedContacts {
         self.entries.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.entries.iter().map(|(key, value)| {
+    /// Some of them as the engine takes them.
+    pub(crate) fn changes(&self, places: Range<usize>) -> impl Iterator<Item = Change<'_>> {
+        let places = places.start..places.end.min(self.len());
+        self.entries.get(places).unwrap_or_default().iter().map(|(key, value)| {
             let key = self.keys.get(key.clone()).unwrap_or_default();
             (key, Some(value.bytes()))
         })

@@ -54,6 +54,7 @@ mod error;
 mod export;
 mod history;
 mod identity;
+mod insertion;
 pub mod journal;
 mod options;
 mod ordered;

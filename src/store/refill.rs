@@ -4,11 +4,11 @@ use crate::segments::FrameNo;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
-use super::checkpointer::{insert, stamp};
 use super::codec::{self, StoredContact};
 use super::control;
 use super::dirty::DirtySet;
 use super::engine::{self, Engine};
+use super::insertion::{insert, stamp};
 use super::options::OpenProgress;
 use super::recovery::{Ground, Recovered, open_engine, redo};
 use super::scan::{Differs, Scanned, scan};

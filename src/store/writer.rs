@@ -161,8 +161,7 @@ impl Writer {
         let change = self.next_change();
         let slot = self.overlay.slot_to_change(slot, &mut self.scratch)?;
         let back = if slot.change.is_some() { change.0.wrapping_sub(slot.change.0) } else { 0 };
-        let emails = (slot.email != email).then_some((slot.email, email));
-        let place = self.frame.applied(meta, back, emails, id, body)?;
+        let place = self.frame.applied(meta, back, id, body)?;
         slot.place = Some(place);
         (slot.change, slot.email, slot.active) = (change, email, active);
         self.count(meta, Verdict::Applied, Some((change, place)), None);

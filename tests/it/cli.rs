@@ -73,6 +73,7 @@ fn help_teaches_and_goes_to_standard_output() {
         "config check",
         "bench",
         "bench drain",
+        "bench disk",
         "bench latency",
         "bench start",
         "completions",

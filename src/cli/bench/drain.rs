@@ -1,5 +1,5 @@
-//! `bench drain`: fills a log, then drains it in rounds of three processes: reading alone, reading
-//! and parsing, and contactd with everything on.
+//! `bench drain`: fills a log, then drains it in rounds of four processes: reading alone, reading and
+//! parsing in two ways, and contactd with everything on.
 
 use std::process::{Command, Stdio};
 
@@ -48,12 +48,12 @@ pub(super) fn run(settings: &SettingsArgs, args: &DrainArgs) -> anyhow::Result<(
     let config = settings.load(Mode::Serve, Vec::new())?;
     fill(&config, args)?;
     let mut reports: Vec<(Part, PartReport)> = Vec::new();
-    let bar = progress::bar(Some(u64::from(args.rounds) * 3), "measuring");
+    let bar = progress::bar(Some(u64::from(args.rounds) * Part::ALL.len() as u64), "measuring");
     for round in 0..args.rounds {
         for part in Part::ALL {
             // A store of its own each time.
             let store = directory.path().join(format!("store-{round}"));
-            let report = measure(&settings, part, &store, args)?;
+            let report = measure(&settings, part, &store, args.events)?;
             reports.push((part, report));
             bar.inc(1);
             std::fs::remove_dir_all(&store).ok();
@@ -70,19 +70,29 @@ fn own_settings(
     args: &DrainArgs,
     directory: &std::path::Path,
 ) -> anyhow::Result<SettingsArgs> {
-    let kafka = settings.load(Mode::Serve, Vec::new())?.follows_kafka();
-    let mut own = settings.clone();
-    let mut set = |key: &str, value: String| own.set.push((key.to_owned(), value));
     let topic = format!(
         "contactd-bench-{}-{}-{}-{}",
         args.events, args.contacts, args.seed, args.partitions
     );
+    own_log(settings, topic, args.partitions, directory)
+}
+
+/// The user's settings with that topic, or with a log in the directory.
+pub(super) fn own_log(
+    settings: &SettingsArgs,
+    topic: String,
+    partitions: u16,
+    directory: &std::path::Path,
+) -> anyhow::Result<SettingsArgs> {
+    let kafka = settings.load(Mode::Serve, Vec::new())?.follows_kafka();
+    let mut own = settings.clone();
+    let mut set = |key: &str, value: String| own.set.push((key.to_owned(), value));
     set("kafka.control_topic", format!("{topic}.control"));
     set("kafka.topic", topic);
     set("server.listen", "127.0.0.1:0".to_owned());
     if !kafka {
         set("embedded_log.path", directory.join("log").to_string_lossy().into_owned());
-        set("embedded_log.partitions", args.partitions.to_string());
+        set("embedded_log.partitions", partitions.to_string());
     }
     Ok(own)
 }
@@ -130,11 +140,11 @@ fn held(log: &EventLog) -> anyhow::Result<(u64, u64)> {
 }
 
 /// Runs one part in a process of its own.
-fn measure(
+pub(super) fn measure(
     settings: &SettingsArgs,
     part: Part,
     store: &std::path::Path,
-    args: &DrainArgs,
+    events: u64,
 ) -> anyhow::Result<PartReport> {
     let mut command = Command::new(std::env::current_exe()?);
     if let Some(config) = &settings.config {
@@ -146,7 +156,7 @@ fn measure(
     let child = command
         .arg("--path")
         .arg(store)
-        .args(["bench", "drain-part", part.as_str(), "--events", &args.events.to_string()])
+        .args(["bench", "drain-part", part.as_str(), "--events", &events.to_string()])
         .stderr(Stdio::inherit())
         .output()
         .context("starting the measured process")?;
@@ -172,7 +182,7 @@ fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
     );
     let events = args.events as f64;
     let rate = |part| events / figure(part, |report| report.wall_seconds);
-    let limit = rate(Part::Parse);
+    let of = |part, limit| format!("{:.2}", rate(part) / rate(limit));
     let rows: Vec<Vec<String>> = Part::ALL
         .into_iter()
         .map(|part| {
@@ -181,11 +191,13 @@ fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
                 thousands(rate(part)),
                 format!("{:.2}", figure(part, |report| report.cpu_seconds) * 1e6 / events),
                 megabytes(figure(part, |report| report.peak_resident_bytes)),
-                format!("{:.2}", rate(part) / limit),
+                of(part, Part::Fields),
+                of(part, Part::Json),
             ]
         })
         .collect();
-    print(&["", "events/s", "CPU us/event", "peak memory", "of parsing"], &rows);
+    let head = ["", "events/s", "CPU us/event", "peak memory", "of fields", "of Value"];
+    print(&head, &rows);
     if rate(Part::Read) < QUIET_LIMIT {
         println!("\nnoisy: reading alone should reach {} events/s here", thousands(QUIET_LIMIT));
     }

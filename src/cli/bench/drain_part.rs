@@ -24,17 +24,19 @@ use super::usage::{Stopwatch, ThreadSampler, directory_bytes, peak_resident_byte
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Part {
     Read,
-    Parse,
+    Fields,
+    Json,
     Drain,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 3] = [Self::Read, Self::Parse, Self::Drain];
+    pub(super) const ALL: [Self; 4] = [Self::Read, Self::Fields, Self::Json, Self::Drain];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
-            Self::Parse => "parse",
+            Self::Fields => "fields",
+            Self::Json => "json",
             Self::Drain => "drain",
         }
     }
@@ -42,7 +44,8 @@ impl Part {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Read => "reading alone",
-            Self::Parse => "reading and JSON parsing",
+            Self::Fields => "reading, JSON to typed borrowed fields",
+            Self::Json => "reading, JSON to serde_json::Value",
             Self::Drain => "contactd",
         }
     }
@@ -74,7 +77,8 @@ pub(super) fn run(settings: &SettingsArgs, args: &DrainPartArgs) -> anyhow::Resu
     let config = settings.load(Mode::Serve, Vec::new())?;
     let report = match args.part {
         Part::Read => read(&config, args.events, |_| {})?,
-        Part::Parse => read(&config, args.events, parse)?,
+        Part::Fields => read(&config, args.events, parse_fields)?,
+        Part::Json => read(&config, args.events, parse_json)?,
         Part::Drain => drain(config)?,
     };
     serde_json::to_writer(io::stdout(), &report)?;
@@ -115,7 +119,7 @@ fn read_embedded(log: &EventLog, lanes: u16, each: &mut impl FnMut(&[u8])) -> an
 }
 
 /// The least that any consumer of these events must do: find the fields, without copying them.
-fn parse(value: &[u8]) {
+fn parse_fields(value: &[u8]) {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     #[expect(dead_code, reason = "parsed for the sake of the work")]
@@ -141,6 +145,11 @@ fn parse(value: &[u8]) {
         acme_title: Option<Cow<'a, str>>,
     }
     std::hint::black_box(serde_json::from_slice::<Event<'_>>(value).is_ok());
+}
+
+/// What a consumer does that knows nothing of these events.
+fn parse_json(value: &[u8]) {
+    std::hint::black_box(serde_json::from_slice::<serde_json::Value>(value).is_ok());
 }
 
 /// The whole process as `serve` runs it, until the log's end is applied and checkpointed.

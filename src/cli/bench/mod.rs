@@ -2,6 +2,7 @@
 //!
 //! Whatever is measured runs in a process of its own, so that memory and CPU are its own too.
 
+mod disk;
 mod drain;
 mod drain_part;
 mod fill;
@@ -14,6 +15,7 @@ use clap::Subcommand;
 
 use super::settings::SettingsArgs;
 
+use disk::DiskArgs;
 use drain::DrainArgs;
 use drain_part::DrainPartArgs;
 use latency::LatencyArgs;
@@ -24,12 +26,19 @@ use start::{RecoveryArgs, StartArgs};
 pub(super) enum BenchCommand {
     /// How fast a log that is full already is applied, and what it costs
     #[command(
-        after_help = "The limit is reading the same records alone, and reading and parsing them, \
-        in the same run. Makes a topic `contactd-bench-…` of its own, or a log in a temporary \
-        directory.\n\nExamples:\n  contactd bench drain\n  KAFKA_BROKERS=host:9092 contactd bench \
-        drain --events 1000000"
+        after_help = "Beside it, in the same run, two limits: reading the same records and parsing \
+        them into typed fields that borrow from the record, the least that any consumer must do; \
+        and into serde_json::Value, what a consumer does that knows nothing of them. The last \
+        columns are the rate as a share of each. Makes a topic `contactd-bench-…` of its own, or a \
+        log in a temporary directory.\n\nExamples:\n  contactd bench drain\n  \
+        KAFKA_BROKERS=host:9092 contactd bench drain --events 1000000"
     )]
     Drain(DrainArgs),
+    /// Whether sled's files stay small while one store takes load after load
+    #[command(after_help = "Every round brings new events, later than all before, for the same \
+        contacts: most of them change. Makes a topic of its own, or a log in a temporary \
+        directory.")]
+    Disk(DiskArgs),
     /// How long it takes from producing an event to reading its contact over HTTP
     Latency(LatencyArgs),
     /// How long a killed instance takes until it consumes again
@@ -44,6 +53,7 @@ pub(super) enum BenchCommand {
 pub(super) fn run(settings: &SettingsArgs, command: &BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Drain(args) => drain::run(settings, args),
+        BenchCommand::Disk(args) => disk::run(settings, args),
         BenchCommand::Latency(args) => latency::run(settings, args),
         BenchCommand::Recovery(args) => start::recovery(settings, args),
         BenchCommand::Start(args) => start::run(args),

@@ -191,11 +191,8 @@ impl TailLane {
         if self.batch.records.is_empty() {
             return Ok(());
         }
-        let mut fresh = RecordBatch::new(self.batch.lane);
-        // The next batch will be like this one, while there is much to read.
-        fresh.arena.reserve(self.batch.arena.len());
-        fresh.records.reserve(self.batch.records.len());
-        let batch = std::mem::replace(&mut self.batch, fresh);
+        let empty = feed.empty_batch(self.batch.lane);
+        let batch = std::mem::replace(&mut self.batch, empty);
         if feed.send(Delivery::Batch(batch)) { Ok(()) } else { Err(Stopped) }
     }
 }

@@ -79,6 +79,13 @@ impl Admin {
         Ok(Self { topic: topic.to_owned(), client })
     }
 
+    /// Ends the client without waiting: its polling thread takes 100 ms to hear of it.
+    pub(super) fn close(self) {
+        let closing = std::thread::Builder::new().name("admin-close".to_owned());
+        // Where there is no thread to be had it is dropped here, and waited for.
+        drop(closing.spawn(move || drop(self)));
+    }
+
     fn options() -> AdminOptions {
         AdminOptions::new()
             .request_timeout(Some(REQUEST_WAIT))

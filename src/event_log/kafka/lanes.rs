@@ -17,8 +17,6 @@ pub(super) struct LaneState {
     pub(super) next: NextOffset,
     /// What is gathered for the feed.
     pub(super) batch: RecordBatch,
-    /// How large the last arena became: the next one is made so large at once.
-    pub(super) arena_bytes: usize,
     /// The end was reached and no record has come since.
     pub(super) at_end: bool,
     /// The leader's, as the last statistics say.
@@ -33,7 +31,6 @@ impl LaneState {
             id,
             next,
             batch: RecordBatch::new(id),
-            arena_bytes: 0,
             at_end: false,
             leader_epoch: None,
             repeated: 0,
@@ -108,18 +105,16 @@ impl Lanes {
         self.pending_bytes += bytes;
     }
 
-    /// The lane's batch, if it holds anything.
-    pub(super) fn take_batch(&mut self, place: usize) -> Option<RecordBatch> {
+    /// The lane's batch, if it holds anything, for an empty one.
+    pub(super) fn take_batch(
+        &mut self,
+        place: usize,
+        empty: impl FnOnce(Lane) -> RecordBatch,
+    ) -> Option<RecordBatch> {
         let lane = self.lanes.get_mut(place).filter(|lane| !lane.batch.records.is_empty())?;
         self.pending_records = self.pending_records.saturating_sub(lane.batch.records.len());
         self.pending_bytes = self.pending_bytes.saturating_sub(lane.batch.arena.len());
-        let mut next = RecordBatch::new(lane.id);
-        // Full ones follow full ones: no growing by copies while behind, none wasted when caught up.
-        lane.arena_bytes = lane.arena_bytes.min(lane.batch.arena.len());
-        next.arena.reserve(lane.arena_bytes);
-        next.records.reserve(lane.batch.records.len().min(lane.arena_bytes));
-        lane.arena_bytes = lane.batch.arena.len();
-        let mut batch = std::mem::replace(&mut lane.batch, next);
+        let mut batch = std::mem::replace(&mut lane.batch, empty(lane.id));
         batch.next = lane.next;
         batch.leader_epoch = lane.leader_epoch;
         Some(batch)

@@ -384,7 +384,11 @@ impl TopicState {
         if cluster.starts_with("mockCluster") {
             return admin::TopicSettings::default();
         }
-        let found = Admin::new(&self.config, topic).and_then(|admin| admin.settings());
+        let found = Admin::new(&self.config, topic).and_then(|admin| {
+            let settings = admin.settings();
+            admin.close();
+            settings
+        });
         found.unwrap_or_else(|error| {
             // Not everyone may ask, and not every broker answers: the topic itself was found.
             tracing::warn!(topic, %error, "the topic's settings can't be read");

@@ -164,6 +164,7 @@ impl Poller {
     /// All that waited is batched: hand it over while it is fresh.
     fn after_nothing(&mut self) -> Result<(), End> {
         if !self.lanes.has_pending() {
+            self.feed.drop_spares();
             return if self.feed.is_stopped() { Err(End::Stopped) } else { Ok(()) };
         }
         // While the consumer is busy the batches grow instead; full ones wait for room for long.
@@ -183,7 +184,7 @@ impl Poller {
     }
 
     fn hand_over(&mut self, place: usize) -> Result<(), End> {
-        let Some(batch) = self.lanes.take_batch(place) else {
+        let Some(batch) = self.lanes.take_batch(place, |lane| self.feed.empty_batch(lane)) else {
             return Ok(());
         };
         if self.feed.push(Delivery::Batch(batch)) { Ok(()) } else { Err(End::Stopped) }

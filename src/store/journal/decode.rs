@@ -348,7 +348,6 @@ fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'
     let event_time_ms = at.varint()?.checked_sub(1);
     let (event_id, source) = (at.len()?, at.len()?);
     let (principal, request_id) = (at.len_or_none()?, at.len_or_none()?);
-    let email_changed = at.u8()? != 0;
     let event_id = at.bytes(event_id)?;
     let source = at.bytes(source)?;
     let principal = match principal {
@@ -359,7 +358,6 @@ fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'
         Some(len) => Some(at.bytes(len)?),
         None => None,
     };
-    let email = if email_changed { Some((at.u64()?, at.u64()?)) } else { None };
     let id_len = at.len()?;
     let joined = at.0;
     let id = at.bytes(id_len)?;
@@ -375,7 +373,6 @@ fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'
         event_time_ms,
         principal,
         request_id,
-        email,
     })
 }
 

@@ -95,7 +95,6 @@ impl FrameBuilder {
         &mut self,
         meta: &EntryMeta<'_>,
         previous_back: u64,
-        email: Option<(u64, u64)>,
         id: &[u8],
         body: &[u8],
     ) -> Result<Place, StoreError> {
@@ -108,15 +107,10 @@ impl FrameBuilder {
         put(raw, meta.source.len() as u64);
         put(raw, meta.principal.map_or(0, |at| at.len() as u64 + 1));
         put(raw, meta.request_id.map_or(0, |at| at.len() as u64 + 1));
-        raw.push(u8::from(email.is_some()));
         raw.extend_from_slice(meta.event_id);
         raw.extend_from_slice(meta.source);
         raw.extend_from_slice(meta.principal.unwrap_or_default());
         raw.extend_from_slice(meta.request_id.unwrap_or_default());
-        if let Some((old, new)) = email {
-            raw.extend_from_slice(&old.to_le_bytes());
-            raw.extend_from_slice(&new.to_le_bytes());
-        }
         put(raw, id.len() as u64);
         let joined = raw.len();
         raw.extend_from_slice(id);

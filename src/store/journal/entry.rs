@@ -229,8 +229,6 @@ pub struct Applied<'a> {
     pub principal: Option<&'a [u8]>,
     /// The request that carried the command.
     pub request_id: Option<&'a [u8]>,
-    /// Old and new e-mail hash where it changed; 0: none.
-    pub email: Option<(u64, u64)>,
 }
 
 /// What a control record did.

@@ -9,8 +9,8 @@
 //! v entries | blocks: (v raw length | v stored length | v entries | bytes)*   LZ4 where it is shorter
 //! entry: u32 length of the rest | u8 verdict + 16 * record kind | v lane | v offset | z record time - base | ...
 //!   applied:       u8 kind | v this ref - previous ref, 0 none | v event time + 1 | v len event id |
-//!                  v len source | v len principal + 1 | v len request id + 1 | u8 e-mail changed |
-//!                  bytes of those | [u64 old, u64 new e-mail hash] | v len id | id | 0x00 | body
+//!                  v len source | v len principal + 1 | v len request id + 1 | bytes of those |
+//!                  v len id | id | 0x00 | body
 //!   dead-lettered: u64 event id hash | u8 reason | v len detail | v key len + 1 | v value kept + 1 |
 //!                  v value length | u64 value hash | v len headers | the bytes
 //!   others:        u64 event id hash

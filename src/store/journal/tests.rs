@@ -50,8 +50,8 @@ fn after() -> Cut {
 fn frame() -> Vec<u8> {
     let mut builder = FrameBuilder::new();
     let body = vec![b'x'; 30 << 10];
-    builder.applied(&meta(40), 0, None, b"c-1", &body).unwrap();
-    builder.applied(&meta(41), 1, Some((1, 2)), b"c-1", b"short").unwrap();
+    builder.applied(&meta(40), 0, b"c-1", &body).unwrap();
+    builder.applied(&meta(41), 1, b"c-1", b"short").unwrap();
     builder.settled(&meta(42), Verdict::Stale).unwrap();
     builder.dead_letter(&meta(43), &letter(&vec![b'v'; 200 << 10])).unwrap();
     builder.dead_letter(&meta(44), &letter(&body)).unwrap();
@@ -105,7 +105,6 @@ fn one_entry_is_found_without_the_others() {
     let entry = entry.view().unwrap();
     let Outcome::Applied(applied) = entry.outcome else { panic!("{entry:?}") };
     assert_eq!(applied.previous, ChangeRef::new(FrameNo(7), 0));
-    assert_eq!(applied.email, Some((1, 2)));
     assert_eq!(applied.joined, b"c-1\0short");
     frame.entry(5).unwrap_err();
 }

@@ -40,7 +40,7 @@ impl Follower {
         let from: BTreeMap<Lane, NextOffset> =
             lanes.map(|lane| (lane, next.get(&lane).copied().unwrap_or_default())).collect();
         let bounds = ConsumeBounds { records_max: 4_096, bytes_max: 4 << 20 };
-        let consumer = log.consume(&from, bounds).expect("the log is read");
+        let mut consumer = log.consume(&from, bounds).expect("the log is read");
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let pipeline = Pipeline {
             decoder: Arc::new(Decoder::new(Mapping::built_in(), Limits::default())),
@@ -62,7 +62,8 @@ impl Follower {
         let stop = CancellationToken::new();
         let told = stop.clone();
         let applying = std::thread::spawn(move || {
-            pipeline.run(consumer, &mut writer, &told).expect("nothing ends it before it is told");
+            let ended = pipeline.run(&mut consumer, &mut writer, &told);
+            ended.expect("nothing ends it before it is told");
             writer
         });
         let control = Control::new(log.clone(), reader.clone());
