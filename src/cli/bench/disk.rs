@@ -43,7 +43,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &DiskArgs) -> anyhow::Result<()
     let settings = own_log(settings, topic, args.partitions, directory.path())?;
     let config = settings.load(Mode::Serve, Vec::new())?;
     if config.follows_kafka() {
-        let plan = TopicPlan { partitions: args.partitions, replication: None };
+        let plan = TopicPlan::contacts(args.partitions, None);
         KafkaLog::open(&config.kafka)?.ensure_topic(plan)?;
     }
     // One stream over all rounds: times and versions move on, and the values with them.

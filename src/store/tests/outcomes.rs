@@ -1,6 +1,5 @@
 //! Whoever waits for a record hears of it once it can be read, and nobody else does.
 
-use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
