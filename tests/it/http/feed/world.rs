@@ -155,7 +155,7 @@ impl World {
             }
             *next += count;
             batch.next = contactd::domain::position::NextOffset(*next);
-            let decoded = DecodedBatch::decode(&self.decoder, batch);
+            let decoded = DecodedBatch::decode(&self.decoder, batch, Vec::new());
             self.planner.plan(&mut self.writer, &decoded).unwrap();
         }
         self.writer.commit().unwrap();
