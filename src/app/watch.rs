@@ -124,8 +124,7 @@ impl Watch {
     /// Contacts are followed without control records.
     pub(super) fn control_refused(&self, why: &str) {
         tracing::error!(why, "no control records: sessions, revocations and cursors don't work");
-        let hint = "`contactd topics ensure` makes the topic, a restart reads it";
-        self.readiness.waiting(CONTROL, format!("{why}; {hint}"));
+        self.readiness.waiting(CONTROL, format!("{why}; mend it and restart"));
     }
 
     pub(super) fn following(

@@ -229,11 +229,8 @@ impl Worker {
         self.log.use_partitioner(partitioner);
         let mut from =
             start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
-        match self.log.prepare_control()? {
-            ControlAccess::Ready => {
-                from.insert(CONTROL_LANE, control_offset(&self.log, writer.lanes())?);
-            }
-            ControlAccess::Refused(why) => self.watch.control_refused(&why),
+        if let Some(next) = self.control_start(writer)? {
+            from.insert(CONTROL_LANE, next);
         }
         let consumer = self.log.consume(&from, self.consume_bounds())?;
         // Early, because the first commit is the slow one: the group's coordinator must be found.
@@ -241,6 +238,23 @@ impl Worker {
             tracing::debug!(%error, "the first offsets were not committed to the log");
         }
         Ok((identity, consumer))
+    }
+
+    /// Where the control lane goes on; none where there is none for us, which stops no contact.
+    fn control_start(&self, writer: &Writer) -> Result<Option<NextOffset>, WorkerError> {
+        let why = match self.log.prepare_control()? {
+            ControlAccess::Ready => match control_offset(&self.log, writer.lanes()) {
+                // The embedded log is one: what is wrong with a lane is wrong with all.
+                Err(WorkerError::Store(error)) if self.watch.is_kafka && error.is_about_data() => {
+                    format!("topic {}: {error}", self.config.kafka.control_topic)
+                }
+                next => return next.map(Some),
+            },
+            ControlAccess::Refused(why) => why,
+        };
+        self.log.refuse_control(&why);
+        self.watch.control_refused(&why);
+        Ok(None)
     }
 
     /// Small commits need small batches: the log gives a lane a part of the bounds at a time.

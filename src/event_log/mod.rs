@@ -121,6 +121,15 @@ impl EventLog {
         }
     }
 
+    /// Lets appends to the control lane fail at once, for a reason that lies outside the log.
+    pub fn refuse_control(&self, why: &str) {
+        match self {
+            // Its lanes are one log.
+            Self::Embedded(_) => {}
+            Self::Kafka(log) => log.refuse_control(why),
+        }
+    }
+
     /// What `lane` holds at this moment.
     pub fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
         match self {

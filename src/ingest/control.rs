@@ -12,7 +12,7 @@ use crate::store::{Reader, RecordOutcome};
 
 use super::IngestError;
 
-/// How long a writing waits to be applied.
+/// How long a writing may take until it is applied.
 const APPLIED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is to be written.
@@ -109,14 +109,21 @@ impl Control {
             timestamp_ms: now_ms(),
             lane: Some(CONTROL_LANE),
         };
+        let outcome = tokio::time::timeout(APPLIED_WITHIN, self.write(&record, appended)).await;
+        Ok(self.outcome(&record, outcome.map_err(|_| IngestError::TimedOut)??))
+    }
+
+    async fn write(
+        &self,
+        record: &ControlRecord,
+        appended: NewRecord,
+    ) -> Result<RecordOutcome, IngestError> {
         let expected = self.reader.expect(xxh3_64(record.id.as_bytes()));
         let acks = self.log.append(vec![appended]).await?;
-        let Some(Ack { lane, offset }) = acks.first().copied() else {
-            return Err(IngestError::TimedOut);
-        };
-        let told = tokio::time::timeout(APPLIED_WITHIN, expected.outcome_at(lane, offset)).await;
-        let outcome = told.map_err(|_| IngestError::TimedOut)??;
-        Ok(self.outcome(&record, outcome))
+        match acks.first() {
+            Some(Ack { lane, offset }) => Ok(expected.outcome_at(*lane, *offset).await?),
+            None => Err(IngestError::TimedOut),
+        }
     }
 
     fn outcome(&self, record: &ControlRecord, outcome: RecordOutcome) -> ControlOutcome {

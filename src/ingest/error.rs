@@ -17,8 +17,8 @@ pub enum IngestError {
     /// The store has stopped.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// It is on the log, and was not applied in time; it will be.
-    #[error("it is on the log, and was not applied in time")]
+    /// It was not applied in time; it may be yet.
+    #[error("it was not applied in time, and may be yet")]
     TimedOut,
 }
 

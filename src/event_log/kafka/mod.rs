@@ -62,6 +62,8 @@ pub struct KafkaLog {
     /// Made with the first append, and anew when librdkafka gives one up.
     appender: Mutex<Option<Arc<Appender>>>,
     bulk: Arc<Bulk>,
+    /// Why nothing may be appended to the control lane, if so.
+    control_refused: Mutex<Option<String>>,
     closed: AtomicBool,
 }
 
@@ -101,6 +103,7 @@ impl KafkaLog {
             }),
             appender: Mutex::new(None),
             bulk: Arc::default(),
+            control_refused: Mutex::new(None),
             closed: AtomicBool::new(false),
         })
     }
@@ -186,10 +189,22 @@ impl KafkaLog {
             Err(error) => Err(error),
         };
         match prepared {
-            Ok(()) => Ok(ControlAccess::Ready),
+            Ok(()) => {
+                *self.control_refused.lock() = None;
+                Ok(ControlAccess::Ready)
+            }
             Err(error) if error.class() == Class::Retry => Err(error),
-            Err(error) => Ok(ControlAccess::Refused(error.to_string())),
+            Err(error) => {
+                let why = error.to_string();
+                self.refuse_control(&why);
+                Ok(ControlAccess::Refused(why))
+            }
         }
+    }
+
+    /// Lets appends to the control lane fail at once.
+    pub fn refuse_control(&self, why: &str) {
+        *self.control_refused.lock() = Some(why.to_owned());
     }
 
     fn check_control(&self, topic: &str) -> Result<(), LogError> {
@@ -296,6 +311,12 @@ impl KafkaLog {
             None => known.partitioner.lane(&record.key, lanes),
         };
         self.topic.check_lane(lane, lanes)?;
+        if lane == CONTROL_LANE
+            && let Some(detail) = self.control_refused.lock().clone()
+        {
+            let topic = self.topic.config.control_topic.clone();
+            return Err(LogError::Refused { topic, detail });
+        }
         Ok(Place { lane, bytes_max: known.record_bytes_max })
     }
 

@@ -9,7 +9,7 @@ use contactd::event_log::kafka::{KafkaLog, TopicPlan};
 
 use super::{event, every_log, node};
 use crate::support::image::Image;
-use crate::support::load::Load;
+use crate::support::load::{ControlLoad, Load};
 use crate::support::logs::{KafkaTopic, LANES, TestLog};
 use crate::support::node::Node;
 use crate::support::services::{KAFKA, service};
@@ -173,6 +173,34 @@ fn a_log_that_no_longer_starts_at_0_needs_to_be_accepted() {
     // The one that has read it all goes on.
     topic.append(Load::new(6, 50).take(10).into_iter().map(Into::into));
     whole.catch_up_soundly();
+}
+
+#[test]
+fn a_control_topic_made_anew_stops_no_contact() {
+    let Some(brokers) = service(KAFKA, "a_control_topic_made_anew_stops_no_contact") else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let topic = KafkaTopic::unused(&brokers);
+    topic.create(&[]);
+    let log = TestLog::Kafka(topic.clone());
+    log.append(Load::new(7, 50).take(100));
+    log.append_control(ControlLoad::new(7).take(30));
+    let node = topic.followed_by(Node::new(&dir.path().join("store")));
+    node.catch_up_soundly();
+    let before = Image::read(&node.store);
+    topic.control().delete();
+    log.append_control(ControlLoad::new(8).take(30));
+    log.append(Load::new(9, 50).take(100));
+    let exit = node.catch_up("");
+    assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
+    assert!(exit.stderr.contains("no control records"), "{}", exit.stderr);
+    let after = Image::read(&node.store);
+    assert_eq!(after.received(), before.received() + 100);
+    assert_eq!(
+        (after.control_verdicts, &after.controls),
+        (before.control_verdicts, &before.controls)
+    );
 }
 
 fn ensure(topic: &KafkaTopic) -> contactd::event_log::kafka::TopicEnsured {

@@ -218,7 +218,8 @@ impl KafkaTopic {
     }
 
     /// Where its instances' control records are.
-    fn control(&self) -> Self {
+    #[must_use]
+    pub fn control(&self) -> Self {
         Self { brokers: self.brokers.clone(), topic: format!("{}.control", self.topic) }
     }
 
