@@ -54,6 +54,8 @@ pub(super) enum Command {
     Produce(ProduceArgs),
     /// Print one contact as JSON
     Get(GetArgs),
+    /// Say what events would do and why they would be refused; nothing is sent
+    CheckEvent(CheckEventArgs),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),
@@ -104,6 +106,24 @@ pub(super) struct ServeArgs {
     /// End once everything on the log is applied and checkpointed
     #[arg(long)]
     pub(super) until_caught_up: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "One event, an array of events, or one after the other. Exit code 5 where one \
+    would be refused.\n\nExamples:\n  contactd check-event event.json\n  curl -s https://example.com/events \
+    | contactd check-event - --source acme --json"
+)]
+pub(super) struct CheckEventArgs {
+    /// The file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// As this source's webhook: its mapping and its JSON Schemas
+    #[arg(long, value_name = "NAME")]
+    pub(super) source: Option<String>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

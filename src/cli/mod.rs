@@ -7,6 +7,7 @@
 mod arguments;
 mod banner;
 mod bench;
+mod check_event;
 mod configuration;
 mod exit;
 mod get;
@@ -55,6 +56,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Serve(args) => serve::serve(settings, &args),
         Command::Produce(args) => produce::run(settings, &args),
         Command::Get(args) => get::run(settings, &args),
+        Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Store(command) => store::run(settings, &command),
         Command::Topics(command) => topics::run(settings, &command),
         Command::Config(command) => configuration::run(settings, &command),

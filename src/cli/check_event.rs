@@ -1,0 +1,252 @@
+//! `check-event FILE|-`: what events would do, and why they would be refused; nothing is sent.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::app::{ApplySetup, now_ms};
+use crate::config::{Config, Mode};
+use crate::domain::contact::{Contact, ContactView};
+use crate::domain::event::{Event, FIELDS};
+use crate::domain::headers::SOURCE;
+use crate::domain::merge::{MergeError, merge};
+use crate::domain::position::{Lane, Offset};
+use crate::domain::record::RecordBatch;
+use crate::domain::timestamp::format_rfc3339;
+use crate::domain::verdict::DeadLetterReason;
+use crate::ingest::Schemas;
+
+use super::arguments::CheckEventArgs;
+use super::exit::Failure;
+use super::output;
+use super::settings::SettingsArgs;
+
+pub(super) fn run(settings: &SettingsArgs, args: &CheckEventArgs) -> anyhow::Result<()> {
+    // No secret is needed to look at an event.
+    let config = settings.load(Mode::Dev, Vec::new())?;
+    let input = read(&args.file)?;
+    let check = Check {
+        setup: ApplySetup::new(&config)?,
+        schemas: schemas(&config, args.source.as_deref())?,
+        source: args.source.clone(),
+        now_ms: now_ms(),
+    };
+    let reports: Vec<Report> = events(&input).into_iter().map(|text| check.event(text)).collect();
+    let refused = reports.iter().filter(|report| report.reason.is_some()).count();
+    let mut told = Vec::new();
+    if args.json {
+        serde_json::to_writer(&mut told, &reports).context("writing the report")?;
+        told.push(b'\n');
+    } else {
+        for report in &reports {
+            report.write(&mut told)?;
+        }
+    }
+    output::write_all(&told)?;
+    if refused > 0 {
+        let all = reports.len();
+        let text = if all == 1 {
+            "the event would be refused".to_owned()
+        } else {
+            format!("{refused} of {all} events would be refused")
+        };
+        return Err(Failure::Data(text).into());
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return std::fs::read(file)
+            .map_err(|error| Failure::Data(format!("{}: {error}", file.display())).into());
+    }
+    let mut input = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut input).context("reading standard input")?;
+    Ok(input)
+}
+
+/// One event, an array of them, or one after the other; what is none of these is one bad event.
+fn events(input: &[u8]) -> Vec<&[u8]> {
+    let input = input.trim_ascii();
+    let all: Result<Vec<&RawValue>, _> = if input.starts_with(b"[") {
+        serde_json::from_slice(input)
+    } else {
+        serde_json::Deserializer::from_slice(input).into_iter().collect()
+    };
+    match all {
+        Ok(events) if !events.is_empty() => {
+            events.into_iter().map(|event| event.get().as_bytes()).collect()
+        }
+        Ok(_) | Err(_) => vec![input],
+    }
+}
+
+fn schemas(config: &Config, source: Option<&str>) -> anyhow::Result<Schemas> {
+    let Some(source) = source else {
+        return Ok(Schemas::default());
+    };
+    let configured = config.webhooks.sources.get(source).and_then(|at| at.schemas.as_ref());
+    Ok(match configured {
+        Some(dir) => Schemas::read(Path::new(dir))?,
+        None => Schemas::built_in(source)?,
+    })
+}
+
+struct Check {
+    setup: ApplySetup,
+    schemas: Schemas,
+    /// Whose webhook it is to come by.
+    source: Option<String>,
+    now_ms: u64,
+}
+
+/// What is said of one event.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    /// `accepted` or `refused`.
+    status: &'static str,
+    /// Why it would be refused: the stable word that dead letters have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    event_type: Option<&'static str>,
+    event_id: Option<String>,
+    contact_id: Option<String>,
+    source: Option<String>,
+    timestamp: Option<String>,
+    version: Option<u64>,
+    /// What is worth knowing although it is accepted.
+    notes: Vec<String>,
+    /// The contact that it would make where there is none yet.
+    contact: Option<Contact>,
+}
+
+impl Check {
+    fn event(&self, text: &[u8]) -> Report {
+        let mut batch = RecordBatch::new(Lane(0));
+        let source = self.source.as_ref().map(|name| (SOURCE, Some(name.as_bytes())));
+        let time = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
+        batch.push(Offset(0), time, None, Some(text), source.into_iter());
+        let event = match self.setup.decoder.decode(&mut batch, 0) {
+            Ok(event) => event,
+            Err(reject) => {
+                return Report::default().refused(reject.reason.as_str(), reject.detail);
+            }
+        };
+        let report = Report::of(&event, &batch);
+        if let Some((reason, detail)) = self.refusal(&event, text) {
+            return report.refused(reason, detail);
+        }
+        let mut body = Vec::new();
+        match merge(None, &event, &batch.arena, &self.setup.limits, &mut body) {
+            Ok(_) => {
+                let id = report.contact_id.clone().unwrap_or_default();
+                let contact = ContactView::parse(&body).ok();
+                let contact = contact.map(|view| Contact::from_view(&id, &view));
+                Report { status: "accepted", contact, ..report }
+            }
+            Err(error @ MergeError::TooLarge { .. }) => {
+                report.refused(DeadLetterReason::TooLarge.as_str(), error.to_string())
+            }
+            // There is no contact that could be damaged.
+            Err(error @ MergeError::Corrupt(_)) => report.refused("internal", error.to_string()),
+        }
+    }
+
+    fn refusal(&self, event: &Event, text: &[u8]) -> Option<(&'static str, String)> {
+        let latest = self.now_ms.saturating_add(self.setup.future_tolerance_ms);
+        if let Some(ahead) = event.timestamp.and_then(|at| at.checked_sub(latest + 1)) {
+            let ahead = ahead + 1 + self.setup.future_tolerance_ms;
+            let detail = format!("the event is dated {ahead} ms ahead of this machine's clock");
+            return Some((DeadLetterReason::TimestampInFuture.as_str(), detail));
+        }
+        let value = serde_json::from_slice(text).unwrap_or_default();
+        let errors = self.schemas.errors(event.kind.as_str(), &value);
+        (!errors.is_empty()).then(|| (DeadLetterReason::Schema.as_str(), errors.join("; ")))
+    }
+}
+
+impl Report {
+    fn of(event: &Event, batch: &RecordBatch) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let arena = &batch.arena;
+        let source = text(event.source.of(arena));
+        let mut notes = Vec::new();
+        if !event.is_id_given {
+            notes.push("it has no id: one is made from its bytes".to_owned());
+        }
+        if event.timestamp.is_none() {
+            notes.push(
+                "it has no timestamp: it counts in the order it arrives, and its repeats are \
+                 noticed among the contact's last 16 only"
+                    .to_owned(),
+            );
+        }
+        if source.is_empty() {
+            notes.push("it names no source: only our own names of fields are mapped".to_owned());
+        }
+        let unmapped: Vec<String> =
+            event.attributes.iter().map(|(key, _)| text(key.of(arena))).collect();
+        if !unmapped.is_empty() {
+            notes.push(format!("no mapping knows {}: kept as attributes", unmapped.join(", ")));
+        }
+        Self {
+            event_type: Some(event.kind.as_str()),
+            event_id: Some(text(event.event_id.of(arena))),
+            contact_id: Some(text(event.contact_id.of(arena))),
+            source: Some(source).filter(|source| !source.is_empty()),
+            timestamp: event.timestamp.map(format_rfc3339),
+            version: event.source_version,
+            notes,
+            ..Self::default()
+        }
+    }
+
+    fn refused(self, reason: &'static str, detail: String) -> Self {
+        Self { status: "refused", reason: Some(reason), detail: Some(detail), ..self }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let name = self.event_id.as_deref().unwrap_or("event");
+        match (&self.reason, &self.detail) {
+            (Some(reason), Some(detail)) => writeln!(out, "{name}: refused, {reason}: {detail}")?,
+            (Some(_), None) | (None, _) => writeln!(out, "{name}: accepted")?,
+        }
+        let version = self.version.map(|version| version.to_string());
+        for (label, value) in [
+            ("type", self.event_type),
+            ("contact", self.contact_id.as_deref()),
+            ("source", self.source.as_deref()),
+            ("timestamp", self.timestamp.as_deref()),
+            ("version", version.as_deref()),
+        ] {
+            if let Some(value) = value {
+                writeln!(out, "  {label:<10} {value}")?;
+            }
+        }
+        if let Some(contact) = &self.contact {
+            let fields = [
+                &contact.first_name,
+                &contact.last_name,
+                &contact.email,
+                &contact.phone,
+                &contact.company,
+                &contact.title,
+            ];
+            for (label, value) in FIELDS.iter().zip(fields) {
+                if let Some(value) = value {
+                    writeln!(out, "  {label:<10} {value:?}")?;
+                }
+            }
+        }
+        for note in &self.notes {
+            writeln!(out, "  note       {note}")?;
+        }
+        Ok(())
+    }
+}
