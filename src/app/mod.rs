@@ -26,6 +26,7 @@ mod start;
 mod watch;
 mod webhooks;
 mod worker;
+mod writes;
 
 pub use demo::{DemoOptions, now_ms};
 pub use log::open_log;

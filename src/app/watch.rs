@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
 use crate::event_log::{ConsumerStatus, EventLog};
-use crate::http::{HttpState, OpenStore, Readiness};
+use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Control, Intake};
 use crate::query::{CursorKeys, Queries};
 use crate::shared_state::SharedState;
@@ -84,10 +84,11 @@ impl Watch {
         self.readiness.waiting(STORE, progress.to_string());
     }
 
-    pub(super) fn store_open(&self, reader: Reader, log: &EventLog) {
+    pub(super) fn store_open(&self, reader: Reader, log: &EventLog, writes: Writes) {
         self.feed.open(reader.clone());
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
+            writes,
             control: Arc::new(Control::new(log.clone(), reader.clone())),
             feed: self.feed.clone(),
         });

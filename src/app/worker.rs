@@ -23,6 +23,7 @@ use crate::telemetry::{Metrics, fault};
 
 use super::start::{control_offset, start_offsets};
 use super::watch::Watch;
+use super::writes::writes;
 
 /// First and longest pause between two tries to reach the log.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -161,7 +162,8 @@ impl Worker {
         };
         let Opened { writer, reader, report } = opened;
         tracing::info!(?report, "store open");
-        self.watch.store_open(reader, &self.log);
+        let writes = writes(&self.config, &self.setup, &self.watch.intake, &reader);
+        self.watch.store_open(reader, &self.log, writes);
         Ok(Some((writer, identity)))
     }
 

@@ -20,6 +20,8 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// Bytes of a request's body at most; more is answered 413.
     pub body_bytes_max: usize,
+    /// Whether PUT, PATCH and DELETE of a contact need `If-Match`.
+    pub require_if_match: bool,
     /// How long a stop waits for requests under way.
     pub drain_timeout: Duration,
     /// Who stands before us.

@@ -24,6 +24,8 @@ const DAY: u64 = 86_400;
 /// Small enough for a test that wants many segments.
 const SEGMENT_BYTES: RangeInclusive<u64> = 4 * KIB..=4 * GIB;
 
+const YES_OR_NO: [(&str, bool); 2] = [("false", false), ("true", true)];
+
 /// What a source's field can be called here.
 const OUR_NAMES: [&str; 7] = ["id", "firstName", "lastName", "email", "phone", "company", "title"];
 
@@ -81,6 +83,7 @@ fn server(fields: &mut Fields<'_>) -> ServerConfig {
         request_timeout: fields.duration("server.request_timeout", millis(10, 600_000)),
         body_bytes_max: usize::try_from(fields.size("server.body_bytes_max", KIB..=64 * MIB))
             .unwrap_or(usize::MAX),
+        require_if_match: fields.choice("server.require_if_match", false, &YES_OR_NO),
         drain_timeout: fields.duration("server.drain_timeout", seconds(0, 600)),
         proxies: limits::proxies(fields),
     }

@@ -11,6 +11,9 @@ pub const COMMAND_UPDATE: &str = "update";
 pub const COMMAND_REPLACE: &str = "replace";
 /// The version that the contact must have for the command, in decimal; 0: it must not exist.
 pub const EXPECTED_VERSION: &str = "contactd_expected_version";
+/// 16 bytes that stand for what was asked for, so that a retry is told from another request under
+/// the same id; absent: the value's own content counts.
+pub const REQUEST_HASH: &str = "contactd_request_hash";
 /// Who gave the command.
 pub const PRINCIPAL: &str = "contactd_principal";
 /// The request that gave the command.

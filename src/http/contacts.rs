@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::domain::contact::Status;
 use crate::query::{
-    ChangeShown, HistoryQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Queries, QueryError, StateTag,
+    ChangeShown, HistoryQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Queries, QueryError,
 };
 
 use super::accept::accepts;
@@ -18,6 +18,7 @@ use super::error::{ApiError, Code};
 use super::links::links;
 use super::params::Params;
 use super::position::{POSITION, wait_for_position};
+use super::preconditions::etag;
 use super::state::HttpState;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -122,7 +123,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn decoded(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
+pub(super) fn decoded(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
     match id {
         Ok(Path(id)) => Ok(id),
         Err(_) => Err(ApiError::new(Code::InvalidPath, "the id in the path is not UTF-8")),
@@ -150,12 +151,6 @@ pub(super) fn with_position(
         response.headers_mut().insert(POSITION, position);
     }
     response
-}
-
-/// `"<version>-<hash>"`, strong.
-fn etag(tag: StateTag) -> HeaderValue {
-    let text = format!("\"{}-{:016x}\"", tag.version, tag.hash);
-    HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Weak comparison, as `If-None-Match` asks for.

@@ -88,6 +88,10 @@ async fn respond(
         request_id: request_id(request.headers()),
         accept: request.headers().get(ACCEPT).cloned(),
     };
+    if !request.method().is_safe() {
+        // What it writes names it.
+        request.headers_mut().insert(REQUEST_ID, asked.request_id.clone());
+    }
     let mut response = match admit(&state, &request, asked.route) {
         Ok(_under_way) => {
             let (passing, passed) =

@@ -44,12 +44,21 @@ pub(super) struct Endpoint {
 /// The one resource whose answers have no end.
 pub(super) const FEED: &str = "/api/feed";
 
+const WRITERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor]));
 const READERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor, Role::Viewer]));
 
 /// `HEAD` goes with `GET`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
+    // Before the path that would take its last word for an id.
+    write(Method::POST, "/api/contacts/batch"),
     read("/api/contacts/{id}", READERS),
+    write(Method::PUT, "/api/contacts/{id}"),
+    write(Method::PATCH, "/api/contacts/{id}"),
+    write(Method::DELETE, "/api/contacts/{id}"),
+    write(Method::POST, "/api/contacts/{id}/restore"),
+    write(Method::POST, "/api/contacts/{id}/merge"),
     read("/api/contacts", READERS),
+    write(Method::POST, "/api/contacts"),
     read("/api/contacts/{id}/history", READERS),
     read("/api/stats", READERS),
     webhook("/api/webhooks"),
@@ -72,6 +81,10 @@ const fn read(path: &'static str, access: Access) -> Endpoint {
 /// The signature says who it is.
 const fn webhook(path: &'static str) -> Endpoint {
     Endpoint { method: Method::POST, path, access: Access::Public, limit: LimitClass::Webhook }
+}
+
+const fn write(method: Method, path: &'static str) -> Endpoint {
+    Endpoint { method, path, access: WRITERS, limit: LimitClass::Write }
 }
 
 const fn open(path: &'static str) -> Endpoint {

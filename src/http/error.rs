@@ -5,9 +5,11 @@ use std::time::SystemTime;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::domain::verdict::DeadLetterReason;
 use crate::effects::feed::FeedError;
+use crate::ingest::{CommandError, EditError};
 use crate::query::{CursorError, QueryError};
 
 /// Declares a code with its status, its text in an answer and its general title.
@@ -60,6 +62,8 @@ catalogue! {
     InvalidSignature = UNAUTHORIZED, "INVALID_SIGNATURE", "Invalid signature";
     /// A webhook signed too long ago, or ahead of our clock.
     TimestampOutOfWindow = UNAUTHORIZED, "TIMESTAMP_OUT_OF_WINDOW", "Timestamp out of window";
+    /// The roles don't reach.
+    Forbidden = FORBIDDEN, "FORBIDDEN", "Forbidden";
     /// No such route.
     RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
     /// No such contact, or it is deleted.
@@ -72,8 +76,18 @@ catalogue! {
     NotAcceptable = NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable";
     /// The client was too slow.
     RequestTimeout = REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout";
+    /// The contact that is to be made is there.
+    ContactExists = CONFLICT, "CONTACT_EXISTS", "The contact exists";
+    /// Newer events say otherwise.
+    Superseded = CONFLICT, "SUPERSEDED", "Superseded by newer events";
+    /// The same request is under way.
+    RequestInFlight = CONFLICT, "REQUEST_IN_FLIGHT", "The same request is under way";
     /// A position of another log, or one that the journal does not reach back to.
     PositionGone = GONE, "POSITION_GONE", "Position gone";
+    /// The contact is not in the state that If-Match names, or there although it must be new.
+    PreconditionFailed = PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed";
+    /// A change without If-Match, where that is required.
+    PreconditionRequired = PRECONDITION_REQUIRED, "PRECONDITION_REQUIRED", "Precondition required";
     /// Too many bytes in the body.
     BodyTooLarge = PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "Body too large";
     /// More events than one request may carry.
@@ -82,6 +96,14 @@ catalogue! {
     EventRejected = UNPROCESSABLE_ENTITY, "EVENT_REJECTED", "Event rejected";
     /// Too long a path and query.
     UriTooLong = URI_TOO_LONG, "URI_TOO_LONG", "URI too long";
+    /// A body of another kind.
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type";
+    /// Fields that can't be what they are.
+    ValidationFailed = UNPROCESSABLE_ENTITY, "VALIDATION_FAILED", "Validation failed";
+    /// The contact would outgrow its limit.
+    ContactTooLarge = UNPROCESSABLE_ENTITY, "CONTACT_TOO_LARGE", "Contact too large";
+    /// The key was used for another request.
+    IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key reused";
     /// Too many bytes in the headers.
     HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "HEADERS_TOO_LARGE", "Headers too large";
     /// The client asks too often.
@@ -96,6 +118,10 @@ catalogue! {
     Overloaded = SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded";
     /// The answer took too long.
     TookTooLong = SERVICE_UNAVAILABLE, "TOOK_TOO_LONG", "Took too long";
+    /// The contact log does not take writes now.
+    WriteUnavailable = SERVICE_UNAVAILABLE, "WRITE_UNAVAILABLE", "Writes can't be kept now";
+    /// Others change the contact all the time.
+    Contended = SERVICE_UNAVAILABLE, "CONTENDED", "Changed by others all the time";
     /// A position that is not reached yet.
     PositionNotReached = SERVICE_UNAVAILABLE, "POSITION_NOT_REACHED", "Position not reached yet";
 }
@@ -108,7 +134,11 @@ impl Code {
             StatusCode::FORBIDDEN => "FORBIDDEN",
             StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
             StatusCode::NOT_FOUND => "NOT_FOUND",
-            StatusCode::UNPROCESSABLE_ENTITY => "UNPROCESSABLE",
+            StatusCode::CONFLICT => "CONFLICT",
+            StatusCode::PRECONDITION_FAILED => "PRECONDITION_FAILED",
+            StatusCode::PRECONDITION_REQUIRED => "PRECONDITION_REQUIRED",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "UNSUPPORTED_MEDIA_TYPE",
+            StatusCode::UNPROCESSABLE_ENTITY => "VALIDATION_ERROR",
             StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
             StatusCode::NOT_ACCEPTABLE => "NOT_ACCEPTABLE",
             StatusCode::REQUEST_TIMEOUT => "TIMEOUT",
@@ -183,6 +213,13 @@ impl ApiError {
         self.code
     }
 
+    /// As one of several results: what differs by request stays out.
+    pub(super) fn in_a_list(&self) -> Value {
+        serde_json::json!({
+            "code": self.code.as_str(), "message": self.message, "details": self.details,
+        })
+    }
+
     /// The text that only the log gets.
     pub(super) fn internal_text(&self) -> &str {
         self.internal.as_deref().unwrap_or(&self.message)
@@ -255,6 +292,58 @@ impl IntoResponse for ApiError {
         let mut response = self.code.status().into_response();
         response.extensions_mut().insert(std::sync::Arc::new(self));
         response
+    }
+}
+
+impl From<EditError> for ApiError {
+    fn from(error: EditError) -> Self {
+        match &error {
+            EditError::NotFound => Self::new(Code::ContactNotFound, error.to_string()),
+            EditError::Exists(tag) => Self::new(
+                Code::ContactExists,
+                "there is a contact with this id; PUT or PATCH changes it",
+            )
+            .with_details(json!({ "version": tag.version })),
+            EditError::PreconditionFailed(tag) => Self::new(
+                Code::PreconditionFailed,
+                "the contact is not in the state that the request expects; read it and try again",
+            )
+            .with_details(json!({ "version": tag.map(|tag| tag.version) })),
+            EditError::Superseded(tag) => Self::new(
+                Code::Superseded,
+                "events that are newer than this write say otherwise; read the contact and try \
+                 again",
+            )
+            .with_details(json!({ "version": tag.version })),
+            EditError::KeyReused => Self::new(
+                Code::IdempotencyKeyReused,
+                "this Idempotency-Key was used for another request; use a new one",
+            ),
+            EditError::Contended => {
+                Self::new(Code::Contended, "others change this contact all the time; try again")
+            }
+            EditError::NoTime => {
+                Self::new(Code::TookTooLong, "there was no time left for this; try again")
+            }
+            EditError::Refused { reason: DeadLetterReason::TooLarge, detail } => {
+                Self::new(Code::ContactTooLarge, detail.clone())
+            }
+            EditError::Refused { reason, detail } => {
+                Self::new(Code::ValidationFailed, detail.clone())
+                    .with_details(json!({ "reason": reason.as_str() }))
+            }
+            EditError::Command(CommandError::Refused { detail, .. }) => {
+                Self::new(Code::ValidationFailed, detail.clone())
+            }
+            EditError::Command(CommandError::NotAcknowledged { .. }) => Self::new(
+                Code::WriteUnavailable,
+                "the contact log did not take the write; try again, with an Idempotency-Key if it \
+                 must not be done twice",
+            ),
+            EditError::Command(CommandError::Store(_))
+            | EditError::Store(_)
+            | EditError::Corrupt(_) => Self::internal(error.to_string()),
+        }
     }
 }
 

@@ -16,7 +16,10 @@
 mod accept;
 mod allow;
 mod client_address;
+mod contact_batch;
+mod contact_body;
 mod contact_list;
+mod contact_writes;
 mod contacts;
 mod docs;
 mod edge;
@@ -24,10 +27,12 @@ mod endpoints;
 mod error;
 mod feed;
 mod gate;
+mod idempotency;
 mod links;
 mod openapi;
 mod params;
 mod position;
+mod preconditions;
 mod probes;
 mod rate_limit;
 mod readiness;
@@ -38,15 +43,18 @@ mod serve;
 mod state;
 mod timestamp;
 mod webhooks;
+mod writing;
 
 pub use edge::Api;
 pub use error::{ApiError, Code};
+pub use idempotency::IdempotencySecret;
 pub use openapi::{openapi_json, postman_json};
 pub use readiness::{Readiness, Report};
 pub use routes::router;
 pub use serve::{ListenError, ServeError, ServeOptions, from_peer, require_loopback, serve};
 pub use state::{HttpLimits, HttpState, OpenStore, Services};
 pub use webhooks::WebhookIntake;
+pub use writing::Writes;
 
 #[cfg(test)]
 mod tests;

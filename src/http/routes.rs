@@ -8,13 +8,25 @@ use axum::routing::{get, post};
 use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
-use super::{contact_list, contacts, docs, feed, probes, webhooks};
+use super::{contact_batch, contact_list, contact_writes, contacts, docs, feed, probes, webhooks};
 
 /// Everything that is answered, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
     let routes = Router::new()
-        .route("/api/contacts/{id}", get(contacts::get_contact))
-        .route("/api/contacts", get(contact_list::list_contacts))
+        .route(
+            "/api/contacts/{id}",
+            get(contacts::get_contact)
+                .put(contact_writes::put_contact)
+                .patch(contact_writes::patch_contact)
+                .delete(contact_writes::delete_contact),
+        )
+        .route(
+            "/api/contacts",
+            get(contact_list::list_contacts).post(contact_writes::create_contact),
+        )
+        .route("/api/contacts/batch", post(contact_batch::write_batch))
+        .route("/api/contacts/{id}/restore", post(contact_writes::restore_contact))
+        .route("/api/contacts/{id}/merge", post(contact_writes::merge_contacts))
         .route("/api/contacts/{id}/history", get(contacts::contact_history))
         .route("/api/stats", get(probes::stats))
         .route("/api/webhooks", post(webhooks::receive))

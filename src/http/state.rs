@@ -18,6 +18,7 @@ use super::rate_limit::Policies;
 use super::readiness::Readiness;
 use super::request_metrics::RequestMetrics;
 use super::webhooks::WebhookIntake;
+use super::writing::Writes;
 
 /// Bounds of one request and of all together.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,8 @@ pub struct Services {
 pub struct OpenStore {
     /// Reads.
     pub queries: Queries,
+    /// Writes.
+    pub writes: Writes,
     /// Writes control entries.
     pub control: Arc<ingest::Control>,
     /// Changes as they are applied.

@@ -1,17 +1,27 @@
 //! What comes in besides the log: API writes become commands on the log, webhooks events.
 
+mod command_record;
+mod commands;
 mod control;
+mod edits;
 mod error;
 mod intake;
 mod outbox;
+mod patch;
 mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use command_record::API_SOURCE;
+pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
+pub use edits::{
+    Action, Done, Edit, EditError, Edits, InFlight, Keyed, Merge, MergeFailed, Precondition,
+};
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
 pub use outbox::{Outbox, OutboxError};
+pub use patch::{ContactPatch, Said};
 pub use webhooks::{
     ACME_SCHEMA, ItemReport, Received, SchemaError, Schemas, Scheme, SecretError, SignatureError,
     Verified, Verifier, WebhookError, WebhookSetupError, Webhooks, sign_acme,

@@ -1,8 +1,6 @@
 //! One contact as it was found.
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use crate::domain::contact::{ContactView, Status, write_json};
+use crate::domain::contact::{ContactView, StateTag, Status, write_json};
 use crate::store::Value;
 
 use super::error::QueryError;
@@ -11,15 +9,6 @@ use super::error::QueryError;
 pub struct FoundContact<'i> {
     id: &'i str,
     value: Value,
-}
-
-/// What names one state of a contact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StateTag {
-    /// The contact's version.
-    pub version: u64,
-    /// Of its canonical bytes: the same version has other content in a store that was built anew.
-    pub hash: u64,
 }
 
 impl<'i> FoundContact<'i> {
@@ -54,7 +43,7 @@ impl ReadContact<'_> {
 
     /// What names this state.
     pub fn tag(&self) -> StateTag {
-        StateTag { version: self.view.version(), hash: xxh3_64(self.view.canonical()) }
+        self.view.tag()
     }
 
     /// Appends the contact as JSON.

@@ -20,9 +20,10 @@ use std::time::Duration;
 use crate::domain::position::Position;
 use crate::store::Reader;
 
+pub use crate::domain::contact::StateTag;
 pub use crate::store::Filters;
 
-pub use contact::{FoundContact, ReadContact, StateTag};
+pub use contact::{FoundContact, ReadContact};
 pub use cursor::{Cursor, CursorError, CursorKeys, Direction};
 pub use error::QueryError;
 pub use history::{ChangeShown, HistoryPage, HistoryQuery};

@@ -36,6 +36,11 @@ pub struct HistoryEntry {
 }
 
 impl HistoryEntry {
+    /// The contact after the change, as a read at that time would have found it.
+    pub fn value(&self) -> StoredContact {
+        StoredContact::build(self.change, &self.body, &mut Vec::new())
+    }
+
     /// The whole contact after the change.
     pub fn view(&self) -> Result<ContactView<'_>, CorruptContact> {
         ContactView::parse(&self.body)

@@ -10,6 +10,7 @@ mod latency;
 mod start;
 mod table;
 mod usage;
+mod write;
 
 use clap::Subcommand;
 
@@ -20,6 +21,7 @@ use drain::DrainArgs;
 use drain_part::DrainPartArgs;
 use latency::LatencyArgs;
 use start::{RecoveryArgs, StartArgs};
+use write::WriteArgs;
 
 /// What can be measured.
 #[derive(Clone, Debug, Subcommand)]
@@ -45,6 +47,8 @@ pub(super) enum BenchCommand {
     Recovery(RecoveryArgs),
     /// How long `dev` takes from nothing until it is ready
     Start(StartArgs),
+    /// How many writes over HTTP are applied a second
+    Write(WriteArgs),
     /// One measured process of `drain`
     #[command(hide = true)]
     DrainPart(DrainPartArgs),
@@ -57,6 +61,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &BenchCommand) -> anyhow::Re
         BenchCommand::Latency(args) => latency::run(settings, args),
         BenchCommand::Recovery(args) => start::recovery(settings, args),
         BenchCommand::Start(args) => start::run(args),
+        BenchCommand::Write(args) => write::run(settings, args),
         BenchCommand::DrainPart(args) => drain_part::run(settings, args),
     }
 }

@@ -17,6 +17,7 @@ use super::verdict::Verdict;
 use rings::Rings;
 use state::State;
 use wire::Wire;
+use xxhash_rust::xxh3::xxh3_64;
 
 pub use json::{Contact, write_json};
 
@@ -68,6 +69,15 @@ pub struct CommandOutcome {
     pub verdict: Verdict,
     /// The contact's version after it.
     pub version: u64,
+}
+
+/// What names one state of a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateTag {
+    /// Counts its changes.
+    pub version: u64,
+    /// Of its canonical bytes: the same version has other content in a store that was built anew.
+    pub hash: u64,
 }
 
 /// A body, read in place.
@@ -124,6 +134,11 @@ impl<'a> ContactView<'a> {
     /// Counts the changes applied; 1 is the first.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What names this state.
+    pub fn tag(&self) -> StateTag {
+        StateTag { version: self.version, hash: xxh3_64(self.canonical) }
     }
 
     /// The bytes that do not depend on the order of events: all but version and rings.

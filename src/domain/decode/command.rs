@@ -7,7 +7,7 @@ use super::envelope::Envelope;
 use super::reader::Reader;
 use crate::domain::event::{Command, Event};
 use crate::domain::headers::{
-    COMMAND, COMMAND_REPLACE, COMMAND_UPDATE, EXPECTED_VERSION, PRINCIPAL, REQUEST_ID,
+    COMMAND, COMMAND_REPLACE, COMMAND_UPDATE, EXPECTED_VERSION, PRINCIPAL, REQUEST_HASH, REQUEST_ID,
 };
 use crate::domain::record::Headers;
 use crate::domain::span::Span;
@@ -44,7 +44,10 @@ pub(super) fn read(
         Ok(Some(reader.append(bytes)))
     };
     let (principal, request_id) = (text(PRINCIPAL)?, text(REQUEST_ID)?);
-    let body_hash = body_hash(reader, event, envelope, replace, expected_version);
+    let body_hash = match value(REQUEST_HASH) {
+        Some(given) => given.try_into().map_err(|_| invalid(REQUEST_HASH))?,
+        None => body_hash(reader, event, envelope, replace, expected_version),
+    };
     Ok(Some(Box::new(Command { expected_version, replace, body_hash, principal, request_id })))
 }
 

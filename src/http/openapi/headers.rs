@@ -7,11 +7,12 @@ use utoipa::openapi::schema::ObjectBuilder;
 use super::operation::{Header, text, whole_number};
 
 impl Header {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::RequestId,
         Self::ETag,
         Self::Position,
         Self::Link,
+        Self::Location,
         Self::RetryAfter,
         Self::RateLimit,
         Self::RateLimitPolicy,
@@ -24,6 +25,7 @@ impl Header {
             Self::ETag => "ETag",
             Self::Position => "Position",
             Self::Link => "Link",
+            Self::Location => "Location",
             Self::RetryAfter => "Retry-After",
             Self::RateLimit => "RateLimit",
             Self::RateLimitPolicy => "RateLimit-Policy",
@@ -59,6 +61,11 @@ impl Header {
                 text(),
                 "</api/contacts?cursor=AQID>; rel=\"next\"".into(),
                 "The next and the previous page (RFC 8288), where there is one.",
+            ),
+            Self::Location => (
+                text(),
+                "/api/contacts/c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c".into(),
+                "Where it is.",
             ),
             Self::RetryAfter => {
                 (whole_number(0, 86_400), 1.into(), "Seconds after which to try again.")

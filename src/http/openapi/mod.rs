@@ -12,6 +12,7 @@
 //! not, and for an example that does not fit its schema. A change of the description shows in its
 //! snapshot: `INSTA_UPDATE=always cargo test --test it http::description` writes it anew.
 
+mod contact_writes;
 mod contacts;
 mod document;
 mod documents;
@@ -24,6 +25,7 @@ mod probes;
 mod samples;
 mod shapes;
 mod webhooks;
+mod write_shapes;
 
 use operation::Operation;
 
@@ -31,6 +33,7 @@ use operation::Operation;
 fn operations() -> Vec<Operation> {
     [
         contacts::operations(),
+        contact_writes::operations(),
         feed::operations(),
         webhooks::operations(),
         probes::operations(),

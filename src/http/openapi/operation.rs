@@ -126,6 +126,7 @@ pub(super) enum Header {
     ETag,
     Position,
     Link,
+    Location,
     RetryAfter,
     RateLimit,
     RateLimitPolicy,

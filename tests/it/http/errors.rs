@@ -50,12 +50,17 @@ async fn problems_come_to_who_names_their_media_type() {
 async fn a_wrong_method_is_405_with_those_there_are() {
     let fixture = Fixture::with_contacts(0);
     let router = fixture.router();
-    for path in ["/api/contacts", "/api/contacts/c1", "/livez", "/"] {
-        let answer = ask(&router, Method::DELETE, path, &[]).await.expect(405);
-        assert_eq!(answer.header("allow"), "GET,HEAD");
+    for (path, allowed) in [
+        ("/api/contacts", "GET,HEAD,POST"),
+        ("/api/contacts/c1", "GET,HEAD,PUT,PATCH,DELETE"),
+        ("/livez", "GET,HEAD"),
+        ("/", "GET,HEAD"),
+    ] {
+        let answer = ask(&router, Method::TRACE, path, &[]).await.expect(405);
+        assert_eq!(answer.header("allow"), allowed);
         assert_eq!(answer.code(), "METHOD_NOT_ALLOWED");
         let answer = ask(&router, Method::OPTIONS, path, &[]).await.expect(204);
-        assert_eq!(answer.header("allow"), "GET,HEAD");
+        assert_eq!(answer.header("allow"), allowed);
     }
 }
 

@@ -14,8 +14,10 @@ use contactd::domain::verdict::Verdict;
 use contactd::effects::feed::{Feed, FeedOptions};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-use contactd::http::{Api, HttpLimits, HttpState, OpenStore, Readiness, Services, router};
-use contactd::ingest::Control;
+use contactd::http::{
+    Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, Services, Writes, router,
+};
+use contactd::ingest::{Commands, Control, Edits, Intake, IntakeOptions};
 use contactd::shared_state::SharedState;
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
 use contactd::telemetry::Metrics;
@@ -60,8 +62,27 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     feed.open(reader.clone());
     OpenStore {
         queries: contactd::query::Queries::new(reader.clone()),
+        writes: writes(&log, reader, directory),
         control: Arc::new(Control::new(log, reader.clone())),
         feed: feed.clone(),
+    }
+}
+
+/// What is written is kept, and never applied: for that there are whole instances.
+fn writes(log: &EventLog, reader: &Reader, directory: &Path) -> Writes {
+    let options = IntakeOptions {
+        ack_timeout: Duration::from_secs(5),
+        path: directory.to_owned(),
+        min_free_bytes: 0,
+    };
+    let intake = Intake::new(log.clone(), None, options);
+    intake.log_settled();
+    let decoder = Arc::new(Decoder::default());
+    Writes {
+        edits: Edits::new(Commands::new(Arc::new(intake), reader.clone(), decoder, 300_000)),
+        secret: IdempotencySecret::derive(b"fixture"),
+        require_if_match: false,
+        wait: Duration::from_millis(150),
     }
 }
 

@@ -4,6 +4,7 @@
 mod client;
 mod contacts;
 mod description;
+mod editors;
 mod errors;
 mod feed;
 mod fixture;
@@ -11,5 +12,7 @@ mod limits;
 mod lists;
 mod probes;
 mod redis;
+mod repeats;
 mod sockets;
 mod whole;
+mod writes;

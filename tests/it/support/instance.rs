@@ -67,6 +67,7 @@ impl Builder {
         self.with("log.kind", "kafka")
             .with("kafka.brokers", &topic.brokers)
             .with("kafka.topic", &topic.topic)
+            .with("kafka.control_topic", format!("{}.control", topic.topic))
             .with("kafka.partitioner", "murmur2")
     }
 

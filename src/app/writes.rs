@@ -1,0 +1,36 @@
+//! How this instance writes: commands, kept by its intake, decided by its store.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::http::{HttpLimits, IdempotencySecret, Writes};
+use crate::ingest::{Commands, Edits, Intake};
+use crate::store::Reader;
+
+use super::worker::ApplySetup;
+
+/// Over an open store.
+pub(super) fn writes(
+    config: &Config,
+    setup: &ApplySetup,
+    intake: &Arc<Intake>,
+    reader: &Reader,
+) -> Writes {
+    let commands = Commands::new(
+        Arc::clone(intake),
+        reader.clone(),
+        Arc::clone(&setup.decoder),
+        setup.future_tolerance_ms,
+    );
+    // All instances share the secret of the tokens; without one, what they share is the log.
+    let secret = match &config.jwt.secret {
+        Some(secret) => IdempotencySecret::derive(secret.expose().as_bytes()),
+        None => IdempotencySecret::derive(&reader.position().log.to_le_bytes()),
+    };
+    Writes {
+        edits: Edits::new(commands),
+        secret,
+        require_if_match: config.server.require_if_match,
+        wait: HttpLimits::from(&config.server).position_wait,
+    }
+}

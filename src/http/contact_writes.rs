@@ -1,0 +1,214 @@
+//! Writes of one contact: each a command on the log, answered with what became of it.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use uuid::Uuid;
+
+use crate::ingest::{Action, Edit, EditError, Merge, MergeFailed, Precondition};
+
+use super::contact_body::{ContactBody, Meant, Members, Problems, id_problem};
+use super::contacts::decoded;
+use super::error::{ApiError, Code};
+use super::params::Params;
+use super::preconditions::{if_match, must_be_new};
+use super::state::HttpState;
+use super::writing::{JSON, Writing, failure};
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+type PathId = Result<Path<String>, PathRejection>;
+
+/// `POST /api/contacts`
+pub(super) async fn create_contact(
+    State(state): State<HttpState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[JSON])?;
+    let ContactBody { id, patch } = contact_body(&writing, Meant::Whole, None)?;
+    let made = || writing.with_key(|key| Ok(key.map(|key| key.contact_id())));
+    let id = match id {
+        Some(id) => id,
+        None => made()?.unwrap_or_else(|| Uuid::now_v7().to_string()),
+    };
+    edit(&writing, id, Action::Create(patch), Precondition::None, StatusCode::CREATED).await
+}
+
+/// `PUT /api/contacts/{id}`
+pub(super) async fn put_contact(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[JSON])?;
+    let precondition = if_match(writing.headers())?;
+    let is_new = must_be_new(writing.headers())?;
+    if is_new && precondition != Precondition::None {
+        let text = "If-Match and If-None-Match: * can't both hold";
+        return Err(ApiError::new(Code::InvalidHeader, text));
+    }
+    let ContactBody { patch, .. } = contact_body(&writing, Meant::Whole, Some(&id))?;
+    if is_new {
+        let mut problems = Problems::default();
+        if let Some(problem) = id_problem(&id) {
+            problems.add("id", problem);
+        }
+        problems.result()?;
+        let action = Action::Create(patch);
+        return edit(&writing, id, action, Precondition::None, StatusCode::CREATED).await;
+    }
+    writing.require_if_match(&precondition)?;
+    edit(&writing, id, Action::Replace(patch), precondition, StatusCode::OK).await
+}
+
+/// `PATCH /api/contacts/{id}`
+pub(super) async fn patch_contact(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[MERGE_PATCH, JSON])?;
+    let precondition = if_match(writing.headers())?;
+    writing.require_if_match(&precondition)?;
+    let ContactBody { patch, .. } = contact_body(&writing, Meant::Patch, Some(&id))?;
+    edit(&writing, id, Action::Update(patch), precondition, StatusCode::OK).await
+}
+
+/// `DELETE /api/contacts/{id}`
+pub(super) async fn delete_contact(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    let erase = Params::of(&writing.parts.uri, &["erase"])?.flag("erase")?;
+    if erase {
+        writing.require_admin("erasing a contact")?;
+    }
+    let precondition = if_match(writing.headers())?;
+    writing.require_if_match(&precondition)?;
+    let action = if erase { Action::Erase } else { Action::Delete };
+    edit(&writing, id, action, precondition, StatusCode::NO_CONTENT).await
+}
+
+/// `POST /api/contacts/{id}/restore`
+pub(super) async fn restore_contact(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    let precondition = if_match(writing.headers())?;
+    edit(&writing, id, Action::Restore, precondition, StatusCode::OK).await
+}
+
+/// `POST /api/contacts/{id}/merge`
+pub(super) async fn merge_contacts(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let into = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[JSON])?;
+    let from = merged_from(&Members::of(&writing.body)?, &into)?;
+    let keyed = writing.keyed()?;
+    let merge = Merge {
+        precondition: if_match(writing.headers())?,
+        keyed: keyed.as_ref().map(|(keyed, _)| keyed.clone()),
+        author: writing.author(),
+        into,
+        from,
+    };
+    match writing.writes.edits.merge(&merge, writing.wait()).await {
+        Ok(done) => Ok(writing.answer(&merge.into, StatusCode::OK, &done)),
+        Err(MergeFailed::Survivor(error)) => Ok(failure(error)),
+        Err(MergeFailed::Other(EditError::NotFound)) => {
+            let mut problems = Problems::default();
+            problems.add("from", "names no contact that is there");
+            problems.result()?;
+            Err(ApiError::new(Code::ContactNotFound, "there is no contact with this id"))
+        }
+        Err(MergeFailed::Other(error)) => Err(error.into()),
+    }
+}
+
+fn merged_from(members: &Members, into: &str) -> Result<String, ApiError> {
+    let mut problems = Problems::default();
+    let mut from = None;
+    for (name, value) in &members.0 {
+        if name != "from" {
+            problems.add(name, "is no member of a merge");
+            continue;
+        }
+        match serde_json::from_str::<String>(value.get()) {
+            Ok(id) if id == into => problems.add("from", "is the survivor itself"),
+            Ok(id) if id.is_empty() => problems.add("from", "is empty"),
+            Ok(id) => from = Some(id),
+            Err(_) => problems.add("from", "must be a text"),
+        }
+    }
+    if members.0.iter().all(|(name, _)| name != "from") {
+        problems.add("from", "is missing: the id of the contact to be taken in");
+    }
+    problems.result()?;
+    from.ok_or_else(|| ApiError::new(Code::InvalidBody, "the body names no contact"))
+}
+
+/// The body, strictly; an id in it must be the path's.
+fn contact_body(
+    writing: &Writing<'_>,
+    meant: Meant,
+    id: Option<&str>,
+) -> Result<ContactBody, ApiError> {
+    let members = Members::of(&writing.body)?;
+    let mut problems = Problems::default();
+    let body = ContactBody::read(&members, meant, &mut problems);
+    if let (Some(of_path), Some(of_body)) = (id, &body.id)
+        && of_path != of_body
+    {
+        problems.add("id", "is not that of the path");
+    }
+    problems.result()?;
+    Ok(body)
+}
+
+async fn edit(
+    writing: &Writing<'_>,
+    id: String,
+    action: Action,
+    precondition: Precondition,
+    status: StatusCode,
+) -> Result<Response, ApiError> {
+    // Held until the answer is there.
+    let keyed = writing.keyed()?;
+    let edit = Edit {
+        id: id.clone(),
+        // To a PUT that must create, a contact that is there is a condition that does not hold.
+        precondition,
+        action,
+        keyed: keyed.as_ref().map(|(keyed, _)| keyed.clone()),
+        author: writing.author(),
+    };
+    let is_put = writing.parts.method == axum::http::Method::PUT;
+    match writing.writes.edits.run_one(edit, writing.wait()).await {
+        Ok(done) => Ok(writing.answer(&id, status, &done)),
+        Err(EditError::Exists(tag)) if is_put => {
+            Ok(failure(EditError::PreconditionFailed(Some(tag))))
+        }
+        Err(error) => Ok(failure(error)),
+    }
+}

@@ -1,0 +1,249 @@
+//! What all writes have in common: who asks, under which key, how long it waits; and their answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, LOCATION};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use crate::auth::{Principal, Role};
+use crate::domain::contact::{StateTag, write_json};
+use crate::ingest::{Author, Done, EditError, Edits, InFlight, Keyed, Precondition, Wait};
+
+use super::contacts::{begin, json_response, with_position};
+use super::error::{ApiError, Code};
+use super::idempotency::{IdempotencyKey, IdempotencySecret, idempotency_key};
+use super::position::POSITION;
+use super::preconditions::etag;
+use super::request_id::REQUEST_ID;
+use super::state::HttpState;
+
+pub(super) const JSON: &str = "application/json";
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// How the API writes, once the store is open.
+pub struct Writes {
+    /// Carries them out.
+    pub edits: Edits,
+    /// For `Idempotency-Key`.
+    pub secret: IdempotencySecret,
+    /// Whether changing a contact needs `If-Match`.
+    pub require_if_match: bool,
+    /// How long an answer waits for what becomes of a write.
+    pub wait: Duration,
+}
+
+/// One request that writes.
+pub(super) struct Writing<'s> {
+    state: &'s HttpState,
+    pub(super) writes: &'s Writes,
+    pub(super) parts: Parts,
+    pub(super) body: Bytes,
+    principal: Option<Arc<Principal>>,
+}
+
+impl<'s> Writing<'s> {
+    /// Waits for the request's `Position`, so that it changes what its client has seen.
+    pub(super) async fn begin(state: &'s HttpState, request: Request) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        begin(state, &parts.headers).await?;
+        let writes = &state.open()?.writes;
+        // It is here already: the edge has read it, within its bounds.
+        let body = to_bytes(body, usize::MAX).await;
+        let body = body.map_err(|_| ApiError::new(Code::InvalidBody, "the body ended early"))?;
+        let principal = parts.extensions.get::<Arc<Principal>>().cloned();
+        Ok(Self { state, writes, parts, body, principal })
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    fn principal_name(&self) -> Arc<str> {
+        self.principal.as_ref().map_or_else(|| "anonymous".into(), |at| Arc::clone(&at.name))
+    }
+
+    pub(super) fn author(&self) -> Author {
+        let request_id = self.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+        let request_id = request_id.unwrap_or_default().into();
+        Author { principal: self.principal_name(), request_id }
+    }
+
+    /// For what only administrators may do within a route that others may ask.
+    pub(super) fn require_admin(&self, what: &str) -> Result<(), ApiError> {
+        match &self.principal {
+            Some(principal) if !principal.roles.has(Role::Admin) => {
+                Err(ApiError::new(Code::Forbidden, format!("{what} needs the role admin")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// For a change of what is there.
+    pub(super) fn require_if_match(&self, precondition: &Precondition) -> Result<(), ApiError> {
+        if self.writes.require_if_match && *precondition == Precondition::None {
+            return Err(ApiError::new(
+                Code::PreconditionRequired,
+                "send If-Match with the ETag of the contact as you have seen it",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses a body of another kind.
+    pub(super) fn require_media(&self, accepted: &[&str]) -> Result<(), ApiError> {
+        let given = self.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let media = given.unwrap_or_default().split(|byte| *byte == b';').next();
+        let media = media.unwrap_or_default().trim_ascii();
+        if accepted.iter().any(|accepted| media.eq_ignore_ascii_case(accepted.as_bytes())) {
+            return Ok(());
+        }
+        let text = format!("the body must be {}", accepted.join(" or "));
+        Err(ApiError::new(Code::UnsupportedMediaType, text)
+            .with_details(json!({ "accepted": accepted })))
+    }
+
+    /// The request's key, if it has one.
+    pub(super) fn with_key<T>(
+        &self,
+        then: impl FnOnce(Option<IdempotencyKey<'_>>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let principal = self.principal_name();
+        let Parts { method, uri, headers, .. } = &self.parts;
+        then(idempotency_key(&self.writes.secret, &principal, method, uri, headers)?)
+    }
+
+    /// The command of the request's key. The same request may not be under way.
+    pub(super) fn keyed(&self) -> Result<Option<(Keyed, InFlight)>, ApiError> {
+        let keyed = self.with_key(|key| {
+            Ok(key.map(|key| key.keyed(&self.parts.uri, &self.parts.headers, &self.body)))
+        })?;
+        let Some(keyed) = keyed else {
+            return Ok(None);
+        };
+        match self.writes.edits.begin(&keyed) {
+            Some(in_flight) => Ok(Some((keyed, in_flight))),
+            None => Err(ApiError::new(
+                Code::RequestInFlight,
+                "a request with this Idempotency-Key is under way; its answer can be asked for in a \
+                 moment",
+            )),
+        }
+    }
+
+    /// With the position of everything that can be read.
+    pub(super) fn positioned(&self, response: Response) -> Response {
+        match self.state.queries() {
+            Ok(queries) => with_position(self.state, queries, response),
+            Err(_) => response,
+        }
+    }
+
+    /// Whether the client wants to be answered as soon as the log has the command.
+    fn is_async(&self) -> bool {
+        let values = self.headers().get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|preference| {
+            let name = preference.split([';', '=']).next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("respond-async")
+        })
+    }
+
+    pub(super) fn wait(&self) -> Wait {
+        Wait::of(self.writes.wait, !self.is_async())
+    }
+
+    /// The contact as it was right after, or where to ask what became of the write.
+    pub(super) fn answer(&self, id: &str, status: StatusCode, done: &Done) -> Response {
+        match done {
+            Done::Accepted { event_id } => self.accepted(id, event_id),
+            Done::Contact { value, position } => {
+                let Ok(view) = value.view() else {
+                    return ApiError::internal(format!("contact {id} can't be read"))
+                        .into_response();
+                };
+                let mut response = if status == StatusCode::NO_CONTENT {
+                    status.into_response()
+                } else {
+                    let mut json = Vec::with_capacity(512);
+                    write_json(id, &view, &mut json);
+                    let mut response = json_response(json);
+                    *response.status_mut() = status;
+                    response.headers_mut().insert(ETAG, etag(view.tag()));
+                    response
+                };
+                if status == StatusCode::CREATED {
+                    insert(response.headers_mut(), LOCATION, contact_path(id));
+                }
+                match position {
+                    Some(position) => {
+                        insert(response.headers_mut(), POSITION, position.encode());
+                        response
+                    }
+                    None => self.positioned(response),
+                }
+            }
+        }
+    }
+
+    fn accepted(&self, id: &str, event_id: &str) -> Response {
+        let body = json!({ "status": "ACCEPTED", "eventId": event_id, "contactId": id });
+        let mut response = json_response(body.to_string().into_bytes());
+        *response.status_mut() = StatusCode::ACCEPTED;
+        insert(response.headers_mut(), LOCATION, format!("/api/events/{event_id}"));
+        if self.is_async() {
+            let applied = HeaderValue::from_static("respond-async");
+            response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+        }
+        response
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, text: String) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// Where a contact is read; whatever its id holds is one segment.
+pub(super) fn contact_path(id: &str) -> String {
+    let mut path = String::from("/api/contacts/");
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
+}
+
+/// An edit's failure with the contact's state, where that is the matter.
+pub(super) fn failure(error: EditError) -> Response {
+    let tag = state_of(&error);
+    let mut response = ApiError::from(error).into_response();
+    if let Some(tag) = tag {
+        response.headers_mut().insert(ETAG, etag(tag));
+    }
+    response
+}
+
+fn state_of(error: &EditError) -> Option<StateTag> {
+    match error {
+        EditError::Exists(tag) | EditError::Superseded(tag) => Some(*tag),
+        EditError::PreconditionFailed(tag) => *tag,
+        EditError::NotFound
+        | EditError::KeyReused
+        | EditError::Contended
+        | EditError::NoTime
+        | EditError::Refused { .. }
+        | EditError::Command(_)
+        | EditError::Store(_)
+        | EditError::Corrupt(_) => None,
+    }
+}

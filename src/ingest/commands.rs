@@ -1,0 +1,262 @@
+//! What the API wants done to contacts, as commands on the log, and what becomes of them.
+//!
+//! ```text
+//! Command ─► stamp ─► record ─► decoded once, as applying will ─► append ─► verdict ─► Submitted
+//! ```
+//!
+//! A command is stamped past everything that is known of its contact, so an editor whose clock is
+//! behind loses nothing to events that it has seen. Dropping the future takes nothing back: what was
+//! appended is applied, and told by its event id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::Class;
+use crate::domain::decode::Decoder;
+use crate::domain::event::EventKind;
+use crate::domain::position::{Lane, Offset};
+use crate::domain::record::RecordBatch;
+use crate::domain::verdict::DeadLetterReason;
+use crate::event_log::{Ack, NewRecord};
+use crate::store::{Expected, Reader, RecordOutcome, StoreError};
+
+use super::intake::{Intake, Kept};
+use super::patch::ContactPatch;
+use super::{command_record, now_ms};
+
+/// Stamps handed out lately, by hash of the contact's id; two contacts that share a place only move
+/// each other's stamps on.
+const STAMPS: usize = 1024;
+/// A stamp further ahead than this is none of a command that was just given.
+const STAMP_AHEAD_MS: u64 = 1_000;
+
+/// Who gives a command, and by which request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// `user:ada`, `key:ci`: what history shows.
+    pub principal: Arc<str>,
+    /// The request's id.
+    pub request_id: Arc<str>,
+}
+
+/// One command of one contact.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// What is to happen.
+    pub kind: EventKind,
+    /// The contact.
+    pub id: String,
+    /// What it says about the content.
+    pub patch: ContactPatch,
+    /// The version that the contact must have; 0: it must not exist.
+    pub expected_version: Option<u64>,
+    /// Whether everything that the patch does not name is cleared.
+    pub replace: bool,
+    /// Names the command: a second one of this id on the same contact is a retry.
+    pub event_id: String,
+    /// Stands for what was asked for, so that a retry is told from another request of this id.
+    pub request_hash: Option<[u8; 16]>,
+    /// Who gives it.
+    pub author: Author,
+}
+
+/// What is known of a command.
+#[derive(Debug)]
+pub enum Submitted {
+    /// What became of it.
+    Decided(RecordOutcome),
+    /// It is on the log, or in the outbox, and not applied yet.
+    Kept,
+}
+
+/// Why a command was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It would be set aside when it is applied.
+    #[error("{detail}")]
+    Refused {
+        /// As applying would name it.
+        reason: DeadLetterReason,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The log did not say that it has it; it may stand there all the same.
+    #[error("the contact log did not acknowledge it: {detail}")]
+    NotAcknowledged {
+        /// What the log says.
+        detail: String,
+    },
+    /// The store has stopped.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CommandError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Refused { .. } => Class::Poison,
+            Self::NotAcknowledged { .. } => Class::Retry,
+            Self::Store(error) => error.class(),
+        }
+    }
+}
+
+/// Gives commands; cheap to clone.
+#[derive(Clone)]
+pub struct Commands(Arc<Shared>);
+
+struct Shared {
+    intake: Arc<Intake>,
+    reader: Reader,
+    /// Understands records as applying will.
+    decoder: Arc<Decoder>,
+    future_tolerance_ms: u64,
+    stamps: Mutex<Box<[u64]>>,
+}
+
+/// Until when to wait, and for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// The end of it.
+    pub until: Instant,
+    /// For what became of it, or only until the log has it.
+    pub for_outcome: bool,
+}
+
+impl Wait {
+    /// Until so long from now.
+    pub fn of(time: Duration, for_outcome: bool) -> Self {
+        Self { until: Instant::now() + time, for_outcome }
+    }
+}
+
+impl Commands {
+    /// Kept by the intake, decided by the store that follows it.
+    pub fn new(
+        intake: Arc<Intake>,
+        reader: Reader,
+        decoder: Arc<Decoder>,
+        future_tolerance_ms: u64,
+    ) -> Self {
+        let stamps = Mutex::new(vec![0; STAMPS].into_boxed_slice());
+        Self(Arc::new(Shared { intake, reader, decoder, future_tolerance_ms, stamps }))
+    }
+
+    /// The store that decides.
+    pub fn reader(&self) -> &Reader {
+        &self.0.reader
+    }
+
+    /// Keeps all that can be applied with one append, and waits for what becomes of each. The
+    /// answers stand in the order of the commands.
+    pub async fn submit(
+        &self,
+        commands: &[Command],
+        wait: Wait,
+    ) -> Vec<Result<Submitted, CommandError>> {
+        let mut answers = Vec::with_capacity(commands.len());
+        let (mut records, mut expected) = (Vec::new(), Vec::new());
+        for command in commands {
+            match self.record(command) {
+                Ok(record) => {
+                    let hash = xxh3_64(command.event_id.as_bytes());
+                    expected.push((answers.len(), self.0.reader.expect(hash)));
+                    records.push(record);
+                    answers.push(Ok(Submitted::Kept));
+                }
+                Err(error) => answers.push(Err(error)),
+            }
+        }
+        if records.is_empty() {
+            return answers;
+        }
+        let kept = tokio::time::timeout_at(wait.until, self.0.intake.keep(records)).await;
+        let detail = match kept {
+            Ok(Ok(Kept::OnLog(acks))) => {
+                return self.outcomes(answers, expected, acks, wait).await;
+            }
+            // Nobody knows when it comes onto the log.
+            Ok(Ok(Kept::InOutbox)) => return answers,
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => "it took too long".to_owned(),
+        };
+        for (place, _) in expected {
+            let detail = detail.clone();
+            set(&mut answers, place, Err(CommandError::NotAcknowledged { detail }));
+        }
+        answers
+    }
+
+    async fn outcomes(
+        &self,
+        mut answers: Vec<Result<Submitted, CommandError>>,
+        expected: Vec<(usize, Expected)>,
+        acks: Vec<Ack>,
+        wait: Wait,
+    ) -> Vec<Result<Submitted, CommandError>> {
+        if !wait.for_outcome {
+            return answers;
+        }
+        for ((place, expected), ack) in expected.into_iter().zip(acks) {
+            let outcome = expected.outcome_at(ack.lane, ack.offset);
+            // Without one it is on the log, and applied at the latest by the next start.
+            if let Ok(Ok(outcome)) = tokio::time::timeout_at(wait.until, outcome).await {
+                set(&mut answers, place, Ok(Submitted::Decided(outcome)));
+            }
+        }
+        answers
+    }
+
+    fn record(&self, command: &Command) -> Result<NewRecord, CommandError> {
+        let stamp_ms = self.stamp(&command.id)?;
+        let earliest = stamp_ms.saturating_sub(self.0.future_tolerance_ms);
+        let record = command_record::record(command, stamp_ms, now_ms().max(earliest));
+        self.check(&record)?;
+        Ok(record)
+    }
+
+    /// Later than now, than all that is known of the contact, and than the last command of it.
+    fn stamp(&self, id: &str) -> Result<u64, CommandError> {
+        let now = now_ms();
+        let known = match self.0.reader.contact(id.as_bytes())? {
+            Some(value) => value.view().map_or(0, |view| view.head().ts_ms.saturating_add(1)),
+            None => 0,
+        };
+        let mut stamp = now.max(known);
+        let mut stamps = self.0.stamps.lock();
+        let place = xxh3_64(id.as_bytes()) as usize % STAMPS;
+        if let Some(last) = stamps.get_mut(place) {
+            if *last >= stamp && *last < stamp.saturating_add(STAMP_AHEAD_MS) {
+                stamp = *last + 1;
+            }
+            *last = stamp;
+        }
+        Ok(stamp)
+    }
+
+    /// What decoding would set aside is not appended.
+    fn check(&self, record: &NewRecord) -> Result<(), CommandError> {
+        let mut batch = RecordBatch::new(Lane(0));
+        let headers =
+            record.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
+        batch.push(Offset(0), record.timestamp_ms, key, value, headers);
+        match self.0.decoder.decode(&mut batch, 0) {
+            Ok(_) => Ok(()),
+            Err(reject) => {
+                Err(CommandError::Refused { reason: reject.reason, detail: reject.detail })
+            }
+        }
+    }
+}
+
+fn set<T>(answers: &mut [T], place: usize, answer: T) {
+    if let Some(slot) = answers.get_mut(place) {
+        *slot = answer;
+    }
+}
