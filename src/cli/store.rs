@@ -34,8 +34,14 @@ fn verify(config: &Config) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let report = report?;
     eprintln!(
-        "{} contacts, {} e-mail keys, {} journal frames with {} entries, {} snapshots",
-        report.contacts, report.emails, report.frames, report.entries, report.snapshots
+        "{} contacts, {} e-mail keys, {} control entries, {} journal frames with {} entries, {} \
+         snapshots",
+        report.contacts,
+        report.emails,
+        report.controls,
+        report.frames,
+        report.entries,
+        report.snapshots
     );
     if report.is_sound() {
         eprintln!("all of it agrees");

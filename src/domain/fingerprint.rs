@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::limits::{ATTRIBUTE_KEY_BYTES_MAX, DEPTH_MAX, ID_BYTES_MAX, Limits};
 use super::mapping::Mapping;
 
-/// Version of what decode and merge do. Raise it with any change of their results.
+/// Version of what decode, merge and control decisions do. Raise it with any change of their results.
 pub const APPLY_VERSION: u64 = 1;
 
 /// Hash of the rules that events are applied under; stands in checkpoint and snapshot.

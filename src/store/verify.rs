@@ -36,6 +36,8 @@ const PROGRESS_STEP: u64 = 10_000;
 pub struct VerifyReport {
     /// Contacts looked at.
     pub contacts: u64,
+    /// Control entries looked at, those removed a short while ago too.
+    pub controls: u64,
     /// Contacts in the e-mail index.
     pub emails: u64,
     /// Journal frames looked at.

@@ -92,6 +92,7 @@ pub(super) fn check(
         }
         Err(Differs::Fatal(error)) => return Err(error),
     };
+    report.controls = stored.len() as u64;
     let digest = digest_of(&stored);
     report.expect(digest == cut.control.digest, || {
         format!("the control entries' digest is {digest}, it should be {}", cut.control.digest)

@@ -8,6 +8,7 @@
 //! itself. When that lasts, all lanes are paused so that errors and statistics are still heard.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -99,7 +100,13 @@ impl Poller {
             End::Failed(error) if self.is_control => {
                 tracing::error!(topic = self.topic, %error, "control records are not read any more");
                 let text = format!("{error}; mend it and restart");
-                self.feed.status().set_control_trouble(Some(text));
+                let status = self.feed.status();
+                status.set_control_trouble(Some(text));
+                // Nothing more will come: a run that ends when all is caught up must end.
+                self.lanes
+                    .iter()
+                    .filter_map(|lane| status.lane(lane.id))
+                    .for_each(|lane| lane.caught_up.store(true, Ordering::Release));
             }
             End::Failed(error) => self.feed.fail(error),
         }
