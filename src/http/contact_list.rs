@@ -146,9 +146,10 @@ fn order(params: &Params) -> Result<(Option<SortBy>, Option<bool>), ApiError> {
 
 fn status(params: &Params) -> Result<StatusFilter, ApiError> {
     let statuses = [("ACTIVE", StatusFilter::Active), ("DELETED", StatusFilter::Deleted)];
+    let with_deleted = params.flag("includeDeleted")?;
     Ok(match params.choice("status", &statuses)? {
         Some(status) => status,
-        None if params.flag("includeDeleted")? => StatusFilter::Any,
+        None if with_deleted => StatusFilter::Any,
         None => StatusFilter::Active,
     })
 }

@@ -72,7 +72,8 @@ fn asked(uri: &Uri, headers: &HeaderMap) -> Result<(Start, Filter), ApiError> {
         include_deleted: params.flag("includeDeleted")?,
     };
     let mut kinds = Vec::new();
-    for text in params.list("type") {
+    // No type has a comma: one that came encoded separates as well.
+    for text in params.list("type").flat_map(|types| types.split(',')) {
         kinds.push(EventKind::from_type(text.as_bytes()).ok_or_else(|| {
             let names = EventKind::ALL.map(EventKind::as_str).join(", ");
             invalid("type", &format!("must be some of {names}"))

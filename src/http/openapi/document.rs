@@ -193,7 +193,7 @@ fn request_body(content: &Content) -> RequestBody {
 
 fn media_type(content: &Content) -> utoipa::openapi::Content {
     ContentBuilder::new()
-        .schema(Some(content.schema.clone()))
+        .schema(content.schema.clone())
         .example(content.example.as_ref().map(shown))
         .build()
 }

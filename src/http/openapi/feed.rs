@@ -1,8 +1,10 @@
 //! The feed.
 
+use serde_json::json;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::operation::{Answer, Operation, Param, Tag, flag, text};
+use super::operation::{Answer, Operation, Param, Tag, choice, flag, several, text};
+use crate::domain::event::EventKind;
 use crate::http::error::Code;
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -51,19 +53,15 @@ fn feed() -> Operation {
         .param(Param::query("includeDeleted", flag(), true, "Deleted ones among them too."))
         .param(Param::query(
             "type",
-            text().pattern(Some(
-                "^contact\\.(created|updated|deleted|restored|erased)\
-                 (,contact\\.(created|updated|deleted|restored|erased))*$",
-            )),
-            "contact.created,contact.deleted",
-            "Only changes of these types; with commas, or again for each.",
+            several(choice(&EventKind::ALL.map(EventKind::as_str)), EventKind::ALL.len()),
+            json!(["contact.created", "contact.deleted"]),
+            "Only changes of these types; with commas between them too.",
         ))
         .param(Param::query(
             "contact",
-            text().pattern(Some("^[^,]+(,[^,]+){0,99}$")),
-            "{{contactId}}",
-            "Only these contacts, 100 at most; with commas (a comma of an id is `%2C`), or again for \
-             each.",
+            several(text().min_length(Some(1)), 100),
+            json!(["{{contactId}}"]),
+            "Only these contacts; with commas between them too, a comma of an id then being `%2C`.",
         ))
         .param(
             Param::query(

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 
 use crate::http::error::Code;
@@ -56,7 +56,7 @@ pub(super) struct Param {
     pub(super) place: Place,
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    pub(super) schema: Object,
+    pub(super) schema: Schema,
     /// May name variables of the collection: `{{contactId}}`.
     pub(super) example: Value,
     /// Whether the example request has it.
@@ -66,29 +66,29 @@ pub(super) struct Param {
 
 impl Param {
     pub(super) fn path(name: &'static str, example: &str, about: &'static str) -> Self {
-        let schema = text().min_length(Some(1)).build();
+        let schema = text().min_length(Some(1)).into();
         Self { is_required: true, ..Self::new(Place::Path, name, about, schema, example.into()) }
             .sent()
     }
 
     pub(super) fn query(
         name: &'static str,
-        schema: ObjectBuilder,
+        schema: impl Into<Schema>,
         example: impl Into<Value>,
         about: &'static str,
     ) -> Self {
-        Self::new(Place::Query, name, about, schema.build(), example.into())
+        Self::new(Place::Query, name, about, schema.into(), example.into())
     }
 
     pub(super) fn header(name: &'static str, example: &str, about: &'static str) -> Self {
-        Self::new(Place::Header, name, about, text().build(), example.into())
+        Self::new(Place::Header, name, about, text().into(), example.into())
     }
 
     fn new(
         place: Place,
         name: &'static str,
         about: &'static str,
-        schema: Object,
+        schema: Schema,
         example: Value,
     ) -> Self {
         Self { place, name, about, schema, example, is_sent: false, is_required: false }
@@ -107,6 +107,11 @@ pub(super) fn text() -> ObjectBuilder {
 
 pub(super) fn choice(choices: &[&'static str]) -> ObjectBuilder {
     text().enum_values(Some(choices.iter().copied()))
+}
+
+/// Several of these: the parameter comes once for each.
+pub(super) fn several(item: ObjectBuilder, max: usize) -> ArrayBuilder {
+    ArrayBuilder::new().items(item).min_items(Some(1)).max_items(Some(max))
 }
 
 pub(super) fn whole_number(min: u64, max: u64) -> ObjectBuilder {
@@ -136,7 +141,8 @@ pub(super) enum Header {
 /// What is sent or answered, in one media type.
 pub(super) struct Content {
     pub(super) media: &'static str,
-    pub(super) schema: RefOr<Schema>,
+    /// None: text without a form, as a stream is.
+    pub(super) schema: Option<RefOr<Schema>>,
     pub(super) example: Option<Value>,
 }
 
@@ -154,7 +160,7 @@ impl Answer {
     /// With a body of the type's schema.
     pub(super) fn json<T: ToSchema>(status: u16, about: &'static str, example: Value) -> Self {
         let mut answer = Self::empty(status, about);
-        let schema = reference::<T>(&mut answer.schemas);
+        let schema = Some(reference::<T>(&mut answer.schemas));
         let example = Some(example);
         answer.content.push(Content { media: "application/json", schema, example });
         answer
@@ -172,7 +178,7 @@ impl Answer {
 
     /// Or with a body of text in yet another media type.
     pub(super) fn or_text(mut self, media: &'static str, example: Option<&str>) -> Self {
-        let schema = RefOr::T(text().build().into());
+        let schema = (media != "text/event-stream").then(|| RefOr::T(text().into()));
         self.content.push(Content { media, schema, example: example.map(Value::from) });
         self
     }
@@ -287,7 +293,7 @@ impl Operation {
 
     /// A JSON body under another name.
     pub(super) fn body_as<T: ToSchema>(mut self, media: &'static str, example: Value) -> Self {
-        let schema = reference::<T>(&mut self.schemas);
+        let schema = Some(reference::<T>(&mut self.schemas));
         self.body = Some(Content { media, schema, example: Some(example) });
         self
     }

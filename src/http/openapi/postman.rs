@@ -103,7 +103,7 @@ fn url(operation: &Operation) -> Value {
     let sent: Vec<String> = query
         .iter()
         .filter(|param| param.is_sent)
-        .map(|param| format!("{}={}", param.name, as_text(&param.example)))
+        .flat_map(|param| texts(&param.example).map(|text| format!("{}={text}", param.name)))
         .collect();
     let mut raw = format!("{{{{baseUrl}}}}/{}", path.join("/"));
     if !sent.is_empty() {
@@ -111,22 +111,34 @@ fn url(operation: &Operation) -> Value {
     }
     json!({
         "raw": raw, "host": ["{{baseUrl}}"], "path": path,
-        "query": query.into_iter().map(pair).collect::<Vec<_>>(),
+        "query": query.into_iter().flat_map(pairs).collect::<Vec<_>>(),
     })
 }
 
 fn headers(operation: &Operation) -> Vec<Value> {
-    let named = operation.params.iter().filter(|param| param.place == Place::Header).map(pair);
+    let named =
+        operation.params.iter().filter(|param| param.place == Place::Header).flat_map(pairs);
     let media =
         operation.body.iter().map(|body| json!({ "key": "Content-Type", "value": body.media }));
     media.chain(named).collect()
 }
 
-fn pair(param: &Param) -> Value {
-    json!({
-        "key": param.name, "value": as_text(&param.example), "description": param.about,
-        "disabled": !param.is_sent,
+fn pairs(param: &Param) -> impl Iterator<Item = Value> {
+    texts(&param.example).map(|text| {
+        json!({
+            "key": param.name, "value": text, "description": param.about,
+            "disabled": !param.is_sent,
+        })
     })
+}
+
+/// A parameter of several comes once for each.
+fn texts(example: &Value) -> impl Iterator<Item = String> {
+    let several = match example {
+        Value::Array(several) => several.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    several.iter().map(as_text)
 }
 
 fn as_text(example: &Value) -> String {
