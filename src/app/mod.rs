@@ -11,6 +11,7 @@
 //! |---|---|---|---|
 //! | demo | a clock | told to stop | first |
 //! | http | connections, 4096 | told to stop | second: requests under way, `server.drain_timeout` |
+//! | users | the file of users, looked at every 500 ms | told to stop | after http |
 //! | shared_state | Redis, and a clock | told to stop | after http |
 //! | feed | commits, while somebody listens | told to stop | with http |
 //! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |

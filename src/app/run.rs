@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::effects::feed::{Feed, FeedOptions};
 use crate::event_log::{EventLog, LogError};
@@ -81,16 +82,21 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         Some(log) => log,
         None => open_log(&config)?,
     };
-    http::require_loopback(config.server.listen)?;
+    let metrics = match options.metrics {
+        Some(metrics) => metrics,
+        None => Arc::new(Metrics::new()?),
+    };
+    let auth = Arc::new(Auth::new(&config, Arc::clone(&metrics))?);
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("can't listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let watch = watch(&config, options.metrics, webhooks)?;
+    let watch = watch(&config, metrics, Arc::clone(&auth), webhooks)?;
     let stop = Stop::default();
     let shared = Arc::clone(&watch.shared);
+    let users_stop = stop.shared.clone();
     let worker = Worker {
         config: Arc::clone(&config),
         log: log.clone(),
@@ -105,17 +111,20 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let serving = ServeOptions::from(&config.server);
     let tasks = Tasks {
         http: start(http::serve(listener, router, serving, stop.http.clone())),
+        users: start(async move { auth.run(users_stop).await }),
         shared: start(shared.run(stop.shared.clone())),
         feed: start(watch.feed.clone().run(stop.http.clone())),
         worker: tokio::task::spawn_blocking(move || worker.run()),
         outbox: forward(&intake, stop.outbox.clone()),
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
     };
+    // Before anybody is told that it runs: a signal from then on is an orderly end.
+    let signals = Signals::new()?;
     if let Some(started) = options.started {
         let contact = tasks.demo.is_some().then(demo::first_contact);
         started(&Started { address, contact });
     }
-    let ended = tasks.run(&stop, options.stop.unwrap_or_default(), &watch).await;
+    let ended = tasks.run(&stop, options.stop.unwrap_or_default(), signals, &watch).await;
     stop.all();
     shut_log(log).await;
     shut_outbox(intake).await;
@@ -124,13 +133,10 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
 
 fn watch(
     config: &Config,
-    metrics: Option<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
+    auth: Arc<Auth>,
     webhooks: WebhookIntake,
 ) -> anyhow::Result<Watch> {
-    let metrics = match metrics {
-        Some(metrics) => metrics,
-        None => Arc::new(Metrics::new()?),
-    };
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
     let readiness = Arc::new(Readiness::new());
@@ -138,6 +144,8 @@ fn watch(
     let shared = Arc::new(SharedState::new(config, &metrics)?);
     let intake = Arc::clone(&webhooks.intake);
     let services = Services {
+        auth: Some(Arc::clone(&auth)),
+        metrics_need_role: config.telemetry.require_role,
         limiter: Arc::clone(&shared.limiter),
         proxies: config.server.proxies.clone(),
         allow: config.allow.clone(),
@@ -152,6 +160,8 @@ fn watch(
         cursor_keys: cursor_keys(config),
         shared,
         control_topic: config.kafka.control_topic.clone(),
+        auth,
+        store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),
         intake,
     };
@@ -176,6 +186,7 @@ fn start<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> J
 /// The table of tasks; `commits` is the worker's own.
 struct Tasks {
     http: JoinHandle<Result<(), ServeError>>,
+    users: JoinHandle<()>,
     shared: JoinHandle<()>,
     feed: JoinHandle<()>,
     worker: JoinHandle<Result<(), WorkerError>>,
@@ -189,17 +200,14 @@ impl Tasks {
         mut self,
         stop: &Stop,
         told: CancellationToken,
+        mut signals: Signals,
         watch: &Watch,
     ) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
         let first = tokio::select! {
-            signal = tokio::signal::ctrl_c() => {
-                signal.context("can't wait for a signal")?;
-                First::Told
-            }
-            _ = terminate.recv() => First::Told,
+            () = signals.recv() => First::Told,
             () = told.cancelled() => First::Told,
             worker = &mut self.worker => First::Worker(worker),
+            users = &mut self.users => First::Failed(early("users", users.map(Ok::<_, ServeError>))),
             shared = &mut self.shared => First::Failed(early("shared_state", shared.map(Ok::<_, ServeError>))),
             http = &mut self.http => First::Failed(early("http", http)),
             feed = &mut self.feed => First::Failed(early("feed", feed.map(Ok::<_, Infallible>))),
@@ -237,6 +245,29 @@ impl Tasks {
         };
         second.abort();
         result
+    }
+}
+
+/// What asks for an orderly end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let wait_for = |kind| signal(kind).context("can't wait for a signal");
+        Ok(Self {
+            interrupt: wait_for(SignalKind::interrupt())?,
+            terminate: wait_for(SignalKind::terminate())?,
+        })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
@@ -310,13 +341,10 @@ async fn shut_log(log: EventLog) {
 
 /// Whoever asks twice does not want to wait: what is not checkpointed is redone at the next start.
 async fn end_at_second_signal() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+    let Ok(mut signals) = Signals::new() else {
         return;
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+    signals.recv().await;
     #[expect(clippy::disallowed_methods, reason = "as safe as kill -9, and asked for twice")]
     std::process::exit(1);
 }

@@ -1,5 +1,6 @@
 //! How the process stands, told to readiness, metrics and `/healthz` as it comes about.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 
 use crate::apply::Progress;
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
@@ -44,6 +46,10 @@ pub(super) struct Watch {
     pub(super) is_kafka: bool,
     /// Signs the cursors of lists.
     pub(super) cursor_keys: CursorKeys,
+    /// Who may do what.
+    pub(super) auth: Arc<Auth>,
+    /// The data directory.
+    pub(super) store_path: PathBuf,
     /// What instances share.
     pub(super) shared: Arc<SharedState>,
     /// Of control records, for the figures.
@@ -84,8 +90,22 @@ impl Watch {
         self.readiness.waiting(STORE, progress.to_string());
     }
 
+    /// Not before the store is open: only then it is sure that the directory is ours.
+    fn let_in(&self) {
+        if let Err(error) = self.auth.publish_local_key(&self.store_path) {
+            tracing::warn!(%error, "commands on this machine will need --key");
+        }
+        if self.auth.knows_nobody() {
+            tracing::warn!(
+                "there are no users and no API keys yet; `contactd user add` and `contactd key \
+                 create` make them"
+            );
+        }
+    }
+
     pub(super) fn store_open(&self, reader: Reader, log: &EventLog, writes: Writes) {
         self.feed.open(reader.clone());
+        self.let_in();
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
             writes,

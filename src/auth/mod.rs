@@ -1,5 +1,38 @@
 //! Who may do what: users, keys, tokens and roles.
+//!
+//! ```text
+//! users.toml ─► live (read again on change) ─┐
+//! Authorization ─► remembered, else jwt ─────┼─► Auth::authenticate ─► Principal
+//! X-API-Key ─► its SHA-256 ──────────────────┘
+//! POST /api/auth/login ─► password (argon2id) ─► jwt
+//! ```
 
+mod accounts;
+mod authenticate;
+mod error;
+mod hs256;
+mod jwt;
+mod live;
+mod local;
+mod login;
+mod password;
+mod random;
+mod remembered;
 mod roles;
+mod users;
+mod users_file;
 
+pub use accounts::Accounts;
+pub use authenticate::{Auth, AuthSetupError, Credentials};
+pub use error::AuthError;
+pub use jwt::SignError;
+pub use local::{FIRST_USER, LOCAL_KEY_FILE, LocalError, first_user, kept_jwt_secret, local_key};
+pub use login::{LoginError, SignedIn};
+pub use password::{PASSWORD_CHARS_MIN, PasswordError, check_password};
+pub use random::NoRandomness;
 pub use roles::{Principal, Role, Roles};
+pub use users::{KeyText, UserText, UsersText};
+pub use users_file::UsersFileError;
+
+#[cfg(test)]
+mod tests;

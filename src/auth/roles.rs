@@ -69,6 +69,24 @@ impl Roles {
         self.0 & other.0 != 0
     }
 
+    /// From their words.
+    ///
+    /// # Errors
+    /// The first word that is none.
+    pub fn from_words<W: AsRef<str>>(words: &[W]) -> Result<Self, String> {
+        let mut set = Self::NONE;
+        for word in words {
+            let role = Role::from_word(word.as_ref()).ok_or_else(|| word.as_ref().to_owned())?;
+            set.0 |= Self::of(&[role]).0;
+        }
+        Ok(set)
+    }
+
+    /// Their words.
+    pub fn words(self) -> Vec<&'static str> {
+        self.iter().map(Role::as_str).collect()
+    }
+
     /// Those that are among them.
     pub fn iter(self) -> impl Iterator<Item = Role> {
         Role::ALL.into_iter().filter(move |role| self.has(*role))
@@ -84,4 +102,6 @@ pub struct Principal {
     pub roles: Roles,
     /// The family of refresh tokens that its access token came with; none: an API key.
     pub session: Option<Arc<str>>,
+    /// Unix time in seconds at which the token or key ends; none: never.
+    pub expires_at_s: Option<u64>,
 }

@@ -1,8 +1,12 @@
 //! What can be asked for, and the help that teaches it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::auth::Role;
+use crate::config::units::parse_duration;
 
 use super::bench::BenchCommand;
 use super::settings::SettingsArgs;
@@ -59,6 +63,12 @@ pub(super) enum Command {
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Add, change, remove or list those who sign in
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Create, revoke or list the API keys of programs
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Make the Kafka topic what contactd needs
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -202,6 +212,9 @@ pub(super) struct GetArgs {
     /// Address of the running instance; the configured one where nothing is said
     #[arg(long, env = "CONTACTD_URL")]
     pub(super) url: Option<String>,
+    /// API key to ask with; that of the instance on this machine where nothing is said
+    #[arg(long, env = "CONTACTD_API_KEY", hide_env_values = true)]
+    pub(super) key: Option<String>,
     /// Show it even when it is deleted
     #[arg(long)]
     pub(super) include_deleted: bool,
@@ -235,6 +248,78 @@ pub(super) enum StoreCommand {
     },
     /// Write a full, verified image now
     Snapshot,
+}
+
+/// A running instance hears of any change within a second.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user; asks for the password
+    #[command(after_help = "Examples:\n  contactd user add ada --role admin\n  \
+        printf %s \"$PASSWORD\" | contactd user add ada --role editor --password-stdin")]
+    Add {
+        /// Lower-case letters, digits and ._-
+        name: String,
+        /// What the user may do: admin, editor, viewer, ingest, metrics; can be repeated
+        #[arg(long = "role", value_name = "ROLE", required = true, value_parser = role)]
+        roles: Vec<Role>,
+        /// Address to sign in with as well
+        #[arg(long)]
+        email: Option<String>,
+        /// Read the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Set a user's password, and sign the user out everywhere
+    Passwd {
+        /// The user
+        name: String,
+        /// Read the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove a user, and sign the user out everywhere
+    Remove {
+        /// The user
+        name: String,
+    },
+    /// Print all users
+    List,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make an API key and print it; it can't be shown again
+    #[command(
+        after_help = "Example:\n  contactd key create ci --role ingest --expires 90d\n  curl \
+        -H 'X-API-Key: ck_…' localhost:3000/api/contacts"
+    )]
+    Create {
+        /// Lower-case letters, digits and ._-
+        name: String,
+        /// What the key may do: admin, editor, viewer, ingest, metrics; can be repeated
+        #[arg(long = "role", value_name = "ROLE", required = true, value_parser = role)]
+        roles: Vec<Role>,
+        /// How long it is good for, as 90d; for ever where nothing is said
+        #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+        expires: Option<Duration>,
+    },
+    /// End an API key
+    Revoke {
+        /// The key's name
+        name: String,
+    },
+    /// Print all API keys, by how they begin
+    List,
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    let words = Role::ALL.map(Role::as_str).join(", ");
+    Role::from_word(word).ok_or_else(|| format!("must be one of {words}"))
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let fits = |lifetime: &Duration| !lifetime.is_zero() && lifetime.as_secs() < 100 * 366 * 86_400;
+    parse_duration(text).filter(fits).ok_or_else(|| "must be a duration like 90d or 12h".to_owned())
 }
 
 #[derive(Clone, Debug, Subcommand)]

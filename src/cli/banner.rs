@@ -4,17 +4,28 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::app::Started;
-use crate::config::Config;
+use crate::auth::{FIRST_USER, LOCAL_KEY_FILE};
+use crate::config::{Config, Secret};
+
+use super::instance::reachable;
 
 /// What is known before the start.
 pub(super) struct Banner {
     log: String,
     data: String,
     demo: String,
+    /// The first user's, on the first start.
+    password: Option<Secret>,
+    local_key: String,
 }
 
 impl Banner {
-    pub(super) fn new(config: &Config, ephemeral: bool, demo_rate: Option<f64>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        ephemeral: bool,
+        demo_rate: Option<f64>,
+        password: Option<Secret>,
+    ) -> Self {
         let log = if config.follows_kafka() {
             format!("Kafka topic {} at {}", config.kafka.topic, config.kafka.brokers.join(", "))
         } else {
@@ -29,33 +40,82 @@ impl Banner {
                 Some(rate) => format!("{rate} events a second (--no-demo turns them off)"),
                 None => "no events".to_owned(),
             },
+            password,
+            local_key: shell_word(&shortest(&config.store.path.join(LOCAL_KEY_FILE))),
         }
     }
 
     pub(super) fn text(&self, started: &Started) -> String {
-        let url = format!("http://{}", started.address);
+        let url = format!("http://{}", reachable(started.address));
         let log_kind = if self.log.starts_with("embedded") { "embedded log" } else { "Kafka" };
         let mut text = format!(
-            "\ncontactd {}: development, single node, {log_kind}, loopback only, no authentication\n\n\
+            "\ncontactd {}: development, single node, {log_kind}\n\n\
              \x20 API      {url}/api/contacts\n\
              \x20 Metrics  {url}/metrics\n\
              \x20 Log      {}\n\
              \x20 Data     {}\n\
-             \x20 Demo     {}\n\nTry:\n",
+             \x20 Demo     {}\n\
+             \x20 Sign in  {}\n",
             env!("CARGO_PKG_VERSION"),
             self.log,
             self.data,
             self.demo,
+            self.sign_in(),
         );
-        if let Some(id) = &started.contact {
-            let _ = writeln!(text, "  curl -s {url}/api/contacts/{id}");
-            let _ = writeln!(text, "  curl -s {url}/api/contacts/{id}/history");
-        }
-        let _ = writeln!(text, "  curl -s '{url}/api/contacts?limit=3'");
-        let _ = writeln!(text, "  curl -s {url}/api/stats");
+        self.add_tries(&mut text, &url, started.contact.as_deref());
         text.push_str("\nCtrl-C ends it.\n");
         text
     }
+
+    fn sign_in(&self) -> String {
+        match &self.password {
+            Some(password) => format!(
+                "user {FIRST_USER}, password {} (shown this once; `contactd user passwd \
+                 {FIRST_USER}` sets another)",
+                password.expose()
+            ),
+            None => format!(
+                "as before; `contactd user passwd {FIRST_USER}` sets a new password for {FIRST_USER}"
+            ),
+        }
+    }
+
+    /// Commands that work as they stand, pasted into a shell.
+    fn add_tries(&self, text: &mut String, url: &str, contact: Option<&str>) {
+        let _ = writeln!(text, "\nTry, with the key of this machine's commands:");
+        let _ = writeln!(text, "  KEY=\"X-API-Key: $(cat {})\"", self.local_key);
+        if let Some(id) = contact {
+            let _ = writeln!(text, "  curl -s -H \"$KEY\" {url}/api/contacts/{id}");
+            let _ = writeln!(text, "  curl -s -H \"$KEY\" {url}/api/contacts/{id}/history");
+        }
+        let _ = writeln!(text, "  curl -s -H \"$KEY\" '{url}/api/contacts?limit=3'");
+        let Some(password) = &self.password else {
+            return;
+        };
+        let body = format!(r#"{{"username":"{FIRST_USER}","password":"{}"}}"#, password.expose());
+        let _ = writeln!(text, "Or signed in:");
+        let _ = writeln!(
+            text,
+            "  TOKEN=$(curl -s {url}/api/auth/login -H 'Content-Type: application/json' -d '{body}' \
+             | sed 's/.*\"accessToken\":\"\\([^\"]*\\)\".*/\\1/')"
+        );
+        let _ = writeln!(text, "  curl -s -H \"Authorization: Bearer $TOKEN\" {url}/api/stats");
+    }
+}
+
+/// As it is typed from here.
+fn shortest(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+/// A word that a shell takes as it is.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn absolute(path: &Path) -> String {
@@ -72,14 +132,25 @@ mod tests {
         let config = Config::built_in(Mode::Dev).unwrap();
         let started =
             Started { address: config.server.listen, contact: Some("some-id".to_owned()) };
-        let text = Banner::new(&config, true, Some(3.0)).text(&started);
+        let password = Some(Secret::new("the-password"));
+        let text = Banner::new(&config, true, Some(3.0), password).text(&started);
         for part in [
-            "single node, embedded log, loopback only",
-            "curl -s http://127.0.0.1:3000/api/contacts/some-id\n",
+            "single node, embedded log\n",
+            "KEY=\"X-API-Key: $(cat .contactd/local.key)\"\n",
+            "curl -s -H \"$KEY\" http://127.0.0.1:3000/api/contacts/some-id\n",
+            "user admin, password the-password (shown this once",
             "/.contactd (removed at the end)",
             "3 events a second",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+        let later = Banner::new(&config, false, None, None).text(&started);
+        assert!(later.contains("contactd user passwd admin") && !later.contains("accessToken"));
+    }
+
+    #[test]
+    fn any_path_is_one_word() {
+        assert_eq!(shell_word("/tmp/x-1/local.key"), "/tmp/x-1/local.key");
+        assert_eq!(shell_word("/tmp/it's here"), r"'/tmp/it'\''s here'");
     }
 }

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use crate::app::WorkerError;
 use crate::apply::ApplyError;
+use crate::auth::{AuthSetupError, UsersFileError};
 use crate::config::ConfigErrors;
 use crate::domain::Class;
 use crate::domain::contact::CorruptContact;
 use crate::event_log::LogError;
-use crate::http::ListenError;
 use crate::store::StoreError;
 
 /// Done.
@@ -36,6 +36,9 @@ pub(super) enum Failure {
     /// The data is not there or not right.
     #[error("{0}")]
     Data(String),
+    /// Not allowed to.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// Tells the error on standard error, and gives its code.
@@ -64,10 +67,14 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             Failure::Usage(_) => USAGE,
             Failure::Unreachable(_) => UNREACHABLE,
             Failure::Data(_) => DATA,
+            Failure::Refused(_) => FAILED,
         });
     }
-    if cause.is::<ConfigErrors>() || cause.is::<ListenError>() {
+    if cause.is::<ConfigErrors>() {
         return Some(CONFIGURATION);
+    }
+    if let Some(error) = cause.downcast_ref::<UsersFileError>() {
+        return users_file_code(error);
     }
     if cause.is::<CorruptContact>() {
         return Some(DATA);
@@ -79,6 +86,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return store_code(error);
     }
     // These pass their cause's message on, and with it its place in the chain.
+    if let Some(AuthSetupError::Users(error)) = cause.downcast_ref::<AuthSetupError>() {
+        return users_file_code(error);
+    }
     match cause.downcast_ref::<WorkerError>()? {
         WorkerError::Log(error) | WorkerError::Apply(ApplyError::Log(error)) => log_code(error),
         WorkerError::Store(error) | WorkerError::Apply(ApplyError::Store(error)) => {
@@ -86,6 +96,14 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         }
         WorkerError::Apply(ApplyError::CorruptContact { .. }) => Some(DATA),
         WorkerError::Apply(ApplyError::Panicked { .. }) => None,
+    }
+}
+
+fn users_file_code(error: &UsersFileError) -> Option<u8> {
+    match error {
+        UsersFileError::Io { .. } => None,
+        UsersFileError::Content { .. } => Some(CONFIGURATION),
+        UsersFileError::Refused(_) => Some(DATA),
     }
 }
 

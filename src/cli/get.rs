@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::StatusCode;
 
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, Secret};
 use crate::domain::contact::{Contact, Status};
 
 use super::arguments::GetArgs;
 use super::exit::Failure;
+use super::instance;
 use super::offline::open_store;
 use super::output;
 use super::settings::SettingsArgs;
@@ -21,9 +22,10 @@ pub(super) fn run(settings: &SettingsArgs, args: &GetArgs) -> anyhow::Result<()>
     let config = settings.load(Mode::Serve, Vec::new())?;
     let url = match &args.url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", config.server.listen),
+        None => instance::url(&config),
     };
-    let mut json = match ask(&url, args)? {
+    let key = instance::key(&config, args.key.as_deref(), &url);
+    let mut json = match ask(&url, key.as_ref(), args)? {
         Asked::Answered(json) => json,
         // Where the instance was named, silence is an error.
         Asked::Silent(error) if args.url.is_some() => {
@@ -43,13 +45,18 @@ enum Asked {
     Silent(String),
 }
 
-fn ask(url: &str, args: &GetArgs) -> anyhow::Result<Asked> {
+fn ask(url: &str, key: Option<&Secret>, args: &GetArgs) -> anyhow::Result<Asked> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let deleted = if args.include_deleted { "?includeDeleted=true" } else { "" };
     let address = format!("{url}/api/contacts/{}{deleted}", path_segment(&args.id));
     runtime.block_on(async {
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WAIT).build()?;
-        let response = match client.get(&address).send().await {
+        let request = client.get(&address);
+        let request = match key {
+            Some(key) => request.header("X-API-Key", key.expose()),
+            None => request,
+        };
+        let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() => return Ok(Asked::Silent(innermost(&error))),
             Err(error) => return Err(unreachable(url, &error)),
@@ -59,6 +66,9 @@ fn ask(url: &str, args: &GetArgs) -> anyhow::Result<Asked> {
         match status {
             StatusCode::OK => Ok(Asked::Answered(body.to_vec())),
             StatusCode::NOT_FOUND => Err(not_found(&args.id)),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(Failure::Refused(instance::refused(url, key.is_some())).into())
+            }
             status => {
                 let text = String::from_utf8_lossy(&body).into_owned();
                 Err(Failure::Unreachable(format!("{url} answers {status}: {text}")).into())

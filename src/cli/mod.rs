@@ -11,6 +11,7 @@ mod check_event;
 mod configuration;
 mod exit;
 mod get;
+mod instance;
 mod offline;
 mod output;
 mod produce;
@@ -19,6 +20,7 @@ mod serve;
 mod settings;
 mod store;
 mod topics;
+mod users;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -58,6 +60,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Get(args) => get::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Store(command) => store::run(settings, &command),
+        Command::User(command) => users::user(settings, &command),
+        Command::Key(command) => users::key(settings, &command),
         Command::Topics(command) => topics::run(settings, &command),
         Command::Config(command) => configuration::run(settings, &command),
         Command::Openapi { postman } => openapi(postman),

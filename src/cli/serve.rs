@@ -1,8 +1,12 @@
 //! `dev` and `serve`: the configuration read, the process run until a signal.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Context as _;
 
 use crate::app::{self, DemoOptions, RunOptions, WorkerOptions};
+use crate::auth::{FIRST_USER, first_user, kept_jwt_secret};
 use crate::config::{Config, FlagSetting, Mode};
 use crate::telemetry::init_logging;
 
@@ -12,6 +16,7 @@ use super::settings::{SettingsArgs, flag};
 
 pub(super) fn serve(settings: &SettingsArgs, args: &ServeArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, flags(args))?;
+    config.require_fit_to_serve()?;
     begin(&config)?;
     let started = |started: &app::Started| {
         tracing::info!(address = %started.address, "listening");
@@ -34,17 +39,31 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         flags.push(flag("--ephemeral", "store.path", path));
         flags.push(flag("--ephemeral", "embedded_log.path", ""));
     }
-    let config = settings.load(Mode::Dev, flags)?;
+    let mut config = settings.load(Mode::Dev, flags)?;
     begin(&config)?;
+    if config.jwt.secret.is_none() {
+        config.jwt.secret = Some(kept_jwt_secret(&config.store.path)?);
+    }
+    let password = first_user(&config.auth.users_file)?;
     let demo_rate = (!args.no_demo).then_some(args.rate);
-    let banner = Banner::new(&config, args.ephemeral, demo_rate);
+    let banner = Banner::new(&config, args.ephemeral, demo_rate, password.clone());
+    let shown = Arc::new(AtomicBool::new(false));
+    let shows = Arc::clone(&shown);
     let options = RunOptions {
         worker: worker(&args.serve),
         demo: demo_rate.map(|rate| DemoOptions { rate }),
-        started: Some(Box::new(move |started| eprintln!("{}", banner.text(started)))),
+        started: Some(Box::new(move |started| {
+            eprintln!("{}", banner.text(started));
+            shows.store(true, Ordering::Release);
+        })),
         ..RunOptions::default()
     };
-    app::run(config, options)
+    let ended = app::run(config, options);
+    if let Some(password) = password.filter(|_| !shown.load(Ordering::Acquire)) {
+        // It is in the file as a hash only, and would be lost.
+        eprintln!("{FIRST_USER} has been given the password {}", password.expose());
+    }
+    ended
 }
 
 fn worker(args: &ServeArgs) -> WorkerOptions {

@@ -4,7 +4,7 @@
 pub(super) const PREFIX: &str = "CONTACTD_";
 
 /// The usual names, that many a deployment has already.
-const USUAL: [(&str, [&str; 2]); 16] = [
+const USUAL: [(&str, [&str; 2]); 18] = [
     ("PORT", ["server", "port"]),
     ("KAFKA_BROKERS", ["kafka", "brokers"]),
     ("KAFKA_CLIENT_ID", ["kafka", "client_id"]),
@@ -16,6 +16,8 @@ const USUAL: [(&str, [&str; 2]); 16] = [
     ("REDIS_PASSWORD_FILE", ["redis", "password_file"]),
     ("JWT_SECRET", ["jwt", "secret"]),
     ("JWT_SECRET_FILE", ["jwt", "secret_file"]),
+    ("JWT_SECRET_PREVIOUS", ["jwt", "secret_previous"]),
+    ("JWT_SECRET_PREVIOUS_FILE", ["jwt", "secret_previous_file"]),
     ("JWT_EXPIRATION", ["jwt", "expiration"]),
     ("ACME_API_KEY", ["acme", "api_key"]),
     ("ACME_API_KEY_FILE", ["acme", "api_key_file"]),
@@ -24,7 +26,8 @@ const USUAL: [(&str, [&str; 2]); 16] = [
 ];
 
 /// Variables of ours that set no key: read by the command line, or by tests.
-const OTHERS: [&str; 4] = ["CONTACTD_URL", "CONTACTD_CONFIG", "CONTACTD_FAULT", "CONTACTD_COMMIT"];
+const OTHERS: [&str; 5] =
+    ["CONTACTD_URL", "CONTACTD_API_KEY", "CONTACTD_CONFIG", "CONTACTD_FAULT", "CONTACTD_COMMIT"];
 const TESTS: [&str; 2] = ["CONTACTD_TEST_", "CONTACTD_CRASH_"];
 
 /// What a variable is to us.

@@ -15,6 +15,7 @@ mod layers;
 mod limits;
 mod print;
 mod secret;
+mod secret_strength;
 mod sections;
 mod sources;
 mod suggest;
@@ -31,9 +32,10 @@ pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit};
 pub use secret::Secret;
 pub use sections::{
-    AcmeConfig, ApplyConfig, EmbeddedLogConfig, FeedConfig, JwtConfig, KafkaConfig, LogChoice,
-    LogConfig, LogFormat, OutboxConfig, PartitionerChoice, RedisConfig, SecurityProtocol,
-    ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
+    AcmeConfig, ApplyConfig, AuthConfig, EmbeddedLogConfig, FeedConfig, JwtConfig, KafkaConfig,
+    LogChoice, LogConfig, LogFormat, OutboxConfig, PartitionerChoice, RedisConfig,
+    SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig,
+    WebhooksConfig,
 };
 pub use sources::{FileText, FlagSetting, Sources};
 
@@ -78,7 +80,9 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// What instances share: limits and revocations.
     pub redis: RedisConfig,
-    /// Access tokens; not used yet.
+    /// Users, API keys and sign-ins.
+    pub auth: AuthConfig,
+    /// Access tokens.
     pub jwt: JwtConfig,
     /// The Acme CRM; not used yet.
     pub acme: AcmeConfig,
@@ -86,6 +90,8 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// What is kept while Kafka is away.
     pub outbox: OutboxConfig,
+    /// What `serve` can't start with, though other commands can do without: its secrets.
+    pub unfit_to_serve: Vec<ConfigError>,
     /// One line each, to be logged once at the start.
     pub warnings: Vec<String>,
     /// Every key with its text and origin, secrets redacted, in the order of the built-in file.
@@ -99,6 +105,17 @@ impl Config {
     /// None, as long as the built-in file is right (a test sees to it).
     pub fn built_in(mode: Mode) -> Result<Self, ConfigErrors> {
         load(&Sources::new(mode))
+    }
+
+    /// What `serve` needs over what any command needs.
+    ///
+    /// # Errors
+    /// Every secret that is missing, too short or a placeholder.
+    pub fn require_fit_to_serve(&self) -> Result<(), ConfigErrors> {
+        match self.unfit_to_serve.as_slice() {
+            [] => Ok(()),
+            errors => Err(ConfigErrors(errors.to_vec())),
+        }
     }
 
     /// Whether the contact log is a Kafka topic; else it is the embedded one.

@@ -14,7 +14,7 @@ use super::secret::Secret;
 /// Where and how HTTP is served.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Address and port to bind; only loopback while requests are not authenticated.
+    /// Address and port to bind.
     pub listen: SocketAddr,
     /// A request that takes longer is answered 408.
     pub request_timeout: Duration,
@@ -237,6 +237,8 @@ pub struct TelemetryConfig {
     pub log: String,
     /// Their form.
     pub log_format: LogFormat,
+    /// Whether `/metrics` answers only to who has a role for it.
+    pub require_role: bool,
 }
 
 /// Where instances share limits and revocations.
@@ -263,13 +265,30 @@ impl RedisConfig {
     }
 }
 
-/// Access tokens. Read and checked, used by nothing yet.
+/// Users, API keys and sign-ins.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// The file with users and API keys.
+    pub users_file: PathBuf,
+    /// How long a refresh token can wait to be used.
+    pub refresh_lifetime: Duration,
+    /// How long one sign-in lasts at the most.
+    pub refresh_lifetime_max: Duration,
+}
+
+/// Access tokens.
 #[derive(Clone, Debug)]
 pub struct JwtConfig {
-    /// Signs the tokens.
+    /// Signs the tokens; none where it is not set, or in `dev` unfit.
     pub secret: Option<Secret>,
+    /// Signed tokens that may still be in use.
+    pub secret_previous: Option<Secret>,
     /// How long an access token lives.
     pub expiration: Duration,
+    /// Claim `iss`.
+    pub issuer: String,
+    /// Claim `aud`.
+    pub audience: String,
 }
 
 /// The Acme CRM. Read and checked, used by nothing yet.

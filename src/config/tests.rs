@@ -80,6 +80,10 @@ fn an_earlier_env_file_works_as_it_is() {
     assert_eq!(config.kafka.client_id, "acmecrm-integration");
     assert_eq!(config.redis.host.as_deref(), Some("localhost"));
     assert!(config.redis.password.is_none());
+    // A placeholder keeps `serve` from starting, and nothing else.
+    assert!(config.jwt.secret.is_none());
+    let unfit = config.require_fit_to_serve().unwrap_err().to_string();
+    assert!(unfit.starts_with(".env:15 JWT_SECRET: jwt.secret is a placeholder"), "{unfit}");
     assert_eq!(config.jwt.expiration, Duration::from_secs(3600));
     assert!(config.follows_kafka());
     assert_eq!(
@@ -94,7 +98,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     let mut sources = Sources::new(Mode::Serve);
     sources.file = file(
         "[store]\ncach_bytes = 5\npath = \"\"\n[stor]\npath = \"x\"\nother = 1\n[server]\n\
-         listen = \"0.0.0.0\"\nbody_bytes_max = [1, 2]\n[mapping.acme]\nacme_email = \"emial\"\n",
+         listen = \"example.com\"\nbody_bytes_max = [1, 2]\n[mapping.acme]\nacme_email = \"emial\"\n",
     );
     sources.environment = environment(&[
         ("CONTACTD_STORE__CACHE_BYTES", "lots"),
@@ -123,8 +127,8 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         "my.toml:2: unknown key `store.cach_bytes`; did you mean `store.cache_bytes`?",
         "my.toml:3: store.path is empty, and must name a directory",
         "my.toml:5: unknown section [stor]; did you mean `store`?",
-        "my.toml:8: server.listen is 0.0.0.0, and must be a loopback address (127.0.0.1): \
-         requests are not authenticated yet",
+        "my.toml:8: server.listen is \"example.com\", and must be an IP address, with or without a \
+         port",
         "my.toml:9: server.body_bytes_max takes one value, not a list",
     ];
     assert_eq!(problems, expected);
@@ -143,7 +147,7 @@ fn a_file_that_is_no_toml_names_its_lines() {
 fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
     let mut sources = Sources::new(Mode::Serve);
     sources.read_secret = &|path| match path.to_str() {
-        Some("/run/secrets/jwt") => Ok("from-a-file-0123456789\n".to_owned()),
+        Some("/run/secrets/jwt") => Ok("from-a-file-abcdefghijklmnop-0123456789\n".to_owned()),
         _ => Err(std::io::ErrorKind::NotFound.into()),
     };
     sources.file =
@@ -154,7 +158,10 @@ fn a_secret_comes_from_a_file_and_is_shown_nowhere() {
         ("REDIS_URL", "redis://:hunter4@localhost"),
     ]);
     let config = load(&sources).unwrap();
-    assert_eq!(config.jwt.secret.as_ref().unwrap().expose(), "from-a-file-0123456789");
+    assert_eq!(
+        config.jwt.secret.as_ref().unwrap().expose(),
+        "from-a-file-abcdefghijklmnop-0123456789"
+    );
     assert_eq!(config.kafka.properties["socket.timeout.ms"], "9");
     let shown = format!("{config:?}{}", config.to_toml());
     assert!(!shown.contains("hunter") && !shown.contains("0123456789"), "{shown}");
@@ -175,9 +182,41 @@ fn a_secret_set_twice_or_in_no_file_is_an_error() {
     assert!(problems.iter().any(|text| text.contains("can't read the secret in /nowhere")));
     // A higher layer's text stands over a lower layer's file.
     let mut sources = Sources::new(Mode::Serve);
-    sources.file = file("[jwt]\nsecret_file = \"/nowhere\"");
-    sources.environment = environment(&[("JWT_SECRET", "a")]);
-    assert_eq!(load(&sources).unwrap().jwt.secret.unwrap().expose(), "a");
+    sources.file = file("[acme]\napi_key_file = \"/nowhere\"");
+    sources.environment = environment(&[("ACME_API_KEY", "a")]);
+    assert_eq!(load(&sources).unwrap().acme.api_key.unwrap().expose(), "a");
+}
+
+#[test]
+fn serve_needs_a_secret_and_dev_makes_its_own() {
+    let weak = [("JWT_SECRET", "too-short"), ("JWT_SECRET_PREVIOUS", "changeme")];
+    for (mode, pairs, problems, warnings) in [
+        (Mode::Serve, &[][..], 1, 0),
+        (Mode::Serve, &weak[..], 2, 0),
+        (Mode::Dev, &[], 0, 0),
+        (Mode::Dev, &weak, 0, 2),
+    ] {
+        let mut sources = Sources::new(mode);
+        sources.environment = environment(pairs);
+        let config = load(&sources).unwrap();
+        assert_eq!(config.unfit_to_serve.len(), problems, "{mode:?} {pairs:?}");
+        assert_eq!(config.warnings.len(), warnings, "{mode:?} {:?}", config.warnings);
+        assert!(config.jwt.secret.is_none() && config.jwt.secret_previous.is_none());
+        assert!(!format!("{:?}{:?}", config.unfit_to_serve, config.warnings).contains("too-short"));
+    }
+    let listen = |mode| load(&Sources::new(mode)).unwrap().server.listen.ip().to_string();
+    assert_eq!((listen(Mode::Dev), listen(Mode::Serve)), ("127.0.0.1".into(), "0.0.0.0".into()));
+}
+
+#[test]
+fn lifetimes_fit_into_each_other() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.environment = environment(&[
+        ("JWT_EXPIRATION", "8d"),
+        ("CONTACTD_AUTH__REFRESH_LIFETIME_MAX", "6d"),
+        ("CONTACTD_JWT__ISSUER", " "),
+    ]);
+    assert_eq!(problems(&sources).len(), 3);
 }
 
 #[test]
@@ -197,7 +236,7 @@ fn what_is_printed_is_read_again_as_the_same() {
     assert_eq!(again.mapping, config.mapping);
     assert_eq!(again.kafka.properties, config.kafka.properties);
     assert_eq!(format!("{:?}", again.store), format!("{:?}", config.store));
-    assert!(printed.starts_with("[server]\nlisten = \"127.0.0.1\"\n"), "{printed}");
+    assert!(printed.starts_with("[server]\nlisten = \"\"\n"), "{printed}");
 }
 
 #[test]

@@ -12,9 +12,10 @@ use super::layers::{Layered, Value};
 use super::limits;
 use super::print;
 use super::secret::Secret;
+use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
-use super::{Config, Sources, webhooks};
+use super::{Config, Mode, Sources, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -37,6 +38,8 @@ pub(super) fn config(
 ) -> Config {
     let mut fields = Fields { sources, layered, errors };
     let store = store(&mut fields);
+    let mut unfit = Unfit::default();
+    let jwt = jwt(&mut fields, &mut unfit);
     let kafka = kafka(&mut fields);
     let log = log(&mut fields, &kafka);
     let acme = AcmeConfig {
@@ -51,22 +54,102 @@ pub(super) fn config(
         log,
         embedded_log: embedded_log(&mut fields, &store.path),
         kafka,
+        auth: auth(&mut fields, &store.path, jwt.expiration),
         apply: apply(&mut fields),
         mapping: mapping(&mut fields),
         feed: feed(&mut fields),
         telemetry: telemetry(&mut fields),
         redis: redis(&mut fields),
-        jwt: JwtConfig {
-            secret: fields.secret("jwt.secret"),
-            expiration: fields.duration("jwt.expiration", seconds(1, 365 * DAY)),
-        },
+        jwt,
         webhooks: webhooks::webhooks(&mut fields, &acme),
         outbox: webhooks::outbox(&mut fields, &store.path),
         acme,
         store,
-        warnings: layered.warnings.clone(),
+        warnings: layered.warnings.iter().cloned().chain(unfit.warnings).collect(),
+        unfit_to_serve: unfit.errors,
         effective: print::effective(layered),
     }
+}
+
+/// What keeps `serve` from starting, and no other command.
+#[derive(Default)]
+struct Unfit {
+    errors: Vec<ConfigError>,
+    warnings: Vec<String>,
+}
+
+impl Unfit {
+    /// The secret where it is one. In `dev`, which has another, a weak one is only warned of.
+    fn checked(
+        &mut self,
+        fields: &Fields<'_>,
+        key: &str,
+        secret: Option<Secret>,
+    ) -> Option<Secret> {
+        let Some(weakness) = secret.as_ref().and_then(weakness) else {
+            return secret;
+        };
+        let place = fields.place(key);
+        match fields.sources.mode {
+            Mode::Dev => {
+                let instead = "a generated one is used instead";
+                self.warnings.push(format!("{place}: {key} {weakness}; {instead}"));
+            }
+            Mode::Serve => {
+                let key = key.to_owned();
+                self.errors.push(ConfigError::Invalid { place, key, problem: weakness });
+            }
+        }
+        None
+    }
+}
+
+fn jwt(fields: &mut Fields<'_>, unfit: &mut Unfit) -> JwtConfig {
+    let secret = fields.secret("jwt.secret");
+    if secret.is_none() && fields.sources.mode == Mode::Serve {
+        unfit.errors.push(ConfigError::Invalid {
+            place: "JWT_SECRET".to_owned(),
+            key: "jwt.secret".to_owned(),
+            problem: format!(
+                "is not set; it signs access tokens, and must have {BYTES_MIN} random bytes or \
+                 more, as from `openssl rand -base64 48`"
+            ),
+        });
+    }
+    let previous = fields.secret("jwt.secret_previous");
+    JwtConfig {
+        secret: unfit.checked(fields, "jwt.secret", secret),
+        secret_previous: unfit.checked(fields, "jwt.secret_previous", previous),
+        expiration: fields.duration("jwt.expiration", seconds(1, 365 * DAY)),
+        issuer: named(fields, "jwt.issuer"),
+        audience: named(fields, "jwt.audience"),
+    }
+}
+
+/// A text that must not be empty.
+fn named(fields: &mut Fields<'_>, key: &str) -> String {
+    let text = fields.text(key);
+    if text.is_empty() {
+        fields.refuse(key, "is empty, and must not be");
+    }
+    text
+}
+
+fn auth(fields: &mut Fields<'_>, store: &Path, token_lifetime: Duration) -> AuthConfig {
+    let users_file = fields.optional_path("auth.users_file");
+    let config = AuthConfig {
+        users_file: users_file.unwrap_or_else(|| store.join("users.toml")),
+        refresh_lifetime: fields.duration("auth.refresh_lifetime", seconds(60, 365 * DAY)),
+        refresh_lifetime_max: fields.duration("auth.refresh_lifetime_max", seconds(60, 3650 * DAY)),
+    };
+    if config.refresh_lifetime < token_lifetime {
+        let problem = "is shorter than jwt.expiration, so that nothing could be refreshed";
+        fields.refuse("auth.refresh_lifetime", problem);
+    }
+    if config.refresh_lifetime_max < config.refresh_lifetime {
+        fields.refuse("auth.refresh_lifetime_max", "is shorter than auth.refresh_lifetime");
+    }
+    config
 }
 
 pub(super) fn seconds(least: u64, most: u64) -> RangeInclusive<Duration> {
@@ -93,6 +176,13 @@ fn server(fields: &mut Fields<'_>) -> ServerConfig {
 fn listen(fields: &mut Fields<'_>) -> SocketAddr {
     let text = fields.text("server.listen");
     let mut port = fields.port("server.port", 0);
+    if text.is_empty() {
+        let address = match fields.sources.mode {
+            Mode::Dev => [127, 0, 0, 1],
+            Mode::Serve => [0, 0, 0, 0],
+        };
+        return SocketAddr::new(IpAddr::from(address), port);
+    }
     let host = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(&text);
     let host = if host == "localhost" { "127.0.0.1" } else { host };
     let address = match (host.parse::<IpAddr>(), named_socket(&text)) {
@@ -111,13 +201,6 @@ fn listen(fields: &mut Fields<'_>) -> SocketAddr {
             IpAddr::from([127, 0, 0, 1])
         }
     };
-    if !address.to_canonical().is_loopback() {
-        let problem = format!(
-            "is {address}, and must be a loopback address (127.0.0.1): requests are not \
-             authenticated yet"
-        );
-        fields.refuse("server.listen", problem);
-    }
     SocketAddr::new(address, port)
 }
 
@@ -329,6 +412,7 @@ fn telemetry(fields: &mut Fields<'_>) -> TelemetryConfig {
     TelemetryConfig {
         log,
         log_format: fields.choice("telemetry.log_format", LogFormat::Auto, &formats),
+        require_role: fields.choice("telemetry.require_role", false, &YES_OR_NO),
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Endpoint {
 /// The one resource whose answers have no end.
 pub(super) const FEED: &str = "/api/feed";
 
+/// Whoever could be authenticated.
+const ANYBODY: Access = Access::Roles(Roles::of(&Role::ALL));
 const WRITERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor]));
 const READERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor, Role::Viewer]));
 
@@ -61,6 +63,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     write(Method::POST, "/api/contacts"),
     read("/api/contacts/{id}/history", READERS),
     read("/api/stats", READERS),
+    Endpoint {
+        method: Method::POST,
+        path: "/api/auth/login",
+        access: Access::Public,
+        limit: LimitClass::Auth,
+    },
+    read("/api/auth/me", ANYBODY),
     webhook("/api/webhooks"),
     webhook("/api/webhooks/{source}"),
     read(FEED, READERS),
@@ -95,4 +104,16 @@ const fn open(path: &'static str) -> Endpoint {
 pub(super) fn endpoint(path: &str, method: &Method) -> Option<&'static Endpoint> {
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     ENDPOINTS.iter().find(|endpoint| endpoint.path == path && endpoint.method == *method)
+}
+
+/// Every endpoint with the roles of which one is needed; none: anybody may ask.
+pub fn access_table() -> Vec<(Method, &'static str, Option<Roles>)> {
+    let row = |endpoint: &Endpoint| {
+        let needed = match endpoint.access {
+            Access::Public => None,
+            Access::Roles(roles) => Some(roles),
+        };
+        (endpoint.method.clone(), endpoint.path, needed)
+    };
+    ENDPOINTS.iter().map(row).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -56,14 +56,26 @@ catalogue! {
     InvalidBody = BAD_REQUEST, "INVALID_BODY", "Invalid body";
     /// A cursor that is none of this query.
     InvalidCursor = BAD_REQUEST, "INVALID_CURSOR", "Invalid cursor";
+    /// Neither token nor key, or none that can be read.
+    AuthenticationRequired = UNAUTHORIZED, "AUTHENTICATION_REQUIRED", "Authentication required";
+    /// A user name and password that don't fit.
+    InvalidCredentials = UNAUTHORIZED, "INVALID_CREDENTIALS", "Invalid credentials";
+    /// An access token that is not ours.
+    InvalidToken = UNAUTHORIZED, "INVALID_TOKEN", "Invalid token";
+    /// A token past its time.
+    TokenExpired = UNAUTHORIZED, "TOKEN_EXPIRED", "Token expired";
+    /// A token that was revoked, or whose user has changed.
+    TokenRevoked = UNAUTHORIZED, "TOKEN_REVOKED", "Token revoked";
+    /// An API key that is unknown or past its time.
+    InvalidApiKey = UNAUTHORIZED, "INVALID_API_KEY", "Invalid API key";
+    /// The roles don't reach.
+    Forbidden = FORBIDDEN, "FORBIDDEN", "Forbidden";
     /// The route is not for the client's address.
     AddressNotAllowed = FORBIDDEN, "ADDRESS_NOT_ALLOWED", "Address not allowed";
     /// A webhook whose signature is missing or does not fit.
     InvalidSignature = UNAUTHORIZED, "INVALID_SIGNATURE", "Invalid signature";
     /// A webhook signed too long ago, or ahead of our clock.
     TimestampOutOfWindow = UNAUTHORIZED, "TIMESTAMP_OUT_OF_WINDOW", "Timestamp out of window";
-    /// The roles don't reach.
-    Forbidden = FORBIDDEN, "FORBIDDEN", "Forbidden";
     /// No such route.
     RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
     /// No such contact, or it is deleted.
@@ -131,14 +143,14 @@ impl Code {
     pub fn kind(self) -> &'static str {
         match self.status() {
             StatusCode::BAD_REQUEST => "BAD_REQUEST",
-            StatusCode::FORBIDDEN => "FORBIDDEN",
             StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "UNSUPPORTED_MEDIA_TYPE",
+            StatusCode::UNPROCESSABLE_ENTITY => "VALIDATION_ERROR",
+            StatusCode::FORBIDDEN => "FORBIDDEN",
             StatusCode::NOT_FOUND => "NOT_FOUND",
             StatusCode::CONFLICT => "CONFLICT",
             StatusCode::PRECONDITION_FAILED => "PRECONDITION_FAILED",
             StatusCode::PRECONDITION_REQUIRED => "PRECONDITION_REQUIRED",
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => "UNSUPPORTED_MEDIA_TYPE",
-            StatusCode::UNPROCESSABLE_ENTITY => "VALIDATION_ERROR",
             StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
             StatusCode::NOT_ACCEPTABLE => "NOT_ACCEPTABLE",
             StatusCode::REQUEST_TIMEOUT => "TIMEOUT",
@@ -166,6 +178,8 @@ pub struct ApiError {
     message: String,
     details: Option<Value>,
     retry_after_seconds: Option<u64>,
+    /// `WWW-Authenticate`.
+    challenge: Option<HeaderValue>,
     /// Never leaves the process but in a log line.
     internal: Option<String>,
 }
@@ -178,6 +192,7 @@ impl ApiError {
             message: message.into(),
             details: None,
             retry_after_seconds: None,
+            challenge: None,
             internal: None,
         }
     }
@@ -201,6 +216,18 @@ impl ApiError {
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds);
         self
+    }
+
+    /// With how to authenticate (RFC 6750); ASCII without line breaks.
+    #[must_use]
+    pub fn with_challenge(mut self, challenge: impl AsRef<str>) -> Self {
+        self.challenge = HeaderValue::from_str(challenge.as_ref()).ok();
+        self
+    }
+
+    /// How to authenticate.
+    pub(super) fn challenge(&self) -> Option<&HeaderValue> {
+        self.challenge.as_ref()
     }
 
     /// Seconds after which trying again makes sense.

@@ -14,6 +14,7 @@ use crate::domain::position::Position;
 use crate::effects::feed::{Client, Filter, Start, Subscription};
 
 use super::accept::accepts;
+use super::authorize;
 use super::error::{ApiError, Code};
 use super::params::Params;
 use super::position::wait_for_position;
@@ -44,7 +45,8 @@ pub(super) async fn feed(
         Body::empty()
     } else {
         let connection = request.extensions().get().map(|Connection(cut)| cut.clone());
-        let client = Client { start, filter, still_allowed: Box::new(|| true), connection };
+        let still_allowed = authorize::still_allowed(&state, request.headers());
+        let client = Client { start, filter, still_allowed, connection };
         stream(open.feed.subscribe(client).await?)
     };
     let mut response = Response::new(body);

@@ -10,6 +10,7 @@ use crate::auth::Principal;
 use crate::shared_state::{Decision, LimitClass as Counted, Subject};
 
 use super::allow;
+use super::authorize::authorize;
 use super::client_address::{ClientAddress, client_address};
 use super::endpoints::Endpoint;
 use super::error::ApiError;
@@ -60,6 +61,7 @@ async fn look(
         let subject = Subject::Address(passing.address);
         passing.count(rate_limit::check(state, class, subject, started).await)?;
     }
+    authorize(state, endpoint, request)?;
     let Some(class) = class.filter(|_| by_address.is_none()) else {
         return Ok(());
     };

@@ -4,7 +4,8 @@
 //! serve (sockets, slow clients, drain)
 //!   └─► edge (every request: id, bounds, time, panic, error body, headers, metrics, access log)
 //!         ├─► gate (address, limit by address, who it is and may do, limit by principal)
-//!         └─► router ─► contacts, stats ─► query::Queries ─► the store's reader
+//!         └─► router ─► sign-in ─► auth::Auth
+//!                    ├─► contacts, stats ─► query::Queries ─► the store's reader
 //!                    ├► feed ─► effects::feed
 //!                    ├► probes: /livez /readyz /healthz /metrics
 //!                    └► docs: /openapi.json /docs, made by openapi
@@ -15,6 +16,7 @@
 
 mod accept;
 mod allow;
+mod authorize;
 mod client_address;
 mod contact_batch;
 mod contact_body;
@@ -28,6 +30,7 @@ mod error;
 mod feed;
 mod gate;
 mod idempotency;
+mod json_body;
 mod links;
 mod openapi;
 mod params;
@@ -40,18 +43,20 @@ mod request_id;
 mod request_metrics;
 mod routes;
 mod serve;
+mod sign_in;
 mod state;
 mod timestamp;
 mod webhooks;
 mod writing;
 
 pub use edge::Api;
+pub use endpoints::access_table;
 pub use error::{ApiError, Code};
 pub use idempotency::IdempotencySecret;
 pub use openapi::{openapi_json, postman_json};
 pub use readiness::{Readiness, Report};
 pub use routes::router;
-pub use serve::{ListenError, ServeError, ServeOptions, from_peer, require_loopback, serve};
+pub use serve::{ServeError, ServeOptions, from_peer, serve};
 pub use state::{HttpLimits, HttpState, OpenStore, Services};
 pub use webhooks::WebhookIntake;
 pub use writing::Writes;

@@ -8,7 +8,9 @@ use axum::routing::{get, post};
 use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
-use super::{contact_batch, contact_list, contact_writes, contacts, docs, feed, probes, webhooks};
+use super::{
+    contact_batch, contact_list, contact_writes, contacts, docs, feed, probes, sign_in, webhooks,
+};
 
 /// Everything that is answered, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
@@ -28,6 +30,8 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/contacts/{id}/restore", post(contact_writes::restore_contact))
         .route("/api/contacts/{id}/merge", post(contact_writes::merge_contacts))
         .route("/api/contacts/{id}/history", get(contacts::contact_history))
+        .route("/api/auth/login", post(sign_in::login))
+        .route("/api/auth/me", get(sign_in::me))
         .route("/api/stats", get(probes::stats))
         .route("/api/webhooks", post(webhooks::receive))
         .route("/api/webhooks/{source}", post(webhooks::receive_from))

@@ -33,30 +33,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client that was too slow may take to read why.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// An address that must not be bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "server.listen is {address}, which other machines can reach, but requests are not authenticated: use 127.0.0.1:{port} or [::1]:{port}", port = .address.port()
-)]
-pub struct ListenError {
-    /// As configured.
-    pub address: SocketAddr,
-}
-
-/// Only loopback, as long as requests are not authenticated.
-///
-/// # Errors
-/// For any other address.
-pub fn require_loopback(address: SocketAddr) -> Result<(), ListenError> {
-    if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(ListenError { address }) }
-}
-
 /// Why serving ended or never began.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address must not be bound.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
     /// The listener does not know its address.
     #[error("the listener has no address: {0}")]
     Listener(#[from] std::io::Error),
@@ -66,7 +45,7 @@ impl ServeError {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::Listen(_) | Self::Listener(_) => Class::Fatal,
+            Self::Listener(_) => Class::Fatal,
         }
     }
 }
@@ -99,14 +78,14 @@ impl From<&ServerConfig> for ServeOptions {
 /// Answers until `shutdown`, then lets the requests under way end, for as long as the options say.
 ///
 /// # Errors
-/// When the listener's address is not loopback.
+/// When the listener is none.
 pub async fn serve(
     listener: TcpListener,
     api: Api,
     options: ServeOptions,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    require_loopback(listener.local_addr()?)?;
+    listener.local_addr()?;
     let places = Arc::new(Semaphore::new(options.connections_max));
     let mut connections = JoinSet::new();
     while let Some((place, stream, peer)) = accepted(&listener, &places, &shutdown).await {

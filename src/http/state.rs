@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::auth::Auth;
 use crate::config::{AllowConfig, ProxyConfig, ServerConfig};
 use crate::domain::position::LogIdentity;
 use crate::effects::feed::Feed;
@@ -61,6 +62,10 @@ pub(super) struct Following {
 /// What is there before the store is open.
 #[derive(Default)]
 pub struct Services {
+    /// Who sends requests; none: nobody is let in.
+    pub auth: Option<Arc<Auth>>,
+    /// Whether `/metrics` needs a role.
+    pub metrics_need_role: bool,
     /// How often requests may come.
     pub limiter: Arc<Limiter>,
     /// Who stands before us, and says where clients are.
@@ -165,6 +170,14 @@ impl HttpState {
 
     pub(super) fn limits(&self) -> &HttpLimits {
         &self.0.limits
+    }
+
+    pub(super) fn auth(&self) -> Option<&Arc<Auth>> {
+        self.0.services.auth.as_ref()
+    }
+
+    pub(super) fn metrics_need_role(&self) -> bool {
+        self.0.services.metrics_need_role
     }
 
     pub(super) fn limiter(&self) -> &Limiter {

@@ -15,6 +15,7 @@ use prometheus::{
 
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
+use super::auth::AuthMetrics;
 use super::build::Build;
 use super::control::ControlMetrics;
 use super::feed::FeedMetrics;
@@ -152,6 +153,8 @@ pub struct Metrics {
     /// Requests that came too often, and who counts them.
     pub limits: LimitMetrics,
     intake: IntakeFamilies,
+    /// Signing in, and being let in.
+    pub auth: AuthMetrics,
     pub(super) dead_letter_lines: Throttle,
 }
 
@@ -206,6 +209,7 @@ impl Metrics {
             store: StoreFamilies::register(&families)?,
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
+            auth: AuthMetrics::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,
         };

@@ -5,6 +5,7 @@
 //!       ─► Metrics (children resolved once) ─────────────┴─► one registry ─► GET /metrics
 //! ```
 
+mod auth;
 mod build;
 mod control;
 mod events;
@@ -18,6 +19,7 @@ mod metrics;
 mod registry;
 mod throttle;
 
+pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
 pub use build::Build;
 pub use control::ControlMetrics;
 pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed};

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::access::JWT_SECRET;
+
 /// In an empty directory, with nothing in the environment that could configure it.
 fn contactd(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_contactd"));
@@ -17,6 +19,7 @@ fn contactd(directory: &Path) -> Command {
     }
     // A test machine may be short of room; the checks on it have tests of their own.
     command.env("CONTACTD_STORE__MIN_FREE_BYTES", "0").env("CONTACTD_STORE__BALLAST_BYTES", "0");
+    command.env("JWT_SECRET", JWT_SECRET);
     command
 }
 
@@ -64,6 +67,13 @@ fn help_teaches_and_goes_to_standard_output() {
         "produce",
         "get",
         "check-event",
+        "user add",
+        "user passwd",
+        "user remove",
+        "user list",
+        "key create",
+        "key revoke",
+        "key list",
         "store",
         "store verify",
         "store export",
@@ -115,7 +125,7 @@ fn wrong_configuration_is_3_and_told_at_once() {
         assert!(told.contains("my.toml:4: server.port"), "{told}");
     }
     fails(directory.path(), "config check nowhere.toml", 3);
-    let told = fails(directory.path(), "serve --listen 0.0.0.0:0", 3);
+    let told = fails(directory.path(), "serve --listen nowhere", 3);
     assert!(told.contains("--listen: server.listen"), "{told}");
 }
 
@@ -269,7 +279,7 @@ fn what_is_produced_is_served_and_exported() {
     let url = format!("http://127.0.0.1:{}", instance.port);
     assert!(fails(path, &format!("get nobody --url {url}"), 5).contains("no contact nobody"));
     let served = instance.status("/api/contacts?limit=1");
-    assert_eq!(served, Some(200));
+    assert_eq!(served, Some(401), "nobody is let in without credentials");
     assert_eq!(instance.stop(), "", "serve wrote to standard output");
 
     let all = ids(&prints(path, "store export --include-deleted"));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, RunOptions, now_ms};
-use crate::config::Mode;
+use crate::auth::local_key;
+use crate::config::{Mode, Secret};
 use crate::domain::position::{LogIdentity, Position};
 use crate::event_log::{EventLog, NewRecord};
 use crate::simulate::{LoadGenerator, LoadOptions};
@@ -43,6 +45,8 @@ struct Target {
     log: EventLog,
     identity: LogIdentity,
     http: reqwest::Client,
+    /// Its data directory, which holds the key to it.
+    store: PathBuf,
 }
 
 pub(super) fn run(settings: &SettingsArgs, args: &LatencyArgs) -> anyhow::Result<()> {
@@ -70,9 +74,10 @@ pub(super) fn run(settings: &SettingsArgs, args: &LatencyArgs) -> anyhow::Result
         })),
         ..RunOptions::default()
     };
+    let store = config.store.path.clone();
     let running = std::thread::spawn(move || app::run(config, options));
     let address = address.recv().context("the instance under measurement did not start")?;
-    let target = Target { address, log, identity, http: reqwest::Client::new() };
+    let target = Target { address, log, identity, http: reqwest::Client::new(), store };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(&target, args));
     stop.cancel();
@@ -94,6 +99,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &LatencyArgs) -> anyhow::Result
 
 async fn measure(target: &Target, args: &LatencyArgs) -> anyhow::Result<Vec<f64>> {
     wait_until_ready(target).await?;
+    let key = local_key(&target.store).context("the instance left no key in its directory")?;
     let group = ((args.rate * TICK.as_secs_f64()).round() as usize).max(1);
     let mut generator = LoadGenerator::new(&LoadOptions {
         events: u64::MAX,
@@ -102,14 +108,15 @@ async fn measure(target: &Target, args: &LatencyArgs) -> anyhow::Result<Vec<f64>
         ..LoadOptions::default()
     });
     // The producer's first record waits for connections that later ones find.
-    produce_and_read(target.clone(), vec![generator.record_at(now_ms()).into()]).await?;
+    produce_and_read(target.clone(), key.clone(), vec![generator.record_at(now_ms()).into()])
+        .await?;
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(group as f64 / args.rate));
     let mut reads = tokio::task::JoinSet::new();
     let ends = Instant::now() + Duration::from_secs(args.seconds);
     while Instant::now() < ends {
         ticks.tick().await;
         let records = (0..group).map(|_| generator.record_at(now_ms()).into()).collect();
-        reads.spawn(produce_and_read(target.clone(), records));
+        reads.spawn(produce_and_read(target.clone(), key.clone(), records));
     }
     let mut millis = Vec::with_capacity(reads.len());
     while let Some(read) = reads.join_next().await {
@@ -119,7 +126,11 @@ async fn measure(target: &Target, args: &LatencyArgs) -> anyhow::Result<Vec<f64>
 }
 
 /// Milliseconds from handing the group over to having read its first event's contact.
-async fn produce_and_read(target: Target, records: Vec<NewRecord>) -> anyhow::Result<f64> {
+async fn produce_and_read(
+    target: Target,
+    key: Secret,
+    records: Vec<NewRecord>,
+) -> anyhow::Result<f64> {
     let id = records.first().map(|record| String::from_utf8_lossy(&record.key).into_owned());
     let id = id.context("an empty group")?;
     let started = Instant::now();
@@ -130,7 +141,8 @@ async fn produce_and_read(target: Target, records: Vec<NewRecord>) -> anyhow::Re
         next: BTreeMap::from([(first.lane, first.offset.next())]),
     };
     let url = format!("http://{}/api/contacts/{id}?includeDeleted=true", target.address);
-    let answer = target.http.get(url).header("Position", position.encode()).send().await?;
+    let request = target.http.get(url).header("Position", position.encode());
+    let answer = request.header("X-API-Key", key.expose()).send().await?;
     let answer = answer.error_for_status()?;
     answer.bytes().await?;
     Ok(started.elapsed().as_secs_f64() * 1e3)

@@ -2,7 +2,7 @@
 //! after a kill.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
 
-use crate::config::Mode;
+use crate::auth::{kept_jwt_secret, local_key};
+use crate::config::{Mode, Secret};
 use crate::event_log::NewRecord;
 use crate::simulate::{LoadGenerator, LoadOptions, START_MS};
 
@@ -47,6 +48,8 @@ struct Instance {
     child: Child,
     address: SocketAddr,
     started: Instant,
+    /// Its data directory.
+    store: Option<PathBuf>,
 }
 
 impl Instance {
@@ -61,11 +64,13 @@ impl Instance {
         let started = Instant::now();
         let child = command
             .env_remove("KAFKA_BROKERS")
+            // Gone with its data; `serve` must have one.
+            .env("JWT_SECRET", jwt_secret()?)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .context("starting the measured process")?;
-        Ok(Self { child, address, started })
+        Ok(Self { child, address, started, store: path.map(Path::to_owned) })
     }
 
     /// Seconds from the start until `/readyz` (or one part of it) is good.
@@ -94,7 +99,10 @@ impl Instance {
     async fn until_received(&mut self, http: &reqwest::Client, events: u64) -> anyhow::Result<()> {
         let url = format!("http://{}/api/stats", self.address);
         loop {
-            if let Ok(answer) = http.get(&url).send().await {
+            // Left there as soon as the store is open.
+            let key = self.store.as_deref().and_then(local_key);
+            let key = key.as_ref().map_or("", Secret::expose);
+            if let Ok(answer) = http.get(&url).header("X-API-Key", key).send().await {
                 let body: Value = answer.json().await.unwrap_or_default();
                 let received = body.pointer("/events/received").and_then(Value::as_u64);
                 if received.is_some_and(|received| received >= events) {
@@ -113,6 +121,10 @@ impl Instance {
         anyhow::ensure!(self.started.elapsed() < PATIENCE, "the measured process is not ready yet");
         Ok(())
     }
+}
+
+fn jwt_secret() -> anyhow::Result<String> {
+    Ok(kept_jwt_secret(tempfile::tempdir()?.path())?.expose().to_owned())
 }
 
 impl Drop for Instance {

@@ -119,8 +119,8 @@ pub(super) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
         Code::InvalidParameter => !operation.params.is_empty(),
         Code::InvalidPath => operation.path.contains('{'),
         Code::Overloaded => takes_time,
-        // Of the webhooks alone.
-        Code::InvalidSignature | Code::TimestampOutOfWindow => false,
+        // Of the webhooks, and of signing in, alone.
+        Code::InvalidSignature | Code::TimestampOutOfWindow | Code::InvalidCredentials => false,
         _ => is_implied_by_access(code, endpoint),
     };
     let mut codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| is_implied(*code)).collect();

@@ -24,6 +24,7 @@ mod postman;
 mod probes;
 mod samples;
 mod shapes;
+mod sign_in;
 mod webhooks;
 mod write_shapes;
 
@@ -32,6 +33,7 @@ use operation::Operation;
 /// All operations, in the order in which the collection sends them.
 fn operations() -> Vec<Operation> {
     [
+        sign_in::operations(),
         contacts::operations(),
         contact_writes::operations(),
         feed::operations(),

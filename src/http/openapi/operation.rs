@@ -14,6 +14,7 @@ pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
 /// What belongs together for a reader; the order is that of the description and of the collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
+    Auth,
     Contacts,
     Webhooks,
     Operation,
@@ -21,11 +22,12 @@ pub(super) enum Tag {
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 4] =
-        [Self::Contacts, Self::Webhooks, Self::Operation, Self::Documents];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Auth, Self::Contacts, Self::Webhooks, Self::Operation, Self::Documents];
 
     pub(super) fn name(self) -> &'static str {
         match self {
+            Self::Auth => "Signing in",
             Self::Contacts => "Contacts",
             Self::Webhooks => "Webhooks",
             Self::Operation => "Operation",
@@ -35,6 +37,7 @@ impl Tag {
 
     pub(super) fn about(self) -> &'static str {
         match self {
+            Self::Auth => "Access tokens for users. Programs have an API key instead.",
             Self::Contacts => "Contacts, and what happened to them.",
             Self::Webhooks => "Signed events in.",
             Self::Operation => "How the instance is: for orchestrators, monitoring and people.",

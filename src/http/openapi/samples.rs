@@ -5,6 +5,9 @@ use serde_json::Value;
 /// Variables, each with a value for readers. Those without a `$` are kept by the collection.
 pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("baseUrl", "http://127.0.0.1:3000"),
+    ("username", "admin"),
+    ("password", "the password that was set"),
+    ("token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"),
     ("contactId", "c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c"),
     ("etag", "\"3-9f86d081884c7d65\""),
     ("webhookSecret", "a-secret-that-Acme-and-contactd-share"),

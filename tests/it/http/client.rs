@@ -2,13 +2,25 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use contactd::auth::Role;
 use contactd::http::Api;
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
+use crate::support::access;
 pub(super) use crate::support::answer::Answer;
 
-pub(super) async fn send(router: &Api, request: Request<Body>) -> Answer {
+/// As an admin, where the request says nothing else.
+pub(super) async fn send(router: &Api, mut request: Request<Body>) -> Answer {
+    let headers = request.headers_mut();
+    if !headers.contains_key("authorization") && !headers.contains_key("x-api-key") {
+        let key = access::key(Role::Admin).parse().expect("a header");
+        headers.insert("x-api-key", key);
+    }
+    send_as_it_is(router, request).await
+}
+
+pub(super) async fn send_as_it_is(router: &Api, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.expect("a router never fails");
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes().to_vec();

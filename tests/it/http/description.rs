@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::{get, get_with};
 use super::fixture::Fixture;
+use crate::support::access::PASSWORD;
 use crate::support::answer::Answer;
 use crate::support::client::Client;
 use crate::support::instance::Instance;
@@ -183,7 +184,10 @@ async fn sent(client: &Client, collection: &Collection, item: &Value) -> Answer 
     let method = Method::from_bytes(request["method"].as_str().unwrap().as_bytes()).unwrap();
     let url = collection.filled(request["url"]["raw"].as_str().unwrap());
     let path = url.strip_prefix(&collection.variables["baseUrl"]).unwrap();
-    let mut client = client.clone();
+    let mut client = match request["auth"]["type"].as_str() {
+        Some("noauth") => client.clone().anonymous(),
+        _ => client.clone().with_token(&collection.variables["token"]),
+    };
     for header in request["header"].as_array().unwrap() {
         if header["disabled"] != true {
             let value = collection.filled(header["value"].as_str().unwrap());
@@ -207,6 +211,9 @@ async fn every_operation_answers_its_example_as_described() {
     instance.append(&event).await;
     instance.until_contact("ada", |answer| answer.status == 200).await;
     let client = instance.client();
+    for (name, value) in [("username", "admin"), ("password", PASSWORD)] {
+        collection.variables.insert(name.to_owned(), value.to_owned());
+    }
     let items = collection.items.clone();
     assert_eq!(items.len(), openapi_json().matches("\"operationId\"").count());
     for item in &items {

@@ -25,6 +25,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::access;
+
 const FINGERPRINT: u64 = 42;
 const FEED: FeedOptions = FeedOptions {
     heartbeat: Duration::from_millis(50),
@@ -187,7 +189,7 @@ impl Fixture {
             limiter: Arc::clone(&shared.limiter),
             proxies: config.server.proxies.clone(),
             allow: config.allow.clone(),
-            webhooks: None,
+            ..Services::default()
         };
         self.router_of(HttpLimits::from(&config.server), services)
     }
@@ -205,7 +207,9 @@ impl Fixture {
         self.router_of(limits, Services::default())
     }
 
-    fn router_of(&self, limits: HttpLimits, services: Services) -> Api {
+    pub(super) fn router_of(&self, limits: HttpLimits, mut services: Services) -> Api {
+        let auth = || access::auth(self.directory.path(), &self.metrics);
+        services.auth.get_or_insert_with(auth);
         let state = HttpState::new(
             limits,
             services,

@@ -69,16 +69,24 @@ async fn probes_and_unknown_paths_have_no_limit() {
 #[tokio::test]
 async fn clients_are_told_apart_by_address_and_only_trusted_proxies_name_them() {
     let fixture = Fixture::with_contacts(1);
-    let text = "limits.read = \"1/1h\"\nserver.trusted_proxies = [\"10.0.0.0/8\"]";
+    let text = "limits.auth = \"1/1h\"\nserver.trusted_proxies = [\"10.0.0.0/8\"]";
     let router = configured(&fixture, text);
-    let path = "/api/contacts/c000000";
-    get_from(&router, path, "203.0.113.1:9", None).await.expect(200);
-    get_from(&router, path, "203.0.113.1:10", Some("203.0.113.77")).await.expect(429);
-    get_from(&router, path, "10.0.0.1:9", Some("203.0.113.1")).await.expect(429);
-    get_from(&router, path, "10.0.0.1:9", Some("203.0.113.2")).await.expect(200);
-    get_from(&router, path, "10.0.0.1:9", Some("1.1.1.1, 203.0.113.2")).await.expect(429);
-    get_from(&router, path, "[2001:db8::1]:9", None).await.expect(200);
-    get_from(&router, path, "[2001:db8::2]:9", None).await.expect(429);
+    let try_from = async |peer: &str, forwarded_for: Option<&str>| {
+        let mut request = Request::post("/api/auth/login");
+        if let Some(client) = forwarded_for {
+            request = request.header("x-forwarded-for", client);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        contactd::http::from_peer(&mut request, peer.parse().unwrap());
+        send(&router, request).await.status.as_u16()
+    };
+    assert_eq!(try_from("203.0.113.1:9", None).await, 415);
+    assert_eq!(try_from("203.0.113.1:10", Some("203.0.113.77")).await, 429);
+    assert_eq!(try_from("10.0.0.1:9", Some("203.0.113.1")).await, 429);
+    assert_eq!(try_from("10.0.0.1:9", Some("203.0.113.2")).await, 415);
+    assert_eq!(try_from("10.0.0.1:9", Some("1.1.1.1, 203.0.113.2")).await, 429);
+    assert_eq!(try_from("[2001:db8::1]:9", None).await, 415);
+    assert_eq!(try_from("[2001:db8::2]:9", None).await, 429);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The API as its clients see it: the router by oneshot, and over real sockets what only a socket
 //! can do.
 
+mod auth;
 mod client;
 mod contacts;
 mod description;

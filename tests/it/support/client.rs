@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use axum::http::Method;
+use contactd::auth::Role;
 use serde_json::Value;
 
+use super::access;
 use super::answer::Answer;
 
 #[derive(Clone, Debug)]
@@ -22,9 +24,29 @@ impl Client {
         Self { base, http: reqwest::Client::new(), headers: Vec::new() }
     }
 
-    /// Sends this header with every request.
+    /// With the API key of a role.
+    #[must_use]
+    pub fn with_role(self, role: Role) -> Self {
+        self.anonymous().with("x-api-key", &access::key(role))
+    }
+
+    /// With an access token.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        self.anonymous().with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Without any credentials.
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        self.headers.retain(|(name, _)| name != "x-api-key" && name != "authorization");
+        self
+    }
+
+    /// Sends this header with every request, in place of an earlier one of its name.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -54,6 +76,22 @@ impl Client {
     /// A JSON body is sent as such, unless a header says otherwise.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         self.send_bytes(method, path, body.map(|body| body.to_string().into_bytes())).await
+    }
+
+    /// Without reading what a good answer says, which may have no end.
+    pub async fn head_of(&self, method: Method, path: &str) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = if status.is_success() {
+            Vec::new()
+        } else {
+            response.bytes().await.expect("a whole body").to_vec()
+        };
+        Answer { status, headers, body }
     }
 
     pub async fn send_bytes(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use contactd::app::{self, RunOptions};
+use contactd::auth::Role;
 use contactd::config::{Config, FlagSetting, Mode, Sources, load};
 use contactd::event_log::{Ack, EventLog, NewRecord};
 use contactd::telemetry::Metrics;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use super::access;
 use super::answer::Answer;
 use super::client::Client;
 use super::logs::KafkaTopic;
@@ -87,6 +89,7 @@ impl Builder {
     /// Starts it, and returns as soon as it listens.
     pub fn begin(self, directory: TempDir) -> Instance {
         let config = self.config(directory.path());
+        access::write_users(&config.auth.users_file);
         let log = app::open_log(&config).expect("a log");
         let (tell, told) = sync_channel(1);
         let stop = CancellationToken::new();
@@ -114,6 +117,7 @@ impl Builder {
             ("store.path", path.as_str()),
             ("server.listen", "127.0.0.1:0"),
             ("log.kind", "embedded"),
+            ("jwt.secret", access::JWT_SECRET),
             ("store.cache_bytes", "4MiB"),
             ("store.sled_cache_bytes", "8MiB"),
             ("store.dirty_bytes_max", "1MiB"),
@@ -142,8 +146,14 @@ impl Instance {
         Self::builder().start().await
     }
 
+    /// With the key of an admin.
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::new(self.address).with_role(Role::Admin)
+    }
+
+    /// Its data directory.
+    pub fn path(&self) -> &Path {
+        self.directory.as_ref().expect("it has a directory").path()
     }
 
     /// The log that it follows, to append to.

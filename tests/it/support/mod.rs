@@ -6,6 +6,7 @@
 //! Instance (a whole contactd in this process) ─► Client ─► Answer
 //! ```
 
+pub mod access;
 pub mod answer;
 pub mod client;
 pub mod follower;

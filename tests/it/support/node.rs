@@ -41,7 +41,8 @@ impl Node {
     /// Small in every respect, so that little data meets many checkpoints, segments and snapshots.
     pub fn new(store: &Path) -> Self {
         let settings = [
-            ("server.port", "0"),
+            ("server.listen", "127.0.0.1:0"),
+            ("jwt.secret", "q3Jx0b+8v1Yy5wz2m1bUq8rW4pQ7n9Lk0TzVfX2cH6s"),
             ("store.cache_bytes", "1MiB"),
             ("store.sled_cache_bytes", "8MiB"),
             ("store.dirty_bytes_max", "64KiB"),

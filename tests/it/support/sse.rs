@@ -3,7 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use axum::http::HeaderName;
+use contactd::auth::Role;
 use serde_json::Value;
+
+use super::access;
 
 /// No wait for an event may be longer.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -97,11 +101,13 @@ impl SseParser {
     }
 }
 
-/// A client of one's own, with connections of its own.
+/// A client of one's own, with connections of its own and the key of a viewer.
 pub fn http() -> reqwest::Client {
     // The program's start does this; whoever comes first has done it for all.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    let key = access::key(Role::Viewer).parse().expect("a header");
+    let headers = std::iter::once((HeaderName::from_static("x-api-key"), key)).collect();
+    reqwest::Client::builder().default_headers(headers).build().expect("a client")
 }
 
 /// A client of a stream.

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::fixture::open_store;
+use crate::support::access;
 use crate::support::sse::{SseClient, SseEvent};
 
 pub(super) const LANES: u16 = 3;
@@ -103,6 +104,8 @@ impl World {
         let (writer, reader) = (opened.writer, opened.reader);
         let metrics = Arc::new(Metrics::new().unwrap());
         let feed = Feed::new(feed, metrics.feed.clone());
+        let auth = access::auth(&path, &metrics);
+        let services = Services { auth: Some(auth), ..Services::default() };
         let limits = HttpLimits {
             // The stream must outlive it.
             request_timeout: Duration::from_millis(300),
@@ -113,7 +116,7 @@ impl World {
             position_wait: Duration::from_millis(150),
         };
         let readiness = Arc::new(Readiness::new());
-        let state = HttpState::new(limits, Services::default(), Arc::clone(&metrics), readiness);
+        let state = HttpState::new(limits, services, Arc::clone(&metrics), readiness);
         state.store_opened(open_store(&reader, &feed, &path));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,0 +1,183 @@
+//! From a request's headers to who sends it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::telemetry::Metrics;
+
+use super::error::AuthError;
+use super::jwt::{Claims, Jwt};
+use super::live::LiveUsers;
+use super::local::{LocalError, LocalKey};
+use super::login::Hashing;
+use super::random::{NoRandomness, sha256};
+use super::remembered::Remembered;
+use super::roles::{Principal, Roles};
+use super::users_file::UsersFileError;
+
+/// What a request brings along.
+#[derive(Clone, Copy, Default)]
+pub struct Credentials<'a> {
+    /// The one `Authorization` header.
+    pub authorization: Option<&'a [u8]>,
+    /// The one `X-API-Key` header.
+    pub api_key: Option<&'a [u8]>,
+}
+
+/// What keeps authentication from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthSetupError {
+    /// The system's generator.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The file of users can't be read; nobody is let in on a guess.
+    #[error(transparent)]
+    Users(#[from] UsersFileError),
+}
+
+/// Knows who sends a request; one a process.
+pub struct Auth {
+    pub(super) jwt: Jwt,
+    pub(super) users: LiveUsers,
+    pub(super) hashing: Hashing,
+    pub(super) metrics: Arc<Metrics>,
+    remembered: Remembered,
+    local_key: LocalKey,
+}
+
+impl Auth {
+    /// Reads the file of users.
+    ///
+    /// # Errors
+    /// When that can't be understood, or there is no randomness.
+    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, AuthSetupError> {
+        Ok(Self {
+            jwt: Jwt::new(&config.jwt)?,
+            users: LiveUsers::open(config.auth.users_file.clone())?,
+            hashing: Hashing::new(),
+            metrics,
+            remembered: Remembered::default(),
+            local_key: LocalKey::new()?,
+        })
+    }
+
+    /// Leaves a key for the command line in the data directory, which this process has locked.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn publish_local_key(&self, store: &Path) -> Result<(), LocalError> {
+        self.local_key.publish(store)
+    }
+
+    /// Whether there is nobody to let in but the command line.
+    pub fn knows_nobody(&self) -> bool {
+        self.users.with(super::users::Directory::is_empty)
+    }
+
+    /// Reads the file of users again when it has changed, until told to stop.
+    pub async fn run(&self, stop: CancellationToken) {
+        self.users.run(&self.metrics, stop).await;
+    }
+
+    /// The e-mail address of a user who has one.
+    pub fn email_of(&self, principal: &Principal) -> Option<String> {
+        let name = principal.name.strip_prefix("user:")?;
+        self.users.with(|directory| directory.user(name)?.email.clone())
+    }
+
+    /// Who sends a request.
+    ///
+    /// # Errors
+    /// Why it is nobody.
+    pub fn authenticate(&self, credentials: Credentials<'_>) -> Result<Arc<Principal>, AuthError> {
+        self.authenticate_at(credentials, unix_seconds())
+    }
+
+    pub(super) fn authenticate_at(
+        &self,
+        credentials: Credentials<'_>,
+        now_s: u64,
+    ) -> Result<Arc<Principal>, AuthError> {
+        match (credentials.authorization, credentials.api_key) {
+            (None, None) => Err(AuthError::Missing),
+            (Some(_), Some(_)) => Err(AuthError::Ambiguous),
+            (Some(authorization), None) => self.by_token(bearer(authorization)?, now_s),
+            (None, Some(key)) => self.by_key(key, now_s),
+        }
+    }
+
+    fn by_token(&self, token: &[u8], now_s: u64) -> Result<Arc<Principal>, AuthError> {
+        // Read before anything is looked at: what changes meanwhile is looked at again.
+        let generation = self.generation();
+        if let Some(entry) = self.remembered.get(token) {
+            if entry.claims.has_ended(now_s) {
+                self.remembered.forget(token);
+                return Err(AuthError::ExpiredToken);
+            }
+            if !entry.is_of(generation) {
+                if let Err(error) = self.still_holds(&entry.claims, entry.principal.roles) {
+                    self.remembered.forget(token);
+                    return Err(error);
+                }
+                entry.still_holds(generation);
+            }
+            return Ok(Arc::clone(&entry.principal));
+        }
+        let claims = self.jwt.verify(token, now_s)?;
+        let roles = Roles::from_words(&claims.roles).map_err(|_| AuthError::InvalidToken)?;
+        self.still_holds(&claims, roles)?;
+        let principal = Arc::new(Principal {
+            name: Arc::from(format!("user:{}", claims.sub)),
+            roles,
+            session: Some(Arc::from(claims.sid.as_str())),
+            expires_at_s: Some(claims.exp),
+        });
+        self.remembered.insert(token, claims, Arc::clone(&principal), generation, now_s);
+        Ok(principal)
+    }
+
+    /// Moves whenever a token that was good may no longer be.
+    fn generation(&self) -> u64 {
+        self.users.generation()
+    }
+
+    /// What may change while a token lives.
+    fn still_holds(&self, claims: &Claims, roles: Roles) -> Result<(), AuthError> {
+        let is_current = self.users.with(|directory| {
+            directory
+                .user(&claims.sub)
+                .is_some_and(|user| user.stamp == claims.stamp && user.roles == roles)
+        });
+        if is_current { Ok(()) } else { Err(AuthError::OutdatedToken) }
+    }
+
+    fn by_key(&self, key: &[u8], now_s: u64) -> Result<Arc<Principal>, AuthError> {
+        let hash = sha256(key);
+        let known = self.users.with(|directory| directory.key(&hash).cloned());
+        let principal =
+            known.or_else(|| self.local_key.whose(&hash).cloned()).ok_or(AuthError::UnknownKey)?;
+        match principal.expires_at_s {
+            Some(end) if end <= now_s => Err(AuthError::ExpiredKey),
+            Some(_) | None => Ok(principal),
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(header: &[u8]) -> Result<&[u8], AuthError> {
+    let (scheme, token) = header.split_at_checked(7).ok_or(AuthError::Malformed)?;
+    // RFC 6750's b64token, so that nothing else gets to the parser.
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() || !token.iter().all(legal) {
+        return Err(AuthError::Malformed);
+    }
+    Ok(token)
+}
+
+pub(super) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,155 @@
+//! Passwords: what can be one, and the slow hash that is kept of it.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
+
+/// ASVS 5.0, 6.2.1.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Far above any passphrase; what is hashed must have a bound.
+pub(super) const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// The most used ones that are long enough to be one, of which guessing starts.
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// What can't be a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Guessed too soon.
+    #[error("a password has {PASSWORD_CHARS_MIN} characters or more")]
+    TooShort,
+    /// More than anybody types.
+    #[error("a password has {PASSWORD_BYTES_MAX} bytes at most")]
+    TooLong,
+    /// Guessed among the first.
+    #[error("this password is among those that are tried first; choose another one")]
+    Common,
+    /// No randomness, or no memory.
+    #[error("the password can't be hashed: {0}")]
+    Hash(String),
+}
+
+/// Whether it may become the password of `user`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_password(password: &str, user: &str) -> Result<(), PasswordError> {
+    if password.chars().count() < PASSWORD_CHARS_MIN {
+        return Err(PasswordError::TooShort);
+    }
+    if password.len() > PASSWORD_BYTES_MAX {
+        return Err(PasswordError::TooLong);
+    }
+    let plain = password.to_lowercase();
+    // With digits and marks around it, it is still the name.
+    let bare = plain.trim_matches(|c: char| !c.is_alphabetic());
+    let is_common = COMMON.lines().any(|common| common == plain);
+    if is_common || bare == user || is_pattern(&plain) {
+        return Err(PasswordError::Common);
+    }
+    Ok(())
+}
+
+/// Keys that lie beside each other, as fingers find them.
+const KEYBOARD: [&str; 8] = [
+    "qwertyuiop[]",
+    "qwertzuiop",
+    "azertyuiop",
+    "asdfghjkl;'",
+    "zxcvbnm,./",
+    "1q2w3e4r5t6y7u8i9o0p",
+    "qazwsxedcrfvtgbyhnujmik",
+    "1234567890-=",
+];
+
+/// `aaaaaaaa`, `abcabcabc`, `12345678`, `hgfedcba`, `qwertyui`.
+fn is_pattern(plain: &str) -> bool {
+    let letters: Vec<char> = plain.chars().collect();
+    let repeats =
+        (1..=4).any(|unit| letters.iter().zip(letters.iter().skip(unit)).all(|(a, b)| a == b));
+    let steps: Vec<i64> = letters
+        .iter()
+        .zip(letters.iter().skip(1))
+        .map(|(a, b)| i64::from(u32::from(*b)) - i64::from(u32::from(*a)))
+        .collect();
+    let counts = steps.iter().all(|step| *step == 1) || steps.iter().all(|step| *step == -1);
+    repeats || counts || KEYBOARD.iter().any(|row| row.contains(plain))
+}
+
+/// Argon2id with OWASP's parameters (19 MiB, 2 passes, 1 lane) and a salt of its own, as a PHC
+/// string. Takes tens of milliseconds.
+pub(super) fn hash(password: &str) -> Result<String, PasswordError> {
+    let hash = Argon2::default()
+        .hash_password(password.as_bytes())
+        .map_err(|error| PasswordError::Hash(error.to_string()))?;
+    Ok(hash.to_string())
+}
+
+/// Whether it is the password of this hash. Takes as long whatever the answer.
+pub(super) fn verify(password: &str, hash: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else {
+        return false;
+    };
+    Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+}
+
+/// Whether the text is a hash that can be verified.
+pub(super) fn is_hash(text: &str) -> bool {
+    PasswordHash::new(text).is_ok_and(|hash| {
+        hash.algorithm == argon2::ARGON2ID_IDENT && hash.hash.is_some() && hash.salt.is_some()
+    })
+}
+
+/// Whether a hash has at least the strength that a new one would have.
+pub(super) fn is_strong(text: &str) -> bool {
+    let params = PasswordHash::new(text).ok().and_then(|hash| Params::try_from(&hash).ok());
+    params.is_some_and(|params| {
+        params.m_cost() >= Params::DEFAULT_M_COST && params.t_cost() >= Params::DEFAULT_T_COST
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_argon2id_with_owasps_parameters_and_its_own_salt() {
+        let one = hash("correct horse").unwrap();
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+        assert_ne!(one, hash("correct horse").unwrap());
+        assert!(is_hash(&one) && is_strong(&one));
+        assert!(verify("correct horse", &one));
+        assert!(!verify("correct horsf", &one) && !verify("", &one));
+        assert!(!verify("correct horse", "nonsense"));
+    }
+
+    #[test]
+    fn a_weaker_hash_is_known_as_weaker_and_other_text_as_none() {
+        let params = Params::new(8192, 1, 1, None).unwrap();
+        let weak = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let weak = weak.hash_password(b"correct horse").unwrap().to_string();
+        assert!(is_hash(&weak) && verify("correct horse", &weak) && !is_strong(&weak));
+        assert!(!is_hash("correct horse") && !is_hash("$argon2id$v=19$m=1,t=1,p=1"));
+    }
+
+    #[test]
+    fn what_is_guessed_first_is_no_password() {
+        assert_eq!(check_password("1234567", "ada"), Err(PasswordError::TooShort));
+        assert_eq!(check_password(&"x1".repeat(600), "ada"), Err(PasswordError::TooLong));
+        for common in [
+            "password",
+            "PassWord1",
+            "12345678",
+            "87654321",
+            "zzzzzzzzzzz",
+            "abcabcabcab",
+            "qwertyui",
+            "lovelace2026!",
+        ] {
+            assert_eq!(check_password(common, "lovelace"), Err(PasswordError::Common), "{common}");
+        }
+        let long = "a long sentence, with 64 characters and some more, is just fine!";
+        for fine in ["räuberin", "8xcharsq", long] {
+            assert_eq!(check_password(fine, "ada"), Ok(()), "{fine}");
+        }
+    }
+}

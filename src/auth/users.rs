@@ -1,0 +1,253 @@
+//! Users and API keys: what the file holds, and how a request finds them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::timestamp::parse_rfc3339;
+
+use super::password;
+use super::random::{base64url, from_hex, sha256};
+use super::roles::{Principal, Roles};
+
+/// Characters of a name.
+const NAME_CHARS_MAX: usize = 64;
+/// Every key begins with it, so that people and scanners know one when they see it.
+const KEY_PREFIX: &str = "ck_";
+/// Characters after it that name the key: shown in lists, too few to help.
+const KEY_LABEL_CHARS: usize = 8;
+/// Bytes of the stamp that ties a token to a user's password and roles.
+const STAMP_BYTES: usize = 9;
+
+/// The file, as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsersText {
+    /// Those who sign in.
+    #[serde(default, rename = "user", skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserText>,
+    /// Programs.
+    #[serde(default, rename = "key", skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyText>,
+}
+
+/// Someone who signs in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserText {
+    /// Lower-case letters, digits and `._-`.
+    pub name: String,
+    /// To sign in with as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// What the user may do.
+    pub roles: Vec<String>,
+    /// Argon2id, as a PHC string.
+    pub password: String,
+    /// RFC 3339.
+    pub created: String,
+}
+
+/// A program's way in.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyText {
+    /// As a user's.
+    pub name: String,
+    /// What the program may do.
+    pub roles: Vec<String>,
+    /// How the key begins, to recognise it by.
+    pub prefix: String,
+    /// Of the whole key, in hexadecimal digits.
+    pub sha256: String,
+    /// RFC 3339.
+    pub created: String,
+    /// RFC 3339; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+impl fmt::Debug for UserText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserText")
+            .field("name", &self.name)
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyText")
+            .field("name", &self.name)
+            .field("roles", &self.roles)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A user as requests need one.
+#[derive(Clone)]
+pub(super) struct User {
+    pub(super) name: Arc<str>,
+    pub(super) email: Option<String>,
+    pub(super) roles: Roles,
+    pub(super) password: String,
+    /// Differs after any change of password or roles, so that earlier tokens no longer fit.
+    pub(super) stamp: String,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("name", &self.name)
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Everybody, by what a request names them with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directory {
+    users: HashMap<String, Arc<User>>,
+    names_by_email: HashMap<String, String>,
+    /// By the SHA-256 of the key, so that the time of a look-up tells nothing about it.
+    keys: HashMap<[u8; 32], Arc<Principal>>,
+}
+
+impl Directory {
+    /// Checks the file's text as a whole.
+    ///
+    /// # Errors
+    /// The first entry that can't be, and why.
+    pub(super) fn new(text: &UsersText) -> Result<Self, String> {
+        let mut directory = Self::default();
+        for entry in &text.users {
+            directory.add_user(entry).map_err(|why| format!("user \"{}\": {why}", entry.name))?;
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for entry in &text.keys {
+            if names.contains(&entry.name.as_str()) {
+                return Err(format!("key \"{}\" stands there twice", entry.name));
+            }
+            names.push(&entry.name);
+            directory.add_key(entry).map_err(|why| format!("key \"{}\": {why}", entry.name))?;
+        }
+        Ok(directory)
+    }
+
+    fn add_user(&mut self, entry: &UserText) -> Result<(), String> {
+        check_name(&entry.name)?;
+        if !password::is_hash(&entry.password) {
+            return Err("password is no Argon2id hash; `contactd user passwd` sets one".to_owned());
+        }
+        let email = entry.email.as_deref().map(checked_email).transpose()?;
+        if let Some(email) = &email
+            && self.names_by_email.insert(email.clone(), entry.name.clone()).is_some()
+        {
+            return Err("has another user's e-mail address".to_owned());
+        }
+        let roles = roles(&entry.roles)?;
+        let stamped = format!("{} {}", roles.words().join(" "), entry.password);
+        let hash = sha256(stamped.as_bytes());
+        let user = User {
+            name: Arc::from(entry.name.as_str()),
+            email,
+            roles,
+            password: entry.password.clone(),
+            stamp: base64url(hash.get(..STAMP_BYTES).unwrap_or_default()),
+        };
+        match self.users.insert(entry.name.clone(), Arc::new(user)) {
+            None => Ok(()),
+            Some(_) => Err("stands there twice".to_owned()),
+        }
+    }
+
+    fn add_key(&mut self, entry: &KeyText) -> Result<(), String> {
+        check_name(&entry.name)?;
+        let hash = from_hex(&entry.sha256).ok_or("sha256 must be 64 hexadecimal digits")?;
+        let expires = entry.expires.as_deref().map(|text| {
+            parse_rfc3339(text.as_bytes())
+                .ok_or_else(|| format!("expires is \"{text}\", and must be an RFC 3339 time"))
+        });
+        let principal = Principal {
+            name: Arc::from(format!("key:{}", entry.name)),
+            roles: roles(&entry.roles)?,
+            session: None,
+            expires_at_s: expires.transpose()?.map(|ms| ms / 1000),
+        };
+        self.keys.insert(hash, Arc::new(principal));
+        Ok(())
+    }
+
+    /// Nobody can come in.
+    pub(super) fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.keys.is_empty()
+    }
+
+    pub(super) fn user(&self, name: &str) -> Option<&Arc<User>> {
+        self.users.get(name)
+    }
+
+    /// By what was typed: a name or an e-mail address, in any case.
+    pub(super) fn user_by_login(&self, login: &str) -> Option<&Arc<User>> {
+        let login = login.trim().to_lowercase();
+        self.users.get(&login).or_else(|| {
+            let name = self.names_by_email.get(&login)?;
+            self.users.get(name)
+        })
+    }
+
+    /// Whose key has this SHA-256.
+    pub(super) fn key(&self, hash: &[u8; 32]) -> Option<&Arc<Principal>> {
+        self.keys.get(hash)
+    }
+}
+
+/// Whether it can be a user's or a key's name: it stands in histories, limits and record keys.
+///
+/// # Errors
+/// What a name must be.
+pub(super) fn check_name(name: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if begins && name.len() <= NAME_CHARS_MAX && name.chars().all(legal) {
+        return Ok(());
+    }
+    Err(format!(
+        "a name has 1 to {NAME_CHARS_MAX} lower-case letters, digits, dots, hyphens and \
+         underscores, and begins with a letter or digit"
+    ))
+}
+
+/// The address in lower case.
+pub(super) fn checked_email(email: &str) -> Result<String, String> {
+    let fine = email.split_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty() && domain.contains('.') && !domain.contains('@')
+    });
+    let printable = email.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    if fine && printable && email.len() <= 254 {
+        return Ok(email.to_lowercase());
+    }
+    Err(format!("\"{email}\" is no e-mail address"))
+}
+
+pub(super) fn roles(words: &[String]) -> Result<Roles, String> {
+    let roles = Roles::from_words(words).map_err(|word| {
+        format!(
+            "\"{word}\" is no role; there are {}",
+            super::Role::ALL.map(super::Role::as_str).join(", ")
+        )
+    })?;
+    if roles == Roles::NONE { Err("has no role".to_owned()) } else { Ok(roles) }
+}
+
+/// A new key, and the part of it that may be shown later.
+pub(super) fn new_key() -> Result<(String, String), super::random::NoRandomness> {
+    let label: String = super::random::id()?.chars().take(KEY_LABEL_CHARS).collect();
+    let prefix = format!("{KEY_PREFIX}{label}");
+    let key = format!("{prefix}_{}", super::random::secret_text()?);
+    Ok((key, prefix))
+}

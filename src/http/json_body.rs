@@ -1,0 +1,82 @@
+//! A JSON object as a body, with every field that is wrong named at once.
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use serde_json::{Map, Value, json};
+
+use super::error::{ApiError, Code};
+
+/// The fields of a body, taken out one by one.
+pub(super) struct Fields {
+    fields: Map<String, Value>,
+    wrong: Vec<(String, String)>,
+}
+
+impl Fields {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// 415 where it says that it is no JSON, 400 where it is none.
+    pub(super) fn of(headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
+        let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|text| text.split(';').next()).unwrap_or_default();
+        if !media_type.trim().eq_ignore_ascii_case("application/json") {
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                "send the body as JSON, with Content-Type: application/json",
+            ));
+        }
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => Ok(Self { fields, wrong: Vec::new() }),
+            Ok(_) => Err(ApiError::new(Code::InvalidBody, "the body must be a JSON object")),
+            Err(error) => {
+                // Where, and not what: the body may hold a password.
+                let text = format!(
+                    "the body is no JSON: line {}, column {}",
+                    error.line(),
+                    error.column()
+                );
+                Err(ApiError::new(Code::InvalidBody, text))
+            }
+        }
+    }
+
+    /// A field's text, where it is there.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        match self.fields.remove(name) {
+            Some(Value::String(text)) => Some(text),
+            None => None,
+            Some(_) => {
+                self.refuse(name, "must be a string");
+                None
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, name: &str, why: &str) {
+        self.wrong.push((name.to_owned(), why.to_owned()));
+    }
+
+    /// Whether a field was refused already.
+    pub(super) fn is_refused(&self, name: &str) -> bool {
+        self.wrong.iter().any(|(wrong, _)| wrong == name)
+    }
+
+    /// Fails where any field was refused, or is left over.
+    pub(super) fn end(mut self) -> Result<(), ApiError> {
+        let unknown: Vec<String> = self.fields.keys().cloned().collect();
+        for name in unknown {
+            self.refuse(&name, "is no field of this");
+        }
+        if self.wrong.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> =
+            self.wrong.iter().map(|(name, why)| format!("{name} {why}")).collect();
+        let fields: Vec<Value> =
+            self.wrong.iter().map(|(name, why)| json!({ "field": name, "problem": why })).collect();
+        Err(ApiError::new(Code::ValidationFailed, texts.join("; "))
+            .with_details(json!({ "fields": fields })))
+    }
+}

@@ -1,0 +1,216 @@
+//! Who is let in, to what, and how that is told.
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use contactd::auth::{Role, Roles};
+use contactd::http::access_table;
+use serde_json::{Value, json};
+
+use super::client::{Answer, send_as_it_is};
+use super::fixture::Fixture;
+use crate::support::access::{self, PASSWORD};
+use crate::support::client::Client;
+use crate::support::instance::Instance;
+
+/// Not by who it is or what it may do.
+fn is_let_in(answer: &Answer) -> bool {
+    if answer.status.is_success() {
+        return true;
+    }
+    let code = answer.json()["error"]["code"].as_str().unwrap_or_default().to_owned();
+    !["AUTHENTICATION_REQUIRED", "INVALID_API_KEY", "FORBIDDEN"].contains(&code.as_str())
+}
+
+/// A request of that endpoint that changes nothing.
+async fn try_it(client: &Client, method: &Method, template: &str) -> Answer {
+    let mut path = String::new();
+    for (index, part) in template.split(['{', '}']).enumerate() {
+        path.push_str(if index % 2 == 1 { "nothing-of-that-name" } else { part });
+    }
+    client.head_of(method.clone(), &path).await
+}
+
+#[tokio::test]
+async fn every_endpoint_lets_in_the_roles_of_its_row_and_nobody_else() {
+    let instance = Instance::start().await;
+    let table = access_table();
+    assert!(table.len() > 8, "the table is not the table");
+    let mut cells = 0;
+    for (method, path, needed) in &table {
+        let what = format!("{method} {path}");
+        let anonymous = try_it(&instance.client().anonymous(), method, path).await;
+        match needed {
+            None => assert!(is_let_in(&anonymous), "{what} is public"),
+            Some(_) => {
+                let anonymous = anonymous.expect_error(401, "AUTHENTICATION_REQUIRED");
+                assert_eq!(anonymous.header("www-authenticate"), "Bearer realm=\"contactd\"");
+            }
+        }
+        let unknown = instance.client().with("x-api-key", "ck_unknown");
+        let unknown = try_it(&unknown, method, path).await;
+        assert_eq!(is_let_in(&unknown), needed.is_none(), "{what}");
+        for role in Role::ALL {
+            let answer = try_it(&instance.client().with_role(role), method, path).await;
+            let may = needed.is_none_or(|needed| needed.has(role));
+            assert_eq!(is_let_in(&answer), may, "{what} as {}", role.as_str());
+            if !may {
+                let answer = answer.expect_error(403, "FORBIDDEN");
+                let words = needed.map(Roles::words).unwrap_or_default();
+                assert_eq!(answer.json()["error"]["details"]["requiredRoles"], json!(words));
+                let scope = format!("scope=\"{}\"", words.join(" "));
+                assert!(answer.header("www-authenticate").contains(&scope));
+            }
+            cells += 1;
+        }
+    }
+    assert_eq!(cells, table.len() * Role::ALL.len());
+}
+
+async fn login(client: &Client, body: Value) -> Answer {
+    client.clone().anonymous().post("/api/auth/login", &body).await
+}
+
+#[tokio::test]
+async fn a_password_gives_a_token_and_the_token_lets_in() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    for who in [json!({"username": "viewer"}), json!({"email": "Viewer@Example.com"})] {
+        let mut body = who;
+        body["password"] = json!(PASSWORD);
+        let answer = login(&client, body).await.expect(200);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let tokens = answer.json();
+        assert_eq!((&tokens["tokenType"], &tokens["expiresIn"]), (&json!("Bearer"), &json!(900)));
+        let client = client.clone().with_token(tokens["accessToken"].as_str().unwrap());
+        client.get("/api/contacts").await.expect(200);
+        let me = client.get("/api/auth/me").await.expect(200).json();
+        assert_eq!(me["principal"], "user:viewer");
+        assert_eq!(
+            (&me["username"], &me["email"]),
+            (&json!("viewer"), &json!("viewer@example.com"))
+        );
+        assert_eq!(me["roles"], json!(["viewer"]));
+        assert!(me["session"].is_string() && me["expiresAt"].is_string());
+        let other = client.with("authorization", "Bearer a.b.c");
+        let other = other.get("/api/contacts").await.expect_error(401, "INVALID_TOKEN");
+        assert!(other.header("www-authenticate").contains("error=\"invalid_token\""));
+    }
+    let me = client.get("/api/auth/me").await.expect(200).json();
+    assert_eq!((&me["principal"], &me["kind"]), (&json!("key:admin"), &json!("key")));
+    assert_eq!((&me["session"], &me["expiresAt"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_are_told_alike() {
+    let fixture = Fixture::with_contacts(0);
+    let router = fixture.router();
+    let mut told = Vec::new();
+    for name in ["viewer", "nobody", "nobody@example.com"] {
+        let body = json!({"username": name, "password": "not that one"}).to_string();
+        let request = Request::post("/api/auth/login").header("content-type", "application/json");
+        let answer = send_as_it_is(&router, request.body(Body::from(body)).unwrap()).await;
+        let answer = answer.expect(401);
+        assert_eq!(answer.code(), "INVALID_CREDENTIALS");
+        assert!(answer.headers.contains_key("www-authenticate"));
+        told.push(answer.stable_error());
+    }
+    assert!(told.iter().all(|error| *error == told[0]), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_login_that_is_none_says_what_is_wrong_with_it() {
+    let fixture = Fixture::with_contacts(0);
+    let router = fixture.router();
+    let json = "application/json";
+    let all_fields = r#"{"username":1,"password":2,"role":"admin"}"#;
+    for (kind, body, status, code, words) in [
+        ("text/plain", "{}", 415, "UNSUPPORTED_MEDIA_TYPE", vec!["application/json"]),
+        (json, "", 400, "INVALID_BODY", vec![]),
+        (json, "[]", 400, "INVALID_BODY", vec!["object"]),
+        (json, "{\"password\": \"hunter2", 400, "INVALID_BODY", vec!["line 1"]),
+        (json, "{}", 422, "VALIDATION_FAILED", vec!["username", "password"]),
+        (json, all_fields, 422, "VALIDATION_FAILED", vec!["username", "password", "role"]),
+        (
+            "application/json; charset=utf-8",
+            r#"{"username":"a","email":"a@b.c","password":"hunter2"}"#,
+            422,
+            "VALIDATION_FAILED",
+            vec!["email"],
+        ),
+    ] {
+        let request = Request::post("/api/auth/login").header("content-type", kind);
+        let answer = send_as_it_is(&router, request.body(Body::from(body)).unwrap()).await;
+        let text = String::from_utf8(answer.body.clone()).unwrap();
+        let answer = answer.expect_error(status, code);
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        for word in words {
+            assert!(message.contains(word), "{message}");
+        }
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_twice_over_are_refused() {
+    let fixture = Fixture::with_contacts(1);
+    let router = fixture.router();
+    let key = access::key(Role::Admin);
+    for headers in [
+        vec![("x-api-key", key.as_str()), ("x-api-key", key.as_str())],
+        vec![("x-api-key", key.as_str()), ("authorization", "Bearer x")],
+        vec![("authorization", "Basic YTpi")],
+    ] {
+        let mut request = Request::get("/api/contacts");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let answer = send_as_it_is(&router, request.body(Body::empty()).unwrap()).await;
+        let answer = answer.expect_error(401, "AUTHENTICATION_REQUIRED");
+        assert!(answer.header("www-authenticate").contains("error=\"invalid_request\""));
+    }
+}
+
+#[tokio::test]
+async fn metrics_can_be_kept_for_those_with_a_role() {
+    let instance = Instance::builder().with("telemetry.require_role", "true").start().await;
+    instance.client().anonymous().get("/metrics").await.expect(401);
+    instance.client().with_role(Role::Viewer).get("/metrics").await.expect(403);
+    for role in [Role::Metrics, Role::Admin] {
+        instance.client().with_role(role).get("/metrics").await.expect(200);
+    }
+    instance.client().anonymous().get("/livez").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_change_of_the_file_counts_without_a_restart() {
+    use crate::support::instance::until;
+    use contactd::auth::Accounts;
+    let instance = Instance::start().await;
+    let accounts = Accounts::at(instance.path().join("users.toml"));
+    let key = accounts.create_key("new", Roles::of(&[Role::Viewer]), None).unwrap();
+    let client = instance.client().with("x-api-key", &key);
+    let status = async || client.get("/api/contacts").await.status.as_u16();
+    until("the new key is known", async || (status().await == 200).then_some(())).await;
+    accounts.revoke_key("new").unwrap();
+    until("the key is gone", async || (status().await == 401).then_some(())).await;
+}
+
+#[tokio::test]
+async fn many_sign_ins_at_once_leave_reads_alone() {
+    let instance = Instance::builder().with("limits.auth", "off").with("limits.account", "off");
+    let instance = instance.start().await;
+    let client = instance.client();
+    let mut logins = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let client = client.clone();
+        logins.spawn(async move {
+            let body = json!({"username": format!("user{number}"), "password": "not that one"});
+            login(&client, body).await.status.as_u16()
+        });
+    }
+    client.get("/api/contacts?limit=1").await.expect(200);
+    let statuses: Vec<u16> = logins.join_all().await;
+    let busy = statuses.iter().filter(|status| **status == 503).count();
+    assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
+    assert!(busy > 0 && busy < 200, "{busy} of 200 were sent away");
+}
