@@ -18,12 +18,13 @@ use crate::domain::limits::Limits;
 use crate::domain::mapping::{Mapping, UnknownField};
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
+use crate::ingest::purge;
 use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
 use super::start::{control_offset, start_offsets};
 use super::watch::Watch;
-use super::writes::writes;
+use super::writes::{commands, writes};
 
 /// First and longest pause between two tries to reach the log.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -181,6 +182,7 @@ impl Worker {
             commit_offsets(self.log.clone(), writer.after_checkpoint(), self.watch.clone());
         let commits = self.runtime.spawn(commits);
         let retention = self.runtime.spawn(retain(self.log.clone(), writer.after_snapshot()));
+        let purging = self.purging();
         let progress = Arc::new(Progress::default());
         self.watch.following(
             &identity,
@@ -211,8 +213,18 @@ impl Worker {
         let applied = pipeline.run(&mut consumer, writer, &self.stop);
         commits.abort();
         retention.abort();
+        if let Some(purging) = purging {
+            purging.abort();
+        }
         applied?;
         Ok(Some(consumer))
+    }
+
+    /// Erases what was deleted long ago, where that is configured.
+    fn purging(&self) -> Option<tokio::task::JoinHandle<()>> {
+        let deleted_for = self.config.store.purge_deleted_after?;
+        let commands = commands(&self.setup, &self.watch.intake, self.watch.reader.get()?);
+        Some(self.runtime.spawn(purge(commands, deleted_for)))
     }
 
     /// Checks that the log is the store's, and begins to read where the store stands.

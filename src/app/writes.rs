@@ -9,6 +9,12 @@ use crate::store::Reader;
 
 use super::worker::ApplySetup;
 
+/// Commands onto this instance's log.
+pub(super) fn commands(setup: &ApplySetup, intake: &Arc<Intake>, reader: &Reader) -> Commands {
+    let (intake, decoder) = (Arc::clone(intake), Arc::clone(&setup.decoder));
+    Commands::new(intake, reader.clone(), decoder, setup.future_tolerance_ms)
+}
+
 /// Over an open store.
 pub(super) fn writes(
     config: &Config,
@@ -16,19 +22,13 @@ pub(super) fn writes(
     intake: &Arc<Intake>,
     reader: &Reader,
 ) -> Writes {
-    let commands = Commands::new(
-        Arc::clone(intake),
-        reader.clone(),
-        Arc::clone(&setup.decoder),
-        setup.future_tolerance_ms,
-    );
     // All instances share the secret of the tokens; without one, what they share is the log.
     let secret = match &config.jwt.secret {
         Some(secret) => IdempotencySecret::derive(secret.expose().as_bytes()),
         None => IdempotencySecret::derive(&reader.position().log.to_le_bytes()),
     };
     Writes {
-        edits: Edits::new(commands),
+        edits: Edits::new(commands(setup, intake, reader)),
         secret,
         require_if_match: config.server.require_if_match,
         wait: HttpLimits::from(&config.server).position_wait,

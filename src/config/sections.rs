@@ -185,6 +185,8 @@ pub struct StoreConfig {
     pub journal_retention_age: Option<Duration>,
     /// Bytes of journal kept; none: no limit.
     pub journal_retention_bytes: Option<u64>,
+    /// How long contacts stay deleted before they are erased; none: for ever.
+    pub purge_deleted_after: Option<Duration>,
     /// Free bytes on the disk below which applying pauses.
     pub min_free_bytes: u64,
     /// Size of the file that is given up when a full disk keeps the store from opening.

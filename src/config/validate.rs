@@ -377,6 +377,8 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
             .duration_limit("store.journal_retention_age", seconds(1, 36_500 * DAY)),
         journal_retention_bytes: fields
             .size_limit("store.journal_retention_bytes", 4 * KIB..=1024 * TIB),
+        purge_deleted_after: fields
+            .duration_limit("store.purge_deleted_after", seconds(1, 36_500 * DAY)),
         min_free_bytes: fields.size("store.min_free_bytes", 0..=TIB),
         ballast_bytes: fields.size("store.ballast_bytes", 0..=GIB),
     }

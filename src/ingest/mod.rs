@@ -8,6 +8,7 @@ mod error;
 mod intake;
 mod outbox;
 mod patch;
+mod purge;
 mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +23,7 @@ pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
 pub use outbox::{Outbox, OutboxError};
 pub use patch::{ContactPatch, Said};
+pub use purge::purge;
 pub use webhooks::{
     ACME_SCHEMA, ItemReport, Received, SchemaError, Schemas, Scheme, SecretError, SignatureError,
     Verified, Verifier, WebhookError, WebhookSetupError, Webhooks, sign_acme,

@@ -12,6 +12,7 @@ mod fixture;
 mod limits;
 mod lists;
 mod probes;
+mod purge;
 mod redis;
 mod repeats;
 mod sockets;
