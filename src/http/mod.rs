@@ -17,6 +17,7 @@
 mod accept;
 mod allow;
 mod authorize;
+mod bare;
 mod client_address;
 mod contact_batch;
 mod contact_body;
@@ -49,6 +50,7 @@ mod timestamp;
 mod webhooks;
 mod writing;
 
+pub use bare::serve_bare;
 pub use edge::Api;
 pub use endpoints::access_table;
 pub use error::{ApiError, Code};

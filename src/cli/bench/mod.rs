@@ -6,10 +6,14 @@ mod disk;
 mod drain;
 mod drain_part;
 mod fill;
+mod http_load;
 mod latency;
+mod page;
+mod read;
 mod start;
 mod table;
 mod usage;
+mod world;
 mod write;
 
 use clap::Subcommand;
@@ -20,6 +24,8 @@ use disk::DiskArgs;
 use drain::DrainArgs;
 use drain_part::DrainPartArgs;
 use latency::LatencyArgs;
+use page::PageArgs;
+use read::{BareArgs, ReadArgs};
 use start::{RecoveryArgs, StartArgs};
 use write::WriteArgs;
 
@@ -43,12 +49,19 @@ pub(super) enum BenchCommand {
     Disk(DiskArgs),
     /// How long it takes from producing an event to reading its contact over HTTP
     Latency(LatencyArgs),
+    /// How fast pages of contacts are answered, by each filter and each order
+    Page(PageArgs),
+    /// How fast one contact is answered, beside a bare handler in the same run
+    Read(ReadArgs),
     /// How long a killed instance takes until it consumes again
     Recovery(RecoveryArgs),
     /// How long `dev` takes from nothing until it is ready
     Start(StartArgs),
     /// How many writes over HTTP are applied a second
     Write(WriteArgs),
+    /// The bare handler of `read`
+    #[command(hide = true)]
+    Bare(BareArgs),
     /// One measured process of `drain`
     #[command(hide = true)]
     DrainPart(DrainPartArgs),
@@ -59,6 +72,9 @@ pub(super) fn run(settings: &SettingsArgs, command: &BenchCommand) -> anyhow::Re
         BenchCommand::Drain(args) => drain::run(settings, args),
         BenchCommand::Disk(args) => disk::run(settings, args),
         BenchCommand::Latency(args) => latency::run(settings, args),
+        BenchCommand::Page(args) => page::run(settings, args),
+        BenchCommand::Read(args) => read::run(settings, args),
+        BenchCommand::Bare(args) => read::bare(args),
         BenchCommand::Recovery(args) => start::recovery(settings, args),
         BenchCommand::Start(args) => start::run(args),
         BenchCommand::Write(args) => write::run(settings, args),

@@ -1,7 +1,8 @@
 //! `bench start` and `bench recovery`: how long until an instance is of use, from nothing and
 //! after a kill.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub(in crate::cli) struct RecoveryArgs {
 }
 
 /// An instance as a process of its own, killed when dropped.
-struct Instance {
+pub(super) struct Instance {
     child: Child,
     address: SocketAddr,
     started: Instant,
@@ -54,6 +55,14 @@ struct Instance {
 
 impl Instance {
     fn start(arguments: &[&str], path: Option<&Path>) -> anyhow::Result<Self> {
+        Self::start_with(arguments, path, &jwt_secret()?)
+    }
+
+    pub(super) fn start_with(
+        arguments: &[&str],
+        path: Option<&Path>,
+        secret: &str,
+    ) -> anyhow::Result<Self> {
         // Free a moment ago; nobody else is expected to take it.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -65,7 +74,7 @@ impl Instance {
         let child = command
             .env_remove("KAFKA_BROKERS")
             // Gone with its data; `serve` must have one.
-            .env("JWT_SECRET", jwt_secret()?)
+            .env("JWT_SECRET", secret)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -73,8 +82,24 @@ impl Instance {
         Ok(Self { child, address, started, store: path.map(Path::to_owned) })
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether all is applied, now.
+    pub(super) fn is_ready(&self) -> bool {
+        let asked = || {
+            let mut stream = TcpStream::connect(self.address)?;
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer)?;
+            io::Result::Ok(answer == *b"HTTP/1.1 200")
+        };
+        asked().unwrap_or(false)
+    }
+
     /// Seconds from the start until `/readyz` (or one part of it) is good.
-    async fn until_ready(
+    pub(super) async fn until_ready(
         &mut self,
         http: &reqwest::Client,
         part: Option<&str>,

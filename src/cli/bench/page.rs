@@ -1,0 +1,98 @@
+//! `bench page`: pages of 50 contacts by each filter and each order.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::super::settings::SettingsArgs;
+use super::http_load::Load;
+use super::table::{print, thousands};
+use super::world::{World, seconds};
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct PageArgs {
+    /// Contacts in the store
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    contacts: u32,
+    /// Connections at once
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    connections: u64,
+    /// Seconds of each question
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+}
+
+/// The questions; `{n}` is a random number, `{t}` a time, `{l}` a letter.
+const QUESTIONS: [&str; 20] = [
+    "",
+    "sort=-updatedAt&offset={n}",
+    "sort=createdAt",
+    "sort=name",
+    "sort=-name",
+    "sort=company",
+    "sort=id",
+    "status=DELETED",
+    "includeDeleted=true",
+    "email=ada.{l}{l}{l}{l}@example.com",
+    "company=company%20{n}",
+    "source=crm",
+    "updatedSince={t}",
+    "q={l}{l}",
+    "q=ada%20{l}",
+    "q=company%20{n}",
+    "duplicates=true",
+    "company=company%20{n}&sort=name",
+    "source=crm&sort=name",
+    "q={l}{l}&source=crm&sort=-updatedAt",
+];
+
+pub(super) fn run(settings: &SettingsArgs, args: &PageArgs) -> anyhow::Result<()> {
+    let world = World::new(settings, args.contacts)?;
+    let instance = world.start(None)?;
+    let token = world.tokens(&instance, 1)?.pop().unwrap_or_default();
+    let mut rows = Vec::new();
+    for question in QUESTIONS {
+        let contacts = u64::from(args.contacts);
+        let token = token.clone();
+        let load = Load {
+            address: instance.address(),
+            connections: args.connections,
+            time: seconds(args.seconds),
+            render: Arc::new(move |number, out| {
+                let question = filled(question, number, contacts);
+                let head = format!(
+                    "GET /api/contacts?limit=50&{question} HTTP/1.1\r\nhost: x\r\n\
+                     authorization: Bearer {token}\r\n\r\n"
+                );
+                out.extend_from_slice(head.as_bytes());
+            }),
+            also_good: 200,
+        };
+        let answered = load.run(|| false)?;
+        rows.push(vec![
+            if question.is_empty() { "(newest first)" } else { question }.to_owned(),
+            thousands(answered.a_second()),
+            format!("{:.2} ms", answered.quantile(0.5)),
+            format!("{:.2} ms", answered.quantile(0.99)),
+        ]);
+    }
+    println!(
+        "pages of 50 of {} contacts, {} connections\n",
+        thousands(f64::from(args.contacts)),
+        args.connections
+    );
+    print(&["", "pages/s", "p50", "p99"], &rows);
+    Ok(())
+}
+
+fn filled(question: &str, number: u64, contacts: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(number);
+    let time = crate::simulate::START_MS + random.u64(0..contacts);
+    let mut text = question
+        .replace("{n}", &random.u32(0..9_950).to_string())
+        .replace("{t}", &crate::domain::timestamp::format_rfc3339(time));
+    while text.contains("{l}") {
+        text = text.replacen("{l}", &random.lowercase().to_string(), 1);
+    }
+    text
+}

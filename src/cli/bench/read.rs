@@ -1,0 +1,156 @@
+//! `bench read`: one contact by its id, beside a bare handler of the same HTTP library.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::super::settings::SettingsArgs;
+use super::http_load::{Answered, Load};
+use super::table::{median, print, thousands};
+use super::world::{World, seconds};
+
+/// A limit below this many requests a second says that the machine was busy with something else.
+const QUIET_LIMIT: f64 = 60_000.0;
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct ReadArgs {
+    /// Contacts in the store
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
+    contacts: u32,
+    /// Connections at once
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..))]
+    connections: u64,
+    /// Access tokens that the requests carry, in turn at random
+    #[arg(long, default_value_t = 1000)]
+    tokens: usize,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// How often; the medians are shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Then read while so many updates are applied at full speed
+    #[arg(long, default_value_t = 0)]
+    while_draining: u64,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct BareArgs {
+    address: SocketAddr,
+}
+
+/// The process that the limit is measured with.
+pub(super) fn bare(args: &BareArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(args.address).await?;
+        Ok(crate::http::serve_bare(listener).await?)
+    })
+}
+
+/// Killed when dropped.
+struct Bare(Child);
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_bare() -> anyhow::Result<(Bare, SocketAddr)> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let child = Command::new(std::env::current_exe()?)
+        .args(["bench", "bare", &address.to_string()])
+        .stdout(Stdio::null())
+        .spawn()
+        .context("starting the bare handler")?;
+    let bare = Bare(child);
+    let started = Instant::now();
+    while std::net::TcpStream::connect(address).is_err() {
+        anyhow::ensure!(started.elapsed() < seconds(10), "the bare handler does not answer");
+        std::thread::yield_now();
+    }
+    Ok((bare, address))
+}
+
+pub(super) fn run(settings: &SettingsArgs, args: &ReadArgs) -> anyhow::Result<()> {
+    let world = World::new(settings, args.contacts)?;
+    let mut instance = world.start(None)?;
+    let tokens: Arc<[String]> = world.tokens(&instance, args.tokens)?.into();
+    let ids: Arc<[String]> = world.ids().into();
+    let load = |address, also_good| {
+        let (ids, tokens) = (Arc::clone(&ids), Arc::clone(&tokens));
+        Load {
+            address,
+            connections: args.connections,
+            time: seconds(args.seconds),
+            render: Arc::new(move |number, out| render(&ids, &tokens, number, out)),
+            also_good,
+        }
+    };
+    let (bare, bare_address) = start_bare()?;
+    let (mut limits, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..args.rounds {
+        limits.push(load(bare_address, 200).run(|| false)?);
+        ours.push(load(instance.address(), 200).run(|| false)?);
+    }
+    drop(bare);
+    let mut rows = vec![row("bare handler", &limits, &limits), row("contactd", &ours, &limits)];
+    if args.while_draining > 0 {
+        drop(instance);
+        world.append_updates(settings, args.while_draining)?;
+        instance = world.start(Some("log"))?;
+        let draining = load(instance.address(), 404).run(|| instance.is_ready())?;
+        rows.push(row("contactd, draining", &[draining], &limits));
+    }
+    println!(
+        "one contact of {}, keys uniform, {} connections, {} tokens, median of {} rounds\n",
+        thousands(f64::from(args.contacts)),
+        args.connections,
+        args.tokens,
+        args.rounds
+    );
+    print(&["", "requests/s", "p50", "p99", "of bare"], &rows);
+    if rate(&limits) < QUIET_LIMIT {
+        println!("\nnoisy: the bare handler should reach {}/s here", thousands(QUIET_LIMIT));
+    }
+    drop(instance);
+    Ok(())
+}
+
+fn render(ids: &[String], tokens: &[String], number: u64, out: &mut Vec<u8>) {
+    let at = |list: &[String], number: u64| {
+        let place = usize::try_from(number).unwrap_or(0) % list.len().max(1);
+        list.get(place).cloned().unwrap_or_default()
+    };
+    for piece in [
+        "GET /api/contacts/",
+        &at(ids, number >> 20),
+        "?includeDeleted=true HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\
+         authorization: Bearer ",
+        &at(tokens, number & 0xf_ffff),
+        "\r\n\r\n",
+    ] {
+        out.extend_from_slice(piece.as_bytes());
+    }
+}
+
+fn rate(rounds: &[Answered]) -> f64 {
+    median(rounds.iter().map(Answered::a_second).collect())
+}
+
+fn row(name: &str, rounds: &[Answered], limits: &[Answered]) -> Vec<String> {
+    let of = |share| median(rounds.iter().map(|round| round.quantile(share)).collect());
+    vec![
+        name.to_owned(),
+        thousands(rate(rounds)),
+        format!("{:.2} ms", of(0.5)),
+        format!("{:.2} ms", of(0.99)),
+        format!("{:.2}", rate(rounds) / rate(limits).max(1.0)),
+    ]
+}
