@@ -171,8 +171,10 @@ fn watch(
 
 /// Every instance with the same secret takes the cursors of the others.
 fn cursor_keys(config: &Config) -> CursorKeys {
+    let previous: Vec<&[u8]> =
+        config.jwt.secret_previous.iter().map(|secret| secret.expose().as_bytes()).collect();
     match &config.jwt.secret {
-        Some(secret) => CursorKeys::of_secrets(secret.expose().as_bytes(), &[]),
+        Some(secret) => CursorKeys::of_secrets(secret.expose().as_bytes(), &previous),
         None => CursorKeys::random(),
     }
 }

@@ -64,7 +64,10 @@ impl Load {
                 let over = std::sync::Arc::clone(&over);
                 connections.spawn(connection(self.clone(), seed, started + WARM_UP, over));
             }
-            while Instant::now() < ends && !is_over() && connections.len() as u64 == self.connections {
+            while Instant::now() < ends
+                && !is_over()
+                && connections.len() as u64 == self.connections
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 if let Some(early) = connections.try_join_next() {
                     early??;

@@ -72,7 +72,11 @@ impl World {
     }
 
     /// Updates of its contacts, to be applied at the next start.
-    pub(super) fn append_updates(&self, settings: &SettingsArgs, events: u64) -> anyhow::Result<()> {
+    pub(super) fn append_updates(
+        &self,
+        settings: &SettingsArgs,
+        events: u64,
+    ) -> anyhow::Result<()> {
         let load = LoadOptions { events, contacts: self.contacts, ..LoadOptions::default() };
         let updates = LoadGenerator::new(&load).map(NewRecord::from);
         self.append(settings, "filling the log with updates", events, updates)
@@ -136,8 +140,18 @@ fn again(token: &str, number: usize) -> Option<String> {
 /// A contact that differs from the others as those of a company do.
 fn created(rank: u32, id: &str) -> NewRecord {
     const FIRST: [&str; 12] = [
-        "Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Katherine", "Tony", "Frances",
-        "Niklaus", "Margaret", "Radia",
+        "Ada",
+        "Grace",
+        "Alan",
+        "Edsger",
+        "Barbara",
+        "Donald",
+        "Katherine",
+        "Tony",
+        "Frances",
+        "Niklaus",
+        "Margaret",
+        "Radia",
     ];
     let mut random = fastrand::Rng::with_seed(u64::from(rank));
     let first = random.choice(FIRST).unwrap_or_default();
