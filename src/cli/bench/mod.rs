@@ -5,6 +5,7 @@
 mod disk;
 mod drain;
 mod drain_part;
+mod feed;
 mod fill;
 mod http_load;
 mod latency;
@@ -23,6 +24,7 @@ use super::settings::SettingsArgs;
 use disk::DiskArgs;
 use drain::DrainArgs;
 use drain_part::DrainPartArgs;
+use feed::FeedArgs;
 use latency::LatencyArgs;
 use page::PageArgs;
 use read::{BareArgs, ReadArgs};
@@ -53,6 +55,8 @@ pub(super) enum BenchCommand {
     Page(PageArgs),
     /// How fast one contact is answered, beside a bare handler in the same run
     Read(ReadArgs),
+    /// What many clients of the feed cost, and how long an event takes to all of them
+    Feed(FeedArgs),
     /// How long a killed instance takes until it consumes again
     Recovery(RecoveryArgs),
     /// How long `dev` takes from nothing until it is ready
@@ -75,6 +79,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &BenchCommand) -> anyhow::Re
         BenchCommand::Page(args) => page::run(settings, args),
         BenchCommand::Read(args) => read::run(settings, args),
         BenchCommand::Bare(args) => read::bare(args),
+        BenchCommand::Feed(args) => feed::run(args),
         BenchCommand::Recovery(args) => start::recovery(settings, args),
         BenchCommand::Start(args) => start::run(args),
         BenchCommand::Write(args) => write::run(settings, args),

@@ -54,7 +54,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    fn start(arguments: &[&str], path: Option<&Path>) -> anyhow::Result<Self> {
+    pub(super) fn start(arguments: &[&str], path: Option<&Path>) -> anyhow::Result<Self> {
         Self::start_with(arguments, path, &jwt_secret()?)
     }
 
@@ -96,6 +96,11 @@ impl Instance {
             io::Result::Ok(answer == *b"HTTP/1.1 200")
         };
         asked().unwrap_or(false)
+    }
+
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Seconds from the start until `/readyz` (or one part of it) is good.

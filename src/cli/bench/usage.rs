@@ -113,6 +113,16 @@ pub(super) fn peak_resident_bytes() -> u64 {
         .map_or(0, |kib| kib * 1024)
 }
 
+/// Bytes of a process that are resident now; 0 where the system does not tell.
+pub(super) fn resident_bytes(process: u32) -> u64 {
+    fs::read_to_string(format!("/proc/{process}/status"))
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .map_or(0, |kib| kib * 1024)
+}
+
 /// The bytes of all files below a directory.
 pub(super) fn directory_bytes(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else {
