@@ -30,6 +30,8 @@ mod power;
 #[path = "it/support/mod.rs"]
 #[allow(dead_code, reason = "shared with the other test binary, which uses the rest")]
 mod support;
+#[path = "crash/webhooks.rs"]
+mod webhooks;
 
 /// The seed of everything that is drawn; printed, so that a failure can be repeated.
 fn seed(test: &str) -> u64 {

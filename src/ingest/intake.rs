@@ -126,13 +126,18 @@ impl Intake {
             }
             return self.append(records).await.map(Kept::OnLog);
         };
+        let inside = outbox.enter().await;
         if outbox.records() > 0 || !self.is_settled() {
             return self.set_aside(outbox, records).await;
         }
+        drop(inside);
         match self.append(records.clone()).await {
             Ok(acks) => Ok(Kept::OnLog(acks)),
             Err(error @ IntakeError::Refused(_)) => Err(error),
-            Err(IntakeError::Unavailable(_)) => self.set_aside(outbox, records).await,
+            Err(IntakeError::Unavailable(_)) => {
+                let _inside = outbox.enter().await;
+                self.set_aside(outbox, records).await
+            }
         }
     }
 

@@ -13,16 +13,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset};
 use crate::domain::record::RecordBatch;
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-use crate::event_log::{ConsumeBounds, Delivery, EventLog, LogError, NewRecord};
+use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
 
 /// Its only lane: one order for everything.
 const LANE: Lane = Lane(0);
@@ -35,6 +36,10 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long one try may take.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// More than that is forwarded while more may be kept.
+const HAND_OVER_RECORDS_MAX: u64 = 1024;
+/// How long keeping may be held up at most.
+const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(1);
 /// Largest segment; what is forwarded is given back a segment at a time.
 const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 
@@ -83,6 +88,9 @@ pub struct Outbox {
     forwarded: AtomicU64,
     /// When the oldest one waiting came, in ms since 1970.
     oldest_ms: AtomicI64,
+    /// Held to read by who keeps something, to write while the last of it goes to the contact log:
+    /// else a steady stream would go through the outbox for ever.
+    gate: RwLock<()>,
 }
 
 impl Outbox {
@@ -109,6 +117,7 @@ impl Outbox {
             bytes_max,
             forwarded: AtomicU64::new(forwarded),
             oldest_ms: AtomicI64::new(0),
+            gate: RwLock::new(()),
         })
     }
 
@@ -131,6 +140,11 @@ impl Outbox {
     /// When the oldest that waits came, in ms since 1970; none: nothing waits.
     pub fn oldest_ms(&self) -> Option<i64> {
         (self.records() > 0).then(|| self.oldest_ms.load(Ordering::Relaxed))
+    }
+
+    /// Stay in while deciding whether to keep something, and while keeping it.
+    pub async fn enter(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().await
     }
 
     /// Keeps records, behind all that is kept already. They are durable on return.
@@ -172,12 +186,47 @@ impl Outbox {
             if let Some(first) = batch.records.first() {
                 self.oldest_ms.store(first.timestamp_ms, Ordering::Relaxed);
             }
+            let Some(batch) = self.hand_over(batch, &mut consumer, to, runtime)? else {
+                continue;
+            };
             if !send(&batch, to, runtime, stop) {
                 return Ok(());
             }
             self.advance(batch.next)?;
         }
         Ok(())
+    }
+
+    /// Where little waits, forwards it all while nothing more is kept, so that the way to the contact
+    /// log is free again. Returns what could not be forwarded in that short time.
+    fn hand_over(
+        &self,
+        mut batch: RecordBatch,
+        consumer: &mut Consumer,
+        to: &EventLog,
+        runtime: &Handle,
+    ) -> Result<Option<RecordBatch>, OutboxError> {
+        if self.records() > HAND_OVER_RECORDS_MAX {
+            return Ok(Some(batch));
+        }
+        let _gate = runtime.block_on(self.gate.write());
+        let deadline = Instant::now() + HAND_OVER_TIME_MAX;
+        loop {
+            let append = tokio::time::timeout_at(deadline.into(), to.append(new_records(&batch)));
+            if !matches!(runtime.block_on(append), Ok(Ok(_))) {
+                return Ok(Some(batch));
+            }
+            self.advance(batch.next)?;
+            // Who kept something is out, so what is there now is all.
+            batch = loop {
+                if self.records() == 0 || Instant::now() >= deadline {
+                    return Ok(None);
+                }
+                if let Some(Delivery::Batch(next)) = consumer.next(STOP_LOOK)? {
+                    break next;
+                }
+            };
+        }
     }
 
     fn advance(&self, next: NextOffset) -> Result<(), OutboxError> {
