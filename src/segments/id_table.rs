@@ -1,4 +1,5 @@
-//! Which ids a sealed segment holds, 12 bytes each: sorted (hash, position) in checksummed blocks.
+//! Which ids a sealed segment holds, 12 bytes each: sorted (hash, position) in checksummed blocks. The
+//! journal has them of its events, the position being the frame counted from the first.
 //!
 //! A file beside the segment: header (magic, format u32, segment id u64, entries u64, CRC-32), then
 //! blocks of 4,096 bytes: 340 entries of hash u64 and position u32, padding, CRC-32 over segment id,
@@ -69,6 +70,10 @@ impl IdTable {
             return Err(error);
         }
         fs::rename(&aside, &path).map_err(io_error("rename", &path))?;
+        if !file::path(dir, base).exists() {
+            // The segment was trimmed meanwhile; nobody else will remove its table.
+            let _ = fs::remove_file(&path);
+        }
         file::sync_dir(dir)
     }
 

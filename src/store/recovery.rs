@@ -26,6 +26,7 @@ use super::control::{self, Controls};
 use super::dirty::DirtySet;
 use super::disk::{Ballast, DiskGuard};
 use super::engine::Engine;
+use super::events::{Rolling, TablesThread};
 use super::journal::{Frame, Journal, Outcome};
 use super::options::{OpenProgress, Opened, RecoveryReport, StoreOptions, lock};
 use super::ordered::OrderedIndexes;
@@ -296,6 +297,7 @@ fn assemble(
         cache: ContactCache::new(options.cache_bytes, options.cache_ttl),
         ordered: recovered.ordered,
         controls: Controls::new(recovered.controls),
+        events: Rolling::new(segments.segment_base(), segments.next()),
         journal,
         announced: Announced::new(&recovered.cut),
         committed: watch::Sender::new(recovered.cut.next_frame.0),
@@ -331,6 +333,8 @@ fn assemble(
     if is_recovering {
         checkpoints.control().request();
     }
+    let sealed = segments.sealed().map(|segment| segment.base).collect();
+    let tables = TablesThread::start(Arc::clone(&shared), sealed)?;
     let disk = DiskGuard::new(&options.path, options.min_free_bytes);
     Ok(Opened {
         reader: Reader::new(Arc::clone(&shared)),
@@ -338,6 +342,7 @@ fn assemble(
             shared,
             segments,
             checkpoints,
+            tables,
             disk,
             options.dirty_bytes_max,
             fingerprint,

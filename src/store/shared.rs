@@ -20,6 +20,7 @@ use super::control::{ControlSums, Controls};
 use super::digest::Digest;
 use super::dirty::DirtySet;
 use super::engine::Engine;
+use super::events::Rolling;
 use super::journal::{Counters, Journal, LaneProgress};
 use super::ordered::OrderedIndexes;
 use super::outcomes::Outcomes;
@@ -95,6 +96,8 @@ pub struct Shared {
     pub(crate) controls: Controls,
     /// The orders in which lists are answered.
     pub(crate) ordered: OrderedIndexes,
+    /// Where events stand in the segments that have no table yet.
+    pub(crate) events: Rolling,
     /// For history and as-of reads.
     pub(crate) journal: Journal,
     /// The latest committed state. A commit's memory phase holds this lock, and so does the swap.

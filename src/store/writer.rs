@@ -20,6 +20,7 @@ use super::control::ControlStage;
 use super::digest::joined_hash;
 use super::dirty::Facts;
 use super::disk::DiskGuard;
+use super::events::TablesThread;
 use super::identity;
 use super::journal::{DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
 use super::outcomes::Staged;
@@ -32,6 +33,8 @@ pub struct Writer {
     shared: Arc<Shared>,
     segments: SegmentWriter,
     checkpoints: CheckpointThread,
+    /// Ended with the writer.
+    _tables: TablesThread,
     disk: DiskGuard,
     dirty_bytes_max: u64,
     /// What is committed; the staged batch adds to `staged`.
@@ -76,6 +79,7 @@ impl Writer {
         shared: Arc<Shared>,
         segments: SegmentWriter,
         checkpoints: CheckpointThread,
+        tables: TablesThread,
         disk: DiskGuard,
         dirty_bytes_max: u64,
         fingerprint: u64,
@@ -90,6 +94,7 @@ impl Writer {
             shared,
             segments,
             checkpoints,
+            _tables: tables,
             disk,
             dirty_bytes_max,
             overlay,
@@ -392,6 +397,8 @@ impl Writer {
         self.controls.publish(&generation, &self.shared.controls);
         cut.clone_from(&after);
         drop(cut);
+        let frame = FrameNo(after.next_frame.0.saturating_sub(1));
+        self.shared.events.add(self.segments.segment_base(), frame, self.frame.event_hashes());
         let expected = self.expected.drain(..);
         self.shared.outcomes.committed(expected, &self.frame, &mut self.scratch);
         self.shared.committed.send_replace(after.next_frame.0);

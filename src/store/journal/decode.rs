@@ -103,6 +103,11 @@ impl Journal {
         Ok(self.segments.first()?)
     }
 
+    /// The first frames of all segments, in order.
+    pub(crate) fn segment_bases(&self) -> Result<Vec<FrameNo>, StoreError> {
+        Ok(self.segments.segment_bases()?)
+    }
+
     /// Whether no segment was ever made.
     pub fn is_empty(&self) -> Result<bool, StoreError> {
         Ok(self.segments.segment_bases()?.is_empty())

@@ -23,6 +23,8 @@ pub(crate) struct FrameBuilder {
     raw: Vec<u8>,
     blocks: Vec<BlockEnd>,
     entries: usize,
+    /// Of the entries that have an event id.
+    event_hashes: Vec<u64>,
     base_time_ms: i64,
     small: CompressTable,
     large: CompressTable,
@@ -70,6 +72,7 @@ impl FrameBuilder {
             raw: Vec::new(),
             blocks: Vec::new(),
             entries: 0,
+            event_hashes: Vec::new(),
             base_time_ms: 0,
             small: CompressTable::small(),
             large: CompressTable::large(),
@@ -78,6 +81,11 @@ impl FrameBuilder {
 
     pub(crate) fn entries(&self) -> usize {
         self.entries
+    }
+
+    /// Hashes of the event ids.
+    pub(crate) fn event_hashes(&self) -> &[u64] {
+        &self.event_hashes
     }
 
     /// Bytes of a place; empty when it is none of this batch's.
@@ -89,6 +97,7 @@ impl FrameBuilder {
         self.raw.clear();
         self.blocks.clear();
         self.entries = 0;
+        self.event_hashes.clear();
     }
 
     pub(crate) fn applied(
@@ -98,7 +107,7 @@ impl FrameBuilder {
         id: &[u8],
         body: &[u8],
     ) -> Result<Place, StoreError> {
-        let start = self.begin(meta, Verdict::Applied)?;
+        let (start, _) = self.begin(meta, Verdict::Applied)?;
         let raw = &mut self.raw;
         raw.push(meta.kind as u8);
         put(raw, previous_back);
@@ -127,8 +136,8 @@ impl FrameBuilder {
         meta: &EntryMeta<'_>,
         verdict: Verdict,
     ) -> Result<(), StoreError> {
-        let start = self.begin(meta, verdict)?;
-        self.put_event_hash(meta);
+        let (start, event_hash) = self.begin(meta, verdict)?;
+        self.raw.extend_from_slice(&event_hash.to_le_bytes());
         self.end(start);
         Ok(())
     }
@@ -139,7 +148,7 @@ impl FrameBuilder {
         key: &str,
         decision: &Decision,
     ) -> Result<Place, StoreError> {
-        let start = self.begin(meta, decision.verdict)?;
+        let (start, _) = self.begin(meta, decision.verdict)?;
         let mut entry = Vec::new();
         if let Some(after) = &decision.entry {
             after.encode(&mut entry);
@@ -170,8 +179,8 @@ impl FrameBuilder {
         meta: &EntryMeta<'_>,
         letter: &DeadLetter<'_>,
     ) -> Result<(), StoreError> {
-        let start = self.begin(meta, Verdict::DeadLettered)?;
-        self.put_event_hash(meta);
+        let (start, event_hash) = self.begin(meta, Verdict::DeadLettered)?;
+        self.raw.extend_from_slice(&event_hash.to_le_bytes());
         let value = letter.value.unwrap_or_default();
         let kept = if value.len() > VALUE_KEPT_MAX {
             value.get(..VALUE_HEAD).unwrap_or_default()
@@ -233,7 +242,12 @@ impl FrameBuilder {
         }
     }
 
-    fn begin(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) -> Result<usize, StoreError> {
+    /// Where the entry starts, and the hash of its event id.
+    fn begin(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        verdict: Verdict,
+    ) -> Result<(usize, u64), StoreError> {
         if self.entries >= ChangeRef::ENTRIES_MAX {
             return Err(StoreError::BatchFull { max: ChangeRef::ENTRIES_MAX });
         }
@@ -247,12 +261,11 @@ impl FrameBuilder {
         put(&mut self.raw, meta.offset.0);
         let time = meta.record_time_ms.wrapping_sub(self.base_time_ms);
         put_signed(&mut self.raw, time);
-        Ok(start)
-    }
-
-    fn put_event_hash(&mut self, meta: &EntryMeta<'_>) {
-        let hash = event_hash(meta.event_id);
-        self.raw.extend_from_slice(&hash.to_le_bytes());
+        let event_hash = event_hash(meta.event_id);
+        if event_hash != 0 {
+            self.event_hashes.push(event_hash);
+        }
+        Ok((start, event_hash))
     }
 
     fn end(&mut self, start: usize) {

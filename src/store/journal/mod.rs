@@ -24,7 +24,7 @@ mod entry;
 pub(crate) mod varint;
 
 pub use decode::{Frame, Journal, JournalEntry};
-pub(crate) use encode::{FrameBuilder, Place};
+pub(crate) use encode::{FrameBuilder, Place, event_hash};
 pub use entry::{
     Applied, ControlChange, Counters, DeadLetter, Entry, EntryMeta, LaneProgress, LastRecord,
     Letter, Outcome,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::control::ControlEntry;
-use crate::domain::position::Position;
+use crate::domain::position::{Lane, Offset, Position};
 
 use super::StoreError;
 use super::cache::CacheStats;
@@ -15,6 +15,7 @@ use super::codec::{ChangeRef, StoredContact, contact_key, id_hash};
 use super::control::ControlSums;
 use super::digest::Digest;
 use super::email;
+use super::events::{self, EventLookup, EventRecord};
 use super::export::{self, ExportReport};
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
@@ -349,6 +350,18 @@ impl Reader {
             let reached = cut.lanes.get(lane).map(|at| at.next).unwrap_or_default();
             reached >= *next
         })
+    }
+
+    /// What became of the records with that event id, newest first. Those that changed nothing are
+    /// known by the id's 64-bit hash alone.
+    pub fn event(&self, id: &[u8]) -> Result<EventLookup, StoreError> {
+        events::by_id(&self.shared, id)
+    }
+
+    /// What became of the record at that place on the log; none when it was not applied yet, is no
+    /// record, or is not kept any more.
+    pub fn event_at(&self, lane: Lane, offset: Offset) -> Result<Option<EventRecord>, StoreError> {
+        events::at(&self.shared, lane, offset)
     }
 
     /// Writes every contact as of one position, one JSON object a line, sorted by id, while writes

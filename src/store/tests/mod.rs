@@ -22,6 +22,7 @@ use super::*;
 
 mod bounds;
 mod controls;
+mod events;
 mod outcomes;
 mod recovery;
 mod snapshots;

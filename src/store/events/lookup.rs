@@ -1,0 +1,230 @@
+//! Looking an event up.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::domain::position::{Lane, Offset};
+use crate::domain::record::RecordKind;
+use crate::domain::verdict::{DeadLetterReason, Verdict};
+use crate::segments::{FrameNo, IdTable, SegmentError, SegmentKind};
+
+use super::super::StoreError;
+use super::super::codec::ChangeRef;
+use super::super::journal::{Entry, Frame, Outcome, event_hash};
+use super::super::shared::Shared;
+
+/// Records of one id that are shown, the newest ones.
+const RECORDS_MAX: usize = 16;
+/// How long a lookup may take before it answers with what it has found.
+const TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What became of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// Its place in this instance's journal.
+    pub change: ChangeRef,
+    /// The record's lane.
+    pub lane: Lane,
+    /// The record's offset.
+    pub offset: Offset,
+    /// The record's timestamp, in ms.
+    pub record_time_ms: i64,
+    /// What the record is about.
+    pub record_kind: RecordKind,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The event's id, where the journal keeps more than its hash: of what was applied, and of
+    /// control records.
+    pub event_id: Option<String>,
+    /// The contact that it changed, or the control entry's key; not kept of what changed nothing.
+    pub contact_id: Option<String>,
+    /// Why it was set aside, where it was.
+    pub reason: Option<(DeadLetterReason, String)>,
+}
+
+impl EventRecord {
+    fn of(entry: &Entry<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (mut event_id, mut contact_id, mut reason) = (None, None, None);
+        match &entry.outcome {
+            Outcome::Applied(applied) => {
+                event_id = Some(text(applied.event_id));
+                contact_id = Some(text(applied.id));
+            }
+            Outcome::Control(control) => {
+                event_id = Some(text(control.event_id));
+                contact_id = Some(text(control.key));
+            }
+            Outcome::DeadLettered(letter) => {
+                reason = Some((letter.reason, letter.detail.to_owned()));
+            }
+            Outcome::Settled => {}
+        }
+        Self {
+            change: entry.change,
+            lane: entry.lane,
+            offset: entry.offset,
+            record_time_ms: entry.record_time_ms,
+            record_kind: entry.record_kind,
+            verdict: entry.verdict,
+            event_id,
+            contact_id,
+            reason,
+        }
+    }
+}
+
+/// What was found of an event's id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventLookup {
+    /// Newest first, at most 16: the same event may have come several times.
+    pub records: Vec<EventRecord>,
+    /// Whether the whole journal was looked through, or as much of it as fills `records`. False
+    /// while tables are being made, and when there was no time.
+    pub is_complete: bool,
+}
+
+/// All records with an event's id, newest first.
+pub(crate) fn by_id(shared: &Shared, id: &[u8]) -> Result<EventLookup, StoreError> {
+    let deadline = Instant::now() + TIME_MAX;
+    let hash = event_hash(id);
+    let mut found = EventLookup { records: Vec::new(), is_complete: true };
+    if hash == 0 {
+        return Ok(found);
+    }
+    // Listed before memory is looked at: a segment that gets its table in between is met in both.
+    let bases = shared.journal.segment_bases()?;
+    let seen = shared.events.find(hash);
+    found.is_complete &= !seen.is_partial;
+    let frames: BTreeSet<FrameNo> = seen.frames.into_iter().collect();
+    let add = |found: &mut EventLookup, frames: BTreeSet<FrameNo>| {
+        for frame in frames.into_iter().rev() {
+            if found.records.len() < RECORDS_MAX
+                && let Some(frame) = shared.journal.frame(frame)?
+            {
+                found.records.extend(records(&frame, hash, id)?);
+            }
+        }
+        Ok::<_, StoreError>(())
+    };
+    add(&mut found, frames)?;
+    for base in bases.into_iter().rev().filter(|base| !seen.bases.contains(base)) {
+        if found.records.len() >= RECORDS_MAX {
+            break;
+        }
+        if Instant::now() >= deadline {
+            found.is_complete = false;
+            break;
+        }
+        match frames_in(shared, base, hash)? {
+            Some(frames) => add(&mut found, frames)?,
+            None => found.is_complete = false,
+        }
+    }
+    found.records.truncate(RECORDS_MAX);
+    Ok(found)
+}
+
+/// The frames of a sealed segment that hold a hash; none without a table that can be read.
+fn frames_in(
+    shared: &Shared,
+    base: FrameNo,
+    hash: u64,
+) -> Result<Option<BTreeSet<FrameNo>>, StoreError> {
+    let positions = IdTable::open(shared.journal.path(), SegmentKind::Journal, base)
+        .and_then(|table| table.map(|table| table.positions(hash)).transpose());
+    match positions {
+        Ok(Some(positions)) => {
+            Ok(Some(positions.iter().map(|at| FrameNo(base.0 + u64::from(*at))).collect()))
+        }
+        // Trimmed a moment ago: what it held is not kept any more.
+        Err(SegmentError::Trimmed { .. }) => Ok(Some(BTreeSet::new())),
+        Ok(None) | Err(SegmentError::Damage { .. }) => {
+            shared.events.tell_damaged(base);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The entries of a frame that are of an event, newest first.
+fn records(frame: &Frame, hash: u64, id: &[u8]) -> Result<Vec<EventRecord>, StoreError> {
+    let mut records = Vec::new();
+    frame.for_each(&mut Vec::new(), |entry| {
+        let is_it = entry.event_hash == hash
+            && match &entry.outcome {
+                Outcome::Applied(applied) => applied.event_id == id,
+                Outcome::Control(control) => control.event_id == id,
+                Outcome::DeadLettered(_) | Outcome::Settled => true,
+            };
+        if is_it {
+            records.push(EventRecord::of(entry));
+        }
+        Ok(())
+    })?;
+    records.reverse();
+    Ok(records)
+}
+
+/// What became of the record at that place; none when it was not applied yet, is no record, or is
+/// not kept any more.
+pub(crate) fn at(
+    shared: &Shared,
+    lane: Lane,
+    offset: Offset,
+) -> Result<Option<EventRecord>, StoreError> {
+    let end = FrameNo(*shared.committed.borrow());
+    let Some(frame) = frame_of(shared, lane, offset, end)? else {
+        return Ok(None);
+    };
+    let mut found = None;
+    frame.for_each(&mut Vec::new(), |entry| {
+        if (entry.lane, entry.offset) == (lane, offset) {
+            found = Some(EventRecord::of(entry));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// The frame after which a lane was read past an offset: every frame says how far each was read.
+/// Segments are told apart by their first frames, then frames within one.
+fn frame_of(
+    shared: &Shared,
+    lane: Lane,
+    offset: Offset,
+    end: FrameNo,
+) -> Result<Option<Frame>, StoreError> {
+    let is_past = |frame: &Frame| {
+        let reached = frame.after.lanes.get(&lane).map(|at| at.next).unwrap_or_default();
+        reached >= offset.next()
+    };
+    let bases = shared.journal.segment_bases()?;
+    let (mut low, mut high) = (0, bases.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let first = bases.get(middle).copied().unwrap_or(end);
+        // One that is gone was trimmed, so what is looked for comes later or not at all.
+        match shared.journal.frame(first)? {
+            Some(frame) if is_past(&frame) => high = middle,
+            Some(_) => low = middle + 1,
+            None if first >= end => high = middle,
+            None => low = middle + 1,
+        }
+    }
+    // The first frame of segment `low` is past it, the one of the segment before is not.
+    let mut from = low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default();
+    let mut to = bases.get(low).map_or(end, |base| base.next()).min(end);
+    let mut found = None;
+    while from < to {
+        let middle = FrameNo(from.0 + (to.0 - from.0) / 2);
+        match shared.journal.frame(middle)? {
+            Some(frame) if is_past(&frame) => {
+                to = middle;
+                found = Some(frame);
+            }
+            Some(_) | None => from = middle.next(),
+        }
+    }
+    Ok(found)
+}

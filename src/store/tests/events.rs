@@ -1,0 +1,153 @@
+//! Events found again: in memory, in tables, and where tables are missing, damaged or trimmed.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+const EVENTS: u64 = 1_200;
+
+/// So small that some tens of frames fill a segment.
+fn small(dir: &Path) -> StoreOptions {
+    StoreOptions { journal_segment_bytes: 4 << 10, ..options(dir) }
+}
+
+#[track_caller]
+fn open_small(dir: &Path) -> Opened {
+    open(small(dir), Some(&log()), 1, &|_| ()).unwrap()
+}
+
+/// Looks until the tables that are missing have been made.
+#[track_caller]
+fn lookup(reader: &Reader, id: &str) -> EventLookup {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = reader.event(id.as_bytes()).unwrap();
+        if found.is_complete {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "the tables are not made: {found:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[track_caller]
+fn assert_all_found(reader: &Reader, events: std::ops::Range<u64>) {
+    for number in events {
+        let found = lookup(reader, &format!("evt-{number}"));
+        let [record] = found.records.as_slice() else { panic!("{number}: {found:?}") };
+        let (lane, offset) = (Lane((number % 2) as u16), Offset(number / 2));
+        assert_eq!((record.lane, record.offset), (lane, offset));
+        assert_eq!(record.record_time_ms, number as i64);
+        assert_eq!(record.contact_id.is_some(), record.verdict == Verdict::Applied);
+        if let Some(id) = &record.event_id {
+            assert_eq!(id, &format!("evt-{number}"));
+        }
+        assert_eq!(reader.event_at(lane, offset).unwrap().as_ref(), Some(record));
+    }
+}
+
+fn tables(dir: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir.join("journal")).unwrap().map(|at| at.unwrap().path());
+    let mut tables: Vec<_> =
+        files.filter(|at| at.extension().is_some_and(|at| at == "ids")).collect();
+    tables.sort();
+    tables
+}
+
+#[test]
+fn events_are_found_over_segments_and_runs_and_nothing_else_is() {
+    let dir = tempfile::tempdir().unwrap();
+    for run in 0..3 {
+        let mut opened = open_small(dir.path());
+        feed(&mut opened.writer, run * EVENTS / 3, (run + 1) * EVENTS / 3);
+        assert_all_found(&opened.reader, 0..(run + 1) * EVENTS / 3);
+        for id in ["", "evt-", "evt-1200", "contact-1"] {
+            assert_eq!(lookup(&opened.reader, id).records, [], "{id}");
+        }
+        assert_eq!(opened.reader.event_at(Lane(0), Offset(EVENTS)).unwrap(), None);
+        assert_eq!(opened.reader.event_at(Lane(7), Offset(0)).unwrap(), None);
+    }
+    let segments = Journal::open(&dir.path().join("journal")).unwrap().segment_bases().unwrap();
+    assert!(segments.len() > 5, "{segments:?}");
+    assert_eq!(tables(dir.path()).len(), segments.len() - 1);
+}
+
+#[test]
+fn missing_and_damaged_tables_are_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_small(dir.path());
+    feed(&mut opened.writer, 0, EVENTS);
+    assert_all_found(&opened.reader, 0..1);
+    drop(opened);
+    let before = tables(dir.path());
+    let whole: Vec<_> = before.iter().map(|at| fs::read(at).unwrap()).collect();
+    fs::remove_file(&before[0]).unwrap();
+    fs::write(&before[1], b"no table").unwrap();
+    let opened = open_small(dir.path());
+    assert_all_found(&opened.reader, 0..EVENTS);
+    // While the store is open a lookup is what notices.
+    let mut bytes = whole[2].clone();
+    bytes[40] ^= 1;
+    fs::write(&before[2], bytes).unwrap();
+    fs::remove_file(&before[3]).unwrap();
+    assert_all_found(&opened.reader, 0..EVENTS);
+    drop(opened);
+    assert_eq!(before, tables(dir.path()));
+    assert_eq!(whole, before.iter().map(|at| fs::read(at).unwrap()).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_was_trimmed_is_not_found_and_its_tables_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = StoreOptions { journal_retention_bytes: Some(8 << 10), ..small(dir.path()) };
+    let mut opened = open(retention, Some(&log()), 1, &|_| ()).unwrap();
+    feed(&mut opened.writer, 0, EVENTS - 5);
+    assert_all_found(&opened.reader, 0..1);
+    opened.writer.snapshot_now().unwrap();
+    feed(&mut opened.writer, EVENTS - 5, EVENTS);
+    let first = opened.reader.shared().journal.first().unwrap();
+    assert!(first.0 > 0);
+    assert_eq!(lookup(&opened.reader, "evt-0").records, []);
+    assert_eq!(opened.reader.event_at(Lane(0), Offset(0)).unwrap(), None);
+    assert_all_found(&opened.reader, EVENTS - 20..EVENTS);
+    drop(opened);
+    let name = format!("{:020}.ids", first.0);
+    assert!(tables(dir.path()).iter().all(|at| at.file_name().unwrap().to_str() >= Some(&name)));
+}
+
+#[test]
+fn one_event_that_came_often_is_shown_newest_first_and_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_small(dir.path());
+    let again = |offset: u64| EntryMeta {
+        lane: Lane(0),
+        offset: Offset(offset),
+        record_time_ms: 1,
+        record_kind: crate::domain::record::RecordKind::Contact,
+        event_id: b"evt-again",
+        kind: EventKind::Updated,
+        source: b"lab",
+        event_time_ms: None,
+        principal: None,
+        request_id: None,
+    };
+    let come = |opened: &mut Opened, offset: u64| {
+        opened.writer.settled(&again(offset), Verdict::Unchanged).unwrap();
+        let next = LaneProgress::at(NextOffset(offset + 1));
+        opened.writer.advance(Lane(0), next);
+    };
+    come(&mut opened, 0);
+    come(&mut opened, 1);
+    opened.writer.commit().unwrap();
+    let offsets = |reader: &Reader| -> Vec<u64> {
+        lookup(reader, "evt-again").records.iter().map(|at| at.offset.0).collect()
+    };
+    assert_eq!(offsets(&opened.reader), [1, 0]);
+    for offset in 2..400 {
+        come(&mut opened, offset);
+        opened.writer.commit().unwrap();
+    }
+    assert_eq!(offsets(&opened.reader), (384..400).rev().collect::<Vec<_>>());
+    drop(opened);
+    assert_eq!(offsets(&open_small(dir.path()).reader), (384..400).rev().collect::<Vec<_>>());
+}
