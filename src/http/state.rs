@@ -14,6 +14,7 @@ use crate::shared_state::Limiter;
 use crate::telemetry::{Build, Metrics};
 
 use super::error::{ApiError, Code};
+use super::events::Pending;
 use super::position::PositionText;
 use super::rate_limit::Policies;
 use super::readiness::Readiness;
@@ -105,6 +106,7 @@ struct Shared {
     following: OnceLock<Following>,
     position_text: PositionText,
     active: Arc<AtomicUsize>,
+    pending: Pending,
 }
 
 impl HttpState {
@@ -135,6 +137,7 @@ impl HttpState {
             following: OnceLock::new(),
             position_text: PositionText::default(),
             active,
+            pending: Pending::default(),
         }))
     }
 
@@ -218,6 +221,11 @@ impl HttpState {
 
     pub(super) fn position_text(&self) -> &PositionText {
         &self.0.position_text
+    }
+
+    /// Events that were answered 202.
+    pub(super) fn pending(&self) -> &Pending {
+        &self.0.pending
     }
 
     pub(super) fn active(&self) -> &AtomicUsize {

@@ -17,6 +17,7 @@ mod contacts;
 mod document;
 mod documents;
 mod errors;
+mod events;
 mod feed;
 mod headers;
 mod operation;
@@ -36,6 +37,7 @@ fn operations() -> Vec<Operation> {
         sign_in::operations(),
         contacts::operations(),
         contact_writes::operations(),
+        events::operations(),
         feed::operations(),
         webhooks::operations(),
         probes::operations(),
