@@ -62,7 +62,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     read("/api/contacts", READERS),
     write(Method::POST, "/api/contacts"),
     read("/api/contacts/{id}/history", READERS),
-    read("/api/events/{id}", READERS),
     read("/api/stats", READERS),
     Endpoint {
         method: Method::POST,

@@ -80,8 +80,6 @@ catalogue! {
     RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
     /// No such contact, or it is deleted.
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
-    /// No such event, or the journal does not reach back to it.
-    EventNotFound = NOT_FOUND, "EVENT_NOT_FOUND", "No such event";
     /// No such webhook source, or it has no secret.
     UnknownSource = NOT_FOUND, "UNKNOWN_SOURCE", "No such webhook source";
     /// The route has other methods.

@@ -28,7 +28,6 @@ mod docs;
 mod edge;
 mod endpoints;
 mod error;
-mod events;
 mod feed;
 mod gate;
 mod idempotency;

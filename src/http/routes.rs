@@ -9,8 +9,7 @@ use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
 use super::{
-    contact_batch, contact_list, contact_writes, contacts, docs, events, feed, probes, sign_in,
-    webhooks,
+    contact_batch, contact_list, contact_writes, contacts, docs, feed, probes, sign_in, webhooks,
 };
 
 /// Everything that is answered, with what holds for every request around it.
@@ -36,7 +35,6 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/stats", get(probes::stats))
         .route("/api/webhooks", post(webhooks::receive))
         .route("/api/webhooks/{source}", post(webhooks::receive_from))
-        .route("/api/events/{id}", get(events::get_event))
         .route("/api/feed", get(feed::feed))
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))

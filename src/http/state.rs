@@ -14,7 +14,6 @@ use crate::shared_state::Limiter;
 use crate::telemetry::{Build, Metrics};
 
 use super::error::{ApiError, Code};
-use super::events::Pending;
 use super::position::PositionText;
 use super::rate_limit::Policies;
 use super::readiness::Readiness;
@@ -106,7 +105,6 @@ struct Shared {
     following: OnceLock<Following>,
     position_text: PositionText,
     active: Arc<AtomicUsize>,
-    pending: Pending,
 }
 
 impl HttpState {
@@ -137,7 +135,6 @@ impl HttpState {
             following: OnceLock::new(),
             position_text: PositionText::default(),
             active,
-            pending: Pending::default(),
         }))
     }
 
@@ -221,11 +218,6 @@ impl HttpState {
 
     pub(super) fn position_text(&self) -> &PositionText {
         &self.0.position_text
-    }
-
-    /// Events that were answered 202.
-    pub(super) fn pending(&self) -> &Pending {
-        &self.0.pending
     }
 
     pub(super) fn active(&self) -> &AtomicUsize {

@@ -192,7 +192,6 @@ impl<'s> Writing<'s> {
     }
 
     fn accepted(&self, id: &str, event_id: &str) -> Response {
-        self.state.pending().add(event_id);
         let body = json!({ "status": "ACCEPTED", "eventId": event_id, "contactId": id });
         let mut response = json_response(body.to_string().into_bytes());
         *response.status_mut() = StatusCode::ACCEPTED;

@@ -10,7 +10,6 @@
 mod contact;
 mod cursor;
 mod error;
-mod events;
 mod history;
 mod list;
 mod page;
@@ -27,7 +26,6 @@ pub use crate::store::Filters;
 pub use contact::{FoundContact, ReadContact};
 pub use cursor::{Cursor, CursorError, CursorKeys, Direction};
 pub use error::QueryError;
-pub use events::{EventReport, Occurrence};
 pub use history::{ChangeShown, HistoryPage, HistoryQuery};
 pub use list::{
     ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart, SortBy, StatusFilter,
@@ -77,14 +75,6 @@ impl Queries {
     /// When the cursor is none of this contact, or the store fails.
     pub fn history(&self, query: &HistoryQuery) -> Result<Option<HistoryPage>, QueryError> {
         history::history(&self.reader, query, &self.cursor_keys)
-    }
-
-    /// What became of an event, by its id or its place on the log.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn event(&self, asked: &str) -> Result<EventReport, QueryError> {
-        events::report(&self.reader, asked)
     }
 
     /// What the store says of itself.

@@ -17,7 +17,6 @@ mod contacts;
 mod document;
 mod documents;
 mod errors;
-mod events;
 mod feed;
 mod headers;
 mod operation;
@@ -37,7 +36,6 @@ fn operations() -> Vec<Operation> {
         sign_in::operations(),
         contacts::operations(),
         contact_writes::operations(),
-        events::operations(),
         feed::operations(),
         webhooks::operations(),
         probes::operations(),

@@ -244,51 +244,6 @@ pub(super) struct OpenApiDocument {
     paths: BTreeMap<String, Value>,
 }
 
-/// Whether an event was applied.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum EventStatus {
-    Done,
-    Pending,
-}
-
-/// What became of an event.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct EventReport {
-    /// As it was asked for.
-    id: String,
-    status: EventStatus,
-    /// Newest first, 16 at most.
-    occurrences: Vec<EventOccurrence>,
-    /// Whether all of the journal was looked through.
-    is_complete: bool,
-}
-
-/// One time that an event came.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct EventOccurrence {
-    partition: u16,
-    offset: u64,
-    #[schema(format = DateTime)]
-    recorded_at: String,
-    /// `applied`, `unchanged`, `stale`, `duplicate`, `conflict`, `superseded`, `not_found` or
-    /// `dead_lettered`.
-    verdict: String,
-    /// Known of what was applied.
-    #[schema(required = true)]
-    contact_id: Option<String>,
-    /// Known of what was applied.
-    #[schema(required = true)]
-    event_id: Option<String>,
-    /// Why it was set aside.
-    #[schema(required = true)]
-    reason: Option<String>,
-    #[schema(required = true)]
-    detail: Option<String>,
-}
-
 /// An event, or several.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
