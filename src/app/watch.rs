@@ -159,6 +159,11 @@ impl Watch {
             DependencyUp(Dependency::Kafka).emit(&self.metrics);
         }
         self.http.set_following(fingerprint, Some(identity.clone()));
+        let high = Arc::clone(&consumer);
+        self.http.set_on_log(move |lane, offset| {
+            let of = high.lanes().find(|(known, _)| *known == lane);
+            of.is_some_and(|(_, status)| offset.0 < status.high.load(Ordering::Acquire))
+        });
         self.intake.log_settled();
         let (trouble, intake) = (Arc::clone(&consumer), Arc::clone(&self.intake));
         self.readiness.check(LOG, move || match trouble.trouble() {

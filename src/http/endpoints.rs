@@ -73,6 +73,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     webhook("/api/webhooks"),
     webhook("/api/webhooks/{source}"),
     read(FEED, READERS),
+    read("/api/events/{id}", READERS),
     open("/livez"),
     open("/readyz"),
     open("/healthz"),

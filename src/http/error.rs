@@ -82,6 +82,8 @@ catalogue! {
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
     /// No such webhook source, or it has no secret.
     UnknownSource = NOT_FOUND, "UNKNOWN_SOURCE", "No such webhook source";
+    /// Nothing is known of the event.
+    EventNotFound = NOT_FOUND, "EVENT_NOT_FOUND", "No such event";
     /// The route has other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed";
     /// The client accepts no form that there is.

@@ -28,6 +28,7 @@ mod docs;
 mod edge;
 mod endpoints;
 mod error;
+mod events;
 mod feed;
 mod gate;
 mod idempotency;

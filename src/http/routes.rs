@@ -9,7 +9,8 @@ use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
 use super::{
-    contact_batch, contact_list, contact_writes, contacts, docs, feed, probes, sign_in, webhooks,
+    contact_batch, contact_list, contact_writes, contacts, docs, events, feed, probes, sign_in,
+    webhooks,
 };
 
 /// Everything that is answered, with what holds for every request around it.
@@ -36,6 +37,7 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/webhooks", post(webhooks::receive))
         .route("/api/webhooks/{source}", post(webhooks::receive_from))
         .route("/api/feed", get(feed::feed))
+        .route("/api/events/{id}", get(events::get_event))
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
         .route("/healthz", get(probes::healthz))

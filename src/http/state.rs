@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::auth::Auth;
 use crate::config::{AllowConfig, ProxyConfig, ServerConfig};
-use crate::domain::position::LogIdentity;
+use crate::domain::position::{Lane, LogIdentity, Offset};
 use crate::effects::feed::Feed;
 use crate::ingest;
 use crate::query::Queries;
@@ -88,6 +88,8 @@ pub struct OpenStore {
     pub feed: Feed,
 }
 
+type OnLog = Box<dyn Fn(Lane, Offset) -> bool + Send + Sync>;
+
 /// Cheap to clone; one a process.
 #[derive(Clone)]
 pub struct HttpState(Arc<Shared>);
@@ -103,6 +105,8 @@ struct Shared {
     /// Empty until the store is open.
     open: OnceLock<OpenStore>,
     following: OnceLock<Following>,
+    /// Whether the log has a record there.
+    is_on_log: OnceLock<OnLog>,
     position_text: PositionText,
     active: Arc<AtomicUsize>,
 }
@@ -133,6 +137,7 @@ impl HttpState {
             services,
             open: OnceLock::new(),
             following: OnceLock::new(),
+            is_on_log: OnceLock::new(),
             position_text: PositionText::default(),
             active,
         }))
@@ -146,6 +151,15 @@ impl HttpState {
     /// What `/healthz` says of the log and the rules. Only the first call counts.
     pub fn set_following(&self, fingerprint: u64, identity: Option<LogIdentity>) {
         let _ = self.0.following.set(Following { fingerprint, identity });
+    }
+
+    /// How it is known whether the log has a record at a place. Only the first call counts.
+    pub fn set_on_log(&self, is_on_log: impl Fn(Lane, Offset) -> bool + Send + Sync + 'static) {
+        let _ = self.0.is_on_log.set(Box::new(is_on_log));
+    }
+
+    pub(super) fn is_on_log(&self, lane: Lane, offset: Offset) -> bool {
+        self.0.is_on_log.get().is_some_and(|is_on_log| is_on_log(lane, offset))
     }
 
     /// The open store's, or 503 with how far opening has come.

@@ -10,6 +10,7 @@
 mod contact;
 mod cursor;
 mod error;
+mod events;
 mod history;
 mod list;
 mod page;
@@ -17,7 +18,7 @@ mod stats;
 
 use std::time::Duration;
 
-use crate::domain::position::Position;
+use crate::domain::position::{LogIdentity, Position};
 use crate::store::Reader;
 
 pub use crate::domain::contact::StateTag;
@@ -26,6 +27,7 @@ pub use crate::store::Filters;
 pub use contact::{FoundContact, ReadContact};
 pub use cursor::{Cursor, CursorError, CursorKeys, Direction};
 pub use error::QueryError;
+pub use events::{EventFound, EventReport};
 pub use history::{ChangeShown, HistoryPage, HistoryQuery};
 pub use list::{
     ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart, SortBy, StatusFilter,
@@ -75,6 +77,14 @@ impl Queries {
     /// When the cursor is none of this contact, or the store fails.
     pub fn history(&self, query: &HistoryQuery) -> Result<Option<HistoryPage>, QueryError> {
         history::history(&self.reader, query, &self.cursor_keys)
+    }
+
+    /// What became of an event, by its id or its place on the log: `3:1042`, `topic:3:1042`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn event(&self, log: Option<&LogIdentity>, name: &str) -> Result<EventFound, QueryError> {
+        events::event(&self.reader, log, name)
     }
 
     /// What the store says of itself.

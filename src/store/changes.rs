@@ -58,6 +58,17 @@ impl Reader {
         ChangeRef::new(self.shared().cut.lock().next_frame, 0)
     }
 
+    /// The time of the newest record of the journal's first frame, in ms; none where the journal
+    /// begins with the log.
+    pub fn journal_since(&self) -> Result<Option<i64>, StoreError> {
+        let journal = &self.shared().journal;
+        let first = journal.first()?;
+        if first == FrameNo(0) {
+            return Ok(None);
+        }
+        Ok(journal.frame(first)?.map(|frame| frame.after.record_time_ms))
+    }
+
     /// What will be applied from now on.
     pub fn changes_from_now(&self) -> Changes {
         let cut = self.shared().cut.lock().clone();

@@ -7,9 +7,10 @@
 //! Whoever waits says so before the record is appended, so nothing can pass unseen. While nobody
 //! waits, a record costs one atomic load.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -27,6 +28,10 @@ use super::shared::Shared;
 const EXPECTED_MAX: usize = 1 << 17;
 /// Records of one id that may come before the one who waits has looked.
 const UNSEEN_MAX: usize = 16;
+
+/// Records that nobody waits for any more and that may still come: these many, for so long.
+const LEFT_MAX: usize = 1 << 16;
+const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What became of one record.
 #[derive(Clone, Debug)]
@@ -58,6 +63,8 @@ pub(crate) struct Staged {
 struct Waiting {
     told: BTreeMap<(u64, u64), mpsc::Sender<RecordOutcome>>,
     last: u64,
+    /// Event hashes of those who gave up before they were told anything, oldest first.
+    left: VecDeque<(u64, Instant)>,
     is_closed: bool,
 }
 
@@ -133,6 +140,14 @@ impl Outcomes {
         self.count.store(0, Ordering::Release);
     }
 
+    /// Whether a record of that event id was to come, and nobody has been told of it.
+    pub(crate) fn awaits(&self, hash: u64) -> bool {
+        let waiting = self.waiting.lock();
+        let is_recent = |since: &Instant| since.elapsed() < LEFT_FOR;
+        waiting.of(hash).next().is_some()
+            || waiting.left.iter().any(|(left, since)| *left == hash && is_recent(since))
+    }
+
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
@@ -149,8 +164,14 @@ impl Outcomes {
         key
     }
 
-    fn remove(&self, key: (u64, u64)) {
+    fn remove(&self, key: (u64, u64), was_told: bool) {
         let mut waiting = self.waiting.lock();
+        if !was_told {
+            if waiting.left.len() >= LEFT_MAX {
+                waiting.left.pop_front();
+            }
+            waiting.left.push_back((key.0, Instant::now()));
+        }
         waiting.told.remove(&key);
         self.count.store(waiting.told.len(), Ordering::Release);
     }
@@ -162,13 +183,14 @@ pub struct Expected {
     shared: Arc<Shared>,
     key: (u64, u64),
     told: mpsc::Receiver<RecordOutcome>,
+    was_told: bool,
 }
 
 impl Expected {
     pub(super) fn new(shared: &Arc<Shared>, event_hash: u64) -> Self {
         let (tell, told) = mpsc::channel(UNSEEN_MAX);
         let key = shared.outcomes.add(event_hash, tell);
-        Self { shared: Arc::clone(shared), key, told }
+        Self { shared: Arc::clone(shared), key, told, was_told: false }
     }
 
     /// What became of the first record with this event id since the call of `expect`.
@@ -199,7 +221,10 @@ impl Expected {
 
     pub(super) async fn next(&mut self) -> Result<RecordOutcome, StoreError> {
         match self.told.recv().await {
-            Some(outcome) => Ok(outcome),
+            Some(outcome) => {
+                self.was_told = true;
+                Ok(outcome)
+            }
             None => {
                 self.shared.check()?;
                 Err(StoreError::TimedOut)
@@ -210,6 +235,6 @@ impl Expected {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        self.shared.outcomes.remove(self.key);
+        self.shared.outcomes.remove(self.key, self.was_told);
     }
 }

@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::now_ms;
+use crate::auth::local_key;
+use crate::config::Secret;
 use crate::domain::timestamp::parse_rfc3339;
 
 use super::super::arguments::rate;
@@ -45,6 +47,7 @@ pub(in crate::cli) struct FeedArgs {
 /// What all clients look at.
 struct Run {
     address: SocketAddr,
+    key: Option<Secret>,
     /// Events count once all clients are there.
     counting: AtomicBool,
     stop: CancellationToken,
@@ -67,6 +70,7 @@ pub(super) fn run(args: &FeedArgs) -> anyhow::Result<()> {
         instance.until_ready(&reqwest::Client::new(), None).await?;
         let run = Arc::new(Run {
             address: instance.address(),
+            key: local_key(directory.path()),
             counting: AtomicBool::new(false),
             stop: CancellationToken::new(),
         });
@@ -117,7 +121,9 @@ impl Clients {
 /// One client: reads until told to stop.
 async fn follow(run: Arc<Run>, connected: mpsc::Sender<()>) -> anyhow::Result<Vec<f64>> {
     let mut stream = TcpStream::connect(run.address).await?;
-    stream.write_all(b"GET /api/feed HTTP/1.1\r\nhost: bench\r\n\r\n").await?;
+    let key = run.key.as_ref().map_or("", Secret::expose);
+    let head = format!("GET /api/feed HTTP/1.1\r\nhost: bench\r\nx-api-key: {key}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
     let mut connected = Some(connected);
     let (mut millis, mut text, mut buffer) = (Vec::new(), Vec::new(), vec![0; 4096]);
     loop {

@@ -195,4 +195,5 @@ fn history() -> Operation {
                 .with(&[Header::Link, Header::Position]),
         )
         .fails(&[Code::ContactNotFound, Code::InvalidCursor])
+        .keeps("eventId", Kept::Body("data.0.eventId"))
 }

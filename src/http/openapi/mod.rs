@@ -17,6 +17,7 @@ mod contacts;
 mod document;
 mod documents;
 mod errors;
+mod events;
 mod feed;
 mod headers;
 mod operation;
@@ -37,6 +38,7 @@ fn operations() -> Vec<Operation> {
         contacts::operations(),
         contact_writes::operations(),
         feed::operations(),
+        events::operations(),
         webhooks::operations(),
         probes::operations(),
         documents::operations(),

@@ -9,6 +9,7 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("password", "the password that was set"),
     ("token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"),
     ("contactId", "c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c"),
+    ("eventId", "evt_f07acb6428d68f8a"),
     ("etag", "\"3-9f86d081884c7d65\""),
     ("webhookSecret", "a-secret-that-Acme-and-contactd-share"),
     ("webhookSignature", "97f99362dc39e6f50958807ed57f3d16a496361e63a6f8ca6cb97696a11be7cd"),

@@ -137,6 +137,52 @@ pub(super) struct HistoryMeta {
     next_cursor: Option<String>,
 }
 
+/// What became of an event.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventReport {
+    /// As it was asked for.
+    id: String,
+    /// The verdict on the newest record, or `pending`.
+    status: String,
+    /// Newest first, 16 at most.
+    records: Vec<EventRecord>,
+    /// Whether everything that is kept was looked through.
+    complete: bool,
+}
+
+/// What became of one record that the event came in.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct EventRecord {
+    verdict: String,
+    /// Where more than its hash is kept.
+    #[schema(required = true)]
+    event_id: Option<String>,
+    /// The contact that it changed.
+    #[schema(required = true)]
+    contact_id: Option<String>,
+    /// The contact's version after it.
+    #[schema(required = true)]
+    version: Option<u64>,
+    /// Why it was set aside: a stable word.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Why it was set aside, in words.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    topic: String,
+    partition: u16,
+    offset: u64,
+    /// When it came onto the log.
+    #[schema(format = DateTime)]
+    recorded_at: String,
+    /// A read with this `Position` sees what it did.
+    position: String,
+}
+
 /// What the store holds and how far it has come. Figures for people: members may be added.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

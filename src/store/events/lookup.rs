@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::domain::contact::ContactView;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordKind;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
@@ -38,6 +39,8 @@ pub struct EventRecord {
     pub event_id: Option<String>,
     /// The contact that it changed, or the control entry's key; not kept of what changed nothing.
     pub contact_id: Option<String>,
+    /// The contact's version after it, where it changed one.
+    pub version: Option<u64>,
     /// Why it was set aside, where it was.
     pub reason: Option<(DeadLetterReason, String)>,
 }
@@ -45,11 +48,12 @@ pub struct EventRecord {
 impl EventRecord {
     fn of(entry: &Entry<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (mut event_id, mut contact_id, mut reason) = (None, None, None);
+        let (mut event_id, mut contact_id, mut version, mut reason) = (None, None, None, None);
         match &entry.outcome {
             Outcome::Applied(applied) => {
                 event_id = Some(text(applied.event_id));
                 contact_id = Some(text(applied.id));
+                version = ContactView::parse(applied.body).ok().map(|view| view.version());
             }
             Outcome::Control(control) => {
                 event_id = Some(text(control.event_id));
@@ -69,6 +73,7 @@ impl EventRecord {
             verdict: entry.verdict,
             event_id,
             contact_id,
+            version,
             reason,
         }
     }

@@ -1,6 +1,7 @@
 //! The feed over real sockets, read by a client of the standard.
 
 mod ends;
+mod events;
 mod resume;
 mod world;
 

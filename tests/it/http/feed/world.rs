@@ -118,6 +118,7 @@ impl World {
         let readiness = Arc::new(Readiness::new());
         let state = HttpState::new(limits, services, Arc::clone(&metrics), readiness);
         state.store_opened(open_store(&reader, &feed, &path));
+        state.set_following(42, Some(identity(topic)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -1,0 +1,188 @@
+//! What became of an event, by its id or its place on the log.
+
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset, Position};
+use crate::domain::record::RecordKind;
+use crate::domain::timestamp::format_rfc3339;
+use crate::store::{EventRecord, Reader};
+
+use super::error::QueryError;
+
+/// What is known of an event.
+#[derive(Clone, Debug)]
+pub enum EventFound {
+    /// It was applied, or set aside.
+    Decided(EventReport),
+    /// It was taken here and has not been met on the log yet.
+    Taken,
+    /// Its place on the log is not reached yet.
+    Ahead {
+        /// The partition.
+        lane: Lane,
+        /// Its offset there.
+        offset: Offset,
+        /// Up to where the partition is applied.
+        next: NextOffset,
+    },
+    /// Nothing.
+    Unknown {
+        /// Whether everything that is kept was looked through.
+        is_complete: bool,
+        /// Of the oldest record that is kept, about; none: of the log's first.
+        kept_since: Option<String>,
+    },
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventReport {
+    /// As it was asked for.
+    id: String,
+    /// The verdict on the newest record.
+    status: &'static str,
+    /// Newest first, 16 at most: the same event may have come several times.
+    records: Vec<RecordReport>,
+    /// Whether everything that is kept was looked through.
+    complete: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordReport {
+    verdict: &'static str,
+    event_id: Option<String>,
+    contact_id: Option<String>,
+    /// The contact's version after it.
+    version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    topic: String,
+    partition: u16,
+    offset: u64,
+    /// The record's own time.
+    recorded_at: String,
+    /// A read with this `Position` sees what it did.
+    position: String,
+}
+
+pub(super) fn event(
+    reader: &Reader,
+    log: Option<&LogIdentity>,
+    name: &str,
+) -> Result<EventFound, QueryError> {
+    let mut found = reader.event(name.as_bytes())?;
+    // Control records are none of the API's: their keys name sessions.
+    found.records.retain(is_shown);
+    let report = |records: Vec<EventRecord>, complete| {
+        EventReport::of(reader.position().log, log, name, &records, complete)
+    };
+    if let Some(decided) = report(found.records, found.is_complete) {
+        return Ok(EventFound::Decided(decided));
+    }
+    if let Some((lane, offset)) = place(name, log) {
+        let record = reader.event_at(lane, offset)?.filter(is_shown);
+        if let Some(decided) = report(record.into_iter().collect(), true) {
+            return Ok(EventFound::Decided(decided));
+        }
+        let next = reader.position().next.get(&lane).copied().unwrap_or_default();
+        if offset.0 >= next.0 {
+            return Ok(EventFound::Ahead { lane, offset, next });
+        }
+    }
+    if reader.awaits(xxh3_64(name.as_bytes())) {
+        return Ok(EventFound::Taken);
+    }
+    let kept_since = reader.journal_since()?.map(time);
+    Ok(EventFound::Unknown { is_complete: found.is_complete, kept_since })
+}
+
+fn is_shown(record: &EventRecord) -> bool {
+    record.record_kind == RecordKind::Contact
+}
+
+/// `partition:offset` or `topic:partition:offset` of the contact log.
+fn place(name: &str, log: Option<&LogIdentity>) -> Option<(Lane, Offset)> {
+    let mut parts = name.rsplitn(3, ':');
+    let offset = number(parts.next()?)?;
+    let lane = u16::try_from(number(parts.next()?)?).ok()?;
+    let is_ours = match (parts.next(), log) {
+        (Some(topic), Some(log)) => topic == log.topic && lane < log.lanes,
+        (Some(_), None) => false,
+        (None, Some(log)) => lane < log.lanes,
+        (None, None) => true,
+    };
+    is_ours.then_some((Lane(lane), Offset(offset)))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn time(ms: i64) -> String {
+    format_rfc3339(u64::try_from(ms).unwrap_or(0))
+}
+
+impl EventReport {
+    fn of(
+        position: u64,
+        log: Option<&LogIdentity>,
+        name: &str,
+        records: &[EventRecord],
+        complete: bool,
+    ) -> Option<Self> {
+        let status = records.first()?.verdict.as_str();
+        let topic = log.map_or("contacts", |log| &log.topic);
+        let record = |record: &EventRecord| RecordReport::of(position, topic, record);
+        let records = records.iter().map(record).collect();
+        Some(Self { id: name.to_owned(), status, records, complete })
+    }
+}
+
+impl RecordReport {
+    fn of(log: u64, topic: &str, record: &EventRecord) -> Self {
+        let position = Position { log, next: [(record.lane, record.offset.next())].into() };
+        Self {
+            verdict: record.verdict.as_str(),
+            event_id: record.event_id.clone(),
+            contact_id: record.contact_id.clone(),
+            version: record.version,
+            reason: record.reason.as_ref().map(|(reason, _)| reason.as_str()),
+            detail: record.reason.as_ref().map(|(_, detail)| detail.clone()),
+            topic: topic.to_owned(),
+            partition: record.lane.0,
+            offset: record.offset.0,
+            recorded_at: time(record.record_time_ms),
+            position: position.encode(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::position::LogKind;
+
+    use super::*;
+
+    #[test]
+    fn places_are_told_from_ids() {
+        let log = LogIdentity {
+            kind: LogKind::Kafka,
+            cluster: "c".to_owned(),
+            topic: "my:contacts".to_owned(),
+            lanes: 4,
+        };
+        let at = |lane, offset| Some((Lane(lane), Offset(offset)));
+        assert_eq!(place("3:1042", Some(&log)), at(3, 1042));
+        assert_eq!(place("my:contacts:3:1042", Some(&log)), at(3, 1042));
+        assert_eq!(place("3:1042", None), at(3, 1042));
+        for none in ["4:1", "other:3:1", "3:", ":3", "3:+1", "evt_1", "", "3:99999999999999999999"]
+        {
+            assert_eq!(place(none, Some(&log)), None, "{none}");
+        }
+    }
+}
