@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use contactd::auth::Role;
 use contactd::effects::feed::{Client, FeedOptions, Filter, Start};
 use contactd::store::StoreOptions;
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::support::access;
 use crate::support::sse::SseParser;
 
 use super::world::{FEED, World};
@@ -21,7 +23,9 @@ async fn raw(world: &World) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
     let mut stream = socket.connect(world.address()).await.unwrap();
-    stream.write_all(b"GET /api/feed HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let key = access::key(Role::Viewer);
+    let head = format!("GET /api/feed HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
     stream
 }
 
