@@ -86,16 +86,16 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         Some(metrics) => metrics,
         None => Arc::new(Metrics::new()?),
     };
-    let auth = Arc::new(Auth::new(&config, Arc::clone(&metrics))?);
+    let shared = Arc::new(SharedState::new(&config, &metrics)?);
+    let auth = Arc::new(Auth::new(&config, &shared, Arc::clone(&metrics))?);
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("can't listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let watch = watch(&config, metrics, Arc::clone(&auth), webhooks)?;
+    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks)?;
     let stop = Stop::default();
-    let shared = Arc::clone(&watch.shared);
     let users_stop = stop.shared.clone();
     let worker = Worker {
         config: Arc::clone(&config),
@@ -135,13 +135,13 @@ fn watch(
     config: &Config,
     metrics: Arc<Metrics>,
     auth: Arc<Auth>,
+    shared: &SharedState,
     webhooks: WebhookIntake,
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
     let readiness = Arc::new(Readiness::new());
     let limits = HttpLimits::from(&config.server);
-    let shared = Arc::new(SharedState::new(config, &metrics)?);
     let intake = Arc::clone(&webhooks.intake);
     let services = Services {
         auth: Some(Arc::clone(&auth)),
@@ -158,7 +158,6 @@ fn watch(
         metrics,
         is_kafka,
         cursor_keys: cursor_keys(config),
-        shared,
         control_topic: config.kafka.control_topic.clone(),
         auth,
         store_path: config.store.path.clone(),

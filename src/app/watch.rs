@@ -16,7 +16,6 @@ use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Control, Intake};
 use crate::query::{CursorKeys, Queries};
-use crate::shared_state::SharedState;
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
     CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges,
@@ -50,8 +49,6 @@ pub(super) struct Watch {
     pub(super) auth: Arc<Auth>,
     /// The data directory.
     pub(super) store_path: PathBuf,
-    /// What instances share.
-    pub(super) shared: Arc<SharedState>,
     /// Of control records, for the figures.
     pub(super) control_topic: String,
     pub(super) reader: Arc<std::sync::OnceLock<Reader>>,
@@ -105,11 +102,13 @@ impl Watch {
 
     pub(super) fn store_open(&self, reader: Reader, log: &EventLog, writes: Writes) {
         self.feed.open(reader.clone());
+        let control = Arc::new(Control::new(log.clone(), reader.clone()));
+        self.auth.store_opened(Arc::clone(&control));
         self.let_in();
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
             writes,
-            control: Arc::new(Control::new(log.clone(), reader.clone())),
+            control,
             feed: self.feed.clone(),
         });
         let _ = self.reader.set(reader.clone());

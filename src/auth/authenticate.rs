@@ -7,9 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::ingest::Control;
+use crate::shared_state::{Limiter, SharedState};
 use crate::telemetry::Metrics;
 
 use super::error::AuthError;
+use super::families::Families;
 use super::jwt::{Claims, Jwt};
 use super::live::LiveUsers;
 use super::local::{LocalError, LocalKey};
@@ -44,6 +47,8 @@ pub struct Auth {
     pub(super) jwt: Jwt,
     pub(super) users: LiveUsers,
     pub(super) hashing: Hashing,
+    pub(super) families: Families,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) metrics: Arc<Metrics>,
     remembered: Remembered,
     local_key: LocalKey,
@@ -54,15 +59,27 @@ impl Auth {
     ///
     /// # Errors
     /// When that can't be understood, or there is no randomness.
-    pub fn new(config: &Config, metrics: Arc<Metrics>) -> Result<Self, AuthSetupError> {
+    pub fn new(
+        config: &Config,
+        shared: &SharedState,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AuthSetupError> {
+        let (idle, longest) = (config.auth.refresh_lifetime, config.auth.refresh_lifetime_max);
         Ok(Self {
             jwt: Jwt::new(&config.jwt)?,
             users: LiveUsers::open(config.auth.users_file.clone())?,
             hashing: Hashing::new(),
+            families: Families::new(idle, longest, Arc::clone(&shared.revocations)),
+            limiter: Arc::clone(&shared.limiter),
             metrics,
             remembered: Remembered::default(),
             local_key: LocalKey::new()?,
         })
+    }
+
+    /// From now on sign-ins can be kept, and revocations are read. Only the first call counts.
+    pub fn store_opened(&self, control: Arc<Control>) {
+        self.families.open(control);
     }
 
     /// Leaves a key for the command line in the data directory, which this process has locked.
@@ -140,9 +157,9 @@ impl Auth {
         Ok(principal)
     }
 
-    /// Moves whenever a token that was good may no longer be.
+    /// Moves whenever a token that was good may no longer be: each of its parts only counts up.
     fn generation(&self) -> u64 {
-        self.users.generation()
+        self.users.generation().wrapping_add(self.families.generation())
     }
 
     /// What may change while a token lives.
@@ -152,7 +169,13 @@ impl Auth {
                 .user(&claims.sub)
                 .is_some_and(|user| user.stamp == claims.stamp && user.roles == roles)
         });
-        if is_current { Ok(()) } else { Err(AuthError::OutdatedToken) }
+        if !is_current {
+            return Err(AuthError::OutdatedToken);
+        }
+        if self.families.is_revoked(&claims.sub, &claims.sid) {
+            return Err(AuthError::RevokedToken);
+        }
+        Ok(())
     }
 
     fn by_key(&self, key: &[u8], now_s: u64) -> Result<Arc<Principal>, AuthError> {

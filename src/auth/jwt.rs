@@ -17,7 +17,7 @@ use super::hs256;
 use super::random::{NoRandomness, base64url, bytes, id};
 
 /// How far two machines' clocks may differ.
-const LEEWAY_S: u64 = 30;
+pub(super) const LEEWAY_S: u64 = 30;
 /// A token is what we made of a few short claims.
 const TOKEN_BYTES_MAX: usize = 4096;
 /// RFC 9068: no other kind of token can be mistaken for an access token.

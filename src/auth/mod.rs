@@ -4,12 +4,13 @@
 //! users.toml ─► live (read again on change) ─┐
 //! Authorization ─► remembered, else jwt ─────┼─► Auth::authenticate ─► Principal
 //! X-API-Key ─► its SHA-256 ──────────────────┘
-//! POST /api/auth/login ─► password (argon2id) ─► jwt
+//! POST /api/auth/login ─► password (argon2id) ─► family (control record) ─► jwt, refresh token
 //! ```
 
 mod accounts;
 mod authenticate;
 mod error;
+mod families;
 mod hs256;
 mod jwt;
 mod live;
@@ -25,6 +26,7 @@ mod users_file;
 pub use accounts::Accounts;
 pub use authenticate::{Auth, AuthSetupError, Credentials};
 pub use error::AuthError;
+pub use families::{FamilyError, Origin, Session};
 pub use jwt::SignError;
 pub use local::{FIRST_USER, LOCAL_KEY_FILE, LocalError, first_user, kept_jwt_secret, local_key};
 pub use login::{LoginError, SignedIn};

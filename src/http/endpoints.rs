@@ -17,7 +17,6 @@ pub(super) enum Access {
 }
 
 /// What a request's rate limit counts with.
-#[expect(dead_code, reason = "the next endpoints use the rest")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LimitClass {
     /// Nothing.
@@ -63,13 +62,17 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     write(Method::POST, "/api/contacts"),
     read("/api/contacts/{id}/history", READERS),
     read("/api/stats", READERS),
-    Endpoint {
-        method: Method::POST,
-        path: "/api/auth/login",
-        access: Access::Public,
-        limit: LimitClass::Auth,
-    },
+    sign_in("/api/auth/login", Access::Public),
+    sign_in("/api/auth/refresh", Access::Public),
+    sign_in("/api/auth/logout", ANYBODY),
     read("/api/auth/me", ANYBODY),
+    read("/api/auth/tokens", ANYBODY),
+    Endpoint {
+        method: Method::DELETE,
+        path: "/api/auth/tokens/{id}",
+        access: ANYBODY,
+        limit: LimitClass::Write,
+    },
     webhook("/api/webhooks"),
     webhook("/api/webhooks/{source}"),
     read(FEED, READERS),
@@ -86,6 +89,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 
 const fn read(path: &'static str, access: Access) -> Endpoint {
     Endpoint { method: Method::GET, path, access, limit: LimitClass::Read }
+}
+
+const fn sign_in(path: &'static str, access: Access) -> Endpoint {
+    Endpoint { method: Method::POST, path, access, limit: LimitClass::Auth }
 }
 
 /// The signature says who it is.

@@ -68,6 +68,8 @@ catalogue! {
     TokenRevoked = UNAUTHORIZED, "TOKEN_REVOKED", "Token revoked";
     /// An API key that is unknown or past its time.
     InvalidApiKey = UNAUTHORIZED, "INVALID_API_KEY", "Invalid API key";
+    /// A refresh token that is not current.
+    InvalidRefreshToken = UNAUTHORIZED, "INVALID_REFRESH_TOKEN", "Invalid refresh token";
     /// The roles don't reach.
     Forbidden = FORBIDDEN, "FORBIDDEN", "Forbidden";
     /// The route is not for the client's address.
@@ -78,6 +80,8 @@ catalogue! {
     TimestampOutOfWindow = UNAUTHORIZED, "TIMESTAMP_OUT_OF_WINDOW", "Timestamp out of window";
     /// No such route.
     RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
+    /// No such sign-in.
+    SessionNotFound = NOT_FOUND, "SESSION_NOT_FOUND", "No such sign-in";
     /// No such contact, or it is deleted.
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
     /// No such webhook source, or it has no secret.
@@ -124,6 +128,8 @@ catalogue! {
     RateLimited = TOO_MANY_REQUESTS, "RATE_LIMITED", "Too many requests";
     /// Our fault; the log says more.
     Internal = INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error";
+    /// Sign-ins can't be kept, as the log can't be written.
+    SessionsUnavailable = SERVICE_UNAVAILABLE, "SESSIONS_UNAVAILABLE", "Sign-ins unavailable";
     /// The store is being opened.
     NotReady = SERVICE_UNAVAILABLE, "NOT_READY", "Not ready";
     /// Neither the log nor the outbox takes events now.
@@ -204,6 +210,13 @@ impl ApiError {
         let mut error = Self::new(Code::Internal, "the request failed for a reason of our own");
         error.internal = Some(internal.into());
         error
+    }
+
+    /// With a text that only the log gets.
+    #[must_use]
+    pub fn with_internal(mut self, internal: impl Into<String>) -> Self {
+        self.internal = Some(internal.into());
+        self
     }
 
     /// With facts for programs.

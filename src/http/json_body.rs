@@ -54,6 +54,15 @@ impl Fields {
         }
     }
 
+    /// A field's text, which must be there.
+    pub(super) fn required_text(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name);
+        if text.is_none() && !self.is_refused(name) {
+            self.refuse(name, "is missing");
+        }
+        text
+    }
+
     pub(super) fn refuse(&mut self, name: &str, why: &str) {
         self.wrong.push((name.to_owned(), why.to_owned()));
     }

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use super::edge::Api;
 use super::error::{ApiError, Code};
@@ -32,7 +32,11 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/contacts/{id}/merge", post(contact_writes::merge_contacts))
         .route("/api/contacts/{id}/history", get(contacts::contact_history))
         .route("/api/auth/login", post(sign_in::login))
+        .route("/api/auth/refresh", post(sign_in::refresh))
+        .route("/api/auth/logout", post(sign_in::logout))
         .route("/api/auth/me", get(sign_in::me))
+        .route("/api/auth/tokens", get(sign_in::sessions))
+        .route("/api/auth/tokens/{id}", delete(sign_in::end_session))
         .route("/api/stats", get(probes::stats))
         .route("/api/webhooks", post(webhooks::receive))
         .route("/api/webhooks/{source}", post(webhooks::receive_from))

@@ -1,27 +1,32 @@
-//! `/api/auth/…`: signing in, and who one is.
+//! `/api/auth/…`: signing in, staying signed in, signing out, and who one is.
 
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderValue, Uri};
-use axum::response::Response;
-use serde_json::json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, USER_AGENT};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
 
-use crate::auth::{Auth, LoginError, Principal, SignedIn};
+use crate::auth::{Auth, FamilyError, LoginError, Origin, Principal, Session, SignedIn};
 use crate::domain::timestamp::format_rfc3339;
 
-use super::contacts::json_response;
+use super::client_address::ClientAddress;
+use super::contacts::{decoded, json_response};
 use super::error::{ApiError, Code};
 use super::json_body::Fields;
 use super::params::Params;
+use super::rate_limit::Refused;
+use super::request_id::REQUEST_ID;
 use super::state::HttpState;
 
 /// `POST /api/auth/login`
 pub(super) async fn login(
     State(state): State<HttpState>,
+    address: Option<Extension<ClientAddress>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
@@ -29,10 +34,7 @@ pub(super) async fn login(
     Params::of(&uri, &[])?;
     let mut fields = Fields::of(&headers, &body)?;
     let (name, email) = (fields.text("username"), fields.text("email"));
-    let password = fields.text("password");
-    if password.is_none() && !fields.is_refused("password") {
-        fields.refuse("password", "is missing");
-    }
+    let password = fields.required_text("password");
     if name.is_some() && email.is_some() {
         fields.refuse("email", "can't stand beside username; send one of them");
     }
@@ -42,8 +44,39 @@ pub(super) async fn login(
     }
     fields.end()?;
     let (login, password) = (login.unwrap_or_default(), password.unwrap_or_default());
-    let signed_in = auth(&state)?.login(&login, password).await?;
+    let origin = origin(address, &headers);
+    let signed_in = auth(&state)?.login(&login, password, &origin).await?;
     Ok(tokens(&signed_in))
+}
+
+/// `POST /api/auth/refresh`
+pub(super) async fn refresh(
+    State(state): State<HttpState>,
+    address: Option<Extension<ClientAddress>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let mut fields = Fields::of(&headers, &body)?;
+    let token = fields.required_text("refreshToken");
+    fields.end()?;
+    let origin = origin(address, &headers);
+    let signed_in = auth(&state)?.refresh(&token.unwrap_or_default(), &origin).await?;
+    Ok(tokens(&signed_in))
+}
+
+/// `POST /api/auth/logout`
+pub(super) async fn logout(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    address: Option<Extension<ClientAddress>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    auth(&state)?.logout(&principal, &origin(address, &headers)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `GET /api/auth/me`
@@ -55,8 +88,7 @@ pub(super) async fn me(
     Params::of(&uri, &[])?;
     let (kind, name) = principal.name.split_once(':').unwrap_or(("user", &principal.name));
     let email = auth(&state)?.email_of(&principal);
-    let expires =
-        principal.expires_at_s.map(|seconds| format_rfc3339(seconds.saturating_mul(1000)));
+    let expires = principal.expires_at_s.map(|at| format_rfc3339(at.saturating_mul(1000)));
     let body = json!({
         "principal": &*principal.name,
         "kind": kind,
@@ -69,13 +101,73 @@ pub(super) async fn me(
     Ok(json_response(body.to_string().into_bytes()))
 }
 
-pub(super) fn auth(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
+/// `GET /api/auth/tokens`
+pub(super) async fn sessions(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let params = Params::of(&uri, &["user"])?;
+    let sessions = auth(&state)?.sessions(&principal, params.get("user"))?;
+    let sessions = sessions.ok_or_else(others_sessions)?;
+    let shown: Vec<Value> = sessions.iter().map(|session| shown(session, &principal)).collect();
+    Ok(json_response(json!({ "data": shown }).to_string().into_bytes()))
+}
+
+/// `DELETE /api/auth/tokens/{id}`
+pub(super) async fn end_session(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    address: Option<Extension<ClientAddress>>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let params = Params::of(&uri, &["user"])?;
+    let origin = origin(address, &headers);
+    let ended = auth(&state)?.end_session(&principal, params.get("user"), &id, &origin).await?;
+    ended.ok_or_else(others_sessions)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn auth(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
     state.auth().ok_or_else(|| ApiError::internal("there is no authentication"))
+}
+
+fn origin(address: Option<Extension<ClientAddress>>, headers: &HeaderMap) -> Origin {
+    let text = |name: &HeaderName| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    Origin {
+        address: address.map_or_else(String::new, |Extension(address)| address.0.to_string()),
+        agent: text(&USER_AGENT),
+        request_id: text(&REQUEST_ID),
+    }
+}
+
+fn shown(session: &Session, principal: &Principal) -> Value {
+    json!({
+        "id": session.id,
+        "createdAt": format_rfc3339(session.created_ms),
+        "lastUsedAt": format_rfc3339(session.used_ms),
+        "expiresAt": format_rfc3339(session.expires_ms),
+        "address": session.address,
+        "userAgent": session.agent,
+        "current": principal.session.as_deref() == Some(session.id.as_str()),
+    })
+}
+
+fn others_sessions() -> ApiError {
+    ApiError::new(Code::Forbidden, "the sign-ins of others are for the role admin")
+        .with_details(json!({ "requiredRoles": ["admin"] }))
 }
 
 fn tokens(signed_in: &SignedIn) -> Response {
     let body = json!({
         "accessToken": signed_in.access_token,
+        "refreshToken": signed_in.refresh_token,
         "tokenType": "Bearer",
         "expiresIn": signed_in.expires_in_s,
     });
@@ -84,15 +176,35 @@ fn tokens(signed_in: &SignedIn) -> Response {
     response
 }
 
+const CHALLENGE: &str = "Bearer realm=\"contactd\"";
+
 impl From<LoginError> for ApiError {
     fn from(error: LoginError) -> Self {
-        match &error {
+        match error {
             LoginError::InvalidCredentials => {
-                Self::new(Code::InvalidCredentials, error.to_string())
-                    .with_challenge("Bearer realm=\"contactd\"")
+                Self::new(Code::InvalidCredentials, error.to_string()).with_challenge(CHALLENGE)
             }
+            LoginError::Limited(decision) => Refused(decision).into(),
             LoginError::Overloaded => Self::new(Code::Overloaded, error.to_string()),
+            LoginError::Family(error) => error.into(),
             LoginError::Failed(_) => Self::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<FamilyError> for ApiError {
+    fn from(error: FamilyError) -> Self {
+        let text = error.to_string();
+        match error {
+            FamilyError::Invalid | FamilyError::Reused | FamilyError::Lost => {
+                Self::new(Code::InvalidRefreshToken, text).with_challenge(CHALLENGE)
+            }
+            FamilyError::NotFound => Self::new(Code::SessionNotFound, text),
+            FamilyError::Unavailable(_) => {
+                let public = "sign-ins can't be kept at the moment; try again";
+                Self::new(Code::SessionsUnavailable, public).with_internal(text)
+            }
+            FamilyError::Failed(_) => Self::internal(text),
         }
     }
 }

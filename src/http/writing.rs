@@ -78,10 +78,10 @@ impl<'s> Writing<'s> {
     /// For what only administrators may do within a route that others may ask.
     pub(super) fn require_admin(&self, what: &str) -> Result<(), ApiError> {
         match &self.principal {
-            Some(principal) if !principal.roles.has(Role::Admin) => {
+            Some(principal) if principal.roles.has(Role::Admin) => Ok(()),
+            Some(_) | None => {
                 Err(ApiError::new(Code::Forbidden, format!("{what} needs the role admin")))
             }
-            Some(_) | None => Ok(()),
         }
     }
 

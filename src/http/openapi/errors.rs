@@ -120,7 +120,10 @@ pub(super) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
         Code::InvalidPath => operation.path.contains('{'),
         Code::Overloaded => takes_time,
         // Of the webhooks, and of signing in, alone.
-        Code::InvalidSignature | Code::TimestampOutOfWindow | Code::InvalidCredentials => false,
+        Code::InvalidSignature
+        | Code::TimestampOutOfWindow
+        | Code::InvalidCredentials
+        | Code::InvalidRefreshToken => false,
         _ => is_implied_by_access(code, endpoint),
     };
     let mut codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| is_implied(*code)).collect();

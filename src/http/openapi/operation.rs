@@ -320,7 +320,6 @@ impl Operation {
     }
 
     /// The collection sends it after all others.
-    #[expect(dead_code, reason = "signing out comes with authentication")]
     pub(super) fn last(mut self) -> Self {
         self.turn = Turn::Last;
         self

@@ -68,12 +68,33 @@ fn item(operation: &Operation) -> Value {
     if operation.tag == Tag::Webhooks {
         events.push(event("prerequest", SIGN.iter().map(|line| (*line).to_owned()).collect()));
     }
+    if operation.id == "endSession" {
+        let lines = SIGN_IN_AGAIN.iter().map(|line| (*line).to_owned());
+        events.push(event("prerequest", lines.collect()));
+    }
     json!({ "name": operation.summary, "request": request, "event": events })
 }
 
 fn event(listen: &str, lines: Vec<String>) -> Value {
     json!({ "listen": listen, "script": { "type": "text/javascript", "exec": lines } })
 }
+
+/// A second sign-in, to be ended in place of the one that the requests after it need.
+const SIGN_IN_AGAIN: [&str; 13] = [
+    "const base = pm.variables.get(\"baseUrl\") + \"/api/auth/\";",
+    "const who = {username: pm.variables.get(\"username\"), password: pm.variables.get(\"password\")};",
+    "const login = {",
+    "  url: base + \"login\", method: \"POST\", header: {\"Content-Type\": \"application/json\"},",
+    "  body: {mode: \"raw\", raw: JSON.stringify(who)},",
+    "};",
+    "const bearer = {Authorization: \"Bearer \" + pm.variables.get(\"token\")};",
+    "pm.sendRequest(login, () => {",
+    "  pm.sendRequest({url: base + \"tokens\", method: \"GET\", header: bearer}, (error, answer) => {",
+    "    const other = answer.json().data.find((session) => !session.current);",
+    "    pm.collectionVariables.set(\"sessionId\", other.id);",
+    "  });",
+    "});",
+];
 
 /// Signs a webhook as Acme does.
 const SIGN: [&str; 5] = [

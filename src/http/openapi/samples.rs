@@ -8,6 +8,8 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("username", "admin"),
     ("password", "the password that was set"),
     ("token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"),
+    ("refreshToken", "rt1.YWRtaW4.0a1b2c3d4e5f60718293a4b5c6d7e8f9.1.c2VjcmV0.cHJvb2Y"),
+    ("sessionId", "0a1b2c3d4e5f60718293a4b5c6d7e8f9"),
     ("contactId", "c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c"),
     ("eventId", "evt_f07acb6428d68f8a"),
     ("etag", "\"3-9f86d081884c7d65\""),

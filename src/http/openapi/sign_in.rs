@@ -2,14 +2,14 @@
 
 use axum::http::Method;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::operation::{Answer, Kept, Operation, Tag};
+use super::operation::{Answer, Kept, Operation, Param, Tag, text};
 use crate::http::error::Code;
 
 pub(super) fn operations() -> Vec<Operation> {
-    vec![login(), me()]
+    vec![login(), refresh(), me(), sessions(), end_session(), logout()]
 }
 
 /// A user and the password; one of `username` and `email`.
@@ -32,11 +32,48 @@ struct Login {
 struct Tokens {
     /// For `Authorization: Bearer`; opaque.
     access_token: String,
+    /// For `POST /api/auth/refresh`; good once.
+    refresh_token: String,
     /// `Bearer`.
     token_type: String,
     /// Seconds until the access token ends.
     #[schema(minimum = 0)]
     expires_in: u64,
+}
+
+/// The refresh token that came last.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Refresh {
+    refresh_token: String,
+}
+
+/// Sign-ins, the last used first.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Sessions {
+    data: Vec<Session>,
+}
+
+/// One sign-in: a family of refresh tokens, of which one is current.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Session {
+    id: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it was last refreshed.
+    #[schema(format = DateTime)]
+    last_used_at: String,
+    /// When it ends, unless it is refreshed before.
+    #[schema(format = DateTime)]
+    expires_at: String,
+    /// Of the last use.
+    address: String,
+    /// Of the last use.
+    user_agent: String,
+    /// Whether the request's access token came of it.
+    current: bool,
 }
 
 /// Who sends the request.
@@ -61,7 +98,6 @@ struct Me {
 
 fn login() -> Operation {
     let example = json!({ "username": "{{username}}", "password": "{{password}}" });
-    let tokens = json!({ "accessToken": "{{token}}", "tokenType": "Bearer", "expiresIn": 900 });
     Operation::new(Method::POST, "/api/auth/login", "login", "Sign in")
         .of(Tag::Auth)
         .about(
@@ -69,9 +105,81 @@ fn login() -> Operation {
              answered alike; attempts that fail are limited by address and by account.",
         )
         .body::<Login>(example)
-        .answers(Answer::json::<Tokens>(200, "Signed in.", tokens))
-        .fails(&[Code::InvalidCredentials, Code::UnsupportedMediaType, Code::ValidationFailed])
+        .answers(Answer::json::<Tokens>(200, "Signed in.", tokens()))
+        .fails(&[
+            Code::InvalidCredentials,
+            Code::UnsupportedMediaType,
+            Code::ValidationFailed,
+            Code::SessionsUnavailable,
+        ])
         .keeps("token", Kept::Body("accessToken"))
+        .keeps("refreshToken", Kept::Body("refreshToken"))
+}
+
+fn tokens() -> Value {
+    json!({
+        "accessToken": "{{token}}", "refreshToken": "{{refreshToken}}", "tokenType": "Bearer",
+        "expiresIn": 900,
+    })
+}
+
+fn refresh() -> Operation {
+    let example = json!({ "refreshToken": "{{refreshToken}}" });
+    Operation::new(Method::POST, "/api/auth/refresh", "refresh", "Stay signed in")
+        .of(Tag::Auth)
+        .about(
+            "Each refresh token is good once, and its answer has the next one. One that was used \
+             before ends the sign-in, since somebody else may have it; of two requests at once with \
+             the same one, one wins.",
+        )
+        .body::<Refresh>(example)
+        .answers(Answer::json::<Tokens>(200, "The next tokens.", tokens()))
+        .fails(&[
+            Code::InvalidRefreshToken,
+            Code::UnsupportedMediaType,
+            Code::ValidationFailed,
+            Code::SessionsUnavailable,
+        ])
+        .keeps("token", Kept::Body("accessToken"))
+        .keeps("refreshToken", Kept::Body("refreshToken"))
+}
+
+fn logout() -> Operation {
+    Operation::new(Method::POST, "/api/auth/logout", "logout", "Sign out")
+        .of(Tag::Auth)
+        .about("Ends the sign-in of the access token, and every token that came of it, everywhere.")
+        .answers(Answer::empty(204, "Signed out."))
+        .fails(&[Code::SessionNotFound, Code::SessionsUnavailable])
+        .last()
+}
+
+fn of_user() -> Param {
+    let about = "Another user's, for the role admin; without it one's own.";
+    Param::query("user", text(), "admin", about)
+}
+
+fn sessions() -> Operation {
+    let session = json!({
+        "id": "{{sessionId}}", "createdAt": "2026-11-21T10:00:00.000Z",
+        "lastUsedAt": "2026-11-21T10:36:44.451Z", "expiresAt": "2026-11-28T10:36:44.451Z",
+        "address": "203.0.113.7", "userAgent": "curl/8.5.0", "current": true,
+    });
+    Operation::get("/api/auth/tokens", "listSessions", "Where a user is signed in")
+        .of(Tag::Auth)
+        .param(of_user())
+        .answers(Answer::json::<Sessions>(200, "Sign-ins.", json!({ "data": [session] })))
+        .fails(&[Code::SessionsUnavailable])
+}
+
+fn end_session() -> Operation {
+    let id = Param::path("id", "{{sessionId}}", "As `GET /api/auth/tokens` names it.");
+    Operation::new(Method::DELETE, "/api/auth/tokens/{id}", "endSession", "End a sign-in")
+        .of(Tag::Auth)
+        .about("Its tokens are refused everywhere from then on.")
+        .param(id)
+        .param(of_user())
+        .answers(Answer::empty(204, "It is ended."))
+        .fails(&[Code::SessionNotFound, Code::SessionsUnavailable])
 }
 
 fn me() -> Operation {

@@ -214,3 +214,155 @@ async fn many_sign_ins_at_once_leave_reads_alone() {
     assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
     assert!(busy > 0 && busy < 200, "{busy} of 200 were sent away");
 }
+
+/// Signs in, and returns the access token and the refresh token.
+async fn signed_in(client: &Client, name: &str) -> (String, String) {
+    let answer = login(client, json!({ "username": name, "password": PASSWORD })).await;
+    pair(&answer.expect(200))
+}
+
+fn pair(answer: &Answer) -> (String, String) {
+    let json = answer.json();
+    let text = |name: &str| json[name].as_str().unwrap().to_owned();
+    (text("accessToken"), text("refreshToken"))
+}
+
+async fn refresh(client: &Client, token: &str) -> Answer {
+    client.clone().anonymous().post("/api/auth/refresh", &json!({ "refreshToken": token })).await
+}
+
+async fn status_of(client: &Client, token: &str) -> u16 {
+    client.clone().with_token(token).get("/api/auth/me").await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_sign_in() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let (first, refresh_1) = signed_in(&client, "viewer").await;
+    let (second, refresh_2) = pair(&refresh(&client, &refresh_1).await.expect(200));
+    assert_ne!((&first, &refresh_1), (&second, &refresh_2));
+    assert_eq!((status_of(&client, &first).await, status_of(&client, &second).await), (200, 200));
+    let reused = refresh(&client, &refresh_1).await.expect_error(401, "INVALID_REFRESH_TOKEN");
+    assert!(reused.headers.contains_key("www-authenticate"));
+    refresh(&client, &refresh_2).await.expect_error(401, "INVALID_REFRESH_TOKEN");
+    for token in [&first, &second] {
+        let answer = client.clone().with_token(token).get("/api/contacts").await;
+        answer.expect_error(401, "TOKEN_REVOKED");
+    }
+    // Another sign-in of the same user goes on.
+    let (other, _) = signed_in(&client, "viewer").await;
+    assert_eq!(status_of(&client, &other).await, 200);
+    let text = String::from_utf8(client.get("/metrics").await.body).unwrap();
+    assert!(text.contains("contactd_auth_refreshes_total{result=\"reused\"} 1\n"));
+}
+
+#[tokio::test]
+async fn of_refreshes_at_once_with_one_token_exactly_one_wins() {
+    let instance = Instance::builder().with("limits.auth", "off").start().await;
+    let client = instance.client();
+    let (_, mut token) = signed_in(&client, "editor").await;
+    for _ in 0..5 {
+        let mut tries = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (client, token) = (client.clone(), token.clone());
+            tries.spawn(async move { refresh(&client, &token).await });
+        }
+        let answers = tries.join_all().await;
+        let won: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
+        let lost = answers.iter().filter(|answer| answer.status == 401).count();
+        assert_eq!((won.len(), lost), (1, 7), "one of eight");
+        // Those that began after the winner had won may have ended the family: then begin anew.
+        let (access, next) = pair(won[0]);
+        token = next;
+        if status_of(&client, &access).await == 401 {
+            token = signed_in(&client, "editor").await.1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_refresh_token_ends_nothing() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let (access, token) = signed_in(&client, "viewer").await;
+    let mut parts: Vec<&str> = token.split('.').collect();
+    parts[4] = "bm90LXRoZS1zZWNyZXQ";
+    let forged = parts.join(".");
+    for wrong in ["", "x", "rt1....", &access, &forged, &token[1..], &format!("{token}x")] {
+        refresh(&client, wrong).await.expect_error(401, "INVALID_REFRESH_TOKEN");
+    }
+    client.clone().with_token(&token).get("/api/auth/me").await.expect(401);
+    assert_eq!(status_of(&client, &access).await, 200);
+    refresh(&client, &token).await.expect(200);
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_tokens_and_a_restart_brings_none_back() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let (access, token) = signed_in(&client, "viewer").await;
+    let (other, _) = signed_in(&client, "viewer").await;
+    let mine = client.clone().with_token(&access);
+    assert!(mine.post("/api/auth/logout", &json!({})).await.expect(204).body.is_empty());
+    mine.get("/api/auth/me").await.expect_error(401, "TOKEN_REVOKED");
+    refresh(&client, &token).await.expect_error(401, "INVALID_REFRESH_TOKEN");
+    assert_eq!(status_of(&client, &other).await, 200);
+    // A key belongs to no sign-in.
+    let none = client.post("/api/auth/logout", &json!({})).await;
+    none.expect_error(404, "SESSION_NOT_FOUND");
+    let directory = instance.stop().await;
+    let again = Instance::builder().start_on(directory).await;
+    let client = again.client();
+    assert_eq!(status_of(&client, &access).await, 401);
+    assert_eq!(status_of(&client, &other).await, 200);
+    refresh(&client, &token).await.expect_error(401, "INVALID_REFRESH_TOKEN");
+}
+
+#[tokio::test]
+async fn sign_ins_are_listed_and_ended_by_their_user_or_an_admin() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let (one, _) = signed_in(&client.clone().with("user-agent", "one/1"), "viewer").await;
+    let (two, _) = signed_in(&client.clone().with("user-agent", "two/2"), "viewer").await;
+    let mine = client.clone().with_token(&one);
+    let list = mine.get("/api/auth/tokens").await.expect(200).json();
+    let list = list["data"].as_array().unwrap();
+    assert_eq!(list.len(), 2);
+    let find = |agent: &str| list.iter().find(|it| it["userAgent"] == agent).unwrap();
+    assert_eq!(
+        (&find("one/1")["current"], &find("two/2")["current"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(find("one/1")["address"], "127.0.0.1");
+    let id = find("two/2")["id"].as_str().unwrap();
+    let editor = client.clone().with_token(&signed_in(&client, "editor").await.0);
+    editor.get("/api/auth/tokens?user=viewer").await.expect_error(403, "FORBIDDEN");
+    editor.delete(&format!("/api/auth/tokens/{id}?user=viewer")).await.expect(403);
+    editor.delete(&format!("/api/auth/tokens/{id}")).await.expect_error(404, "SESSION_NOT_FOUND");
+    let seen = client.get("/api/auth/tokens?user=viewer").await.expect(200).json();
+    assert_eq!(seen["data"].as_array().unwrap().len(), 2);
+    client.delete(&format!("/api/auth/tokens/{id}?user=viewer")).await.expect(204);
+    assert_eq!((status_of(&client, &one).await, status_of(&client, &two).await), (200, 401));
+    mine.delete(&format!("/api/auth/tokens/{id}")).await.expect(404);
+}
+
+#[tokio::test]
+async fn too_many_wrong_passwords_slow_down_the_account_and_not_who_is_at_home_there() {
+    let instance = Instance::builder().with("limits.auth", "off").with("limits.account", "3/1h");
+    let instance = instance.start().await;
+    let client = instance.client();
+    for name in ["editor", "nobody"] {
+        let wrong = json!({ "username": name, "password": "not that one" });
+        for _ in 0..3 {
+            login(&client, wrong.clone()).await.expect(401);
+        }
+        let refused = login(&client, wrong).await.expect_error(429, "RATE_LIMITED");
+        refused.header("retry-after");
+    }
+    login(&client, json!({ "username": "viewer", "password": PASSWORD })).await.expect(200);
+    for _ in 0..5 {
+        // Right ones don't count.
+        login(&client, json!({ "username": "viewer", "password": PASSWORD })).await.expect(200);
+    }
+}

@@ -83,8 +83,11 @@ async fn a_head_that_does_not_come_is_408_and_an_idle_connection_just_closed() {
 async fn a_body_that_does_not_come_is_408() {
     let fixture = Fixture::with_contacts(1);
     let served = served(&fixture, Duration::from_secs(5)).await;
-    let head = b"POST /api/webhooks HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc";
-    let answer = served.exchange(head).await;
+    let key = access::key(Role::Editor);
+    let head = format!(
+        "POST /api/contacts HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-length: 10\r\n\r\nabc"
+    );
+    let answer = served.exchange(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("\"code\":\"REQUEST_TIMEOUT\""), "{answer}");
     served.end().await;

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use contactd::auth::{Accounts, Auth, Role, Roles};
 use contactd::config::{Config, FlagSetting, Mode, Sources, load};
+use contactd::shared_state::SharedState;
 use contactd::telemetry::Metrics;
 use sha2::{Digest as _, Sha256};
 
@@ -61,7 +62,8 @@ pub fn write_users(path: &Path) {
 pub fn auth(directory: &Path, metrics: &Arc<Metrics>) -> Arc<Auth> {
     let config = config(directory);
     write_users(&config.auth.users_file);
-    Arc::new(Auth::new(&config, Arc::clone(metrics)).expect("authentication"))
+    let shared = SharedState::default();
+    Arc::new(Auth::new(&config, &shared, Arc::clone(metrics)).expect("authentication"))
 }
 
 /// The configuration of [`auth`].

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use contactd::auth::Role;
 use contactd::effects::feed::{Client, FeedOptions, Filter, Start};
 use contactd::store::StoreOptions;
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::access;
 use crate::support::sse::SseParser;
 
 use super::world::{FEED, World};
@@ -23,7 +21,7 @@ async fn raw(world: &World) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
     let mut stream = socket.connect(world.address()).await.unwrap();
-    let key = access::key(Role::Viewer);
+    let key = crate::support::access::key(contactd::auth::Role::Viewer);
     let head = format!("GET /api/feed HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
