@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::effects::feed::{Feed, FeedOptions};
 use crate::event_log::{EventLog, LogError};
 use crate::http::{
-    self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services, WebhookIntake,
+    self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services, Tls, WebhookIntake,
 };
 use crate::ingest::OutboxError;
 use crate::query::CursorKeys;
@@ -88,6 +88,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     };
     let shared = Arc::new(SharedState::new(&config, &metrics)?);
     let auth = Arc::new(Auth::new(&config, &shared, Arc::clone(&metrics))?);
+    let tls = config.server.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.key));
+    let tls = tls.transpose()?.map(Arc::new);
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("can't listen on {}", config.server.listen))?;
@@ -108,7 +110,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         stop: stop.worker.clone(),
     };
     let router = http::router(watch.http.clone());
-    let serving = ServeOptions::from(&config.server);
+    let serving = ServeOptions { tls, ..ServeOptions::from(&config.server) };
     let tasks = Tasks {
         http: start(http::serve(listener, router, serving, stop.http.clone())),
         users: start(async move { auth.run(users_stop).await }),
@@ -149,6 +151,8 @@ fn watch(
         limiter: Arc::clone(&shared.limiter),
         proxies: config.server.proxies.clone(),
         allow: config.allow.clone(),
+        cors_origins: config.server.cors_origins.clone(),
+        speaks_tls: config.server.tls.is_some(),
         webhooks: Some(webhooks),
     };
     let watch = Watch {

@@ -9,6 +9,8 @@ use crate::config::ConfigErrors;
 use crate::domain::Class;
 use crate::domain::contact::CorruptContact;
 use crate::event_log::LogError;
+use crate::http::TlsError;
+use crate::shared_state::SharedStateError;
 use crate::store::StoreError;
 
 /// Done.
@@ -78,6 +80,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if cause.is::<CorruptContact>() {
         return Some(DATA);
+    }
+    if cause.is::<TlsError>() || cause.is::<SharedStateError>() {
+        return Some(CONFIGURATION);
     }
     if let Some(error) = cause.downcast_ref::<LogError>() {
         return log_code(error);

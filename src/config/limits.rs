@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -107,6 +108,53 @@ pub struct ProxyConfig {
     pub trusted: Vec<IpNet>,
     /// Where they say it.
     pub header: ForwardedHeader,
+}
+
+/// Where our certificate and its key are, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, our own certificate first.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+pub(super) fn tls(fields: &mut Fields<'_>) -> Option<TlsFiles> {
+    let certificate = fields.optional_path("server.tls_certificate");
+    let key = fields.optional_path("server.tls_key");
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) => {
+            fields.refuse("server.tls_key", "is not set, and server.tls_certificate needs it");
+            None
+        }
+        (None, Some(_)) => {
+            fields.refuse("server.tls_certificate", "is not set, and server.tls_key needs it");
+            None
+        }
+    }
+}
+
+/// `*`, or origins as browsers write them.
+pub(super) fn cors_origins(fields: &mut Fields<'_>) -> Vec<String> {
+    let origins = fields.list("server.cors_origins");
+    for origin in &origins {
+        let host = ["https://", "http://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+        let is_host = |host: &str| {
+            let legal =
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-:[]".contains(c);
+            !host.is_empty() && host.chars().all(legal)
+        };
+        if origin != "*" && !host.is_some_and(is_host) {
+            let problem = format!(
+                "has \"{origin}\", and must be \"*\" or origins like \"https://app.example.com\", in \
+                 lower case, without a path"
+            );
+            fields.refuse("server.cors_origins", problem);
+        }
+    }
+    origins
 }
 
 pub(super) fn limits(fields: &mut Fields<'_>) -> LimitsConfig {

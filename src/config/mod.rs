@@ -29,7 +29,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit};
+pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, AuthConfig, EmbeddedLogConfig, FeedConfig, JwtConfig, KafkaConfig,

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::limits::ProxyConfig;
+use super::limits::{ProxyConfig, TlsFiles};
 use super::secret::Secret;
 
 /// Where and how HTTP is served.
@@ -26,6 +26,12 @@ pub struct ServerConfig {
     pub drain_timeout: Duration,
     /// Who stands before us.
     pub proxies: ProxyConfig,
+    /// A client that takes nothing of an answer for so long is given up.
+    pub write_timeout: Duration,
+    /// Origins whose pages may read the answers; `*`: all.
+    pub cors_origins: Vec<String>,
+    /// Our certificate; none: no TLS.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Which contact log is followed.

@@ -169,6 +169,9 @@ fn server(fields: &mut Fields<'_>) -> ServerConfig {
         require_if_match: fields.choice("server.require_if_match", false, &YES_OR_NO),
         drain_timeout: fields.duration("server.drain_timeout", seconds(0, 600)),
         proxies: limits::proxies(fields),
+        write_timeout: fields.duration("server.write_timeout", millis(100, 3_600_000)),
+        cors_origins: limits::cors_origins(fields),
+        tls: limits::tls(fields),
     }
 }
 

@@ -15,8 +15,9 @@ use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
-    VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -27,6 +28,7 @@ use tower::Service;
 use crate::telemetry::RequestFailed;
 
 use super::accept::wants_problem;
+use super::compress::{compressed, takes_gzip};
 use super::endpoints::{Endpoint, endpoint};
 use super::error::{ApiError, Code};
 use super::request_id::{REQUEST_ID, request_id};
@@ -45,6 +47,8 @@ struct Asked {
     endpoint: Option<&'static Endpoint>,
     request_id: HeaderValue,
     accept: Option<HeaderValue>,
+    origin: Option<HeaderValue>,
+    takes_gzip: bool,
 }
 
 /// Everything that is answered: the routes, with what holds for every request around them.
@@ -77,7 +81,7 @@ impl Service<Request> for Api {
 async fn respond(
     state: HttpState,
     routes: Router,
-    mut request: Request,
+    request: Request,
 ) -> Result<Response, Infallible> {
     let route = RouteNo::of_path(request.uri().path());
     let asked = Asked {
@@ -87,34 +91,48 @@ async fn respond(
         endpoint: endpoint(route.as_str(), request.method()),
         request_id: request_id(request.headers()),
         accept: request.headers().get(ACCEPT).cloned(),
+        origin: request.headers().get(ORIGIN).cloned(),
+        takes_gzip: request.method() != Method::HEAD && takes_gzip(request.headers()),
     };
     if !request.method().is_safe() {
         // What it writes names it.
         request.headers_mut().insert(REQUEST_ID, asked.request_id.clone());
     }
     let mut response = match admit(&state, &request, asked.route) {
-        Ok(_under_way) => {
-            let (passing, passed) =
-                gate::pass(&state, asked.endpoint, &mut request, asked.started).await;
-            let mut response = match passed {
-                Ok(()) => answer(state.limits(), routes, request).await,
-                Err(error) => error.into_response(),
-            };
-            if response.status().is_success() {
-                passing.succeeded(&state).await;
-            }
-            if let Some(decision) = &passing.decision {
-                rate_limit::tell(state.policies(), decision, response.headers_mut());
-            }
-            response
-        }
+        Ok(_under_way) => match state.cors().preflight(&request, route) {
+            Some(response) => response,
+            None => passed_and_answered(&state, &asked, routes, request).await,
+        },
         Err(error) => error.into_response(),
     };
-    finish(&asked, &mut response);
+    finish(&state, &asked, &mut response);
+    let is_api = route.as_str().starts_with("/api/");
+    let response = compressed(asked.takes_gzip, is_api, response).await;
     let (status, took) = (response.status(), asked.started.elapsed());
     state.request_metrics().observe(&asked.method, asked.route, status, took);
     log_access(&asked, status, took.as_millis());
     Ok(response)
+}
+
+/// Through the gate, and to its route.
+async fn passed_and_answered(
+    state: &HttpState,
+    asked: &Asked,
+    routes: Router,
+    mut request: Request,
+) -> Response {
+    let (passing, passed) = gate::pass(state, asked.endpoint, &mut request, asked.started).await;
+    let mut response = match passed {
+        Ok(()) => answer(state.limits(), routes, request).await,
+        Err(error) => error.into_response(),
+    };
+    if response.status().is_success() {
+        passing.succeeded(state).await;
+    }
+    if let Some(decision) = &passing.decision {
+        rate_limit::tell(state.policies(), decision, response.headers_mut());
+    }
+    response
 }
 
 /// One request under way; counted down however it ends.
@@ -244,7 +262,7 @@ async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
 }
 
 /// The error's body, and the headers that every answer has.
-fn finish(asked: &Asked, response: &mut Response) {
+fn finish(state: &HttpState, asked: &Asked, response: &mut Response) {
     if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
         write_error(asked, &error, response);
     }
@@ -257,6 +275,12 @@ fn finish(asked: &Asked, response: &mut Response) {
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     // Personal data: never in a shared cache, and never taken from one without asking.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if state.speaks_tls() {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    state.cors().tell(asked.origin.as_ref(), headers);
 }
 
 fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {

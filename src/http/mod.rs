@@ -19,11 +19,13 @@ mod allow;
 mod authorize;
 mod bare;
 mod client_address;
+mod compress;
 mod contact_batch;
 mod contact_body;
 mod contact_list;
 mod contact_writes;
 mod contacts;
+mod cors;
 mod docs;
 mod edge;
 mod endpoints;
@@ -35,6 +37,7 @@ mod idempotency;
 mod json_body;
 mod links;
 mod openapi;
+mod paced;
 mod params;
 mod position;
 mod preconditions;
@@ -48,6 +51,7 @@ mod serve;
 mod sign_in;
 mod state;
 mod timestamp;
+mod tls;
 mod webhooks;
 mod writing;
 
@@ -63,6 +67,8 @@ pub use serve::{ServeError, ServeOptions, from_peer, serve};
 pub use state::{HttpLimits, HttpState, OpenStore, Services};
 pub use webhooks::WebhookIntake;
 pub use writing::Writes;
+
+pub use tls::{Tls, TlsError};
 
 #[cfg(test)]
 mod tests;

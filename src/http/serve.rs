@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -26,10 +26,14 @@ use crate::domain::Class;
 use super::edge::Api;
 use super::endpoints::FEED;
 use super::error::{ApiError, Code};
+use super::paced::Paced;
 use super::request_id::request_id;
+use super::tls::Tls;
 
 /// After an accept that failed, as when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// For a connection to become TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a client that was too slow may take to read why.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -51,26 +55,32 @@ impl ServeError {
 }
 
 /// Bounds of connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServeOptions {
     /// For a request's head to come, and for an idle connection to be used again.
     pub header_timeout: Duration,
+    /// For a client to take some of an answer.
+    pub write_timeout: Duration,
     /// How long the end waits for requests under way.
     pub drain_timeout: Duration,
     /// Connections at once; more wait in the kernel's queue.
     pub connections_max: usize,
     /// Bytes of a request's head that are read at most.
     pub head_bytes_max: usize,
+    /// With it, only TLS is spoken.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl From<&ServerConfig> for ServeOptions {
     fn from(config: &ServerConfig) -> Self {
         Self {
             header_timeout: Duration::from_secs(30),
+            write_timeout: config.write_timeout,
             drain_timeout: config.drain_timeout,
             connections_max: 4096,
             // More than the edge lets through, so that it can say so in our own format.
             head_bytes_max: 64 * 1024,
+            tls: None,
         }
     }
 }
@@ -88,13 +98,24 @@ pub async fn serve(
     listener.local_addr()?;
     let places = Arc::new(Semaphore::new(options.connections_max));
     let mut connections = JoinSet::new();
-    while let Some((place, stream, peer)) = accepted(&listener, &places, &shutdown).await {
-        while connections.try_join_next().is_some() {}
-        let connection = connection(stream, peer, api.clone(), options, shutdown.clone());
-        connections.spawn(async move {
-            connection.await;
-            drop(place);
-        });
+    let options = Arc::new(options);
+    let accepting = async {
+        while let Some((place, stream, peer)) = accepted(&listener, &places, &shutdown).await {
+            while connections.try_join_next().is_some() {}
+            let connection =
+                connection(stream, peer, api.clone(), Arc::clone(&options), shutdown.clone());
+            connections.spawn(async move {
+                connection.await;
+                drop(place);
+            });
+        }
+    };
+    match &options.tls {
+        None => accepting.await,
+        Some(tls) => tokio::select! {
+            () = accepting => {}
+            () = tls.keep_current() => {}
+        },
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
@@ -130,12 +151,32 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     api: Api,
-    options: ServeOptions,
+    options: Arc<ServeOptions>,
+    shutdown: CancellationToken,
+) {
+    // Small answers must not wait for a full packet.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = &options.tls else {
+        return conversation(stream, peer, api, &options, shutdown).await;
+    };
+    let shaking = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
+    match shutdown.run_until_cancelled(shaking).await {
+        Some(Ok(Ok(stream))) => conversation(stream, peer, api, &options, shutdown).await,
+        Some(Ok(Err(error))) => tracing::debug!(%error, "a connection did not become TLS"),
+        // Too slow, or we end.
+        Some(Err(_)) | None => {}
+    }
+}
+
+async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    api: Api,
+    options: &ServeOptions,
     shutdown: CancellationToken,
 ) {
     let cut = CancellationToken::new();
-    // Small answers must not wait for a full packet.
-    let _ = stream.set_nodelay(true);
+    let stream = Paced::new(stream, options.write_timeout);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)

@@ -13,6 +13,7 @@ use crate::query::Queries;
 use crate::shared_state::Limiter;
 use crate::telemetry::{Build, Metrics};
 
+use super::cors::Cors;
 use super::error::{ApiError, Code};
 use super::position::PositionText;
 use super::rate_limit::Policies;
@@ -72,6 +73,10 @@ pub struct Services {
     pub proxies: ProxyConfig,
     /// From where they may ask.
     pub allow: AllowConfig,
+    /// Origins whose pages may read the answers; `*`: all.
+    pub cors_origins: Vec<String>,
+    /// Whether we speak TLS ourselves, and clients shall keep to it.
+    pub speaks_tls: bool,
     /// Webhooks in.
     pub webhooks: Option<WebhookIntake>,
 }
@@ -101,6 +106,7 @@ struct Shared {
     request_metrics: RequestMetrics,
     readiness: Arc<Readiness>,
     policies: Policies,
+    cors: Cors,
     services: Services,
     /// Empty until the store is open.
     open: OnceLock<OpenStore>,
@@ -134,6 +140,7 @@ impl HttpState {
             request_metrics,
             readiness,
             policies: Policies::of(&services.limiter),
+            cors: Cors::new(&services.cors_origins),
             services,
             open: OnceLock::new(),
             following: OnceLock::new(),
@@ -200,6 +207,14 @@ impl HttpState {
 
     pub(super) fn policies(&self) -> &Policies {
         &self.0.policies
+    }
+
+    pub(super) fn cors(&self) -> &Cors {
+        &self.0.cors
+    }
+
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.0.services.speaks_tls
     }
 
     pub(super) fn proxies(&self) -> &ProxyConfig {

@@ -189,6 +189,8 @@ impl Fixture {
             limiter: Arc::clone(&shared.limiter),
             proxies: config.server.proxies.clone(),
             allow: config.allow.clone(),
+            cors_origins: config.server.cors_origins.clone(),
+            speaks_tls: config.server.tls.is_some(),
             ..Services::default()
         };
         self.router_of(HttpLimits::from(&config.server), services)

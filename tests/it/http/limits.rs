@@ -10,7 +10,7 @@ use contactd::http::Api;
 use super::client::{Answer, get, send};
 use super::fixture::Fixture;
 
-fn configured(fixture: &Fixture, text: &str) -> Api {
+pub(super) fn configured(fixture: &Fixture, text: &str) -> Api {
     let mut sources = Sources::new(Mode::Dev);
     sources.file = Some(FileText { name: "test.toml".to_owned(), text: text.to_owned() });
     fixture.router_as_configured(&load(&sources).unwrap())

@@ -2,6 +2,7 @@
 //! can do.
 
 mod auth;
+mod browsers;
 mod client;
 mod contacts;
 mod description;
@@ -16,5 +17,6 @@ mod purge;
 mod redis;
 mod repeats;
 mod sockets;
+mod tls;
 mod whole;
 mod writes;

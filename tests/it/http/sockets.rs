@@ -32,6 +32,8 @@ async fn served(fixture: &Fixture, header_timeout: Duration) -> Served {
         drain_timeout: Duration::from_secs(5),
         connections_max: 8,
         head_bytes_max: 64 * 1024,
+        write_timeout: DEADLINE,
+        tls: None,
     };
     let serving = serve(listener, router, options, shutdown.clone());
     #[expect(clippy::disallowed_methods, reason = "the test itself waits for it")]

@@ -127,6 +127,8 @@ impl World {
             drain_timeout: Duration::from_secs(5),
             connections_max: 200,
             head_bytes_max: 64 * 1024,
+            write_timeout: DEADLINE,
+            tls: None,
         };
         let serving = serve(listener, router(state), serving, stop.clone());
         let hub = feed.clone().run(stop.clone());
