@@ -81,7 +81,7 @@ impl Service<Request> for Api {
 async fn respond(
     state: HttpState,
     routes: Router,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response, Infallible> {
     let route = RouteNo::of_path(request.uri().path());
     let asked = Asked {
