@@ -61,10 +61,16 @@ async fn look(
         let subject = Subject::Address(passing.address);
         passing.count(rate_limit::check(state, class, subject, started).await)?;
     }
-    authorize(state, endpoint, request)?;
+    let authorized = authorize(state, endpoint, request);
     let Some(class) = class.filter(|_| by_address.is_none()) else {
-        return Ok(());
+        return authorized;
     };
+    if authorized.is_err() {
+        // Nobody is known yet: what is refused counts by where it comes from.
+        let subject = Subject::Address(passing.address);
+        passing.count(rate_limit::check(state, class, subject, started).await)?;
+        return authorized;
+    }
     let principal = request.extensions().get::<Arc<Principal>>().cloned();
     let subject = match &principal {
         Some(principal) => Subject::Principal(&principal.name),
