@@ -23,12 +23,15 @@ became of it.";
 fn writes(operation: Operation) -> Operation {
     operation
         .of(Tag::Contacts)
-        .param(Param::header(
-            "Idempotency-Key",
-            "5f0f7a9e-order-1729",
-            "The same request under the same key is done once, and answered as the first time; \
+        .param(
+            Param::header(
+                "Idempotency-Key",
+                "5f0f7a9e-order-1729",
+                "The same request under the same key is done once, and answered as the first time; \
              remembered by the contact for its last 16 writes.",
-        ))
+            )
+            .matching("^[\\x21-\\x7e]{1,255}$"),
+        )
         .param(Param::header("Prefer", "respond-async", "Not to wait until it is applied: 202."))
         .answers(accepted())
         .reads()

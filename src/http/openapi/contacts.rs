@@ -148,7 +148,6 @@ fn list() -> Operation {
                 .with(&[Header::Link, Header::Position]),
         )
         .fails(&[Code::InvalidCursor])
-        .keeps("contactId", Kept::Body("data.0.id"))
         .keeps("position", Kept::Header("Position"))
 }
 

@@ -35,10 +35,11 @@ use operation::Operation;
 fn operations() -> Vec<Operation> {
     [
         sign_in::operations(),
-        contacts::operations(),
+        // What reads show is written first.
         contact_writes::operations(),
-        feed::operations(),
+        contacts::operations(),
         events::operations(),
+        feed::operations(),
         webhooks::operations(),
         probes::operations(),
         documents::operations(),

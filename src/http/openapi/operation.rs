@@ -97,6 +97,12 @@ impl Param {
         Self { place, name, about, schema, example, is_sent: false, is_required: false }
     }
 
+    /// Only texts of this pattern.
+    pub(super) fn matching(mut self, pattern: &str) -> Self {
+        self.schema = text().pattern(Some(pattern)).into();
+        self
+    }
+
     /// The example request has it.
     pub(super) fn sent(mut self) -> Self {
         self.is_sent = true;
