@@ -1,5 +1,6 @@
 # docker build -t contactd --build-arg COMMIT=$(git rev-parse --short=12 HEAD) .
-# docker run --network host -v contactd:/data -e KAFKA_BROKERS=localhost:9092 contactd
+# docker run -p 3000:3000 -v contactd:/data -e KAFKA_BROKERS=kafka:9092 \
+#   -e JWT_SECRET="$(openssl rand -base64 48)" contactd
 FROM rust:1.95-bookworm AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends cmake g++ make perl \
@@ -23,7 +24,6 @@ USER contactd
 WORKDIR /data
 VOLUME /data
 ENV CONTACTD_STORE__PATH=/data
-# Only loopback is served while requests are not authenticated, so run it with --network host.
 EXPOSE 3000
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["contactd"]

@@ -122,7 +122,7 @@ struct RefreshToken {
 impl RefreshToken {
     /// `rt1.<user>.<family>.<number>.<secret>.<proof>`: the proof says that we made it, so that
     /// nobody who only knows a family's id can end it.
-    fn text(jwt: &Jwt, user: &str, family: &str, number: u64) -> Result<String, NoRandomness> {
+    fn make(jwt: &Jwt, user: &str, family: &str, number: u64) -> Result<String, NoRandomness> {
         let user = base64url(user.as_bytes());
         let secret = random::secret_text()?;
         let text = format!("{PREFIX}.{user}.{family}.{number}.{secret}");
@@ -212,7 +212,7 @@ impl Families {
     ) -> Result<Refreshed, FamilyError> {
         self.make_room(jwt, user, origin, now_ms).await?;
         let id = random::id()?;
-        let token = RefreshToken::text(jwt, user, &id, 1)?;
+        let token = RefreshToken::make(jwt, user, &id, 1)?;
         let family = Family {
             created_ms: now_ms,
             used_ms: now_ms,
@@ -259,7 +259,7 @@ impl Families {
             return Err(FamilyError::Invalid);
         }
         let number = family.number + 1;
-        let token = RefreshToken::text(jwt, &given.user, &given.family, number)?;
+        let token = RefreshToken::make(jwt, &given.user, &given.family, number)?;
         let next = Family {
             used_ms: now_ms,
             number,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::access::JWT_SECRET;
 
 /// In an empty directory, with nothing in the environment that could configure it.
-fn contactd(directory: &Path) -> Command {
+pub(crate) fn contactd(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_contactd"));
     command.current_dir(directory).env_clear();
     for name in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {

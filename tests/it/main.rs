@@ -15,6 +15,7 @@
 )]
 
 mod cli;
+mod cli_auth;
 mod http;
 mod pipeline;
 mod shared_state;

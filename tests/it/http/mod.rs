@@ -2,6 +2,7 @@
 //! can do.
 
 mod auth;
+mod auth_instances;
 mod browsers;
 mod client;
 mod contacts;
