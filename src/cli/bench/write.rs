@@ -1,16 +1,19 @@
 //! `bench write`: writes over HTTP, each waited for until it is applied, over some connections.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, RunOptions};
-use crate::config::Mode;
+use crate::auth::local_key;
+use crate::config::{Mode, Secret};
 
 use super::super::settings::{SettingsArgs, flag};
 use super::table::{print, quantile};
@@ -39,6 +42,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &WriteArgs) -> anyhow::Result<(
             flag("bench", "server.listen", "127.0.0.1:0"),
         ],
     )?;
+    let store = config.store.path.clone();
     let place = if config.follows_kafka() { "Kafka" } else { "the embedded log" };
     let stop = CancellationToken::new();
     let (started, address) = sync_channel(1);
@@ -53,7 +57,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &WriteArgs) -> anyhow::Result<(
     let running = std::thread::spawn(move || app::run(config, options));
     let address = address.recv().context("the instance under measurement did not start")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let measured = runtime.block_on(measure(address, args));
+    let measured = runtime.block_on(measure(address, &store, args));
     stop.cancel();
     running.join().map_err(|_| anyhow::anyhow!("the instance under measurement panicked"))??;
     let (mut millis, took) = measured?;
@@ -73,7 +77,11 @@ pub(super) fn run(settings: &SettingsArgs, args: &WriteArgs) -> anyhow::Result<(
     Ok(())
 }
 
-async fn measure(address: SocketAddr, args: &WriteArgs) -> anyhow::Result<(Vec<f64>, Duration)> {
+async fn measure(
+    address: SocketAddr,
+    store: &Path,
+    args: &WriteArgs,
+) -> anyhow::Result<(Vec<f64>, Duration)> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let ready = format!("http://{address}/readyz");
     let deadline = Instant::now() + READY_WITHIN;
@@ -81,11 +89,12 @@ async fn measure(address: SocketAddr, args: &WriteArgs) -> anyhow::Result<(Vec<f
         anyhow::ensure!(Instant::now() < deadline, "the instance did not get ready in 30 s");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let key = local_key(store).context("the instance left no key in its directory")?;
     let started = Instant::now();
     let ends = started + Duration::from_secs(args.seconds);
     let mut connections = tokio::task::JoinSet::new();
     for number in 0..args.connections {
-        connections.spawn(write(address, number, ends));
+        connections.spawn(write(address, key.clone(), number, ends));
     }
     let mut millis = Vec::new();
     while let Some(connection) = connections.join_next().await {
@@ -95,8 +104,16 @@ async fn measure(address: SocketAddr, args: &WriteArgs) -> anyhow::Result<(Vec<f
 }
 
 /// Makes contacts and changes each once; milliseconds of every write.
-async fn write(address: SocketAddr, number: usize, ends: Instant) -> anyhow::Result<Vec<f64>> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
+async fn write(
+    address: SocketAddr,
+    key: Secret,
+    number: usize,
+    ends: Instant,
+) -> anyhow::Result<Vec<f64>> {
+    let mut key = HeaderValue::from_str(key.expose())?;
+    key.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(HeaderName::from_static("x-api-key"), key)]);
+    let http = reqwest::Client::builder().no_proxy().default_headers(headers).build()?;
     let mut millis = Vec::new();
     for contact in 0_u64.. {
         let id = format!("bench-{number}-{contact}");

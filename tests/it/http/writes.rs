@@ -1,6 +1,7 @@
 //! Writes over the API: every status, what history says, and what stays when it is not said.
 
 use axum::http::Method;
+use contactd::auth::Role;
 use serde_json::{Value, json};
 
 use crate::support::answer::Answer;
@@ -346,4 +347,19 @@ async fn many_of_one_batch_are_written_in_their_order() {
         assert_eq!(item["contact"]["title"], format!("t{at}"));
         assert_eq!(item["contact"]["version"], at + 2);
     }
+}
+
+#[tokio::test]
+async fn only_an_admin_erases_and_only_an_editor_writes() {
+    let instance = Instance::start().await;
+    let (path, _) = created(&instance.client()).await;
+    let as_role = |role| Client::new(instance.address).with_role(role);
+    let erase = format!("{path}?erase=true");
+    as_role(Role::Editor).delete(&erase).await.expect_error(403, "FORBIDDEN");
+    for role in [Role::Viewer, Role::Ingest, Role::Metrics] {
+        as_role(role).delete(&path).await.expect_error(403, "FORBIDDEN");
+        as_role(role).post("/api/contacts/batch", &json!([])).await.expect_error(403, "FORBIDDEN");
+    }
+    as_role(Role::Editor).patch(&path, &json!({"title": "x"})).await.expect(200);
+    as_role(Role::Admin).delete(&erase).await.expect(204);
 }
