@@ -47,7 +47,7 @@ impl Header {
                  the client's own where it sent a decent one, else a new one.",
             ),
             Self::ETag => (
-                text().pattern(Some("^\"[^\"]*\"$")),
+                text().pattern(Some("^(W/)?\"[^\"]*\"$")),
                 "\"3-9f86d081884c7d65\"".into(),
                 "Names this state of the resource: for If-None-Match, and for If-Match on a write.",
             ),
