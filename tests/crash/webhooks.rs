@@ -90,7 +90,9 @@ fn havoc(broker: &OwnBroker, node: &Node, seen: &Seen, random: &mut fastrand::Rn
     let mut running = node.start("");
     let more = |counter: &AtomicU64, count: u64, what: &str| {
         let goal = counter.load(Ordering::SeqCst) + count;
-        wait_until(PATIENCE, what, || counter.load(Ordering::SeqCst) >= goal);
+        let far = || (seen.on_log.load(Ordering::SeqCst), seen.in_outbox.load(Ordering::SeqCst));
+        let what = format!("{what} (from {:?} on)", far());
+        wait_until(PATIENCE, &what, || counter.load(Ordering::SeqCst) >= goal);
     };
     more(&seen.on_log, 50, "webhooks are kept on the log");
     let mut own_kills = 0;
@@ -142,7 +144,7 @@ fn acknowledged_webhooks_survive_kills_of_the_broker_and_of_contactd() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let node = log
         .followed_by(Node::new(&dir.path().join("store")))
-        .with("server.port", port)
+        .with("server.listen", format!("127.0.0.1:{port}"))
         .with("limits.webhook", "off")
         .with("acme.webhook_secret", SECRET)
         .with("outbox.ack_timeout", "300ms");
