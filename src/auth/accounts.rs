@@ -80,6 +80,25 @@ impl Accounts {
         })
     }
 
+    /// Hashes a password that was right anew, at today's cost, unless another was set meanwhile.
+    /// Whoever else is signed in as that user is not any more, as after any change of the hash.
+    pub(super) fn upgrade_password(
+        &self,
+        name: &str,
+        password: &str,
+        old_hash: &str,
+    ) -> Result<(), UsersFileError> {
+        let hash = hash(password).map_err(|error| UsersFileError::Refused(error.to_string()))?;
+        change(&self.path, |text| {
+            let user = text.users.iter_mut().find(|user| user.name == name);
+            match user.filter(|user| user.password == old_hash) {
+                Some(user) => user.password = hash,
+                None => return refused(format!("{name} has another password by now")),
+            }
+            Ok(())
+        })
+    }
+
     /// Removes a user, and with it every sign-in.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The users and keys that count now: the file, read again whenever it has changed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -42,6 +42,11 @@ impl LiveUsers {
             seen: Mutex::new(seen),
             generation: AtomicU64::new(1),
         })
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Something of the directory, without holding on to all of it.

@@ -1,5 +1,6 @@
 //! Signing in, staying signed in, signing out.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
@@ -7,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::shared_state::{Decision, LimitClass, Subject};
 use crate::telemetry::LoginOutcome;
 
+use super::accounts::Accounts;
 use super::authenticate::Auth;
 use super::families::{FamilyError, Origin, Refreshed, Session};
 use super::jwt::{Grant, SignError};
@@ -128,13 +130,33 @@ impl Auth {
         if password.len() > PASSWORD_BYTES_MAX {
             return Err(LoginError::InvalidCredentials);
         }
-        let fits = self.hashing.verify(user.as_deref(), password).await?;
+        let fits = self.hashing.verify(user.as_deref(), password.clone()).await?;
         let user = user.filter(|_| fits).ok_or(LoginError::InvalidCredentials)?;
+        let user = self.upgraded(user, password).await;
         // Only what fails counts.
         self.limiter.give_back(LimitClass::Account, &account).await;
         let now_ms = unix_ms();
         let begun = self.families.begin(&self.jwt, &user.name, &user.stamp, origin, now_ms).await?;
         self.signed_in(&user, begun, now_ms)
+    }
+
+    /// The user with a hash of today's cost. One in a file that can't be written stays as it is.
+    async fn upgraded(&self, user: Arc<User>, password: String) -> Arc<User> {
+        if !password::is_weak(&user.password) {
+            return user;
+        }
+        let accounts = Accounts::at(self.users.path());
+        let upgrade = tokio::task::spawn_blocking({
+            let user = Arc::clone(&user);
+            move || accounts.upgrade_password(&user.name, &password, &user.password)
+        });
+        if let Ok(Err(error)) = upgrade.await {
+            tracing::warn!(user = %user.name, %error, "the password's weak hash is kept");
+            return user;
+        }
+        self.users.look(&self.metrics);
+        let upgraded = self.users.with(|directory| directory.user(&user.name).cloned());
+        upgraded.unwrap_or(user)
     }
 
     /// What attempts are counted by: the account, known or not. From an address at which the user

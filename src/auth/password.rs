@@ -1,7 +1,7 @@
 //! Passwords: what can be one, and the slow hash that is kept of it.
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Argon2, Params, PasswordHasher as _, PasswordVerifier as _};
 
 /// ASVS 5.0, 6.2.1.
 pub const PASSWORD_CHARS_MIN: usize = 8;
@@ -92,6 +92,13 @@ pub(super) fn verify(password: &str, hash: &str) -> bool {
     Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
 }
 
+/// Whether guessing it costs less than guessing a hash that is made today.
+pub(super) fn is_weak(hash: &str) -> bool {
+    let params = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
+    let cost = |params: Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+    params.is_some_and(|params| cost(params) < cost(Params::default()))
+}
+
 /// Whether the text is a hash that can be verified.
 pub(super) fn is_hash(text: &str) -> bool {
     PasswordHash::new(text).is_ok_and(|hash| {
@@ -101,8 +108,6 @@ pub(super) fn is_hash(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use argon2::Params;
-
     use super::*;
 
     #[test]
@@ -122,6 +127,7 @@ mod tests {
         let weak = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
         let weak = weak.hash_password(b"correct horse").unwrap().to_string();
         assert!(is_hash(&weak) && verify("correct horse", &weak));
+        assert!(is_weak(&weak) && !is_weak(&hash("correct horse").unwrap()));
         assert!(!is_hash("correct horse") && !is_hash("$argon2id$v=19$m=1,t=1,p=1"));
     }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use contactd::auth::{Accounts, Auth, Role, Roles};
 use contactd::config::{Config, FlagSetting, Mode, Sources, load};
 use contactd::shared_state::SharedState;
@@ -76,4 +77,11 @@ pub fn config(directory: &Path) -> Config {
     let path = directory.display().to_string();
     let flags = vec![set("store.path", &path), set("jwt.secret", JWT_SECRET)];
     load(&Sources { flags, ..Sources::new(Mode::Serve) }).expect("a right configuration")
+}
+
+/// Of [`PASSWORD`], cheaper to guess than the hashes that are made today: 8 MiB, 1 pass.
+pub fn weak_hash() -> String {
+    let params = Params::new(8192, 1, 1, None).expect("parameters");
+    let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    weak.hash_password(PASSWORD.as_bytes()).expect("a hash").to_string()
 }

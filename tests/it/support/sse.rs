@@ -103,10 +103,14 @@ impl SseParser {
 
 /// A client of one's own, with connections of its own and the key of a viewer.
 pub fn http() -> reqwest::Client {
+    http_with("x-api-key", &access::key(Role::Viewer))
+}
+
+fn http_with(name: &'static str, value: &str) -> reqwest::Client {
     // The program's start does this; whoever comes first has done it for all.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let key = access::key(Role::Viewer).parse().expect("a header");
-    let headers = std::iter::once((HeaderName::from_static("x-api-key"), key)).collect();
+    let value = value.parse().expect("a header");
+    let headers = std::iter::once((HeaderName::from_static(name), value)).collect();
     reqwest::Client::builder().default_headers(headers).build().expect("a client")
 }
 
@@ -120,7 +124,20 @@ pub struct SseClient {
 impl SseClient {
     /// Connects; `headers` besides what every client sends.
     pub async fn connect(url: &str, headers: &[(&str, &str)]) -> Result<Self, reqwest::Response> {
-        let mut request = http().get(url).header("accept", "text/event-stream");
+        Self::over(http(), url, headers).await
+    }
+
+    /// Connects with an access token.
+    pub async fn signed_in(url: &str, token: &str) -> Result<Self, reqwest::Response> {
+        Self::over(http_with("authorization", &format!("Bearer {token}")), url, &[]).await
+    }
+
+    async fn over(
+        client: reqwest::Client,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, reqwest::Response> {
+        let mut request = client.get(url).header("accept", "text/event-stream");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
