@@ -17,6 +17,7 @@ mod probes;
 mod purge;
 mod redis;
 mod repeats;
+mod samples;
 mod sockets;
 mod tls;
 mod whole;
