@@ -55,7 +55,7 @@ mod tls;
 mod webhooks;
 mod writing;
 
-pub use bare::serve_bare;
+pub use bare::{Append, serve_bare, serve_bare_webhooks};
 pub use edge::Api;
 pub use endpoints::access_table;
 pub use error::{ApiError, Code};
