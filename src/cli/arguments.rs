@@ -86,6 +86,11 @@ pub(super) enum Command {
         #[arg(long)]
         postman: bool,
     },
+    /// Print or write the JSON Schemas (2020-12) of what contactd takes
+    Schemas(SchemasArgs),
+    /// Print the description of topics and webhooks (AsyncAPI 3.0)
+    #[command(after_help = "Example:\n  contactd asyncapi > asyncapi.json")]
+    Asyncapi,
     /// Measure this machine, each figure beside its own limit
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -198,6 +203,21 @@ pub(super) struct ProduceArgs {
     /// Records a second; as fast as the log takes them where nothing is said
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Without arguments all of them, as one JSON object by name. A running instance has \
+    each at /schemas/NAME.\n\nExamples:\n  contactd schemas | jq keys\n  contactd schemas schemas/    \
+    # schemas/acme is fit for webhook.acme.schemas\n  contactd schemas --event contact.updated"
+)]
+pub(super) struct SchemasArgs {
+    /// Write a file each into this directory
+    #[arg(value_name = "DIR", conflicts_with = "event")]
+    pub(super) directory: Option<PathBuf>,
+    /// Print the one that Acme's events of this type are held against
+    #[arg(long, value_name = "TYPE")]
+    pub(super) event: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -8,7 +8,7 @@
 //!                    ├─► contacts, stats ─► query::Queries ─► the store's reader
 //!                    ├► feed ─► effects::feed
 //!                    ├► probes: /livez /readyz /healthz /metrics
-//!                    └► docs: /openapi.json /docs, made by openapi
+//!                    └► docs: /openapi.json /docs, made by openapi; /schemas
 //! ```
 //!
 //! The server is up before the store is open: until then `/livez` is 200, `/readyz` and the API

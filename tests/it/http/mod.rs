@@ -18,6 +18,7 @@ mod purge;
 mod redis;
 mod repeats;
 mod samples;
+mod schemas;
 mod sockets;
 mod tls;
 mod whole;
