@@ -177,7 +177,8 @@ Kafka and on the embedded log of an instance that is not running.
 Examples:
   contactd produce --events 1000000 --contacts 200000 --seed 42
   contactd produce --events 600 --rate 10
-  contactd produce --events 1000 --malformed 0.1 --late 0.2")]
+  contactd produce --events 1000 --malformed 0.1 --late 0.2
+  contactd produce --events 1000000 --hostile --seed 7")]
 pub(super) struct ProduceArgs {
     /// Records in all
     #[arg(long, default_value_t = 100_000)]
@@ -200,6 +201,9 @@ pub(super) struct ProduceArgs {
     /// Share of records that can't be read, of ten kinds
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub(super) malformed: f64,
+    /// Only hostile records: broken, absurd and malicious ones of every kind, some right ones between
+    #[arg(long, conflicts_with_all = ["contacts", "duplicates", "late", "deletes", "malformed"])]
+    pub(super) hostile: bool,
     /// Records a second; as fast as the log takes them where nothing is said
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
