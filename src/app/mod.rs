@@ -23,6 +23,7 @@
 mod demo;
 mod log;
 mod run;
+mod schemas;
 mod start;
 mod watch;
 mod webhooks;

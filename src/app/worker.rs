@@ -22,6 +22,7 @@ use crate::ingest::purge;
 use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
+use super::schemas::configured_schemas;
 use super::start::{control_offset, start_offsets};
 use super::watch::Watch;
 use super::writes::{commands, writes};
@@ -83,15 +84,15 @@ impl ApplySetup {
     /// From the configuration.
     ///
     /// # Errors
-    /// Every mapping that names a field that there is not.
+    /// Every mapping that names a field that there is not, every schema that is none.
     pub fn new(config: &Config) -> Result<Self, ConfigErrors> {
         let mapping = Mapping::from_config(&config.mapping).map_err(wrong_mapping)?;
         let limits =
             Limits { contact_bytes_max: config.apply.contact_bytes_max, ..Limits::default() };
         let tolerance = config.apply.future_tolerance.as_millis();
         let future_tolerance_ms = u64::try_from(tolerance).unwrap_or(u64::MAX);
-        let fingerprint = Fingerprint::new(&mapping, &limits).with(future_tolerance_ms);
-        let decoder = Decoder::new(mapping, limits);
+        let decoder = Decoder::new(mapping, limits).with_schemas(configured_schemas(config)?);
+        let fingerprint = Fingerprint(decoder.fingerprint()).with(future_tolerance_ms);
         #[cfg(debug_assertions)]
         let decoder =
             decoder.with_seeded_bug_clock_from_record(fault::bug("clock_from_record_timestamp"));

@@ -86,6 +86,11 @@ pub(super) enum Command {
         #[arg(long)]
         postman: bool,
     },
+    /// Print or write the JSON Schemas (2020-12) of what contactd takes
+    Schemas(SchemasArgs),
+    /// Print the description of topics and webhooks (AsyncAPI 3.0)
+    #[command(after_help = "Example:\n  contactd asyncapi > asyncapi.json")]
+    Asyncapi,
     /// Measure this machine, each figure beside its own limit
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -172,7 +177,8 @@ Kafka and on the embedded log of an instance that is not running.
 Examples:
   contactd produce --events 1000000 --contacts 200000 --seed 42
   contactd produce --events 600 --rate 10
-  contactd produce --events 1000 --malformed 0.1 --late 0.2")]
+  contactd produce --events 1000 --malformed 0.1 --late 0.2
+  contactd produce --events 1000000 --hostile --seed 7")]
 pub(super) struct ProduceArgs {
     /// Records in all
     #[arg(long, default_value_t = 100_000)]
@@ -195,9 +201,27 @@ pub(super) struct ProduceArgs {
     /// Share of records that can't be read, of ten kinds
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     pub(super) malformed: f64,
+    /// Only hostile records: broken, absurd and malicious ones of every kind, some right ones between
+    #[arg(long, conflicts_with_all = ["contacts", "duplicates", "late", "deletes", "malformed"])]
+    pub(super) hostile: bool,
     /// Records a second; as fast as the log takes them where nothing is said
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Without arguments all of them, as one JSON object by name. A running instance has \
+    each at /schemas/NAME.\n\nExamples:\n  contactd schemas | jq keys\n  contactd schemas schemas/    \
+    # schemas/acme is fit for webhook.acme.schemas\n  contactd schemas --event contact.updated"
+)]
+pub(super) struct SchemasArgs {
+    /// Write a file each into this directory
+    #[arg(value_name = "DIR", conflicts_with = "event")]
+    pub(super) directory: Option<PathBuf>,
+    /// Print the one that Acme's events of this type are held against
+    #[arg(long, value_name = "TYPE")]
+    pub(super) event: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

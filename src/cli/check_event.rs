@@ -15,9 +15,9 @@ use crate::domain::headers::SOURCE;
 use crate::domain::merge::{MergeError, merge};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
+use crate::domain::schemas::Schemas;
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
-use crate::ingest::Schemas;
 
 use super::arguments::CheckEventArgs;
 use super::exit::Failure;
@@ -30,7 +30,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &CheckEventArgs) -> anyhow::Res
     let input = read(&args.file)?;
     let check = Check {
         setup: ApplySetup::new(&config)?,
-        schemas: schemas(&config, args.source.as_deref())?,
+        schemas: built_in_schemas(&config, args.source.as_deref())?,
         source: args.source.clone(),
         now_ms: now_ms(),
     };
@@ -84,19 +84,19 @@ fn events(input: &[u8]) -> Vec<&[u8]> {
     }
 }
 
-fn schemas(config: &Config, source: Option<&str>) -> anyhow::Result<Schemas> {
-    let Some(source) = source else {
-        return Ok(Schemas::default());
-    };
-    let configured = config.webhooks.sources.get(source).and_then(|at| at.schemas.as_ref());
-    Ok(match configured {
-        Some(dir) => Schemas::read(Path::new(dir))?,
-        None => Schemas::built_in(source)?,
+/// Of a source without configured ones, which decoding holds events against.
+fn built_in_schemas(config: &Config, source: Option<&str>) -> anyhow::Result<Schemas> {
+    let configured =
+        |source| config.webhooks.sources.get(source).and_then(|at| at.schemas.as_ref());
+    Ok(match source {
+        Some(source) if configured(source).is_none() => Schemas::built_in(source)?,
+        Some(_) | None => Schemas::default(),
     })
 }
 
 struct Check {
     setup: ApplySetup,
+    /// What only webhooks are held against.
     schemas: Schemas,
     /// Whose webhook it is to come by.
     source: Option<String>,
@@ -165,9 +165,8 @@ impl Check {
             let detail = format!("the event is dated {ahead} ms ahead of this machine's clock");
             return Some((DeadLetterReason::TimestampInFuture.as_str(), detail));
         }
-        let value = serde_json::from_slice(text).unwrap_or_default();
-        let errors = self.schemas.errors(event.kind.as_str(), &value);
-        (!errors.is_empty()).then(|| (DeadLetterReason::Schema.as_str(), errors.join("; ")))
+        let problem = self.schemas.problem(event.kind, text);
+        problem.map(|problem| (DeadLetterReason::Schema.as_str(), problem))
     }
 }
 

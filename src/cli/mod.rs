@@ -5,6 +5,7 @@
 //! can't be reached, 5 the data is not there or not right.
 
 mod arguments;
+mod asyncapi;
 mod banner;
 mod bench;
 mod check_event;
@@ -16,6 +17,7 @@ mod offline;
 mod output;
 mod produce;
 mod progress;
+mod schemas;
 mod serve;
 mod settings;
 mod store;
@@ -65,6 +67,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Topics(command) => topics::run(settings, &command),
         Command::Config(command) => configuration::run(settings, &command),
         Command::Openapi { postman } => openapi(postman),
+        Command::Schemas(args) => schemas::run(&args),
+        Command::Asyncapi => asyncapi::run(settings),
         Command::Bench(command) => bench::run(settings, &command),
         Command::Completions { shell } => completions(shell),
     }

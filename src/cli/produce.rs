@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use crate::app;
 use crate::config::Mode;
 use crate::event_log::{EventLog, NewRecord};
-use crate::simulate::{LoadGenerator, LoadOptions};
+use crate::simulate::{LoadGenerator, LoadOptions, LoadRecord, hostile};
 
 use super::arguments::ProduceArgs;
 use super::offline::open_log;
@@ -43,16 +43,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &ProduceArgs) -> anyhow::Result
 
 /// Hands every record over; returns their bytes.
 fn append_all(log: &EventLog, args: &ProduceArgs, bar: &ProgressBar) -> anyhow::Result<u64> {
-    let mut generator = LoadGenerator::new(&LoadOptions {
-        events: args.events,
-        contacts: args.contacts,
-        seed: args.seed,
-        duplicates: args.duplicates,
-        late: args.late,
-        deletes: args.deletes,
-        malformed: args.malformed,
-        ..LoadOptions::default()
-    });
+    let mut generator = generator(args);
     let started = Instant::now();
     let chunk = chunk_records(args.rate);
     let (mut produced, mut bytes) = (0_u64, 0_u64);
@@ -75,6 +66,23 @@ fn append_all(log: &EventLog, args: &ProduceArgs, bar: &ProgressBar) -> anyhow::
         log.append_blocking(records)?;
         bar.set_position(produced);
     }
+}
+
+fn generator(args: &ProduceArgs) -> Box<dyn Iterator<Item = LoadRecord>> {
+    if args.hostile {
+        let seed = args.seed;
+        return Box::new((0..args.events).map(move |number| hostile(seed, number)));
+    }
+    Box::new(LoadGenerator::new(&LoadOptions {
+        events: args.events,
+        contacts: args.contacts,
+        seed: args.seed,
+        duplicates: args.duplicates,
+        late: args.late,
+        deletes: args.deletes,
+        malformed: args.malformed,
+        ..LoadOptions::default()
+    }))
 }
 
 fn record_bytes(record: &NewRecord) -> u64 {

@@ -1,6 +1,7 @@
 //! From flags, files and the environment to the configuration: the reading that
 //! [`crate::config::load`] leaves to its caller.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -38,6 +39,20 @@ pub(super) fn flag(flag: &str, key: &str, value: impl Into<String>) -> FlagSetti
 }
 
 impl SettingsArgs {
+    /// The same as arguments of another process.
+    pub(super) fn as_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        for (name, path) in [("--config", &self.config), ("--path", &self.path)] {
+            if let Some(path) = path {
+                arguments.extend([name.into(), path.into()]);
+            }
+        }
+        for (key, value) in &self.set {
+            arguments.extend(["--set".into(), format!("{key}={value}").into()]);
+        }
+        arguments
+    }
+
     /// The configuration under these flags and `more` of a command's own.
     pub(super) fn load(&self, mode: Mode, more: Vec<FlagSetting>) -> anyhow::Result<Config> {
         let set = self.set.iter().map(|(key, value)| flag("--set", key, value));

@@ -30,7 +30,7 @@ impl EventKind {
         [Self::Created, Self::Updated, Self::Deleted, Self::Restored, Self::Erased];
 
     /// The event type on the log.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "contact.created",
             Self::Updated => "contact.updated",

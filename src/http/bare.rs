@@ -1,10 +1,18 @@
-//! What any handler of this HTTP library costs at the least: the limit of `bench read`.
+//! What any handler of this HTTP library costs at the least: the limits of `bench read` and of
+//! `bench webhooks`.
 
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Bytes;
 use axum::extract::Path;
-use axum::routing::get;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::net::TcpListener;
+
+use crate::ingest::{Scheme, Verifier, now_ms};
 
 /// As large as a usual contact.
 #[derive(Serialize)]
@@ -52,4 +60,33 @@ async fn contact(Path(id): Path<String>) -> Json<Contact> {
         created_at: "2026-11-21T10:00:00.000Z",
         updated_at: "2026-11-21T10:00:00.000Z",
     })
+}
+
+/// Keeps a body; whether it is kept.
+pub type Append = Arc<dyn Fn(Bytes) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
+
+/// Answers `POST /api/webhooks`: the signature is verified, the body appended as it is, and nothing
+/// else.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_bare_webhooks(
+    listener: TcpListener,
+    secret: &str,
+    append: Append,
+) -> std::io::Result<()> {
+    let verifier =
+        Verifier::new(Scheme::Acme, &[secret], 300_000).map_err(std::io::Error::other)?;
+    let verifier = Arc::new(verifier);
+    let take = move |headers: HeaderMap, body: Bytes| {
+        let (verifier, append) = (Arc::clone(&verifier), Arc::clone(&append));
+        async move {
+            let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
+            if verifier.verify(header, &body, now_ms()).is_err() {
+                return StatusCode::UNAUTHORIZED;
+            }
+            if append(body).await { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+        }
+    };
+    axum::serve(listener, Router::new().route("/api/webhooks", post(take))).await
 }

@@ -1,4 +1,5 @@
-//! The API's description over HTTP: `/openapi.json` for programs, `/docs` for people.
+//! The API's description over HTTP: `/openapi.json` for programs, `/docs` for people; and the JSON
+//! Schemas of events, by name.
 //!
 //! The page is Swagger UI out of the binary: it asks no other server for anything.
 
@@ -12,6 +13,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use utoipa_swagger_ui::Config;
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::schemas::{Published, published};
 
 use super::accept::accepts;
 use super::contacts::none_match;
@@ -31,6 +34,16 @@ static DOCUMENT: LazyLock<(Vec<u8>, HeaderValue)> = LazyLock::new(|| {
     let document = openapi_json().into_bytes();
     let etag = etag(&document);
     (document, etag)
+});
+
+/// The published schemas: name, text, ETag.
+static SCHEMAS: LazyLock<Vec<(String, Vec<u8>, HeaderValue)>> = LazyLock::new(|| {
+    let one = |schema: Published| {
+        let text = schema.text().into_bytes();
+        let etag = etag(&text);
+        (schema.name, text, etag)
+    };
+    published().into_iter().map(one).collect()
 });
 
 /// `GET /openapi.json`
@@ -72,6 +85,25 @@ pub(super) async fn file(
     };
     let (bytes, media_type) = ui_file(&file)?;
     Ok(unless_known(&headers, etag(&bytes), media_type, || bytes))
+}
+
+/// `GET /schemas/{name}`
+pub(super) async fn schema(
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let Ok(Path(name)) = name else {
+        return Err(ApiError::new(Code::InvalidPath, "the schema's name is not UTF-8"));
+    };
+    let (_, text, etag) = SCHEMAS.iter().find(|(known, _, _)| *known == name).ok_or_else(|| {
+        let names: Vec<&str> = SCHEMAS.iter().map(|(known, _, _)| known.as_str()).collect();
+        let text = format!("there is no such schema; there are {}", names.join(", "));
+        ApiError::new(Code::RouteNotFound, text)
+    })?;
+    let media_type = HeaderValue::from_static("application/schema+json");
+    Ok(unless_known(&headers, etag.clone(), media_type, || text.clone()))
 }
 
 /// A file of Swagger UI, with its media type.

@@ -15,8 +15,8 @@ use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN,
-    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
+    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    ORIGIN, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -215,6 +215,13 @@ async fn answer(limits: &HttpLimits, mut routes: Router, request: Request) -> Re
 /// Bodies are read here, within their bounds, so that no route can forget them.
 async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Request, ApiError> {
     let (parts, mut body) = request.into_parts();
+    let encodings = parts.headers.get_all(CONTENT_ENCODING).iter();
+    // What unpacks to more than it is, is not unpacked.
+    if encodings.into_iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        let text = "send the body as it is, without a Content-Encoding";
+        return Err(ApiError::new(Code::UnsupportedMediaType, text));
+    }
     let whole = async {
         let mut whole = Vec::new();
         while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {

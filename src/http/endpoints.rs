@@ -82,6 +82,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     open("/healthz"),
     open("/metrics"),
     open("/openapi.json"),
+    open("/schemas/{name}"),
     open("/docs"),
     open("/docs/{file}"),
     open("/"),

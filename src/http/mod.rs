@@ -8,7 +8,7 @@
 //!                    ├─► contacts, stats ─► query::Queries ─► the store's reader
 //!                    ├► feed ─► effects::feed
 //!                    ├► probes: /livez /readyz /healthz /metrics
-//!                    └► docs: /openapi.json /docs, made by openapi
+//!                    └► docs: /openapi.json /docs, made by openapi; /schemas
 //! ```
 //!
 //! The server is up before the store is open: until then `/livez` is 200, `/readyz` and the API
@@ -55,7 +55,7 @@ mod tls;
 mod webhooks;
 mod writing;
 
-pub use bare::serve_bare;
+pub use bare::{Append, serve_bare, serve_bare_webhooks};
 pub use edge::Api;
 pub use endpoints::access_table;
 pub use error::{ApiError, Code};

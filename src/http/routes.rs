@@ -47,6 +47,7 @@ pub fn router(state: HttpState) -> Api {
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
         .route("/openapi.json", get(docs::document))
+        .route("/schemas/{name}", get(docs::schema))
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::file))
         .route("/", get(probes::index))

@@ -25,8 +25,8 @@ pub use outbox::{Outbox, OutboxError};
 pub use patch::{ContactPatch, Said};
 pub use purge::purge;
 pub use webhooks::{
-    ACME_SCHEMA, ItemReport, Received, SchemaError, Schemas, Scheme, SecretError, SignatureError,
-    Verified, Verifier, WebhookError, WebhookSetupError, Webhooks, sign_acme,
+    ItemReport, Received, Scheme, SecretError, SignatureError, Verified, Verifier, WebhookError,
+    WebhookSetupError, Webhooks, sign_acme,
 };
 
 /// Milliseconds since 1970.

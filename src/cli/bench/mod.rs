@@ -14,6 +14,7 @@ mod read;
 mod start;
 mod table;
 mod usage;
+mod webhooks;
 mod world;
 mod write;
 
@@ -29,6 +30,7 @@ use latency::LatencyArgs;
 use page::PageArgs;
 use read::{BareArgs, ReadArgs};
 use start::{RecoveryArgs, StartArgs};
+use webhooks::{BareWebhooksArgs, WebhooksArgs};
 use write::WriteArgs;
 
 /// What can be measured.
@@ -63,6 +65,16 @@ pub(super) enum BenchCommand {
     Start(StartArgs),
     /// How many writes over HTTP are applied a second
     Write(WriteArgs),
+    /// How fast signed webhooks are kept, beside a bare handler in the same run
+    #[command(
+        after_help = "The limit verifies the same signatures and appends to a topic or log of \
+        its own, at the better of two settings of its producer. Makes the topics \
+        contactd-bench-webhooks and …-bare, kept for an hour, or logs in a temporary directory."
+    )]
+    Webhooks(WebhooksArgs),
+    /// The bare handler of `webhooks`
+    #[command(hide = true)]
+    BareWebhooks(BareWebhooksArgs),
     /// The bare handler of `read`
     #[command(hide = true)]
     Bare(BareArgs),
@@ -82,6 +94,8 @@ pub(super) fn run(settings: &SettingsArgs, command: &BenchCommand) -> anyhow::Re
         BenchCommand::Feed(args) => feed::run(args),
         BenchCommand::Recovery(args) => start::recovery(settings, args),
         BenchCommand::Start(args) => start::run(args),
+        BenchCommand::Webhooks(args) => webhooks::run(settings, args),
+        BenchCommand::BareWebhooks(args) => webhooks::bare(settings, args),
         BenchCommand::Write(args) => write::run(settings, args),
         BenchCommand::DrainPart(args) => drain_part::run(settings, args),
     }

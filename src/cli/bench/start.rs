@@ -24,6 +24,8 @@ use super::table::{median, print};
 
 /// Between two looks at an instance.
 const LOOK: Duration = Duration::from_millis(2);
+/// Without a new event for so long, an instance has applied all.
+const IDLE: Duration = Duration::from_millis(200);
 /// What no start may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -63,16 +65,32 @@ impl Instance {
         path: Option<&Path>,
         secret: &str,
     ) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments);
+        command.env_remove("KAFKA_BROKERS");
+        Self::launch(command, path, secret)
+    }
+
+    /// `serve` under these settings, from wherever the log begins.
+    pub(super) fn serving(
+        settings: &SettingsArgs,
+        path: &Path,
+        secret: &str,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(settings.as_arguments()).args(["serve", "--from-log-start"]);
+        Self::launch(command, Some(path), secret)
+    }
+
+    fn launch(mut command: Command, path: Option<&Path>, secret: &str) -> anyhow::Result<Self> {
         // Free a moment ago; nobody else is expected to take it.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(arguments).arg("--listen").arg(address.to_string());
+        command.arg("--listen").arg(address.to_string());
         if let Some(path) = path {
             command.arg("--path").arg(path);
         }
         let started = Instant::now();
         let child = command
-            .env_remove("KAFKA_BROKERS")
             // Gone with its data; `serve` must have one.
             .env("JWT_SECRET", secret)
             .stdout(Stdio::null())
@@ -126,22 +144,36 @@ impl Instance {
         }
     }
 
-    async fn until_received(&mut self, http: &reqwest::Client, events: u64) -> anyhow::Result<()> {
-        let url = format!("http://{}/api/stats", self.address);
+    /// Waits until nothing more comes to be applied.
+    pub(super) async fn until_idle(&mut self, http: &reqwest::Client) -> anyhow::Result<()> {
+        let mut before = None;
         loop {
-            // Left there as soon as the store is open.
-            let key = self.store.as_deref().and_then(local_key);
-            let key = key.as_ref().map_or("", Secret::expose);
-            if let Ok(answer) = http.get(&url).header("X-API-Key", key).send().await {
-                let body: Value = answer.json().await.unwrap_or_default();
-                let received = body.pointer("/events/received").and_then(Value::as_u64);
-                if received.is_some_and(|received| received >= events) {
-                    return Ok(());
-                }
+            let now = self.received(http).await?;
+            if before.replace(now) == Some(now) {
+                return Ok(());
             }
+            self.wait()?;
+            tokio::time::sleep(IDLE).await;
+        }
+    }
+
+    async fn until_received(&mut self, http: &reqwest::Client, events: u64) -> anyhow::Result<()> {
+        while self.received(http).await.unwrap_or_default() < events {
             self.wait()?;
             tokio::time::sleep(LOOK).await;
         }
+        Ok(())
+    }
+
+    /// Events that were applied so far.
+    async fn received(&self, http: &reqwest::Client) -> anyhow::Result<u64> {
+        // Left there as soon as the store is open.
+        let key = self.store.as_deref().and_then(local_key);
+        let key = key.as_ref().map_or("", Secret::expose);
+        let url = format!("http://{}/api/stats", self.address);
+        let body: Value = http.get(url).header("X-API-Key", key).send().await?.json().await?;
+        let received = body.pointer("/events/received").and_then(Value::as_u64);
+        received.context("the instance does not say what it received")
     }
 
     fn wait(&mut self) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! From a record's bytes to an event in our words, or to the reason why there is none.
 //!
 //! ```text
-//! value ─► framing (Confluent, Avro, Protobuf) ─► envelope (all spellings, CloudEvents) ─► contact (mapping) ─► Event
+//! value ─► framing (Confluent, Avro, Protobuf) ─► envelope (all spellings, CloudEvents) ─► contact (mapping) ─► schema ─► Event
 //! ```
 //! Texts stay where they lie in the batch's arena; what has to be unescaped or made is appended to it.
 //!
@@ -9,6 +9,8 @@
 //! - A contact's id, in this order: `data.id` (or what the mapping calls it), `data.contact_id`,
 //!   `contact_id`, `id` beside an `event_id`, a CloudEvent's subject. Whole numbers pass as ids.
 //! - Without `data` the event is flat: all members that aren't the envelope's are the contact's.
+//! - A source's configured schemas are held against the record's JSON as it stands there, commands'
+//!   excepted, which we write. Other sources pay nothing.
 //! - The six fields and ids hold no control characters (fields: but tab, line feed and carriage return).
 
 mod command;
@@ -27,6 +29,7 @@ use super::fingerprint::Fingerprint;
 use super::limits::{ID_BYTES_MAX, Limits};
 use super::mapping::Mapping;
 use super::record::{Headers, Record, RecordBatch};
+use super::schemas::SourceSchemas;
 use super::span::Span;
 use super::verdict::DeadLetterReason;
 use contact::ContactPart;
@@ -54,6 +57,7 @@ impl Reject {
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     mapping: Mapping,
+    schemas: SourceSchemas,
     limits: Limits,
     /// The deliberate mistake that the tests must notice.
     #[cfg(debug_assertions)]
@@ -64,6 +68,12 @@ impl Decoder {
     /// A decoder that goes by this mapping and these limits.
     pub fn new(mapping: Mapping, limits: Limits) -> Self {
         Self { mapping, limits, ..Self::default() }
+    }
+
+    /// Events are held against their sources' schemas too.
+    #[must_use]
+    pub fn with_schemas(self, schemas: SourceSchemas) -> Self {
+        Self { schemas, ..self }
     }
 
     /// Lets the deliberate mistake in that clocks come from the record's timestamp, which changes
@@ -88,7 +98,9 @@ impl Decoder {
 
     /// Hash of everything that decoding and merging depend on besides the log.
     pub fn fingerprint(&self) -> u64 {
-        Fingerprint::new(&self.mapping, &self.limits).0
+        let fingerprint = Fingerprint::new(&self.mapping, &self.limits);
+        // Without any it is what it was before there could be any.
+        self.schemas.hash().map_or(fingerprint, |hash| fingerprint.with(hash)).0
     }
 
     /// Decodes the record at `index`; the event's spans lie in the batch's arena.
@@ -125,7 +137,21 @@ impl Decoder {
             let detail = format!("{} is a command, no event", event.kind.as_str());
             return Err(Reject::new(DeadLetterReason::UnknownEventType, detail));
         }
+        self.check_schema(&reader, &event)?;
         Ok((event, reader.into_appended()))
+    }
+
+    fn check_schema(&self, reader: &Reader<'_>, event: &Event) -> Result<(), Reject> {
+        let Some(schemas) = self.schemas.of(reader.bytes(event.source)) else {
+            return Ok(());
+        };
+        let (start, end) = reader.range();
+        match schemas.problem(event.kind, reader.raw(start, end)) {
+            Some(problem) if event.command.is_none() => {
+                Err(Reject::new(DeadLetterReason::Schema, problem))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn assemble(

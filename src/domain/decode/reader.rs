@@ -234,5 +234,7 @@ pub(super) fn wrong_type(what: &str, expected: &str, found: Token) -> Reject {
 }
 
 pub(super) fn duplicate(what: &str) -> Reject {
-    Reject::new(DeadLetterReason::DuplicateKey, format!("{what} stands there twice"))
+    // A member's name can be as long as the record.
+    let shown: String = what.chars().take(64).collect();
+    Reject::new(DeadLetterReason::DuplicateKey, format!("{shown} stands there twice"))
 }

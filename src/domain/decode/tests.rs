@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::event::{EventKind, Patch};
 use crate::domain::headers;
 use crate::domain::position::{Lane, Offset};
+use crate::domain::schemas::Schemas;
 use DeadLetterReason as Reason;
 
 const AT: u64 = 1_763_719_200_000;
@@ -248,6 +249,10 @@ fn every_kind_of_bad_record_has_its_reason() {
     refused(PLAIN.replace("\"version\"", "\"\\u0069d\":\"e2\",\"version\""), Reason::DuplicateKey);
     refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":1,\"\\u0078\":2"), Reason::DuplicateKey);
     refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":{\"y\":1,\"y\":1}"), Reason::DuplicateKey);
+    let long = "x".repeat(10_000);
+    let twice = PLAIN.replace("\"Ada\"", &format!("\"Ada\",\"{long}\":1,\"{long}\":2"));
+    let reject = decode_with(twice.as_bytes(), &[]).unwrap_err();
+    assert!(reject.reason == Reason::DuplicateKey && reject.detail.len() < 200, "{reject}");
     refused(PLAIN.replace("\"id\":\"c1\",", ""), Reason::MissingContactId);
     refused(PLAIN.replace("c1", ""), Reason::InvalidId);
     refused(PLAIN.replace("c1", "c\\u0000"), Reason::InvalidId);
@@ -263,7 +268,106 @@ fn every_kind_of_bad_record_has_its_reason() {
     assert_eq!(Decoder::default().decode(&mut batch, 0).unwrap_err().reason, Reason::NullValue);
 }
 
+#[test]
+fn events_are_held_against_their_sources_schemas_and_commands_are_not() {
+    let named = r#"{"properties":{"data":{"required":["acme_last_name"]}}}"#;
+    let schemas = Schemas::compile([("contact.updated", named)]).unwrap();
+    let plain = Decoder::new(Mapping::built_in(), Limits::default());
+    let decoder = plain.clone().with_schemas([("acme".to_owned(), schemas)].into_iter().collect());
+    assert_ne!(plain.fingerprint(), decoder.fingerprint());
+    let decode = |value: &str, headers: &[Header<'_>]| {
+        let mut batch = RecordBatch::new(Lane(0));
+        let headers = headers.iter().map(|(name, value)| (*name, Some(*value)));
+        batch.push(Offset(0), 6, Some(b"c1"), Some(value.as_bytes()), headers);
+        decoder.decode(&mut batch, 0).map(|event| event.kind)
+    };
+    let reject = decode(PLAIN, &[]).unwrap_err();
+    assert_eq!(reject.reason, Reason::Schema);
+    assert!(reject.detail.starts_with("/data: "), "{reject}");
+    // Framed as Confluent does, it is the same JSON.
+    let framed = format!("\0\0\0\0\x07{PLAIN}");
+    assert_eq!(decode(&framed, &[]).unwrap_err().reason, Reason::Schema);
+    for (value, headers) in [
+        (PLAIN.replace("acme_first_name", "acme_last_name"), vec![]),
+        (PLAIN.replace("updated", "deleted"), vec![]),
+        (PLAIN.replace("\"acme\"", "\"crm\""), vec![]),
+        (PLAIN.to_owned(), vec![(headers::COMMAND, b"update".as_slice())]),
+        (PLAIN.to_owned(), vec![(headers::SOURCE, b"crm".as_slice())]),
+    ] {
+        assert!(decode(&value, &headers).is_ok(), "{value} {headers:?}");
+    }
+    let without = plain.clone().with_schemas(SourceSchemas::default());
+    assert_eq!(plain.fingerprint(), without.fingerprint());
+}
+
+/// Any JSON, with the names that mean something here.
+fn json() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "id",
+        "event_id",
+        "contact_id",
+        "eventType",
+        "type",
+        "timestamp",
+        "time",
+        "version",
+        "source",
+        "data",
+        "attributes",
+        "firstName",
+        "acme_email",
+        "specversion",
+        "subject",
+        "\\u0069d",
+        "",
+    ]);
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|it| it.to_string()),
+        any::<f64>().prop_map(|it| serde_json::Value::from(it).to_string()),
+        any::<i64>().prop_map(|it| it.to_string()),
+        any::<String>().prop_map(|it| serde_json::Value::from(it).to_string()),
+        prop::sample::select(vec![
+            "\"contact.updated\"",
+            "\"c1\"",
+            "\"1.0\"",
+            "1e999",
+            "\"\\ud800\""
+        ])
+        .prop_map(str::to_owned),
+    ];
+    leaf.prop_recursive(5, 64, 8, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((name.clone(), inner), 0..8).prop_map(|members| {
+                let members =
+                    members.into_iter().map(|(name, value)| format!("\"{name}\":{value}"));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            }),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn any_json_is_decoded_or_has_its_reason(value in json(), data in json()) {
+        for value in [
+            value.clone(),
+            format!(r#"{{"id":"e1","eventType":"contact.updated","data":{data}}}"#),
+            format!(r#"{{"eventType":"contact.updated","timestamp":{value},"data":{{"id":"c1","x":{data}}}}}"#),
+        ] {
+            match decode_with(value.as_bytes(), &[]) {
+                Ok(found) => {
+                    prop_assert!(!found.ids().0.is_empty() && found.ids().0.len() <= ID_BYTES_MAX);
+                    prop_assert!(!found.ids().1.is_empty());
+                }
+                // What is wrong is said, and bounded whatever the record holds.
+                Err(reject) => prop_assert!(!reject.detail.is_empty() && reject.detail.len() < 2_048),
+            }
+        }
+    }
+
     #[test]
     fn random_bytes_never_panic(value in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode_with(&value, &[]);

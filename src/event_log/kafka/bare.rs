@@ -1,10 +1,12 @@
-//! Reading a topic with nothing around it: the limit that benchmarks measure against.
+//! Reading a topic and writing to one with nothing around it: the limits that benchmarks measure
+//! against.
 
 use std::time::Duration;
 
 use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
@@ -13,6 +15,8 @@ use crate::event_log::LogError;
 use super::settings;
 use super::watch::Watch;
 
+/// Far more than any batch here.
+const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long a poll waits.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -53,4 +57,27 @@ pub fn drain_bare(
         }
     }
     Ok(records)
+}
+
+/// librdkafka's own producer: idempotent, acks=all, no keys, so that batches form as they like best.
+#[derive(Clone)]
+pub struct BareProducer {
+    topic: String,
+    producer: FutureProducer,
+}
+
+impl BareProducer {
+    /// With that `linger.ms`.
+    pub fn new(config: &KafkaConfig, linger_ms: &str) -> Result<Self, LogError> {
+        let mut own = settings::producer(config, BATCH_BYTES_MAX);
+        own.set("linger.ms", linger_ms);
+        let producer = own.create().map_err(|error| settings::refused_settings(&error))?;
+        Ok(Self { topic: config.topic.clone(), producer })
+    }
+
+    /// Whether the brokers have acknowledged it.
+    pub async fn append(&self, value: &[u8]) -> bool {
+        let record = FutureRecord::<[u8], [u8]>::to(&self.topic).payload(value);
+        self.producer.send(record, Duration::from_secs(5)).await.is_ok()
+    }
 }

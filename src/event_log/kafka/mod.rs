@@ -39,7 +39,7 @@ mod watch;
 
 use admin::Admin;
 pub use admin::{TopicEnsured, TopicPlan};
-pub use bare::drain_bare;
+pub use bare::{BareProducer, drain_bare};
 use brokers::Brokers;
 use lanes::Lanes;
 use poll::Poller;

@@ -1,13 +1,13 @@
-//! The description itself, for programs and for people.
+//! The description itself, for programs and for people, and the schemas of events.
 
 use serde_json::json;
 
 use super::operation::{Answer, Header, Operation, Param, Tag};
-use super::shapes::OpenApiDocument;
+use super::shapes::{JsonSchemaDocument, OpenApiDocument};
 use crate::http::error::Code;
 
 pub(super) fn operations() -> Vec<Operation> {
-    vec![document(), page(), file()]
+    vec![document(), schema(), page(), file()]
 }
 
 fn document() -> Operation {
@@ -28,6 +28,35 @@ fn document() -> Operation {
         .answers(
             Answer::empty(304, "It is the one that If-None-Match names.").with(&[Header::ETag]),
         )
+}
+
+fn schema() -> Operation {
+    let example = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:contactd:schema:contact-event", "title": "An event about a contact",
+    });
+    Operation::get("/schemas/{name}", "getSchema", "A JSON Schema of what comes in")
+        .of(Tag::Documents)
+        .about(
+            "JSON Schema 2020-12: `contact-event` and `contact` for what producers write to the topic, \
+             `acme.<event type>` for what Acme's webhooks are held against. `contactd schemas` prints \
+             the same, `contactd asyncapi` says where each is used.",
+        )
+        .param(Param::path("name", "contact-event", "The schema's name."))
+        .param(Param::header(
+            "If-None-Match",
+            "\"6a1d3a0b4f101971\"",
+            "ETags; 304 where the schema still is one of these.",
+        ))
+        .answers(
+            Answer::json::<JsonSchemaDocument>(200, "The schema.", example)
+                .in_media("application/schema+json")
+                .with(&[Header::ETag]),
+        )
+        .answers(
+            Answer::empty(304, "It is the one that If-None-Match names.").with(&[Header::ETag]),
+        )
+        .fails(&[Code::RouteNotFound])
 }
 
 fn page() -> Operation {

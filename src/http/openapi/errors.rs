@@ -118,6 +118,7 @@ pub(super) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
         | Code::Internal => true,
         Code::InvalidParameter => !operation.params.is_empty(),
         Code::InvalidPath => operation.path.contains('{'),
+        Code::UnsupportedMediaType => operation.body.is_some(),
         Code::Overloaded => takes_time,
         // Of the webhooks, and of signing in, alone.
         Code::InvalidSignature

@@ -175,6 +175,12 @@ impl Answer {
         answer
     }
 
+    /// The same form in another media type.
+    pub(super) fn in_media(mut self, media: &'static str) -> Self {
+        self.content.iter_mut().for_each(|content| content.media = media);
+        self
+    }
+
     /// With a body of text in another media type.
     pub(super) fn text(
         status: u16,

@@ -290,6 +290,16 @@ pub(super) struct OpenApiDocument {
     paths: BTreeMap<String, Value>,
 }
 
+/// A JSON Schema (2020-12).
+#[derive(Serialize, ToSchema)]
+pub(super) struct JsonSchemaDocument {
+    #[serde(rename = "$schema")]
+    schema: String,
+    #[serde(rename = "$id")]
+    id: String,
+    title: String,
+}
+
 /// An event, or several.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]

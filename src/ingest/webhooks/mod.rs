@@ -7,11 +7,9 @@
 //!
 //! What is refused here is refused with its reason, and not kept; what is kept can be applied.
 
-mod schemas;
 mod signature;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -27,13 +25,17 @@ use crate::domain::event::Event;
 use crate::domain::headers::{REQUEST_ID, SOURCE};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
+use crate::domain::schemas::{SchemaError, Schemas};
 use crate::domain::timestamp::format_rfc3339;
+use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
 
 use super::intake::{Intake, IntakeError, Kept};
 
-pub use schemas::{ACME as ACME_SCHEMA, SchemaError, Schemas};
 pub use signature::{Scheme, SecretError, SignatureError, Verified, Verifier, sign_acme};
+
+/// The member that gets the signed time where the event has none.
+const TIMESTAMP: &str = "timestamp";
 
 /// Why a webhook was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +147,7 @@ pub struct Webhooks {
 struct Source {
     name: String,
     verifier: Verifier,
+    /// The built-in ones, where none are configured.
     schemas: Schemas,
 }
 
@@ -262,8 +265,21 @@ impl Webhooks {
         };
         for (member, text) in missing(source, text, &decoded.1, verified) {
             let with = with_member(&value, member, &text);
-            if let Ok(again) = self.decode(&headers, &with, now_ms) {
-                (value, decoded) = (with, again);
+            match self.decode(&headers, &with, now_ms) {
+                Ok(again) => (value, decoded) = (with, again),
+                // Applying would refuse it: what it holds against the schema is what we append.
+                Err(Reject { reason: reason @ DeadLetterReason::Schema, detail })
+                    if member == TIMESTAMP =>
+                {
+                    let detail = format!("the signed time can't be added to the event: {detail}");
+                    return Prepared::Rejected(rejected(
+                        Some((&decoded.0, &decoded.1)),
+                        reason.as_str(),
+                        detail,
+                    ));
+                }
+                // It does without, as an id is made from its bytes.
+                Err(_) => {}
             }
         }
         let (batch, event) = decoded;
@@ -321,12 +337,8 @@ impl Webhooks {
             let detail = "the event has no id, which the scheme acme-body needs";
             return Some(("id_missing", detail.to_owned()));
         }
-        if source.schemas.is_empty() {
-            return None;
-        }
-        let value = serde_json::from_slice(text).unwrap_or_default();
-        let errors = source.schemas.errors(event.kind.as_str(), &value);
-        (!errors.is_empty()).then(|| ("schema", errors.join("; ")))
+        let problem = source.schemas.problem(event.kind, text);
+        problem.map(|problem| (DeadLetterReason::Schema.as_str(), problem))
     }
 }
 
@@ -353,11 +365,11 @@ impl Source {
         let verifier = Verifier::new(scheme, &secrets, tolerance_ms)
             .map_err(|source| WebhookSetupError::Secret { name: name.to_owned(), source })?;
         let schemas = match &config.schemas {
-            Some(dir) => Schemas::read(&PathBuf::from(dir)),
-            None => Schemas::built_in(name),
+            // Decoding holds events against these.
+            Some(_) => Schemas::default(),
+            None => Schemas::built_in(name)
+                .map_err(|source| WebhookSetupError::Schema { name: name.to_owned(), source })?,
         };
-        let schemas = schemas
-            .map_err(|source| WebhookSetupError::Schema { name: name.to_owned(), source })?;
         Ok(Some(Self { name: name.to_owned(), verifier, schemas }))
     }
 }
@@ -389,7 +401,7 @@ fn missing(
 ) -> Vec<(&'static str, String)> {
     let mut members = Vec::new();
     if let (None, Some(signed_at)) = (event.timestamp, verified.timestamp_ms) {
-        members.push(("timestamp", format_rfc3339(signed_at)));
+        members.push((TIMESTAMP, format_rfc3339(signed_at)));
     }
     if !event.is_id_given && source.verifier.scheme() != Scheme::AcmeBody {
         let mut hasher = Sha256::new();

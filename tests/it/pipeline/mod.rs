@@ -14,6 +14,7 @@ mod control;
 mod disk;
 mod drain;
 mod golden;
+mod hostile;
 mod identity;
 mod outages;
 

@@ -1,0 +1,52 @@
+//! The same number makes the same record, and together they meet every reason.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::decode::Decoder;
+use crate::domain::limits::Limits;
+use crate::domain::mapping::Mapping;
+use crate::domain::position::{Lane, Offset};
+use crate::domain::record::RecordBatch;
+use crate::domain::verdict::DeadLetterReason as Reason;
+
+#[test]
+fn a_number_always_makes_the_same_record_and_a_seed_others() {
+    for number in 0..500 {
+        assert_eq!(hostile(7, number), hostile(7, number));
+    }
+    let differing = (0..500).filter(|number| hostile(7, *number) != hostile(8, *number)).count();
+    assert!(differing > 490, "{differing}");
+}
+
+#[test]
+fn none_stops_decoding_and_every_reason_is_met() {
+    let decoder = Decoder::new(Mapping::built_in(), Limits::default());
+    let mut reasons: BTreeMap<Option<Reason>, u64> = BTreeMap::new();
+    for number in 0..50_000 {
+        let record = hostile(1, number);
+        let mut batch = RecordBatch::new(Lane(0));
+        let headers =
+            record.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
+        batch.push(Offset(0), record.timestamp_ms, key, value, headers);
+        let reason = decoder.decode(&mut batch, 0).err().map(|reject| reject.reason);
+        *reasons.entry(reason).or_default() += 1;
+    }
+    // The rest depends on where a record stands, on the contact, or on what is configured.
+    let elsewhere = [
+        Reason::KeyMissing,
+        Reason::MisroutedKey,
+        Reason::TimestampInFuture,
+        Reason::TooLarge,
+        Reason::Schema,
+        Reason::InvalidControl,
+        Reason::ControlFull,
+    ];
+    let missing: Vec<_> = Reason::ALL
+        .iter()
+        .filter(|reason| !elsewhere.contains(reason) && !reasons.contains_key(&Some(**reason)))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?} of {reasons:?}");
+    assert!(reasons.get(&None).is_some_and(|right| *right > 5_000), "{reasons:?}");
+}
