@@ -17,6 +17,9 @@ pub(super) fn open_simulator(
     metrics: &Metrics,
 ) -> Result<Option<Arc<Simulator>>, ConfigErrors> {
     if !config.simulator.enabled {
+        if config.simulator.fire_on_writes {
+            tracing::warn!("simulator.fire_on_writes does nothing: simulator.enabled is false");
+        }
         return Ok(None);
     }
     let source = config.webhooks.sources.get(SOURCE);

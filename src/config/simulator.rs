@@ -49,7 +49,7 @@ pub(super) fn simulator(fields: &mut Fields<'_>) -> SimulatorConfig {
             false,
             &[("false", false), ("true", true)],
         ),
-        attempts_max: fields.count("simulator.attempts_max", 1..=20),
+        attempts_max: fields.count("simulator.attempts_max", 1..=10),
         retry_pause: fields.duration("simulator.retry_pause", millis(1, 60_000)),
         retry_pause_max: fields.duration("simulator.retry_pause_max", millis(1, 600_000)),
         timeout: fields.duration("simulator.timeout", millis(10, 60_000)),

@@ -24,6 +24,7 @@ struct World {
     connected: Arc<Mutex<Vec<SocketAddr>>>,
     /// Where they went.
     listener: SocketAddr,
+    /// For the one request that is answered.
     server: Option<TcpListener>,
 }
 
@@ -92,7 +93,6 @@ impl World {
             result = &mut sent => (result, String::new()),
             head = &mut serve => (sent.await, head),
         };
-        self.server = Some(server);
         (result, head)
     }
 }

@@ -13,8 +13,9 @@ use crate::store::{Changes, Reader, StoreError};
 use super::Simulator;
 use super::order::{Event, Write};
 
-/// Writes that are read at a time.
-const READ_MAX: usize = 256;
+/// Writes that are read at a time, and changes of all kinds.
+const WRITES_MAX: usize = 256;
+const CHANGES_MAX: usize = 16 << 10;
 /// Who writes through the API, as commands name them: others are our own housekeeping.
 const WRITERS: [&[u8]; 2] = [b"user:", b"key:"];
 
@@ -67,6 +68,7 @@ async fn read(
     // Off the threads that answer: the journal is read from the disk.
     let read = tokio::task::spawn_blocking(move || {
         let mut events = Vec::new();
+        let mut looked_at = 0;
         let told = changes.read(until, &mut |entry, applied, _| {
             let is_write = applied.source == API_SOURCE.as_bytes()
                 && entry.record_time_ms >= since_ms
@@ -83,7 +85,9 @@ async fn read(
                 };
                 events.push(write.event());
             }
-            if events.len() < READ_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            looked_at += 1;
+            let is_enough = events.len() >= WRITES_MAX || looked_at >= CHANGES_MAX;
+            if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         changes.rest();
         let events = events.into_iter().collect::<Result<Vec<_>, _>>();

@@ -15,6 +15,7 @@ mod history;
 mod order;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,7 +42,9 @@ use history::History;
 /// Deliveries under way at once.
 const UNDER_WAY_MAX: usize = 8;
 /// Bytes of an answer that are kept.
-const ANSWER_BYTES_MAX: usize = 4 << 10;
+const ANSWER_BYTES_MAX: usize = 1 << 10;
+/// Bytes of all webhooks that wait or are under way.
+const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// How the simulator behaves.
 #[derive(Clone, Debug)]
@@ -69,11 +72,9 @@ pub enum SimulatorError {
         bytes: usize,
     },
     /// No room for all of it.
-    #[error("{waiting} webhooks wait already, at most {queue_max} may")]
+    #[error("too many webhooks wait already: at most {queue_max}, and 32 MiB of them, may")]
     Busy {
-        /// How many wait.
-        waiting: usize,
-        /// How many may.
+        /// How many may wait.
         queue_max: usize,
     },
     /// The process is ending.
@@ -110,6 +111,8 @@ pub struct Simulator {
     fires_on_writes: bool,
     history: Mutex<History>,
     queue: mpsc::Sender<Job>,
+    /// Of bodies that wait or are under way.
+    waiting_bytes: AtomicUsize,
     /// The task's end of it.
     jobs: Mutex<Option<mpsc::Receiver<Job>>>,
     metrics: SimulatorMetrics,
@@ -160,6 +163,7 @@ impl Simulator {
             fires_on_writes: config.fire_on_writes,
             history: Mutex::new(History::new(config.history_max)),
             queue,
+            waiting_bytes: AtomicUsize::new(0),
             jobs: Mutex::new(Some(jobs)),
             metrics,
             reader: OnceLock::new(),
@@ -190,20 +194,18 @@ impl Simulator {
         let events = order.events()?;
         let shots: Vec<_> =
             Chaos::new(events.iter().map(|event| event.body.clone()), &order.chaos).collect();
-        let room = self.queue.capacity();
-        if shots.len() > room {
-            let queue_max = self.queue.max_capacity();
-            return Err(SimulatorError::Busy { waiting: queue_max - room, queue_max });
+        let bytes = shots.iter().map(|shot| shot.body.len()).sum();
+        let busy = SimulatorError::Busy { queue_max: self.queue.max_capacity() };
+        if shots.len() > self.queue.max_capacity() || !self.has_room(bytes) {
+            return Err(busy);
         }
         // All or none, whoever else asks meanwhile.
         let permits = self.queue.try_reserve_many(shots.len());
         let permits = permits.map_err(|error| match error {
-            mpsc::error::TrySendError::Full(()) => {
-                let queue_max = self.queue.max_capacity();
-                SimulatorError::Busy { waiting: queue_max, queue_max }
-            }
+            mpsc::error::TrySendError::Full(()) => busy,
             mpsc::error::TrySendError::Closed(()) => SimulatorError::Ended,
         })?;
+        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut made = Vec::with_capacity(shots.len());
         for (permit, shot) in permits.zip(shots) {
             let event = events.get(usize::try_from(shot.event).unwrap_or(usize::MAX));
@@ -235,6 +237,10 @@ impl Simulator {
         self.history.lock().by_id(id)
     }
 
+    fn has_room(&self, bytes: usize) -> bool {
+        self.waiting_bytes.load(Ordering::Relaxed).saturating_add(bytes) <= WAITING_BYTES_MAX
+    }
+
     /// Delivers until told to stop; what waits then is forgotten.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let Some(jobs) = self.jobs.lock().take() else {
@@ -250,7 +256,11 @@ impl Simulator {
             tokio::select! {
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
                 job = jobs.recv(), if under_way.len() < UNDER_WAY_MAX => match job {
-                    Some(job) => under_way.push(self.deliver(job)),
+                    Some(job) => under_way.push(async move {
+                        let bytes = job.body.len();
+                        self.deliver(job).await;
+                        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    }),
                     None => return,
                 },
             }
@@ -259,10 +269,12 @@ impl Simulator {
 
     /// Tells of a change that an API write made; dropped where the queue is full.
     fn fire(&self, event: order::Event) {
-        let Ok(permit) = self.queue.try_reserve() else {
+        let permit = self.queue.try_reserve();
+        let (Ok(permit), true) = (permit, self.has_room(event.body.len())) else {
             self.metrics.dropped();
             return;
         };
+        self.waiting_bytes.fetch_add(event.body.len(), Ordering::Relaxed);
         let (target, trigger) = (self.default_target.clone(), history::Trigger::Write);
         let kind = event.kind.as_str();
         let delivery = Delivery::new(&event.id, kind, &target, Manner::AsIs, trigger, &event.body);

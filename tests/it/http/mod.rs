@@ -17,6 +17,8 @@ mod probes;
 mod purge;
 mod redis;
 mod repeats;
+mod simulator;
+mod simulator_writes;
 mod sockets;
 mod tls;
 mod whole;
