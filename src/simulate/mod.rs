@@ -20,6 +20,7 @@ pub use chaos::{Chaos, ChaosOptions, Manner, Seal, Shot, Signed};
 pub use load::{LoadGenerator, LoadOptions, LoadRecord, START_MS};
 pub use report::{ContactCounts, Difference, Report, RequestCounts};
 pub use run::{SimulateError, Simulation, Stage, simulate};
+pub use target::Sign;
 
 #[cfg(test)]
 mod tests;

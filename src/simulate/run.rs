@@ -74,8 +74,8 @@ pub struct Simulation {
     pub rate: Option<f64>,
     /// How long the target may take to apply what it took.
     pub wait: Duration,
-    /// Makes the signature of a timestamp and a body.
-    pub sign: Arc<dyn Fn(&str, &[u8]) -> String + Send + Sync>,
+    /// Signs as the target expects it.
+    pub sign: Sign,
     /// Headers that let us read contacts.
     pub credentials: Vec<(&'static str, String)>,
     /// Understands events as the target does.
@@ -90,7 +90,7 @@ pub async fn simulate(
     simulation: &Simulation,
     progress: &dyn Fn(Stage),
 ) -> Result<Report, SimulateError> {
-    let sign: Sign = Arc::clone(&simulation.sign);
+    let sign = Arc::clone(&simulation.sign);
     let target = Target::new(&simulation.target, sign, simulation.credentials.clone())?;
     let events = || LoadGenerator::new(&simulation.load).filter_map(|record| record.value);
     let mut expected = Expected::new(Arc::clone(&simulation.decoder), SOURCE);

@@ -11,7 +11,7 @@ use super::chaos::Shot;
 use super::run::SimulateError;
 
 /// Makes the signature of a timestamp and a body.
-pub(super) type Sign = Arc<dyn Fn(&str, &[u8]) -> String + Send + Sync>;
+pub type Sign = Arc<dyn Fn(&str, &[u8]) -> String + Send + Sync>;
 
 /// How long one answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);

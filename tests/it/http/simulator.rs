@@ -50,15 +50,16 @@ fn first_id(answer: &Answer) -> String {
 /// A target that answers as it is told to, and remembers what came.
 struct Receiver {
     address: SocketAddr,
-    came: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    came: Came,
     _task: JoinSet<()>,
 }
 
+type Came = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 type Answering = Arc<dyn Fn(usize) -> Response + Send + Sync>;
 
 impl Receiver {
     async fn start(answer: impl Fn(usize) -> Response + Send + Sync + 'static) -> Self {
-        let came: Arc<Mutex<Vec<(HeaderMap, Bytes)>>> = Arc::default();
+        let came = Came::default();
         let answer: Answering = Arc::new(answer);
         let router = Router::new().fallback(receive).with_state((Arc::clone(&came), answer));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -79,7 +80,7 @@ impl Receiver {
 }
 
 async fn receive(
-    State((came, answer)): State<(Arc<Mutex<Vec<(HeaderMap, Bytes)>>>, Answering)>,
+    State((came, answer)): State<(Came, Answering)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
