@@ -25,6 +25,8 @@ pub mod query;
 
 pub mod effects;
 
+pub mod outbound;
+
 pub mod auth;
 
 pub mod shared_state;

@@ -14,6 +14,7 @@
 //! | users | the file of users, looked at every 500 ms | told to stop | after http |
 //! | shared_state | Redis, and a clock | told to stop | after http |
 //! | feed | commits, while somebody listens | told to stop | with http |
+//! | simulator | what is asked for, and commits; `simulator.queue_max` webhooks | told to stop | with http |
 //! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |
 //! | commits | the newest checkpoint | the worker has ended | with the worker |
 //!
@@ -24,6 +25,7 @@ mod demo;
 mod log;
 mod run;
 mod schemas;
+mod simulator;
 mod start;
 mod watch;
 mod webhooks;

@@ -25,6 +25,7 @@ use crate::telemetry::{Build, Metrics};
 
 use super::demo::{self, DemoOptions};
 use super::log::open_log;
+use super::simulator::open_simulator;
 use super::watch::Watch;
 use super::webhooks::{forward, open_webhooks, shut_outbox};
 use super::worker::{ApplySetup, Worker, WorkerError, WorkerOptions};
@@ -96,7 +97,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks)?;
+    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, address)?;
     let stop = Stop::default();
     let users_stop = stop.shared.clone();
     let worker = Worker {
@@ -116,6 +117,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         users: start(async move { auth.run(users_stop).await }),
         shared: start(shared.run(stop.shared.clone())),
         feed: start(watch.feed.clone().run(stop.http.clone())),
+        simulator: watch.simulator.clone().map(|one| start(one.run(stop.http.clone()))),
         worker: tokio::task::spawn_blocking(move || worker.run()),
         outbox: forward(&intake, stop.outbox.clone()),
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
@@ -139,12 +141,14 @@ fn watch(
     auth: Arc<Auth>,
     shared: &SharedState,
     webhooks: WebhookIntake,
+    own: SocketAddr,
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
     let readiness = Arc::new(Readiness::new());
     let limits = HttpLimits::from(&config.server);
     let intake = Arc::clone(&webhooks.intake);
+    let simulator = open_simulator(config, own, &metrics)?;
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,
@@ -154,6 +158,7 @@ fn watch(
         cors_origins: config.server.cors_origins.clone(),
         speaks_tls: config.server.tls.is_some(),
         webhooks: Some(webhooks),
+        simulator: simulator.clone(),
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
@@ -167,6 +172,7 @@ fn watch(
         store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),
         intake,
+        simulator,
     };
     watch.starting(config);
     Ok(watch)
@@ -194,6 +200,7 @@ struct Tasks {
     users: JoinHandle<()>,
     shared: JoinHandle<()>,
     feed: JoinHandle<()>,
+    simulator: Option<JoinHandle<()>>,
     worker: JoinHandle<Result<(), WorkerError>>,
     demo: Option<JoinHandle<Result<(), LogError>>>,
     outbox: Option<JoinHandle<Result<(), OutboxError>>>,
@@ -216,6 +223,7 @@ impl Tasks {
             shared = &mut self.shared => First::Failed(early("shared_state", shared.map(Ok::<_, ServeError>))),
             http = &mut self.http => First::Failed(early("http", http)),
             feed = &mut self.feed => First::Failed(early("feed", feed.map(Ok::<_, Infallible>))),
+            simulator = ended(&mut self.simulator) => First::Failed(early("simulator", simulator.map(Ok::<_, Infallible>))),
             demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
             outbox = ended(&mut self.outbox) => First::Failed(early("outbox", outbox)),
         };
@@ -238,6 +246,9 @@ impl Tasks {
                 }
                 drained?;
                 fed.context("the task feed panicked")?;
+                if let Some(simulator) = self.simulator {
+                    simulator.await.context("the task simulator panicked")?;
+                }
                 Ok(served.context("the task http panicked")??)
             }
             First::Failed(error) => {

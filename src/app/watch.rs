@@ -12,6 +12,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
+use crate::effects::simulator::Simulator;
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Control, Intake};
@@ -53,6 +54,8 @@ pub(super) struct Watch {
     pub(super) control_topic: String,
     pub(super) reader: Arc<std::sync::OnceLock<Reader>>,
     pub(super) intake: Arc<Intake>,
+    /// Where it is on.
+    pub(super) simulator: Option<Arc<Simulator>>,
 }
 
 impl Watch {
@@ -102,6 +105,9 @@ impl Watch {
 
     pub(super) fn store_open(&self, reader: Reader, log: &EventLog, writes: Writes) {
         self.feed.open(reader.clone());
+        if let Some(simulator) = &self.simulator {
+            simulator.open(reader.clone());
+        }
         let control = Arc::new(Control::new(log.clone(), reader.clone()));
         self.auth.store_opened(Arc::clone(&control));
         self.let_in();

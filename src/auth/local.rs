@@ -17,6 +17,8 @@ use super::users_file::UsersFileError;
 /// In the data directory.
 pub const LOCAL_KEY_FILE: &str = "local.key";
 const JWT_SECRET_FILE: &str = "jwt.secret";
+/// In the data directory, of `dev` only.
+pub const WEBHOOK_SECRET_FILE: &str = "webhook.secret";
 /// The first user of `dev`.
 pub const FIRST_USER: &str = "admin";
 
@@ -85,12 +87,30 @@ pub fn local_key(store: &Path) -> Option<Secret> {
     Some(Secret::new(text.trim())).filter(|key| !key.expose().is_empty())
 }
 
-/// The secret that `dev` signs with: made once, kept beside the data.
+/// The secret that `dev` signs tokens with: made once, kept beside the data.
 ///
 /// # Errors
 /// When it can't be read or written.
 pub fn kept_jwt_secret(store: &Path) -> Result<Secret, LocalError> {
-    let path = store.join(JWT_SECRET_FILE);
+    kept_secret(store, JWT_SECRET_FILE)
+}
+
+/// The secret that `dev` takes webhooks with: made once, kept beside the data.
+///
+/// # Errors
+/// When it can't be read or written.
+pub fn kept_webhook_secret(store: &Path) -> Result<Secret, LocalError> {
+    kept_secret(store, WEBHOOK_SECRET_FILE)
+}
+
+/// The secret of webhooks of the instance whose data is here, if `dev` has made one.
+pub fn local_webhook_secret(store: &Path) -> Option<Secret> {
+    let text = std::fs::read_to_string(store.join(WEBHOOK_SECRET_FILE)).ok()?;
+    Some(Secret::new(text.trim())).filter(|secret| !secret.expose().is_empty())
+}
+
+fn kept_secret(store: &Path, name: &str) -> Result<Secret, LocalError> {
+    let path = store.join(name);
     match std::fs::read_to_string(&path) {
         Ok(text) if text.trim().len() >= 32 => return Ok(Secret::new(text.trim())),
         Ok(_) => {}

@@ -28,7 +28,10 @@ pub use authenticate::{Auth, AuthSetupError, Credentials};
 pub use error::AuthError;
 pub use families::{FamilyError, Origin, Session};
 pub use jwt::SignError;
-pub use local::{FIRST_USER, LOCAL_KEY_FILE, LocalError, first_user, kept_jwt_secret, local_key};
+pub use local::{
+    FIRST_USER, LOCAL_KEY_FILE, LocalError, WEBHOOK_SECRET_FILE, first_user, kept_jwt_secret,
+    kept_webhook_secret, local_key, local_webhook_secret,
+};
 pub use login::{LoginError, SignedIn};
 pub use password::{PASSWORD_CHARS_MIN, PasswordError, check_password};
 pub use random::NoRandomness;

@@ -10,6 +10,7 @@ use crate::config::units::parse_duration;
 
 use super::bench::BenchCommand;
 use super::settings::SettingsArgs;
+use super::simulate::SimulateArgs;
 
 /// Version, commit and features: what a bug report needs.
 const VERSION: &str = concat!(
@@ -60,6 +61,8 @@ pub(super) enum Command {
     Get(GetArgs),
     /// Say what events would do and why they would be refused; nothing is sent
     CheckEvent(CheckEventArgs),
+    /// Send webhooks as on a bad day to any target, and compare what it holds in the end
+    Simulate(SimulateArgs),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),

@@ -17,6 +17,8 @@ pub(super) struct Banner {
     /// The first user's, on the first start.
     password: Option<Secret>,
     local_key: String,
+    /// The data directory.
+    path: String,
 }
 
 impl Banner {
@@ -42,6 +44,7 @@ impl Banner {
             },
             password,
             local_key: shell_word(&shortest(&config.store.path.join(LOCAL_KEY_FILE))),
+            path: shell_word(&shortest(&config.store.path)),
         }
     }
 
@@ -89,6 +92,8 @@ impl Banner {
             let _ = writeln!(text, "  curl -s -H \"$KEY\" {url}/api/contacts/{id}/history");
         }
         let _ = writeln!(text, "  curl -s -H \"$KEY\" '{url}/api/contacts?limit=3'");
+        let _ = writeln!(text, "Or signed webhooks on a bad day, compared in the end:");
+        let _ = writeln!(text, "  contactd simulate --target {url} --path {}", self.path);
         let Some(password) = &self.password else {
             return;
         };
@@ -138,6 +143,7 @@ mod tests {
             "single node, embedded log\n",
             "KEY=\"X-API-Key: $(cat .contactd/local.key)\"\n",
             "curl -s -H \"$KEY\" http://127.0.0.1:3000/api/contacts/some-id\n",
+            "contactd simulate --target http://127.0.0.1:3000 --path .contactd\n",
             "user admin, password the-password (shown this once",
             "/.contactd (removed at the end)",
             "3 events a second",

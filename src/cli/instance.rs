@@ -30,7 +30,7 @@ pub(super) fn key(config: &Config, given: Option<&str>, url: &str) -> Option<Sec
     }
 }
 
-fn is_here(url: &str) -> bool {
+pub(super) fn is_here(url: &str) -> bool {
     let rest = url.strip_prefix("http://").unwrap_or_default();
     let host = rest.split('/').next().unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);

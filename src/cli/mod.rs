@@ -20,6 +20,7 @@ mod progress;
 mod schemas;
 mod serve;
 mod settings;
+mod simulate;
 mod store;
 mod topics;
 mod users;
@@ -61,6 +62,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Produce(args) => produce::run(settings, &args),
         Command::Get(args) => get::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
+        Command::Simulate(args) => simulate::run(settings, &args),
         Command::Store(command) => store::run(settings, &command),
         Command::User(command) => users::user(settings, &command),
         Command::Key(command) => users::key(settings, &command),

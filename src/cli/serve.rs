@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 
 use crate::app::{self, DemoOptions, RunOptions, WorkerOptions};
-use crate::auth::{FIRST_USER, first_user, kept_jwt_secret};
+use crate::auth::{FIRST_USER, first_user, kept_jwt_secret, kept_webhook_secret};
 use crate::config::{Config, FlagSetting, Mode};
 use crate::telemetry::init_logging;
 
@@ -43,6 +43,10 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
     begin(&config)?;
     if config.jwt.secret.is_none() {
         config.jwt.secret = Some(kept_jwt_secret(&config.store.path)?);
+    }
+    if let Some(acme) = config.webhooks.sources.get_mut("acme").filter(|acme| acme.secret.is_none())
+    {
+        acme.secret = Some(kept_webhook_secret(&config.store.path)?);
     }
     let password = first_user(&config.auth.users_file)?;
     let demo_rate = (!args.no_demo).then_some(args.rate);

@@ -26,8 +26,14 @@ const USUAL: [(&str, [&str; 2]); 18] = [
 ];
 
 /// Variables of ours that set no key: read by the command line, or by tests.
-const OTHERS: [&str; 5] =
-    ["CONTACTD_URL", "CONTACTD_API_KEY", "CONTACTD_CONFIG", "CONTACTD_FAULT", "CONTACTD_COMMIT"];
+const OTHERS: [&str; 6] = [
+    "CONTACTD_URL",
+    "CONTACTD_API_KEY",
+    "CONTACTD_WEBHOOK_SECRET",
+    "CONTACTD_CONFIG",
+    "CONTACTD_FAULT",
+    "CONTACTD_COMMIT",
+];
 const TESTS: [&str; 2] = ["CONTACTD_TEST_", "CONTACTD_CRASH_"];
 
 /// What a variable is to us.

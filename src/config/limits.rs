@@ -196,7 +196,7 @@ pub(super) fn proxies(fields: &mut Fields<'_>) -> ProxyConfig {
 }
 
 /// Networks, or single addresses, which are networks of one.
-fn networks(fields: &mut Fields<'_>, name: &str) -> Vec<IpNet> {
+pub(super) fn networks(fields: &mut Fields<'_>, name: &str) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for item in fields.list(name) {
         let network =

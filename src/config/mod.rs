@@ -17,6 +17,7 @@ mod print;
 mod secret;
 mod secret_strength;
 mod sections;
+mod simulator;
 mod sources;
 mod suggest;
 pub mod units;
@@ -37,6 +38,7 @@ pub use sections::{
     SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig,
     WebhooksConfig,
 };
+pub use simulator::SimulatorConfig;
 pub use sources::{FileText, FlagSetting, Sources};
 
 /// The built-in default: every key there is, with what it means.
@@ -90,6 +92,8 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// What is kept while Kafka is away.
     pub outbox: OutboxConfig,
+    /// Webhooks as Acme sends them, made here.
+    pub simulator: SimulatorConfig,
     /// What `serve` can't start with, though other commands can do without: its secrets.
     pub unfit_to_serve: Vec<ConfigError>,
     /// One line each, to be logged once at the start.

@@ -15,7 +15,7 @@ use super::secret::Secret;
 use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
-use super::{Config, Mode, Sources, webhooks};
+use super::{Config, Mode, Sources, simulator, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -63,6 +63,7 @@ pub(super) fn config(
         jwt,
         webhooks: webhooks::webhooks(&mut fields, &acme),
         outbox: webhooks::outbox(&mut fields, &store.path),
+        simulator: simulator::simulator(&mut fields),
         acme,
         store,
         warnings: layered.warnings.iter().cloned().chain(unfit.warnings).collect(),

@@ -8,6 +8,9 @@ pub const FIELDS: [&str; 6] = ["firstName", "lastName", "email", "phone", "compa
 /// Place of the e-mail address in [`FIELDS`].
 pub const EMAIL: usize = 2;
 
+/// The source of everything that is written through the API: of commands.
+pub const API_SOURCE: &str = "api";
+
 /// What an event says happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

@@ -6,7 +6,7 @@ use super::limits::{ATTRIBUTE_KEY_BYTES_MAX, DEPTH_MAX, ID_BYTES_MAX, Limits};
 use super::mapping::Mapping;
 
 /// Version of what decode, merge and control decisions do. Raise it with any change of their results.
-pub const APPLY_VERSION: u64 = 1;
+pub const APPLY_VERSION: u64 = 2;
 
 /// Hash of the rules that events are applied under; stands in checkpoint and snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

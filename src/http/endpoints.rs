@@ -46,6 +46,7 @@ pub(super) const FEED: &str = "/api/feed";
 /// Whoever could be authenticated.
 const ANYBODY: Access = Access::Roles(Roles::of(&Role::ALL));
 const WRITERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor]));
+const ADMINS: Access = Access::Roles(Roles::of(&[Role::Admin]));
 const READERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor, Role::Viewer]));
 
 /// `HEAD` goes with `GET`.
@@ -75,6 +76,15 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
     webhook("/api/webhooks"),
     webhook("/api/webhooks/{source}"),
+    // It sends where it is told to.
+    Endpoint {
+        method: Method::POST,
+        path: "/api/simulator/webhooks",
+        access: ADMINS,
+        limit: LimitClass::Write,
+    },
+    read("/api/simulator/webhooks/history", ADMINS),
+    read("/api/simulator/webhooks/history/{id}", ADMINS),
     read(FEED, READERS),
     read("/api/events/{id}", READERS),
     open("/livez"),

@@ -86,6 +86,10 @@ catalogue! {
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
     /// No such webhook source, or it has no secret.
     UnknownSource = NOT_FOUND, "UNKNOWN_SOURCE", "No such webhook source";
+    /// The simulator is off here.
+    SimulatorOff = NOT_FOUND, "SIMULATOR_OFF", "The simulator is off";
+    /// No such simulated webhook, or not any more, or another instance's.
+    SimulatedWebhookNotFound = NOT_FOUND, "SIMULATED_WEBHOOK_NOT_FOUND", "No such simulated webhook";
     /// Nothing is known of the event.
     EventNotFound = NOT_FOUND, "EVENT_NOT_FOUND", "No such event";
     /// The route has other methods.
@@ -120,6 +124,8 @@ catalogue! {
     ValidationFailed = UNPROCESSABLE_ENTITY, "VALIDATION_FAILED", "Validation failed";
     /// The contact would outgrow its limit.
     ContactTooLarge = UNPROCESSABLE_ENTITY, "CONTACT_TOO_LARGE", "Contact too large";
+    /// Nothing may be sent there.
+    TargetNotAllowed = UNPROCESSABLE_ENTITY, "TARGET_NOT_ALLOWED", "Target not allowed";
     /// The key was used for another request.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key reused";
     /// Too many bytes in the headers.
@@ -142,6 +148,8 @@ catalogue! {
     WriteUnavailable = SERVICE_UNAVAILABLE, "WRITE_UNAVAILABLE", "Writes can't be kept now";
     /// Others change the contact all the time.
     Contended = SERVICE_UNAVAILABLE, "CONTENDED", "Changed by others all the time";
+    /// Too many simulated webhooks wait.
+    SimulatorBusy = SERVICE_UNAVAILABLE, "SIMULATOR_BUSY", "Too many simulated webhooks wait";
     /// A position that is not reached yet.
     PositionNotReached = SERVICE_UNAVAILABLE, "POSITION_NOT_REACHED", "Position not reached yet";
 }

@@ -42,6 +42,11 @@ impl Fields {
         }
     }
 
+    /// A field as it is, where it is there.
+    pub(super) fn value(&mut self, name: &str) -> Option<Value> {
+        self.fields.remove(name)
+    }
+
     /// A field's text, where it is there.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         match self.fields.remove(name) {

@@ -7,6 +7,7 @@
 //!         └─► router ─► sign-in ─► auth::Auth
 //!                    ├─► contacts, stats ─► query::Queries ─► the store's reader
 //!                    ├► feed ─► effects::feed
+//!                    ├► simulator ─► effects::simulator
 //!                    ├► probes: /livez /readyz /healthz /metrics
 //!                    └► docs: /openapi.json /docs, made by openapi; /schemas
 //! ```
@@ -49,6 +50,7 @@ mod request_metrics;
 mod routes;
 mod serve;
 mod sign_in;
+mod simulator;
 mod state;
 mod timestamp;
 mod tls;

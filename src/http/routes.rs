@@ -10,7 +10,7 @@ use super::error::{ApiError, Code};
 use super::state::HttpState;
 use super::{
     contact_batch, contact_list, contact_writes, contacts, docs, events, feed, probes, sign_in,
-    webhooks,
+    simulator, webhooks,
 };
 
 /// Everything that is answered, with what holds for every request around it.
@@ -40,6 +40,9 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/stats", get(probes::stats))
         .route("/api/webhooks", post(webhooks::receive))
         .route("/api/webhooks/{source}", post(webhooks::receive_from))
+        .route("/api/simulator/webhooks", post(simulator::send))
+        .route("/api/simulator/webhooks/history", get(simulator::history))
+        .route("/api/simulator/webhooks/history/{id}", get(simulator::delivery))
         .route("/api/feed", get(feed::feed))
         .route("/api/events/{id}", get(events::get_event))
         .route("/livez", get(probes::livez))

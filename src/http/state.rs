@@ -8,6 +8,7 @@ use crate::auth::Auth;
 use crate::config::{AllowConfig, ProxyConfig, ServerConfig};
 use crate::domain::position::{Lane, LogIdentity, Offset};
 use crate::effects::feed::Feed;
+use crate::effects::simulator::Simulator;
 use crate::ingest;
 use crate::query::Queries;
 use crate::shared_state::Limiter;
@@ -79,6 +80,8 @@ pub struct Services {
     pub speaks_tls: bool,
     /// Webhooks in.
     pub webhooks: Option<WebhookIntake>,
+    /// Webhooks that are made here; none: it is off.
+    pub simulator: Option<Arc<Simulator>>,
 }
 
 /// What is there once the store is open.

@@ -12,8 +12,7 @@ use crate::event_log::NewRecord;
 use super::commands::Command;
 use super::patch::Data;
 
-/// The source of everything that is written through the API.
-pub const API_SOURCE: &str = "api";
+pub use crate::domain::event::API_SOURCE;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

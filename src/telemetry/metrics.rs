@@ -23,6 +23,7 @@ use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
+use super::simulator::SimulatorMetrics;
 use super::throttle::Throttle;
 
 /// Refreshes gauges just before a scrape is answered.
@@ -153,6 +154,8 @@ pub struct Metrics {
     /// Requests that came too often, and who counts them.
     pub limits: LimitMetrics,
     intake: IntakeFamilies,
+    /// Webhooks that are made here.
+    pub simulator: SimulatorMetrics,
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
     pub(super) dead_letter_lines: Throttle,
@@ -209,6 +212,7 @@ impl Metrics {
             store: StoreFamilies::register(&families)?,
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
+            simulator: SimulatorMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,

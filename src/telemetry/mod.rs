@@ -17,6 +17,7 @@ mod limits;
 mod logging;
 mod metrics;
 mod registry;
+mod simulator;
 mod throttle;
 
 pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
@@ -30,3 +31,4 @@ pub use limits::LimitMetrics;
 pub use logging::{LoggingError, init_logging};
 pub use metrics::{CacheTotals, Dependency, Metrics, StoreGauges};
 pub use registry::MetricsError;
+pub use simulator::{SimulatorMetrics, SimulatorOutcome};

@@ -67,6 +67,7 @@ fn help_teaches_and_goes_to_standard_output() {
         "produce",
         "get",
         "check-event",
+        "simulate",
         "user add",
         "user passwd",
         "user remove",

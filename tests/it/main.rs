@@ -16,6 +16,7 @@
 
 mod cli;
 mod cli_auth;
+mod cli_simulate;
 mod http;
 mod pipeline;
 mod shared_state;

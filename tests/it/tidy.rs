@@ -10,7 +10,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Every room with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
@@ -18,7 +18,11 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("apply", &["event_log", "store", "domain", "config", "telemetry"]),
     ("store", &["segments", "domain", "config", "telemetry"]),
     ("query", &["store", "domain", "config", "telemetry"]),
-    ("effects", &["event_log", "ingest", "store", "domain", "config", "telemetry"]),
+    (
+        "effects",
+        &["event_log", "ingest", "outbound", "simulate", "store", "domain", "config", "telemetry"],
+    ),
+    ("outbound", &["domain"]),
     ("auth", &["ingest", "shared_state", "store", "domain", "config", "telemetry"]),
     ("shared_state", &["domain", "config", "telemetry"]),
     ("simulate", &["domain"]),

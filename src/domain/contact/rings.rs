@@ -34,6 +34,11 @@ impl<'a> Rings<'a> {
         entries.filter_map(read_command).find(|(id, _)| *id == id_hash).map(|(_, outcome)| outcome)
     }
 
+    /// Whether any command is remembered.
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
     /// Writes them with what is new at the end, the oldest dropped when full.
     pub(crate) fn write_with(
         &self,

@@ -11,11 +11,11 @@ mod tests;
 use std::ops::Range;
 
 use super::Class;
-use super::clock::Clock;
+use super::clock::{Clock, id_hash};
 use super::contact::rings::Rings;
 use super::contact::state::State;
 use super::contact::{CommandOutcome, ContactView, CorruptContact};
-use super::event::{Command, Event, EventKind};
+use super::event::{API_SOURCE, Command, Event, EventKind};
 use super::verdict::Verdict;
 
 pub use super::limits::Limits;
@@ -83,7 +83,7 @@ fn merge_into(
     let view = ContactView::parse_trusted(body)?;
     let (version, before) = (view.version(), view.canonical());
     let (mut state, rings) = view.into_parts();
-    if let Some(verdict) = settled_before(event, version, &rings) {
+    if let Some(verdict) = settled_before(event, arena, version, &rings) {
         return Ok(verdict);
     }
     let basis = if command.is_some_and(|command| command.expected_version.is_some()) {
@@ -110,17 +110,26 @@ fn needs_contact(command: &Command, kind: EventKind) -> bool {
 }
 
 /// The verdict of what the rings or the expected version decide without looking at a field.
-fn settled_before(event: &Event, version: u64, rings: &Rings<'_>) -> Option<Verdict> {
+fn settled_before(event: &Event, arena: &[u8], version: u64, rings: &Rings<'_>) -> Option<Verdict> {
     if event.clock.is_none() && rings.has_untimed(event.id_hash) {
         return Some(Verdict::Duplicate);
     }
-    let command = event.command.as_deref()?;
+    let Some(command) = event.command.as_deref() else {
+        return tells_of_a_command(event, arena, rings).then_some(Verdict::Duplicate);
+    };
     if let Some(first) = rings.command(event.id_hash) {
         let is_retry = first.body_hash == command.body_hash;
         return Some(if is_retry { Verdict::Duplicate } else { Verdict::Conflict });
     }
     let expected = command.expected_version?;
     (expected != version).then_some(Verdict::Conflict)
+}
+
+/// Whether somebody tells us of a change that we made: an event under the id of a command that the
+/// contact remembers, whoever says it.
+fn tells_of_a_command(event: &Event, arena: &[u8], rings: &Rings<'_>) -> bool {
+    let as_ours = || id_hash(API_SOURCE.as_bytes(), event.event_id.of(arena));
+    event.is_id_given && rings.has_commands() && rings.command(as_ours()).is_some()
 }
 
 /// The verdict when no stored byte is different.

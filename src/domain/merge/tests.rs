@@ -178,6 +178,40 @@ fn commands_have_their_verdicts() {
 }
 
 #[test]
+fn an_event_under_the_id_of_a_remembered_command_tells_nothing_new() {
+    let mut contact = Subject::default();
+    let as_ours = |id: &str| id_hash(API_SOURCE.as_bytes(), id.as_bytes());
+    let command = |contact: &mut Subject, id: &str, time: u64| {
+        let mut event = contact.event(Updated, id, Some(time), &[(0, "Ada")]);
+        event.id_hash = as_ours(id);
+        event.clock = Some(Clock { ts_ms: time, version: None, hash: event.id_hash });
+        event.command = Some(Box::new(Command {
+            expected_version: None,
+            replace: false,
+            body_hash: [0; 16],
+            principal: None,
+            request_id: None,
+        }));
+        contact.merge(&event).unwrap()
+    };
+    assert_eq!(command(&mut contact, "ours", 10), Verdict::Applied);
+    let before = contact.body.clone();
+    // By another source, later, in another version, about something else: it is ours all the same.
+    for kind in [Created, Updated, Deleted] {
+        let mut event = contact.event(kind, "ours", Some(20), &[(1, "Byron")]);
+        event.source_version = Some(9);
+        assert_eq!(contact.merge(&event).unwrap(), Verdict::Duplicate);
+    }
+    assert_eq!(contact.body, before);
+    assert_eq!(contact.apply(Updated, "theirs", 20, &[(1, "Byron")]), Verdict::Applied);
+    // As long as the contact remembers it.
+    for number in 0..16 {
+        assert_eq!(command(&mut contact, &format!("c{number}"), 30 + number), Verdict::Applied);
+    }
+    assert_eq!(contact.apply(Updated, "ours", 100, &[(1, "King")]), Verdict::Applied);
+}
+
+#[test]
 fn untimed_events_come_in_their_order_of_arrival() {
     let mut contact = Subject::default();
     for (id, name) in [("a", "1"), ("b", "2"), ("c", "3")] {

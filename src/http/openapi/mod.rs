@@ -26,6 +26,7 @@ mod probes;
 mod samples;
 mod shapes;
 mod sign_in;
+mod simulator;
 mod webhooks;
 mod write_shapes;
 
@@ -41,6 +42,7 @@ fn operations() -> Vec<Operation> {
         events::operations(),
         feed::operations(),
         webhooks::operations(),
+        simulator::operations(),
         probes::operations(),
         documents::operations(),
     ]

@@ -17,6 +17,7 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("webhookSignature", "97f99362dc39e6f50958807ed57f3d16a496361e63a6f8ca6cb97696a11be7cd"),
     ("webhookTimestamp", "1792230000"),
     ("otherId", "f3a1c2d4-5b6e-4f70-8a91-b2c3d4e5f607"),
+    ("simulatedId", "sim_019aa5c20e2e7b13a4c5d6e7f8091a2b"),
     ("position", "p1-22d1ef5228eb9c01-0.8-1.11"),
 ];
 

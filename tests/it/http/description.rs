@@ -204,7 +204,11 @@ async fn every_operation_answers_its_example_as_described() {
     let document = document();
     let mut collection = Collection::new();
     let secret = &collection.variables["webhookSecret"];
-    let instance = Instance::builder().with("acme.webhook_secret", secret).start().await;
+    let instance = Instance::builder()
+        .with("acme.webhook_secret", secret)
+        .with("simulator.enabled", "true")
+        .start()
+        .await;
     let event = json!({
         "id": "e1", "eventType": "contact.created", "timestamp": "2026-11-21T10:00:00Z",
         "source": "acme", "data": { "id": "ada", "firstName": "Ada" },

@@ -1,0 +1,41 @@
+//! The simulator, where it is on and has a secret to sign with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{Config, ConfigError, ConfigErrors};
+use crate::effects::simulator::{Simulator, SimulatorOptions};
+use crate::telemetry::Metrics;
+
+/// Whose webhooks it makes.
+const SOURCE: &str = "acme";
+
+/// None: it is off. `own`: where this instance listens.
+pub(super) fn open_simulator(
+    config: &Config,
+    own: SocketAddr,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Simulator>>, ConfigErrors> {
+    if !config.simulator.enabled {
+        if config.simulator.fire_on_writes {
+            tracing::warn!("simulator.fire_on_writes does nothing: simulator.enabled is false");
+        }
+        return Ok(None);
+    }
+    let source = config.webhooks.sources.get(SOURCE);
+    let Some(secret) = source.and_then(|source| source.secret.clone()) else {
+        tracing::warn!("the simulator has nothing to sign with: set acme.webhook_secret");
+        return Ok(None);
+    };
+    let options = SimulatorOptions {
+        config: config.simulator.clone(),
+        secret,
+        own,
+        speaks_tls: config.server.tls.is_some(),
+    };
+    let simulator = Simulator::new(&options, metrics.simulator.clone()).map_err(|error| {
+        let (place, key) = ("configuration".to_owned(), "simulator.target".to_owned());
+        ConfigErrors(vec![ConfigError::Invalid { place, key, problem: error.to_string() }])
+    })?;
+    Ok(Some(Arc::new(simulator)))
+}

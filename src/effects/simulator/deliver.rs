@@ -1,0 +1,146 @@
+//! One webhook to its target: signed, sent, tried again while that may help.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use crate::domain::Class;
+use crate::domain::timestamp::format_rfc3339;
+use crate::ingest::{now_ms, sign_acme};
+use crate::outbound::{Answer, OutboundError};
+use crate::telemetry::SimulatorOutcome;
+
+use super::history::{Attempt, Status, beginning};
+use super::{Job, Simulator};
+
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-acme-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-acme-signature");
+
+/// How often a delivery is tried, and what lies between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub(super) attempts_max: usize,
+    /// Before the second attempt, doubled each time.
+    pub(super) pause: Duration,
+    /// At most, whatever the target asks for.
+    pub(super) pause_max: Duration,
+}
+
+impl Policy {
+    /// Before the next attempt, of `attempt` so far; none: that was the last. `chance`: from 0 to 1.
+    pub(super) fn pause(
+        &self,
+        attempt: usize,
+        asked: Option<Duration>,
+        chance: f64,
+    ) -> Option<Duration> {
+        if attempt >= self.attempts_max {
+            return None;
+        }
+        let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
+        let doubled = self.pause.saturating_mul(1 << doublings).min(self.pause_max);
+        // Half of it by chance, so that many deliveries that failed at once come apart.
+        let jittered = doubled.mul_f64(0.5 + chance / 2.0);
+        Some(asked.map_or(jittered, |asked| asked.max(jittered).min(self.pause_max)))
+    }
+}
+
+/// What an attempt came to.
+enum Judged {
+    Done(Status, SimulatorOutcome),
+    /// Again, after what the target asks for.
+    Again(Option<Duration>),
+}
+
+impl Simulator {
+    pub(super) async fn deliver(&self, job: Job) {
+        for number in 1.. {
+            let at = format_rfc3339(now_ms());
+            let started = Instant::now();
+            let answer = self.attempt(&job).await;
+            let latency = started.elapsed();
+            let (status, pause, outcome) = match judge(&answer) {
+                Judged::Done(status, outcome) => (status, None, Some(outcome)),
+                Judged::Again(asked) => match self.policy.pause(number, asked, fastrand::f64()) {
+                    Some(pause) => (Status::Pending, Some(pause), None),
+                    None => (Status::Failed, None, Some(SimulatorOutcome::Failed)),
+                },
+            };
+            let attempt = shown(at, &answer, latency, pause);
+            self.history.lock().note(job.number, status, attempt);
+            self.metrics.attempt();
+            match (outcome, pause) {
+                (Some(outcome), _) => return self.metrics.delivery(outcome),
+                (None, Some(pause)) => tokio::time::sleep(pause).await,
+                (None, None) => return,
+            }
+        }
+    }
+
+    /// Signed anew each time, as the time of a signature must be near.
+    async fn attempt(&self, job: &Job) -> Result<Answer, OutboundError> {
+        let sign = |timestamp: &str, body: &[u8]| sign_acme(self.secret.expose(), timestamp, body);
+        let signed = job.seal.sign(&job.body, now_ms(), &sign);
+        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let signed = [(TIMESTAMP, Some(signed.timestamp)), (SIGNATURE, signed.signature)];
+        for (name, value) in signed {
+            // Digits and hexadecimal digits are fine in a header.
+            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                headers.push((name, value));
+            }
+        }
+        self.client.post(&job.target, &headers, job.body.clone()).await
+    }
+}
+
+fn judge(answer: &Result<Answer, OutboundError>) -> Judged {
+    let passing =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    match answer {
+        Ok(answer) if answer.status.is_success() => {
+            Judged::Done(Status::Delivered, SimulatorOutcome::Delivered)
+        }
+        Ok(answer) if answer.status.is_server_error() || passing.contains(&answer.status) => {
+            Judged::Again(retry_after(&answer.headers, SystemTime::now()))
+        }
+        // A redirect too: it would lead where nobody has looked.
+        Ok(_) => Judged::Done(Status::Rejected, SimulatorOutcome::Rejected),
+        Err(error) if error.class() == Class::Retry => Judged::Again(None),
+        Err(_) => Judged::Done(Status::Failed, SimulatorOutcome::Failed),
+    }
+}
+
+/// Seconds, or a date (RFC 9110, 10.2.3).
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = OffsetDateTime::parse(&text.replace("GMT", "+0000"), &Rfc2822).ok()?;
+    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
+}
+
+fn shown(
+    at: String,
+    answer: &Result<Answer, OutboundError>,
+    latency: Duration,
+    pause: Option<Duration>,
+) -> Attempt {
+    let (status, response, error) = match answer {
+        Ok(answer) => (Some(answer.status.as_u16()), Some(beginning(&answer.body)), None),
+        Err(error) => (None, None, Some(error.to_string())),
+    };
+    let is_cut = answer.as_ref().is_ok_and(|answer| answer.is_cut);
+    Attempt {
+        at,
+        status,
+        latency_ms: (latency.as_secs_f64() * 1e6).round() / 1e3,
+        response_is_cut: is_cut || response.as_ref().is_some_and(|(_, is_cut)| *is_cut),
+        response: response.map(|(text, _)| text),
+        error,
+        retry_in_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+    }
+}

@@ -1,0 +1,261 @@
+//! One request to a checked address, without redirects, proxies or connections that are kept.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::error::OutboundError;
+use super::target::{Allowed, Target};
+
+type Soon<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+/// Finds a host's addresses; tests bring their own.
+pub type Resolve = Arc<dyn Fn(String, u16) -> Soon<Vec<IpAddr>> + Send + Sync>;
+
+/// Connects to an address that was checked; tests note it, and connect elsewhere.
+pub type Connect = Arc<dyn Fn(SocketAddr) -> Soon<TcpStream> + Send + Sync>;
+
+/// The system's resolver.
+pub fn resolve() -> Resolve {
+    Arc::new(|host, port| {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), port)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    })
+}
+
+/// TCP.
+pub fn connect() -> Connect {
+    Arc::new(|address| Box::pin(TcpStream::connect(address)))
+}
+
+/// What a target answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The beginning of its body.
+    pub body: Vec<u8>,
+    /// Whether there was more of it.
+    pub is_cut: bool,
+}
+
+/// Sends requests to allowed targets.
+pub struct Client {
+    allowed: Allowed,
+    resolve: Resolve,
+    connect: Connect,
+    tls: OnceLock<Result<TlsConnector, String>>,
+    timeout: Duration,
+    /// Bytes of an answer's body that are read.
+    answer_bytes_max: usize,
+}
+
+impl Client {
+    /// One that asks the system for addresses.
+    pub fn new(allowed: Allowed, timeout: Duration, answer_bytes_max: usize) -> Self {
+        Self::by(allowed, timeout, answer_bytes_max, resolve(), connect())
+    }
+
+    /// The same, by another resolver and connector.
+    pub fn by(
+        allowed: Allowed,
+        timeout: Duration,
+        answer_bytes_max: usize,
+        resolve: Resolve,
+        connect: Connect,
+    ) -> Self {
+        Self { allowed, resolve, connect, tls: OnceLock::new(), timeout, answer_bytes_max }
+    }
+
+    /// Reads a target, and checks all that needs no resolver.
+    ///
+    /// # Errors
+    /// When it is no HTTP address, or names a host that is not allowed.
+    pub fn target(&self, text: &str) -> Result<Target, OutboundError> {
+        self.allowed.target(text)
+    }
+
+    /// Whether its host is where it may be, now. Every request looks again.
+    ///
+    /// # Errors
+    /// When it is elsewhere, or can't be found.
+    pub async fn check(&self, target: &Target) -> Result<(), OutboundError> {
+        match tokio::time::timeout(self.timeout, self.addresses(target)).await {
+            Ok(addresses) => addresses.map(drop),
+            Err(_elapsed) => Err(self.too_late()),
+        }
+    }
+
+    /// Posts a body, and reads the beginning of the answer.
+    ///
+    /// # Errors
+    /// When it may not be sent there, or nobody answers as HTTP in time.
+    pub async fn post(
+        &self,
+        target: &Target,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Answer, OutboundError> {
+        match tokio::time::timeout(self.timeout, self.exchange(target, headers, body)).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(self.too_late()),
+        }
+    }
+
+    fn too_late(&self) -> OutboundError {
+        OutboundError::Timeout { ms: self.timeout.as_millis() }
+    }
+
+    /// Where to connect to; one address that is not allowed spoils them all.
+    async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, OutboundError> {
+        if let Some(own) = target.own() {
+            return Ok(vec![own]);
+        }
+        let unresolved =
+            |detail: String| OutboundError::Unresolved { host: target.host().to_owned(), detail };
+        let found = match target.literal() {
+            Some(address) => vec![address],
+            None => (self.resolve)(target.host().to_owned(), target.port())
+                .await
+                .map_err(|error| unresolved(error.to_string()))?,
+        };
+        if found.is_empty() {
+            return Err(unresolved("there are none".to_owned()));
+        }
+        let checked = found.into_iter().map(|address| {
+            self.allowed.check(target, address)?;
+            Ok(SocketAddr::new(address, target.port()))
+        });
+        checked.collect()
+    }
+
+    async fn exchange(
+        &self,
+        target: &Target,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Answer, OutboundError> {
+        let stream = self.stream(self.addresses(target).await?).await?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() =
+            target.path().parse().map_err(|_| OutboundError::Url { problem: "has no path" })?;
+        let host = HeaderValue::try_from(target.authority());
+        let host = host.map_err(|_| OutboundError::Url { problem: "names no host" })?;
+        let agent = concat!("contactd/", env!("CARGO_PKG_VERSION"));
+        let sent = request.headers_mut();
+        sent.insert(HOST, host);
+        sent.insert(USER_AGENT, HeaderValue::from_static(agent));
+        sent.extend(headers.iter().cloned());
+        if !target.is_tls() {
+            return self.send(stream, request).await;
+        }
+        let name = ServerName::try_from(target.host().to_owned())
+            .map_err(|_| OutboundError::Url { problem: "names a host that no certificate can" })?;
+        let tls = self.tls()?.connect(name, stream).await.map_err(failed)?;
+        self.send(tls, request).await
+    }
+
+    /// To the first address that takes it.
+    async fn stream(&self, addresses: Vec<SocketAddr>) -> Result<TcpStream, OutboundError> {
+        let mut last = OutboundError::Exchange("there is no address to connect to".to_owned());
+        for address in addresses {
+            match (self.connect)(address).await {
+                Ok(stream) => {
+                    // Small and waited for.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Err(error) => last = failed(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn tls(&self) -> Result<&TlsConnector, OutboundError> {
+        let built = self.tls.get_or_init(|| tls_connector().map_err(|error| error.to_string()));
+        built.as_ref().map_err(|error| OutboundError::Exchange(error.clone()))
+    }
+
+    async fn send<S>(
+        &self,
+        stream: S,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, OutboundError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let mut connection = pin!(connection);
+        let mut answer = pin!(async {
+            let response = sender.send_request(request).await.map_err(failed)?;
+            self.read(response).await
+        });
+        tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            ended = &mut connection => {
+                ended.map_err(failed)?;
+                // What came before the end is still to be read.
+                answer.await
+            }
+        }
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Answer, OutboundError> {
+        let (head, mut incoming) = response.into_parts();
+        let (mut body, mut is_cut) = (Vec::new(), false);
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(failed)?;
+            let Some(data) = frame.data_ref() else {
+                continue;
+            };
+            let room = self.answer_bytes_max.saturating_sub(body.len());
+            body.extend(data.iter().take(room));
+            if data.len() > room {
+                is_cut = true;
+                break;
+            }
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body, is_cut })
+    }
+}
+
+fn tls_connector() -> Result<TlsConnector, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The cause at the bottom, which is what the system or the other side says.
+fn failed(error: impl std::error::Error + 'static) -> OutboundError {
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    OutboundError::Exchange(cause.to_string())
+}

@@ -1,0 +1,191 @@
+//! Webhooks after writes: they tell of the write itself, so that hearing of it changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use contactd::domain::verdict::Verdict;
+use serde_json::{Value, json};
+
+use crate::support::answer::Answer;
+use crate::support::client::Client;
+use crate::support::instance::{Instance, until};
+
+const SECRET: &str = "a-secret-that-Acme-and-contactd-share";
+const HISTORY: &str = "/api/simulator/webhooks/history?limit=200";
+
+async fn instance() -> Instance {
+    Instance::builder()
+        .with("simulator.enabled", "true")
+        .with("simulator.fire_on_writes", "true")
+        .with("acme.webhook_secret", SECRET)
+        .start()
+        .await
+}
+
+/// Every kind of write of one contact, and some of others; returns how many changed something.
+async fn write_all(client: &Client) -> usize {
+    let body =
+        json!({"id": "ada", "firstName": "Ada", "attributes": {"tier": "gold", "n": [1, 2]}});
+    let made = client.post("/api/contacts", &body).await.expect(201);
+    client
+        .patch("/api/contacts/ada", &json!({"title": "Countess", "phone": "1"}))
+        .await
+        .expect(200);
+    client.patch("/api/contacts/ada", &json!({"phone": null})).await.expect(200);
+    let read = client.get("/api/contacts/ada").await.expect(200);
+    let matching = client.clone().with("if-match", read.header("etag"));
+    matching.patch("/api/contacts/ada", &json!({"company": "Analytical"})).await.expect(200);
+    client.put("/api/contacts/ada", &json!({"lastName": "Lovelace"})).await.expect(200);
+    client.delete("/api/contacts/ada").await.expect(204);
+    client.post("/api/contacts/ada/restore", &json!({})).await.expect(200);
+    client.post("/api/contacts", &json!({"id": "bob", "email": "b@example.com"})).await.expect(201);
+    client.post("/api/contacts/ada/merge", &json!({"from": "bob"})).await.expect(200);
+    client
+        .post("/api/contacts", &json!({"id": "gone", "email": "g@example.com"}))
+        .await
+        .expect(201);
+    client.delete("/api/contacts/gone?erase=true").await.expect(204);
+    // Nothing changed: nothing to tell.
+    client.patch("/api/contacts/ada", &json!({})).await.expect(200);
+    drop(made);
+    12
+}
+
+/// All that could show that something happened.
+async fn shown(client: &Client) -> Vec<(String, Value, Value)> {
+    let mut shown = Vec::new();
+    for id in ["ada", "bob", "gone"] {
+        let path = format!("/api/contacts/{id}?includeDeleted=true");
+        let contact = client.get(&path).await.expect(200);
+        let history = client.get(&format!("/api/contacts/{id}/history")).await.expect(200);
+        shown.push((contact.header("etag").to_owned(), contact.json(), history.json()));
+    }
+    shown
+}
+
+async fn verdicts(client: &Client) -> BTreeMap<String, u64> {
+    let stats: Answer = client.get("/api/stats").await.expect(200);
+    let verdicts = stats.json()["events"]["verdicts"].clone();
+    serde_json::from_value(verdicts).unwrap()
+}
+
+#[tokio::test]
+async fn hearing_of_our_own_writes_changes_nothing() {
+    let instance = instance().await;
+    let client = instance.client();
+    let writes = write_all(&client).await;
+    let before = shown(&client).await;
+    let all = until("every write is told of", async || {
+        let page = client.get(HISTORY).await.expect(200).json();
+        let data = page["data"].as_array().unwrap().clone();
+        let done = data.iter().filter(|it| it["status"] == "delivered").count();
+        (done >= writes && done == data.len()).then_some(data)
+    })
+    .await;
+    assert_eq!(all.len(), writes);
+    assert!(all.iter().all(|it| it["trigger"] == "write"));
+    // Each was taken in, and applied to nothing.
+    let duplicate = Verdict::Duplicate.as_str();
+    until("every webhook has its verdict", async || {
+        let verdicts = verdicts(&client).await;
+        let received: u64 = verdicts.values().sum();
+        (received >= 2 * writes as u64).then_some(())
+    })
+    .await;
+    let verdicts = verdicts(&client).await;
+    assert_eq!(
+        (verdicts["applied"], verdicts[duplicate]),
+        (writes as u64, writes as u64),
+        "{verdicts:?}"
+    );
+    assert_eq!(shown(&client).await, before);
+    told_as_it_was(&client, &all).await;
+}
+
+/// Each webhook carries the id, time and version of its write, and the contact after it.
+async fn told_as_it_was(client: &Client, all: &[Value]) {
+    let events: Vec<Value> =
+        all.iter().map(|it| serde_json::from_str(it["body"].as_str().unwrap()).unwrap()).collect();
+    let history = client.get("/api/contacts/ada/history").await.expect(200).json();
+    for change in history["data"].as_array().unwrap() {
+        let event = events.iter().find(|event| event["id"] == change["eventId"]).expect("told of");
+        assert_eq!(event["timestamp"], change["timestamp"]);
+        assert_eq!(event["version"], change["version"]);
+        let kind = match change["eventType"].as_str().unwrap() {
+            "contact.restored" => "contact.created",
+            kind => kind,
+        };
+        assert_eq!(event["eventType"], kind);
+        assert_eq!(event["data"]["id"], "ada");
+        if kind != "contact.deleted" {
+            assert_eq!(event["data"]["acme_first_name"], change["contact"]["firstName"]);
+            assert_eq!(event["data"]["acme_title"], change["contact"]["title"]);
+            assert_eq!(event["data"]["tier"], change["contact"]["attributes"]["tier"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_others_say_is_not_told_of_and_neither_is_the_past() {
+    let instance = instance().await;
+    let client = instance.client();
+    let event = json!({
+        "id": "e1", "eventType": "contact.created", "timestamp": "2026-11-21T10:00:00Z",
+        "source": "acme", "data": {"id": "eve", "firstName": "Eve"},
+    });
+    instance.append(&event).await;
+    instance.until_contact("eve", |answer| answer.status == 200).await;
+    client.post("/api/contacts", &json!({"id": "ada"})).await.expect(201);
+    let told = async |client: &Client, count: usize| {
+        until("the write is told of", async || {
+            let page = client.get(HISTORY).await.expect(200).json();
+            let data = page["data"].as_array().unwrap().clone();
+            (data.len() >= count).then_some(data)
+        })
+        .await
+    };
+    let all = told(&client, 1).await;
+    assert_eq!((all.len(), &all[0]["eventType"]), (1, &json!("contact.created")));
+    assert!(all[0]["body"].as_str().unwrap().contains("\"ada\""));
+    // The next start tells of what is written then.
+    let directory = instance.stop().await;
+    let again = Instance::builder()
+        .with("simulator.enabled", "true")
+        .with("simulator.fire_on_writes", "true")
+        .with("acme.webhook_secret", SECRET)
+        .start_on(directory)
+        .await;
+    let client = again.client();
+    client.post("/api/contacts", &json!({"id": "bob"})).await.expect(201);
+    let all = told(&client, 1).await;
+    assert_eq!(all.len(), 1);
+    assert!(all[0]["body"].as_str().unwrap().contains("\"bob\""));
+}
+
+#[tokio::test]
+async fn what_finds_no_room_is_dropped_and_counted_and_holds_up_no_write() {
+    // Takes connections, and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let instance = Instance::builder()
+        .with("simulator.enabled", "true")
+        .with("simulator.fire_on_writes", "true")
+        .with("simulator.targets", "127.0.0.1")
+        .with("simulator.target", format!("http://{}/", silent.local_addr().unwrap()))
+        .with("simulator.queue_max", 1)
+        .with("acme.webhook_secret", SECRET)
+        .start()
+        .await;
+    let client = instance.client();
+    for number in 0..40 {
+        let body = json!({"id": format!("c{number}")});
+        let answer = client.post("/api/contacts", &body);
+        tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().expect(201);
+    }
+    until("some were dropped", async || {
+        let metrics = String::from_utf8(client.get("/metrics").await.body).unwrap();
+        let line = "contactd_simulator_deliveries_total{outcome=\"dropped\"} ";
+        let dropped = metrics.lines().find_map(|it| it.strip_prefix(line)).unwrap();
+        (dropped.parse::<u64>().unwrap() >= 20).then_some(())
+    })
+    .await;
+}
