@@ -7,6 +7,7 @@
 //!
 //! [`load`] is pure: what it reads comes in as [`Sources`], so a test sets no environment.
 
+mod bridge;
 mod dotenv;
 mod environment;
 mod error;
@@ -28,6 +29,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use bridge::{BridgeConfig, InputConfig};
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use secret::Secret;
@@ -90,6 +92,8 @@ pub struct Config {
     pub webhooks: WebhooksConfig,
     /// What is kept while Kafka is away.
     pub outbox: OutboxConfig,
+    /// Other topics in.
+    pub bridge: BridgeConfig,
     /// What `serve` can't start with, though other commands can do without: its secrets.
     pub unfit_to_serve: Vec<ConfigError>,
     /// One line each, to be logged once at the start.

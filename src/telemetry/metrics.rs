@@ -16,6 +16,7 @@ use prometheus::{
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::auth::AuthMetrics;
+use super::bridge::BridgeMetrics;
 use super::build::Build;
 use super::control::ControlMetrics;
 use super::feed::FeedMetrics;
@@ -153,6 +154,8 @@ pub struct Metrics {
     /// Requests that came too often, and who counts them.
     pub limits: LimitMetrics,
     intake: IntakeFamilies,
+    /// What comes in from other topics.
+    pub bridge: BridgeMetrics,
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
     pub(super) dead_letter_lines: Throttle,
@@ -209,6 +212,7 @@ impl Metrics {
             store: StoreFamilies::register(&families)?,
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
+            bridge: BridgeMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,

@@ -30,6 +30,7 @@ use super::{
 mod admin;
 mod bare;
 mod brokers;
+pub mod inputs;
 mod lanes;
 mod learn;
 mod poll;
