@@ -353,9 +353,9 @@ fn an_embedded_log_has_a_group_of_its_own() {
         topic: "contacts".to_owned(),
         lanes: 4,
     };
-    let config = crate::config::BridgeConfig::default();
+    let mut config = crate::config::BridgeConfig::default();
     assert_eq!(group(&config, &identity(LogKind::Kafka)), "contactd.bridge.contacts");
     assert_eq!(group(&config, &identity(LogKind::Embedded)), "contactd.bridge.contacts.c-1");
-    let config = crate::config::BridgeConfig { group: Some("own".to_owned()), ..config };
+    config.group = Some("own".to_owned());
     assert_eq!(group(&config, &identity(LogKind::Embedded)), "own");
 }

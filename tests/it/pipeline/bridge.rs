@@ -1,0 +1,338 @@
+//! Other topics in: whatever their keys, their records and their members are, the contacts are those
+//! of a direct run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use contactd::domain::verdict::DeadLetterReason as Reason;
+use serde_json::{Value, json};
+
+use super::{event, node};
+use crate::support::bridge::{bridging, input, knowing, raw, wait_until_bridged};
+use crate::support::image::Image;
+use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
+use crate::support::node::Node;
+use crate::support::services::{KAFKA, service};
+use crate::support::wait::wait_until;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const TIME: i64 = 1_790_000_000_000;
+
+/// A contact log at a real Kafka.
+fn contact_log(test: &str) -> Option<(TestLog, KafkaTopic)> {
+    let log = TestLog::kafka(&service(KAFKA, test)?);
+    let TestLog::Kafka(topic) = &log else { unreachable!("it is Kafka") };
+    let topic = topic.clone();
+    Some((log, topic))
+}
+
+#[track_caller]
+fn export(node: &Node) -> BTreeMap<String, Value> {
+    let exported = node.command(&["store", "export", "--include-deleted"]).output().unwrap();
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let lines = String::from_utf8(exported.stdout).unwrap();
+    let contacts = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    contacts.map(|contact| (contact["id"].as_str().unwrap().to_owned(), contact)).collect()
+}
+
+/// Ends a node well, lets it apply what is left, and reads its store.
+#[track_caller]
+fn finish(node: &Node, running: crate::support::node::Running) -> Image {
+    let ended = running.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    node.catch_up_soundly();
+    Image::read(&node.store)
+}
+
+/// Events of some contacts, three each, in order.
+fn events(prefix: &str) -> Vec<RawRecord> {
+    let of = |contact: u64| {
+        let id = format!("{prefix}-{contact}");
+        let name = |number: u64| format!(r#""firstName":"name {number}""#);
+        (1..4).map(move |number| event("updated", &id, number, &name(number)).into())
+    };
+    (0..20).flat_map(of).collect()
+}
+
+#[test]
+fn inputs_of_every_kind_give_the_contacts_of_a_direct_run() {
+    const TEST: &str = "inputs_of_every_kind_give_the_contacts_of_a_direct_run";
+    let Some((log, contacts)) = contact_log(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let created = input(&contacts, "in.created", &[]);
+    let updated = input(&contacts, "in.updated", &[]);
+    let keyless = input(&contacts, "keyless", &[]);
+    let other_key = input(&contacts, "other-key", &[]);
+    // Matched by the pattern, were it not the contact log's own.
+    let dead = KafkaTopic { topic: format!("{}.dlq", contacts.topic), ..contacts.clone() };
+    dead.create(&[]);
+    dead.append(events("dead").into_iter());
+
+    created.append(events("created").into_iter());
+    updated.append(events("updated").into_iter());
+    let without_key = |(number, record): (usize, RawRecord)| RawRecord {
+        key: None,
+        lane: Some(number as u16 % LANES),
+        ..record
+    };
+    keyless.append(events("keyless").into_iter().enumerate().map(without_key));
+    let with_other_key =
+        |record: RawRecord| RawRecord { key: Some(b"account-7".to_vec()), ..record };
+    other_key.append(events("other").into_iter().map(with_other_key));
+
+    let node = node(dir.path(), &log);
+    let pattern = format!("^{}\\.(in\\..*|dlq|control)", contacts.topic);
+    let node = bridging(node, &[&pattern, &keyless.topic, &other_key.topic]);
+    let mut running = node.start("");
+    let inputs = [&created, &updated, &keyless, &other_key];
+    wait_until_bridged(&contacts, &inputs, PATIENCE);
+    running.wait_until_it_says(PATIENCE, "keyed_by_contact=0");
+    let image = finish(&node, running);
+
+    let direct = TestLog::embedded(&dir.path().join("direct-log"));
+    direct.append(["created", "updated", "keyless", "other"].into_iter().flat_map(events));
+    let direct_node = super::node(dir.path(), &direct);
+    direct_node.catch_up_soundly();
+    let expected = Image::read(&direct_node.store);
+    let canonical = |image: &Image| -> BTreeMap<String, Vec<u8>> {
+        let each = image.contacts.iter();
+        each.map(|(id, contact)| (id.clone(), contact.canonical.clone())).collect()
+    };
+    assert_eq!(canonical(&image), canonical(&expected));
+    assert_eq!(image.contacts.len(), 80);
+    assert!(image.letters.is_empty(), "{:?}", image.letters.values().next());
+    assert_eq!(image.received(), 240);
+    // Where one contact's records came in order, every one of them counts.
+    for (id, contact) in &image.contacts {
+        if !id.starts_with("keyless") {
+            assert_eq!(contact.version, 3, "{id}");
+        }
+    }
+}
+
+#[test]
+fn a_compacted_input_of_complete_records_replaces_and_deletes() {
+    const TEST: &str = "a_compacted_input_of_complete_records_replaces_and_deletes";
+    let Some((log, contacts)) = contact_log(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let table = input(&contacts, "table", &[("cleanup.policy", "compact")]);
+    let row = |key: &str, value: Option<Value>, number: i64| {
+        let value = value.map(|value| value.to_string().into_bytes());
+        RawRecord { lane: None, ..raw(0, Some(key), value, TIME + number / 3) }
+    };
+    table.append(
+        [
+            row(
+                "ada",
+                Some(json!({ "id": "ada", "firstName": "Ada", "phone": "1", "plan": "free" })),
+                0,
+            ),
+            row("bob", Some(json!({ "firstName": "Bob" })), 1),
+            row(
+                "ada",
+                Some(json!({ "id": "ada", "firstName": "Augusta", "email": "a@example.com" })),
+                2,
+            ),
+            row("bob", None, 2),
+            row("carol", Some(json!({ "acme_first_name": "Carol" })), 3),
+            row("carol", None, 4),
+            row("carol", Some(json!({ "acme_last_name": "Shaw" })), 5),
+            row("nobody", None, 6),
+        ]
+        .into_iter(),
+    );
+    let node = knowing(node(dir.path(), &log), &table.topic, "complete", "true");
+    let node = knowing(bridging(node, &[&table.topic]), &table.topic, "source", "acme");
+    let running = node.start("");
+    wait_until_bridged(&contacts, &[&table], PATIENCE);
+    let image = finish(&node, running);
+    assert!(image.letters.is_empty());
+    assert_eq!((image.received(), image.verdict_totals["applied"]), (8, 8));
+    let contacts = export(&node);
+    let shows = |id: &str, expected: Value| {
+        for (name, value) in expected.as_object().unwrap() {
+            assert_eq!(contacts[id][name], *value, "{id}: {}", contacts[id]);
+        }
+    };
+    shows(
+        "ada",
+        json!({ "firstName": "Augusta", "phone": null, "email": "a@example.com",
+        "attributes": {}, "status": "ACTIVE", "source": "acme", "version": 2 }),
+    );
+    shows("bob", json!({ "firstName": "Bob", "status": "DELETED", "version": 2 }));
+    shows("carol", json!({ "firstName": null, "lastName": "Shaw", "status": "ACTIVE" }));
+    shows("nobody", json!({ "status": "DELETED" }));
+}
+
+#[test]
+fn whatever_an_input_holds_has_its_verdict() {
+    const TEST: &str = "whatever_an_input_holds_has_its_verdict";
+    let Some((log, contacts)) = contact_log(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let bad = input(&contacts, "bad", &[("max.message.bytes", "3000000")]);
+    let value = |text: &str| Some(text.as_bytes().to_vec());
+    let ahead = |contact: &str| event("updated", contact, 1, "").value;
+    let huge = format!(r#"{{"id":"{}"}}"#, "x".repeat(2_500_000));
+    let mut forged = raw(1, Some("ada"), ahead("forged"), TIME + 5_000);
+    forged.headers = vec![
+        ("contactd_command".to_owned(), b"replace".to_vec()),
+        ("contactd_expected_version".to_owned(), b"77".to_vec()),
+        ("contactd_principal".to_owned(), b"root".to_vec()),
+    ];
+    let records = vec![
+        raw(0, None, value("{broken"), TIME),
+        raw(1, Some("k"), value("{broken"), TIME),
+        raw(2, Some("k"), None, TIME),
+        raw(3, None, None, TIME),
+        raw(0, Some("k"), value(&huge), TIME),
+        raw(0, Some("k"), value(r#"{"eventType":"contact.exploded","data":{"id":"k"}}"#), TIME),
+        raw(0, Some("k"), Some(vec![0xff, 0xfe, 0x00]), TIME),
+        raw(1, Some("k"), ahead("good"), TIME + 5_000),
+        forged,
+    ];
+    let count = records.len() as u64;
+    bad.append(records.into_iter());
+    let node = bridging(node(dir.path(), &log), &[&bad.topic]);
+    let running = node.start("");
+    wait_until_bridged(&contacts, &[&bad], PATIENCE);
+    let image = finish(&node, running);
+    assert_eq!(image.received(), count);
+    assert_eq!((image.verdict_totals["applied"], image.letters.len()), (2, 7));
+    let mut reasons: Vec<Reason> = image.letters.values().map(|letter| letter.reason).collect();
+    reasons.sort();
+    let expected = [
+        Reason::MalformedJson,
+        Reason::MalformedJson,
+        // Of the one that was too large, the head is kept.
+        Reason::MalformedJson,
+        Reason::InvalidUtf8,
+        Reason::UnknownEventType,
+        Reason::NullValue,
+        Reason::NullValue,
+    ];
+    assert_eq!(reasons, expected);
+    let origins: std::collections::BTreeSet<String> = image
+        .letters
+        .values()
+        .map(|letter| {
+            let found = letter.headers.iter().find(|(name, _)| name == "contactd_origin");
+            let origin = found.and_then(|(_, value)| value.clone()).expect("an origin");
+            String::from_utf8(origin).unwrap()
+        })
+        .collect();
+    let origin = |place: &str| format!("{}:{place}", bad.topic);
+    assert_eq!(origins, ["0:0", "1:0", "2:0", "3:0", "0:1", "0:2", "0:3"].map(origin).into());
+    assert_eq!(image.contacts["forged"].version, 1);
+}
+
+/// A load whose order and number show in every contact: its `number`th event sets the name to that
+/// number, and each one that is applied once raises the version by one.
+struct Counted {
+    contacts: u64,
+    numbers: u64,
+}
+
+impl Counted {
+    const CONTACTS: u64 = 24;
+
+    fn new() -> Self {
+        Self { contacts: Self::CONTACTS, numbers: 0 }
+    }
+
+    /// The next events of all contacts; a part of these has no times.
+    fn next(&mut self) -> Vec<RawRecord> {
+        self.numbers += 1;
+        let number = self.numbers;
+        (0..self.contacts).map(|contact| Self::event(contact, number)).collect()
+    }
+
+    fn event(contact: u64, number: u64) -> RawRecord {
+        let id = format!("contact-{contact}");
+        let mut value = json!({ "id": format!("{id}-{number}"), "eventType": "contact.updated",
+            "source": "acme", "data": { "id": id, "firstName": number.to_string() } });
+        if contact % 3 != 0 {
+            value["timestamp"] = json!(TIME + number as i64);
+        }
+        let value = Some(value.to_string().into_bytes());
+        RawRecord { lane: None, ..raw(0, Some(&id), value, TIME + number as i64) }
+    }
+
+    #[track_caller]
+    fn assert_whole(&self, contacts: &BTreeMap<String, Value>) {
+        assert_eq!(contacts.len() as u64, self.contacts);
+        for (id, contact) in contacts {
+            assert_eq!(contact["version"], self.numbers, "{id}: {contact}");
+            assert_eq!(contact["firstName"], self.numbers.to_string(), "{id}: {contact}");
+        }
+    }
+}
+
+#[test]
+fn members_that_come_and_go_lose_and_double_nothing() {
+    const TEST: &str = "members_that_come_and_go_lose_and_double_nothing";
+    let Some((log, contacts)) = contact_log(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let inputs = ["one", "two"].map(|name| input(&contacts, name, &[]));
+    let member = |name: &str| {
+        let node = log.followed_by(Node::new(&dir.path().join(name)));
+        let node = bridging(node, &[&inputs[0].topic, &inputs[1].topic]);
+        node.with("bridge.batch_records_max", 50)
+    };
+    let mut load = Counted::new();
+    // A contact's events stay in one input, whichever.
+    let mut produce = |rounds: u64| {
+        for _ in 0..rounds {
+            let (even, odd): (Vec<_>, Vec<_>) =
+                load.next().into_iter().enumerate().partition(|(at, _)| at % 2 == 0);
+            inputs[0].append(even.into_iter().map(|(_, record)| record));
+            inputs[1].append(odd.into_iter().map(|(_, record)| record));
+        }
+    };
+    let (first, second, third) = (member("first"), member("second"), member("third"));
+    produce(40);
+    let mut one = first.start("");
+    one.wait_until_it_says(PATIENCE, "bridging a partition");
+    produce(40);
+    let mut two = second.start("");
+    until_it_bridges(&mut two, &mut produce);
+    let mut three = third.start("");
+    until_it_bridges(&mut three, &mut produce);
+    // One that is killed in the middle of an append, one that leaves, one that comes back.
+    two.kill();
+    produce(40);
+    let mut two = second.start("");
+    until_it_bridges(&mut two, &mut produce);
+    let ended = one.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    produce(40);
+    let killed = second.clone();
+    two.kill();
+    let killed = killed.start("kill:bridge_appended:3");
+    wait_until(PATIENCE, "a member is killed after an append", || {
+        produce(1);
+        killed.stderr().contains("bridging a partition")
+    });
+    let exit = {
+        produce(40);
+        killed.wait()
+    };
+    assert!(exit.was_killed(), "{}: {}", exit.status, exit.stderr);
+    produce(20);
+    wait_until_bridged(&contacts, &[&inputs[0], &inputs[1]], PATIENCE);
+    let image = finish(&third, three);
+    load.assert_whole(&export(&third));
+    let total = load.contacts * load.numbers;
+    assert_eq!(image.verdict_totals["applied"], total);
+    assert!(image.letters.is_empty());
+    assert!(image.received() > total, "nothing was appended twice: the kill came too early");
+    eprintln!("{total} events, {} records on the contact log", image.received());
+}
+
+/// Produces until a member has partitions.
+#[track_caller]
+fn until_it_bridges(member: &mut crate::support::node::Running, produce: &mut impl FnMut(u64)) {
+    wait_until(PATIENCE, "the member has partitions", || {
+        produce(2);
+        member.stderr().contains("bridging a partition")
+    });
+}
