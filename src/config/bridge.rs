@@ -217,3 +217,103 @@ fn table_place(fields: &Fields<'_>, topic: &str) -> String {
         .find(|place| !place.is_empty())
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FileText, FlagSetting, Mode, Sources, load};
+    use super::*;
+
+    fn loaded(text: &str) -> Result<BridgeConfig, Vec<String>> {
+        let text = format!("[kafka]\nbrokers = \"localhost:9092\"\n{text}");
+        let file = Some(FileText { name: "my.toml".to_owned(), text });
+        let loaded = load(&Sources { file, ..Sources::new(Mode::Dev) });
+        loaded
+            .map(|config| config.bridge)
+            .map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn names_come_before_patterns_and_patterns_never_mean_our_own_topics() {
+        let config = loaded(
+            r#"[bridge]
+            topics = ['^(crm|contacts|contactd)\..*|contacts', "billing"]
+            [input.'^(crm|contacts|contactd)\..*|contacts']
+            source = "crm"
+            [input."crm.whole"]
+            source = "crm"
+            complete = true
+            [input.billing]
+            complete = true"#,
+        )
+        .unwrap();
+        let input = |topic: &str| config.input(topic).cloned();
+        let crm = InputConfig { source: Some("crm".to_owned()), complete: false };
+        assert_eq!(input("crm.users"), Some(crm.clone()));
+        assert_eq!(input("contacts.created"), Some(crm.clone()));
+        assert_eq!(input("crm.whole"), Some(InputConfig { complete: true, ..crm }));
+        assert_eq!(input("billing"), Some(InputConfig { source: None, complete: true }));
+        for other in ["contacts", "contacts.dlq", "contactd.control", "xcrm.users", "crm"] {
+            assert_eq!(input(other), None, "{other}");
+        }
+        assert_eq!(config.names().collect::<Vec<_>>(), ["billing"]);
+        assert!(config.has_patterns() && config.is_on());
+        assert!(!loaded("").unwrap().is_on());
+    }
+
+    #[test]
+    fn everything_wrong_is_named() {
+        let problems = loaded(
+            r#"[bridge]
+            topics = ["contacts", "contactd.control", "contacts.dlq", "__consumer_offsets", "a b", "^(", "crm"]
+            [input.crn]
+            complete = true
+            [input.crm]
+            complete = "maybe"
+            sourc = "x""#,
+        )
+        .unwrap_err()
+        .join("\n");
+        for part in [
+            "has \"contacts\", which is a topic of the contact log's or the brokers' own",
+            "has \"contactd.control\"",
+            "has \"contacts.dlq\"",
+            "has \"__consumer_offsets\"",
+            "has \"a b\", and must hold names",
+            "has \"^(\", which is no pattern",
+            "input.crn is no input: bridge.topics neither names nor matches it; did you mean \"crm\"?",
+            "input.crm.complete is \"maybe\", and must be true or false",
+            "unknown key `input.crm.sourc`; did you mean `source`?",
+        ] {
+            assert!(problems.contains(part), "no {part:?} in:\n{problems}");
+        }
+        let no_brokers =
+            FileText { name: "my.toml".to_owned(), text: "[bridge]\ntopics = \"crm\"".to_owned() };
+        let sources = Sources { file: Some(no_brokers), ..Sources::new(Mode::Dev) };
+        let problems = load(&sources).unwrap_err().to_string();
+        assert!(problems.contains("bridge.topics needs kafka.brokers"), "{problems}");
+    }
+
+    #[test]
+    fn an_embedded_log_may_be_fed_from_the_topic_of_its_name() {
+        let text = "[log]\nkind = \"embedded\"\n[bridge]\ntopics = \"contacts\"";
+        assert!(loaded(text).unwrap().input("contacts").is_some());
+    }
+
+    #[test]
+    fn a_flag_can_name_a_topic_with_dots() {
+        let flag = |key: &str, value: &str| FlagSetting {
+            flag: "--set".to_owned(),
+            key: key.to_owned(),
+            value: value.to_owned(),
+        };
+        let flags = vec![
+            flag("kafka.brokers", "localhost:9092"),
+            flag("bridge.topics", "crm.all.users"),
+            flag("input.crm.all.users.complete", "true"),
+        ];
+        let config = load(&Sources { flags, ..Sources::new(Mode::Dev) }).unwrap();
+        assert!(config.bridge.input("crm.all.users").is_some_and(|input| input.complete));
+        let again = config.to_toml();
+        assert!(again.contains("[input.\"crm.all.users\"]\ncomplete = \"true\""), "{again}");
+    }
+}

@@ -27,6 +27,7 @@ use crate::config::{BridgeConfig, InputConfig, KafkaConfig};
 use crate::domain::Class;
 use crate::domain::contact::rings::RING_LEN;
 use crate::domain::decode::Decoder;
+use crate::domain::headers::ORIGIN;
 use crate::domain::position::{LogIdentity, LogKind};
 use crate::event_log::kafka::inputs::{InputBatch, Inputs, InputsStatus, Reached, inspect_topic};
 use crate::event_log::{EventLog, LogError, NewRecord};
@@ -66,6 +67,16 @@ struct Pending {
     outcome: BridgeOutcome,
     /// Its batch's place.
     batch: usize,
+}
+
+impl Pending {
+    /// Makes it what the log may take; false: there is no more to give up.
+    fn reduce(&mut self, error: &LogError) -> bool {
+        let is_too_large = matches!(error, LogError::RecordTooLarge { .. });
+        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+        self.outcome = BridgeOutcome::Reduced;
+        reduce(&mut self.record, is_too_large, now_ms)
+    }
 }
 
 /// What is appended, and then committed, at once.
@@ -200,6 +211,11 @@ impl Bridge {
             return Ok(());
         }
         let mut way = Way { bridge: self, inputs, batches, runtime, stop };
+        // The deliberate mistake that the tests must notice.
+        if fault::bug("bridge_commits_first") {
+            way.commit(reached.clone())?;
+            fault::point("bridge_committed");
+        }
         way.append(records)?;
         fault::point("bridge_appended");
         way.commit(reached)?;
@@ -231,6 +247,10 @@ impl Portion {
         let Some(record) = bridged.record.as_ref().filter(|_| bridged.is_untimed) else {
             return false;
         };
+        // The deliberate mistake that the tests must notice.
+        if fault::bug("bridge_forgets_repeats") {
+            return false;
+        }
         self.untimed.get(&record.key).is_some_and(|count| *count >= UNTIMED_MAX)
     }
 
@@ -260,26 +280,19 @@ impl Way<'_> {
     /// Until all are acknowledged, or belong to somebody else.
     fn append(&mut self, mut records: Vec<Pending>) -> Result<(), End> {
         let mut pause = Pause::default();
-        while !records.is_empty() {
-            let error = match self.try_append(&records)? {
-                Ok(()) => {
-                    self.count(&records);
-                    return Ok(());
-                }
-                Err(error) => error,
+        loop {
+            let Some(error) = self.try_append(&mut records)? else {
+                return Ok(());
             };
+            if records.is_empty() {
+                return Ok(());
+            }
             match error.class() {
-                Class::Poison if records.len() > 1 => {
-                    for record in records {
-                        self.append(vec![record])?;
-                    }
-                    return Ok(());
-                }
-                Class::Poison if self.reduce_first(&mut records, &error) => continue,
+                Class::Poison => continue,
                 Class::Fatal if !matches!(error, LogError::Refused { .. }) => {
                     return Err(self.failed(error));
                 }
-                Class::Poison | Class::Fatal | Class::Retry => {}
+                Class::Fatal | Class::Retry => {}
             }
             self.bridge.metrics.bridge.failed(BridgeStep::Append);
             if pause.is_first() {
@@ -290,32 +303,53 @@ impl Way<'_> {
                 self.batches.get(pending.batch).is_some_and(|batch| self.inputs.owns(batch))
             });
         }
-        Ok(())
     }
 
-    /// Not given up in the middle, but at the end: while it is under way no partition changes hands.
-    fn try_append(&self, records: &[Pending]) -> Result<Result<(), LogError>, End> {
-        let records = records.iter().map(|pending| pending.record.clone()).collect();
-        let append = self.stop.run_until_cancelled(self.bridge.log.append(records));
-        match self.runtime.block_on(append) {
-            Some(appended) => Ok(appended.map(|_acks| ())),
-            None => Err(End::Stopped),
+    /// Leaves those that are not appended, and says why: a refusal that was answered by making the
+    /// record smaller only where there is nothing worse. Not given up in the middle, but at the end:
+    /// while it is under way no partition changes hands.
+    fn try_append(&self, records: &mut Vec<Pending>) -> Result<Option<LogError>, End> {
+        let appended = records.iter().map(|pending| pending.record.clone()).collect();
+        let append = self.stop.run_until_cancelled(self.bridge.log.append_each(appended));
+        let outcomes = match self.runtime.block_on(append) {
+            None => return Err(End::Stopped),
+            Some(Err(error)) => return Ok(Some(error)),
+            Some(Ok(outcomes)) => outcomes,
+        };
+        let mut worst: Option<LogError> = None;
+        let (mut left, mut done) = (Vec::new(), Vec::new());
+        for (mut pending, outcome) in records.drain(..).zip(outcomes) {
+            let Err(error) = outcome else {
+                done.push(pending);
+                continue;
+            };
+            let is_answered = error.class() == Class::Poison && pending.reduce(&error);
+            let error = if is_answered { error } else { self.lasting(error, &pending) };
+            if worst.as_ref().is_none_or(|worst| gravity(&error) > gravity(worst)) {
+                worst = Some(error);
+            }
+            left.push(pending);
         }
+        self.count(&done);
+        *records = left;
+        Ok(worst)
+    }
+
+    /// A record that nothing makes acceptable holds its input up, rather than being lost.
+    fn lasting(&self, error: LogError, pending: &Pending) -> LogError {
+        let topic = match &error {
+            LogError::RecordTooLarge { topic, .. } | LogError::RecordRefused { topic, .. } => topic,
+            _ => return error,
+        };
+        let origin = pending.record.headers.iter().find(|(name, _)| name == ORIGIN);
+        let origin = origin.map(|(_, origin)| String::from_utf8_lossy(origin).into_owned());
+        let detail = format!("of {}: {error}", origin.unwrap_or_default());
+        LogError::NotAcknowledged { topic: topic.clone(), detail }
     }
 
     fn failed(&self, error: LogError) -> End {
         // The log may be closed because all ends.
         if self.stop.is_cancelled() { End::Stopped } else { End::Failed(error) }
-    }
-
-    fn reduce_first(&self, records: &mut [Pending], error: &LogError) -> bool {
-        let Some(pending) = records.first_mut() else {
-            return false;
-        };
-        let is_too_large = matches!(error, LogError::RecordTooLarge { .. });
-        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        pending.outcome = BridgeOutcome::Reduced;
-        reduce(&mut pending.record, is_too_large, now_ms)
     }
 
     fn count(&self, records: &[Pending]) {
@@ -361,6 +395,14 @@ impl Way<'_> {
                 return Ok(());
             }
         }
+    }
+}
+
+fn gravity(error: &LogError) -> u8 {
+    match error.class() {
+        Class::Poison => 0,
+        Class::Retry => 1,
+        Class::Fatal => 2,
     }
 }
 

@@ -1,14 +1,16 @@
 //! Other topics in: whatever their keys, their records and their members are, the contacts are those
 //! of a direct run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contactd::domain::verdict::DeadLetterReason as Reason;
 use serde_json::{Value, json};
 
 use super::{event, node};
-use crate::support::bridge::{bridging, input, knowing, raw, wait_until_bridged};
+use crate::support::bridge::{
+    Counted, TIME, bridging, export, input, knowing, raw, wait_until_bridged,
+};
 use crate::support::image::Image;
 use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
 use crate::support::node::Node;
@@ -16,7 +18,6 @@ use crate::support::services::{KAFKA, service};
 use crate::support::wait::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(90);
-const TIME: i64 = 1_790_000_000_000;
 
 /// A contact log at a real Kafka.
 fn contact_log(test: &str) -> Option<(TestLog, KafkaTopic)> {
@@ -24,15 +25,6 @@ fn contact_log(test: &str) -> Option<(TestLog, KafkaTopic)> {
     let TestLog::Kafka(topic) = &log else { unreachable!("it is Kafka") };
     let topic = topic.clone();
     Some((log, topic))
-}
-
-#[track_caller]
-fn export(node: &Node) -> BTreeMap<String, Value> {
-    let exported = node.command(&["store", "export", "--include-deleted"]).output().unwrap();
-    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
-    let lines = String::from_utf8(exported.stdout).unwrap();
-    let contacts = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    contacts.map(|contact| (contact["id"].as_str().unwrap().to_owned(), contact)).collect()
 }
 
 /// Ends a node well, lets it apply what is left, and reads its store.
@@ -167,12 +159,17 @@ fn a_compacted_input_of_complete_records_replaces_and_deletes() {
 #[test]
 fn whatever_an_input_holds_has_its_verdict() {
     const TEST: &str = "whatever_an_input_holds_has_its_verdict";
-    let Some((log, contacts)) = contact_log(TEST) else { return };
+    let Some(brokers) = service(KAFKA, TEST) else { return };
     let dir = tempfile::tempdir().unwrap();
+    let contacts = KafkaTopic::unused(&brokers);
+    contacts.create(&[("max.message.bytes", "1048588")]);
+    let log = TestLog::Kafka(contacts.clone());
     let bad = input(&contacts, "bad", &[("max.message.bytes", "3000000")]);
     let value = |text: &str| Some(text.as_bytes().to_vec());
     let ahead = |contact: &str| event("updated", contact, 1, "").value;
-    let huge = format!(r#"{{"id":"{}"}}"#, "x".repeat(2_500_000));
+    // Nothing that compresses well.
+    let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(2_500_000).collect();
+    let huge = format!(r#"{{"id":"{noise}"}}"#);
     let mut forged = raw(1, Some("ada"), ahead("forged"), TIME + 5_000);
     forged.headers = vec![
         ("contactd_command".to_owned(), b"replace".to_vec()),
@@ -211,7 +208,7 @@ fn whatever_an_input_holds_has_its_verdict() {
         Reason::NullValue,
     ];
     assert_eq!(reasons, expected);
-    let origins: std::collections::BTreeSet<String> = image
+    let origins: BTreeSet<String> = image
         .letters
         .values()
         .map(|letter| {
@@ -225,48 +222,6 @@ fn whatever_an_input_holds_has_its_verdict() {
     assert_eq!(image.contacts["forged"].version, 1);
 }
 
-/// A load whose order and number show in every contact: its `number`th event sets the name to that
-/// number, and each one that is applied once raises the version by one.
-struct Counted {
-    contacts: u64,
-    numbers: u64,
-}
-
-impl Counted {
-    const CONTACTS: u64 = 24;
-
-    fn new() -> Self {
-        Self { contacts: Self::CONTACTS, numbers: 0 }
-    }
-
-    /// The next events of all contacts; a part of these has no times.
-    fn next(&mut self) -> Vec<RawRecord> {
-        self.numbers += 1;
-        let number = self.numbers;
-        (0..self.contacts).map(|contact| Self::event(contact, number)).collect()
-    }
-
-    fn event(contact: u64, number: u64) -> RawRecord {
-        let id = format!("contact-{contact}");
-        let mut value = json!({ "id": format!("{id}-{number}"), "eventType": "contact.updated",
-            "source": "acme", "data": { "id": id, "firstName": number.to_string() } });
-        if contact % 3 != 0 {
-            value["timestamp"] = json!(TIME + number as i64);
-        }
-        let value = Some(value.to_string().into_bytes());
-        RawRecord { lane: None, ..raw(0, Some(&id), value, TIME + number as i64) }
-    }
-
-    #[track_caller]
-    fn assert_whole(&self, contacts: &BTreeMap<String, Value>) {
-        assert_eq!(contacts.len() as u64, self.contacts);
-        for (id, contact) in contacts {
-            assert_eq!(contact["version"], self.numbers, "{id}: {contact}");
-            assert_eq!(contact["firstName"], self.numbers.to_string(), "{id}: {contact}");
-        }
-    }
-}
-
 #[test]
 fn members_that_come_and_go_lose_and_double_nothing() {
     const TEST: &str = "members_that_come_and_go_lose_and_double_nothing";
@@ -278,14 +233,13 @@ fn members_that_come_and_go_lose_and_double_nothing() {
         let node = bridging(node, &[&inputs[0].topic, &inputs[1].topic]);
         node.with("bridge.batch_records_max", 50)
     };
-    let mut load = Counted::new();
+    let mut load = Counted::default();
     // A contact's events stay in one input, whichever.
     let mut produce = |rounds: u64| {
-        for _ in 0..rounds {
-            let (even, odd): (Vec<_>, Vec<_>) =
-                load.next().into_iter().enumerate().partition(|(at, _)| at % 2 == 0);
-            inputs[0].append(even.into_iter().map(|(_, record)| record));
-            inputs[1].append(odd.into_iter().map(|(_, record)| record));
+        let records: Vec<RawRecord> = (0..rounds).flat_map(|_| load.next()).collect();
+        for (place, input) in inputs.iter().enumerate() {
+            let own = records.iter().enumerate().filter(|(at, _)| at % 2 == place);
+            input.append(own.map(|(_, record)| record.clone()));
         }
     };
     let (first, second, third) = (member("first"), member("second"), member("third"));
@@ -321,11 +275,10 @@ fn members_that_come_and_go_lose_and_double_nothing() {
     wait_until_bridged(&contacts, &[&inputs[0], &inputs[1]], PATIENCE);
     let image = finish(&third, three);
     load.assert_whole(&export(&third));
-    let total = load.contacts * load.numbers;
+    let total = load.total();
     assert_eq!(image.verdict_totals["applied"], total);
     assert!(image.letters.is_empty());
     assert!(image.received() > total, "nothing was appended twice: the kill came too early");
-    eprintln!("{total} events, {} records on the contact log", image.received());
 }
 
 /// Produces until a member has partitions.

@@ -1,15 +1,20 @@
 //! Inputs of the bridge: topics beside a contact log's, and how far their group has come.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use serde_json::{Value, json};
+
 use super::logs::{KafkaTopic, LANES, RawRecord};
 use super::node::Node;
 use super::wait::wait_until;
 
+/// Of the first record of every load.
+pub const TIME: i64 = 1_790_000_000_000;
 /// How long a broker may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -72,4 +77,71 @@ fn behind(consumer: &BaseConsumer, inputs: &[&KafkaTopic]) -> Option<i64> {
         _ => 0,
     });
     Some(end - committed.sum::<i64>())
+}
+
+/// Everything that a stopped store holds, by id.
+#[track_caller]
+pub fn export(node: &Node) -> BTreeMap<String, Value> {
+    let exported =
+        node.command(&["store", "export", "--include-deleted"]).output().expect("an export");
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let lines = String::from_utf8(exported.stdout).expect("an export");
+    let contacts =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("an export"));
+    contacts
+        .map(|contact| (contact["id"].as_str().expect("an export").to_owned(), contact))
+        .collect()
+}
+
+/// A load whose order and number show in every contact: its `number`th event sets the name to that
+/// number, and each one that is applied once raises the version by one.
+#[derive(Debug, Default)]
+pub struct Counted {
+    numbers: u64,
+}
+
+impl Counted {
+    const CONTACTS: u64 = 24;
+
+    /// The next events of all contacts; a part of these has no times.
+    pub fn next(&mut self) -> Vec<RawRecord> {
+        self.numbers += 1;
+        let number = self.numbers;
+        (0..Self::CONTACTS).map(|contact| Self::event(contact, number)).collect()
+    }
+
+    fn event(contact: u64, number: u64) -> RawRecord {
+        let id = format!("contact-{contact}");
+        let mut value = json!({ "id": format!("{id}-{number}"), "eventType": "contact.updated",
+            "source": "acme", "data": { "id": id, "firstName": number.to_string() } });
+        if contact % 3 != 0 {
+            value["timestamp"] = json!(TIME + number as i64);
+        }
+        let value = Some(value.to_string().into_bytes());
+        RawRecord { lane: None, ..raw(0, Some(&id), value, TIME + number as i64) }
+    }
+
+    #[track_caller]
+    pub fn assert_whole(&self, contacts: &BTreeMap<String, Value>) {
+        if let Some(wrong) = self.wrong(contacts) {
+            panic!("not every event has had its effect once: {wrong}");
+        }
+    }
+
+    /// A contact that has had an event twice, or not at all, or in another order.
+    pub fn wrong(&self, contacts: &BTreeMap<String, Value>) -> Option<String> {
+        if contacts.len() as u64 != Self::CONTACTS {
+            return Some(format!("{} contacts", contacts.len()));
+        }
+        let is_wrong = |contact: &&Value| {
+            contact["version"] != self.numbers || contact["firstName"] != self.numbers.to_string()
+        };
+        let wrong = contacts.values().find(is_wrong);
+        wrong.map(|contact| format!("after {} events each: {contact}", self.numbers))
+    }
+
+    /// Events so far.
+    pub fn total(&self) -> u64 {
+        Self::CONTACTS * self.numbers
+    }
 }
