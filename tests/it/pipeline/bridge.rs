@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use super::{event, node};
 use crate::support::bridge::{
-    Counted, TIME, bridging, export, input, knowing, raw, wait_until_bridged,
+    Counted, TIME, bridging, export, input, knowing, raw, wait_until_bridged, wait_until_committed,
 };
 use crate::support::image::Image;
+use crate::support::instance::Instance;
 use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
 use crate::support::node::Node;
-use crate::support::services::{KAFKA, service};
+use crate::support::services::{KAFKA, OwnBroker, service};
 use crate::support::wait::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -288,4 +289,78 @@ fn until_it_bridges(member: &mut crate::support::node::Running, produce: &mut im
         produce(2);
         member.stderr().contains("bridging a partition")
     });
+}
+
+#[test]
+fn an_embedded_log_is_fed_from_kafka_and_the_figures_say_so() {
+    const TEST: &str = "an_embedded_log_is_fed_from_kafka_and_the_figures_say_so";
+    let Some(brokers) = service(KAFKA, TEST) else { return };
+    let input = KafkaTopic::unused(&brokers);
+    input.create(&[]);
+    input.append(events("fed").into_iter());
+    input.append([raw(0, Some("k"), Some(b"{broken".to_vec()), TIME)].into_iter());
+    let group = format!("group-{}", input.topic);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let starting = Instance::builder()
+        .with("kafka.brokers", &brokers)
+        .with("bridge.topics", &input.topic)
+        .with("bridge.group", &group)
+        .start();
+    let instance = runtime.block_on(starting);
+    wait_until_committed(&brokers, &group, &[&input], PATIENCE);
+    for contact in 0..20 {
+        let id = format!("fed-{contact}");
+        runtime.block_on(instance.until_contact(&id, |answer| answer.json()["version"] == 3));
+    }
+    let labels = |outcome: &str| format!("{{outcome=\"{outcome}\",topic=\"{}\"}}", input.topic);
+    let topic = format!("{{topic=\"{}\"}}", input.topic);
+    let figures = [
+        format!("contactd_bridge_records_total{} 60", labels("event")),
+        format!("contactd_bridge_records_total{} 1", labels("unreadable")),
+        format!("contactd_bridge_records_total{} 0", labels("reduced")),
+        format!("contactd_bridge_lag_records{topic} 0"),
+        format!("contactd_bridge_assigned_partitions{topic} {LANES}"),
+        "contactd_bridge_errors_total{step=\"append\"} 0".to_owned(),
+        "contactd_bridge_up 1".to_owned(),
+    ];
+    for figure in figures {
+        wait_until(PATIENCE, &figure, || {
+            let text = String::from_utf8(instance.metrics.render().unwrap()).unwrap();
+            text.lines().any(|line| line == figure)
+        });
+    }
+    runtime.block_on(instance.stop());
+}
+
+#[test]
+fn the_bridge_outlasts_its_brokers() {
+    const TEST: &str = "the_bridge_outlasts_its_brokers";
+    let Some(broker) = OwnBroker::start(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let log = TestLog::kafka(&broker.address());
+    let TestLog::Kafka(contacts) = &log else { unreachable!("it is Kafka") };
+    let input = input(contacts, "input", &[]);
+    let node = bridging(node(dir.path(), &log), &[&input.topic]);
+    let mut load = Counted::default();
+    let mut produce = || input.append((0..20).flat_map(|_| load.next()));
+    produce();
+    let running = node.start("");
+    wait_until_bridged(contacts, &[&input], PATIENCE);
+    broker.run("kill");
+    wait_until(PATIENCE, "the bridge says that nothing comes", || {
+        running.stderr().contains("the bridge's inputs don't come")
+    });
+    broker.run("start");
+    produce();
+    wait_until_bridged(contacts, &[&input], PATIENCE);
+    // An end while the brokers are away is an end all the same, and so is a beginning.
+    broker.run("kill");
+    let ended = running.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let running = node.start("");
+    broker.run("start");
+    produce();
+    wait_until_bridged(contacts, &[&input], PATIENCE);
+    finish(&node, running);
+    load.assert_whole(&export(&node));
 }

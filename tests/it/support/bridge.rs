@@ -52,8 +52,19 @@ pub fn raw(lane: u16, key: Option<&str>, value: Option<Vec<u8>>, timestamp_ms: i
 #[track_caller]
 pub fn wait_until_bridged(contacts: &KafkaTopic, inputs: &[&KafkaTopic], deadline: Duration) {
     let group = format!("contactd.bridge.{}", contacts.topic);
+    wait_until_committed(&contacts.brokers, &group, inputs, deadline);
+}
+
+/// The same of any group.
+#[track_caller]
+pub fn wait_until_committed(
+    brokers: &str,
+    group: &str,
+    inputs: &[&KafkaTopic],
+    deadline: Duration,
+) {
     let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &contacts.brokers)
+        .set("bootstrap.servers", brokers)
         .set("group.id", group)
         .create()
         .expect("a consumer");
