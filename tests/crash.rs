@@ -15,6 +15,8 @@
     reason = "a test fails by panicking, and has no public API"
 )]
 
+#[path = "crash/bridge.rs"]
+mod bridge;
 #[path = "crash/campaign.rs"]
 mod campaign;
 #[path = "crash/controls.rs"]

@@ -15,12 +15,14 @@
 //! | shared_state | Redis, and a clock | told to stop | after http |
 //! | feed | commits, while somebody listens | told to stop | with http |
 //! | simulator | what is asked for, and commits; `simulator.queue_max` webhooks | told to stop | with http |
+//! | bridge | other topics, `bridge.batch_records_max` | told to stop | with the worker |
 //! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |
 //! | commits | the newest checkpoint | the worker has ended | with the worker |
 //!
 //! A task that ends before it is told to cancels the others, and the process exits with its error.
 //! A second signal ends the process at once, which is as safe as kill -9.
 
+mod bridge;
 mod demo;
 mod log;
 mod run;

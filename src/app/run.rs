@@ -23,6 +23,7 @@ use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
+use super::bridge::start_bridge;
 use super::demo::{self, DemoOptions};
 use super::log::open_log;
 use super::simulator::open_simulator;
@@ -100,6 +101,13 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, address)?;
     let stop = Stop::default();
     let users_stop = stop.shared.clone();
+    // A run that ends when all is applied would leave the inputs half bridged.
+    let bridge = (!options.worker.until_caught_up)
+        .then(|| {
+            let (log, stop) = (log.clone(), stop.bridge.clone());
+            start_bridge(&config, &setup, log, &intake, &watch.metrics, stop)
+        })
+        .flatten();
     let worker = Worker {
         config: Arc::clone(&config),
         log: log.clone(),
@@ -120,6 +128,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         simulator: watch.simulator.clone().map(|one| start(one.run(stop.http.clone()))),
         worker: tokio::task::spawn_blocking(move || worker.run()),
         outbox: forward(&intake, stop.outbox.clone()),
+        bridge,
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
     };
     // Before anybody is told that it runs: a signal from then on is an orderly end.
@@ -204,6 +213,7 @@ struct Tasks {
     worker: JoinHandle<Result<(), WorkerError>>,
     demo: Option<JoinHandle<Result<(), LogError>>>,
     outbox: Option<JoinHandle<Result<(), OutboxError>>>,
+    bridge: Option<JoinHandle<Result<(), LogError>>>,
 }
 
 impl Tasks {
@@ -226,6 +236,7 @@ impl Tasks {
             simulator = ended(&mut self.simulator) => First::Failed(early("simulator", simulator.map(Ok::<_, Infallible>))),
             demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
             outbox = ended(&mut self.outbox) => First::Failed(early("outbox", outbox)),
+            bridge = ended(&mut self.bridge) => First::Failed(early("bridge", bridge)),
         };
         watch.draining();
         let second = start(end_at_second_signal());
@@ -238,11 +249,15 @@ impl Tasks {
                 let served = self.http.await;
                 stop.shared.cancel();
                 stop.outbox.cancel();
+                stop.bridge.cancel();
                 let fed = self.feed.await;
                 stop.worker.cancel();
                 let drained = drain_worker(self.worker).await;
                 if let Some(outbox) = self.outbox {
                     outbox.await.context("the task outbox panicked")??;
+                }
+                if let Some(bridge) = self.bridge {
+                    bridge.await.context("the task bridge panicked")??;
                 }
                 drained?;
                 fed.context("the task feed panicked")?;
@@ -301,12 +316,14 @@ struct Stop {
     http: CancellationToken,
     shared: CancellationToken,
     outbox: CancellationToken,
+    bridge: CancellationToken,
     worker: CancellationToken,
 }
 
 impl Stop {
     fn all(&self) {
-        for token in [&self.demo, &self.http, &self.shared, &self.outbox, &self.worker] {
+        let Self { demo, http, shared, outbox, bridge, worker } = self;
+        for token in [demo, http, shared, outbox, bridge, worker] {
             token.cancel();
         }
     }

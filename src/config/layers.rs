@@ -105,9 +105,12 @@ pub(super) fn gather(sources: &Sources<'_>, errors: &mut Vec<ConfigError>) -> La
     layered
 }
 
-/// Everything after `kafka.properties` is one name with dots in it.
+/// Everything after `kafka.properties` is one name with dots in it, and so is a topic.
 fn free_key(key: Key) -> Key {
     match key.as_slice() {
+        [section, topic @ .., name] if section == "input" && topic.len() > 1 => {
+            vec![section.clone(), topic.join("."), name.clone()]
+        }
         [section, table, first, rest @ ..] if section == "kafka" && table == "properties" => {
             let mut name = first.clone();
             for part in rest {
@@ -126,6 +129,7 @@ pub(super) fn is_free(key: &[String]) -> bool {
         [section, table, _] => {
             section == "mapping"
                 || section == "webhook"
+                || section == "input"
                 || (section == "kafka" && table == "properties")
         }
         _ => false,

@@ -7,6 +7,7 @@
 //!
 //! [`load`] is pure: what it reads comes in as [`Sources`], so a test sets no environment.
 
+mod bridge;
 mod dotenv;
 mod environment;
 mod error;
@@ -29,6 +30,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use bridge::{BridgeConfig, InputConfig};
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use secret::Secret;
@@ -94,6 +96,8 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Webhooks as Acme sends them, made here.
     pub simulator: SimulatorConfig,
+    /// Other topics in.
+    pub bridge: BridgeConfig,
     /// What `serve` can't start with, though other commands can do without: its secrets.
     pub unfit_to_serve: Vec<ConfigError>,
     /// One line each, to be logged once at the start.

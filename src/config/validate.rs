@@ -15,7 +15,7 @@ use super::secret::Secret;
 use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
-use super::{Config, Mode, Sources, simulator, webhooks};
+use super::{Config, Mode, Sources, bridge, simulator, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -51,8 +51,9 @@ pub(super) fn config(
         server: server(&mut fields),
         limits: limits::limits(&mut fields),
         allow: limits::allow(&mut fields),
-        log,
         embedded_log: embedded_log(&mut fields, &store.path),
+        bridge: bridge::bridge(&mut fields, &log, &kafka),
+        log,
         kafka,
         auth: auth(&mut fields, &store.path, jwt.expiration),
         apply: apply(&mut fields),
@@ -327,7 +328,9 @@ pub(super) fn free(fields: &mut Fields<'_>, table: &str) -> Vec<([String; 3], St
         let [section, middle, name] = key.as_slice() else {
             continue;
         };
-        if section != table && middle != table {
+        // The one table of any name within a section that has other keys.
+        let is_properties = table == "properties" && section == "kafka" && middle == table;
+        if section != table && !is_properties {
             continue;
         }
         match &setting.value {

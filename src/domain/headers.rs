@@ -20,6 +20,16 @@ pub const PRINCIPAL: &str = "contactd_principal";
 pub const REQUEST_ID: &str = "contactd_request_id";
 /// The source as the intake verified it; counts instead of the one that the event names.
 pub const SOURCE: &str = "contactd_source";
+/// Where a bridged record was read, `topic:partition:offset`.
+pub const ORIGIN: &str = "contactd_origin";
+/// The key that it had there, where that is not its contact's id.
+pub const ORIGIN_KEY: &str = "contactd_origin_key";
+/// The time of its record there, in ms since 1970, where the contact log would not take that.
+pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
+/// How many bytes its value had there, where only its head could be appended.
+pub const ORIGIN_BYTES: &str = "contactd_origin_bytes";
+/// Starts the names of all headers that only we may write.
+pub const OURS_PREFIX: &str = "contactd_";
 /// The media type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
 /// Starts the names of a binary CloudEvent's attributes.

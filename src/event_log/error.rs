@@ -126,6 +126,14 @@ pub enum LogError {
         /// The bound.
         bytes_max: usize,
     },
+    /// A record that the brokers will never take as it is: its time, above all.
+    #[error("topic {topic}: the brokers don't take a record: {detail}")]
+    RecordRefused {
+        /// The topic.
+        topic: String,
+        /// What they say.
+        detail: String,
+    },
     /// An append was not acknowledged; the record may stand in the log all the same.
     #[error("topic {topic}: an append was not acknowledged: {detail}")]
     NotAcknowledged {
@@ -199,7 +207,7 @@ impl LogError {
             | Self::MissingTopic { .. }
             | Self::NotAcknowledged { .. }
             | Self::NoSpace { .. } => Class::Retry,
-            Self::RecordTooLarge { .. } => Class::Poison,
+            Self::RecordTooLarge { .. } | Self::RecordRefused { .. } => Class::Poison,
             Self::Segments(error) => error.class(),
             Self::CompactedTopic { .. }
             | Self::TopicChanged { .. }

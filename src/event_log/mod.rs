@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::domain::Class;
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 
@@ -171,6 +172,33 @@ impl EventLog {
             Self::Embedded(log) => log.append(records).await,
             Self::Kafka(log) => log.append(records).await,
         }
+    }
+
+    /// The same, with what became of each record in the same order: one that is refused keeps none from
+    /// being appended.
+    ///
+    /// # Errors
+    /// When nothing was tried.
+    pub async fn append_each(
+        &self,
+        records: Vec<NewRecord>,
+    ) -> Result<Vec<Result<Ack, LogError>>, LogError> {
+        let log = match self {
+            Self::Kafka(log) => return log.append_each(records).await,
+            Self::Embedded(log) => log,
+        };
+        // It refuses one before it appends any.
+        match log.append(records.clone()).await {
+            Err(error) if error.class() == Class::Poison => {}
+            appended => return Ok(appended?.into_iter().map(Ok).collect()),
+        }
+        let mut outcomes = Vec::with_capacity(records.len());
+        for record in records {
+            outcomes.push(log.append(vec![record]).await.map(|acks| acks.first().copied()));
+        }
+        let topic = &log.identity()?.topic;
+        let missing = || LogError::Closed { topic: topic.clone() };
+        Ok(outcomes.into_iter().map(|outcome| outcome?.ok_or_else(missing)).collect())
     }
 
     /// The way for bulk: returns as soon as the records are taken over, blocking while too many

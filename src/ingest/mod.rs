@@ -1,5 +1,7 @@
-//! What comes in besides the log: API writes become commands on the log, webhooks events.
+//! What comes in besides the log: API writes become commands on the log, webhooks and other topics
+//! events.
 
+mod bridge;
 mod command_record;
 mod commands;
 mod control;
@@ -13,6 +15,7 @@ mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use bridge::Bridge;
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};

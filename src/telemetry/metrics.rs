@@ -16,6 +16,7 @@ use prometheus::{
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::auth::AuthMetrics;
+use super::bridge::BridgeMetrics;
 use super::build::Build;
 use super::control::ControlMetrics;
 use super::feed::FeedMetrics;
@@ -156,6 +157,8 @@ pub struct Metrics {
     intake: IntakeFamilies,
     /// Webhooks that are made here.
     pub simulator: SimulatorMetrics,
+    /// What comes in from other topics.
+    pub bridge: BridgeMetrics,
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
     pub(super) dead_letter_lines: Throttle,
@@ -213,6 +216,7 @@ impl Metrics {
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
+            bridge: BridgeMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,

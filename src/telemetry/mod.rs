@@ -6,6 +6,7 @@
 //! ```
 
 mod auth;
+mod bridge;
 mod build;
 mod control;
 mod events;
@@ -21,6 +22,7 @@ mod simulator;
 mod throttle;
 
 pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
+pub use bridge::{BridgeMetrics, BridgeOutcome, BridgeStep};
 pub use build::Build;
 pub use control::ControlMetrics;
 pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed};

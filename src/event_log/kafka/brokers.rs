@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::config::KafkaConfig;
@@ -180,18 +181,35 @@ impl Brokers {
         records_max: usize,
         wait: Duration,
     ) -> Result<Vec<Sample>, LogError> {
+        let mut samples = Vec::new();
+        self.read_from_start(lanes, wait, |lane, message| {
+            if let Some(key) = message.key() {
+                samples.push(Sample { lane, key: key.to_vec() });
+            }
+            samples.len() < records_max
+        })?;
+        Ok(samples)
+    }
+
+    /// Hands over records from the start of every lane, until `take` wants no more, there is nothing
+    /// more, or `wait` is over.
+    pub(super) fn read_from_start(
+        &self,
+        lanes: u16,
+        wait: Duration,
+        mut take: impl FnMut(Lane, &BorrowedMessage<'_>) -> bool,
+    ) -> Result<(), LogError> {
         let _reading = self.reading.lock();
         self.assign((0..lanes).map(|lane| (Lane(lane), KafkaOffset::Beginning)))?;
         let deadline = Instant::now() + wait;
-        let mut samples = Vec::new();
         let mut ended = 0;
-        while samples.len() < records_max && ended < lanes && Instant::now() < deadline {
+        while ended < lanes && Instant::now() < deadline {
             match self.client.poll(RECORD_LOOK) {
                 Some(Ok(message)) => {
-                    if let (Ok(lane), Some(key)) =
-                        (u16::try_from(message.partition()), message.key())
+                    if let Ok(lane) = u16::try_from(message.partition())
+                        && !take(Lane(lane), &message)
                     {
-                        samples.push(Sample { lane: Lane(lane), key: key.to_vec() });
+                        break;
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
@@ -200,7 +218,7 @@ impl Brokers {
             }
         }
         self.unassign();
-        Ok(samples)
+        Ok(())
     }
 
     /// Tells the group's coordinator, without waiting for its answer.

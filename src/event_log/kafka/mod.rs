@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use crate::config::{KafkaConfig, PartitionerChoice};
 use crate::domain::Class;
@@ -28,8 +27,10 @@ use super::{
 };
 
 mod admin;
+mod append;
 mod bare;
 mod brokers;
+pub mod inputs;
 mod lanes;
 mod learn;
 mod poll;
@@ -43,7 +44,7 @@ pub use bare::{BareProducer, drain_bare};
 use brokers::Brokers;
 use lanes::Lanes;
 use poll::Poller;
-use produce::{Appender, Bulk, Outcome, Place, block_on};
+use produce::{Appender, Bulk};
 use watch::Watch;
 
 /// What a topic takes where the brokers don't say.
@@ -222,42 +223,6 @@ impl KafkaLog {
         self.topic.brokers.read_one(lane, offset)
     }
 
-    /// Appends, and resolves when all delivery reports are in.
-    pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
-        self.check_open()?;
-        let known = self.topic.clone().known_soon().await?;
-        let appender = self.appender(&known)?;
-        let mut reports = Vec::with_capacity(records.len());
-        for record in &records {
-            let (report, settled) = oneshot::channel();
-            let place = self.place(record, &known)?;
-            appender.enqueue(record, place, Outcome::Awaited(report)).await?;
-            reports.push(settled);
-        }
-        let mut acks = Vec::with_capacity(reports.len());
-        for settled in reports {
-            let report = settled.await.map_err(|_gone| LogError::NotAcknowledged {
-                topic: self.topic.config.topic.clone(),
-                detail: "the producer ended".to_owned(),
-            })?;
-            acks.push(report?);
-        }
-        Ok(acks)
-    }
-
-    /// The way for bulk: blocks only while librdkafka's queue is full.
-    pub fn append_blocking(&self, records: Vec<NewRecord>) -> Result<(), LogError> {
-        self.check_open()?;
-        let known = self.topic.known()?;
-        let appender = self.appender(&known)?;
-        for record in &records {
-            let place = self.place(record, &known)?;
-            self.bulk.begin();
-            block_on(appender.enqueue(record, place, Outcome::Bulk(Arc::clone(&self.bulk))))?;
-        }
-        Ok(())
-    }
-
     /// Waits for the reports of what [`KafkaLog::append_blocking`] took.
     pub fn flush(&self) -> Result<(), LogError> {
         self.bulk.wait()
@@ -302,32 +267,6 @@ impl KafkaLog {
             Some(known) => self.topic.check_lane(lane, known.identity.lanes),
             None => Ok(()),
         }
-    }
-
-    fn place(&self, record: &NewRecord, known: &Known) -> Result<Place, LogError> {
-        let lanes = known.identity.lanes;
-        let lane = match record.lane {
-            Some(lane) => lane,
-            None => known.partitioner.lane(&record.key, lanes),
-        };
-        self.topic.check_lane(lane, lanes)?;
-        if lane == CONTROL_LANE
-            && let Some(detail) = self.control_refused.lock().clone()
-        {
-            let topic = self.topic.config.control_topic.clone();
-            return Err(LogError::Refused { topic, detail });
-        }
-        Ok(Place { lane, bytes_max: known.record_bytes_max })
-    }
-
-    fn appender(&self, known: &Known) -> Result<Arc<Appender>, LogError> {
-        let mut appender = self.appender.lock();
-        if let Some(appender) = appender.as_ref().filter(|appender| !appender.is_failed()) {
-            return Ok(Arc::clone(appender));
-        }
-        let new = Arc::new(Appender::new(&self.topic.config, known.record_bytes_max)?);
-        *appender = Some(Arc::clone(&new));
-        Ok(new)
     }
 }
 

@@ -18,6 +18,7 @@ use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::domain::position::{NextOffset, Offset};
+use crate::domain::record::RecordBatch;
 
 use super::lanes::{LaneState, Lanes};
 use super::watch::{Watch, is_missing_topic, is_refusal};
@@ -393,13 +394,23 @@ fn take(lanes: &mut Lanes, message: &BorrowedMessage<'_>) -> Option<usize> {
 }
 
 fn push(lane: &mut LaneState, offset: Offset, timestamp_ms: i64, message: &BorrowedMessage<'_>) {
+    copy_in(&mut lane.batch, offset, timestamp_ms, message);
+    lane.next = offset.next();
+    lane.at_end = false;
+}
+
+/// Copies a record into a batch.
+pub(super) fn copy_in(
+    batch: &mut RecordBatch,
+    offset: Offset,
+    timestamp_ms: i64,
+    message: &BorrowedMessage<'_>,
+) {
     let headers = message.headers();
     let headers = headers
         .into_iter()
         .flat_map(|headers| (0..headers.count()).filter_map(|index| header(headers, index)));
-    lane.batch.push(offset, timestamp_ms, message.key(), message.payload(), headers);
-    lane.next = offset.next();
-    lane.at_end = false;
+    batch.push(offset, timestamp_ms, message.key(), message.payload(), headers);
 }
 
 /// The binding panics on a header whose name isn't UTF-8. No header that is read here has such a

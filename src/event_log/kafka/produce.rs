@@ -209,6 +209,9 @@ fn append_error(topic: &str, error: &KafkaError, bytes: usize, bytes_max: usize)
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
             LogError::RecordTooLarge { topic, bytes, bytes_max }
         }
+        Some(code @ (RDKafkaErrorCode::InvalidTimestamp | RDKafkaErrorCode::InvalidRecord)) => {
+            LogError::RecordRefused { topic, detail: code.to_string() }
+        }
         Some(code) if is_refusal(code) => LogError::Refused { topic, detail: code.to_string() },
         Some(code) if is_missing_topic(code) => LogError::MissingTopic { topic },
         _ => LogError::NotAcknowledged { topic, detail: error.to_string() },

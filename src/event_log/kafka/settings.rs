@@ -1,14 +1,13 @@
 //! librdkafka's settings: what the contact log needs, and over it whatever the user put into
 //! `kafka.properties`.
 
-use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::config::{KafkaConfig, Secret, SecurityProtocol};
 
 use super::LogError;
-use super::watch::Watch;
 
 /// Fetched records that may wait in librdkafka: all together in KiB, and of each lane.
 const FETCHED_KBYTES_MAX: &str = "8192";
@@ -64,6 +63,32 @@ fn reader_common(config: &KafkaConfig) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true");
+    settings
+}
+
+/// Settings of a member of the consumer group that reads other topics.
+pub(super) fn member(config: &KafkaConfig, group: &str) -> ClientConfig {
+    let mut settings = common(config);
+    settings
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        // How long the partitions of a member that was killed are left alone.
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "2000")
+        .set("isolation.level", "read_committed")
+        .set("queued.max.messages.kbytes", FETCHED_KBYTES_MAX)
+        .set("queued.min.messages", FETCHED_LANE_RECORDS)
+        .set("fetch.message.max.bytes", FETCH_LANE_BYTES_MAX)
+        .set("fetch.max.bytes", FETCH_BYTES_MAX)
+        .set("fetch.queue.backoff.ms", "2")
+        .set("fetch.wait.max.ms", "100")
+        .set("statistics.interval.ms", "1000");
+    let mut settings = with_properties(settings, config);
+    // That nothing is lost hangs on these: whatever else holds for all clients, they don't change.
+    settings
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest");
     settings
 }
 
@@ -178,11 +203,11 @@ pub(super) fn check(config: &KafkaConfig) -> Result<(), LogError> {
 }
 
 /// Makes a client; what librdkafka doesn't like about the settings is an error of configuration.
-pub(super) fn create<T: FromClientConfigAndContext<Watch>>(
+pub(super) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
     settings: &ClientConfig,
-    watch: Watch,
+    context: C,
 ) -> Result<T, LogError> {
-    settings.create_with_context(watch).map_err(|error| refused_settings(&error))
+    settings.create_with_context(context).map_err(|error| refused_settings(&error))
 }
 
 pub(super) fn refused_settings(error: &KafkaError) -> LogError {

@@ -245,8 +245,15 @@ pub(super) struct Partition {
     /// The end of what committed readers may see.
     pub(super) ls_offset: i64,
     pub(super) hi_offset: i64,
+    /// Between that end and what was taken or committed last; −1: not known.
+    #[serde(default = "not_known")]
+    pub(super) consumer_lag: i64,
     #[serde(default = "no_epoch")]
     pub(super) leader_epoch: i32,
+}
+
+fn not_known() -> i64 {
+    -1
 }
 
 fn no_epoch() -> i32 {

@@ -10,6 +10,7 @@ use crate::support::node::Node;
 use crate::support::services::{KAFKA, service};
 
 mod bad_input;
+mod bridge;
 mod control;
 mod disk;
 mod drain;

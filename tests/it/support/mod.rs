@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod answer;
+pub mod bridge;
 pub mod client;
 pub mod follower;
 pub mod image;

@@ -1,0 +1,319 @@
+//! Which other topics are bridged into the contact log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex::Regex;
+
+use super::error::ConfigError;
+use super::fields::Fields;
+use super::sections::{KafkaConfig, LogChoice, LogConfig};
+use super::suggest::nearest;
+use super::validate::free;
+
+/// What stands under `[input.<topic>]`.
+const KEYS: [&str; 2] = ["source", "complete"];
+/// Begins a pattern.
+const PATTERN: char = '^';
+/// Where records go that can't be applied.
+const DEAD_LETTERS: &str = ".dlq";
+/// Topics of the brokers' own.
+const INTERNAL: &str = "__";
+/// As for any source's name.
+const SOURCE_BYTES_MAX: usize = 256;
+
+/// The bridge.
+#[derive(Clone, Debug, Default)]
+pub struct BridgeConfig {
+    /// In the order in which they are asked, names first; empty: no bridge.
+    inputs: Vec<Input>,
+    /// Tables of topics that a pattern means.
+    named: BTreeMap<String, InputConfig>,
+    /// What no pattern means.
+    excluded: BTreeSet<String>,
+    /// The consumer group, where one is set.
+    pub group: Option<String>,
+    /// Records that are taken at once.
+    pub batch_records_max: usize,
+    /// Bytes that are taken at once.
+    pub batch_bytes_max: usize,
+}
+
+/// What is known of an input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputConfig {
+    /// Counts instead of the source that the events name.
+    pub source: Option<String>,
+    /// Each record is the whole contact that its key names; a null value deletes it.
+    pub complete: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Input {
+    matcher: Matcher,
+    config: InputConfig,
+}
+
+#[derive(Clone, Debug)]
+enum Matcher {
+    Name(String),
+    Pattern(Regex),
+}
+
+impl BridgeConfig {
+    /// Whether there is anything to bridge.
+    pub fn is_on(&self) -> bool {
+        !self.inputs.is_empty()
+    }
+
+    /// The inputs that are named.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().filter_map(|input| match &input.matcher {
+            Matcher::Name(name) => Some(name.as_str()),
+            Matcher::Pattern(_) => None,
+        })
+    }
+
+    /// Whether some inputs are only known by looking at what topics there are.
+    pub fn has_patterns(&self) -> bool {
+        self.inputs.iter().any(|input| matches!(input.matcher, Matcher::Pattern(_)))
+    }
+
+    /// What is known of a topic; none: it is no input.
+    pub fn input(&self, topic: &str) -> Option<&InputConfig> {
+        let is_own = self.excluded.contains(topic) || topic.starts_with(INTERNAL);
+        let found = self.inputs.iter().find(|input| match &input.matcher {
+            Matcher::Name(name) => name == topic,
+            Matcher::Pattern(pattern) => !is_own && pattern.is_match(topic),
+        });
+        found.map(|input| self.named.get(topic).unwrap_or(&input.config))
+    }
+}
+
+pub(super) fn bridge(
+    fields: &mut Fields<'_>,
+    log: &LogConfig,
+    kafka: &KafkaConfig,
+) -> BridgeConfig {
+    let mut tables = tables(fields);
+    let excluded = own_topics(log, kafka);
+    let mut inputs = Vec::new();
+    for topic in fields.list("bridge.topics") {
+        match matcher(&topic, &excluded) {
+            Ok(matcher) => {
+                let config = tables.remove(&topic).unwrap_or_default();
+                inputs.push(Input { matcher, config });
+            }
+            Err(problem) => fields.refuse("bridge.topics", problem),
+        }
+    }
+    // What is said of a topic by its name counts before what a pattern says.
+    inputs.sort_by_key(|input| matches!(input.matcher, Matcher::Pattern(_)));
+    let bytes = fields.size("bridge.batch_bytes_max", 1 << 10..=64 << 20);
+    let config = BridgeConfig {
+        group: fields.optional("bridge.group"),
+        batch_records_max: fields.count("bridge.batch_records_max", 1..=65_535),
+        batch_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+        inputs,
+        named: BTreeMap::new(),
+        excluded,
+    };
+    if config.is_on() && kafka.brokers.is_empty() {
+        fields.refuse("bridge.topics", "needs kafka.brokers (KAFKA_BROKERS), which is not set");
+    }
+    for topic in tables.keys().filter(|topic| config.input(topic).is_none()) {
+        let named = config.names().collect::<Vec<_>>();
+        let meant = nearest(topic, named.into_iter());
+        let meant = meant.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
+        let place = table_place(fields, topic);
+        fields.errors.push(ConfigError::Invalid {
+            place,
+            key: format!("input.{topic}"),
+            problem: format!("is no input: bridge.topics neither names nor matches it{meant}"),
+        });
+    }
+    BridgeConfig { named: tables, ..config }
+}
+
+/// What must never come in by the bridge: it would go round for ever, or is no event.
+fn own_topics(log: &LogConfig, kafka: &KafkaConfig) -> BTreeSet<String> {
+    let mut own = BTreeSet::from([
+        kafka.control_topic.clone(),
+        format!("{}{DEAD_LETTERS}", kafka.control_topic),
+        format!("{}{DEAD_LETTERS}", kafka.topic),
+    ]);
+    // With an embedded log the topic of that name is another one.
+    if log.kind != LogChoice::Embedded {
+        own.insert(kafka.topic.clone());
+    }
+    own
+}
+
+fn matcher(topic: &str, excluded: &BTreeSet<String>) -> Result<Matcher, String> {
+    if let Some(pattern) = topic.strip_prefix(PATTERN) {
+        let whole = format!("^(?:{pattern})$");
+        return Regex::new(&whole)
+            .map(Matcher::Pattern)
+            .map_err(|error| format!("has \"{topic}\", which is no pattern: {error}"));
+    }
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if excluded.contains(topic) || topic.starts_with(INTERNAL) {
+        return Err(format!(
+            "has \"{topic}\", which is a topic of the contact log's or the brokers' own"
+        ));
+    }
+    if topic.len() > 249 || !topic.chars().all(legal) {
+        return Err(format!(
+            "has \"{topic}\", and must hold names of topics, or patterns that begin with ^"
+        ));
+    }
+    Ok(Matcher::Name(topic.to_owned()))
+}
+
+fn tables(fields: &mut Fields<'_>) -> BTreeMap<String, InputConfig> {
+    let mut tables: BTreeMap<String, InputConfig> = BTreeMap::new();
+    for ([_, topic, key], text) in free(fields, "input") {
+        let name = format!("input.{topic}.{key}");
+        let place = free_place(fields, &topic, &key);
+        let table = tables.entry(topic).or_default();
+        let text = text.trim();
+        let invalid = |problem: String| ConfigError::Invalid {
+            place: place.clone(),
+            key: name.clone(),
+            problem,
+        };
+        match key.as_str() {
+            "source" if text.len() > SOURCE_BYTES_MAX || text.contains(char::is_control) => {
+                let problem = format!(
+                    "must have at most {SOURCE_BYTES_MAX} bytes, and no control characters"
+                );
+                fields.errors.push(invalid(problem));
+            }
+            "source" => table.source = Some(text.to_owned()).filter(|text| !text.is_empty()),
+            "complete" => match text {
+                "true" => table.complete = true,
+                "false" | "" => table.complete = false,
+                _ => {
+                    fields.errors.push(invalid(format!("is \"{text}\", and must be true or false")))
+                }
+            },
+            _ => {
+                let suggestion = nearest(&key, KEYS.into_iter()).map(str::to_owned);
+                fields.errors.push(ConfigError::UnknownKey { place, key: name, suggestion });
+            }
+        }
+    }
+    tables
+}
+
+/// Where a table's line stands; a topic may have dots, so it is no joined text.
+fn free_place(fields: &Fields<'_>, topic: &str, key: &str) -> String {
+    let key = ["input", topic, key].map(str::to_owned).to_vec();
+    fields.layered.settings.get(&key).map(|setting| setting.place.clone()).unwrap_or_default()
+}
+
+fn table_place(fields: &Fields<'_>, topic: &str) -> String {
+    KEYS.iter()
+        .map(|key| free_place(fields, topic, key))
+        .find(|place| !place.is_empty())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FileText, FlagSetting, Mode, Sources, load};
+    use super::*;
+
+    fn loaded(text: &str) -> Result<BridgeConfig, Vec<String>> {
+        let text = format!("[kafka]\nbrokers = \"localhost:9092\"\n{text}");
+        let file = Some(FileText { name: "my.toml".to_owned(), text });
+        let loaded = load(&Sources { file, ..Sources::new(Mode::Dev) });
+        loaded
+            .map(|config| config.bridge)
+            .map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn names_come_before_patterns_and_patterns_never_mean_our_own_topics() {
+        let config = loaded(
+            r#"[bridge]
+            topics = ['^(crm|contacts|contactd)\..*|contacts', "billing"]
+            [input.'^(crm|contacts|contactd)\..*|contacts']
+            source = "crm"
+            [input."crm.whole"]
+            source = "crm"
+            complete = true
+            [input.billing]
+            complete = true"#,
+        )
+        .unwrap();
+        let input = |topic: &str| config.input(topic).cloned();
+        let crm = InputConfig { source: Some("crm".to_owned()), complete: false };
+        assert_eq!(input("crm.users"), Some(crm.clone()));
+        assert_eq!(input("contacts.created"), Some(crm.clone()));
+        assert_eq!(input("crm.whole"), Some(InputConfig { complete: true, ..crm }));
+        assert_eq!(input("billing"), Some(InputConfig { source: None, complete: true }));
+        for other in ["contacts", "contacts.dlq", "contactd.control", "xcrm.users", "crm"] {
+            assert_eq!(input(other), None, "{other}");
+        }
+        assert_eq!(config.names().collect::<Vec<_>>(), ["billing"]);
+        assert!(config.has_patterns() && config.is_on());
+        assert!(!loaded("").unwrap().is_on());
+    }
+
+    #[test]
+    fn everything_wrong_is_named() {
+        let problems = loaded(
+            r#"[bridge]
+            topics = ["contacts", "contactd.control", "contacts.dlq", "__consumer_offsets", "a b", "^(", "crm"]
+            [input.crn]
+            complete = true
+            [input.crm]
+            complete = "maybe"
+            sourc = "x""#,
+        )
+        .unwrap_err()
+        .join("\n");
+        for part in [
+            "has \"contacts\", which is a topic of the contact log's or the brokers' own",
+            "has \"contactd.control\"",
+            "has \"contacts.dlq\"",
+            "has \"__consumer_offsets\"",
+            "has \"a b\", and must hold names",
+            "has \"^(\", which is no pattern",
+            "input.crn is no input: bridge.topics neither names nor matches it; did you mean \"crm\"?",
+            "input.crm.complete is \"maybe\", and must be true or false",
+            "unknown key `input.crm.sourc`; did you mean `source`?",
+        ] {
+            assert!(problems.contains(part), "no {part:?} in:\n{problems}");
+        }
+        let no_brokers =
+            FileText { name: "my.toml".to_owned(), text: "[bridge]\ntopics = \"crm\"".to_owned() };
+        let sources = Sources { file: Some(no_brokers), ..Sources::new(Mode::Dev) };
+        let problems = load(&sources).unwrap_err().to_string();
+        assert!(problems.contains("bridge.topics needs kafka.brokers"), "{problems}");
+    }
+
+    #[test]
+    fn an_embedded_log_may_be_fed_from_the_topic_of_its_name() {
+        let text = "[log]\nkind = \"embedded\"\n[bridge]\ntopics = \"contacts\"";
+        assert!(loaded(text).unwrap().input("contacts").is_some());
+    }
+
+    #[test]
+    fn a_flag_can_name_a_topic_with_dots() {
+        let flag = |key: &str, value: &str| FlagSetting {
+            flag: "--set".to_owned(),
+            key: key.to_owned(),
+            value: value.to_owned(),
+        };
+        let flags = vec![
+            flag("kafka.brokers", "localhost:9092"),
+            flag("bridge.topics", "crm.all.users"),
+            flag("input.crm.all.users.complete", "true"),
+        ];
+        let config = load(&Sources { flags, ..Sources::new(Mode::Dev) }).unwrap();
+        assert!(config.bridge.input("crm.all.users").is_some_and(|input| input.complete));
+        let again = config.to_toml();
+        assert!(again.contains("[input.\"crm.all.users\"]\ncomplete = \"true\""), "{again}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Appending to the topic: each record to its lane, and what became of it.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::domain::position::CONTROL_LANE;
+
+use super::produce::{Appender, Outcome, Place, block_on};
+use super::{Ack, KafkaLog, Known, LogError, NewRecord};
+
+/// A delivery report that is still to come.
+type Report = oneshot::Receiver<Result<Ack, LogError>>;
+
+impl KafkaLog {
+    /// Appends, and resolves when all delivery reports are in.
+    pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
+        self.check_open()?;
+        let known = self.topic.clone().known_soon().await?;
+        let appender = self.appender(&known)?;
+        let mut reports = Vec::with_capacity(records.len());
+        for record in &records {
+            reports.push(self.enqueue(record, &known, &appender).await?);
+        }
+        let mut acks = Vec::with_capacity(reports.len());
+        for report in reports {
+            acks.push(self.settled(report).await?);
+        }
+        Ok(acks)
+    }
+
+    /// The same, with what became of each: one that is refused keeps none from being appended.
+    pub async fn append_each(
+        &self,
+        records: Vec<NewRecord>,
+    ) -> Result<Vec<Result<Ack, LogError>>, LogError> {
+        self.check_open()?;
+        let known = self.topic.clone().known_soon().await?;
+        let appender = self.appender(&known)?;
+        let mut reports = Vec::with_capacity(records.len());
+        for record in &records {
+            reports.push(self.enqueue(record, &known, &appender).await);
+        }
+        let mut outcomes = Vec::with_capacity(reports.len());
+        for report in reports {
+            outcomes.push(match report {
+                Ok(report) => self.settled(report).await,
+                Err(error) => Err(error),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    async fn enqueue(
+        &self,
+        record: &NewRecord,
+        known: &Known,
+        appender: &Appender,
+    ) -> Result<Report, LogError> {
+        let (report, settled) = oneshot::channel();
+        let place = self.place(record, known)?;
+        appender.enqueue(record, place, Outcome::Awaited(report)).await?;
+        Ok(settled)
+    }
+
+    async fn settled(&self, report: Report) -> Result<Ack, LogError> {
+        report.await.map_err(|_gone| LogError::NotAcknowledged {
+            topic: self.topic.config.topic.clone(),
+            detail: "the producer ended".to_owned(),
+        })?
+    }
+
+    /// The way for bulk: blocks only while librdkafka's queue is full.
+    pub fn append_blocking(&self, records: Vec<NewRecord>) -> Result<(), LogError> {
+        self.check_open()?;
+        let known = self.topic.known()?;
+        let appender = self.appender(&known)?;
+        for record in &records {
+            let place = self.place(record, &known)?;
+            self.bulk.begin();
+            block_on(appender.enqueue(record, place, Outcome::Bulk(Arc::clone(&self.bulk))))?;
+        }
+        Ok(())
+    }
+
+    fn place(&self, record: &NewRecord, known: &Known) -> Result<Place, LogError> {
+        let lanes = known.identity.lanes;
+        let lane = match record.lane {
+            Some(lane) => lane,
+            None => known.partitioner.lane(&record.key, lanes),
+        };
+        self.topic.check_lane(lane, lanes)?;
+        if lane == CONTROL_LANE
+            && let Some(detail) = self.control_refused.lock().clone()
+        {
+            let topic = self.topic.config.control_topic.clone();
+            return Err(LogError::Refused { topic, detail });
+        }
+        Ok(Place { lane, bytes_max: known.record_bytes_max })
+    }
+
+    fn appender(&self, known: &Known) -> Result<Arc<Appender>, LogError> {
+        let mut appender = self.appender.lock();
+        if let Some(appender) = appender.as_ref().filter(|appender| !appender.is_failed()) {
+            return Ok(Arc::clone(appender));
+        }
+        let new = Arc::new(Appender::new(&self.topic.config, known.record_bytes_max)?);
+        *appender = Some(Arc::clone(&new));
+        Ok(new)
+    }
+}

@@ -1,0 +1,279 @@
+//! From an input's record to the contact log's: pure, so that one that is read again becomes the same
+//! record again.
+//!
+//! - The event stays as it is, and so does its record's time; the key becomes its contact's id.
+//! - What only we may say in headers is left out, so no input can bring in a command.
+//! - What has no contact that can be found is appended as it came: applying keeps it as a dead letter.
+//! - In an input of complete records a null value is a delete, and a value replaces the contact. Where
+//!   it has no time of its own it gets its record's, and as its version the offset, which orders what
+//!   came within one millisecond.
+
+use std::sync::Arc;
+
+use crate::config::InputConfig;
+use crate::domain::decode::{Decoder, Reject};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::headers::{
+    COMMAND, COMMAND_REPLACE, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP, OURS_PREFIX,
+    SOURCE,
+};
+use crate::domain::position::{Lane, Offset};
+use crate::domain::record::{Record, RecordBatch};
+use crate::domain::timestamp::format_rfc3339;
+use crate::domain::verdict::DeadLetterReason;
+use crate::event_log::NewRecord;
+use crate::telemetry::BridgeOutcome;
+
+/// How much is kept of a value that the contact log doesn't take.
+const HEAD_BYTES: usize = 4 << 10;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+type Headers = Vec<(String, Vec<u8>)>;
+
+/// Makes the contact log's records.
+#[derive(Debug)]
+pub(super) struct Converter {
+    /// Understands records as applying will.
+    pub(super) decoder: Arc<Decoder>,
+    /// Lanes of the contact log.
+    pub(super) lanes: u16,
+    /// The contact log's topic, where the inputs are at the same brokers.
+    pub(super) own_topic: Option<String>,
+}
+
+/// What a record becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bridged {
+    /// To be appended; none: it came from the contact log, and stays there.
+    pub(super) record: Option<NewRecord>,
+    /// What it counts as.
+    pub(super) outcome: BridgeOutcome,
+    /// It has no time: that it is a repeat is known only among the contact's last such events.
+    pub(super) is_untimed: bool,
+}
+
+impl Converter {
+    /// A record of `topic`, in its batch.
+    pub(super) fn convert(
+        &self,
+        input: &InputConfig,
+        topic: &str,
+        batch: &RecordBatch,
+        record: &Record,
+    ) -> Bridged {
+        if self.is_ours(batch, record) {
+            let outcome = BridgeOutcome::Returned;
+            return Bridged { record: None, outcome, is_untimed: false };
+        }
+        let headers = headers(input, topic, batch, record);
+        let (key, value) = (batch.key(record), batch.value(record));
+        let event = match (input.complete, value) {
+            (false, Some(value)) => self.event(headers.clone(), value.to_vec(), record),
+            (false, None) => None,
+            (true, Some(value)) => self.complete(&headers, key, value, record),
+            (true, None) => key.and_then(|key| self.delete(&headers, key, record)),
+        };
+        let Some(mut event) = event else {
+            return self.unreadable(batch, record, headers);
+        };
+        if let Some(key) = key.filter(|key| *key != event.contact_id.as_slice()) {
+            event.headers.push((ORIGIN_KEY.to_owned(), key.to_vec()));
+        }
+        let appended = NewRecord {
+            key: event.contact_id,
+            value: Some(event.value),
+            headers: event.headers,
+            timestamp_ms: record.timestamp_ms,
+            lane: None,
+        };
+        let (outcome, is_untimed) = (BridgeOutcome::Event, event.is_untimed);
+        Bridged { record: Some(appended), outcome, is_untimed }
+    }
+
+    /// Whether it was bridged before, out of this very contact log: two installations that bridge
+    /// each other's contact log would hand one event round for ever.
+    fn is_ours(&self, batch: &RecordBatch, record: &Record) -> bool {
+        let Some(own) = &self.own_topic else {
+            return false;
+        };
+        let origins = batch.headers(record).filter(|(name, _)| *name == ORIGIN);
+        origins.filter_map(|(_, value)| value).any(|origin| {
+            let rest = origin.strip_prefix(own.as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b":"))
+        })
+    }
+
+    /// As it came, for applying to keep with its reason.
+    fn unreadable(&self, batch: &RecordBatch, record: &Record, headers: Headers) -> Bridged {
+        let key = batch.key(record).unwrap_or_default().to_vec();
+        // Without a key no lane is its home.
+        let lane = key.is_empty().then(|| Lane(batch.lane.0 % self.lanes.max(1)));
+        let value = batch.value(record).map(<[u8]>::to_vec);
+        let timestamp_ms = record.timestamp_ms;
+        let record = Some(NewRecord { key, value, headers, timestamp_ms, lane });
+        Bridged { record, outcome: BridgeOutcome::Unreadable, is_untimed: false }
+    }
+
+    fn event(&self, headers: Headers, value: Vec<u8>, record: &Record) -> Option<Found> {
+        let decoded = self.decode(&headers, &value, record).ok()?;
+        Some(Found::new(&decoded, headers, value))
+    }
+
+    /// A tombstone of a complete record.
+    fn delete(&self, headers: &Headers, key: &[u8], record: &Record) -> Option<Found> {
+        let id = serde_json::to_string(std::str::from_utf8(key).ok()?).ok()?;
+        let stamp = stamp(record);
+        let value = format!(r#"{{"eventType":"contact.deleted"{stamp},"data":{{"id":{id}}}}}"#);
+        self.event(headers.clone(), value.into_bytes(), record)
+    }
+
+    /// A complete record: an event, or nothing but the contact.
+    fn complete(
+        &self,
+        headers: &Headers,
+        key: Option<&[u8]>,
+        value: &[u8],
+        record: &Record,
+    ) -> Option<Found> {
+        let decoded = match self.decode(headers, value, record) {
+            Ok(decoded) => decoded,
+            Err(reject) if reject.reason == DeadLetterReason::UnknownEventType => {
+                let value = around(value, key, record)?;
+                return self.event(replacing(headers), value, record);
+            }
+            Err(_) => return None,
+        };
+        let replaces = decoded.1.kind != EventKind::Deleted;
+        let headers = if replaces { replacing(headers) } else { headers.clone() };
+        if decoded.1.timestamp.is_none()
+            && let Some(value) = stamped(value, record)
+            && let Some(timed) = self.event(headers.clone(), value, record)
+            && !timed.is_untimed
+        {
+            return Some(timed);
+        }
+        self.event(headers, value.to_vec(), record)
+    }
+
+    fn decode(
+        &self,
+        headers: &Headers,
+        value: &[u8],
+        record: &Record,
+    ) -> Result<(RecordBatch, Event), Reject> {
+        let mut batch = RecordBatch::new(Lane(0));
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        batch.push(Offset(0), record.timestamp_ms, None, Some(value), headers);
+        let event = self.decoder.decode(&mut batch, 0)?;
+        Ok((batch, event))
+    }
+}
+
+/// An event whose contact is known.
+struct Found {
+    contact_id: Vec<u8>,
+    headers: Headers,
+    value: Vec<u8>,
+    is_untimed: bool,
+}
+
+impl Found {
+    fn new((batch, event): &(RecordBatch, Event), headers: Headers, value: Vec<u8>) -> Self {
+        let contact_id = event.contact_id.of(&batch.arena).to_vec();
+        Self { contact_id, headers, value, is_untimed: event.timestamp.is_none() }
+    }
+}
+
+/// The record's own headers but for those that only we may write, and ours. A header without a value
+/// says nothing.
+fn headers(input: &InputConfig, topic: &str, batch: &RecordBatch, record: &Record) -> Headers {
+    let own = batch.headers(record).filter(|(name, _)| !name.starts_with(OURS_PREFIX));
+    let mut headers: Headers =
+        own.filter_map(|(name, value)| Some((name.to_owned(), value?.to_vec()))).collect();
+    if let Some(source) = &input.source {
+        headers.push((SOURCE.to_owned(), source.clone().into_bytes()));
+    }
+    let origin = format!("{topic}:{}:{}", batch.lane, record.offset);
+    headers.push((ORIGIN.to_owned(), origin.into_bytes()));
+    headers
+}
+
+/// What lets applying replace the contact: here it is the configuration that says so.
+fn replacing(headers: &Headers) -> Headers {
+    let mut headers = headers.clone();
+    headers.push((COMMAND.to_owned(), COMMAND_REPLACE.as_bytes().to_vec()));
+    headers
+}
+
+/// Members that give an event its record's time and place.
+fn stamp(record: &Record) -> String {
+    let version = record.offset.0;
+    match u64::try_from(record.timestamp_ms) {
+        Ok(time) => format!(r#","timestamp":"{}","version":{version}"#, format_rfc3339(time)),
+        Err(_) => String::new(),
+    }
+}
+
+/// The event around a value that is nothing but the contact; none: it is an event after all, or no
+/// object.
+fn around(value: &[u8], key: Option<&[u8]>, record: &Record) -> Option<Vec<u8>> {
+    let framed = value.first().filter(|byte| **byte == 0).and_then(|_| value.get(5..));
+    let json = framed.unwrap_or(value);
+    let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
+    let members: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
+        serde_json::from_slice(json).ok()?;
+    let is_event = ["eventType", "event_type", "specversion"];
+    if is_event.iter().any(|name| members.contains_key(*name)) {
+        return None;
+    }
+    let mut event = format!(r#"{{"eventType":"contact.created"{}"#, stamp(record)).into_bytes();
+    // Where the contact doesn't say its id, its key does.
+    if let Some(key) = key.and_then(|key| std::str::from_utf8(key).ok()) {
+        event.extend_from_slice(br#","contact_id":"#);
+        event.extend_from_slice(serde_json::to_string(key).ok()?.as_bytes());
+    }
+    event.extend_from_slice(br#","data":"#);
+    event.extend_from_slice(json);
+    event.push(b'}');
+    Some(event)
+}
+
+/// The event with its record's time.
+fn stamped(value: &[u8], record: &Record) -> Option<Vec<u8>> {
+    let time = format_rfc3339(u64::try_from(record.timestamp_ms).ok()?);
+    let members = value.strip_prefix(b"{")?;
+    let comma = if members.trim_ascii_start().starts_with(b"}") { "" } else { "," };
+    let mut stamped = format!(r#"{{"timestamp":"{time}"{comma}"#).into_bytes();
+    stamped.extend_from_slice(members);
+    Some(stamped)
+}
+
+/// Makes a record smaller or younger that the contact log refused; false: nothing more can be done.
+/// What is left of it is kept as a dead letter, with what it lost in headers.
+pub(super) fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) -> bool {
+    let has =
+        |record: &NewRecord, header: &str| record.headers.iter().any(|(name, _)| name == header);
+    if !is_too_large {
+        if has(record, ORIGIN_TIMESTAMP) {
+            return false;
+        }
+        let time = record.timestamp_ms.to_string().into_bytes();
+        record.headers.push((ORIGIN_TIMESTAMP.to_owned(), time));
+        record.timestamp_ms = now_ms;
+        return true;
+    }
+    if has(record, ORIGIN_BYTES) {
+        // The headers, then: without the origin's nobody could tell what it was.
+        let before = record.headers.len();
+        record.headers.retain(|(name, _)| name.starts_with(OURS_PREFIX));
+        return record.headers.len() < before;
+    }
+    let bytes = record.value.as_ref().map_or(0, Vec::len);
+    if let Some(value) = &mut record.value {
+        value.truncate(HEAD_BYTES);
+    }
+    // What is cut off is no command.
+    record.headers.retain(|(name, _)| name != COMMAND);
+    record.headers.push((ORIGIN_BYTES.to_owned(), bytes.to_string().into_bytes()));
+    true
+}

@@ -1,0 +1,361 @@
+//! What a record of another topic becomes, and what applying makes of that.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::convert::{Bridged, Converter, reduce};
+use super::facts::Facts;
+use super::{Portion, UNTIMED_MAX, group};
+use crate::config::InputConfig;
+use crate::domain::decode::{Decoder, Reject};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::limits::Limits;
+use crate::domain::mapping::Mapping;
+use crate::domain::merge::merge;
+use crate::domain::partitioner::Partitioner;
+use crate::domain::position::{Lane, LogIdentity, LogKind, Offset};
+use crate::domain::record::RecordBatch;
+use crate::domain::verdict::{DeadLetterReason, Verdict};
+use crate::event_log::NewRecord;
+use crate::telemetry::BridgeOutcome;
+
+const TIME: i64 = 1_790_000_000_000;
+
+fn converter() -> Converter {
+    let decoder = Arc::new(Decoder::new(Mapping::built_in(), Limits::default()));
+    Converter { decoder, lanes: 4, own_topic: Some("contacts".to_owned()) }
+}
+
+fn complete() -> InputConfig {
+    InputConfig { source: Some("crm".to_owned()), complete: true }
+}
+
+type Header<'a> = (&'a str, Option<&'a [u8]>);
+
+fn bridged(
+    input: &InputConfig,
+    offset: u64,
+    key: Option<&str>,
+    value: Option<&str>,
+    headers: &[Header<'_>],
+) -> Bridged {
+    let mut batch = RecordBatch::new(Lane(6));
+    let (key, value) = (key.map(str::as_bytes), value.map(str::as_bytes));
+    batch.push(Offset(offset), TIME, key, value, headers.iter().copied());
+    converter().convert(input, "crm.contacts", &batch, &batch.records[0])
+}
+
+fn record(bridged: Bridged) -> NewRecord {
+    bridged.record.expect("it is appended")
+}
+
+/// As applying decodes it.
+fn decoded(record: &NewRecord) -> Result<(RecordBatch, Event), Reject> {
+    let mut batch = RecordBatch::new(Lane(0));
+    let headers = record.headers.iter();
+    let headers = headers.map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+    let key = Some(record.key.as_slice()).filter(|key| !key.is_empty());
+    batch.push(Offset(0), record.timestamp_ms, key, record.value.as_deref(), headers);
+    let event = converter().decoder.decode(&mut batch, 0)?;
+    Ok((batch, event))
+}
+
+fn header<'a>(record: &'a NewRecord, name: &str) -> Option<&'a [u8]> {
+    record.headers.iter().find(|(each, _)| each == name).map(|(_, value)| value.as_slice())
+}
+
+fn text(event: &Value) -> String {
+    event.to_string()
+}
+
+fn event(kind: &str, contact: &str, data: Value) -> Value {
+    let mut data = data;
+    data["id"] = json!(contact);
+    json!({ "id": "evt-1", "eventType": kind, "timestamp": TIME, "data": data })
+}
+
+#[test]
+fn an_event_keeps_its_bytes_and_time_and_is_keyed_by_its_contact() {
+    let value = text(&event("contact.updated", "ada", json!({ "firstName": "Ada" })));
+    for key in [None, Some("another-key"), Some("ada")] {
+        let found = bridged(&InputConfig::default(), 41, key, Some(&value), &[]);
+        assert_eq!((found.outcome, found.is_untimed), (BridgeOutcome::Event, false));
+        let record = record(found);
+        assert_eq!(record.key, b"ada");
+        assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
+        assert_eq!((record.timestamp_ms, record.lane), (TIME, None));
+        assert_eq!(header(&record, "contactd_origin"), Some(b"crm.contacts:6:41".as_slice()));
+        let other = key.filter(|key| *key != "ada").map(str::as_bytes);
+        assert_eq!(header(&record, "contactd_origin_key"), other);
+    }
+}
+
+#[test]
+fn no_header_of_an_input_makes_a_command_or_another_source() {
+    let headers: Vec<Header<'_>> = vec![
+        ("contactd_command", Some(b"replace")),
+        ("contactd_expected_version", Some(b"1")),
+        ("contactd_principal", Some(b"root")),
+        ("contactd_source", Some(b"forged")),
+        ("contactd_anything_new", Some(b"1")),
+        ("x-own", Some(b"kept")),
+        ("x-null", None),
+    ];
+    let value = text(&event("contact.updated", "ada", json!({})));
+    let record = record(bridged(&InputConfig::default(), 1, None, Some(&value), &headers));
+    let names: Vec<&str> = record.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["x-own", "contactd_origin"]);
+    let (_, event) = decoded(&record).unwrap();
+    assert!(event.command.is_none() && event.source.is_empty());
+    for kind in ["contact.erased", "contact.restored"] {
+        let value = text(&self::event(kind, "ada", json!({})));
+        for input in [InputConfig::default(), complete()] {
+            let found = bridged(&input, 1, Some("ada"), Some(&value), &headers);
+            assert_eq!(found.outcome, BridgeOutcome::Unreadable, "{kind}");
+            let reject = decoded(&self::record(found)).unwrap_err();
+            assert_eq!(reject.reason, DeadLetterReason::UnknownEventType);
+        }
+    }
+}
+
+#[test]
+fn a_configured_source_counts_and_picks_the_mapping() {
+    let mut value = event("contact.updated", "ada", json!({ "acme_first_name": "Ada" }));
+    value["source"] = json!("whoever");
+    let input = InputConfig { source: Some("acme".to_owned()), complete: false };
+    let record = record(bridged(&input, 1, None, Some(&text(&value)), &[]));
+    let (batch, event) = decoded(&record).unwrap();
+    assert_eq!(event.source.of(&batch.arena), b"acme");
+    assert!(matches!(event.fields[0], crate::domain::event::Patch::Set(_)));
+}
+
+#[test]
+fn a_record_that_is_read_again_becomes_the_same_record() {
+    let timed = text(&event("contact.updated", "ada", json!({})));
+    let untimed = r#"{"eventType":"contact.updated","data":{"id":"ada","firstName":"A"}}"#;
+    let bare = r#"{"id":"ada","firstName":"A"}"#;
+    for (input, value) in [
+        (InputConfig::default(), Some(timed.as_str())),
+        (InputConfig::default(), Some(untimed)),
+        (InputConfig::default(), Some("{broken")),
+        (complete(), Some(bare)),
+        (complete(), None),
+    ] {
+        let once = || bridged(&input, 7, Some("ada"), value, &[]);
+        let (first, again) = (once(), once());
+        assert_eq!(first, again);
+        let id = |bridged| {
+            let found = decoded(&record(bridged)).ok();
+            found.map(|(batch, event)| event.event_id.of(&batch.arena).to_vec())
+        };
+        assert_eq!(id(first), id(again));
+    }
+}
+
+#[test]
+fn what_has_no_contact_is_appended_as_it_came() {
+    for (key, value) in [
+        (Some("k"), Some("{broken")),
+        (None, Some("{broken")),
+        (None, None),
+        (Some("k"), None),
+        (None, Some(r#"{"eventType":"contact.updated","data":{}}"#)),
+    ] {
+        let found = bridged(&InputConfig::default(), 1, key, value, &[("h", Some(b"1"))]);
+        assert_eq!(found.outcome, BridgeOutcome::Unreadable);
+        let record = record(found);
+        assert_eq!(record.value.as_deref(), value.map(str::as_bytes));
+        assert_eq!(record.key, key.unwrap_or_default().as_bytes());
+        assert_eq!(record.lane, key.is_none().then_some(Lane(2)));
+        assert_eq!(header(&record, "h"), Some(b"1".as_slice()));
+        assert!(decoded(&record).is_err());
+    }
+}
+
+#[test]
+fn what_came_out_of_our_own_contact_log_stays_there() {
+    let value = text(&event("contact.updated", "ada", json!({})));
+    let came = |origin: &'static [u8]| {
+        let headers: &[Header<'_>] = &[("contactd_origin", Some(origin))];
+        bridged(&InputConfig::default(), 1, None, Some(&value), headers).record.is_some()
+    };
+    assert!(!came(b"contacts:3:77"));
+    assert!(came(b"contacts.crm:3:77") && came(b"crm:1:1"));
+}
+
+/// Joins records as applying does; the body and the verdicts.
+fn applied(records: &[NewRecord]) -> (Option<Vec<u8>>, Vec<Verdict>) {
+    let mut body: Option<Vec<u8>> = None;
+    let mut verdicts = Vec::new();
+    for record in records {
+        let (batch, event) = decoded(record).unwrap();
+        let mut out = Vec::new();
+        let limits = Limits::default();
+        let verdict = merge(body.as_deref(), &event, &batch.arena, &limits, &mut out).unwrap();
+        if verdict == Verdict::Applied {
+            body = Some(out);
+        }
+        verdicts.push(verdict);
+    }
+    (body, verdicts)
+}
+
+fn shown(body: &[u8]) -> Value {
+    let view = crate::domain::contact::ContactView::parse(body).unwrap();
+    let mut text = Vec::new();
+    crate::domain::contact::write_json("ada", &view, &mut text);
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[test]
+fn complete_records_replace_and_a_null_value_deletes() {
+    let at = |offset, value| record(bridged(&complete(), offset, Some("ada"), value, &[]));
+    // All within one millisecond: the offset orders them.
+    let first = at(1, Some(r#"{"id":"ada","firstName":"Ada","phone":"1","plan":"free"}"#));
+    let second = at(2, Some(r#"{"firstName":"Augusta","type":"customer","version":"x"}"#));
+    let (body, verdicts) = applied(&[first.clone(), second.clone()]);
+    assert_eq!(verdicts, [Verdict::Applied; 2]);
+    let contact = shown(&body.unwrap());
+    assert_eq!(contact["firstName"], "Augusta");
+    assert_eq!(contact["phone"], Value::Null);
+    assert_eq!(contact["source"], "crm");
+    assert_eq!(contact["attributes"], json!({ "type": "customer", "version": "x" }));
+
+    let gone = at(3, None);
+    let (_, event) = decoded(&gone).unwrap();
+    assert_eq!(event.kind, EventKind::Deleted);
+    let again = at(4, Some(r#"{"firstName":"Ada"}"#));
+    let all = [first, second, gone, again];
+    let (expected, _) = applied(&all);
+    let (deleted, _) = applied(&all[..3]);
+    assert_eq!(shown(&deleted.unwrap())["status"], "DELETED");
+    let contact = shown(expected.as_ref().unwrap());
+    assert_eq!((&contact["status"], &contact["attributes"]), (&json!("ACTIVE"), &json!({})));
+    // Read again from the start, and out of order: nothing changes.
+    let twice: Vec<NewRecord> = all.iter().chain(&all).chain(all.iter().rev()).cloned().collect();
+    let (found, verdicts) = applied(&twice);
+    assert_eq!(found, expected);
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Applied).count(), 4);
+}
+
+#[test]
+fn a_complete_event_replaces_with_its_own_time_or_its_records() {
+    let own = event("contact.updated", "ada", json!({ "firstName": "Ada" }));
+    let found = bridged(&complete(), 1, Some("ada"), Some(&text(&own)), &[]);
+    assert_eq!(header(&record(found), "contactd_command"), Some(b"replace".as_slice()));
+    let mut untimed = own;
+    untimed.as_object_mut().unwrap().remove("timestamp");
+    let found = bridged(&complete(), 1, Some("ada"), Some(&text(&untimed)), &[]);
+    assert!(!found.is_untimed);
+    let (_, event) = decoded(&record(found)).unwrap();
+    assert_eq!(event.timestamp, u64::try_from(TIME).ok());
+    let unknown = r#"{"eventType":"contact.exploded","data":{"id":"ada"}}"#;
+    let found = bridged(&complete(), 1, Some("ada"), Some(unknown), &[]);
+    assert_eq!(found.outcome, BridgeOutcome::Unreadable);
+}
+
+#[test]
+fn a_portion_holds_no_more_untimed_events_of_a_contact_than_it_remembers() {
+    let untimed = |number: u64, contact: &str| {
+        let value = json!({ "id": format!("{contact}-{number}"), "eventType": "contact.updated",
+            "data": { "id": contact, "firstName": number.to_string() } });
+        bridged(&InputConfig::default(), number, None, Some(&text(&value)), &[])
+    };
+    let mut portion = Portion::default();
+    for number in 0..UNTIMED_MAX as u64 {
+        assert!(!portion.is_full_for(&untimed(number, "ada")));
+        portion.add(0, untimed(number, "ada"));
+    }
+    assert!(portion.is_full_for(&untimed(99, "ada")));
+    assert!(!portion.is_full_for(&untimed(99, "grace")));
+    let timed = text(&event("contact.updated", "ada", json!({})));
+    let timed = bridged(&InputConfig::default(), 1, None, Some(&timed), &[]);
+    assert!(!portion.is_full_for(&timed));
+    // Why: a portion that is appended again changes nothing, one that is larger would.
+    let twice = |count: u64| {
+        let once = (0..count).map(|number| record(untimed(number, "ada")));
+        let twice: Vec<NewRecord> = once.clone().chain(once).collect();
+        let (_, verdicts) = applied(&twice);
+        verdicts.iter().filter(|verdict| **verdict == Verdict::Applied).count() as u64
+    };
+    let max = UNTIMED_MAX as u64;
+    assert_eq!(twice(max), max);
+    assert!(twice(max + 1) > max + 1);
+}
+
+#[test]
+fn a_record_that_is_refused_gets_smaller_or_younger_until_nothing_is_left_to_give_up() {
+    let value = text(&event("contact.updated", "ada", json!({ "note": "x".repeat(10_000) })));
+    let mut record =
+        record(bridged(&complete(), 1, Some("ada"), Some(&value), &[("big", Some(b"1"))]));
+    let len = value.len();
+    assert!(reduce(&mut record, true, 5));
+    assert_eq!(record.value.as_ref().map(Vec::len), Some(4096));
+    assert_eq!(header(&record, "contactd_origin_bytes"), Some(len.to_string().as_bytes()));
+    assert!(header(&record, "contactd_command").is_none());
+    assert!(decoded(&record).is_err());
+    assert!(reduce(&mut record, true, 5) && header(&record, "big").is_none());
+    assert!(!reduce(&mut record, true, 5));
+    assert!(reduce(&mut record, false, 5));
+    assert_eq!(record.timestamp_ms, 5);
+    assert_eq!(header(&record, "contactd_origin_timestamp"), Some(TIME.to_string().as_bytes()));
+    assert!(!reduce(&mut record, false, 5));
+    assert!(header(&record, "contactd_origin").is_some());
+}
+
+#[test]
+fn a_look_at_an_input_finds_partitioner_times_and_scattered_contacts() {
+    let partitions = 8;
+    let mut batches: Vec<RecordBatch> =
+        (0..partitions).map(|lane| RecordBatch::new(Lane(lane))).collect();
+    for number in 0..200_u64 {
+        let key = format!("contact-{number}");
+        let lane = Partitioner::Crc32.lane(key.as_bytes(), partitions);
+        let mut value = event("contact.updated", &key, json!({}));
+        if number % 2 == 0 {
+            value.as_object_mut().unwrap().remove("timestamp");
+        }
+        let value = text(&value);
+        let batch = &mut batches[usize::from(lane.0)];
+        batch.push(
+            Offset(number),
+            TIME,
+            Some(key.as_bytes()),
+            Some(value.as_bytes()),
+            std::iter::empty(),
+        );
+    }
+    let stray = text(&event("contact.updated", "contact-1", json!({})));
+    for batch in &mut batches {
+        batch.push(Offset(1000), TIME, None, Some(stray.as_bytes()), std::iter::empty());
+    }
+    let facts = Facts::of(&mut batches, partitions, &converter().decoder);
+    assert_eq!((facts.records, facts.keyed, facts.events), (208, 200, 208));
+    assert_eq!((facts.keyed_by_contact, facts.timed, facts.scattered), (200, 108, 1));
+    assert_eq!(facts.partitioner, Some((Partitioner::Crc32, 200, 200)));
+    let topic = |policy: &str| crate::event_log::kafka::inputs::InputTopic {
+        partitions,
+        cleanup_policy: Some(policy.to_owned()),
+        samples: Vec::new(),
+    };
+    let concerns = |policy, input| facts.concerns(&topic(policy), &input).len();
+    assert_eq!(concerns("delete", InputConfig::default()), 1);
+    assert_eq!(concerns("compact", InputConfig::default()), 2);
+    assert_eq!(concerns("compact,delete", complete()), 1);
+}
+
+#[test]
+fn an_embedded_log_has_a_group_of_its_own() {
+    let identity = |kind| LogIdentity {
+        kind,
+        cluster: "c-1".to_owned(),
+        topic: "contacts".to_owned(),
+        lanes: 4,
+    };
+    let mut config = crate::config::BridgeConfig::default();
+    assert_eq!(group(&config, &identity(LogKind::Kafka)), "contactd.bridge.contacts");
+    assert_eq!(group(&config, &identity(LogKind::Embedded)), "contactd.bridge.contacts.c-1");
+    config.group = Some("own".to_owned());
+    assert_eq!(group(&config, &identity(LogKind::Embedded)), "own");
+}
