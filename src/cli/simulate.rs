@@ -181,8 +181,9 @@ fn checked_target(text: &str) -> Result<String, Failure> {
 
 /// From the flag or its variable, a file, the configuration, or of a `dev` on this machine.
 fn secret(config: &Config, args: &SimulateArgs, target: &str) -> anyhow::Result<Secret> {
-    if let Some(secret) = &args.secret {
-        return Ok(Secret::new(secret.trim()));
+    // Empty means not set, as everywhere.
+    if let Some(secret) = args.secret.as_deref().map(str::trim).filter(|it| !it.is_empty()) {
+        return Ok(Secret::new(secret));
     }
     if let Some(file) = &args.secret_file {
         let text = std::fs::read_to_string(file)

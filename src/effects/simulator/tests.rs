@@ -1,13 +1,23 @@
-//! Retries and the ring of what is remembered, without a network.
+//! Retries, the ring of what is remembered, and where nothing is sent to: without a network.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Policy, retry_after};
 use super::history::{Attempt, Delivery, History, Status, Trigger};
-use crate::outbound::Allowed;
-use crate::simulate::Manner;
+use super::{Order, Simulator, SimulatorError, SimulatorOptions};
+use crate::config::{Config, Mode, Secret};
+use crate::domain::event::EventKind;
+use crate::outbound::{Allowed, Connect, OutboundError, Resolve};
+use crate::simulate::{ChaosOptions, Manner};
+use crate::telemetry::Metrics;
 
 const POLICY: Policy = Policy {
     attempts_max: 5,
@@ -99,4 +109,76 @@ fn an_attempt_of_what_is_forgotten_is_forgotten_too() {
     let second = history.by_id(&second.id).unwrap();
     assert_eq!((second.status, second.attempts.len()), (Status::Delivered, 1));
     assert!(history.page(10, None).deliveries[0].attempts.is_empty());
+}
+
+/// A simulator that may send to any host, whose addresses come from a list, one answer a question;
+/// where it was to connect to.
+fn simulator(answers: &'static [&'static str]) -> (Simulator, Arc<Mutex<Vec<SocketAddr>>>) {
+    let config = Config::built_in(Mode::Dev).unwrap().simulator;
+    let own = "127.0.0.1:3000".parse().unwrap();
+    let secret = Secret::new("a-secret-that-Acme-and-contactd-share");
+    let config = crate::config::SimulatorConfig { targets: vec!["*".to_owned()], ..config };
+    let options = SimulatorOptions { config, secret, own, speaks_tls: false };
+    let asked = Arc::new(AtomicUsize::new(0));
+    let resolve: Resolve = Arc::new(move |_, _| {
+        let answer = answers[asked.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)];
+        let addresses: Vec<IpAddr> = vec![answer.parse().unwrap()];
+        Box::pin(std::future::ready(Ok(addresses)))
+    });
+    let connected: Arc<Mutex<Vec<SocketAddr>>> = Arc::default();
+    let notes = Arc::clone(&connected);
+    let connect: Connect = Arc::new(move |address| {
+        notes.lock().push(address);
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        Box::pin(std::future::ready(Err(refused)))
+    });
+    let metrics = Metrics::new().unwrap().simulator;
+    (Simulator::by(&options, metrics, resolve, connect).unwrap(), connected)
+}
+
+fn order(target: &str) -> Order {
+    Order {
+        kind: EventKind::Updated,
+        data: serde_json::Map::new(),
+        target_url: Some(target.to_owned()),
+        id: None,
+        version: None,
+        count: 1,
+        chaos: ChaosOptions::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_is_refused_when_it_is_asked_for() {
+    let (simulator, connected) = simulator(&["169.254.169.254"]);
+    let refused = simulator.send(&order("http://hooks.example.com/")).await.unwrap_err();
+    let is_address =
+        matches!(refused, SimulatorError::Target(OutboundError::AddressNotAllowed { .. }));
+    assert!(is_address, "{refused}");
+    assert!(simulator.history(10, None).deliveries.is_empty());
+    assert!(connected.lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_by_the_time_of_delivery_is_not_connected_to() {
+    let (simulator, connected) = simulator(&["93.184.215.14", "10.0.0.1"]);
+    let simulator = Arc::new(simulator);
+    let sent = simulator.send(&order("http://hooks.example.com/")).await.unwrap();
+    let stop = CancellationToken::new();
+    let ended = async {
+        let started = Instant::now();
+        loop {
+            let delivery = simulator.delivery(&sent[0].id).unwrap();
+            if delivery.status != Status::Pending {
+                stop.cancel();
+                return delivery;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "{delivery:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    let (delivery, ()) = tokio::join!(ended, Arc::clone(&simulator).run(stop.clone()));
+    assert_eq!((delivery.status, delivery.attempts.len()), (Status::Failed, 1));
+    assert!(delivery.attempts[0].error.as_ref().unwrap().contains("10.0.0.1"));
+    assert!(connected.lock().is_empty());
 }
