@@ -1,6 +1,7 @@
 //! Figures of what comes in from other topics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
@@ -70,7 +71,9 @@ pub struct BridgeMetrics {
     lag: IntGaugeVec,
     partitions: IntGaugeVec,
     errors: Vec<IntCounter>,
-    rebalances: IntGauge,
+    rebalances: IntCounter,
+    /// Of the present member, as counted.
+    rebalances_seen: AtomicU64,
     up: IntGauge,
     topics: Mutex<BTreeSet<String>>,
 }
@@ -102,10 +105,14 @@ impl BridgeMetrics {
                 .iter()
                 .map(|step| errors.with_label_values(&[step.as_str()]))
                 .collect(),
-            rebalances: families.gauge(
-                "contactd_bridge_rebalances",
-                "How often partitions came to this instance or went, since its start.",
-            )?,
+            rebalances: families
+                .counters(
+                    "contactd_bridge_rebalances_total",
+                    "How often partitions came to this instance or went.",
+                    &[],
+                )?
+                .with_label_values::<&str>(&[]),
+            rebalances_seen: AtomicU64::new(0),
             up: families.gauge(
                 "contactd_bridge_up",
                 "1 while the bridge's inputs can be read and appended, else 0; 0 without a bridge.",
@@ -160,7 +167,9 @@ impl BridgeMetrics {
 
     /// How this member of the group stands.
     pub fn set_member(&self, rebalances: u64, is_up: bool) {
-        set(&self.rebalances, rebalances);
+        let before = self.rebalances_seen.swap(rebalances, Ordering::Relaxed);
+        // A member that was made anew begins at 0.
+        self.rebalances.inc_by(rebalances.checked_sub(before).unwrap_or(rebalances));
         self.up.set(i64::from(is_up));
     }
 }

@@ -125,7 +125,7 @@ impl Counted {
         let id = format!("contact-{contact}");
         let mut value = json!({ "id": format!("{id}-{number}"), "eventType": "contact.updated",
             "source": "acme", "data": { "id": id, "firstName": number.to_string() } });
-        if contact % 3 != 0 {
+        if !contact.is_multiple_of(3) {
             value["timestamp"] = json!(TIME + number as i64);
         }
         let value = Some(value.to_string().into_bytes());
@@ -144,8 +144,9 @@ impl Counted {
         if contacts.len() as u64 != Self::CONTACTS {
             return Some(format!("{} contacts", contacts.len()));
         }
+        let last = self.numbers.to_string();
         let is_wrong = |contact: &&Value| {
-            contact["version"] != self.numbers || contact["firstName"] != self.numbers.to_string()
+            contact["version"] != self.numbers || contact["firstName"] != last.as_str()
         };
         let wrong = contacts.values().find(is_wrong);
         wrong.map(|contact| format!("after {} events each: {contact}", self.numbers))
