@@ -44,6 +44,7 @@ use brokers::Brokers;
 use lanes::Lanes;
 use poll::Poller;
 use produce::{Appender, Bulk, Outcome, Place, block_on};
+use settings::Packing;
 use watch::Watch;
 
 /// What a topic takes where the brokers don't say.
@@ -59,8 +60,10 @@ const COMMIT_WAIT: Duration = Duration::from_secs(2);
 /// A Kafka topic as the contact log.
 pub struct KafkaLog {
     topic: Topic,
-    /// Made with the first append, and anew when librdkafka gives one up.
+    /// For what is waited for, and for bulk. Made with the first append, and anew when librdkafka
+    /// gives one up.
     appender: Mutex<Option<Arc<Appender>>>,
+    bulk_appender: Mutex<Option<Arc<Appender>>>,
     bulk: Arc<Bulk>,
     /// Why nothing may be appended to the control lane, if so.
     control_refused: Mutex<Option<String>>,
@@ -102,6 +105,7 @@ impl KafkaLog {
                 known: Mutex::new(None),
             }),
             appender: Mutex::new(None),
+            bulk_appender: Mutex::new(None),
             bulk: Arc::default(),
             control_refused: Mutex::new(None),
             closed: AtomicBool::new(false),
@@ -161,7 +165,7 @@ impl KafkaLog {
         // topic's outage is not the other's.
         if let Some((lane, next)) = control {
             let watch = Watch::new(&config.control_topic);
-            let client = settings::create(&settings::consumer(config), watch.clone())?;
+            let client = settings::create(&settings::control_consumer(config), watch.clone())?;
             let lanes = Lanes::new(&BTreeMap::from([(lane, next)]), None);
             let (topic, feed) = (&config.control_topic, feed.second());
             let poller = Poller::new(client, watch, topic, feed, lanes, bounds, pause_after);
@@ -226,7 +230,7 @@ impl KafkaLog {
     pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
         self.check_open()?;
         let known = self.topic.clone().known_soon().await?;
-        let appender = self.appender(&known)?;
+        let appender = self.appender(&known, Packing::Plain)?;
         let mut reports = Vec::with_capacity(records.len());
         for record in &records {
             let (report, settled) = oneshot::channel();
@@ -249,7 +253,7 @@ impl KafkaLog {
     pub fn append_blocking(&self, records: Vec<NewRecord>) -> Result<(), LogError> {
         self.check_open()?;
         let known = self.topic.known()?;
-        let appender = self.appender(&known)?;
+        let appender = self.appender(&known, Packing::Lz4)?;
         for record in &records {
             let place = self.place(record, &known)?;
             self.bulk.begin();
@@ -275,6 +279,7 @@ impl KafkaLog {
         let flushed = self.bulk.wait();
         self.topic.brokers.wait_for_commit(COMMIT_WAIT);
         *self.appender.lock() = None;
+        *self.bulk_appender.lock() = None;
         flushed
     }
 
@@ -320,12 +325,16 @@ impl KafkaLog {
         Ok(Place { lane, bytes_max: known.record_bytes_max })
     }
 
-    fn appender(&self, known: &Known) -> Result<Arc<Appender>, LogError> {
-        let mut appender = self.appender.lock();
+    fn appender(&self, known: &Known, packing: Packing) -> Result<Arc<Appender>, LogError> {
+        let mut appender = match packing {
+            Packing::Plain => self.appender.lock(),
+            Packing::Lz4 => self.bulk_appender.lock(),
+        };
         if let Some(appender) = appender.as_ref().filter(|appender| !appender.is_failed()) {
             return Ok(Arc::clone(appender));
         }
-        let new = Arc::new(Appender::new(&self.topic.config, known.record_bytes_max)?);
+        let new = Appender::new(&self.topic.config, known.record_bytes_max, packing)?;
+        let new = Arc::new(new);
         *appender = Some(Arc::clone(&new));
         Ok(new)
     }
