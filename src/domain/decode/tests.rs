@@ -249,7 +249,7 @@ fn every_kind_of_bad_record_has_its_reason() {
     refused(PLAIN.replace("\"version\"", "\"\\u0069d\":\"e2\",\"version\""), Reason::DuplicateKey);
     refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":1,\"\\u0078\":2"), Reason::DuplicateKey);
     refused(PLAIN.replace("\"Ada\"", "\"Ada\",\"x\":{\"y\":1,\"y\":1}"), Reason::DuplicateKey);
-    let long = "x".repeat(10_000);
+    let long = "x".repeat(200);
     let twice = PLAIN.replace("\"Ada\"", &format!("\"Ada\",\"{long}\":1,\"{long}\":2"));
     let reject = decode_with(twice.as_bytes(), &[]).unwrap_err();
     assert!(reject.reason == Reason::DuplicateKey && reject.detail.len() < 200, "{reject}");

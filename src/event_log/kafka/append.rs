@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::domain::position::CONTROL_LANE;
 
 use super::produce::{Appender, Outcome, Place, block_on};
+use super::settings::Packing;
 use super::{Ack, KafkaLog, Known, LogError, NewRecord};
 
 /// A delivery report that is still to come.
@@ -17,7 +18,7 @@ impl KafkaLog {
     pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
         self.check_open()?;
         let known = self.topic.clone().known_soon().await?;
-        let appender = self.appender(&known)?;
+        let appender = self.appender(&known, Packing::Plain)?;
         let mut reports = Vec::with_capacity(records.len());
         for record in &records {
             reports.push(self.enqueue(record, &known, &appender).await?);
@@ -36,7 +37,7 @@ impl KafkaLog {
     ) -> Result<Vec<Result<Ack, LogError>>, LogError> {
         self.check_open()?;
         let known = self.topic.clone().known_soon().await?;
-        let appender = self.appender(&known)?;
+        let appender = self.appender(&known, Packing::Lz4)?;
         let mut reports = Vec::with_capacity(records.len());
         for record in &records {
             reports.push(self.enqueue(record, &known, &appender).await);
@@ -74,7 +75,7 @@ impl KafkaLog {
     pub fn append_blocking(&self, records: Vec<NewRecord>) -> Result<(), LogError> {
         self.check_open()?;
         let known = self.topic.known()?;
-        let appender = self.appender(&known)?;
+        let appender = self.appender(&known, Packing::Lz4)?;
         for record in &records {
             let place = self.place(record, &known)?;
             self.bulk.begin();
@@ -99,12 +100,16 @@ impl KafkaLog {
         Ok(Place { lane, bytes_max: known.record_bytes_max })
     }
 
-    fn appender(&self, known: &Known) -> Result<Arc<Appender>, LogError> {
-        let mut appender = self.appender.lock();
+    fn appender(&self, known: &Known, packing: Packing) -> Result<Arc<Appender>, LogError> {
+        let mut appender = match packing {
+            Packing::Plain => self.appender.lock(),
+            Packing::Lz4 => self.bulk_appender.lock(),
+        };
         if let Some(appender) = appender.as_ref().filter(|appender| !appender.is_failed()) {
             return Ok(Arc::clone(appender));
         }
-        let new = Arc::new(Appender::new(&self.topic.config, known.record_bytes_max)?);
+        let new = Appender::new(&self.topic.config, known.record_bytes_max, packing)?;
+        let new = Arc::new(new);
         *appender = Some(Arc::clone(&new));
         Ok(new)
     }

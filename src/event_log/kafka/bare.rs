@@ -12,7 +12,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::event_log::LogError;
 
-use super::settings;
+use super::settings::{self, Packing};
 use super::watch::Watch;
 
 /// Far more than any batch here.
@@ -59,7 +59,7 @@ pub fn drain_bare(
     Ok(records)
 }
 
-/// librdkafka's own producer: idempotent, acks=all, no keys, so that batches form as they like best.
+/// librdkafka's own producer: idempotent, acks=all.
 #[derive(Clone)]
 pub struct BareProducer {
     topic: String,
@@ -69,15 +69,15 @@ pub struct BareProducer {
 impl BareProducer {
     /// With that `linger.ms`.
     pub fn new(config: &KafkaConfig, linger_ms: &str) -> Result<Self, LogError> {
-        let mut own = settings::producer(config, BATCH_BYTES_MAX);
+        let mut own = settings::producer(config, BATCH_BYTES_MAX, Packing::Plain);
         own.set("linger.ms", linger_ms);
         let producer = own.create().map_err(|error| settings::refused_settings(&error))?;
         Ok(Self { topic: config.topic.clone(), producer })
     }
 
-    /// Whether the brokers have acknowledged it.
-    pub async fn append(&self, value: &[u8]) -> bool {
-        let record = FutureRecord::<[u8], [u8]>::to(&self.topic).payload(value);
+    /// Whether the brokers have acknowledged it. The key spreads records as contacts' ids do.
+    pub async fn append(&self, key: &[u8], value: &[u8]) -> bool {
+        let record = FutureRecord::<[u8], [u8]>::to(&self.topic).key(key).payload(value);
         self.producer.send(record, Duration::from_secs(5)).await.is_ok()
     }
 }

@@ -60,8 +60,10 @@ const COMMIT_WAIT: Duration = Duration::from_secs(2);
 /// A Kafka topic as the contact log.
 pub struct KafkaLog {
     topic: Topic,
-    /// Made with the first append, and anew when librdkafka gives one up.
+    /// For what is waited for, and for bulk. Made with the first append, and anew when librdkafka
+    /// gives one up.
     appender: Mutex<Option<Arc<Appender>>>,
+    bulk_appender: Mutex<Option<Arc<Appender>>>,
     bulk: Arc<Bulk>,
     /// Why nothing may be appended to the control lane, if so.
     control_refused: Mutex<Option<String>>,
@@ -103,6 +105,7 @@ impl KafkaLog {
                 known: Mutex::new(None),
             }),
             appender: Mutex::new(None),
+            bulk_appender: Mutex::new(None),
             bulk: Arc::default(),
             control_refused: Mutex::new(None),
             closed: AtomicBool::new(false),
@@ -162,7 +165,7 @@ impl KafkaLog {
         // topic's outage is not the other's.
         if let Some((lane, next)) = control {
             let watch = Watch::new(&config.control_topic);
-            let client = settings::create(&settings::consumer(config), watch.clone())?;
+            let client = settings::create(&settings::control_consumer(config), watch.clone())?;
             let lanes = Lanes::new(&BTreeMap::from([(lane, next)]), None);
             let (topic, feed) = (&config.control_topic, feed.second());
             let poller = Poller::new(client, watch, topic, feed, lanes, bounds, pause_after);
@@ -240,6 +243,7 @@ impl KafkaLog {
         let flushed = self.bulk.wait();
         self.topic.brokers.wait_for_commit(COMMIT_WAIT);
         *self.appender.lock() = None;
+        *self.bulk_appender.lock() = None;
         flushed
     }
 

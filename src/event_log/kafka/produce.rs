@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::config::KafkaConfig;
 use crate::domain::position::{CONTROL_LANE, Lane, Offset};
 
+use super::settings::Packing;
 use super::watch::{Watch, is_missing_topic, is_refusal};
 use super::{Ack, LogError, NewRecord, settings};
 
@@ -130,9 +131,14 @@ pub(super) struct Appender {
 
 impl Appender {
     /// For a topic that takes records of `bytes_max`.
-    pub(super) fn new(config: &KafkaConfig, bytes_max: usize) -> Result<Self, LogError> {
+    pub(super) fn new(
+        config: &KafkaConfig,
+        bytes_max: usize,
+        packing: Packing,
+    ) -> Result<Self, LogError> {
         let watch = Watch::new(&config.topic);
-        let producer = settings::create(&settings::producer(config, bytes_max), watch.clone())?;
+        let settings = settings::producer(config, bytes_max, packing);
+        let producer = settings::create(&settings, watch.clone())?;
         let (topic, control_topic) = (config.topic.clone(), config.control_topic.clone());
         Ok(Self { topic, control_topic, producer, watch })
     }

@@ -18,18 +18,47 @@ const FETCHED_LANE_RECORDS: &str = "8000";
 const FETCH_BYTES_MAX: &str = "2097152";
 const FETCH_LANE_BYTES_MAX: &str = "262144";
 
+/// How long a fetch waits for how much. Where records come one by one, as webhooks make them, a fetch
+/// that returned at once would cost the broker and us more than the records themselves: with these
+/// nearly twice as many webhooks a second were kept. A lone record waits that long.
+const FETCH_BYTES_MIN: &str = "32768";
+const FETCH_WAIT_MS: &str = "5";
+/// The same for control records, of which there are few.
+const CONTROL_FETCH_WAIT_MS: &str = "100";
+
 /// How large a produced batch is made.
 const BATCH_BYTES_MAX: usize = 262_144;
 
+/// How produced batches are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// Batches of a few records, each waited for: packing costs both ends more than it saves.
+    Plain,
+    /// Large ones.
+    Lz4,
+}
+
 /// Settings of the consumer that follows the topic.
 pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
+    let mut settings = follower(config);
+    settings.set("fetch.min.bytes", FETCH_BYTES_MIN).set("fetch.wait.max.ms", FETCH_WAIT_MS);
+    with_properties(settings, config)
+}
+
+/// Settings of the consumer that follows the topic of control records.
+pub(super) fn control_consumer(config: &KafkaConfig) -> ClientConfig {
+    let mut settings = follower(config);
+    settings.set("fetch.wait.max.ms", CONTROL_FETCH_WAIT_MS);
+    with_properties(settings, config)
+}
+
+fn follower(config: &KafkaConfig) -> ClientConfig {
     let mut settings = reader_common(config);
     settings
         .set("queued.max.messages.kbytes", FETCHED_KBYTES_MAX)
         .set("queued.min.messages", FETCHED_LANE_RECORDS)
         .set("fetch.message.max.bytes", FETCH_LANE_BYTES_MAX)
         .set("fetch.max.bytes", FETCH_BYTES_MAX)
-        .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "100")
         // How long a topic may be unknown before it is said to be missing.
         .set("topic.metadata.propagation.max.ms", "2000")
@@ -38,7 +67,7 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
         // The only place where librdkafka says that a topic was made anew.
         .set("debug", "metadata");
     settings.set_log_level(RDKafkaLogLevel::Debug);
-    with_properties(settings, config)
+    settings
 }
 
 /// Settings of the consumer beside it, for metadata, watermarks, single records and commits.
@@ -93,13 +122,13 @@ pub(super) fn member(config: &KafkaConfig, group: &str) -> ClientConfig {
 }
 
 /// Settings of the producer, for a topic that takes batches of `bytes_max`.
-pub(super) fn producer(config: &KafkaConfig, bytes_max: usize) -> ClientConfig {
+pub(super) fn producer(config: &KafkaConfig, bytes_max: usize, packing: Packing) -> ClientConfig {
     let mut settings = common(config);
     settings
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("linger.ms", config.linger.as_millis().to_string())
-        .set("compression.type", "lz4")
+        .set("compression.type", packing.as_str())
         // Below what the topic takes, so that a record too large for it fails alone.
         .set("batch.size", BATCH_BYTES_MAX.min(bytes_max).to_string())
         .set("batch.num.messages", "10000")
@@ -109,6 +138,15 @@ pub(super) fn producer(config: &KafkaConfig, bytes_max: usize) -> ClientConfig {
         .set("queue.buffering.max.messages", "50000")
         .set("delivery.timeout.ms", "30000");
     with_properties(settings, config)
+}
+
+impl Packing {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "none",
+            Self::Lz4 => "lz4",
+        }
+    }
 }
 
 /// Settings of the admin client.

@@ -88,8 +88,10 @@ fn properties_stand_over_our_settings() {
     let mut config = config("localhost:1", "t");
     config.properties.insert("fetch.wait.max.ms".into(), "7".into());
     config.properties.insert("debug".into(), "fetch".into());
+    for settings in [settings::consumer(&config), settings::control_consumer(&config)] {
+        assert_eq!(settings.get("fetch.wait.max.ms"), Some("7"));
+    }
     let settings = settings::consumer(&config);
-    assert_eq!(settings.get("fetch.wait.max.ms"), Some("7"));
     assert_eq!(settings.get("debug"), Some("metadata,fetch"));
 }
 
