@@ -88,6 +88,9 @@ fn help_teaches_and_goes_to_standard_output() {
         "bench disk",
         "bench latency",
         "bench start",
+        "bench webhooks",
+        "schemas",
+        "asyncapi",
         "completions",
     ] {
         let help = prints(directory.path(), &format!("{command} --help"));
@@ -319,6 +322,29 @@ fn an_ephemeral_dev_leaves_nothing() {
     let left: Vec<_> =
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn schemas_and_topics_are_described_and_a_written_schema_can_be_configured() {
+    let directory = tempfile::tempdir().unwrap();
+    let all: serde_json::Value =
+        serde_json::from_str(&prints(directory.path(), "schemas")).unwrap();
+    assert!(all["contact-event"]["properties"]["eventType"].is_object(), "{all}");
+    let one = prints(directory.path(), "schemas --event contact.deleted");
+    let one: serde_json::Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(one, all["acme.contact.deleted"]);
+    let told = fails(directory.path(), "schemas --event contact.erased", 5);
+    assert!(told.contains("contact.created"), "{told}");
+    assert_eq!(prints(directory.path(), "schemas out"), "");
+    let event = directory.path().join("event.json");
+    std::fs::write(&event, r#"{"eventType":"contact.updated","data":{"id":"c","acme_email":7}}"#)
+        .unwrap();
+    let check = "check-event event.json --source crm --set webhook.crm.schemas=out/acme";
+    let told = text(&run(directory.path(), check).stdout);
+    assert!(told.contains("schema: /data/acme_email"), "{told}");
+    let asyncapi = prints(directory.path(), "asyncapi --set kafka.topic=crm");
+    let asyncapi: serde_json::Value = serde_json::from_str(&asyncapi).unwrap();
+    assert_eq!(asyncapi["channels"]["contacts"]["address"], "crm");
 }
 
 #[test]

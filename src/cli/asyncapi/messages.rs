@@ -188,9 +188,30 @@ pub(super) fn schemas() -> Map<String, Value> {
     schemas.as_object().cloned().unwrap_or_default()
 }
 
+/// Ours, and those that the tools of Kafka Connect and of Spring read.
+const DEAD_LETTER_HEADERS: [(&str, &str); 11] = [
+    ("contactd_dead_letter_id", "The dead letter's name, as the API has it."),
+    ("contactd_dead_letter_reason", "Why: a stable word."),
+    ("contactd_dead_letter_detail", "Why, in words."),
+    ("contactd_value_length", "The value's length, where it was too large to be published."),
+    ("__connect.errors.topic", "Where it stood."),
+    ("__connect.errors.partition", "As text."),
+    ("__connect.errors.offset", "As text."),
+    ("__connect.errors.exception.message", "Reason and detail."),
+    ("kafka_dlt-original-topic", "Where it stood."),
+    ("kafka_dlt-original-partition", "Four bytes, big-endian."),
+    ("kafka_dlt-original-offset", "Eight bytes, big-endian."),
+];
+
 fn dead_letter_headers() -> Value {
+    let header = |(name, about): &(&str, &str)| {
+        ((*name).to_owned(), json!({ "type": "string", "description": about }))
+    };
+    let headers: Map<String, Value> = DEAD_LETTER_HEADERS.iter().map(header).collect();
     json!({
         "type": "object",
-        "description": "Headers of the record itself stay as they are.",
+        "description": "Headers of the record itself stay as they are, and more of Connect's and \
+            Spring's are there.",
+        "properties": headers,
     })
 }
