@@ -11,6 +11,7 @@
 
 mod convert;
 mod facts;
+mod misplaced;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,7 @@ use crate::telemetry::{BridgeOutcome, BridgeStep, Metrics, fault};
 use super::now_ms;
 use convert::{Bridged, Converter, reduce};
 use facts::Facts;
+pub use misplaced::Rehoming;
 
 /// How long an empty input is waited at before it is looked whether to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
