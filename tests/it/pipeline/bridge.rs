@@ -285,6 +285,41 @@ fn members_that_come_and_go_lose_and_double_nothing() {
     assert!(image.received() > total, "nothing was appended twice: the kill came too early");
 }
 
+#[test]
+fn members_that_can_append_nothing_hand_partitions_over_and_lose_nothing() {
+    const TEST: &str = "members_that_can_append_nothing_hand_partitions_over_and_lose_nothing";
+    let Some(brokers) = service(KAFKA, TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let contacts = KafkaTopic::unused(&brokers);
+    // Smaller than any event.
+    contacts.create(&[("max.message.bytes", "100")]);
+    let input = input(&contacts, "input", &[]);
+    let member = |name: &str| {
+        let node = contacts.followed_by(Node::new(&dir.path().join(name)));
+        bridging(node, &[&input.topic])
+    };
+    let mut load = Counted::default();
+    input.append((0..12).flat_map(|_| load.next()));
+    let (first, second) = (member("first"), member("second"));
+    let mut one = first.start("");
+    one.wait_until_it_says(PATIENCE, "the bridge waits for the contact log");
+    let mut two = second.start("");
+    two.wait_until_it_says(PATIENCE, "the bridge waits for the contact log");
+    one.wait_until_it_says(PATIENCE, "gave a partition up");
+    // What the one held goes to the other, and comes back.
+    let ended = two.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    wait_until(PATIENCE, "all partitions are back", || {
+        one.stderr().matches("bridging a partition").count() > usize::from(LANES)
+    });
+    contacts.set("max.message.bytes", "1048588");
+    wait_until_bridged(&contacts, &[&input], PATIENCE);
+    let image = finish(&first, one);
+    load.assert_whole(&export(&first));
+    assert_eq!(image.verdict_totals["applied"], load.total());
+    assert!(image.letters.is_empty());
+}
+
 /// Produces until a member has partitions.
 #[track_caller]
 fn until_it_bridges(member: &mut crate::support::node::Running, produce: &mut impl FnMut(u64)) {
