@@ -23,7 +23,7 @@ use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
-use super::bridge::start_bridge;
+use super::bridge::run_bridge;
 use super::demo::{self, DemoOptions};
 use super::log::open_log;
 use super::simulator::open_simulator;
@@ -102,12 +102,10 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let stop = Stop::default();
     let users_stop = stop.shared.clone();
     // A run that ends when all is applied would leave the inputs half bridged.
-    let bridge = (!options.worker.until_caught_up)
-        .then(|| {
-            let (log, stop) = (log.clone(), stop.bridge.clone());
-            start_bridge(&config, &setup, log, &intake, &watch.metrics, stop)
-        })
-        .flatten();
+    let bridge = (!options.worker.until_caught_up).then(|| {
+        let (config, decoder) = (Arc::clone(&config), Arc::clone(&setup.decoder));
+        start(run_bridge(config, decoder, log.clone(), watch.clone(), stop.bridge.clone()))
+    });
     let worker = Worker {
         config: Arc::clone(&config),
         log: log.clone(),

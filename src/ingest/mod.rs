@@ -15,7 +15,7 @@ mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use bridge::Bridge;
+pub use bridge::{Bridge, Rehoming};
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};

@@ -57,6 +57,7 @@ mod history;
 mod identity;
 mod insertion;
 pub mod journal;
+mod misplaced;
 mod options;
 mod ordered;
 mod outcomes;
@@ -83,6 +84,7 @@ pub use identity::{LaneRange, check_lane};
 pub use journal::{
     ControlChange, Counters, DeadLetter, EntryMeta, Journal, JournalEntry, LaneProgress, LastRecord,
 };
+pub use misplaced::{Misplaced, MisplacedRecord};
 pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
 pub use ordered::{Cut as PageCut, Filters, PageKey, PageRequest, SortOrder, Total, fold};
 pub use outcomes::{Expected, RecordOutcome};

@@ -1,15 +1,20 @@
 //! A member of the bridge's group is killed before, between and after append and commit: each event
 //! of an input still has its effect once, in its order.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::seed;
 use crate::support::bridge::{Counted, bridging, export, input, wait_until_bridged};
 use crate::support::image::Image;
-use crate::support::logs::{KafkaTopic, TestLog};
+use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
 use crate::support::node::Node;
 use crate::support::services::{KAFKA, service};
+use crate::support::wait::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const POINTS: [&str; 3] = ["bridge_polled", "bridge_appended", "bridge_committed"];
@@ -111,4 +116,59 @@ fn the_bridges_deliberate_mistakes_are_noticed() {
         let wrong = world.load.wrong(&export(&world.node));
         assert!(wrong.is_some(), "{bug} changed nothing");
     }
+}
+
+#[test]
+fn misplaced_records_survive_a_kill_between_append_and_its_note() {
+    const TEST: &str = "misplaced_records_survive_a_kill_between_append_and_its_note";
+    let Some(brokers) = service(KAFKA, TEST) else { return };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let log = TestLog::kafka(&brokers);
+    let TestLog::Kafka(contacts) = &log else { unreachable!("it is Kafka") };
+    let dir = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let node = log
+        .followed_by(Node::new(&dir.path().join("store")))
+        .with("server.listen", format!("127.0.0.1:{port}"));
+    let mut load = Counted::default();
+    // Fewer untimed ones of a contact than it remembers; each contact's in one lane, in order.
+    let records: Vec<RawRecord> = (0..10).flat_map(|_| load.next()).collect();
+    let keyless = records.into_iter().enumerate().map(|(at, record)| RawRecord {
+        key: None,
+        lane: Some(at as u16 % LANES),
+        ..record
+    });
+    contacts.append(keyless);
+    for kill in 1..=2 {
+        let exit = node.start(&format!("kill:misplaced_appended:{kill}")).wait();
+        assert!(exit.was_killed(), "{}: {}", exit.status, exit.stderr);
+    }
+    let running = node.start("");
+    wait_until(PATIENCE, "all are at home", || load.wrong(&answered(&node, port)).is_none());
+    let ended = running.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    node.catch_up_soundly();
+    let image = Image::read(&node.store);
+    load.assert_whole(&export(&node));
+    assert_eq!(image.letters.len() as u64, load.total());
+    assert_eq!(image.verdict_totals["applied"], load.total());
+    assert!(image.received() > load.total() * 2, "no kill came between append and note");
+}
+
+/// The contacts that a running node answers with.
+fn answered(node: &Node, port: u16) -> BTreeMap<String, Value> {
+    let Ok(key) = std::fs::read_to_string(node.store.join("local.key")) else {
+        return BTreeMap::new();
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let page: Option<Value> = runtime.block_on(async {
+        let url = format!("http://127.0.0.1:{port}/api/contacts?limit=200");
+        let asked = reqwest::Client::new().get(url).header("x-api-key", key.trim()).send();
+        asked.await.ok()?.json().await.ok()
+    });
+    let contacts = page.and_then(|page| page["data"].as_array().cloned()).unwrap_or_default();
+    let by_id = contacts
+        .into_iter()
+        .filter_map(|contact| Some((contact["id"].as_str()?.to_owned(), contact)));
+    by_id.collect()
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset, Offset};
 
 use super::{ConsumeBounds, ControlAccess, Delivery, EventLog, LogError, NewRecord, StoredRecord};
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 1000, bytes_max: 4 << 20 };
 /// A little below what a broker takes with its defaults.
 const LARGE_BYTES: usize = 900_000;
+/// More than any log takes.
+const HUGE_BYTES: usize = 32 << 20;
 
 /// Why a log doesn't keep the contract.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +52,7 @@ pub type Outcome = Result<(), Broken>;
 pub type Scenario = fn(&EventLog) -> Outcome;
 
 /// Every scenario with its name.
-pub const SCENARIOS: [(&str, Scenario); 11] = [
+pub const SCENARIOS: [(&str, Scenario); 12] = [
     ("acknowledged records are delivered once and in order", delivered_once_in_order),
     ("every byte of a record comes back", every_byte_comes_back),
     ("a key goes to its home lane", keys_go_home),
@@ -57,6 +60,7 @@ pub const SCENARIOS: [(&str, Scenario); 11] = [
     ("the end of a lane is told, and told again", ends_are_told),
     ("a slow reader within narrow bounds gets everything", narrow_bounds_lose_nothing),
     ("appends that run together keep their own order", concurrent_appends_keep_order),
+    ("a record that is refused keeps no other one out", each_has_its_outcome),
     ("what is flushed stands in the log", bulk_is_kept),
     ("a single record is found by its place", single_records_are_found),
     ("an offset out of range is an error, not a guess", out_of_range_is_refused),
@@ -90,6 +94,25 @@ fn delivered_once_in_order(log: &EventLog) -> Outcome {
     // Kafka's transactions and compaction may use more offsets than records, never fewer.
     let grown = grown.sum::<u64>();
     ensure(grown >= 500, || format!("the watermarks grew by {grown}"))
+}
+
+fn each_has_its_outcome(log: &EventLog) -> Outcome {
+    let mut consumer = log.consume(&ends(log)?, BOUNDS)?;
+    let mut appended = records(40);
+    let huge = NewRecord { value: Some(vec![b'x'; HUGE_BYTES]), ..record(7) };
+    appended.insert(20, huge);
+    let outcomes = wait_for(log.append_each(appended.clone()))??;
+    ensure(outcomes.len() == 41, || format!("{} outcomes", outcomes.len()))?;
+    let mut acks = Vec::new();
+    for (at, outcome) in outcomes.into_iter().enumerate() {
+        match outcome {
+            Ok(ack) => acks.push(ack),
+            Err(error) => ensure(at == 20 && error.class() == Class::Poison, || error.to_string())?,
+        }
+    }
+    appended.remove(20);
+    ensure(acks.len() == 40, || format!("{} acknowledgements", acks.len()))?;
+    ensure_same(take(&mut consumer, appended.len())?, appended, &acks)
 }
 
 fn every_byte_comes_back(log: &EventLog) -> Outcome {

@@ -251,29 +251,29 @@ fn stamped(value: &[u8], record: &Record) -> Option<Vec<u8>> {
 /// Makes a record smaller or younger that the contact log refused; false: nothing more can be done.
 /// What is left of it is kept as a dead letter, with what it lost in headers.
 pub(super) fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) -> bool {
-    let has =
-        |record: &NewRecord, header: &str| record.headers.iter().any(|(name, _)| name == header);
     if !is_too_large {
-        if has(record, ORIGIN_TIMESTAMP) {
-            return false;
+        let is_stamped = record.headers.iter().any(|(name, _)| name == ORIGIN_TIMESTAMP);
+        if !is_stamped {
+            let time = record.timestamp_ms.to_string().into_bytes();
+            record.headers.push((ORIGIN_TIMESTAMP.to_owned(), time));
+            record.timestamp_ms = now_ms;
         }
-        let time = record.timestamp_ms.to_string().into_bytes();
-        record.headers.push((ORIGIN_TIMESTAMP.to_owned(), time));
-        record.timestamp_ms = now_ms;
+        return !is_stamped;
+    }
+    if let Some(value) = record.value.as_mut().filter(|value| value.len() > HEAD_BYTES) {
+        let bytes = value.len();
+        value.truncate(HEAD_BYTES);
+        // What is cut off is no command.
+        record.headers.retain(|(name, _)| name != COMMAND);
+        record.headers.push((ORIGIN_BYTES.to_owned(), bytes.to_string().into_bytes()));
         return true;
     }
-    if has(record, ORIGIN_BYTES) {
-        // The headers, then: without the origin's nobody could tell what it was.
-        let before = record.headers.len();
-        record.headers.retain(|(name, _)| name.starts_with(OURS_PREFIX));
-        return record.headers.len() < before;
+    // The headers, then; without the origin's nobody could tell what it was.
+    let is_ours = |name: &str| name.starts_with(OURS_PREFIX);
+    let others = record.headers.iter().filter(|(name, _)| !is_ours(name));
+    let bytes: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > HEAD_BYTES {
+        record.headers.retain(|(name, _)| is_ours(name) && name != COMMAND);
     }
-    let bytes = record.value.as_ref().map_or(0, Vec::len);
-    if let Some(value) = &mut record.value {
-        value.truncate(HEAD_BYTES);
-    }
-    // What is cut off is no command.
-    record.headers.retain(|(name, _)| name != COMMAND);
-    record.headers.push((ORIGIN_BYTES.to_owned(), bytes.to_string().into_bytes()));
-    true
+    bytes > HEAD_BYTES
 }

@@ -11,13 +11,14 @@
 
 mod convert;
 mod facts;
+mod misplaced;
+mod portion;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -25,17 +26,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{BridgeConfig, InputConfig, KafkaConfig};
 use crate::domain::Class;
-use crate::domain::contact::rings::RING_LEN;
 use crate::domain::decode::Decoder;
-use crate::domain::headers::ORIGIN;
 use crate::domain::position::{LogIdentity, LogKind};
-use crate::event_log::kafka::inputs::{InputBatch, Inputs, InputsStatus, Reached, inspect_topic};
-use crate::event_log::{EventLog, LogError, NewRecord};
-use crate::telemetry::{BridgeOutcome, BridgeStep, Metrics, fault};
+use crate::event_log::kafka::inputs::{InputBatch, Inputs, InputsStatus, inspect_topic};
+use crate::event_log::{EventLog, LogError};
+use crate::telemetry::{BridgeStep, Metrics, fault};
 
-use super::now_ms;
-use convert::{Bridged, Converter, reduce};
+use convert::Converter;
 use facts::Facts;
+pub use misplaced::Rehoming;
+use portion::{Portion, Way};
 
 /// How long an empty input is waited at before it is looked whether to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
@@ -44,8 +44,6 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Inputs that may wait to be looked at.
 const INSPECTED_MAX: usize = 256;
-/// Events without a time that a contact remembers.
-const UNTIMED_MAX: usize = RING_LEN;
 
 /// Appends what other topics hold to the contact log.
 pub struct Bridge {
@@ -59,35 +57,6 @@ pub struct Bridge {
     pub decoder: Arc<Decoder>,
     /// Where the figures go.
     pub metrics: Arc<Metrics>,
-}
-
-/// A record on its way.
-struct Pending {
-    record: NewRecord,
-    outcome: BridgeOutcome,
-    /// Its batch's place.
-    batch: usize,
-}
-
-impl Pending {
-    /// Makes it what the log may take; false: there is no more to give up.
-    fn reduce(&mut self, error: &LogError) -> bool {
-        let is_too_large = matches!(error, LogError::RecordTooLarge { .. });
-        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        self.outcome = BridgeOutcome::Reduced;
-        reduce(&mut self.record, is_too_large, now_ms)
-    }
-}
-
-/// What is appended, and then committed, at once.
-#[derive(Default)]
-struct Portion {
-    records: Vec<Pending>,
-    reached: Reached,
-    /// Records that are only counted, by their batch's place.
-    returned: BTreeMap<usize, u64>,
-    /// By contact, events without a time.
-    untimed: BTreeMap<Vec<u8>, usize>,
 }
 
 /// The present member's standing.
@@ -184,48 +153,19 @@ impl Bridge {
     ) -> Result<(), End> {
         let unknown = InputConfig::default();
         let mut portion = Portion::default();
+        let mut way = Way { bridge: self, inputs, batches, runtime, stop };
         for (place, batch) in batches.iter().enumerate() {
             let input = self.config.input(&batch.from.topic).unwrap_or(&unknown);
             for record in &batch.records.records {
                 let bridged = converter.convert(input, &batch.from.topic, &batch.records, record);
                 if portion.is_full_for(&bridged) {
-                    self.settle(inputs, batches, &mut portion, runtime, stop)?;
+                    way.settle(&mut portion)?;
                 }
                 portion.add(place, bridged);
-                portion.reached.insert(batch.from.clone(), record.offset.next());
+                portion.reach(&batch.from, record.offset.next());
             }
         }
-        self.settle(inputs, batches, &mut portion, runtime, stop)
-    }
-
-    fn settle(
-        &self,
-        inputs: &mut Inputs,
-        batches: &[InputBatch],
-        portion: &mut Portion,
-        runtime: &Handle,
-        stop: &CancellationToken,
-    ) -> Result<(), End> {
-        let Portion { records, reached, returned, untimed: _ } = std::mem::take(portion);
-        if reached.is_empty() {
-            return Ok(());
-        }
-        let mut way = Way { bridge: self, inputs, batches, runtime, stop };
-        // The deliberate mistake that the tests must notice.
-        if fault::bug("bridge_commits_first") {
-            way.commit(reached.clone())?;
-            fault::point("bridge_committed");
-        }
-        way.append(records)?;
-        fault::point("bridge_appended");
-        way.commit(reached)?;
-        fault::point("bridge_committed");
-        for (place, count) in returned {
-            if let Some(batch) = batches.get(place) {
-                self.metrics.bridge.count(&batch.from.topic, BridgeOutcome::Returned, count);
-            }
-        }
-        Ok(())
+        way.settle(&mut portion)
     }
 
     /// Shows at every scrape how the member stands that there is then.
@@ -238,171 +178,6 @@ impl Bridge {
             metrics.bridge.set_topics(topics);
             metrics.bridge.set_member(status.rebalances(), status.trouble().is_none());
         });
-    }
-}
-
-impl Portion {
-    /// Whether one more such event of its contact would be one too many.
-    fn is_full_for(&self, bridged: &Bridged) -> bool {
-        let Some(record) = bridged.record.as_ref().filter(|_| bridged.is_untimed) else {
-            return false;
-        };
-        // The deliberate mistake that the tests must notice.
-        if fault::bug("bridge_forgets_repeats") {
-            return false;
-        }
-        self.untimed.get(&record.key).is_some_and(|count| *count >= UNTIMED_MAX)
-    }
-
-    fn add(&mut self, batch: usize, bridged: Bridged) {
-        let Bridged { record, outcome, is_untimed } = bridged;
-        let Some(record) = record else {
-            *self.returned.entry(batch).or_default() += 1;
-            return;
-        };
-        if is_untimed {
-            *self.untimed.entry(record.key.clone()).or_default() += 1;
-        }
-        self.records.push(Pending { record, outcome, batch });
-    }
-}
-
-/// What appending and committing one portion needs.
-struct Way<'a> {
-    bridge: &'a Bridge,
-    inputs: &'a mut Inputs,
-    batches: &'a [InputBatch],
-    runtime: &'a Handle,
-    stop: &'a CancellationToken,
-}
-
-impl Way<'_> {
-    /// Until all are acknowledged, or belong to somebody else.
-    fn append(&mut self, mut records: Vec<Pending>) -> Result<(), End> {
-        let mut pause = Pause::default();
-        loop {
-            let Some(error) = self.try_append(&mut records)? else {
-                return Ok(());
-            };
-            if records.is_empty() {
-                return Ok(());
-            }
-            match error.class() {
-                Class::Poison => continue,
-                Class::Fatal if !matches!(error, LogError::Refused { .. }) => {
-                    return Err(self.failed(error));
-                }
-                Class::Fatal | Class::Retry => {}
-            }
-            self.bridge.metrics.bridge.failed(BridgeStep::Append);
-            if pause.is_first() {
-                tracing::warn!(%error, "the bridge waits for the contact log");
-            }
-            self.wait(&mut pause)?;
-            records.retain(|pending| {
-                self.batches.get(pending.batch).is_some_and(|batch| self.inputs.owns(batch))
-            });
-        }
-    }
-
-    /// Leaves those that are not appended, and says why: a refusal that was answered by making the
-    /// record smaller only where there is nothing worse. Not given up in the middle, but at the end:
-    /// while it is under way no partition changes hands.
-    fn try_append(&self, records: &mut Vec<Pending>) -> Result<Option<LogError>, End> {
-        let appended = records.iter().map(|pending| pending.record.clone()).collect();
-        let append = self.stop.run_until_cancelled(self.bridge.log.append_each(appended));
-        let outcomes = match self.runtime.block_on(append) {
-            None => return Err(End::Stopped),
-            Some(Err(error)) => return Ok(Some(error)),
-            Some(Ok(outcomes)) => outcomes,
-        };
-        let mut worst: Option<LogError> = None;
-        let (mut left, mut done) = (Vec::new(), Vec::new());
-        for (mut pending, outcome) in records.drain(..).zip(outcomes) {
-            let Err(error) = outcome else {
-                done.push(pending);
-                continue;
-            };
-            let is_answered = error.class() == Class::Poison && pending.reduce(&error);
-            let error = if is_answered { error } else { self.lasting(error, &pending) };
-            if worst.as_ref().is_none_or(|worst| gravity(&error) > gravity(worst)) {
-                worst = Some(error);
-            }
-            left.push(pending);
-        }
-        self.count(&done);
-        *records = left;
-        Ok(worst)
-    }
-
-    /// A record that nothing makes acceptable holds its input up, rather than being lost.
-    fn lasting(&self, error: LogError, pending: &Pending) -> LogError {
-        let topic = match &error {
-            LogError::RecordTooLarge { topic, .. } | LogError::RecordRefused { topic, .. } => topic,
-            _ => return error,
-        };
-        let origin = pending.record.headers.iter().find(|(name, _)| name == ORIGIN);
-        let origin = origin.map(|(_, origin)| String::from_utf8_lossy(origin).into_owned());
-        let detail = format!("of {}: {error}", origin.unwrap_or_default());
-        LogError::NotAcknowledged { topic: topic.clone(), detail }
-    }
-
-    fn failed(&self, error: LogError) -> End {
-        // The log may be closed because all ends.
-        if self.stop.is_cancelled() { End::Stopped } else { End::Failed(error) }
-    }
-
-    fn count(&self, records: &[Pending]) {
-        let mut counts: BTreeMap<(usize, u8), u64> = BTreeMap::new();
-        for pending in records {
-            *counts.entry((pending.batch, pending.outcome as u8)).or_default() += 1;
-        }
-        for outcome in BridgeOutcome::ALL {
-            for (place, batch) in self.batches.iter().enumerate() {
-                if let Some(count) = counts.get(&(place, outcome as u8)) {
-                    self.bridge.metrics.bridge.count(&batch.from.topic, outcome, *count);
-                }
-            }
-        }
-    }
-
-    /// Until the coordinator has confirmed it, or the partitions belong to somebody else: nothing
-    /// more is appended before, so that little is appended twice.
-    fn commit(&mut self, mut reached: Reached) -> Result<(), End> {
-        let mut pause = Pause::default();
-        while let Err(error) = self.inputs.commit(&reached) {
-            self.bridge.metrics.bridge.failed(BridgeStep::Commit);
-            tracing::debug!(%error, "the bridge waits for its group");
-            self.wait(&mut pause)?;
-            let (inputs, batches) = (&self.inputs, self.batches);
-            reached.retain(|from, _| {
-                let mut of_partition = batches.iter().filter(|batch| batch.from == *from);
-                of_partition.any(|batch| inputs.owns(batch))
-            });
-        }
-        Ok(())
-    }
-
-    fn wait(&mut self, pause: &mut Pause) -> Result<(), End> {
-        let until = Instant::now() + pause.next();
-        loop {
-            if self.stop.is_cancelled() {
-                return Err(End::Stopped);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            self.inputs.hold(left.min(STOP_LOOK)).map_err(End::Lost)?;
-            if left.is_zero() {
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn gravity(error: &LogError) -> u8 {
-    match error.class() {
-        Class::Poison => 0,
-        Class::Retry => 1,
-        Class::Fatal => 2,
     }
 }
 

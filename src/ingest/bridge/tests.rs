@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::convert::{Bridged, Converter, reduce};
 use super::facts::Facts;
-use super::{Portion, UNTIMED_MAX, group};
+use super::group;
+use super::portion::{Portion, UNTIMED_MAX};
 use crate::config::InputConfig;
 use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::{Event, EventKind};
@@ -287,8 +288,8 @@ fn a_portion_holds_no_more_untimed_events_of_a_contact_than_it_remembers() {
 #[test]
 fn a_record_that_is_refused_gets_smaller_or_younger_until_nothing_is_left_to_give_up() {
     let value = text(&event("contact.updated", "ada", json!({ "note": "x".repeat(10_000) })));
-    let mut record =
-        record(bridged(&complete(), 1, Some("ada"), Some(&value), &[("big", Some(b"1"))]));
+    let big: Header<'_> = ("big", Some(&[b'x'; 5_000]));
+    let mut record = record(bridged(&complete(), 1, Some("ada"), Some(&value), &[big]));
     let len = value.len();
     assert!(reduce(&mut record, true, 5));
     assert_eq!(record.value.as_ref().map(Vec::len), Some(4096));
@@ -302,6 +303,11 @@ fn a_record_that_is_refused_gets_smaller_or_younger_until_nothing_is_left_to_giv
     assert_eq!(header(&record, "contactd_origin_timestamp"), Some(TIME.to_string().as_bytes()));
     assert!(!reduce(&mut record, false, 5));
     assert!(header(&record, "contactd_origin").is_some());
+    // A small one is left whole: there the contact log is what needs mending.
+    let value = text(&event("contact.updated", "ada", json!({})));
+    let small = self::record(bridged(&complete(), 1, Some("ada"), Some(&value), &[]));
+    let mut same = small.clone();
+    assert!(!reduce(&mut same, true, 5) && same == small);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use contactd::domain::verdict::DeadLetterReason as Reason;
 use serde_json::{Value, json};
 
 use super::{event, node};
+use crate::support::answer::Answer;
 use crate::support::bridge::{
     Counted, TIME, bridging, export, input, knowing, raw, wait_until_bridged, wait_until_committed,
 };
@@ -35,6 +36,12 @@ fn finish(node: &Node, running: crate::support::node::Running) -> Image {
     assert!(ended.status.success(), "{}", ended.stderr);
     node.catch_up_soundly();
     Image::read(&node.store)
+}
+
+/// What does not depend on the order in which events came.
+fn canonical(image: &Image) -> BTreeMap<String, Vec<u8>> {
+    let each = image.contacts.iter();
+    each.map(|(id, contact)| (id.clone(), contact.canonical.clone())).collect()
 }
 
 /// Events of some contacts, three each, in order.
@@ -87,10 +94,6 @@ fn inputs_of_every_kind_give_the_contacts_of_a_direct_run() {
     let direct_node = super::node(dir.path(), &direct);
     direct_node.catch_up_soundly();
     let expected = Image::read(&direct_node.store);
-    let canonical = |image: &Image| -> BTreeMap<String, Vec<u8>> {
-        let each = image.contacts.iter();
-        each.map(|(id, contact)| (id.clone(), contact.canonical.clone())).collect()
-    };
     assert_eq!(canonical(&image), canonical(&expected));
     assert_eq!(image.contacts.len(), 80);
     assert!(image.letters.is_empty(), "{:?}", image.letters.values().next());
@@ -282,6 +285,41 @@ fn members_that_come_and_go_lose_and_double_nothing() {
     assert!(image.received() > total, "nothing was appended twice: the kill came too early");
 }
 
+#[test]
+fn members_that_can_append_nothing_hand_partitions_over_and_lose_nothing() {
+    const TEST: &str = "members_that_can_append_nothing_hand_partitions_over_and_lose_nothing";
+    let Some(brokers) = service(KAFKA, TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let contacts = KafkaTopic::unused(&brokers);
+    // Smaller than any event.
+    contacts.create(&[("max.message.bytes", "100")]);
+    let input = input(&contacts, "input", &[]);
+    let member = |name: &str| {
+        let node = contacts.followed_by(Node::new(&dir.path().join(name)));
+        bridging(node, &[&input.topic])
+    };
+    let mut load = Counted::default();
+    input.append((0..12).flat_map(|_| load.next()));
+    let (first, second) = (member("first"), member("second"));
+    let mut one = first.start("");
+    one.wait_until_it_says(PATIENCE, "the bridge waits for the contact log");
+    let mut two = second.start("");
+    two.wait_until_it_says(PATIENCE, "the bridge waits for the contact log");
+    one.wait_until_it_says(PATIENCE, "gave a partition up");
+    // What the one held goes to the other, and comes back.
+    let ended = two.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    wait_until(PATIENCE, "all partitions are back", || {
+        one.stderr().matches("bridging a partition").count() > usize::from(LANES)
+    });
+    contacts.set("max.message.bytes", "1048588");
+    wait_until_bridged(&contacts, &[&input], PATIENCE);
+    let image = finish(&first, one);
+    load.assert_whole(&export(&first));
+    assert_eq!(image.verdict_totals["applied"], load.total());
+    assert!(image.letters.is_empty());
+}
+
 /// Produces until a member has partitions.
 #[track_caller]
 fn until_it_bridges(member: &mut crate::support::node::Running, produce: &mut impl FnMut(u64)) {
@@ -363,4 +401,61 @@ fn the_bridge_outlasts_its_brokers() {
     wait_until_bridged(contacts, &[&input], PATIENCE);
     finish(&node, running);
     load.assert_whole(&export(&node));
+}
+
+/// The contact log's own records, some of them without a key or in another lane than their contact's.
+fn misplaced() -> Vec<RawRecord> {
+    let misplace = |(number, record): (usize, RawRecord)| match number % 4 {
+        0 => RawRecord { key: None, lane: Some(0), ..record },
+        1 => RawRecord { lane: Some(1), ..record },
+        2 => RawRecord { key: Some(b"an-account".to_vec()), ..record },
+        _ => record,
+    };
+    let mut records: Vec<RawRecord> =
+        events("stray").into_iter().enumerate().map(misplace).collect();
+    // Larger than a dead letter keeps, smaller than a contact may be: only its blanks are many.
+    let large: RawRecord = event("updated", "large", 1, r#""firstName":"Large""#).into();
+    let mut value = large.value.clone().unwrap_or_default();
+    value.resize(200_000, b' ');
+    records.push(RawRecord { key: None, lane: Some(2), value: Some(value), ..large });
+    records.push(raw(3, None, Some(b"{broken".to_vec()), TIME));
+    records
+}
+
+#[test]
+fn misplaced_records_of_the_contact_log_are_appended_where_they_belong() {
+    const TEST: &str = "misplaced_records_of_the_contact_log_are_appended_where_they_belong";
+    let Some((log, contacts)) = contact_log(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let records = misplaced();
+    contacts.append(records.clone().into_iter());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let start = || runtime.block_on(Instance::builder().following(&contacts).start());
+    let (one, two) = (start(), start());
+    for instance in [&one, &two] {
+        for contact in 0..20 {
+            let id = format!("stray-{contact}");
+            let is_whole = |answer: &Answer| answer.json()["firstName"] == "name 3";
+            runtime.block_on(instance.until_contact(&id, is_whole));
+        }
+        runtime.block_on(instance.until_contact("large", |answer| answer.status.is_success()));
+    }
+    runtime.block_on(one.stop());
+    runtime.block_on(two.stop());
+
+    let node = node(dir.path(), &log);
+    node.catch_up_soundly();
+    let image = Image::read(&node.store);
+    let count = |reason| image.letters.values().filter(|letter| letter.reason == reason).count();
+    let strays = count(Reason::KeyMissing) + count(Reason::MisroutedKey);
+    // Each was appended once more, by one of the two; what says nothing is not.
+    assert_eq!(count(Reason::MalformedJson), 1);
+    assert!(strays >= 16, "only {strays} were misplaced");
+    assert_eq!(image.received(), (records.len() + strays) as u64);
+    let direct = TestLog::embedded(&dir.path().join("direct-log"));
+    direct.append(events("stray"));
+    direct.append([event("updated", "large", 1, r#""firstName":"Large""#)]);
+    let direct_node = super::node(dir.path(), &direct);
+    direct_node.catch_up_soundly();
+    assert_eq!(canonical(&image), canonical(&Image::read(&direct_node.store)));
 }

@@ -10,7 +10,10 @@ use contactd::domain::partitioner::Partitioner;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::event_log::{EventLog, NewRecord};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
@@ -214,6 +217,18 @@ impl KafkaTopic {
         let created = block_on(self.admin().create_topics([&topic], &options));
         for result in created.expect("topics can be created") {
             result.expect("the topic is created");
+        }
+    }
+
+    /// Changes a setting; others but the retention go back to what the broker has.
+    #[track_caller]
+    pub fn set(&self, name: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(&self.topic));
+        let change = change.set("retention.ms", "-1").set(name, value);
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let changed = block_on(self.admin().alter_configs([&change], &options));
+        for result in changed.expect("settings can be changed") {
+            result.expect("the setting is changed");
         }
     }
 

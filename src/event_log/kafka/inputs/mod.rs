@@ -37,6 +37,8 @@ use member::{Change, Member};
 
 /// How long a poll waits.
 const POLL_WAIT: Duration = Duration::from_millis(100);
+/// How long to go on without polling: far below what makes the group give a member up (5 minutes).
+const POLL_WITHIN: Duration = Duration::from_secs(20);
 /// How long more records are waited for after the first one: with each batch goes a commit.
 const LINGER: Duration = Duration::from_millis(25);
 /// How long the group's coordinator may take to say that a commit has been done.
@@ -93,6 +95,8 @@ pub struct Inputs {
     /// Subscribed and not told yet.
     new_topics: Vec<String>,
     topics_looked: Option<Instant>,
+    /// When rebalances were heard of last.
+    polled: Instant,
     status: Arc<InputsStatus>,
 }
 
@@ -124,6 +128,7 @@ impl Inputs {
             subscribed: Vec::new(),
             new_topics: Vec::new(),
             topics_looked: None,
+            polled: Instant::now(),
             status: Arc::default(),
         })
     }
@@ -239,7 +244,13 @@ impl Inputs {
         Ok(())
     }
 
+    /// Whether nothing was heard of the group for so long that it should be asked before going on.
+    pub fn is_poll_due(&self) -> bool {
+        self.polled.elapsed() >= POLL_WITHIN
+    }
+
     fn poll(&mut self, wait: Duration) -> Result<(), LogError> {
+        self.polled = Instant::now();
         // The message borrows the consumer, so it is settled before anything else moves.
         let error = match self.consumer.poll(wait) {
             Some(Ok(message)) => {
