@@ -23,6 +23,7 @@ use super::checkpoint::{Checkpoint, StoreIdentity};
 use super::checkpointer::{CheckpointThread, Plan};
 use super::codec::{self, StoredContact};
 use super::control::{self, Controls};
+use super::dead_letters::{DeadLetters, DeadLettersThread};
 use super::dirty::DirtySet;
 use super::disk::{Ballast, DiskGuard};
 use super::engine::Engine;
@@ -298,6 +299,12 @@ fn assemble(
         ordered: recovered.ordered,
         controls: Controls::new(recovered.controls),
         events: Rolling::new(segments.segment_base(), segments.next()),
+        dead_letters: DeadLetters::new(
+            &options.path,
+            options.dead_letters,
+            identity.store,
+            &recovered.cut,
+        )?,
         journal,
         announced: Announced::new(&recovered.cut),
         committed: watch::Sender::new(recovered.cut.next_frame.0),
@@ -335,6 +342,11 @@ fn assemble(
     }
     let sealed = segments.sealed().map(|segment| segment.base).collect();
     let tables = TablesThread::start(Arc::clone(&shared), sealed)?;
+    let letters = DeadLettersThread::start(
+        Arc::clone(&shared),
+        segments.sync_handle(),
+        options.min_free_bytes,
+    )?;
     let disk = DiskGuard::new(&options.path, options.min_free_bytes);
     Ok(Opened {
         reader: Reader::new(Arc::clone(&shared)),
@@ -342,7 +354,7 @@ fn assemble(
             shared,
             segments,
             checkpoints,
-            tables,
+            (tables, letters),
             disk,
             options.dirty_bytes_max,
             fingerprint,
