@@ -14,12 +14,14 @@
 //! | users | the file of users, looked at every 500 ms | told to stop | after http |
 //! | shared_state | Redis, and a clock | told to stop | after http |
 //! | feed | commits, while somebody listens | told to stop | with http |
+//! | dead_letters | jobs in the control entries, what the archive has and the topic has not | told to stop | before the worker, which applies what it writes down |
 //! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |
 //! | commits | the newest checkpoint | the worker has ended | with the worker |
 //!
 //! A task that ends before it is told to cancels the others, and the process exits with its error.
 //! A second signal ends the process at once, which is as safe as kill -9.
 
+mod dead_letters;
 mod demo;
 mod log;
 mod run;
@@ -29,6 +31,7 @@ mod webhooks;
 mod worker;
 mod writes;
 
+pub use dead_letters::topic_as_log;
 pub use demo::{DemoOptions, now_ms};
 pub use log::open_log;
 pub use run::{RunOptions, Started, WhenStarted, run};

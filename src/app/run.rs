@@ -23,6 +23,7 @@ use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
+use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::log::open_log;
 use super::watch::Watch;
@@ -117,6 +118,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         shared: start(shared.run(stop.shared.clone())),
         feed: start(watch.feed.clone().run(stop.http.clone())),
         worker: tokio::task::spawn_blocking(move || worker.run()),
+        letters: start(watch.letters.clone().run(stop.letters.clone())),
         outbox: forward(&intake, stop.outbox.clone()),
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
     };
@@ -167,6 +169,7 @@ fn watch(
         store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),
         intake,
+        letters: Letters::new(config),
     };
     watch.starting(config);
     Ok(watch)
@@ -194,6 +197,7 @@ struct Tasks {
     users: JoinHandle<()>,
     shared: JoinHandle<()>,
     feed: JoinHandle<()>,
+    letters: JoinHandle<()>,
     worker: JoinHandle<Result<(), WorkerError>>,
     demo: Option<JoinHandle<Result<(), LogError>>>,
     outbox: Option<JoinHandle<Result<(), OutboxError>>>,
@@ -216,6 +220,7 @@ impl Tasks {
             shared = &mut self.shared => First::Failed(early("shared_state", shared.map(Ok::<_, ServeError>))),
             http = &mut self.http => First::Failed(early("http", http)),
             feed = &mut self.feed => First::Failed(early("feed", feed.map(Ok::<_, Infallible>))),
+            letters = &mut self.letters => First::Failed(early("dead_letters", letters.map(Ok::<_, Infallible>))),
             demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
             outbox = ended(&mut self.outbox) => First::Failed(early("outbox", outbox)),
         };
@@ -230,7 +235,10 @@ impl Tasks {
                 let served = self.http.await;
                 stop.shared.cancel();
                 stop.outbox.cancel();
+                stop.letters.cancel();
                 let fed = self.feed.await;
+                // Before the worker, which applies what they write down.
+                let redriven = self.letters.await;
                 stop.worker.cancel();
                 let drained = drain_worker(self.worker).await;
                 if let Some(outbox) = self.outbox {
@@ -238,6 +246,7 @@ impl Tasks {
                 }
                 drained?;
                 fed.context("the task feed panicked")?;
+                redriven.context("the task dead_letters panicked")?;
                 Ok(served.context("the task http panicked")??)
             }
             First::Failed(error) => {
@@ -290,12 +299,14 @@ struct Stop {
     http: CancellationToken,
     shared: CancellationToken,
     outbox: CancellationToken,
+    letters: CancellationToken,
     worker: CancellationToken,
 }
 
 impl Stop {
     fn all(&self) {
-        for token in [&self.demo, &self.http, &self.shared, &self.outbox, &self.worker] {
+        let Self { demo, http, shared, outbox, letters, worker } = self;
+        for token in [demo, http, shared, outbox, letters, worker] {
             token.cancel();
         }
     }

@@ -1,3 +1,4 @@
 //! What follows from what was applied: the followers.
 
+pub mod dead_letters;
 pub mod feed;

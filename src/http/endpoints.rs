@@ -46,6 +46,7 @@ pub(super) const FEED: &str = "/api/feed";
 /// Whoever could be authenticated.
 const ANYBODY: Access = Access::Roles(Roles::of(&Role::ALL));
 const WRITERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor]));
+const ADMINS: Access = Access::Roles(Roles::of(&[Role::Admin]));
 const READERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor, Role::Viewer]));
 
 /// `HEAD` goes with `GET`.
@@ -77,6 +78,16 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     webhook("/api/webhooks/{source}"),
     read(FEED, READERS),
     read("/api/events/{id}", READERS),
+    // The fixed words before the path that would take them for an id.
+    admin(Method::POST, "/api/dead-letters/redrive"),
+    admin(Method::POST, "/api/dead-letters/discard"),
+    read("/api/dead-letters/redrives", WRITERS),
+    read("/api/dead-letters/redrives/{id}", WRITERS),
+    admin(Method::DELETE, "/api/dead-letters/redrives/{id}"),
+    read("/api/dead-letters", WRITERS),
+    read("/api/dead-letters/{id}", WRITERS),
+    admin(Method::DELETE, "/api/dead-letters/{id}"),
+    admin(Method::POST, "/api/dead-letters/{id}/redrive"),
     open("/livez"),
     open("/readyz"),
     open("/healthz"),
@@ -102,6 +113,10 @@ const fn webhook(path: &'static str) -> Endpoint {
 
 const fn write(method: Method, path: &'static str) -> Endpoint {
     Endpoint { method, path, access: WRITERS, limit: LimitClass::Write }
+}
+
+const fn admin(method: Method, path: &'static str) -> Endpoint {
+    Endpoint { method, path, access: ADMINS, limit: LimitClass::Write }
 }
 
 const fn open(path: &'static str) -> Endpoint {

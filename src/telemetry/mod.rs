@@ -8,6 +8,7 @@
 mod auth;
 mod build;
 mod control;
+mod dead_letters;
 mod events;
 pub mod fault;
 mod feed;
@@ -22,6 +23,7 @@ mod throttle;
 pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
 pub use build::Build;
 pub use control::ControlMetrics;
+pub use dead_letters::{DeadLetterGauges, DeadLetterMetrics};
 pub use events::{DependencyDown, DependencyUp, RecordDeadLettered, RequestFailed};
 pub use feed::FeedMetrics;
 pub use intake::{OutboxGauges, WebhookOutcome};

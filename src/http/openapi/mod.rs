@@ -14,6 +14,8 @@
 
 mod contact_writes;
 mod contacts;
+mod dead_letter_shapes;
+mod dead_letters;
 mod document;
 mod documents;
 mod errors;
@@ -41,6 +43,7 @@ fn operations() -> Vec<Operation> {
         events::operations(),
         feed::operations(),
         webhooks::operations(),
+        dead_letters::operations(),
         probes::operations(),
         documents::operations(),
     ]

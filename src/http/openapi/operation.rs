@@ -17,19 +17,27 @@ pub(super) enum Tag {
     Auth,
     Contacts,
     Webhooks,
+    DeadLetters,
     Operation,
     Documents,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Auth, Self::Contacts, Self::Webhooks, Self::Operation, Self::Documents];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Auth,
+        Self::Contacts,
+        Self::Webhooks,
+        Self::DeadLetters,
+        Self::Operation,
+        Self::Documents,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Auth => "Signing in",
             Self::Contacts => "Contacts",
             Self::Webhooks => "Webhooks",
+            Self::DeadLetters => "Dead letters",
             Self::Operation => "Operation",
             Self::Documents => "Documents",
         }
@@ -40,6 +48,9 @@ impl Tag {
             Self::Auth => "Access tokens for users. Programs have an API key instead.",
             Self::Contacts => "Contacts, and what happened to them.",
             Self::Webhooks => "Signed events in.",
+            Self::DeadLetters => {
+                "Records that could not be applied, and sending them through again."
+            }
             Self::Operation => "How the instance is: for orchestrators, monitoring and people.",
             Self::Documents => "This description, for programs and for people.",
         }
