@@ -9,6 +9,7 @@ use crate::auth::Role;
 use crate::config::units::parse_duration;
 
 use super::bench::BenchCommand;
+use super::dlq::DlqCommand;
 use super::settings::SettingsArgs;
 
 /// Version, commit and features: what a bug report needs.
@@ -60,6 +61,9 @@ pub(super) enum Command {
     Get(GetArgs),
     /// Say what events would do and why they would be refused; nothing is sent
     CheckEvent(CheckEventArgs),
+    /// List, show, redrive or discard records that could not be applied
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),

@@ -292,6 +292,8 @@ fn assemble(
     fingerprint: u64,
 ) -> Result<Opened, StoreError> {
     let figures = figures(&options, &recovered, &segments)?;
+    let (store, limits) = (identity.store, options.dead_letters);
+    let dead_letters = DeadLetters::new(&options.path, limits, store, &recovered.cut)?;
     let shared = Arc::new(Shared {
         dirty: recovered.dirty,
         engine: recovered.engine,
@@ -299,12 +301,7 @@ fn assemble(
         ordered: recovered.ordered,
         controls: Controls::new(recovered.controls),
         events: Rolling::new(segments.segment_base(), segments.next()),
-        dead_letters: DeadLetters::new(
-            &options.path,
-            options.dead_letters,
-            identity.store,
-            &recovered.cut,
-        )?,
+        dead_letters,
         journal,
         announced: Announced::new(&recovered.cut),
         committed: watch::Sender::new(recovered.cut.next_frame.0),
@@ -340,13 +337,7 @@ fn assemble(
     if is_recovering {
         checkpoints.control().request();
     }
-    let sealed = segments.sealed().map(|segment| segment.base).collect();
-    let tables = TablesThread::start(Arc::clone(&shared), sealed)?;
-    let letters = DeadLettersThread::start(
-        Arc::clone(&shared),
-        segments.sync_handle(),
-        options.min_free_bytes,
-    )?;
+    let followers = followers(&options, &shared, &segments)?;
     let disk = DiskGuard::new(&options.path, options.min_free_bytes);
     Ok(Opened {
         reader: Reader::new(Arc::clone(&shared)),
@@ -354,13 +345,25 @@ fn assemble(
             shared,
             segments,
             checkpoints,
-            (tables, letters),
+            followers,
             disk,
             options.dirty_bytes_max,
             fingerprint,
         ),
         report: RecoveryReport::default(),
     })
+}
+
+/// The threads that follow the journal, ended with the writer.
+fn followers(
+    options: &StoreOptions,
+    shared: &Arc<Shared>,
+    segments: &SegmentWriter,
+) -> Result<(TablesThread, DeadLettersThread), StoreError> {
+    let sealed = segments.sealed().map(|segment| segment.base).collect();
+    let tables = TablesThread::start(Arc::clone(shared), sealed)?;
+    let (sync, min_free_bytes) = (segments.sync_handle(), options.min_free_bytes);
+    Ok((tables, DeadLettersThread::start(Arc::clone(shared), sync, min_free_bytes)?))
 }
 
 /// Where the figures stand after an opening.

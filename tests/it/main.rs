@@ -16,6 +16,7 @@
 
 mod cli;
 mod cli_auth;
+mod dead_letters;
 mod http;
 mod pipeline;
 mod shared_state;

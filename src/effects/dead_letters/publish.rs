@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -262,21 +263,12 @@ async fn send(
     publisher: &Publisher,
     records: &[(LetterRow, NewRecord)],
 ) -> Result<(), LetterError> {
-    let all = records.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>();
-    if all.is_empty() {
-        return Ok(());
-    }
-    match publisher.log.append(all).await {
-        Ok(_acks) => return Ok(()),
-        Err(error) if error.class() == Class::Poison => {}
-        Err(error) => return Err(error.into()),
-    }
-    for (_, record) in records {
-        match publisher.log.append(vec![record.clone()]).await {
-            Ok(_acks) => {}
-            Err(error) if error.class() == Class::Poison => {
-                send_stub(publisher, record).await?;
-            }
+    let appends = records.iter().map(|(_, record)| publisher.log.append(vec![record.clone()]));
+    let results = join_all(appends).await;
+    for ((_, record), result) in records.iter().zip(results) {
+        match result {
+            Ok(_ack) => {}
+            Err(error) if error.class() == Class::Poison => send_stub(publisher, record).await?,
             Err(error) => return Err(error.into()),
         }
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::Class;
-use crate::event_log::{LogError, NewRecord};
+use crate::event_log::NewRecord;
 use crate::ingest::now_ms;
 use crate::store::{KeptLetter, LetterRow};
 use crate::telemetry::fault;
@@ -264,59 +264,43 @@ pub(super) fn whole_value(
     }))
 }
 
-/// Appends until the log has taken all. None: told to stop before.
+/// Appends until the log has taken all, or will never take what is left. None: told to stop before.
 async fn send(
     desk: &LetterDesk,
     mut job: Job,
-    records: Vec<(LetterRow, NewRecord)>,
+    mut records: Vec<(LetterRow, NewRecord)>,
     stop: &CancellationToken,
 ) -> Result<Option<Job>, LetterError> {
-    if records.is_empty() {
-        return Ok(Some(job));
-    }
-    let all = records.iter().map(|(_, record)| record.clone()).collect();
-    match append(desk, all, stop).await {
-        None => return Ok(None),
-        Some(Ok(())) => {
-            for (row, _) in &records {
-                desk.metrics.dead_letters.redriven(row.reason);
-            }
-            return Ok(Some(job));
-        }
-        Some(Err(error)) if error.class() == Class::Poison => {}
-        Some(Err(error)) => return Err(error.into()),
-    }
-    // One of them is too large for the log: it must not hold up the others.
-    for (row, record) in records {
-        match append(desk, vec![record], stop).await {
-            None => return Ok(None),
-            Some(Ok(())) => desk.metrics.dead_letters.redriven(row.reason),
-            Some(Err(error)) if error.class() == Class::Poison => {
-                job.counts.done = job.counts.done.saturating_sub(1);
-                fail(&mut job, &row, LeftOut::Refused);
-            }
-            Some(Err(error)) => return Err(error.into()),
-        }
-    }
-    Ok(Some(job))
-}
-
-/// Tries again what passes, for as long as the lease lasts. None: told to stop.
-async fn append(
-    desk: &LetterDesk,
-    records: Vec<NewRecord>,
-    stop: &CancellationToken,
-) -> Option<Result<(), LogError>> {
+    // No longer than the lease lasts.
     let until = Instant::now() + Duration::from_millis(LEASE_MS / 2);
     let mut pause = PAUSE_MIN;
     loop {
-        let appended = stop.run_until_cancelled(desk.log.append(records.clone())).await?;
-        match appended {
-            Err(error) if error.class() == Class::Retry && Instant::now() < until => {}
-            appended => return Some(appended.map(|_acks| ())),
+        let appends = records.iter().map(|(_, record)| desk.log.append(vec![record.clone()]));
+        let Some(results) = stop.run_until_cancelled(join_all(appends)).await else {
+            return Ok(None);
+        };
+        let (mut again, mut last) = (Vec::new(), None);
+        for ((row, record), result) in records.into_iter().zip(results) {
+            match result {
+                Ok(_ack) => desk.metrics.dead_letters.redriven(row.reason),
+                Err(error) if error.class() == Class::Poison => {
+                    job.counts.done = job.counts.done.saturating_sub(1);
+                    fail(&mut job, &row, LeftOut::Refused);
+                }
+                Err(error) if error.class() == Class::Retry && Instant::now() < until => {
+                    last = Some(error);
+                    again.push((row, record));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
+        let Some(error) = last else {
+            return Ok(Some(job));
+        };
+        tracing::debug!(%error, "a redrive waits for the log");
+        records = again;
         let jitter = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-        stop.run_until_cancelled(tokio::time::sleep(jitter)).await?;
+        stop.run_until_cancelled(tokio::time::sleep(jitter)).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
