@@ -121,6 +121,7 @@ async fn publish(desk: &Arc<LetterDesk>, publisher: &Publisher) -> Result<(), Le
     let mut written: Option<Instant> = None;
     loop {
         if written.is_none_or(|written| written.elapsed() >= WRITE_EVERY) {
+            state.lease_until_ms = now_ms() + LEASE_MS;
             let Some(new) = write(desk, &mut state, revision).await? else {
                 return Ok(());
             };
@@ -142,6 +143,8 @@ async fn publish(desk: &Arc<LetterDesk>, publisher: &Publisher) -> Result<(), Le
         }
         publisher.frame.store(chunk.frame, Ordering::Release);
     }
+    // That is all: whoever sees the next one first has the next turn.
+    state.lease_until_ms = 0;
     write(desk, &mut state, revision).await.map(|_| ())
 }
 
@@ -163,14 +166,13 @@ fn skip_published(desk: &LetterDesk, publisher: &Publisher, state: &Published) -
     }
 }
 
-/// The lease, renewed, and how far it is. None: it is another instance's turn.
+/// The lease and how far it is. None: it is another instance's turn.
 async fn write(
     desk: &LetterDesk,
     state: &mut Published,
     revision: u64,
 ) -> Result<Option<u64>, LetterError> {
     state.owner = desk.letters().instance();
-    state.lease_until_ms = now_ms() + LEASE_MS;
     let write = ControlWrite {
         key: KEY.to_owned(),
         expected_revision: Some(revision),

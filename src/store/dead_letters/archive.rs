@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::position::{Lane, NextOffset};
@@ -62,7 +62,7 @@ impl Archive {
     }
 
     fn read(
-        path: &PathBuf,
+        path: &Path,
         limits: LetterLimits,
     ) -> Result<(Self, Option<KeptLetter>, Index), StoreError> {
         let part = limits.bytes_max / SEGMENTS;
