@@ -292,8 +292,8 @@ fn assemble(
     fingerprint: u64,
 ) -> Result<Opened, StoreError> {
     let figures = figures(&options, &recovered, &segments)?;
-    let (store, limits) = (identity.store, options.dead_letters);
-    let dead_letters = DeadLetters::new(&options.path, limits, store, &recovered.cut)?;
+    let (limits, cut) = (options.dead_letters, &recovered.cut);
+    let dead_letters = DeadLetters::new(&options.path, limits, identity.store, cut)?;
     let shared = Arc::new(Shared {
         dirty: recovered.dirty,
         engine: recovered.engine,
@@ -326,14 +326,10 @@ fn assemble(
         journal_segment_bytes: options.journal_segment_bytes,
         retention: options.retention(),
     };
-    let is_recovering = recovered.frames_redone > 0;
-    let checkpoints = CheckpointThread::start(
-        Arc::clone(&shared),
-        segments.sync_handle(),
-        plan,
-        recovered.checkpoint,
-        is_recovering,
-    )?;
+    let (is_recovering, sync) = (recovered.frames_redone > 0, segments.sync_handle());
+    let last = recovered.checkpoint;
+    let checkpoints =
+        CheckpointThread::start(Arc::clone(&shared), sync, plan, last, is_recovering)?;
     if is_recovering {
         checkpoints.control().request();
     }
