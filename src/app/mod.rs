@@ -16,6 +16,7 @@
 //! | feed | commits, while somebody listens | told to stop | with http |
 //! | simulator | what is asked for, and commits; `simulator.queue_max` webhooks | told to stop | with http |
 //! | bridge | other topics, `bridge.batch_records_max` | told to stop | with the worker |
+//! | dead_letters | jobs in the control entries, what the archive has and the topic has not | told to stop | before the worker, which applies what it writes down |
 //! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |
 //! | commits | the newest checkpoint | the worker has ended | with the worker |
 //!
@@ -23,6 +24,7 @@
 //! A second signal ends the process at once, which is as safe as kill -9.
 
 mod bridge;
+mod dead_letters;
 mod demo;
 mod log;
 mod run;
@@ -34,6 +36,7 @@ mod webhooks;
 mod worker;
 mod writes;
 
+pub use dead_letters::topic_as_log;
 pub use demo::{DemoOptions, now_ms};
 pub use log::open_log;
 pub use run::{RunOptions, Started, WhenStarted, run};

@@ -24,6 +24,7 @@ use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
 use super::bridge::run_bridge;
+use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::log::open_log;
 use super::simulator::open_simulator;
@@ -125,6 +126,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         feed: start(watch.feed.clone().run(stop.http.clone())),
         simulator: watch.simulator.clone().map(|one| start(one.run(stop.http.clone()))),
         worker: tokio::task::spawn_blocking(move || worker.run()),
+        letters: start(watch.letters.clone().run(stop.letters.clone())),
         outbox: forward(&intake, stop.outbox.clone()),
         bridge,
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
@@ -180,6 +182,7 @@ fn watch(
         reader: Arc::new(OnceLock::new()),
         intake,
         simulator,
+        letters: Letters::new(config),
     };
     watch.starting(config);
     Ok(watch)
@@ -208,6 +211,7 @@ struct Tasks {
     shared: JoinHandle<()>,
     feed: JoinHandle<()>,
     simulator: Option<JoinHandle<()>>,
+    letters: JoinHandle<()>,
     worker: JoinHandle<Result<(), WorkerError>>,
     demo: Option<JoinHandle<Result<(), LogError>>>,
     outbox: Option<JoinHandle<Result<(), OutboxError>>>,
@@ -232,6 +236,7 @@ impl Tasks {
             http = &mut self.http => First::Failed(early("http", http)),
             feed = &mut self.feed => First::Failed(early("feed", feed.map(Ok::<_, Infallible>))),
             simulator = ended(&mut self.simulator) => First::Failed(early("simulator", simulator.map(Ok::<_, Infallible>))),
+            letters = &mut self.letters => First::Failed(early("dead_letters", letters.map(Ok::<_, Infallible>))),
             demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
             outbox = ended(&mut self.outbox) => First::Failed(early("outbox", outbox)),
             bridge = ended(&mut self.bridge) => First::Failed(early("bridge", bridge)),
@@ -248,7 +253,10 @@ impl Tasks {
                 stop.shared.cancel();
                 stop.outbox.cancel();
                 stop.bridge.cancel();
+                stop.letters.cancel();
                 let fed = self.feed.await;
+                // Before the worker, which applies what they write down.
+                let redriven = self.letters.await;
                 stop.worker.cancel();
                 let drained = drain_worker(self.worker).await;
                 if let Some(outbox) = self.outbox {
@@ -262,6 +270,7 @@ impl Tasks {
                 if let Some(simulator) = self.simulator {
                     simulator.await.context("the task simulator panicked")?;
                 }
+                redriven.context("the task dead_letters panicked")?;
                 Ok(served.context("the task http panicked")??)
             }
             First::Failed(error) => {
@@ -315,13 +324,14 @@ struct Stop {
     shared: CancellationToken,
     outbox: CancellationToken,
     bridge: CancellationToken,
+    letters: CancellationToken,
     worker: CancellationToken,
 }
 
 impl Stop {
     fn all(&self) {
-        let Self { demo, http, shared, outbox, bridge, worker } = self;
-        for token in [demo, http, shared, outbox, bridge, worker] {
+        let Self { demo, http, shared, outbox, bridge, letters, worker } = self;
+        for token in [demo, http, shared, outbox, bridge, letters, worker] {
             token.cancel();
         }
     }

@@ -24,6 +24,7 @@ use crate::telemetry::{
 };
 
 use super::WorkerError;
+use super::dead_letters::Letters;
 
 /// Behind and without progress for this long is not ready.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -56,6 +57,7 @@ pub(super) struct Watch {
     pub(super) intake: Arc<Intake>,
     /// Where it is on.
     pub(super) simulator: Option<Arc<Simulator>>,
+    pub(super) letters: Letters,
 }
 
 impl Watch {
@@ -111,11 +113,14 @@ impl Watch {
         let control = Arc::new(Control::new(log.clone(), reader.clone()));
         self.auth.store_opened(Arc::clone(&control));
         self.let_in();
+        let letters =
+            self.letters.open(reader.clone(), log.clone(), Arc::clone(&control), &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
             writes,
             control,
             feed: self.feed.clone(),
+            letters,
         });
         let _ = self.reader.set(reader.clone());
         let health = reader.clone();
@@ -271,7 +276,7 @@ impl Stuck {
     }
 }
 
-fn age_seconds(record_time_ms: i64) -> f64 {
+pub(super) fn age_seconds(record_time_ms: i64) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (now.as_secs_f64() - record_time_ms as f64 / 1e3).max(0.0)
 }

@@ -9,6 +9,7 @@ use crate::auth::Role;
 use crate::config::units::parse_duration;
 
 use super::bench::BenchCommand;
+use super::dlq::DlqCommand;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 
@@ -63,6 +64,9 @@ pub(super) enum Command {
     CheckEvent(CheckEventArgs),
     /// Send webhooks as on a bad day to any target, and compare what it holds in the end
     Simulate(SimulateArgs),
+    /// List, show, redrive or discard records that could not be applied
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 use crate::config::{Config, Mode, Secret};
 use crate::domain::contact::{Contact, Status};
 
+use super::api::{innermost, path_segment};
 use super::arguments::GetArgs;
 use super::exit::Failure;
 use super::instance;
@@ -81,15 +82,6 @@ fn unreachable(url: &str, error: &reqwest::Error) -> anyhow::Error {
     Failure::Unreachable(format!("{url} does not answer: {}", innermost(error))).into()
 }
 
-/// The cause at the bottom, which is what the system says.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
 fn not_found(id: &str) -> anyhow::Error {
     Failure::Data(format!("there is no contact {id}")).into()
 }
@@ -104,28 +96,4 @@ fn read(config: &Config, args: &GetArgs) -> anyhow::Result<Vec<u8>> {
         return Err(Failure::Data(text).into());
     }
     serde_json::to_vec(&contact).context("writing the contact as JSON")
-}
-
-/// An id as one segment of a path: everything but RFC 3986's unreserved characters is escaped.
-fn path_segment(id: &str) -> String {
-    let mut segment = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            segment.push(char::from(byte));
-        } else {
-            segment.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    segment
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_one_segment_whatever_it_holds() {
-        assert_eq!(path_segment("2fec8167-ecf8"), "2fec8167-ecf8");
-        assert_eq!(path_segment("a/b?c d%é"), "a%2Fb%3Fc%20d%25%C3%A9");
-    }
 }

@@ -4,12 +4,14 @@
 //! error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 something needed
 //! can't be reached, 5 the data is not there or not right.
 
+mod api;
 mod arguments;
 mod asyncapi;
 mod banner;
 mod bench;
 mod check_event;
 mod configuration;
+mod dlq;
 mod exit;
 mod get;
 mod instance;
@@ -63,6 +65,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Get(args) => get::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Simulate(args) => simulate::run(settings, &args),
+        Command::Dlq(command) => dlq::run(settings, &command),
         Command::Store(command) => store::run(settings, &command),
         Command::User(command) => users::user(settings, &command),
         Command::Key(command) => users::key(settings, &command),

@@ -1,5 +1,6 @@
 //! `topics ensure`: the Kafka topic as contactd needs it.
 
+use crate::app::topic_as_log;
 use crate::config::Mode;
 use crate::event_log::kafka::{KafkaLog, TopicEnsured, TopicPlan};
 
@@ -19,6 +20,11 @@ pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::R
     tell(&config.kafka.topic, partitions, ensured);
     let ensured = log.ensure_control_topic(replication)?;
     tell(&config.kafka.control_topic, 1, ensured);
+    if let Some(topic) = &config.dead_letters.topic {
+        let log = KafkaLog::open(&topic_as_log(&config, topic.clone()))?;
+        let ensured = log.ensure_topic(TopicPlan::dead_letters(partitions, replication))?;
+        tell(topic, partitions, ensured);
+    }
     Ok(())
 }
 

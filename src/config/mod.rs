@@ -8,6 +8,7 @@
 //! [`load`] is pure: what it reads comes in as [`Sources`], so a test sets no environment.
 
 mod bridge;
+mod dead_letters;
 mod dotenv;
 mod environment;
 mod error;
@@ -35,9 +36,9 @@ pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use secret::Secret;
 pub use sections::{
-    AcmeConfig, ApplyConfig, AuthConfig, EmbeddedLogConfig, FeedConfig, JwtConfig, KafkaConfig,
-    LogChoice, LogConfig, LogFormat, OutboxConfig, PartitionerChoice, RedisConfig,
-    SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig,
+    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
+    JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig, PartitionerChoice,
+    RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig,
     WebhooksConfig,
 };
 pub use simulator::SimulatorConfig;
@@ -98,6 +99,8 @@ pub struct Config {
     pub simulator: SimulatorConfig,
     /// Other topics in.
     pub bridge: BridgeConfig,
+    /// Records that can't be applied.
+    pub dead_letters: DeadLettersConfig,
     /// What `serve` can't start with, though other commands can do without: its secrets.
     pub unfit_to_serve: Vec<ConfigError>,
     /// One line each, to be logged once at the start.

@@ -193,6 +193,10 @@ pub struct StoreConfig {
     pub journal_retention_bytes: Option<u64>,
     /// How long contacts stay deleted before they are erased; none: for ever.
     pub purge_deleted_after: Option<Duration>,
+    /// Bytes of dead letters kept.
+    pub dead_letters_bytes: u64,
+    /// How long dead letters are kept; none: for ever.
+    pub dead_letters_age: Option<Duration>,
     /// Free bytes on the disk below which applying pauses.
     pub min_free_bytes: u64,
     /// Size of the file that is given up when a full disk keeps the store from opening.
@@ -332,6 +336,15 @@ pub struct WebhookSourceConfig {
     pub secret_previous: Option<Secret>,
     /// Directory of JSON Schemas; none: the built-in one, where there is one.
     pub schemas: Option<String>,
+}
+
+/// What becomes of records that can't be applied.
+#[derive(Clone, Debug)]
+pub struct DeadLettersConfig {
+    /// Where they are published, with Kafka; none: nowhere.
+    pub topic: Option<String>,
+    /// How often one record may be redriven.
+    pub redrive_hops_max: u8,
 }
 
 /// What is kept on this disk while Kafka is away.

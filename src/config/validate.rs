@@ -15,7 +15,7 @@ use super::secret::Secret;
 use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
-use super::{Config, Mode, Sources, bridge, simulator, webhooks};
+use super::{Config, Mode, Sources, bridge, dead_letters, simulator, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -54,6 +54,7 @@ pub(super) fn config(
         embedded_log: embedded_log(&mut fields, &store.path),
         bridge: bridge::bridge(&mut fields, &log, &kafka),
         log,
+        dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
         kafka,
         auth: auth(&mut fields, &store.path, jwt.expiration),
         apply: apply(&mut fields),
@@ -386,6 +387,9 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
             .size_limit("store.journal_retention_bytes", 4 * KIB..=1024 * TIB),
         purge_deleted_after: fields
             .duration_limit("store.purge_deleted_after", seconds(1, 36_500 * DAY)),
+        dead_letters_bytes: fields.size("dead_letters.retention_bytes", MIB..=64 * GIB),
+        dead_letters_age: fields
+            .duration_limit("dead_letters.retention_age", seconds(1, 36_500 * DAY)),
         min_free_bytes: fields.size("store.min_free_bytes", 0..=TIB),
         ballast_bytes: fields.size("store.ballast_bytes", 0..=GIB),
     }

@@ -30,7 +30,29 @@ pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
 pub const ORIGIN_BYTES: &str = "contactd_origin_bytes";
 /// Starts the names of all headers that only we may write.
 pub const OURS_PREFIX: &str = "contactd_";
+/// How often a dead letter was redriven, in decimal.
+pub const REDRIVE_HOPS: &str = "contactd_redrive_hops";
 /// The media type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
 /// Starts the names of a binary CloudEvent's attributes.
 pub const CLOUDEVENT_PREFIX: &str = "ce_";
+
+/// How often a record with these headers was redriven. What is no small number is too often.
+pub fn redrive_hops<'h>(headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>) -> u8 {
+    let said = headers.filter(|(name, _)| *name == REDRIVE_HOPS).last();
+    let read = |value: Option<&[u8]>| std::str::from_utf8(value?).ok()?.parse().ok();
+    said.map_or(0, |(_, value)| read(value).unwrap_or(u8::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hops_that_are_no_number_count_as_too_many() {
+        let of = |value: Option<&'static [u8]>| redrive_hops([(REDRIVE_HOPS, value)].into_iter());
+        assert_eq!((of(Some(b"3")), of(Some(b"999")), of(Some(b"x"))), (3, u8::MAX, u8::MAX));
+        assert_eq!((of(Some(b"-1")), of(Some(b"\xff")), of(None)), (u8::MAX, u8::MAX, u8::MAX));
+        assert_eq!(redrive_hops(std::iter::empty()), 0);
+    }
+}

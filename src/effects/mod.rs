@@ -1,4 +1,5 @@
 //! What follows from what was applied: the followers.
 
+pub mod dead_letters;
 pub mod feed;
 pub mod simulator;

@@ -7,10 +7,7 @@ use axum::http::Uri;
 use axum::http::header::LINK;
 use axum::response::Response;
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use crate::domain::timestamp::parse_rfc3339;
 use crate::query::{
     ContactPage, Filters, ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart,
     SortBy, StatusFilter,
@@ -19,7 +16,7 @@ use crate::query::{
 use super::contacts::{begin, blocking, json_response, with_position};
 use super::error::ApiError;
 use super::links::links;
-use super::params::{Params, invalid};
+use super::params::{Params, invalid, time};
 use super::state::HttpState;
 
 /// Every parameter of the list.
@@ -159,26 +156,13 @@ fn filters(params: &Params) -> Result<Filters, ApiError> {
         Some("") => Err(invalid(name, "must not be empty; leave it out for contacts of any")),
         text => Ok(text.map(str::to_owned)),
     };
+    let updated_since = params.get("updatedSince");
     Ok(Filters {
         email: text("email")?,
         company: text("company")?,
         source: text("source")?,
         q: text("q")?,
-        updated_since_ms: params.get("updatedSince").map(time).transpose()?,
-    })
-}
-
-fn time(text: &str) -> Result<u64, ApiError> {
-    // The plus of an offset that was not encoded has come as a space.
-    let (date, rest) = text.split_at_checked(11).unwrap_or((text, ""));
-    let text = format!("{date}{}", rest.replace(' ', "+"));
-    let before_1970 = || {
-        let time = OffsetDateTime::parse(&text, &Rfc3339).ok()?;
-        (time.unix_timestamp() < 0).then_some(0)
-    };
-    parse_rfc3339(text.as_bytes()).or_else(before_1970).ok_or_else(|| {
-        let problem = "must be an RFC 3339 time, such as 2026-11-21T10:00:00Z";
-        invalid("updatedSince", problem)
+        updated_since_ms: updated_since.map(|text| time("updatedSince", text)).transpose()?,
     })
 }
 

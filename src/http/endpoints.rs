@@ -87,6 +87,16 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     read("/api/simulator/webhooks/history/{id}", ADMINS),
     read(FEED, READERS),
     read("/api/events/{id}", READERS),
+    // The fixed words before the path that would take them for an id.
+    admin(Method::POST, "/api/dead-letters/redrive"),
+    admin(Method::POST, "/api/dead-letters/discard"),
+    read("/api/dead-letters/redrives", WRITERS),
+    read("/api/dead-letters/redrives/{id}", WRITERS),
+    admin(Method::DELETE, "/api/dead-letters/redrives/{id}"),
+    read("/api/dead-letters", WRITERS),
+    read("/api/dead-letters/{id}", WRITERS),
+    admin(Method::DELETE, "/api/dead-letters/{id}"),
+    admin(Method::POST, "/api/dead-letters/{id}/redrive"),
     open("/livez"),
     open("/readyz"),
     open("/healthz"),
@@ -113,6 +123,10 @@ const fn webhook(path: &'static str) -> Endpoint {
 
 const fn write(method: Method, path: &'static str) -> Endpoint {
     Endpoint { method, path, access: WRITERS, limit: LimitClass::Write }
+}
+
+const fn admin(method: Method, path: &'static str) -> Endpoint {
+    Endpoint { method, path, access: ADMINS, limit: LimitClass::Write }
 }
 
 const fn open(path: &'static str) -> Endpoint {

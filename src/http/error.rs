@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::domain::verdict::DeadLetterReason;
+use crate::effects::dead_letters::LetterError;
 use crate::effects::feed::FeedError;
 use crate::ingest::{CommandError, EditError};
 use crate::query::{CursorError, QueryError};
@@ -92,6 +93,10 @@ catalogue! {
     SimulatedWebhookNotFound = NOT_FOUND, "SIMULATED_WEBHOOK_NOT_FOUND", "No such simulated webhook";
     /// Nothing is known of the event.
     EventNotFound = NOT_FOUND, "EVENT_NOT_FOUND", "No such event";
+    /// No such dead letter.
+    DeadLetterNotFound = NOT_FOUND, "DEAD_LETTER_NOT_FOUND", "No such dead letter";
+    /// No such redrive.
+    RedriveNotFound = NOT_FOUND, "REDRIVE_NOT_FOUND", "No such redrive";
     /// The route has other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed";
     /// The client accepts no form that there is.
@@ -104,6 +109,10 @@ catalogue! {
     Superseded = CONFLICT, "SUPERSEDED", "Superseded by newer events";
     /// The same request is under way.
     RequestInFlight = CONFLICT, "REQUEST_IN_FLIGHT", "The same request is under way";
+    /// The dead letter is none that can be redriven.
+    NotRedrivable = CONFLICT, "NOT_REDRIVABLE", "Not redrivable";
+    /// Too many redrives are under way.
+    TooManyRedrives = CONFLICT, "TOO_MANY_REDRIVES", "Too many redrives";
     /// A position of another log, or one that the journal does not reach back to.
     PositionGone = GONE, "POSITION_GONE", "Position gone";
     /// The contact is not in the state that If-Match names, or there although it must be new.
@@ -435,6 +444,26 @@ impl From<FeedError> for ApiError {
             }
             FeedError::Gone | FeedError::Store(_) | FeedError::Panicked(_) => {
                 Self::internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<LetterError> for ApiError {
+    fn from(error: LetterError) -> Self {
+        let text = error.to_string();
+        match &error {
+            LetterError::NotLoaded => Self::new(Code::NotReady, text),
+            LetterError::NotFound => Self::new(Code::DeadLetterNotFound, text),
+            LetterError::NoJob => Self::new(Code::RedriveNotFound, text),
+            LetterError::Conflict => Self::new(Code::Contended, text),
+            LetterError::TooMany { .. } => Self::new(Code::TooManyRedrives, text),
+            LetterError::Control(_) | LetterError::Refused { .. } | LetterError::Log(_) => {
+                let told = "what is to be done could not be written to the log; try again";
+                Self::new(Code::WriteUnavailable, told).with_internal(text)
+            }
+            LetterError::Json(_) | LetterError::Store(_) | LetterError::Panicked(_) => {
+                Self::internal(text)
             }
         }
     }

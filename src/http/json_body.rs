@@ -1,5 +1,7 @@
 //! A JSON object as a body, with every field that is wrong named at once.
 
+use std::ops::RangeInclusive;
+
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -57,6 +59,29 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// A field that is true or false, where it is there.
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
+        match self.fields.remove(name) {
+            Some(Value::Bool(flag)) => Some(flag),
+            None => None,
+            Some(_) => {
+                self.refuse(name, "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// A field that is a whole number within bounds, where it is there.
+    pub(super) fn number(&mut self, name: &str, bounds: RangeInclusive<u64>) -> Option<u64> {
+        let number = self.fields.remove(name)?;
+        let number = number.as_u64().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            let (least, most) = (bounds.start(), bounds.end());
+            self.refuse(name, &format!("must be a whole number from {least} to {most}"));
+        }
+        number
     }
 
     /// A field's text, which must be there.

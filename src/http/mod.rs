@@ -27,6 +27,8 @@ mod contact_list;
 mod contact_writes;
 mod contacts;
 mod cors;
+mod dead_letter_shown;
+mod dead_letters;
 mod docs;
 mod edge;
 mod endpoints;

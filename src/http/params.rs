@@ -1,8 +1,12 @@
 //! Query parameters: those of the route, each once, nothing else.
 
+use ::time::OffsetDateTime;
+use ::time::format_description::well_known::Rfc3339;
 use axum::extract::Query;
 use axum::http::Uri;
 use serde_json::json;
+
+use crate::domain::timestamp::parse_rfc3339;
 
 use super::error::{ApiError, Code};
 
@@ -137,6 +141,20 @@ fn split_lists(uri: &Uri, lists: &[&str]) -> Uri {
         .collect();
     let text = format!("/?{}", pairs.join("&"));
     Uri::builder().path_and_query(text).build().unwrap_or_else(|_| uri.clone())
+}
+
+/// A time in ms since 1970; before that it is 0.
+pub(super) fn time(name: &str, text: &str) -> Result<u64, ApiError> {
+    // The plus of an offset that was not encoded has come as a space.
+    let (date, rest) = text.split_at_checked(11).unwrap_or((text, ""));
+    let text = format!("{date}{}", rest.replace(' ', "+"));
+    let before_1970 = || {
+        let time = OffsetDateTime::parse(&text, &Rfc3339).ok()?;
+        (time.unix_timestamp() < 0).then_some(0)
+    };
+    parse_rfc3339(text.as_bytes())
+        .or_else(before_1970)
+        .ok_or_else(|| invalid(name, "must be an RFC 3339 time, such as 2026-11-21T10:00:00Z"))
 }
 
 pub(super) fn invalid(name: &str, problem: &str) -> ApiError {

@@ -9,8 +9,8 @@ use super::edge::Api;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
 use super::{
-    contact_batch, contact_list, contact_writes, contacts, docs, events, feed, probes, sign_in,
-    simulator, webhooks,
+    contact_batch, contact_list, contact_writes, contacts, dead_letters, docs, events, feed,
+    probes, sign_in, simulator, webhooks,
 };
 
 /// Everything that is answered, with what holds for every request around it.
@@ -45,6 +45,16 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/simulator/webhooks/history/{id}", get(simulator::delivery))
         .route("/api/feed", get(feed::feed))
         .route("/api/events/{id}", get(events::get_event))
+        .route("/api/dead-letters", get(dead_letters::list))
+        .route("/api/dead-letters/redrive", post(dead_letters::redrive))
+        .route("/api/dead-letters/discard", post(dead_letters::discard))
+        .route("/api/dead-letters/redrives", get(dead_letters::jobs))
+        .route(
+            "/api/dead-letters/redrives/{id}",
+            get(dead_letters::job).delete(dead_letters::stop_job),
+        )
+        .route("/api/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard_one))
+        .route("/api/dead-letters/{id}/redrive", post(dead_letters::redrive_one))
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
         .route("/healthz", get(probes::healthz))

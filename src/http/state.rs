@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::auth::Auth;
 use crate::config::{AllowConfig, ProxyConfig, ServerConfig};
 use crate::domain::position::{Lane, LogIdentity, Offset};
+use crate::effects::dead_letters::LetterDesk;
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
 use crate::ingest;
@@ -94,6 +95,8 @@ pub struct OpenStore {
     pub control: Arc<ingest::Control>,
     /// Changes as they are applied.
     pub feed: Feed,
+    /// What could not be applied.
+    pub letters: Arc<LetterDesk>,
 }
 
 type OnLog = Box<dyn Fn(Lane, Offset) -> bool + Send + Sync>;

@@ -54,6 +54,11 @@ impl Queries {
         Self { cursor_keys, ..self }
     }
 
+    /// What cursors are signed with, for lists that are not made here.
+    pub fn cursor_keys(&self) -> &CursorKeys {
+        &self.cursor_keys
+    }
+
     /// The contact of this id, deleted ones too.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use crate::config::StoreConfig;
 
 use super::checkpoint::sync_dir;
 use super::checkpointer::Retention;
+use super::dead_letters::{FOLDER, LetterLimits};
 use super::{Reader, StoreError, Writer};
 
 /// Settings of a store.
@@ -36,6 +37,8 @@ pub struct StoreOptions {
     pub journal_retention_age: Option<Duration>,
     /// Bytes of journal kept; none: no limit.
     pub journal_retention_bytes: Option<u64>,
+    /// How much is kept of what could not be applied.
+    pub dead_letters: LetterLimits,
     /// Free bytes on the disk below which nothing is committed.
     pub min_free_bytes: u64,
     /// Size of the file that is given up when a full disk is opened; 0: none.
@@ -56,6 +59,10 @@ impl From<&StoreConfig> for StoreOptions {
             journal_segment_bytes: config.journal_segment_bytes,
             journal_retention_age: config.journal_retention_age,
             journal_retention_bytes: config.journal_retention_bytes,
+            dead_letters: LetterLimits {
+                bytes_max: config.dead_letters_bytes,
+                age_max: config.dead_letters_age,
+            },
             min_free_bytes: config.min_free_bytes,
             ballast_bytes: config.ballast_bytes,
         }
@@ -77,6 +84,7 @@ impl StoreOptions {
             journal_segment_bytes: 64 << 20,
             journal_retention_age: None,
             journal_retention_bytes: None,
+            dead_letters: LetterLimits::default(),
             min_free_bytes: 0,
             ballast_bytes: 0,
         }
@@ -203,7 +211,7 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     }
     std::fs::create_dir(&aside).map_err(StoreError::io("making", &aside))?;
     // The identity goes last: without it beside the others the rest is refused, not misread.
-    for name in ["checkpoint", "sled", "snapshots", "journal", "identity"] {
+    for name in ["checkpoint", "sled", "snapshots", "journal", FOLDER, "identity"] {
         let from = path.join(name);
         match std::fs::rename(&from, aside.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -23,6 +23,7 @@ use super::checkpoint::{Checkpoint, StoreIdentity};
 use super::checkpointer::{CheckpointThread, Plan};
 use super::codec::{self, StoredContact};
 use super::control::{self, Controls};
+use super::dead_letters::{DeadLetters, DeadLettersThread};
 use super::dirty::DirtySet;
 use super::disk::{Ballast, DiskGuard};
 use super::engine::Engine;
@@ -291,6 +292,8 @@ fn assemble(
     fingerprint: u64,
 ) -> Result<Opened, StoreError> {
     let figures = figures(&options, &recovered, &segments)?;
+    let (limits, cut) = (options.dead_letters, &recovered.cut);
+    let dead_letters = DeadLetters::new(&options.path, limits, identity.store, cut)?;
     let shared = Arc::new(Shared {
         dirty: recovered.dirty,
         engine: recovered.engine,
@@ -298,6 +301,7 @@ fn assemble(
         ordered: recovered.ordered,
         controls: Controls::new(recovered.controls),
         events: Rolling::new(segments.segment_base(), segments.next()),
+        dead_letters,
         journal,
         announced: Announced::new(&recovered.cut),
         committed: watch::Sender::new(recovered.cut.next_frame.0),
@@ -322,19 +326,14 @@ fn assemble(
         journal_segment_bytes: options.journal_segment_bytes,
         retention: options.retention(),
     };
-    let is_recovering = recovered.frames_redone > 0;
-    let checkpoints = CheckpointThread::start(
-        Arc::clone(&shared),
-        segments.sync_handle(),
-        plan,
-        recovered.checkpoint,
-        is_recovering,
-    )?;
+    let (is_recovering, sync) = (recovered.frames_redone > 0, segments.sync_handle());
+    let last = recovered.checkpoint;
+    let checkpoints =
+        CheckpointThread::start(Arc::clone(&shared), sync, plan, last, is_recovering)?;
     if is_recovering {
         checkpoints.control().request();
     }
-    let sealed = segments.sealed().map(|segment| segment.base).collect();
-    let tables = TablesThread::start(Arc::clone(&shared), sealed)?;
+    let followers = followers(&options, &shared, &segments)?;
     let disk = DiskGuard::new(&options.path, options.min_free_bytes);
     Ok(Opened {
         reader: Reader::new(Arc::clone(&shared)),
@@ -342,13 +341,25 @@ fn assemble(
             shared,
             segments,
             checkpoints,
-            tables,
+            followers,
             disk,
             options.dirty_bytes_max,
             fingerprint,
         ),
         report: RecoveryReport::default(),
     })
+}
+
+/// The threads that follow the journal, ended with the writer.
+fn followers(
+    options: &StoreOptions,
+    shared: &Arc<Shared>,
+    segments: &SegmentWriter,
+) -> Result<(TablesThread, DeadLettersThread), StoreError> {
+    let sealed = segments.sealed().map(|segment| segment.base).collect();
+    let tables = TablesThread::start(Arc::clone(shared), sealed)?;
+    let (sync, min_free_bytes) = (segments.sync_handle(), options.min_free_bytes);
+    Ok((tables, DeadLettersThread::start(Arc::clone(shared), sync, min_free_bytes)?))
 }
 
 /// Where the figures stand after an opening.

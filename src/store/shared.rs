@@ -17,6 +17,7 @@ use super::StoreError;
 use super::announced::Announced;
 use super::cache::ContactCache;
 use super::control::{ControlSums, Controls};
+use super::dead_letters::DeadLetters;
 use super::digest::Digest;
 use super::dirty::DirtySet;
 use super::engine::Engine;
@@ -98,6 +99,8 @@ pub struct Shared {
     pub(crate) ordered: OrderedIndexes,
     /// Where events stand in the segments that have no table yet.
     pub(crate) events: Rolling,
+    /// What could not be applied, kept beyond the journal.
+    pub(crate) dead_letters: DeadLetters,
     /// For history and as-of reads.
     pub(crate) journal: Journal,
     /// The latest committed state. A commit's memory phase holds this lock, and so does the swap.

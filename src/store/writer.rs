@@ -17,6 +17,7 @@ use super::StoreError;
 use super::checkpointer::CheckpointThread;
 use super::codec::{ChangeRef, StoredContact};
 use super::control::ControlStage;
+use super::dead_letters::DeadLettersThread;
 use super::digest::joined_hash;
 use super::dirty::Facts;
 use super::disk::DiskGuard;
@@ -34,7 +35,7 @@ pub struct Writer {
     segments: SegmentWriter,
     checkpoints: CheckpointThread,
     /// Ended with the writer.
-    _tables: TablesThread,
+    _followers: (TablesThread, DeadLettersThread),
     disk: DiskGuard,
     dirty_bytes_max: u64,
     /// What is committed; the staged batch adds to `staged`.
@@ -79,7 +80,7 @@ impl Writer {
         shared: Arc<Shared>,
         segments: SegmentWriter,
         checkpoints: CheckpointThread,
-        tables: TablesThread,
+        followers: (TablesThread, DeadLettersThread),
         disk: DiskGuard,
         dirty_bytes_max: u64,
         fingerprint: u64,
@@ -94,7 +95,7 @@ impl Writer {
             shared,
             segments,
             checkpoints,
-            _tables: tables,
+            _followers: followers,
             disk,
             dirty_bytes_max,
             overlay,
@@ -402,6 +403,7 @@ impl Writer {
         let expected = self.expected.drain(..);
         self.shared.outcomes.committed(expected, &self.frame, &mut self.scratch);
         self.shared.committed.send_replace(after.next_frame.0);
+        self.shared.dead_letters.committed(&after);
         self.staged.clone_from(&after);
         self.committed = after;
         self.overlay.clear();

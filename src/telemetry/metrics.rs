@@ -19,6 +19,7 @@ use super::auth::AuthMetrics;
 use super::bridge::BridgeMetrics;
 use super::build::Build;
 use super::control::ControlMetrics;
+use super::dead_letters::DeadLetterMetrics;
 use super::feed::FeedMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
@@ -146,7 +147,9 @@ pub struct Metrics {
     /// Control records and entries.
     pub control: ControlMetrics,
     verdicts: Vec<IntCounter>,
-    dead_letters: Vec<(DeadLetterReason, IntCounter)>,
+    set_aside: Vec<(DeadLetterReason, IntCounter)>,
+    /// Dead letters kept, published and redriven.
+    pub dead_letters: DeadLetterMetrics,
     retries: IntCounterVec,
     dependencies: IntGaugeVec,
     build_info: IntGaugeVec,
@@ -199,7 +202,8 @@ impl Metrics {
             feed: FeedMetrics::register(&families)?,
             control: ControlMetrics::register(&families)?,
             verdicts: verdict_children(&families)?,
-            dead_letters: dead_letter_children(&families)?,
+            set_aside: dead_letter_children(&families)?,
+            dead_letters: DeadLetterMetrics::register(&families)?,
             retries: retries(&families)?,
             dependencies: families.gauges(
                 "contactd_dependency_up",
@@ -239,7 +243,7 @@ impl Metrics {
 
     /// The counter of one reason to dead-letter.
     pub fn dead_letter(&self, reason: DeadLetterReason) -> Option<&IntCounter> {
-        self.dead_letters.iter().find(|(known, _)| *known == reason).map(|(_, counter)| counter)
+        self.set_aside.iter().find(|(known, _)| *known == reason).map(|(_, counter)| counter)
     }
 
     /// Counts one more try; a reason that is none of those known is `other`.
@@ -303,7 +307,8 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-const RETRY_REASONS: [&str; 4] = ["disk_full", "log_unavailable", "redis_unavailable", "other"];
+const RETRY_REASONS: [&str; 6] =
+    ["disk_full", "log_unavailable", "redis_unavailable", "redrive", "dead_letter_topic", "other"];
 
 pub(super) fn set(gauge: &IntGauge, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

@@ -17,6 +17,7 @@
 mod cli;
 mod cli_auth;
 mod cli_simulate;
+mod dead_letters;
 mod http;
 mod pipeline;
 mod shared_state;

@@ -23,6 +23,9 @@ const RECORD_BYTES_MAX: &str = "max.message.bytes";
 /// 90 days: a session's longest life three times over.
 const CONTROL_RETENTION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 
+/// 30 days: time to look at what went wrong.
+const DEAD_LETTERS_RETENTION_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
 /// What a topic's settings say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TopicSettings {
@@ -48,6 +51,12 @@ impl TopicPlan {
     /// The contact log: everything is kept unless someone decides otherwise.
     pub const fn contacts(partitions: u16, replication: Option<u16>) -> Self {
         Self { partitions, replication, retention_ms: None, is_dated_by_broker: false }
+    }
+
+    /// The topic of dead letters: they hold personal data, and so do not stay for ever.
+    pub const fn dead_letters(partitions: u16, replication: Option<u16>) -> Self {
+        let retention_ms = Some(DEAD_LETTERS_RETENTION_MS);
+        Self { partitions, replication, retention_ms, is_dated_by_broker: false }
     }
 
     /// The control topic: one partition, entries are over long before their records are gone, and

@@ -14,6 +14,8 @@
 
 mod contact_writes;
 mod contacts;
+mod dead_letter_shapes;
+mod dead_letters;
 mod document;
 mod documents;
 mod errors;
@@ -43,6 +45,7 @@ fn operations() -> Vec<Operation> {
         feed::operations(),
         webhooks::operations(),
         simulator::operations(),
+        dead_letters::operations(),
         probes::operations(),
         documents::operations(),
     ]

@@ -18,16 +18,18 @@ pub(super) enum Tag {
     Contacts,
     Webhooks,
     Simulator,
+    DeadLetters,
     Operation,
     Documents,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Auth,
         Self::Contacts,
         Self::Webhooks,
         Self::Simulator,
+        Self::DeadLetters,
         Self::Operation,
         Self::Documents,
     ];
@@ -38,6 +40,7 @@ impl Tag {
             Self::Contacts => "Contacts",
             Self::Webhooks => "Webhooks",
             Self::Simulator => "Simulator",
+            Self::DeadLetters => "Dead letters",
             Self::Operation => "Operation",
             Self::Documents => "Documents",
         }
@@ -49,6 +52,9 @@ impl Tag {
             Self::Contacts => "Contacts, and what happened to them.",
             Self::Webhooks => "Signed events in.",
             Self::Simulator => "Webhooks as Acme sends them, made here.",
+            Self::DeadLetters => {
+                "Records that could not be applied, and sending them through again."
+            }
             Self::Operation => "How the instance is: for orchestrators, monitoring and people.",
             Self::Documents => "This description, for programs and for people.",
         }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::control::ControlEntry;
-use crate::domain::position::{Lane, Offset, Position};
+use crate::domain::position::{Lane, LogIdentity, Offset, Position};
 
 use super::StoreError;
 use super::cache::CacheStats;
 use super::codec::{ChangeRef, StoredContact, contact_key, id_hash};
 use super::control::ControlSums;
+use super::dead_letters::DeadLetters;
 use super::digest::Digest;
 use super::email;
 use super::events::{self, EventLookup, EventRecord};
@@ -246,6 +247,16 @@ impl Reader {
     /// The same to wait for.
     pub fn control_watch(&self) -> tokio::sync::watch::Receiver<u64> {
         self.shared.controls.watch()
+    }
+
+    /// What could not be applied.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.shared.dead_letters
+    }
+
+    /// The log that is followed, once the store was told.
+    pub fn log(&self) -> Option<&LogIdentity> {
+        self.shared.identity.as_ref()
     }
 
     /// How many contacts there are.

@@ -12,7 +12,7 @@ use super::fixture::Fixture;
 use crate::support::access::PASSWORD;
 use crate::support::answer::Answer;
 use crate::support::client::Client;
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, until};
 
 fn document() -> Value {
     serde_json::from_str(&openapi_json()).unwrap()
@@ -216,6 +216,12 @@ async fn every_operation_answers_its_example_as_described() {
     instance.append(&event).await;
     instance.until_contact("ada", |answer| answer.status == 200).await;
     let client = instance.client();
+    instance.append_bytes("ada", b"{\"id\": \"a").await;
+    until("the dead letter is archived", async || {
+        let page = client.get("/api/dead-letters").await.json();
+        (page["data"][0]["key"] == "ada").then_some(())
+    })
+    .await;
     for (name, value) in [("username", "admin"), ("password", PASSWORD)] {
         collection.variables.insert(name.to_owned(), value.to_owned());
     }

@@ -11,6 +11,7 @@ use contactd::domain::merge::merge;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset, Position};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::verdict::Verdict;
+use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
 use contactd::effects::feed::{Feed, FeedOptions};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
@@ -62,12 +63,22 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     let options = EmbeddedOptions::new(&EmbeddedLogConfig { path, ..config }, "contacts");
     let log = EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()));
     feed.open(reader.clone());
+    let control = Arc::new(Control::new(log.clone(), reader.clone()));
     OpenStore {
+        letters: letters(&log, reader, &control),
         queries: contactd::query::Queries::new(reader.clone()),
         writes: writes(&log, reader, directory),
-        control: Arc::new(Control::new(log, reader.clone())),
+        control,
         feed: feed.clone(),
     }
+}
+
+fn letters(log: &EventLog, reader: &Reader, control: &Arc<Control>) -> Arc<LetterDesk> {
+    let topics = Topics { contacts: "contacts".to_owned(), control: "control".to_owned() };
+    let options = LetterOptions { topics, hops_max: 3, age_max: None };
+    let (log, control) = (log.clone(), Arc::clone(control));
+    let metrics = Arc::new(Metrics::new().unwrap());
+    Arc::new(LetterDesk::new(reader.clone(), log, control, options, None, metrics))
 }
 
 /// What is written is kept, and never applied: for that there are whole instances.

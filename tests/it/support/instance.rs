@@ -161,12 +161,17 @@ impl Instance {
         &self.log
     }
 
-    /// Appends an event as a producer does: keyed by its contact, dated by its timestamp.
+    /// Appends an event as a producer does: keyed by its contact.
     pub async fn append(&self, event: &Value) -> Ack {
         let id = event["data"]["id"].as_str().expect("data.id");
+        self.append_bytes(id, event.to_string().as_bytes()).await
+    }
+
+    /// Appends whatever it is.
+    pub async fn append_bytes(&self, key: &str, value: &[u8]) -> Ack {
         let record = NewRecord {
-            key: id.as_bytes().to_vec(),
-            value: Some(event.to_string().into_bytes()),
+            key: key.as_bytes().to_vec(),
+            value: Some(value.to_vec()),
             headers: Vec::new(),
             timestamp_ms: i64::try_from(app::now_ms()).expect("a time"),
             lane: None,
@@ -211,6 +216,9 @@ impl Drop for Instance {
         if let Some(running) = self.running.take() {
             let ended = running.join();
             let is_sound = matches!(ended, Ok(Ok(())));
+            if std::thread::panicking() && !is_sound {
+                eprintln!("it did not end well: {ended:?}");
+            }
             assert!(std::thread::panicking() || is_sound, "it did not end well: {ended:?}");
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contactd::domain::partitioner::Partitioner;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
@@ -15,7 +15,9 @@ use rdkafka::admin::{
     TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
@@ -64,6 +66,27 @@ impl From<NewRecord> for RawRecord {
 }
 
 impl RawRecord {
+    fn of(message: &OwnedMessage) -> Self {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let header = |header: Header<'_, &[u8]>| {
+            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
+        };
+        Self {
+            lane: u16::try_from(message.partition()).ok(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.map(header).collect(),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+        }
+    }
+
+    /// A header's value.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &[u8] {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        &found.unwrap_or_else(|| panic!("no header {name}")).1
+    }
+
     fn lane(&self) -> u16 {
         let key = self.key.as_deref().unwrap_or_default();
         self.lane.unwrap_or_else(|| Partitioner::Murmur2.lane(key, LANES).0)
@@ -289,6 +312,51 @@ impl KafkaTopic {
             .with("kafka.control_topic", format!("{}.control", self.topic))
             .with("kafka.client_id", &self.topic)
             .with("kafka.partitioner", "murmur2")
+    }
+
+    /// The topic of its dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> Self {
+        Self { brokers: self.brokers.clone(), topic: format!("{}.dlq", self.topic) }
+    }
+
+    /// The first so many records, in whatever order the partitions come, as another program reads
+    /// them. More than these fail it.
+    #[track_caller]
+    pub fn read(&self, count: usize) -> Vec<RawRecord> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("group.id", "reads-back")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()
+            .expect("a consumer");
+        let (mut found, end) = (Vec::new(), Instant::now() + PATIENCE);
+        loop {
+            found.clear();
+            let metadata = consumer.fetch_metadata(Some(&self.topic), PATIENCE).expect("metadata");
+            let partitions = metadata.topics()[0].partitions().len();
+            let mut from = rdkafka::TopicPartitionList::new();
+            for partition in 0..partitions {
+                let partition = i32::try_from(partition).expect("a partition");
+                from.add_partition_offset(&self.topic, partition, rdkafka::Offset::Beginning)
+                    .expect("an offset");
+            }
+            consumer.assign(&from).expect("an assignment");
+            let mut ends = 0;
+            while partitions > 0 && ends < partitions {
+                match consumer.poll(PATIENCE).expect("an answer") {
+                    Ok(message) => found.push(RawRecord::of(&message.detach())),
+                    Err(KafkaError::PartitionEOF(_)) => ends += 1,
+                    Err(error) => panic!("{}: {error}", self.topic),
+                }
+            }
+            if found.len() >= count {
+                assert_eq!(found.len(), count, "{}", self.topic);
+                return found;
+            }
+            assert!(Instant::now() < end, "{} of {count} records in {}", found.len(), self.topic);
+        }
     }
 
     /// Appends, and returns when the broker has it all.

@@ -1,0 +1,105 @@
+//! Dead letters: where they are asked about, redriven and published.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, KafkaConfig, PartitionerChoice};
+use crate::effects::dead_letters::{LetterDesk, LetterOptions, Publisher, Topics};
+use crate::event_log::kafka::KafkaLog;
+use crate::event_log::{EventLog, LogError};
+use crate::ingest::Control;
+use crate::store::Reader;
+use crate::telemetry::{DeadLetterGauges, Metrics};
+
+use super::watch::age_seconds;
+
+/// What the desk is made with, once the store is open.
+#[derive(Clone)]
+pub(super) struct Letters {
+    options: LetterOptions,
+    /// How their topic is reached, where they are published.
+    topic: Option<KafkaConfig>,
+    desk: Arc<watch::Sender<Option<Arc<LetterDesk>>>>,
+}
+
+impl Letters {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            options: LetterOptions {
+                topics: Topics {
+                    contacts: config.kafka.topic.clone(),
+                    control: config.kafka.control_topic.clone(),
+                },
+                hops_max: config.dead_letters.redrive_hops_max,
+                age_max: config.store.dead_letters_age,
+            },
+            topic: dead_letter_topic(config),
+            desk: Arc::default(),
+        }
+    }
+
+    /// The store is open: the desk, which [`Letters::run`] has from now on.
+    pub(super) fn open(
+        &self,
+        reader: Reader,
+        log: EventLog,
+        control: Arc<Control>,
+        metrics: &Arc<Metrics>,
+    ) -> Arc<LetterDesk> {
+        let publisher = self.topic.as_ref().and_then(|config| {
+            let partitions = reader.log().map_or(1, |log| log.lanes);
+            let opened = KafkaLog::open(config);
+            let warn = |error: &LogError| {
+                tracing::error!(topic = config.topic, %error, "dead letters are not published");
+            };
+            opened.inspect_err(warn).ok().map(|log| Publisher::new(log, partitions))
+        });
+        let options = self.options.clone();
+        let desk = LetterDesk::new(reader, log, control, options, publisher, Arc::clone(metrics));
+        let desk = Arc::new(desk);
+        // The desk has the metrics.
+        let scraped = Arc::downgrade(&desk);
+        metrics.on_scrape(move |metrics| {
+            let Some(desk) = scraped.upgrade() else {
+                return;
+            };
+            let (figures, unpublished) = desk.figures();
+            metrics.dead_letters.set(&DeadLetterGauges {
+                kept: figures.by_reason,
+                bytes: figures.bytes,
+                oldest_age_seconds: figures.oldest_ms.map_or(0.0, age_seconds),
+                unpublished,
+            });
+        });
+        self.desk.send_replace(Some(Arc::clone(&desk)));
+        desk
+    }
+
+    /// Redrives and publishes, from the store's opening until told to stop.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut opened = self.desk.subscribe();
+        let desk = stop.run_until_cancelled(async {
+            let desk = opened.wait_for(Option::is_some).await;
+            desk.ok().and_then(|desk| desk.clone())
+        });
+        if let Some(Some(desk)) = desk.await {
+            desk.run(stop).await;
+        } else {
+            stop.cancelled().await;
+        }
+    }
+}
+
+/// How the topic of dead letters is reached; none: they are not published.
+pub(super) fn dead_letter_topic(config: &Config) -> Option<KafkaConfig> {
+    let topic = config.dead_letters.topic.clone().filter(|_| config.follows_kafka())?;
+    Some(topic_as_log(config, topic))
+}
+
+/// Another topic at the same brokers.
+pub fn topic_as_log(config: &Config, topic: String) -> KafkaConfig {
+    // Its keys are spread by whoever filled it: there is nothing to learn from them.
+    KafkaConfig { topic, partitioner: PartitionerChoice::Murmur2, ..config.kafka.clone() }
+}

@@ -1,0 +1,117 @@
+//! The running instance's API, as commands ask it.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::config::{Config, Secret};
+
+use super::exit::Failure;
+use super::instance;
+
+/// How long the instance may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// A way to ask one instance.
+pub(super) struct Api {
+    url: String,
+    key: Option<Secret>,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Api {
+    /// Of the configured instance, or another one.
+    pub(super) fn new(
+        config: &Config,
+        url: Option<&str>,
+        key: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let url =
+            url.map_or_else(|| instance::url(config), |url| url.trim_end_matches('/').to_owned());
+        let key = instance::key(config, key, &url);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WAIT).build()?;
+        Ok(Self { url, key, client, runtime })
+    }
+
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::GET, path, None)
+    }
+
+    pub(super) fn post(&self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        self.ask(Method::POST, path, body)
+    }
+
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::DELETE, path, None)
+    }
+
+    /// The answer's JSON; null where it has no body.
+    fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let url = &self.url;
+        let mut request = self.client.request(method, format!("{url}{path}"));
+        if let Some(key) = &self.key {
+            request = request.header("X-API-Key", key.expose());
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answered = self.runtime.block_on(async {
+            let response = request.send().await?;
+            Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
+        });
+        let (status, body) = answered.map_err(|error| {
+            Failure::Unreachable(format!("{url} does not answer: {}", innermost(&error)))
+        })?;
+        let json: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(json);
+        }
+        let told = json.pointer("/error/message").and_then(Value::as_str);
+        let told = told.map_or_else(|| format!("{url} answers {status}"), str::to_owned);
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Failure::Refused(instance::refused(url, self.key.is_some()))
+            }
+            StatusCode::BAD_REQUEST => Failure::Usage(told),
+            status if status.is_client_error() => Failure::Data(told),
+            _ => Failure::Unreachable(told),
+        }
+        .into())
+    }
+}
+
+/// The cause at the bottom, which is what the system says.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// A text as one segment of a path: everything but RFC 3986's unreserved characters is escaped.
+pub(super) fn path_segment(id: &str) -> String {
+    let mut segment = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_segment_whatever_it_holds() {
+        assert_eq!(path_segment("2fec8167-ecf8"), "2fec8167-ecf8");
+        assert_eq!(path_segment("a/b?c d%é"), "a%2Fb%3Fc%20d%25%C3%A9");
+    }
+}

@@ -1,0 +1,223 @@
+//! `dlq redrive --from-topic`: records that others dead-lettered, back onto the contact log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::app::{ApplySetup, topic_as_log};
+use crate::config::Config;
+use crate::domain::decode::Decoder;
+use crate::domain::headers::{COMMAND, redrive_hops};
+use crate::domain::position::{Lane, NextOffset};
+use crate::domain::record::{Headers, Record, RecordBatch};
+use crate::effects::dead_letters::{VALUE_LENGTH, redriven};
+use crate::event_log::kafka::KafkaLog;
+use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, NewRecord};
+use crate::ingest::now_ms;
+
+use super::arguments::RedriveArgs;
+use crate::cli::exit::Failure;
+use crate::cli::offline::open_log;
+use crate::cli::progress;
+
+/// How much of the topic is read at once.
+const BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 1024, bytes_max: 4 << 20 };
+/// How long the topic may give nothing before it is looked again.
+const WAIT: Duration = Duration::from_millis(200);
+/// Records that are appended together.
+const RECORDS_AT_ONCE: usize = 200;
+/// How long the brokers may say nothing at all.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// What is done, or would be.
+#[derive(Default)]
+struct Report {
+    records: u64,
+    appended: u64,
+    refused: BTreeMap<&'static str, u64>,
+    left_out: BTreeMap<&'static str, u64>,
+}
+
+/// Reads the topic up to its present end.
+pub(super) fn redrive(config: &Config, topic: &str, args: &RedriveArgs) -> anyhow::Result<Value> {
+    if !config.follows_kafka() {
+        let text = "no brokers are configured (KAFKA_BROKERS), so there is no topic to read";
+        return Err(Failure::Usage(text.to_owned()).into());
+    }
+    if topic == config.kafka.topic {
+        let text = "this is the contact log itself: its records would come back for ever";
+        return Err(Failure::Usage(text.to_owned()).into());
+    }
+    let source = KafkaLog::open(&topic_as_log(config, topic.to_owned()))?;
+    let mut until = BTreeMap::new();
+    let mut from = BTreeMap::new();
+    for lane in (0..source.identity()?.lanes).map(Lane) {
+        let marks = source.watermarks(lane)?;
+        if marks.low.0 < marks.high.0 {
+            from.insert(lane, NextOffset(marks.low.0));
+            until.insert(lane, marks.high);
+        }
+    }
+    let target = open_log(config)?;
+    let lanes = target.identity()?.lanes;
+    let mut redrive = Redrive {
+        decoder: ApplySetup::new(config)?.decoder,
+        hops_max: config.dead_letters.redrive_hops_max,
+        target,
+        lanes,
+        limit: args.which.limit.unwrap_or(u64::MAX),
+        rate: args.rate,
+        applies: args.apply,
+        report: Report::default(),
+        waiting: Vec::new(),
+        started: Instant::now(),
+        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+    };
+    if !from.is_empty() {
+        let mut consumer = source.consume(&from, BOUNDS)?;
+        redrive.read(&mut consumer, &until)?;
+    }
+    redrive.send()?;
+    redrive.target.shutdown()?;
+    let Report { records, appended, refused, left_out } = redrive.report;
+    Ok(json!({
+        "topic": topic, "to": config.kafka.topic, "applied": args.apply, "records": records,
+        "appended": appended, "refused": refused, "leftOut": left_out,
+    }))
+}
+
+struct Redrive {
+    decoder: Arc<Decoder>,
+    hops_max: u8,
+    target: EventLog,
+    lanes: u16,
+    limit: u64,
+    rate: Option<u32>,
+    /// Else it is only said what would be done.
+    applies: bool,
+    report: Report,
+    waiting: Vec<NewRecord>,
+    started: Instant,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Redrive {
+    fn read(
+        &mut self,
+        consumer: &mut Consumer,
+        until: &BTreeMap<Lane, NextOffset>,
+    ) -> anyhow::Result<()> {
+        let total = until.values().map(|next| next.0).sum();
+        let bar = progress::bar(Some(total), "reading");
+        let mut open: BTreeSet<Lane> = until.keys().copied().collect();
+        let mut heard = Instant::now();
+        while !open.is_empty() && self.report.appended < self.limit {
+            let Some(delivery) = consumer.next(WAIT)? else {
+                if heard.elapsed() > SILENCE_MAX {
+                    let why = consumer.status().trouble().unwrap_or_default();
+                    let text = format!("the brokers give nothing any more: {why}");
+                    return Err(Failure::Unreachable(text).into());
+                }
+                continue;
+            };
+            heard = Instant::now();
+            match delivery {
+                // A record of a transaction's marker is none: the end is told apart.
+                Delivery::CaughtUp(lane) => {
+                    open.remove(&lane);
+                }
+                Delivery::Batch(mut batch) => {
+                    let end = until.get(&batch.lane).copied().unwrap_or_default();
+                    self.take(&mut batch, end)?;
+                    if batch.next >= end {
+                        open.remove(&batch.lane);
+                    }
+                    bar.inc(batch.records.len() as u64);
+                }
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn take(&mut self, batch: &mut RecordBatch, end: NextOffset) -> anyhow::Result<()> {
+        for index in 0..batch.records.len() {
+            let Some(record) = batch.records.get(index).copied() else {
+                break;
+            };
+            if record.offset.0 >= end.0 || self.report.appended >= self.limit {
+                break;
+            }
+            self.report.records += 1;
+            match self.record(batch, index, &record) {
+                Ok(record) => {
+                    self.report.appended += 1;
+                    self.waiting.push(record);
+                }
+                Err(why) => *self.report.left_out.entry(why).or_default() += 1,
+            }
+            if self.waiting.len() >= self.at_once() {
+                self.send()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn at_once(&self) -> usize {
+        let part =
+            self.rate.map_or(usize::MAX, |rate| usize::try_from(rate / 5).unwrap_or(usize::MAX));
+        part.clamp(1, RECORDS_AT_ONCE)
+    }
+
+    /// As it goes onto the contact log, in its contact's partition where that can be told; or why not.
+    fn record(
+        &mut self,
+        batch: &mut RecordBatch,
+        index: usize,
+        record: &Record,
+    ) -> Result<NewRecord, &'static str> {
+        let encoded = record.headers.of(&batch.arena).to_vec();
+        let headers = || Headers::new(&encoded);
+        let has = |wanted: &str| headers().any(|(name, _)| name == wanted);
+        if redrive_hops(headers()) >= self.hops_max {
+            return Err("redriven too often");
+        }
+        if has(COMMAND) {
+            // Whoever may write to this topic might not be who may give commands.
+            return Err("a command of contactd's API; redrive it there");
+        }
+        if record.value.is_none() && has(VALUE_LENGTH) {
+            return Err("its value was too large to be published");
+        }
+        let key = batch.key(record).map(<[u8]>::to_vec);
+        let value = batch.value(record).map(<[u8]>::to_vec);
+        let contact = match self.decoder.decode(batch, index) {
+            Ok(event) => Some(event.contact_id.of(&batch.arena).to_vec()),
+            Err(reject) => {
+                *self.report.refused.entry(reject.reason.as_str()).or_default() += 1;
+                None
+            }
+        };
+        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+        // Connect often writes no key; the contact log needs the contact's id there.
+        let key = key.or_else(|| contact.clone());
+        let mut made = redriven(key.as_deref(), value, headers(), now_ms);
+        made.lane = contact.map(|contact| self.target.partitioner().lane(&contact, self.lanes));
+        Ok(made)
+    }
+
+    fn send(&mut self) -> anyhow::Result<()> {
+        let records = std::mem::take(&mut self.waiting);
+        if !self.applies || records.is_empty() {
+            return Ok(());
+        }
+        self.runtime.block_on(self.target.append(records))?;
+        if let Some(rate) = self.rate {
+            let due = Duration::from_secs_f64(self.report.appended as f64 / f64::from(rate));
+            std::thread::sleep(due.saturating_sub(self.started.elapsed()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! What becomes of records that can't be applied.
+
+use super::fields::Fields;
+use super::sections::{DeadLettersConfig, KafkaConfig};
+
+/// Kafka takes no longer name.
+const TOPIC_BYTES_MAX: usize = 249;
+
+pub(super) fn dead_letters(fields: &mut Fields<'_>, kafka: &KafkaConfig) -> DeadLettersConfig {
+    let topic = match fields.optional("dead_letters.topic") {
+        None => Some(format!("{}.dlq", kafka.topic)),
+        Some(off) if off == "off" => None,
+        Some(topic) => Some(topic),
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if let Some(topic) = &topic {
+        if topic.len() > TOPIC_BYTES_MAX || !topic.chars().all(legal) {
+            let problem = format!(
+                "is \"{topic}\", and must be \"off\" or at most {TOPIC_BYTES_MAX} letters, digits, \
+                 dots, underscores and hyphens"
+            );
+            fields.refuse("dead_letters.topic", problem);
+        }
+        if *topic == kafka.topic || *topic == kafka.control_topic {
+            let problem = "is a topic that is followed, so that they would come back for ever";
+            fields.refuse("dead_letters.topic", problem);
+        }
+    }
+    let hops_max = fields.number("dead_letters.redrive_hops_max", 1..=100);
+    DeadLettersConfig { topic, redrive_hops_max: u8::try_from(hops_max).unwrap_or(u8::MAX) }
+}

@@ -1,0 +1,306 @@
+//! Works on redrives: from the archive to the contact log, as fast as was ordered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::Class;
+use crate::event_log::NewRecord;
+use crate::ingest::now_ms;
+use crate::store::{KeptLetter, LetterRow};
+use crate::telemetry::fault;
+
+use super::desk::{LEASE_MS, LetterDesk, blocking};
+use super::error::LetterError;
+use super::job::{FAILED_MAX, Job, JobState, LeftOut};
+use super::provenance::redriven;
+
+/// Jobs that one instance works on at once; others wait.
+const JOBS_AT_ONCE: usize = 4;
+/// How often it is looked for jobs whose instance is gone.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Letters and bytes that are appended together.
+const LETTERS_AT_ONCE: usize = 100;
+const BYTES_AT_ONCE: usize = 1 << 20;
+/// Letters that are looked at together.
+const ROWS: usize = 2048;
+/// How often it is written down how far a job is.
+const WRITE_EVERY: Duration = Duration::from_secs(2);
+/// First and longest pause between two tries.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Until told to stop.
+pub(super) async fn redrive_all(desk: &Arc<LetterDesk>, stop: &CancellationToken) {
+    let mut changed = desk.reader.control_watch();
+    let mut held = BTreeSet::new();
+    let mut running: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
+    loop {
+        for id in waiting(desk, &held) {
+            if held.len() < JOBS_AT_ONCE && held.insert(id.clone()) {
+                running.push(redrive(desk, id, stop).boxed());
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {
+                // They write down how far they are.
+                while running.next().await.is_some() {}
+                return;
+            }
+            Some(id) = running.next(), if !running.is_empty() => {
+                held.remove(&id);
+            }
+            () = desk.ordered.notified() => {}
+            Ok(()) = changed.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
+/// Jobs of ours, and those whose instance is gone; those of one letter first.
+fn waiting(desk: &LetterDesk, held: &BTreeSet<String>) -> Vec<String> {
+    if !desk.letters().is_loaded() {
+        return Vec::new();
+    }
+    let (me, now_ms) = (desk.letters().instance(), now_ms());
+    let mut waiting = desk.decisions(|decisions| {
+        let jobs = decisions.jobs().filter(|listed| {
+            let job = &listed.job;
+            let is_free = job.owner == me || job.lease_until_ms < now_ms;
+            job.is_running() && is_free && !held.contains(&listed.id)
+        });
+        jobs.map(|listed| (listed.job.selection.one.is_none(), listed.id)).collect::<Vec<_>>()
+    });
+    waiting.sort_unstable();
+    waiting.into_iter().map(|(_, id)| id).collect()
+}
+
+/// Works on one job; gives its id back.
+async fn redrive(desk: &Arc<LetterDesk>, id: String, stop: &CancellationToken) -> String {
+    let worked = work(desk, &id, stop).await;
+    if let Err(error) = worked {
+        desk.metrics.retried("redrive");
+        tracing::warn!(job = id, %error, "a redrive waits, and is tried again");
+        let pause = PAUSE_MAX.mul_f64(0.25 + fastrand::f64() / 4.0);
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+    }
+    id
+}
+
+/// A job that this instance works on.
+struct Work {
+    job: Job,
+    revision: u64,
+    /// The frame of the archive to go on with.
+    frame: u64,
+    written: Instant,
+}
+
+async fn work(
+    desk: &Arc<LetterDesk>,
+    id: &str,
+    stop: &CancellationToken,
+) -> Result<(), LetterError> {
+    let Some(listed) = desk.decisions(|decisions| decisions.job(id)) else {
+        return Ok(());
+    };
+    let job = Job::clone(&listed.job);
+    let mut work = Work { job, revision: listed.revision, frame: 0, written: Instant::now() };
+    // Taking it over shows that nobody else did.
+    if !write(desk, id, &mut work).await? {
+        return Ok(());
+    }
+    while !stop.is_cancelled() {
+        let started = Instant::now();
+        let chunk = blocking({
+            let (desk, job, frame) = (Arc::clone(desk), work.job.clone(), work.frame);
+            move || next_chunk(&desk, job, frame)
+        })
+        .await?;
+        let (sent, is_end) = (chunk.records.len(), chunk.is_end);
+        let Some(job) = send(desk, chunk.job, chunk.records, stop).await? else {
+            break;
+        };
+        (work.job, work.frame) = (job, chunk.frame);
+        fault::point("redriven");
+        if work.job.is_running() && (is_end || work.job.is_through()) {
+            work.job.state = JobState::Done;
+        }
+        let is_due = work.written.elapsed() >= WRITE_EVERY;
+        if (is_due || !work.job.is_running()) && !write(desk, id, &mut work).await? {
+            return Ok(());
+        }
+        if !work.job.is_running() {
+            tell(id, &work.job);
+            return Ok(());
+        }
+        let time = Duration::from_secs_f64(sent as f64 / f64::from(work.job.rate.max(1)));
+        let rest = time.saturating_sub(started.elapsed());
+        stop.run_until_cancelled(tokio::time::sleep(rest)).await;
+    }
+    // An orderly end: the next start goes on from here.
+    write(desk, id, &mut work).await.map(|_| ())
+}
+
+fn tell(id: &str, job: &Job) {
+    let counts = &job.counts;
+    tracing::info!(
+        job = id,
+        by = job.by,
+        redriven = counts.done,
+        left_out = counts.selected() - counts.done,
+        "dead letters: redriven"
+    );
+}
+
+/// Writes down how far it is. False: it is somebody else's by now, or was stopped.
+async fn write(desk: &LetterDesk, id: &str, work: &mut Work) -> Result<bool, LetterError> {
+    let now_ms = now_ms();
+    work.job.owner = desk.letters().instance();
+    (work.job.updated_ms, work.job.lease_until_ms) = (now_ms, now_ms + LEASE_MS);
+    match desk.write(id, &work.job, Some(work.revision), None).await? {
+        Some(revision) => {
+            (work.revision, work.written) = (revision, Instant::now());
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+/// Some letters as records, and the job as it is after them.
+struct Chunk {
+    job: Job,
+    records: Vec<(LetterRow, NewRecord)>,
+    frame: u64,
+    is_end: bool,
+}
+
+fn next_chunk(desk: &LetterDesk, job: Job, frame: u64) -> Result<Chunk, LetterError> {
+    let letters = desk.letters();
+    let at_once = usize::try_from(job.rate / 5).unwrap_or(usize::MAX).clamp(1, LETTERS_AT_ONCE);
+    let rows = letters.rows_from(frame, ROWS);
+    let mut chunk = Chunk { is_end: rows.is_empty(), job, records: Vec::new(), frame };
+    let mut bytes = 0;
+    for (frame, row) in rows {
+        if chunk.job.limit.is_some_and(|limit| chunk.job.counts.done >= limit) {
+            chunk.is_end = true;
+            break;
+        }
+        if chunk.records.len() >= at_once || bytes >= BYTES_AT_ONCE {
+            break;
+        }
+        chunk.frame = frame + 1;
+        if !chunk.job.is_about(&row) || chunk.job.is_past(&row) {
+            continue;
+        }
+        let fate = desk.decisions(|decisions| decisions.fate(&row));
+        let record = match chunk.job.decide(&row, &fate) {
+            Ok(()) => record_of(desk, frame)?,
+            Err(why) => Err(why),
+        };
+        chunk.job.advance(&row);
+        match record {
+            Ok(record) => {
+                bytes += record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+                chunk.job.counts.done += 1;
+                chunk.records.push((row, record));
+            }
+            Err(why) => fail(&mut chunk.job, &row, why),
+        }
+    }
+    Ok(chunk)
+}
+
+/// Notes a letter that is left out; one that the rules do not leave out is named.
+fn fail(job: &mut Job, row: &LetterRow, why: LeftOut) {
+    job.counts.left_out(why);
+    if !matches!(why, LeftOut::Incomplete | LeftOut::Refused) {
+        return;
+    }
+    if job.failed.len() < FAILED_MAX {
+        job.failed.push((row.lane, row.offset));
+    } else {
+        job.state = JobState::Failed;
+        job.why = Some(format!("more than {FAILED_MAX} letters could not be sent"));
+    }
+}
+
+fn record_of(desk: &LetterDesk, frame: u64) -> Result<Result<NewRecord, LeftOut>, LetterError> {
+    let Some(mut letter) = desk.letters().letter(frame)? else {
+        return Ok(Err(LeftOut::Incomplete));
+    };
+    if letter.is_truncated() {
+        match whole_value(desk, &letter)? {
+            Some(value) => letter.value = Some(value),
+            None => return Ok(Err(LeftOut::Incomplete)),
+        }
+    }
+    let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+    let value = letter.value.take();
+    Ok(Ok(redriven(letter.key.as_deref(), value, letter.headers(), now_ms)))
+}
+
+/// The value of which only the head is kept, while the log still has it.
+pub(super) fn whole_value(
+    desk: &LetterDesk,
+    letter: &KeptLetter,
+) -> Result<Option<Vec<u8>>, LetterError> {
+    let value = match desk.log.read_one(letter.lane, letter.offset) {
+        Ok(record) => record.and_then(|record| record.value),
+        Err(error) if error.class() == Class::Retry => return Err(error.into()),
+        Err(error) => {
+            tracing::debug!(%error, "a dead letter's record can't be read on the log");
+            None
+        }
+    };
+    Ok(value.filter(|value| {
+        value.len() as u64 == letter.value_len && xxh3_64(value) == letter.value_hash
+    }))
+}
+
+/// Appends until the log has taken all, or will never take what is left. None: told to stop before.
+async fn send(
+    desk: &LetterDesk,
+    mut job: Job,
+    mut records: Vec<(LetterRow, NewRecord)>,
+    stop: &CancellationToken,
+) -> Result<Option<Job>, LetterError> {
+    // No longer than the lease lasts.
+    let until = Instant::now() + Duration::from_millis(LEASE_MS / 2);
+    let mut pause = PAUSE_MIN;
+    loop {
+        let appends = records.iter().map(|(_, record)| desk.log.append(vec![record.clone()]));
+        let Some(results) = stop.run_until_cancelled(join_all(appends)).await else {
+            return Ok(None);
+        };
+        let (mut again, mut last) = (Vec::new(), None);
+        for ((row, record), result) in records.into_iter().zip(results) {
+            match result {
+                Ok(_ack) => desk.metrics.dead_letters.redriven(row.reason),
+                Err(error) if error.class() == Class::Poison => {
+                    job.counts.done = job.counts.done.saturating_sub(1);
+                    fail(&mut job, &row, LeftOut::Refused);
+                }
+                Err(error) if error.class() == Class::Retry && Instant::now() < until => {
+                    last = Some(error);
+                    again.push((row, record));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(error) = last else {
+            return Ok(Some(job));
+        };
+        tracing::debug!(%error, "a redrive waits for the log");
+        records = again;
+        let jitter = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        stop.run_until_cancelled(tokio::time::sleep(jitter)).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}

@@ -1,0 +1,196 @@
+//! With a real Kafka: what is published, and what others have dead-lettered.
+
+use serde_json::json;
+
+use crate::cli::contactd;
+use crate::support::instance::{Instance, until};
+use crate::support::logs::{KafkaTopic, RawRecord};
+use crate::support::services::{KAFKA, service};
+
+use super::event;
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+async fn created(brokers: &str) -> KafkaTopic {
+    let topic = KafkaTopic::unused(brokers);
+    let made = topic.clone();
+    off_thread(move || made.create(&[])).await;
+    topic
+}
+
+async fn append(topic: &KafkaTopic, records: Vec<RawRecord>) {
+    let topic = topic.clone();
+    off_thread(move || topic.append(records.into_iter())).await;
+}
+
+async fn read(topic: &KafkaTopic, count: usize) -> Vec<RawRecord> {
+    let topic = topic.clone();
+    off_thread(move || topic.read(count)).await
+}
+
+fn bad(lane: u16, value: &[u8]) -> RawRecord {
+    RawRecord {
+        lane: Some(lane),
+        key: Some(b"ada".to_vec()),
+        value: Some(value.to_vec()),
+        headers: vec![("trace".to_owned(), vec![0xff, 0])],
+        timestamp_ms: 1_795_255_200_123,
+    }
+}
+
+#[tokio::test]
+async fn letters_are_published_once_with_headers_that_connect_and_spring_read() {
+    let Some(brokers) = service(KAFKA, "letters_are_published_once") else { return };
+    let topic = created(&brokers).await;
+    let large = vec![b'{'; 100_000];
+    append(&topic, vec![bad(3, b"{\"id\": "), bad(1, &large)]).await;
+    // Two instances, and each letter once.
+    let one = Instance::builder().following(&topic).start().await;
+    let other = Instance::builder().following(&topic).start().await;
+    let dlq = topic.dead_letters();
+    let published = read(&dlq, 2).await;
+    let small = published.iter().find(|record| record.lane == Some(3)).expect("its own partition");
+    assert_eq!(
+        (small.key.as_deref(), small.value.as_deref()),
+        (Some(&b"ada"[..]), Some(&b"{\"id\": "[..]))
+    );
+    assert_eq!(small.header("trace"), [0xff, 0]);
+    assert_eq!(small.header("__connect.errors.topic"), topic.topic.as_bytes());
+    assert_eq!(small.header("__connect.errors.partition"), b"3");
+    assert_eq!(small.header("__connect.errors.offset"), b"0");
+    assert_eq!(small.header("__connect.errors.stage"), b"VALUE_CONVERTER");
+    assert_eq!(small.header("__connect.errors.exception.class.name"), b"contactd.malformed_json");
+    assert_eq!(small.header("kafka_dlt-original-topic"), topic.topic.as_bytes());
+    assert_eq!(small.header("kafka_dlt-original-partition"), 3_i32.to_be_bytes());
+    assert_eq!(small.header("kafka_dlt-original-offset"), 0_i64.to_be_bytes());
+    assert_eq!(small.header("kafka_dlt-original-timestamp"), 1_795_255_200_123_i64.to_be_bytes());
+    assert_eq!(small.header("contactd_dead_letter_reason"), b"malformed_json");
+    let id = format!("{}:3:0", topic.topic);
+    assert_eq!(small.header("contactd_dead_letter_id"), id.as_bytes());
+    // Only its head is kept here; the log still has the whole.
+    let whole = published.iter().find(|record| record.lane == Some(1)).expect("the large one");
+    assert_eq!(whole.value.as_deref(), Some(large.as_slice()));
+    // The cursor outlives the instances.
+    let directory = one.stop().await;
+    other.stop().await;
+    append(&topic, vec![bad(3, b"[")]).await;
+    let again = Instance::builder().following(&topic).start_on(directory).await;
+    assert_eq!(read(&dlq, 3).await.len(), 3);
+    let figures = String::from_utf8(again.metrics.render().unwrap()).unwrap();
+    assert!(
+        figures.contains("contactd_dead_letters_published_total{reason=\"malformed_json\"} 1"),
+        "{figures}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_topic_refuses_for_its_size_goes_as_a_stub() {
+    let Some(brokers) = service(KAFKA, "what_the_topic_refuses") else { return };
+    let topic = created(&brokers).await;
+    let dlq = topic.dead_letters();
+    let small = dlq.clone();
+    off_thread(move || small.create(&[("max.message.bytes", "4000")])).await;
+    let mut random = fastrand::Rng::with_seed(7);
+    let value: Vec<u8> = (0..20_000).map(|_| random.u8(..)).collect();
+    append(&topic, vec![bad(0, &value), bad(0, b"{")]).await;
+    let _instance = Instance::builder().following(&topic).start().await;
+    let published = read(&dlq, 2).await;
+    let (stubs, whole): (Vec<_>, Vec<_>) = published.iter().partition(|it| it.value.is_none());
+    assert_eq!(stubs[0].header("contactd_value_length"), b"20000");
+    assert_eq!(whole[0].value.as_deref(), Some(&b"{"[..]), "the other one is whole");
+}
+
+/// As Spring Kafka's recoverer and Kafka Connect's reporter leave them.
+fn foreign(topic: &str) -> Vec<RawRecord> {
+    let spring = RawRecord {
+        lane: Some(0),
+        key: Some(b"grace".to_vec()),
+        value: Some(event("grace", 1, "Grace").to_string().into_bytes()),
+        headers: vec![
+            ("content-type".to_owned(), b"application/json".to_vec()),
+            ("kafka_dlt-original-topic".to_owned(), topic.as_bytes().to_vec()),
+            ("kafka_dlt-original-partition".to_owned(), 2_i32.to_be_bytes().to_vec()),
+            ("kafka_dlt-original-offset".to_owned(), 1042_i64.to_be_bytes().to_vec()),
+            ("kafka_dlt-original-timestamp".to_owned(), 1_i64.to_be_bytes().to_vec()),
+            ("springDeserializerExceptionValue".to_owned(), vec![0xac, 0xed, 0, 5]),
+        ],
+        timestamp_ms: 1_795_255_200_000,
+    };
+    // Connect writes what it was given, often without a key.
+    let connect = RawRecord {
+        lane: Some(1),
+        key: None,
+        value: Some(event("edsger", 1, "Edsger").to_string().into_bytes()),
+        headers: vec![
+            ("__connect.errors.topic".to_owned(), topic.as_bytes().to_vec()),
+            ("__connect.errors.exception.message".to_owned(), b"no".to_vec()),
+        ],
+        timestamp_ms: 1_795_255_200_000,
+    };
+    let hopped = RawRecord {
+        headers: vec![("contactd_redrive_hops".to_owned(), b"5".to_vec())],
+        ..connect.clone()
+    };
+    let hopeless = RawRecord { value: Some(b"<xml/>".to_vec()), ..spring.clone() };
+    vec![spring, connect, hopped, hopeless]
+}
+
+#[tokio::test]
+async fn records_that_spring_and_connect_dead_lettered_are_redriven_and_land_right() {
+    let Some(brokers) = service(KAFKA, "records_that_spring_and_connect") else { return };
+    let topic = created(&brokers).await;
+    let source = created(&brokers).await;
+    append(&source, foreign(&topic.topic)).await;
+    let instance = Instance::builder().following(&topic).start().await;
+    let redrive = async |more: &'static str| {
+        let (topic, source, directory) =
+            (topic.clone(), source.topic.clone(), instance.path().to_owned());
+        let output = off_thread(move || {
+            let mut command = contactd(&directory);
+            command.env("KAFKA_BROKERS", &topic.brokers);
+            command.env("CONTACTD_KAFKA__TOPIC", &topic.topic);
+            command.env("CONTACTD_KAFKA__PARTITIONER", "murmur2");
+            command
+                .args(["dlq", "redrive", "--json", "--from-topic", &source])
+                .args(more.split_whitespace());
+            command.output().unwrap()
+        })
+        .await;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let dry = redrive("").await;
+    assert_eq!(
+        (&dry["records"], &dry["appended"], &dry["applied"]),
+        (&json!(4), &json!(3), &json!(false))
+    );
+    assert_eq!(dry["refused"], json!({ "malformed_json": 1 }));
+    assert_eq!(dry["leftOut"], json!({ "redriven too often": 1 }));
+    let client = instance.client();
+    assert_eq!(client.get("/api/contacts/grace").await.status, 404, "it was only said");
+    for _ in 0..3 {
+        redrive("--apply").await;
+    }
+    for (id, name) in [("grace", "Grace"), ("edsger", "Edsger")] {
+        let found = instance.until_contact(id, |answer| answer.status == 200).await.json();
+        assert_eq!((&found["firstName"], &found["version"]), (&json!(name), &json!(1)));
+    }
+    let letters = until("what is hopeless is a letter here, once for each time", async || {
+        let page = client.get("/api/dead-letters").await.expect(200).json();
+        let letters = page["data"].as_array().unwrap().clone();
+        (letters.len() == 3).then_some(letters)
+    })
+    .await;
+    let path = format!("/api/dead-letters/{}", letters[0]["id"].as_str().unwrap());
+    let shown = client.get(&path).await.expect(200).json();
+    let names: Vec<&str> = shown["headers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["content-type", "contactd_redrive_hops"]);
+}
