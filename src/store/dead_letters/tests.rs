@@ -280,3 +280,25 @@ fn a_letter_of_format_1_is_read() {
     let error = KeptLetter::decode(&unknown).unwrap_err().to_string();
     assert!(error.contains("has format 2, this version reads up to 1"), "{error}");
 }
+
+#[test]
+fn frames_that_were_trimmed_while_there_were_no_letters_are_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = StoreOptions { journal_retention_bytes: Some(4 << 10), ..options(dir.path()) };
+    let mut opened = open(retention, Some(&log("contacts")), 1, &|_| ()).unwrap();
+    feed(&mut opened.writer, 0, 1);
+    settle(&opened.reader);
+    for number in 0..400 {
+        let (lane, offset) = (Lane(1), Offset(1_000 + number));
+        let mut after = LaneProgress::at(offset.next());
+        after.last = Some(super::super::LastRecord { offset, leader_epoch: None, hash: number });
+        opened.writer.advance(lane, after);
+        opened.writer.commit().unwrap();
+    }
+    opened.writer.snapshot_now().unwrap();
+    opened.writer.snapshot_now().unwrap();
+    assert!(opened.reader.journal_since().unwrap().is_some(), "the journal was not trimmed");
+    feed(&mut opened.writer, 3, 4);
+    settle(&opened.reader);
+    assert_eq!(places(&opened.reader), [(Lane(0), Offset(0)), (Lane(1), Offset(1))]);
+}
