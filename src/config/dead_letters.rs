@@ -7,14 +7,18 @@ use super::sections::{DeadLettersConfig, KafkaConfig};
 const TOPIC_BYTES_MAX: usize = 249;
 
 pub(super) fn dead_letters(fields: &mut Fields<'_>, kafka: &KafkaConfig) -> DeadLettersConfig {
-    let topic = match fields.optional("dead_letters.topic") {
+    let given = fields.optional("dead_letters.topic");
+    let topic = match &given {
         None => Some(format!("{}.dlq", kafka.topic)),
         Some(off) if off == "off" => None,
-        Some(topic) => Some(topic),
+        Some(topic) => Some(topic.clone()),
     };
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if let Some(topic) = &topic {
-        if topic.len() > TOPIC_BYTES_MAX || !topic.chars().all(legal) {
+        // What is wrong with the contacts' topic is told there.
+        let is_own = given.is_some() || kafka.topic.len() <= TOPIC_BYTES_MAX;
+        let is_legal = given.is_none() || topic.chars().all(legal);
+        if is_own && (topic.len() > TOPIC_BYTES_MAX || !is_legal) {
             let problem = format!(
                 "is \"{topic}\", and must be \"off\" or at most {TOPIC_BYTES_MAX} letters, digits, \
                  dots, underscores and hyphens"

@@ -28,7 +28,7 @@ const fn recovering(name: &'static str, hit_max: u64) -> Point {
 }
 
 /// Every point that a run over the embedded log passes.
-const POINTS: [Point; 14] = [
+const POINTS: [Point; 16] = [
     point("polled", 12),
     point("planned", 12),
     point("journal_append_half", 12),
@@ -41,6 +41,8 @@ const POINTS: [Point; 14] = [
     point("checkpoint_written", 3),
     point("snapshot_half", 1),
     point("segment_rolled", 4),
+    point("dlq_append_half", 30),
+    point("letters_archived", 2),
     recovering("redoing", 3),
     recovering("recovered_checkpoint", 1),
 ];

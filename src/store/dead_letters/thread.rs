@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::domain::Class;
 use crate::domain::position::LogIdentity;
 use crate::segments::{FrameNo, SegmentSync};
+use crate::telemetry::fault;
 
 use super::super::StoreError;
 use super::super::disk::DiskGuard;
@@ -172,6 +173,7 @@ impl Follower {
     fn settle(&self, place: &mut Place) -> Result<(), StoreError> {
         if !place.rows.is_empty() {
             place.archive.sync()?;
+            fault::point("letters_archived");
         }
         let rows = std::mem::take(&mut place.rows);
         self.shared.dead_letters.archived(rows, place.letters, place.frame);
@@ -204,13 +206,15 @@ fn next_with(
     letters: u64,
 ) -> Result<Option<Frame>, StoreError> {
     let has = |no: u64| -> Result<Option<Frame>, StoreError> {
-        let frame = journal.frame(FrameNo(no))?.ok_or_else(|| {
-            StoreError::damaged(
-                "journal",
-                format!("frame {no} is not there, with its dead letters"),
-            )
-        })?;
-        Ok((letters_up_to(&frame.after) > letters).then_some(frame))
+        match journal.frame(FrameNo(no))? {
+            Some(frame) => Ok((letters_up_to(&frame.after) > letters).then_some(frame)),
+            // Trimmed, and so archived.
+            None if FrameNo(no) < journal.first()? => Ok(None),
+            None => {
+                let detail = format!("frame {no} is not there, with its dead letters");
+                Err(StoreError::damaged("journal", detail))
+            }
+        }
     };
     // In a flood the next frame has some; else steps grow, and the last one is halved.
     let (mut low, mut step) = (from.0, 1);

@@ -1,5 +1,9 @@
 //! Dead letters over the API: looked at, redriven, discarded.
 
+use contactd::auth::Role;
+use contactd::domain::control::ControlRecord;
+use contactd::domain::position::CONTROL_LANE;
+use contactd::event_log::NewRecord;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
@@ -79,4 +83,212 @@ async fn a_mended_cause_and_a_redrive_heal_the_contact() {
     assert_eq!(contact["version"], 2, "three redrives, one effect");
     let letter = &until_letters(&client, 1).await[0];
     assert_eq!((&letter["status"], &letter["redriven"]), (&json!("redriven"), &json!(3)));
+}
+
+async fn append_control(instance: &Instance, key: &str, value: Vec<u8>) {
+    let record = NewRecord {
+        key: key.as_bytes().to_vec(),
+        value: Some(value),
+        headers: Vec::new(),
+        timestamp_ms: i64::try_from(contactd::app::now_ms()).unwrap(),
+        lane: Some(CONTROL_LANE),
+    };
+    instance.log().append(vec![record]).await.unwrap();
+}
+
+async fn until_job(client: &Client, id: &str, state: &str) -> Value {
+    until(&format!("the redrive is {state}"), async || {
+        let job = client.get(&format!("/api/dead-letters/redrives/{id}")).await.expect(200).json();
+        (job["state"] == state).then_some(job)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn pages_and_filters_lead_through_all_letters_once() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    for number in 0..25 {
+        instance.append_bytes(&format!("c{number}"), b"{").await;
+    }
+    instance.append_bytes("ada", br#"{"eventType":"contact.painted","data":{"id":"ada"}}"#).await;
+    append_control(&instance, "k", b"no control record".to_vec()).await;
+    let all = until_letters(&client, 27).await;
+    let mut paged = Vec::new();
+    let mut path = "/api/dead-letters?limit=4&reason=malformed_json&topic=contacts".to_owned();
+    loop {
+        let answer = client.get(&path).await.expect(200);
+        let page = answer.json();
+        paged.extend(page["data"].as_array().unwrap().clone());
+        assert!(page["data"].as_array().unwrap().len() <= 4);
+        let Some(cursor) = page["meta"]["nextCursor"].as_str() else { break };
+        assert!(answer.header("link").contains(cursor));
+        let other = format!("/api/dead-letters?limit=4&cursor={cursor}");
+        client.get(&other).await.expect_error(400, "INVALID_CURSOR");
+        path = path.split("&cursor").next().unwrap().to_owned() + "&cursor=" + cursor;
+    }
+    let malformed: Vec<Value> = all
+        .iter()
+        .filter(|letter| letter["reason"] == "malformed_json" && letter["topic"] == "contacts")
+        .cloned()
+        .collect();
+    assert_eq!((paged.len(), &paged), (25, &malformed));
+    let count = async |query: &str| {
+        let page = client.get(&format!("/api/dead-letters?{query}")).await.expect(200).json();
+        page["data"].as_array().unwrap().len()
+    };
+    assert_eq!(count("reason=unknown_event_type").await, 1);
+    assert_eq!(count("topic=contactd.control").await, 1);
+    assert_eq!(count("status=redriven").await, 0);
+    assert_eq!(count("since=2100-01-01T00:00:00Z").await, 0);
+    assert_eq!(count("until=2020-01-01T00:00:00Z").await, 0);
+    assert_eq!(count("since=2020-01-01T00:00:00Z&limit=200").await, 27);
+    for wrong in ["reason=none", "topic=other", "since=yesterday", "status=lost", "limit=0"] {
+        let path = format!("/api/dead-letters?{wrong}");
+        client.get(&path).await.expect_error(400, "INVALID_PARAMETER");
+    }
+}
+
+#[tokio::test]
+async fn control_records_and_loops_are_not_redriven() {
+    let instance = Instance::builder().with("dead_letters.redrive_hops_max", 2).start().await;
+    let client = instance.client();
+    append_control(&instance, "k", b"no control record".to_vec()).await;
+    let control = until_letters(&client, 1).await[0].clone();
+    assert_eq!(control["redrivable"], false);
+    let path = |letter: &Value| format!("/api/dead-letters/{}", letter["id"].as_str().unwrap());
+    let redrive = async |letter: &Value| {
+        client.post(&format!("{}/redrive", path(letter)), &Value::Null).await
+    };
+    redrive(&control).await.expect_error(409, "NOT_REDRIVABLE");
+    instance.append_bytes("ada", b"{").await;
+    for hops in 0..2 {
+        let newest = until_letters(&client, 2 + hops).await[0].clone();
+        assert_eq!(newest["hops"], hops);
+        redrive(&newest).await.expect(201);
+    }
+    let last = until_letters(&client, 4).await[0].clone();
+    assert_eq!(last["hops"], 2);
+    redrive(&last).await.expect_error(409, "NOT_REDRIVABLE");
+    let order = json!({ "all": true, "again": true, "dryRun": true });
+    let dry = client.post("/api/dead-letters/redrive", &order).await.expect(200).json();
+    assert_eq!((&dry["counts"]["done"], &dry["counts"]["selected"]), (&json!(2), &json!(4)));
+    let left_out = &dry["counts"]["leftOut"];
+    assert_eq!((&left_out["control"], &left_out["hops"]), (&json!(1), &json!(1)));
+    // What is discarded is neither listed nor redriven, and still there.
+    client.delete(&path(&last)).await.expect(204);
+    let listed = until_letters(&client, 3).await;
+    assert!(!listed.contains(&last));
+    let shown = client.get(&path(&last)).await.expect(200).json();
+    assert_eq!(
+        (&shown["status"], &shown["discarded"]["by"]),
+        (&json!("discarded"), &json!("key:admin"))
+    );
+    redrive(&last).await.expect_error(409, "NOT_REDRIVABLE");
+    client.get("/api/dead-letters/contacts:0:999").await.expect_error(404, "DEAD_LETTER_NOT_FOUND");
+    client.get("/api/dead-letters/nonsense").await.expect_error(404, "DEAD_LETTER_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn an_order_names_its_letters_and_only_an_admin_gives_it() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    instance.append_bytes("ada", b"{").await;
+    until_letters(&client, 1).await;
+    for wrong in [
+        json!({}),
+        json!({ "all": false }),
+        json!({ "all": true, "reason": "malformed_json" }),
+        json!({ "reason": "none" }),
+        json!({ "topic": "other" }),
+        json!({ "since": "yesterday" }),
+        json!({ "all": true, "rate": 0 }),
+        json!({ "all": true, "limit": "many" }),
+        json!({ "all": true, "dry": true }),
+    ] {
+        let answer = client.post("/api/dead-letters/redrive", &wrong).await;
+        answer.expect_error(422, "VALIDATION_FAILED");
+    }
+    let editor = client.clone().with_role(Role::Editor);
+    editor.get("/api/dead-letters").await.expect(200);
+    let all = json!({ "all": true });
+    editor.post("/api/dead-letters/redrive", &all).await.expect_error(403, "FORBIDDEN");
+    let viewer = client.clone().with_role(Role::Viewer);
+    viewer.get("/api/dead-letters").await.expect_error(403, "FORBIDDEN");
+    let discarded = client.post("/api/dead-letters/discard", &all).await.expect(201).json();
+    assert_eq!((&discarded["state"], &discarded["counts"]["done"]), (&json!("done"), &json!(1)));
+    until_letters(&client, 0).await;
+    let jobs = client.get("/api/dead-letters/redrives").await.expect(200).json();
+    assert_eq!(jobs["data"][0]["id"], discarded["id"]);
+    client.get("/api/dead-letters/redrives/none").await.expect_error(404, "REDRIVE_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_redrive_keeps_to_its_rate_and_can_be_stopped() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    for number in 0..40 {
+        instance.append_bytes(&format!("c{number}"), b"{").await;
+    }
+    until_letters(&client, 40).await;
+    let order = json!({ "all": true, "rate": 2 });
+    let job = client.post("/api/dead-letters/redrive", &order).await.expect(201).json();
+    let id = job["id"].as_str().unwrap();
+    until_letters(&client, 41).await;
+    client.delete(&format!("/api/dead-letters/redrives/{id}")).await.expect(204);
+    let stopped = until_job(&client, id, "stopped").await;
+    assert_eq!(stopped["why"], "stopped by key:admin");
+    client.delete(&format!("/api/dead-letters/redrives/{id}")).await.expect(204);
+    let page = client.get("/api/dead-letters?limit=200").await.json();
+    assert!(page["data"].as_array().unwrap().len() < 60, "it was slow, and came to its end");
+    // The others are still to be had.
+    let order = json!({ "all": true, "limit": 5 });
+    let job = client.post("/api/dead-letters/redrive", &order).await.expect(201).json();
+    let done = until_job(&client, job["id"].as_str().unwrap(), "done").await;
+    assert_eq!(done["counts"]["done"], 5);
+}
+
+#[tokio::test]
+async fn a_redrive_whose_instance_is_gone_is_taken_over_where_it_was() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let mut places = Vec::new();
+    for number in 0..6 {
+        places.push(instance.append_bytes(&format!("c{number}"), b"{").await);
+    }
+    until_letters(&client, 6).await;
+    // As another instance left it, with the first three behind it.
+    let next = |acks: &[contactd::event_log::Ack]| {
+        let mut next = serde_json::Map::new();
+        for ack in acks {
+            next.insert(ack.lane.to_string(), (ack.offset.0 + 1).into());
+        }
+        next
+    };
+    let job = json!({
+        "kind": "redrive", "selection": {}, "rate": 1000, "hopsMax": 5, "by": "user:grace",
+        "atMs": 1, "state": "running", "upTo": next(&places), "done": next(&places[..3]),
+        "counts": { "done": 3 }, "owner": 1, "leaseUntilMs": 1, "updatedMs": 1,
+    });
+    let control = |id: &str, job: &Value| ControlRecord {
+        id: id.to_owned(),
+        key: "dead_letter/job/0190-taken-over".to_owned(),
+        expected_revision: Some(0),
+        expires_at_ms: None,
+        value: Some(job.to_string().into_bytes()),
+        principal: None,
+        request_id: None,
+    };
+    let record = control("one", &job);
+    append_control(&instance, &record.key, record.encode().unwrap()).await;
+    let job = until_job(&client, "0190-taken-over", "done").await;
+    let behind = next(&places[..3]);
+    let left = places.iter().filter(|ack| {
+        let done = behind.get(&ack.lane.to_string()).and_then(Value::as_u64).unwrap_or(0);
+        ack.offset.0 >= done
+    });
+    let left = left.count();
+    assert!(left > 0 && left < 6, "{left}");
+    assert_eq!((&job["counts"]["done"], &job["by"]), (&json!(3 + left), &json!("user:grace")));
+    until_letters(&client, 6 + left).await;
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use contactd::domain::contact::ContactView;
 use contactd::domain::event::EMAIL;
@@ -13,8 +14,12 @@ use contactd::store::codec::email_hash;
 use contactd::store::journal::{Applied, Entry, Letter, Outcome};
 use contactd::store::{self, ChangeRef, Journal, Opened, Reader, StoreOptions};
 
+use super::wait::wait_until;
+
 /// Differences that are named for each part.
 const NAMED_MAX: usize = 3;
+/// How long the archive may take to have what the journal has.
+const ARCHIVED_BY: Duration = Duration::from_secs(60);
 /// Contacts whose history is also asked for as a reader asks.
 const HISTORIES: usize = 40;
 
@@ -42,6 +47,8 @@ pub struct Image {
     pub verdicts: BTreeMap<u16, Vec<(u64, Verdict, u64)>>,
     /// By lane and offset.
     pub letters: BTreeMap<(u16, u64), LetterImage>,
+    /// The same as their archive has them, which outlives the journal.
+    pub archived: BTreeMap<(u16, u64), LetterImage>,
 }
 
 /// A contact and how it came to be.
@@ -108,6 +115,7 @@ impl Image {
         let mut image = std::mem::take(&mut journal.image);
         image.add_state(&reader);
         image.add_contacts(&reader, journal);
+        image.add_archived(&reader);
         writer.close().expect("a last checkpoint");
         drop(reader);
         (image, refilled)
@@ -135,6 +143,29 @@ impl Image {
             .collect();
         self.next_offsets =
             stats.position.next.iter().map(|(lane, next)| (lane.0, next.0)).collect();
+    }
+
+    /// Once the archive has what the journal has.
+    #[track_caller]
+    fn add_archived(&mut self, reader: &Reader) {
+        let letters = reader.dead_letters();
+        wait_until(ARCHIVED_BY, "the dead letters are archived", || {
+            reader.health().expect("a sound store");
+            letters.is_loaded() && letters.figures().behind == 0
+        });
+        for (frame, row) in letters.rows_from(0, usize::MAX) {
+            let letter = letters.letter(frame).expect("a letter can be read").expect("it is kept");
+            let place = (row.lane.0, row.offset.0);
+            assert_eq!(place, (letter.lane.0, letter.offset.0));
+            let image = LetterImage {
+                reason: letter.reason(),
+                value_len: letter.value_len,
+                headers: headers(letter.headers()),
+                key: letter.key,
+                value: letter.value,
+            };
+            assert!(self.archived.insert(place, image).is_none(), "{place:?} is archived twice");
+        }
     }
 
     #[track_caller]
@@ -192,6 +223,7 @@ impl Image {
         compare_maps("contact", &self.contacts, &other.contacts, &mut found);
         compare_maps("verdicts of lane", &self.verdicts, &other.verdicts, &mut found);
         compare_maps("dead letter", &self.letters, &other.letters, &mut found);
+        compare_maps("archived letter", &self.archived, &other.archived, &mut found);
         compare("verdict totals", &self.verdict_totals, &other.verdict_totals, &mut found);
         compare(
             "active and deleted",
@@ -310,17 +342,18 @@ impl JournalImage {
 
 impl LetterImage {
     fn of(letter: &Letter<'_>) -> Self {
-        let headers = Headers::new(letter.headers);
         Self {
             reason: letter.reason,
             key: letter.key.map(<[u8]>::to_vec),
             value: letter.value.map(<[u8]>::to_vec),
             value_len: letter.value_len,
-            headers: headers
-                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-                .collect(),
+            headers: headers(Headers::new(letter.headers)),
         }
     }
+}
+
+fn headers(headers: Headers<'_>) -> Vec<(String, Option<Vec<u8>>)> {
+    headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect()
 }
 
 fn compare<T: PartialEq + std::fmt::Debug>(
