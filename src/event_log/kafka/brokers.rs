@@ -2,6 +2,7 @@
 //! one record, the commit for lag tools.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,12 +33,22 @@ const DRAIN_WAIT: Duration = Duration::from_millis(2);
 pub(super) struct Brokers {
     topic: String,
     control_topic: String,
-    client: BaseConsumer<Watch>,
+    client: Arc<BaseConsumer<Watch>>,
     watch: Watch,
     /// Held while something is assigned.
     reading: Mutex<()>,
-    /// What was committed last.
+    /// What was committed last, until the brokers are known to have it.
     committed: Mutex<Option<TopicPartitionList>>,
+}
+
+impl Drop for Brokers {
+    /// librdkafka closes a consumer only when its commits are answered, which while the brokers are
+    /// away takes minutes: such a one is left to the end of the process.
+    fn drop(&mut self) {
+        if self.committed.get_mut().is_some() {
+            std::mem::forget(Arc::clone(&self.client));
+        }
+    }
 }
 
 /// What the metadata says.
@@ -59,7 +70,7 @@ impl Brokers {
         Ok(Self {
             topic: config.topic.clone(),
             control_topic: config.control_topic.clone(),
-            client,
+            client: Arc::new(client),
             watch,
             reading: Mutex::new(()),
             committed: Mutex::new(None),
@@ -241,9 +252,13 @@ impl Brokers {
     /// but asks the coordinator one thing after the other: when it says what is committed, it has
     /// heard of the commit before.
     pub(super) fn wait_for_commit(&self, wait: Duration) {
-        let Some(list) = self.committed.lock().take() else { return };
-        if let Err(error) = self.client.committed_offsets(list, wait) {
-            tracing::debug!(topic = self.topic, %error, "the last offsets for lag tools may be missing");
+        let mut committed = self.committed.lock();
+        let Some(list) = committed.as_ref() else { return };
+        match self.client.committed_offsets(list.clone(), wait) {
+            Ok(_) => *committed = None,
+            Err(error) => tracing::debug!(
+                topic = self.topic, %error, "the last offsets for lag tools may be missing"
+            ),
         }
     }
 
