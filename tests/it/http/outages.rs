@@ -54,14 +54,14 @@ async fn a_write_while_kafka_is_away_is_kept_and_applied_when_it_is_back() {
     // Reads go on, and so does being alive and ready: there is room in the outbox.
     assert_eq!(client.get(path).await.expect(200).json()["firstName"], "Ada");
     client.get("/livez").await.expect(200);
-    assert_eq!(client.get(&event).await.expect(200).json()["status"], "pending");
+    assert_eq!(client.get(event).await.expect(200).json()["status"], "pending");
     let _broker = run("start", broker).await.unwrap();
     let is_there = |answer: &crate::support::answer::Answer| {
         answer.status == 200 && answer.json()["firstName"] == "Augusta"
     };
     let contact = instance.until_contact("c1", is_there).await.json();
     assert_eq!(contact["version"], 2);
-    let event = client.get(&event).await.expect(200).json();
+    let event = client.get(event).await.expect(200).json();
     assert_eq!(event["records"][0]["verdict"], "applied", "{event}");
 }
 
