@@ -55,8 +55,8 @@ async fn one_of_each_round_wins(clients: &[Client]) {
     }
 }
 
-/// Reads a counter, adds one, tries again where another was faster.
-async fn count_one(client: Client) {
+/// Reads a counter, adds one, tries again where another was faster; returns its Position.
+async fn count_one(client: Client) -> String {
     loop {
         let read = client.get("/api/contacts/counter").await.expect(200);
         let count = read.json()["attributes"]["count"].as_u64().unwrap();
@@ -64,7 +64,7 @@ async fn count_one(client: Client) {
         let writer = client.clone().with("if-match", read.header("etag"));
         let answer = writer.patch("/api/contacts/counter", &patch).await;
         match answer.status.as_u16() {
-            200 => return,
+            200 => return answer.header("position").to_owned(),
             _ => drop(answer.expect_error(412, "PRECONDITION_FAILED")),
         }
     }
@@ -78,7 +78,10 @@ async fn no_update_is_lost(clients: &[Client]) {
         let client = clients[editor % clients.len()].clone();
         editors.spawn(count_one(client.with("position", made.header("position"))));
     }
-    editors.join_all().await;
+    for position in editors.join_all().await {
+        let reader = clients[0].clone().with("position", &position);
+        reader.get("/api/contacts/counter").await.expect(200);
+    }
     let history =
         clients[0].get("/api/contacts/counter/history?limit=200").await.expect(200).json();
     let counts: Vec<u64> = history["data"]
