@@ -30,7 +30,7 @@ pub(super) async fn run_bridge(
         }
     }
     let topics = other_topics(&config, &decoder, &log, &watch, &stop);
-    let misplaced = rehome(&decoder, &log, &watch, &stop);
+    let misplaced = rehome(&config, &decoder, &log, &watch, &stop);
     tokio::try_join!(topics, misplaced).map(|_both| ())
 }
 
@@ -61,6 +61,7 @@ async fn other_topics(
 
 /// Nobody but ourselves appends to an embedded log, so nothing there is misplaced.
 async fn rehome(
+    config: &Config,
     decoder: &Arc<Decoder>,
     log: &EventLog,
     watch: &Watch,
@@ -70,7 +71,8 @@ async fn rehome(
         let log = log.clone();
         move || log.identity()
     });
-    let (Some(reader), true) = (watch.reader.get().cloned(), watch.is_kafka) else {
+    let is_on = watch.is_kafka && config.bridge.rehome;
+    let (Some(reader), true) = (watch.reader.get().cloned(), is_on) else {
         stop.cancelled().await;
         return Ok(());
     };

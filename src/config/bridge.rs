@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::fields::Fields;
 use super::sections::{KafkaConfig, LogChoice, LogConfig};
 use super::suggest::nearest;
-use super::validate::free;
+use super::validate::{YES_OR_NO, free};
 
 /// What stands under `[input.<topic>]`.
 const KEYS: [&str; 2] = ["source", "complete"];
@@ -30,6 +30,8 @@ pub struct BridgeConfig {
     named: BTreeMap<String, InputConfig>,
     /// What no pattern means.
     excluded: BTreeSet<String>,
+    /// Whether records of the contact log that are not at home are appended there.
+    pub rehome: bool,
     /// The consumer group, where one is set.
     pub group: Option<String>,
     /// Records that are taken at once.
@@ -110,6 +112,7 @@ pub(super) fn bridge(
     inputs.sort_by_key(|input| matches!(input.matcher, Matcher::Pattern(_)));
     let bytes = fields.size("bridge.batch_bytes_max", 1 << 10..=64 << 20);
     let config = BridgeConfig {
+        rehome: fields.choice("bridge.rehome", true, &YES_OR_NO),
         group: fields.optional("bridge.group"),
         batch_records_max: fields.count("bridge.batch_records_max", 1..=65_535),
         batch_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),

@@ -25,7 +25,7 @@ const DAY: u64 = 86_400;
 /// Small enough for a test that wants many segments.
 const SEGMENT_BYTES: RangeInclusive<u64> = 4 * KIB..=4 * GIB;
 
-const YES_OR_NO: [(&str, bool); 2] = [("false", false), ("true", true)];
+pub(super) const YES_OR_NO: [(&str, bool); 2] = [("false", false), ("true", true)];
 
 /// What a source's field can be called here.
 const OUR_NAMES: [&str; 7] = ["id", "firstName", "lastName", "email", "phone", "company", "title"];

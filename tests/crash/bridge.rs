@@ -129,6 +129,7 @@ fn misplaced_records_survive_a_kill_between_append_and_its_note() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let node = log
         .followed_by(Node::new(&dir.path().join("store")))
+        .with("bridge.rehome", "true")
         .with("server.listen", format!("127.0.0.1:{port}"));
     let mut load = Counted::default();
     // Fewer untimed ones of a contact than it remembers; each contact's in one lane, in order.

@@ -321,8 +321,12 @@ fn an_ephemeral_dev_leaves_nothing() {
     let child = output.unwrap();
     let mut instance = Instance { child, port: 0 };
     // Its banner is the sign that it runs.
-    let mut first = [0_u8; 1];
-    instance.child.stderr.as_mut().unwrap().read_exact(&mut first).unwrap();
+    let mut told = String::new();
+    while !told.contains("Ctrl-C ends it.") {
+        let mut byte = [0_u8; 1];
+        instance.child.stderr.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        told.push(char::from(byte[0]));
+    }
     let written = instance.stop();
     assert_eq!(written, "", "dev wrote to standard output");
     let left: Vec<_> =

@@ -66,11 +66,9 @@ fn broker_restarts_in_the_middle_of_a_drain_change_nothing() {
         cut_at.push(node.journal_bytes());
         broker.run("start");
     }
-    // Waits for all there is; compared is what there is in the end, when what had no key is at home.
-    calm(dir.path(), &topic);
-    let (ended, exit) = (node.journal_bytes(), running.stop());
     let expected = calm(dir.path(), &topic);
     let in_all = expected.received();
+    let (ended, exit) = (node.journal_bytes(), running.stop());
     eprintln!("{in_all} records, journal bytes at the cuts {cut_at:?}, then {ended}");
     assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
     node.catch_up_soundly();

@@ -52,6 +52,8 @@ impl Node {
             ("store.min_free_bytes", "0"),
             ("store.ballast_bytes", "0"),
             ("apply.batch_records_max", "64"),
+            // What a run appends by itself would be in another's log already.
+            ("bridge.rehome", "false"),
             // What is published is noted in a control entry, whenever that comes about.
             ("dead_letters.topic", "off"),
             ("telemetry.log", "warn"),
