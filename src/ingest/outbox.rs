@@ -10,11 +10,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +30,8 @@ use crate::domain::record::RecordBatch;
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
 
+/// Acknowledged records that the contact log refused for good, a JSON object a line.
+const REFUSED: &str = "refused.ndjson";
 /// Its only lane: one order for everything.
 const LANE: Lane = Lane(0);
 /// How much is forwarded at once.
@@ -57,9 +64,9 @@ pub enum OutboxError {
     /// The disk, or the files on it.
     #[error("the outbox: {0}")]
     Log(#[from] LogError),
-    /// The cursor's file.
-    #[error("the outbox's cursor {path}: {source}")]
-    Cursor {
+    /// The file beside it, of the cursor or of what was refused.
+    #[error("the outbox's file {path}: {source}")]
+    File {
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -74,7 +81,7 @@ impl OutboxError {
         match self {
             Self::Full { .. } => Class::Retry,
             Self::Log(error) => error.class(),
-            Self::Cursor { .. } => Class::Fatal,
+            Self::File { .. } => Class::Fatal,
         }
     }
 }
@@ -189,7 +196,7 @@ impl Outbox {
             let Some(batch) = self.hand_over(batch, &mut consumer, to, runtime)? else {
                 continue;
             };
-            if !send(&batch, to, runtime, stop) {
+            if !self.send(&batch, to, runtime, stop)? {
                 return Ok(());
             }
             self.advance(batch.next)?;
@@ -231,9 +238,89 @@ impl Outbox {
 
     fn advance(&self, next: NextOffset) -> Result<(), OutboxError> {
         write_cursor(&self.cursor, next.0)
-            .map_err(|source| OutboxError::Cursor { path: self.cursor.clone(), source })?;
+            .map_err(|source| OutboxError::File { path: self.cursor.clone(), source })?;
         self.forwarded.store(next.0, Ordering::Release);
         self.log.retain(&BTreeMap::from([(LANE, next)]), std::time::SystemTime::now())?;
+        Ok(())
+    }
+
+    /// Tries until the contact log has taken the batch. False: told to stop before.
+    fn send(
+        &self,
+        batch: &RecordBatch,
+        to: &EventLog,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<bool, OutboxError> {
+        let mut pause = RETRY_PAUSE_MIN;
+        loop {
+            let append = tokio::time::timeout(APPEND_TIMEOUT, to.append(new_records(batch)));
+            let Some(appended) = runtime.block_on(stop.run_until_cancelled(append)) else {
+                return Ok(false);
+            };
+            match appended {
+                Ok(Ok(_)) => return Ok(true),
+                Ok(Err(error)) if error.class() == Class::Poison && batch.records.len() == 1 => {
+                    return self.set_aside(batch, &error).map(|()| true);
+                }
+                Ok(Err(error)) if error.class() == Class::Poison => {
+                    return self.send_each(batch, to, runtime, stop);
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "the outbox waits for the contact log"),
+                Err(_elapsed) => tracing::debug!("the outbox waits for the contact log"),
+            }
+            let jitter = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            let waited = stop.run_until_cancelled(tokio::time::sleep(jitter));
+            if runtime.block_on(waited).is_none() {
+                return Ok(false);
+            }
+            pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        }
+    }
+
+    fn send_each(
+        &self,
+        batch: &RecordBatch,
+        to: &EventLog,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<bool, OutboxError> {
+        for record in &batch.records {
+            let mut one = RecordBatch::new(batch.lane);
+            one.arena.clone_from(&batch.arena);
+            one.records.push(*record);
+            if !self.send(&one, to, runtime, stop)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was acknowledged and the contact log will never take is kept as a line of a file, synced:
+    /// the intake bounds records well below what a topic takes, unless that is set lower.
+    fn set_aside(&self, batch: &RecordBatch, why: &LogError) -> Result<(), OutboxError> {
+        let path = self.cursor.with_file_name(REFUSED);
+        let mut lines = Vec::new();
+        for record in new_records(batch) {
+            let text = |bytes: &[u8]| BASE64.encode(bytes);
+            let headers = record.headers.iter().map(|(name, value)| json!([name, text(value)]));
+            let line = json!({
+                "refused": why.to_string(),
+                "timestampMs": record.timestamp_ms,
+                "keyBase64": text(&record.key),
+                "headersBase64": headers.collect::<Vec<_>>(),
+                "valueBase64": record.value.as_deref().map(text),
+            });
+            lines.extend_from_slice(line.to_string().as_bytes());
+            lines.push(b'\n');
+        }
+        let kept = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        kept.and_then(|mut file| file.write_all(&lines).and_then(|()| file.sync_all()))
+            .map_err(|source| OutboxError::File { path: path.clone(), source })?;
+        tracing::error!(
+            error = %why, path = %path.display(),
+            "the contact log will never take a record of the outbox; it is kept in a file"
+        );
         Ok(())
     }
 
@@ -241,50 +328,6 @@ impl Outbox {
     pub fn shutdown(&self) -> Result<(), OutboxError> {
         Ok(self.log.shutdown()?)
     }
-}
-
-/// Tries until the contact log has taken the batch. False: told to stop before.
-fn send(batch: &RecordBatch, to: &EventLog, runtime: &Handle, stop: &CancellationToken) -> bool {
-    let mut pause = RETRY_PAUSE_MIN;
-    loop {
-        let append = tokio::time::timeout(APPEND_TIMEOUT, to.append(new_records(batch)));
-        let Some(appended) = runtime.block_on(stop.run_until_cancelled(append)) else {
-            return false;
-        };
-        match appended {
-            Ok(Ok(_)) => return true,
-            Ok(Err(error)) if error.class() == Class::Poison && batch.records.len() == 1 => {
-                // The intake bounds records well below what a topic takes by default.
-                tracing::error!(%error, "a record of the outbox can never be forwarded; left out");
-                return true;
-            }
-            Ok(Err(error)) if error.class() == Class::Poison => {
-                return one_by_one(batch, to, runtime, stop);
-            }
-            Ok(Err(error)) => tracing::debug!(%error, "the outbox waits for the contact log"),
-            Err(_elapsed) => tracing::debug!("the outbox waits for the contact log"),
-        }
-        let jitter = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-        let waited = stop.run_until_cancelled(tokio::time::sleep(jitter));
-        if runtime.block_on(waited).is_none() {
-            return false;
-        }
-        pause = (pause * 2).min(RETRY_PAUSE_MAX);
-    }
-}
-
-fn one_by_one(
-    batch: &RecordBatch,
-    to: &EventLog,
-    runtime: &Handle,
-    stop: &CancellationToken,
-) -> bool {
-    batch.records.iter().all(|record| {
-        let mut one = RecordBatch::new(batch.lane);
-        one.arena.clone_from(&batch.arena);
-        one.records.push(*record);
-        send(&one, to, runtime, stop)
-    })
 }
 
 fn new_records(batch: &RecordBatch) -> Vec<NewRecord> {
@@ -311,4 +354,33 @@ fn write_cursor(path: &Path, next: u64) -> std::io::Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, next.to_string())?;
     fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::position::Offset;
+
+    use super::*;
+
+    #[test]
+    fn what_the_log_will_never_take_is_kept_in_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(dir.path(), 1 << 20).unwrap();
+        let why = LogError::Refused { topic: "contacts".into(), detail: "too large".into() };
+        for offset in 0..2 {
+            let mut batch = RecordBatch::new(LANE);
+            let headers = [("contactd_source", Some(b"acme".as_slice()))];
+            batch.push(Offset(offset), 17, Some(b"c1"), Some(b"{\xff}"), headers.into_iter());
+            outbox.set_aside(&batch, &why).unwrap();
+        }
+        let text = fs::read_to_string(dir.path().join(REFUSED)).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1]["keyBase64"], BASE64.encode("c1"));
+        assert_eq!(lines[1]["valueBase64"], BASE64.encode(b"{\xff}"));
+        assert_eq!(lines[1]["headersBase64"][0][0], "contactd_source");
+        assert!(lines[1]["refused"].as_str().is_some_and(|why| why.contains("too large")));
+        outbox.shutdown().unwrap();
+    }
 }
