@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset, Position};
 use crate::domain::record::RecordKind;
 use crate::domain::timestamp::format_rfc3339;
+use crate::domain::verdict::Verdict;
 use crate::store::{EventRecord, Reader};
 
 use super::error::QueryError;
@@ -41,7 +42,7 @@ pub enum EventFound {
 pub struct EventReport {
     /// As it was asked for.
     id: String,
-    /// The verdict on the newest record.
+    /// `applied` where any of its records was, else the verdict on the newest.
     status: &'static str,
     /// Newest first, 16 at most: the same event may have come several times.
     records: Vec<RecordReport>,
@@ -135,7 +136,9 @@ impl EventReport {
         records: &[EventRecord],
         complete: bool,
     ) -> Option<Self> {
-        let status = records.first()?.verdict.as_str();
+        // What a repeat found does not hide what the first one did.
+        let applied = records.iter().find(|record| record.verdict == Verdict::Applied);
+        let status = applied.or(records.first())?.verdict.as_str();
         let topic = log.map_or("contacts", |log| &log.topic);
         let record = |record: &EventRecord| RecordReport::of(position, topic, record);
         let records = records.iter().map(record).collect();

@@ -143,7 +143,7 @@ pub(super) struct HistoryMeta {
 pub(super) struct EventReport {
     /// As it was asked for.
     id: String,
-    /// The verdict on the newest record, or `pending`.
+    /// `applied` where any of its records was, else the verdict on the newest; or `pending`.
     status: String,
     /// Newest first, 16 at most.
     records: Vec<EventRecord>,

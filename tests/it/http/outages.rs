@@ -62,7 +62,8 @@ async fn a_write_while_kafka_is_away_is_kept_and_applied_when_it_is_back() {
     let contact = instance.until_contact("c1", is_there).await.json();
     assert_eq!(contact["version"], 2);
     let event = client.get(event).await.expect(200).json();
-    assert_eq!(event["records"][0]["verdict"], "applied", "{event}");
+    // Forwarded at least once, applied once.
+    assert_eq!(event["status"], "applied", "{event}");
 }
 
 #[tokio::test]
