@@ -1,11 +1,12 @@
 //! Events for a first look, a few a second.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
 use crate::event_log::{EventLog, LogError};
+use crate::ingest::now_ms;
 use crate::simulate::{LoadGenerator, LoadOptions};
 
 /// Contacts that the demo is about.
@@ -59,10 +60,4 @@ fn generator(start_ms: u64) -> LoadGenerator {
         start_ms,
         ..LoadOptions::default()
     })
-}
-
-/// Milliseconds since 1970, as events are dated.
-pub fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

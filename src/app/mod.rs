@@ -36,8 +36,9 @@ mod webhooks;
 mod worker;
 mod writes;
 
+pub use crate::ingest::now_ms;
 pub use dead_letters::topic_as_log;
-pub use demo::{DemoOptions, now_ms};
+pub use demo::DemoOptions;
 pub use log::open_log;
 pub use run::{RunOptions, Started, WhenStarted, run};
 pub use worker::{ApplySetup, WorkerError, WorkerOptions};

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::apply::Progress;
 use crate::auth::Auth;
 use crate::config::Config;
-use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity};
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
 use crate::event_log::{ConsumerStatus, EventLog};
@@ -224,9 +224,8 @@ impl Lag {
         self.consumer
             .lanes()
             .map(|(lane, status)| {
-                let next = position.next.get(&lane).copied().unwrap_or(NextOffset(0));
-                let high = status.high.load(Ordering::Acquire);
-                LaneLag { lane, records: high.saturating_sub(next.0), seconds: age }
+                let records = status.behind(position.next.get(&lane).copied());
+                LaneLag { lane, records, seconds: age }
             })
             .collect()
     }

@@ -18,7 +18,7 @@ use crate::domain::limits::Limits;
 use crate::domain::mapping::{Mapping, UnknownField};
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
-use crate::ingest::purge;
+use crate::ingest::{Pause, purge};
 use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
@@ -286,20 +286,17 @@ impl Worker {
         &self,
         mut attempt: impl FnMut() -> Result<T, WorkerError>,
     ) -> Result<Option<T>, WorkerError> {
-        let mut pause = RETRY_PAUSE_MIN;
+        let mut pause = Pause::between(RETRY_PAUSE_MIN, RETRY_PAUSE_MAX);
         while !self.stop.is_cancelled() {
             match attempt() {
                 Ok(done) => return Ok(Some(done)),
                 Err(error) if error.class() == Class::Retry => self.watch.waiting_for_log(&error),
                 Err(error) => return Err(error),
             }
-            // Jitter, so that instances that lost one broker don't come back in step.
-            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
             let stopped = self.stop.cancelled();
             self.runtime.block_on(async {
-                let _ = tokio::time::timeout(jittered, stopped).await;
+                let _ = tokio::time::timeout(pause.take(), stopped).await;
             });
-            pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
         Ok(None)
     }

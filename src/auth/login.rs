@@ -1,10 +1,11 @@
 //! Signing in, staying signed in, signing out.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::ingest::now_ms;
 use crate::shared_state::{Decision, LimitClass, Subject};
 use crate::telemetry::LoginOutcome;
 
@@ -135,7 +136,7 @@ impl Auth {
         let user = self.upgraded(user, password).await;
         // Only what fails counts.
         self.limiter.give_back(LimitClass::Account, &account).await;
-        let now_ms = unix_ms();
+        let now_ms = now_ms();
         let begun = self.families.begin(&self.jwt, &user.name, &user.stamp, origin, now_ms).await?;
         self.signed_in(&user, begun, now_ms)
     }
@@ -165,7 +166,7 @@ impl Auth {
         let Some(user) = user else {
             return login.trim().to_lowercase().chars().take(LOGIN_CHARS_MAX).collect();
         };
-        let known = self.families.of(&user.name, unix_ms()).unwrap_or_default();
+        let known = self.families.of(&user.name, now_ms()).unwrap_or_default();
         let is_known = known.iter().any(|session| session.address == origin.address);
         if is_known { format!("{} {}", user.name, origin.address) } else { user.name.to_string() }
     }
@@ -186,7 +187,7 @@ impl Auth {
     }
 
     async fn try_refresh(&self, token: &str, origin: &Origin) -> Result<SignedIn, LoginError> {
-        let now_ms = unix_ms();
+        let now_ms = now_ms();
         let refreshed = self.families.refresh(&self.jwt, token, origin, now_ms).await?;
         let user = self.users.with(|directory| directory.user(&refreshed.user).cloned());
         let Some(user) = user.filter(|user| user.stamp == refreshed.stamp) else {
@@ -225,7 +226,7 @@ impl Auth {
     pub async fn logout(&self, who: &Principal, origin: &Origin) -> Result<(), FamilyError> {
         let user = who.name.strip_prefix("user:").ok_or(FamilyError::NotFound)?;
         let session = who.session.as_deref().ok_or(FamilyError::NotFound)?;
-        self.families.end(&self.jwt, user, session, origin, unix_ms()).await
+        self.families.end(&self.jwt, user, session, origin, now_ms()).await
     }
 
     /// The sign-ins of a user; none named: one's own.
@@ -238,7 +239,7 @@ impl Auth {
         of: Option<&str>,
     ) -> Result<Option<Vec<Session>>, FamilyError> {
         match self.may_see(who, of) {
-            Some(user) => self.families.of(user, unix_ms()).map(Some),
+            Some(user) => self.families.of(user, now_ms()).map(Some),
             None => Ok(None),
         }
     }
@@ -257,7 +258,7 @@ impl Auth {
         let Some(user) = self.may_see(who, of) else {
             return Ok(None);
         };
-        let now_ms = unix_ms();
+        let now_ms = now_ms();
         if !self.families.of(user, now_ms)?.iter().any(|session| session.id == id) {
             return Err(FamilyError::NotFound);
         }
@@ -273,9 +274,4 @@ impl Auth {
             Some(_) => None,
         }
     }
-}
-
-pub(super) fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

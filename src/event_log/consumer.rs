@@ -39,14 +39,25 @@ pub enum Delivery {
 }
 
 /// How a lane stands, readable from any thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LaneStatus {
+    /// Where reading began.
+    first: NextOffset,
     /// The lane's high watermark as last heard of.
     pub high: AtomicU64,
     /// The offset after the last record handed to the channel.
     pub next: AtomicU64,
     /// Whether the end was reached since the start; how far behind it is now, `high` tells.
     pub caught_up: AtomicBool,
+}
+
+impl LaneStatus {
+    /// Records that the log holds above what was applied of the lane, if anything was. What the log
+    /// had dropped before reading began is not waited for.
+    pub fn behind(&self, applied: Option<NextOffset>) -> u64 {
+        let next = applied.map_or(self.first, |applied| applied.max(self.first));
+        self.high.load(Ordering::Acquire).saturating_sub(next.0)
+    }
 }
 
 /// How a consumer's lanes stand, for readiness and metrics.
@@ -62,6 +73,7 @@ pub struct ConsumerStatus {
 impl ConsumerStatus {
     fn new(from: &BTreeMap<Lane, NextOffset>) -> Self {
         let lane = |next: &NextOffset| LaneStatus {
+            first: *next,
             high: AtomicU64::new(next.0),
             next: AtomicU64::new(next.0),
             caught_up: AtomicBool::new(false),

@@ -9,9 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use crate::domain::contact::Status;
-use crate::query::{
-    ChangeShown, HistoryQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Queries, QueryError,
-};
+use crate::query::{ChangeShown, HistoryQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Queries};
 
 use super::accept::accepts;
 use super::error::{ApiError, Code};
@@ -114,11 +112,11 @@ pub(super) async fn begin<'s>(
 }
 
 /// Off the threads that answer: pages touch the disk more than a moment.
-pub(super) async fn blocking<T: Send + 'static>(
-    question: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+pub(super) async fn blocking<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
+    question: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError> {
     match tokio::task::spawn_blocking(question).await {
-        Ok(answer) => Ok(answer?),
+        Ok(answer) => answer.map_err(Into::into),
         Err(error) => Err(ApiError::internal(format!("a query ended early: {error}"))),
     }
 }

@@ -15,12 +15,12 @@ use crate::auth::Principal;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::verdict::DeadLetterReason;
 use crate::effects::dead_letters::{
-    Job, JobKind, LetterDesk, LetterError, LetterQuery, Order, Selection,
+    Job, JobKind, LetterDesk, LetterError, LetterQuery, Order, Preview, Selection,
 };
 use crate::query::{Cursor, CursorError, CursorKeys, Direction, QueryError};
 
 use super::accept::accepts;
-use super::contacts::{decoded, json_response};
+use super::contacts::{blocking, decoded, json_response};
 use super::dead_letter_shown::{job_json, letter_json, preview_json, whole_letter_json};
 use super::error::{ApiError, Code};
 use super::json_body::Fields;
@@ -125,11 +125,7 @@ pub(super) async fn redrive_one(
         again: true,
         ..order(JobKind::Redrive, Selection::one(lane, offset), &principal, &headers)
     };
-    let preview = blocking({
-        let (desk, order) = (Arc::clone(&desk), order.clone());
-        move || desk.preview(&order)
-    })
-    .await?;
+    let preview = preview(&desk, &order).await?;
     if preview.counts.selected() > 0 && preview.counts.done == 0 {
         return Err(ApiError::new(
             Code::NotRedrivable,
@@ -203,17 +199,17 @@ async fn many(
     }
     fields.end()?;
     if is_dry {
-        let preview = blocking({
-            let (desk, order) = (Arc::clone(&desk), order.clone());
-            move || desk.preview(&order)
-        })
-        .await?;
-        let preview = preview_json(&preview, desk.topics());
+        let preview = preview_json(&preview(&desk, &order).await?, desk.topics());
         return Ok(json_response(preview.to_string().into_bytes()));
     }
     let id = desk.order(order).await?;
     let (job, is_interrupted) = desk.job(&id).ok_or(LetterError::NoJob)?;
     Ok(job_response(&desk, &id, &job, is_interrupted))
+}
+
+async fn preview(desk: &Arc<LetterDesk>, order: &Order) -> Result<Preview, ApiError> {
+    let (desk, order) = (Arc::clone(desk), order.clone());
+    blocking(move || desk.preview(&order)).await
 }
 
 /// Which letters the body means. All of them only where it says so.
@@ -354,14 +350,4 @@ fn is_control(desk: &LetterDesk, topic: &str) -> Result<bool, ApiError> {
 
 fn signed(ms: Result<u64, ApiError>) -> Result<i64, ApiError> {
     ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX))
-}
-
-/// Off the threads that answer.
-async fn blocking<T: Send + 'static>(
-    question: impl FnOnce() -> Result<T, LetterError> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(question).await {
-        Ok(answer) => Ok(answer?),
-        Err(error) => Err(ApiError::internal(format!("a question ended early: {error}"))),
-    }
 }

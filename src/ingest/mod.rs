@@ -10,6 +10,7 @@ mod error;
 mod intake;
 mod outbox;
 mod patch;
+mod pause;
 mod purge;
 mod webhooks;
 
@@ -26,6 +27,7 @@ pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
 pub use outbox::{Outbox, OutboxError};
 pub use patch::{ContactPatch, Said};
+pub use pause::Pause;
 pub use purge::purge;
 pub use webhooks::{
     ItemReport, Received, Scheme, SecretError, SignatureError, Verified, Verifier, WebhookError,

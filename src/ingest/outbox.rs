@@ -30,6 +30,8 @@ use crate::domain::record::RecordBatch;
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
 
+use super::Pause;
+
 /// Acknowledged records that the contact log refused for good, a JSON object a line.
 const REFUSED: &str = "refused.ndjson";
 /// Its only lane: one order for everything.
@@ -38,9 +40,6 @@ const LANE: Lane = Lane(0);
 const FORWARD_BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 1024, bytes_max: 4 << 20 };
 /// How long the forwarder waits before it looks again whether it should stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
-/// First and longest pause between two tries to reach the contact log.
-const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long one try may take.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// More than that is forwarded while more may be kept.
@@ -252,7 +251,7 @@ impl Outbox {
         runtime: &Handle,
         stop: &CancellationToken,
     ) -> Result<bool, OutboxError> {
-        let mut pause = RETRY_PAUSE_MIN;
+        let mut pause = Pause::default();
         loop {
             let append = tokio::time::timeout(APPEND_TIMEOUT, to.append(new_records(batch)));
             let Some(appended) = runtime.block_on(stop.run_until_cancelled(append)) else {
@@ -269,12 +268,10 @@ impl Outbox {
                 Ok(Err(error)) => tracing::debug!(%error, "the outbox waits for the contact log"),
                 Err(_elapsed) => tracing::debug!("the outbox waits for the contact log"),
             }
-            let jitter = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-            let waited = stop.run_until_cancelled(tokio::time::sleep(jitter));
+            let waited = stop.run_until_cancelled(tokio::time::sleep(pause.take()));
             if runtime.block_on(waited).is_none() {
                 return Ok(false);
             }
-            pause = (pause * 2).min(RETRY_PAUSE_MAX);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Whatever is measured runs in a process of its own, so that memory and CPU are its own too.
 
+mod bare;
 mod disk;
 mod drain;
 mod drain_part;

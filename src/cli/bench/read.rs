@@ -1,16 +1,14 @@
 //! `bench read`: one contact by its id, beside a bare handler of the same HTTP library.
 
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::Context as _;
 use clap::Args;
 
 use super::super::settings::SettingsArgs;
-use super::http_load::{Answered, Load};
-use super::table::{median, print, thousands};
+use super::bare::{Bare, Measured, print_beside_limit, rate};
+use super::http_load::Load;
+use super::table::thousands;
 use super::world::{World, seconds};
 
 /// A limit below this many requests a second says that the machine was busy with something else.
@@ -52,32 +50,6 @@ pub(super) fn bare(args: &BareArgs) -> anyhow::Result<()> {
     })
 }
 
-/// Killed when dropped.
-struct Bare(Child);
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_bare() -> anyhow::Result<(Bare, SocketAddr)> {
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let child = Command::new(std::env::current_exe()?)
-        .args(["bench", "bare", &address.to_string()])
-        .stdout(Stdio::null())
-        .spawn()
-        .context("starting the bare handler")?;
-    let bare = Bare(child);
-    let started = Instant::now();
-    while std::net::TcpStream::connect(address).is_err() {
-        anyhow::ensure!(started.elapsed() < seconds(10), "the bare handler does not answer");
-        std::thread::yield_now();
-    }
-    Ok((bare, address))
-}
-
 pub(super) fn run(settings: &SettingsArgs, args: &ReadArgs) -> anyhow::Result<()> {
     let world = World::new(settings, args.contacts)?;
     let mut instance = world.start(None)?;
@@ -93,20 +65,19 @@ pub(super) fn run(settings: &SettingsArgs, args: &ReadArgs) -> anyhow::Result<()
             also_good,
         }
     };
-    let (bare, bare_address) = start_bare()?;
+    let bare = Bare::start(settings, "bare", &[])?;
     let (mut limits, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
-        limits.push(load(bare_address, 200).run(|| false)?);
+        limits.push(load(bare.address, 200).run(|| false)?);
         ours.push(load(instance.address(), 200).run(|| false)?);
     }
     drop(bare);
-    let mut rows = vec![row("bare handler", &limits, &limits), row("contactd", &ours, &limits)];
+    let mut draining = Vec::new();
     if args.while_draining > 0 {
         drop(instance);
         world.append_updates(settings, args.while_draining)?;
         instance = world.start(Some("log"))?;
-        let draining = load(instance.address(), 404).run(|| instance.is_ready())?;
-        rows.push(row("contactd, draining", &[draining], &limits));
+        draining.push(load(instance.address(), 404).run(|| instance.is_ready())?);
     }
     println!(
         "one contact of {}, keys uniform, {} connections, {} tokens, median of {} rounds\n",
@@ -115,7 +86,11 @@ pub(super) fn run(settings: &SettingsArgs, args: &ReadArgs) -> anyhow::Result<()
         args.tokens,
         args.rounds
     );
-    print(&["", "requests/s", "p50", "p99", "of bare"], &rows);
+    let mut all = vec![Measured("bare handler", &limits), Measured("contactd", &ours)];
+    if !draining.is_empty() {
+        all.push(Measured("contactd, draining", &draining));
+    }
+    print_beside_limit(&all);
     if rate(&limits) < QUIET_LIMIT {
         println!("\nnoisy: the bare handler should reach {}/s here", thousands(QUIET_LIMIT));
     }
@@ -138,19 +113,4 @@ fn render(ids: &[String], tokens: &[String], number: u64, out: &mut Vec<u8>) {
     ] {
         out.extend_from_slice(piece.as_bytes());
     }
-}
-
-fn rate(rounds: &[Answered]) -> f64 {
-    median(rounds.iter().map(Answered::a_second).collect())
-}
-
-fn row(name: &str, rounds: &[Answered], limits: &[Answered]) -> Vec<String> {
-    let of = |share| median(rounds.iter().map(|round| round.quantile(share)).collect());
-    vec![
-        name.to_owned(),
-        thousands(rate(rounds)),
-        format!("{:.2} ms", of(0.5)),
-        format!("{:.2} ms", of(0.99)),
-        format!("{:.2}", rate(rounds) / rate(limits).max(1.0)),
-    ]
 }

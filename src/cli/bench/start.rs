@@ -26,8 +26,8 @@ use super::table::{median, print};
 const LOOK: Duration = Duration::from_millis(2);
 /// Without a new event for so long, an instance has applied all.
 const IDLE: Duration = Duration::from_millis(200);
-/// What no start may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// What nothing that is waited for may take, a log to catch up with included.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct StartArgs {
@@ -93,8 +93,8 @@ impl Instance {
         let child = command
             // Gone with its data; `serve` must have one.
             .env("JWT_SECRET", secret)
+            .env("CONTACTD_TELEMETRY__LOG", "error")
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .context("starting the measured process")?;
         Ok(Self { child, address, started, store: path.map(Path::to_owned) })
@@ -128,10 +128,12 @@ impl Instance {
         part: Option<&str>,
     ) -> anyhow::Result<f64> {
         let url = format!("http://{}/readyz?verbose", self.address);
+        let mut body = Value::Null;
+        let since = Instant::now();
         loop {
             if let Ok(answer) = http.get(&url).send().await {
                 let is_ready = answer.status().is_success();
-                let body: Value = answer.json().await.unwrap_or_default();
+                body = answer.json().await.unwrap_or_default();
                 let is_part_ready = part
                     .and_then(|part| body.pointer(&format!("/parts/{part}/ready")))
                     .is_some_and(|ready| ready == &Value::Bool(true));
@@ -139,7 +141,7 @@ impl Instance {
                     return Ok(self.started.elapsed().as_secs_f64());
                 }
             }
-            self.wait()?;
+            self.wait(since).with_context(|| format!("waiting for {url}, which says {body}"))?;
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -147,19 +149,21 @@ impl Instance {
     /// Waits until nothing more comes to be applied.
     pub(super) async fn until_idle(&mut self, http: &reqwest::Client) -> anyhow::Result<()> {
         let mut before = None;
+        let since = Instant::now();
         loop {
             let now = self.received(http).await?;
             if before.replace(now) == Some(now) {
                 return Ok(());
             }
-            self.wait()?;
+            self.wait(since)?;
             tokio::time::sleep(IDLE).await;
         }
     }
 
     async fn until_received(&mut self, http: &reqwest::Client, events: u64) -> anyhow::Result<()> {
+        let since = Instant::now();
         while self.received(http).await.unwrap_or_default() < events {
-            self.wait()?;
+            self.wait(since)?;
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
@@ -176,11 +180,11 @@ impl Instance {
         received.context("the instance does not say what it received")
     }
 
-    fn wait(&mut self) -> anyhow::Result<()> {
+    fn wait(&mut self, since: Instant) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the measured process ended early: {status}");
         }
-        anyhow::ensure!(self.started.elapsed() < PATIENCE, "the measured process is not ready yet");
+        anyhow::ensure!(since.elapsed() < PATIENCE, "that took longer than {PATIENCE:?}");
         Ok(())
     }
 }

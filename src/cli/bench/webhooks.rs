@@ -1,12 +1,10 @@
 //! `bench webhooks`: signed POST → log → 2xx, beside a bare handler that verifies the same signature
 //! and appends to a log of its own, in the same run.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -20,10 +18,10 @@ use crate::ingest::sign_acme;
 
 use super::super::offline::open_log;
 use super::super::settings::SettingsArgs;
+use super::bare::{Bare, Measured, print_beside_limit, rate};
 use super::drain::own_log;
 use super::http_load::{Answered, Load};
 use super::start::Instance;
-use super::table::{median, print, thousands};
 use super::world::seconds;
 
 const SECRET: &str = "a secret for as long as a benchmark takes";
@@ -92,39 +90,6 @@ fn key(body: &[u8]) -> [u8; 8] {
     xxhash_rust::xxh3::xxh3_64(body).to_le_bytes()
 }
 
-/// Killed when dropped.
-struct Bare {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Bare {
-    fn start(settings: &SettingsArgs, linger: &str) -> anyhow::Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(settings.as_arguments())
-            .args(["bench", "bare-webhooks", &address.to_string(), "--linger", linger])
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .context("starting the bare handler")?;
-        let bare = Self { child, address };
-        let started = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() {
-            anyhow::ensure!(started.elapsed() < seconds(10), "the bare handler does not answer");
-            std::thread::yield_now();
-        }
-        Ok(bare)
-    }
-}
-
 pub(super) fn run(settings: &SettingsArgs, args: &WebhooksArgs) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("making a temporary directory")?;
     let (ours, bare) = (directory.path().join("ours"), directory.path().join("bare"));
@@ -140,7 +105,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &WebhooksArgs) -> anyhow::Resul
     let mut rounds = Vec::new();
     for _ in 0..args.rounds {
         for (limits, linger) in limits.iter_mut().zip(lingers) {
-            let bare = Bare::start(&bare, linger)?;
+            let bare = Bare::start(&bare, "bare-webhooks", &["--linger", linger])?;
             limits.push(load(bare.address, args).run(|| false)?);
         }
         rounds.push(load(instance.address(), args).run(|| false)?);
@@ -154,8 +119,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &WebhooksArgs) -> anyhow::Resul
         args.connections, args.rounds
     );
     let bare = format!("bare handler, HMAC and {}", if is_kafka { "producer" } else { "log" });
-    let rows = [row(&bare, &limit, &limit), row("contactd", &rounds, &limit)];
-    print(&["", "requests/s", "p50", "p99", "of bare"], &rows);
+    print_beside_limit(&[Measured(&bare, &limit), Measured("contactd", &rounds)]);
     Ok(())
 }
 
@@ -206,19 +170,4 @@ fn signed(contacts: u32) -> Vec<Vec<u8>> {
         .into_bytes()
     };
     (0..SIGNED).map(request).collect()
-}
-
-fn rate(rounds: &[Answered]) -> f64 {
-    median(rounds.iter().map(Answered::a_second).collect())
-}
-
-fn row(name: &str, rounds: &[Answered], limits: &[Answered]) -> Vec<String> {
-    let of = |share| median(rounds.iter().map(|round| round.quantile(share)).collect());
-    vec![
-        name.to_owned(),
-        thousands(rate(rounds)),
-        format!("{:.2} ms", of(0.5)),
-        format!("{:.2} ms", of(0.99)),
-        format!("{:.2}", rate(rounds) / rate(limits).max(1.0)),
-    ]
 }

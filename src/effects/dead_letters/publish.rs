@@ -13,7 +13,7 @@ use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset};
 use crate::event_log::kafka::{KafkaLog, TopicPlan};
 use crate::event_log::{LogError, NewRecord};
-use crate::ingest::{ControlOutcome, ControlWrite, now_ms};
+use crate::ingest::{ControlOutcome, ControlWrite, Pause, now_ms};
 use crate::store::{KeptLetter, LetterRow};
 
 use super::desk::{LEASE_MS, LetterDesk, blocking};
@@ -32,7 +32,7 @@ const WRITE_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether another instance has given up.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// First and longest pause after a failure.
-const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// The topic of dead letters.
@@ -75,24 +75,23 @@ pub(super) async fn publish_all(desk: &Arc<LetterDesk>, stop: &CancellationToken
         return;
     };
     let mut letters = desk.letters().watch();
-    let mut pause = PAUSE_MIN;
+    let mut pause = Pause::between(PAUSE_MIN, PAUSE_MAX);
     while !stop.is_cancelled() {
         letters.borrow_and_update();
         let published = stop.run_until_cancelled(publish(desk, publisher)).await;
         let wait = match published {
             None => return,
             Some(Ok(())) => {
-                pause = PAUSE_MIN;
+                pause.reset();
                 LOOK_AGAIN
             }
             Some(Err(error)) => {
                 desk.metrics.retried("dead_letter_topic");
                 tracing::warn!(%error, "dead letters wait to be published");
-                pause = (pause * 2).min(PAUSE_MAX);
-                pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+                pause.take()
             }
         };
-        let is_failing = pause > PAUSE_MIN;
+        let is_failing = !pause.is_first();
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::Class;
 use crate::event_log::NewRecord;
-use crate::ingest::now_ms;
+use crate::ingest::{Pause, now_ms};
 use crate::store::{KeptLetter, LetterRow};
 use crate::telemetry::fault;
 
@@ -273,7 +273,7 @@ async fn send(
 ) -> Result<Option<Job>, LetterError> {
     // No longer than the lease lasts.
     let until = Instant::now() + Duration::from_millis(LEASE_MS / 2);
-    let mut pause = PAUSE_MIN;
+    let mut pause = Pause::between(PAUSE_MIN, PAUSE_MAX);
     loop {
         let appends = records.iter().map(|(_, record)| desk.log.append(vec![record.clone()]));
         let Some(results) = stop.run_until_cancelled(join_all(appends)).await else {
@@ -299,8 +299,6 @@ async fn send(
         };
         tracing::debug!(%error, "a redrive waits for the log");
         records = again;
-        let jitter = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-        stop.run_until_cancelled(tokio::time::sleep(jitter)).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        stop.run_until_cancelled(tokio::time::sleep(pause.take())).await;
     }
 }

@@ -269,7 +269,11 @@ impl Poller {
             return Ok(());
         };
         lane.at_end = true;
-        let lane = lane.id;
+        let (lane, next) = (lane.id, lane.next);
+        // Statistics may have counted markers of transactions that stand behind the last record.
+        if let Some(status) = self.feed.status().lane(lane) {
+            status.high.store(next.0, Ordering::Release);
+        }
         if self.feed.push(Delivery::CaughtUp(lane)) { Ok(()) } else { Err(End::Stopped) }
     }
 

@@ -22,11 +22,10 @@ use crate::domain::decode::Decoder;
 use crate::domain::position::Position;
 use crate::domain::record::{Headers, RecordBatch};
 use crate::event_log::{EventLog, LogError, NewRecord};
-use crate::ingest::{Control, ControlOutcome, ControlWrite, IngestError, now_ms};
+use crate::ingest::{Control, ControlOutcome, ControlWrite, IngestError, Pause, now_ms};
 use crate::store::{Misplaced, MisplacedRecord, Reader, StoreError};
 use crate::telemetry::{BridgeOutcome, BridgeStep, Metrics, fault};
 
-use super::Pause;
 use super::convert::Converter;
 
 /// The control entry that says how far it is.
@@ -121,7 +120,7 @@ impl Rehoming {
             let wait = match turn.await {
                 None => return,
                 Some(Ok(())) => {
-                    pause = Pause::default();
+                    pause.reset();
                     None
                 }
                 Some(Err(error)) => {
@@ -129,7 +128,7 @@ impl Rehoming {
                     if pause.is_first() {
                         tracing::warn!(%error, "misplaced records wait to be appended at home");
                     }
-                    Some(pause.next())
+                    Some(pause.take())
                 }
             };
             tokio::select! {

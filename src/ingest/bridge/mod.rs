@@ -32,6 +32,7 @@ use crate::event_log::kafka::inputs::{InputBatch, Inputs, InputsStatus, inspect_
 use crate::event_log::{EventLog, LogError};
 use crate::telemetry::{BridgeStep, Metrics, fault};
 
+use super::Pause;
 use convert::Converter;
 use facts::Facts;
 pub use misplaced::Rehoming;
@@ -39,9 +40,6 @@ use portion::{Portion, Way};
 
 /// How long an empty input is waited at before it is looked whether to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
-/// First and longest pause between two tries.
-const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Inputs that may wait to be looked at.
 const INSPECTED_MAX: usize = 256;
 
@@ -84,7 +82,7 @@ impl Bridge {
                 Err(error) if error.class() == Class::Retry => {}
                 Err(error) => return Err(error),
             }
-            if !pause.wait(runtime, stop) {
+            if !wait(&mut pause, runtime, stop) {
                 return Ok(());
             }
         };
@@ -108,7 +106,7 @@ impl Bridge {
             };
             self.metrics.bridge.failed(BridgeStep::Read);
             tracing::warn!(%error, "the bridge joins its group anew");
-            if !pause.wait(runtime, stop) {
+            if !wait(&mut pause, runtime, stop) {
                 return Ok(());
             }
         }
@@ -181,31 +179,10 @@ impl Bridge {
     }
 }
 
-/// Grows, with jitter, so that instances that lost one broker don't come back in step.
-struct Pause(Duration);
-
-impl Default for Pause {
-    fn default() -> Self {
-        Self(RETRY_PAUSE_MIN)
-    }
-}
-
-impl Pause {
-    fn is_first(&self) -> bool {
-        self.0 == RETRY_PAUSE_MIN
-    }
-
-    fn next(&mut self) -> Duration {
-        let jittered = self.0.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.0 = (self.0 * 2).min(RETRY_PAUSE_MAX);
-        jittered
-    }
-
-    /// False: told to stop.
-    fn wait(&mut self, runtime: &Handle, stop: &CancellationToken) -> bool {
-        let pause = tokio::time::sleep(self.next());
-        runtime.block_on(async { stop.run_until_cancelled(pause).await }).is_some()
-    }
+/// False: told to stop.
+fn wait(pause: &mut Pause, runtime: &Handle, stop: &CancellationToken) -> bool {
+    let pause = tokio::time::sleep(pause.take());
+    runtime.block_on(async { stop.run_until_cancelled(pause).await }).is_some()
 }
 
 /// Looks at inputs on a thread of its own, one after the other: it takes seconds each. Nobody waits

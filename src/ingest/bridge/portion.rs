@@ -239,7 +239,7 @@ impl Way<'_> {
     }
 
     fn wait(&mut self, pause: &mut Pause) -> Result<(), End> {
-        let until = Instant::now() + pause.next();
+        let until = Instant::now() + pause.take();
         loop {
             if self.stop.is_cancelled() {
                 return Err(End::Stopped);

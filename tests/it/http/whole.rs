@@ -1,8 +1,13 @@
 //! The whole program over a socket: what the harness itself promises.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::support::instance::Instance;
+use crate::support::load::Load;
+use crate::support::logs::{KafkaTopic, LANES};
+use crate::support::services::{KAFKA, service};
 
 #[tokio::test]
 async fn an_event_on_the_log_is_answered_and_outlives_a_restart() {
@@ -18,4 +23,30 @@ async fn an_event_on_the_log_is_answered_and_outlives_a_restart() {
     let again = Instance::builder().start_on(directory).await;
     let second = again.client().get("/api/contacts/ada").await.expect(200);
     assert_eq!(second.json(), first.json());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_whose_records_are_all_gone_leaves_nothing_to_wait_for() {
+    let test = "a_topic_whose_records_are_all_gone_leaves_nothing_to_wait_for";
+    let Some(brokers) = service(KAFKA, test) else {
+        return;
+    };
+    let topic = tokio::task::spawn_blocking(move || {
+        let topic = KafkaTopic::unused(&brokers);
+        topic.create(&[]);
+        topic.append(Load::new(11, 50).take(100).into_iter().map(Into::into));
+        topic.delete_records(&(0..LANES).map(|lane| (lane, -1)).collect::<BTreeMap<_, _>>());
+        topic
+    });
+    let topic = topic.await.unwrap();
+    let instance = Instance::builder().following(&topic).what_is_left().start().await;
+    let metrics = instance.client().get("/metrics").await.expect(200);
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    let lags: Vec<_> = metrics
+        .lines()
+        .filter(|line| line.starts_with("contactd_consumer_lag_records{"))
+        .filter(|line| line.contains(&format!("topic=\"{}\"", topic.topic)))
+        .collect();
+    assert_eq!(lags.len(), usize::from(LANES), "{lags:?}");
+    assert!(lags.iter().all(|lag| lag.ends_with(" 0")), "{lags:?}");
 }

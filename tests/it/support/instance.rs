@@ -14,7 +14,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use contactd::app::{self, RunOptions};
+use contactd::app::{self, RunOptions, WorkerOptions};
 use contactd::auth::Role;
 use contactd::config::{Config, FlagSetting, Mode, Sources, load};
 use contactd::event_log::{Ack, EventLog, NewRecord};
@@ -36,6 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Builder {
     settings: Vec<(String, String)>,
     mode: Mode,
+    worker: WorkerOptions,
 }
 
 /// One that runs.
@@ -60,6 +61,13 @@ impl Builder {
     #[must_use]
     pub fn dev(mut self) -> Self {
         self.mode = Mode::Dev;
+        self
+    }
+
+    /// As `--from-log-start`.
+    #[must_use]
+    pub fn what_is_left(mut self) -> Self {
+        self.worker.from_log_start = true;
         self
     }
 
@@ -98,6 +106,7 @@ impl Builder {
             log: Some(log.clone()),
             stop: Some(stop.clone()),
             metrics: Some(Arc::clone(&metrics)),
+            worker: self.worker,
             started: Some(Box::new(move |started: &app::Started| {
                 tell.send(started.address).expect("the test waits for it");
             })),
@@ -138,7 +147,7 @@ impl Builder {
 impl Instance {
     /// With nothing set yet: an embedded log, a small store.
     pub fn builder() -> Builder {
-        Builder { settings: Vec::new(), mode: Mode::Serve }
+        Builder { settings: Vec::new(), mode: Mode::Serve, worker: WorkerOptions::default() }
     }
 
     /// As it comes.

@@ -291,12 +291,12 @@ impl KafkaTopic {
         }
     }
 
-    /// Removes the records of a lane below an offset.
+    /// Removes the records of a lane below an offset; -1: all.
     #[track_caller]
     pub fn delete_records(&self, before: &BTreeMap<u16, i64>) {
         let mut offsets = rdkafka::TopicPartitionList::new();
         for (lane, offset) in before {
-            let offset = rdkafka::Offset::Offset(*offset);
+            let offset = rdkafka::Offset::from_raw(*offset);
             offsets.add_partition_offset(&self.topic, i32::from(*lane), offset).expect("an offset");
         }
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));

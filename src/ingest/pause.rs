@@ -1,0 +1,66 @@
+//! Pauses between tries, twice as long each time up to a bound; shortened by chance, so that instances
+//! that lost one broker don't come back in step.
+
+use std::time::Duration;
+
+/// First and longest pause where nothing else is said.
+const FIRST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// How long to wait before the next try.
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self::between(FIRST, LONGEST)
+    }
+}
+
+impl Pause {
+    /// With a first and a longest one.
+    pub fn between(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, next: first }
+    }
+
+    /// Whether nothing has failed yet.
+    pub fn is_first(&self) -> bool {
+        self.next == self.first
+    }
+
+    /// Half of it or more.
+    pub fn take(&mut self) -> Duration {
+        let jittered = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.next = (self.next * 2).min(self.longest);
+        jittered
+    }
+
+    /// After something that worked.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew() {
+        let (first, longest) = (Duration::from_millis(8), Duration::from_millis(20));
+        let mut pause = Pause::between(first, longest);
+        for _ in 0..2 {
+            assert!(pause.is_first());
+            for whole in [first, first * 2, longest, longest] {
+                let waited = pause.take();
+                assert!(waited >= whole / 2 && waited <= whole, "{waited:?} of {whole:?}");
+            }
+            assert!(!pause.is_first());
+            pause.reset();
+        }
+    }
+}
