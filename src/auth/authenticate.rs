@@ -144,6 +144,11 @@ impl Auth {
             }
             return Ok(Arc::clone(&entry.principal));
         }
+        // RFC 6750's b64token, so that nothing else gets to the parser.
+        let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+        if token.is_empty() || !token.iter().all(legal) {
+            return Err(AuthError::Malformed);
+        }
         let claims = self.jwt.verify(token, now_s)?;
         let roles = Roles::from_words(&claims.roles).map_err(|_| AuthError::InvalidToken)?;
         self.still_holds(&claims, roles)?;
@@ -193,12 +198,7 @@ impl Auth {
 /// The token of `Authorization: Bearer …`.
 fn bearer(header: &[u8]) -> Result<&[u8], AuthError> {
     let (scheme, token) = header.split_at_checked(7).ok_or(AuthError::Malformed)?;
-    // RFC 6750's b64token, so that nothing else gets to the parser.
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
-    if !scheme.eq_ignore_ascii_case(b"bearer ") || token.is_empty() || !token.iter().all(legal) {
-        return Err(AuthError::Malformed);
-    }
-    Ok(token)
+    if scheme.eq_ignore_ascii_case(b"bearer ") { Ok(token) } else { Err(AuthError::Malformed) }
 }
 
 pub(super) fn unix_seconds() -> u64 {

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::endpoints::ENDPOINTS;
-use super::request_metrics::RouteNo;
+use super::route_no::RouteNo;
 
 /// Request headers that mean something to us.
 const ALLOWED: HeaderValue = HeaderValue::from_static(

@@ -29,10 +29,10 @@ use crate::telemetry::RequestFailed;
 
 use super::accept::wants_problem;
 use super::compress::{compressed, takes_gzip};
-use super::endpoints::{Endpoint, endpoint};
+use super::endpoints::Endpoint;
 use super::error::{ApiError, Code};
 use super::request_id::{REQUEST_ID, request_id};
-use super::request_metrics::RouteNo;
+use super::route_no::RouteNo;
 use super::state::{HttpLimits, HttpState};
 use super::{gate, rate_limit};
 
@@ -88,7 +88,7 @@ async fn respond(
         started: Instant::now(),
         method: request.method().clone(),
         route,
-        endpoint: endpoint(route.as_str(), request.method()),
+        endpoint: route.endpoint(request.method()),
         request_id: request_id(request.headers()),
         accept: request.headers().get(ACCEPT).cloned(),
         origin: request.headers().get(ORIGIN).cloned(),

@@ -135,7 +135,6 @@ const fn open(path: &'static str) -> Endpoint {
 
 /// The endpoint of a path's template and a method, if there is one.
 pub(super) fn endpoint(path: &str, method: &Method) -> Option<&'static Endpoint> {
-    let method = if *method == Method::HEAD { &Method::GET } else { method };
     ENDPOINTS.iter().find(|endpoint| endpoint.path == path && endpoint.method == *method)
 }
 

@@ -49,6 +49,7 @@ mod rate_limit;
 mod readiness;
 mod request_id;
 mod request_metrics;
+mod route_no;
 mod routes;
 mod serve;
 mod sign_in;

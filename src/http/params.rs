@@ -2,7 +2,6 @@
 
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
-use axum::extract::Query;
 use axum::http::Uri;
 use serde_json::json;
 
@@ -35,8 +34,9 @@ impl Params {
         if uri.query().is_none_or(str::is_empty) {
             return Ok(Self::default());
         }
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| ApiError::new(Code::InvalidParameter, "the query does not decode"))?;
+        let query = uri.query().unwrap_or_default();
+        let pairs: Vec<(String, String)> =
+            form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let is_unknown = |name: &&str| !known.contains(name);
         let mut unknown: Vec<&str> =
             pairs.iter().map(|(name, _)| name.as_str()).filter(is_unknown).collect();

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::contacts::{begin, blocking, json_response, with_position};
 use super::error::ApiError;
 use super::params::Params;
-use super::request_metrics::ROUTES;
+use super::route_no::RouteNo;
 use super::state::HttpState;
 
 /// `GET /livez`: the process answers, whatever it waits for.
@@ -105,7 +105,8 @@ pub(super) async fn stats(
 /// `GET /`: what there is.
 pub(super) async fn index(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    let routes: Vec<&str> = ROUTES.iter().copied().filter(|route| *route != "/").collect();
+    let routes: Vec<&str> =
+        RouteNo::all().map(RouteNo::as_str).filter(|route| *route != "/").collect();
     let body = json!({ "name": "contactd", "version": state.build().version, "routes": routes });
     Ok(json_response(body.to_string().into_bytes()))
 }
