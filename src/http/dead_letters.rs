@@ -26,7 +26,7 @@ use super::error::{ApiError, Code};
 use super::json_body::Fields;
 use super::links::links;
 use super::params::{Params, invalid, time};
-use super::request_id::REQUEST_ID;
+use super::request_id;
 use super::state::HttpState;
 
 const LIMIT_DEFAULT: usize = 50;
@@ -290,7 +290,12 @@ pub(super) async fn stop_job(
 ) -> Result<Response, ApiError> {
     let desk = begin(&state, &headers)?;
     Params::of(&uri, &[])?;
-    desk.stop_job(&decoded(id)?, &principal.name, request_id(&headers)).await?;
+    desk.stop_job(
+        &decoded(id)?,
+        &principal.name,
+        request_id::of_writing(&headers).map(str::to_owned),
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -309,12 +314,8 @@ fn order(kind: JobKind, selection: Selection, principal: &Principal, headers: &H
         rate: u32::try_from(RATE_DEFAULT).unwrap_or(u32::MAX),
         limit: None,
         by: principal.name.to_string(),
-        request_id: request_id(headers),
+        request_id: request_id::of_writing(headers).map(str::to_owned),
     }
-}
-
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).map(str::to_owned)
 }
 
 /// 201 and where to look again.

@@ -17,6 +17,11 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
+/// That of a request that writes, put there before its route is called.
+pub(super) fn of_writing(headers: &HeaderMap) -> Option<&str> {
+    headers.get(REQUEST_ID)?.to_str().ok()
+}
+
 fn is_decent(text: &[u8]) -> bool {
     (1..=BYTES_MAX).contains(&text.len())
         && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/=+".contains(byte))

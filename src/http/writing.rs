@@ -20,7 +20,7 @@ use super::error::{ApiError, Code};
 use super::idempotency::{IdempotencyKey, IdempotencySecret, idempotency_key};
 use super::position::POSITION;
 use super::preconditions::etag;
-use super::request_id::REQUEST_ID;
+use super::request_id;
 use super::state::HttpState;
 
 pub(super) const JSON: &str = "application/json";
@@ -70,8 +70,7 @@ impl<'s> Writing<'s> {
     }
 
     pub(super) fn author(&self) -> Author {
-        let request_id = self.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
-        let request_id = request_id.unwrap_or_default().into();
+        let request_id = request_id::of_writing(self.headers()).unwrap_or_default().into();
         Author { principal: self.principal_name(), request_id }
     }
 

@@ -99,6 +99,27 @@ fn frames_come_back() {
 }
 
 #[test]
+fn only_a_backlogs_frames_are_left_as_large_as_they_are() {
+    let body = [b'x'; 1000];
+    let stored = |count: usize| {
+        let mut builder = FrameBuilder::new();
+        for offset in 0..count {
+            builder.applied(&meta(offset as u64), 0, b"c-1", &body).unwrap();
+        }
+        let mut payload = Vec::new();
+        builder.finish(&after(), &mut payload);
+        let len = payload.len();
+        let frame = Frame::parse(FrameNo(7), payload).unwrap();
+        let entry = frame.entry(count - 1).unwrap();
+        let Outcome::Applied(applied) = entry.view().unwrap().outcome else { panic!() };
+        assert_eq!(applied.body, body);
+        len
+    };
+    assert!(stored(400) < 20_000);
+    assert!(stored(600) > 600_000);
+}
+
+#[test]
 fn one_entry_is_found_without_the_others() {
     let frame = Frame::parse(FrameNo(7), frame()).unwrap();
     let entry = frame.entry(1).unwrap();

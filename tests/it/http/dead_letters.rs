@@ -86,6 +86,30 @@ async fn a_mended_cause_and_a_redrive_heal_the_contact() {
     assert_eq!((&letter["status"], &letter["redriven"]), (&json!("redriven"), &json!(3)));
 }
 
+#[tokio::test]
+async fn records_under_names_that_nobody_mapped_are_healed_by_the_mapping_and_a_redrive() {
+    let unmapped = Instance::start().await;
+    let event = json!({
+        "id": "e-1", "eventType": "contact.created", "timestamp": "2026-11-21T10:00:00Z",
+        "source": "erp", "data": { "kundennummer": "k-7", "vorname": "Ada" },
+    });
+    unmapped.append_bytes("k-7", event.to_string().as_bytes()).await;
+    let letters = until_letters(&unmapped.client(), 1).await;
+    assert_eq!(letters[0]["reason"], "missing_contact_id");
+    let directory = unmapped.stop().await;
+    let mapped = Instance::builder()
+        .with("mapping.erp.kundennummer", "id")
+        .with("mapping.erp.vorname", "firstName")
+        .start_on(directory)
+        .await;
+    let client = mapped.client();
+    until_letters(&client, 1).await;
+    let order = json!({ "reason": "missing_contact_id" });
+    client.post("/api/dead-letters/redrive", &order).await.expect(201);
+    let contact = mapped.until_contact("k-7", |answer| answer.status == 200).await.json();
+    assert_eq!((&contact["firstName"], &contact["source"]), (&json!("Ada"), &json!("erp")));
+}
+
 async fn append_control(instance: &Instance, key: &str, value: Vec<u8>) {
     let record = NewRecord {
         key: key.as_bytes().to_vec(),

@@ -14,7 +14,7 @@ use super::fixture::Fixture;
 use crate::support::access;
 
 /// No wait in here may be longer.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 struct Served {
     address: SocketAddr,
@@ -60,7 +60,8 @@ impl Served {
     }
 }
 
-async fn read_to_end(stream: &mut TcpStream) -> String {
+/// Everything up to the connection's end, which must come.
+pub(super) async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let reading = stream.read_to_end(&mut bytes);
     // A reset after the answer is no matter.

@@ -14,6 +14,8 @@ use crate::support::answer::Answer;
 use crate::support::client::Client;
 use crate::support::instance::Instance;
 
+use super::sockets::read_to_end;
+
 const SECRET: &str = "a-webhook-secret-of-at-least-32-bytes";
 const NEW_SECRET: &str = "the-next-webhook-secret-of-32-bytes";
 /// No wait in here may be longer.
@@ -86,15 +88,6 @@ impl World {
 fn signed(client: &Client, secret: &str, time: &str, body: &[u8]) -> Client {
     let signature = sign_acme(secret, time, body);
     client.clone().with("x-acme-timestamp", time).with("x-acme-signature", &signature)
-}
-
-/// Everything up to the connection's end, which must come.
-async fn read_to_end(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let reading = stream.read_to_end(&mut bytes);
-    // A reset after the answer is no matter.
-    let _ = tokio::time::timeout(DEADLINE, reading).await.expect("the server closes");
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[tokio::test]
