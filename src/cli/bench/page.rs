@@ -1,11 +1,13 @@
 //! `bench page`: pages of 50 contacts by each filter and each order.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::Args;
 
 use super::super::settings::SettingsArgs;
 use super::http_load::Load;
+use super::start::Instance;
 use super::table::{print, thousands};
 use super::world::{World, seconds};
 
@@ -50,6 +52,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &PageArgs) -> anyhow::Result<()
     let world = World::new(settings, args.contacts)?;
     let instance = world.start(None)?;
     let token = world.tokens(&instance, 1)?.pop().unwrap_or_default();
+    let first = first_page(&instance, &token)?;
     let mut rows = Vec::new();
     for question in QUESTIONS {
         let contacts = u64::from(args.contacts);
@@ -82,7 +85,18 @@ pub(super) fn run(settings: &SettingsArgs, args: &PageArgs) -> anyhow::Result<()
         args.connections
     );
     print(&["", "pages/s", "p50", "p99"], &rows);
+    println!("\nthe first page, which brings the indexes up to date with the load: {first:.2} s");
     Ok(())
+}
+
+/// Seconds until it was answered.
+fn first_page(instance: &Instance, token: &str) -> anyhow::Result<f64> {
+    let url = format!("http://{}/api/contacts?limit=50", instance.address());
+    let started = Instant::now();
+    let asked = reqwest::Client::new().get(url).bearer_auth(token).send();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(asked)?.error_for_status()?;
+    Ok(started.elapsed().as_secs_f64())
 }
 
 fn filled(question: &str, number: u64, contacts: u64) -> String {

@@ -1,7 +1,8 @@
 //! `bench start` and `bench recovery`: how long until an instance is of use, from nothing and
 //! after a kill.
 
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -51,6 +52,8 @@ pub(super) struct Instance {
     child: Child,
     address: SocketAddr,
     started: Instant,
+    /// What it said, for when it fails.
+    said: File,
     /// Its data directory.
     store: Option<PathBuf>,
 }
@@ -90,14 +93,15 @@ impl Instance {
             command.arg("--path").arg(path);
         }
         let started = Instant::now();
+        let said = tempfile::tempfile()?;
         let child = command
             // Gone with its data; `serve` must have one.
             .env("JWT_SECRET", secret)
-            .env("CONTACTD_TELEMETRY__LOG", "error")
             .stdout(Stdio::null())
+            .stderr(said.try_clone()?)
             .spawn()
             .context("starting the measured process")?;
-        Ok(Self { child, address, started, store: path.map(Path::to_owned) })
+        Ok(Self { child, address, started, said, store: path.map(Path::to_owned) })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -182,7 +186,10 @@ impl Instance {
 
     fn wait(&mut self, since: Instant) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("the measured process ended early: {status}");
+            let mut said = String::new();
+            self.said.seek(SeekFrom::Start(0))?;
+            self.said.read_to_string(&mut said)?;
+            bail!("the measured process ended early: {status}; it said\n{said}");
         }
         anyhow::ensure!(since.elapsed() < PATIENCE, "that took longer than {PATIENCE:?}");
         Ok(())

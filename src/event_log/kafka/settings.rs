@@ -22,7 +22,7 @@ const FETCH_LANE_BYTES_MAX: &str = "262144";
 /// that returned at once would cost the broker and us more than the records themselves: with these
 /// nearly twice as many webhooks a second were kept. A lone record waits that long.
 const FETCH_BYTES_MIN: &str = "32768";
-const FETCH_WAIT_MS: &str = "5";
+const FETCH_WAIT_MS: &str = "2";
 /// The same for control records, of which there are few.
 const CONTROL_FETCH_WAIT_MS: &str = "100";
 
