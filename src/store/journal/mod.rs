@@ -6,7 +6,7 @@
 //! v lanes  (v lane | v next | u8 has last (v back from next | z epoch + 1, 0 none | u64 hash))*
 //! v verdict total * 8 | v active | v deleted | u128 digest                absolute, after the batch
 //! format 2 only: u128 control digest | v control verdict total * 8
-//! v entries | blocks: (v raw length | v stored length | v entries | bytes)*   LZ4 where it is shorter
+//! v entries | blocks: (v raw length | v stored length | v entries | bytes)*   LZ4 where stored < raw
 //! entry: u32 length of the rest | u8 verdict + 16 * record kind | v lane | v offset | z record time - base | ...
 //!   applied:       u8 kind | v this ref - previous ref, 0 none | v event time + 1 | v len event id |
 //!                  v len source | v len principal + 1 | v len request id + 1 | bytes of those |
