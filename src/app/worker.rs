@@ -293,10 +293,9 @@ impl Worker {
                 Err(error) if error.class() == Class::Retry => self.watch.waiting_for_log(&error),
                 Err(error) => return Err(error),
             }
-            let stopped = self.stop.cancelled();
-            self.runtime.block_on(async {
-                let _ = tokio::time::timeout(pause.take(), stopped).await;
-            });
+            if !pause.wait(&self.runtime, &self.stop) {
+                break;
+            }
         }
         Ok(None)
     }

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::ingest::Control;
+use crate::ingest::{Control, now_ms};
 use crate::shared_state::{Limiter, SharedState};
 use crate::telemetry::Metrics;
 
@@ -202,5 +201,5 @@ fn bearer(header: &[u8]) -> Result<&[u8], AuthError> {
 }
 
 pub(super) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    now_ms() / 1000
 }

@@ -11,7 +11,6 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::endpoints::ENDPOINTS;
 use super::route_no::RouteNo;
 
 /// Request headers that mean something to us.
@@ -94,8 +93,8 @@ impl Cors {
 
 /// Those that the table of endpoints has for a path.
 fn methods(route: RouteNo) -> Option<HeaderValue> {
-    let here = ENDPOINTS.iter().filter(|endpoint| endpoint.path == route.as_str());
-    let mut names: Vec<&str> = here.map(|endpoint| endpoint.method.as_str()).collect();
+    let mut names: Vec<&str> =
+        route.endpoints().iter().map(|endpoint| endpoint.method.as_str()).collect();
     if names.is_empty() {
         return None;
     }

@@ -62,11 +62,15 @@ impl RouteNo {
         ROUTES.get(self.0).map_or("unmatched", |route| route.template)
     }
 
+    /// What there is, by method.
+    pub(super) fn endpoints(self) -> &'static [&'static Endpoint] {
+        ROUTES.get(self.0).map_or(&[], |route| &route.endpoints)
+    }
+
     /// What answers this method there.
     pub(super) fn endpoint(self, method: &Method) -> Option<&'static Endpoint> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let endpoints = &ROUTES.get(self.0)?.endpoints;
-        endpoints.iter().find(|endpoint| endpoint.method == *method).copied()
+        self.endpoints().iter().find(|endpoint| endpoint.method == *method).copied()
     }
 }
 

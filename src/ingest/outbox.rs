@@ -268,8 +268,7 @@ impl Outbox {
                 Ok(Err(error)) => tracing::debug!(%error, "the outbox waits for the contact log"),
                 Err(_elapsed) => tracing::debug!("the outbox waits for the contact log"),
             }
-            let waited = stop.run_until_cancelled(tokio::time::sleep(pause.take()));
-            if runtime.block_on(waited).is_none() {
+            if !pause.wait(runtime, stop) {
                 return Ok(false);
             }
         }
@@ -284,8 +283,8 @@ impl Outbox {
     ) -> Result<bool, OutboxError> {
         for record in &batch.records {
             let mut one = RecordBatch::new(batch.lane);
-            one.arena.clone_from(&batch.arena);
-            one.records.push(*record);
+            let (key, value) = (batch.key(record), batch.value(record));
+            one.push(record.offset, record.timestamp_ms, key, value, batch.headers(record));
             if !self.send(&one, to, runtime, stop)? {
                 return Ok(false);
             }

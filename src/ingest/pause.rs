@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
 /// First and longest pause where nothing else is said.
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -37,6 +40,12 @@ impl Pause {
         let jittered = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = (self.next * 2).min(self.longest);
         jittered
+    }
+
+    /// Waits that long on the calling thread. False: told to stop.
+    pub fn wait(&mut self, runtime: &Handle, stop: &CancellationToken) -> bool {
+        let waited = async { stop.run_until_cancelled(tokio::time::sleep(self.take())).await };
+        runtime.block_on(waited).is_some()
     }
 
     /// After something that worked.

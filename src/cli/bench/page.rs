@@ -9,7 +9,7 @@ use super::super::settings::SettingsArgs;
 use super::http_load::Load;
 use super::start::Instance;
 use super::table::{print, thousands};
-use super::world::{World, seconds};
+use super::world::{World, runtime, seconds};
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct PageArgs {
@@ -94,8 +94,7 @@ fn first_page(instance: &Instance, token: &str) -> anyhow::Result<f64> {
     let url = format!("http://{}/api/contacts?limit=50", instance.address());
     let started = Instant::now();
     let asked = reqwest::Client::new().get(url).bearer_auth(token).send();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(asked)?.error_for_status()?;
+    runtime()?.block_on(asked)?.error_for_status()?;
     Ok(started.elapsed().as_secs_f64())
 }
 

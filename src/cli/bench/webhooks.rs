@@ -22,7 +22,7 @@ use super::bare::{Bare, Measured, print_beside_limit, rate};
 use super::drain::own_log;
 use super::http_load::{Answered, Load};
 use super::start::Instance;
-use super::world::seconds;
+use super::world::{runtime, seconds};
 
 const SECRET: &str = "a secret for as long as a benchmark takes";
 const TOPIC: &str = "contactd-bench-webhooks";
@@ -97,7 +97,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &WebhooksArgs) -> anyhow::Resul
     let bare = own_settings(settings, &format!("{TOPIC}-bare"), &bare)?;
     let is_kafka = own.load(Mode::Serve, Vec::new())?.follows_kafka();
     let mut instance = Instance::serving(&own, &ours, SECRET)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let http = reqwest::Client::new();
     runtime.block_on(instance.until_ready(&http, None))?;
     let lingers = if is_kafka { &LINGERS[..] } else { &LINGERS[..1] };

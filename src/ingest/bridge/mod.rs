@@ -82,7 +82,7 @@ impl Bridge {
                 Err(error) if error.class() == Class::Retry => {}
                 Err(error) => return Err(error),
             }
-            if !wait(&mut pause, runtime, stop) {
+            if !pause.wait(runtime, stop) {
                 return Ok(());
             }
         };
@@ -106,7 +106,7 @@ impl Bridge {
             };
             self.metrics.bridge.failed(BridgeStep::Read);
             tracing::warn!(%error, "the bridge joins its group anew");
-            if !wait(&mut pause, runtime, stop) {
+            if !pause.wait(runtime, stop) {
                 return Ok(());
             }
         }
@@ -177,12 +177,6 @@ impl Bridge {
             metrics.bridge.set_member(status.rebalances(), status.trouble().is_none());
         });
     }
-}
-
-/// False: told to stop.
-fn wait(pause: &mut Pause, runtime: &Handle, stop: &CancellationToken) -> bool {
-    let pause = tokio::time::sleep(pause.take());
-    runtime.block_on(async { stop.run_until_cancelled(pause).await }).is_some()
 }
 
 /// Looks at inputs on a thread of its own, one after the other: it takes seconds each. Nobody waits
