@@ -22,9 +22,13 @@ pub(in crate::cli) struct PageArgs {
     /// Seconds of each question
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
+    /// Ask this alone, written as in a URL's query: {n} is a random number, {t} a time, {l} a letter;
+    /// may be given several times
+    #[arg(long = "question", value_name = "QUERY")]
+    questions: Vec<String>,
 }
 
-/// The questions; `{n}` is a random number, `{t}` a time, `{l}` a letter.
+/// What is asked unless told otherwise.
 const QUESTIONS: [&str; 20] = [
     "",
     "sort=-updatedAt&offset={n}",
@@ -54,15 +58,19 @@ pub(super) fn run(settings: &SettingsArgs, args: &PageArgs) -> anyhow::Result<()
     let token = world.tokens(&instance, 1)?.pop().unwrap_or_default();
     let first = first_page(&instance, &token)?;
     let mut rows = Vec::new();
-    for question in QUESTIONS {
+    let asked: Vec<&str> = match args.questions.as_slice() {
+        [] => QUESTIONS.to_vec(),
+        own => own.iter().map(String::as_str).collect(),
+    };
+    for question in asked {
         let contacts = u64::from(args.contacts);
-        let token = token.clone();
+        let (token, template) = (token.clone(), question.to_owned());
         let load = Load {
             address: instance.address(),
             connections: args.connections,
             time: seconds(args.seconds),
             render: Arc::new(move |number, out| {
-                let question = filled(question, number, contacts);
+                let question = filled(&template, number, contacts);
                 let head = format!(
                     "GET /api/contacts?limit=50&{question} HTTP/1.1\r\nhost: x\r\n\
                      authorization: Bearer {token}\r\n\r\n"
