@@ -12,7 +12,7 @@ use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::Event;
 use crate::domain::position::{CONTROL_LANE, Lane};
 use crate::domain::verdict::Verdict;
-use crate::event_log::{Consumer, Delivery};
+use crate::event_log::{Consumer, ConsumerStatus, Delivery};
 use crate::store::{CommitTimes, Counters, Writer};
 use crate::telemetry::{LaneMetrics, Metrics, RecordDeadLettered, fault};
 
@@ -104,6 +104,7 @@ impl Pipeline {
         let (to_plan, decoded) = sync_channel(DECODED_GROUPS_MAX);
         // Room for every group that there can be: what is given back never waits.
         let (give_back, spent) = sync_channel(DECODED_GROUPS_MAX + 2);
+        let status = consumer.status();
         let reading = &mut *consumer;
         // Whichever stage ends first, the other must not wait for it.
         let stages = stop.child_token();
@@ -113,7 +114,7 @@ impl Pipeline {
                 std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, move || {
                     self.decode_stage(reading, &to_plan, &spent, &decode_stop)
                 });
-            let planned = self.plan_stage(writer, &decoded, &give_back, &stages);
+            let planned = self.plan_stage(writer, &status, &decoded, &give_back, &stages);
             stages.cancel();
             drop(decoded);
             let decoding = match decoding {
@@ -185,13 +186,18 @@ impl Pipeline {
     fn plan_stage(
         &self,
         writer: &mut Writer,
+        status: &ConsumerStatus,
         decoded: &Receiver<Group>,
         give_back: &SyncSender<Group>,
         stop: &CancellationToken,
     ) -> Result<(), ApplyError> {
         let mut planner = Planner::new(self.rules.clone());
         // Ends when the decode stage has ended and all it sent is committed.
-        while let Ok(group) = decoded.recv() {
+        while let Some(group) = next_group(decoded, || {
+            if status.is_caught_up() {
+                writer.caught_up();
+            }
+        }) {
             let started = Instant::now();
             let before = writer.committed().counters;
             let controls = writer.committed().control.verdicts;
@@ -283,6 +289,14 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// The next group; `idle` is called where that is not there yet, or there is none any more.
+fn next_group(decoded: &Receiver<Group>, idle: impl FnOnce()) -> Option<Group> {
+    decoded.try_recv().ok().or_else(|| {
+        idle();
+        decoded.recv().ok()
+    })
 }
 
 /// Keeps the memory of a batch that was applied: fresh memory costs more than filling it.

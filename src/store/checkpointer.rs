@@ -28,6 +28,8 @@ use super::snapshot;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A snapshot is not due by growth before this many journal segments have filled.
 const SNAPSHOT_SEGMENTS_MIN: u64 = 4;
+/// A snapshot that would hold the writer up waits for a calmer moment until it is so much overdue.
+const SNAPSHOT_OVERDUE: u64 = 4;
 
 /// What the thread goes by.
 #[derive(Clone, Debug)]
@@ -38,6 +40,7 @@ pub(crate) struct Plan {
     pub(crate) checkpoint_interval: Duration,
     pub(crate) snapshot_interval: Duration,
     pub(crate) journal_segment_bytes: u64,
+    pub(crate) dirty_bytes_max: u64,
     pub(crate) retention: Retention,
 }
 
@@ -95,6 +98,8 @@ struct State {
     checkpoints_awaited: u64,
     snapshots_asked: u64,
     snapshots_done: u64,
+    /// What was put off while there was too much to do is to be done.
+    is_calm: bool,
     stop: bool,
     trim: Option<Trim>,
 }
@@ -111,6 +116,13 @@ impl Control {
             state.checkpoints_asked += 1;
             self.wake.notify_one();
         }
+    }
+
+    /// Asks for a checkpoint, and for the lists after it.
+    pub(crate) fn request_lists(&self) {
+        let mut state = self.state.lock();
+        state.is_calm = true;
+        self.request_in(&mut state);
     }
 
     pub(crate) fn take_trim(&self) -> Option<Trim> {
@@ -247,6 +259,7 @@ struct Work {
     is_awaited: bool,
     snapshots: u64,
     is_snapshot_asked: bool,
+    are_lists_asked: bool,
 }
 
 impl Checkpointer {
@@ -281,6 +294,7 @@ impl Checkpointer {
                     is_awaited: state.checkpoints_awaited > state.checkpoints_done,
                     snapshots: state.snapshots_asked,
                     is_snapshot_asked: state.snapshots_asked > state.snapshots_done,
+                    are_lists_asked: std::mem::take(&mut state.is_calm),
                 });
             }
             self.control.wake.wait_until(&mut state, due);
@@ -289,6 +303,9 @@ impl Checkpointer {
 
     fn work(&mut self, work: &Work) -> Result<(), StoreError> {
         self.checkpoint(work.is_awaited)?;
+        if work.are_lists_asked {
+            drop(self.shared.lists()?);
+        }
         if work.is_snapshot_asked || self.is_snapshot_due() {
             self.snapshot()?;
         }
@@ -364,12 +381,13 @@ impl Checkpointer {
     fn retire(&self, generation: &Generation) -> Result<(), StoreError> {
         self.shared.cache.retire(generation);
         self.index()?;
+        generation.for_each(|at| self.shared.known.insert(at.hash));
         self.shared.dirty.retire();
         Ok(())
     }
 
     fn index(&self) -> Result<(), StoreError> {
-        let indexed = self.shared.ordered.catch_up(&self.shared.dirty);
+        let indexed = self.shared.ordered.take(&self.shared.dirty);
         indexed.map_err(|error| StoreError::damaged("a contact", error.to_string()))
     }
 
@@ -397,7 +415,14 @@ impl Checkpointer {
         }
         let twice = figures.snapshot_bytes.load(Ordering::Relaxed).saturating_mul(2);
         let least = self.plan.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
-        figures.journal_since_snapshot.load(Ordering::Relaxed) > twice.max(least)
+        let since = figures.journal_since_snapshot.load(Ordering::Relaxed);
+        let overdue = if self.is_busy() { SNAPSHOT_OVERDUE } else { 1 };
+        since > twice.max(least).saturating_mul(overdue)
+    }
+
+    /// Whether the next generation fills while the last one was flushed.
+    fn is_busy(&self) -> bool {
+        self.shared.dirty.bytes().0 > self.plan.dirty_bytes_max / 4
     }
 
     /// A verified image of the checkpoint. One that finds no room is left for later: it is wanted,

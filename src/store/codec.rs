@@ -107,20 +107,6 @@ pub fn contact_key<'a>(id: &[u8], out: &'a mut Vec<u8>) -> &'a [u8] {
     out
 }
 
-/// What contacts are found by: 64 bits of the lowercased e-mail; never 0, which stands for "none".
-pub fn email_hash(email: &str) -> u64 {
-    let mut lower = [0_u8; 128];
-    let hash = match lower.get_mut(..email.len()) {
-        Some(lower) if email.is_ascii() => {
-            lower.copy_from_slice(email.as_bytes());
-            lower.make_ascii_lowercase();
-            xxh3_64(lower)
-        }
-        _ => xxh3_64(email.to_lowercase().as_bytes()),
-    };
-    hash.max(1)
-}
-
 /// Where the engine keeps the number of the checkpoint that it holds.
 pub(crate) const STAMP_KEY: &[u8] = b"mcheckpoint";
 
@@ -159,11 +145,5 @@ mod tests {
         assert_eq!(value.body(), b"body");
         assert!(StoredContact::from_bytes(Arc::from(&b"\x02123456789"[..])).is_none());
         assert!(StoredContact::from_bytes(Arc::from(&b"\x011234567"[..])).is_none());
-    }
-
-    #[test]
-    fn email_hash_ignores_case() {
-        assert_eq!(email_hash("Ada@Example.com"), email_hash("ada@example.COM"));
-        assert_eq!(email_hash("ÄDA@example.com"), email_hash("äda@example.com"));
     }
 }

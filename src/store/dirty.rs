@@ -3,7 +3,7 @@
 //! The writer puts into the current one, the checkpointer empties the flushing one. Values are
 //! shared pointers, so a reader takes one out in a few nanoseconds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,6 @@ use super::engine::{Change, Engine, EngineError};
 const SHARDS: usize = 64;
 /// What an entry costs beside its bytes: table slot, two allocations, key-by-key overhead.
 const CONTACT_OVERHEAD: u64 = 136;
-const EMAIL_BYTES: u64 = 24;
 /// What an engine key mostly takes: its prefix and a UUID.
 const KEY_BYTES: usize = 40;
 
@@ -43,15 +42,9 @@ pub struct DirtyContact {
 pub(crate) struct Facts {
     /// Its summand in the digest.
     pub(crate) digest: u128,
-    /// Hash of its e-mail; 0: none.
-    pub(crate) email: u64,
     /// Whether it is ACTIVE.
     pub(crate) active: bool,
 }
-
-/// Hash of an e-mail and of the id of a contact that took it. Who gave one up is not noted: the
-/// contact itself says that.
-type Emails = BTreeSet<(u64, u64)>;
 
 /// Control entries as the engine has them, by key; none: dropped.
 pub(crate) type DirtyControls = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
@@ -60,7 +53,6 @@ pub(crate) type DirtyControls = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 #[derive(Debug)]
 pub struct Generation {
     contacts: Box<[RwLock<HashTable<DirtyContact>>]>,
-    emails: Box<[RwLock<Emails>]>,
     controls: Mutex<DirtyControls>,
     bytes: AtomicU64,
     len: AtomicU64,
@@ -72,7 +64,6 @@ impl Generation {
         let shard = contacts / SHARDS;
         Self {
             contacts: (0..SHARDS).map(|_| RwLock::new(HashTable::with_capacity(shard))).collect(),
-            emails: (0..SHARDS).map(|_| RwLock::default()).collect(),
             controls: Mutex::default(),
             bytes: AtomicU64::new(0),
             len: AtomicU64::new(0),
@@ -130,15 +121,6 @@ impl Generation {
         }
     }
 
-    /// Notes that the contact whose id has that hash, which is put as well, took an e-mail.
-    pub(crate) fn put_email(&self, email: u64, hash: u64) {
-        if let Some(shard) = shard(&self.emails, email)
-            && shard.write().insert((email, hash))
-        {
-            self.bytes.fetch_add(EMAIL_BYTES, Ordering::Relaxed);
-        }
-    }
-
     /// Sets a control entry's stored bytes; none: it is dropped.
     pub(crate) fn put_control(&self, key: &[u8], value: Option<Box<[u8]>>) {
         let bytes = |value: &Option<Box<[u8]>>| value.as_ref().map_or(0, |at| at.len()) as u64;
@@ -183,19 +165,6 @@ impl Generation {
         let SortedContacts { keys, entries } = &mut all;
         entries.sort_unstable_by(|a, b| keys.get(a.0.clone()).cmp(&keys.get(b.0.clone())));
         all
-    }
-
-    fn add_ids_with_email(&self, email: u64, out: &mut BTreeSet<Box<[u8]>>) {
-        let Some(emails) = shard(&self.emails, email) else {
-            return;
-        };
-        for (_, hash) in emails.read().range((email, 0)..=(email, u64::MAX)) {
-            if let Some(contacts) = shard(&self.contacts, *hash) {
-                let contacts = contacts.read();
-                let same = contacts.iter_hash(*hash).filter(|at| at.hash == *hash);
-                out.extend(same.map(|at| at.id.clone()));
-            }
-        }
     }
 
     fn drain_changed(&self, each: &mut impl FnMut(&DirtyContact)) {
@@ -271,18 +240,6 @@ impl DirtySet {
             .or_else(|| both.flushing.as_ref()?.get_with_facts(hash, id))
     }
 
-    /// Contacts that took an e-mail and whose generation is not retired: add to these what the
-    /// index has, read *after* this call, and check each id's contact.
-    pub(crate) fn ids_with_email(&self, email: u64) -> BTreeSet<Box<[u8]>> {
-        let mut ids = BTreeSet::new();
-        let (current, flushing) = self.both();
-        if let Some(flushing) = flushing {
-            flushing.add_ids_with_email(email, &mut ids);
-        }
-        current.add_ids_with_email(email, &mut ids);
-        ids
-    }
-
     /// Ids of all contacts in either generation, sorted, each once. For scans: the union of these,
     /// taken *before* the engine's scan begins, and the engine's ids is every contact there was.
     pub fn sorted_ids(&self) -> Vec<Box<[u8]>> {
@@ -305,6 +262,13 @@ impl DirtySet {
             flushing.drain_changed(&mut each);
         }
         current.drain_changed(&mut each);
+    }
+
+    /// The same with those of the flushing generation alone.
+    pub(crate) fn drain_flushing(&self, mut each: impl FnMut(&DirtyContact)) {
+        if let (_, Some(flushing)) = self.both() {
+            flushing.drain_changed(&mut each);
+        }
     }
 
     /// Control entries that are not in the engine as they are.
@@ -402,21 +366,5 @@ mod tests {
         put(&dirty.current(), "a", "3");
         dirty.drain_changed(|at| seen.push(at.value.body().to_vec()));
         assert_eq!(seen, [b"3".to_vec()]);
-    }
-
-    #[test]
-    fn contacts_that_took_an_email_are_found_in_both_generations() {
-        let dirty = DirtySet::new();
-        for id in ["b", "a"] {
-            put(&dirty.current(), id, "1");
-            dirty.current().put_email(7, id_hash(id.as_bytes()));
-            dirty.swap();
-        }
-        dirty.current().put_email(8, id_hash(b"a"));
-        let found =
-            |email| -> Vec<u8> { dirty.ids_with_email(email).into_iter().flatten().collect() };
-        assert_eq!(found(7), b"ab");
-        assert_eq!(found(8), b"a");
-        assert_eq!(found(9), b"");
     }
 }

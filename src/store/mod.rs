@@ -4,13 +4,13 @@
 //!               ┌──────────────────────── Writer (one, only apply has it) ─────────────────────────┐
 //! contact(id) ◄─┤ overlay (this batch) ◄ DirtySet.current ◄ DirtySet.flushing ◄ Engine (sled)       │
 //! applied(..) ─►│ entries (raw bytes)                                                               │
-//! commit()    ─►│ 1 journal append  ─►  2 DirtySet.current, Cut, e-mail changes  ─►  3 waiters      │
+//! commit()    ─►│ 1 journal append  ─►  2 DirtySet.current, Cut                  ─►  3 waiters      │
 //!               └───────────────────────────────────────────────────────────────────────────────────┘
 //!                                            │ swap: current becomes flushing, between two batches,
 //!                                            │ the Cut (position, counters, digest) taken there
 //!                                            ▼
 //!  Checkpointer (thread): journal fsync ─► Engine::insert_sorted ─► Engine::flush + fdatasync
-//!                         ─► checkpoint file ─► ContactCache::retire ─► OrderedIndexes::catch_up
+//!                         ─► checkpoint file ─► ContactCache::retire ─► OrderedIndexes::take
 //!                         ─► flushing dropped ─► snapshot when due ─► journal trimmed
 //!
 //!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► ContactCache ─► Engine
@@ -31,8 +31,8 @@
 //!
 //! Retiring a generation, in this order, after the checkpoint is written: bump the cache's stripe
 //! generations *and* replace what is cached (no fill of an older value may slip in between), let
-//! the ordered indexes take what they have not seen, drop the generation. Until the drop a reader
-//! finds the value in the generation, after it in the cache or the engine.
+//! the ordered indexes take what they have not seen and [`known`] the ids, drop the generation. Until
+//! the drop a reader finds the value in the generation, after it in the cache or the engine.
 //!
 //! The feed of changed ids: every dirty contact has a mark "the ordered indexes know this image";
 //! [`DirtySet::drain_changed`] hands out the unmarked ones, the flushing generation first, and
@@ -49,7 +49,6 @@ mod dead_letters;
 pub mod digest;
 mod dirty;
 mod disk;
-mod email;
 pub mod engine;
 mod error;
 mod events;
@@ -58,6 +57,7 @@ mod history;
 mod identity;
 mod insertion;
 pub mod journal;
+mod known;
 mod misplaced;
 mod options;
 mod ordered;

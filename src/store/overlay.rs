@@ -5,12 +5,12 @@ use hashbrown::HashTable;
 use super::StoreError;
 use super::codec::{self, ChangeRef, StoredContact};
 use super::digest::contact_hash;
-use super::dirty::{DirtySet, Facts};
-use super::engine::{Engine, StoredBytes};
+use super::dirty::Facts;
+use super::engine::StoredBytes;
 use super::journal::FrameBuilder;
 use super::journal::Place;
+use super::shared::Shared;
 use crate::domain::contact::{ContactView, Status};
-use crate::domain::event::EMAIL;
 
 /// Contacts of a batch; emptied and used again.
 #[derive(Debug, Default)]
@@ -36,8 +36,7 @@ pub(crate) struct Slot {
     pub(crate) change: ChangeRef,
     /// Its body after the batch's latest change of it.
     pub(crate) place: Option<Place>,
-    /// E-mail hash and status now.
-    pub(crate) email: u64,
+    /// Its status now.
     pub(crate) active: bool,
     /// Its summand in the digest now; set when the batch is closed.
     pub(crate) digest: u128,
@@ -70,12 +69,7 @@ impl Overlay {
     }
 
     /// The slot of a contact, looking it up below where the batch has not met it yet.
-    pub(crate) fn slot(
-        &mut self,
-        id: &[u8],
-        dirty: &DirtySet,
-        engine: &Engine,
-    ) -> Result<usize, StoreError> {
+    pub(crate) fn slot(&mut self, id: &[u8], below: &Shared) -> Result<usize, StoreError> {
         if self.slots.get(self.last).is_some_and(|at| at.id(&self.ids) == id) {
             return Ok(self.last);
         }
@@ -88,7 +82,7 @@ impl Overlay {
             self.last = *at as usize;
             return Ok(self.last);
         }
-        let (base, base_facts, change) = self.below(hash, id, dirty, engine)?;
+        let (base, base_facts, change) = self.below(hash, id, below)?;
         let start = self.ids.len();
         self.ids.extend_from_slice(id);
         let facts = base_facts.unwrap_or_default();
@@ -100,7 +94,6 @@ impl Overlay {
             base_facts,
             change,
             place: None,
-            email: facts.email,
             active: facts.active,
             digest: 0,
         });
@@ -112,14 +105,18 @@ impl Overlay {
         &mut self,
         hash: u64,
         id: &[u8],
-        dirty: &DirtySet,
-        engine: &Engine,
+        Shared { dirty, engine, known, .. }: &Shared,
     ) -> Result<(Base, Option<Facts>, ChangeRef), StoreError> {
         if let Some((value, facts)) = dirty.get_with_facts(hash, id) {
             let change = value.change();
             return Ok((Base::Dirty(value), Some(facts), change));
         }
-        let Some(bytes) = engine.get(codec::contact_key(id, &mut self.key))? else {
+        let found = if known.may_hold(hash) {
+            engine.get(codec::contact_key(id, &mut self.key))?
+        } else {
+            None
+        };
+        let Some(bytes) = found else {
             return Ok((Base::Absent, Some(Facts::default()), ChangeRef::NONE));
         };
         let Some((change, _)) = codec::parse_contact(&bytes) else {
@@ -137,7 +134,7 @@ impl Overlay {
         }
     }
 
-    /// The slot, with e-mail and status of its base known; for the first change of it.
+    /// The slot, with what its base counts for known; for the first change of it.
     pub(crate) fn slot_to_change(
         &mut self,
         slot: usize,
@@ -151,7 +148,7 @@ impl Overlay {
             let body = at.base.body().unwrap_or_default();
             let facts = facts_of(id, body, scratch)?;
             at.base_facts = Some(facts);
-            (at.email, at.active) = (facts.email, facts.active);
+            at.active = facts.active;
         }
         Ok(at)
     }
@@ -184,17 +181,16 @@ impl Slot {
     }
 }
 
-/// E-mail hash and status of a body.
-pub(crate) fn email_and_status(id: &[u8], body: &[u8]) -> Result<(u64, bool), StoreError> {
-    let (email, status) = ContactView::field_and_status(body, EMAIL)
-        .map_err(|error| unreadable(id, &error.to_string()))?;
-    Ok((email.map_or(0, codec::email_hash), status == Status::Active))
+/// Whether a body's contact is ACTIVE.
+pub(crate) fn is_active(id: &[u8], body: &[u8]) -> Result<bool, StoreError> {
+    let status =
+        ContactView::status_of(body).map_err(|error| unreadable(id, &error.to_string()))?;
+    Ok(status == Status::Active)
 }
 
 /// Everything that is derived from a body.
 pub(crate) fn facts_of(id: &[u8], body: &[u8], scratch: &mut Vec<u8>) -> Result<Facts, StoreError> {
-    let (email, active) = email_and_status(id, body)?;
-    Ok(Facts { digest: contact_hash(id, body, scratch), email, active })
+    Ok(Facts { digest: contact_hash(id, body, scratch), active: is_active(id, body)? })
 }
 
 fn unreadable(id: &[u8], detail: &str) -> StoreError {

@@ -29,6 +29,7 @@ use super::disk::{Ballast, DiskGuard};
 use super::engine::Engine;
 use super::events::{Rolling, TablesThread};
 use super::journal::{Frame, Journal, Outcome};
+use super::known::KnownIds;
 use super::options::{OpenProgress, Opened, RecoveryReport, StoreOptions, lock};
 use super::ordered::OrderedIndexes;
 use super::overlay::facts_of;
@@ -58,6 +59,7 @@ pub(crate) struct Recovered {
     pub(crate) engine: Engine,
     pub(crate) dirty: DirtySet,
     pub(crate) ordered: OrderedIndexes,
+    pub(crate) known: KnownIds,
     pub(crate) controls: ControlState,
     pub(crate) cut: Cut,
     pub(crate) checkpoint: Checkpoint,
@@ -210,8 +212,8 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     }
     let dirty = DirtySet::new();
     let (cut, frames_redone) = redo(ground, checkpoint.cut.clone(), &dirty, &mut |_| Ok(()))?;
-    let Scanned { ordered, controls } = scan(&engine, &dirty, &cut, ground.progress)?;
-    Ok(Recovered { engine, dirty, ordered, controls, cut, checkpoint, frames_redone })
+    let Scanned { ordered, known, controls } = scan(&engine, &dirty, &cut, ground.progress)?;
+    Ok(Recovered { engine, dirty, ordered, known, controls, cut, checkpoint, frames_redone })
 }
 
 pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {
@@ -299,6 +301,7 @@ fn assemble(
         engine: recovered.engine,
         cache: ContactCache::new(options.cache_bytes, options.cache_ttl),
         ordered: recovered.ordered,
+        known: recovered.known,
         controls: Controls::new(recovered.controls),
         events: Rolling::new(segments.segment_base(), segments.next()),
         dead_letters,
@@ -324,6 +327,7 @@ fn assemble(
         checkpoint_interval: options.checkpoint_interval,
         snapshot_interval: options.snapshot_interval,
         journal_segment_bytes: options.journal_segment_bytes,
+        dirty_bytes_max: options.dirty_bytes_max,
         retention: options.retention(),
     };
     let (is_recovering, sync) = (recovered.frames_redone > 0, segments.sync_handle());

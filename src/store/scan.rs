@@ -11,6 +11,7 @@ use super::control;
 use super::digest::{Digest, contact_hash};
 use super::dirty::DirtySet;
 use super::engine::{Engine, EngineError, StoredBytes};
+use super::known::KnownIds;
 use super::options::OpenProgress;
 use super::ordered::{OrderedBuilder, OrderedIndexes};
 use super::shared::Cut;
@@ -25,6 +26,7 @@ const RUNS_AHEAD: usize = 4;
 /// What a scan makes in memory.
 pub(crate) struct Scanned {
     pub(crate) ordered: OrderedIndexes,
+    pub(crate) known: KnownIds,
     pub(crate) controls: ControlState,
 }
 
@@ -64,12 +66,14 @@ struct Sums {
     digest: Digest,
     active: u64,
     deleted: u64,
+    known: KnownIds,
     scratch: Vec<u8>,
 }
 
 impl Sums {
     fn add(&mut self, id: &[u8], body: &[u8], ordered: &mut OrderedBuilder) -> Result<(), Differs> {
         self.digest.add(contact_hash(id, body, &mut self.scratch));
+        self.known.insert(codec::id_hash(id));
         let is_active = ordered.push(id, body).map_err(unreadable)?;
         *(if is_active { &mut self.active } else { &mut self.deleted }) += 1;
         Ok(())
@@ -129,7 +133,7 @@ pub(crate) fn scan(
             cut.control.digest
         )));
     }
-    Ok(Scanned { ordered: ordered.finish(), controls })
+    Ok(Scanned { ordered: ordered.finish(), known: sums.known, controls })
 }
 
 /// Reads the engine's contacts in runs, until its end or nobody wants more.

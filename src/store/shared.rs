@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLockReadGuard};
 use tokio::sync::watch;
 
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
@@ -23,7 +23,8 @@ use super::dirty::DirtySet;
 use super::engine::Engine;
 use super::events::Rolling;
 use super::journal::{Counters, Journal, LaneProgress};
-use super::ordered::OrderedIndexes;
+use super::known::KnownIds;
+use super::ordered::{Lists, OrderedIndexes};
 use super::outcomes::Outcomes;
 
 /// What holds between two batches: taken whole, written whole, never in parts.
@@ -91,6 +92,8 @@ pub struct Shared {
     pub(crate) dirty: DirtySet,
     /// sled, or the model in memory.
     pub(crate) engine: Engine,
+    /// Ids that the engine may hold.
+    pub(crate) known: KnownIds,
     /// Contacts kept for reading.
     pub(crate) cache: ContactCache,
     /// Control entries.
@@ -137,6 +140,13 @@ impl Shared {
 
     pub(crate) fn position_of(&self, next: BTreeMap<Lane, NextOffset>) -> Position {
         Position { log: self.identity.as_ref().map_or(0, LogIdentity::fingerprint), next }
+    }
+
+    /// The lists, with everything that is committed.
+    pub(crate) fn lists(&self) -> Result<RwLockReadGuard<'_, Lists>, StoreError> {
+        let committed = *self.committed.borrow();
+        let lists = self.ordered.lists(&self.dirty, committed);
+        lists.map_err(|error| self.fail(StoreError::damaged("a contact", error.to_string())))
     }
 
     /// The first fatal error, as an error of the call that meets it.

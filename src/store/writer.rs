@@ -25,7 +25,7 @@ use super::events::TablesThread;
 use super::identity;
 use super::journal::{DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
 use super::outcomes::Staged;
-use super::overlay::{Overlay, email_and_status};
+use super::overlay::{Overlay, is_active};
 use super::shared::{Cut, Shared};
 
 /// Commits batches. There is one, and only apply has it.
@@ -163,13 +163,13 @@ impl Writer {
         body: &[u8],
     ) -> Result<(), StoreError> {
         let slot = self.slot(id)?;
-        let (email, active) = email_and_status(id, body)?;
+        let active = is_active(id, body)?;
         let change = self.next_change();
         let slot = self.overlay.slot_to_change(slot, &mut self.scratch)?;
         let back = if slot.change.is_some() { change.0.wrapping_sub(slot.change.0) } else { 0 };
         let place = self.frame.applied(meta, back, id, body)?;
         slot.place = Some(place);
-        (slot.change, slot.email, slot.active) = (change, email, active);
+        (slot.change, slot.active) = (change, active);
         self.count(meta, Verdict::Applied, Some((change, place)), None);
         Ok(())
     }
@@ -280,6 +280,14 @@ impl Writer {
         Ok(self.committed_as(frame, times))
     }
 
+    /// To be called when nothing waits on the log: what was put off meanwhile is done then, in the
+    /// background.
+    pub fn caught_up(&self) {
+        if self.shared.ordered.are_put_off() {
+            self.checkpoints.control().request_lists();
+        }
+    }
+
     /// Waits until everything committed so far is in a checkpoint.
     pub fn checkpoint_now(&mut self) -> Result<(), StoreError> {
         self.checkpoints.run_now(&self.shared)?;
@@ -314,7 +322,7 @@ impl Writer {
     }
 
     fn slot(&mut self, id: &[u8]) -> Result<usize, StoreError> {
-        self.overlay.slot(id, &self.shared.dirty, &self.shared.engine)
+        self.overlay.slot(id, &self.shared)
     }
 
     /// The ref of the entry staged next. Only this writer appends, so the frame's number is known.
@@ -387,13 +395,9 @@ impl Writer {
         let generation = self.shared.dirty.current();
         for (slot, id, place) in self.overlay.changed() {
             let body = self.frame.bytes(place.body());
-            let facts = Facts { digest: slot.digest, email: slot.email, active: slot.active };
+            let facts = Facts { digest: slot.digest, active: slot.active };
             let value = StoredContact::build(slot.change, body, &mut self.scratch);
             generation.put(slot.hash, id, value, facts);
-            let old = slot.before().map_or(0, |at| at.email);
-            if slot.email != 0 && slot.email != old {
-                generation.put_email(slot.email, slot.hash);
-            }
         }
         self.controls.publish(&generation, &self.shared.controls);
         cut.clone_from(&after);

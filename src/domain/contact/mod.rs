@@ -102,18 +102,14 @@ impl<'a> ContactView<'a> {
         }
     }
 
-    /// The value of a field and the status, for the store's own bodies: reads no more than it must.
-    pub(crate) fn field_and_status(
-        body: &'a [u8],
-        place: usize,
-    ) -> Result<(Option<&'a str>, Status), CorruptContact> {
+    /// The status, for the store's own bodies: reads no more than it must.
+    pub(crate) fn status_of(body: &'a [u8]) -> Result<Status, CorruptContact> {
         let corrupt = |part| CorruptContact { bytes: body.len(), part };
         let mut wire = Wire::new(body);
         wire.u64().ok_or_else(|| corrupt("version"))?;
         let canonical = wire.bytes_u32().ok_or_else(|| corrupt("canonical length"))?;
         let state = State::read_fixed(&mut Wire::new(canonical)).map_err(corrupt)?;
-        let value = state.fields.get(place).copied().flatten().and_then(|field| field.value);
-        Ok((value.and_then(|text| std::str::from_utf8(text).ok()), state.status()))
+        Ok(state.status())
     }
 
     /// Reads the structure only: texts may be anything.

@@ -8,24 +8,29 @@ use super::keys::SortKeys;
 use super::probe::Probe;
 use super::rows::{Row, Rows};
 use super::sorted::{Entry, Sorted};
+use super::sorting::sort_by_text;
 use super::walk::compare;
-use super::{CHANGES_A_HOLD, Changed, Index};
+use super::{CHANGES_A_HOLD, Index};
 
 /// Rows from which on building is worth a second thread.
 const ROWS_FOR_TWO: usize = 50_000;
+/// Rows that are sorted anew in the time in which one is moved in every list.
+const ROWS_A_MOVE: usize = 8;
 
 /// All lists over all rows.
 #[derive(Debug)]
-pub(super) struct Lists {
+pub(crate) struct Lists {
     pub(super) rows: Rows,
     /// ACTIVE and DELETED of each index, as they stand in [`Index`].
     lists: [[Sorted; 2]; Index::ALL.len()],
+    are_put_off: bool,
 }
 
 impl Default for Lists {
     fn default() -> Self {
         let none = |index: Index| Sorted::from_sorted(&[], index.has_prefixes());
-        Self { rows: Rows::default(), lists: Index::ALL.map(|index| [none(index), none(index)]) }
+        let lists = Index::ALL.map(|index| [none(index), none(index)]);
+        Self { rows: Rows::default(), lists, are_put_off: false }
     }
 }
 
@@ -73,9 +78,7 @@ impl Lists {
             .map(|(slot, row)| Entry { prefix: row.prefix(Index::Id), slot })
             .collect();
         // Stable, since the scan brings them by id: runs that are sorted already cost little.
-        by_id.sort_by(|a, b| {
-            a.prefix.cmp(&b.prefix).then_with(|| rows.id(a.slot).cmp(rows.id(b.slot)))
-        });
+        sort_by_text(&mut by_id, |slot| rows.id(slot));
         let threads = if by_id.len() < ROWS_FOR_TWO { 1 } else { 2 };
         let half = self.lists.len().div_ceil(threads);
         let indexes = Index::ALL.chunks(half);
@@ -93,23 +96,34 @@ impl Lists {
         });
     }
 
-    /// Takes so many changes that sorting everything anew is less work than one by one; false when
-    /// they are too few for that.
-    pub(super) fn build_with(&mut self, changes: &[Changed]) -> Result<bool, CorruptContact> {
-        if changes.len() <= self.rows.rows.len().max(CHANGES_A_HOLD) {
-            return Ok(false);
-        }
-        let mut keys = SortKeys::default();
-        for (id, value) in changes {
-            keys.read(value.body())?;
-            self.rows.put(id, &keys);
-        }
+    /// Whether so many changes are less work when everything is sorted anew.
+    pub(super) fn is_less_work_anew(&self, changes: usize) -> bool {
+        changes > (self.rows.rows.len() / ROWS_A_MOVE).max(CHANGES_A_HOLD)
+    }
+
+    /// Empties the lists; until they are made, changes go to the rows alone.
+    pub(super) fn put_off(&mut self) {
+        let rows = std::mem::take(&mut self.rows);
+        *self = Self { rows, are_put_off: true, ..Self::default() };
+    }
+
+    /// Whether they are empty until they are made.
+    pub(super) fn are_put_off(&self) -> bool {
+        self.are_put_off
+    }
+
+    /// Makes them of the rows.
+    pub(super) fn make(&mut self) {
         self.build_all();
-        Ok(true)
+        self.are_put_off = false;
     }
 
     /// Takes a contact's new values.
     pub(super) fn put(&mut self, id: &[u8], keys: &SortKeys) {
+        if self.are_put_off {
+            self.rows.put(id, keys);
+            return;
+        }
         let Some(slot) = self.rows.find(id) else {
             let slot = self.rows.add(Row::new(id, keys));
             for index in Index::ALL {
@@ -156,32 +170,25 @@ impl Lists {
         }
     }
 
-    /// Ids, sorted, of those with an e-mail address, folded: at most `limit` of those after `after`.
-    pub(super) fn ids_with_email(
-        &self,
-        email: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Vec<Box<[u8]>> {
-        let (low, high) = (Probe::first(Index::Email, email), Probe::last(Index::Email, email));
-        let runs = self.runs(Index::Email, None, Some(&low), Some(&high));
-        let mut ids: Vec<&[u8]> = runs
-            .iter()
-            .flat_map(|run| run.slots())
-            .map(|slot| self.rows.id(slot))
-            .filter(|id| after.is_none_or(|after| *id > after))
-            .collect();
-        ids.sort_unstable();
-        ids.into_iter().take(limit).map(Into::into).collect()
-    }
-
-    pub(super) fn emails(&self) -> usize {
+    /// Contacts that have an e-mail.
+    pub(crate) fn emails(&self) -> usize {
         self.of(Index::Email).iter().map(Sorted::len).sum()
     }
 
     pub(super) fn bytes(&self) -> usize {
         let lists: usize = self.lists.iter().flatten().map(Sorted::bytes).sum();
         lists + self.rows.bytes()
+    }
+
+    /// How a contact's place differs from what its body says; for verification.
+    pub(crate) fn difference_of(
+        &self,
+        id: &[u8],
+        body: &[u8],
+    ) -> Result<Option<&'static str>, CorruptContact> {
+        let mut keys = SortKeys::default();
+        keys.read(body)?;
+        Ok(self.difference(id, &keys))
     }
 
     pub(super) fn difference(&self, id: &[u8], keys: &SortKeys) -> Option<&'static str> {
@@ -197,7 +204,8 @@ impl Lists {
             .then_some("is ordered by other values than its own")
     }
 
-    pub(super) fn list_differences(&self, contacts: u64) -> Vec<String> {
+    /// What is wrong with the lists among themselves, given how many contacts there are.
+    pub(crate) fn list_differences(&self, contacts: u64) -> Vec<String> {
         let mut found = Vec::new();
         let rows = self.rows.rows.len();
         if rows as u64 != contacts {
@@ -237,14 +245,12 @@ fn build(rows: &Rows, index: Index, active: bool, by_id: &[Entry]) -> Sorted {
         .filter(|(row, _)| row.active == active && row.is_in(index))
         .map(|(row, slot)| Entry { prefix: row.prefix(index), slot })
         .collect();
-    let text = |slot| rows.get(slot).map(|row| row.text(index));
+    let text = |slot| rows.get(slot).map_or(&[][..], |row| row.text(index));
     match index {
         Index::Id => {}
         Index::UpdatedAt | Index::CreatedAt => entries.sort_by_key(|at| at.prefix),
         Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
-            entries.sort_by(|a, b| {
-                a.prefix.cmp(&b.prefix).then_with(|| text(a.slot).cmp(&text(b.slot)))
-            });
+            sort_by_text(&mut entries, text);
         }
     }
     Sorted::from_sorted(&entries, index.has_prefixes())

@@ -2,9 +2,13 @@
 //! e-mail, source.
 //!
 //! Built by one bulk sort from the scan at open. After that the applier does nothing for them: each
-//! contact in the dirty set has a mark whether its value was taken, and [`OrderedIndexes::catch_up`]
-//! takes the rest, before a list is answered and before a generation is dropped. So a contact that
-//! changed a hundred times in between is moved once.
+//! contact in the dirty set has a mark whether its value was taken, and the rest is taken before a
+//! list is answered and before a generation is dropped. So a contact that changed a hundred times in
+//! between is moved once.
+//!
+//! Moving a contact in every list takes longer than applying its event. Where very many change and
+//! nobody asks for a list, as in a first load, the lists are emptied and only the rows kept; they are
+//! made anew when the log is caught up with, or someone asks.
 //!
 //! ACTIVE and DELETED contacts are in lists of their own, so a filter by status skips nothing; a list
 //! of both is the two merged. Texts are lowercased (the source is not) and cut (see [`keys`]); what
@@ -18,27 +22,29 @@ mod probe;
 mod request;
 mod rows;
 mod sorted;
+mod sorting;
 mod walk;
 mod wanted;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::domain::contact::CorruptContact;
 
 use super::codec::StoredContact;
 use super::dirty::DirtySet;
 use keys::SortKeys;
-use lists::Lists;
+pub(crate) use lists::Lists;
 use rows::Rows;
 
 pub use keys::fold;
-pub(crate) use request::Places;
 pub use request::{Cut, Filters, PageKey, PageRequest, SortOrder, Total};
 
 /// Changes taken under one hold of the lock, so that pages don't wait for a whole generation.
 const CHANGES_A_HOLD: usize = 256;
+/// So many at once are a load and not the day's work.
+const MANY_CHANGES: usize = if cfg!(test) { 100 } else { 20_000 };
 
 /// What there is a list by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,20 +109,72 @@ pub(crate) struct OrderedIndexes {
     lists: RwLock<Lists>,
     /// Held while changes are taken: they must go in in the order they came out.
     feed: Mutex<Vec<Changed>>,
-    /// Commits that were visible when changes were last taken, plus 1; 0: never.
+    /// Commits that were visible when changes were last taken for someone, plus 1; 0: never.
     taken: AtomicU64,
+    /// Whether someone asked for a list since a generation was last dropped.
+    is_asked: AtomicBool,
+    /// As the lists have it.
+    are_put_off: AtomicBool,
+    /// Kept here, since whoever asks must not wait until lists are made.
+    bytes: AtomicUsize,
 }
 
 impl OrderedIndexes {
-    /// Takes every change that the dirty set has and the indexes have not.
-    pub(crate) fn catch_up(&self, dirty: &DirtySet) -> Result<(), CorruptContact> {
+    /// Takes what the flushing generation has, before that is dropped. Many changes at once, between
+    /// which nobody asked for a list, are for now noted with the contacts alone.
+    pub(crate) fn take(&self, dirty: &DirtySet) -> Result<(), CorruptContact> {
         let mut changes = self.feed.lock();
         // Collected first: the dirty set's locks, which the applier needs, are held for less.
-        dirty.drain_changed(|at| changes.push((at.id.clone(), at.value.clone())));
-        let mut keys = SortKeys::default();
-        if self.lists.write().build_with(&changes)? {
-            changes.clear();
+        dirty.drain_flushing(|at| changes.push((at.id.clone(), at.value.clone())));
+        let is_asked = self.is_asked.swap(false, Ordering::Relaxed);
+        if changes.len() >= MANY_CHANGES && !is_asked {
+            self.put_off(&mut self.lists.write());
         }
+        self.put(&mut changes)?;
+        self.note_bytes();
+        Ok(())
+    }
+
+    /// The lists, with every change that the dirty set has. `committed` is the number of commits
+    /// visible before the call.
+    pub(crate) fn lists(
+        &self,
+        dirty: &DirtySet,
+        committed: u64,
+    ) -> Result<RwLockReadGuard<'_, Lists>, CorruptContact> {
+        self.is_asked.store(true, Ordering::Relaxed);
+        loop {
+            if self.taken.load(Ordering::Acquire) == committed.wrapping_add(1) {
+                let lists = self.lists.read();
+                if !lists.are_put_off() {
+                    return Ok(lists);
+                }
+            }
+            self.catch_up(dirty)?;
+            self.taken.store(committed.wrapping_add(1), Ordering::Release);
+        }
+    }
+
+    /// Takes every change that the dirty set has and the indexes have not.
+    fn catch_up(&self, dirty: &DirtySet) -> Result<(), CorruptContact> {
+        let mut changes = self.feed.lock();
+        dirty.drain_changed(|at| changes.push((at.id.clone(), at.value.clone())));
+        let mut lists = self.lists.write();
+        if lists.is_less_work_anew(changes.len()) {
+            self.put_off(&mut lists);
+        }
+        drop(lists);
+        self.put(&mut changes)?;
+        if self.are_put_off() {
+            self.lists.write().make();
+            self.are_put_off.store(false, Ordering::Relaxed);
+            self.note_bytes();
+        }
+        Ok(())
+    }
+
+    fn put(&self, changes: &mut Vec<Changed>) -> Result<(), CorruptContact> {
+        let mut keys = SortKeys::default();
         for some in changes.chunks(CHANGES_A_HOLD) {
             let mut lists = self.lists.write();
             for (id, value) in some {
@@ -130,74 +188,23 @@ impl OrderedIndexes {
         Ok(())
     }
 
-    /// The same, unless nothing was committed since the last time. `committed` is the number of
-    /// commits visible before the call.
-    pub(crate) fn catch_up_to(
-        &self,
-        dirty: &DirtySet,
-        committed: u64,
-    ) -> Result<(), CorruptContact> {
-        if self.taken.load(Ordering::Acquire) == committed.wrapping_add(1) {
-            return Ok(());
-        }
-        self.catch_up(dirty)?;
-        self.taken.store(committed.wrapping_add(1), Ordering::Release);
-        Ok(())
+    fn put_off(&self, lists: &mut Lists) {
+        lists.put_off();
+        self.are_put_off.store(true, Ordering::Relaxed);
     }
 
-    /// The places of a page, without the contacts.
-    pub(crate) fn page(&self, request: &PageRequest) -> Places {
-        self.lists.read().page(request)
+    /// Whether the next one who asks for the lists waits until they are made.
+    pub(crate) fn are_put_off(&self) -> bool {
+        self.are_put_off.load(Ordering::Relaxed)
     }
 
-    /// How many contacts a request is about; counted, where no list knows, only if told to.
-    pub(crate) fn total(&self, request: &PageRequest, by_counting: bool) -> Total {
-        self.lists.read().total(request, by_counting)
-    }
-
-    /// Ids, sorted, of contacts that have an e-mail as far as changes were taken: at most `limit` of
-    /// those after `after`.
-    pub(crate) fn ids_with_email(
-        &self,
-        email: &str,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Vec<Box<[u8]>> {
-        self.lists.read().ids_with_email(&keys::fold_cut(email, keys::TEXT_BYTES_MAX), after, limit)
-    }
-
-    /// Contacts that have an e-mail.
-    pub(crate) fn emails(&self) -> u64 {
-        self.lists.read().emails() as u64
-    }
-
-    /// Contacts that are ACTIVE, and DELETED.
-    #[cfg(test)]
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        let lists = self.lists.read();
-        let [active, deleted] = lists.of(Index::Id);
-        (active.len() as u64, deleted.len() as u64)
-    }
-
-    /// Bytes of memory they take, about.
+    /// Bytes of memory they took when a generation was last dropped, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.lists.read().bytes()
+        self.bytes.load(Ordering::Relaxed)
     }
 
-    /// How a contact's place differs from what its body says; for verification.
-    pub(crate) fn difference(
-        &self,
-        id: &[u8],
-        body: &[u8],
-    ) -> Result<Option<&'static str>, CorruptContact> {
-        let mut keys = SortKeys::default();
-        keys.read(body)?;
-        Ok(self.lists.read().difference(id, &keys))
-    }
-
-    /// What is wrong with the lists among themselves, given how many contacts there are.
-    pub(crate) fn list_differences(&self, contacts: u64) -> Vec<String> {
-        self.lists.read().list_differences(contacts)
+    fn note_bytes(&self) {
+        self.bytes.store(self.lists.read().bytes(), Ordering::Relaxed);
     }
 }
 
@@ -222,10 +229,10 @@ impl OrderedBuilder {
 
     /// Sorts.
     pub(crate) fn finish(self) -> OrderedIndexes {
-        OrderedIndexes {
-            lists: RwLock::new(Lists::of_rows(self.rows)),
-            ..OrderedIndexes::default()
-        }
+        let lists = RwLock::new(Lists::of_rows(self.rows));
+        let indexes = OrderedIndexes { lists, ..OrderedIndexes::default() };
+        indexes.note_bytes();
+        indexes
     }
 }
 

@@ -58,7 +58,8 @@ impl Lists {
         lists.into_iter().flatten().map(run).collect()
     }
 
-    pub(super) fn page(&self, request: &PageRequest) -> Places {
+    /// The places of a page, without the contacts.
+    pub(crate) fn page(&self, request: &PageRequest) -> Places {
         if request.duplicates {
             return self.duplicates(request);
         }
@@ -205,7 +206,7 @@ impl Lists {
     }
 
     /// How many contacts a request is about. `by_counting`: where no list knows, up to a bound.
-    pub(super) fn total(&self, request: &PageRequest, by_counting: bool) -> Total {
+    pub(crate) fn total(&self, request: &PageRequest, by_counting: bool) -> Total {
         if request.duplicates {
             return if by_counting { self.count_duplicates(request) } else { Total::Unknown };
         }

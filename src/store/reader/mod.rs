@@ -15,7 +15,6 @@ use super::codec::{ChangeRef, StoredContact, contact_key, id_hash};
 use super::control::ControlSums;
 use super::dead_letters::DeadLetters;
 use super::digest::Digest;
-use super::email;
 use super::events::{self, EventLookup, EventRecord};
 use super::export::{self, ExportReport};
 use super::history::{self, HistoryEntry};
@@ -128,6 +127,12 @@ impl Reader {
 
     /// The latest value of a contact, a DELETED one's too.
     pub fn contact(&self, id: &[u8]) -> Result<Option<Value>, StoreError> {
+        self.find(id, true)
+    }
+
+    /// What is found by walking along a list is not kept in the cache: it would drive out what is
+    /// asked for by id.
+    fn find(&self, id: &[u8], is_kept: bool) -> Result<Option<Value>, StoreError> {
         let shared = &*self.shared;
         let hash = id_hash(id);
         if let Some(value) = shared.dirty.get(hash, id) {
@@ -135,6 +140,9 @@ impl Reader {
         }
         if let Some(value) = shared.cache.get(hash, id) {
             return Ok(Some(value));
+        }
+        if !shared.known.may_hold(hash) {
+            return Ok(None);
         }
         let ticket = shared.cache.ticket(hash);
         let mut key = Vec::with_capacity(id.len() + 1);
@@ -146,28 +154,18 @@ impl Reader {
             return Ok(None);
         };
         let value = export::stored(shared, id, &bytes)?;
-        shared.cache.fill(ticket, id, &value);
+        if is_kept {
+            shared.cache.fill(ticket, id, &value);
+        }
         Ok(Some(value))
-    }
-
-    /// Ids of the contacts that have an e-mail address now, in any case, sorted: at most `limit` of
-    /// those after `after`.
-    pub fn ids_by_email(
-        &self,
-        email: &str,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<Box<[u8]>>, StoreError> {
-        email::ids_by_email(self, email, after, limit)
     }
 
     /// A page of an order. It is short only where `rest` says that there is more: the contacts that
     /// were looked at did not pass, or changed while it was put together.
     pub fn page(&self, request: &PageRequest) -> Result<Page, StoreError> {
-        self.index()?;
         // One more than is shown tells whether there is more.
         let asked = PageRequest { limit: request.limit + 1, ..request.clone() };
-        let mut places = self.shared.ordered.page(&asked);
+        let mut places = self.shared.lists()?.page(&asked);
         let first = places.keys.first().or(places.cut.as_ref().map(|cut| &cut.key)).cloned();
         let mut rest = places.cut;
         if places.keys.len() > request.limit {
@@ -176,7 +174,7 @@ impl Reader {
         }
         let mut contacts = Vec::with_capacity(places.keys.len());
         for key in places.keys {
-            let Some(value) = self.contact(&key.id)? else {
+            let Some(value) = self.find(&key.id, false)? else {
                 continue;
             };
             let view = self.view(&key.id, &value)?;
@@ -194,18 +192,7 @@ impl Reader {
     /// How many contacts a request is about, whatever its page: at once where one list knows, else
     /// only if told to count.
     pub fn total_of(&self, request: &PageRequest, by_counting: bool) -> Result<Total, StoreError> {
-        self.index()?;
-        Ok(self.shared.ordered.total(request, by_counting))
-    }
-
-    /// Lets the indexes take everything that is committed.
-    fn index(&self) -> Result<(), StoreError> {
-        let shared = &*self.shared;
-        let committed = *shared.committed.borrow();
-        shared
-            .ordered
-            .catch_up_to(&shared.dirty, committed)
-            .map_err(|error| shared.fail(StoreError::damaged("a contact", error.to_string())))
+        Ok(self.shared.lists()?.total(request, by_counting))
     }
 
     /// The changes of a contact, newest first, at most `limit`, older than `before`; none where

@@ -7,6 +7,7 @@ use contactd::domain::verdict::Verdict;
 use contactd::store::{PageRequest, SortOrder};
 
 use super::world::{Listed, World};
+use crate::support::image::ids_by_email;
 
 const STEPS: usize = 120;
 const SEEDS: u64 = 3;
@@ -104,10 +105,7 @@ fn compare_emails(world: &mut World, listed: &[Listed]) {
     let lower = |contact: &Listed| contact.email.as_ref().map(|email| email.to_lowercase());
     let emails: BTreeSet<String> = listed.iter().filter_map(lower).collect();
     for email in emails.iter().map(String::as_str).chain(["nobody@example.com"]) {
-        let found =
-            world.store().reader.ids_by_email(&email.to_uppercase(), None, 1_000).expect("ids");
-        let found: Vec<_> =
-            found.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect();
+        let found = ids_by_email(&world.store().reader, &email.to_uppercase());
         let expected: Vec<_> = listed
             .iter()
             .filter(|contact| lower(contact).as_deref() == Some(email))

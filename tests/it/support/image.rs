@@ -10,9 +10,10 @@ use contactd::domain::event::EMAIL;
 use contactd::domain::record::Headers;
 use contactd::domain::verdict::{DeadLetterReason, Verdict};
 use contactd::segments::FrameNo;
-use contactd::store::codec::email_hash;
 use contactd::store::journal::{Applied, Entry, Letter, Outcome};
-use contactd::store::{self, ChangeRef, Journal, Opened, Reader, StoreOptions};
+use contactd::store::{
+    self, ChangeRef, Filters, Journal, Opened, PageRequest, Reader, StoreOptions,
+};
 
 use super::wait::wait_until;
 
@@ -28,8 +29,8 @@ const HISTORIES: usize = 40;
 pub struct Image {
     /// By id.
     pub contacts: BTreeMap<String, ContactImage>,
-    /// E-mail hash and id, as a reader finds them.
-    pub emails: BTreeSet<(u64, String)>,
+    /// E-mail, lowercased, and id, as a reader finds them.
+    pub emails: BTreeSet<(String, String)>,
     /// How often each verdict was given.
     pub verdict_totals: BTreeMap<&'static str, u64>,
     pub active: u64,
@@ -185,9 +186,8 @@ impl Image {
             }
             let view = value.view().expect("a contact has its parts");
             if let Some(email) = view.field(EMAIL) {
-                let ids = reader.ids_by_email(email, None, usize::MAX).expect("ids of an e-mail");
-                let ids = ids.iter().map(|id| String::from_utf8_lossy(id).into_owned());
-                self.emails.extend(ids.map(|id| (email_hash(email), id)));
+                let ids = ids_by_email(reader, email);
+                self.emails.extend(ids.into_iter().map(|id| (email.to_lowercase(), id)));
             }
             let contact = ContactImage {
                 version: view.version(),
@@ -237,8 +237,8 @@ impl Image {
         compare("control verdicts", &self.control_verdicts, &other.control_verdicts, &mut found);
         compare("next offsets", &self.next_offsets, &other.next_offsets, &mut found);
         let (here, there) = (&self.emails, &other.emails);
-        for (hash, id) in here.symmetric_difference(there).take(NAMED_MAX) {
-            found.push(format!("e-mail key {hash:016x} of {id} is on one side only"));
+        for (email, id) in here.symmetric_difference(there).take(NAMED_MAX) {
+            found.push(format!("{id} is found by {email} on one side only"));
         }
         found
     }
@@ -425,4 +425,14 @@ impl Described for LetterImage {
     fn against(&self, other: &Self) -> String {
         format!("is {} and {}", self.reason, other.reason)
     }
+}
+
+/// Of those that have the e-mail, in any case and whatever their status; sorted.
+pub fn ids_by_email(reader: &Reader, email: &str) -> Vec<String> {
+    let filters = Filters { email: Some(email.to_owned()), ..Filters::default() };
+    let request = PageRequest { filters, limit: 100_000, ..PageRequest::default() };
+    let page = reader.page(&request).expect("a page of an e-mail");
+    let mut ids: Vec<String> = page.contacts.into_iter().map(|contact| contact.id).collect();
+    ids.sort_unstable();
+    ids
 }

@@ -1,6 +1,7 @@
 //! What readers are told, against a model, while the applier and the checkpoints go on.
 
 mod answers;
+mod loads;
 mod races;
 mod verification;
 
