@@ -11,7 +11,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, RunOptions};
+use crate::app::{self, RunOptions, now_ms};
 use crate::auth::local_key;
 use crate::config::{Mode, Secret};
 
@@ -115,8 +115,10 @@ async fn write(
     let headers = HeaderMap::from_iter([(HeaderName::from_static("x-api-key"), key)]);
     let http = reqwest::Client::builder().no_proxy().default_headers(headers).build()?;
     let mut millis = Vec::new();
+    // A topic may hold those of another run.
+    let run = now_ms();
     for contact in 0_u64.. {
-        let id = format!("bench-{number}-{contact}");
+        let id = format!("bench-{run}-{number}-{contact}");
         let body = json!({
             "firstName": "Ada", "lastName": "Lovelace", "email": format!("{id}@example.com"),
             "company": "Analytical Engines",

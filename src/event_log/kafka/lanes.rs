@@ -51,6 +51,8 @@ pub(super) struct Lanes {
     /// What all batches hold together.
     pending_records: usize,
     pending_bytes: usize,
+    /// Lanes whose end was reached and is not yet told.
+    ends: Vec<usize>,
     /// How many partitions the topic has; not known before the brokers answered.
     count: Option<usize>,
 }
@@ -66,7 +68,14 @@ impl Lanes {
             }
             lanes.push(LaneState::new(*id, *next));
         }
-        Self { lanes, places, pending_records: 0, pending_bytes: 0, count: count.map(usize::from) }
+        Self {
+            lanes,
+            places,
+            pending_records: 0,
+            pending_bytes: 0,
+            ends: Vec::new(),
+            count: count.map(usize::from),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -90,8 +99,29 @@ impl Lanes {
         self.lanes.get_mut(place)
     }
 
+    /// Whether there is anything for the feed.
     pub(super) fn has_pending(&self) -> bool {
-        self.pending_records > 0
+        self.pending_records > 0 || !self.ends.is_empty()
+    }
+
+    /// The lane's end was reached: which lane that is, and where it ends.
+    pub(super) fn note_end(&mut self, place: usize) -> Option<(Lane, NextOffset)> {
+        let lane = self.lanes.get_mut(place)?;
+        lane.at_end = true;
+        if !self.ends.contains(&place) {
+            self.ends.push(place);
+        }
+        Some((lane.id, lane.next))
+    }
+
+    /// A lane whose end is still to be told, unless a record has come since.
+    pub(super) fn take_end(&mut self) -> Option<Lane> {
+        while let Some(place) = self.ends.pop() {
+            if let Some(lane) = self.lanes.get(place).filter(|lane| lane.at_end) {
+                return Some(lane.id);
+            }
+        }
+        None
     }
 
     /// Whether the batches together hold as much as may wait.

@@ -178,6 +178,7 @@ impl Poller {
         // While the consumer is busy the batches grow instead; full ones wait for room for long.
         if self.feed.wait_for_room(POLL_WAIT) {
             self.hand_over_all()?;
+            self.tell_ends()?;
         } else if self.feed.is_stopped() {
             return Err(End::Stopped);
         }
@@ -257,24 +258,30 @@ impl Poller {
         Ok(())
     }
 
-    /// Everything up to the lane's end has been polled.
+    fn tell_ends(&mut self) -> Result<(), End> {
+        while let Some(lane) = self.lanes.take_end() {
+            if !self.feed.push(Delivery::CaughtUp(lane)) {
+                return Err(End::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything up to the lane's end has been polled. It is handed over with what other lanes have:
+    /// one commit for all of it costs less than one for each.
     fn after_end_of(&mut self, partition: i32) -> Result<(), End> {
         self.refused_since = None;
         let Some(place) = self.lanes.place(partition) else {
             return Ok(());
         };
-        self.wait_for_room()?;
-        self.hand_over(place)?;
-        let Some(lane) = self.lanes.get_mut(place) else {
+        let Some((lane, next)) = self.lanes.note_end(place) else {
             return Ok(());
         };
-        lane.at_end = true;
-        let (lane, next) = (lane.id, lane.next);
         // Statistics may have counted markers of transactions that stand behind the last record.
         if let Some(status) = self.feed.status().lane(lane) {
             status.high.store(next.0, Ordering::Release);
         }
-        if self.feed.push(Delivery::CaughtUp(lane)) { Ok(()) } else { Err(End::Stopped) }
+        Ok(())
     }
 
     /// Names the lane, which librdkafka's error doesn't say.
