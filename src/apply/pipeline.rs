@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::Event;
 use crate::domain::position::{CONTROL_LANE, Lane};
 use crate::domain::verdict::Verdict;
-use crate::event_log::{Consumer, ConsumerStatus, Delivery};
+use crate::event_log::{Consumer, Delivery};
 use crate::store::{CommitTimes, Counters, Writer};
 use crate::telemetry::{LaneMetrics, Metrics, RecordDeadLettered, fault};
 
@@ -20,6 +20,8 @@ use super::{ApplyError, DecodedBatch, Planner, Rules, SetAside};
 
 /// How long a stage waits before it looks again whether it should stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
+/// So long without a record is a pause in which the store may do what it put off.
+const IDLE_AFTER: Duration = Duration::from_millis(250);
 /// How long the applier waits after the disk was full, before it tries the same commit again.
 const FULL_DISK_PAUSE: Duration = Duration::from_millis(500);
 /// Decoded groups that may wait for the applier.
@@ -104,7 +106,6 @@ impl Pipeline {
         let (to_plan, decoded) = sync_channel(DECODED_GROUPS_MAX);
         // Room for every group that there can be: what is given back never waits.
         let (give_back, spent) = sync_channel(DECODED_GROUPS_MAX + 2);
-        let status = consumer.status();
         let reading = &mut *consumer;
         // Whichever stage ends first, the other must not wait for it.
         let stages = stop.child_token();
@@ -114,7 +115,7 @@ impl Pipeline {
                 std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, move || {
                     self.decode_stage(reading, &to_plan, &spent, &decode_stop)
                 });
-            let planned = self.plan_stage(writer, &status, &decoded, &give_back, &stages);
+            let planned = self.plan_stage(writer, &decoded, &give_back, &stages);
             stages.cancel();
             drop(decoded);
             let decoding = match decoding {
@@ -186,18 +187,13 @@ impl Pipeline {
     fn plan_stage(
         &self,
         writer: &mut Writer,
-        status: &ConsumerStatus,
         decoded: &Receiver<Group>,
         give_back: &SyncSender<Group>,
         stop: &CancellationToken,
     ) -> Result<(), ApplyError> {
         let mut planner = Planner::new(self.rules.clone());
         // Ends when the decode stage has ended and all it sent is committed.
-        while let Some(group) = next_group(decoded, || {
-            if status.is_caught_up() {
-                writer.caught_up();
-            }
-        }) {
+        while let Some(group) = self.next_group(writer, decoded) {
             let started = Instant::now();
             let before = writer.committed().counters;
             let controls = writer.committed().control.verdicts;
@@ -225,6 +221,23 @@ impl Pipeline {
             let _ = give_back.try_send(group);
         }
         Ok(())
+    }
+
+    /// The next group; none: there are no more.
+    fn next_group(&self, writer: &Writer, decoded: &Receiver<Group>) -> Option<Group> {
+        loop {
+            match decoded.recv_timeout(IDLE_AFTER) {
+                Ok(group) => return Some(group),
+                Err(RecvTimeoutError::Timeout) => writer.idle(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    // A run that ends there ends with what one that goes on would do now.
+                    if self.until_caught_up {
+                        writer.idle();
+                    }
+                    return None;
+                }
+            }
+        }
     }
 
     /// Commits what is staged, waiting while the disk is full. None: told to stop while waiting;
@@ -289,14 +302,6 @@ impl Pipeline {
             }
         }
     }
-}
-
-/// The next group; `idle` is called where that is not there yet, or there is none any more.
-fn next_group(decoded: &Receiver<Group>, idle: impl FnOnce()) -> Option<Group> {
-    decoded.try_recv().ok().or_else(|| {
-        idle();
-        decoded.recv().ok()
-    })
 }
 
 /// Keeps the memory of a batch that was applied: fresh memory costs more than filling it.

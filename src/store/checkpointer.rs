@@ -30,6 +30,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const SNAPSHOT_SEGMENTS_MIN: u64 = 4;
 /// A snapshot that would hold the writer up waits for a calmer moment until it is so much overdue.
 const SNAPSHOT_OVERDUE: u64 = 4;
+/// A generation with more than this part of what may be dirty is one of a load.
+const LOAD_PART: u64 = 4;
 
 /// What the thread goes by.
 #[derive(Clone, Debug)]
@@ -120,9 +122,8 @@ impl Control {
 
     /// Asks for a checkpoint, and for the lists after it.
     pub(crate) fn request_lists(&self) {
-        let mut state = self.state.lock();
-        state.is_calm = true;
-        self.request_in(&mut state);
+        self.state.lock().is_calm = true;
+        self.wake.notify_one();
     }
 
     pub(crate) fn take_trim(&self) -> Option<Trim> {
@@ -288,7 +289,8 @@ impl Checkpointer {
             if state.stop {
                 return None;
             }
-            if state.checkpoints_asked > state.checkpoints_done || Instant::now() >= due {
+            let is_asked = state.checkpoints_asked > state.checkpoints_done || state.is_calm;
+            if is_asked || Instant::now() >= due {
                 return Some(Work {
                     checkpoints: state.checkpoints_asked,
                     is_awaited: state.checkpoints_awaited > state.checkpoints_done,
@@ -327,7 +329,7 @@ impl Checkpointer {
         }
         let number = self.last.number + 1;
         if is_awaited {
-            insert_helped(&self.shared.engine, &generation, || self.index())?;
+            insert_helped(&self.shared.engine, &generation, || self.index(&generation))?;
         } else {
             insert(&self.shared.engine, &generation)?;
         }
@@ -380,14 +382,15 @@ impl Checkpointer {
     /// Lets readers go on without the generation; see the module's head for the order.
     fn retire(&self, generation: &Generation) -> Result<(), StoreError> {
         self.shared.cache.retire(generation);
-        self.index()?;
+        self.index(generation)?;
         generation.for_each(|at| self.shared.known.insert(at.hash));
         self.shared.dirty.retire();
         Ok(())
     }
 
-    fn index(&self) -> Result<(), StoreError> {
-        let indexed = self.shared.ordered.take(&self.shared.dirty);
+    fn index(&self, generation: &Generation) -> Result<(), StoreError> {
+        let is_load = generation.bytes() > self.plan.dirty_bytes_max / LOAD_PART;
+        let indexed = self.shared.ordered.take(&self.shared.dirty, is_load);
         indexed.map_err(|error| StoreError::damaged("a contact", error.to_string()))
     }
 
@@ -422,7 +425,7 @@ impl Checkpointer {
 
     /// Whether the next generation fills while the last one was flushed.
     fn is_busy(&self) -> bool {
-        self.shared.dirty.bytes().0 > self.plan.dirty_bytes_max / 4
+        self.shared.dirty.bytes().0 > self.plan.dirty_bytes_max / LOAD_PART
     }
 
     /// A verified image of the checkpoint. One that finds no room is left for later: it is wanted,

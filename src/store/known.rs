@@ -88,10 +88,10 @@ impl KnownIds {
         if self.filters.read().last().is_some_and(|filter| filter.insert(hash)) {
             return;
         }
-        let mut filters = self.filters.write();
-        let filter = Filter::of_ids(FIRST_IDS << filters.len());
+        // Made before the lock is taken: it takes a while.
+        let filter = Filter::of_ids(FIRST_IDS << self.filters.read().len());
         filter.insert(hash);
-        filters.push(filter);
+        self.filters.write().push(filter);
     }
 }
 

@@ -11,9 +11,9 @@
 //!                                            ▼
 //!  Checkpointer (thread): journal fsync ─► Engine::insert_sorted ─► Engine::flush + fdatasync
 //!                         ─► checkpoint file ─► ContactCache::retire ─► OrderedIndexes::take
-//!                         ─► flushing dropped ─► snapshot when due ─► journal trimmed
+//!                         ─► KnownIds::insert ─► flushing dropped ─► snapshot when due ─► journal trimmed
 //!
-//!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► ContactCache ─► Engine
+//!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► ContactCache ─► KnownIds ─► Engine
 //!                       history: Journal::entry(ChangeRef), back along `prev`
 //! ```
 //!

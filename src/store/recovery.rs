@@ -268,7 +268,6 @@ fn redo_frame(frame: &Frame, dirty: &DirtySet, room: &mut Room) -> Result<(), St
     let generation = dirty.current();
     let Room { block, value, hash } = room;
     frame.for_each(block, |entry| {
-        // E-mails are not noted: the scan gives the indexes all that is redone.
         let applied = match &entry.outcome {
             Outcome::Applied(applied) => applied,
             Outcome::Control(change) => {

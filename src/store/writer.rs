@@ -280,9 +280,9 @@ impl Writer {
         Ok(self.committed_as(frame, times))
     }
 
-    /// To be called when nothing waits on the log: what was put off meanwhile is done then, in the
-    /// background.
-    pub fn caught_up(&self) {
+    /// To be called when nothing has come for a while: what was put off meanwhile is done then, in
+    /// the background.
+    pub fn idle(&self) {
         if self.shared.ordered.are_put_off() {
             self.checkpoints.control().request_lists();
         }

@@ -114,14 +114,10 @@ impl Lanes {
         Some((lane.id, lane.next))
     }
 
-    /// A lane whose end is still to be told, unless a record has come since.
+    /// A lane whose end is still to be told.
     pub(super) fn take_end(&mut self) -> Option<Lane> {
-        while let Some(place) = self.ends.pop() {
-            if let Some(lane) = self.lanes.get(place).filter(|lane| lane.at_end) {
-                return Some(lane.id);
-            }
-        }
-        None
+        let place = self.ends.pop()?;
+        self.lanes.get(place).map(|lane| lane.id)
     }
 
     /// Whether the batches together hold as much as may wait.

@@ -228,7 +228,8 @@ impl Poller {
 
     fn after_error(&mut self, error: &KafkaError) -> Result<(), End> {
         if let KafkaError::PartitionEOF(partition) = error {
-            return self.after_end_of(*partition);
+            self.after_end_of(*partition);
+            return Ok(());
         }
         let Some(code) = error.rdkafka_error_code() else {
             return Err(self.unexpected(error).into());
@@ -269,19 +270,16 @@ impl Poller {
 
     /// Everything up to the lane's end has been polled. It is handed over with what other lanes have:
     /// one commit for all of it costs less than one for each.
-    fn after_end_of(&mut self, partition: i32) -> Result<(), End> {
+    fn after_end_of(&mut self, partition: i32) {
         self.refused_since = None;
-        let Some(place) = self.lanes.place(partition) else {
-            return Ok(());
-        };
-        let Some((lane, next)) = self.lanes.note_end(place) else {
-            return Ok(());
+        let place = self.lanes.place(partition);
+        let Some((lane, next)) = place.and_then(|place| self.lanes.note_end(place)) else {
+            return;
         };
         // Statistics may have counted markers of transactions that stand behind the last record.
         if let Some(status) = self.feed.status().lane(lane) {
             status.high.store(next.0, Ordering::Release);
         }
-        Ok(())
     }
 
     /// Names the lane, which librdkafka's error doesn't say.

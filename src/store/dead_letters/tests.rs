@@ -196,20 +196,21 @@ fn retention_by_bytes_and_by_age_gives_back_whole_segments_oldest_first() {
     feed(&mut opened.writer, 0, 3_000);
     settle(&opened.reader);
     let end = Instant::now() + Duration::from_secs(20);
-    let is_small = |reader: &Reader| {
-        let figures = reader.dead_letters().figures();
-        figures.letters < 1_000 && figures.bytes <= limits.bytes_max
-    };
-    while !is_small(&opened.reader) {
-        assert!(Instant::now() < end, "the archive stays too large");
+    // The thread gives back more than once: what counts is that its figures fit what is there.
+    let kept = loop {
+        let kept = places(&opened.reader);
+        let figures = opened.reader.dead_letters().figures();
+        let counted: u64 = figures.by_reason.iter().map(|it| it.1).sum();
+        let is_small = figures.letters < 1_000 && figures.bytes <= limits.bytes_max;
+        if is_small && counted == kept.len() as u64 {
+            break kept;
+        }
+        assert!(Instant::now() < end, "the archive stays too large, or counts {counted} wrongly");
         std::thread::sleep(Duration::from_millis(1));
-    }
+    };
     let all = expected(3_000);
-    let kept = places(&opened.reader);
     assert!(kept.len() > 100 && kept.len() < all.len(), "{} of {}", kept.len(), all.len());
     assert_eq!(kept, all[all.len() - kept.len()..]);
-    let counted: u64 = opened.reader.dead_letters().figures().by_reason.iter().map(|it| it.1).sum();
-    assert_eq!(counted, kept.len() as u64);
     let gone = opened.reader.dead_letters().letter(0).unwrap();
     assert!(gone.is_none());
     drop(opened);

@@ -16,6 +16,8 @@ use super::{CHANGES_A_HOLD, Index};
 const ROWS_FOR_TWO: usize = 50_000;
 /// Rows that are sorted anew in the time in which one is moved in every list.
 const ROWS_A_MOVE: usize = 8;
+/// Of which a load is expected to have so many.
+const GENERATIONS_A_LOAD: usize = 8;
 
 /// All lists over all rows.
 #[derive(Debug)]
@@ -99,6 +101,11 @@ impl Lists {
     /// Whether so many changes are less work when everything is sorted anew.
     pub(super) fn is_less_work_anew(&self, changes: usize) -> bool {
         changes > (self.rows.rows.len() / ROWS_A_MOVE).max(CHANGES_A_HOLD)
+    }
+
+    /// Whether some generations of so many changes take longer to move than all to sort anew.
+    pub(super) fn is_worth_putting_off(&self, changes: usize) -> bool {
+        changes > self.rows.rows.len() / (ROWS_A_MOVE * GENERATIONS_A_LOAD)
     }
 
     /// Empties the lists; until they are made, changes go to the rows alone.

@@ -6,9 +6,9 @@
 //! list is answered and before a generation is dropped. So a contact that changed a hundred times in
 //! between is moved once.
 //!
-//! Moving a contact in every list takes longer than applying its event. Where very many change and
-//! nobody asks for a list, as in a first load, the lists are emptied and only the rows kept; they are
-//! made anew when the log is caught up with, or someone asks.
+//! Moving a contact in every list takes longer than applying its event. In a load, while nobody asks
+//! for a list, the lists are emptied and only the rows kept; they are made anew when nothing has come
+//! for a while, or someone asks.
 //!
 //! ACTIVE and DELETED contacts are in lists of their own, so a filter by status skips nothing; a list
 //! of both is the two merged. Texts are lowercased (the source is not) and cut (see [`keys`]); what
@@ -43,8 +43,6 @@ pub use request::{Cut, Filters, PageKey, PageRequest, SortOrder, Total};
 
 /// Changes taken under one hold of the lock, so that pages don't wait for a whole generation.
 const CHANGES_A_HOLD: usize = 256;
-/// So many at once are a load and not the day's work.
-const MANY_CHANGES: usize = if cfg!(test) { 100 } else { 20_000 };
 
 /// What there is a list by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,16 +118,21 @@ pub(crate) struct OrderedIndexes {
 }
 
 impl OrderedIndexes {
-    /// Takes what the flushing generation has, before that is dropped. Many changes at once, between
-    /// which nobody asked for a list, are for now noted with the contacts alone.
-    pub(crate) fn take(&self, dirty: &DirtySet) -> Result<(), CorruptContact> {
+    /// Takes what the flushing generation has, before that is dropped. In a load, in which nobody asks
+    /// for a list, it is noted with the contacts alone for now.
+    pub(crate) fn take(&self, dirty: &DirtySet, is_load: bool) -> Result<(), CorruptContact> {
         let mut changes = self.feed.lock();
         // Collected first: the dirty set's locks, which the applier needs, are held for less.
         dirty.drain_flushing(|at| changes.push((at.id.clone(), at.value.clone())));
-        let is_asked = self.is_asked.swap(false, Ordering::Relaxed);
-        if changes.len() >= MANY_CHANGES && !is_asked {
-            self.put_off(&mut self.lists.write());
+        if changes.is_empty() {
+            return Ok(());
         }
+        let is_asked = self.is_asked.swap(false, Ordering::Relaxed);
+        let mut lists = self.lists.write();
+        if is_load && !is_asked && lists.is_worth_putting_off(changes.len()) {
+            self.put_off(&mut lists);
+        }
+        drop(lists);
         self.put(&mut changes)?;
         self.note_bytes();
         Ok(())
@@ -142,16 +145,16 @@ impl OrderedIndexes {
         dirty: &DirtySet,
         committed: u64,
     ) -> Result<RwLockReadGuard<'_, Lists>, CorruptContact> {
-        self.is_asked.store(true, Ordering::Relaxed);
         loop {
-            if self.taken.load(Ordering::Acquire) == committed.wrapping_add(1) {
+            self.is_asked.store(true, Ordering::Relaxed);
+            if self.taken.load(Ordering::Acquire) > committed {
                 let lists = self.lists.read();
                 if !lists.are_put_off() {
                     return Ok(lists);
                 }
             }
             self.catch_up(dirty)?;
-            self.taken.store(committed.wrapping_add(1), Ordering::Release);
+            self.taken.fetch_max(committed.saturating_add(1), Ordering::AcqRel);
         }
     }
 

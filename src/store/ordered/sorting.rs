@@ -34,13 +34,21 @@ fn sort_from<'t>(entries: &mut [Entry], from: usize, text: impl Fn(u32) -> &'t [
     for (to, (_, at)) in entries.iter_mut().zip(&keyed) {
         *to = *at;
     }
-    let mut done = 0;
+    // Where those stand that go on alike; `keyed` is not kept meanwhile.
+    let mut alike = Vec::new();
+    let mut start = 0;
     for run in keyed.chunk_by(|a, b| a.0 == b.0) {
-        let goes_on = run.first().is_some_and(|((_, ended), _)| *ended == usize::MAX);
-        if let Some(same) = entries.get_mut(done..done + run.len()).filter(|_| goes_on) {
+        let end = start + run.len();
+        if run.len() > 1 && run.first().is_some_and(|((_, ended), _)| *ended == usize::MAX) {
+            alike.push(start..end);
+        }
+        start = end;
+    }
+    drop(keyed);
+    for run in alike {
+        if let Some(same) = entries.get_mut(run) {
             sort_from(same, from + PIECE, text);
         }
-        done += run.len();
     }
 }
 

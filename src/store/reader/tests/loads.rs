@@ -1,5 +1,7 @@
 //! Loads, in which the lists are put off.
 
+use std::sync::atomic::AtomicU32;
+
 use super::*;
 
 impl Bench {
@@ -21,9 +23,14 @@ impl Bench {
     }
 }
 
+/// A store in which a generation of some hundred contacts is one of a load.
+fn small() -> Bench {
+    Bench::new(|options| options.dirty_bytes_max = 100_000)
+}
+
 #[test]
 fn a_list_that_was_put_off_is_whole_for_whoever_asks() {
-    let mut bench = Bench::new(|_| {});
+    let mut bench = small();
     bench.load(0..500);
     assert!(bench.are_put_off());
     let mut random = fastrand::Rng::with_seed(1);
@@ -36,7 +43,7 @@ fn a_list_that_was_put_off_is_whole_for_whoever_asks() {
 
 #[test]
 fn lists_that_are_asked_for_are_kept() {
-    let mut bench = Bench::new(|_| {});
+    let mut bench = small();
     bench.load(0..2_000);
     assert_eq!(bench.listed(), 2_000);
     // As many again would be less work anew, whoever asks.
@@ -49,11 +56,11 @@ fn lists_that_are_asked_for_are_kept() {
 
 #[test]
 fn lists_are_made_in_the_background_once_nothing_waits() {
-    let mut bench = Bench::new(|_| {});
+    let mut bench = small();
     bench.load(0..500);
     bench.stage(EventKind::Created, "another", &[]);
     bench.commit();
-    bench.writer().caught_up();
+    bench.writer().idle();
     // The one that is asked for next comes after it.
     bench.checkpoint();
     assert!(!bench.are_put_off());
@@ -62,7 +69,7 @@ fn lists_are_made_in_the_background_once_nothing_waits() {
 
 #[test]
 fn a_new_contact_is_not_looked_for_in_the_engine_and_a_known_one_is() {
-    let mut bench = Bench::new(|_| {});
+    let mut bench = small();
     bench.load(0..300);
     bench.reopen();
     bench.load(300..600);
@@ -75,4 +82,64 @@ fn a_new_contact_is_not_looked_for_in_the_engine_and_a_known_one_is() {
         let value = bench.reader.contact(id.as_bytes()).unwrap().unwrap();
         assert_eq!(value.body(), bodies.last().unwrap().as_slice(), "{id}");
     }
+}
+
+#[test]
+fn what_the_clock_flushes_is_no_load() {
+    let mut bench = Bench::new(|_| {});
+    bench.load(0..500);
+    assert!(!bench.are_put_off());
+}
+
+#[test]
+fn readers_who_race_a_load_miss_no_contact() {
+    const CONTACTS: u32 = 6_000;
+    let mut bench = Bench::new(|options| {
+        options.dirty_bytes_max = 60_000;
+        options.checkpoint_interval = Duration::from_millis(1);
+    });
+    let reader = bench.reader.clone();
+    let (committed, put_offs) = (AtomicU32::new(0), AtomicU32::new(0));
+    let is_loading = || committed.load(Ordering::Acquire) < CONTACTS;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = fastrand::Rng::with_seed(4);
+            while is_loading() {
+                let there = committed.load(Ordering::Acquire);
+                // Mostly one of the newest, which are on their way into the engine.
+                let oldest = there.saturating_sub(1_000);
+                let n = random.u32(oldest..there.max(1));
+                let found = reader.contact(format!("contact-{n:04}").as_bytes()).unwrap();
+                assert!(found.is_some() || there == 0, "contact-{n:04} of {there}");
+                let ordered = &reader.shared().ordered;
+                put_offs.fetch_add(u32::from(ordered.are_put_off()), Ordering::Relaxed);
+            }
+        });
+        scope.spawn(|| {
+            while is_loading() {
+                let before = committed.load(Ordering::Acquire) as usize;
+                let request = PageRequest { limit: 100_000, ..PageRequest::default() };
+                let listed = reader.page(&request).unwrap().contacts.len();
+                assert!(listed >= before, "{listed} of {before}");
+                // So that there are generations that nobody asks about.
+                let seen = reader.shared().figures.checkpoint_number.load(Ordering::Relaxed);
+                let later = || {
+                    let now = reader.shared().figures.checkpoint_number.load(Ordering::Relaxed);
+                    now > seen + 3
+                };
+                while is_loading() && !later() {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for first in (0..CONTACTS).step_by(50) {
+            for n in first..first + 50 {
+                bench.stage(EventKind::Created, &format!("contact-{n:04}"), &[(FIRST_NAME, "Ada")]);
+            }
+            bench.commit();
+            committed.store(first + 50, Ordering::Release);
+        }
+    });
+    assert!(put_offs.into_inner() > 0, "no list was ever put off");
+    assert_eq!(bench.listed(), CONTACTS as usize);
 }
