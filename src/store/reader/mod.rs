@@ -127,12 +127,6 @@ impl Reader {
 
     /// The latest value of a contact, a DELETED one's too.
     pub fn contact(&self, id: &[u8]) -> Result<Option<Value>, StoreError> {
-        self.find(id, true)
-    }
-
-    /// What is found by walking along a list is not kept in the cache: it would drive out what is
-    /// asked for by id.
-    fn find(&self, id: &[u8], is_kept: bool) -> Result<Option<Value>, StoreError> {
         let shared = &*self.shared;
         let hash = id_hash(id);
         if let Some(value) = shared.dirty.get(hash, id) {
@@ -154,9 +148,7 @@ impl Reader {
             return Ok(None);
         };
         let value = export::stored(shared, id, &bytes)?;
-        if is_kept {
-            shared.cache.fill(ticket, id, &value);
-        }
+        shared.cache.fill(ticket, id, &value);
         Ok(Some(value))
     }
 
@@ -174,7 +166,7 @@ impl Reader {
         }
         let mut contacts = Vec::with_capacity(places.keys.len());
         for key in places.keys {
-            let Some(value) = self.find(&key.id, false)? else {
+            let Some(value) = self.contact(&key.id)? else {
                 continue;
             };
             let view = self.view(&key.id, &value)?;

@@ -55,6 +55,21 @@ fn lists_that_are_asked_for_are_kept() {
 }
 
 #[test]
+fn lists_that_are_put_off_while_someone_asks_are_not_shown_empty() {
+    let mut bench = small();
+    bench.load(0..500);
+    assert_eq!(bench.listed(), 500);
+    bench.load(500..700);
+    bench.load(700..900);
+    assert!(bench.are_put_off());
+    // As one who saw how far commits had come before these.
+    let shared = bench.reader.shared();
+    let lists = shared.ordered.lists(&shared.dirty, 0).unwrap();
+    let request = PageRequest { limit: 1_000, ..PageRequest::default() };
+    assert_eq!(lists.page(&request).keys.len(), 900);
+}
+
+#[test]
 fn lists_are_made_in_the_background_once_nothing_waits() {
     let mut bench = small();
     bench.load(0..500);
