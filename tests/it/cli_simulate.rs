@@ -176,8 +176,9 @@ fn honest() -> Lie {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_that_says_yes_and_forgets_is_noticed() {
     let instance = instance().await;
+    // A third, since what was forgotten shows only where nothing newer of its contact came after it.
     let forgets: Lie = Arc::new(|number, method, _, _| {
-        (method == Method::POST && number % 50 == 7).then(|| StatusCode::OK.into_response())
+        (method == Method::POST && number % 3 == 0).then(|| StatusCode::OK.into_response())
     });
     let report = Liar::before(&instance, forgets, honest()).await.simulated().await;
     let contacts = &report["contacts"];
