@@ -100,8 +100,8 @@ struct State {
     checkpoints_awaited: u64,
     snapshots_asked: u64,
     snapshots_done: u64,
-    /// What was put off while there was too much to do is to be done.
-    is_calm: bool,
+    /// Whether lists that were put off are to be made.
+    are_lists_asked: bool,
     stop: bool,
     trim: Option<Trim>,
 }
@@ -122,7 +122,7 @@ impl Control {
 
     /// Asks for a checkpoint, and for the lists after it.
     pub(crate) fn request_lists(&self) {
-        self.state.lock().is_calm = true;
+        self.state.lock().are_lists_asked = true;
         self.wake.notify_one();
     }
 
@@ -289,14 +289,15 @@ impl Checkpointer {
             if state.stop {
                 return None;
             }
-            let is_asked = state.checkpoints_asked > state.checkpoints_done || state.is_calm;
+            let is_asked =
+                state.checkpoints_asked > state.checkpoints_done || state.are_lists_asked;
             if is_asked || Instant::now() >= due {
                 return Some(Work {
                     checkpoints: state.checkpoints_asked,
                     is_awaited: state.checkpoints_awaited > state.checkpoints_done,
                     snapshots: state.snapshots_asked,
                     is_snapshot_asked: state.snapshots_asked > state.snapshots_done,
-                    are_lists_asked: std::mem::take(&mut state.is_calm),
+                    are_lists_asked: std::mem::take(&mut state.are_lists_asked),
                 });
             }
             self.control.wake.wait_until(&mut state, due);
@@ -389,7 +390,7 @@ impl Checkpointer {
     }
 
     fn index(&self, generation: &Generation) -> Result<(), StoreError> {
-        let is_load = generation.bytes() > self.plan.dirty_bytes_max / LOAD_PART;
+        let is_load = self.is_load(generation.bytes());
         let indexed = self.shared.ordered.take(&self.shared.dirty, is_load);
         indexed.map_err(|error| StoreError::damaged("a contact", error.to_string()))
     }
@@ -419,13 +420,15 @@ impl Checkpointer {
         let twice = figures.snapshot_bytes.load(Ordering::Relaxed).saturating_mul(2);
         let least = self.plan.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
         let since = figures.journal_since_snapshot.load(Ordering::Relaxed);
-        let overdue = if self.is_busy() { SNAPSHOT_OVERDUE } else { 1 };
+        // The next generation fills while the last one was flushed.
+        let is_busy = self.is_load(self.shared.dirty.bytes().0);
+        let overdue = if is_busy { SNAPSHOT_OVERDUE } else { 1 };
         since > twice.max(least).saturating_mul(overdue)
     }
 
-    /// Whether the next generation fills while the last one was flushed.
-    fn is_busy(&self) -> bool {
-        self.shared.dirty.bytes().0 > self.plan.dirty_bytes_max / LOAD_PART
+    /// Whether a generation of so many bytes is one of a load.
+    fn is_load(&self, bytes: u64) -> bool {
+        bytes > self.plan.dirty_bytes_max / LOAD_PART
     }
 
     /// A verified image of the checkpoint. One that finds no room is left for later: it is wanted,

@@ -102,6 +102,7 @@ pub fn parse_contact(value: &[u8]) -> Option<(ChangeRef, &[u8])> {
 /// The key of a contact, into a reused buffer.
 pub fn contact_key<'a>(id: &[u8], out: &'a mut Vec<u8>) -> &'a [u8] {
     out.clear();
+    out.reserve(id.len() + 1);
     out.push(CONTACT);
     out.extend_from_slice(id);
     out

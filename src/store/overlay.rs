@@ -105,18 +105,13 @@ impl Overlay {
         &mut self,
         hash: u64,
         id: &[u8],
-        Shared { dirty, engine, known, .. }: &Shared,
+        below: &Shared,
     ) -> Result<(Base, Option<Facts>, ChangeRef), StoreError> {
-        if let Some((value, facts)) = dirty.get_with_facts(hash, id) {
+        if let Some((value, facts)) = below.dirty.get_with_facts(hash, id) {
             let change = value.change();
             return Ok((Base::Dirty(value), Some(facts), change));
         }
-        let found = if known.may_hold(hash) {
-            engine.get(codec::contact_key(id, &mut self.key))?
-        } else {
-            None
-        };
-        let Some(bytes) = found else {
+        let Some(bytes) = below.in_engine(hash, id, &mut self.key)? else {
             return Ok((Base::Absent, Some(Facts::default()), ChangeRef::NONE));
         };
         let Some((change, _)) = codec::parse_contact(&bytes) else {

@@ -16,11 +16,12 @@ use crate::segments::FrameNo;
 use super::StoreError;
 use super::announced::Announced;
 use super::cache::ContactCache;
+use super::codec::contact_key;
 use super::control::{ControlSums, Controls};
 use super::dead_letters::DeadLetters;
 use super::digest::Digest;
 use super::dirty::DirtySet;
-use super::engine::Engine;
+use super::engine::{Engine, EngineError, StoredBytes};
 use super::events::Rolling;
 use super::journal::{Counters, Journal, LaneProgress};
 use super::known::KnownIds;
@@ -140,6 +141,17 @@ impl Shared {
 
     pub(crate) fn position_of(&self, next: BTreeMap<Lane, NextOffset>) -> Position {
         Position { log: self.identity.as_ref().map_or(0, LogIdentity::fingerprint), next }
+    }
+
+    /// What the engine holds of a contact that the dirty set has not. `hash` is the id's, `key` room
+    /// for the engine's key.
+    pub(crate) fn in_engine(
+        &self,
+        hash: u64,
+        id: &[u8],
+        key: &mut Vec<u8>,
+    ) -> Result<Option<StoredBytes>, EngineError> {
+        if self.known.may_hold(hash) { self.engine.get(contact_key(id, key)) } else { Ok(None) }
     }
 
     /// The lists, with everything that is committed.

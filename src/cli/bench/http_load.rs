@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::table::quantile;
+use super::world::runtime;
 
 /// What comes before what counts.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -53,7 +54,7 @@ impl Answered {
 impl Load {
     /// Asks for its time, or until `is_over`.
     pub(super) fn run(&self, is_over: impl Fn() -> bool) -> anyhow::Result<Answered> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let started = Instant::now();
         let ends = started + WARM_UP + self.time;
         let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));

@@ -22,6 +22,7 @@ use super::super::progress;
 use super::super::settings::{SettingsArgs, flag};
 use super::fill::append_all;
 use super::table::{median, print};
+use super::world::runtime;
 
 /// Between two looks at an instance.
 const LOOK: Duration = Duration::from_millis(2);
@@ -209,7 +210,7 @@ impl Drop for Instance {
 }
 
 pub(super) fn run(args: &StartArgs) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let http = reqwest::Client::new();
     let mut seconds = Vec::new();
     for _ in 0..args.rounds {
@@ -229,7 +230,7 @@ pub(super) fn run(args: &StartArgs) -> anyhow::Result<()> {
 pub(super) fn recovery(settings: &SettingsArgs, args: &RecoveryArgs) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     fill(settings, directory.path(), args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let http = reqwest::Client::new();
     let before = u64::from(args.contacts) + args.updates / 2;
     let bar = progress::bar(None, "applying up to the kill");

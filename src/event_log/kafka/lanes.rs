@@ -52,7 +52,7 @@ pub(super) struct Lanes {
     pending_records: usize,
     pending_bytes: usize,
     /// Lanes whose end was reached and is not yet told.
-    ends: Vec<usize>,
+    ends: Vec<Lane>,
     /// How many partitions the topic has; not known before the brokers answered.
     count: Option<usize>,
 }
@@ -108,16 +108,15 @@ impl Lanes {
     pub(super) fn note_end(&mut self, place: usize) -> Option<(Lane, NextOffset)> {
         let lane = self.lanes.get_mut(place)?;
         lane.at_end = true;
-        if !self.ends.contains(&place) {
-            self.ends.push(place);
+        if !self.ends.contains(&lane.id) {
+            self.ends.push(lane.id);
         }
         Some((lane.id, lane.next))
     }
 
     /// A lane whose end is still to be told.
     pub(super) fn take_end(&mut self) -> Option<Lane> {
-        let place = self.ends.pop()?;
-        self.lanes.get(place).map(|lane| lane.id)
+        self.ends.pop()
     }
 
     /// Whether the batches together hold as much as may wait.

@@ -11,7 +11,7 @@ use crate::domain::position::{Lane, LogIdentity, Offset, Position};
 
 use super::StoreError;
 use super::cache::CacheStats;
-use super::codec::{ChangeRef, StoredContact, contact_key, id_hash};
+use super::codec::{ChangeRef, StoredContact, id_hash};
 use super::control::ControlSums;
 use super::dead_letters::DeadLetters;
 use super::digest::Digest;
@@ -135,15 +135,9 @@ impl Reader {
         if let Some(value) = shared.cache.get(hash, id) {
             return Ok(Some(value));
         }
-        if !shared.known.may_hold(hash) {
-            return Ok(None);
-        }
         let ticket = shared.cache.ticket(hash);
-        let mut key = Vec::with_capacity(id.len() + 1);
-        let found = shared
-            .engine
-            .get(contact_key(id, &mut key))
-            .map_err(|error| shared.fail(error.into()))?;
+        let found = shared.in_engine(hash, id, &mut Vec::new());
+        let found = found.map_err(|error| shared.fail(error.into()))?;
         let Some(bytes) = found else {
             return Ok(None);
         };
