@@ -25,6 +25,10 @@ pub mod kafka;
 pub use consumer::{ConsumeBounds, Consumer, ConsumerStatus, Delivery, Feed, LaneStatus, feed};
 pub use error::LogError;
 
+/// Headers in their order; a name may stand more than once, and one without a value is not one with
+/// an empty value.
+pub type NamedValues = Vec<(String, Option<Vec<u8>>)>;
+
 /// A record to be appended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewRecord {
@@ -32,8 +36,8 @@ pub struct NewRecord {
     pub key: Vec<u8>,
     /// `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// In this order; a name may stand more than once.
-    pub headers: Vec<(String, Vec<u8>)>,
+    /// Its headers.
+    pub headers: NamedValues,
     /// Milliseconds since 1970.
     pub timestamp_ms: i64,
     /// `None`: where the partitioner puts the key.

@@ -34,7 +34,7 @@ pub(super) fn record(command: &Command, event_ms: u64, record_ms: u64) -> NewRec
         data: Data { id: &command.id, patch: &command.patch },
     };
     let kind = if command.replace { COMMAND_REPLACE } else { COMMAND_UPDATE };
-    let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let text = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
     let mut headers = vec![
         text(COMMAND, kind),
         text(CONTENT_TYPE, "application/json"),
@@ -45,7 +45,7 @@ pub(super) fn record(command: &Command, event_ms: u64, record_ms: u64) -> NewRec
         headers.push(text(EXPECTED_VERSION, &version.to_string()));
     }
     if let Some(hash) = command.request_hash {
-        headers.push((REQUEST_HASH.to_owned(), hash.to_vec()));
+        headers.push((REQUEST_HASH.to_owned(), Some(hash.to_vec())));
     }
     NewRecord {
         key: command.id.as_bytes().to_vec(),

@@ -242,8 +242,7 @@ impl Commands {
     /// What decoding would set aside is not appended.
     fn check(&self, record: &NewRecord) -> Result<(), CommandError> {
         let mut batch = RecordBatch::new(Lane(0));
-        let headers =
-            record.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let headers = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
         batch.push(Offset(0), record.timestamp_ms, key, value, headers);
         match self.0.decoder.decode(&mut batch, 0) {

@@ -299,12 +299,14 @@ impl Outbox {
         let mut lines = Vec::new();
         for record in new_records(batch) {
             let text = |bytes: &[u8]| BASE64.encode(bytes);
-            let headers = record.headers.iter().map(|(name, value)| json!([name, text(value)]));
+            let header = |(name, value): &(String, Option<Vec<u8>>)| {
+                json!([name, value.as_deref().map(text)])
+            };
             let line = json!({
                 "refused": why.to_string(),
                 "timestampMs": record.timestamp_ms,
                 "keyBase64": text(&record.key),
-                "headersBase64": headers.collect::<Vec<_>>(),
+                "headersBase64": record.headers.iter().map(header).collect::<Vec<_>>(),
                 "valueBase64": record.value.as_deref().map(text),
             });
             lines.extend_from_slice(line.to_string().as_bytes());
@@ -332,7 +334,7 @@ fn new_records(batch: &RecordBatch) -> Vec<NewRecord> {
         value: batch.value(record).map(<[u8]>::to_vec),
         headers: batch
             .headers(record)
-            .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()))
+            .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
             .collect(),
         timestamp_ms: record.timestamp_ms,
         lane: None,

@@ -69,8 +69,8 @@ pub struct LoadRecord {
     pub key: Vec<u8>,
     /// The event; none for a malformed record that is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// Headers; none of the generated records needs one.
-    pub headers: Vec<(String, Vec<u8>)>,
+    /// Headers, some without a value; none of the generated records needs one.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// When the record arrives, in milliseconds since 1970.
     pub timestamp_ms: i64,
 }

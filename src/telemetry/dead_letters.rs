@@ -25,6 +25,7 @@ pub struct DeadLetterMetrics {
     kept: Vec<IntGauge>,
     published: Vec<IntCounter>,
     redriven: Vec<IntCounter>,
+    expired: IntCounter,
     bytes: IntGauge,
     oldest: Gauge,
     unpublished: IntGauge,
@@ -52,6 +53,10 @@ impl DeadLetterMetrics {
             kept: reasons().map(|reason| kept.with_label_values(&[reason])).collect(),
             published: reasons().map(|reason| published.with_label_values(&[reason])).collect(),
             redriven: reasons().map(|reason| redriven.with_label_values(&[reason])).collect(),
+            expired: families.counter(
+                "contactd_dead_letters_expired_unpublished_total",
+                "Dead letters that their archive kept no longer before this instance could publish them.",
+            )?,
             bytes: families.gauge("contactd_dead_letters_bytes", "Bytes of their archive.")?,
             oldest: families.seconds_gauge(
                 "contactd_dead_letters_oldest_age_seconds",
@@ -67,6 +72,11 @@ impl DeadLetterMetrics {
     /// One more is on its topic.
     pub fn published(&self, reason: DeadLetterReason) {
         count(&self.published, reason);
+    }
+
+    /// So many are gone from the archive and on no topic.
+    pub fn expired(&self, letters: u64) {
+        self.expired.inc_by(letters);
     }
 
     /// One more is on the contact log again.

@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Upper bounds in seconds of the stable OpenTelemetry HTTP histogram.
@@ -39,6 +39,10 @@ impl Families<'_> {
         labels: &[&str],
     ) -> Result<IntCounterVec, MetricsError> {
         self.registered(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    pub(super) fn counter(&self, name: &str, help: &str) -> Result<IntCounter, MetricsError> {
+        self.registered(IntCounter::new(name, help)?)
     }
 
     pub(super) fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {

@@ -189,18 +189,34 @@ pub(super) fn schemas() -> Map<String, Value> {
 }
 
 /// Ours, and those that the tools of Kafka Connect and of Spring read.
-const DEAD_LETTER_HEADERS: [(&str, &str); 11] = [
+const DEAD_LETTER_HEADERS: [(&str, &str); 21] = [
     ("contactd_dead_letter_id", "The dead letter's name, as the API has it."),
     ("contactd_dead_letter_reason", "Why: a stable word."),
     ("contactd_dead_letter_detail", "Why, in words."),
-    ("contactd_value_length", "The value's length, where it was too large to be published."),
+    (
+        "contactd_value_length",
+        "The value's length in bytes, where the value could not be published.",
+    ),
+    ("contactd_value_xxh3", "The xxh3_64 of such a value, 16 hex digits."),
     ("__connect.errors.topic", "Where it stood."),
     ("__connect.errors.partition", "As text."),
     ("__connect.errors.offset", "As text."),
+    ("__connect.errors.connector.name", "`contactd`."),
+    ("__connect.errors.task.id", "`0`."),
+    ("__connect.errors.stage", "Where Connect would have failed, `VALUE_CONVERTER` for instance."),
+    ("__connect.errors.class.name", "`contactd`."),
+    ("__connect.errors.exception.class.name", "`contactd.` and the reason."),
     ("__connect.errors.exception.message", "Reason and detail."),
     ("kafka_dlt-original-topic", "Where it stood."),
     ("kafka_dlt-original-partition", "Four bytes, big-endian."),
     ("kafka_dlt-original-offset", "Eight bytes, big-endian."),
+    (
+        "kafka_dlt-original-timestamp",
+        "The record's time in ms since 1970: eight bytes, big-endian.",
+    ),
+    ("kafka_dlt-original-timestamp-type", "`CreateTime`."),
+    ("kafka_dlt-exception-fqcn", "`contactd.` and the reason."),
+    ("kafka_dlt-exception-message", "Reason and detail."),
 ];
 
 fn dead_letter_headers() -> Value {
@@ -210,8 +226,7 @@ fn dead_letter_headers() -> Value {
     let headers: Map<String, Value> = DEAD_LETTER_HEADERS.iter().map(header).collect();
     json!({
         "type": "object",
-        "description": "Headers of the record itself stay as they are, and more of Connect's and \
-            Spring's are there.",
+        "description": "Headers of the record itself stay as they are.",
         "properties": headers,
     })
 }

@@ -29,6 +29,6 @@ pub use desk::{LetterDesk, LetterOptions, LetterPage, LetterQuery, LetterShown, 
 pub use error::LetterError;
 pub use job::{Counts, Deed, Fate, Job, JobKind, JobState};
 pub use preview::Preview;
-pub use provenance::{NamedValues, VALUE_LENGTH, is_provenance, redriven};
+pub use provenance::{VALUE_LENGTH, is_provenance, redriven};
 pub use publish::Publisher;
 pub use selection::{Selection, Topics};

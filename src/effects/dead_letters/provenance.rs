@@ -7,7 +7,7 @@
 use crate::domain::headers::{REDRIVE_HOPS, redrive_hops};
 use crate::domain::position::CONTROL_LANE;
 use crate::domain::verdict::DeadLetterReason;
-use crate::event_log::NewRecord;
+use crate::event_log::{NamedValues, NewRecord};
 use crate::store::KeptLetter;
 
 use super::selection::Topics;
@@ -29,9 +29,6 @@ const FOREIGN_PREFIXES: [&str; 4] =
     ["__connect.errors.", "kafka_dlt-", "retry_topic-", "springDeserializerException"];
 const OURS: [&str; 5] = [LETTER_ID, LETTER_REASON, LETTER_DETAIL, VALUE_LENGTH, VALUE_HASH];
 
-/// Headers in their order.
-pub type NamedValues = Vec<(String, Vec<u8>)>;
-
 /// Whether a header only tells where a dead letter is from.
 pub fn is_provenance(name: &str) -> bool {
     OURS.contains(&name) || FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -41,12 +38,12 @@ pub fn is_provenance(name: &str) -> bool {
 pub(super) fn published_headers(letter: &KeptLetter, topics: &Topics) -> NamedValues {
     let own = letter.headers().filter(|(name, _)| !is_provenance(name));
     let mut headers: NamedValues =
-        own.map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec())).collect();
+        own.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect();
     let (topic, partition) = topics.of(letter.lane);
     let reason = letter.reason();
     let class = format!("contactd.{reason}");
     let message = format!("{reason}: {}", letter.detail);
-    let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let text = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
     let (part, offset) = (partition.to_string(), letter.offset.to_string());
     headers.extend([
         text(LETTER_ID, &topics.id(letter.lane, letter.offset)),
@@ -72,8 +69,8 @@ pub(super) fn published_headers(letter: &KeptLetter, topics: &Topics) -> NamedVa
     headers
 }
 
-fn binary(name: &str, value: &[u8]) -> (String, Vec<u8>) {
-    (name.to_owned(), value.to_vec())
+fn binary(name: &str, value: &[u8]) -> (String, Option<Vec<u8>>) {
+    (name.to_owned(), Some(value.to_vec()))
 }
 
 /// Where Connect would say that it failed.
@@ -116,8 +113,8 @@ pub fn redriven<'h>(
     let hops = redrive_hops(headers.clone()).saturating_add(1);
     let kept = headers.filter(|(name, _)| *name != REDRIVE_HOPS && !is_provenance(name));
     let mut headers: NamedValues =
-        kept.map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec())).collect();
-    headers.push((REDRIVE_HOPS.to_owned(), hops.to_string().into_bytes()));
+        kept.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect();
+    headers.push((REDRIVE_HOPS.to_owned(), Some(hops.to_string().into_bytes())));
     NewRecord {
         key: key.unwrap_or_default().to_vec(),
         value,
@@ -145,16 +142,18 @@ mod tests {
 
     #[test]
     fn what_others_added_is_taken_off_and_what_the_record_had_stays() {
-        let own =
-            [("content-type", Some(b"application/json".as_slice())), (REDRIVE_HOPS, Some(b"1"))];
+        let own = [
+            ("content-type", Some(b"application/json".as_slice())),
+            ("none", None),
+            ("empty", Some(b"")),
+            (REDRIVE_HOPS, Some(b"1")),
+        ];
         let all = own.into_iter().chain(FOREIGN.map(|(name, value)| (name, Some(value))));
         let record = redriven(Some(b"ada"), Some(b"{}".to_vec()), all, 7);
-        let headers: Vec<(&str, &[u8])> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        assert_eq!(
-            headers,
-            [("content-type", b"application/json".as_slice()), (REDRIVE_HOPS, b"2")]
-        );
+        let headers: Vec<(&str, Option<&[u8]>)> =
+            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        let [content_type, none, empty, _] = own;
+        assert_eq!(headers, [content_type, none, empty, (REDRIVE_HOPS, Some(b"2"))]);
         assert_eq!((record.key.as_slice(), record.timestamp_ms), (b"ada".as_slice(), 7));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -40,14 +40,21 @@ pub struct Publisher {
     log: Arc<KafkaLog>,
     /// Partitions of the contacts' topic, for a topic that is made.
     partitions: u16,
-    /// All frames of the archive before it are published.
+    /// All frames of the archive before it are published, or gone.
     frame: AtomicU64,
+    /// Whether it is known since the start what was published; before that `frame` says nothing.
+    is_known: AtomicBool,
 }
 
 impl Publisher {
     /// For a topic that is opened as a log of its own.
     pub fn new(log: KafkaLog, partitions: u16) -> Self {
-        Self { log: Arc::new(log), partitions, frame: AtomicU64::new(0) }
+        Self {
+            log: Arc::new(log),
+            partitions,
+            frame: AtomicU64::new(0),
+            is_known: AtomicBool::new(false),
+        }
     }
 }
 
@@ -126,7 +133,7 @@ async fn publish(desk: &Arc<LetterDesk>, publisher: &Publisher) -> Result<(), Le
             };
             (revision, written) = (new, Some(Instant::now()));
         }
-        let frame = publisher.frame.load(Ordering::Acquire);
+        let frame = pass_expired(desk, publisher);
         let chunk = blocking({
             let (desk, state) = (Arc::clone(desk), state.clone());
             move || next_chunk(&desk, &state, frame, lanes)
@@ -147,8 +154,30 @@ async fn publish(desk: &Arc<LetterDesk>, publisher: &Publisher) -> Result<(), Le
     write(desk, &mut state, revision).await.map(|_| ())
 }
 
+/// Goes past what the archive's retention was faster with, and says so; the frame that it is at.
+fn pass_expired(desk: &LetterDesk, publisher: &Publisher) -> u64 {
+    let (first, _) = desk.letters().range();
+    let frame = publisher.frame.fetch_max(first, Ordering::AcqRel);
+    if frame < first && publisher.is_known.load(Ordering::Acquire) {
+        expired(desk, first - frame);
+    }
+    frame.max(first)
+}
+
+fn expired(desk: &LetterDesk, letters: u64) {
+    tracing::error!(letters, "dead letters were kept no longer before they could be published");
+    desk.metrics.dead_letters.expired(letters);
+}
+
 /// Goes past what is published, by whomever. False: that is all.
 fn skip_published(desk: &LetterDesk, publisher: &Publisher, state: &Published) -> bool {
+    pass_expired(desk, publisher);
+    let is_any_left = pass_published(desk, publisher, state);
+    publisher.is_known.store(true, Ordering::Release);
+    is_any_left
+}
+
+fn pass_published(desk: &LetterDesk, publisher: &Publisher, state: &Published) -> bool {
     loop {
         let frame = publisher.frame.load(Ordering::Acquire);
         let rows = desk.letters().rows_from(frame, ROWS);
@@ -221,14 +250,16 @@ fn next_chunk(
             break;
         }
         chunk.frame = frame + 1;
-        // One that retention was faster with is gone.
-        if !state.has(&row)
-            && let Some(letter) = letters.letter(frame)?
-        {
-            let record = record(desk, letter, lanes)?;
-            bytes += record.value.as_ref().map_or(0, Vec::len);
-            chunk.records.push((row, record));
+        if state.has(&row) {
+            continue;
         }
+        let Some(letter) = letters.letter(frame)? else {
+            expired(desk, 1);
+            continue;
+        };
+        let record = record(desk, letter, lanes)?;
+        bytes += record.value.as_ref().map_or(0, Vec::len);
+        chunk.records.push((row, record));
     }
     Ok(chunk)
 }
@@ -252,10 +283,10 @@ fn record(desk: &LetterDesk, letter: KeptLetter, lanes: u16) -> Result<NewRecord
     })
 }
 
-fn stub_headers(length: u64, hash: u64) -> [(String, Vec<u8>); 2] {
+fn stub_headers(length: u64, hash: u64) -> [(String, Option<Vec<u8>>); 2] {
     [
-        (VALUE_LENGTH.to_owned(), length.to_string().into_bytes()),
-        (VALUE_HASH.to_owned(), format!("{hash:016x}").into_bytes()),
+        (VALUE_LENGTH.to_owned(), Some(length.to_string().into_bytes())),
+        (VALUE_HASH.to_owned(), Some(format!("{hash:016x}").into_bytes())),
     ]
 }
 

@@ -22,7 +22,7 @@ pub(super) fn record(number: usize) -> NewRecord {
     NewRecord {
         key: format!("contact-{}", number % 37).into_bytes(),
         value: Some(format!("{{\"number\":{number}}}").into_bytes()),
-        headers: vec![("number".into(), number.to_string().into_bytes())],
+        headers: vec![("number".into(), Some(number.to_string().into_bytes()))],
         timestamp_ms: 1_700_000_000_000 + number as i64,
         lane: None,
     }
@@ -64,7 +64,7 @@ pub(super) fn copy_out(batch: &RecordBatch) -> impl Iterator<Item = Delivered> +
             value: batch.value(record).map(<[u8]>::to_vec),
             headers: batch
                 .headers(record)
-                .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()))
+                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
                 .collect(),
             timestamp_ms: record.timestamp_ms,
             lane: None,

@@ -124,9 +124,10 @@ fn every_byte_comes_back(log: &EventLog) -> Outcome {
         NewRecord { headers: Vec::new(), ..plain.clone() },
         NewRecord {
             headers: vec![
-                ("a".into(), vec![0, 255]),
-                ("a".into(), Vec::new()),
-                ("ü".into(), vec![1]),
+                ("a".into(), Some(vec![0, 255])),
+                ("a".into(), Some(Vec::new())),
+                ("a".into(), None),
+                ("ü".into(), Some(vec![1])),
             ],
             ..plain.clone()
         },
@@ -220,7 +221,7 @@ fn concurrent_appends_keep_order(log: &EventLog) -> Outcome {
     let task = |task: usize| async move {
         let mut acks = Vec::new();
         for number in 0..EACH {
-            let name = ("task".to_owned(), task.to_string().into_bytes());
+            let name = ("task".to_owned(), Some(task.to_string().into_bytes()));
             acks.extend(
                 log.append(vec![NewRecord { headers: vec![name], ..record(number) }]).await?,
             );

@@ -51,9 +51,13 @@ pub(super) struct RawRecord<'a> {
 
 /// What the record takes in a frame.
 pub(super) fn record_bytes(record: &NewRecord) -> usize {
-    let headers = record.headers.iter().map(|(name, value)| 6 + name.len() + value.len());
     let value = record.value.as_ref().map_or(0, Vec::len);
-    RECORD_HEADER_BYTES + record.key.len() + value + headers.sum::<usize>()
+    RECORD_HEADER_BYTES + record.key.len() + value + headers_bytes(record)
+}
+
+fn headers_bytes(record: &NewRecord) -> usize {
+    let bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+    record.headers.iter().map(|(name, value)| 6 + name.len() + bytes(value)).sum()
 }
 
 /// Appends a record. Lengths were bounded before.
@@ -64,15 +68,15 @@ pub(super) fn encode_record(out: &mut Vec<u8>, record: &NewRecord) {
     out.extend_from_slice(&key.to_le_bytes());
     let value = record.value.as_ref().map_or(-1, |value| value.len() as i32);
     out.extend_from_slice(&value.to_le_bytes());
-    let headers = record.headers.iter().map(|(name, value)| 6 + name.len() + value.len());
-    out.extend_from_slice(&(headers.sum::<usize>() as u32).to_le_bytes());
+    out.extend_from_slice(&(headers_bytes(record) as u32).to_le_bytes());
     out.extend_from_slice(&record.key);
     out.extend_from_slice(record.value.as_deref().unwrap_or_default());
     for (name, value) in &record.headers {
         out.extend_from_slice(&(name.len() as u16).to_le_bytes());
         out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(&(value.len() as i32).to_le_bytes());
-        out.extend_from_slice(value);
+        let len = value.as_ref().map_or(-1, |value| value.len() as i32);
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(value.as_deref().unwrap_or_default());
     }
 }
 

@@ -201,7 +201,7 @@ impl Appender {
         if !record.headers.is_empty() {
             let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
             for (key, value) in &record.headers {
-                headers = headers.insert(Header { key, value: Some(value) });
+                headers = headers.insert(Header { key, value: value.as_ref() });
             }
             message = message.headers(headers);
         }

@@ -21,14 +21,12 @@ use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
-use crate::event_log::NewRecord;
+use crate::event_log::{NamedValues, NewRecord};
 use crate::telemetry::BridgeOutcome;
 
 /// How much is kept of a value that the contact log doesn't take.
 const HEAD_BYTES: usize = 4 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-type Headers = Vec<(String, Vec<u8>)>;
 
 /// Makes the contact log's records.
 #[derive(Debug)]
@@ -77,7 +75,7 @@ impl Converter {
             return self.unreadable(batch, record, headers);
         };
         if let Some(key) = key.filter(|key| *key != event.contact_id.as_slice()) {
-            event.headers.push((ORIGIN_KEY.to_owned(), key.to_vec()));
+            event.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
         }
         let appended = NewRecord {
             key: event.contact_id,
@@ -104,7 +102,7 @@ impl Converter {
     }
 
     /// As it came, for applying to keep with its reason.
-    fn unreadable(&self, batch: &RecordBatch, record: &Record, headers: Headers) -> Bridged {
+    fn unreadable(&self, batch: &RecordBatch, record: &Record, headers: NamedValues) -> Bridged {
         let key = batch.key(record).unwrap_or_default().to_vec();
         // Without a key no lane is its home.
         let lane = key.is_empty().then(|| Lane(batch.lane.0 % self.lanes.max(1)));
@@ -114,13 +112,13 @@ impl Converter {
         Bridged { record, outcome: BridgeOutcome::Unreadable, is_untimed: false }
     }
 
-    fn event(&self, headers: Headers, value: Vec<u8>, record: &Record) -> Option<Found> {
+    fn event(&self, headers: NamedValues, value: Vec<u8>, record: &Record) -> Option<Found> {
         let decoded = self.decode(&headers, &value, record).ok()?;
         Some(Found::new(&decoded, headers, value))
     }
 
     /// A tombstone of a complete record.
-    fn delete(&self, headers: &Headers, key: &[u8], record: &Record) -> Option<Found> {
+    fn delete(&self, headers: &NamedValues, key: &[u8], record: &Record) -> Option<Found> {
         let id = serde_json::to_string(std::str::from_utf8(key).ok()?).ok()?;
         let stamp = stamp(record);
         let value = format!(r#"{{"eventType":"contact.deleted"{stamp},"data":{{"id":{id}}}}}"#);
@@ -130,7 +128,7 @@ impl Converter {
     /// A complete record: an event, or nothing but the contact.
     fn complete(
         &self,
-        headers: &Headers,
+        headers: &NamedValues,
         key: Option<&[u8]>,
         value: &[u8],
         record: &Record,
@@ -157,12 +155,12 @@ impl Converter {
 
     fn decode(
         &self,
-        headers: &Headers,
+        headers: &NamedValues,
         value: &[u8],
         record: &Record,
     ) -> Result<(RecordBatch, Event), Reject> {
         let mut batch = RecordBatch::new(Lane(0));
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         batch.push(Offset(0), record.timestamp_ms, None, Some(value), headers);
         let event = self.decoder.decode(&mut batch, 0)?;
         Ok((batch, event))
@@ -172,36 +170,35 @@ impl Converter {
 /// An event whose contact is known.
 struct Found {
     contact_id: Vec<u8>,
-    headers: Headers,
+    headers: NamedValues,
     value: Vec<u8>,
     is_untimed: bool,
 }
 
 impl Found {
-    fn new((batch, event): &(RecordBatch, Event), headers: Headers, value: Vec<u8>) -> Self {
+    fn new((batch, event): &(RecordBatch, Event), headers: NamedValues, value: Vec<u8>) -> Self {
         let contact_id = event.contact_id.of(&batch.arena).to_vec();
         Self { contact_id, headers, value, is_untimed: event.timestamp.is_none() }
     }
 }
 
-/// The record's own headers but for those that only we may write, and ours. A header without a value
-/// says nothing.
-fn headers(input: &InputConfig, topic: &str, batch: &RecordBatch, record: &Record) -> Headers {
+/// The record's own headers but for those that only we may write, and ours.
+fn headers(input: &InputConfig, topic: &str, batch: &RecordBatch, record: &Record) -> NamedValues {
     let own = batch.headers(record).filter(|(name, _)| !name.starts_with(OURS_PREFIX));
-    let mut headers: Headers =
-        own.filter_map(|(name, value)| Some((name.to_owned(), value?.to_vec()))).collect();
+    let mut headers: NamedValues =
+        own.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect();
     if let Some(source) = &input.source {
-        headers.push((SOURCE.to_owned(), source.clone().into_bytes()));
+        headers.push((SOURCE.to_owned(), Some(source.clone().into_bytes())));
     }
     let origin = format!("{topic}:{}:{}", batch.lane, record.offset);
-    headers.push((ORIGIN.to_owned(), origin.into_bytes()));
+    headers.push((ORIGIN.to_owned(), Some(origin.into_bytes())));
     headers
 }
 
 /// What lets applying replace the contact: here it is the configuration that says so.
-fn replacing(headers: &Headers) -> Headers {
+fn replacing(headers: &NamedValues) -> NamedValues {
     let mut headers = headers.clone();
-    headers.push((COMMAND.to_owned(), COMMAND_REPLACE.as_bytes().to_vec()));
+    headers.push((COMMAND.to_owned(), Some(COMMAND_REPLACE.as_bytes().to_vec())));
     headers
 }
 
@@ -255,7 +252,7 @@ pub(super) fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) ->
         let is_stamped = record.headers.iter().any(|(name, _)| name == ORIGIN_TIMESTAMP);
         if !is_stamped {
             let time = record.timestamp_ms.to_string().into_bytes();
-            record.headers.push((ORIGIN_TIMESTAMP.to_owned(), time));
+            record.headers.push((ORIGIN_TIMESTAMP.to_owned(), Some(time)));
             record.timestamp_ms = now_ms;
         }
         return !is_stamped;
@@ -265,13 +262,14 @@ pub(super) fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) ->
         value.truncate(HEAD_BYTES);
         // What is cut off is no command.
         record.headers.retain(|(name, _)| name != COMMAND);
-        record.headers.push((ORIGIN_BYTES.to_owned(), bytes.to_string().into_bytes()));
+        record.headers.push((ORIGIN_BYTES.to_owned(), Some(bytes.to_string().into_bytes())));
         return true;
     }
     // The headers, then; without the origin's nobody could tell what it was.
     let is_ours = |name: &str| name.starts_with(OURS_PREFIX);
     let others = record.headers.iter().filter(|(name, _)| !is_ours(name));
-    let bytes: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+    let bytes: usize = others.map(|(name, value)| name.len() + bytes(value)).sum();
     if bytes > HEAD_BYTES {
         record.headers.retain(|(name, _)| is_ours(name) && name != COMMAND);
     }

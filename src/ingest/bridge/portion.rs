@@ -194,8 +194,8 @@ impl Way<'_> {
             _ => return error,
         };
         let origin = pending.record.headers.iter().find(|(name, _)| name == ORIGIN);
-        let origin = origin.map(|(_, origin)| String::from_utf8_lossy(origin).into_owned());
-        let detail = format!("of {}: {error}", origin.unwrap_or_default());
+        let origin = origin.and_then(|(_, origin)| origin.as_deref()).unwrap_or_default();
+        let detail = format!("of {}: {error}", String::from_utf8_lossy(origin));
         LogError::NotAcknowledged { topic: topic.clone(), detail }
     }
 

@@ -28,7 +28,7 @@ use crate::domain::record::RecordBatch;
 use crate::domain::schemas::{SchemaError, Schemas};
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
-use crate::event_log::NewRecord;
+use crate::event_log::{NamedValues, NewRecord};
 
 use super::intake::{Intake, IntakeError, Kept};
 
@@ -252,9 +252,9 @@ impl Webhooks {
         request_id: Option<&[u8]>,
         now_ms: u64,
     ) -> Prepared {
-        let mut headers = vec![(SOURCE.to_owned(), source.name.clone().into_bytes())];
+        let mut headers = vec![(SOURCE.to_owned(), Some(source.name.clone().into_bytes()))];
         if let Some(request_id) = request_id {
-            headers.push((REQUEST_ID.to_owned(), request_id.to_vec()));
+            headers.push((REQUEST_ID.to_owned(), Some(request_id.to_vec())));
         }
         let mut value = text.to_vec();
         let mut decoded = match self.decode(&headers, &value, now_ms) {
@@ -301,12 +301,12 @@ impl Webhooks {
 
     fn decode(
         &self,
-        headers: &[(String, Vec<u8>)],
+        headers: &NamedValues,
         value: &[u8],
         now_ms: u64,
     ) -> Result<(RecordBatch, Event), Reject> {
         let mut batch = RecordBatch::new(Lane(0));
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
         batch.push(Offset(0), timestamp_ms, None, Some(value), headers);
         let event = self.decoder.decode(&mut batch, 0)?;

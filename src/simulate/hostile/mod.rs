@@ -72,7 +72,7 @@ pub fn hostile(seed: u64, number: u64) -> LoadRecord {
     let mut record = LoadRecord {
         value: Some(event(&mut random, &contact, number).into_bytes()),
         key: contact.into_bytes(),
-        headers: vec![(HOSTILE_NUMBER.to_owned(), number.to_string().into_bytes())],
+        headers: vec![(HOSTILE_NUMBER.to_owned(), Some(number.to_string().into_bytes()))],
         // Ten a second, which is when those events happened that say something sensible.
         timestamp_ms: i64::try_from(START_MS + number * 100).unwrap_or(i64::MAX),
     };
@@ -250,9 +250,9 @@ fn cloud_event(record: &mut LoadRecord, random: &mut Random) {
     ] {
         let header = match random.below(6) {
             0 => continue,
-            1 => bytes(random, 16),
-            2 => value.as_bytes().to_vec(),
-            _ => right.as_bytes().to_vec(),
+            1 => Some(bytes(random, 16)),
+            2 => Some(value.as_bytes().to_vec()),
+            _ => Some(right.as_bytes().to_vec()),
         };
         record.headers.push((name.to_owned(), header));
     }
@@ -320,11 +320,12 @@ fn other_time(text: &str, random: &mut Random) -> String {
 fn command(record: &mut LoadRecord, random: &mut Random) {
     let commands = ["update", "replace", "erase", "", "UPDATE", "update\0"];
     let versions = ["0", "1", "-1", "18446744073709551616", "x", ""];
-    record.headers.push(("contactd_command".to_owned(), pick(random, &commands).into()));
-    record.headers.push(("contactd_expected_version".to_owned(), pick(random, &versions).into()));
+    record.headers.push(("contactd_command".to_owned(), Some(pick(random, &commands).into())));
+    let version = Some(pick(random, &versions).into());
+    record.headers.push(("contactd_expected_version".to_owned(), version));
     for name in ["contactd_principal", "contactd_request_id", "contactd_request_hash"] {
         let most = if random.below(2) == 0 { 17 } else { 400 };
-        record.headers.push((name.to_owned(), bytes(random, most)));
+        record.headers.push((name.to_owned(), Some(bytes(random, most))));
     }
     if let Some(value) = &mut record.value {
         let text = String::from_utf8_lossy(value);
@@ -432,8 +433,11 @@ fn headers(record: &mut LoadRecord, random: &mut Random) {
         "acme",
     ];
     for _ in 0..=random.below(30) {
-        let value =
-            if random.below(2) == 0 { pick(random, &values).into() } else { bytes(random, 300) };
+        let value = match random.below(5) {
+            0 | 1 => Some(pick(random, &values).into()),
+            2 | 3 => Some(bytes(random, 300)),
+            _ => None,
+        };
         record.headers.push((pick(random, &names).to_owned(), value));
     }
 }

@@ -26,8 +26,7 @@ fn none_stops_decoding_and_every_reason_is_met() {
     for number in 0..50_000 {
         let record = hostile(1, number);
         let mut batch = RecordBatch::new(Lane(0));
-        let headers =
-            record.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+        let headers = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
         batch.push(Offset(0), record.timestamp_ms, key, value, headers);
         let reason = decoder.decode(&mut batch, 0).err().map(|reject| reject.reason);

@@ -1,5 +1,7 @@
 //! With a real Kafka: what is published, and what others have dead-lettered.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::cli::contactd;
@@ -35,9 +37,22 @@ fn bad(lane: u16, value: &[u8]) -> RawRecord {
         lane: Some(lane),
         key: Some(b"ada".to_vec()),
         value: Some(value.to_vec()),
-        headers: vec![("trace".to_owned(), vec![0xff, 0])],
+        headers: vec![("trace".to_owned(), Some(vec![0xff, 0]))],
         timestamp_ms: 1_795_255_200_123,
     }
+}
+
+/// Names of the headers that are ours to add, as the AsyncAPI document has them.
+fn described() -> BTreeSet<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let output = contactd(directory.path()).arg("asyncapi").output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let headers = &document["components"]["schemas"]["dead-letter-headers"]["properties"];
+    headers.as_object().unwrap().keys().cloned().collect()
+}
+
+fn added(record: &RawRecord) -> BTreeSet<String> {
+    record.headers.iter().map(|(name, _)| name.clone()).filter(|name| name != "trace").collect()
 }
 
 #[tokio::test]
@@ -69,6 +84,9 @@ async fn letters_are_published_once_with_headers_that_connect_and_spring_read() 
     assert_eq!(small.header("contactd_dead_letter_reason"), b"malformed_json");
     let id = format!("{}:3:0", topic.topic);
     assert_eq!(small.header("contactd_dead_letter_id"), id.as_bytes());
+    let mut described = described();
+    described.retain(|name| !name.starts_with("contactd_value_"));
+    assert_eq!(added(small), described);
     // Only its head is kept here; the log still has the whole.
     let whole = published.iter().find(|record| record.lane == Some(1)).expect("the large one");
     assert_eq!(whole.value.as_deref(), Some(large.as_slice()));
@@ -99,7 +117,46 @@ async fn what_the_topic_refuses_for_its_size_goes_as_a_stub() {
     let published = read(&dlq, 2).await;
     let (stubs, whole): (Vec<_>, Vec<_>) = published.iter().partition(|it| it.value.is_none());
     assert_eq!(stubs[0].header("contactd_value_length"), b"20000");
+    assert_eq!(added(stubs[0]), described());
     assert_eq!(whole[0].value.as_deref(), Some(&b"{"[..]), "the other one is whole");
+}
+
+#[tokio::test]
+async fn letters_that_are_kept_no_longer_before_they_could_be_published_are_counted() {
+    let Some(brokers) = service(KAFKA, "letters_that_are_kept_no_longer") else { return };
+    let topic = created(&brokers).await;
+    let dlq = topic.dead_letters();
+    // It takes nothing: there is one broker.
+    let closed = dlq.clone();
+    off_thread(move || closed.create(&[("min.insync.replicas", "2")])).await;
+    let instance = Instance::builder()
+        .following(&topic)
+        .with("dead_letters.retention_bytes", "1MiB")
+        .start()
+        .await;
+    // The first one is under way when the others come.
+    append(&topic, vec![bad(0, b"{")]).await;
+    let figure = |name: &str| {
+        let figures = String::from_utf8(instance.metrics.render().unwrap()).unwrap();
+        let of_name = figures.lines().filter(|line| line.starts_with(name));
+        of_name.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum::<f64>()
+    };
+    until("the first letter", async || (figure("contactd_dead_letters{") >= 1.0).then_some(()))
+        .await;
+    let value = [b'{'; 4000];
+    append(&topic, (0..600).map(|_| bad(0, &value)).collect()).await;
+    until("a part of the archive gone", async || {
+        let waiting = figure("contactd_dead_letters_publish_lag_records");
+        (waiting >= 600.0 && figure("contactd_dead_letters{") < 500.0).then_some(())
+    })
+    .await;
+    off_thread(move || dlq.set("min.insync.replicas", "1")).await;
+    until("all are published or counted", async || {
+        let published = figure("contactd_dead_letters_published_total");
+        let expired = figure("contactd_dead_letters_expired_unpublished_total");
+        (published + expired == 601.0 && expired > 100.0).then_some(())
+    })
+    .await;
 }
 
 /// As Spring Kafka's recoverer and Kafka Connect's reporter leave them.
@@ -109,12 +166,13 @@ fn foreign(topic: &str) -> Vec<RawRecord> {
         key: Some(b"grace".to_vec()),
         value: Some(event("grace", 1, "Grace").to_string().into_bytes()),
         headers: vec![
-            ("content-type".to_owned(), b"application/json".to_vec()),
-            ("kafka_dlt-original-topic".to_owned(), topic.as_bytes().to_vec()),
-            ("kafka_dlt-original-partition".to_owned(), 2_i32.to_be_bytes().to_vec()),
-            ("kafka_dlt-original-offset".to_owned(), 1042_i64.to_be_bytes().to_vec()),
-            ("kafka_dlt-original-timestamp".to_owned(), 1_i64.to_be_bytes().to_vec()),
-            ("springDeserializerExceptionValue".to_owned(), vec![0xac, 0xed, 0, 5]),
+            ("content-type".to_owned(), Some(b"application/json".to_vec())),
+            ("trace".to_owned(), None),
+            ("kafka_dlt-original-topic".to_owned(), Some(topic.as_bytes().to_vec())),
+            ("kafka_dlt-original-partition".to_owned(), Some(2_i32.to_be_bytes().to_vec())),
+            ("kafka_dlt-original-offset".to_owned(), Some(1042_i64.to_be_bytes().to_vec())),
+            ("kafka_dlt-original-timestamp".to_owned(), Some(1_i64.to_be_bytes().to_vec())),
+            ("springDeserializerExceptionValue".to_owned(), Some(vec![0xac, 0xed, 0, 5])),
         ],
         timestamp_ms: 1_795_255_200_000,
     };
@@ -124,13 +182,13 @@ fn foreign(topic: &str) -> Vec<RawRecord> {
         key: None,
         value: Some(event("edsger", 1, "Edsger").to_string().into_bytes()),
         headers: vec![
-            ("__connect.errors.topic".to_owned(), topic.as_bytes().to_vec()),
-            ("__connect.errors.exception.message".to_owned(), b"no".to_vec()),
+            ("__connect.errors.topic".to_owned(), Some(topic.as_bytes().to_vec())),
+            ("__connect.errors.exception.message".to_owned(), Some(b"no".to_vec())),
         ],
         timestamp_ms: 1_795_255_200_000,
     };
     let hopped = RawRecord {
-        headers: vec![("contactd_redrive_hops".to_owned(), b"5".to_vec())],
+        headers: vec![("contactd_redrive_hops".to_owned(), Some(b"5".to_vec()))],
         ..connect.clone()
     };
     let hopeless = RawRecord { value: Some(b"<xml/>".to_vec()), ..spring.clone() };
@@ -192,5 +250,6 @@ async fn records_that_spring_and_connect_dead_lettered_are_redriven_and_land_rig
         .iter()
         .map(|it| it["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["content-type", "contactd_redrive_hops"]);
+    assert_eq!(names, ["content-type", "trace", "contactd_redrive_hops"]);
+    assert_eq!(shown["headers"][1]["text"], json!(null), "a header without a value stays one");
 }

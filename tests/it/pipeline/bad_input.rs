@@ -23,7 +23,7 @@ fn bad(what: &'static str, value: impl Into<Vec<u8>>, reason: Reason) -> Bad {
     let record = RawRecord {
         key: Some(ID.as_bytes().to_vec()),
         value: Some(value.into()),
-        headers: vec![("x-test".to_owned(), what.as_bytes().to_vec())],
+        headers: vec![("x-test".to_owned(), Some(what.as_bytes().to_vec()))],
         timestamp_ms: 1_790_000_000_000,
         lane: Some(home()),
     };
@@ -108,14 +108,14 @@ fn bad_cloudevents() -> Vec<Bad> {
         Reason::InvalidCloudevent,
     );
     for (name, value) in [("ce_specversion", "1.0"), ("ce_id", "e"), ("ce_source", "acme")] {
-        binary.record.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+        binary.record.headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
     }
     let mut unversioned = bad(
         "a structured CloudEvent without specversion",
         structured(""),
         Reason::InvalidCloudevent,
     );
-    let content_type = ("content-type".to_owned(), b"application/cloudevents+json".to_vec());
+    let content_type = ("content-type".to_owned(), Some(b"application/cloudevents+json".to_vec()));
     unversioned.record.headers.push(content_type);
     vec![
         bad("CloudEvents 0.3", structured(r#""specversion":"0.3","#), Reason::InvalidCloudevent),

@@ -176,9 +176,9 @@ fn whatever_an_input_holds_has_its_verdict() {
     let huge = format!(r#"{{"id":"{noise}"}}"#);
     let mut forged = raw(1, Some("ada"), ahead("forged"), TIME + 5_000);
     forged.headers = vec![
-        ("contactd_command".to_owned(), b"replace".to_vec()),
-        ("contactd_expected_version".to_owned(), b"77".to_vec()),
-        ("contactd_principal".to_owned(), b"root".to_vec()),
+        ("contactd_command".to_owned(), Some(b"replace".to_vec())),
+        ("contactd_expected_version".to_owned(), Some(b"77".to_vec())),
+        ("contactd_principal".to_owned(), Some(b"root".to_vec())),
     ];
     let records = vec![
         raw(0, None, value("{broken"), TIME),

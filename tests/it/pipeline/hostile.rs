@@ -14,7 +14,7 @@ use contactd::domain::position::{Lane, NextOffset};
 use contactd::domain::record::Headers;
 use contactd::domain::verdict::Verdict;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-use contactd::event_log::{ConsumeBounds, EventLog};
+use contactd::event_log::{ConsumeBounds, EventLog, NamedValues};
 use contactd::simulate::{HOSTILE_NUMBER, hostile};
 use contactd::store::journal::{Letter, Outcome};
 use contactd::store::{self, Journal, Opened, StoreOptions};
@@ -106,11 +106,14 @@ fn sum(metrics: &BTreeMap<String, f64>, name: &str) -> u64 {
 /// Holds a dead letter against the record that it must have been.
 #[track_caller]
 fn assert_kept(letter: &Letter<'_>, seed: u64) {
-    let headers: Vec<(String, Vec<u8>)> = Headers::new(letter.headers)
-        .map(|(name, value)| (name.to_owned(), value.unwrap_or_default().to_vec()))
+    let headers: NamedValues = Headers::new(letter.headers)
+        .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
         .collect();
     let (_, number) = headers.iter().find(|(name, _)| name == HOSTILE_NUMBER).expect("its number");
-    let number = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok());
+    let number = number
+        .as_deref()
+        .and_then(|text| std::str::from_utf8(text).ok())
+        .and_then(|text| text.parse().ok());
     let record = hostile(seed, number.expect("a number"));
     let what = format!("record {number:?}, {}: {}", letter.reason, letter.detail);
     let key = Some(record.key.as_slice()).filter(|key| !key.is_empty());

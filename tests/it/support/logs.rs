@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use contactd::domain::partitioner::Partitioner;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-use contactd::event_log::{EventLog, NewRecord};
+use contactd::event_log::{EventLog, NamedValues, NewRecord};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
@@ -54,7 +54,7 @@ pub struct RawRecord {
     pub lane: Option<u16>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: NamedValues,
     pub timestamp_ms: i64,
 }
 
@@ -68,9 +68,8 @@ impl From<NewRecord> for RawRecord {
 impl RawRecord {
     fn of(message: &OwnedMessage) -> Self {
         let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-        let header = |header: Header<'_, &[u8]>| {
-            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
-        };
+        let header =
+            |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
         Self {
             lane: u16::try_from(message.partition()).ok(),
             key: message.key().map(<[u8]>::to_vec),
@@ -84,7 +83,8 @@ impl RawRecord {
     #[track_caller]
     pub fn header(&self, name: &str) -> &[u8] {
         let found = self.headers.iter().find(|(known, _)| known == name);
-        &found.unwrap_or_else(|| panic!("no header {name}")).1
+        let found = found.unwrap_or_else(|| panic!("no header {name}"));
+        found.1.as_deref().unwrap_or_else(|| panic!("no value of header {name}"))
     }
 
     fn lane(&self) -> u16 {
@@ -372,7 +372,7 @@ impl KafkaTopic {
         for record in records {
             let mut headers = OwnedHeaders::new();
             for (key, value) in &record.headers {
-                headers = headers.insert(Header { key, value: Some(value) });
+                headers = headers.insert(Header { key, value: value.as_ref() });
             }
             let mut message = BaseRecord::<[u8], [u8]>::to(&self.topic)
                 .partition(i32::from(record.lane()))

@@ -41,7 +41,7 @@ fn record(number: u64) -> NewRecord {
     NewRecord {
         key: number.to_le_bytes().to_vec(),
         value: Some(vec![b'v'; 100]),
-        headers: vec![("h".into(), vec![1])],
+        headers: vec![("h".into(), Some(vec![1])), ("none".into(), None)],
         timestamp_ms: number as i64,
         lane: None,
     }

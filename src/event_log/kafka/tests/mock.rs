@@ -40,7 +40,11 @@ fn records_come_back_as_they_were_appended() {
     sent.push(NewRecord {
         key: b"contact-1".to_vec(),
         value: None,
-        headers: vec![("a".into(), b"1".to_vec()), ("a".into(), Vec::new())],
+        headers: vec![
+            ("a".into(), Some(b"1".to_vec())),
+            ("a".into(), Some(Vec::new())),
+            ("a".into(), None),
+        ],
         timestamp_ms: 5,
         lane: Some(Lane(2)),
     });
@@ -59,7 +63,7 @@ fn records_come_back_as_they_were_appended() {
         for record in &batch.records {
             let headers: Vec<_> = batch
                 .headers(record)
-                .map(|(name, value)| (name.to_owned(), value.unwrap().to_vec()))
+                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
                 .collect();
             let read = NewRecord {
                 key: batch.key(record).unwrap().to_vec(),
