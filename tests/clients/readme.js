@@ -1,0 +1,44 @@
+// The README's function that follows the feed, as it stands there: changes come once and in order
+// through streams that end again and again, and a refused token ends it.
+const { readFileSync } = require("node:fs");
+
+const { URL: base, TOKEN } = process.env;
+const block = /```js\n(async function follow\(.*?)```/s.exec(readFileSync(process.argv[2], "utf8"));
+if (!block) throw new Error("the README has no function follow");
+const follow = new Function(`${block[1]}; return follow;`)();
+
+async function send(method, path, type, body) {
+  const headers = { Authorization: `Bearer ${TOKEN}`, "Content-Type": type };
+  const answer = await fetch(base + path, { method, headers, body: JSON.stringify(body) });
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+  return answer.json();
+}
+
+async function main() {
+  const { id } = await send("POST", "/api/contacts", "application/json", { firstName: "Ada" });
+  const rename = (firstName) =>
+    send("PATCH", `/api/contacts/${id}`, "application/merge-patch+json", { firstName });
+  const names = ["Ada", "Grace", "Edsger", "Barbara"];
+  const seen = [];
+  await new Promise((done, failed) => {
+    setTimeout(() => failed(new Error(`saw only ${seen}`)), 60_000).unref();
+    // It ends whenever all there is has been told, and is asked for again.
+    const url = `${base}/api/feed?snapshot=true&follow=false&contact=${id}`;
+    follow(url, () => TOKEN, (type, data) => {
+      const name = names.find((name) => JSON.stringify(data).includes(`"${name}"`));
+      if (!name) return;
+      seen.push(name);
+      if (seen.length === names.length) done();
+      else rename(names[seen.length]).catch(failed);
+    }).catch(failed);
+  });
+  if (seen.join() !== names.join()) throw new Error(`saw ${seen}`);
+  const refused = await follow(`${base}/api/feed`, () => "none", () => {}).catch((error) => error);
+  if (refused.status !== 401) throw new Error(`no token: ${refused}`);
+  console.log(`read ${seen.length} versions, each from a stream of its own; a refused token ends it`);
+}
+
+main().then(() => process.exit(0), (error) => {
+  console.error(error);
+  process.exit(1);
+});
