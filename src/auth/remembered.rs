@@ -4,7 +4,6 @@
 //! entry knows the [`generation`](Entry::generation) of everything that revokes, and is looked at
 //! again when that has moved.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,25 +39,30 @@ impl Entry {
 
 pub(super) struct Remembered {
     shards: Vec<RwLock<HashTable<Arc<Entry>>>>,
-    /// Keyed anew by every process, so that nobody can choose tokens that meet in one place.
-    hasher: RandomState,
+    /// Another one in every process. Only tokens that were verified are kept, so nobody can choose
+    /// some that meet in one place.
+    seed: u64,
 }
 
 impl Default for Remembered {
     fn default() -> Self {
         let shards = std::iter::repeat_with(RwLock::default).take(SHARDS).collect();
-        Self { shards, hasher: RandomState::new() }
+        Self { shards, seed: fastrand::u64(..) }
     }
 }
 
 impl Remembered {
+    fn hash(&self, token: &[u8]) -> u64 {
+        xxhash_rust::xxh3::xxh3_64_with_seed(token, self.seed)
+    }
+
     fn shard(&self, hash: u64) -> Option<&RwLock<HashTable<Arc<Entry>>>> {
         self.shards.get(usize::try_from(hash >> 32).unwrap_or(0) % SHARDS)
     }
 
     /// The same bytes, verified before.
     pub(super) fn get(&self, token: &[u8]) -> Option<Arc<Entry>> {
-        let hash = self.hasher.hash_one(token);
+        let hash = self.hash(token);
         let shard = self.shard(hash)?.read();
         shard.find(hash, |entry| *entry.token == *token).cloned()
     }
@@ -71,7 +75,7 @@ impl Remembered {
         generation: u64,
         now_s: u64,
     ) {
-        let hash = self.hasher.hash_one(token);
+        let hash = self.hash(token);
         let Some(shard) = self.shard(hash) else {
             return;
         };
@@ -100,7 +104,7 @@ impl Remembered {
     }
 
     pub(super) fn forget(&self, token: &[u8]) {
-        let hash = self.hasher.hash_one(token);
+        let hash = self.hash(token);
         let Some(shard) = self.shard(hash) else {
             return;
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -244,7 +244,9 @@ impl Service<Request<Incoming>> for Requests {
     type Future = <Api as tower::Service<Request>>::Future;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
+        // Most requests have none, and need no box for it.
+        let mut request =
+            request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         from_peer(&mut request, self.peer);
         if request.uri().path() == FEED {
             request.extensions_mut().insert(Connection(self.cut.clone()));

@@ -60,7 +60,7 @@ pub(super) struct Measured<'a>(pub(super) &'a str, pub(super) &'a [Answered]);
 pub(super) fn print_beside_limit(all: &[Measured<'_>]) {
     let limit = all.first().map_or(0.0, |limit| rate(limit.1));
     let rows: Vec<_> = all.iter().map(|Measured(name, rounds)| row(name, rounds, limit)).collect();
-    print(&["", "requests/s", "p50", "p99", "of bare"], &rows);
+    print(&["", "requests/s", "by round", "p50", "p99", "of bare"], &rows);
 }
 
 /// Requests a second, the median of the rounds.
@@ -70,9 +70,13 @@ pub(super) fn rate(rounds: &[Answered]) -> f64 {
 
 fn row(name: &str, rounds: &[Answered], limit: f64) -> Vec<String> {
     let of = |share| median(rounds.iter().map(|round| round.quantile(share)).collect());
+    // How far they are apart says how much the machine was busy with something else.
+    let lowest = rounds.iter().map(Answered::a_second).fold(f64::INFINITY, f64::min);
+    let highest = rounds.iter().map(Answered::a_second).fold(0.0, f64::max);
     vec![
         name.to_owned(),
         thousands(rate(rounds)),
+        format!("{}–{}", thousands(lowest), thousands(highest)),
         format!("{:.2} ms", of(0.5)),
         format!("{:.2} ms", of(0.99)),
         format!("{:.2}", rate(rounds) / limit.max(1.0)),

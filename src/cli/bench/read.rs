@@ -75,7 +75,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &ReadArgs) -> anyhow::Result<()
     let mut draining = Vec::new();
     if args.while_draining > 0 {
         drop(instance);
-        world.append_updates(settings, args.while_draining)?;
+        world.append_updates(args.while_draining)?;
         instance = world.start(Some("log"))?;
         draining.push(load(instance.address(), 404).run(|| instance.is_ready())?);
     }

@@ -18,7 +18,7 @@ use crate::simulate::{LoadGenerator, LoadOptions};
 
 use super::super::offline::open_log;
 use super::super::progress;
-use super::super::settings::{SettingsArgs, flag};
+use super::super::settings::SettingsArgs;
 use super::fill::append_all;
 use super::start::Instance;
 
@@ -30,18 +30,26 @@ const USERS: usize = 10;
 /// A directory with a log, and later a store.
 pub(super) struct World {
     directory: TempDir,
+    /// The user's, with an embedded log in the directory.
+    settings: SettingsArgs,
     pub(super) contacts: u32,
 }
 
 impl World {
     /// With a log that makes so many contacts, each whole.
     pub(super) fn new(settings: &SettingsArgs, contacts: u32) -> anyhow::Result<Self> {
-        let world = Self { directory: tempfile::tempdir()?, contacts };
+        let directory = tempfile::tempdir()?;
+        let mut settings = settings.clone();
+        settings.path = Some(directory.path().to_owned());
+        for (key, value) in [("embedded_log.path", ""), ("log.kind", "embedded")] {
+            settings.set.push((key.to_owned(), value.to_owned()));
+        }
+        let world = Self { directory, settings, contacts };
         let load = LoadOptions { events: u64::from(contacts), contacts, ..LoadOptions::default() };
         let whole = LoadGenerator::new(&load);
         let ids = whole.clone();
         let records = (0..contacts).map(|rank| created(rank, &ids.contact_id(rank)));
-        world.append(settings, "filling the log", u64::from(contacts), records)?;
+        world.append("filling the log", u64::from(contacts), records)?;
         let accounts = Accounts::at(world.path().join("users.toml"));
         for user in 0..USERS {
             let roles = Roles::of(&[Role::Viewer]);
@@ -57,34 +65,24 @@ impl World {
     /// Appends to the log while nobody else has it.
     fn append(
         &self,
-        settings: &SettingsArgs,
         what: &'static str,
         count: u64,
         records: impl Iterator<Item = NewRecord>,
     ) -> anyhow::Result<()> {
-        let flags = vec![
-            flag("bench", "store.path", self.path().to_string_lossy()),
-            flag("bench", "embedded_log.path", ""),
-            flag("bench", "log.kind", "embedded"),
-        ];
-        let log = open_log(&settings.load(Mode::Serve, flags)?)?;
+        let log = open_log(&self.settings.load(Mode::Serve, Vec::new())?)?;
         append_all(&log, &progress::bar(Some(count), what), records)
     }
 
     /// Updates of its contacts, to be applied at the next start.
-    pub(super) fn append_updates(
-        &self,
-        settings: &SettingsArgs,
-        events: u64,
-    ) -> anyhow::Result<()> {
+    pub(super) fn append_updates(&self, events: u64) -> anyhow::Result<()> {
         let load = LoadOptions { events, contacts: self.contacts, ..LoadOptions::default() };
         let updates = LoadGenerator::new(&load).map(NewRecord::from);
-        self.append(settings, "filling the log with updates", events, updates)
+        self.append("filling the log with updates", events, updates)
     }
 
     /// Starts the instance; ready once all is applied, or at once where `part` is ready.
     pub(super) fn start(&self, part: Option<&str>) -> anyhow::Result<Instance> {
-        let mut instance = Instance::start_with(&["serve"], Some(self.path()), SECRET)?;
+        let mut instance = Instance::serving(&self.settings, self.path(), SECRET)?;
         let bar = progress::bar(None, "starting the instance");
         bar.enable_steady_tick(progress::TICK);
         runtime()?.block_on(instance.until_ready(&reqwest::Client::new(), part))?;
