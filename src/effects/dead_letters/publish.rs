@@ -133,7 +133,7 @@ async fn publish(desk: &Arc<LetterDesk>, publisher: &Publisher) -> Result<(), Le
             };
             (revision, written) = (new, Some(Instant::now()));
         }
-        let frame = pass_expired(desk, publisher);
+        let frame = publisher.frame.load(Ordering::Acquire);
         let chunk = blocking({
             let (desk, state) = (Arc::clone(desk), state.clone());
             move || next_chunk(&desk, &state, frame, lanes)
@@ -148,23 +148,26 @@ async fn publish(desk: &Arc<LetterDesk>, publisher: &Publisher) -> Result<(), Le
             desk.metrics.dead_letters.published(row.reason);
         }
         publisher.frame.store(chunk.frame, Ordering::Release);
+        expired(desk, chunk.expired);
     }
     // That is all: whoever sees the next one first has the next turn.
     state.lease_until_ms = 0;
     write(desk, &mut state, revision).await.map(|_| ())
 }
 
-/// Goes past what the archive's retention was faster with, and says so; the frame that it is at.
-fn pass_expired(desk: &LetterDesk, publisher: &Publisher) -> u64 {
+/// Goes past what the archive's retention was faster with, and says so.
+fn pass_expired(desk: &LetterDesk, publisher: &Publisher) {
     let (first, _) = desk.letters().range();
     let frame = publisher.frame.fetch_max(first, Ordering::AcqRel);
-    if frame < first && publisher.is_known.load(Ordering::Acquire) {
-        expired(desk, first - frame);
+    if publisher.is_known.load(Ordering::Acquire) {
+        expired(desk, first.saturating_sub(frame));
     }
-    frame.max(first)
 }
 
 fn expired(desk: &LetterDesk, letters: u64) {
+    if letters == 0 {
+        return;
+    }
     tracing::error!(letters, "dead letters were kept no longer before they could be published");
     desk.metrics.dead_letters.expired(letters);
 }
@@ -233,7 +236,10 @@ async fn lanes(publisher: &Publisher) -> Result<u16, LetterError> {
 /// Some letters as records.
 struct Chunk {
     records: Vec<(LetterRow, NewRecord)>,
+    /// Behind its last letter.
     frame: u64,
+    /// Letters that retention was faster with.
+    expired: u64,
 }
 
 fn next_chunk(
@@ -243,18 +249,19 @@ fn next_chunk(
     lanes: u16,
 ) -> Result<Chunk, LetterError> {
     let letters = desk.letters();
-    let mut chunk = Chunk { records: Vec::new(), frame };
+    let mut chunk = Chunk { records: Vec::new(), frame, expired: 0 };
     let mut bytes = 0;
     for (frame, row) in letters.rows_from(frame, ROWS) {
         if chunk.records.len() >= LETTERS_AT_ONCE || bytes >= BYTES_AT_ONCE {
             break;
         }
+        chunk.expired += frame - chunk.frame;
         chunk.frame = frame + 1;
         if state.has(&row) {
             continue;
         }
         let Some(letter) = letters.letter(frame)? else {
-            expired(desk, 1);
+            chunk.expired += 1;
             continue;
         };
         let record = record(desk, letter, lanes)?;
