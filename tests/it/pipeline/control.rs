@@ -157,9 +157,15 @@ fn of_64_rivals_at_two_instances_exactly_one_wins_each_round() {
     let start = |name: &str| Follower::start(&dir.path().join(name), open_kafka(&topic));
     let (one, other) = (start("one"), start("other"));
     assert_eq!(race(&[&one, &other], 20), [1; 20]);
-    let mut position = one.reader.position();
-    position.next.retain(|lane, _| *lane == CONTROL_LANE);
-    block_on(other.reader.wait_for(&position)).unwrap();
+    let applied = |at: &Follower| {
+        let mut position = at.reader.position();
+        position.next.retain(|lane, _| *lane == CONTROL_LANE);
+        position
+    };
+    // Each knows what became of its own writes; the last ones may have been the other's.
+    block_on(other.reader.wait_for(&applied(&one))).unwrap();
+    block_on(one.reader.wait_for(&applied(&other))).unwrap();
+    let position = applied(&one);
     let entries = |at: &Follower| at.reader.controls("", None, 100);
     assert_eq!(entries(&one), entries(&other));
     assert_eq!(entries(&one)[0].1.revision, 20);
