@@ -137,12 +137,10 @@ fn readers_who_race_a_load_miss_no_contact() {
                 let listed = reader.page(&request).unwrap().contacts.len();
                 assert!(listed >= before, "{listed} of {before}");
                 // So that there are generations that nobody asks about.
-                let seen = reader.shared().figures.checkpoint_number.load(Ordering::Relaxed);
-                let later = || {
-                    let now = reader.shared().figures.checkpoint_number.load(Ordering::Relaxed);
-                    now > seen + 3
-                };
-                while is_loading() && !later() {
+                let checkpoints =
+                    || reader.shared().figures.checkpoint_number.load(Ordering::Relaxed);
+                let seen = checkpoints();
+                while is_loading() && checkpoints() <= seen + 3 {
                     std::thread::yield_now();
                 }
             }
