@@ -133,6 +133,22 @@ fn push_header(arena: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
     }
 }
 
+/// Headers that are kept or made; a name may stand more than once, and a header without a value is
+/// not one with an empty value.
+pub type NamedValues = Vec<(String, Option<Vec<u8>>)>;
+
+/// Headers that are read, to keep.
+pub fn owned_headers<'h>(
+    headers: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>,
+) -> NamedValues {
+    headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect()
+}
+
+/// Headers that are kept, as they are read.
+pub fn header_refs(headers: &NamedValues) -> impl Iterator<Item = (&str, Option<&[u8]>)> + Clone {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+}
+
 /// Reads encoded headers; ends early on bytes that aren't.
 #[derive(Clone, Debug)]
 pub struct Headers<'a> {

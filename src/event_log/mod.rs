@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use crate::domain::Class;
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
+use crate::domain::record::NamedValues;
 
 mod consumer;
 pub mod contract;
@@ -25,10 +26,6 @@ pub mod kafka;
 pub use consumer::{ConsumeBounds, Consumer, ConsumerStatus, Delivery, Feed, LaneStatus, feed};
 pub use error::LogError;
 
-/// Headers in their order; a name may stand more than once, and one without a value is not one with
-/// an empty value.
-pub type NamedValues = Vec<(String, Option<Vec<u8>>)>;
-
 /// A record to be appended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewRecord {
@@ -36,7 +33,7 @@ pub struct NewRecord {
     pub key: Vec<u8>,
     /// `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// Its headers.
+    /// In this order.
     pub headers: NamedValues,
     /// Milliseconds since 1970.
     pub timestamp_ms: i64,

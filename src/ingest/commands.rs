@@ -19,7 +19,7 @@ use crate::domain::Class;
 use crate::domain::decode::Decoder;
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, Offset};
-use crate::domain::record::RecordBatch;
+use crate::domain::record::{RecordBatch, header_refs};
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::{Ack, NewRecord};
 use crate::store::{Expected, Reader, RecordOutcome, StoreError};
@@ -242,9 +242,8 @@ impl Commands {
     /// What decoding would set aside is not appended.
     fn check(&self, record: &NewRecord) -> Result<(), CommandError> {
         let mut batch = RecordBatch::new(Lane(0));
-        let headers = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
-        batch.push(Offset(0), record.timestamp_ms, key, value, headers);
+        batch.push(Offset(0), record.timestamp_ms, key, value, header_refs(&record.headers));
         match self.0.decoder.decode(&mut batch, 0) {
             Ok(_) => Ok(()),
             Err(reject) => {

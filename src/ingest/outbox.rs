@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset};
-use crate::domain::record::RecordBatch;
+use crate::domain::record::{RecordBatch, header_refs, owned_headers};
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
 
@@ -299,14 +299,13 @@ impl Outbox {
         let mut lines = Vec::new();
         for record in new_records(batch) {
             let text = |bytes: &[u8]| BASE64.encode(bytes);
-            let header = |(name, value): &(String, Option<Vec<u8>>)| {
-                json!([name, value.as_deref().map(text)])
-            };
+            let headers = header_refs(&record.headers);
+            let headers = headers.map(|(name, value)| json!([name, value.map(text)]));
             let line = json!({
                 "refused": why.to_string(),
                 "timestampMs": record.timestamp_ms,
                 "keyBase64": text(&record.key),
-                "headersBase64": record.headers.iter().map(header).collect::<Vec<_>>(),
+                "headersBase64": headers.collect::<Vec<_>>(),
                 "valueBase64": record.value.as_deref().map(text),
             });
             lines.extend_from_slice(line.to_string().as_bytes());
@@ -332,10 +331,7 @@ fn new_records(batch: &RecordBatch) -> Vec<NewRecord> {
     let records = batch.records.iter().map(|record| NewRecord {
         key: batch.key(record).unwrap_or_default().to_vec(),
         value: batch.value(record).map(<[u8]>::to_vec),
-        headers: batch
-            .headers(record)
-            .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-            .collect(),
+        headers: owned_headers(batch.headers(record)),
         timestamp_ms: record.timestamp_ms,
         lane: None,
     });

@@ -10,6 +10,8 @@
 //! An event is a few numbers, and its bytes are a pure function of them: what is delivered late or
 //! twice is rendered again. The first N records do not depend on how many follow.
 
+use crate::domain::record::NamedValues;
+
 use super::render::render;
 use super::zipf::{Random, STEP, Zipf, mix, threshold};
 
@@ -70,7 +72,7 @@ pub struct LoadRecord {
     /// The event; none for a malformed record that is a tombstone.
     pub value: Option<Vec<u8>>,
     /// Headers, some without a value; none of the generated records needs one.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: NamedValues,
     /// When the record arrives, in milliseconds since 1970.
     pub timestamp_ms: i64,
 }

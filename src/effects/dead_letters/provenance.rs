@@ -6,8 +6,9 @@
 
 use crate::domain::headers::{REDRIVE_HOPS, redrive_hops};
 use crate::domain::position::CONTROL_LANE;
+use crate::domain::record::{NamedValues, owned_headers};
 use crate::domain::verdict::DeadLetterReason;
-use crate::event_log::{NamedValues, NewRecord};
+use crate::event_log::NewRecord;
 use crate::store::KeptLetter;
 
 use super::selection::Topics;
@@ -37,8 +38,7 @@ pub fn is_provenance(name: &str) -> bool {
 /// A letter's own headers and where it is from.
 pub(super) fn published_headers(letter: &KeptLetter, topics: &Topics) -> NamedValues {
     let own = letter.headers().filter(|(name, _)| !is_provenance(name));
-    let mut headers: NamedValues =
-        own.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect();
+    let mut headers = owned_headers(own);
     let (topic, partition) = topics.of(letter.lane);
     let reason = letter.reason();
     let class = format!("contactd.{reason}");
@@ -112,8 +112,7 @@ pub fn redriven<'h>(
 ) -> NewRecord {
     let hops = redrive_hops(headers.clone()).saturating_add(1);
     let kept = headers.filter(|(name, _)| *name != REDRIVE_HOPS && !is_provenance(name));
-    let mut headers: NamedValues =
-        kept.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect();
+    let mut headers = owned_headers(kept);
     headers.push((REDRIVE_HOPS.to_owned(), Some(hops.to_string().into_bytes())));
     NewRecord {
         key: key.unwrap_or_default().to_vec(),
@@ -127,6 +126,7 @@ pub fn redriven<'h>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::record::header_refs;
 
     /// As Spring Kafka 3 and Kafka Connect 4 write them.
     const FOREIGN: [(&str, &[u8]); 8] = [
@@ -150,8 +150,7 @@ mod tests {
         ];
         let all = own.into_iter().chain(FOREIGN.map(|(name, value)| (name, Some(value))));
         let record = redriven(Some(b"ada"), Some(b"{}".to_vec()), all, 7);
-        let headers: Vec<(&str, Option<&[u8]>)> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+        let headers: Vec<_> = header_refs(&record.headers).collect();
         let [content_type, none, empty, _] = own;
         assert_eq!(headers, [content_type, none, empty, (REDRIVE_HOPS, Some(b"2"))]);
         assert_eq!((record.key.as_slice(), record.timestamp_ms), (b"ada".as_slice(), 7));

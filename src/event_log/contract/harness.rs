@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::domain::position::{Lane, NextOffset};
-use crate::domain::record::RecordBatch;
+use crate::domain::record::{RecordBatch, owned_headers};
 use crate::event_log::{Ack, Consumer, Delivery, EventLog, NewRecord};
 
 use super::{Broken, Outcome, PATIENCE};
@@ -62,10 +62,7 @@ pub(super) fn copy_out(batch: &RecordBatch) -> impl Iterator<Item = Delivered> +
         record: NewRecord {
             key: batch.key(record).unwrap_or_default().to_vec(),
             value: batch.value(record).map(<[u8]>::to_vec),
-            headers: batch
-                .headers(record)
-                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-                .collect(),
+            headers: owned_headers(batch.headers(record)),
             timestamp_ms: record.timestamp_ms,
             lane: None,
         },

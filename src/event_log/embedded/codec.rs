@@ -8,6 +8,7 @@
 //! headers (encoded as in `domain::record`). Little endian.
 
 use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::record::header_refs;
 use crate::event_log::NewRecord;
 
 const LANES: u8 = 1;
@@ -56,8 +57,8 @@ pub(super) fn record_bytes(record: &NewRecord) -> usize {
 }
 
 fn headers_bytes(record: &NewRecord) -> usize {
-    let bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-    record.headers.iter().map(|(name, value)| 6 + name.len() + bytes(value)).sum()
+    let headers = header_refs(&record.headers);
+    headers.map(|(name, value)| 6 + name.len() + value.map_or(0, <[u8]>::len)).sum()
 }
 
 /// Appends a record. Lengths were bounded before.

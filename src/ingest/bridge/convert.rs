@@ -18,10 +18,10 @@ use crate::domain::headers::{
     SOURCE,
 };
 use crate::domain::position::{Lane, Offset};
-use crate::domain::record::{Record, RecordBatch};
+use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
-use crate::event_log::{NamedValues, NewRecord};
+use crate::event_log::NewRecord;
 use crate::telemetry::BridgeOutcome;
 
 /// How much is kept of a value that the contact log doesn't take.
@@ -160,8 +160,7 @@ impl Converter {
         record: &Record,
     ) -> Result<(RecordBatch, Event), Reject> {
         let mut batch = RecordBatch::new(Lane(0));
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
-        batch.push(Offset(0), record.timestamp_ms, None, Some(value), headers);
+        batch.push(Offset(0), record.timestamp_ms, None, Some(value), header_refs(headers));
         let event = self.decoder.decode(&mut batch, 0)?;
         Ok((batch, event))
     }
@@ -185,8 +184,7 @@ impl Found {
 /// The record's own headers but for those that only we may write, and ours.
 fn headers(input: &InputConfig, topic: &str, batch: &RecordBatch, record: &Record) -> NamedValues {
     let own = batch.headers(record).filter(|(name, _)| !name.starts_with(OURS_PREFIX));
-    let mut headers: NamedValues =
-        own.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect();
+    let mut headers = owned_headers(own);
     if let Some(source) = &input.source {
         headers.push((SOURCE.to_owned(), Some(source.clone().into_bytes())));
     }
@@ -267,9 +265,8 @@ pub(super) fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) ->
     }
     // The headers, then; without the origin's nobody could tell what it was.
     let is_ours = |name: &str| name.starts_with(OURS_PREFIX);
-    let others = record.headers.iter().filter(|(name, _)| !is_ours(name));
-    let bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-    let bytes: usize = others.map(|(name, value)| name.len() + bytes(value)).sum();
+    let others = header_refs(&record.headers).filter(|(name, _)| !is_ours(name));
+    let bytes: usize = others.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
     if bytes > HEAD_BYTES {
         record.headers.retain(|(name, _)| is_ours(name) && name != COMMAND);
     }

@@ -16,7 +16,7 @@ use crate::domain::mapping::Mapping;
 use crate::domain::merge::merge;
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, LogKind, Offset};
-use crate::domain::record::RecordBatch;
+use crate::domain::record::{RecordBatch, header_refs};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::event_log::NewRecord;
 use crate::telemetry::BridgeOutcome;
@@ -54,8 +54,7 @@ fn record(bridged: Bridged) -> NewRecord {
 /// As applying decodes it.
 fn decoded(record: &NewRecord) -> Result<(RecordBatch, Event), Reject> {
     let mut batch = RecordBatch::new(Lane(0));
-    let headers = record.headers.iter();
-    let headers = headers.map(|(name, value)| (name.as_str(), value.as_deref()));
+    let headers = header_refs(&record.headers);
     let key = Some(record.key.as_slice()).filter(|key| !key.is_empty());
     batch.push(Offset(0), record.timestamp_ms, key, record.value.as_deref(), headers);
     let event = converter().decoder.decode(&mut batch, 0)?;
@@ -63,7 +62,7 @@ fn decoded(record: &NewRecord) -> Result<(RecordBatch, Event), Reject> {
 }
 
 fn header<'a>(record: &'a NewRecord, name: &str) -> Option<&'a [u8]> {
-    record.headers.iter().find(|(each, _)| each == name).and_then(|(_, value)| value.as_deref())
+    header_refs(&record.headers).find(|(each, _)| *each == name)?.1
 }
 
 fn text(event: &Value) -> String {

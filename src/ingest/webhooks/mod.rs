@@ -24,11 +24,11 @@ use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::Event;
 use crate::domain::headers::{REQUEST_ID, SOURCE};
 use crate::domain::position::{Lane, Offset};
-use crate::domain::record::RecordBatch;
+use crate::domain::record::{NamedValues, RecordBatch, header_refs};
 use crate::domain::schemas::{SchemaError, Schemas};
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
-use crate::event_log::{NamedValues, NewRecord};
+use crate::event_log::NewRecord;
 
 use super::intake::{Intake, IntakeError, Kept};
 
@@ -306,9 +306,8 @@ impl Webhooks {
         now_ms: u64,
     ) -> Result<(RecordBatch, Event), Reject> {
         let mut batch = RecordBatch::new(Lane(0));
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
-        batch.push(Offset(0), timestamp_ms, None, Some(value), headers);
+        batch.push(Offset(0), timestamp_ms, None, Some(value), header_refs(headers));
         let event = self.decoder.decode(&mut batch, 0)?;
         Ok((batch, event))
     }

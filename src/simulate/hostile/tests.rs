@@ -7,7 +7,7 @@ use crate::domain::decode::Decoder;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
 use crate::domain::position::{Lane, Offset};
-use crate::domain::record::RecordBatch;
+use crate::domain::record::{RecordBatch, header_refs};
 use crate::domain::verdict::DeadLetterReason as Reason;
 
 #[test]
@@ -26,7 +26,7 @@ fn none_stops_decoding_and_every_reason_is_met() {
     for number in 0..50_000 {
         let record = hostile(1, number);
         let mut batch = RecordBatch::new(Lane(0));
-        let headers = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+        let headers = header_refs(&record.headers);
         let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
         batch.push(Offset(0), record.timestamp_ms, key, value, headers);
         let reason = decoder.decode(&mut batch, 0).err().map(|reject| reject.reason);

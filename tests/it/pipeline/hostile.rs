@@ -11,10 +11,10 @@ use contactd::domain::decode::Decoder;
 use contactd::domain::limits::Limits;
 use contactd::domain::mapping::Mapping;
 use contactd::domain::position::{Lane, NextOffset};
-use contactd::domain::record::Headers;
+use contactd::domain::record::{Headers, owned_headers};
 use contactd::domain::verdict::Verdict;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-use contactd::event_log::{ConsumeBounds, EventLog, NamedValues};
+use contactd::event_log::{ConsumeBounds, EventLog};
 use contactd::simulate::{HOSTILE_NUMBER, hostile};
 use contactd::store::journal::{Letter, Outcome};
 use contactd::store::{self, Journal, Opened, StoreOptions};
@@ -106,9 +106,7 @@ fn sum(metrics: &BTreeMap<String, f64>, name: &str) -> u64 {
 /// Holds a dead letter against the record that it must have been.
 #[track_caller]
 fn assert_kept(letter: &Letter<'_>, seed: u64) {
-    let headers: NamedValues = Headers::new(letter.headers)
-        .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-        .collect();
+    let headers = owned_headers(Headers::new(letter.headers));
     let (_, number) = headers.iter().find(|(name, _)| name == HOSTILE_NUMBER).expect("its number");
     let number = number
         .as_deref()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use contactd::domain::contact::ContactView;
 use contactd::domain::event::EMAIL;
-use contactd::domain::record::Headers;
+use contactd::domain::record::{Headers, NamedValues, owned_headers};
 use contactd::domain::verdict::{DeadLetterReason, Verdict};
 use contactd::segments::FrameNo;
 use contactd::store::journal::{Applied, Entry, Letter, Outcome};
@@ -81,7 +81,7 @@ pub struct LetterImage {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub value_len: u64,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub headers: NamedValues,
 }
 
 /// What the journal says, read frame by frame.
@@ -161,7 +161,7 @@ impl Image {
             let image = LetterImage {
                 reason: letter.reason(),
                 value_len: letter.value_len,
-                headers: headers(letter.headers()),
+                headers: owned_headers(letter.headers()),
                 key: letter.key,
                 value: letter.value,
             };
@@ -347,13 +347,9 @@ impl LetterImage {
             key: letter.key.map(<[u8]>::to_vec),
             value: letter.value.map(<[u8]>::to_vec),
             value_len: letter.value_len,
-            headers: headers(Headers::new(letter.headers)),
+            headers: owned_headers(Headers::new(letter.headers)),
         }
     }
-}
-
-fn headers(headers: Headers<'_>) -> Vec<(String, Option<Vec<u8>>)> {
-    headers.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect()
 }
 
 fn compare<T: PartialEq + std::fmt::Debug>(

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use contactd::domain::partitioner::Partitioner;
+use contactd::domain::record::NamedValues;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-use contactd::event_log::{EventLog, NamedValues, NewRecord};
+use contactd::event_log::{EventLog, NewRecord};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,

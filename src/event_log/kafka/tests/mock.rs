@@ -7,6 +7,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::*;
 use crate::domain::Class;
+use crate::domain::record::owned_headers;
 use crate::event_log::{EventLog, contract};
 
 struct Mock {
@@ -61,14 +62,10 @@ fn records_come_back_as_they_were_appended() {
         };
         assert_eq!(batch.next, batch.records.last().unwrap().offset.next());
         for record in &batch.records {
-            let headers: Vec<_> = batch
-                .headers(record)
-                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-                .collect();
             let read = NewRecord {
                 key: batch.key(record).unwrap().to_vec(),
                 value: batch.value(record).map(<[u8]>::to_vec),
-                headers,
+                headers: owned_headers(batch.headers(record)),
                 timestamp_ms: record.timestamp_ms,
                 lane: None,
             };
