@@ -35,23 +35,24 @@ impl Lists {
         let runs = self.runs(Index::Email, request.status, None, None);
         let after = request.after.as_ref();
         let mut walk = Walk::new(&self.rows, runs, after, request.descending);
-        // The group in hand: its address, and its first contact while that is not shown.
-        let mut group = after.filter(|key| !key.id.is_empty()).map(|key| key.sort.as_slice());
-        let mut waiting = None;
+        let before = after.filter(|key| !key.id.is_empty()).map(|key| key.sort.as_slice());
+        // The contact met last, and the group in hand's first one while that is not shown.
+        let (mut last, mut waiting) = (None, None);
         let (mut keys, mut looked_at) = (Vec::new(), 0);
         while keys.len() < limit
-            && let Some(met) = walk.next()
+            && let Some((met, prefix)) = walk.next_with_prefix()
         {
             looked_at += 1;
-            let Some(row) = self.rows.get(met.1) else {
-                continue;
+            let shares = match last.replace((met, prefix)) {
+                // Most differ in what the list itself holds; the rest is looked up.
+                Some((last, before)) => before == prefix && self.email(last) == self.email(met),
+                None => before == Some(self.email(met)),
             };
-            let email = row.text(Index::Email);
-            if group == Some(email) {
+            if shares {
                 keys.extend(waiting.take().and_then(|first| self.email_key(first)));
                 keys.extend(self.email_key(met));
             } else {
-                (group, waiting) = (Some(email), Some(met));
+                waiting = Some(met);
             }
             if looked_at >= scan_max && keys.len() < limit {
                 // The group in hand is begun again, unless some of it is shown.
@@ -64,6 +65,10 @@ impl Lists {
         }
         keys.truncate(limit);
         (keys, None)
+    }
+
+    fn email(&self, (_, slot): Met) -> &[u8] {
+        self.rows.get(slot).map_or(&[], |row| row.text(Index::Email))
     }
 
     fn email_key(&self, (index, slot): Met) -> Option<PageKey> {

@@ -269,6 +269,12 @@ impl Sorted {
         Some((slot, next))
     }
 
+    /// What the entry behind a place begins with, in a list that keeps that; the default elsewhere.
+    pub(super) fn prefix(&self, place: Place) -> Prefix {
+        let chunk = self.chunks.get(place.chunk);
+        chunk.and_then(|chunk| chunk.prefixes.get(place.index)).copied().unwrap_or_default()
+    }
+
     /// Entries between two places.
     pub(super) fn between(&self, from: Place, to: Place) -> usize {
         if to <= from {

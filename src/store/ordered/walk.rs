@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::probe::Probe;
 use super::rows::Rows;
-use super::sorted::{Place, Sorted};
+use super::sorted::{Place, Prefix, Sorted};
 use super::{Index, PageKey};
 
 /// A stretch of one list.
@@ -45,18 +45,18 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn next(&mut self, descending: bool) -> Option<u32> {
+    fn next(&mut self, descending: bool) -> Option<Head> {
         if self.from >= self.to {
             return None;
         }
         if descending {
             let (slot, to) = self.list.before(self.to)?;
             self.to = to;
-            Some(slot)
+            Some((slot, self.list.prefix(to)))
         } else {
-            let (slot, from) = self.list.after(self.from)?;
-            self.from = from;
-            Some(slot)
+            let (slot, next) = self.list.after(self.from)?;
+            let from = std::mem::replace(&mut self.from, next);
+            Some((slot, self.list.prefix(from)))
         }
     }
 
@@ -80,6 +80,9 @@ impl<'a> Run<'a> {
         })
     }
 }
+
+/// A slot, and what it is sorted by begins with, as far as the list keeps that.
+type Head = (u32, Prefix);
 
 /// A slot, and by which index it was met.
 pub(super) type Met = (Index, u32);
@@ -108,7 +111,7 @@ pub(super) struct Walk<'a> {
     rows: &'a Rows,
     runs: Vec<Run<'a>>,
     /// What comes next of each run, where there are several.
-    heads: Vec<Option<u32>>,
+    heads: Vec<Option<Head>>,
     descending: bool,
 }
 
@@ -141,25 +144,33 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn next(&mut self) -> Option<Met> {
+        self.next_with_prefix().map(|(met, _)| met)
+    }
+
+    /// With what it is sorted by begins with: where that differs, so does the whole. Nothing can be
+    /// told from it in a list that keeps none.
+    pub(super) fn next_with_prefix(&mut self) -> Option<(Met, Prefix)> {
         if let [only] = self.runs.as_mut_slice() {
-            return Some((only.index, only.next(self.descending)?));
+            let (slot, prefix) = only.next(self.descending)?;
+            return Some(((only.index, slot), prefix));
         }
-        let mut first: Option<(usize, Met)> = None;
+        let mut first: Option<(usize, Met, Prefix)> = None;
         for (at, (run, head)) in self.runs.iter().zip(&self.heads).enumerate() {
-            let Some(met) = head.map(|slot| (run.index, slot)) else {
+            let Some((slot, prefix)) = *head else {
                 continue;
             };
-            let comes_first = first.is_none_or(|(_, known)| {
+            let met = (run.index, slot);
+            let comes_first = first.is_none_or(|(_, known, _)| {
                 let ascending = compare(self.rows, met, known);
                 ascending == if self.descending { Ordering::Greater } else { Ordering::Less }
             });
             if comes_first {
-                first = Some((at, met));
+                first = Some((at, met, prefix));
             }
         }
-        let (at, met) = first?;
+        let (at, met, prefix) = first?;
         let next = self.runs.get_mut(at)?.next(self.descending);
         *self.heads.get_mut(at)? = next;
-        Some(met)
+        Some((met, prefix))
     }
 }
