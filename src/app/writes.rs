@@ -22,8 +22,9 @@ pub(super) fn writes(
     intake: &Arc<Intake>,
     reader: &Reader,
 ) -> Writes {
-    // All instances share the secret of the tokens; without one, what they share is the log.
-    let secret = match &config.jwt.secret {
+    // All instances share the secret; without one, what they share is the log.
+    let secret = config.server.idempotency_secret.as_ref().or(config.jwt.secret.as_ref());
+    let secret = match secret {
         Some(secret) => IdempotencySecret::derive(secret.expose().as_bytes()),
         None => IdempotencySecret::derive(&reader.position().log.to_le_bytes()),
     };

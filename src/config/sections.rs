@@ -22,6 +22,8 @@ pub struct ServerConfig {
     pub body_bytes_max: usize,
     /// Whether PUT, PATCH and DELETE of a contact need `If-Match`.
     pub require_if_match: bool,
+    /// What keys of repeated requests are known by; none: the secret that signs tokens.
+    pub idempotency_secret: Option<Secret>,
     /// How long a stop waits for requests under way.
     pub drain_timeout: Duration,
     /// Who stands before us.
@@ -173,9 +175,9 @@ impl fmt::Debug for KafkaConfig {
 pub struct StoreConfig {
     /// The directory that holds everything.
     pub path: PathBuf,
-    /// Bytes of contacts cached for reading; 0: no cache.
+    /// Bytes of contacts cached that the disk was waited for; 0: no cache.
     pub cache_bytes: u64,
-    /// How long an unused contact stays cached.
+    /// How long a contact stays cached.
     pub cache_ttl: Duration,
     /// Bytes of pages that sled keeps in memory.
     pub sled_cache_bytes: u64,

@@ -48,7 +48,7 @@ pub(super) fn config(
     };
     Config {
         mode: sources.mode,
-        server: server(&mut fields),
+        server: server(&mut fields, &mut unfit),
         limits: limits::limits(&mut fields),
         allow: limits::allow(&mut fields),
         embedded_log: embedded_log(&mut fields, &store.path),
@@ -163,8 +163,10 @@ pub(super) fn millis(least: u64, most: u64) -> RangeInclusive<Duration> {
     Duration::from_millis(least)..=Duration::from_millis(most)
 }
 
-fn server(fields: &mut Fields<'_>) -> ServerConfig {
+fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
+    let secret = fields.secret("server.idempotency_secret");
     ServerConfig {
+        idempotency_secret: unfit.checked(fields, "server.idempotency_secret", secret),
         listen: listen(fields),
         request_timeout: fields.duration("server.request_timeout", millis(10, 600_000)),
         body_bytes_max: usize::try_from(fields.size("server.body_bytes_max", KIB..=64 * MIB))

@@ -96,6 +96,25 @@ async fn a_repeat_after_a_restart_has_the_first_answer() {
 }
 
 #[tokio::test]
+async fn a_secret_of_its_own_keeps_the_keys_while_that_of_the_tokens_changes() {
+    const OWN: &str = "Zk3Jx0b+8v1Yy5wz2m1bUq8rW4pQ7n9Lk0TzVfX2cH6s";
+    const NEW: &str = "Xp7Jx0b+8v1Yy5wz2m1bUq8rW4pQ7n9Lk0TzVfX2cH6s";
+    let body = json!({"firstName": "Ada"});
+    let instance = Instance::builder().with("server.idempotency_secret", OWN).start().await;
+    let first = keyed(&instance.client(), "k").post("/api/contacts", &body).await.expect(201);
+    let directory = instance.stop().await;
+    let changed = Instance::builder()
+        .with("server.idempotency_secret", OWN)
+        .with("jwt.secret", NEW)
+        .with("jwt.secret_previous", crate::support::access::JWT_SECRET);
+    let instance = changed.start_on(directory).await;
+    let again = keyed(&instance.client(), "k").post("/api/contacts", &body).await.expect(201);
+    assert_eq!(again.json(), first.json());
+    let other = keyed(&instance.client(), "k").post("/api/contacts", &json!({})).await;
+    other.expect_error(422, "IDEMPOTENCY_KEY_REUSED");
+}
+
+#[tokio::test]
 async fn a_batch_is_repeated_as_a_whole() {
     let instance = Instance::start().await;
     let client = keyed(&instance.client(), "k");
