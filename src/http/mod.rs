@@ -36,6 +36,7 @@ mod error;
 mod events;
 mod feed;
 mod gate;
+mod head_timer;
 mod idempotency;
 mod json_body;
 mod links;

@@ -1,18 +1,22 @@
 //! Sockets: accepting, slow clients, and the orderly end.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -26,6 +30,7 @@ use crate::domain::Class;
 use super::edge::Api;
 use super::endpoints::FEED;
 use super::error::{ApiError, Code};
+use super::head_timer::Looks;
 use super::paced::Paced;
 use super::request_id::request_id;
 use super::tls::Tls;
@@ -168,6 +173,14 @@ async fn connection(
     }
 }
 
+/// What a connection is told.
+enum Signal {
+    /// To end after the request under way.
+    Shutdown,
+    /// To end now.
+    Cut,
+}
+
 async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: SocketAddr,
@@ -176,22 +189,28 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     shutdown: CancellationToken,
 ) {
     let cut = CancellationToken::new();
+    // Each is polled only when it was woken, and not with every request.
+    let mut signals = FuturesUnordered::<Pin<Box<dyn Future<Output = Signal> + Send>>>::new();
+    signals.push(Box::pin(shutdown.cancelled_owned().map(|()| Signal::Shutdown)));
+    signals.push(Box::pin(cut.clone().cancelled_owned().map(|()| Signal::Cut)));
+    let mut looks = Looks::new(options.header_timeout);
     let stream = Paced::new(stream, options.write_timeout);
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(looks.timer())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(options.head_bytes_max)
-        .serve_connection(TokioIo::new(stream), Requests { api, peer, cut: cut.clone() });
-    let served = async {
-        tokio::select! {
-            ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
-            () = shutdown.cancelled() => {
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-                poll_fn(|context| connection.poll_without_shutdown(context)).await
+        .serve_connection(TokioIo::new(stream), Requests { api, peer, cut });
+    let served = poll_fn(|context| {
+        looks.poll(context);
+        while let Poll::Ready(Some(signal)) = signals.poll_next_unpin(context) {
+            match signal {
+                Signal::Shutdown => Pin::new(&mut connection).graceful_shutdown(),
+                Signal::Cut => return Poll::Ready(None),
             }
         }
-    };
-    let Some(ended) = cut.run_until_cancelled(served).await else {
+        connection.poll_without_shutdown(context).map(Some)
+    });
+    let Some(ended) = served.await else {
         return;
     };
     let parts = connection.into_parts();

@@ -22,7 +22,9 @@ async fn raw(world: &World) -> TcpStream {
     socket.set_recv_buffer_size(64 << 10).unwrap();
     let mut stream = socket.connect(world.address()).await.unwrap();
     let key = crate::support::access::key(contactd::auth::Role::Viewer);
-    let head = format!("GET /api/feed HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n\r\n");
+    let head = format!(
+        "GET /api/feed HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
 }

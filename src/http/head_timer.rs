@@ -1,0 +1,63 @@
+//! When a request's head is too slow to come.
+//!
+//! hyper sets a timer before each head and drops it when that has come: with tokio's, each request
+//! enters the timer's wheel and leaves it. Here a connection looks at its deadline now and then.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Sleep, Timer};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// How often a connection looks while a deadline may pass: so much later it is met at most.
+const LOOKS: u32 = 8;
+
+/// A connection's looks at its deadline.
+pub(super) struct Looks(Interval);
+
+impl Looks {
+    /// For deadlines that lie so far ahead.
+    pub(super) fn new(timeout: Duration) -> Self {
+        let mut looks = interval((timeout / LOOKS).max(Duration::from_millis(1)));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self(looks)
+    }
+
+    /// To be polled before the connection: it is woken for each look.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) {
+        while self.0.poll_tick(context).is_ready() {}
+    }
+
+    /// Its timer, of use only while it is polled.
+    pub(super) fn timer(&self) -> LookedAt {
+        LookedAt
+    }
+}
+
+/// A timer that wakes nobody.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LookedAt;
+
+impl Timer for LookedAt {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(Instant::now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Until(deadline))
+    }
+}
+
+struct Until(Instant);
+
+impl Future for Until {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Sleep for Until {}
