@@ -51,7 +51,7 @@ impl World {
         self.input.append((0..30).flat_map(|_| load.next()));
     }
 
-    /// Untimed events first, each contact's together: the first portion, however small it is, holds
+    /// Untimed events first, each contact's together: a first portion of any but a few records holds
     /// more of them than a contact remembers.
     fn produce_by_contact(&mut self) {
         let load = &mut self.load;
@@ -114,15 +114,18 @@ fn killed_bridge_loses_and_doubles_nothing() {
 #[test]
 fn the_bridges_deliberate_mistakes_are_noticed() {
     const TEST: &str = "the_bridges_deliberate_mistakes_are_noticed";
-    for (bug, kill) in [
-        ("bridge_commits_first", "bridge_committed:1"),
-        ("bridge_forgets_repeats", "bridge_appended:1"),
+    // On a busy machine one first portion may be of a few records, but hardly one after the other.
+    for (bug, kill, kills) in [
+        ("bridge_commits_first", "bridge_committed:1", 1),
+        ("bridge_forgets_repeats", "bridge_appended:1", 2),
     ] {
         let Some(mut world) = World::new(TEST) else { return };
         world.node = world.node.with("bridge.batch_records_max", 720);
-        world.produce_by_contact();
         let fault = format!("bug:{bug}");
-        world.run_into(&format!("{fault},kill:{kill}"));
+        for _ in 0..kills {
+            world.produce_by_contact();
+            world.run_into(&format!("{fault},kill:{kill}"));
+        }
         world.finish(&fault);
         let wrong = world.load.wrong(&export(&world.node));
         assert!(wrong.is_some(), "{bug} changed nothing");
