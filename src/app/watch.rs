@@ -286,6 +286,8 @@ fn gauges(stats: &StoreStats) -> StoreGauges {
         contacts_active: stats.counters.active,
         contacts_deleted: stats.counters.deleted,
         engine_bytes: stats.engine_disk_bytes,
+        heap_bytes: stats.heap.bytes,
+        heap_failures: stats.heap.failures,
         journal_bytes: stats.journal_bytes,
         dirty_bytes: stats.dirty_bytes + stats.flushing_bytes,
         checkpoint_unix_seconds: now.saturating_sub(stats.checkpoint_age).as_secs_f64(),

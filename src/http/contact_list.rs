@@ -46,12 +46,13 @@ pub(super) async fn list_contacts(
 ) -> Result<Response, ApiError> {
     let query = list_query(request.uri())?;
     let queries = begin(&state, request.headers()).await?.clone();
-    let asked = query.clone();
-    let page = blocking({
-        let queries = queries.clone();
-        move || queries.page(&asked)
-    })
-    .await?;
+    let page = match queries.page_at_once(&query)? {
+        Some(page) => page,
+        None => {
+            let (queries, query) = (queries.clone(), query.clone());
+            blocking(move || queries.page(&query)).await?
+        }
+    };
     let offset = match &query.start {
         PageStart::Offset(offset) => Some(*offset),
         PageStart::Cursor(_) => None,

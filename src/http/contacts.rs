@@ -32,8 +32,15 @@ pub(super) async fn get_contact(
     let id = decoded(id)?;
     let with_deleted = Params::of(request.uri(), &["includeDeleted"])?.flag("includeDeleted")?;
     let queries = begin(&state, request.headers()).await?;
-    let found = queries.contact(&id)?.ok_or_else(not_found)?;
-    let contact = found.read()?;
+    let found = match queries.contact_at_once(&id) {
+        Some(found) => found,
+        None => {
+            let (queries, id) = (queries.clone(), id.clone());
+            blocking(move || queries.contact(&id)).await?
+        }
+    };
+    let found = found.ok_or_else(not_found)?;
+    let contact = found.read(&id)?;
     match contact.status() {
         Status::Deleted if !with_deleted => return Err(not_found()),
         Status::Active | Status::Deleted => {}
@@ -111,7 +118,7 @@ pub(super) async fn begin<'s>(
     Ok(queries)
 }
 
-/// Off the threads that answer: pages touch the disk more than a moment.
+/// Off the threads that answer: for what waits for the disk or takes more than a moment.
 pub(super) async fn blocking<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
     question: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError> {

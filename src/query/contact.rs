@@ -5,27 +5,22 @@ use crate::store::Value;
 
 use super::error::QueryError;
 
-/// A contact's bytes, not copied, with its id.
-pub struct FoundContact<'i> {
-    id: &'i str,
-    value: Value,
-}
+/// A contact's bytes, not copied.
+pub struct FoundContact(Value);
 
-impl<'i> FoundContact<'i> {
-    pub(super) fn new(id: &'i str, value: Value) -> Self {
-        Self { id, value }
+impl FoundContact {
+    pub(super) fn new(value: Value) -> Self {
+        Self(value)
     }
 
-    /// The contact, read.
+    /// The contact of this id, read.
     ///
     /// # Errors
     /// When its bytes are damaged.
-    pub fn read(&self) -> Result<ReadContact<'_>, QueryError> {
-        let view = self
-            .value
-            .view()
-            .map_err(|source| QueryError::Corrupt { id: self.id.to_owned(), source })?;
-        Ok(ReadContact { id: self.id, view })
+    pub fn read<'a>(&'a self, id: &'a str) -> Result<ReadContact<'a>, QueryError> {
+        let view = self.0.view();
+        let view = view.map_err(|source| QueryError::Corrupt { id: id.to_owned(), source })?;
+        Ok(ReadContact { id, view })
     }
 }
 

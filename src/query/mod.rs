@@ -1,11 +1,12 @@
 //! Questions about contacts: between the HTTP routes and the store's reader.
 //!
 //! ```text
-//! http ─► Queries ─► store::Reader (dirty → flushing → cache → sled; ordered indexes; journal)
+//! http ─► Queries ─► store::Reader (dirty → flushing → heap file → cache → sled; ordered indexes; journal)
 //!           └─ cursors: where a page begins, opaque to clients
 //! ```
 //!
-//! Everything here blocks at most on the disk; only [`Queries::wait_for`] is a future.
+//! Everything here may block on the disk, except what ends in `at_once`; only [`Queries::wait_for`] is
+//! a future.
 
 mod contact;
 mod cursor;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 use crate::domain::position::{LogIdentity, Position};
 use crate::store::Reader;
+
+use page::Asked;
 
 pub use crate::domain::contact::StateTag;
 pub use crate::store::Filters;
@@ -63,9 +66,14 @@ impl Queries {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn contact<'i>(&self, id: &'i str) -> Result<Option<FoundContact<'i>>, QueryError> {
-        let value = self.reader.contact(id.as_bytes())?;
-        Ok(value.map(|value| FoundContact::new(id, value)))
+    pub fn contact(&self, id: &str) -> Result<Option<FoundContact>, QueryError> {
+        Ok(self.reader.contact(id.as_bytes())?.map(FoundContact::new))
+    }
+
+    /// The same, if that takes no waiting for the disk; none: ask [`Self::contact`] where it may
+    /// block.
+    pub fn contact_at_once(&self, id: &str) -> Option<Option<FoundContact>> {
+        Some(self.reader.contact_at_once(id.as_bytes())?.map(FoundContact::new))
     }
 
     /// One page of contacts in an order.
@@ -73,7 +81,20 @@ impl Queries {
     /// # Errors
     /// When the cursor is none of this query, or the store fails.
     pub fn page(&self, query: &ListQuery) -> Result<ContactPage, QueryError> {
-        page::page(&self.reader, query, &self.cursor_keys)
+        let asked = Asked::of(query, &self.cursor_keys)?;
+        let found = self.reader.page(&asked.request)?;
+        page::shown(asked, found, &self.cursor_keys)
+    }
+
+    /// The same, if that takes neither waiting nor much work; none: ask [`Self::page`] where it may
+    /// block.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn page_at_once(&self, query: &ListQuery) -> Result<Option<ContactPage>, QueryError> {
+        let asked = Asked::of(query, &self.cursor_keys)?;
+        let found = self.reader.page_at_once(&asked.request)?;
+        found.map(|found| page::shown(asked, found, &self.cursor_keys)).transpose()
     }
 
     /// One page of what happened to a contact, newest first; none: there never was such a contact.

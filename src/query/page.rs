@@ -1,6 +1,6 @@
 //! Pages of contacts in an order.
 
-use crate::store::{PageCut, PageKey, PageRequest, Reader, Total};
+use crate::store::{Page, PageCut, PageKey, PageRequest, Total};
 
 use super::contact::FoundContact;
 use super::cursor::{Cursor, CursorError, CursorKeys, Direction};
@@ -57,41 +57,59 @@ impl Start {
     }
 }
 
-pub(super) fn page(
-    reader: &Reader,
-    query: &ListQuery,
+/// A page that is asked for.
+pub(super) struct Asked {
+    /// What the store is asked.
+    pub(super) request: PageRequest,
+    name: String,
+    backwards: bool,
+    is_first: bool,
+    offset: Option<usize>,
+}
+
+impl Asked {
+    pub(super) fn of(query: &ListQuery, keys: &CursorKeys) -> Result<Self, CursorError> {
+        let name = query.name();
+        let Start { after, skip, backwards, is_first, offset } = Start::of(query, &name, keys)?;
+        let (order, descending) = query.order();
+        let request = PageRequest {
+            order,
+            descending: descending != backwards,
+            status: query.status.status(),
+            filters: query.filters.clone(),
+            duplicates: query.duplicates,
+            after,
+            skip,
+            limit: query.limit,
+            counting: query.count,
+        };
+        Ok(Self { request, name, backwards, is_first, offset })
+    }
+}
+
+/// What was found, as it is shown.
+pub(super) fn shown(
+    asked: Asked,
+    mut found: Page,
     keys: &CursorKeys,
 ) -> Result<ContactPage, QueryError> {
-    let name = query.name();
-    let start = Start::of(query, &name, keys)?;
-    let (order, descending) = query.order();
-    let request = PageRequest {
-        order,
-        descending: descending != start.backwards,
-        status: query.status.status(),
-        filters: query.filters.clone(),
-        duplicates: query.duplicates,
-        after: start.after,
-        skip: start.skip,
-        limit: query.limit,
-    };
-    let mut found = reader.page(&request)?;
-    let total = reader.total_of(&request, query.count)?;
-    let is_whole = found.contacts.len() == query.limit;
+    let Asked { request, name, backwards, is_first, offset } = asked;
+    let limit = request.limit;
+    let is_whole = found.contacts.len() == limit;
     let at = |direction, PageCut { key, skip }: PageCut| {
         // No more than an offset was to be skipped.
         let skip = u16::try_from(skip).unwrap_or(u16::MAX);
         Cursor { direction, skip, key: key.to_bytes() }.encode(&name, keys)
     };
     let rest = found.rest;
-    let back = found.first.filter(|_| !start.is_first).map(|key| PageCut { key, skip: 0 });
-    let next_offset = start.offset.map(|offset| offset + query.limit);
+    let back = found.first.filter(|_| !is_first).map(|key| PageCut { key, skip: 0 });
+    let next_offset = offset.map(|offset| offset + limit);
     let next_offset = next_offset.filter(|next| rest.is_some() && is_whole && *next <= OFFSET_MAX);
-    let (next, previous) = if start.backwards { (back, rest) } else { (rest, back) };
-    if start.backwards {
+    let (next, previous) = if backwards { (back, rest) } else { (rest, back) };
+    if backwards {
         found.contacts.reverse();
     }
-    let (total, total_is_exact) = match total {
+    let (total, total_is_exact) = match found.total {
         Total::Exact(total) => (Some(total), true),
         Total::AtLeast(total) => (Some(total), false),
         Total::Unknown => (None, false),
@@ -110,7 +128,7 @@ pub(super) fn page(
         if index > 0 {
             page.contacts_json.push(b',');
         }
-        FoundContact::new(&entry.id, entry.value).read()?.write_json(&mut page.contacts_json);
+        FoundContact::new(entry.value).read(&entry.id)?.write_json(&mut page.contacts_json);
     }
     page.contacts_json.push(b']');
     Ok(page)

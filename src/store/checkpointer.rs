@@ -19,7 +19,8 @@ use crate::telemetry::fault;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
-use super::dirty::Generation;
+use super::dirty::{DirtyContact, Generation};
+use super::heap::Filler;
 use super::insertion::{insert, insert_helped, stamp};
 use super::shared::{Cut, Shared};
 use super::snapshot;
@@ -382,11 +383,19 @@ impl Checkpointer {
 
     /// Lets readers go on without the generation; see the module's head for the order.
     fn retire(&self, generation: &Generation) -> Result<(), StoreError> {
-        self.shared.cache.retire(generation);
+        self.copy(generation);
         self.index(generation)?;
-        generation.for_each(|at| self.shared.known.insert(at.hash));
         self.shared.dirty.retire();
         Ok(())
+    }
+
+    fn copy(&self, generation: &Generation) {
+        self.shared.heap.fill(|filler| {
+            let put = |filler: &mut Filler<'_>, at: &DirtyContact| {
+                filler.put(at.hash, &at.id, at.value.bytes());
+            };
+            generation.for_each_in_parts(filler, put, Filler::write_much);
+        });
     }
 
     fn index(&self, generation: &Generation) -> Result<(), StoreError> {

@@ -128,7 +128,7 @@ pub(crate) fn parse_stamp(value: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from_le_bytes(*number), u64::from_le_bytes(*store)))
 }
 
-/// Hash by which dirty set, overlay and cache find a contact.
+/// Hash by which dirty set, overlay and heap file find a contact.
 pub fn id_hash(id: &[u8]) -> u64 {
     xxh3_64(id)
 }

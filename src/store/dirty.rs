@@ -150,6 +150,19 @@ impl Generation {
         }
     }
 
+    /// The same; in between nothing is locked, for `between` to take its time.
+    pub(crate) fn for_each_in_parts<T>(
+        &self,
+        to: &mut T,
+        mut each: impl FnMut(&mut T, &DirtyContact),
+        mut between: impl FnMut(&mut T),
+    ) {
+        for shard in &self.contacts {
+            shard.read().iter().for_each(|at| each(to, at));
+            between(to);
+        }
+    }
+
     /// Engine keys and values of the contacts, sorted.
     pub(crate) fn sorted_contacts(&self) -> SortedContacts {
         let mut all = SortedContacts {

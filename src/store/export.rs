@@ -122,7 +122,7 @@ pub(super) fn scan(
     dirty.try_for_each(|id| show_live(shared, &id, &mut each))
 }
 
-/// Shows the stored bytes of a contact as they are now, past the cache, if there is one.
+/// Shows the stored bytes of a contact as they are now, past the heap file, if there is one.
 pub(super) fn show_live(
     shared: &Shared,
     id: &[u8],

@@ -1,8 +1,8 @@
-//! What was applied, kept: a journal in front of sled, a cache in front of both.
+//! What was applied, kept: a journal in front of sled, and a heap file beside that for single reads.
 //!
 //! ```text
 //!               ┌──────────────────────── Writer (one, only apply has it) ─────────────────────────┐
-//! contact(id) ◄─┤ overlay (this batch) ◄ DirtySet.current ◄ DirtySet.flushing ◄ Engine (sled)       │
+//! contact(id) ◄─┤ overlay (a batch) ◄ DirtySet.current ◄ DirtySet.flushing ◄ Heap ◄ Engine (sled)   │
 //! applied(..) ─►│ entries (raw bytes)                                                               │
 //! commit()    ─►│ 1 journal append  ─►  2 DirtySet.current, Cut                  ─►  3 waiters      │
 //!               └───────────────────────────────────────────────────────────────────────────────────┘
@@ -10,10 +10,11 @@
 //!                                            │ the Cut (position, counters, digest) taken there
 //!                                            ▼
 //!  Checkpointer (thread): journal fsync ─► Engine::insert_sorted ─► Engine::flush + fdatasync
-//!                         ─► checkpoint file ─► ContactCache::retire ─► OrderedIndexes::take
-//!                         ─► KnownIds::insert ─► flushing dropped ─► snapshot when due ─► journal trimmed
+//!                         ─► checkpoint file ─► Heap::filler ─► OrderedIndexes::take
+//!                         ─► flushing dropped ─► snapshot when due ─► journal trimmed
 //!
-//!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► ContactCache ─► KnownIds ─► Engine
+//!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► Heap in the page cache ─► ContactCache
+//!                       ─► Heap on the disk ─► Engine, where the heap file failed
 //!                       history: Journal::entry(ChangeRef), back along `prev`
 //! ```
 //!
@@ -29,10 +30,10 @@
 //!    differs, it is moved aside and filled again.
 //! 7. The digest (see [`digest`]) is carried by every frame, checkpoint and snapshot.
 //!
-//! Retiring a generation, in this order, after the checkpoint is written: bump the cache's stripe
-//! generations *and* replace what is cached (no fill of an older value may slip in between), let
-//! the ordered indexes take what they have not seen and [`known`] the ids, drop the generation. Until
-//! the drop a reader finds the value in the generation, after it in the cache or the engine.
+//! Retiring a generation, in this order, after the checkpoint is written: its contacts go to the
+//! [`heap`] file, the ordered indexes take what they have not seen, the generation is dropped. Until
+//! the drop a reader finds the value in the generation, after it in the heap file. No place there is
+//! written twice, so what the cache keeps of one can't become older than what was asked for.
 //!
 //! The feed of changed ids: every dirty contact has a mark "the ordered indexes know this image";
 //! [`DirtySet::drain_changed`] hands out the unmarked ones, the flushing generation first, and
@@ -53,11 +54,11 @@ pub mod engine;
 mod error;
 mod events;
 mod export;
+mod heap;
 mod history;
 mod identity;
 mod insertion;
 pub mod journal;
-mod known;
 mod misplaced;
 mod options;
 mod ordered;
@@ -81,6 +82,7 @@ pub use dirty::{DirtyContact, DirtySet, Generation};
 pub use error::StoreError;
 pub use events::{EventLookup, EventRecord};
 pub use export::ExportReport;
+pub use heap::HeapStats;
 pub use history::HistoryEntry;
 pub use identity::{LaneRange, check_lane};
 pub use journal::{

@@ -19,7 +19,7 @@ pub struct StoreOptions {
     pub path: PathBuf,
     /// Keep the engine in memory: it is then filled from the journal at each opening.
     pub engine_in_memory: bool,
-    /// Bytes of contacts cached for reading; 0: no cache.
+    /// Bytes of contacts cached that the disk was waited for; 0: no cache.
     pub cache_bytes: u64,
     /// How long a contact stays cached.
     pub cache_ttl: Duration,
@@ -96,6 +96,10 @@ impl StoreOptions {
 
     pub(crate) fn engine_dir(&self) -> PathBuf {
         self.path.join("sled")
+    }
+
+    pub(crate) fn heap_dir(&self) -> PathBuf {
+        self.path.join("heap")
     }
 
     pub(crate) fn retention(&self) -> Retention {

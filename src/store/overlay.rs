@@ -6,7 +6,6 @@ use super::StoreError;
 use super::codec::{self, ChangeRef, StoredContact};
 use super::digest::contact_hash;
 use super::dirty::Facts;
-use super::engine::StoredBytes;
 use super::journal::FrameBuilder;
 use super::journal::Place;
 use super::shared::Shared;
@@ -18,7 +17,6 @@ pub(crate) struct Overlay {
     table: HashTable<(u64, u32)>,
     slots: Vec<Slot>,
     ids: Vec<u8>,
-    key: Vec<u8>,
     /// The slot met last: planning asks for a contact and then changes it.
     last: usize,
 }
@@ -46,16 +44,14 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 enum Base {
     Absent,
-    Dirty(StoredContact),
-    Engine(StoredBytes),
+    Found(StoredContact),
 }
 
 impl Base {
     fn body(&self) -> Option<&[u8]> {
         match self {
             Self::Absent => None,
-            Self::Dirty(value) => Some(value.body()),
-            Self::Engine(bytes) => codec::parse_contact(bytes).map(|(_, body)| body),
+            Self::Found(value) => Some(value.body()),
         }
     }
 }
@@ -102,22 +98,20 @@ impl Overlay {
     }
 
     fn below(
-        &mut self,
+        &self,
         hash: u64,
         id: &[u8],
         below: &Shared,
     ) -> Result<(Base, Option<Facts>, ChangeRef), StoreError> {
         if let Some((value, facts)) = below.dirty.get_with_facts(hash, id) {
             let change = value.change();
-            return Ok((Base::Dirty(value), Some(facts), change));
+            return Ok((Base::Found(value), Some(facts), change));
         }
-        let Some(bytes) = below.in_engine(hash, id, &mut self.key)? else {
+        let Some(value) = below.retired(hash, id)? else {
             return Ok((Base::Absent, Some(Facts::default()), ChangeRef::NONE));
         };
-        let Some((change, _)) = codec::parse_contact(&bytes) else {
-            return Err(unreadable(id, "no contact value"));
-        };
-        Ok((Base::Engine(bytes), None, change))
+        let change = value.change();
+        Ok((Base::Found(value), None, change))
     }
 
     /// A contact's body as the batch has left it.
@@ -167,7 +161,7 @@ impl Slot {
     pub(crate) fn before(&self) -> Option<Facts> {
         match self.base {
             Base::Absent => None,
-            Base::Dirty(_) | Base::Engine(_) => self.base_facts,
+            Base::Found(_) => self.base_facts,
         }
     }
 

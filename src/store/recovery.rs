@@ -28,8 +28,8 @@ use super::dirty::DirtySet;
 use super::disk::{Ballast, DiskGuard};
 use super::engine::Engine;
 use super::events::{Rolling, TablesThread};
+use super::heap::Heap;
 use super::journal::{Frame, Journal, Outcome};
-use super::known::KnownIds;
 use super::options::{OpenProgress, Opened, RecoveryReport, StoreOptions, lock};
 use super::ordered::OrderedIndexes;
 use super::overlay::facts_of;
@@ -51,7 +51,20 @@ pub(crate) struct Ground<'a> {
     pub(crate) journal_first: FrameNo,
     pub(crate) journal_next: FrameNo,
     pub(crate) fingerprint: u64,
+    /// Opened to be looked at, by nobody who follows a log.
+    pub(crate) is_offline: bool,
     pub(crate) progress: &'a dyn Fn(OpenProgress),
+}
+
+impl Ground<'_> {
+    pub(crate) fn heap(&self) -> Heap {
+        let reserve_bytes = self.options.min_free_bytes.saturating_add(self.options.ballast_bytes);
+        if self.is_offline {
+            Heap::off()
+        } else {
+            Heap::new(self.options.heap_dir(), reserve_bytes)
+        }
+    }
 }
 
 /// A state that was proved whole.
@@ -59,7 +72,7 @@ pub(crate) struct Recovered {
     pub(crate) engine: Engine,
     pub(crate) dirty: DirtySet,
     pub(crate) ordered: OrderedIndexes,
-    pub(crate) known: KnownIds,
+    pub(crate) heap: Heap,
     pub(crate) controls: ControlState,
     pub(crate) cut: Cut,
     pub(crate) checkpoint: Checkpoint,
@@ -85,6 +98,7 @@ pub fn open(
         return Err(StoreError::NoStore { path: dir });
     }
     let lock = lock(&dir)?;
+    Heap::remove_left(&options.heap_dir());
     let ballast = Ballast::new(&dir, options.ballast_bytes);
     let mut report = RecoveryReport {
         ballast_released: ballast.release_if_short(&dir)?,
@@ -105,6 +119,7 @@ pub fn open(
             journal_first: opened.first,
             journal_next: opened.next,
             fingerprint,
+            is_offline: log.is_none(),
             progress,
         },
         &mut report,
@@ -212,8 +227,8 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     }
     let dirty = DirtySet::new();
     let (cut, frames_redone) = redo(ground, checkpoint.cut.clone(), &dirty, &mut |_| Ok(()))?;
-    let Scanned { ordered, known, controls } = scan(&engine, &dirty, &cut, ground.progress)?;
-    Ok(Recovered { engine, dirty, ordered, known, controls, cut, checkpoint, frames_redone })
+    let Scanned { ordered, heap, controls } = scan(ground, &engine, &dirty, &cut)?;
+    Ok(Recovered { engine, dirty, ordered, heap, controls, cut, checkpoint, frames_redone })
 }
 
 pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {
@@ -300,7 +315,7 @@ fn assemble(
         engine: recovered.engine,
         cache: ContactCache::new(options.cache_bytes, options.cache_ttl),
         ordered: recovered.ordered,
-        known: recovered.known,
+        heap: recovered.heap,
         controls: Controls::new(recovered.controls),
         events: Rolling::new(segments.segment_base(), segments.next()),
         dead_letters,

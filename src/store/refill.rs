@@ -37,7 +37,7 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
     };
     stamp(&engine, checkpoint.number, ground.store)?;
     engine.flush()?;
-    let Scanned { ordered, known, controls } = match scan(&engine, &dirty, &cut, ground.progress) {
+    let Scanned { ordered, heap, controls } = match scan(ground, &engine, &dirty, &cut) {
         Ok(scanned) => scanned,
         Err(Differs::Fatal(error)) => return Err(error),
         Err(Differs::Damage(why)) => {
@@ -46,7 +46,7 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
         }
     };
     checkpoint.write(&ground.options.path)?;
-    Ok(Recovered { engine, dirty, ordered, known, controls, cut, checkpoint, frames_redone })
+    Ok(Recovered { engine, dirty, ordered, heap, controls, cut, checkpoint, frames_redone })
 }
 
 /// Takes all of the dirty set into the engine. The journal was synced when it was opened.

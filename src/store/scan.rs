@@ -11,9 +11,10 @@ use super::control;
 use super::digest::{Digest, contact_hash};
 use super::dirty::DirtySet;
 use super::engine::{Engine, EngineError, StoredBytes};
-use super::known::KnownIds;
+use super::heap::{Filler, Heap};
 use super::options::OpenProgress;
 use super::ordered::{OrderedBuilder, OrderedIndexes};
+use super::recovery::Ground;
 use super::shared::Cut;
 
 /// Contacts between two reports of progress.
@@ -26,7 +27,7 @@ const RUNS_AHEAD: usize = 4;
 /// What a scan makes in memory.
 pub(crate) struct Scanned {
     pub(crate) ordered: OrderedIndexes,
-    pub(crate) known: KnownIds,
+    pub(crate) heap: Heap,
     pub(crate) controls: ControlState,
 }
 
@@ -66,14 +67,12 @@ struct Sums {
     digest: Digest,
     active: u64,
     deleted: u64,
-    known: KnownIds,
     scratch: Vec<u8>,
 }
 
 impl Sums {
     fn add(&mut self, id: &[u8], body: &[u8], ordered: &mut OrderedBuilder) -> Result<(), Differs> {
         self.digest.add(contact_hash(id, body, &mut self.scratch));
-        self.known.insert(codec::id_hash(id));
         let is_active = ordered.push(id, body).map_err(unreadable)?;
         *(if is_active { &mut self.active } else { &mut self.deleted }) += 1;
         Ok(())
@@ -81,14 +80,16 @@ impl Sums {
 }
 
 /// Reads every contact of the engine, with the dirty set in front of it, and compares with the cut.
+/// The engine's go into the heap file on the way.
 /// One thread reads, this one adds up: each is about half of the work.
 pub(crate) fn scan(
+    ground: &Ground<'_>,
     engine: &Engine,
     dirty: &DirtySet,
     cut: &Cut,
-    progress: &dyn Fn(OpenProgress),
 ) -> Result<Scanned, Differs> {
     let total = cut.counters.active + cut.counters.deleted;
+    let heap = ground.heap();
     let mut ordered = OrderedBuilder::default();
     let mut sums = Sums::default();
     std::thread::scope(|scope| {
@@ -100,7 +101,9 @@ pub(crate) fn scan(
                 Differs::Fatal(StoreError::io("starting", Path::new("scan"))(error))
             })?;
         // Ends when the engine was read; dropped early, it ends the reading.
-        let added = add(found, dirty, &mut sums, &mut ordered, total, progress);
+        let added = heap.fill(|filler| {
+            add(found, dirty, filler, &mut sums, &mut ordered, total, ground.progress)
+        });
         let read = reading.join().unwrap_or_else(|_| Err(Differs::damage("reading it panicked")));
         read.and(added)
     })?;
@@ -133,7 +136,7 @@ pub(crate) fn scan(
             cut.control.digest
         )));
     }
-    Ok(Scanned { ordered: ordered.finish(), known: sums.known, controls })
+    Ok(Scanned { ordered: ordered.finish(), heap, controls })
 }
 
 /// Reads the engine's contacts in runs, until its end or nobody wants more.
@@ -157,6 +160,7 @@ fn read(engine: &Engine, to_sums: &SyncSender<Run>) -> Result<(), Differs> {
 fn add(
     found: Receiver<Run>,
     dirty: &DirtySet,
+    filler: &mut Filler<'_>,
     sums: &mut Sums,
     ordered: &mut OrderedBuilder,
     total: u64,
@@ -166,11 +170,14 @@ fn add(
     let mut done = 0;
     for (key, value) in found.into_iter().flatten() {
         let id = key.get(1..).unwrap_or_default();
-        if is_clean || dirty.get(codec::id_hash(id), id).is_none() {
+        let hash = codec::id_hash(id);
+        if is_clean || dirty.get(hash, id).is_none() {
             let Some((_, body)) = codec::parse_contact(&value) else {
                 return Err(Differs::damage("a contact's value can't be read"));
             };
             sums.add(id, body, ordered)?;
+            filler.put(hash, id, &value);
+            filler.write_much();
         }
         done += 1;
         if done % REPORT_CONTACTS == 0 {

@@ -16,15 +16,16 @@ use crate::segments::FrameNo;
 use super::StoreError;
 use super::announced::Announced;
 use super::cache::ContactCache;
-use super::codec::contact_key;
+use super::codec::{StoredContact, contact_key, id_hash};
 use super::control::{ControlSums, Controls};
 use super::dead_letters::DeadLetters;
 use super::digest::Digest;
 use super::dirty::DirtySet;
-use super::engine::{Engine, EngineError, StoredBytes};
+use super::engine::Engine;
 use super::events::Rolling;
+use super::export;
+use super::heap::{Heap, Known};
 use super::journal::{Counters, Journal, LaneProgress};
-use super::known::KnownIds;
 use super::ordered::{Lists, OrderedIndexes};
 use super::outcomes::Outcomes;
 
@@ -93,9 +94,9 @@ pub struct Shared {
     pub(crate) dirty: DirtySet,
     /// sled, or the model in memory.
     pub(crate) engine: Engine,
-    /// Ids that the engine may hold.
-    pub(crate) known: KnownIds,
-    /// Contacts kept for reading.
+    /// A copy of each contact that the engine holds.
+    pub(crate) heap: Heap,
+    /// Contacts that had to be waited for.
     pub(crate) cache: ContactCache,
     /// Control entries.
     pub(crate) controls: Controls,
@@ -143,22 +144,72 @@ impl Shared {
         Position { log: self.identity.as_ref().map_or(0, LogIdentity::fingerprint), next }
     }
 
-    /// What the engine holds of a contact that the dirty set has not. `hash` is the id's, `key` room
-    /// for the engine's key.
-    pub(crate) fn in_engine(
+    /// A contact that the dirty set has not, `hash` being its id's; none: the disk would have to be
+    /// waited for.
+    pub(crate) fn retired_at_once(&self, hash: u64, id: &[u8]) -> Option<Option<StoredContact>> {
+        match self.heap.find(hash) {
+            Known::Nowhere => Some(None),
+            Known::InEngine => None,
+            Known::At(place) => {
+                let found = self.heap.read_at_once(place, id);
+                found.or_else(|| self.cache.get(place, id)).map(Some)
+            }
+        }
+    }
+
+    /// The same, however long it takes.
+    pub(crate) fn retired(
         &self,
         hash: u64,
         id: &[u8],
-        key: &mut Vec<u8>,
-    ) -> Result<Option<StoredBytes>, EngineError> {
-        if self.known.may_hold(hash) { self.engine.get(contact_key(id, key)) } else { Ok(None) }
+    ) -> Result<Option<StoredContact>, StoreError> {
+        if let Some(found) = self.retired_at_once(hash, id) {
+            return Ok(found);
+        }
+        if let Known::At(place) = self.heap.find(hash)
+            && let Some(value) = self.heap.read_whole(place, hash, id)
+        {
+            self.cache.fill(place, id, &value);
+            return Ok(Some(value));
+        }
+        self.in_engine(id)
+    }
+
+    /// Whether the heap file would not show other bytes than these, which the contact has.
+    pub(crate) fn heap_agrees(&self, id: &[u8], bytes: &[u8]) -> bool {
+        let hash = id_hash(id);
+        match self.heap.find(hash) {
+            _ if self.dirty.get(hash, id).is_some() => true,
+            Known::Nowhere => false,
+            Known::InEngine => true,
+            Known::At(place) => {
+                let value = self.heap.read_whole(place, hash, id);
+                value.is_none_or(|value| value.bytes() == bytes)
+            }
+        }
+    }
+
+    /// What the engine holds of a contact.
+    pub(crate) fn in_engine(&self, id: &[u8]) -> Result<Option<StoredContact>, StoreError> {
+        let found = self.engine.get(contact_key(id, &mut Vec::new()));
+        let Some(bytes) = found.map_err(|error| self.fail(error.into()))? else {
+            return Ok(None);
+        };
+        export::stored(self, id, &bytes).map(Some)
     }
 
     /// The lists, with everything that is committed.
     pub(crate) fn lists(&self) -> Result<RwLockReadGuard<'_, Lists>, StoreError> {
-        let committed = *self.committed.borrow();
-        let lists = self.ordered.lists(&self.dirty, committed);
+        // Not `committed`, which moves later: who was told of a write finds it in the lists.
+        let visible = self.cut.lock().next_frame.0;
+        let lists = self.ordered.lists(&self.dirty, visible);
         lists.map_err(|error| self.fail(StoreError::damaged("a contact", error.to_string())))
+    }
+
+    /// The same, if they have that and nobody is changing them.
+    pub(crate) fn lists_at_once(&self) -> Option<RwLockReadGuard<'_, Lists>> {
+        let visible = self.cut.try_lock()?.next_frame.0;
+        self.ordered.lists_at_once(visible)
     }
 
     /// The first fatal error, as an error of the call that meets it.

@@ -242,6 +242,7 @@ fn named(change: ChangeRef) -> String {
 
 /// The contacts' pass: what they add up to.
 struct ContactCheck<'c> {
+    shared: &'c Shared,
     lists: RwLockReadGuard<'c, Lists>,
     journal: &'c LastImages,
     /// The first change that the journal still has.
@@ -263,6 +264,7 @@ fn check_contacts(
     progress: &mut dyn FnMut(&str, u64),
 ) -> Result<(), StoreError> {
     let mut check = ContactCheck {
+        shared,
         lists: shared.lists()?,
         journal,
         first: ChangeRef::new(shared.journal.first()?, 0),
@@ -313,6 +315,9 @@ impl ContactCheck<'_> {
             Status::Active => self.active += 1,
             Status::Deleted => self.deleted += 1,
         }
+        self.report.expect(self.shared.heap_agrees(id, bytes), || {
+            format!("contact {} is another in the heap file", name())
+        });
         if let Ok(Some(how)) = self.lists.difference_of(id, body) {
             self.report.found(|| format!("contact {} {how}", name()));
         }

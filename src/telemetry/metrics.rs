@@ -62,6 +62,10 @@ pub struct StoreGauges {
     pub contacts_deleted: u64,
     /// Bytes of sled's directory.
     pub engine_bytes: u64,
+    /// Bytes of the heap file.
+    pub heap_bytes: u64,
+    /// Its failures since the start; absolute.
+    pub heap_failures: u64,
     /// Bytes of the journal.
     pub journal_bytes: u64,
     /// Bytes of contacts that are not in sled yet.
@@ -79,7 +83,7 @@ pub struct StoreGauges {
 pub struct CacheTotals {
     /// Answered from it.
     pub hits: u64,
-    /// Looked up in vain, then read.
+    /// Read from the disk.
     pub misses: u64,
     /// Entries now.
     pub entries: u64,
@@ -107,6 +111,8 @@ struct StoreFamilies {
     contacts_active: IntGauge,
     contacts_deleted: IntGauge,
     engine_bytes: IntGauge,
+    heap_bytes: IntGauge,
+    heap_failures: Mirror,
     journal_bytes: IntGauge,
     dirty_bytes: IntGauge,
     last_flush: Gauge,
@@ -385,7 +391,7 @@ impl StoreFamilies {
             families.gauges("contactd_store_contacts", "Contacts by status.", &["state"])?;
         let cache = families.counters(
             "contactd_cache_requests_total",
-            "Reads of contacts by what the cache knew.",
+            "Reads of contacts that would have waited for the disk, by what the cache knew.",
             &["result"],
         )?;
         Ok(Self {
@@ -393,6 +399,11 @@ impl StoreFamilies {
             contacts_deleted: contacts.with_label_values(&["deleted"]),
             engine_bytes: families
                 .gauge("contactd_store_size_bytes", "Bytes of sled's directory.")?,
+            heap_bytes: families.gauge("contactd_store_heap_bytes", "Bytes of the heap file.")?,
+            heap_failures: Mirror::new(families.counter(
+                "contactd_store_heap_failures_total",
+                "Writes and reads of the heap file that failed; sled answers instead.",
+            )?),
             journal_bytes: families
                 .gauge("contactd_store_journal_bytes", "Bytes of the journal.")?,
             dirty_bytes: families
@@ -415,6 +426,8 @@ impl StoreFamilies {
         set(&self.contacts_active, gauges.contacts_active);
         set(&self.contacts_deleted, gauges.contacts_deleted);
         set(&self.engine_bytes, gauges.engine_bytes);
+        set(&self.heap_bytes, gauges.heap_bytes);
+        self.heap_failures.follow(gauges.heap_failures);
         set(&self.journal_bytes, gauges.journal_bytes);
         set(&self.dirty_bytes, gauges.dirty_bytes);
         set(&self.checkpoint_number, gauges.checkpoint_number);

@@ -36,6 +36,7 @@ use super::codec::StoredContact;
 use super::dirty::DirtySet;
 use keys::SortKeys;
 pub(crate) use lists::Lists;
+pub(crate) use request::Places;
 use rows::Rows;
 
 pub use keys::fold;
@@ -156,6 +157,13 @@ impl OrderedIndexes {
             self.catch_up(dirty)?;
             self.taken.fetch_max(committed.saturating_add(1), Ordering::AcqRel);
         }
+    }
+
+    /// The same, if every change is in them and nobody is putting more in.
+    pub(crate) fn lists_at_once(&self, committed: u64) -> Option<RwLockReadGuard<'_, Lists>> {
+        self.is_asked.store(true, Ordering::Relaxed);
+        let is_taken = self.taken.load(Ordering::Acquire) > committed;
+        self.lists.try_read().filter(|lists| is_taken && !lists.are_put_off())
     }
 
     /// Takes every change that the dirty set has and the indexes have not.

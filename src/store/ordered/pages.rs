@@ -17,6 +17,8 @@ use super::{Index, PageKey, PageRequest, SortOrder};
 
 /// Contacts that a page looks at; few in tests, so that they meet it.
 pub(super) const SCAN_MAX: usize = if cfg!(test) { 150 } else { 10_000 };
+/// Contacts that may be looked at without others waiting for it.
+const FEW: usize = if cfg!(test) { 20 } else { 500 };
 /// Contacts that are counted.
 pub(super) const COUNT_MAX: u64 = if cfg!(test) { 300 } else { 10_000 };
 /// Contacts that counting looks at.
@@ -65,10 +67,35 @@ impl Lists {
         }
         let wanted = Wanted::of(&request.filters);
         let plan = self.plan(request, &wanted);
+        let places = self.page_by(plan, request, &wanted, usize::MAX);
+        places.unwrap_or_default()
+    }
+
+    /// The same, if that takes looking at no more than a few contacts that are not on the page.
+    pub(crate) fn page_of_few(&self, request: &PageRequest) -> Option<Places> {
+        if request.duplicates || request.counting {
+            return None;
+        }
+        let wanted = Wanted::of(&request.filters);
+        let plan = self.plan(request, &wanted);
+        self.page_by(plan, request, &wanted, request.limit + FEW)
+    }
+
+    /// None: more than `looks_max` contacts would have to be looked at.
+    fn page_by(
+        &self,
+        plan: Plan<'_>,
+        request: &PageRequest,
+        wanted: &Wanted,
+        looks_max: usize,
+    ) -> Option<Places> {
         match plan.how {
-            How::AsTheyLie => self.along(request, &wanted, plan.runs, false),
-            How::Filtered => self.along(request, &wanted, plan.runs, true),
-            How::Sorted { is_prefix } => self.sorted(request, &wanted, &plan.runs, is_prefix),
+            How::AsTheyLie => self.along(request, wanted, plan.runs, false, looks_max),
+            How::Filtered => self.along(request, wanted, plan.runs, true, looks_max),
+            How::Sorted { is_prefix } => {
+                let looks = plan.runs.iter().map(Run::len).sum::<usize>();
+                (looks <= looks_max).then(|| self.sorted(request, wanted, &plan.runs, is_prefix))
+            }
         }
     }
 
@@ -109,7 +136,8 @@ impl Lists {
         wanted: &Wanted,
         runs: Vec<Run<'_>>,
         is_filtered: bool,
-    ) -> Places {
+        looks_max: usize,
+    ) -> Option<Places> {
         let by_match = request.order == SortOrder::Match;
         let after = request.after.as_ref().map(|key| self.key_in(&runs, request.order, key));
         let mut walk = Walk::new(&self.rows, runs, after.as_ref(), request.descending);
@@ -124,6 +152,9 @@ impl Lists {
             && let Some(met) = walk.next()
         {
             looked_at += 1;
+            if looked_at > looks_max {
+                return None;
+            }
             if !leaves_out || self.is_shown(wanted, met, is_filtered, by_match) {
                 if skip > 0 {
                     skip -= 1;
@@ -136,7 +167,7 @@ impl Lists {
                 break;
             }
         }
-        places
+        Some(places)
     }
 
     /// Whether a contact is shown where it was met; one that lies in several runs, in the first.
@@ -205,10 +236,11 @@ impl Lists {
         PageKey { sort: text.unwrap_or_else(|| key.sort.clone()), id: key.id.clone() }
     }
 
-    /// How many contacts a request is about. `by_counting`: where no list knows, up to a bound.
-    pub(crate) fn total(&self, request: &PageRequest, by_counting: bool) -> Total {
+    /// How many contacts a request is about. Where no list knows, they are counted up to a bound, if
+    /// that is asked for.
+    pub(crate) fn total(&self, request: &PageRequest) -> Total {
         if request.duplicates {
-            return if by_counting { self.count_duplicates(request) } else { Total::Unknown };
+            return if request.counting { self.count_duplicates(request) } else { Total::Unknown };
         }
         let wanted = Wanted::of(&request.filters);
         let parts = wanted.parts();
@@ -221,7 +253,7 @@ impl Lists {
         };
         match (parts.as_slice(), wanted.is_cut()) {
             (_, true) => Total::Unknown,
-            ([Part::Query] | [_, _, ..], false) if by_counting => {
+            ([Part::Query] | [_, _, ..], false) if request.counting => {
                 self.counted(&wanted, &runs, part == Part::Query)
             }
             ([Part::Query] | [_, _, ..], false) => Total::Unknown,

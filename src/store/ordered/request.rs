@@ -126,6 +126,8 @@ pub struct PageRequest {
     pub skip: usize,
     /// Contacts at most.
     pub limit: usize,
+    /// Whether a total that no list knows is to be counted.
+    pub counting: bool,
 }
 
 /// How many contacts a request is about, whatever its page.

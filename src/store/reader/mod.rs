@@ -17,12 +17,16 @@ use super::dead_letters::DeadLetters;
 use super::digest::Digest;
 use super::events::{self, EventLookup, EventRecord};
 use super::export::{self, ExportReport};
+use super::heap::HeapStats;
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
-use super::ordered::{Cut, PageKey, PageRequest, Total};
+use super::ordered::{Cut, PageKey, PageRequest, Places, Total};
 use super::outcomes::Expected;
 use super::shared::Shared;
 use super::verify::{self, VerifyReport};
+
+/// Bytes of a page's contacts after which it is too much work to be done at once.
+const AT_ONCE_BYTES: usize = if cfg!(test) { 2_000 } else { 256 << 10 };
 
 /// A contact as the reader hands it out: shared, not copied.
 pub type Value = StoredContact;
@@ -34,7 +38,8 @@ impl StoredContact {
     }
 }
 
-/// Answers from everything committed; cheap to clone. All calls may block on the disk.
+/// Answers from everything committed; cheap to clone. All calls may block on the disk, except those
+/// that end in `at_once`.
 #[derive(Clone, Debug)]
 pub struct Reader {
     shared: Arc<Shared>,
@@ -60,6 +65,8 @@ pub struct Page {
     pub first: Option<PageKey>,
     /// Where the list goes on; none: it has ended.
     pub rest: Option<Cut>,
+    /// How many contacts the request is about, whatever its page.
+    pub total: Total,
 }
 
 /// How many contacts there are.
@@ -112,6 +119,8 @@ pub struct StoreStats {
     pub index_bytes: u64,
     /// Time that commits waited for the dirty set to have room.
     pub backpressure: Duration,
+    /// The heap file.
+    pub heap: HeapStats,
     /// The cache.
     pub cache: CacheStats,
 }
@@ -127,31 +136,64 @@ impl Reader {
 
     /// The latest value of a contact, a DELETED one's too.
     pub fn contact(&self, id: &[u8]) -> Result<Option<Value>, StoreError> {
-        let shared = &*self.shared;
         let hash = id_hash(id);
-        if let Some(value) = shared.dirty.get(hash, id) {
-            return Ok(Some(value));
+        match self.shared.dirty.get(hash, id) {
+            Some(value) => Ok(Some(value)),
+            None => self.shared.retired(hash, id),
         }
-        if let Some(value) = shared.cache.get(hash, id) {
-            return Ok(Some(value));
+    }
+
+    /// The same, if that can be said without waiting for the disk.
+    pub fn contact_at_once(&self, id: &[u8]) -> Option<Option<Value>> {
+        let hash = id_hash(id);
+        match self.shared.dirty.get(hash, id) {
+            Some(value) => Some(Some(value)),
+            None => self.shared.retired_at_once(hash, id),
         }
-        let ticket = shared.cache.ticket(hash);
-        let found = shared.in_engine(hash, id, &mut Vec::new());
-        let found = found.map_err(|error| shared.fail(error.into()))?;
-        let Some(bytes) = found else {
-            return Ok(None);
-        };
-        let value = export::stored(shared, id, &bytes)?;
-        shared.cache.fill(ticket, id, &value);
-        Ok(Some(value))
     }
 
     /// A page of an order. It is short only where `rest` says that there is more: the contacts that
     /// were looked at did not pass, or changed while it was put together.
     pub fn page(&self, request: &PageRequest) -> Result<Page, StoreError> {
-        // One more than is shown tells whether there is more.
-        let asked = PageRequest { limit: request.limit + 1, ..request.clone() };
-        let mut places = self.shared.lists()?.page(&asked);
+        let lists = self.shared.lists()?;
+        let total = lists.total(request);
+        let places = lists.page(&with_one_more(request));
+        drop(lists);
+        let values = places.keys.iter().map(|key| self.contact(&key.id));
+        let values = values.collect::<Result<_, _>>()?;
+        self.page_of(request, places, values, total)
+    }
+
+    /// The same, if that takes no waiting, for the disk or for others, and looking at few contacts.
+    pub fn page_at_once(&self, request: &PageRequest) -> Result<Option<Page>, StoreError> {
+        let Some(lists) = self.shared.lists_at_once() else {
+            return Ok(None);
+        };
+        let Some(places) = lists.page_of_few(&with_one_more(request)) else {
+            return Ok(None);
+        };
+        let total = lists.total(request);
+        drop(lists);
+        let mut values = Vec::with_capacity(places.keys.len());
+        let mut bytes = 0;
+        for key in &places.keys {
+            let Some(value) = self.contact_at_once(&key.id).filter(|_| bytes <= AT_ONCE_BYTES)
+            else {
+                return Ok(None);
+            };
+            bytes += value.as_ref().map_or(0, |value| value.bytes().len());
+            values.push(value);
+        }
+        self.page_of(request, places, values, total).map(Some)
+    }
+
+    fn page_of(
+        &self,
+        request: &PageRequest,
+        mut places: Places,
+        values: Vec<Option<Value>>,
+        total: Total,
+    ) -> Result<Page, StoreError> {
         let first = places.keys.first().or(places.cut.as_ref().map(|cut| &cut.key)).cloned();
         let mut rest = places.cut;
         if places.keys.len() > request.limit {
@@ -159,8 +201,8 @@ impl Reader {
             rest = places.keys.last().map(|key| Cut { key: key.clone(), skip: 0 });
         }
         let mut contacts = Vec::with_capacity(places.keys.len());
-        for key in places.keys {
-            let Some(value) = self.contact(&key.id)? else {
+        for (key, value) in places.keys.into_iter().zip(values) {
+            let Some(value) = value else {
                 continue;
             };
             let view = self.view(&key.id, &value)?;
@@ -172,13 +214,7 @@ impl Reader {
                 contacts.push(PageEntry { id, key, value });
             }
         }
-        Ok(Page { contacts, first, rest })
-    }
-
-    /// How many contacts a request is about, whatever its page: at once where one list knows, else
-    /// only if told to count.
-    pub fn total_of(&self, request: &PageRequest, by_counting: bool) -> Result<Total, StoreError> {
-        Ok(self.shared.lists()?.total(request, by_counting))
+        Ok(Page { contacts, first, rest, total })
     }
 
     /// The changes of a contact, newest first, at most `limit`, older than `before`; none where
@@ -278,6 +314,7 @@ impl Reader {
             backpressure: Duration::from_micros(
                 figures.backpressure_micros.load(Ordering::Relaxed),
             ),
+            heap: shared.heap.stats(),
             cache: shared.cache.stats(),
         })
     }
@@ -385,6 +422,11 @@ impl Reader {
             self.shared.fail(StoreError::damaged(format!("contact {id}"), error.to_string()))
         })
     }
+}
+
+/// One more than is shown tells whether there is more.
+fn with_one_more(request: &PageRequest) -> PageRequest {
+    PageRequest { limit: request.limit + 1, ..request.clone() }
 }
 
 #[cfg(test)]

@@ -105,6 +105,7 @@ fn a_cache_that_is_off_changes_no_answer() {
     let benches = [48 << 20, 2_000, 0].map(|cache_bytes| {
         let mut random = fastrand::Rng::with_seed(12);
         let mut bench = Bench::new(|options| options.cache_bytes = cache_bytes);
+        bench.wait_for_all();
         let mut all = Vec::new();
         for _ in 0..10 {
             for _ in 0..10 {

@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicU32;
 
 use super::*;
+use crate::store::codec;
+use crate::store::heap::Known;
 
 impl Bench {
     /// Many new contacts at once, as the first load brings them.
@@ -83,20 +85,38 @@ fn lists_are_made_in_the_background_once_nothing_waits() {
 }
 
 #[test]
-fn a_new_contact_is_not_looked_for_in_the_engine_and_a_known_one_is() {
+fn a_new_contact_is_not_looked_for_and_a_known_one_is_found_without_the_engine() {
     let mut bench = small();
     bench.load(0..300);
     bench.reopen();
     bench.load(300..600);
-    let known = |id: &str| {
-        bench.reader.shared().known.may_hold(crate::store::codec::id_hash(id.as_bytes()))
-    };
-    assert!((0..600).all(|n| known(&format!("contact-{n:04}"))));
-    assert!((0..600).filter(|n| known(&format!("another-{n:04}"))).count() < 30);
+    let found = |id: &str| bench.reader.shared().heap.find(codec::id_hash(id.as_bytes()));
+    assert!((0..600).all(|n| matches!(found(&format!("contact-{n:04}")), Known::At(_))));
+    assert!((0..600).all(|n| found(&format!("another-{n:04}")) == Known::Nowhere));
     for (id, bodies) in &bench.model {
         let value = bench.reader.contact(id.as_bytes()).unwrap().unwrap();
         assert_eq!(value.body(), bodies.last().unwrap().as_slice(), "{id}");
     }
+    assert_eq!(bench.reader.stats().unwrap().heap.failures, 0);
+}
+
+#[test]
+fn without_the_heap_file_the_engine_answers() {
+    let mut bench = small();
+    bench.load(0..300);
+    for segment in std::fs::read_dir(bench.options.heap_dir()).unwrap() {
+        let file = std::fs::OpenOptions::new().write(true).open(segment.unwrap().path()).unwrap();
+        file.set_len(0).unwrap();
+    }
+    assert_eq!(bench.listed(), 300);
+    let mut random = fastrand::Rng::with_seed(2);
+    bench.random_batch(&mut random, 300);
+    bench.checkpoint();
+    for (id, bodies) in &bench.model {
+        let value = bench.reader.contact(id.as_bytes()).unwrap().unwrap();
+        assert_eq!(value.body(), bodies.last().unwrap().as_slice(), "{id}");
+    }
+    assert!(bench.reader.stats().unwrap().heap.failures >= 299);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What readers are told, against a model, while the applier and the checkpoints go on.
 
 mod answers;
+mod at_once;
 mod loads;
 mod races;
 mod verification;
@@ -66,6 +67,11 @@ impl Bench {
             model: BTreeMap::new(),
             _dir: dir,
         }
+    }
+
+    /// As if the system's page cache never held anything, so that our cache is what answers.
+    fn wait_for_all(&self) {
+        self.reader.shared.heap.waits_for_all.store(true, Ordering::Relaxed);
     }
 
     fn writer(&mut self) -> &mut Writer {
