@@ -16,7 +16,7 @@ use super::codec::{self, StoredContact};
 use super::engine::{Change, Engine, EngineError};
 
 /// Shards of a generation; a power of two.
-const SHARDS: usize = 64;
+pub(super) const SHARDS: usize = 64;
 /// What an entry costs beside its bytes: table slot, two allocations, key-by-key overhead.
 const CONTACT_OVERHEAD: u64 = 136;
 /// What an engine key mostly takes: its prefix and a UUID.
@@ -213,7 +213,7 @@ impl SortedContacts {
 }
 
 /// Table buckets go by the low bits and tags by the high ones, so shards go by those between.
-fn shard<T>(shards: &[RwLock<T>], hash: u64) -> Option<&RwLock<T>> {
+pub(super) fn shard<T>(shards: &[RwLock<T>], hash: u64) -> Option<&RwLock<T>> {
     shards.get((hash >> 32) as usize & (SHARDS - 1))
 }
 

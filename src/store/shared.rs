@@ -178,8 +178,10 @@ impl Shared {
     /// Whether the heap file would not show other bytes than these, which the contact has.
     pub(crate) fn heap_agrees(&self, id: &[u8], bytes: &[u8]) -> bool {
         let hash = id_hash(id);
+        if self.dirty.get(hash, id).is_some() {
+            return true;
+        }
         match self.heap.find(hash) {
-            _ if self.dirty.get(hash, id).is_some() => true,
             Known::Nowhere => false,
             Known::InEngine => true,
             Known::At(place) => {

@@ -14,7 +14,6 @@ use super::super::disk::free_bytes;
 use super::Heap;
 use super::places::{Place, SEGMENT_BYTES_MAX, SEGMENT_NUMBERS};
 use super::record::{RECORD_BYTES_MAX, Record};
-use crate::telemetry::fault;
 
 /// Size of the smallest segments, in bytes; smaller in tests, so that they meet many.
 pub(super) const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 4 << 10 } else { 16 << 20 };
@@ -118,8 +117,6 @@ impl<'h> Filler<'h> {
             }
         }
         if let Err(error) = written {
-            // What of it was written is not known.
-            self.filling.current = None;
             self.has_failed = true;
             self.heap.failed("writing", &error);
         }
@@ -132,26 +129,23 @@ impl<'h> Filler<'h> {
     /// Where it begins.
     fn append(&mut self, run: &[u8]) -> io::Result<(u32, u64)> {
         let len = run.len() as u64;
-        let Filling { current, segments, .. } = &*self.filling;
-        let has_room = current.as_ref().is_some_and(|at| {
-            let written = segments.get(&at.segment).map_or(0, |extent| extent.written);
+        let has_room = |filling: &Filling, at: &Current| {
+            let written = filling.segments.get(&at.segment).map_or(0, |extent| extent.written);
             written + len <= at.bytes_max
-        });
-        if !has_room {
-            self.filling.current = None;
-            self.filling.current = Some(self.open_segment(len)?);
-        }
-        let Filling { current, segments, .. } = &mut *self.filling;
-        let Some(Current { segment, file, .. }) = current else {
-            return Err(io::ErrorKind::NotFound.into());
         };
-        let extent = segments.entry(*segment).or_default();
-        fault::io("heap_write")?;
-        file.write_all_at(run, extent.written)?;
+        // Not put back where writing fails: what of it was written is not known.
+        let current = match self.filling.current.take() {
+            Some(at) if has_room(&self.filling, &at) => at,
+            Some(_) | None => self.open_segment(len)?,
+        };
+        let segment = current.segment;
+        let extent = self.filling.segments.entry(segment).or_default();
         let offset = extent.written;
+        current.file.write_all_at(run, offset)?;
         extent.written += len;
         self.heap.figures.bytes.fetch_add(len, Ordering::Relaxed);
-        Ok((*segment, offset))
+        self.filling.current = Some(current);
+        Ok((segment, offset))
     }
 
     fn open_segment(&mut self, bytes_min: u64) -> io::Result<Current> {
@@ -170,7 +164,6 @@ impl<'h> Filler<'h> {
         let file = OpenOptions::new().create_new(true).read(true).write(true).open(path)?;
         let file = Arc::new(file);
         self.heap.files.write().insert(segment, Arc::clone(&file));
-        self.filling.segments.insert(segment, Extent::default());
         Ok(Current { segment, file, bytes_max })
     }
 

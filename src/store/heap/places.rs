@@ -4,10 +4,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parking_lot::RwLock;
 
+use super::super::dirty::{SHARDS, shard};
 use super::record::{RECORD_BYTES_MAX, UNIT};
-
-/// Shards; a power of two.
-const SHARDS: usize = 64;
 
 /// Largest segment, in bytes.
 pub(super) const SEGMENT_BYTES_MAX: u64 = (UNIT as u64) << OFFSET_BITS;
@@ -71,13 +69,13 @@ impl Default for Places {
 
 impl Places {
     pub(super) fn get(&self, hash: u64) -> Option<Place> {
-        let shard = self.shard(hash)?.read();
+        let shard = shard(&self.shards, hash)?.read();
         shard.find(hash, |at| at.0 == hash).map(|at| at.1)
     }
 
     /// Sets a contact's place and returns the one before.
     pub(super) fn set(&self, hash: u64, place: Place) -> Option<Place> {
-        let mut shard = self.shard(hash)?.write();
+        let mut shard = shard(&self.shards, hash)?.write();
         match shard.entry(hash, |at| at.0 == hash, |at| at.0) {
             Entry::Occupied(mut at) => Some(std::mem::replace(&mut at.get_mut().1, place)),
             Entry::Vacant(at) => {
@@ -89,7 +87,7 @@ impl Places {
 
     /// Sets it, if it is still as it was.
     pub(super) fn replace(&self, hash: u64, old: Place, new: Place) {
-        let Some(shard) = self.shard(hash) else {
+        let Some(shard) = shard(&self.shards, hash) else {
             return;
         };
         if let Some(at) = shard.write().find_mut(hash, |at| *at == (hash, old)) {
@@ -106,10 +104,5 @@ impl Places {
                 .filter(|at| at.1 != Place::ENGINE && at.1.segment() == segment)
                 .for_each(|at| at.1 = Place::ENGINE);
         }
-    }
-
-    /// Table buckets go by the low bits and tags by the high ones, so shards go by those between.
-    fn shard(&self, hash: u64) -> Option<&Shard> {
-        self.shards.get((hash >> 32) as usize & (SHARDS - 1))
     }
 }
