@@ -10,6 +10,7 @@ pub mod clock;
 pub mod contact;
 pub mod control;
 pub mod decode;
+pub(crate) mod digits;
 pub mod event;
 pub mod fingerprint;
 pub mod headers;

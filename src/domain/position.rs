@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::digits::write_hex;
+
 /// Seed of a log identity's hash; part of every Position's text form.
 const IDENTITY_SEED: u64 = 0x636f_6e74_6163_7464;
 /// First characters of a Position's text form: its version.
@@ -237,15 +239,6 @@ impl Position {
                 .iter()
                 .all(|(lane, next)| self.next.get(lane).copied().unwrap_or_default() >= *next)
     }
-}
-
-/// At least `least` digits.
-fn write_hex(value: u64, least: u32, out: &mut Vec<u8>) {
-    let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(least);
-    out.extend((0..digits).rev().map(|place| {
-        let digit = (value >> (4 * place)) as u8 & 0xf;
-        if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
-    }));
 }
 
 fn hex(text: &str) -> Result<u64, InvalidPosition> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
@@ -17,19 +16,18 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Whoever may see `/metrics`, where a role is needed for it.
 const METRICS: Roles = Roles::of(&[Role::Metrics, Role::Admin]);
 
-/// Puts the principal into the request's extensions, or says why not. A public endpoint asks for
-/// nobody.
+/// Who sends the request, or why that may not. A public endpoint asks for nobody.
 pub(super) fn authorize(
     state: &HttpState,
     endpoint: &Endpoint,
-    request: &mut Request,
-) -> Result<(), ApiError> {
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Principal>>, ApiError> {
     let needed = match endpoint.access {
         Access::Public if endpoint.path == "/metrics" && state.metrics_need_role() => METRICS,
-        Access::Public => return Ok(()),
+        Access::Public => return Ok(None),
         Access::Roles(roles) => roles,
     };
-    let principal = match authenticated(state, request.headers()) {
+    let principal = match authenticated(state, headers) {
         Ok(principal) => principal,
         Err(error) => {
             state.metrics().auth.rejected(error.reason());
@@ -40,8 +38,7 @@ pub(super) fn authorize(
         state.metrics().auth.rejected("forbidden");
         return Err(forbidden(&principal, needed));
     }
-    request.extensions_mut().insert(principal);
-    Ok(())
+    Ok(Some(principal))
 }
 
 fn authenticated(state: &HttpState, headers: &HeaderMap) -> Result<Arc<Principal>, AuthError> {

@@ -127,7 +127,7 @@ fn list_query(uri: &Uri) -> Result<ListQuery, ApiError> {
 }
 
 /// `sort=name&order=desc`, or `sort=-name`.
-fn order(params: &Params) -> Result<(Option<SortBy>, Option<bool>), ApiError> {
+fn order(params: &Params<'_>) -> Result<(Option<SortBy>, Option<bool>), ApiError> {
     let sorts = SortBy::ALL.map(|sort| (sort.as_str(), sort));
     let turned = SortBy::ALL.map(|sort| (format!("-{}", sort.as_str()), sort));
     let turned = turned.each_ref().map(|(name, sort)| (name.as_str(), *sort));
@@ -142,7 +142,7 @@ fn order(params: &Params) -> Result<(Option<SortBy>, Option<bool>), ApiError> {
     }
 }
 
-fn status(params: &Params) -> Result<StatusFilter, ApiError> {
+fn status(params: &Params<'_>) -> Result<StatusFilter, ApiError> {
     let statuses = [("ACTIVE", StatusFilter::Active), ("DELETED", StatusFilter::Deleted)];
     let with_deleted = params.flag("includeDeleted")?;
     Ok(match params.choice("status", &statuses)? {
@@ -152,7 +152,7 @@ fn status(params: &Params) -> Result<StatusFilter, ApiError> {
     })
 }
 
-fn filters(params: &Params) -> Result<Filters, ApiError> {
+fn filters(params: &Params<'_>) -> Result<Filters, ApiError> {
     let text = |name| match params.get(name).map(str::trim) {
         Some("") => Err(invalid(name, "must not be empty; leave it out for contacts of any")),
         text => Ok(text.map(str::to_owned)),
@@ -167,7 +167,7 @@ fn filters(params: &Params) -> Result<Filters, ApiError> {
     })
 }
 
-fn start(params: &Params) -> Result<PageStart, ApiError> {
+fn start(params: &Params<'_>) -> Result<PageStart, ApiError> {
     let Some(offset) = params.get("offset") else {
         let cursor = params.get("cursor").map(|cursor| PageStart::Cursor(cursor.to_owned()));
         return Ok(cursor.unwrap_or(PageStart::Offset(0)));

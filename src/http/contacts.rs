@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
@@ -29,24 +29,33 @@ pub(super) async fn get_contact(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
-    let with_deleted = Params::of(request.uri(), &["includeDeleted"])?.flag("includeDeleted")?;
-    let queries = begin(&state, request.headers()).await?;
-    let found = match queries.contact_at_once(&id) {
+    contact(&state, &decoded(id)?, request.uri(), request.headers()).await
+}
+
+/// The same, of an id that is known.
+pub(super) async fn contact(
+    state: &HttpState,
+    id: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let with_deleted = Params::of(uri, &["includeDeleted"])?.flag("includeDeleted")?;
+    let queries = begin(state, headers).await?;
+    let found = match queries.contact_at_once(id) {
         Some(found) => found,
         None => {
-            let (queries, id) = (queries.clone(), id.clone());
+            let (queries, id) = (queries.clone(), id.to_owned());
             blocking(move || queries.contact(&id)).await?
         }
     };
     let found = found.ok_or_else(not_found)?;
-    let contact = found.read(&id)?;
+    let contact = found.read(id)?;
     match contact.status() {
         Status::Deleted if !with_deleted => return Err(not_found()),
         Status::Active | Status::Deleted => {}
     }
     let etag = etag(contact.tag());
-    let mut response = if none_match(request.headers(), &etag) {
+    let mut response = if none_match(headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mut json = Vec::with_capacity(CONTACT_BYTES_TYPICAL);
@@ -54,7 +63,7 @@ pub(super) async fn get_contact(
         json_response(json)
     };
     response.headers_mut().insert(ETAG, etag);
-    Ok(with_position(&state, queries, response))
+    Ok(with_position(state, queries, response))
 }
 
 /// `GET /api/contacts/{id}/history`

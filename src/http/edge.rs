@@ -2,13 +2,13 @@
 //!
 //! One service rather than a tower of layers: each layer would box a future and more a request.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Instant;
 
 use axum::Router;
@@ -19,32 +19,34 @@ use axum::http::header::{
     ORIGIN, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use tokio::time::timeout;
-use tower::Service;
+use tower::Service as _;
 
 use crate::telemetry::RequestFailed;
 
 use super::accept::wants_problem;
 use super::compress::{compressed, takes_gzip};
-use super::endpoints::Endpoint;
+use super::endpoints::{CONTACT, Endpoint};
 use super::error::{ApiError, Code};
+use super::gate::{self, Passing};
 use super::request_id::{REQUEST_ID, request_id};
 use super::route_no::RouteNo;
 use super::state::{HttpLimits, HttpState};
-use super::{gate, rate_limit};
+use super::{contacts, rate_limit};
 
 /// A request that took longer has its line whatever its status.
 const SLOW_MS: u128 = 1000;
 
-/// What the answer needs of the request, which is gone by then.
-struct Asked {
-    started: Instant,
+/// What is needed of a request until it is answered.
+pub(super) struct Asked {
+    pub(super) started: Instant,
+    pub(super) peer: IpAddr,
     method: Method,
     route: RouteNo,
-    endpoint: Option<&'static Endpoint>,
+    pub(super) endpoint: Option<&'static Endpoint>,
     request_id: HeaderValue,
     accept: Option<HeaderValue>,
     origin: Option<HeaderValue>,
@@ -62,77 +64,103 @@ impl Api {
     pub(super) fn new(routes: Router, state: HttpState) -> Self {
         Self { routes, state }
     }
+
+    /// The answer to a request from an address.
+    pub async fn answer(&self, peer: IpAddr, mut request: Request) -> Response {
+        let state = &self.state;
+        let route = RouteNo::of_path(request.uri().path());
+        let asked = Asked {
+            started: Instant::now(),
+            peer,
+            method: request.method().clone(),
+            route,
+            endpoint: route.endpoint(request.method()),
+            request_id: request_id(request.headers()),
+            accept: request.headers().get(ACCEPT).cloned(),
+            origin: request.headers().get(ORIGIN).cloned(),
+            takes_gzip: request.method() != Method::HEAD && takes_gzip(request.headers()),
+        };
+        if !request.method().is_safe() {
+            // What it writes names it.
+            request.headers_mut().insert(REQUEST_ID, asked.request_id.clone());
+        }
+        let mut response = match admit(state, &request, route) {
+            Ok(_under_way) => match state.cors().preflight(&request, route) {
+                Some(response) => response,
+                None => self.passed_and_answered(&asked, request).await,
+            },
+            Err(error) => error.into_response(),
+        };
+        finish(state, &asked, &mut response);
+        let is_api = route.as_str().starts_with("/api/");
+        let response = compressed(asked.takes_gzip, is_api, response).await;
+        let (status, took) = (response.status(), asked.started.elapsed());
+        state.request_metrics().observe(&asked.method, route, status, took);
+        log_access(&asked, status, took.as_millis());
+        response
+    }
+
+    /// Through the gate, and to its route.
+    async fn passed_and_answered(&self, asked: &Asked, request: Request) -> Response {
+        let state = &self.state;
+        let (passing, passed) = gate::pass(state, asked, request.headers()).await;
+        let mut response = match passed {
+            Ok(()) => self.routed(asked, &passing, request).await,
+            Err(error) => error.into_response(),
+        };
+        if response.status().is_success() {
+            passing.succeeded(state).await;
+        }
+        if let Some(decision) = &passing.decision {
+            rate_limit::tell(state.policies(), decision, response.headers_mut());
+        }
+        response
+    }
+
+    /// What its route answers, within its time and whatever happens there.
+    async fn routed(&self, asked: &Asked, passing: &Passing, mut request: Request) -> Response {
+        let limits = self.state.limits();
+        if !request.body().is_end_stream() {
+            // Boxed: it is rare, and would make the future of every request larger.
+            request = match Box::pin(with_whole_body(limits, request)).await {
+                Ok(request) => request,
+                Err(error) => return error.into_response(),
+            };
+        }
+        let answer = async {
+            // What is asked for most of all goes past the router, which copies and boxes.
+            if let Some(id) = plain_contact(asked, request.uri()) {
+                let answer = contacts::contact(&self.state, id, request.uri(), request.headers());
+                return answer.await.into_response();
+            }
+            passing.tell(&mut request);
+            let Ok(response) = self.routes.clone().call(request).await;
+            response
+        };
+        let mut answer = pin!(without_panic(answer));
+        // Most answers are ready at once and need no timer.
+        let at_once = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+        let answered = match at_once {
+            Poll::Ready(answered) => Ok(answered),
+            Poll::Pending => Box::pin(timeout(limits.request_timeout, answer)).await,
+        };
+        match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => ApiError::internal(format!("panicked: {panic}")).into_response(),
+            Err(_elapsed) => {
+                let text = "the answer took too long; try again";
+                ApiError::new(Code::TookTooLong, text).into_response()
+            }
+        }
+    }
 }
 
-impl Service<Request> for Api {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(respond(self.state.clone(), self.routes.clone(), request))
-    }
-}
-
-async fn respond(
-    state: HttpState,
-    routes: Router,
-    mut request: Request,
-) -> Result<Response, Infallible> {
-    let route = RouteNo::of_path(request.uri().path());
-    let asked = Asked {
-        started: Instant::now(),
-        method: request.method().clone(),
-        route,
-        endpoint: route.endpoint(request.method()),
-        request_id: request_id(request.headers()),
-        accept: request.headers().get(ACCEPT).cloned(),
-        origin: request.headers().get(ORIGIN).cloned(),
-        takes_gzip: request.method() != Method::HEAD && takes_gzip(request.headers()),
-    };
-    if !request.method().is_safe() {
-        // What it writes names it.
-        request.headers_mut().insert(REQUEST_ID, asked.request_id.clone());
-    }
-    let mut response = match admit(&state, &request, asked.route) {
-        Ok(_under_way) => match state.cors().preflight(&request, route) {
-            Some(response) => response,
-            None => passed_and_answered(&state, &asked, routes, request).await,
-        },
-        Err(error) => error.into_response(),
-    };
-    finish(&state, &asked, &mut response);
-    let is_api = route.as_str().starts_with("/api/");
-    let response = compressed(asked.takes_gzip, is_api, response).await;
-    let (status, took) = (response.status(), asked.started.elapsed());
-    state.request_metrics().observe(&asked.method, asked.route, status, took);
-    log_access(&asked, status, took.as_millis());
-    Ok(response)
-}
-
-/// Through the gate, and to its route.
-async fn passed_and_answered(
-    state: &HttpState,
-    asked: &Asked,
-    routes: Router,
-    mut request: Request,
-) -> Response {
-    let (passing, passed) = gate::pass(state, asked.endpoint, &mut request, asked.started).await;
-    let mut response = match passed {
-        Ok(()) => answer(state.limits(), routes, request).await,
-        Err(error) => error.into_response(),
-    };
-    if response.status().is_success() {
-        passing.succeeded(state).await;
-    }
-    if let Some(decision) = &passing.decision {
-        rate_limit::tell(state.policies(), decision, response.headers_mut());
-    }
-    response
+/// The id in `GET /api/contacts/{id}`, where the router would give it to the same handler as it is
+/// written.
+fn plain_contact<'u>(asked: &Asked, uri: &'u Uri) -> Option<&'u str> {
+    let endpoint = asked.endpoint.filter(|endpoint| endpoint.path == CONTACT)?;
+    let id = uri.path().rsplit('/').next().filter(|id| !id.contains('%'))?;
+    (endpoint.method == asked.method).then_some(id)
 }
 
 /// One request under way; counted down however it ends.
@@ -184,32 +212,6 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
         return Err(body_too_large(limits));
     }
     Ok(())
-}
-
-async fn answer(limits: &HttpLimits, mut routes: Router, request: Request) -> Response {
-    let request = if request.body().is_end_stream() {
-        request
-    } else {
-        // Boxed: it is rare, and would make the future of every request larger.
-        match Box::pin(with_whole_body(limits, request)).await {
-            Ok(request) => request,
-            Err(error) => return error.into_response(),
-        }
-    };
-    let mut answer = pin!(without_panic(routes.call(request)));
-    // Most answers are ready at once and need no timer.
-    let at_once = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
-    let answered = match at_once {
-        Poll::Ready(answered) => Ok(answered),
-        Poll::Pending => Box::pin(timeout(limits.request_timeout, answer)).await,
-    };
-    match answered {
-        Ok(Ok(Ok(response))) => response,
-        Ok(Err(panic)) => ApiError::internal(format!("panicked: {panic}")).into_response(),
-        Err(_elapsed) => {
-            ApiError::new(Code::TookTooLong, "the answer took too long; try again").into_response()
-        }
-    }
 }
 
 /// Bodies are read here, within their bounds, so that no route can forget them.
@@ -328,11 +330,12 @@ fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
 /// No path, query, address or name: nothing personal. Ordinary requests only with
 /// `contactd::http=debug`.
 fn log_access(asked: &Asked, status: StatusCode, took_ms: u128) {
-    let request_id = asked.request_id.to_str().unwrap_or_default();
     let (method, route, status) = (asked.method.as_str(), asked.route.as_str(), status.as_u16());
+    // Read only where the line is wanted.
+    let request_id = || asked.request_id.to_str().unwrap_or_default();
     if took_ms >= SLOW_MS {
-        tracing::warn!(request_id, method, route, status, took_ms, "slow request");
+        tracing::warn!(request_id = request_id(), method, route, status, took_ms, "slow request");
     } else {
-        tracing::debug!(request_id, method, route, status, took_ms, "request");
+        tracing::debug!(request_id = request_id(), method, route, status, took_ms, "request");
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Endpoint {
     pub(super) limit: LimitClass,
 }
 
+/// Most of all that is asked for.
+pub(super) const CONTACT: &str = "/api/contacts/{id}";
 /// The one resource whose answers have no end.
 pub(super) const FEED: &str = "/api/feed";
 
@@ -53,7 +55,7 @@ const READERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor, Rol
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     // Before the path that would take its last word for an id.
     write(Method::POST, "/api/contacts/batch"),
-    read("/api/contacts/{id}", READERS),
+    read(CONTACT, READERS),
     write(Method::PUT, "/api/contacts/{id}"),
     write(Method::PATCH, "/api/contacts/{id}"),
     write(Method::DELETE, "/api/contacts/{id}"),

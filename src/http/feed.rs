@@ -89,7 +89,7 @@ fn asked(uri: &Uri, headers: &HeaderMap) -> Result<(Start, Filter), ApiError> {
 }
 
 /// `Last-Event-ID`, which a client sends that comes back, stands over `after`, with which it came.
-fn after(params: &Params, headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
+fn after(params: &Params<'_>, headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
     let header = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty());
     if let Some(value) = header {
         let position = value.to_str().ok().and_then(|text| Position::decode(text).ok());

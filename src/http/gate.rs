@@ -1,10 +1,11 @@
 //! Who may pass, before anything is read or done: the order in which a request is looked at.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::Request;
+use axum::http::HeaderMap;
 
 use crate::auth::Principal;
 use crate::shared_state::{Decision, LimitClass as Counted, Subject};
@@ -12,17 +13,19 @@ use crate::shared_state::{Decision, LimitClass as Counted, Subject};
 use super::allow;
 use super::authorize::authorize;
 use super::client_address::{ClientAddress, client_address};
+use super::edge::Asked;
 use super::endpoints::Endpoint;
 use super::error::ApiError;
 use super::rate_limit::{self, Refused};
-use super::serve::Peer;
 use super::state::HttpState;
 
 /// What the gate found out about a request.
 #[derive(Debug)]
 pub(super) struct Passing {
     /// Where it comes from.
-    pub(super) address: IpAddr,
+    address: IpAddr,
+    /// Who sends it; none: anybody may.
+    principal: Option<Arc<Principal>>,
     /// How far its limit goes; none: it has none.
     pub(super) decision: Option<Decision>,
 }
@@ -30,17 +33,13 @@ pub(super) struct Passing {
 /// Address → limit by address → who it is and what that may do → limit by principal.
 pub(super) async fn pass(
     state: &HttpState,
-    endpoint: Option<&'static Endpoint>,
-    request: &mut Request,
-    started: Instant,
+    asked: &Asked,
+    headers: &HeaderMap,
 ) -> (Passing, Result<(), ApiError>) {
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let address = client_address(state.proxies(), peer, request.headers());
-    request.extensions_mut().insert(ClientAddress(address));
-    let mut passing = Passing { address, decision: None };
-    let passed = match endpoint {
-        Some(endpoint) => look(state, endpoint, request, started, &mut passing).await,
+    let address = client_address(state.proxies(), asked.peer, headers);
+    let mut passing = Passing { address, principal: None, decision: None };
+    let passed = match asked.endpoint {
+        Some(endpoint) => look(state, endpoint, headers, asked.started, &mut passing).await,
         // The router says that there is nothing.
         None => Ok(()),
     };
@@ -50,7 +49,7 @@ pub(super) async fn pass(
 async fn look(
     state: &HttpState,
     endpoint: &'static Endpoint,
-    request: &mut Request,
+    headers: &HeaderMap,
     started: Instant,
     passing: &mut Passing,
 ) -> Result<(), ApiError> {
@@ -61,22 +60,17 @@ async fn look(
         let subject = Subject::Address(passing.address);
         passing.count(rate_limit::check(state, class, subject, started).await)?;
     }
-    let authorized = authorize(state, endpoint, request);
-    let Some(class) = class.filter(|_| by_address.is_none()) else {
-        return authorized;
-    };
-    if authorized.is_err() {
-        // Nobody is known yet: what is refused counts by where it comes from.
-        let subject = Subject::Address(passing.address);
+    let authorized = authorize(state, endpoint, headers);
+    if let Some(class) = class.filter(|_| by_address.is_none()) {
+        let subject = match &authorized {
+            Ok(Some(principal)) => Subject::Principal(&principal.name),
+            // Nobody is known: it counts by where it comes from.
+            Ok(None) | Err(_) => Subject::Address(passing.address),
+        };
         passing.count(rate_limit::check(state, class, subject, started).await)?;
-        return authorized;
     }
-    let principal = request.extensions().get::<Arc<Principal>>().cloned();
-    let subject = match &principal {
-        Some(principal) => Subject::Principal(&principal.name),
-        None => Subject::Address(passing.address),
-    };
-    passing.count(rate_limit::check(state, class, subject, started).await)
+    passing.principal = authorized?;
+    Ok(())
 }
 
 impl Passing {
@@ -90,6 +84,15 @@ impl Passing {
                 self.decision = Some(refused.0);
                 Err(refused.into())
             }
+        }
+    }
+
+    /// For the routes that ask for it.
+    pub(super) fn tell(&self, request: &mut Request) {
+        let extensions = request.extensions_mut();
+        extensions.insert(ClientAddress(self.address));
+        if let Some(principal) = &self.principal {
+            extensions.insert(Arc::clone(principal));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Query parameters: those of the route, each once, nothing else.
 
+use std::borrow::Cow;
+
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 use axum::http::Uri;
@@ -11,35 +13,34 @@ use super::error::{ApiError, Code};
 
 /// The parameters of one request.
 #[derive(Debug, Default)]
-pub(super) struct Params {
-    pairs: Vec<(String, String)>,
+pub(super) struct Params<'u> {
+    pairs: Vec<(Cow<'u, str>, Cow<'u, str>)>,
 }
 
-impl Params {
+impl<'u> Params<'u> {
     /// Refuses what is not in `known`, naming all of it.
-    pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
+    pub(super) fn of(uri: &'u Uri, known: &[&str]) -> Result<Self, ApiError> {
         Self::with_lists(uri, known, &[])
     }
 
     /// Those of `lists` may come more than once, and have several values with commas between them;
     /// a comma of a value itself is written `%2C`.
-    pub(super) fn with_lists(uri: &Uri, known: &[&str], lists: &[&str]) -> Result<Self, ApiError> {
-        let split;
-        let uri = if lists.is_empty() {
-            uri
-        } else {
-            split = split_lists(uri, lists);
-            &split
-        };
-        if uri.query().is_none_or(str::is_empty) {
-            return Ok(Self::default());
-        }
+    pub(super) fn with_lists(
+        uri: &'u Uri,
+        known: &[&str],
+        lists: &[&str],
+    ) -> Result<Self, ApiError> {
         let query = uri.query().unwrap_or_default();
-        let pairs: Vec<(String, String)> =
-            form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let pairs: Vec<_> = if lists.is_empty() {
+            form_urlencoded::parse(query.as_bytes()).collect()
+        } else {
+            let split = split_lists(query, lists);
+            let owned = form_urlencoded::parse(split.as_bytes()).into_owned();
+            owned.map(|(name, value)| (Cow::Owned(name), Cow::Owned(value))).collect()
+        };
         let is_unknown = |name: &&str| !known.contains(name);
         let mut unknown: Vec<&str> =
-            pairs.iter().map(|(name, _)| name.as_str()).filter(is_unknown).collect();
+            pairs.iter().map(|(name, _)| name.as_ref()).filter(is_unknown).collect();
         unknown.sort_unstable();
         unknown.dedup();
         if !unknown.is_empty() {
@@ -51,7 +52,7 @@ impl Params {
             .with_details(json!({ "unknown": unknown, "known": known })));
         }
         let twice = pairs.iter().enumerate().find(|(index, (name, _))| {
-            !lists.contains(&name.as_str())
+            !lists.contains(&name.as_ref())
                 && pairs.iter().take(*index).any(|(earlier, _)| earlier == name)
         });
         if let Some((_, (name, _))) = twice {
@@ -61,17 +62,17 @@ impl Params {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
     }
 
     /// All values of a list.
     pub(super) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_ref())
     }
 
     /// The first parameter that is given and not one of `names`.
     pub(super) fn other_than(&self, names: &[&str]) -> Option<&str> {
-        let mut given = self.pairs.iter().map(|(name, _)| name.as_str());
+        let mut given = self.pairs.iter().map(|(name, _)| name.as_ref());
         given.find(|name| !names.contains(name))
     }
 
@@ -128,9 +129,9 @@ impl Params {
 }
 
 /// The same with `a=1,2` written as `a=1&a=2`.
-fn split_lists(uri: &Uri, lists: &[&str]) -> Uri {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let pairs: Vec<String> = pairs
+fn split_lists(query: &str, lists: &[&str]) -> String {
+    let pairs: Vec<String> = query
+        .split('&')
         .map(|pair| match pair.split_once('=') {
             Some((name, values)) if lists.contains(&name) => {
                 let values = values.split(',').map(|value| format!("{name}={value}"));
@@ -139,8 +140,7 @@ fn split_lists(uri: &Uri, lists: &[&str]) -> Uri {
             Some(_) | None => pair.to_owned(),
         })
         .collect();
-    let text = format!("/?{}", pairs.join("&"));
-    Uri::builder().path_and_query(text).build().unwrap_or_else(|_| uri.clone())
+    pairs.join("&")
 }
 
 /// A time in ms since 1970; before that it is 0.

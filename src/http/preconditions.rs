@@ -4,14 +4,20 @@ use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::contact::StateTag;
+use crate::domain::digits::{write_decimal, write_hex};
 use crate::ingest::Precondition;
 
 use super::error::{ApiError, Code};
 
 /// `"<version>-<hash>"`, strong.
 pub(super) fn etag(tag: StateTag) -> HeaderValue {
-    let text = format!("\"{}-{:016x}\"", tag.version, tag.hash);
-    HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("\"\""))
+    let mut text = Vec::with_capacity(40);
+    text.push(b'"');
+    write_decimal(tag.version, &mut text);
+    text.push(b'-');
+    write_hex(tag.hash, 16, &mut text);
+    text.push(b'"');
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// The other way; none: it is none of ours, or weak, and so fits nothing.

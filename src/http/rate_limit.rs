@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
 use crate::config::RateLimit;
+use crate::domain::digits::write_decimal;
 use crate::shared_state::{AtOnce, Decision, LimitClass as Counted, Limiter, Subject};
 
 use super::endpoints::LimitClass;
@@ -23,7 +24,9 @@ impl Policies {
     pub(super) fn of(limiter: &Limiter) -> Self {
         Self(Counted::ALL.map(|class| {
             let policy = policy_text(class, limiter.policy(class)?);
-            HeaderValue::try_from(policy).ok()
+            // Never freed, there is one: of a shared text each answer would count its uses, on all
+            // cores in the same place.
+            Some(HeaderValue::from_static(policy.leak()))
         }))
     }
 }
@@ -102,9 +105,14 @@ pub(super) fn tell(policies: &Policies, decision: &Decision, headers: &mut Heade
         return;
     };
     let wait = if decision.is_allowed { decision.reset } else { decision.retry_after };
-    let (class, left) = (decision.class.as_str(), decision.remaining);
-    let state = format!("\"{class}\";r={left};t={}", seconds_up(wait));
-    if let Ok(state) = HeaderValue::try_from(state) {
+    let mut state = Vec::with_capacity(40);
+    state.push(b'"');
+    state.extend_from_slice(decision.class.as_str().as_bytes());
+    state.extend_from_slice(b"\";r=");
+    write_decimal(decision.remaining, &mut state);
+    state.extend_from_slice(b";t=");
+    write_decimal(seconds_up(wait), &mut state);
+    if let Ok(state) = HeaderValue::from_bytes(&state) {
         headers.insert(RATE_LIMIT_POLICY, policy.clone());
         headers.insert(RATE_LIMIT, state);
     }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -22,7 +22,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::Service as _;
 
 use crate::config::ServerConfig;
 use crate::domain::Class;
@@ -108,7 +107,7 @@ pub async fn serve(
         while let Some((place, stream, peer)) = accepted(&listener, &places, &shutdown).await {
             while connections.try_join_next().is_some() {}
             let connection =
-                connection(stream, peer, api.clone(), Arc::clone(&options), shutdown.clone());
+                connection(stream, peer.ip(), api.clone(), Arc::clone(&options), shutdown.clone());
             connections.spawn(async move {
                 connection.await;
                 drop(place);
@@ -154,7 +153,7 @@ async fn accepted(
 
 async fn connection(
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: IpAddr,
     api: Api,
     options: Arc<ServeOptions>,
     shutdown: CancellationToken,
@@ -183,7 +182,7 @@ enum Signal {
 
 async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    peer: SocketAddr,
+    peer: IpAddr,
     api: Api,
     options: &ServeOptions,
     shutdown: CancellationToken,
@@ -195,11 +194,12 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     signals.push(Box::pin(cut.clone().cancelled_owned().map(|()| Signal::Cut)));
     let mut looks = Looks::new(options.header_timeout);
     let stream = Paced::new(stream, options.write_timeout);
+    let requests = Requests { api: Arc::new(api), peer, cut };
     let mut connection = http1::Builder::new()
         .timer(looks.timer())
         .header_read_timeout(options.header_timeout)
         .max_buf_size(options.head_bytes_max)
-        .serve_connection(TokioIo::new(stream), Requests { api, peer, cut });
+        .serve_connection(TokioIo::new(stream), requests);
     let served = poll_fn(|context| {
         looks.poll(context);
         while let Poll::Ready(Some(signal)) = signals.poll_next_unpin(context) {
@@ -237,39 +237,31 @@ fn slow_head_answer() -> Vec<u8> {
     answer
 }
 
-/// Who is at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
-
-/// Says who is at the other end, for a request that comes over no socket of ours.
-pub fn from_peer(request: &mut Request, peer: SocketAddr) {
-    request.extensions_mut().insert(Peer(peer));
-}
-
 /// Cuts the connection, whatever is still on its way: for streams that their client does not read.
 #[derive(Clone, Debug)]
 pub(super) struct Connection(pub(super) CancellationToken);
 
 /// The API as hyper wants it, without the boxes of a generic adapter.
 struct Requests {
-    api: Api,
-    peer: SocketAddr,
+    /// The connection's own: those of others do not count their uses in the same place.
+    api: Arc<Api>,
+    peer: IpAddr,
     cut: CancellationToken,
 }
 
 impl Service<Request<Incoming>> for Requests {
     type Response = Response;
     type Error = Infallible;
-    type Future = <Api as tower::Service<Request>>::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         // Most requests have none, and need no box for it.
         let mut request =
             request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
-        from_peer(&mut request, self.peer);
         if request.uri().path() == FEED {
             request.extensions_mut().insert(Connection(self.cut.clone()));
         }
-        self.api.clone().call(request)
+        let (api, peer) = (Arc::clone(&self.api), self.peer);
+        Box::pin(async move { Ok(api.answer(peer, request).await) })
     }
 }

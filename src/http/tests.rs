@@ -1,5 +1,6 @@
 //! What no route does on purpose: a panic.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::get;
-use tower::ServiceExt as _;
 
 use super::{Api, HttpLimits, HttpState, Readiness, Services};
 use crate::telemetry::Metrics;
@@ -38,7 +38,7 @@ async fn a_panic_is_500_that_says_nothing_of_it() {
     let state = state();
     let api = Api::new(Router::new().route("/livez", get(panics)), state.clone());
     let request = Request::get("/livez").body(Body::empty()).unwrap();
-    let response = api.oneshot(request).await.unwrap();
+    let response = api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await;
     assert_eq!(response.status(), 500);
     let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();

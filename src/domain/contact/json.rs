@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{ContactView, Status};
+use crate::domain::digits::write_decimal;
 use crate::domain::event::FIELDS;
 use crate::domain::json::write_string;
 use crate::domain::timestamp::{format_rfc3339, write_rfc3339};
@@ -92,9 +93,9 @@ pub fn write_json(id: &str, view: &ContactView<'_>, out: &mut Vec<u8>) {
     member("status", out);
     write_string(view.status().as_str(), out);
     member("version", out);
-    write_number(view.version(), out);
+    write_decimal(view.version(), out);
     member("sourceVersion", out);
-    optional(view.source_version(), out, write_number);
+    optional(view.source_version(), out, write_decimal);
     member("source", out);
     optional(Some(view.source()).filter(|source| !source.is_empty()), out, write_string);
     member("createdAt", out);
@@ -115,20 +116,6 @@ fn optional<T>(value: Option<T>, out: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u
         Some(value) => write(value, out),
         None => out.extend_from_slice(b"null"),
     }
-}
-
-fn write_number(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0_u8; 20];
-    let (mut rest, mut len) = (number, 0);
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        len += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.split_at(20 - len).1);
 }
 
 fn write_time(ms: u64, out: &mut Vec<u8>) {

@@ -124,37 +124,21 @@ impl Heap {
         if self.waits_for_all.load(Ordering::Relaxed) {
             return None;
         }
-        self.read(place, id, read_cached).ok()?
+        // Locked meanwhile, which is short: nothing is waited for.
+        let files = self.files.read();
+        read(files.get(&place.segment())?, place, id, read_cached).ok()?
     }
 
     /// What lies at a place; none: the engine knows. Damage is met once for each place.
     pub(crate) fn read_whole(&self, place: Place, hash: u64, id: &[u8]) -> Option<StoredContact> {
-        let read = self.read(place, id, |file, bytes, offset| file.read_exact_at(bytes, offset));
-        read.unwrap_or_else(|error| {
+        // Emptied since the place was found; the engine has what it held.
+        let file = self.files.read().get(&place.segment()).cloned()?;
+        let found = read(&file, place, id, |file, bytes, offset| file.read_exact_at(bytes, offset));
+        found.unwrap_or_else(|error| {
             self.places.replace(hash, place, Place::ENGINE);
             self.failed("reading", &error);
             None
         })
-    }
-
-    fn read(
-        &self,
-        place: Place,
-        id: &[u8],
-        read: impl FnOnce(&File, &mut [u8], u64) -> io::Result<()>,
-    ) -> io::Result<Option<StoredContact>> {
-        // Emptied since the place was found; the engine has what it held.
-        let Some(file) = self.files.read().get(&place.segment()).cloned() else {
-            return Ok(None);
-        };
-        let (mut typical, mut large) = ([0; CONTACT_BYTES_TYPICAL], Vec::new());
-        let bytes = typical.get_mut(..place.len()).unwrap_or_else(|| {
-            large.resize(place.len(), 0);
-            &mut large
-        });
-        read(&file, bytes, place.offset())?;
-        let record = Record::parse(bytes).ok_or(io::ErrorKind::InvalidData)?;
-        Ok((record.id == id).then(|| StoredContact::from_bytes(record.value.into())).flatten())
     }
 
     /// Appends what `put_all` puts, which is found here at the latest when this returns; one thread at
@@ -198,6 +182,23 @@ impl Drop for Heap {
         // Whatever stays is removed at the next opening.
         let _ = if self.is_off { Ok(()) } else { remove(&self.dir) };
     }
+}
+
+/// What lies at a place of its file; none: another contact.
+fn read(
+    file: &File,
+    place: Place,
+    id: &[u8],
+    read: impl FnOnce(&File, &mut [u8], u64) -> io::Result<()>,
+) -> io::Result<Option<StoredContact>> {
+    let (mut typical, mut large) = ([0; CONTACT_BYTES_TYPICAL], Vec::new());
+    let bytes = typical.get_mut(..place.len()).unwrap_or_else(|| {
+        large.resize(place.len(), 0);
+        &mut large
+    });
+    read(file, bytes, place.offset())?;
+    let record = Record::parse(bytes).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((record.id == id).then(|| StoredContact::from_bytes(record.value.into())).flatten())
 }
 
 fn remove(dir: &Path) -> io::Result<()> {

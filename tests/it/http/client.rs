@@ -1,14 +1,19 @@
 //! Requests to a router without a socket, and answers that are easy to look at.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use axum::body::Body;
 use axum::http::{Method, Request};
 use contactd::auth::Role;
 use contactd::http::Api;
 use http_body_util::BodyExt as _;
-use tower::ServiceExt as _;
 
 use crate::support::access;
 pub(super) use crate::support::answer::Answer;
+
+/// Where a request comes from, in its extensions.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// As an admin, where the request says nothing else.
 pub(super) async fn send(router: &Api, mut request: Request<Body>) -> Answer {
@@ -21,7 +26,8 @@ pub(super) async fn send(router: &Api, mut request: Request<Body>) -> Answer {
 }
 
 pub(super) async fn send_as_it_is(router: &Api, request: Request<Body>) -> Answer {
-    let response = router.clone().oneshot(request).await.expect("a router never fails");
+    let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |at| at.0);
+    let response = router.answer(peer, request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes().to_vec();
     Answer { status: parts.status, headers: parts.headers, body }

@@ -74,6 +74,52 @@ async fn a_deleted_contact_is_shown_only_to_who_asks_for_it() {
     }
 }
 
+/// An id that is written plainly goes past the router.
+#[tokio::test]
+async fn an_id_is_answered_alike_however_it_is_written() {
+    let fixture = Fixture::with_contacts(10);
+    let router = fixture.router();
+    let tag = get(&router, "/api/contacts/c000001").await.header("etag").to_owned();
+    let nowhere = "p1-0-0.ff";
+    for (id, query, header, status) in [
+        ("000001", "", ("accept", "*/*"), 200),
+        ("000001", "?includeDeleted=true", ("accept", "application/json"), 200),
+        ("000001", "", ("if-none-match", tag.as_str()), 304),
+        ("000001", "?page=1", ("accept", "*/*"), 400),
+        ("000001", "", ("position", nowhere), 400),
+        ("000001", "", ("authorization", "Bearer x"), 401),
+        ("000009", "", ("accept", "*/*"), 404),
+        ("none", "", ("accept", "application/problem+json, application/json"), 404),
+        ("000001", "", ("accept", "text/html"), 406),
+    ] {
+        let headers = [header, ("x-request-id", "same")];
+        let plain = get_with(&router, &format!("/api/contacts/c{id}{query}"), &headers).await;
+        let encoded = get_with(&router, &format!("/api/contacts/%63{id}{query}"), &headers).await;
+        let (plain, encoded) = (plain.expect(status), encoded.expect(status));
+        assert_eq!(shown(&plain), shown(&encoded), "{id}{query} {header:?}");
+        assert_eq!(body_text(&plain), body_text(&encoded), "{id}{query} {header:?}");
+    }
+    // Nor is it taken for an id what is a path of its own.
+    get(&router, "/api/contacts/batch").await.expect(405);
+}
+
+/// Headers but the length, which is written with the answer, and what is left of the limit.
+fn shown(answer: &Answer) -> BTreeSet<(String, String)> {
+    let other = ["content-length", "ratelimit"];
+    let headers = answer.headers.iter().filter(|(name, _)| !other.contains(&name.as_str()));
+    let shown = headers.map(|(name, value)| (name.to_string(), format!("{value:?}")));
+    shown.collect()
+}
+
+/// The body but the time of an error.
+fn body_text(answer: &Answer) -> String {
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    match text.split_once("\"timestamp\":\"") {
+        None => text,
+        Some((before, after)) => format!("{before}{}", after.split_once('"').unwrap().1),
+    }
+}
+
 #[tokio::test]
 async fn ids_in_paths_are_decoded() {
     let fixture = Fixture::with_contacts(0);
