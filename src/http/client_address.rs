@@ -10,7 +10,8 @@ use crate::config::{ForwardedHeader, ProxyConfig};
 /// More proxies than that stand before nobody.
 const HOPS_MAX: usize = 32;
 
-/// The client's address, as far as it can be believed. In the extensions of every request that is routed.
+/// The client's address, as far as it can be believed. In the extensions of every request that the
+/// router is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
 

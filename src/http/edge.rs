@@ -1,6 +1,6 @@
 //! What holds for every request, in one place around the router.
 //!
-//! One service rather than a tower of layers: each layer would box a future and more a request.
+//! One function rather than a tower of layers: each layer would box a future and more a request.
 
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
@@ -87,7 +87,7 @@ impl Api {
         let mut response = match admit(state, &request, route) {
             Ok(_under_way) => match state.cors().preflight(&request, route) {
                 Some(response) => response,
-                None => self.passed_and_answered(&asked, request).await,
+                None => self.passed_and_answered(&asked, &mut request).await,
             },
             Err(error) => error.into_response(),
         };
@@ -101,7 +101,7 @@ impl Api {
     }
 
     /// Through the gate, and to its route.
-    async fn passed_and_answered(&self, asked: &Asked, request: Request) -> Response {
+    async fn passed_and_answered(&self, asked: &Asked, request: &mut Request) -> Response {
         let state = &self.state;
         let (passing, passed) = gate::pass(state, asked, request.headers()).await;
         let mut response = match passed {
@@ -118,25 +118,25 @@ impl Api {
     }
 
     /// What its route answers, within its time and whatever happens there.
-    async fn routed(&self, asked: &Asked, passing: &Passing, mut request: Request) -> Response {
+    async fn routed(&self, asked: &Asked, passing: &Passing, request: &mut Request) -> Response {
         let limits = self.state.limits();
         if !request.body().is_end_stream() {
             // Boxed: it is rare, and would make the future of every request larger.
-            request = match Box::pin(with_whole_body(limits, request)).await {
-                Ok(request) => request,
-                Err(error) => return error.into_response(),
-            };
+            if let Err(error) = Box::pin(with_whole_body(limits, request)).await {
+                return error.into_response();
+            }
         }
-        let answer = async {
+        let answer = pin!(async {
             // What is asked for most of all goes past the router, which copies and boxes.
             if let Some(id) = plain_contact(asked, request.uri()) {
                 let answer = contacts::contact(&self.state, id, request.uri(), request.headers());
                 return answer.await.into_response();
             }
-            passing.tell(&mut request);
-            let Ok(response) = self.routes.clone().call(request).await;
+            passing.tell(request);
+            let routed = self.routes.clone().call(std::mem::take(request));
+            let Ok(response) = routed.await;
             response
-        };
+        });
         let mut answer = pin!(without_panic(answer));
         // Most answers are ready at once and need no timer.
         let at_once = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
@@ -155,12 +155,12 @@ impl Api {
     }
 }
 
-/// The id in `GET /api/contacts/{id}`, where the router would give it to the same handler as it is
-/// written.
+/// The id in `GET /api/contacts/{id}`, where the router would give it to the handler as it is written.
 fn plain_contact<'u>(asked: &Asked, uri: &'u Uri) -> Option<&'u str> {
-    let endpoint = asked.endpoint.filter(|endpoint| endpoint.path == CONTACT)?;
-    let id = uri.path().rsplit('/').next().filter(|id| !id.contains('%'))?;
-    (endpoint.method == asked.method).then_some(id)
+    if asked.method != Method::GET || asked.route.as_str() != CONTACT {
+        return None;
+    }
+    uri.path().rsplit('/').next().filter(|id| !id.contains('%'))
 }
 
 /// One request under way; counted down however it ends.
@@ -215,18 +215,18 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
 }
 
 /// Bodies are read here, within their bounds, so that no route can forget them.
-async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Request, ApiError> {
-    let (parts, mut body) = request.into_parts();
-    let encodings = parts.headers.get_all(CONTENT_ENCODING).iter();
+async fn with_whole_body(limits: &HttpLimits, request: &mut Request) -> Result<(), ApiError> {
+    let encodings = request.headers().get_all(CONTENT_ENCODING).iter();
     // What unpacks to more than it is, is not unpacked.
     if encodings.into_iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
     {
         let text = "send the body as it is, without a Content-Encoding";
         return Err(ApiError::new(Code::UnsupportedMediaType, text));
     }
+    let body = request.body_mut();
     let whole = async {
         let mut whole = Vec::new();
-        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
             let frame = frame.map_err(|_| {
                 ApiError::new(Code::InvalidBody, "the body ended early or broke its framing")
             })?;
@@ -242,7 +242,10 @@ async fn with_whole_body(limits: &HttpLimits, request: Request) -> Result<Reques
         Ok(whole)
     };
     match timeout(limits.request_timeout, whole).await {
-        Ok(whole) => Ok(Request::from_parts(parts, Body::from(whole?))),
+        Ok(whole) => {
+            *request.body_mut() = Body::from(whole?);
+            Ok(())
+        }
         Err(_elapsed) => Err(ApiError::new(Code::RequestTimeout, "the body took too long to come")),
     }
 }
@@ -254,11 +257,11 @@ fn body_too_large(limits: &HttpLimits) -> ApiError {
 }
 
 /// The future's output, or the text of its panic.
-async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = pin!(future);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+fn without_panic<F: Future>(
+    mut future: Pin<&mut F>,
+) -> impl Future<Output = Result<F::Output, String>> {
+    poll_fn(move |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Ok),
         Err(panic) => {
             let text = panic
                 .downcast_ref::<&str>()
@@ -267,7 +270,6 @@ async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
             Poll::Ready(Err(text.unwrap_or_else(|| "without a text".to_owned())))
         }
     })
-    .await
 }
 
 /// The error's body, and the headers that every answer has.

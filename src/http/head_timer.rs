@@ -9,34 +9,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
-use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How often a connection looks while a deadline may pass: so much later it is met at most.
 const LOOKS: u32 = 8;
 
-/// A connection's looks at its deadline.
-pub(super) struct Looks(Interval);
-
-impl Looks {
-    /// For deadlines that lie so far ahead.
-    pub(super) fn new(timeout: Duration) -> Self {
-        let mut looks = interval((timeout / LOOKS).max(Duration::from_millis(1)));
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self(looks)
-    }
-
-    /// To be polled before the connection: it is woken for each look.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) {
-        while self.0.poll_tick(context).is_ready() {}
-    }
-
-    /// Its timer, of use only while it is polled.
-    pub(super) fn timer(&self) -> LookedAt {
-        LookedAt
-    }
+/// Until the next look at deadlines that lie so far ahead.
+pub(super) async fn next_look(timeout: Duration) {
+    tokio::time::sleep((timeout / LOOKS).max(Duration::from_millis(1))).await;
 }
 
-/// A timer that wakes nobody.
+/// A timer that wakes nobody: of use to what is polled at each look.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LookedAt;
 

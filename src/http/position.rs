@@ -24,7 +24,8 @@ pub(super) async fn wait_for_position(
         value.to_str().ok().and_then(|text| Position::decode(text).ok()).ok_or_else(|| {
             ApiError::new(Code::InvalidHeader, "Position is none that was given out")
         })?;
-    Ok(queries.wait_for(&position, state.limits().position_wait).await?)
+    // Boxed: it is rare, and would make the future of every read larger.
+    Ok(Box::pin(queries.wait_for(&position, state.limits().position_wait)).await?)
 }
 
 /// The last position that was written out: it is asked for far more often than it moves.

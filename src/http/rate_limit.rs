@@ -24,8 +24,8 @@ impl Policies {
     pub(super) fn of(limiter: &Limiter) -> Self {
         Self(Counted::ALL.map(|class| {
             let policy = policy_text(class, limiter.policy(class)?);
-            // Never freed, there is one: of a shared text each answer would count its uses, on all
-            // cores in the same place.
+            // Never freed, and few: of a shared text each answer would count its uses, on all cores
+            // in the same place.
             Some(HeaderValue::from_static(policy.leak()))
         }))
     }

@@ -1,4 +1,5 @@
-//! All routes, in one table.
+//! All routes, in one table. A contact by an id that is written plainly does not come here: see
+//! [`super::edge`].
 
 use axum::Router;
 use axum::http::{Method, StatusCode};

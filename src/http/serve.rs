@@ -29,7 +29,7 @@ use crate::domain::Class;
 use super::edge::Api;
 use super::endpoints::FEED;
 use super::error::{ApiError, Code};
-use super::head_timer::Looks;
+use super::head_timer::{LookedAt, next_look};
 use super::paced::Paced;
 use super::request_id::request_id;
 use super::tls::Tls;
@@ -178,6 +178,8 @@ enum Signal {
     Shutdown,
     /// To end now.
     Cut,
+    /// To look at its deadline.
+    Look,
 }
 
 async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
@@ -189,23 +191,24 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let cut = CancellationToken::new();
     // Each is polled only when it was woken, and not with every request.
+    let look = || Box::pin(next_look(options.header_timeout).map(|()| Signal::Look));
     let mut signals = FuturesUnordered::<Pin<Box<dyn Future<Output = Signal> + Send>>>::new();
     signals.push(Box::pin(shutdown.cancelled_owned().map(|()| Signal::Shutdown)));
     signals.push(Box::pin(cut.clone().cancelled_owned().map(|()| Signal::Cut)));
-    let mut looks = Looks::new(options.header_timeout);
+    signals.push(look());
     let stream = Paced::new(stream, options.write_timeout);
     let requests = Requests { api: Arc::new(api), peer, cut };
     let mut connection = http1::Builder::new()
-        .timer(looks.timer())
+        .timer(LookedAt)
         .header_read_timeout(options.header_timeout)
         .max_buf_size(options.head_bytes_max)
         .serve_connection(TokioIo::new(stream), requests);
     let served = poll_fn(|context| {
-        looks.poll(context);
         while let Poll::Ready(Some(signal)) = signals.poll_next_unpin(context) {
             match signal {
                 Signal::Shutdown => Pin::new(&mut connection).graceful_shutdown(),
                 Signal::Cut => return Poll::Ready(None),
+                Signal::Look => signals.push(look()),
             }
         }
         connection.poll_without_shutdown(context).map(Some)

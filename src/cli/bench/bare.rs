@@ -58,8 +58,8 @@ pub(super) struct Measured<'a>(pub(super) &'a str, pub(super) &'a [Answered]);
 
 /// A row each, the first of them the limit.
 pub(super) fn print_beside_limit(all: &[Measured<'_>]) {
-    let limit = all.first().map_or(0.0, |limit| rate(limit.1));
-    let rows: Vec<_> = all.iter().map(|Measured(name, rounds)| row(name, rounds, limit)).collect();
+    let limits = all.first().map_or::<&[_], _>(&[], |limit| limit.1);
+    let rows: Vec<_> = all.iter().map(|Measured(name, rounds)| row(name, rounds, limits)).collect();
     print(&["", "requests/s", "by round", "p50", "p99", "of bare"], &rows);
 }
 
@@ -68,7 +68,18 @@ pub(super) fn rate(rounds: &[Answered]) -> f64 {
     median(rounds.iter().map(Answered::a_second).collect())
 }
 
-fn row(name: &str, rounds: &[Answered], limit: f64) -> Vec<String> {
+/// What part of the limit it is: the median of each round beside the limit's of the same round, as
+/// what else the machine does in the meantime takes from both.
+fn part_of_limit(rounds: &[Answered], limits: &[Answered]) -> f64 {
+    if rounds.len() != limits.len() {
+        return rate(rounds) / rate(limits).max(1.0);
+    }
+    let beside =
+        |(ours, limit): (&Answered, &Answered)| ours.a_second() / limit.a_second().max(1.0);
+    median(rounds.iter().zip(limits).map(beside).collect())
+}
+
+fn row(name: &str, rounds: &[Answered], limits: &[Answered]) -> Vec<String> {
     let of = |share| median(rounds.iter().map(|round| round.quantile(share)).collect());
     // How far they are apart says how much the machine was busy with something else.
     let lowest = rounds.iter().map(Answered::a_second).fold(f64::INFINITY, f64::min);
@@ -79,6 +90,6 @@ fn row(name: &str, rounds: &[Answered], limit: f64) -> Vec<String> {
         format!("{}–{}", thousands(lowest), thousands(highest)),
         format!("{:.2} ms", of(0.5)),
         format!("{:.2} ms", of(0.99)),
-        format!("{:.2}", rate(rounds) / limit.max(1.0)),
+        format!("{:.2}", part_of_limit(rounds, limits)),
     ]
 }

@@ -124,7 +124,7 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Re
         if stream.read_buf(answer).await? == 0 {
             bail!("the server ended the connection");
         }
-        if let Some((status, whole)) = head(answer)
+        if let Some((status, whole)) = head(answer)?
             && answer.len() >= whole
         {
             return Ok(status);
@@ -134,18 +134,17 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Re
 }
 
 /// Status and length of the whole answer, once its head is there.
-fn head(answer: &[u8]) -> Option<(u16, usize)> {
+fn head(answer: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut head = httparse::Response::new(&mut headers);
-    let end = match head.parse(answer).ok()? {
-        httparse::Status::Complete(end) => end,
-        httparse::Status::Partial => return None,
+    let httparse::Status::Complete(end) = head.parse(answer).context("an answer's head")? else {
+        return Ok(None);
     };
     let is_length =
         |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case("content-length");
     let length = head.headers.iter().find(is_length);
     let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
-    Some((head.code?, end + length.unwrap_or(0)))
+    Ok(head.code.map(|status| (status, end + length.unwrap_or(0))))
 }
 
 #[cfg(test)]
@@ -155,8 +154,9 @@ mod tests {
     #[test]
     fn an_answer_ends_where_its_length_says() {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-type: x\r\nContent-Length: 5\r\n\r\nhello";
-        assert_eq!(head(answer), Some((200, answer.len())));
-        assert_eq!(head(&answer[..30]), None);
-        assert_eq!(head(b"HTTP/1.1 304 Not Modified\r\n\r\n"), Some((304, 29)));
+        assert_eq!(head(answer).unwrap(), Some((200, answer.len())));
+        assert_eq!(head(&answer[..30]).unwrap(), None);
+        assert_eq!(head(b"HTTP/1.1 304 Not Modified\r\n\r\n").unwrap(), Some((304, 29)));
+        head(b"HTTP/1.1 200 OK\r\nno header\r\n\r\n").unwrap_err();
     }
 }

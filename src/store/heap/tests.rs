@@ -282,8 +282,10 @@ fn readers_beside_the_filling_find_every_contact_as_it_was_or_is() {
                 for id in &ids {
                     let place = bench.place(id);
                     let hash = id_hash(id.as_bytes());
+                    let (heap, id) = (&bench.heap, id.as_bytes());
                     // None: the place was left meanwhile, and the engine would answer.
-                    if let Some(found) = bench.heap.read_whole(place, hash, id.as_bytes()) {
+                    let both = [heap.read_whole(place, hash, id), heap.read_at_once(place, id)];
+                    for found in both.into_iter().flatten() {
                         let text = String::from_utf8_lossy(found.body()).into_owned();
                         let n = text.split('-').next().unwrap().parse().unwrap();
                         assert_eq!(found, all(n));

@@ -1,4 +1,4 @@
-//! The API as its clients see it: the router by oneshot, and over real sockets what only a socket
+//! The API as its clients see it: without a socket, and over real sockets what only a socket
 //! can do.
 
 mod auth;
