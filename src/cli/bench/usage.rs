@@ -48,6 +48,22 @@ fn cpu_seconds() -> f64 {
     cpu_in(Path::new("/proc/self/stat")).map_or(0.0, |(_, seconds)| seconds)
 }
 
+/// Returns when a process has next to nothing to do any more, or after a minute.
+pub(super) fn wait_until_idle(process: u32) {
+    let stat = format!("/proc/{process}/stat");
+    let cpu_seconds = || cpu_in(Path::new(&stat)).map_or(0.0, |(_, seconds)| seconds);
+    let (started, look) = (Instant::now(), Duration::from_millis(500));
+    let mut before = cpu_seconds();
+    while started.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(look);
+        let now = cpu_seconds();
+        if now - before < look.as_secs_f64() / 20.0 {
+            return;
+        }
+        before = now;
+    }
+}
+
 /// The name and the CPU seconds that a `stat` file tells.
 fn cpu_in(stat: &Path) -> Option<(String, f64)> {
     let stat = fs::read_to_string(stat).ok()?;
