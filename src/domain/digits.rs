@@ -18,10 +18,12 @@ pub(crate) fn write_decimal(number: u64, out: &mut Vec<u8>) {
 /// In lower-case hexadecimal, at least `least` digits.
 pub(crate) fn write_hex(number: u64, least: u32, out: &mut Vec<u8>) {
     let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(least);
-    out.extend((0..digits).rev().map(|place| {
-        let digit = (number >> (4 * place)) as u8 & 0xf;
-        if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
-    }));
+    out.extend((0..digits).rev().map(|place| hex_digit((number >> (4 * place)) as u8 & 0xf)));
+}
+
+/// The digit of a number below 16.
+pub(crate) fn hex_digit(number: u8) -> u8 {
+    if number < 10 { b'0' + number } else { b'a' + number - 10 }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) struct Endpoint {
     pub(super) limit: LimitClass,
 }
 
-/// Most of all that is asked for.
+/// One contact, which is most of all that is asked for.
 pub(super) const CONTACT: &str = "/api/contacts/{id}";
 /// The one resource whose answers have no end.
 pub(super) const FEED: &str = "/api/feed";
@@ -56,9 +56,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     // Before the path that would take its last word for an id.
     write(Method::POST, "/api/contacts/batch"),
     read(CONTACT, READERS),
-    write(Method::PUT, "/api/contacts/{id}"),
-    write(Method::PATCH, "/api/contacts/{id}"),
-    write(Method::DELETE, "/api/contacts/{id}"),
+    write(Method::PUT, CONTACT),
+    write(Method::PATCH, CONTACT),
+    write(Method::DELETE, CONTACT),
     write(Method::POST, "/api/contacts/{id}/restore"),
     write(Method::POST, "/api/contacts/{id}/merge"),
     read("/api/contacts", READERS),

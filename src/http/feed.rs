@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
-use serde_json::json;
 
 use crate::domain::event::EventKind;
 use crate::domain::position::Position;
@@ -16,7 +15,7 @@ use crate::effects::feed::{Client, Filter, Start, Subscription};
 use super::accept::accepts;
 use super::authorize;
 use super::error::{ApiError, Code};
-use super::params::Params;
+use super::params::{Params, invalid};
 use super::position::wait_for_position;
 use super::serve::Connection;
 use super::state::HttpState;
@@ -102,9 +101,4 @@ fn after(params: &Params<'_>, headers: &HeaderMap) -> Result<Option<Position>, A
         Some(Ok(position)) => Ok(Some(position)),
         Some(Err(_)) => Err(invalid("after", "is no position that was given out")),
     }
-}
-
-fn invalid(name: &str, problem: &str) -> ApiError {
-    ApiError::new(Code::InvalidParameter, format!("{name} {problem}"))
-        .with_details(json!({ "parameter": name }))
 }

@@ -1,5 +1,7 @@
 //! From an event's numbers to its bytes, as Acme writes them.
 
+use crate::domain::digits::{hex_digit, write_decimal, write_hex};
+
 use super::load::{Event, Kind};
 use super::zipf::{STEP, mix};
 
@@ -110,13 +112,9 @@ pub(super) fn contact_id(id_seed: u64, rank: u32) -> [u8; 36] {
     let mut id = [b'-'; 36];
     let digits = id.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
     for (nibble, (_, digit)) in digits.enumerate() {
-        *digit = hex((bits >> (124 - 4 * nibble)) as u8 & 0xf);
+        *digit = hex_digit((bits >> (124 - 4 * nibble)) as u8 & 0xf);
     }
     id
-}
-
-fn hex(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 fn pick<'a>(words: &[&'a str], bits: u64) -> &'a str {
@@ -146,15 +144,13 @@ fn value(event: &Event, id: &[u8], id_seed: u64, mask: u64) -> Vec<u8> {
 /// `{"id":…,"eventType":…,"timestamp":…,"version":…,"source":"acme"`
 fn envelope(out: &mut Vec<u8>, event: &Event, kind: &str, timestamp_ms: u64) {
     put(out, br#"{"id":"evt_"#);
-    for shift in (0..16).rev() {
-        out.push(hex((event.number >> (4 * shift)) as u8 & 0xf));
-    }
+    write_hex(event.number, 16, out);
     put(out, br#"","eventType":""#);
     put(out, kind.as_bytes());
     put(out, br#"","timestamp":""#);
     rfc3339(out, timestamp_ms);
     put(out, br#"","version":"#);
-    decimal(out, u64::from(event.version));
+    write_decimal(u64::from(event.version), out);
     put(out, br#","source":"acme""#);
 }
 
@@ -179,7 +175,7 @@ fn fields(out: &mut Vec<u8>, event: &Event, id_seed: u64, mask: u64) {
         put(out, br#","acme_phone":null"#);
     } else if mask & PHONE != 0 {
         put(out, br#","acme_phone":"+1-555-"#);
-        decimal(out, 1_000_000 + (salt >> 8) % 9_000_000);
+        write_decimal(1_000_000 + (salt >> 8) % 9_000_000, out);
         out.push(b'"');
     }
     if mask & COMPANY != 0 {
@@ -194,18 +190,18 @@ fn fields(out: &mut Vec<u8>, event: &Event, id_seed: u64, mask: u64) {
     if mask != 0 && (salt >> 52) & 0xf == 0 {
         text(out, br#","acme_segment":""#, pick(&SEGMENTS, salt >> 56));
         put(out, br#","acme_score":"#);
-        decimal(out, (salt >> 20) % 100);
+        write_decimal((salt >> 20) % 100, out);
     }
 }
 
 fn email(out: &mut Vec<u8>, event: &Event, person: u64) {
     put(out, br#","acme_email":"contact"#);
-    decimal(out, person % 1_000_000);
+    write_decimal(person % 1_000_000, out);
     out.push(b'.');
-    decimal(out, u64::from(event.contact));
+    write_decimal(u64::from(event.contact), out);
     if event.email > 0 {
         out.push(b'+');
-        decimal(out, u64::from(event.email));
+        write_decimal(u64::from(event.email), out);
     }
     put(out, b"@example.com\"");
 }
@@ -277,20 +273,6 @@ fn text(out: &mut Vec<u8>, opening: &[u8], text: &str) {
     out.push(b'"');
 }
 
-fn decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        used += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend(digits.iter().skip(digits.len() - used));
-}
-
 /// `number` in exactly `width` digits.
 fn padded(out: &mut Vec<u8>, number: u64, width: u32) {
     for place in (0..width).rev() {
@@ -350,7 +332,7 @@ mod tests {
     #[test]
     fn numbers_are_written_without_leading_zeros() {
         for number in [0, 7, 10, 4_294_967_296, u64::MAX] {
-            assert_eq!(text_of(|out| decimal(out, number)), number.to_string());
+            assert_eq!(text_of(|out| write_decimal(number, out)), number.to_string());
         }
     }
 

@@ -10,7 +10,7 @@
 //!                                            │ the Cut (position, counters, digest) taken there
 //!                                            ▼
 //!  Checkpointer (thread): journal fsync ─► Engine::insert_sorted ─► Engine::flush + fdatasync
-//!                         ─► checkpoint file ─► Heap::filler ─► OrderedIndexes::take
+//!                         ─► checkpoint file ─► Heap::fill ─► OrderedIndexes::take
 //!                         ─► flushing dropped ─► snapshot when due ─► journal trimmed
 //!
 //!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► Heap in the page cache ─► ContactCache

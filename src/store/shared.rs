@@ -24,7 +24,7 @@ use super::dirty::DirtySet;
 use super::engine::Engine;
 use super::events::Rolling;
 use super::export;
-use super::heap::{Heap, Known};
+use super::heap::{Heap, Known, Place};
 use super::journal::{Counters, Journal, LaneProgress};
 use super::ordered::{Lists, OrderedIndexes};
 use super::outcomes::Outcomes;
@@ -150,10 +150,7 @@ impl Shared {
         match self.heap.find(hash) {
             Known::Nowhere => Some(None),
             Known::InEngine => None,
-            Known::At(place) => {
-                let found = self.heap.read_at_once(place, id);
-                found.or_else(|| self.cache.get(place, id)).map(Some)
-            }
+            Known::At(place) => self.read_at_once(place, id).map(Some),
         }
     }
 
@@ -163,16 +160,25 @@ impl Shared {
         hash: u64,
         id: &[u8],
     ) -> Result<Option<StoredContact>, StoreError> {
-        if let Some(found) = self.retired_at_once(hash, id) {
-            return Ok(found);
-        }
-        if let Known::At(place) = self.heap.find(hash)
-            && let Some(value) = self.heap.read_whole(place, hash, id)
-        {
-            self.cache.fill(place, id, &value);
+        let place = match self.heap.find(hash) {
+            Known::Nowhere => return Ok(None),
+            Known::InEngine => return self.in_engine(id),
+            Known::At(place) => place,
+        };
+        if let Some(value) = self.read_at_once(place, id) {
             return Ok(Some(value));
         }
-        self.in_engine(id)
+        match self.heap.read_whole(place, hash, id) {
+            Some(value) => {
+                self.cache.fill(place, id, &value);
+                Ok(Some(value))
+            }
+            None => self.in_engine(id),
+        }
+    }
+
+    fn read_at_once(&self, place: Place, id: &[u8]) -> Option<StoredContact> {
+        self.heap.read_at_once(place, id).or_else(|| self.cache.get(place, id))
     }
 
     /// Whether the heap file would not show other bytes than these, which the contact has.

@@ -18,6 +18,7 @@ use super::world::runtime;
 const WARM_UP: Duration = Duration::from_millis(500);
 /// More than any answer here.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// More than any of them has.
 const HEADERS_MAX: usize = 32;
 
 /// Writes one request, given a random number.

@@ -45,18 +45,23 @@ impl Stopwatch {
 
 /// User and system time of this process so far, in seconds; 0 where the system does not tell.
 fn cpu_seconds() -> f64 {
-    cpu_in(Path::new("/proc/self/stat")).map_or(0.0, |(_, seconds)| seconds)
+    cpu_seconds_of("self")
+}
+
+/// The same of a process, by its name in `/proc`.
+fn cpu_seconds_of(process: &str) -> f64 {
+    let stat = Path::new("/proc").join(process).join("stat");
+    cpu_in(&stat).map_or(0.0, |(_, seconds)| seconds)
 }
 
 /// Returns when a process has next to nothing to do any more, or after a minute.
 pub(super) fn wait_until_idle(process: u32) {
-    let stat = format!("/proc/{process}/stat");
-    let cpu_seconds = || cpu_in(Path::new(&stat)).map_or(0.0, |(_, seconds)| seconds);
+    let process = process.to_string();
     let (started, look) = (Instant::now(), Duration::from_millis(500));
-    let mut before = cpu_seconds();
+    let mut before = cpu_seconds_of(&process);
     while started.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(look);
-        let now = cpu_seconds();
+        let now = cpu_seconds_of(&process);
         if now - before < look.as_secs_f64() / 20.0 {
             return;
         }
