@@ -63,12 +63,11 @@ impl Auth {
         shared: &SharedState,
         metrics: Arc<Metrics>,
     ) -> Result<Self, AuthSetupError> {
-        let (idle, longest) = (config.auth.refresh_lifetime, config.auth.refresh_lifetime_max);
         Ok(Self {
             jwt: Jwt::new(&config.jwt)?,
             users: LiveUsers::open(config.auth.users_file.clone())?,
             hashing: Hashing::new(),
-            families: Families::new(idle, longest, Arc::clone(&shared.revocations)),
+            families: Families::new(&config.auth, Arc::clone(&shared.revocations)),
             limiter: Arc::clone(&shared.limiter),
             metrics,
             remembered: Remembered::default(),

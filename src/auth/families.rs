@@ -1,22 +1,26 @@
 //! Families of refresh tokens: one for every sign-in, kept as control records, so that every
 //! instance decides alike.
 //!
-//! A family has one token that is current. A refresh replaces it by compare-and-set: of two at once
-//! one wins, and the other is just refused. A token that was replaced before proves that somebody
-//! has a copy, and ends the family. A family that is ended stays as a mark until the last access
-//! token that came of it is over; that mark is what revokes those tokens.
+//! A family has one token that is current. A refresh replaces it by compare-and-set. The token before it
+//! gets the same successor once more for a short while (`auth.refresh_grace`), since an answer may be lost
+//! and two tabs may ask at once; that is noted in the record, whose time then says whether it was in
+//! time. After that a token that was replaced proves that somebody has a copy, and ends the family. A
+//! family that is ended stays as a mark until the last access token that came of it is over; that mark is
+//! what revokes those tokens.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::AuthConfig;
 use crate::domain::control::ControlEntry;
 use crate::ingest::{Control, ControlOutcome, ControlWrite, IngestError};
 use crate::shared_state::Revocations;
 
 use super::jwt::{Jwt, LEEWAY_S};
-use super::random::{self, NoRandomness, base64url, from_base64url, sha256_hex};
+use super::random::{self, NoRandomness, sha256_hex};
+use super::refresh_token::RefreshToken;
 
 /// At once; the one that was not used for the longest time makes room.
 const FAMILIES_MAX: usize = 32;
@@ -26,8 +30,8 @@ const LISTED_MAX: usize = 1000;
 const LAG_MAX: Duration = Duration::from_secs(2);
 /// Bytes of what a client says of itself.
 const AGENT_CHARS_MAX: usize = 200;
-/// Begins every refresh token.
-const PREFIX: &str = "rt1";
+/// Looks at a family that changes under a refresh.
+const TRIES_MAX: usize = 4;
 
 /// Where a sign-in or refresh comes from.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +56,14 @@ pub(super) struct Family {
     pub(super) number: u64,
     /// SHA-256 of the current token.
     pub(super) token: String,
+    /// What its tokens are derived from, with a secret that is not on the log.
+    pub(super) seed: String,
+    /// Record time of the last refresh, where the record has changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refreshed_at_ms: Option<u64>,
+    /// How often the current token was given again.
+    #[serde(default)]
+    pub(super) repeats: u32,
     /// The user's password and roles at the sign-in.
     pub(super) stamp: String,
     pub(super) address: String,
@@ -112,37 +124,6 @@ impl From<NoRandomness> for FamilyError {
     }
 }
 
-/// A refresh token, read.
-struct RefreshToken {
-    user: String,
-    family: String,
-    number: u64,
-}
-
-impl RefreshToken {
-    /// `rt1.<user>.<family>.<number>.<secret>.<proof>`: the proof says that we made it, so that
-    /// nobody who only knows a family's id can end it.
-    fn make(jwt: &Jwt, user: &str, family: &str, number: u64) -> Result<String, NoRandomness> {
-        let user = base64url(user.as_bytes());
-        let secret = random::secret_text()?;
-        let text = format!("{PREFIX}.{user}.{family}.{number}.{secret}");
-        let proof = jwt.proof(&text);
-        Ok(format!("{text}.{proof}"))
-    }
-
-    fn read(jwt: &Jwt, token: &str) -> Option<Self> {
-        let (text, proof) = token.rsplit_once('.')?;
-        if token.len() > 512 || !jwt.is_proof(text, proof) {
-            return None;
-        }
-        let mut parts = text.split('.');
-        let (prefix, user, family) = (parts.next()?, parts.next()?, parts.next()?);
-        let number = parts.next()?.parse().ok()?;
-        let user = String::from_utf8(from_base64url(user)?).ok()?;
-        (prefix == PREFIX).then(|| Self { user, family: family.to_owned(), number })
-    }
-}
-
 /// What a refresh hands on: whose family it is, and its new token.
 pub(super) struct Refreshed {
     pub(super) user: String,
@@ -152,6 +133,13 @@ pub(super) struct Refreshed {
     pub(super) ends_ms: u64,
 }
 
+impl Refreshed {
+    fn of(named: RefreshToken, token: String, family: Family) -> Self {
+        let RefreshToken { user, family: id, .. } = named;
+        Self { user, family: id, token, stamp: family.stamp, ends_ms: family.ends_ms }
+    }
+}
+
 /// All families, through the control records of the open store.
 pub(super) struct Families {
     /// Empty until the store is open.
@@ -159,6 +147,7 @@ pub(super) struct Families {
     pub(super) revocations: Arc<Revocations>,
     idle_ms: u64,
     longest_ms: u64,
+    grace_ms: u64,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -170,9 +159,14 @@ fn key(user: &str, family: &str) -> String {
 }
 
 impl Families {
-    pub(super) fn new(idle: Duration, longest: Duration, revocations: Arc<Revocations>) -> Self {
-        let (idle_ms, longest_ms) = (millis(idle), millis(longest));
-        Self { control: OnceLock::new(), revocations, idle_ms, longest_ms }
+    pub(super) fn new(config: &AuthConfig, revocations: Arc<Revocations>) -> Self {
+        Self {
+            control: OnceLock::new(),
+            revocations,
+            idle_ms: millis(config.refresh_lifetime),
+            longest_ms: millis(config.refresh_lifetime_max),
+            grace_ms: millis(config.refresh_grace),
+        }
     }
 
     pub(super) fn open(&self, control: Arc<Control>) {
@@ -211,33 +205,33 @@ impl Families {
         now_ms: u64,
     ) -> Result<Refreshed, FamilyError> {
         self.make_room(jwt, user, origin, now_ms).await?;
-        let id = random::id()?;
-        let token = RefreshToken::make(jwt, user, &id, 1)?;
+        let (id, seed) = (random::id()?, random::secret_text()?);
+        let first = RefreshToken { user: user.to_owned(), family: id.clone(), number: 1 };
+        let token = first.make(jwt, &seed);
         let family = Family {
             created_ms: now_ms,
             used_ms: now_ms,
             ends_ms: now_ms.saturating_add(self.longest_ms),
             number: 1,
             token: sha256_hex(token.as_bytes()),
+            seed,
+            refreshed_at_ms: None,
+            repeats: 0,
             stamp: stamp.to_owned(),
             address: origin.address.clone(),
             agent: origin.agent.chars().take(AGENT_CHARS_MAX).collect(),
             revoked: false,
         };
         match self.write(user, &id, &family, Some(0), origin).await? {
-            ControlOutcome::Applied { .. } | ControlOutcome::Unchanged { .. } => Ok(Refreshed {
-                user: user.to_owned(),
-                family: id,
-                token,
-                stamp: family.stamp,
-                ends_ms: family.ends_ms,
-            }),
+            ControlOutcome::Applied { .. } | ControlOutcome::Unchanged { .. } => {
+                Ok(Refreshed::of(first, token, family))
+            }
             ControlOutcome::Conflict { .. } => Err(FamilyError::Failed("an id came twice".into())),
             ControlOutcome::Refused { detail, .. } => Err(FamilyError::Failed(detail)),
         }
     }
 
-    /// Replaces a family's token.
+    /// Replaces a family's token, or gives its successor once more where it was replaced a moment ago.
     pub(super) async fn refresh(
         &self,
         jwt: &Jwt,
@@ -246,40 +240,107 @@ impl Families {
         now_ms: u64,
     ) -> Result<Refreshed, FamilyError> {
         let given = RefreshToken::read(jwt, token).ok_or(FamilyError::Invalid)?;
-        let (entry, family) = self.seen(&given).await?;
-        let is_over = entry.expires_at_ms.is_some_and(|end| end <= now_ms);
-        if family.revoked || is_over || family.ends_ms <= now_ms {
-            return Err(FamilyError::Invalid);
+        // The revision at the first look: a later one was made while this refresh was under way.
+        let mut began = None;
+        for _ in 0..TRIES_MAX {
+            let (entry, family) = self.seen(&given).await?;
+            let is_over = entry.expires_at_ms.is_some_and(|end| end <= now_ms);
+            if family.revoked || is_over || family.ends_ms <= now_ms {
+                return Err(FamilyError::Invalid);
+            }
+            let is_changed = *began.get_or_insert(entry.revision) < entry.revision;
+            if given.number == family.number {
+                if family.token != sha256_hex(token.as_bytes()) {
+                    return Err(FamilyError::Invalid);
+                }
+                let replaced = self.replace(jwt, &given, (&entry, family), origin, now_ms).await?;
+                if let Some(refreshed) = replaced {
+                    return Ok(refreshed);
+                }
+            } else if is_changed && (self.grace_ms == 0 || given.successor().number < family.number)
+            {
+                break;
+            } else if self.grace_ms == 0 || given.successor().number < family.number {
+                return Err(self.reused(jwt, &given, origin, now_ms).await?);
+            } else if !is_changed {
+                self.note_repeat(&given, (&entry, family), origin).await?;
+            } else if self.is_in_grace(&entry, &family) {
+                return again(jwt, &given, family);
+            } else {
+                return Err(self.reused(jwt, &given, origin, now_ms).await?);
+            }
         }
-        if given.number < family.number {
-            self.end(jwt, &given.user, &given.family, origin, now_ms).await?;
-            return Err(FamilyError::Reused);
-        }
-        if family.token != sha256_hex(token.as_bytes()) {
-            return Err(FamilyError::Invalid);
-        }
-        let number = family.number + 1;
-        let token = RefreshToken::make(jwt, &given.user, &given.family, number)?;
+        Err(FamilyError::Lost)
+    }
+
+    /// Makes the next token current. None: another refresh was faster.
+    async fn replace(
+        &self,
+        jwt: &Jwt,
+        given: &RefreshToken,
+        (entry, family): (&ControlEntry, Family),
+        origin: &Origin,
+        now_ms: u64,
+    ) -> Result<Option<Refreshed>, FamilyError> {
+        let successor = given.successor();
+        let token = successor.make(jwt, &family.seed);
         let next = Family {
             used_ms: now_ms,
-            number,
+            number: successor.number,
             token: sha256_hex(token.as_bytes()),
+            refreshed_at_ms: None,
+            repeats: 0,
             address: origin.address.clone(),
             agent: origin.agent.chars().take(AGENT_CHARS_MAX).collect(),
             ..family
         };
         let expected = Some(entry.revision);
         match self.write(&given.user, &given.family, &next, expected, origin).await? {
-            ControlOutcome::Applied { .. } | ControlOutcome::Unchanged { .. } => Ok(Refreshed {
-                user: given.user,
-                family: given.family,
-                token,
-                stamp: next.stamp,
-                ends_ms: next.ends_ms,
-            }),
-            ControlOutcome::Conflict { .. } => Err(FamilyError::Lost),
+            ControlOutcome::Applied { .. } | ControlOutcome::Unchanged { .. } => {
+                Ok(Some(Refreshed::of(successor, token, next)))
+            }
+            ControlOutcome::Conflict { .. } => Ok(None),
             ControlOutcome::Refused { detail, .. } => Err(FamilyError::Failed(detail)),
         }
+    }
+
+    /// Writes down that a token came again. The time of that record, or of the one that was faster, is
+    /// by the same clock as the time of the refresh's.
+    async fn note_repeat(
+        &self,
+        given: &RefreshToken,
+        (entry, family): (&ControlEntry, Family),
+        origin: &Origin,
+    ) -> Result<(), FamilyError> {
+        let noted = Family {
+            refreshed_at_ms: family.refreshed_at_ms.or(Some(entry.changed_at_ms)),
+            repeats: family.repeats.saturating_add(1),
+            ..family
+        };
+        let expected = Some(entry.revision);
+        match self.write(&given.user, &given.family, &noted, expected, origin).await? {
+            ControlOutcome::Refused { detail, .. } => Err(FamilyError::Failed(detail)),
+            ControlOutcome::Applied { .. }
+            | ControlOutcome::Unchanged { .. }
+            | ControlOutcome::Conflict { .. } => Ok(()),
+        }
+    }
+
+    fn is_in_grace(&self, entry: &ControlEntry, family: &Family) -> bool {
+        let refreshed_at_ms = family.refreshed_at_ms.unwrap_or(entry.changed_at_ms);
+        entry.changed_at_ms.saturating_sub(refreshed_at_ms) <= self.grace_ms
+    }
+
+    /// Somebody has a copy of a token.
+    async fn reused(
+        &self,
+        jwt: &Jwt,
+        given: &RefreshToken,
+        origin: &Origin,
+        now_ms: u64,
+    ) -> Result<FamilyError, FamilyError> {
+        self.end(jwt, &given.user, &given.family, origin, now_ms).await?;
+        Ok(FamilyError::Reused)
     }
 
     /// The family as the token knows it: a token that was made elsewhere may be known here only in
@@ -329,6 +390,9 @@ impl Families {
             ends_ms: now_ms,
             number: u64::MAX,
             token: String::new(),
+            seed: String::new(),
+            refreshed_at_ms: None,
+            repeats: 0,
             stamp: String::new(),
             address: String::new(),
             agent: String::new(),
@@ -336,7 +400,8 @@ impl Families {
         });
         // A refresh that is under way elsewhere expects another revision, and loses.
         let ends_ms = now_ms.saturating_add(millis(lives));
-        let ended = Family { revoked: true, token: String::new(), ends_ms, ..family };
+        let (token, seed) = (String::new(), String::new());
+        let ended = Family { revoked: true, token, seed, ends_ms, ..family };
         match self.write(user, id, &ended, None, origin).await? {
             ControlOutcome::Refused { detail, .. } => Err(FamilyError::Failed(detail)),
             ControlOutcome::Applied { .. }
@@ -406,6 +471,14 @@ impl Families {
         };
         Ok(self.control()?.put(write).await?)
     }
+}
+
+/// The successor of a token that was replaced before.
+fn again(jwt: &Jwt, given: &RefreshToken, family: Family) -> Result<Refreshed, FamilyError> {
+    let successor = given.successor();
+    // None where it was made by a secret that is gone.
+    let token = successor.make_again(jwt, &family.seed, &family.token).ok_or(FamilyError::Lost)?;
+    Ok(Refreshed::of(successor, token, family))
 }
 
 /// A family of an entry that holds one.

@@ -85,7 +85,8 @@ pub(super) struct Jwt {
     lifetime_s: u64,
 }
 
-struct Key {
+/// A secret that signs or did so.
+pub(super) struct Key {
     id: String,
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -101,6 +102,17 @@ impl Key {
             decoding: DecodingKey::from_secret(bytes),
             secret: secret.clone(),
         }
+    }
+
+    /// HMAC-SHA-256 of a text that begins with what it is for.
+    pub(super) fn tag(&self, text: &str) -> Vec<u8> {
+        tag(&self.secret, text.as_bytes())
+    }
+
+    /// A short proof that we made `text`.
+    pub(super) fn proof(&self, text: &str) -> String {
+        let tag = self.tag(&format!("contactd refresh {text}"));
+        base64url(tag.get(..16).unwrap_or_default())
     }
 }
 
@@ -175,10 +187,7 @@ impl Jwt {
             return Err(AuthError::InvalidToken);
         }
         let kid = header.kid.as_deref().unwrap_or_default();
-        let key = std::iter::once(&self.current)
-            .chain(&self.previous)
-            .find(|key| key.id == kid)
-            .ok_or(AuthError::InvalidToken)?;
+        let key = self.keys().find(|key| key.id == kid).ok_or(AuthError::InvalidToken)?;
         let claims = decode::<Claims>(token, &key.decoding, &self.validation)
             .map_err(|error| match error.kind() {
                 ErrorKind::ExpiredSignature => AuthError::ExpiredToken,
@@ -202,21 +211,19 @@ impl Jwt {
         Ok(())
     }
 
-    /// A short proof that we made `text`.
-    pub(super) fn proof(&self, text: &str) -> String {
-        proof(&self.current, text)
+    /// What signs now.
+    pub(super) fn current(&self) -> &Key {
+        &self.current
+    }
+
+    /// What signs, and what did so before.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.current).chain(&self.previous)
     }
 
     /// Whether it is the proof of `text`, by either secret.
     pub(super) fn is_proof(&self, text: &str, given: &str) -> bool {
         use subtle::ConstantTimeEq as _;
-        std::iter::once(&self.current)
-            .chain(&self.previous)
-            .any(|key| bool::from(proof(key, text).as_bytes().ct_eq(given.as_bytes())))
+        self.keys().any(|key| bool::from(key.proof(text).as_bytes().ct_eq(given.as_bytes())))
     }
-}
-
-fn proof(key: &Key, text: &str) -> String {
-    let tag = tag(&key.secret, format!("contactd refresh {text}").as_bytes());
-    base64url(tag.get(..16).unwrap_or_default())
 }

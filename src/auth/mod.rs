@@ -18,6 +18,7 @@ mod local;
 mod login;
 mod password;
 mod random;
+mod refresh_token;
 mod remembered;
 mod roles;
 mod users;

@@ -196,8 +196,14 @@ fn during_a_rotation_both_secrets_verify_and_the_new_one_signs() {
     assert!(after.verify(new.as_bytes(), NOW).is_ok());
     refused(&after, &old, NOW, AuthError::InvalidToken);
     refused(&before, &new, NOW, AuthError::InvalidToken);
-    assert!(during.is_proof("x", &before.proof("x")) && after.is_proof("x", &during.proof("x")));
-    assert!(!after.is_proof("x", &before.proof("x")) && !after.is_proof("y", &after.proof("x")));
+    assert!(
+        during.is_proof("x", &before.current().proof("x"))
+            && after.is_proof("x", &during.current().proof("x"))
+    );
+    assert!(
+        !after.is_proof("x", &before.current().proof("x"))
+            && !after.is_proof("y", &after.current().proof("x"))
+    );
 }
 
 struct Setup {

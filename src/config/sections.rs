@@ -288,6 +288,8 @@ pub struct AuthConfig {
     pub refresh_lifetime: Duration,
     /// How long one sign-in lasts at the most.
     pub refresh_lifetime_max: Duration,
+    /// How long a refresh token that was used gets the same successor again.
+    pub refresh_grace: Duration,
 }
 
 /// Access tokens.

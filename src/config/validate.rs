@@ -144,6 +144,7 @@ fn auth(fields: &mut Fields<'_>, store: &Path, token_lifetime: Duration) -> Auth
         users_file: users_file.unwrap_or_else(|| store.join("users.toml")),
         refresh_lifetime: fields.duration("auth.refresh_lifetime", seconds(60, 365 * DAY)),
         refresh_lifetime_max: fields.duration("auth.refresh_lifetime_max", seconds(60, 3650 * DAY)),
+        refresh_grace: fields.duration("auth.refresh_grace", seconds(0, 300)),
     };
     if config.refresh_lifetime < token_lifetime {
         let problem = "is shorter than jwt.expiration, so that nothing could be refreshed";

@@ -10,7 +10,7 @@ use super::client::{Answer, send_as_it_is};
 use super::fixture::Fixture;
 use crate::support::access::{self, PASSWORD};
 use crate::support::client::Client;
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, until};
 
 /// Not by who it is or what it may do.
 fn is_let_in(answer: &Answer) -> bool {
@@ -237,7 +237,7 @@ async fn status_of(client: &Client, token: &str) -> u16 {
 
 #[tokio::test]
 async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_sign_in() {
-    let instance = Instance::start().await;
+    let instance = Instance::builder().with("auth.refresh_grace", "0s").start().await;
     let client = instance.client();
     let (first, refresh_1) = signed_in(&client, "viewer").await;
     let (second, refresh_2) = pair(&refresh(&client, &refresh_1).await.expect(200));
@@ -257,18 +257,24 @@ async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_sign_in() {
     assert!(text.contains("contactd_auth_refreshes_total{result=\"reused\"} 1\n"));
 }
 
+/// Eight refreshes at once with one token.
+async fn eight_at_once(client: &Client, token: &str) -> Vec<Answer> {
+    let mut tries = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (client, token) = (client.clone(), token.to_owned());
+        tries.spawn(async move { refresh(&client, &token).await });
+    }
+    tries.join_all().await
+}
+
 #[tokio::test]
-async fn of_refreshes_at_once_with_one_token_exactly_one_wins() {
-    let instance = Instance::builder().with("limits.auth", "off").start().await;
+async fn without_grace_one_of_the_refreshes_at_once_with_one_token_wins() {
+    let builder = Instance::builder().with("limits.auth", "off").with("auth.refresh_grace", "0s");
+    let instance = builder.start().await;
     let client = instance.client();
     let (_, mut token) = signed_in(&client, "editor").await;
     for _ in 0..5 {
-        let mut tries = tokio::task::JoinSet::new();
-        for _ in 0..8 {
-            let (client, token) = (client.clone(), token.clone());
-            tries.spawn(async move { refresh(&client, &token).await });
-        }
-        let answers = tries.join_all().await;
+        let answers = eight_at_once(&client, &token).await;
         let won: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
         let lost = answers.iter().filter(|answer| answer.status == 401).count();
         assert_eq!((won.len(), lost), (1, 7), "one of eight");
@@ -279,6 +285,59 @@ async fn of_refreshes_at_once_with_one_token_exactly_one_wins() {
             token = signed_in(&client, "editor").await.1;
         }
     }
+}
+
+#[tokio::test]
+async fn refreshes_with_one_token_get_the_same_successor_in_the_grace() {
+    let instance = Instance::builder().with("limits.auth", "off").start().await;
+    let client = instance.client();
+    let (_, mut token) = signed_in(&client, "editor").await;
+    for _ in 0..5 {
+        let answers = eight_at_once(&client, &token).await;
+        let (access, next) = pair(&answers[0].clone().expect(200));
+        for answer in &answers {
+            let (other, same) = pair(&answer.clone().expect(200));
+            assert_eq!(same, next, "one successor");
+            assert_eq!(status_of(&client, &other).await, 200);
+        }
+        // The answer was lost, it is asked for once more.
+        let (_, again) = pair(&refresh(&client, &token).await.expect(200));
+        assert_eq!((again, status_of(&client, &access).await), (next.clone(), 200));
+        token = next;
+    }
+    // The one before the last is a copy that somebody has, grace or not.
+    let (_, second) = pair(&refresh(&client, &token).await.expect(200));
+    let (access, _) = pair(&refresh(&client, &second).await.expect(200));
+    refresh(&client, &token).await.expect_error(401, "INVALID_REFRESH_TOKEN");
+    assert_eq!(status_of(&client, &access).await, 401);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_again_after_its_grace_ends_the_sign_in() {
+    let instance = Instance::builder()
+        .with("auth.refresh_grace", "1s")
+        .with("limits.auth", "off")
+        .start()
+        .await;
+    let client = instance.client();
+    let (_, token) = signed_in(&client, "viewer").await;
+    let (access, next) = pair(&refresh(&client, &token).await.expect(200));
+    let mut repeats = 0;
+    // Repeats do not stretch it.
+    let refused = until("the grace is over", async || {
+        let answer = refresh(&client, &token).await;
+        if answer.status == 200 {
+            assert_eq!(pair(&answer).1, next);
+            repeats += 1;
+            return None;
+        }
+        Some(answer)
+    })
+    .await;
+    refused.expect_error(401, "INVALID_REFRESH_TOKEN");
+    assert!(repeats > 0);
+    assert_eq!(status_of(&client, &access).await, 401);
+    refresh(&client, &next).await.expect_error(401, "INVALID_REFRESH_TOKEN");
 }
 
 #[tokio::test]
