@@ -1,0 +1,214 @@
+"""A record as an event or a command, or the reason why it is neither."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+import xxhash
+
+from . import times
+
+FIELDS = ["firstName", "lastName", "email", "phone", "company", "title"]
+ACME_FIELDS = ["acme_first_name", "acme_last_name", "acme_email", "acme_phone", "acme_company", "acme_title"]
+MAPPINGS = {"acme": dict(zip(ACME_FIELDS, FIELDS)), "": dict(zip(ACME_FIELDS, FIELDS))}
+KINDS = ("created", "updated", "deleted", "restored", "erased")
+EVENT_ID_SEED = 0x6576656E745F6964
+
+
+class Reject(Exception):
+    """The reason of a dead letter."""
+
+
+@dataclass
+class Command:
+    replaces: bool
+    expected_version: int
+    body: bytes
+    request_id: str
+    principal: str
+
+
+@dataclass
+class Event:
+    kind: str
+    contact_id: str
+    event_id: str
+    # Whether the event names its id itself.
+    id_is_given: bool
+    source: str
+    time_us: int
+    version: int
+    # {("f", field) or ("a", attribute): bytes, None where it is cleared}
+    values: dict
+    command: Command = None
+    hash: int = 0
+    # (time, version or -1, hash); None without a time
+    clock: tuple = field(default=None)
+
+
+def event_hash(source, event_id):
+    return xxhash.xxh3_64_intdigest(source.encode() + b"\x1f" + event_id.encode(), seed=EVENT_ID_SEED)
+
+
+def compact(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _no_key_twice(pairs):
+    if len(dict(pairs)) != len(pairs):
+        raise Reject("duplicate_key")
+    return dict(pairs)
+
+
+def _parse(value):
+    if value is None:
+        raise Reject("null_value")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise Reject("invalid_utf8") from None
+    try:
+        parsed = json.loads(text, object_pairs_hook=_no_key_twice)
+    except ValueError:
+        raise Reject("malformed_json") from None
+    if not isinstance(parsed, dict):
+        raise Reject("wrong_type")
+    return parsed
+
+
+def _first(envelope, *names):
+    return next((envelope[name] for name in names if envelope.get(name) is not None), None)
+
+
+def _kind(envelope):
+    kind = _first(envelope, "eventType", "event_type", "type")
+    if kind is not None and not isinstance(kind, str):
+        raise Reject("wrong_type")
+    if kind is None or not kind.startswith("contact.") or kind[8:] not in KINDS:
+        raise Reject("unknown_event_type")
+    return kind[8:]
+
+
+def _contact_id(envelope, data, named_event_id):
+    found = data.get("id")
+    if found is None:
+        found = data.get("contact_id")
+    if found is None:
+        found = _first(envelope, "contact_id", "contactId")
+    if found is None and named_event_id is not None:
+        found = envelope.get("id")
+    if found is None:
+        raise Reject("missing_contact_id")
+    if isinstance(found, bool) or not isinstance(found, (str, int)):
+        raise Reject("wrong_type")
+    if str(found) == "" or len(str(found).encode()) > 256:
+        raise Reject("invalid_id")
+    return str(found)
+
+
+def _id_of_bytes(source, key, value):
+    digest = hashlib.sha256()
+    for part in (source.encode(), key, value):
+        digest.update((2**64 - 1 if part is None else len(part)).to_bytes(8, "little"))
+        digest.update(part or b"")
+    return digest.hexdigest()
+
+
+def _time(envelope):
+    try:
+        time_us = times.parse(_first(envelope, "timestamp", "time"))
+    except Exception:
+        raise Reject("invalid_timestamp") from None
+    if time_us is not None and not 0 <= time_us <= times.LATEST_US:
+        raise Reject("invalid_timestamp")
+    return time_us
+
+
+def _version(envelope):
+    version = _first(envelope, "version", "source_version", "sourceVersion")
+    if version is None:
+        return None
+    if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < 2**64:
+        raise Reject("wrong_type")
+    return version
+
+
+def _values(data, source):
+    ours, theirs, attributes, beside = {}, {}, {}, {}
+    mapped = MAPPINGS.get(source, {})
+    for name, value in data.items():
+        if name in mapped:
+            theirs[mapped[name]] = value
+        elif name in FIELDS:
+            ours[name] = value
+        elif name == "attributes":
+            if value is not None and not isinstance(value, dict):
+                raise Reject("wrong_type")
+            attributes.update(value or {})
+        elif name not in ("id", "contact_id", "contactId"):
+            beside[name] = value
+    fields = {**ours, **theirs}
+    for value in fields.values():
+        if value is not None and not isinstance(value, str):
+            raise Reject("wrong_type")
+        if value is not None and any((ord(c) < 32 and c not in "\t\n\r") or ord(c) == 127 for c in value):
+            raise Reject("control_character")
+    values = {("f", name): None if value is None else value.encode() for name, value in fields.items()}
+    for name, value in {**beside, **attributes}.items():
+        values[("a", name)] = None if value is None else compact(value)
+    return values
+
+
+def _command(headers, kind, data):
+    given = headers.get("contactd_command")
+    if given is None:
+        return None
+    text = {name: (headers.get("contactd_" + name) or b"").decode() for name in ("request_id", "principal")}
+    expected = headers.get("contactd_expected_version")
+    body = headers.get("contactd_request_hash")
+    if body is None:
+        asked = [kind, given.decode(), expected and expected.decode(), data]
+        body = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
+    return Command(
+        replaces=given == b"replace",
+        expected_version=None if expected is None else int(expected),
+        body=body,
+        **text,
+    )
+
+
+def decode(value, headers, key):
+    """The event of a record's value; raises `Reject`."""
+    envelope, first_headers = _parse(value), {}
+    for name, content in headers or []:
+        first_headers.setdefault(name, content)
+    data = envelope.get("data")
+    if not isinstance(data, dict):
+        raise Reject("wrong_type")
+    kind = _kind(envelope)
+    source = _first(envelope, "source") or ""
+    if first_headers.get("contactd_source"):
+        source = first_headers["contactd_source"].decode()
+    named = _first(envelope, "event_id", "eventId")
+    given = named if named is not None else envelope.get("id")
+    contact_id = _contact_id(envelope, data, named)
+    event_id = str(given) if given is not None else _id_of_bytes(source, key, value)
+    if event_id == "":
+        raise Reject("invalid_id")
+    event = Event(
+        kind=kind,
+        contact_id=contact_id,
+        event_id=event_id,
+        id_is_given=given is not None,
+        source=source,
+        time_us=_time(envelope),
+        version=_version(envelope),
+        values=_values(data, source),
+    )
+    event.hash = event_hash(source, event_id)
+    if event.time_us is not None:
+        event.clock = (event.time_us, -1 if event.version is None else event.version, event.hash)
+    event.command = _command(first_headers, kind, data)
+    if event.command is None and kind in ("restored", "erased"):
+        raise Reject("unknown_event_type")
+    return event

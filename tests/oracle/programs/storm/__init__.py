@@ -1,0 +1,129 @@
+"""Everything at once: traffic from all sides on two instances while everything is killed; every answer is compared."""
+
+import json
+import threading
+import time
+import traceback
+
+from support.feed import Feed
+from support.registry import program
+
+from . import chaos, compare, producers, readers, writers
+
+CONTACTS = 150
+
+
+class Storm:
+    """What the threads of one storm share."""
+
+    def __init__(self, case, contacts=CONTACTS):
+        self.case, self.report, self.kafka = case, case.report, case.kafka
+        self.topic = case.topic(8)
+        self.inputs = [f"{self.topic}-in-{letter}" for letter in "abc"]
+        for name in self.inputs:
+            self.kafka.topic(name, 4)
+        config = f'[bridge]\ntopics = {json.dumps(self.inputs)}\n[input."{self.inputs[2]}"]\n'
+        config += 'source = "erp"\ncomplete = true\n'
+        self.instances = case.pair(self.topic, config=config, redis=True)
+        self.urls = [instance.url for instance in self.instances]
+        self.ids = [f"c{number}" for number in range(contacts)]
+        self.over, self.drained = threading.Event(), threading.Event()
+        # What was acknowledged, what was refused, what was asked for.
+        self.webhooks_kept, self.webhooks_refused, self.requests = [], [], []
+        # Every image that was ever read, and the newest version seen at each instance.
+        self.images, self.newest, self.etags = {}, [{}, {}], {}
+        self.lock, self.threads = threading.Lock(), []
+
+    def thread(self, function, *args):
+        def run():
+            try:
+                function(self, *args)
+            except Exception:
+                self.report.fail("oracle_thread_died", thread=function.__name__, error=traceback.format_exc()[-800:])
+
+        started = threading.Thread(target=run, daemon=True, name=function.__name__)
+        started.start()
+        self.threads.append(started)
+        return started
+
+    def saw(self, at, contact_id, version, text, begun, where):
+        """An image that was read: one version is one image, and no instance goes back."""
+        with self.lock:
+            first = self.images.setdefault((contact_id, version), text)
+            if first != text:
+                self.report.fail(
+                    "one_version_two_images",
+                    id=contact_id,
+                    version=version,
+                    first=first[:300],
+                    then=text[:300],
+                    where=where,
+                )
+            self.report.counts["images_seen"] += 1
+            if version < begun:
+                self.report.fail(
+                    "read_went_back",
+                    instance=self.instances[at].name,
+                    id=contact_id,
+                    version=version,
+                    before=begun,
+                    where=where,
+                )
+            self.newest[at][contact_id] = max(version, self.newest[at].get(contact_id, 0))
+
+    def cut(self, least, most):
+        return lambda random: random.uniform(least, most)
+
+    def feeds(self):
+        seed, urls, key = self.case.seed, self.urls, self.case.key
+        kinds = "?type=contact.created,contact.deleted"
+        return [
+            Feed(urls, key, "all", cut=self.cut(0.5, 6), seed=seed),
+            Feed(urls[::-1], key, "filter", kinds, cut=self.cut(0.5, 8), seed=seed + 1),
+            Feed(urls, key, "slow", slow=0.05, cut=self.cut(5, 20), seed=seed + 2),
+        ]
+
+
+def run_storm(case, kinds=("kill", "broker", "redis"), sides="all", **options):
+    """`kinds` of chaos; `sides`: whether all traffic comes, or only API clients."""
+    storm = Storm(case, **options)
+    feeds = storm.feeds()
+    for feed in feeds:
+        feed.start()
+    time.sleep(1)
+    begun = time.time()
+    if sides == "all":
+        storm.thread(producers.kafka_side, 0)
+        for number in range(2):
+            storm.thread(producers.webhook_side, number)
+    for number in range(3):
+        storm.thread(writers.api_side, number)
+    reading = [storm.thread(readers.read_side, number) for number in range(2)]
+    chaos_thread = storm.thread(chaos.chaos_side, kinds)
+    time.sleep(case.seconds / 3)
+    params = "?snapshot=true&includeDeleted=true"
+    cut = storm.cut(2, 8)
+    snapshot = Feed(storm.urls, case.key, "snapshot", params, cut=cut, seed=case.seed + 3)
+    snapshot.start()
+    time.sleep(max(0, case.seconds - (time.time() - begun)))
+    storm.over.set()
+    chaos_thread.join(90)
+    for thread in storm.threads:
+        if thread not in reading:
+            thread.join(130)
+    compare.everything(storm, feeds, snapshot)
+
+
+@program(seconds=240)
+def storm(case):
+    """Two instances under Kafka, webhook, API and bridge traffic, with kills, broker and Redis outages:
+    every acknowledged write is there once, every answer, read, feed event, history entry and counter is the model's."""
+    run_storm(case)
+
+
+@program(seconds=60)
+def storm_on_one(case):
+    """Clients of two instances write two contacts, with kills: creates, replaces, patches, deletes, restores, merges and
+    batches, with and without conditions and keys, waited for and not; each answer is what became of it."""
+    case.seconds = min(case.seconds, 30)
+    run_storm(case, ("kill",), sides="api", contacts=2)
