@@ -62,7 +62,7 @@ fn meta<'a>(
         event_id: control.map_or(&[], |at| at.id.as_bytes()),
         kind: EventKind::Updated,
         source: &[],
-        event_time_ms: None,
+        event_time_us: None,
         principal: control.and_then(|at| at.principal.as_deref()).map(str::as_bytes),
         request_id: control.and_then(|at| at.request_id.as_deref()).map(str::as_bytes),
     }

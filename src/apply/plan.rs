@@ -165,14 +165,16 @@ impl Planner {
         if home != batch.lane {
             return Some((DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)));
         }
-        let timestamp = event.timestamp?;
-        let latest = u64::try_from(record.timestamp_ms)
+        let dated_ms = event.timestamp? / 1000;
+        let latest_ms = u64::try_from(record.timestamp_ms)
             .unwrap_or(0)
             .saturating_add(self.rules.future_tolerance_ms);
-        (timestamp > latest).then(|| {
+        (dated_ms > latest_ms).then(|| {
             (
                 DeadLetterReason::TimestampInFuture,
-                format!("the event is dated {timestamp} ms, its record allows {latest} ms at most"),
+                format!(
+                    "the event is dated {dated_ms} ms, its record allows {latest_ms} ms at most"
+                ),
             )
         })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::timestamp::parse_rfc3339;
+use crate::domain::timestamp::parse_rfc3339_us;
 
 use super::password;
 use super::random::{base64url, from_hex, sha256};
@@ -169,14 +169,14 @@ impl Directory {
         check_name(&entry.name)?;
         let hash = from_hex(&entry.sha256).ok_or("sha256 must be 64 hexadecimal digits")?;
         let expires = entry.expires.as_deref().map(|text| {
-            parse_rfc3339(text.as_bytes())
+            parse_rfc3339_us(text.as_bytes())
                 .ok_or_else(|| format!("expires is \"{text}\", and must be an RFC 3339 time"))
         });
         let principal = Principal {
             name: Arc::from(format!("key:{}", entry.name)),
             roles: roles(&entry.roles)?,
             session: None,
-            expires_at_s: expires.transpose()?.map(|ms| ms / 1000),
+            expires_at_s: expires.transpose()?.map(|us| us / 1_000_000),
         };
         self.keys.insert(hash, Arc::new(principal));
         Ok(())

@@ -16,7 +16,7 @@ use crate::domain::merge::{MergeError, merge};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
 use crate::domain::schemas::Schemas;
-use crate::domain::timestamp::format_rfc3339;
+use crate::domain::timestamp::format_rfc3339_us;
 use crate::domain::verdict::DeadLetterReason;
 
 use super::arguments::CheckEventArgs;
@@ -160,7 +160,7 @@ impl Check {
 
     fn refusal(&self, event: &Event, text: &[u8]) -> Option<(&'static str, String)> {
         let latest = self.now_ms.saturating_add(self.setup.future_tolerance_ms);
-        if let Some(ahead) = event.timestamp.and_then(|at| at.checked_sub(latest + 1)) {
+        if let Some(ahead) = event.timestamp.and_then(|us| (us / 1000).checked_sub(latest + 1)) {
             let ahead = ahead + 1 + self.setup.future_tolerance_ms;
             let detail = format!("the event is dated {ahead} ms ahead of this machine's clock");
             return Some((DeadLetterReason::TimestampInFuture.as_str(), detail));
@@ -199,7 +199,7 @@ impl Report {
             event_id: Some(text(event.event_id.of(arena))),
             contact_id: Some(text(event.contact_id.of(arena))),
             source: Some(source).filter(|source| !source.is_empty()),
-            timestamp: event.timestamp.map(format_rfc3339),
+            timestamp: event.timestamp.map(format_rfc3339_us),
             version: event.source_version,
             notes,
             ..Self::default()

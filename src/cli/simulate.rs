@@ -14,7 +14,7 @@ use crate::app::{ApplySetup, now_ms};
 use crate::auth::local_webhook_secret;
 use crate::config::units::parse_duration;
 use crate::config::{Config, Mode, Secret};
-use crate::domain::timestamp::{format_rfc3339, parse_rfc3339};
+use crate::domain::timestamp::{format_rfc3339, parse_rfc3339_us};
 use crate::ingest::sign_acme;
 use crate::simulate::{
     ChaosOptions, LoadOptions, Manner, Report, SimulateError, Simulation, Stage, simulate,
@@ -282,7 +282,7 @@ fn tell(report: &Report, as_json: bool) -> anyhow::Result<()> {
 /// RFC 3339, for `--start-time`.
 fn time(text: &str) -> Result<u64, String> {
     let problem = "must be a time like 2026-01-01T00:00:00Z";
-    parse_rfc3339(text.as_bytes()).ok_or_else(|| problem.to_owned())
+    parse_rfc3339_us(text.as_bytes()).map(|us| us / 1000).ok_or_else(|| problem.to_owned())
 }
 
 fn wait(text: &str) -> Result<Duration, String> {

@@ -12,8 +12,8 @@ const SHORT_BYTES: usize = 192;
 /// Orders events: time, then the source's version (none < any), then a hash that breaks ties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Clock {
-    /// Event time in whole milliseconds since 1970.
-    pub ts_ms: u64,
+    /// Event time in whole microseconds since 1970.
+    pub ts_us: u64,
     /// The source's version of the contact, where it has one.
     pub version: Option<u64>,
     /// [`id_hash`] of source and event id.
@@ -21,9 +21,9 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// One millisecond after `other`, for what must come after it.
+    /// One microsecond after `other`, for what must come after it.
     pub(crate) fn after(other: &Self, hash: u64) -> Self {
-        Self { ts_ms: other.ts_ms.saturating_add(1), version: None, hash }
+        Self { ts_us: other.ts_us.saturating_add(1), version: None, hash }
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn time_then_version_then_hash() {
-        let clock = |ts_ms, version, hash| Clock { ts_ms, version, hash };
+        let clock = |ts_us, version, hash| Clock { ts_us, version, hash };
         let ascending = [
             clock(1, Some(9), 9),
             clock(2, None, 9),

@@ -84,8 +84,11 @@ pub struct Event {
     pub is_id_given: bool,
     /// Who said so; may be empty.
     pub source: Span,
-    /// When, in ms since 1970; `None`: arrival order counts.
+    /// When, in µs since 1970; `None`: arrival order counts.
     pub timestamp: Option<u64>,
+    /// Of an event that has no time of its own (at most one that was given to it on its way in): hash
+    /// of its kind and value, which tells its repeats.
+    pub body_hash: Option<u64>,
     /// Its place among the contact's events; `None` without a timestamp.
     pub clock: Option<Clock>,
     /// [`super::clock::id_hash`] of source and id, timed or not.

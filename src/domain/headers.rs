@@ -20,6 +20,11 @@ pub const PRINCIPAL: &str = "contactd_principal";
 pub const REQUEST_ID: &str = "contactd_request_id";
 /// The source as the intake verified it; counts instead of the one that the event names.
 pub const SOURCE: &str = "contactd_source";
+/// The time of an event that has none in its value, in decimal µs since 1970. No other header is ever
+/// a clock.
+pub const TIME: &str = "contactd_time";
+/// The id of an event that has none in its value.
+pub const EVENT_ID: &str = "contactd_event_id";
 /// Where a bridged record was read, `topic:partition:offset`.
 pub const ORIGIN: &str = "contactd_origin";
 /// The key that it had there, where that is not its contact's id.

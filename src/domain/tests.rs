@@ -16,11 +16,12 @@ use super::mapping::Mapping;
 use super::merge::merge;
 use super::position::{Lane, Offset};
 use super::record::RecordBatch;
+use super::timestamp::format_rfc3339_us;
 use super::verdict::Verdict;
 
 const VALUES: [&str; 5] = ["null", "\"\"", "\"Ada\"", "\"B\\u00e9\"", "\"Zoë\\n\""];
 const ATTRIBUTE_VALUES: [&str; 5] = ["null", "1", "[1, {\"a\": \"\\u0041\"}]", "\"x\"", "true"];
-const BASE_MS: u64 = 1_763_719_200_000;
+const BASE_US: u64 = 1_763_719_200_000_000;
 
 /// One generated record, before it is given a place and a timestamp in the log.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Sample {
             self.kind.as_str()
         );
         if let Some(time) = self.time {
-            text += &format!(",\"timestamp\":{}", BASE_MS + time);
+            text += &format!(",\"timestamp\":\"{}\"", format_rfc3339_us(BASE_US + time));
         }
         if let Some(version) = self.version {
             text += &format!(",\"version\":{version}");
@@ -194,7 +195,7 @@ fn any_order_gives_the_same_contact(
     delivery: &Delivery,
 ) -> Result<(), TestCaseError> {
     let (samples, again, order, record_ms) = delivery;
-    let base = BASE_MS as i64;
+    let base = (BASE_US / 1000) as i64;
     let (once, _) = apply(decoder, samples.iter().map(|sample| (sample, base)));
     let mut second: Vec<(&Sample, i64)> = vec![(&samples[0], base + record_ms)];
     second.extend(order.iter().map(|place| (&samples[*place], base - record_ms)));
@@ -283,7 +284,7 @@ impl Model {
             });
             Some((name, value?))
         };
-        let first = clocks(&|event| !is_edit(event)).into_iter().map(|clock| clock.ts_ms).min();
+        let first = clocks(&|event| !is_edit(event)).into_iter().map(|clock| clock.ts_us).min();
         let head = greatest(clocks(&|_| true)).unwrap();
         Self {
             fields: std::array::from_fn(|place| {
@@ -295,8 +296,8 @@ impl Model {
             } else {
                 Status::Active
             },
-            created_at: first.unwrap().max(reset.map_or(0, |clock| clock.ts_ms)),
-            updated_at: head.ts_ms,
+            created_at: first.unwrap().max(reset.map_or(0, |clock| clock.ts_us)),
+            updated_at: head.ts_us,
             head,
         }
     }
@@ -333,8 +334,8 @@ proptest! {
         let attributes: Vec<_> = view.attributes().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
         prop_assert_eq!(attributes, model.attributes);
         prop_assert_eq!(view.status(), model.status);
-        prop_assert_eq!(view.created_at_ms(), Some(model.created_at));
-        prop_assert_eq!(view.updated_at_ms(), Some(model.updated_at));
+        prop_assert_eq!(view.created_at_us(), Some(model.created_at));
+        prop_assert_eq!(view.updated_at_us(), Some(model.updated_at));
         prop_assert_eq!(view.head(), model.head);
         let greatest = samples.iter().filter(|sample| !sample.command).filter_map(|sample| sample.version).max();
         prop_assert_eq!(view.source_version(), greatest);
@@ -370,7 +371,7 @@ proptest! {
         prop_assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Applied));
         let body = before.clone().unwrap();
         let view = ContactView::parse(&body).unwrap();
-        prop_assert_eq!((view.created_at_ms(), view.updated_at_ms()), (None, None));
+        prop_assert_eq!((view.created_at_us(), view.updated_at_us()), (None, None));
         untimed.push(repeated);
         let (after, verdicts) = apply(&decoder(), untimed.iter().map(|sample| (sample, 2)));
         prop_assert_eq!(verdicts.last(), Some(&Verdict::Duplicate));

@@ -1,18 +1,21 @@
-//! Timestamps in and out: RFC 3339 or epoch numbers to whole milliseconds, and back.
+//! Timestamps in and out: RFC 3339 or epoch numbers to whole microseconds, and back. Finer digits are
+//! cut in every spelling.
 
-/// The last millisecond of the year 9999, RFC 3339's end of time.
-pub const TIMESTAMP_MS_MAX: u64 = 253_402_300_799_999;
+/// The last microsecond of the year 9999, RFC 3339's end of time.
+pub const TIMESTAMP_US_MAX: u64 = 253_402_300_799_999_999;
+/// The last microsecond of the year 2200: what an event may be dated at most.
+pub const EVENT_TIME_US_MAX: u64 = 7_289_654_399_999_999;
 /// Epoch numbers below are seconds (as such the year 5138), from here on milliseconds (1973).
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
-const DAY_MS: u64 = 86_400_000;
+const DAY_US: u64 = 86_400_000_000;
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH_DAYS: u64 = 719_468;
 /// Days of 400 years.
 const ERA_DAYS: u64 = 146_097;
 
-/// Whole milliseconds since 1970 of an RFC 3339 text; digits beyond are cut. `None`: it is none,
+/// Whole microseconds since 1970 of an RFC 3339 text; digits beyond are cut. `None`: it is none,
 /// or lies before 1970.
-pub fn parse_rfc3339(text: &[u8]) -> Option<u64> {
+pub fn parse_rfc3339_us(text: &[u8]) -> Option<u64> {
     let (day, rest) = text.split_first_chunk::<10>()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *day else {
         return None;
@@ -32,56 +35,89 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<u64> {
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let (millis, rest) = fraction(rest)?;
+    let (micros, rest) = fraction(rest)?;
     let days = days_since_epoch(year, month, day)?;
-    let local = days * 86_400_000
-        + i64::try_from(((hour * 60 + minute) * 60 + second) * 1000 + millis).ok()?;
-    let ms = u64::try_from(local - offset_ms(rest)?).ok()?;
-    (ms <= TIMESTAMP_MS_MAX).then_some(ms)
+    let seconds = days * 86_400 + i64::try_from((hour * 60 + minute) * 60 + second).ok()?;
+    let seconds = u64::try_from(seconds - offset_seconds(rest)?).ok()?;
+    let us = seconds * 1_000_000 + micros;
+    (us <= TIMESTAMP_US_MAX).then_some(us)
 }
 
-/// Milliseconds of a JSON number that counts seconds or milliseconds since 1970; seconds may have
+/// Whole microseconds of a JSON number that counts seconds or milliseconds since 1970; both may have
 /// decimals.
-pub fn parse_epoch(text: &[u8]) -> Option<u64> {
+pub fn parse_epoch_us(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
-    let ms = match text.parse::<u64>() {
-        Ok(number) if number < MILLISECONDS_FROM => number * 1000,
-        Ok(number) => number,
-        Err(_) => {
-            let number: f64 =
-                text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
-            let ms = if number < MILLISECONDS_FROM as f64 { number * 1000.0 } else { number };
-            // Saturates; what is too great fails below.
-            ms.round() as u64
+    let us = if text.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
+        // An exponent is rare and written by programs that hold a double anyway.
+        let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
+        if number < 0.0 {
+            return None;
         }
+        let (unit, _) = unit_us(number as u64);
+        // Saturates; what is too great fails below.
+        (number * unit as f64).round() as u64
+    } else {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        if decimals.is_empty()
+            || !whole.bytes().chain(decimals.bytes()).all(|at| at.is_ascii_digit())
+        {
+            return None;
+        }
+        let whole: u64 = whole.parse().ok()?;
+        let (unit, digits) = unit_us(whole);
+        let finer = decimals.bytes().chain(std::iter::repeat(b'0')).take(digits);
+        let finer = finer.fold(0, |us, digit| us * 10 + u64::from(digit - b'0'));
+        whole.checked_mul(unit)?.checked_add(finer)?
     };
-    (ms <= TIMESTAMP_MS_MAX).then_some(ms)
+    (us <= TIMESTAMP_US_MAX).then_some(us)
 }
 
-/// Appends `2026-11-21T10:00:00.000Z`; what lies beyond the year 9999 is written as its end.
-pub fn write_rfc3339(ms: u64, out: &mut Vec<u8>) {
-    let ms = ms.min(TIMESTAMP_MS_MAX);
-    let (year, month, day) = civil(ms / DAY_MS);
-    let of_day = ms % DAY_MS;
-    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (second, millis) = (of_day / 1000 % 60, of_day % 1000);
+/// Microseconds of the unit that an epoch number of this size counts in, and how many decimals are
+/// whole microseconds.
+fn unit_us(number: u64) -> (u64, usize) {
+    if number < MILLISECONDS_FROM { (1_000_000, 6) } else { (1000, 3) }
+}
+
+/// Appends `2026-11-21T10:00:00.000Z`, or six decimals where the time is no whole millisecond; what
+/// lies beyond the year 9999 is written as its end.
+pub fn write_rfc3339_us(us: u64, out: &mut Vec<u8>) {
+    let us = us.min(TIMESTAMP_US_MAX);
+    let (year, month, day) = civil(us / DAY_US);
+    let of_day = us % DAY_US;
+    let (hour, minute) = (of_day / 3_600_000_000, of_day / 60_000_000 % 60);
+    let (second, micros) = (of_day / 1_000_000 % 60, of_day % 1_000_000);
     let digit = |number: u64| b'0' + (number % 10) as u8;
     let tens = |number: u64| [digit(number / 10), digit(number)];
     let ([y1, y2], [y3, y4]) = (tens(year / 100), tens(year));
     let ([m1, m2], [d1, d2]) = (tens(month), tens(day));
     let ([h1, h2], [n1, n2], [s1, s2]) = (tens(hour), tens(minute), tens(second));
-    let (f1, [f2, f3]) = (digit(millis / 100), tens(millis));
+    let (f1, [f2, f3]) = (digit(micros / 100_000), tens(micros / 1000));
     out.extend_from_slice(&[
         y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2, b'.',
-        f1, f2, f3, b'Z',
+        f1, f2, f3,
     ]);
+    if !micros.is_multiple_of(1000) {
+        let (f4, [f5, f6]) = (digit(micros / 100), tens(micros));
+        out.extend_from_slice(&[f4, f5, f6]);
+    }
+    out.push(b'Z');
+}
+
+/// [`write_rfc3339_us`] as a string.
+pub fn format_rfc3339_us(us: u64) -> String {
+    let mut out = Vec::with_capacity(27);
+    write_rfc3339_us(us, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// [`write_rfc3339_us`] of milliseconds, as records have them.
+pub fn write_rfc3339(ms: u64, out: &mut Vec<u8>) {
+    write_rfc3339_us(ms.saturating_mul(1000), out);
 }
 
 /// [`write_rfc3339`] as a string.
 pub fn format_rfc3339(ms: u64) -> String {
-    let mut out = Vec::with_capacity(24);
-    write_rfc3339(ms, &mut out);
-    String::from_utf8(out).unwrap_or_default()
+    format_rfc3339_us(ms.saturating_mul(1000))
 }
 
 fn two(tens: u8, ones: u8) -> Option<u64> {
@@ -89,18 +125,18 @@ fn two(tens: u8, ones: u8) -> Option<u64> {
     Some(digit(tens)? * 10 + digit(ones)?)
 }
 
-/// The milliseconds of an optional `.digits`, and what follows it.
+/// The microseconds of an optional `.digits`, and what follows it.
 fn fraction(text: &[u8]) -> Option<(u64, &[u8])> {
     let Some((b'.', digits)) = text.split_first() else {
         return Some((0, text));
     };
     let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = digits.split_at_checked(len).filter(|(digits, _)| !digits.is_empty())?;
-    let padded = digits.iter().copied().chain(std::iter::repeat(b'0')).take(3);
-    Some((padded.fold(0, |ms, digit| ms * 10 + u64::from(digit - b'0')), rest))
+    let padded = digits.iter().copied().chain(std::iter::repeat(b'0')).take(6);
+    Some((padded.fold(0, |us, digit| us * 10 + u64::from(digit - b'0')), rest))
 }
 
-fn offset_ms(text: &[u8]) -> Option<i64> {
+fn offset_seconds(text: &[u8]) -> Option<i64> {
     match *text {
         [b'Z' | b'z'] => Some(0),
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
@@ -108,8 +144,8 @@ fn offset_ms(text: &[u8]) -> Option<i64> {
             if hours > 23 || minutes > 59 {
                 return None;
             }
-            let ms = i64::try_from((hours * 60 + minutes) * 60_000).ok()?;
-            Some(if sign == b'+' { ms } else { -ms })
+            let seconds = i64::try_from((hours * 60 + minutes) * 60).ok()?;
+            Some(if sign == b'+' { seconds } else { -seconds })
         }
         _ => None,
     }
@@ -157,23 +193,31 @@ mod tests {
     #[test]
     fn agrees_with_the_time_crate_on_every_kind_of_day() {
         // A stride prime to the day, over all years to 9999.
-        for ms in (0..=TIMESTAMP_MS_MAX).step_by(7_777_777_777 * 3) {
-            let text = format_rfc3339(ms);
-            assert_eq!(parse_rfc3339(text.as_bytes()), Some(ms), "{text}");
+        for us in (0..=TIMESTAMP_US_MAX).step_by(7_777_777_777_777 * 3) {
+            let text = format_rfc3339_us(us);
+            assert_eq!(parse_rfc3339_us(text.as_bytes()), Some(us), "{text}");
             let theirs = OffsetDateTime::parse(&text, &Rfc3339).unwrap();
-            assert_eq!(theirs.unix_timestamp_nanos(), i128::from(ms) * 1_000_000, "{text}");
+            assert_eq!(theirs.unix_timestamp_nanos(), i128::from(us) * 1_000, "{text}");
         }
     }
 
     #[test]
     fn offsets_fractions_and_leap_seconds() {
-        let at = |text: &str| parse_rfc3339(text.as_bytes());
-        assert_eq!(at("1970-01-01T01:00:00.0019+01:00"), Some(1));
-        assert_eq!(at("1969-12-31T23:30:00.5-00:30"), Some(500));
+        let at = |text: &str| parse_rfc3339_us(text.as_bytes());
+        assert_eq!(at("1970-01-01T01:00:00.0000019+01:00"), Some(1));
+        assert_eq!(at("1969-12-31T23:30:00.5-00:30"), Some(500_000));
         assert_eq!(at("2016-12-31T23:59:60Z"), at("2017-01-01T00:00:00Z"));
-        assert_eq!(at("2024-02-29 12:00:00z"), Some(1_709_208_000_000));
-        assert_eq!(at("9999-12-31T23:59:59.999Z"), Some(TIMESTAMP_MS_MAX));
-        assert_eq!(format_rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
+        assert_eq!(at("2024-02-29 12:00:00z"), Some(1_709_208_000_000_000));
+        assert_eq!(at("9999-12-31T23:59:59.999999Z"), Some(TIMESTAMP_US_MAX));
+        assert_eq!(at("2200-12-31T23:59:59.9999999Z"), Some(EVENT_TIME_US_MAX));
+        assert_eq!(format_rfc3339(u64::MAX), "9999-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn six_digits_are_written_where_three_do_not_say_it() {
+        assert_eq!(format_rfc3339_us(1_000), "1970-01-01T00:00:00.001Z");
+        assert_eq!(format_rfc3339_us(1_020), "1970-01-01T00:00:00.001020Z");
+        assert_eq!(format_rfc3339(1), "1970-01-01T00:00:00.001Z");
     }
 
     #[test]
@@ -193,20 +237,30 @@ mod tests {
             "9999-12-31T23:59:59-00:01",
             "+026-11-21T10:00:00Z",
         ] {
-            assert_eq!(parse_rfc3339(text.as_bytes()), None, "{text}");
+            assert_eq!(parse_rfc3339_us(text.as_bytes()), None, "{text}");
         }
     }
 
     #[test]
     fn epoch_numbers_are_seconds_or_milliseconds() {
-        let at = |text: &str| parse_epoch(text.as_bytes());
-        assert_eq!(at("1763719200"), Some(1_763_719_200_000));
-        assert_eq!(at("1763719200.123"), Some(1_763_719_200_123));
-        assert_eq!(at("1763719200123"), Some(1_763_719_200_123));
-        assert_eq!(at("1.763719200123e12"), Some(1_763_719_200_123));
+        let at = |text: &str| parse_epoch_us(text.as_bytes());
+        assert_eq!(at("1763719200"), Some(1_763_719_200_000_000));
+        assert_eq!(at("1763719200.123"), Some(1_763_719_200_123_000));
+        assert_eq!(at("1763719200123"), Some(1_763_719_200_123_000));
+        assert_eq!(at("1.763719200123e12"), Some(1_763_719_200_123_000));
         assert_eq!(at("0"), Some(0));
-        for text in ["-1", "1e300", "253402300800000", ""] {
+        for text in ["-1", "1e300", "253402300800000", "", "1.", ".5", "1.5.5"] {
             assert_eq!(at(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn finer_digits_than_microseconds_are_cut_in_every_spelling() {
+        let texts = ["1763719200.471006", "1763719200.4710069", "1763719200471.0069"];
+        let epochs = texts.map(|text| parse_epoch_us(text.as_bytes()));
+        let texts = ["2025-11-21T10:00:00.471006Z", "2025-11-21T11:00:00.471006999+01:00"];
+        let rfc3339 = texts.map(|text| parse_rfc3339_us(text.as_bytes()));
+        let all = [epochs.as_slice(), &rfc3339].concat();
+        assert!(all.iter().all(|us| *us == Some(1_763_719_200_471_006)), "{all:?}");
     }
 }

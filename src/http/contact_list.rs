@@ -163,7 +163,7 @@ fn filters(params: &Params<'_>) -> Result<Filters, ApiError> {
         company: text("company")?,
         source: text("source")?,
         q: text("q")?,
-        updated_since_ms: updated_since.map(|text| time("updatedSince", text)).transpose()?,
+        updated_since_us: updated_since.map(|text| time("updatedSince", text)).transpose()?,
     })
 }
 

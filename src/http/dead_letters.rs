@@ -49,8 +49,8 @@ pub(super) async fn list(
     let selection = Selection {
         reason: params.choice("reason", &reasons)?,
         is_control: params.get("topic").map(|topic| is_control(&desk, topic)).transpose()?,
-        since_ms: params.get("since").map(|text| signed(time("since", text))).transpose()?,
-        until_ms: params.get("until").map(|text| signed(time("until", text))).transpose()?,
+        since_ms: params.get("since").map(|text| signed_ms(time("since", text))).transpose()?,
+        until_ms: params.get("until").map(|text| signed_ms(time("until", text))).transpose()?,
         one: None,
     };
     let fate = params.choice("status", &FATES.map(|fate| (fate, fate)))?.map(str::to_owned);
@@ -229,7 +229,7 @@ fn selection(desk: &LetterDesk, fields: &mut Fields) -> Selection {
     }
     let mut at = |name: &str| {
         let text = fields.text(name)?;
-        let read = signed(time(name, &text));
+        let read = signed_ms(time(name, &text));
         if read.is_err() {
             fields.refuse(name, "must be an RFC 3339 time, such as 2026-11-21T10:00:00Z");
         }
@@ -349,6 +349,6 @@ fn is_control(desk: &LetterDesk, topic: &str) -> Result<bool, ApiError> {
     Err(invalid("topic", &problem))
 }
 
-fn signed(ms: Result<u64, ApiError>) -> Result<i64, ApiError> {
-    ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX))
+fn signed_ms(us: Result<u64, ApiError>) -> Result<i64, ApiError> {
+    us.map(|us| i64::try_from(us / 1000).unwrap_or(i64::MAX))
 }

@@ -7,7 +7,7 @@ use ::time::format_description::well_known::Rfc3339;
 use axum::http::Uri;
 use serde_json::json;
 
-use crate::domain::timestamp::parse_rfc3339;
+use crate::domain::timestamp::parse_rfc3339_us;
 
 use super::error::{ApiError, Code};
 
@@ -143,7 +143,7 @@ fn split_lists(query: &str, lists: &[&str]) -> String {
     pairs.join("&")
 }
 
-/// A time in ms since 1970; before that it is 0.
+/// A time in µs since 1970; before that it is 0.
 pub(super) fn time(name: &str, text: &str) -> Result<u64, ApiError> {
     // The plus of an offset that was not encoded has come as a space.
     let (date, rest) = text.split_at_checked(11).unwrap_or((text, ""));
@@ -152,7 +152,7 @@ pub(super) fn time(name: &str, text: &str) -> Result<u64, ApiError> {
         let time = OffsetDateTime::parse(&text, &Rfc3339).ok()?;
         (time.unix_timestamp() < 0).then_some(0)
     };
-    parse_rfc3339(text.as_bytes())
+    parse_rfc3339_us(text.as_bytes())
         .or_else(before_1970)
         .ok_or_else(|| invalid(name, "must be an RFC 3339 time, such as 2026-11-21T10:00:00Z"))
 }

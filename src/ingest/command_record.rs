@@ -6,7 +6,7 @@ use crate::domain::headers::{
     COMMAND, COMMAND_REPLACE, COMMAND_UPDATE, CONTENT_TYPE, EXPECTED_VERSION, PRINCIPAL,
     REQUEST_HASH, REQUEST_ID,
 };
-use crate::domain::timestamp::format_rfc3339;
+use crate::domain::timestamp::format_rfc3339_us;
 use crate::event_log::NewRecord;
 
 use super::commands::Command;
@@ -24,12 +24,12 @@ struct Event<'a> {
     data: Data<'a>,
 }
 
-/// `event_ms` becomes the command's clock, `record_ms` the record's own time.
-pub(super) fn record(command: &Command, event_ms: u64, record_ms: u64) -> NewRecord {
+/// `event_us` becomes the command's clock, `record_ms` the record's own time.
+pub(super) fn record(command: &Command, event_us: u64, record_ms: u64) -> NewRecord {
     let event = Event {
         id: &command.event_id,
         event_type: command.kind.as_str(),
-        timestamp: format_rfc3339(event_ms),
+        timestamp: format_rfc3339_us(event_us),
         source: API_SOURCE,
         data: Data { id: &command.id, patch: &command.patch },
     };

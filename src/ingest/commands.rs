@@ -32,7 +32,7 @@ use super::{command_record, now_ms};
 /// each other's stamps on.
 const STAMPS: usize = 1024;
 /// A stamp further ahead than this is none of a command that was just given.
-const STAMP_AHEAD_MS: u64 = 1_000;
+const STAMP_AHEAD_US: u64 = 1_000_000;
 
 /// Who gives a command, and by which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,25 +213,25 @@ impl Commands {
     }
 
     fn record(&self, command: &Command) -> Result<NewRecord, CommandError> {
-        let stamp_ms = self.stamp(&command.id)?;
-        let earliest = stamp_ms.saturating_sub(self.0.future_tolerance_ms);
-        let record = command_record::record(command, stamp_ms, now_ms().max(earliest));
+        let stamp_us = self.stamp(&command.id)?;
+        let earliest_ms = (stamp_us / 1000).saturating_sub(self.0.future_tolerance_ms);
+        let record = command_record::record(command, stamp_us, now_ms().max(earliest_ms));
         self.check(&record)?;
         Ok(record)
     }
 
     /// Later than now, than all that is known of the contact, and than the last command of it.
     fn stamp(&self, id: &str) -> Result<u64, CommandError> {
-        let now = now_ms();
+        let now = now_ms().saturating_mul(1000);
         let known = match self.0.reader.contact(id.as_bytes())? {
-            Some(value) => value.view().map_or(0, |view| view.head().ts_ms.saturating_add(1)),
+            Some(value) => value.view().map_or(0, |view| view.head().ts_us.saturating_add(1)),
             None => 0,
         };
         let mut stamp = now.max(known);
         let mut stamps = self.0.stamps.lock();
         let place = xxh3_64(id.as_bytes()) as usize % STAMPS;
         if let Some(last) = stamps.get_mut(place) {
-            if *last >= stamp && *last < stamp.saturating_add(STAMP_AHEAD_MS) {
+            if *last >= stamp && *last < stamp.saturating_add(STAMP_AHEAD_US) {
                 stamp = *last + 1;
             }
             *last = stamp;

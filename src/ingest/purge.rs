@@ -95,8 +95,8 @@ fn turn(
         let Ok(view) = value.view() else {
             continue;
         };
-        let updated_at = view.updated_at_ms().and_then(|at| i64::try_from(at).ok()).unwrap_or(0);
-        if updated_at > before_ms {
+        let updated_at_ms = view.updated_at_us().map_or(0, |us| us / 1000);
+        if i64::try_from(updated_at_ms).is_ok_and(|at| at > before_ms) {
             is_over = true;
             break;
         }

@@ -118,7 +118,7 @@ impl ListQuery {
     /// looked for in come by what matched, those of one address, company or source by id, and any
     /// other newest first: so the index of a filter by itself serves it.
     pub(super) fn order(&self) -> (SortOrder, bool) {
-        let Filters { email, company, source, q, updated_since_ms: _ } = &self.filters;
+        let Filters { email, company, source, q, updated_since_us: _ } = &self.filters;
         let (order, descends) = match self.sort {
             // They go by what they share.
             _ if self.duplicates => (SortOrder::Id, false),

@@ -3,7 +3,7 @@
 use crate::domain::contact::{ContactView, CorruptContact};
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, Offset};
-use crate::domain::timestamp::format_rfc3339;
+use crate::domain::timestamp::format_rfc3339_us;
 
 use super::StoreError;
 use super::codec::{ChangeRef, StoredContact};
@@ -108,7 +108,7 @@ fn read(id: &[u8], entry: &Entry<'_>) -> Result<(HistoryEntry, ChangeRef), Store
         kind: applied.kind,
         event_id: text(applied.event_id),
         source: text(applied.source),
-        timestamp: applied.event_time_ms.map(format_rfc3339),
+        timestamp: applied.event_time_us.map(format_rfc3339_us),
         principal: applied.principal.map(text),
         request_id: applied.request_id.map(text),
         body: applied.body.into(),

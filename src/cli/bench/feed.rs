@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::now_ms;
 use crate::auth::local_key;
 use crate::config::Secret;
-use crate::domain::timestamp::parse_rfc3339;
+use crate::domain::timestamp::parse_rfc3339_us;
 
 use super::super::arguments::rate;
 use super::start::Instance;
@@ -157,7 +157,7 @@ async fn follow(run: Arc<Run>, connected: mpsc::Sender<()>) -> anyhow::Result<Ve
 fn recorded_ms(line: &[u8]) -> Option<u64> {
     let at = line.windows(RECORDED.len()).rposition(|window| window == RECORDED)?;
     let time = line.get(at + RECORDED.len()..)?.split(|byte| *byte == b'"').next()?;
-    parse_rfc3339(time)
+    parse_rfc3339_us(time).map(|us| us / 1000)
 }
 
 fn tell(args: &FeedArgs, before: u64, after: u64, millis: Vec<f64>) {

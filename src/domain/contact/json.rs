@@ -9,7 +9,7 @@ use super::{ContactView, Status};
 use crate::domain::digits::write_decimal;
 use crate::domain::event::FIELDS;
 use crate::domain::json::write_string;
-use crate::domain::timestamp::{format_rfc3339, write_rfc3339};
+use crate::domain::timestamp::{format_rfc3339_us, write_rfc3339_us};
 
 /// A contact in its public shape.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,9 +39,9 @@ pub struct Contact {
     pub source_version: Option<u64>,
     /// The source of the newest event.
     pub source: Option<String>,
-    /// When it came to be: RFC 3339, UTC, milliseconds.
+    /// When it came to be: RFC 3339, UTC, three or six decimals.
     pub created_at: Option<String>,
-    /// When it last changed: RFC 3339, UTC, milliseconds.
+    /// When it last changed: RFC 3339, UTC, three or six decimals.
     pub updated_at: Option<String>,
 }
 
@@ -65,8 +65,8 @@ impl Contact {
             version: view.version(),
             source_version: view.source_version(),
             source: Some(view.source()).filter(|source| !source.is_empty()).map(str::to_owned),
-            created_at: view.created_at_ms().map(format_rfc3339),
-            updated_at: view.updated_at_ms().map(format_rfc3339),
+            created_at: view.created_at_us().map(format_rfc3339_us),
+            updated_at: view.updated_at_us().map(format_rfc3339_us),
         }
     }
 }
@@ -99,9 +99,9 @@ pub fn write_json(id: &str, view: &ContactView<'_>, out: &mut Vec<u8>) {
     member("source", out);
     optional(Some(view.source()).filter(|source| !source.is_empty()), out, write_string);
     member("createdAt", out);
-    optional(view.created_at_ms(), out, write_time);
+    optional(view.created_at_us(), out, write_time);
     member("updatedAt", out);
-    optional(view.updated_at_ms(), out, write_time);
+    optional(view.updated_at_us(), out, write_time);
     out.push(b'}');
 }
 
@@ -118,8 +118,8 @@ fn optional<T>(value: Option<T>, out: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u
     }
 }
 
-fn write_time(ms: u64, out: &mut Vec<u8>) {
+fn write_time(us: u64, out: &mut Vec<u8>) {
     out.push(b'"');
-    write_rfc3339(ms, out);
+    write_rfc3339_us(us, out);
     out.push(b'"');
 }

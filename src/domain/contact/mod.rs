@@ -170,13 +170,13 @@ impl<'a> ContactView<'a> {
         std::str::from_utf8(self.state.source).unwrap_or_default()
     }
 
-    /// When it came to be, in ms since 1970; `None` when only untimed events made it.
-    pub fn created_at_ms(&self) -> Option<u64> {
-        self.state.created_at_ms()
+    /// When it came to be, in µs since 1970; `None` when only untimed events made it.
+    pub fn created_at_us(&self) -> Option<u64> {
+        self.state.created_at_us()
     }
 
-    /// The greatest event time, in ms since 1970; `None` when only untimed events made it.
-    pub fn updated_at_ms(&self) -> Option<u64> {
+    /// The greatest event time, in µs since 1970; `None` when only untimed events made it.
+    pub fn updated_at_us(&self) -> Option<u64> {
         self.state.timed.map(|(_, last)| last)
     }
 

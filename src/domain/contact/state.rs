@@ -81,9 +81,9 @@ impl<'a> State<'a> {
 
     /// The least event time, but not before the contact was begun anew. A reset by an untimed event
     /// has no time of its own and never moves it past the last event.
-    pub(crate) fn created_at_ms(&self) -> Option<u64> {
+    pub(crate) fn created_at_us(&self) -> Option<u64> {
         let (first, last) = self.timed?;
-        let reset = self.reset.map_or(0, |clock| clock.ts_ms);
+        let reset = self.reset.map_or(0, |clock| clock.ts_us);
         Some(first.max(reset).min(last))
     }
 

@@ -8,26 +8,26 @@ use crate::domain::event::FIELDS;
 /// Format 1: a body with every part in it. It must be readable for ever; a new format gets its own.
 const FIXTURE: &str = include_str!("body_v1.hex");
 
-fn clock(ts_ms: u64, version: Option<u64>) -> Clock {
-    Clock { ts_ms, version, hash: 0x1122_3344_5566_7788 }
+fn clock(ts_us: u64, version: Option<u64>) -> Clock {
+    Clock { ts_us, version, hash: 0x1122_3344_5566_7788 }
 }
 
 fn full_state() -> State<'static> {
-    let head = clock(1_763_719_200_000, Some(9));
-    let old = clock(1_763_719_100_000, None);
+    let head = clock(1_763_719_200_000_000, Some(9));
+    let old = clock(1_763_719_100_000_000, None);
     let register = |clock, value| Register { clock, value };
     let value = |text: &'static str| Some(text.as_bytes());
     State {
         head,
         source: b"acme",
-        timed: Some((1_763_719_000_000, 1_763_719_200_000)),
+        timed: Some((1_763_719_000_000_000, 1_763_719_200_000_000)),
         first_is_edit: false,
         source_version: Some(12),
-        created: Some(clock(1_763_719_000_000, Some(1))),
-        restored: Some(clock(1_763_719_050_000, None)),
+        created: Some(clock(1_763_719_000_000_000, Some(1))),
+        restored: Some(clock(1_763_719_050_000_000, None)),
         put: Some(old),
-        reset: Some(clock(1_763_718_000_000, None)),
-        deletes: vec![clock(1_763_719_060_000, None), head],
+        reset: Some(clock(1_763_718_000_000_000, None)),
+        deletes: vec![clock(1_763_719_060_000_000, None), head],
         fields: [
             Some(register(head, value("Ada"))),
             Some(register(old, value("Lövelace \"L\""))),

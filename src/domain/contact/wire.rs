@@ -54,13 +54,13 @@ impl<'a> Wire<'a> {
     /// Tag (1: with version), time, hash, version if any.
     pub(crate) fn clock(&mut self) -> Option<Clock> {
         let tag = self.u8()?;
-        let (ts_ms, hash) = (self.u64()?, self.u64()?);
+        let (ts_us, hash) = (self.u64()?, self.u64()?);
         let version = match tag {
             0 => None,
             1 => Some(self.u64()?),
             _ => return None,
         };
-        Some(Clock { ts_ms, version, hash })
+        Some(Clock { ts_us, version, hash })
     }
 }
 
@@ -82,8 +82,8 @@ pub(crate) fn put_clock(out: &mut Vec<u8>, clock: &Clock) {
     let mut fixed = [0_u8; 17];
     if let ([tag], rest) = fixed.split_at_mut(1) {
         *tag = u8::from(clock.version.is_some());
-        let (ts_ms, hash) = rest.split_at_mut(8);
-        ts_ms.copy_from_slice(&clock.ts_ms.to_le_bytes());
+        let (ts_us, hash) = rest.split_at_mut(8);
+        ts_us.copy_from_slice(&clock.ts_us.to_le_bytes());
         hash.copy_from_slice(&clock.hash.to_le_bytes());
     }
     out.extend_from_slice(&fixed);

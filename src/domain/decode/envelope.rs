@@ -5,11 +5,11 @@ use super::framing::media_type;
 use super::reader::{Member, Reader, duplicate, malformed, wrong_type};
 use super::{Reject, check_id};
 use crate::domain::event::EventKind;
-use crate::domain::headers::{CLOUDEVENT_PREFIX, SOURCE};
+use crate::domain::headers::{CLOUDEVENT_PREFIX, EVENT_ID, SOURCE, TIME};
 use crate::domain::json::Token;
 use crate::domain::record::Headers;
 use crate::domain::span::Span;
-use crate::domain::timestamp::{parse_epoch, parse_rfc3339};
+use crate::domain::timestamp::{EVENT_TIME_US_MAX, parse_epoch_us, parse_rfc3339_us};
 use crate::domain::verdict::DeadLetterReason;
 
 /// First byte of a text in the arena, and the one after its last.
@@ -22,6 +22,8 @@ pub(super) struct Envelope {
     /// May be empty.
     pub(super) source: Span,
     pub(super) timestamp: Option<u64>,
+    /// The timestamp is the event's own, not one that it was given on its way in.
+    pub(super) has_own_time: bool,
     pub(super) version: Option<u64>,
     /// `contact_id` beside the data.
     pub(super) contact_id: Option<Span>,
@@ -111,6 +113,10 @@ impl Envelope {
         if !envelope.source.is_empty() {
             check_id(reader, envelope.source, "source")?;
         }
+        envelope.has_own_time = envelope.timestamp.is_some();
+        if !envelope.has_own_time {
+            envelope.timestamp = given_time(headers.clone())?;
+        }
         Ok(envelope)
     }
 
@@ -186,6 +192,7 @@ impl Envelope {
             kind: kind_of(reader, kind)?,
             source,
             timestamp: timestamp_of(reader, slots.timestamp)?,
+            has_own_time: false,
             version: version_of(reader, slots.version)?,
             contact_id,
             subject,
@@ -222,13 +229,14 @@ impl Envelope {
             return Err(invalid("id, type or source is missing"));
         };
         let (data, data_text) = read_data(reader)?;
-        let timestamp = time.map(|time| parse_rfc3339(reader.bytes(time)).ok_or_else(no_timestamp));
+        let timestamp = time.map(|time| event_time(parse_rfc3339_us(reader.bytes(time))));
         let version =
             version.map(|version| parse_version(reader.bytes(version)).ok_or_else(no_version));
         Ok(Self {
             kind: kind_of(reader, Some(kind))?,
             source,
             timestamp: timestamp.transpose()?,
+            has_own_time: false,
             version: version.transpose()?,
             contact_id: None,
             subject,
@@ -324,23 +332,52 @@ fn kind_of(reader: &Reader<'_>, text: Option<Span>) -> Result<EventKind, Reject>
 fn timestamp_of(reader: &mut Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {
     let parsed = match token {
         None | Some(Token::Null) => return Ok(None),
-        Some(Token::Number { start, end }) => parse_epoch(reader.raw(start, end)),
+        Some(Token::Number { start, end }) => parse_epoch_us(reader.raw(start, end)),
         Some(Token::String { start, end, is_escaped }) => {
             let text = reader.string(start, end, is_escaped);
             let bytes = reader.bytes(text);
             // Whole numbers come as texts as well.
             let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
-            if is_number { parse_epoch(bytes) } else { parse_rfc3339(bytes) }
+            if is_number { parse_epoch_us(bytes) } else { parse_rfc3339_us(bytes) }
         }
         Some(token) => return Err(wrong_type("the timestamp", "a text or a number", token)),
     };
-    parsed.map(Some).ok_or_else(no_timestamp)
+    event_time(parsed).map(Some)
 }
 
-fn no_timestamp() -> Reject {
-    let detail =
-        "the timestamp is neither RFC 3339 with an offset nor seconds or milliseconds since 1970";
-    Reject::new(DeadLetterReason::InvalidTimestamp, detail)
+/// The id that the event was given where it came in.
+pub(super) fn given_id(
+    reader: &mut Reader<'_>,
+    mut headers: Headers<'_>,
+) -> Result<Option<Span>, Reject> {
+    match headers.find(|(name, _)| *name == EVENT_ID) {
+        Some((_, Some(id))) => header_text(reader, id, EVENT_ID).map(Some),
+        Some((_, None)) | None => Ok(None),
+    }
+}
+
+/// The time that the event was given where it came in.
+fn given_time(mut headers: Headers<'_>) -> Result<Option<u64>, Reject> {
+    let Some((_, value)) = headers.find(|(name, _)| *name == TIME) else {
+        return Ok(None);
+    };
+    let us = value.and_then(parse_version);
+    us.filter(|us| *us <= EVENT_TIME_US_MAX).map(Some).ok_or_else(|| {
+        let detail = format!("the header {TIME} is no number of microseconds up to the year 2200");
+        Reject::new(DeadLetterReason::InvalidTimestamp, detail)
+    })
+}
+
+/// A time that an event may have, in µs since 1970.
+fn event_time(parsed: Option<u64>) -> Result<u64, Reject> {
+    let detail = match parsed {
+        Some(us) if us <= EVENT_TIME_US_MAX => return Ok(us),
+        Some(_) => "the timestamp lies after the year 2200",
+        None => {
+            "the timestamp is neither RFC 3339 with an offset nor seconds or milliseconds since 1970"
+        }
+    };
+    Err(Reject::new(DeadLetterReason::InvalidTimestamp, detail))
 }
 
 fn version_of(reader: &Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {

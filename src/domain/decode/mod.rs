@@ -22,9 +22,10 @@ mod reader;
 mod tests;
 
 use sha2::{Digest as _, Sha256};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::clock::{Clock, id_hash};
-use super::event::Event;
+use super::event::{Event, EventKind};
 use super::fingerprint::Fingerprint;
 use super::limits::{ID_BYTES_MAX, Limits};
 use super::mapping::Mapping;
@@ -131,8 +132,11 @@ impl Decoder {
         let mut reader = Reader::new(arena, start, end)?;
         let envelope = Envelope::read(&mut reader, headers.clone())?;
         let contact = ContactPart::read(&mut reader, &envelope, &self.mapping)?;
-        let mut event = self.assemble(&mut reader, record, &envelope, contact)?;
+        let mut event = self.assemble(&mut reader, record, &envelope, contact, headers.clone())?;
         event.command = command::read(&mut reader, headers, &event, &envelope)?;
+        if event.command.is_some() {
+            event.body_hash = None;
+        }
         if event.command.is_none() && event.kind.is_command_only() {
             let detail = format!("{} is a command, no event", event.kind.as_str());
             return Err(Reject::new(DeadLetterReason::UnknownEventType, detail));
@@ -160,6 +164,7 @@ impl Decoder {
         record: &Record,
         envelope: &Envelope,
         contact: ContactPart,
+        headers: Headers<'_>,
     ) -> Result<Event, Reject> {
         let contact_id = contact.id.ok_or_else(|| {
             Reject::new(
@@ -168,7 +173,10 @@ impl Decoder {
             )
         })?;
         check_id(reader, contact_id, "contact id")?;
-        let given_id = envelope.event_id(contact.is_flat_id);
+        let given_id = match envelope.event_id(contact.is_flat_id) {
+            Some(id) => Some(id),
+            None => envelope::given_id(reader, headers)?,
+        };
         let event_id = match given_id {
             Some(id) => id,
             None => made_id(reader, envelope.source, record),
@@ -176,7 +184,7 @@ impl Decoder {
         check_id(reader, event_id, "event id")?;
         let hash = id_hash(reader.bytes(envelope.source), reader.bytes(event_id));
         let timestamp = self.timestamp(envelope, record);
-        let clock = |ts_ms| Clock { ts_ms, version: envelope.version, hash };
+        let clock = |ts_us| Clock { ts_us, version: envelope.version, hash };
         Ok(Event {
             kind: envelope.kind,
             contact_id,
@@ -184,6 +192,7 @@ impl Decoder {
             is_id_given: given_id.is_some(),
             source: envelope.source,
             timestamp,
+            body_hash: (!envelope.has_own_time).then(|| body_hash(reader, record, envelope.kind)),
             clock: timestamp.map(clock),
             id_hash: hash,
             source_version: envelope.version,
@@ -196,7 +205,7 @@ impl Decoder {
     #[cfg(debug_assertions)]
     fn timestamp(&self, envelope: &Envelope, record: &Record) -> Option<u64> {
         if self.clock_from_record {
-            return u64::try_from(record.timestamp_ms).ok();
+            return u64::try_from(record.timestamp_ms).ok().map(|ms| ms * 1000);
         }
         envelope.timestamp
     }
@@ -220,6 +229,12 @@ fn check_id(reader: &Reader<'_>, id: Span, what: &str) -> Result<(), Reject> {
         return Ok(());
     };
     Err(Reject::new(DeadLetterReason::InvalidId, format!("the {what} {problem}")))
+}
+
+/// What tells an event's repeats from another event under its id.
+fn body_hash(reader: &Reader<'_>, record: &Record, kind: EventKind) -> u64 {
+    let value = record.value.map(|value| reader.bytes(value)).unwrap_or_default();
+    xxh3_64_with_seed(value, kind as u64)
 }
 
 /// The id of an event that has none: SHA-256 of source, key and value, each behind its length, so

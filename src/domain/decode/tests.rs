@@ -9,7 +9,7 @@ use crate::domain::position::{Lane, Offset};
 use crate::domain::schemas::Schemas;
 use DeadLetterReason as Reason;
 
-const AT: u64 = 1_763_719_200_000;
+const AT: u64 = 1_763_719_200_000_000;
 const PLAIN: &str = r#"{"id":"e1","eventType":"contact.updated","timestamp":"2025-11-21T10:00:00Z","version":7,"source":"acme","data":{"id":"c1","acme_first_name":"Ada"}}"#;
 
 type Header<'a> = (&'a str, &'a [u8]);
@@ -87,7 +87,7 @@ fn every_spelling_says_the_same() {
         let hash = id_hash(b"acme", b"e1");
         assert_eq!(
             decoded.event.clock,
-            Some(Clock { ts_ms: AT, version: Some(7), hash }),
+            Some(Clock { ts_us: AT, version: Some(7), hash }),
             "{value}"
         );
         assert!(decoded.attributes().is_empty(), "{value}");
@@ -132,6 +132,38 @@ fn a_header_of_delivery_never_becomes_a_clock() {
         decode_with(value.as_bytes(), &[("timestamp", b"1763719200"), ("X-Acme-Timestamp", b"1")]);
     let found = found.unwrap();
     assert_eq!((found.event.timestamp, found.event.clock), (None, None));
+}
+
+#[test]
+fn the_time_and_id_that_we_gave_count_where_the_event_has_none() {
+    let given: [Header<'_>; 2] =
+        [("contactd_time", b"1763719200000000"), ("contactd_event_id", b"given")];
+    let bare = r#"{"type":"contact.deleted","data":{"id":"c1"}}"#;
+    let found = decode_with(bare.as_bytes(), &given).unwrap();
+    assert_eq!((found.ids(), found.event.timestamp), (("c1", "given"), Some(AT)));
+    assert!(found.event.body_hash.is_some());
+    let other = decode_with(bare.replace("deleted", "updated").as_bytes(), &given).unwrap();
+    assert_ne!(found.event.body_hash, other.event.body_hash);
+    let own = r#"{"id":"e1","type":"contact.deleted","time":1,"data":{"id":"c1"}}"#;
+    let found = decode_with(own.as_bytes(), &given).unwrap();
+    assert_eq!((found.ids(), found.event.timestamp), (("c1", "e1"), Some(1_000_000)));
+    assert_eq!(found.event.body_hash, None);
+    let flat = decode_with(br#"{"type":"contact.deleted","id":"c1"}"#, &given).unwrap();
+    assert_eq!(flat.ids(), ("c1", "given"));
+    for time in ["", "x", "-1", "7289654400000000"] {
+        let given: [Header<'_>; 1] = [("contactd_time", time.as_bytes())];
+        let reject = decode_with(bare.as_bytes(), &given).unwrap_err();
+        assert_eq!(reject.reason, Reason::InvalidTimestamp, "{time}");
+    }
+}
+
+#[test]
+fn what_is_dated_after_2200_is_refused_in_every_spelling() {
+    for time in ["\"2201-01-01T00:00:00Z\"", "7289654400", "7289654400000"] {
+        let text =
+            format!(r#"{{"id":"e1","type":"contact.deleted","time":{time},"data":{{"id":"c1"}}}}"#);
+        refused(text, Reason::InvalidTimestamp);
+    }
 }
 
 #[test]

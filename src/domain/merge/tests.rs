@@ -37,7 +37,8 @@ impl Subject {
             event_id: self.text(id),
             source: Span::default(),
             timestamp: time,
-            clock: time.map(|ts_ms| Clock { ts_ms, version: None, hash }),
+            body_hash: time.is_none().then_some(0),
+            clock: time.map(|ts_us| Clock { ts_us, version: None, hash }),
             id_hash: hash,
             source_version: None,
             fields: [Patch::Absent; 6],
@@ -111,7 +112,7 @@ fn late_and_repeated_events_have_their_verdicts() {
     assert_eq!(contact.apply(Updated, "f", 30, &[(0, "Eve")]), Verdict::Applied);
     assert_eq!((contact.fields(), contact.view().version()), ([Some("Eve"), Some("L")], 4));
     assert_eq!(
-        (contact.view().created_at_ms(), contact.view().updated_at_ms()),
+        (contact.view().created_at_us(), contact.view().updated_at_us()),
         (Some(10), Some(30))
     );
 }
@@ -128,7 +129,7 @@ fn a_newer_created_raises_the_dead_and_an_updated_does_not() {
     );
     contact.apply(Created, "d", 40, &[]);
     assert_eq!((contact.view().status(), contact.fields()), (Status::Active, [Some("Eve"), None]));
-    assert_eq!(contact.view().created_at_ms(), Some(20));
+    assert_eq!(contact.view().created_at_us(), Some(20));
     assert_eq!(contact.apply(Updated, "e", 15, &[(1, "old")]), Verdict::Stale);
 }
 
@@ -152,7 +153,7 @@ fn put_hides_what_is_older_and_revives() {
     contact.apply(Deleted, "b", 20, &[]);
     assert_eq!(contact.command(Updated, "c", 30, &[(0, "Eve")], None, true), Verdict::Applied);
     assert_eq!((contact.view().status(), contact.fields()), (Status::Active, [Some("Eve"), None]));
-    assert_eq!(contact.view().created_at_ms(), Some(10));
+    assert_eq!(contact.view().created_at_us(), Some(10));
 }
 
 #[test]
@@ -168,7 +169,7 @@ fn commands_have_their_verdicts() {
     assert_eq!(contact.command(Updated, "c", 50, &[(0, "C")], None, false), Verdict::Superseded);
     assert_eq!(contact.command(Updated, "d", 50, &[(0, "D")], Some(1), false), Verdict::Conflict);
     assert_eq!(contact.command(Updated, "d", 50, &[(0, "D")], Some(2), false), Verdict::Applied);
-    assert_eq!((contact.fields(), contact.view().head().ts_ms), ([Some("D"), None], 101));
+    assert_eq!((contact.fields(), contact.view().head().ts_us), ([Some("D"), None], 101));
     assert_eq!(contact.command(Updated, "d", 60, &[(0, "D")], Some(2), false), Verdict::Duplicate);
     assert_eq!(contact.command(Updated, "d", 60, &[], Some(2), false), Verdict::Conflict);
     let outcome = contact.view().command(id_hash(b"", b"d")).unwrap();
@@ -184,7 +185,7 @@ fn an_event_under_the_id_of_a_remembered_command_tells_nothing_new() {
     let command = |contact: &mut Subject, id: &str, time: u64| {
         let mut event = contact.event(Updated, id, Some(time), &[(0, "Ada")]);
         event.id_hash = as_ours(id);
-        event.clock = Some(Clock { ts_ms: time, version: None, hash: event.id_hash });
+        event.clock = Some(Clock { ts_us: time, version: None, hash: event.id_hash });
         event.command = Some(Box::new(Command {
             expected_version: None,
             replace: false,
@@ -220,9 +221,9 @@ fn untimed_events_come_in_their_order_of_arrival() {
         assert_eq!(contact.merge(&event), Ok(Verdict::Duplicate));
         assert_eq!(contact.fields()[0], Some(name));
     }
-    assert_eq!((contact.view().head().ts_ms, contact.view().updated_at_ms()), (3, None));
+    assert_eq!((contact.view().head().ts_us, contact.view().updated_at_us()), (3, None));
     contact.apply(Updated, "t", 10, &[(0, "timed")]);
-    assert_eq!((contact.fields()[0], contact.view().updated_at_ms()), (Some("timed"), Some(10)));
+    assert_eq!((contact.fields()[0], contact.view().updated_at_us()), (Some("timed"), Some(10)));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::domain::contact::{ContactView, CorruptContact, write_json};
 use crate::domain::json::write_string;
 use crate::domain::position::Position;
-use crate::domain::timestamp::write_rfc3339;
+use crate::domain::timestamp::write_rfc3339_us;
 use crate::store::journal::{Applied, Entry};
 
 /// Why a stream ends that the client could have gone on with.
@@ -115,12 +115,12 @@ pub(super) fn change(
     out.extend_from_slice(b",\"source\":");
     text(applied.source, out);
     out.extend_from_slice(b",\"timestamp\":");
-    match applied.event_time_ms {
-        Some(ms) => time(ms, out),
+    match applied.event_time_us {
+        Some(us) => time(us, out),
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"recordedAt\":");
-    time(u64::try_from(entry.record_time_ms).unwrap_or(0), out);
+    time(u64::try_from(entry.record_time_ms).unwrap_or(0) * 1000, out);
     let place = format!(",\"partition\":{},\"offset\":{}", entry.lane, entry.offset);
     out.extend_from_slice(place.as_bytes());
     for (name, value) in [("principal", applied.principal), ("requestId", applied.request_id)] {
@@ -149,8 +149,8 @@ fn text(bytes: &[u8], out: &mut Vec<u8>) {
     write_string(&String::from_utf8_lossy(bytes), out);
 }
 
-fn time(ms: u64, out: &mut Vec<u8>) {
+fn time(us: u64, out: &mut Vec<u8>) {
     out.push(b'"');
-    write_rfc3339(ms, out);
+    write_rfc3339_us(us, out);
     out.push(b'"');
 }

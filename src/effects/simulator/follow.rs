@@ -75,12 +75,12 @@ async fn read(
                 && applied
                     .principal
                     .is_some_and(|who| WRITERS.iter().any(|writer| who.starts_with(writer)));
-            if let (true, Some(timestamp_ms)) = (is_write, applied.event_time_ms) {
+            if let (true, Some(timestamp_us)) = (is_write, applied.event_time_us) {
                 let write = Write {
                     contact_id: &String::from_utf8_lossy(applied.id),
                     event_id: &String::from_utf8_lossy(applied.event_id),
                     kind: applied.kind,
-                    timestamp_ms,
+                    timestamp_us,
                     body: applied.body,
                 };
                 events.push(write.event());

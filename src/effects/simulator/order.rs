@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::contact::{ContactView, CorruptContact};
 use crate::domain::event::{EventKind, FIELDS};
-use crate::domain::timestamp::format_rfc3339;
+use crate::domain::timestamp::format_rfc3339_us;
 use crate::ingest::now_ms;
 use crate::simulate::ChaosOptions;
 
@@ -58,7 +58,7 @@ impl Order {
             let id = if count == 1 { id.clone() } else { format!("{id}-{number}") };
             let version = self.version.map(|version| version.saturating_add(number));
             let data = Value::Object(self.data.clone());
-            let body = body(&id, self.kind, first_ms + number, version, &data);
+            let body = body(&id, self.kind, (first_ms + number) * 1000, version, &data);
             if body.len() > EVENT_BYTES_MAX {
                 return Err(SimulatorError::TooLarge { bytes: body.len() });
             }
@@ -73,7 +73,7 @@ pub(super) struct Write<'a> {
     pub(super) contact_id: &'a str,
     pub(super) event_id: &'a str,
     pub(super) kind: EventKind,
-    pub(super) timestamp_ms: u64,
+    pub(super) timestamp_us: u64,
     /// The contact after it.
     pub(super) body: &'a [u8],
 }
@@ -100,7 +100,7 @@ impl Write<'_> {
             }
         }
         let data = Value::Object(data);
-        let body = body(self.event_id, kind, self.timestamp_ms, Some(view.version()), &data);
+        let body = body(self.event_id, kind, self.timestamp_us, Some(view.version()), &data);
         Ok(Event { id: self.event_id.to_owned(), kind, body })
     }
 }
@@ -108,12 +108,12 @@ impl Write<'_> {
 fn body(
     id: &str,
     kind: EventKind,
-    timestamp_ms: u64,
+    timestamp_us: u64,
     version: Option<u64>,
     data: &Value,
 ) -> Vec<u8> {
     let mut event = json!({
-        "id": id, "eventType": kind.as_str(), "timestamp": format_rfc3339(timestamp_ms),
+        "id": id, "eventType": kind.as_str(), "timestamp": format_rfc3339_us(timestamp_us),
         "source": "acme", "data": data,
     });
     if let (Some(version), Some(members)) = (version, event.as_object_mut()) {

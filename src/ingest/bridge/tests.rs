@@ -249,7 +249,7 @@ fn a_complete_event_replaces_with_its_own_time_or_its_records() {
     let found = bridged(&complete(), 1, Some("ada"), Some(&text(&untimed)), &[]);
     assert!(!found.is_untimed);
     let (_, event) = decoded(&record(found)).unwrap();
-    assert_eq!(event.timestamp, u64::try_from(TIME).ok());
+    assert_eq!(event.timestamp, u64::try_from(TIME * 1000).ok());
     let unknown = r#"{"eventType":"contact.exploded","data":{"id":"ada"}}"#;
     let found = bridged(&complete(), 1, Some("ada"), Some(unknown), &[]);
     assert_eq!(found.outcome, BridgeOutcome::Unreadable);

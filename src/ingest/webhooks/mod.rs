@@ -26,7 +26,7 @@ use crate::domain::headers::{REQUEST_ID, SOURCE};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
 use crate::domain::schemas::{SchemaError, Schemas};
-use crate::domain::timestamp::format_rfc3339;
+use crate::domain::timestamp::format_rfc3339_us;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
 
@@ -320,15 +320,15 @@ impl Webhooks {
         text: &[u8],
         now_ms: u64,
     ) -> Option<(&'static str, String)> {
-        let Some(timestamp) = event.timestamp else {
+        let Some(timestamp_ms) = event.timestamp.map(|us| us / 1000) else {
             let detail = "the event has no timestamp, and the signature vouches for none";
             return Some(("timestamp_missing", detail.to_owned()));
         };
         let latest = now_ms.saturating_add(self.future_tolerance_ms);
-        if timestamp > latest {
+        if timestamp_ms > latest {
             let detail = format!(
                 "the event is dated {} ms ahead of this server's clock",
-                timestamp - now_ms
+                timestamp_ms - now_ms
             );
             return Some(("timestamp_in_future", detail));
         }
@@ -399,8 +399,8 @@ fn missing(
     verified: &Verified,
 ) -> Vec<(&'static str, String)> {
     let mut members = Vec::new();
-    if let (None, Some(signed_at)) = (event.timestamp, verified.timestamp_ms) {
-        members.push((TIMESTAMP, format_rfc3339(signed_at)));
+    if let (None, Some(signed_at)) = (event.timestamp, verified.timestamp_us) {
+        members.push((TIMESTAMP, format_rfc3339_us(signed_at)));
     }
     if !event.is_id_given && source.verifier.scheme() != Scheme::AcmeBody {
         let mut hasher = Sha256::new();

@@ -14,7 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use crate::domain::Class;
-use crate::domain::timestamp::{parse_epoch, parse_rfc3339};
+use crate::domain::timestamp::{parse_epoch_us, parse_rfc3339_us};
 
 /// More signatures than that in one header are not looked at.
 const SIGNATURES_MAX: usize = 8;
@@ -108,8 +108,8 @@ impl SignatureError {
 /// What a fitting signature vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// When it was signed, in ms since 1970; none where the scheme doesn't sign the time.
-    pub timestamp_ms: Option<u64>,
+    /// When it was signed, in µs since 1970; none where the scheme doesn't sign the time.
+    pub timestamp_us: Option<u64>,
 }
 
 /// Who signs how, with the secrets that are live.
@@ -159,7 +159,7 @@ impl Verifier {
             Scheme::Acme | Scheme::Standard => Some(required(self.scheme.timestamp_header())?),
             Scheme::AcmeBody => header(self.scheme.timestamp_header()),
         };
-        let timestamp_ms = timestamp.map(|text| self.timestamp(text)).transpose()?;
+        let timestamp_us = timestamp.map(|text| self.timestamp(text)).transpose()?;
         let mut signed: Vec<&[u8]> = Vec::with_capacity(5);
         match (self.scheme, timestamp) {
             (Scheme::Acme, Some(timestamp)) => signed.extend([timestamp, b".", body]),
@@ -173,8 +173,8 @@ impl Verifier {
                 self.scheme == Scheme::Acme && self.fits(signature, &[body]).unwrap_or(false);
             return Err(SignatureError::Mismatch { fits_body_alone });
         }
-        if let Some(timestamp) = timestamp_ms {
-            let away = timestamp.abs_diff(now_ms);
+        if let Some(timestamp) = timestamp_us {
+            let away = (timestamp / 1000).abs_diff(now_ms);
             if away > self.tolerance_ms {
                 return Err(SignatureError::OutOfWindow {
                     seconds: away / 1000,
@@ -183,15 +183,15 @@ impl Verifier {
             }
         }
         let vouched = self.scheme != Scheme::AcmeBody;
-        Ok(Verified { timestamp_ms: timestamp_ms.filter(|_| vouched) })
+        Ok(Verified { timestamp_us: timestamp_us.filter(|_| vouched) })
     }
 
     fn timestamp(&self, text: &[u8]) -> Result<u64, SignatureError> {
         let header = self.scheme.timestamp_header();
         let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
         let parsed = match self.scheme {
-            _ if is_number => parse_epoch(text),
-            Scheme::Acme | Scheme::AcmeBody => parse_rfc3339(text),
+            _ if is_number => parse_epoch_us(text),
+            Scheme::Acme | Scheme::AcmeBody => parse_rfc3339_us(text),
             Scheme::Standard => None,
         };
         parsed.ok_or(SignatureError::Malformed {

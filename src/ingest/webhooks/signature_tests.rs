@@ -35,7 +35,7 @@ fn what_openssl_signs_is_believed_with_and_without_a_prefix() {
     let prefixed = format!("sha256={OPENSSL}");
     for signature in [OPENSSL, &prefixed, &OPENSSL.to_uppercase()] {
         let verified = acme(Scheme::Acme, signature, Some(TIMESTAMP), BODY, NOW_MS).unwrap();
-        assert_eq!(verified.timestamp_ms, Some(NOW_MS));
+        assert_eq!(verified.timestamp_us, Some(NOW_MS * 1000));
     }
     assert_eq!(sign_acme(SECRET, TIMESTAMP, BODY), prefixed);
 }
@@ -43,7 +43,7 @@ fn what_openssl_signs_is_believed_with_and_without_a_prefix() {
 #[test]
 fn the_body_alone_vouches_for_no_time() {
     let verified = acme(Scheme::AcmeBody, OPENSSL_BODY, None, BODY, NOW_MS).unwrap();
-    assert_eq!(verified.timestamp_ms, None);
+    assert_eq!(verified.timestamp_us, None);
     // A stale time is refused even so.
     let stale = acme(Scheme::AcmeBody, OPENSSL_BODY, Some("1792229000"), BODY, NOW_MS);
     assert!(matches!(stale, Err(SignatureError::OutOfWindow { seconds: 1000, .. })));
@@ -73,7 +73,7 @@ fn the_vector_of_standard_webhooks_is_believed() {
         let body = br#"{"test": 2432232314}"#;
         let verifier = verifier(Scheme::Standard, &[secret]);
         let verified = verifier.verify(header, body, 1_614_265_330_000).unwrap();
-        assert_eq!(verified.timestamp_ms, Some(1_614_265_330_000));
+        assert_eq!(verified.timestamp_us, Some(1_614_265_330_000_000));
     }
     assert!(Verifier::new(Scheme::Standard, &["no-prefix"], 1).is_err());
 }

@@ -42,7 +42,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             event_id: &[],
             kind: EventKind::Updated,
             source: &[],
-            event_time_ms: None,
+            event_time_us: None,
             principal: None,
             request_id: None,
         };
@@ -234,7 +234,7 @@ fn control_records_are_kept_too_and_told_apart() {
         event_id: &[],
         kind: EventKind::Updated,
         source: &[],
-        event_time_ms: None,
+        event_time_us: None,
         principal: None,
         request_id: None,
     };

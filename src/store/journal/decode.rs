@@ -350,7 +350,7 @@ fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'
         0 => ChangeRef::NONE,
         back => ChangeRef(change.0.checked_sub(back)?),
     };
-    let event_time_ms = at.varint()?.checked_sub(1);
+    let event_time_us = at.varint()?.checked_sub(1);
     let (event_id, source) = (at.len()?, at.len()?);
     let (principal, request_id) = (at.len_or_none()?, at.len_or_none()?);
     let event_id = at.bytes(event_id)?;
@@ -375,7 +375,7 @@ fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'
         kind,
         event_id,
         source,
-        event_time_ms,
+        event_time_us,
         principal,
         request_id,
     })

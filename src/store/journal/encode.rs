@@ -114,7 +114,7 @@ impl FrameBuilder {
         let raw = &mut self.raw;
         raw.push(meta.kind as u8);
         put(raw, previous_back);
-        put(raw, meta.event_time_ms.map_or(0, |at| at.saturating_add(1)));
+        put(raw, meta.event_time_us.map_or(0, |at| at.saturating_add(1)));
         put(raw, meta.event_id.len() as u64);
         put(raw, meta.source.len() as u64);
         put(raw, meta.principal.map_or(0, |at| at.len() as u64 + 1));

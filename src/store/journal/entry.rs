@@ -95,8 +95,8 @@ pub struct EntryMeta<'a> {
     pub kind: EventKind,
     /// Who says it.
     pub source: &'a [u8],
-    /// The event's own timestamp, in ms.
-    pub event_time_ms: Option<u64>,
+    /// The event's own timestamp, in µs.
+    pub event_time_us: Option<u64>,
     /// Who gave the command.
     pub principal: Option<&'a [u8]>,
     /// The request that carried the command.
@@ -114,7 +114,7 @@ impl<'a> EntryMeta<'a> {
             event_id: &[],
             kind: EventKind::Updated,
             source: &[],
-            event_time_ms: None,
+            event_time_us: None,
             principal: None,
             request_id: None,
         }
@@ -132,7 +132,7 @@ impl<'a> EntryMeta<'a> {
             event_id: event.event_id.of(arena),
             kind: event.kind,
             source: event.source.of(arena),
-            event_time_ms: event.timestamp,
+            event_time_us: event.timestamp,
             principal: command.and_then(|at| at.principal).map(|at| at.of(arena)),
             request_id: command.and_then(|at| at.request_id).map(|at| at.of(arena)),
         }
@@ -223,8 +223,8 @@ pub struct Applied<'a> {
     pub event_id: &'a [u8],
     /// Who said it.
     pub source: &'a [u8],
-    /// The event's own timestamp, in ms.
-    pub event_time_ms: Option<u64>,
+    /// The event's own timestamp, in µs.
+    pub event_time_us: Option<u64>,
     /// Who gave the command.
     pub principal: Option<&'a [u8]>,
     /// The request that carried the command.

@@ -18,7 +18,7 @@ fn meta(offset: u64) -> EntryMeta<'static> {
         event_id: b"evt_1",
         kind: EventKind::Deleted,
         source: b"acme",
-        event_time_ms: Some(7),
+        event_time_us: Some(7),
         principal: Some(b"ada"),
         request_id: None,
     }
@@ -74,7 +74,7 @@ fn frames_come_back() {
                     assert_eq!((applied.id, applied.kind), (&b"c-1"[..], EventKind::Deleted));
                     assert_eq!((applied.event_id, applied.source), (&b"evt_1"[..], &b"acme"[..]));
                     assert_eq!((applied.principal, applied.request_id), (Some(&b"ada"[..]), None));
-                    assert_eq!(applied.event_time_ms, Some(7));
+                    assert_eq!(applied.event_time_us, Some(7));
                     seen.push((entry.verdict, applied.body.len(), applied.previous.is_some()));
                 }
                 Outcome::DeadLettered(letter) => {

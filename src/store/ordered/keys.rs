@@ -16,8 +16,8 @@ pub(super) const COMPANY: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SortKeys {
     pub(crate) active: bool,
-    pub(crate) updated_at_ms: u64,
-    pub(crate) created_at_ms: u64,
+    pub(crate) updated_at_us: u64,
+    pub(crate) created_at_us: u64,
     pub(crate) first: Vec<u8>,
     pub(crate) last: Vec<u8>,
     pub(crate) email: Vec<u8>,
@@ -30,8 +30,8 @@ impl SortKeys {
     pub(crate) fn read(&mut self, body: &[u8]) -> Result<(), CorruptContact> {
         let view = ContactView::parse_trusted(body)?;
         self.active = view.status() == Status::Active;
-        self.updated_at_ms = view.updated_at_ms().unwrap_or(0);
-        self.created_at_ms = view.created_at_ms().unwrap_or(0);
+        self.updated_at_us = view.updated_at_us().unwrap_or(0);
+        self.created_at_us = view.created_at_us().unwrap_or(0);
         let fields = [
             (FIRST_NAME, NAME_BYTES_MAX, &mut self.first),
             (LAST_NAME, NAME_BYTES_MAX, &mut self.last),

@@ -33,8 +33,8 @@ pub(super) struct Probe<'a> {
 impl<'a> Probe<'a> {
     pub(super) fn of_row(row: &'a Row, index: Index) -> Self {
         let number = match index {
-            Index::UpdatedAt => row.updated_at_ms,
-            Index::CreatedAt => row.created_at_ms,
+            Index::UpdatedAt => row.updated_at_us,
+            Index::CreatedAt => row.created_at_us,
             Index::Id
             | Index::Name
             | Index::FirstName
@@ -97,8 +97,8 @@ impl<'a> Probe<'a> {
         };
         let by_value = match self.index {
             Index::Id => Ordering::Equal,
-            Index::UpdatedAt => row.updated_at_ms.cmp(&self.number),
-            Index::CreatedAt => row.created_at_ms.cmp(&self.number),
+            Index::UpdatedAt => row.updated_at_us.cmp(&self.number),
+            Index::CreatedAt => row.created_at_us.cmp(&self.number),
             Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
                 let text = row.text(self.index);
                 match self.tail {

@@ -69,8 +69,8 @@ pub struct Filters {
     /// What its name (first name or last name first), e-mail address or company begins with, in any
     /// case.
     pub q: Option<String>,
-    /// Changed then or later, in ms.
-    pub updated_since_ms: Option<u64>,
+    /// Changed then or later, in µs.
+    pub updated_since_us: Option<u64>,
 }
 
 impl Filters {
@@ -89,7 +89,7 @@ impl Filters {
         is(EMAIL, &self.email)
             && is(COMPANY, &self.company)
             && self.source.as_ref().is_none_or(|wanted| view.source() == wanted)
-            && self.updated_since_ms.is_none_or(|since| view.updated_at_ms().unwrap_or(0) >= since)
+            && self.updated_since_us.is_none_or(|since| view.updated_at_us().unwrap_or(0) >= since)
             && self.q.as_ref().is_none_or(|wanted| {
                 let (first, last) = (field(FIRST_NAME), field(LAST_NAME));
                 let (by_first, by_last) = (joined(first, last), joined(last, first));

@@ -20,8 +20,8 @@ pub(super) struct Row {
     email_len: u8,
     company_len: u8,
     pub(super) active: bool,
-    pub(super) updated_at_ms: u64,
-    pub(super) created_at_ms: u64,
+    pub(super) updated_at_us: u64,
+    pub(super) created_at_us: u64,
 }
 
 impl Row {
@@ -40,8 +40,8 @@ impl Row {
             email_len: email.len() as u8,
             company_len: company.len() as u8,
             active: keys.active,
-            updated_at_ms: keys.updated_at_ms,
-            created_at_ms: keys.created_at_ms,
+            updated_at_us: keys.updated_at_us,
+            created_at_us: keys.created_at_us,
         }
     }
 
@@ -89,8 +89,8 @@ impl Row {
 
     pub(super) fn prefix(&self, index: Index) -> Prefix {
         match index {
-            Index::UpdatedAt => Prefix::of_number(self.updated_at_ms),
-            Index::CreatedAt => Prefix::of_number(self.created_at_ms),
+            Index::UpdatedAt => Prefix::of_number(self.updated_at_us),
+            Index::CreatedAt => Prefix::of_number(self.created_at_us),
             Index::Id => Prefix::of_text(self.id()),
             Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
                 Prefix::of_text(self.text(index))
@@ -101,8 +101,8 @@ impl Row {
     /// The sort key as a page's end carries it.
     pub(super) fn sort(&self, index: Index) -> Vec<u8> {
         match index {
-            Index::UpdatedAt => self.updated_at_ms.to_be_bytes().to_vec(),
-            Index::CreatedAt => self.created_at_ms.to_be_bytes().to_vec(),
+            Index::UpdatedAt => self.updated_at_us.to_be_bytes().to_vec(),
+            Index::CreatedAt => self.created_at_us.to_be_bytes().to_vec(),
             Index::Id => Vec::new(),
             Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
                 self.text(index).to_vec()
@@ -124,8 +124,8 @@ impl Row {
         self.active != keys.active
             || match index {
                 Index::Id => false,
-                Index::UpdatedAt => self.updated_at_ms != keys.updated_at_ms,
-                Index::CreatedAt => self.created_at_ms != keys.created_at_ms,
+                Index::UpdatedAt => self.updated_at_us != keys.updated_at_us,
+                Index::CreatedAt => self.created_at_us != keys.created_at_us,
                 Index::Name | Index::FirstName => !self.has_names_of(keys),
                 Index::Email => self.text(index) != keys.email,
                 Index::Company => self.text(index) != keys.company,
@@ -142,8 +142,8 @@ impl Row {
 
     fn set_numbers(&mut self, keys: &SortKeys) {
         self.active = keys.active;
-        self.updated_at_ms = keys.updated_at_ms;
-        self.created_at_ms = keys.created_at_ms;
+        self.updated_at_us = keys.updated_at_us;
+        self.created_at_us = keys.created_at_us;
     }
 }
 

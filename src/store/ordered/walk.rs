@@ -92,8 +92,8 @@ pub(super) fn compare(rows: &Rows, a: Met, b: Met) -> Ordering {
     let key = |(index, slot): Met| {
         let row = rows.get(slot)?;
         let number = match index {
-            Index::UpdatedAt => row.updated_at_ms,
-            Index::CreatedAt => row.created_at_ms,
+            Index::UpdatedAt => row.updated_at_us,
+            Index::CreatedAt => row.created_at_us,
             Index::Id
             | Index::Name
             | Index::FirstName

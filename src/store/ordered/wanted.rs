@@ -53,7 +53,7 @@ impl Wanted {
             source: filters.source.as_deref().map(|source| cut(source).as_bytes().to_vec()),
             // Names are cut to this.
             query: fold(&filters.q, NAME_BYTES_MAX),
-            since: filters.updated_since_ms,
+            since: filters.updated_since_us,
         }
     }
 
@@ -84,7 +84,7 @@ impl Wanted {
         is(Index::Source, &self.source)
             && is(Index::Company, &self.company)
             && is(Index::Email, &self.email)
-            && self.since.is_none_or(|since| row.updated_at_ms >= since)
+            && self.since.is_none_or(|since| row.updated_at_us >= since)
             && (self.query.is_none() || self.first_match(row).is_some())
     }
 

@@ -47,7 +47,7 @@ fn meta(record: &ControlRecord, number: u64) -> EntryMeta<'_> {
         event_id: record.id.as_bytes(),
         kind: EventKind::Updated,
         source: b"",
-        event_time_ms: None,
+        event_time_us: None,
         principal: record.principal.as_deref().map(str::as_bytes),
         request_id: None,
     }

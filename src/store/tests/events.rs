@@ -127,7 +127,7 @@ fn one_event_that_came_often_is_shown_newest_first_and_bounded() {
         event_id: b"evt-again",
         kind: EventKind::Updated,
         source: b"lab",
-        event_time_ms: None,
+        event_time_us: None,
         principal: None,
         request_id: None,
     };

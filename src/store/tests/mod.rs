@@ -64,15 +64,16 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
         let mut fields = [Patch::Absent; 6];
         fields[0] = Patch::Set(put(&format!("Name {number}")));
         fields[2] = Patch::Set(put(&format!("a{}@example.com", random.u64(..20))));
-        let ts_ms = 1_000 + number - random.u64(..4).min(number);
+        let ts_us = 1_000 + number - random.u64(..4).min(number);
         let event = Event {
             kind: if random.u8(..8) == 0 { EventKind::Deleted } else { EventKind::Updated },
             contact_id: put(&id),
             is_id_given: true,
             event_id: put(&event_id),
             source: put("lab"),
-            timestamp: Some(ts_ms),
-            clock: Some(Clock { ts_ms, version: None, hash: id_hash(b"lab", event_id.as_bytes()) }),
+            timestamp: Some(ts_us),
+            body_hash: None,
+            clock: Some(Clock { ts_us, version: None, hash: id_hash(b"lab", event_id.as_bytes()) }),
             id_hash: id_hash(b"lab", event_id.as_bytes()),
             source_version: None,
             fields,
@@ -88,7 +89,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             event_id: event_id.as_bytes(),
             kind: event.kind,
             source: b"lab",
-            event_time_ms: Some(ts_ms),
+            event_time_us: Some(ts_us),
             principal: None,
             request_id: None,
         };

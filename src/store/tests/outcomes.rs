@@ -60,7 +60,7 @@ fn a_staged_record_is_told_of_after_its_commit_and_by_its_own_place() {
         event_id: b"once",
         kind: EventKind::Updated,
         source: b"lab",
-        event_time_ms: None,
+        event_time_us: None,
         principal: None,
         request_id: None,
     };

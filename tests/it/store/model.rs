@@ -141,8 +141,8 @@ fn compare_pages(world: &mut World, listed: &[Listed]) {
 fn sort_key(order: SortOrder, contact: &Listed) -> String {
     match order {
         SortOrder::Id | SortOrder::Match => String::new(),
-        SortOrder::UpdatedAt => format!("{:020}", contact.updated_at_ms),
-        SortOrder::CreatedAt => format!("{:020}", contact.created_at_ms),
+        SortOrder::UpdatedAt => format!("{:020}", contact.updated_at_us),
+        SortOrder::CreatedAt => format!("{:020}", contact.created_at_us),
         SortOrder::Name => contact.name.to_lowercase(),
         SortOrder::Company => contact.company.to_lowercase(),
     }

@@ -34,8 +34,8 @@ pub(super) struct Model {
 pub(super) struct Listed {
     pub(super) id: String,
     pub(super) status: Status,
-    pub(super) updated_at_ms: u64,
-    pub(super) created_at_ms: u64,
+    pub(super) updated_at_us: u64,
+    pub(super) created_at_us: u64,
     /// Last name and first name.
     pub(super) name: String,
     pub(super) company: String,
@@ -55,8 +55,8 @@ impl Model {
             Listed {
                 id: id.clone(),
                 status: view.status(),
-                updated_at_ms: view.updated_at_ms().unwrap_or(0),
-                created_at_ms: view.created_at_ms().unwrap_or(0),
+                updated_at_us: view.updated_at_us().unwrap_or(0),
+                created_at_us: view.created_at_us().unwrap_or(0),
                 name: format!("{}\0{}", field(LAST_NAME), field(FIRST_NAME)),
                 company: field(COMPANY),
                 email: view.field(EMAIL).map(str::to_owned),

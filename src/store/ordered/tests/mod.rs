@@ -29,7 +29,7 @@ fn timestamps_that_only_grow_keep_the_list_dense() {
     let mut random = fastrand::Rng::with_seed(4);
     for now in 0..60_000 {
         let id = id(&mut random, 5_000);
-        let keys = SortKeys { active: true, updated_at_ms: now, ..SortKeys::default() };
+        let keys = SortKeys { active: true, updated_at_us: now, ..SortKeys::default() };
         lists.put(&id, &keys);
         model.insert(id, keys);
     }
@@ -97,8 +97,8 @@ fn the_indexes_of_200_000_contacts_fit_into_their_budget() {
             let id = format!("{:08x}-786f-4ae3-b692-{n:012}", random.u32(..));
             let keys = SortKeys {
                 active: random.u8(0..10) > 0,
-                updated_at_ms: random.u64(..1 << 40),
-                created_at_ms: random.u64(..1 << 40),
+                updated_at_us: random.u64(..1 << 40),
+                created_at_us: random.u64(..1 << 40),
                 first: format!("katherine {round}").into_bytes(),
                 last: format!("goldwasser{}", random.u16(..)).into_bytes(),
                 email: format!("contact{n}.{round}@example.com").into_bytes(),
@@ -139,9 +139,9 @@ fn a_wrong_entry_is_a_named_difference() {
         lists.put(&id, &keys);
         model.insert(id, keys);
     }
-    model.get_mut(b"007".as_slice()).unwrap().updated_at_ms += 1;
+    model.get_mut(b"007".as_slice()).unwrap().updated_at_us += 1;
     assert_eq!(differences(&lists, &model), "007 is ordered by other values than its own");
-    model.get_mut(b"007".as_slice()).unwrap().updated_at_ms -= 1;
+    model.get_mut(b"007".as_slice()).unwrap().updated_at_us -= 1;
     model.get_mut(b"007".as_slice()).unwrap().email.push(b'x');
     assert_eq!(differences(&lists, &model), "007 is found by another e-mail than its own");
     model.get_mut(b"007".as_slice()).unwrap().email.pop();

@@ -88,7 +88,7 @@ impl Bench {
             span
         };
         let event_id = format!("event-{}", self.next);
-        let ts_ms = 1_000 + self.next;
+        let ts_us = 1_000 + self.next;
         let hash = id_hash(b"bench", event_id.as_bytes());
         let mut event = Event {
             kind,
@@ -96,8 +96,9 @@ impl Bench {
             is_id_given: true,
             event_id: keep(&event_id),
             source: keep("bench"),
-            timestamp: Some(ts_ms),
-            clock: Some(Clock { ts_ms, version: None, hash }),
+            timestamp: Some(ts_us),
+            body_hash: None,
+            clock: Some(Clock { ts_us, version: None, hash }),
             id_hash: hash,
             source_version: None,
             fields: [Patch::Absent; 6],
@@ -113,12 +114,12 @@ impl Bench {
         let meta = EntryMeta {
             lane: Lane(0),
             offset: Offset(self.next - 1),
-            record_time_ms: ts_ms as i64,
+            record_time_ms: ts_us as i64,
             record_kind: crate::domain::record::RecordKind::Contact,
             event_id: event_id.as_bytes(),
             kind,
             source: b"bench",
-            event_time_ms: Some(ts_ms),
+            event_time_us: Some(ts_us),
             principal: None,
             request_id: None,
         };
