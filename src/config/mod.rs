@@ -24,6 +24,7 @@ mod sources;
 mod suggest;
 pub mod units;
 mod validate;
+mod webhook_secret;
 mod webhooks;
 
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use sections::{
 };
 pub use simulator::SimulatorConfig;
 pub use sources::{FileText, FlagSetting, Sources};
+pub use webhook_secret::webhook_key;
 
 /// The built-in default: every key there is, with what it means.
 pub const BUILT_IN: &str = include_str!("../../config/contactd.toml");

@@ -269,3 +269,23 @@ fn the_example_env_file_is_read_and_changes_nothing() {
     assert!(config.warnings.is_empty());
     assert!(!config.follows_kafka());
 }
+
+#[test]
+fn a_webhook_secret_that_serve_would_refuse_is_refused_where_it_stands() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file(
+        "[webhook.crm]\nscheme = \"standard\"\nsecret = \"whsec_this is no base64 at all\"\n\
+         secret_previous = \"whsec_AAAAAAAAAAAAAAAAAAAAAAAA\"\n[webhook.acme]\nscheme = \"standard\"\n",
+    );
+    sources.environment =
+        environment(&[("ACME_WEBHOOK_SECRET", "an acme secret that is no base64")]);
+    let problems = load(&sources).unwrap_err().to_string();
+    for part in [
+        "my.toml:3: webhook.crm.secret is no secret of the scheme standard",
+        "my.toml:4: webhook.crm.secret_previous decodes to 18 bytes, and must have 24",
+        "ACME_WEBHOOK_SECRET: acme.webhook_secret is no secret of the scheme standard",
+    ] {
+        assert!(problems.contains(part), "no {part:?} in:\n{problems}");
+    }
+    assert!(!problems.contains("AAAA"), "{problems}");
+}

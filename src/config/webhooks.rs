@@ -9,13 +9,12 @@ use super::secret::Secret;
 use super::sections::{AcmeConfig, OutboxConfig, WebhookSourceConfig, WebhooksConfig};
 use super::suggest::nearest;
 use super::validate::{free, millis, seconds};
+use super::webhook_secret::{KEY_BYTES_MIN, webhook_key};
 
 /// What stands under `[webhook.<source>]`.
 const KEYS: [&str; 6] =
     ["scheme", "secret", "secret_file", "secret_previous", "secret_previous_file", "schemas"];
 const SCHEMES: [&str; 3] = ["acme", "acme-body", "standard"];
-/// A shorter secret can be found by trying.
-const SECRET_BYTES_MIN: usize = 24;
 
 pub(super) fn webhooks(fields: &mut Fields<'_>, acme: &AcmeConfig) -> WebhooksConfig {
     let mut texts: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -45,7 +44,10 @@ pub(super) fn webhooks(fields: &mut Fields<'_>, acme: &AcmeConfig) -> WebhooksCo
             secret_previous: None,
             schemas: None,
         });
-        acme.secret.get_or_insert_with(|| secret.clone());
+        if acme.secret.is_none() {
+            check(fields, "acme.webhook_secret", &acme.scheme, secret);
+            acme.secret = Some(secret.clone());
+        }
     }
     let default_source = fields.text("webhooks.default_source");
     WebhooksConfig {
@@ -68,8 +70,8 @@ fn source(
     }
     WebhookSourceConfig {
         scheme: scheme.to_owned(),
-        secret: secret(fields, name, texts, "secret"),
-        secret_previous: secret(fields, name, texts, "secret_previous"),
+        secret: secret(fields, name, scheme, texts, "secret"),
+        secret_previous: secret(fields, name, scheme, texts, "secret_previous"),
         schemas: texts.get("schemas").cloned(),
     }
 }
@@ -77,6 +79,7 @@ fn source(
 fn secret(
     fields: &mut Fields<'_>,
     name: &str,
+    scheme: &str,
     texts: &BTreeMap<String, String>,
     key: &str,
 ) -> Option<Secret> {
@@ -90,11 +93,22 @@ fn secret(
             None
         }
     };
-    if secret.as_ref().is_some_and(|secret| secret.expose().len() < SECRET_BYTES_MIN) {
-        let problem = format!("is shorter than {SECRET_BYTES_MIN} bytes");
-        fields.refuse(&format!("webhook.{name}.{key}"), problem);
+    if let Some(secret) = &secret {
+        let name = format!("webhook.{name}.{key}");
+        match secret.expose().len() {
+            0..KEY_BYTES_MIN => {
+                fields.refuse(&name, format!("is shorter than {KEY_BYTES_MIN} bytes"));
+            }
+            _ => check(fields, &name, scheme, secret),
+        }
     }
     secret
+}
+
+fn check(fields: &mut Fields<'_>, key: &str, scheme: &str, secret: &Secret) {
+    if let Err(problem) = webhook_key(scheme, secret.expose()) {
+        fields.refuse(key, problem);
+    }
 }
 
 pub(super) fn outbox(fields: &mut Fields<'_>, store: &Path) -> OutboxConfig {

@@ -80,7 +80,7 @@ impl WebhookError {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookSetupError {
     /// A source's secret.
-    #[error("webhook.{name}.secret: {source}")]
+    #[error("webhook.{name}.secret {source}")]
     Secret {
         /// The source.
         name: String,

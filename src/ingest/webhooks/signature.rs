@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::config::webhook_key;
 use crate::domain::Class;
 use crate::domain::timestamp::{parse_epoch_us, parse_rfc3339_us};
 
@@ -20,8 +21,6 @@ use crate::domain::timestamp::{parse_epoch_us, parse_rfc3339_us};
 const SIGNATURES_MAX: usize = 8;
 /// Bytes of a message id (Standard Webhooks) at most.
 const MESSAGE_ID_BYTES_MAX: usize = 256;
-/// What a Standard Webhooks secret begins with; base64 follows.
-const STANDARD_PREFIX: &str = "whsec_";
 
 /// How a source signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,16 +120,16 @@ pub struct Verifier {
     tolerance_ms: u64,
 }
 
-/// A secret that can't be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a secret of the scheme standard is \"whsec_\" and base64")]
-pub struct SecretError;
+/// A secret that can't be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretError(String);
 
 impl Verifier {
     /// With one secret, or two while one replaces the other.
     ///
     /// # Errors
-    /// For a Standard Webhooks secret that doesn't decode.
+    /// What [`webhook_key`] says of a secret.
     pub fn new(scheme: Scheme, secrets: &[&str], tolerance_ms: u64) -> Result<Self, SecretError> {
         let keys = secrets.iter().map(|secret| key(scheme, secret)).collect::<Result<_, _>>()?;
         Ok(Self { scheme, keys, tolerance_ms })
@@ -222,14 +221,8 @@ impl Verifier {
 }
 
 fn key(scheme: Scheme, secret: &str) -> Result<Hmac<Sha256>, SecretError> {
-    let bytes = match scheme {
-        Scheme::Acme | Scheme::AcmeBody => secret.as_bytes().to_vec(),
-        Scheme::Standard => {
-            let text = secret.strip_prefix(STANDARD_PREFIX).ok_or(SecretError)?;
-            STANDARD.decode(text).map_err(|_| SecretError)?
-        }
-    };
-    Hmac::new_from_slice(&bytes).map_err(|_| SecretError)
+    let bytes = webhook_key(scheme.as_str(), secret).map_err(SecretError)?;
+    Hmac::new_from_slice(&bytes).map_err(|error| SecretError(error.to_string()))
 }
 
 fn hex(header: &[u8]) -> Result<Vec<u8>, SignatureError> {

@@ -71,11 +71,13 @@ fn the_vector_of_standard_webhooks_is_believed() {
             _ => None,
         };
         let body = br#"{"test": 2432232314}"#;
-        let verifier = verifier(Scheme::Standard, &[secret]);
-        let verified = verifier.verify(header, body, 1_614_265_330_000).unwrap();
-        assert_eq!(verified.timestamp_us, Some(1_614_265_330_000_000));
+        for secret in [secret, &secret[6..], &format!("v1,{secret}")] {
+            let verifier = verifier(Scheme::Standard, &[secret]);
+            let verified = verifier.verify(header, body, 1_614_265_330_000).unwrap();
+            assert_eq!(verified.timestamp_us, Some(1_614_265_330_000_000));
+        }
     }
-    assert!(Verifier::new(Scheme::Standard, &["no-prefix"], 1).is_err());
+    assert!(Verifier::new(Scheme::Standard, &["no-base64"], 1).is_err());
 }
 
 #[test]
