@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::query::{
     ContactPage, Filters, ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart,
-    SortBy, StatusFilter,
+    SortBy, StatusFilter, fold,
 };
 
 use super::contacts::{begin, blocking, json_response, with_position};
@@ -153,9 +153,12 @@ fn status(params: &Params<'_>) -> Result<StatusFilter, ApiError> {
 }
 
 fn filters(params: &Params<'_>) -> Result<Filters, ApiError> {
-    let text = |name| match params.get(name).map(str::trim) {
-        Some("") => Err(invalid(name, "must not be empty; leave it out for contacts of any")),
-        text => Ok(text.map(str::to_owned)),
+    let text = |name| match params.get(name) {
+        // Of blanks nothing is left to look for.
+        Some(text) if fold(text).is_empty() => {
+            Err(invalid(name, "must not be empty; leave it out for contacts of any"))
+        }
+        text => Ok(text.map(|text| text.trim().to_owned())),
     };
     let updated_since = params.get("updatedSince");
     Ok(Filters {

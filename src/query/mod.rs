@@ -25,7 +25,7 @@ use crate::store::Reader;
 use page::Asked;
 
 pub use crate::domain::contact::StateTag;
-pub use crate::store::Filters;
+pub use crate::store::{Filters, fold};
 
 pub use contact::{FoundContact, ReadContact};
 pub use cursor::{Cursor, CursorError, CursorKeys, Direction};

@@ -1,4 +1,11 @@
 //! What a contact is found and sorted by, as it stands in the indexes.
+//!
+//! Texts are folded, as Unicode's NFKC_Casefold does, and trimmed: what looks the same is found by the
+//! same words, however it was typed. Contacts keep and show what was sent.
+
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
 
 use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::event::EMAIL;
@@ -12,7 +19,7 @@ pub(super) const FIRST_NAME: usize = 0;
 pub(super) const LAST_NAME: usize = 1;
 pub(super) const COMPANY: usize = 4;
 
-/// What a contact is found and sorted by; texts lowercased and cut, but for the source.
+/// What a contact is found and sorted by; texts folded and cut, but for the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SortKeys {
     pub(crate) active: bool,
@@ -48,7 +55,7 @@ impl SortKeys {
     }
 }
 
-/// The text as letters of any case are compared, whole.
+/// The text as it is compared, whole: letters of any case and form, without blanks at its ends.
 pub fn fold(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     fold_into(text, usize::MAX, &mut out);
@@ -67,22 +74,37 @@ pub(super) fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
 }
 
-/// Appends the lowercased text, up to the bound and never half a character.
+/// Appends the folded text, up to the bound and never half a character.
 pub(super) fn fold_into(text: &str, bytes_max: usize, out: &mut Vec<u8>) {
+    // Nearly all of them.
     if text.is_ascii() {
-        let kept = text.as_bytes().iter().take(bytes_max);
+        let kept = text.trim().as_bytes().iter().take(bytes_max);
         out.extend(kept.map(u8::to_ascii_lowercase));
         return;
     }
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    let trimmed = text.trim_matches(|c: char| c.is_whitespace() || ignorable.contains(c));
+    let visible = trimmed.chars().filter(|c| !ignorable.contains(*c));
+    let apart = DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(visible);
+    let folded = apart.flat_map(fold_char);
     let start = out.len();
     let mut utf8 = [0; 4];
-    for lower in text.chars().flat_map(char::to_lowercase) {
-        // Which of the two small sigmas stands there depends on what follows it.
-        let lower = if lower == 'ς' { 'σ' } else { lower };
-        let bytes = lower.encode_utf8(&mut utf8).as_bytes();
+    for c in ComposingNormalizerBorrowed::new_nfc().normalize_iter(folded) {
+        let bytes = c.encode_utf8(&mut utf8).as_bytes();
         if out.len() - start + bytes.len() > bytes_max {
             break;
         }
         out.extend_from_slice(bytes);
     }
+}
+
+/// Full case folding of what NFKD has taken apart.
+fn fold_char(c: char) -> impl Iterator<Item = char> {
+    let (folded, second) = match c {
+        // Which of the two small sigmas stands there depends on what follows it.
+        'ς' => ('σ', None),
+        'ß' | 'ẞ' => ('s', Some('s')),
+        _ => (c, None),
+    };
+    folded.to_lowercase().chain(second)
 }

@@ -15,9 +15,9 @@ pub enum SortOrder {
     UpdatedAt,
     /// By the earliest accepted timestamp; none counts as 0.
     CreatedAt,
-    /// By last name, then first name, lowercased.
+    /// By last name, then first name, folded.
     Name,
-    /// By company, lowercased.
+    /// By company, folded.
     Company,
     /// By the least text of it that begins with [`Filters::q`], which must be there.
     Match,
@@ -60,14 +60,13 @@ impl PageKey {
 /// What a contact must be to be listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
-    /// Its e-mail address, in any case.
+    /// Its e-mail address, in any case and Unicode form; so are company and `q`.
     pub email: Option<String>,
-    /// Its company, in any case.
+    /// Its company.
     pub company: Option<String>,
     /// The source of its newest event.
     pub source: Option<String>,
-    /// What its name (first name or last name first), e-mail address or company begins with, in any
-    /// case.
+    /// What its name (first name or last name first), e-mail address or company begins with.
     pub q: Option<String>,
     /// Changed then or later, in µs.
     pub updated_since_us: Option<u64>,
@@ -91,19 +90,18 @@ impl Filters {
             && self.source.as_ref().is_none_or(|wanted| view.source() == wanted)
             && self.updated_since_us.is_none_or(|since| view.updated_at_us().unwrap_or(0) >= since)
             && self.q.as_ref().is_none_or(|wanted| {
-                let (first, last) = (field(FIRST_NAME), field(LAST_NAME));
-                let (by_first, by_last) = (joined(first, last), joined(last, first));
+                let (first, last) = (fold(field(FIRST_NAME)), fold(field(LAST_NAME)));
+                let names = [joined(&first, &last), joined(&last, &first)];
+                let others = [EMAIL, COMPANY].map(|place| fold(field(place)));
                 let wanted = fold(wanted);
-                [&*by_first, &*by_last, field(EMAIL), field(COMPANY)]
-                    .iter()
-                    .any(|text| fold(text).starts_with(&wanted))
+                names.iter().chain(&others).any(|text| text.starts_with(&wanted))
             })
     }
 }
 
-fn joined(one: &str, other: &str) -> String {
-    let space = if one.is_empty() || other.is_empty() { "" } else { " " };
-    format!("{one}{space}{other}")
+fn joined(one: &[u8], other: &[u8]) -> Vec<u8> {
+    let space: &[u8] = if one.is_empty() || other.is_empty() { b"" } else { b" " };
+    [one, space, other].concat()
 }
 
 /// What to list.

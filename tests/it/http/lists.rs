@@ -162,6 +162,44 @@ async fn what_makes_no_sense_is_400_and_named() {
 async fn a_cursor_is_bound_to_the_filters() {
     let fixture = people();
     let router = fixture.router();
+/// What looks the same is found by the same words; what was sent is what is shown.
+#[tokio::test]
+async fn texts_are_found_in_every_form_and_kept_as_they_were_sent() {
+    let fixture = Fixture::with_contacts(0);
+    let sent = [
+        ("1", "Jos\u{e9}", "jos\u{e9}@caf\u{e9}.example", "Caf\u{e9} Stra\u{df}e"),
+        (
+            "2",
+            "Jose\u{301}\u{a0}",
+            " JOSE\u{301}@cafe\u{301}.example\u{a0}",
+            "\u{3000}CAFE\u{301} STRASSE ",
+        ),
+        ("3", "Jose", "jose@cafe.example", "Cafe"),
+    ];
+    for (id, first, email, company) in sent {
+        let data = json!({ "id": id, "firstName": first, "lastName": "Sá", "email": email, "company": company });
+        fixture.apply("contact.created", data);
+    }
+    let router = fixture.router();
+    for query in [
+        "email=jos%C3%A9@caf%C3%A9.example",
+        "email=Jose%CC%81@CAFE%CC%81.example%C2%A0",
+        "company=caf%C3%A9%20strasse",
+        "company=Cafe%CC%81%C2%A0Stra%C3%9Fe",
+        "q=jos%C3%A9",
+        "q=JOSE%CC%81%20s%C3%A1",
+        "q=s%C3%A1%20jose%CC%81",
+        "q=jos%C3%A9@",
+        "q=caf%C3%A9",
+        "q=caf%C3%A9&source=test",
+        "duplicates=true",
+    ] {
+        assert_eq!(ids(&router, query).await, ["1", "2"], "{query}");
+    }
+    let kept = get(&router, "/api/contacts/2").await.expect(200).json();
+    assert_eq!((&kept["firstName"], &kept["email"]), (&json!(sent[1].1), &json!(sent[1].2)));
+}
+
     let page = get(&router, "/api/contacts?q=ada&limit=1").await.expect(200).json();
     let cursor = page["meta"]["nextCursor"].as_str().unwrap();
     get(&router, &format!("/api/contacts?q=ada&limit=2&cursor={cursor}")).await.expect(200);
