@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
+use crate::domain::decode::KeyForm;
+
 use super::error::ConfigError;
 use super::fields::Fields;
 use super::sections::{KafkaConfig, LogChoice, LogConfig};
@@ -11,7 +13,7 @@ use super::suggest::nearest;
 use super::validate::{YES_OR_NO, free};
 
 /// What stands under `[input.<topic>]`.
-const KEYS: [&str; 2] = ["source", "complete"];
+const KEYS: [&str; 3] = ["source", "complete", "key"];
 /// Begins a pattern.
 const PATTERN: char = '^';
 /// Where records go that can't be applied.
@@ -47,6 +49,8 @@ pub struct InputConfig {
     pub source: Option<String>,
     /// Each record is the whole contact that its key names; a null value deletes it.
     pub complete: bool,
+    /// How its keys are written.
+    pub key: KeyForm,
 }
 
 #[derive(Clone, Debug)]
@@ -199,6 +203,15 @@ fn tables(fields: &mut Fields<'_>) -> BTreeMap<String, InputConfig> {
                     fields.errors.push(invalid(format!("is \"{text}\", and must be true or false")))
                 }
             },
+            "key" => match KeyForm::parse(text) {
+                Some(form) => table.key = form,
+                None => {
+                    let problem = format!(
+                        "is \"{text}\", and must be text, json, or a path such as json:$.id"
+                    );
+                    fields.errors.push(invalid(problem));
+                }
+            },
             _ => {
                 let suggestion = nearest(&key, KEYS.into_iter()).map(str::to_owned);
                 fields.errors.push(ConfigError::UnknownKey { place, key: name, suggestion });
@@ -246,15 +259,17 @@ mod tests {
             source = "crm"
             complete = true
             [input.billing]
-            complete = true"#,
+            complete = true
+            key = "json:$.id""#,
         )
         .unwrap();
         let input = |topic: &str| config.input(topic).cloned();
-        let crm = InputConfig { source: Some("crm".to_owned()), complete: false };
+        let crm = InputConfig { source: Some("crm".to_owned()), ..InputConfig::default() };
         assert_eq!(input("crm.users"), Some(crm.clone()));
         assert_eq!(input("contacts.created"), Some(crm.clone()));
         assert_eq!(input("crm.whole"), Some(InputConfig { complete: true, ..crm }));
-        assert_eq!(input("billing"), Some(InputConfig { source: None, complete: true }));
+        let key = KeyForm::Json(vec!["id".to_owned()]);
+        assert_eq!(input("billing"), Some(InputConfig { source: None, complete: true, key }));
         for other in ["contacts", "contacts.dlq", "contactd.control", "xcrm.users", "crm"] {
             assert_eq!(input(other), None, "{other}");
         }
@@ -272,6 +287,7 @@ mod tests {
             complete = true
             [input.crm]
             complete = "maybe"
+            key = "avro"
             sourc = "x""#,
         )
         .unwrap_err()
@@ -285,6 +301,7 @@ mod tests {
             "has \"^(\", which is no pattern",
             "input.crn is no input: bridge.topics neither names nor matches it; did you mean \"crm\"?",
             "input.crm.complete is \"maybe\", and must be true or false",
+            "input.crm.key is \"avro\", and must be text, json, or a path such as json:$.id",
             "unknown key `input.crm.sourc`; did you mean `source`?",
         ] {
             assert!(problems.contains(part), "no {part:?} in:\n{problems}");

@@ -29,6 +29,8 @@ pub const EVENT_ID: &str = "contactd_event_id";
 pub const ORIGIN: &str = "contactd_origin";
 /// The key that it had there, where that is not its contact's id.
 pub const ORIGIN_KEY: &str = "contactd_origin_key";
+/// Why that key names no contact, where the record could not do without.
+pub const KEY_PROBLEM: &str = "contactd_key_problem";
 /// The time of its record there, in ms since 1970, where the contact log would not take that.
 pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
 /// How many bytes its value had there, where only its head could be appended.

@@ -240,7 +240,7 @@ fn malformed(event: &Event, id: &[u8], id_seed: u64) -> (Vec<u8>, Option<Vec<u8>
             put(&mut out, b"\"}}");
             (key, Some(out))
         }
-        4 => (key, Some(with_data(br#"{"acme_first_name":"Nobody"}"#))),
+        4 => (key, Some(with_data(br#"{"id":"","acme_first_name":"Nobody"}"#))),
         5 => (Vec::new(), Some(good())),
         6 => (key, None),
         7 => {

@@ -6,7 +6,7 @@ use crate::domain::record::Headers;
 use crate::domain::verdict::DeadLetterReason;
 
 /// Confluent's framing: a zero byte and the schema's id (4 bytes), then the value.
-const CONFLUENT_LEN: usize = 5;
+pub(super) const CONFLUENT_LEN: usize = 5;
 /// Protobuf messages nested in their file's others; far fewer than letters in an Avro string.
 const MESSAGE_INDEXES_MAX: u64 = 8;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

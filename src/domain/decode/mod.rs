@@ -7,7 +7,8 @@
 //!
 //! - An object that names a member twice is refused: what it means would depend on the reader.
 //! - A contact's id, in this order: `data.id` (or what the mapping calls it), `data.contact_id`,
-//!   `contact_id`, `id` beside an `event_id`, a CloudEvent's subject. Whole numbers pass as ids.
+//!   `contact_id`, `id` beside an `event_id`, a CloudEvent's subject, a flat event's `id`, the record's
+//!   key. Whole numbers pass as ids.
 //! - Without `data` the event is flat: all members that aren't the envelope's are the contact's.
 //! - A source's configured schemas are held against the record's JSON as it stands there, commands'
 //!   excepted, which we write. Other sources pay nothing.
@@ -17,6 +18,7 @@ mod command;
 mod contact;
 mod envelope;
 mod framing;
+mod key;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,8 @@ use super::verdict::DeadLetterReason;
 use contact::ContactPart;
 use envelope::Envelope;
 use reader::Reader;
+
+pub use key::KeyForm;
 
 /// Why a record says nothing: a stable reason, and a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,10 +119,16 @@ impl Decoder {
     }
 
     fn read(&self, arena: &[u8], record: &Record) -> Result<(Event, Vec<u8>), Reject> {
-        let Some(value) = record.value else {
-            return Err(Reject::new(DeadLetterReason::NullValue, "the record has no value"));
-        };
         let headers = Headers::new(record.headers.of(arena));
+        let Some(value) = record.value else {
+            let detail = match key::problem(headers) {
+                Some(problem) => {
+                    format!("a null value, whose key says whom it deletes, but {problem}")
+                }
+                None => "the record has no value".to_owned(),
+            };
+            return Err(Reject::new(DeadLetterReason::NullValue, detail));
+        };
         let bytes = value.of(arena);
         let bytes_max = self.limits.record_bytes_max;
         if bytes.len() > bytes_max {
@@ -166,12 +176,10 @@ impl Decoder {
         contact: ContactPart,
         headers: Headers<'_>,
     ) -> Result<Event, Reject> {
-        let contact_id = contact.id.ok_or_else(|| {
-            Reject::new(
-                DeadLetterReason::MissingContactId,
-                "no contact id in data.id, contact_id or subject",
-            )
-        })?;
+        let contact_id = match contact.id {
+            Some(id) => id,
+            None => key::of_record(reader, record, headers.clone())?,
+        };
         check_id(reader, contact_id, "contact id")?;
         let given_id = match envelope.event_id(contact.is_flat_id) {
             Some(id) => Some(id),
@@ -218,17 +226,25 @@ impl Decoder {
 
 /// An id or source must be usable as one.
 fn check_id(reader: &Reader<'_>, id: Span, what: &str) -> Result<(), Reject> {
-    let bytes = reader.bytes(id);
-    let problem = if bytes.is_empty() {
-        "is empty"
+    match id_problem(reader.bytes(id)) {
+        None => Ok(()),
+        Some(problem) => {
+            Err(Reject::new(DeadLetterReason::InvalidId, format!("the {what} {problem}")))
+        }
+    }
+}
+
+/// What keeps bytes from being an id.
+fn id_problem(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.is_empty() {
+        Some("is empty")
     } else if bytes.len() > ID_BYTES_MAX {
-        "is too long"
+        Some("is too long")
     } else if bytes.iter().any(u8::is_ascii_control) {
-        "holds control characters"
+        Some("holds control characters")
     } else {
-        return Ok(());
-    };
-    Err(Reject::new(DeadLetterReason::InvalidId, format!("the {what} {problem}")))
+        None
+    }
 }
 
 /// What tells an event's repeats from another event under its id.

@@ -285,7 +285,6 @@ fn every_kind_of_bad_record_has_its_reason() {
     let twice = PLAIN.replace("\"Ada\"", &format!("\"Ada\",\"{long}\":1,\"{long}\":2"));
     let reject = decode_with(twice.as_bytes(), &[]).unwrap_err();
     assert!(reject.reason == Reason::DuplicateKey && reject.detail.len() < 200, "{reject}");
-    refused(PLAIN.replace("\"id\":\"c1\",", ""), Reason::MissingContactId);
     refused(PLAIN.replace("c1", ""), Reason::InvalidId);
     refused(PLAIN.replace("c1", "c\\u0000"), Reason::InvalidId);
     refused(PLAIN.replace("c1", &"c".repeat(257)), Reason::InvalidId);
@@ -298,6 +297,38 @@ fn every_kind_of_bad_record_has_its_reason() {
     let mut batch = RecordBatch::new(Lane(0));
     batch.push(Offset(0), 0, Some(b"c1"), None, std::iter::empty());
     assert_eq!(Decoder::default().decode(&mut batch, 0).unwrap_err().reason, Reason::NullValue);
+}
+
+#[test]
+fn the_key_names_the_contact_where_nothing_else_does() {
+    let unnamed = PLAIN.replace("\"id\":\"c1\",", "");
+    let by_key = |value: &str, key: Option<&[u8]>, headers: &[Header<'_>]| {
+        let mut batch = RecordBatch::new(Lane(0));
+        let headers = headers.iter().map(|(name, value)| (*name, Some(*value)));
+        batch.push(Offset(0), 6, key, Some(value.as_bytes()), headers);
+        let event = Decoder::default().decode(&mut batch, 0)?;
+        Ok::<_, Reject>(event.contact_id.text(&batch.arena).to_owned())
+    };
+    assert_eq!(by_key(&unnamed, Some(b"c9"), &[]).unwrap(), "c9");
+    assert_eq!(by_key(PLAIN, Some(b"c9"), &[]).unwrap(), "c1");
+    let cloud: [Header<'_>; 4] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"e1"),
+        ("ce_type", b"contact.deleted"),
+        ("ce_source", b"crm"),
+    ];
+    assert_eq!(by_key("", Some(b"c9"), &cloud).unwrap(), "c9");
+    let told: [Header<'_>; 1] = [(headers::KEY_PROBLEM, b"the key is of no use")];
+    for (key, headers) in [
+        (None, &[][..]),
+        (Some(b"".as_slice()), &[]),
+        (Some(b"\xff"), &[]),
+        (Some(b"{\"id\":\"c9\"}"), &[]),
+        (Some(b"c9"), &told),
+    ] {
+        let reject = by_key(&unnamed, key, headers).unwrap_err();
+        assert_eq!(reject.reason, Reason::MissingContactId, "{key:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! From an input's record to the contact log's: pure, so that one that is read again becomes the same
 //! record again.
 //!
-//! - The event stays as it is, and so does its record's time; the key becomes its contact's id.
+//! - The event stays as it is, and so does its record's time; the key becomes its contact's id. Where
+//!   nothing else says that, the record's own key does, read as the input's setting says.
 //! - What only we may say in headers is left out, so no input can bring in a command.
 //! - What has no contact that can be found is appended as it came: applying keeps it as a dead letter.
 //! - In an input of complete records a null value is a delete, and a value replaces the contact. Where
@@ -14,8 +15,8 @@ use crate::config::InputConfig;
 use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{
-    COMMAND, COMMAND_REPLACE, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP, OURS_PREFIX,
-    SOURCE,
+    COMMAND, COMMAND_REPLACE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP,
+    OURS_PREFIX, SOURCE,
 };
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
@@ -65,14 +66,18 @@ impl Converter {
         }
         let headers = headers(input, topic, batch, record);
         let (key, value) = (batch.key(record), batch.value(record));
+        let named = input.key.contact_id(key);
+        let id = named.as_deref().ok();
         let event = match (input.complete, value) {
-            (false, Some(value)) => self.event(headers.clone(), value.to_vec(), record),
+            (false, Some(value)) => self.event(headers.clone(), id, value.to_vec(), record),
             (false, None) => None,
-            (true, Some(value)) => self.complete(&headers, key, value, record),
-            (true, None) => key.and_then(|key| self.delete(&headers, key, record)),
+            (true, Some(value)) => self.complete(&headers, id, value, record),
+            (true, None) => id.and_then(|id| self.delete(&headers, id, record)),
         };
         let Some(mut event) = event else {
-            return self.unreadable(batch, record, headers);
+            // A null value says nothing in other inputs, whatever its key is.
+            let problem = named.err().filter(|_| input.complete || value.is_some());
+            return self.unreadable(batch, record, headers, problem);
         };
         if let Some(key) = key.filter(|key| *key != event.contact_id.as_slice()) {
             event.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
@@ -102,7 +107,16 @@ impl Converter {
     }
 
     /// As it came, for applying to keep with its reason.
-    fn unreadable(&self, batch: &RecordBatch, record: &Record, headers: NamedValues) -> Bridged {
+    fn unreadable(
+        &self,
+        batch: &RecordBatch,
+        record: &Record,
+        mut headers: NamedValues,
+        key_problem: Option<String>,
+    ) -> Bridged {
+        if let Some(problem) = key_problem {
+            headers.push((KEY_PROBLEM.to_owned(), Some(problem.into_bytes())));
+        }
         let key = batch.key(record).unwrap_or_default().to_vec();
         // Without a key no lane is its home.
         let lane = key.is_empty().then(|| Lane(batch.lane.0 % self.lanes.max(1)));
@@ -112,32 +126,38 @@ impl Converter {
         Bridged { record, outcome: BridgeOutcome::Unreadable, is_untimed: false }
     }
 
-    fn event(&self, headers: NamedValues, value: Vec<u8>, record: &Record) -> Option<Found> {
-        let decoded = self.decode(&headers, &value, record).ok()?;
+    fn event(
+        &self,
+        headers: NamedValues,
+        id: Option<&str>,
+        value: Vec<u8>,
+        record: &Record,
+    ) -> Option<Found> {
+        let decoded = self.decode(&headers, id, &value, record).ok()?;
         Some(Found::new(&decoded, headers, value))
     }
 
     /// A tombstone of a complete record.
-    fn delete(&self, headers: &NamedValues, key: &[u8], record: &Record) -> Option<Found> {
-        let id = serde_json::to_string(std::str::from_utf8(key).ok()?).ok()?;
+    fn delete(&self, headers: &NamedValues, id: &str, record: &Record) -> Option<Found> {
+        let named = serde_json::to_string(id).ok()?;
         let stamp = stamp(record);
-        let value = format!(r#"{{"eventType":"contact.deleted"{stamp},"data":{{"id":{id}}}}}"#);
-        self.event(headers.clone(), value.into_bytes(), record)
+        let value = format!(r#"{{"eventType":"contact.deleted"{stamp},"data":{{"id":{named}}}}}"#);
+        self.event(headers.clone(), Some(id), value.into_bytes(), record)
     }
 
     /// A complete record: an event, or nothing but the contact.
     fn complete(
         &self,
         headers: &NamedValues,
-        key: Option<&[u8]>,
+        id: Option<&str>,
         value: &[u8],
         record: &Record,
     ) -> Option<Found> {
-        let decoded = match self.decode(headers, value, record) {
+        let decoded = match self.decode(headers, id, value, record) {
             Ok(decoded) => decoded,
             Err(reject) if reject.reason == DeadLetterReason::UnknownEventType => {
-                let value = around(value, key, record)?;
-                return self.event(replacing(headers), value, record);
+                let value = around(value, id, record)?;
+                return self.event(replacing(headers), id, value, record);
             }
             Err(_) => return None,
         };
@@ -145,22 +165,25 @@ impl Converter {
         let headers = if replaces { replacing(headers) } else { headers.clone() };
         if decoded.1.timestamp.is_none()
             && let Some(value) = stamped(value, record)
-            && let Some(timed) = self.event(headers.clone(), value, record)
+            && let Some(timed) = self.event(headers.clone(), id, value, record)
             && !timed.is_untimed
         {
             return Some(timed);
         }
-        self.event(headers, value.to_vec(), record)
+        self.event(headers, id, value.to_vec(), record)
     }
 
+    /// `id` stands for the key that it will have on the contact log, where nothing else names one.
     fn decode(
         &self,
         headers: &NamedValues,
+        id: Option<&str>,
         value: &[u8],
         record: &Record,
     ) -> Result<(RecordBatch, Event), Reject> {
         let mut batch = RecordBatch::new(Lane(0));
-        batch.push(Offset(0), record.timestamp_ms, None, Some(value), header_refs(headers));
+        let key = id.map(str::as_bytes);
+        batch.push(Offset(0), record.timestamp_ms, key, Some(value), header_refs(headers));
         let event = self.decoder.decode(&mut batch, 0)?;
         Ok((batch, event))
     }
@@ -211,7 +234,7 @@ fn stamp(record: &Record) -> String {
 
 /// The event around a value that is nothing but the contact; none: it is an event after all, or no
 /// object.
-fn around(value: &[u8], key: Option<&[u8]>, record: &Record) -> Option<Vec<u8>> {
+fn around(value: &[u8], id: Option<&str>, record: &Record) -> Option<Vec<u8>> {
     let framed = value.first().filter(|byte| **byte == 0).and_then(|_| value.get(5..));
     let json = framed.unwrap_or(value);
     let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
@@ -223,9 +246,9 @@ fn around(value: &[u8], key: Option<&[u8]>, record: &Record) -> Option<Vec<u8>> 
     }
     let mut event = format!(r#"{{"eventType":"contact.created"{}"#, stamp(record)).into_bytes();
     // Where the contact doesn't say its id, its key does.
-    if let Some(key) = key.and_then(|key| std::str::from_utf8(key).ok()) {
+    if let Some(id) = id {
         event.extend_from_slice(br#","contact_id":"#);
-        event.extend_from_slice(serde_json::to_string(key).ok()?.as_bytes());
+        event.extend_from_slice(serde_json::to_string(id).ok()?.as_bytes());
     }
     event.extend_from_slice(br#","data":"#);
     event.extend_from_slice(json);

@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::group;
 use super::portion::{Portion, UNTIMED_MAX};
 use crate::config::InputConfig;
-use crate::domain::decode::{Decoder, Reject};
+use crate::domain::decode::{Decoder, KeyForm, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
@@ -29,7 +29,7 @@ fn converter() -> Converter {
 }
 
 fn complete() -> InputConfig {
-    InputConfig { source: Some("crm".to_owned()), complete: true }
+    InputConfig { source: Some("crm".to_owned()), complete: true, ..InputConfig::default() }
 }
 
 type Header<'a> = (&'a str, Option<&'a [u8]>);
@@ -123,7 +123,7 @@ fn no_header_of_an_input_makes_a_command_or_another_source() {
 fn a_configured_source_counts_and_picks_the_mapping() {
     let mut value = event("contact.updated", "ada", json!({ "acme_first_name": "Ada" }));
     value["source"] = json!("whoever");
-    let input = InputConfig { source: Some("acme".to_owned()), complete: false };
+    let input = InputConfig { source: Some("acme".to_owned()), ..InputConfig::default() };
     let record = record(bridged(&input, 1, None, Some(&text(&value)), &[]));
     let (batch, event) = decoded(&record).unwrap();
     assert_eq!(event.source.of(&batch.arena), b"acme");
@@ -237,6 +237,63 @@ fn complete_records_replace_and_a_null_value_deletes() {
     let (found, verdicts) = applied(&twice);
     assert_eq!(found, expected);
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Applied).count(), 4);
+}
+
+#[test]
+fn keys_are_read_as_the_input_says_and_never_taken_for_what_they_are_not() {
+    let by = |key: &str| InputConfig { key: KeyForm::parse(key).unwrap(), ..complete() };
+    for (form, key, id) in [
+        ("text", "j1", "j1"),
+        ("json", r#""q1""#, "q1"),
+        ("json", "17", "17"),
+        ("json:$.id", r#"{"id":"j1"}"#, "j1"),
+    ] {
+        for value in [Some(r#"{"firstName":"Ada"}"#), None] {
+            let found = bridged(&by(form), 1, Some(key), value, &[]);
+            assert_eq!(found.outcome, BridgeOutcome::Event, "{form} {key}");
+            let record = record(found);
+            assert_eq!(record.key, id.as_bytes());
+            let (batch, event) = decoded(&record).unwrap();
+            assert_eq!(event.contact_id.of(&batch.arena), id.as_bytes());
+            assert_eq!(event.kind == EventKind::Deleted, value.is_none());
+        }
+    }
+    for (form, key, why) in [
+        ("text", Some(r#"{"id":"j1"}"#), "the key is JSON"),
+        ("text", Some(r#""q1""#), "the key is JSON"),
+        ("text", None, "the record has no key"),
+        ("json", Some("j1"), "the key is not JSON"),
+        ("json:$.id", Some(r#"{"ID":"j1"}"#), "the key has no $.id"),
+    ] {
+        for (value, reason) in [
+            (None, DeadLetterReason::NullValue),
+            (
+                Some(r#"{"eventType":"contact.updated","data":{}}"#),
+                DeadLetterReason::MissingContactId,
+            ),
+        ] {
+            let found = bridged(&by(form), 1, key, value, &[]);
+            assert_eq!(found.outcome, BridgeOutcome::Unreadable, "{form} {key:?}");
+            let reject = decoded(&record(found)).unwrap_err();
+            assert_eq!(reject.reason, reason, "{form} {key:?} {reject}");
+            assert!(reject.detail.contains(why), "{reject}");
+        }
+        // Where the value says whose it is, the key need not.
+        let whole = bridged(&by(form), 1, key, Some(r#"{"id":"j1","firstName":"Ada"}"#), &[]);
+        assert_eq!(record(whole).key, b"j1", "{form} {key:?}");
+    }
+}
+
+#[test]
+fn an_event_whose_contact_only_its_key_names_is_that_contacts() {
+    let value = r#"{"id":"e1","eventType":"contact.updated","data":{"firstName":"Ada"}}"#;
+    let record = record(bridged(&InputConfig::default(), 1, Some("ada"), Some(value), &[]));
+    assert_eq!(
+        (record.key.as_slice(), record.value.as_deref()),
+        (b"ada".as_slice(), Some(value.as_bytes()))
+    );
+    let (batch, event) = decoded(&record).unwrap();
+    assert_eq!(event.contact_id.of(&batch.arena), b"ada");
 }
 
 #[test]

@@ -88,16 +88,19 @@ async fn a_mended_cause_and_a_redrive_heal_the_contact() {
 
 #[tokio::test]
 async fn records_under_names_that_nobody_mapped_are_healed_by_the_mapping_and_a_redrive() {
-    let unmapped = Instance::start().await;
+    // One partition is at home for a key of any form.
+    let unmapped = Instance::builder().with("embedded_log.partitions", 1).start().await;
     let event = json!({
         "id": "e-1", "eventType": "contact.created", "timestamp": "2026-11-21T10:00:00Z",
         "source": "erp", "data": { "kundennummer": "k-7", "vorname": "Ada" },
     });
-    unmapped.append_bytes("k-7", event.to_string().as_bytes()).await;
+    let key = r#"{"kundennummer":"k-7"}"#;
+    unmapped.append_bytes(key, event.to_string().as_bytes()).await;
     let letters = until_letters(&unmapped.client(), 1).await;
     assert_eq!(letters[0]["reason"], "missing_contact_id");
     let directory = unmapped.stop().await;
     let mapped = Instance::builder()
+        .with("embedded_log.partitions", 1)
         .with("mapping.erp.kundennummer", "id")
         .with("mapping.erp.vorname", "firstName")
         .start_on(directory)

@@ -56,6 +56,11 @@ fn bad_texts() -> Vec<Bad> {
     not_utf8[at] = 0xff;
     let undated =
         text(value(4, "")).replace(r#""timestamp":1790000004000"#, r#""timestamp":"soon""#);
+    let unnamed = bad(
+        "no contact id, nor a key that is one",
+        r#"{"eventType":"contact.updated","data":{"firstName":"Ada"}}"#,
+        Reason::MissingContactId,
+    );
     let deep = format!(r#""deep":{}{}"#, "[".repeat(10_000), "]".repeat(10_000));
     vec![
         bad("truncated JSON", truncated, Reason::MalformedJson),
@@ -71,11 +76,10 @@ fn bad_texts() -> Vec<Bad> {
             Reason::UnknownEventType,
         ),
         bad("nested 10,000 deep", value(3, &deep), Reason::NestingTooDeep),
-        bad(
-            "no contact id",
-            r#"{"eventType":"contact.updated","data":{"firstName":"Ada"}}"#,
-            Reason::MissingContactId,
-        ),
+        Bad {
+            record: RawRecord { key: Some(br#"{"id":"ada"}"#.to_vec()), ..unnamed.record },
+            ..unnamed
+        },
         bad("a time that is none", undated, Reason::InvalidTimestamp),
         bad(
             "Avro",
