@@ -31,6 +31,7 @@ mod dead_letter_shown;
 mod dead_letters;
 mod docs;
 mod edge;
+mod email;
 mod endpoints;
 mod error;
 mod events;
