@@ -3,15 +3,19 @@
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderValue};
 
-/// Whether `media_type` (`type/subtype`) is acceptable; without the header everything is.
+/// Whether `media_type` (`type/subtype`) is acceptable; without the header, or where it is empty,
+/// everything is.
 pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let mut best: Option<(u8, u16)> = None;
+    let mut is_empty = true;
     for value in headers.get_all(ACCEPT) {
         // What can't be read can't be obeyed either.
         let Ok(text) = value.to_str() else {
             return true;
         };
-        for range in text.split(',') {
+        // A list may have empty elements, which say nothing (RFC 9110 section 5.6.1).
+        for range in text.split(',').filter(|range| !range.trim().is_empty()) {
+            is_empty = false;
             let Some((specificity, quality)) = match_range(range, media_type) else {
                 continue;
             };
@@ -22,7 +26,7 @@ pub(super) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     }
     match best {
         Some((_, quality)) => quality > 0,
-        None => !headers.contains_key(ACCEPT),
+        None => is_empty,
     }
 }
 
@@ -73,6 +77,8 @@ mod tests {
     fn the_most_exact_range_decides() {
         assert!(accepts_json(&[]));
         assert!(accepts_json(&["*/*"]));
+        assert!(accepts_json(&[""]) && accepts_json(&[" , "]));
+        assert!(!accepts_json(&["", "text/html"]));
         assert!(accepts_json(&["text/html, application/*;q=0.5"]));
         assert!(accepts_json(&["text/html", "Application/JSON; charset=utf-8"]));
         assert!(!accepts_json(&["text/html"]));

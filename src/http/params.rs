@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 use axum::http::Uri;
+use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use crate::domain::timestamp::parse_rfc3339_us;
@@ -31,6 +32,13 @@ impl<'u> Params<'u> {
         lists: &[&str],
     ) -> Result<Self, ApiError> {
         let query = uri.query().unwrap_or_default();
+        let is_text = |pair: &&str| percent_decode_str(pair).decode_utf8().is_ok();
+        if let Some(pair) = query.split('&').find(|pair| !is_text(pair)) {
+            let name = pair.split('=').next().unwrap_or_default();
+            let name: String =
+                percent_decode_str(name).decode_utf8_lossy().chars().take(64).collect();
+            return Err(invalid(&name, "is not UTF-8 once its escapes (%) are resolved"));
+        }
         let pairs: Vec<_> = if lists.is_empty() {
             form_urlencoded::parse(query.as_bytes()).collect()
         } else {

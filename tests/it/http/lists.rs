@@ -140,6 +140,10 @@ async fn what_makes_no_sense_is_400_and_named() {
     for (query, code) in [
         ("email=", "INVALID_PARAMETER"),
         ("q=%20", "INVALID_PARAMETER"),
+        ("q=%E2%80%8B", "INVALID_PARAMETER"),
+        ("q=%ff", "INVALID_PARAMETER"),
+        ("email=a%C3@b", "INVALID_PARAMETER"),
+        ("%ff=a", "INVALID_PARAMETER"),
         ("updatedSince=yesterday", "INVALID_PARAMETER"),
         ("updatedSince=2026-11-21", "INVALID_PARAMETER"),
         ("sort=email", "INVALID_PARAMETER"),
@@ -158,10 +162,6 @@ async fn what_makes_no_sense_is_400_and_named() {
     }
 }
 
-#[tokio::test]
-async fn a_cursor_is_bound_to_the_filters() {
-    let fixture = people();
-    let router = fixture.router();
 /// What looks the same is found by the same words; what was sent is what is shown.
 #[tokio::test]
 async fn texts_are_found_in_every_form_and_kept_as_they_were_sent() {
@@ -200,6 +200,10 @@ async fn texts_are_found_in_every_form_and_kept_as_they_were_sent() {
     assert_eq!((&kept["firstName"], &kept["email"]), (&json!(sent[1].1), &json!(sent[1].2)));
 }
 
+#[tokio::test]
+async fn a_cursor_is_bound_to_the_filters() {
+    let fixture = people();
+    let router = fixture.router();
     let page = get(&router, "/api/contacts?q=ada&limit=1").await.expect(200).json();
     let cursor = page["meta"]["nextCursor"].as_str().unwrap();
     get(&router, &format!("/api/contacts?q=ada&limit=2&cursor={cursor}")).await.expect(200);
