@@ -110,7 +110,7 @@ pub(super) async fn show(
     Ok(json_response(whole_letter_json(&letter, desk.topics()).to_string().into_bytes()))
 }
 
-/// `POST /api/dead-letters/{id}/redrive`
+/// `POST /api/dead-letters/redrive/{id}`
 pub(super) async fn redrive_one(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,

@@ -98,7 +98,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     read("/api/dead-letters", WRITERS),
     read("/api/dead-letters/{id}", WRITERS),
     admin(Method::DELETE, "/api/dead-letters/{id}"),
-    admin(Method::POST, "/api/dead-letters/{id}/redrive"),
+    admin(Method::POST, "/api/dead-letters/redrive/{id}"),
     open("/livez"),
     open("/readyz"),
     open("/healthz"),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::http::Method;
 
-use super::endpoints::{ENDPOINTS, Endpoint};
+use super::endpoints::{self, ENDPOINTS, Endpoint};
 
 /// A path's template, taken apart.
 struct Route {
@@ -72,6 +72,18 @@ impl RouteNo {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         self.endpoints().iter().find(|endpoint| endpoint.method == *method).copied()
     }
+}
+
+/// Whether some word in place of a parameter makes the path another one, which has no such method.
+pub(super) fn is_shadowed(endpoint: &Endpoint) -> bool {
+    let Some(around) = around_segment(endpoint.path) else {
+        return false;
+    };
+    ENDPOINTS.iter().any(|other| {
+        !other.path.contains('{')
+            && fits(around, other.path)
+            && endpoints::endpoint(other.path, &endpoint.method).is_none()
+    })
 }
 
 fn around_segment(template: &'static str) -> Option<(&'static str, &'static str)> {

@@ -55,7 +55,7 @@ pub fn router(state: HttpState) -> Api {
             get(dead_letters::job).delete(dead_letters::stop_job),
         )
         .route("/api/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard_one))
-        .route("/api/dead-letters/{id}/redrive", post(dead_letters::redrive_one))
+        .route("/api/dead-letters/redrive/{id}", post(dead_letters::redrive_one))
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
         .route("/healthz", get(probes::healthz))

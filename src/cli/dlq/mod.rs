@@ -113,7 +113,7 @@ fn redrive(api: &Api, args: &RedriveArgs) -> anyhow::Result<()> {
     if !args.which.ids.is_empty() {
         let mut jobs = Vec::new();
         for id in &args.which.ids {
-            let job = api.post(&format!("{PATH}/{}/redrive", path_segment(id)), None)?;
+            let job = api.post(&format!("{PATH}/redrive/{}", path_segment(id)), None)?;
             jobs.push(until_ended(api, job)?);
         }
         tell(&args.answer, &Value::from(jobs.clone()), shown::jobs)?;

@@ -15,7 +15,11 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// The id that all paths of one contact have.
 pub(super) fn contact_id() -> Param {
-    Param::path("id", "{{contactId}}", "The contact's id.")
+    Param::path(
+        "id",
+        "{{contactId}}",
+        "The contact's id; never `batch`, which is a path of its own.",
+    )
 }
 
 /// A contact as examples show it.

@@ -164,7 +164,7 @@ fn discard() -> Operation {
 }
 
 fn redrive_one() -> Operation {
-    let path = "/api/dead-letters/{id}/redrive";
+    let path = "/api/dead-letters/redrive/{id}";
     Operation::new(Method::POST, path, "redriveDeadLetter", "Send one through again")
         .about("Also one that was redriven before.")
         .param(letter_id())

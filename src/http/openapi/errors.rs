@@ -15,6 +15,7 @@ use super::operation::{Header, Operation, Schemas, choice};
 use crate::http::allow::groups;
 use crate::http::endpoints::{Access, Endpoint, LimitClass};
 use crate::http::error::Code;
+use crate::http::route_no::is_shadowed;
 
 /// A code of the catalogue.
 #[derive(Serialize)]
@@ -118,6 +119,8 @@ pub(super) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
         | Code::Internal => true,
         Code::InvalidParameter => !operation.params.is_empty(),
         Code::InvalidPath => operation.path.contains('{'),
+        // No id is `batch`, say: that is a path of its own.
+        Code::MethodNotAllowed => is_shadowed(endpoint),
         Code::UnsupportedMediaType => operation.body.is_some(),
         Code::Overloaded => takes_time,
         // Of the webhooks, and of signing in, alone.

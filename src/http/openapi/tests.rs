@@ -71,6 +71,44 @@ fn names_are_unique_and_parameters_are_those_of_the_path() {
     }
 }
 
+/// A path that two templates fit is answered by one of them, and nobody can tell which; one without
+/// parameters comes first.
+#[test]
+fn no_path_is_of_two_templates() {
+    let templates: BTreeSet<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
+    let is_param = |segment: &str| segment.starts_with('{');
+    let templates: Vec<Vec<&str>> = templates
+        .into_iter()
+        .filter(|path| path.contains('{'))
+        .map(|path| path.split('/').collect())
+        .collect();
+    for (at, one) in templates.iter().enumerate() {
+        for other in templates.iter().take(at).filter(|other| other.len() == one.len()) {
+            let mut pairs = one.iter().zip(other);
+            let differ = pairs.any(|(a, b)| a != b && !is_param(a) && !is_param(b));
+            assert!(differ, "{} and {}", one.join("/"), other.join("/"));
+        }
+    }
+}
+
+#[test]
+fn operations_whose_path_may_be_anothers_tell_of_405() {
+    let document = document();
+    let has_405 = |path: &str, method: &str| {
+        document["paths"][path][method]["responses"].as_object().unwrap().contains_key("405")
+    };
+    for (path, method, expected) in [
+        ("/api/contacts/{id}", "get", true),
+        ("/api/contacts/{id}", "delete", true),
+        ("/api/contacts/{id}/history", "get", false),
+        ("/api/contacts/batch", "post", false),
+        ("/api/dead-letters/{id}", "delete", true),
+        ("/api/contacts", "get", false),
+    ] {
+        assert_eq!(has_405(path, method), expected, "{method} {path}");
+    }
+}
+
 /// Fails unless the value fits a schema of the document.
 #[track_caller]
 fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {

@@ -43,7 +43,7 @@ async fn a_bad_record_is_listed_shown_and_redriven_to_the_same_end() {
     let shown = client.get(&format!("/api/dead-letters/{id}")).await.expect(200).json();
     assert_eq!(shown["value"]["text"], "{\"id\": \\u{1b}[31m");
     assert_eq!(shown["key"]["text"], "ada");
-    let job = client.post(&format!("/api/dead-letters/{id}/redrive"), &Value::Null).await;
+    let job = client.post(&format!("/api/dead-letters/redrive/{id}"), &Value::Null).await;
     let job = job.expect(201).json();
     assert_eq!((&job["state"], &job["counts"]["done"]), (&json!("done"), &json!(1)), "{job}");
     // It is as bad as before: a letter of its own, one hop on.
@@ -188,7 +188,8 @@ async fn control_records_and_loops_are_not_redriven() {
     assert_eq!(control["redrivable"], false);
     let path = |letter: &Value| format!("/api/dead-letters/{}", letter["id"].as_str().unwrap());
     let redrive = async |letter: &Value| {
-        client.post(&format!("{}/redrive", path(letter)), &Value::Null).await
+        let id = letter["id"].as_str().unwrap();
+        client.post(&format!("/api/dead-letters/redrive/{id}"), &Value::Null).await
     };
     redrive(&control).await.expect_error(409, "NOT_REDRIVABLE");
     instance.append_bytes("ada", b"{").await;
