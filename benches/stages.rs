@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use contactd::apply::{DecodedBatch, Planner, Rules};
 use contactd::config::{Config, Mode};
 use contactd::domain::decode::Decoder;
+use contactd::domain::founding::Founding;
 use contactd::domain::limits::Limits;
 use contactd::domain::mapping::Mapping;
 use contactd::domain::partitioner::Partitioner;
@@ -44,8 +45,8 @@ fn main() {
     };
     let mut opened =
         store::open(StoreOptions::from(&config), Some(&identity), 1, &|_| {}).expect("a new store");
-    let rules =
-        Rules { partitioner: Partitioner::Murmur2, lanes: 1, future_tolerance_ms: 300_000, limits };
+    let founding = Founding::first(Partitioner::Murmur2, 1);
+    let rules = Rules { founding, future_tolerance_ms: 300_000, limits };
     let mut planner = Planner::new(rules);
     let (mut plan, mut encode, mut append, mut memory) = <(Duration, _, _, _)>::default();
     for batch in &decoded {

@@ -30,8 +30,9 @@ pub(super) async fn run_bridge(
         }
     }
     let topics = other_topics(&config, &decoder, &log, &watch, &stop);
-    let misplaced = rehome(&config, &decoder, &log, &watch, &stop);
-    tokio::try_join!(topics, misplaced).map(|_both| ())
+    let rehoming = rehome(&config, &log, &watch, &stop);
+    let (topics, ()) = tokio::join!(topics, rehoming);
+    topics
 }
 
 /// On a thread of its own, because reading and appending block.
@@ -59,31 +60,14 @@ async fn other_topics(
     bridging.await.map_err(|_| LogError::Panicked { topic: topic(), thread: "bridge" })?
 }
 
-/// Nobody but ourselves appends to an embedded log, so nothing there is misplaced.
-async fn rehome(
-    config: &Config,
-    decoder: &Arc<Decoder>,
-    log: &EventLog,
-    watch: &Watch,
-    stop: &CancellationToken,
-) -> Result<(), LogError> {
-    let identity = tokio::task::spawn_blocking({
-        let log = log.clone();
-        move || log.identity()
-    });
-    let is_on = watch.is_kafka && config.bridge.rehome;
-    let (Some(reader), true) = (watch.reader.get().cloned(), is_on) else {
-        stop.cancelled().await;
-        return Ok(());
+async fn rehome(config: &Config, log: &EventLog, watch: &Watch, stop: &CancellationToken) {
+    let Some(reader) = watch.reader.get().cloned() else {
+        return stop.cancelled().await;
     };
-    // The store knows it since it was opened; only its changes would be an error, and the worker's.
-    let Ok(Ok(identity)) = identity.await else {
-        stop.cancelled().await;
-        return Ok(());
-    };
-    let (decoder, metrics) = (Arc::clone(decoder), Arc::clone(&watch.metrics));
-    let rehoming =
-        Rehoming::new(log.clone(), identity.topic, identity.lanes, decoder, reader, metrics);
-    rehoming.run(stop).await;
-    Ok(())
+    if !config.bridge.rehome {
+        reader.rehoming_is_elsewhere();
+        return stop.cancelled().await;
+    }
+    let (topic, metrics) = (config.kafka.topic.clone(), Arc::clone(&watch.metrics));
+    Rehoming::new(log.clone(), topic, 1, reader, metrics).run(stop).await;
 }

@@ -35,6 +35,8 @@ const LOG: &str = "log";
 const APPLY: &str = "apply";
 /// Only with Kafka, where it is a topic of its own.
 const CONTROL: &str = "control";
+/// Records that are to be brought to their home lane.
+const REHOMING: &str = "rehoming";
 
 /// Passes on how the process stands.
 #[derive(Clone)]
@@ -70,6 +72,11 @@ impl Watch {
         };
         self.readiness.waiting(LOG, log);
         self.readiness.waiting(APPLY, "nothing is applied yet");
+        let owed = Arc::clone(&self.metrics);
+        self.readiness.note(REHOMING, move || match owed.rehoming.owed() {
+            0 => None,
+            owed => Some(format!("{owed} records are to be brought to their home partition")),
+        });
         let intake = Arc::clone(&self.intake);
         self.metrics.on_scrape(move |metrics| {
             if let Some(outbox) = intake.outbox() {

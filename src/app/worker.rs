@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigError, ConfigErrors, PartitionerChoice};
 use crate::domain::Class;
 use crate::domain::decode::Decoder;
 use crate::domain::fingerprint::Fingerprint;
+use crate::domain::founding::Founding;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::{Mapping, UnknownField};
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
@@ -194,8 +195,7 @@ impl Worker {
         let pipeline = Pipeline {
             decoder: Arc::clone(&self.setup.decoder),
             rules: Rules {
-                partitioner: self.log.partitioner(),
-                lanes: identity.lanes,
+                founding: Founding::first(self.log.partitioner(), identity.lanes),
                 future_tolerance_ms: self.setup.future_tolerance_ms,
                 limits: self.setup.limits,
             },

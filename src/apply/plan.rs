@@ -2,13 +2,14 @@
 
 use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::Event;
+use crate::domain::founding::Founding;
+use crate::domain::headers::FOUNDING;
 use crate::domain::limits::Limits;
 use crate::domain::merge::{MergeError, merge};
-use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{CONTROL_LANE, Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
-use crate::store::{DeadLetter, EntryMeta, LaneProgress, Writer};
+use crate::store::{AwayRecord, DeadLetter, EntryMeta, LaneProgress, Writer};
 
 use super::ApplyError;
 use super::control::{self, DecodedControl};
@@ -16,10 +17,8 @@ use super::control::{self, DecodedControl};
 /// What planning goes by besides the record itself; part of the fingerprint.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Which lane a key belongs to.
-    pub partitioner: Partitioner,
-    /// Lanes of the contact log.
-    pub lanes: u16,
+    /// Which lane a contact belongs to.
+    pub founding: Founding,
     /// How far ahead of its record's timestamp an event may lie, in milliseconds.
     pub future_tolerance_ms: u64,
     /// Bounds on a contact.
@@ -114,10 +113,18 @@ impl Planner {
         event: &Event,
     ) -> Result<(), ApplyError> {
         let meta = EntryMeta::of_event(batch, record, event);
-        if let Some((reason, detail)) = self.refusal(batch, record, event) {
+        let id = event.contact_id.of(&batch.arena);
+        if let Some((reason, detail)) = self.away(batch, record, id) {
+            // One that was brought home once and is away again would go round for ever.
+            if self.was_brought(batch, record) {
+                return self.dead_letter(writer, &meta, batch, record, reason, &detail);
+            }
+            return Ok(writer.rehomed(&meta, &AwayRecord::of_record(batch, record, id))?);
+        }
+        if let Some(detail) = self.in_future(record, event) {
+            let reason = DeadLetterReason::TimestampInFuture;
             return self.dead_letter(writer, &meta, batch, record, reason, &detail);
         }
-        let id = event.contact_id.of(&batch.arena);
         self.body.clear();
         let current = writer.contact(id)?;
         match merge(current, event, &batch.arena, &self.rules.limits, &mut self.body) {
@@ -148,12 +155,12 @@ impl Planner {
         Ok(())
     }
 
-    /// Why a decoded event may not be applied where it stands, if it may not.
-    fn refusal(
+    /// Why a decoded event is not at home where it stands, if it is not.
+    fn away(
         &self,
         batch: &RecordBatch,
         record: &Record,
-        event: &Event,
+        contact_id: &[u8],
     ) -> Option<(DeadLetterReason, String)> {
         if record.key.is_none() {
             return Some((
@@ -161,21 +168,25 @@ impl Planner {
                 "the record has no key, so its place among the contact's events is unknown".into(),
             ));
         }
-        let home = self.rules.partitioner.lane(event.contact_id.of(&batch.arena), self.rules.lanes);
-        if home != batch.lane {
-            return Some((DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)));
-        }
+        let home = self.rules.founding.home(contact_id);
+        (home != batch.lane).then(|| (DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)))
+    }
+
+    /// Whether it was brought home under the present founding.
+    fn was_brought(&self, batch: &RecordBatch, record: &Record) -> bool {
+        let revision = self.rules.founding.revision.to_string();
+        let brought = batch.headers(record).filter(|(name, _)| *name == FOUNDING);
+        brought.filter_map(|(_, value)| value).any(|value| value == revision.as_bytes())
+    }
+
+    /// How an event is dated too far ahead of its record, if it is.
+    fn in_future(&self, record: &Record, event: &Event) -> Option<String> {
         let dated_ms = event.timestamp? / 1000;
         let latest_ms = u64::try_from(record.timestamp_ms)
             .unwrap_or(0)
             .saturating_add(self.rules.future_tolerance_ms);
         (dated_ms > latest_ms).then(|| {
-            (
-                DeadLetterReason::TimestampInFuture,
-                format!(
-                    "the event is dated {dated_ms} ms, its record allows {latest_ms} ms at most"
-                ),
-            )
+            format!("the event is dated {dated_ms} ms, its record allows {latest_ms} ms at most")
         })
     }
 

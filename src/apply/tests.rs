@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::decode::Decoder;
+use crate::domain::founding::Founding;
+use crate::domain::headers::FOUNDING;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::Mapping;
 use crate::domain::partitioner::Partitioner;
@@ -40,8 +42,7 @@ fn bench() -> Bench {
         _directory: directory,
         opened,
         planner: Planner::new(Rules {
-            partitioner: Partitioner::Murmur2,
-            lanes: 4,
+            founding: Founding::first(Partitioner::Murmur2, 4),
             future_tolerance_ms: 300_000,
             limits,
         }),
@@ -52,10 +53,23 @@ fn bench() -> Bench {
 impl Bench {
     /// Applies one record of a lane; the verdicts that this added.
     fn apply(&mut self, lane: Lane, offset: u64, key: Option<&str>, value: &str) -> Verdict {
+        self.apply_with(lane, offset, key, value, None)
+    }
+
+    /// The same of a record that was brought home under a founding.
+    fn apply_with(
+        &mut self,
+        lane: Lane,
+        offset: u64,
+        key: Option<&str>,
+        value: &str,
+        revision: Option<&[u8]>,
+    ) -> Verdict {
         let before = self.opened.writer.committed().counters;
         let mut batch = RecordBatch::new(lane);
         let key = key.map(str::as_bytes);
-        batch.push(Offset(offset), RECORD_TIME_MS, key, Some(value.as_bytes()), std::iter::empty());
+        let headers = revision.into_iter().map(|revision| (FOUNDING, Some(revision)));
+        batch.push(Offset(offset), RECORD_TIME_MS, key, Some(value.as_bytes()), headers);
         batch.next = NextOffset(offset + 1);
         let decoded = DecodedBatch::decode(&self.decoder, batch, Vec::new());
         self.planner.plan(&mut self.opened.writer, &decoded).unwrap();
@@ -98,14 +112,38 @@ fn a_newer_event_is_applied_an_older_one_is_stale() {
 }
 
 #[test]
+fn what_is_away_from_home_is_rehomed_unless_it_was_brought_there() {
+    let mut bench = bench();
+    let elsewhere = Lane((home("c1").0 + 1) % 4);
+    let value = event("c1", RECORD_TIME_MS, "Ada");
+    assert_eq!(bench.apply(home("c1"), 0, None, &value), Verdict::Rehomed);
+    assert_eq!(bench.apply(elsewhere, 0, Some("c1"), &value), Verdict::Rehomed);
+    // A lane that the log did not have at its founding is nobody's home.
+    assert_eq!(bench.apply(Lane(4), 0, Some("c1"), &value), Verdict::Rehomed);
+    // Under another founding that was its home, or what says so is no founding.
+    for other in [b"2".as_slice(), b"01", b""] {
+        let offset = 1 + other.len() as u64 + u64::from(other == b"2");
+        let found = bench.apply_with(elsewhere, offset, Some("c1"), &value, Some(other));
+        assert_eq!(found, Verdict::Rehomed);
+    }
+    assert!(bench.opened.reader.contact(b"c1").unwrap().is_none());
+    let found = bench.opened.reader.rehomed_after(&Default::default(), None).unwrap();
+    let record = found.records.first().unwrap();
+    assert_eq!((record.contact_id.as_slice(), record.key.as_deref()), (b"c1".as_slice(), None));
+    assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
+}
+
+#[test]
 fn what_may_not_be_applied_where_it_stands_is_set_aside_with_its_reason() {
     let mut bench = bench();
     let lane = home("c1");
     let elsewhere = Lane((lane.0 + 1) % 4);
     let value = event("c1", RECORD_TIME_MS, "Ada");
     let ahead = event("c1", RECORD_TIME_MS + 300_001, "Ada");
-    assert_eq!(bench.apply(lane, 0, None, &value), Verdict::DeadLettered);
-    assert_eq!(bench.apply(elsewhere, 0, Some("c1"), &value), Verdict::DeadLettered);
+    let present = Some(b"1".as_slice());
+    assert_eq!(bench.apply_with(lane, 0, None, &value, present), Verdict::DeadLettered);
+    let again = bench.apply_with(elsewhere, 0, Some("c1"), &value, present);
+    assert_eq!(again, Verdict::DeadLettered);
     assert_eq!(bench.apply(lane, 1, Some("c1"), &ahead), Verdict::DeadLettered);
     assert_eq!(bench.apply(lane, 2, Some("c1"), "{"), Verdict::DeadLettered);
     let reasons: Vec<_> =

@@ -33,6 +33,9 @@ pub const ORIGIN_KEY: &str = "contactd_origin_key";
 pub const KEY_PROBLEM: &str = "contactd_key_problem";
 /// The time of its record there, in ms since 1970, where the contact log would not take that.
 pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
+/// Of a record that was brought to its contact's home lane: the revision of the founding by which
+/// that was its home.
+pub const FOUNDING: &str = "contactd_founding";
 /// How many bytes its value had there, where only its head could be appended.
 pub const ORIGIN_BYTES: &str = "contactd_origin_bytes";
 /// Starts the names of all headers that only we may write.

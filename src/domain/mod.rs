@@ -13,6 +13,7 @@ pub mod decode;
 pub(crate) mod digits;
 pub mod event;
 pub mod fingerprint;
+pub mod founding;
 pub mod headers;
 pub(crate) mod json;
 pub mod limits;

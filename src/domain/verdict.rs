@@ -1,4 +1,4 @@
-//! What became of a record: the eight verdicts, and why a record was kept aside.
+//! What became of a record: the nine verdicts, and why a record was kept aside.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,13 +21,15 @@ pub enum Verdict {
     Superseded,
     /// A command to a contact that does not exist.
     NotFound,
+    /// Not in its contact's home lane: it is appended there once more, and decided there.
+    Rehomed,
     /// Kept aside with its reason.
     DeadLettered,
 }
 
 impl Verdict {
     /// Every verdict, in code order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Applied,
         Self::Unchanged,
         Self::Stale,
@@ -35,8 +37,11 @@ impl Verdict {
         Self::Conflict,
         Self::Superseded,
         Self::NotFound,
+        Self::Rehomed,
         Self::DeadLettered,
     ];
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
 
     /// Stable snake_case name.
     pub fn as_str(self) -> &'static str {
@@ -48,6 +53,7 @@ impl Verdict {
             Self::Conflict => "conflict",
             Self::Superseded => "superseded",
             Self::NotFound => "not_found",
+            Self::Rehomed => "rehomed",
             Self::DeadLettered => "dead_lettered",
         }
     }
@@ -114,9 +120,9 @@ reasons! {
     UnknownEventType = 8, "unknown_event_type";
     /// The record has no value.
     NullValue = 9, "null_value";
-    /// The record has no key.
+    /// The record has no key, and was appended once more before.
     KeyMissing = 10, "key_missing";
-    /// The record is not in its contact's home lane.
+    /// The record is not in its contact's home lane, and was appended once more before.
     MisroutedKey = 11, "misrouted_key";
     /// The value is Avro.
     AvroFraming = 12, "avro_framing";
@@ -174,7 +180,7 @@ mod tests {
             assert_eq!(DeadLetterReason::from_u8(reason.code()), Some(*reason));
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
-        assert_eq!(Verdict::from_u8(8), None);
+        assert_eq!(Verdict::from_u8(9), None);
         assert_eq!(DeadLetterReason::from_u8(23), None);
     }
 }

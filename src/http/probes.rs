@@ -30,7 +30,10 @@ pub(super) async fn readyz(State(state): State<HttpState>, uri: Uri) -> Result<R
         .filter(|(_, why_not)| verbose || why_not.is_some())
         .map(|(name, why_not)| {
             let part = match why_not {
-                None => json!({ "ready": true }),
+                None => match state.readiness().note_of(name) {
+                    None => json!({ "ready": true }),
+                    Some(note) => json!({ "ready": true, "note": note }),
+                },
                 Some(why) => json!({ "ready": false, "reason": why }),
             };
             ((*name).to_owned(), part)

@@ -6,11 +6,14 @@ use parking_lot::RwLock;
 
 /// Looks now; an error says what is waited for.
 type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Looks now, for what is worth knowing of a part that is ready all the same.
+type Note = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 enum Part {
     Ready,
     Waiting(String),
     Checked(Check),
+    Noted(Note),
 }
 
 /// One board for the whole process: the parts say how they stand, `/readyz` shows it.
@@ -45,10 +48,27 @@ impl Readiness {
         self.parts.write().insert(part, Part::Checked(Box::new(check)));
     }
 
+    /// The part is ready whatever the note says, which `?verbose` shows.
+    pub fn note(
+        &self,
+        part: &'static str,
+        note: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.parts.write().insert(part, Part::Noted(Box::new(note)));
+    }
+
     /// How every part stands now.
     pub fn report(&self) -> Report {
         let parts = self.parts.read();
         Report { parts: parts.iter().map(|(name, part)| (*name, part.why_not())).collect() }
+    }
+
+    /// What is worth knowing of a part that is ready.
+    pub fn note_of(&self, part: &str) -> Option<String> {
+        match self.parts.read().get(part) {
+            Some(Part::Noted(note)) => note(),
+            Some(_) | None => None,
+        }
     }
 
     /// Why one part is not ready.
@@ -66,7 +86,7 @@ impl std::fmt::Debug for Readiness {
 impl Part {
     fn why_not(&self) -> Option<String> {
         match self {
-            Self::Ready => None,
+            Self::Ready | Self::Noted(_) => None,
             Self::Waiting(why) => Some(why.clone()),
             Self::Checked(check) => check().err(),
         }

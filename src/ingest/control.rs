@@ -144,9 +144,11 @@ impl Control {
                     outcome.reason.unwrap_or((DeadLetterReason::InvalidControl, String::new()));
                 ControlOutcome::Refused { reason, detail }
             }
-            Verdict::Conflict | Verdict::Stale | Verdict::Superseded | Verdict::NotFound => {
-                ControlOutcome::Conflict { current }
-            }
+            Verdict::Conflict
+            | Verdict::Stale
+            | Verdict::Superseded
+            | Verdict::NotFound
+            | Verdict::Rehomed => ControlOutcome::Conflict { current },
         }
     }
 }

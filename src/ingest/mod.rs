@@ -12,11 +12,12 @@ mod outbox;
 mod patch;
 mod pause;
 mod purge;
+mod rehoming;
 mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use bridge::{Bridge, Rehoming};
+pub use bridge::Bridge;
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
@@ -29,6 +30,7 @@ pub use outbox::{Outbox, OutboxError};
 pub use patch::{ContactPatch, Said};
 pub use pause::Pause;
 pub use purge::purge;
+pub use rehoming::Rehoming;
 pub use webhooks::{
     ItemReport, Received, Scheme, SecretError, SignatureError, Verified, Verifier, WebhookError,
     WebhookSetupError, Webhooks, sign_acme,

@@ -14,6 +14,7 @@ use bincode::{Decode, Encode};
 
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
+use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
 use crate::telemetry::fault;
 
@@ -23,9 +24,8 @@ use super::digest::Digest;
 use super::journal::{Counters, LaneProgress, LastRecord};
 use super::shared::Cut;
 
-/// Formats of the envelope's content. From 2 on a cut speaks of control records too.
-const FORMAT: u32 = 1;
-const FORMAT_CONTROL: u32 = 2;
+/// The format of the envelope's content.
+pub(crate) const FORMAT: u32 = 1;
 /// Files of this sort are far smaller; a longer one is no such file.
 const BYTES_MAX: usize = 16 << 20;
 const HEAD: usize = 12;
@@ -40,12 +40,8 @@ pub(crate) struct FileKind {
     half: &'static str,
 }
 
-pub(crate) const CHECKPOINT: FileKind = FileKind {
-    name: "checkpoint",
-    magic: *b"CDCP",
-    format: FORMAT_CONTROL,
-    half: "checkpoint_half",
-};
+pub(crate) const CHECKPOINT: FileKind =
+    FileKind { name: "checkpoint", magic: *b"CDCP", format: FORMAT, half: "checkpoint_half" };
 
 pub(crate) const IDENTITY: FileKind =
     FileKind { name: "identity", magic: *b"CDID", format: FORMAT, half: "identity_half" };
@@ -74,20 +70,14 @@ pub(crate) struct StoreIdentity {
 /// [`Cut`] as bincode has it.
 #[derive(Encode, Decode)]
 pub(crate) struct CutRecord {
-    contacts: ContactCutRecord,
-    control_digest: u128,
-    control_verdicts: [u64; 8],
-}
-
-/// The same as format 1 had it.
-#[derive(Encode, Decode)]
-pub(crate) struct ContactCutRecord {
     next_frame: u64,
     lanes: Vec<LaneRecord>,
-    verdicts: [u64; 8],
+    verdicts: [u64; Verdict::COUNT],
     active: u64,
     deleted: u64,
     digest: u128,
+    control_digest: u128,
+    control_verdicts: [u64; Verdict::COUNT],
     fingerprint: u64,
     record_time_ms: i64,
 }
@@ -100,10 +90,10 @@ struct LaneRecord {
 }
 
 #[derive(Encode, Decode)]
-struct CheckpointRecord<C> {
+struct CheckpointRecord {
     number: u64,
     store: u64,
-    cut: C,
+    cut: CutRecord,
 }
 
 impl From<&Cut> for CutRecord {
@@ -113,31 +103,24 @@ impl From<&Cut> for CutRecord {
             next: at.next.0,
             last: at.last.map(|at| (at.offset.0, at.leader_epoch, at.hash)),
         });
-        let contacts = ContactCutRecord {
+        let ControlSums { digest, verdicts } = cut.control;
+        Self {
             next_frame: cut.next_frame.0,
             lanes: lanes.collect(),
             verdicts: cut.counters.verdicts,
             active: cut.counters.active,
             deleted: cut.counters.deleted,
             digest: cut.digest.0,
+            control_digest: digest.0,
+            control_verdicts: verdicts,
             fingerprint: cut.fingerprint,
             record_time_ms: cut.record_time_ms,
-        };
-        let ControlSums { digest, verdicts } = cut.control;
-        Self { contacts, control_digest: digest.0, control_verdicts: verdicts }
+        }
     }
 }
 
 impl From<CutRecord> for Cut {
     fn from(record: CutRecord) -> Self {
-        let CutRecord { contacts, control_digest, control_verdicts } = record;
-        let control = ControlSums { digest: Digest(control_digest), verdicts: control_verdicts };
-        Self { control, ..contacts.into() }
-    }
-}
-
-impl From<ContactCutRecord> for Cut {
-    fn from(record: ContactCutRecord) -> Self {
         let lanes = record.lanes.into_iter().map(|at| {
             let last = at.last.map(|(offset, leader_epoch, hash)| LastRecord {
                 offset: Offset(offset),
@@ -156,7 +139,10 @@ impl From<ContactCutRecord> for Cut {
                 deleted: record.deleted,
             },
             digest: Digest(record.digest),
-            control: ControlSums::default(),
+            control: ControlSums {
+                digest: Digest(record.control_digest),
+                verdicts: record.control_verdicts,
+            },
             fingerprint: record.fingerprint,
             record_time_ms: record.record_time_ms,
         }
@@ -174,18 +160,12 @@ impl Checkpoint {
     }
 
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StoreError> {
-        let Some(bytes) = read_bytes(dir, &CHECKPOINT)? else {
-            return Ok(None);
-        };
-        let sealed = unseal(CHECKPOINT.magic, CHECKPOINT.name, FORMAT_CONTROL, &bytes)?;
-        Ok(Some(match sealed.format {
-            FORMAT => Self::of(sealed.decode::<CheckpointRecord<ContactCutRecord>>()?),
-            _ => Self::of(sealed.decode::<CheckpointRecord<CutRecord>>()?),
+        let record: Option<CheckpointRecord> = read_file(dir, &CHECKPOINT)?;
+        Ok(record.map(|record| Self {
+            number: record.number,
+            store: record.store,
+            cut: record.cut.into(),
         }))
-    }
-
-    fn of<C: Into<Cut>>(record: CheckpointRecord<C>) -> Self {
-        Self { number: record.number, store: record.store, cut: record.cut.into() }
     }
 }
 
@@ -210,7 +190,6 @@ pub(crate) fn seal<T: Encode>(
 
 /// What [`seal`] wrapped, its checksum found right.
 pub(crate) struct Sealed<'a> {
-    pub(crate) format: u32,
     /// Bytes of all of it.
     pub(crate) len: usize,
     content: &'a [u8],
@@ -226,7 +205,7 @@ impl Sealed<'_> {
     }
 }
 
-/// Opens what [`seal`] wrapped, in a format up to the newest that is known.
+/// Opens what [`seal`] wrapped.
 pub(crate) fn unseal<'a>(
     magic: [u8; 4],
     what: &'a str,
@@ -240,7 +219,7 @@ pub(crate) fn unseal<'a>(
         return Err(StoreError::damaged(what, "it is no such file"));
     }
     let format = u32::from_le_bytes([f0, f1, f2, f3]);
-    if !(FORMAT..=known).contains(&format) {
+    if format != known {
         return Err(StoreError::UnknownFormat { what: what.to_owned(), found: format, known });
     }
     let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
@@ -250,7 +229,7 @@ pub(crate) fn unseal<'a>(
     if crc32fast::hash(summed) != u32::from_le_bytes(*crc) {
         return Err(StoreError::damaged(what, "its checksum differs"));
     }
-    Ok(Sealed { format, len: HEAD + len + 4, content, what })
+    Ok(Sealed { len: HEAD + len + 4, content, what })
 }
 
 /// Writes a small file: new file, fsync, rename, fsync of the directory.

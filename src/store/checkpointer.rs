@@ -471,7 +471,9 @@ impl Checkpointer {
     fn allow_trim(&self) {
         let below = FrameNo(self.shared.figures.snapshot_next_frame.load(Ordering::Relaxed));
         if below != snapshot::NONE {
-            let below = below.min(self.shared.dead_letters.needs_from(&self.last.cut));
+            let below = below
+                .min(self.shared.dead_letters.needs_from(&self.last.cut))
+                .min(self.shared.brought_home.needs_from(&self.last.cut));
             let retention = self.plan.retention;
             self.control.state.lock().trim = Some(Trim { below, retention });
         }

@@ -28,7 +28,7 @@ pub struct ControlSums {
     /// Sum over all entries, as over contacts.
     pub digest: Digest,
     /// How often each verdict was given, by [`Verdict::index`].
-    pub verdicts: [u64; 8],
+    pub verdicts: [u64; Verdict::COUNT],
 }
 
 impl ControlSums {
@@ -36,11 +36,6 @@ impl ControlSums {
         if let Some(total) = self.verdicts.get_mut(verdict.index()) {
             *total += 1;
         }
-    }
-
-    /// Whether there never was a control record.
-    pub(crate) fn is_none(&self) -> bool {
-        *self == Self::default()
     }
 }
 

@@ -86,16 +86,22 @@ fn older_than(
     };
     Ok(match entry.view()?.outcome {
         Outcome::Applied(applied) if applied.id == id => Some(applied.previous),
-        Outcome::Applied(_) | Outcome::Control(_) | Outcome::DeadLettered(_) | Outcome::Settled => {
-            None
-        }
+        Outcome::Applied(_)
+        | Outcome::Control(_)
+        | Outcome::DeadLettered(_)
+        | Outcome::Rehomed(_)
+        | Outcome::Settled => None,
     })
 }
 
 fn read(id: &[u8], entry: &Entry<'_>) -> Result<(HistoryEntry, ChangeRef), StoreError> {
     let applied = match entry.outcome {
         Outcome::Applied(applied) if applied.id == id => applied,
-        Outcome::Applied(_) | Outcome::Control(_) | Outcome::DeadLettered(_) | Outcome::Settled => {
+        Outcome::Applied(_)
+        | Outcome::Control(_)
+        | Outcome::DeadLettered(_)
+        | Outcome::Rehomed(_)
+        | Outcome::Settled => {
             return Err(not_its_change(id, entry.change));
         }
     };

@@ -59,7 +59,6 @@ mod history;
 mod identity;
 mod insertion;
 pub mod journal;
-mod misplaced;
 mod options;
 mod ordered;
 mod outcomes;
@@ -67,6 +66,7 @@ mod overlay;
 mod reader;
 mod recovery;
 mod refill;
+mod rehoming;
 mod scan;
 mod shared;
 mod snapshot;
@@ -86,14 +86,15 @@ pub use heap::HeapStats;
 pub use history::HistoryEntry;
 pub use identity::{LaneRange, check_lane};
 pub use journal::{
-    ControlChange, Counters, DeadLetter, EntryMeta, Journal, JournalEntry, LaneProgress, LastRecord,
+    AwayRecord, ControlChange, Counters, DeadLetter, EntryMeta, Journal, JournalEntry,
+    LaneProgress, LastRecord,
 };
-pub use misplaced::{Misplaced, MisplacedRecord};
 pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
 pub use ordered::{Cut as PageCut, Filters, PageKey, PageRequest, SortOrder, Total, fold};
 pub use outcomes::{Expected, RecordOutcome};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::open;
+pub use rehoming::{Rehomed, RehomedRecord};
 pub use shared::{Cut, Shared};
 pub use verify::VerifyReport;
 pub use writer::{CommitTimes, Committed, Writer};

@@ -202,7 +202,8 @@ impl Expected {
     }
 
     /// What became of the record at that place, which has this event id: for ids under which more
-    /// than one record may come.
+    /// than one record may come. Where it stood away from its contact's home, that is what becomes of
+    /// it there.
     ///
     /// # Errors
     /// When the store has stopped or is being closed.
@@ -211,11 +212,14 @@ impl Expected {
         lane: Lane,
         offset: Offset,
     ) -> Result<RecordOutcome, StoreError> {
+        let mut is_rehomed = false;
         loop {
             let outcome = self.next().await?;
-            if (outcome.lane, outcome.offset) == (lane, offset) {
+            let is_it = is_rehomed || (outcome.lane, outcome.offset) == (lane, offset);
+            if is_it && outcome.verdict != Verdict::Rehomed {
                 return Ok(outcome);
             }
+            is_rehomed |= is_it;
         }
     }
 

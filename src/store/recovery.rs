@@ -289,7 +289,9 @@ fn redo_frame(frame: &Frame, dirty: &DirtySet, room: &mut Room) -> Result<(), St
                 control::redo(&generation, change);
                 return Ok(());
             }
-            Outcome::DeadLettered(_) | Outcome::Settled => return Ok(()),
+            Outcome::DeadLettered(_) | Outcome::Rehomed(_) | Outcome::Settled => {
+                return Ok(());
+            }
         };
         let facts = facts_of(applied.id, applied.body, hash)?;
         let stored = StoredContact::build(entry.change, applied.body, value);
@@ -319,6 +321,7 @@ fn assemble(
         controls: Controls::new(recovered.controls),
         events: Rolling::new(segments.segment_base(), segments.next()),
         dead_letters,
+        brought_home: Default::default(),
         journal,
         announced: Announced::new(&recovered.cut),
         committed: watch::Sender::new(recovered.cut.next_frame.0),

@@ -28,6 +28,7 @@ use super::heap::{Heap, Known, Place};
 use super::journal::{Counters, Journal, LaneProgress};
 use super::ordered::{Lists, OrderedIndexes};
 use super::outcomes::Outcomes;
+use super::rehoming::BroughtHome;
 
 /// What holds between two batches: taken whole, written whole, never in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +105,8 @@ pub struct Shared {
     pub(crate) ordered: OrderedIndexes,
     /// Where events stand in the segments that have no table yet.
     pub(crate) events: Rolling,
+    /// How far what stood away from home is brought there.
+    pub(crate) brought_home: BroughtHome,
     /// What could not be applied, kept beyond the journal.
     pub(crate) dead_letters: DeadLetters,
     /// For history and as-of reads.

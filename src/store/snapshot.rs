@@ -6,7 +6,7 @@
 //!   blocks   u32 raw length | u32 stored length | u32 contacts | u32 crc32 of those and the bytes |
 //!            LZ4 bytes of (v id length | v body length | u64 change ref | id | body)*, ids ascending
 //!   end      u32 0 | u64 contacts | u128 digest | u32 crc32 of those
-//!   blocks and end once more, of control entries (no change ref); not in format 1
+//!   blocks and end once more, of control entries (no change ref)
 //! ```
 //!
 //! It is written between two checkpoints, when the engine holds exactly the last one, to a file
@@ -24,7 +24,7 @@ use crate::segments::FrameNo;
 use crate::telemetry::fault;
 
 use super::StoreError;
-use super::checkpoint::{Checkpoint, ContactCutRecord, CutRecord, seal, sync_dir, unseal};
+use super::checkpoint::{Checkpoint, CutRecord, seal, sync_dir, unseal};
 use super::codec::{self, ChangeRef};
 use super::control;
 use super::digest::{Digest, contact_hash};
@@ -45,17 +45,15 @@ const KEPT: usize = 2;
 /// Stands for "there is no snapshot" where a snapshot's first unheld frame is kept.
 pub(crate) const NONE: FrameNo = FrameNo(u64::MAX);
 
-/// The first format, without control entries, and the one that is written.
-const FORMAT_CONTACTS: u32 = 1;
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 1;
 
 /// What stands in front of the contacts.
 #[derive(Encode, Decode)]
-struct HeadRecord<C> {
+struct HeadRecord {
     number: u64,
     store: u64,
     log: Option<LogIdentity>,
-    cut: C,
+    cut: CutRecord,
 }
 
 /// A snapshot that was read back whole after it was written.
@@ -72,7 +70,6 @@ pub(crate) struct Snapshot {
     pub(crate) cut: Cut,
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
-    has_controls: bool,
     file: BufReader<File>,
 }
 
@@ -247,22 +244,12 @@ impl Snapshot {
             .map_err(StoreError::io("reading", path))?;
         let what = path.display().to_string();
         let head = unseal(MAGIC, &what, FORMAT, &start)?;
-        let (log, cut) = match head.format {
-            FORMAT_CONTACTS => {
-                let record: HeadRecord<ContactCutRecord> = head.decode()?;
-                (record.log, record.cut.into())
-            }
-            _ => {
-                let record: HeadRecord<CutRecord> = head.decode()?;
-                (record.log, record.cut.into())
-            }
-        };
+        let record: HeadRecord = head.decode()?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(head.len as u64))
             .map_err(StoreError::io("reading", path))?;
         Ok(Self {
-            log,
-            cut,
-            has_controls: head.format != FORMAT_CONTACTS,
+            log: record.log,
+            cut: record.cut.into(),
             path: path.to_path_buf(),
             bytes,
             file: BufReader::with_capacity(1 << 20, file),
@@ -285,10 +272,7 @@ impl Snapshot {
         let counters = self.cut.counters;
         let counted = Some(counters.active + counters.deleted);
         self.section(codec::CONTACT, counted, self.cut.digest, &mut each)?;
-        if self.has_controls {
-            self.section(codec::CONTROL, None, self.cut.control.digest, &mut each)?;
-        }
-        Ok(())
+        self.section(codec::CONTROL, None, self.cut.control.digest, &mut each)
     }
 
     fn section(

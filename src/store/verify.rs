@@ -161,7 +161,7 @@ impl JournalCheck<'_> {
             match entry.outcome {
                 Outcome::Control(change) => self.controls.take(&change),
                 Outcome::Applied(applied) => self.applied(entry, &applied, &mut digest),
-                Outcome::DeadLettered(_) | Outcome::Settled => {
+                Outcome::DeadLettered(_) | Outcome::Rehomed(_) | Outcome::Settled => {
                     self.report.expect(entry.verdict != Verdict::Applied, || {
                         format!("{} is applied and changes nothing", named(entry.change))
                     });

@@ -18,7 +18,7 @@ pub(super) struct JournalControls {
     /// The summand of each entry's last image; none: dropped.
     images: BTreeMap<Box<[u8]>, Option<u128>>,
     /// Verdicts of the frame in hand.
-    verdicts: [u64; 8],
+    verdicts: [u64; Verdict::COUNT],
     /// The sum, as long as every earlier image is known.
     digest: Option<Digest>,
     scratch: Vec<u8>,
@@ -28,7 +28,7 @@ impl JournalControls {
     pub(super) fn new(first: FrameNo) -> Self {
         Self {
             images: BTreeMap::new(),
-            verdicts: [0; 8],
+            verdicts: [0; Verdict::COUNT],
             digest: (first.0 == 0).then(Digest::default),
             scratch: Vec::new(),
         }

@@ -23,7 +23,7 @@ use super::dirty::Facts;
 use super::disk::DiskGuard;
 use super::events::TablesThread;
 use super::identity;
-use super::journal::{DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
+use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
 use super::outcomes::Staged;
 use super::overlay::{Overlay, is_active};
 use super::shared::{Cut, Shared};
@@ -190,6 +190,17 @@ impl Writer {
         self.frame.dead_letter(meta, letter)?;
         let reason = Some((letter.reason, letter.detail));
         self.count(meta, Verdict::DeadLettered, None, reason);
+        Ok(())
+    }
+
+    /// Stages a record that is to be decided in its contact's home lane.
+    pub fn rehomed(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        record: &AwayRecord<'_>,
+    ) -> Result<(), StoreError> {
+        self.frame.rehomed(meta, record)?;
+        self.count(meta, Verdict::Rehomed, None, None);
         Ok(())
     }
 

@@ -35,7 +35,7 @@ impl ControlMetrics {
     }
 
     /// Adds what was journalled, by `Verdict::index`.
-    pub fn add_verdicts(&self, before: &[u64; 8], after: &[u64; 8]) {
+    pub fn add_verdicts(&self, before: &[u64; Verdict::COUNT], after: &[u64; Verdict::COUNT]) {
         for ((counter, before), after) in self.records.iter().zip(before).zip(after) {
             counter.inc_by(after.saturating_sub(*before));
         }

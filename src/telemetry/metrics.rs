@@ -25,6 +25,7 @@ use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
+use super::rehoming::RehomingMetrics;
 use super::simulator::SimulatorMetrics;
 use super::throttle::Throttle;
 
@@ -168,6 +169,8 @@ pub struct Metrics {
     pub simulator: SimulatorMetrics,
     /// What comes in from other topics.
     pub bridge: BridgeMetrics,
+    /// What is brought to its home lane.
+    pub rehoming: RehomingMetrics,
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
     pub(super) dead_letter_lines: Throttle,
@@ -227,6 +230,7 @@ impl Metrics {
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
+            rehoming: RehomingMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             dead_letter_lines: Throttle::default(),
             registry,

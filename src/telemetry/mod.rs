@@ -19,6 +19,7 @@ mod limits;
 mod logging;
 mod metrics;
 mod registry;
+mod rehoming;
 mod simulator;
 mod throttle;
 

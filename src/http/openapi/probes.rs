@@ -21,7 +21,7 @@ fn verbose() -> Param {
 fn stats() -> Operation {
     let verdicts = json!({
         "applied": 62, "conflict": 0, "dead_lettered": 0, "duplicate": 1, "not_found": 0,
-        "stale": 0, "superseded": 0, "unchanged": 0,
+        "rehomed": 0, "stale": 0, "superseded": 0, "unchanged": 0,
     });
     let example = json!({
         "contacts": { "total": 30, "active": 30, "deleted": 0 },

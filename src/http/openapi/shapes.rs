@@ -159,7 +159,7 @@ pub(super) struct EventRecord {
     /// Where more than its hash is kept.
     #[schema(required = true)]
     event_id: Option<String>,
-    /// The contact that it changed.
+    /// The contact that it changed, or is to change at home.
     #[schema(required = true)]
     contact_id: Option<String>,
     /// The contact's version after it.
@@ -247,6 +247,10 @@ pub(super) struct PartReadiness {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What is worth knowing though it is ready; with `verbose` only.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// Which build this is and what it follows.

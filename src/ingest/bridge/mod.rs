@@ -11,7 +11,6 @@
 
 mod convert;
 mod facts;
-mod misplaced;
 mod portion;
 #[cfg(test)]
 mod tests;
@@ -34,8 +33,8 @@ use crate::telemetry::{BridgeStep, Metrics, fault};
 
 use super::Pause;
 use convert::Converter;
+pub(super) use convert::reduce;
 use facts::Facts;
-pub use misplaced::Rehoming;
 use portion::{Portion, Way};
 
 /// How long an empty input is waited at before it is looked whether to stop.

@@ -297,7 +297,7 @@ impl Edits {
                 });
                 Err(EditError::Refused { reason, detail })
             }
-            Verdict::Unchanged | Verdict::Stale | Verdict::Superseded => {
+            Verdict::Unchanged | Verdict::Stale | Verdict::Superseded | Verdict::Rehomed => {
                 Err(EditError::Superseded(self.tag(edit)?.ok_or(EditError::NotFound)?))
             }
             Verdict::Duplicate | Verdict::Conflict => {

@@ -34,8 +34,8 @@ pub struct EventRecord {
     pub record_kind: RecordKind,
     /// What became of it.
     pub verdict: Verdict,
-    /// The event's id, where the journal keeps more than its hash: of what was applied, and of
-    /// control records.
+    /// The event's id, where the journal keeps more than its hash: of what was applied or rehomed,
+    /// and of control records.
     pub event_id: Option<String>,
     /// The contact that it changed, or the control entry's key; not kept of what changed nothing.
     pub contact_id: Option<String>,
@@ -58,6 +58,10 @@ impl EventRecord {
             Outcome::Control(control) => {
                 event_id = Some(text(control.event_id));
                 contact_id = Some(text(control.key));
+            }
+            Outcome::Rehomed(rehomed) => {
+                event_id = Some(text(rehomed.event_id));
+                contact_id = Some(text(rehomed.record.contact_id));
             }
             Outcome::DeadLettered(letter) => {
                 reason = Some((letter.reason, letter.detail.to_owned()));
@@ -160,6 +164,7 @@ fn records(frame: &Frame, hash: u64, id: &[u8]) -> Result<Vec<EventRecord>, Stor
             && match &entry.outcome {
                 Outcome::Applied(applied) => applied.event_id == id,
                 Outcome::Control(control) => control.event_id == id,
+                Outcome::Rehomed(rehomed) => rehomed.event_id == id,
                 Outcome::DeadLettered(_) | Outcome::Settled => true,
             };
         if is_it {

@@ -18,8 +18,8 @@ use super::super::shared::Cut;
 use super::encode::event_hash;
 use super::varint::Cursor;
 use super::{
-    Applied, ControlChange, Counters, Entry, FORMAT, FORMAT_CONTROL, LaneProgress, LastRecord,
-    Letter, Outcome,
+    Applied, AwayRecord, ControlChange, Counters, Entry, FORMAT, LaneProgress, LastRecord, Letter,
+    Outcome, Rehomed,
 };
 
 /// The journal as readers see it: whole frames only, by several at once.
@@ -123,12 +123,12 @@ impl Frame {
     /// Reads the head of a payload.
     pub fn parse(no: FrameNo, payload: Vec<u8>) -> Result<Self, StoreError> {
         match payload.first() {
-            Some(&(FORMAT | FORMAT_CONTROL)) => {}
+            Some(&FORMAT) => {}
             Some(&found) => {
                 return Err(StoreError::UnknownFormat {
                     what: format!("journal frame {}", no.0),
                     found: found.into(),
-                    known: FORMAT_CONTROL.into(),
+                    known: FORMAT.into(),
                 });
             }
             None => return Err(damaged(no, "it is empty")),
@@ -265,7 +265,7 @@ fn damaged(no: FrameNo, detail: &str) -> StoreError {
 
 fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
     let mut at = Cursor(payload);
-    let format = at.u8()?;
+    at.u8()?;
     let fingerprint = at.u64()?;
     let base_time_ms = at.signed()?;
     let record_time_ms = at.signed()?;
@@ -277,12 +277,10 @@ fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
     counters.active = at.varint()?;
     counters.deleted = at.varint()?;
     let digest = Digest(u128::from_le_bytes(at.array()?));
-    let mut control = ControlSums::default();
-    if format == FORMAT_CONTROL {
-        control.digest = Digest(u128::from_le_bytes(at.array()?));
-        for total in &mut control.verdicts {
-            *total = at.varint()?;
-        }
+    let digest_of_controls = Digest(u128::from_le_bytes(at.array()?));
+    let mut control = ControlSums { digest: digest_of_controls, ..ControlSums::default() };
+    for total in &mut control.verdicts {
+        *total = at.varint()?;
     }
     let entries = at.len()?;
     let next_frame = FrameNo(no.0 + 1);
@@ -332,6 +330,10 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
         Verdict::Applied => {
             let applied = parse_applied(&mut at, change)?;
             (event_hash(applied.event_id), Outcome::Applied(applied))
+        }
+        Verdict::Rehomed => {
+            let rehomed = parse_rehomed(&mut at)?;
+            (event_hash(rehomed.event_id), Outcome::Rehomed(rehomed))
         }
         Verdict::DeadLettered => (at.u64()?, Outcome::DeadLettered(parse_letter(&mut at)?)),
         Verdict::Unchanged
@@ -393,6 +395,21 @@ fn parse_control<'a>(at: &mut Cursor<'a>) -> Option<ControlChange<'a>> {
     let (principal, request_id, entry) =
         (optional(principal)?, optional(request_id)?, optional(entry)?);
     Some(ControlChange { event_id, key, principal, request_id, entry, expired: at.0 })
+}
+
+fn parse_rehomed<'a>(at: &mut Cursor<'a>) -> Option<Rehomed<'a>> {
+    let event_time_us = at.varint()?.checked_sub(1);
+    let (event_id, contact_id) = (at.len()?, at.len()?);
+    let (key, value, headers) = (at.len_or_none()?, at.len_or_none()?, at.len()?);
+    let (event_id, contact_id) = (at.bytes(event_id)?, at.bytes(contact_id)?);
+    let mut optional = |len: Option<usize>| match len {
+        Some(len) => at.bytes(len).map(Some),
+        None => Some(None),
+    };
+    let (key, value) = (optional(key)?, optional(value)?);
+    let headers = at.bytes(headers)?;
+    let record = AwayRecord { contact_id, key, value, headers };
+    Some(Rehomed { event_id, event_time_us, record })
 }
 
 fn parse_letter<'a>(at: &mut Cursor<'a>) -> Option<Letter<'a>> {

@@ -12,7 +12,7 @@ use super::super::StoreError;
 use super::super::codec::ChangeRef;
 use super::super::shared::Cut;
 use super::varint::{put, put_signed};
-use super::{DeadLetter, EntryMeta, FORMAT, FORMAT_CONTROL, VALUE_HEAD, VALUE_KEPT_MAX};
+use super::{AwayRecord, DeadLetter, EntryMeta, FORMAT, VALUE_HEAD, VALUE_KEPT_MAX};
 
 /// A block is closed by the entry that takes it past this. Below 64 KiB in most cases, where LZ4
 /// has a smaller table and one entry is read back cheaply.
@@ -206,12 +206,34 @@ impl FrameBuilder {
         Ok(())
     }
 
+    /// All of it is kept: it is what will be appended at home.
+    pub(crate) fn rehomed(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        record: &AwayRecord<'_>,
+    ) -> Result<(), StoreError> {
+        let (start, _) = self.begin(meta, Verdict::Rehomed)?;
+        let raw = &mut self.raw;
+        put(raw, meta.event_time_us.map_or(0, |at| at.saturating_add(1)));
+        put(raw, meta.event_id.len() as u64);
+        put(raw, record.contact_id.len() as u64);
+        put(raw, record.key.map_or(0, |at| at.len() as u64 + 1));
+        put(raw, record.value.map_or(0, |at| at.len() as u64 + 1));
+        put(raw, record.headers.len() as u64);
+        raw.extend_from_slice(meta.event_id);
+        raw.extend_from_slice(record.contact_id);
+        raw.extend_from_slice(record.key.unwrap_or_default());
+        raw.extend_from_slice(record.value.unwrap_or_default());
+        raw.extend_from_slice(record.headers);
+        self.end(start);
+        Ok(())
+    }
+
     /// The whole payload: what holds after the batch, then the entries. Leaves the entries as they
     /// are, so that a commit which found no room can be made again.
     pub(crate) fn finish(&mut self, after: &Cut, out: &mut Vec<u8>) {
         out.clear();
-        let has_control = !after.control.is_none();
-        out.push(if has_control { FORMAT_CONTROL } else { FORMAT });
+        out.push(FORMAT);
         out.extend_from_slice(&after.fingerprint.to_le_bytes());
         put_signed(out, self.base_time_ms);
         put_signed(out, after.record_time_ms);
@@ -222,11 +244,9 @@ impl FrameBuilder {
         put(out, after.counters.active);
         put(out, after.counters.deleted);
         out.extend_from_slice(&after.digest.0.to_le_bytes());
-        if has_control {
-            out.extend_from_slice(&after.control.digest.0.to_le_bytes());
-            for total in after.control.verdicts {
-                put(out, total);
-            }
+        out.extend_from_slice(&after.control.digest.0.to_le_bytes());
+        for total in after.control.verdicts {
+            put(out, total);
         }
         put(out, self.entries as u64);
         let is_backlog = self.raw.len() >= BACKLOG_BYTES;

@@ -53,7 +53,7 @@ impl LaneProgress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// How often each verdict was given, by [`Verdict::index`].
-    pub verdicts: [u64; 8],
+    pub verdicts: [u64; Verdict::COUNT],
     /// Contacts that are ACTIVE.
     pub active: u64,
     /// Contacts that are DELETED.
@@ -172,6 +172,31 @@ impl<'a> DeadLetter<'a> {
     }
 }
 
+/// A record that stands away from its contact's home lane, as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwayRecord<'a> {
+    /// The contact.
+    pub contact_id: &'a [u8],
+    /// The record's key.
+    pub key: Option<&'a [u8]>,
+    /// The record's value.
+    pub value: Option<&'a [u8]>,
+    /// The record's headers, as a batch's arena holds them.
+    pub headers: &'a [u8],
+}
+
+impl<'a> AwayRecord<'a> {
+    /// Of a record of a batch.
+    pub fn of_record(batch: &'a RecordBatch, record: &Record, contact_id: &'a [u8]) -> Self {
+        Self {
+            contact_id,
+            key: record.key.map(|at| at.of(&batch.arena)),
+            value: record.value.map(|at| at.of(&batch.arena)),
+            headers: record.headers.of(&batch.arena),
+        }
+    }
+}
+
 /// One entry as read back.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -202,6 +227,8 @@ pub enum Outcome<'a> {
     Control(ControlChange<'a>),
     /// The record was set aside.
     DeadLettered(Letter<'a>),
+    /// The record is to be decided in its contact's home lane.
+    Rehomed(Rehomed<'a>),
     /// Nothing changed.
     Settled,
 }
@@ -257,6 +284,17 @@ impl<'a> ControlChange<'a> {
             rest.bytes(len)
         })
     }
+}
+
+/// A record that is to be decided elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Rehomed<'a> {
+    /// The event's id.
+    pub event_id: &'a [u8],
+    /// The event's own timestamp, in µs.
+    pub event_time_us: Option<u64>,
+    /// As it came.
+    pub record: AwayRecord<'a>,
 }
 
 /// A record that was set aside.

@@ -1,11 +1,11 @@
 //! What each batch did and how far the log was read: one frame a batch, the commit itself.
 //!
 //! ```text
-//! frame payload, format 1 or 2 (v = varint LEB128, z = zigzag varint, integers little endian)
+//! frame payload (v = varint LEB128, z = zigzag varint, integers little endian)
 //! u8 format | u64 fingerprint | z base time | z greatest record time
 //! v lanes  (v lane | v next | u8 has last (v back from next | z epoch + 1, 0 none | u64 hash))*
-//! v verdict total * 8 | v active | v deleted | u128 digest                absolute, after the batch
-//! format 2 only: u128 control digest | v control verdict total * 8
+//! v verdict total * 9 | v active | v deleted | u128 digest                absolute, after the batch
+//! u128 control digest | v control verdict total * 9
 //! v entries | blocks: (v raw length | v stored length | v entries | bytes)*   LZ4 where stored < raw
 //! entry: u32 length of the rest | u8 verdict + 16 * record kind | v lane | v offset | z record time - base | ...
 //!   applied:       u8 kind | v this ref - previous ref, 0 none | v event time + 1 | v len event id |
@@ -13,6 +13,8 @@
 //!                  v len id | id | 0x00 | body
 //!   dead-lettered: u64 event id hash | u8 reason | v len detail | v key len + 1 | v value kept + 1 |
 //!                  v value length | u64 value hash | v len headers | the bytes
+//!   rehomed:       v event time + 1 | v len event id | v len contact id | v key len + 1 |
+//!                  v value len + 1 | v len headers | the bytes
 //!   others:        u64 event id hash
 //!   control, not dead-lettered: v len event id | v len key | v len principal + 1 |
 //!                  v len request id + 1 | v len entry + 1 | bytes of those | (v len | key dropped)*
@@ -26,14 +28,12 @@ pub(crate) mod varint;
 pub use decode::{Frame, Journal, JournalEntry};
 pub(crate) use encode::{FrameBuilder, Place, event_hash};
 pub use entry::{
-    Applied, ControlChange, Counters, DeadLetter, Entry, EntryMeta, LaneProgress, LastRecord,
-    Letter, Outcome,
+    Applied, AwayRecord, ControlChange, Counters, DeadLetter, Entry, EntryMeta, LaneProgress,
+    LastRecord, Letter, Outcome, Rehomed,
 };
 
-/// The format of frames as long as there was no control record.
+/// The format of frames.
 pub(crate) const FORMAT: u8 = 1;
-/// The format of frames from the first control record on.
-pub(crate) const FORMAT_CONTROL: u8 = 2;
 /// A value above this is kept as its head, length and hash.
 pub(crate) const VALUE_KEPT_MAX: usize = 64 << 10;
 /// How much of such a value is kept.

@@ -34,13 +34,17 @@ fn letter(value: &[u8]) -> DeadLetter<'_> {
     }
 }
 
+fn away(value: &[u8]) -> AwayRecord<'_> {
+    AwayRecord { contact_id: b"c-1", key: None, value: Some(value), headers: b"raw headers" }
+}
+
 fn after() -> Cut {
     let last = LastRecord { offset: Offset(41), leader_epoch: Some(0), hash: 99 };
     let mut cut = Cut::empty(5);
     cut.next_frame = FrameNo(8);
-    cut.lanes.insert(Lane(3), LaneProgress { next: NextOffset(45), last: Some(last) });
+    cut.lanes.insert(Lane(3), LaneProgress { next: NextOffset(46), last: Some(last) });
     cut.lanes.insert(Lane(4), LaneProgress::at(NextOffset(0)));
-    cut.counters.verdicts = [1, 2, 3, 4, 5, 6, 7, 1 << 40];
+    cut.counters.verdicts = [1, 2, 3, 4, 5, 6, 7, 8, 1 << 40];
     cut.counters.active = 12;
     cut.digest = Digest(u128::MAX - 1);
     cut.record_time_ms = 1_700_000_000_000;
@@ -55,6 +59,7 @@ fn frame() -> Vec<u8> {
     builder.settled(&meta(42), Verdict::Stale).unwrap();
     builder.dead_letter(&meta(43), &letter(&vec![b'v'; 200 << 10])).unwrap();
     builder.dead_letter(&meta(44), &letter(&body)).unwrap();
+    builder.rehomed(&meta(45), &away(&vec![b'v'; 200 << 10])).unwrap();
     let mut payload = Vec::new();
     builder.finish(&after(), &mut payload);
     payload
@@ -83,6 +88,12 @@ fn frames_come_back() {
                     let kept = letter.value.map_or(0, <[u8]>::len);
                     seen.push((entry.verdict, kept, letter.value_len > kept as u64));
                 }
+                Outcome::Rehomed(rehomed) => {
+                    let value = rehomed.record.value.unwrap();
+                    assert_eq!((rehomed.event_id, rehomed.event_time_us), (&b"evt_1"[..], Some(7)));
+                    assert_eq!(rehomed.record, away(value));
+                    seen.push((entry.verdict, value.len(), false));
+                }
                 Outcome::Control(_) | Outcome::Settled => seen.push((entry.verdict, 0, false)),
             }
             Ok(())
@@ -94,6 +105,7 @@ fn frames_come_back() {
         (Verdict::Stale, 0, false),
         (Verdict::DeadLettered, VALUE_HEAD, true),
         (Verdict::DeadLettered, 30 << 10, false),
+        (Verdict::Rehomed, 200 << 10, false),
     ];
     assert_eq!(seen, expected);
 }
@@ -127,7 +139,7 @@ fn one_entry_is_found_without_the_others() {
     let Outcome::Applied(applied) = entry.outcome else { panic!("{entry:?}") };
     assert_eq!(applied.previous, ChangeRef::new(FrameNo(7), 0));
     assert_eq!(applied.joined, b"c-1\0short");
-    frame.entry(5).unwrap_err();
+    frame.entry(6).unwrap_err();
 }
 
 #[test]
@@ -147,7 +159,7 @@ fn damaged_payloads_are_errors_never_panics() {
         }
     }
     let mut newer = good;
-    newer[0] = FORMAT_CONTROL + 1;
+    newer[0] = FORMAT + 1;
     assert!(matches!(
         Frame::parse(FrameNo(7), newer),
         Err(crate::store::StoreError::UnknownFormat { .. })

@@ -134,12 +134,16 @@ fn bad_records(has_null_keys: bool) -> Vec<Bad> {
     tombstone.record.value = None;
     let mut misrouted = bad("a misrouted key", value(7, ""), Reason::MisroutedKey);
     misrouted.record.lane = Some((home() + 1) % LANES);
+    // Brought home once already.
+    let brought = ("contactd_founding".to_owned(), Some(b"1".to_vec()));
+    misrouted.record.headers.push(brought.clone());
     let mut future = bad("tomorrow's event", value(1_000_000, ""), Reason::TimestampInFuture);
     future.record.timestamp_ms = 1_790_000_000_000;
     let mut records = vec![tombstone, misrouted, future];
     if has_null_keys {
         let mut keyless = bad("a null key", value(8, ""), Reason::KeyMissing);
         keyless.record.key = None;
+        keyless.record.headers.push(brought);
         records.push(keyless);
     }
     records

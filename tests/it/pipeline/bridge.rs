@@ -8,7 +8,6 @@ use contactd::domain::verdict::DeadLetterReason as Reason;
 use serde_json::{Value, json};
 
 use super::{event, node};
-use crate::support::answer::Answer;
 use crate::support::bridge::{
     Counted, TIME, bridging, export, input, knowing, raw, wait_until_bridged, wait_until_committed,
 };
@@ -403,61 +402,4 @@ fn the_bridge_outlasts_its_brokers() {
     wait_until_bridged(contacts, &[&input], PATIENCE);
     finish(&node, running);
     load.assert_whole(&export(&node));
-}
-
-/// The contact log's own records, some of them without a key or in another lane than their contact's.
-fn misplaced() -> Vec<RawRecord> {
-    let misplace = |(number, record): (usize, RawRecord)| match number % 4 {
-        0 => RawRecord { key: None, lane: Some(0), ..record },
-        1 => RawRecord { lane: Some(1), ..record },
-        2 => RawRecord { key: Some(b"an-account".to_vec()), ..record },
-        _ => record,
-    };
-    let mut records: Vec<RawRecord> =
-        events("stray").into_iter().enumerate().map(misplace).collect();
-    // Larger than a dead letter keeps, smaller than a contact may be: only its blanks are many.
-    let large: RawRecord = event("updated", "large", 1, r#""firstName":"Large""#).into();
-    let mut value = large.value.clone().unwrap_or_default();
-    value.resize(200_000, b' ');
-    records.push(RawRecord { key: None, lane: Some(2), value: Some(value), ..large });
-    records.push(raw(3, None, Some(b"{broken".to_vec()), TIME));
-    records
-}
-
-#[test]
-fn misplaced_records_of_the_contact_log_are_appended_where_they_belong() {
-    const TEST: &str = "misplaced_records_of_the_contact_log_are_appended_where_they_belong";
-    let Some((log, contacts)) = contact_log(TEST) else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let records = misplaced();
-    contacts.append(records.clone().into_iter());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let start = || runtime.block_on(Instance::builder().following(&contacts).start());
-    let (one, two) = (start(), start());
-    for instance in [&one, &two] {
-        for contact in 0..20 {
-            let id = format!("stray-{contact}");
-            let is_whole = |answer: &Answer| answer.json()["firstName"] == "name 3";
-            runtime.block_on(instance.until_contact(&id, is_whole));
-        }
-        runtime.block_on(instance.until_contact("large", |answer| answer.status.is_success()));
-    }
-    runtime.block_on(one.stop());
-    runtime.block_on(two.stop());
-
-    let node = node(dir.path(), &log);
-    node.catch_up_soundly();
-    let image = Image::read(&node.store);
-    let count = |reason| image.letters.values().filter(|letter| letter.reason == reason).count();
-    let strays = count(Reason::KeyMissing) + count(Reason::MisroutedKey);
-    // Each was appended once more, by one of the two; what says nothing is not.
-    assert_eq!(count(Reason::MalformedJson), 1);
-    assert!(strays >= 16, "only {strays} were misplaced");
-    assert_eq!(image.received(), (records.len() + strays) as u64);
-    let direct = TestLog::embedded(&dir.path().join("direct-log"));
-    direct.append(events("stray"));
-    direct.append([event("updated", "large", 1, r#""firstName":"Large""#)]);
-    let direct_node = super::node(dir.path(), &direct);
-    direct_node.catch_up_soundly();
-    assert_eq!(canonical(&image), canonical(&Image::read(&direct_node.store)));
 }

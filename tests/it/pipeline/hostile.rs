@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use contactd::apply::{ApplyOptions, Pipeline, Progress, Rules};
 use contactd::domain::decode::Decoder;
+use contactd::domain::founding::Founding;
 use contactd::domain::limits::Limits;
 use contactd::domain::mapping::Mapping;
 use contactd::domain::position::{Lane, NextOffset};
@@ -72,8 +73,7 @@ fn apply(dir: &Path, log: &EventLog) -> BTreeMap<String, f64> {
     let pipeline = Pipeline {
         decoder: Arc::new(Decoder::new(Mapping::built_in(), Limits::default())),
         rules: Rules {
-            partitioner: log.partitioner(),
-            lanes: LANES,
+            founding: Founding::first(log.partitioner(), LANES),
             future_tolerance_ms: 300_000,
             limits: Limits::default(),
         },

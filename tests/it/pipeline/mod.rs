@@ -18,6 +18,7 @@ mod golden;
 mod hostile;
 mod identity;
 mod outages;
+mod rehoming;
 
 /// One empty log of each kind; real Kafka only where it is there.
 fn every_log(dir: &Path, test: &str) -> Vec<TestLog> {

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use contactd::apply::{ApplyOptions, Pipeline, Progress, Rules};
 use contactd::domain::decode::Decoder;
+use contactd::domain::founding::Founding;
 use contactd::domain::limits::Limits;
 use contactd::domain::mapping::Mapping;
 use contactd::domain::position::{CONTROL_LANE, Lane, NextOffset};
@@ -45,8 +46,7 @@ impl Follower {
         let pipeline = Pipeline {
             decoder: Arc::new(Decoder::new(Mapping::built_in(), Limits::default())),
             rules: Rules {
-                partitioner: log.partitioner(),
-                lanes: identity.lanes,
+                founding: Founding::first(log.partitioner(), identity.lanes),
                 future_tolerance_ms: 300_000,
                 limits: Limits::default(),
             },

@@ -41,7 +41,7 @@ pub struct Image {
     /// Sum over them, those removed a short while ago too.
     pub control_digest: u128,
     /// How often each verdict was given to a control record.
-    pub control_verdicts: [u64; 8],
+    pub control_verdicts: [u64; Verdict::COUNT],
     /// By lane.
     pub next_offsets: BTreeMap<u16, u64>,
     /// By lane, in order: offset, verdict, hash of the event's id.
@@ -317,7 +317,7 @@ impl JournalImage {
                 self.image.letters.insert((lane, offset), LetterImage::of(letter));
             }
             // Entries are compared as they are in the end; here they count like any verdict.
-            Outcome::Control(_) | Outcome::Settled => {}
+            Outcome::Control(_) | Outcome::Rehomed(_) | Outcome::Settled => {}
         }
     }
 

@@ -321,6 +321,19 @@ impl KafkaTopic {
         Self { brokers: self.brokers.clone(), topic: format!("{}.dlq", self.topic) }
     }
 
+    /// The offset behind the last record of each partition that it has now.
+    #[track_caller]
+    pub fn ends(&self) -> Vec<i64> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .create()
+            .expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(&self.topic), PATIENCE).expect("metadata");
+        let partitions = metadata.topics()[0].partitions().iter().map(|partition| partition.id());
+        let end = |partition| consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
+        partitions.map(|partition| end(partition).expect("watermarks").1).collect()
+    }
+
     /// The first so many records, in whatever order the partitions come, as another program reads
     /// them. More than these fail it.
     #[track_caller]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use contactd::apply::{DecodedBatch, Planner, Rules};
 use contactd::domain::decode::Decoder;
+use contactd::domain::founding::Founding;
 use contactd::domain::limits::Limits;
 use contactd::domain::partitioner::Partitioner;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, Offset};
@@ -138,8 +139,7 @@ impl World {
             reader.position().next.get(&Lane(lane as u16)).map_or(0, |next| next.0)
         });
         let rules = Rules {
-            partitioner: Partitioner::Murmur2,
-            lanes: LANES,
+            founding: Founding::first(Partitioner::Murmur2, LANES),
             future_tolerance_ms: 1_000,
             limits: Limits::default(),
         };

@@ -1,0 +1,202 @@
+//! Records that stood away from their contact's home lane: as the journal keeps them, to be appended
+//! at home.
+//!
+//! Every frame says how many there were up to it, so frames with some are found by bisection, and
+//! nothing is read while there are none. The journal is not trimmed before they are brought.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::domain::position::{Lane, NextOffset, Offset, Position};
+use crate::domain::verdict::Verdict;
+use crate::segments::FrameNo;
+
+use super::StoreError;
+use super::journal::{Entry, Frame, Journal, Outcome};
+use super::reader::Reader;
+use super::shared::Cut;
+
+/// A record as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RehomedRecord {
+    /// Where it stands.
+    pub lane: Lane,
+    /// Where it stands.
+    pub offset: Offset,
+    /// Its timestamp, in ms.
+    pub timestamp_ms: i64,
+    /// The contact whose home lane it belongs to.
+    pub contact_id: Vec<u8>,
+    /// Its event's id, made of its bytes where it has none.
+    pub event_id: Vec<u8>,
+    /// Whether its event has a time of its own.
+    pub is_timed: bool,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, as a batch's arena holds them.
+    pub headers: Vec<u8>,
+}
+
+/// Some of them, in the order in which they were applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehomed {
+    /// The records.
+    pub records: Vec<RehomedRecord>,
+    /// What has been looked through.
+    pub seen: Position,
+    /// How many there were up to there.
+    pub count: u64,
+    /// Whether that was all.
+    pub is_end: bool,
+}
+
+/// How far they are brought home, as whoever brings them has said.
+#[derive(Debug, Default)]
+pub(crate) struct BroughtHome {
+    /// How many.
+    count: AtomicU64,
+    /// All of the journal's frames before it.
+    before: AtomicU64,
+}
+
+impl BroughtHome {
+    /// The first frame of the journal that is still needed for records up to a cut.
+    pub(crate) fn needs_from(&self, cut: &Cut) -> FrameNo {
+        let is_all = self.count.load(Ordering::Acquire) >= rehomed_up_to(cut);
+        if is_all { FrameNo(u64::MAX) } else { FrameNo(self.before.load(Ordering::Acquire)) }
+    }
+}
+
+impl Reader {
+    /// Records away from home that the position has not seen, of one frame that has some; none: up
+    /// to the end. `count`: how many there were up to the position, where that is known. While there
+    /// are no more, nothing is read.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn rehomed_after(
+        &self,
+        position: &Position,
+        count: Option<u64>,
+    ) -> Result<Rehomed, StoreError> {
+        let shared = self.shared();
+        let cut = shared.cut.lock().clone();
+        let seen = shared.position_of(cut.next_offsets());
+        let all = rehomed_up_to(&cut);
+        let nothing = Rehomed { records: Vec::new(), seen, count: all, is_end: true };
+        if count == Some(all) {
+            self.brought_home(all, cut.next_frame);
+            return Ok(nothing);
+        }
+        let journal = &shared.journal;
+        // What the journal no longer holds is nobody's to append any more.
+        let start = first_unseen(journal, position, &cut)?;
+        let Some(frame) = next_with_some(journal, start, &cut)? else {
+            self.brought_home(all, cut.next_frame);
+            return Ok(nothing);
+        };
+        self.brought_home(count.unwrap_or_default(), frame.no);
+        let mut records = Vec::new();
+        frame.for_each(&mut Vec::new(), |entry| {
+            let next = position.next.get(&entry.lane).copied().unwrap_or_default();
+            if entry.offset.0 >= next.0 {
+                records.extend(rehomed(entry));
+            }
+            Ok(())
+        })?;
+        let after: BTreeMap<Lane, NextOffset> =
+            frame.after.lanes.iter().map(|(lane, at)| (*lane, at.next)).collect();
+        let count = rehomed_up_to(&frame.after);
+        Ok(Rehomed { records, seen: shared.position_of(after), count, is_end: false })
+    }
+
+    /// How many records ever stood away from home.
+    pub fn rehomed(&self) -> u64 {
+        rehomed_up_to(&self.shared().cut.lock())
+    }
+
+    /// Nobody brings any home here: the journal does not wait for them.
+    pub fn rehoming_is_elsewhere(&self) {
+        self.brought_home(u64::MAX, FrameNo(u64::MAX));
+    }
+
+    fn brought_home(&self, count: u64, before: FrameNo) {
+        let brought = &self.shared().brought_home;
+        brought.before.store(before.0, Ordering::Release);
+        brought.count.store(count, Ordering::Release);
+    }
+}
+
+fn rehomed_up_to(cut: &Cut) -> u64 {
+    cut.counters.verdict(Verdict::Rehomed)
+}
+
+fn rehomed(entry: &Entry<'_>) -> Option<RehomedRecord> {
+    let Outcome::Rehomed(rehomed) = &entry.outcome else {
+        return None;
+    };
+    let record = &rehomed.record;
+    Some(RehomedRecord {
+        lane: entry.lane,
+        offset: entry.offset,
+        timestamp_ms: entry.record_time_ms,
+        contact_id: record.contact_id.to_vec(),
+        event_id: rehomed.event_id.to_vec(),
+        is_timed: rehomed.event_time_us.is_some(),
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(<[u8]>::to_vec),
+        headers: record.headers.to_vec(),
+    })
+}
+
+/// The first frame with something that the position has not seen.
+fn first_unseen(journal: &Journal, position: &Position, cut: &Cut) -> Result<FrameNo, StoreError> {
+    let has_seen = |after: &Cut| {
+        let mut lanes = after.lanes.iter();
+        lanes.all(|(lane, at)| position.next.get(lane).copied().unwrap_or_default() >= at.next)
+    };
+    bisect(journal, journal.first()?, cut, |after| !has_seen(after))
+}
+
+/// The first frame from `start` on that holds one.
+fn next_with_some(
+    journal: &Journal,
+    start: FrameNo,
+    cut: &Cut,
+) -> Result<Option<Frame>, StoreError> {
+    let before = match start.0.checked_sub(1) {
+        Some(last) => journal.frame(FrameNo(last))?.map(|frame| rehomed_up_to(&frame.after)),
+        None => Some(0),
+    };
+    let Some(before) = before else {
+        // Trimmed: whether the first frame holds some is not known.
+        return journal.frame(start);
+    };
+    if rehomed_up_to(cut) == before {
+        return Ok(None);
+    }
+    let found = bisect(journal, start, cut, |after| rehomed_up_to(after) > before)?;
+    if found >= cut.next_frame { Ok(None) } else { journal.frame(found) }
+}
+
+/// The first frame from `low` on after which something holds that goes on holding; the one behind
+/// the last where it holds after none.
+fn bisect(
+    journal: &Journal,
+    mut low: FrameNo,
+    cut: &Cut,
+    holds: impl Fn(&Cut) -> bool,
+) -> Result<FrameNo, StoreError> {
+    let mut high = cut.next_frame;
+    while low < high {
+        let middle = FrameNo(low.0 + (high.0 - low.0) / 2);
+        match journal.frame(middle)? {
+            Some(frame) if holds(&frame.after) => high = middle,
+            // None: trimmed meanwhile.
+            Some(_) | None => low = middle.next(),
+        }
+    }
+    Ok(low)
+}
