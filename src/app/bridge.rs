@@ -23,6 +23,9 @@ pub(super) async fn run_bridge(
     watch: Watch,
     stop: CancellationToken,
 ) -> Result<(), LogError> {
+    if config.bridge.is_on() {
+        watch.metrics.bridge.set_member(0, false);
+    }
     while !watch.intake.is_settled() {
         let look = tokio::time::sleep(SETTLED_LOOK);
         if stop.run_until_cancelled(look).await.is_none() {

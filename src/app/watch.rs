@@ -37,6 +37,8 @@ const APPLY: &str = "apply";
 const CONTROL: &str = "control";
 /// Records that are to be brought to their home lane.
 const REHOMING: &str = "rehoming";
+/// Other producers' open transactions; only a note.
+const TRANSACTIONS: &str = "transactions";
 
 /// Passes on how the process stands.
 #[derive(Clone)]
@@ -198,6 +200,8 @@ impl Watch {
             let trouble = Arc::clone(&consumer);
             self.readiness.check(CONTROL, move || trouble.control_trouble().map_or(Ok(()), Err));
         }
+        let held = Arc::clone(&consumer);
+        self.readiness.note(TRANSACTIONS, move || held.held());
         let Some(reader) = self.reader.get().cloned() else {
             return;
         };
@@ -237,8 +241,11 @@ impl Lag {
             .collect()
     }
 
+    /// What could be applied: not what another producer's open transaction holds back.
     fn records(&self) -> u64 {
-        self.lanes().iter().map(|lane| lane.records).sum()
+        let position = self.reader.position();
+        let lanes = self.consumer.lanes();
+        lanes.map(|(lane, at)| at.behind_readable(position.next.get(&lane).copied())).sum()
     }
 }
 

@@ -43,8 +43,10 @@ pub enum Delivery {
 pub struct LaneStatus {
     /// Where reading began.
     first: NextOffset,
-    /// The lane's high watermark as last heard of.
+    /// The lane's high watermark as last heard of, records of open transactions counted.
     pub high: AtomicU64,
+    /// Where an open transaction ends what can be read; `u64::MAX` while none does.
+    pub readable: AtomicU64,
     /// The offset after the last record handed to the channel.
     pub next: AtomicU64,
     /// Whether the end was reached since the start; how far behind it is now, `high` tells.
@@ -55,8 +57,17 @@ impl LaneStatus {
     /// Records that the log holds above what was applied of the lane, if anything was. What the log
     /// had dropped before reading began is not waited for.
     pub fn behind(&self, applied: Option<NextOffset>) -> u64 {
+        self.before(applied, u64::MAX)
+    }
+
+    /// Those of them that can be read: no open transaction stands in front of them.
+    pub fn behind_readable(&self, applied: Option<NextOffset>) -> u64 {
+        self.before(applied, self.readable.load(Ordering::Acquire))
+    }
+
+    fn before(&self, applied: Option<NextOffset>, end: u64) -> u64 {
         let next = applied.map_or(self.first, |applied| applied.max(self.first));
-        self.high.load(Ordering::Acquire).saturating_sub(next.0)
+        self.high.load(Ordering::Acquire).min(end).saturating_sub(next.0)
     }
 }
 
@@ -66,8 +77,10 @@ pub struct ConsumerStatus {
     lanes: BTreeMap<Lane, LaneStatus>,
     /// Why nothing comes at the moment; `None` while all is well.
     trouble: Mutex<Option<String>>,
-    /// The same of the control lane, where it is read apart.
+    /// Why no control records come, where they are read apart.
     control_trouble: Mutex<Option<String>>,
+    /// Lanes that another producer's open transaction has stood in front of for long, and what to do.
+    held: Mutex<BTreeMap<Lane, String>>,
 }
 
 impl ConsumerStatus {
@@ -75,6 +88,7 @@ impl ConsumerStatus {
         let lane = |next: &NextOffset| LaneStatus {
             first: *next,
             high: AtomicU64::new(next.0),
+            readable: AtomicU64::new(u64::MAX),
             next: AtomicU64::new(next.0),
             caught_up: AtomicBool::new(false),
         };
@@ -82,6 +96,7 @@ impl ConsumerStatus {
             lanes: from.iter().map(|(id, next)| (*id, lane(next))).collect(),
             trouble: Mutex::new(None),
             control_trouble: Mutex::new(None),
+            held: Mutex::default(),
         }
     }
 
@@ -113,6 +128,22 @@ impl ConsumerStatus {
     /// Says that control records don't come, or that they do again.
     pub fn set_control_trouble(&self, trouble: Option<String>) {
         *self.control_trouble.lock() = trouble;
+    }
+
+    /// The open transactions that hold lanes back, if any.
+    pub fn held(&self) -> Option<String> {
+        let held = self.held.lock();
+        let texts: Vec<&str> = held.values().map(String::as_str).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
+    /// Says that an open transaction holds a lane back, or that none does.
+    pub fn set_held(&self, lane: Lane, text: Option<String>) {
+        let mut held = self.held.lock();
+        match text {
+            Some(text) => drop(held.insert(lane, text)),
+            None => drop(held.remove(&lane)),
+        }
     }
 
     /// Says that the log is waiting for something, or that it no longer is.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::metrics::set;
 use super::registry::{Families, MetricsError};
@@ -74,7 +74,8 @@ pub struct BridgeMetrics {
     rebalances: IntCounter,
     /// Of the present member, as counted.
     rebalances_seen: AtomicU64,
-    up: IntGauge,
+    /// Without a value where there is nothing to bridge, so that an alert on 0 is one.
+    up: IntGaugeVec,
     topics: Mutex<BTreeSet<String>>,
 }
 
@@ -113,9 +114,10 @@ impl BridgeMetrics {
                 )?
                 .with_label_values::<&str>(&[]),
             rebalances_seen: AtomicU64::new(0),
-            up: families.gauge(
+            up: families.gauges(
                 "contactd_bridge_up",
-                "1 while the bridge's inputs can be read and appended, else 0; 0 without a bridge.",
+                "1 while the bridge's inputs can be read, else 0; not there without inputs.",
+                &[],
             )?,
             topics: Mutex::default(),
         })
@@ -170,6 +172,6 @@ impl BridgeMetrics {
         let before = self.rebalances_seen.swap(rebalances, Ordering::Relaxed);
         // A member that was made anew begins at 0.
         self.rebalances.inc_by(rebalances.checked_sub(before).unwrap_or(rebalances));
-        self.up.set(i64::from(is_up));
+        self.up.with_label_values::<&str>(&[]).set(i64::from(is_up));
     }
 }

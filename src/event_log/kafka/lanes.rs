@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::domain::position::{Lane, NextOffset};
 use crate::domain::record::RecordBatch;
 
 use super::produce::partition_of;
 use super::watch::{Partition, Statistics};
-use super::{ConsumerStatus, LogError};
+use super::{ConsumerStatus, LaneStatus, LogError};
+
+/// How long a transaction may stand open in front before it is named; most take milliseconds.
+const HELD_TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// One lane.
 pub(super) struct LaneState {
@@ -23,6 +27,15 @@ pub(super) struct LaneState {
     pub(super) leader_epoch: Option<i32>,
     /// Records that came a second time, and were not passed on.
     pub(super) repeated: u64,
+    /// What can't be read before another producer's transaction ends.
+    held: Option<Held>,
+}
+
+/// Where an open transaction begins, and since when it has stood in front.
+struct Held {
+    from: u64,
+    since: Instant,
+    is_told: bool,
 }
 
 impl LaneState {
@@ -34,6 +47,7 @@ impl LaneState {
             at_end: false,
             leader_epoch: None,
             repeated: 0,
+            held: None,
         }
     }
 
@@ -104,14 +118,19 @@ impl Lanes {
         self.pending_records > 0 || !self.ends.is_empty()
     }
 
-    /// The lane's end was reached: which lane that is, and where it ends.
-    pub(super) fn note_end(&mut self, place: usize) -> Option<(Lane, NextOffset)> {
-        let lane = self.lanes.get_mut(place)?;
+    /// The end of what can be read of the lane was reached.
+    pub(super) fn note_end(&mut self, place: usize, status: &ConsumerStatus) {
+        let Some(lane) = self.lanes.get_mut(place) else {
+            return;
+        };
         lane.at_end = true;
         if !self.ends.contains(&lane.id) {
             self.ends.push(lane.id);
         }
-        Some((lane.id, lane.next))
+        // Statistics may have counted markers of transactions that stand behind the last record.
+        if let Some(status) = status.lane(lane.id).filter(|_| lane.held.is_none()) {
+            status.high.store(lane.next.0, Ordering::Release);
+        }
     }
 
     /// A lane whose end is still to be told.
@@ -183,23 +202,75 @@ impl Lanes {
                 trouble = Some(format!("no connection to the leader of partition {}", lane.id));
             }
             lane.leader_epoch = Some(partition.leader_epoch).filter(|epoch| *epoch >= 0);
-            if let Some(status) = status.lane(lane.id) {
-                raise_high(lane, partition, status);
-            }
+            lane.heed_ends(topic, partition, status);
         }
         trouble
     }
 }
 
-/// The end that committed readers may see is the high watermark, except that markers of
-/// transactions stand behind the last record: there is nothing to wait for.
-fn raise_high(lane: &LaneState, partition: &Partition, status: &super::LaneStatus) {
-    let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
-    let Ok(end) = u64::try_from(end) else {
-        return;
-    };
-    if lane.at_end && u64::try_from(partition.eof_offset) == Ok(end) {
-        return;
+impl LaneState {
+    /// The end that is waited for is the high watermark, except that markers of transactions may
+    /// stand behind the last record: there is nothing to wait for.
+    fn heed_ends(&mut self, topic: &str, partition: &Partition, status: &ConsumerStatus) {
+        let (Some(readable), Some(end)) = (partition.readable_end(), partition.end()) else {
+            return;
+        };
+        let told = self.heed_transaction(topic, readable, end);
+        let is_read = self.at_end && partition.is_at_end();
+        if let Some(status) = status.lane(self.id) {
+            self.set_ends(status, is_read, readable, end);
+        }
+        status.set_held(self.id, told);
     }
-    status.high.fetch_max(end, Ordering::AcqRel);
+
+    fn set_ends(&self, status: &LaneStatus, is_read: bool, readable: u64, end: u64) {
+        let is_held = end > readable;
+        if is_read && !is_held {
+            status.high.store(self.next.0, Ordering::Release);
+        } else {
+            status.high.fetch_max(end, Ordering::AcqRel);
+        }
+        let readable = if is_read { self.next.0 } else { readable };
+        let readable = if is_held { readable } else { u64::MAX };
+        status.readable.store(readable, Ordering::Release);
+    }
+
+    /// Names a transaction that has stood in front for long; one line when it is noticed, one when it
+    /// is over.
+    fn heed_transaction(&mut self, topic: &str, readable: u64, end: u64) -> Option<String> {
+        let partition = self.id.0;
+        let before = self.held.take();
+        if end <= readable {
+            if before.is_some_and(|held| held.is_told) {
+                tracing::info!(topic, partition, "the transaction has ended, records come again");
+            }
+            return None;
+        }
+        let records = end - readable;
+        // Another place is another transaction.
+        let same = before.filter(|held| held.from == readable);
+        let mut held =
+            same.unwrap_or_else(|| Held { from: readable, since: Instant::now(), is_told: false });
+        let open_for = held.since.elapsed();
+        if open_for >= HELD_TOLD_AFTER && !held.is_told {
+            held.is_told = true;
+            tracing::warn!(
+                topic,
+                partition,
+                offset = readable,
+                records,
+                "a producer's open transaction holds back what stands behind it"
+            );
+        }
+        let text = held.is_told.then(|| {
+            format!(
+                "partition {partition} of {topic}: an open transaction at offset {readable} has held \
+                 back {records} records for {} s; it ends when its producer or its timeout ends it, \
+                 or by `kafka-transactions.sh abort`",
+                open_for.as_secs()
+            )
+        });
+        self.held = Some(held);
+        text
+    }
 }

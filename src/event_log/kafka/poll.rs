@@ -272,13 +272,8 @@ impl Poller {
     /// one commit for all of it costs less than one for each.
     fn after_end_of(&mut self, partition: i32) {
         self.refused_since = None;
-        let place = self.lanes.place(partition);
-        let Some((lane, next)) = place.and_then(|place| self.lanes.note_end(place)) else {
-            return;
-        };
-        // Statistics may have counted markers of transactions that stand behind the last record.
-        if let Some(status) = self.feed.status().lane(lane) {
-            status.high.store(next.0, Ordering::Release);
+        if let Some(place) = self.lanes.place(partition) {
+            self.lanes.note_end(place, self.feed.status());
         }
     }
 

@@ -242,22 +242,42 @@ pub(super) struct Partition {
     pub(super) unknown: bool,
     /// Where the end was last reached.
     pub(super) eof_offset: i64,
-    /// The end of what committed readers may see.
+    pub(super) lo_offset: i64,
+    /// The end of what committed readers may see: before the oldest open transaction.
     pub(super) ls_offset: i64,
     pub(super) hi_offset: i64,
-    /// Between that end and what was taken or committed last; −1: not known.
-    #[serde(default = "not_known")]
-    pub(super) consumer_lag: i64,
+    /// What the group committed last; negative: not known.
+    pub(super) committed_offset: i64,
+    /// What was fetched and not taken, of all partitions that share a queue.
+    pub(super) fetchq_cnt: i64,
     #[serde(default = "no_epoch")]
     pub(super) leader_epoch: i32,
 }
 
-fn not_known() -> i64 {
+fn no_epoch() -> i32 {
     -1
 }
 
-fn no_epoch() -> i32 {
-    -1
+impl Partition {
+    /// The end of what committed readers may see; none before the first fetch.
+    pub(super) fn readable_end(&self) -> Option<u64> {
+        u64::try_from(self.ls_offset).or_else(|_| u64::try_from(self.hi_offset)).ok()
+    }
+
+    /// The high watermark, which open transactions count towards.
+    pub(super) fn end(&self) -> Option<u64> {
+        Some(self.readable_end()?.max(u64::try_from(self.hi_offset).unwrap_or(0)))
+    }
+
+    /// Whether the readable end was reached.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.readable_end().is_some_and(|end| u64::try_from(self.eof_offset) == Ok(end))
+    }
+
+    /// Whether, besides, everything that was fetched has been taken.
+    pub(super) fn is_taken_to_end(&self) -> bool {
+        self.fetchq_cnt == 0 && self.is_at_end()
+    }
 }
 
 impl Statistics {

@@ -19,6 +19,7 @@ mod hostile;
 mod identity;
 mod outages;
 mod rehoming;
+mod transactions;
 
 /// One empty log of each kind; real Kafka only where it is there.
 fn every_log(dir: &Path, test: &str) -> Vec<TestLog> {

@@ -28,12 +28,14 @@ use super::{ConsumeBounds, LogError, settings};
 
 mod inspect;
 mod member;
+mod owned;
 mod status;
 
 pub use inspect::{InputTopic, inspect_topic};
 pub use status::{InputStanding, InputsStatus};
 
 use member::{Change, Member};
+use owned::Owned;
 
 /// How long a poll waits.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -69,13 +71,6 @@ pub struct InputBatch {
 
 /// How far a partition's records are appended.
 pub type Reached = BTreeMap<InputPartition, NextOffset>;
-
-#[derive(Debug)]
-struct Owned {
-    assignment: u64,
-    /// After the last record taken; 0 before the first one.
-    next: NextOffset,
-}
 
 /// A member of the group.
 pub struct Inputs {
@@ -284,8 +279,7 @@ impl Inputs {
                         "bridging a partition"
                     );
                     self.assignments += 1;
-                    let owned = Owned { assignment: self.assignments, next: NextOffset(0) };
-                    self.owned.insert(from, owned);
+                    self.owned.insert(from, Owned::new(self.assignments));
                 }
             }
             Change::Revoked(partitions) => {
@@ -312,23 +306,20 @@ impl Inputs {
             let topic = statistics.topics.get(&*from.topic)?;
             topic.partitions.get(&i32::from(from.lane.0))
         };
-        let away = self.owned.keys().find(|from| {
+        let mut away = self.owned.iter().filter(|(from, owned)| {
             let leader = partition(from).map_or(-1, |partition| partition.leader);
-            leader < 0 || !statistics.is_up(leader)
+            !owned.is_new() && (leader < 0 || !statistics.is_up(leader))
         });
-        let trouble = away.map(|from| {
+        let trouble = away.next().map(|(from, _)| {
             let why = self.member.watch().last_error().map(|error| error.reason);
             why.unwrap_or_else(|| {
                 format!("no connection to the leader of {} partition {}", from.topic, from.lane)
             })
         });
-        self.status.measured(
-            self.owned.keys().map(|from| {
-                let lag = partition(from).map_or(-1, |partition| partition.consumer_lag);
-                (&*from.topic, u64::try_from(lag).ok())
-            }),
-            trouble,
-        );
+        let lags = self.owned.iter_mut().map(|(from, owned)| {
+            (&*from.topic, partition(from).and_then(|partition| owned.lag(partition)))
+        });
+        self.status.measured(lags, trouble);
         if self.status.trouble().is_none() {
             self.member.watch().forget_error();
         }

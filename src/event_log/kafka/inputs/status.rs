@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{InputPartition, Owned};
+use super::{InputPartition, owned::Owned};
 
-/// How long nothing must go wrong for all to be well again: some errors come only now and then.
+/// How long nothing must go wrong for all to be well again after an error: some come only now and then.
 const WELL_AFTER: Duration = Duration::from_secs(15);
 
 /// How one topic stands.
@@ -25,7 +25,16 @@ pub struct InputStanding {
 pub struct InputsStatus {
     topics: Mutex<BTreeMap<String, InputStanding>>,
     rebalances: AtomicU64,
-    trouble: Mutex<Option<(String, Instant)>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    why: String,
+    /// The last time that it was met.
+    met: Instant,
+    /// Seen in the statistics, which come every second and so tell as well that it is over.
+    is_measured: bool,
 }
 
 impl InputsStatus {
@@ -41,7 +50,7 @@ impl InputsStatus {
 
     /// Why nothing comes at the moment; none while all is well.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().as_ref().map(|(why, _)| why.clone())
+        self.trouble.lock().as_ref().map(|trouble| trouble.why.clone())
     }
 
     pub(super) fn rebalanced(&self, owned: &BTreeMap<InputPartition, Owned>) {
@@ -76,23 +85,29 @@ impl InputsStatus {
             }
         }
         match trouble {
-            Some(why) => self.in_trouble(why),
+            Some(why) => self.begin(why, true),
             None => self.well(),
         }
     }
 
     /// Something is wrong; one line when it begins.
     pub(super) fn in_trouble(&self, why: String) {
+        self.begin(why, false);
+    }
+
+    fn begin(&self, why: String, is_measured: bool) {
         let mut trouble = self.trouble.lock();
         if trouble.is_none() {
             tracing::warn!(why, "the bridge's inputs don't come");
         }
-        *trouble = Some((why, Instant::now()));
+        *trouble = Some(Trouble { why, met: Instant::now(), is_measured });
     }
 
     fn well(&self) {
         let mut trouble = self.trouble.lock();
-        if trouble.as_ref().is_some_and(|(_, since)| since.elapsed() >= WELL_AFTER) {
+        let is_over =
+            |trouble: &Trouble| trouble.is_measured || trouble.met.elapsed() >= WELL_AFTER;
+        if trouble.as_ref().is_some_and(is_over) {
             tracing::info!("the bridge's inputs come again");
             *trouble = None;
         }

@@ -68,7 +68,7 @@ fn a_topic_made_anew_is_heard_and_the_first_id_is_not() {
 fn partitions_are_counted_without_unknown_ones() {
     let partition = |unknown: bool| {
         format!(
-            r#"{{"partition":0,"leader":1,"unknown":{unknown},"eof_offset":7,"ls_offset":7,"hi_offset":8,"leader_epoch":3}}"#
+            r#"{{"partition":0,"leader":1,"unknown":{unknown},"eof_offset":7,"lo_offset":0,"ls_offset":7,"hi_offset":8,"committed_offset":-1001,"fetchq_cnt":0,"leader_epoch":3}}"#
         )
     };
     let text = format!(
