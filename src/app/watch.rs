@@ -187,7 +187,7 @@ impl Watch {
         let (trouble, intake) = (Arc::clone(&consumer), Arc::clone(&self.intake));
         self.readiness.check(LOG, move || match trouble.trouble() {
             // Reads are answered, and events are kept: nothing that a balancer could better.
-            Some(why) if !intake.outbox_has_room() => Err(why),
+            Some(why) if trouble.is_gone() || !intake.outbox_has_room() => Err(why),
             Some(_) | None => Ok(()),
         });
         if self.is_kafka {

@@ -247,6 +247,11 @@ impl Worker {
         if let Some(next) = self.control_start(writer)? {
             from.insert(CONTROL_LANE, next);
         }
+        for (lane, read) in writer.lanes() {
+            if let Some(last) = read.last {
+                self.log.expect_last(*lane, last.offset, last.hash);
+            }
+        }
         let consumer = self.log.consume(&from, self.consume_bounds())?;
         // Early, because the first commit is the slow one: the group's coordinator must be found.
         if let Err(error) = self.log.commit(&from) {

@@ -13,6 +13,8 @@ use crate::http::TlsError;
 use crate::shared_state::SharedStateError;
 use crate::store::StoreError;
 
+use super::output::tell;
+
 /// Done.
 pub(super) const DONE: u8 = 0;
 /// Something went wrong that is none of the others.
@@ -49,12 +51,12 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(errors) = error.downcast_ref::<ConfigErrors>() {
         let count = errors.0.len();
         let noun = if count == 1 { "problem" } else { "problems" };
-        eprintln!("error: {count} {noun} in the configuration");
+        tell(format_args!("error: {count} {noun} in the configuration"));
         for error in &errors.0 {
-            eprintln!("  {error}");
+            tell(format_args!("  {error}"));
         }
     } else {
-        eprintln!("error: {}", message(error));
+        tell(format_args!("error: {}", message(error)));
     }
     ExitCode::from(code)
 }
@@ -126,6 +128,7 @@ fn log_code(error: &LogError) -> Option<u8> {
         | LogError::Meta { .. }
         | LogError::CompactedTopic { .. }
         | LogError::TopicChanged { .. }
+        | LogError::AnotherRecord { .. }
         | LogError::OffsetOutOfRange { .. } => Some(DATA),
         _ => None,
     }

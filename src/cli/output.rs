@@ -1,5 +1,5 @@
-//! Standard output, for the data that was asked for. A reader that has seen enough and closes the
-//! pipe is no error.
+//! Standard output, for the data that was asked for, and standard error, for people. A reader that has
+//! seen enough and closes the pipe is no error.
 
 use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 
@@ -45,6 +45,11 @@ impl Write for Output {
         let result = self.writer.flush();
         self.note(result)
     }
+}
+
+/// Tells a person a line. That nobody can hear it is no reason to stop.
+pub(super) fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Writes `bytes` as they are.

@@ -77,6 +77,8 @@ pub struct ConsumerStatus {
     lanes: BTreeMap<Lane, LaneStatus>,
     /// Why nothing comes at the moment; `None` while all is well.
     trouble: Mutex<Option<String>>,
+    /// The trouble is that there is no such topic any more.
+    gone: AtomicBool,
     /// Why no control records come, where they are read apart.
     control_trouble: Mutex<Option<String>>,
     /// Lanes that another producer's open transaction has stood in front of for long, and what to do.
@@ -95,6 +97,7 @@ impl ConsumerStatus {
         Self {
             lanes: from.iter().map(|(id, next)| (*id, lane(next))).collect(),
             trouble: Mutex::new(None),
+            gone: AtomicBool::new(false),
             control_trouble: Mutex::new(None),
             held: Mutex::default(),
         }
@@ -118,6 +121,16 @@ impl ConsumerStatus {
     /// The outage that is being waited out, if any.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
+    }
+
+    /// Whether what is waited for is a topic that was deleted: no outage that ends by itself.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Says that the topic was deleted, or that it is there after all.
+    pub fn set_gone(&self, is_gone: bool) {
+        self.gone.store(is_gone, Ordering::Release);
     }
 
     /// Why no control records come, where they are read apart.

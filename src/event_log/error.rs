@@ -42,6 +42,18 @@ pub enum LogError {
         /// What differs.
         detail: String,
     },
+    /// What was read last is not what the log holds there: its end was lost, or it is another log.
+    #[error(
+        "topic {topic} partition {lane}: the record at offset {offset} is not the one that was read; the log's end was lost or replaced: restore the topic, use another data directory, or run `contactd store rebuild`"
+    )]
+    AnotherRecord {
+        /// The topic.
+        topic: String,
+        /// The lane.
+        lane: Lane,
+        /// Of the last record that was read.
+        offset: Offset,
+    },
     /// The brokers know us and say no: authentication, authorization.
     #[error("topic {topic}: the brokers refuse: {detail}")]
     Refused {
@@ -211,6 +223,7 @@ impl LogError {
             Self::Segments(error) => error.class(),
             Self::CompactedTopic { .. }
             | Self::TopicChanged { .. }
+            | Self::AnotherRecord { .. }
             | Self::Refused { .. }
             | Self::Configuration { .. }
             | Self::Mismatch { .. }

@@ -140,6 +140,17 @@ impl EventLog {
         }
     }
 
+    /// Says what the caller of [`EventLog::consume`] read last of a lane before: its offset and
+    /// [`crate::domain::record::record_hash`]. A log that others run is compared with it whenever they
+    /// come back.
+    pub fn expect_last(&self, lane: Lane, offset: Offset, hash: u64) {
+        match self {
+            // Nobody else touches it.
+            Self::Embedded(_) => {}
+            Self::Kafka(log) => log.expect_last(lane, offset, hash),
+        }
+    }
+
     /// Reads the lanes of `from`, each from the offset that stands there, without end.
     ///
     /// # Errors

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::domain::position::{Lane, NextOffset};
-use crate::domain::record::RecordBatch;
+use rdkafka::Message as _;
+use rdkafka::message::BorrowedMessage;
+
+use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::record::{RecordBatch, record_hash};
 
 use super::produce::partition_of;
 use super::watch::{Partition, Statistics};
@@ -29,6 +32,25 @@ pub(super) struct LaneState {
     pub(super) repeated: u64,
     /// What can't be read before another producer's transaction ends.
     held: Option<Held>,
+    /// The last record of all that was read and handed over.
+    last: Option<LastRead>,
+    /// The last record is to be read again: whether the log still holds it tells whether this is still
+    /// the log that was read.
+    is_doubted: bool,
+}
+
+/// A record that was read, and its hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastRead {
+    pub(super) offset: Offset,
+    pub(super) hash: u64,
+}
+
+/// A lane's last record is not there any more, but another one, or none before the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replaced {
+    pub(super) lane: Lane,
+    pub(super) offset: Offset,
 }
 
 /// Where an open transaction begins, and since when it has stood in front.
@@ -48,7 +70,52 @@ impl LaneState {
             leader_epoch: None,
             repeated: 0,
             held: None,
+            last: None,
+            is_doubted: false,
         }
+    }
+
+    /// What is gathered counts: it was read before whatever gives reason to doubt.
+    fn remember_last(&mut self) {
+        if let Some(record) = self.batch.records.last() {
+            let (key, value) = (self.batch.key(record), self.batch.value(record));
+            let hash = record_hash(record.timestamp_ms, key, value);
+            self.last = Some(LastRead { offset: record.offset, hash });
+        }
+    }
+
+    /// Where to fetch from: in doubt, from the last record that was read.
+    pub(super) fn fetch_from(&self) -> u64 {
+        let last = self.last.filter(|_| self.is_doubted);
+        last.map_or(self.next.0, |last| last.offset.0)
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.is_doubted
+    }
+
+    /// Compares a record with the last one that was read, where that is in doubt.
+    pub(super) fn settle_doubt(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Replaced> {
+        let Some(last) = self.last.filter(|_| self.is_doubted) else {
+            return Ok(());
+        };
+        let timestamp_ms = message.timestamp().to_millis().unwrap_or(-1);
+        let is_it = u64::try_from(message.offset()) == Ok(last.offset.0)
+            && record_hash(timestamp_ms, message.key(), message.payload()) == last.hash;
+        if !is_it {
+            return Err(Replaced { lane: self.id, offset: last.offset });
+        }
+        self.is_doubted = false;
+        Ok(())
+    }
+
+    /// There is nothing to compare with any more where retention has taken the last record.
+    pub(super) fn forget_below(&mut self, low: Offset) -> bool {
+        let is_gone = self.is_doubted && self.last.is_some_and(|last| last.offset < low);
+        if is_gone {
+            (self.last, self.is_doubted) = (None, false);
+        }
+        is_gone
     }
 
     /// Its number at the brokers.
@@ -92,12 +159,32 @@ impl Lanes {
         }
     }
 
+    /// What was read before, by whoever names the offsets.
+    pub(super) fn remembering(mut self, last: &BTreeMap<Lane, LastRead>) -> Self {
+        for lane in &mut self.lanes {
+            lane.last = last.get(&lane.id).copied().filter(|last| last.offset.0 < lane.next.0);
+        }
+        self
+    }
+
+    /// What each lane's last record was is to be compared before it goes on, where one is known.
+    pub(super) fn doubt(&mut self) {
+        for lane in &mut self.lanes {
+            lane.remember_last();
+            lane.is_doubted = lane.last.is_some();
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.lanes.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &LaneState> {
         self.lanes.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut LaneState> {
+        self.lanes.iter_mut()
     }
 
     pub(super) fn place(&self, partition: i32) -> Option<usize> {
@@ -156,6 +243,7 @@ impl Lanes {
         empty: impl FnOnce(Lane) -> RecordBatch,
     ) -> Option<RecordBatch> {
         let lane = self.lanes.get_mut(place).filter(|lane| !lane.batch.records.is_empty())?;
+        lane.remember_last();
         self.pending_records = self.pending_records.saturating_sub(lane.batch.records.len());
         self.pending_bytes = self.pending_bytes.saturating_sub(lane.batch.arena.len());
         let mut batch = std::mem::replace(&mut lane.batch, empty(lane.id));

@@ -35,14 +35,16 @@ mod lanes;
 mod learn;
 mod poll;
 mod produce;
+mod ranges;
 mod settings;
+mod trouble;
 mod watch;
 
 use admin::Admin;
 pub use admin::{TopicEnsured, TopicPlan};
 pub use bare::{BareProducer, drain_bare};
 use brokers::Brokers;
-use lanes::Lanes;
+use lanes::{Lanes, LastRead};
 use poll::Poller;
 use produce::{Appender, Bulk};
 use watch::Watch;
@@ -67,6 +69,8 @@ pub struct KafkaLog {
     bulk: Arc<Bulk>,
     /// Why nothing may be appended to the control lane, if so.
     control_refused: Mutex<Option<String>>,
+    /// What a consumer's caller read last, by lane.
+    last_read: Mutex<BTreeMap<Lane, LastRead>>,
     closed: AtomicBool,
 }
 
@@ -108,6 +112,7 @@ impl KafkaLog {
             bulk_appender: Mutex::new(None),
             bulk: Arc::default(),
             control_refused: Mutex::new(None),
+            last_read: Mutex::default(),
             closed: AtomicBool::new(false),
         })
     }
@@ -136,6 +141,11 @@ impl KafkaLog {
     pub fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
         self.check_lane(lane)?;
         self.topic.brokers.watermarks(lane)
+    }
+
+    /// Says what was read last of a lane, so that consumers compare when brokers come back.
+    pub fn expect_last(&self, lane: Lane, offset: Offset, hash: u64) {
+        self.last_read.lock().insert(lane, LastRead { offset, hash });
     }
 
     /// Reads the lanes of `from`. Needs no broker: an outage shows in the consumer's status.
@@ -167,6 +177,7 @@ impl KafkaLog {
             let watch = Watch::new(&config.control_topic);
             let client = settings::create(&settings::control_consumer(config), watch.clone())?;
             let lanes = Lanes::new(&BTreeMap::from([(lane, next)]), None);
+            let lanes = lanes.remembering(&self.last_read.lock());
             let (topic, feed) = (&config.control_topic, feed.second());
             let poller = Poller::new(client, watch, topic, feed, lanes, bounds, pause_after);
             consumer = poll_with(consumer, poller.of_control(), "kafka-control", topic)?;
@@ -174,7 +185,7 @@ impl KafkaLog {
         let watch = Watch::new(&config.topic);
         let client = settings::create(&settings::consumer(config), watch.clone())?;
         let count = self.topic.known.lock().as_ref().map(|known| known.identity.lanes);
-        let lanes = Lanes::new(&contacts, count);
+        let lanes = Lanes::new(&contacts, count).remembering(&self.last_read.lock());
         let topic = &config.topic;
         let poller = Poller::new(client, watch.clone(), topic, feed, lanes, bounds, pause_after);
         Ok((poll_with(consumer, poller, "kafka-poll", topic)?, watch))

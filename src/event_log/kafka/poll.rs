@@ -17,10 +17,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
-use crate::domain::position::{NextOffset, Offset};
+use crate::domain::position::Offset;
 use crate::domain::record::RecordBatch;
 
-use super::lanes::{LaneState, Lanes};
+use super::lanes::{LaneState, Lanes, Replaced};
+use super::trouble::Trouble;
 use super::watch::{Watch, is_missing_topic, is_refusal};
 use super::{ConsumeBounds, Delivery, Feed, LogError};
 
@@ -28,31 +29,32 @@ use super::{ConsumeBounds, Delivery, Feed, LogError};
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// How long the brokers may refuse us before it counts as final.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// How long a question to the brokers may take.
-const REQUEST_WAIT: Duration = Duration::from_secs(5);
 /// A lane's batch is at most this part of what the feed may hold.
 const BATCH_PART: usize = 4;
 
 /// Owns the consumer until the feed is gone or something can't heal.
 pub(super) struct Poller {
-    consumer: BaseConsumer<Watch>,
+    pub(super) consumer: BaseConsumer<Watch>,
     watch: Watch,
-    topic: String,
+    pub(super) topic: String,
     feed: Feed,
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
+    trouble: Trouble,
     bounds: ConsumeBounds,
     /// How long the feed may be full before the lanes are paused.
     pause_after: Duration,
     /// Since when the brokers have refused us without a break.
     refused_since: Option<Instant>,
     /// An out-of-range answer that the watermarks didn't confirm.
-    doubted_reset: Option<Instant>,
+    pub(super) doubted_reset: Option<Instant>,
+    /// Something was heard of a lane.
+    has_begun: bool,
     /// Reads the control topic, beside the thread that reads the contacts'.
     is_control: bool,
 }
 
 /// Why the thread ends.
-enum End {
+pub(super) enum End {
     /// The consumer was dropped.
     Stopped,
     Failed(LogError),
@@ -74,9 +76,11 @@ impl Poller {
         bounds: ConsumeBounds,
         pause_after: Duration,
     ) -> Self {
+        let trouble = Trouble::new(topic, watch.clone(), false);
         Self {
             consumer,
             watch,
+            trouble,
             topic: topic.to_owned(),
             feed,
             lanes,
@@ -84,13 +88,15 @@ impl Poller {
             pause_after,
             refused_since: None,
             doubted_reset: None,
+            has_begun: false,
             is_control: false,
         }
     }
 
     /// Reads the control lane, whose outages are its own.
     pub(super) fn of_control(self) -> Self {
-        Self { is_control: true, ..self }
+        let trouble = Trouble::new(&self.topic, self.watch.clone(), true);
+        Self { is_control: true, trouble, ..self }
     }
 
     /// Runs until the consumer is dropped or something can't heal.
@@ -114,17 +120,18 @@ impl Poller {
     }
 
     fn poll_all(&mut self) -> End {
+        // The caller has compared what it names with what the log holds.
         let Err(end) = self.assign().and_then(|()| self.poll_until_end()) else {
             return End::Stopped;
         };
         end
     }
 
-    fn assign(&self) -> Result<(), End> {
+    pub(super) fn assign(&self) -> Result<(), End> {
         let mut list = TopicPartitionList::new();
         for lane in self.lanes.iter() {
-            let next = i64::try_from(lane.next.0).unwrap_or(i64::MAX);
-            list.add_partition_offset(&self.topic, lane.partition(), KafkaOffset::Offset(next))
+            let from = i64::try_from(lane.fetch_from()).unwrap_or(i64::MAX);
+            list.add_partition_offset(&self.topic, lane.partition(), KafkaOffset::Offset(from))
                 .map_err(|error| self.unexpected(&error))?;
         }
         Ok(self.consumer.assign(&list).map_err(|error| self.unexpected(&error))?)
@@ -135,13 +142,20 @@ impl Poller {
             let wait = if self.lanes.has_pending() { Duration::ZERO } else { POLL_WAIT };
             // The poll borrows the consumer, so its answer is settled before anything else moves.
             let answer = match self.consumer.poll(wait) {
-                Some(Ok(message)) => Answer::Record(take(&mut self.lanes, &message)),
+                // It may be another log's, so it is fetched again after the last one that was read.
+                Some(Ok(_)) if self.is_to_doubt() => Answer::Nothing,
+                Some(Ok(message)) => {
+                    Answer::Record(take(&mut self.lanes, &message).map_err(|at| self.replaced(at))?)
+                }
                 Some(Err(error)) => Answer::Error(error),
                 None => Answer::Nothing,
             };
             // Before a record is passed on: it may be another topic's of the same name.
             if let Some(news) = self.watch.take_news() {
                 self.look_at(news)?;
+            }
+            if self.is_to_doubt() {
+                self.doubt()?;
             }
             match answer {
                 Answer::Record(Some(place)) => self.after_record(place)?,
@@ -152,8 +166,36 @@ impl Poller {
         }
     }
 
+    /// Brokers that come back may have lost the end of the log, or hold another one under its name.
+    /// The first connections are made by the first assignment.
+    fn is_to_doubt(&self) -> bool {
+        self.watch.is_connected_anew() && self.has_begun
+    }
+
+    /// Reading goes on only behind the record that was read last.
+    fn doubt(&mut self) -> Result<(), End> {
+        tracing::debug!(topic = self.topic, "connected anew: reading the last records again");
+        self.watch.forget_connection();
+        self.lanes.doubt();
+        self.assign()
+    }
+
+    /// Something came: connections from now on are others than the first.
+    fn begin(&mut self) {
+        self.trouble.came();
+        if !self.has_begun {
+            self.has_begun = true;
+            self.watch.forget_connection();
+        }
+    }
+
+    fn replaced(&self, Replaced { lane, offset }: Replaced) -> LogError {
+        LogError::AnotherRecord { topic: self.topic.clone(), lane, offset }
+    }
+
     fn after_record(&mut self, place: usize) -> Result<(), End> {
         self.doubted_reset = None;
+        self.begin();
         let ConsumeBounds { records_max, bytes_max } = self.bounds;
         let is_full = self.lanes.get(place).is_some_and(|lane| {
             lane.batch.records.len() >= records_max / BATCH_PART
@@ -213,8 +255,11 @@ impl Poller {
                 return Err(End::Stopped);
             }
             match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(_)) if self.is_to_doubt() => {}
                 // One that was on its way when the lanes were paused.
-                Some(Ok(message)) => drop(take(&mut self.lanes, &message)),
+                Some(Ok(message)) => {
+                    take(&mut self.lanes, &message).map_err(|at| self.replaced(at))?;
+                }
                 Some(Err(error)) => self.after_error(&error)?,
                 None => {}
             }
@@ -228,8 +273,7 @@ impl Poller {
 
     fn after_error(&mut self, error: &KafkaError) -> Result<(), End> {
         if let KafkaError::PartitionEOF(partition) = error {
-            self.after_end_of(*partition);
-            return Ok(());
+            return self.after_end_of(*partition);
         }
         let Some(code) = error.rdkafka_error_code() else {
             return Err(self.unexpected(error).into());
@@ -250,12 +294,12 @@ impl Poller {
             RDKafkaErrorCode::GroupAuthorizationFailed => return Ok(()),
             _ => {}
         }
-        let trouble = if is_missing_topic(code) {
-            LogError::MissingTopic { topic: self.topic.clone() }.to_string()
+        let status = self.feed.status();
+        if is_missing_topic(code) {
+            self.trouble.is_missing(status, self.has_begun);
         } else {
-            self.reason(code)
-        };
-        self.set_trouble(Some(trouble));
+            self.trouble.set(status, self.reason(code));
+        }
         Ok(())
     }
 
@@ -270,49 +314,20 @@ impl Poller {
 
     /// Everything up to the lane's end has been polled. It is handed over with what other lanes have:
     /// one commit for all of it costs less than one for each.
-    fn after_end_of(&mut self, partition: i32) {
+    fn after_end_of(&mut self, partition: i32) -> Result<(), End> {
         self.refused_since = None;
-        if let Some(place) = self.lanes.place(partition) {
+        self.begin();
+        let Some(place) = self.lanes.place(partition) else {
+            return Ok(());
+        };
+        // Before the record that was read last there is no end, unless a replica that has not caught
+        // up said so: then there will be another one.
+        if self.lanes.get(place).is_some_and(LaneState::is_doubted) {
+            self.check_ranges()?;
+        } else {
             self.lanes.note_end(place, self.feed.status());
         }
-    }
-
-    /// Names the lane, which librdkafka's error doesn't say.
-    fn after_out_of_range(&mut self) -> Result<(), End> {
-        for lane in self.lanes.iter() {
-            let answer = self.consumer.client().fetch_watermarks(
-                &self.topic,
-                lane.partition(),
-                REQUEST_WAIT,
-            );
-            let Ok((low, high)) = answer else { continue };
-            let (low, high) = (at_least_0(low), at_least_0(high));
-            // librdkafka has read on: what counts is where this lane's next record would be.
-            let next = lane.next;
-            if next.0 < low || next.0 > high {
-                return Err(LogError::OffsetOutOfRange {
-                    topic: self.topic.clone(),
-                    lane: lane.id,
-                    next,
-                    low: Offset(low),
-                    high: NextOffset(high),
-                }
-                .into());
-            }
-        }
-        let reason = self.reason(RDKafkaErrorCode::OffsetOutOfRange);
-        if self.doubted_reset.is_some() {
-            let topic = self.topic.clone();
-            return Err(LogError::TopicChanged { topic, detail: reason }.into());
-        }
-        // A replica that had not caught up may have answered; once more from the same place.
-        tracing::warn!(
-            topic = self.topic,
-            reason,
-            "an offset that exists was out of range, fetching anew"
-        );
-        self.doubted_reset = Some(Instant::now());
-        self.assign()
+        Ok(())
     }
 
     fn look_at(&mut self, news: super::watch::News) -> Result<(), End> {
@@ -332,37 +347,17 @@ impl Poller {
         match trouble {
             Some(trouble) => {
                 let why = self.watch.last_error().map(|error| error.reason);
-                self.set_trouble(Some(why.unwrap_or(trouble)));
+                self.trouble.is_measured(self.feed.status(), why.unwrap_or(trouble));
             }
             None => {
                 self.refused_since = None;
-                self.set_trouble(None);
+                self.trouble.is_over(self.feed.status());
             }
         }
         Ok(())
     }
 
-    fn set_trouble(&self, trouble: Option<String>) {
-        let status = self.feed.status();
-        let before = if self.is_control { status.control_trouble() } else { status.trouble() };
-        match (&before, &trouble) {
-            (None, Some(text)) => {
-                tracing::warn!(topic = self.topic, trouble = text, "nothing comes")
-            }
-            (Some(_), None) => {
-                self.watch.forget_error();
-                tracing::info!(topic = self.topic, "records come again");
-            }
-            (None, None) | (Some(_), Some(_)) => {}
-        }
-        match (before != trouble, self.is_control) {
-            (true, true) => status.set_control_trouble(trouble),
-            (true, false) => status.set_trouble(trouble),
-            (false, _) => {}
-        }
-    }
-
-    fn reason(&self, code: RDKafkaErrorCode) -> String {
+    pub(super) fn reason(&self, code: RDKafkaErrorCode) -> String {
         self.watch.last_error().map_or_else(|| code.to_string(), |error| error.reason)
     }
 
@@ -379,22 +374,26 @@ enum Answer {
 }
 
 /// Copies a record into its lane's batch and says which lane that was.
-fn take(lanes: &mut Lanes, message: &BorrowedMessage<'_>) -> Option<usize> {
-    let place = lanes.place(message.partition())?;
-    let lane = lanes.get_mut(place)?;
-    let offset = u64::try_from(message.offset()).ok()?;
+fn take(lanes: &mut Lanes, message: &BorrowedMessage<'_>) -> Result<Option<usize>, Replaced> {
+    let Some(place) = lanes.place(message.partition()) else {
+        return Ok(None);
+    };
+    let (Some(lane), Ok(offset)) = (lanes.get_mut(place), u64::try_from(message.offset())) else {
+        return Ok(None);
+    };
+    lane.settle_doubt(message)?;
     // librdkafka has been known to repeat records after a seek or a resume. Gaps are lawful: aborted
     // transactions and their markers.
     if offset < lane.next.0 {
         lane.repeated += 1;
-        return None;
+        return Ok(None);
     }
     let timestamp_ms = message.timestamp().to_millis().unwrap_or(-1);
     let bytes_before = lane.batch.arena.len();
     push(lane, Offset(offset), timestamp_ms, message);
     let bytes = lane.batch.arena.len() - bytes_before;
     lanes.note_pending(bytes);
-    Some(place)
+    Ok(Some(place))
 }
 
 fn push(lane: &mut LaneState, offset: Offset, timestamp_ms: i64, message: &BorrowedMessage<'_>) {
@@ -422,8 +421,4 @@ pub(super) fn copy_in(
 fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, Option<&[u8]>)> {
     let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
     header.ok().flatten().map(|header| (header.key, header.value))
-}
-
-fn at_least_0(offset: i64) -> u64 {
-    u64::try_from(offset).unwrap_or(0)
 }

@@ -64,8 +64,9 @@ fn follower(config: &KafkaConfig) -> ClientConfig {
         .set("topic.metadata.propagation.max.ms", "2000")
         // Watermarks, leader epochs, partition counts and broker states come from here, unasked.
         .set("statistics.interval.ms", "1000")
-        // The only place where librdkafka says that a topic was made anew.
-        .set("debug", "metadata");
+        // The only place where librdkafka says that a topic was made anew, and before what comes by it
+        // that a connection was.
+        .set("debug", "broker,metadata");
     settings.set_log_level(RDKafkaLogLevel::Debug);
     settings
 }

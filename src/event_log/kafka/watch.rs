@@ -18,6 +18,9 @@ use super::produce::Ticket;
 /// A topic's id before librdkafka knows it.
 const NO_TOPIC_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
+/// What librdkafka's debug line says of a new connection, before its number.
+const CONNECTED: &str = ": Connected (#";
+
 /// Takes everything in, for whoever owns the client. A clone shares what was taken.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
@@ -30,6 +33,8 @@ struct Shared {
     /// Something stands in `news`: one relaxed load a record is all that looking costs.
     news_waiting: AtomicBool,
     news: Mutex<News>,
+    /// A connection was made anew since this was asked last: said before anything comes by it.
+    connected: AtomicBool,
     last_error: Mutex<Option<ClientError>>,
     /// Wakes appends that found the queue full.
     delivered: tokio::sync::Notify,
@@ -62,6 +67,7 @@ impl Watch {
                 topic: topic.to_owned(),
                 news_waiting: AtomicBool::new(false),
                 news: Mutex::default(),
+                connected: AtomicBool::new(false),
                 last_error: Mutex::new(None),
                 delivered: tokio::sync::Notify::new(),
                 producer_failed: AtomicBool::new(false),
@@ -77,6 +83,15 @@ impl Watch {
         }
         self.shared.news_waiting.store(false, Ordering::Relaxed);
         Some(std::mem::take(&mut *self.shared.news.lock()))
+    }
+
+    /// Whether a connection was made since [`Watch::forget_connection`].
+    pub(super) fn is_connected_anew(&self) -> bool {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn forget_connection(&self) {
+        self.shared.connected.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn last_error(&self) -> Option<ClientError> {
@@ -130,6 +145,9 @@ impl ClientContext for Watch {
             RDKafkaLogLevel::Debug => {
                 if is_made_anew(line, &self.shared.topic) {
                     self.tell(|news| news.topic_made_anew = Some(line.to_owned()));
+                }
+                if line.contains(CONNECTED) {
+                    self.shared.connected.store(true, Ordering::Relaxed);
                 }
                 tracing::trace!(target: "librdkafka", facility, "{line}");
             }

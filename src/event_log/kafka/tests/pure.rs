@@ -92,7 +92,7 @@ fn properties_stand_over_our_settings() {
         assert_eq!(settings.get("fetch.wait.max.ms"), Some("7"));
     }
     let settings = settings::consumer(&config);
-    assert_eq!(settings.get("debug"), Some("metadata,fetch"));
+    assert_eq!(settings.get("debug"), Some("broker,metadata,fetch"));
 }
 
 #[test]

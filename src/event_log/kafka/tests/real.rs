@@ -134,6 +134,31 @@ fn a_topic_made_anew_while_it_is_read_ends_the_consumer() {
 }
 
 #[test]
+fn a_topic_that_goes_while_it_is_read_is_told_at_once_and_as_long_as_it_is_away() {
+    let Some(log) = real("gone") else { return };
+    append(&log, records(0..30));
+    let mut consumer = log.consume(&from_start(3), BOUNDS).unwrap();
+    let status = consumer.status();
+    read(&mut consumer, &mut Read::new(), 30);
+    assert!(!status.is_gone());
+    let admin = admin(brokers(&log));
+    block_on(admin.delete_topics(&[name(&log)], &AdminOptions::new())).unwrap();
+    let deleted = Instant::now();
+    let mut look = || {
+        drop(consumer.next(Duration::from_millis(10)).unwrap());
+        status.is_gone() && status.trouble().is_some_and(|trouble| trouble.contains("deleted"))
+    };
+    wait_until("the status says that the topic is gone", &mut look);
+    assert!(deleted.elapsed() < Duration::from_secs(30), "it took {:?}", deleted.elapsed());
+    // Statistics, which come every second, go on as if it were there.
+    let told = Instant::now();
+    wait_until("it stays so", || {
+        assert!(look(), "it is there again");
+        told.elapsed() >= Duration::from_secs(5)
+    });
+}
+
+#[test]
 fn partitions_added_while_it_is_read_end_the_consumer() {
     let Some(log) = real("partitions-added") else {
         return;

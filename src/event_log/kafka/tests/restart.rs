@@ -101,3 +101,74 @@ fn a_broker_that_is_stopped_and_killed_while_it_is_read_costs_nothing() {
     }
     assert_gapless(&all, total);
 }
+
+impl Broker {
+    /// Copies what it holds to a name, or puts it back from there; it must be stopped.
+    fn copy(&self, from: &str, to: &str) {
+        let path = |name: &str| self.directory.path().join(name);
+        let _ = std::fs::remove_dir_all(path(to));
+        let copied = Command::new("cp").arg("-a").arg(path(from)).arg(path(to)).status();
+        assert!(copied.unwrap().success());
+    }
+}
+
+#[test]
+fn a_log_whose_end_was_lost_while_it_was_read_ends_the_consumer() {
+    const DATA: &str = "kafka/data";
+    let Some(broker) = Broker::start("lost-end") else {
+        return;
+    };
+    let config = config(&broker.address(), &topic_name("lost-end"));
+    let log = KafkaLog::open(&config).unwrap();
+    log.ensure_topic(TopicPlan::contacts(2, Some(1))).unwrap();
+    wait_until("the topic is known", || log.identity().is_ok());
+    append(&log, 0..100);
+    broker.run("up", &["broker", "stop"]);
+    broker.copy(DATA, "backup");
+    broker.run("up", &["broker", "start"]);
+    // What the log will have become: longer, so that no offset is out of range.
+    append(&log, 500..700);
+    broker.run("up", &["broker", "stop"]);
+    broker.copy(DATA, "other");
+    broker.copy("backup", DATA);
+    broker.run("up", &["broker", "start"]);
+    let log = KafkaLog::open(&config).unwrap();
+    append(&log, 100..150);
+    let mut consumer = log.consume(&from_start(2), BOUNDS).unwrap();
+    read(&mut consumer, &mut Read::new(), 150);
+    broker.run("up", &["broker", "kill"]);
+    broker.copy("other", DATA);
+    broker.run("up", &["broker", "start"]);
+    let mut others = Read::new();
+    let error = read_until_failure(&mut consumer, &mut others);
+    assert!(matches!(error, LogError::AnotherRecord { .. }), "{error}");
+    assert!(error.to_string().contains("store rebuild"), "{error}");
+    assert_eq!(error.class(), crate::domain::Class::Fatal);
+    assert!(others.is_empty(), "records of another log were delivered: {others:?}");
+}
+
+#[test]
+fn what_retention_takes_while_the_broker_is_away_is_no_lost_end() {
+    let Some(broker) = Broker::start("retention") else {
+        return;
+    };
+    let topic = topic_name("retention");
+    let log = KafkaLog::open(&config(&broker.address(), &topic)).unwrap();
+    log.ensure_topic(TopicPlan::contacts(2, Some(1))).unwrap();
+    wait_until("the topic is known", || log.identity().is_ok());
+    append(&log, 0..100);
+    let mut consumer = log.consume(&from_start(2), BOUNDS).unwrap();
+    let mut all = Read::new();
+    read(&mut consumer, &mut all, 100);
+    let admin: rdkafka::admin::AdminClient<rdkafka::client::DefaultClientContext> =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap();
+    let mut everything = rdkafka::TopicPartitionList::new();
+    everything.add_partition_offset(&topic, 0, rdkafka::Offset::End).unwrap();
+    everything.add_partition_offset(&topic, 1, rdkafka::Offset::End).unwrap();
+    block_on(admin.delete_records(&everything, &rdkafka::admin::AdminOptions::new())).unwrap();
+    broker.run("up", &["broker", "kill"]);
+    broker.run("up", &["broker", "start"]);
+    append(&log, 100..200);
+    read(&mut consumer, &mut all, 200);
+    assert_gapless(&all, 200);
+}
