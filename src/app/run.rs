@@ -103,7 +103,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let stop = Stop::default();
     let users_stop = stop.shared.clone();
     // A run that ends when all is applied would leave the inputs half bridged.
-    let bridge = (!options.worker.until_caught_up).then(|| {
+    let is_one_shot = options.worker.until_caught_up;
+    let bridge = (!is_one_shot).then(|| {
         let (config, decoder) = (Arc::clone(&config), Arc::clone(&setup.decoder));
         start(run_bridge(config, decoder, log.clone(), watch.clone(), stop.bridge.clone()))
     });
@@ -127,7 +128,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         simulator: watch.simulator.clone().map(|one| start(one.run(stop.http.clone()))),
         worker: tokio::task::spawn_blocking(move || worker.run()),
         letters: start(watch.letters.clone().run(stop.letters.clone())),
-        outbox: forward(&intake, stop.outbox.clone()),
+        // What waits is not this run's, which would end in the middle of it.
+        outbox: if is_one_shot { None } else { forward(&intake, stop.outbox.clone()) },
         bridge,
         demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
     };
@@ -244,7 +246,12 @@ impl Tasks {
         watch.draining();
         let second = start(end_at_second_signal());
         let result = match first {
-            First::Worker(worker) => worker_result(worker),
+            First::Worker(worker) => {
+                stop.all();
+                end_thread(self.outbox).await;
+                end_thread(self.bridge).await;
+                worker_result(worker)
+            }
             First::Told => {
                 tracing::info!("ending");
                 stop.demo.cancel();
@@ -274,7 +281,9 @@ impl Tasks {
                 Ok(served.context("the task http panicked")??)
             }
             First::Failed(error) => {
-                stop.worker.cancel();
+                stop.all();
+                end_thread(self.outbox).await;
+                end_thread(self.bridge).await;
                 if let Err(also) = drain_worker(self.worker).await {
                     tracing::error!(error = %also, "the worker did not end well either");
                 }
@@ -328,6 +337,13 @@ struct Stop {
     worker: CancellationToken,
 }
 
+/// However the run ends, a panic included: a thread that is not told to end keeps the process.
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.all();
+    }
+}
+
 impl Stop {
     fn all(&self) {
         let Self { demo, http, shared, outbox, bridge, letters, worker } = self;
@@ -343,6 +359,16 @@ async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Joined<T> {
     match task {
         Some(task) => task.await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits for a thread that waits on the runtime, which is not to go before it.
+async fn end_thread<T>(task: Option<JoinHandle<T>>) {
+    // One that has ended may have been waited for already.
+    if let Some(task) = task.filter(|task| !task.is_finished())
+        && tokio::time::timeout(LOG_DRAIN, task).await.is_err()
+    {
+        tracing::warn!("a thread did not end in time");
     }
 }
 

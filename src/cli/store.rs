@@ -2,9 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use anyhow::Context as _;
+
 use crate::app::{self, RunOptions, WorkerOptions};
 use crate::config::{Config, Mode};
 use crate::domain::position::Lane;
+use crate::ingest::Outbox;
 use crate::store::{self, StoreError};
 
 use super::arguments::StoreCommand;
@@ -102,7 +105,26 @@ fn rebuild(mut config: Config, yes: bool, from_log_start: bool) -> anyhow::Resul
     result?;
     let counts = open_store(&config)?.reader.counts();
     eprintln!("rebuilt: {} active contacts, {} deleted", counts.active, counts.deleted);
+    let waiting = outbox_records(&config)?;
+    if waiting > 0 {
+        eprintln!(
+            "{waiting} records wait in the outbox, in {}: they came in while the brokers were away, \
+             are no part of the store, and go to the log when contactd is started",
+            config.outbox.path.display()
+        );
+    }
     Ok(())
+}
+
+fn outbox_records(config: &Config) -> anyhow::Result<u64> {
+    let outbox = &config.outbox;
+    if !config.follows_kafka() || outbox.bytes_max == 0 || !outbox.path.exists() {
+        return Ok(0);
+    }
+    let outbox = Outbox::open(&outbox.path, outbox.bytes_max).context("the outbox")?;
+    let records = outbox.records();
+    outbox.shutdown()?;
+    Ok(records)
 }
 
 /// There is a store, and it is its data that keeps it from being opened.

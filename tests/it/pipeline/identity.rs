@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use contactd::config::{KafkaConfig, Mode, Sources};
 use contactd::event_log::kafka::{KafkaLog, TopicPlan};
+use contactd::ingest::Outbox;
 
 use super::{event, every_log, node};
 use crate::support::image::Image;
@@ -201,6 +202,37 @@ fn a_control_topic_made_anew_stops_no_contact() {
         (after.control_verdicts, &after.controls),
         (before.control_verdicts, &before.controls)
     );
+}
+
+#[test]
+fn a_rebuild_leaves_what_waits_in_the_outbox_and_says_so() {
+    let Some(brokers) = service(KAFKA, "a_rebuild_leaves_what_waits_in_the_outbox_and_says_so")
+    else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (topic, node) = followed_topic(dir.path(), &brokers);
+    let outbox = || Outbox::open(&node.store.join("outbox"), 64 << 20).expect("an outbox");
+    let waiting = (0..25).map(|number| event("created", &format!("late {number}"), number, ""));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let kept = outbox();
+    runtime.block_on(kept.keep(waiting.collect())).expect("they are kept");
+    kept.shutdown().expect("the outbox's end");
+    drop(kept);
+    let rebuilt = node.command(&["store", "rebuild", "--yes"]).output().expect("a rebuild");
+    let said = String::from_utf8_lossy(&rebuilt.stderr);
+    assert!(rebuilt.status.success(), "{said}");
+    assert!(said.contains("25 records wait in the outbox"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    assert_eq!(outbox().records(), 25);
+    assert_eq!(Image::read(&node.store).received(), 200);
+    // They go where they belong when contactd is started.
+    let running = node.start("");
+    topic.read(225);
+    let ended = running.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    node.catch_up_soundly();
+    assert_eq!(Image::read(&node.store).received(), 225);
 }
 
 fn ensure(topic: &KafkaTopic) -> contactd::event_log::kafka::TopicEnsured {
