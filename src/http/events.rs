@@ -45,13 +45,16 @@ pub(super) async fn get_event(
             let details = json!({ "partition": lane.0, "appliedUpTo": next.0 });
             return Ok(not_found("the log has no record at this offset yet", details));
         }
-        EventFound::Unknown { is_complete, kept_since } => {
+        EventFound::Unknown { is_complete, kept_since, is_repeated } => {
             let details = json!({ "complete": is_complete, "keptSince": kept_since });
-            return Ok(not_found(
+            let why = if is_repeated {
+                "the event was decided before what is kept, and has come again since: what became \
+                 of it is not known here any more"
+            } else {
                 "no such event is known: it was never on the log, is not applied yet, or is older \
-                 than what is kept",
-                details,
-            ));
+                 than what is kept"
+            };
+            return Ok(not_found(why, details));
         }
     };
     Ok(with_position(&state, &queries, response))

@@ -33,6 +33,8 @@ pub enum EventFound {
         is_complete: bool,
         /// Of the oldest record that is kept, about; none: of the log's first.
         kept_since: Option<String>,
+        /// It came again since: what became of it was decided before.
+        is_repeated: bool,
     },
 }
 
@@ -82,6 +84,11 @@ pub(super) fn event(
     let report = |records: Vec<EventRecord>, complete| {
         EventReport::of(reader.position().log, log, name, &records, complete)
     };
+    // Of an event whose decision is not kept any more a repeat tells nothing but that there was one.
+    let is_repeated = !found.records.is_empty();
+    if !found.records.iter().any(EventRecord::is_decision) {
+        found.records.clear();
+    }
     if let Some(decided) = report(found.records, found.is_complete) {
         return Ok(EventFound::Decided(decided));
     }
@@ -99,7 +106,7 @@ pub(super) fn event(
         return Ok(EventFound::Taken);
     }
     let kept_since = reader.journal_since()?.map(time);
-    Ok(EventFound::Unknown { is_complete: found.is_complete, kept_since })
+    Ok(EventFound::Unknown { is_complete: found.is_complete, kept_since, is_repeated })
 }
 
 fn is_shown(record: &EventRecord) -> bool {
@@ -167,18 +174,59 @@ impl RecordReport {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::event::EventKind;
     use crate::domain::position::LogKind;
+    use crate::store::{self, EntryMeta, LaneProgress, StoreOptions};
 
     use super::*;
 
-    #[test]
-    fn places_are_told_from_ids() {
-        let log = LogIdentity {
+    fn log() -> LogIdentity {
+        LogIdentity {
             kind: LogKind::Kafka,
             cluster: "c".to_owned(),
             topic: "my:contacts".to_owned(),
             lanes: 4,
+        }
+    }
+
+    #[test]
+    fn a_repeat_of_what_is_not_kept_any_more_is_no_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::at(dir.path());
+        let mut opened = store::open(options, Some(&log()), 1, &|_| ()).unwrap();
+        let mut come = |offset, verdict| {
+            let meta = EntryMeta {
+                lane: Lane(0),
+                offset: Offset(offset),
+                record_time_ms: 1,
+                record_kind: RecordKind::Contact,
+                event_id: b"evt-again",
+                kind: EventKind::Updated,
+                source: b"lab",
+                event_time_us: None,
+                principal: None,
+                request_id: None,
+            };
+            opened.writer.settled(&meta, verdict).unwrap();
+            opened.writer.advance(Lane(0), LaneProgress::at(NextOffset(offset + 1)));
+            opened.writer.commit().unwrap();
         };
+        // The first of them stood in a part of the journal that is gone.
+        come(7, Verdict::Duplicate);
+        come(8, Verdict::Duplicate);
+        let found = event(&opened.reader, Some(&log()), "evt-again").unwrap();
+        assert!(matches!(found, EventFound::Unknown { is_repeated: true, .. }), "{found:?}");
+        let found = event(&opened.reader, Some(&log()), "evt-other").unwrap();
+        assert!(matches!(found, EventFound::Unknown { is_repeated: false, .. }), "{found:?}");
+        // Of a record what became of that very record is asked.
+        let found = event(&opened.reader, Some(&log()), "0:8").unwrap();
+        let EventFound::Decided(report) = found else { panic!("{found:?}") };
+        assert_eq!(report.status, "duplicate");
+    }
+
+    #[test]
+    fn places_are_told_from_ids() {
+        let log = log();
         let at = |lane, offset| Some((Lane(lane), Offset(offset)));
         assert_eq!(place("3:1042", Some(&log)), at(3, 1042));
         assert_eq!(place("my:contacts:3:1042", Some(&log)), at(3, 1042));

@@ -46,6 +46,11 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
+    /// Whether it tells what became of the event; a duplicate only says that this was told before.
+    pub fn is_decision(&self) -> bool {
+        self.verdict != Verdict::Duplicate
+    }
+
     fn of(entry: &Entry<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (mut event_id, mut contact_id, mut version, mut reason) = (None, None, None, None);
@@ -86,11 +91,28 @@ impl EventRecord {
 /// What was found of an event's id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventLookup {
-    /// Newest first, at most 16: the same event may have come several times.
+    /// Newest first, at most 16: the same event may have come several times. What the last of them
+    /// says is what the others repeated, where that is kept.
     pub records: Vec<EventRecord>,
     /// Whether the whole journal was looked through, or as much of it as fills `records`. False
     /// while tables are being made, and when there was no time.
     pub is_complete: bool,
+}
+
+impl EventLookup {
+    /// However often it was repeated, what is asked for is what became of it.
+    fn is_full(&self) -> bool {
+        self.records.len() >= RECORDS_MAX && self.records.iter().any(EventRecord::is_decision)
+    }
+
+    fn add(&mut self, record: EventRecord) {
+        if self.records.len() < RECORDS_MAX {
+            self.records.push(record);
+        } else if record.is_decision() && !self.is_full() {
+            self.records.pop();
+            self.records.push(record);
+        }
+    }
 }
 
 /// All records with an event's id, newest first.
@@ -108,17 +130,19 @@ pub(crate) fn by_id(shared: &Shared, id: &[u8]) -> Result<EventLookup, StoreErro
     let frames: BTreeSet<FrameNo> = seen.frames.into_iter().collect();
     let add = |found: &mut EventLookup, frames: BTreeSet<FrameNo>| {
         for frame in frames.into_iter().rev() {
-            if found.records.len() < RECORDS_MAX
+            if !found.is_full()
                 && let Some(frame) = shared.journal.frame(frame)?
             {
-                found.records.extend(records(&frame, hash, id)?);
+                for record in records(&frame, hash, id)? {
+                    found.add(record);
+                }
             }
         }
         Ok::<_, StoreError>(())
     };
     add(&mut found, frames)?;
     for base in bases.into_iter().rev().filter(|base| !seen.bases.contains(base)) {
-        if found.records.len() >= RECORDS_MAX {
+        if found.is_full() {
             break;
         }
         if Instant::now() >= deadline {
@@ -130,7 +154,6 @@ pub(crate) fn by_id(shared: &Shared, id: &[u8]) -> Result<EventLookup, StoreErro
             None => found.is_complete = false,
         }
     }
-    found.records.truncate(RECORDS_MAX);
     Ok(found)
 }
 
