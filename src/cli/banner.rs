@@ -40,6 +40,10 @@ impl Banner {
             data: format!("{} ({kept})", absolute(&config.store.path)),
             demo: match demo_rate {
                 Some(rate) => format!("{rate} events a second (--no-demo turns them off)"),
+                None if config.follows_kafka() => {
+                    "no events, which are for the embedded log; `contactd produce` makes some"
+                        .to_owned()
+                }
                 None => "no events".to_owned(),
             },
             password,

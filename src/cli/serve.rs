@@ -7,11 +7,12 @@ use anyhow::Context as _;
 
 use crate::app::{self, DemoOptions, RunOptions, WorkerOptions};
 use crate::auth::{FIRST_USER, first_user, kept_jwt_secret, kept_webhook_secret};
-use crate::config::{Config, FlagSetting, Mode};
+use crate::config::{Config, FlagSetting, LogChoice, Mode};
 use crate::telemetry::init_logging;
 
 use super::arguments::{DevArgs, ServeArgs};
 use super::banner::Banner;
+use super::output::tell;
 use super::settings::{SettingsArgs, flag};
 
 pub(super) fn serve(settings: &SettingsArgs, args: &ServeArgs) -> anyhow::Result<()> {
@@ -41,6 +42,7 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
     }
     let mut config = settings.load(Mode::Dev, flags)?;
     begin(&config)?;
+    stay_embedded(&mut config);
     if config.jwt.secret.is_none() {
         config.jwt.secret = Some(kept_jwt_secret(&config.store.path)?);
     }
@@ -49,7 +51,8 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         acme.secret = Some(kept_webhook_secret(&config.store.path)?);
     }
     let password = first_user(&config.auth.users_file)?;
-    let demo_rate = (!args.no_demo).then_some(args.rate);
+    // A topic is somebody's: made-up contacts are for a log of one's own.
+    let demo_rate = (!args.no_demo && !config.follows_kafka()).then_some(args.rate);
     let banner = Banner::new(&config, args.ephemeral, demo_rate, password.clone());
     let shown = Arc::new(AtomicBool::new(false));
     let shows = Arc::clone(&shown);
@@ -57,7 +60,7 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         worker: worker(&args.serve),
         demo: demo_rate.map(|rate| DemoOptions { rate }),
         started: Some(Box::new(move |started| {
-            eprintln!("{}", banner.text(started));
+            tell(banner.text(started));
             shows.store(true, Ordering::Release);
         })),
         ..RunOptions::default()
@@ -65,9 +68,25 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
     let ended = app::run(config, options);
     if let Some(password) = password.filter(|_| !shown.load(Ordering::Acquire)) {
         // It is in the file as a hash only, and would be lost.
-        eprintln!("{FIRST_USER} has been given the password {}", password.expose());
+        tell(format_args!("{FIRST_USER} has been given the password {}", password.expose()));
     }
     ended
+}
+
+/// What a shell or a `.env` says of brokers is meant for `serve`: trying contactd out touches no topic
+/// unless that is asked for.
+fn stay_embedded(config: &mut Config) {
+    if config.log.kind != LogChoice::Auto {
+        return;
+    }
+    if config.follows_kafka() {
+        tracing::warn!(
+            brokers = config.kafka.brokers.join(","),
+            "kafka.brokers (KAFKA_BROKERS) is set, and dev follows the embedded log all the same; \
+             `contactd serve` follows the topic, and so does dev with log.kind = \"kafka\""
+        );
+    }
+    config.log.kind = LogChoice::Embedded;
 }
 
 fn worker(args: &ServeArgs) -> WorkerOptions {

@@ -33,6 +33,8 @@ pub enum LoggingError {
 pub fn init_logging(config: &TelemetryConfig) -> Result<(), LoggingError> {
     let filter = filter(&config.log)?;
     let registry = tracing_subscriber::registry().with(filter);
+    // What can't be written can't be complained about in the same place, where it would be a panic.
+    let layer = || layer().log_internal_errors(false);
     if is_json(config.log_format, stderr().is_terminal()) {
         let lines = layer()
             .json()

@@ -219,13 +219,14 @@ struct Instance {
 impl Instance {
     #[track_caller]
     fn start(directory: &Path) -> Self {
+        Self::start_as("serve", contactd(directory).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    #[track_caller]
+    fn start_as(command: &str, contactd: &mut Command) -> Self {
         let port = free_port();
-        let child = contactd(directory)
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let listen = format!("127.0.0.1:{port}");
+        let child = contactd.args([command, "--listen", &listen]).spawn().unwrap();
         let instance = Self { child, port };
         let deadline = Instant::now() + Duration::from_secs(60);
         while instance.status("/readyz") != Some(200) {
@@ -244,11 +245,26 @@ impl Instance {
         answer.split(' ').nth(1)?.parse().ok()
     }
 
+    fn tell_to_end(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// What it says on standard error up to the end of its banner.
+    fn banner(&mut self) -> String {
+        let mut told = String::new();
+        while !told.contains("Ctrl-C ends it.") {
+            let mut byte = [0_u8; 1];
+            self.child.stderr.as_mut().unwrap().read_exact(&mut byte).unwrap();
+            told.push(char::from(byte[0]));
+        }
+        told
+    }
+
     /// SIGTERM, and its clean end; returns what it wrote to standard output.
     #[track_caller]
     fn stop(mut self) -> String {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.tell_to_end();
         let mut written = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut written).unwrap();
         let mut told = String::new();
@@ -321,17 +337,59 @@ fn an_ephemeral_dev_leaves_nothing() {
     let child = output.unwrap();
     let mut instance = Instance { child, port: 0 };
     // Its banner is the sign that it runs.
-    let mut told = String::new();
-    while !told.contains("Ctrl-C ends it.") {
-        let mut byte = [0_u8; 1];
-        instance.child.stderr.as_mut().unwrap().read_exact(&mut byte).unwrap();
-        told.push(char::from(byte[0]));
-    }
+    instance.banner();
     let written = instance.stop();
     assert_eq!(written, "", "dev wrote to standard output");
     let left: Vec<_> =
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_dev_that_nobody_hears_runs_and_ends_when_it_is_told_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = contactd(directory.path());
+    let mut instance = Instance::start_as("dev", command.stdout(Stdio::null()).stderr(full));
+    instance.tell_to_end();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = instance.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it does not end");
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn dev_touches_no_topic_that_the_shell_happens_to_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let dev = |kind: &str| {
+        let child = contactd(directory.path())
+            .args(["dev", "--ephemeral", "--listen", "127.0.0.1:0"])
+            .env("KAFKA_BROKERS", "127.0.0.1:1")
+            .env("CONTACTD_LOG__KIND", kind)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut instance = Instance { child: child.unwrap(), port: 0 };
+        let told = instance.banner();
+        instance.stop();
+        told
+    };
+    let told = dev("auto");
+    for part in
+        ["single node, embedded log", "Log      embedded, in", "follows the embedded log all"]
+    {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    // Asked for, it follows a topic, and makes nothing up there.
+    let told = dev("kafka");
+    for part in ["Log      Kafka topic contacts", "Demo     no events"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
 }
 
 #[test]
