@@ -9,7 +9,7 @@ use crate::domain::headers::{CLOUDEVENT_PREFIX, EVENT_ID, SOURCE, TIME};
 use crate::domain::json::Token;
 use crate::domain::record::Headers;
 use crate::domain::span::Span;
-use crate::domain::timestamp::{EVENT_TIME_US_MAX, parse_epoch_us, parse_rfc3339_us};
+use crate::domain::timestamp::{EVENT_TIME_US_MAX, lacks_offset, parse_epoch_us, parse_time_us};
 use crate::domain::verdict::DeadLetterReason;
 
 /// First byte of a text in the arena, and the one after its last.
@@ -229,7 +229,7 @@ impl Envelope {
             return Err(invalid("id, type or source is missing"));
         };
         let (data, data_text) = read_data(reader)?;
-        let timestamp = time.map(|time| event_time(parse_rfc3339_us(reader.bytes(time))));
+        let timestamp = time.map(|time| event_time(reader.bytes(time), parse_time_us));
         let version =
             version.map(|version| parse_version(reader.bytes(version)).ok_or_else(no_version));
         Ok(Self {
@@ -330,19 +330,16 @@ fn kind_of(reader: &Reader<'_>, text: Option<Span>) -> Result<EventKind, Reject>
 }
 
 fn timestamp_of(reader: &mut Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {
-    let parsed = match token {
+    let time = match token {
         None | Some(Token::Null) => return Ok(None),
-        Some(Token::Number { start, end }) => parse_epoch_us(reader.raw(start, end)),
+        Some(Token::Number { start, end }) => event_time(reader.raw(start, end), parse_epoch_us),
         Some(Token::String { start, end, is_escaped }) => {
             let text = reader.string(start, end, is_escaped);
-            let bytes = reader.bytes(text);
-            // Whole numbers come as texts as well.
-            let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
-            if is_number { parse_epoch_us(bytes) } else { parse_rfc3339_us(bytes) }
+            event_time(reader.bytes(text), parse_time_us)
         }
-        Some(token) => return Err(wrong_type("the timestamp", "a text or a number", token)),
+        Some(token) => Err(wrong_type("the timestamp", "a text or a number", token)),
     };
-    event_time(parsed).map(Some)
+    time.map(Some)
 }
 
 /// The id that the event was given where it came in.
@@ -369,29 +366,39 @@ fn given_time(mut headers: Headers<'_>) -> Result<Option<u64>, Reject> {
 }
 
 /// A time that an event may have, in µs since 1970.
-fn event_time(parsed: Option<u64>) -> Result<u64, Reject> {
-    let detail = match parsed {
+fn event_time(text: &[u8], parse: fn(&[u8]) -> Option<u64>) -> Result<u64, Reject> {
+    let detail = match parse(text) {
         Some(us) if us <= EVENT_TIME_US_MAX => return Ok(us),
         Some(_) => "the timestamp lies after the year 2200",
+        None if lacks_offset(text) => {
+            "the timestamp has no offset from UTC, such as Z or +01:00, so that it names no moment"
+        }
         None => {
-            "the timestamp is neither RFC 3339 with an offset nor seconds or milliseconds since 1970"
+            "the timestamp is in no spelling that is read, such as RFC 3339, or seconds, milliseconds, \
+             microseconds or nanoseconds since 1970"
         }
     };
     Err(Reject::new(DeadLetterReason::InvalidTimestamp, detail))
 }
 
-fn version_of(reader: &Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {
+/// A number, or one as text: encoders that keep all 64 bits write that.
+fn version_of(reader: &mut Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {
     match token {
         None | Some(Token::Null) => Ok(None),
         Some(Token::Number { start, end }) => {
             parse_version(reader.raw(start, end)).map(Some).ok_or_else(no_version)
+        }
+        Some(Token::String { start, end, is_escaped }) => {
+            let text = reader.string(start, end, is_escaped);
+            parse_version(reader.bytes(text)).map(Some).ok_or_else(no_version)
         }
         Some(token) => Err(wrong_type("version", "a number", token)),
     }
 }
 
 fn parse_version(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let is_number = digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
 }
 
 fn no_version() -> Reject {

@@ -76,6 +76,9 @@ fn every_spelling_says_the_same() {
         r#"{"event_id":"e1","event_type":"contact.updated","timestamp":1763719200,"version":7,"source":"acme","data":{"contact_id":"c1","firstName":"Ada"}}"#,
         r#"{"event_id":"e1","type":"contact.updated","timestamp":1763719200000,"version":7,"source":"acme","id":"c1","acme_first_name":"Ada"}"#,
         r#"{"id":"e1","type":"contact.updated","timestamp":"1763719200","source_version":7,"source":"acme","contact_id":"c1","firstName":"Ada"}"#,
+        r#"{"id":"e1","type":"contact.updated","timestamp":1763719200000000,"version":"7","source":"acme","contact_id":"c1","firstName":"Ada"}"#,
+        r#"{"id":"e1","type":"contact.updated","timestamp":"1763719200000000000","version":"\u0037","source":"acme","contact_id":"c1","firstName":"Ada"}"#,
+        r#"{"id":"e1","type":"contact.updated","timestamp":"Fri, 21 Nov 2025 10:00:00 GMT","version":7,"source":"acme","contact_id":"c1","firstName":"Ada"}"#,
         r#"{"data":{"firstName":"no","acme_first_name":"A\u0064a","id":"c1"},"source":"acm\u0065","eventId":"e1","type":"contact.updated","time":"2025-11-21T11:00:00.0+01:00","version":7}"#,
         r#"{"specversion":"1.0","id":"e1","type":"contact.updated","source":"acme","subject":"c1","time":"2025-11-21T10:00:00Z","sourceversion":7,"data":{"firstName":"Ada"}}"#,
     ];
@@ -274,7 +277,9 @@ fn every_kind_of_bad_record_has_its_reason() {
     refused("[]", Reason::WrongType);
     refused(PLAIN.replace("\"Ada\"", "5"), Reason::WrongType);
     refused(PLAIN.replace('7', "-7"), Reason::WrongType);
-    refused(PLAIN.replace('7', "\"7\""), Reason::WrongType);
+    for version in ["\"\"", "\"+7\"", "\"7.0\"", "\"seven\"", "true", "18446744073709551616"] {
+        refused(PLAIN.replace('7', version), Reason::WrongType);
+    }
     refused(r#"{"id":"e","type":"contact.created","data":[1]}"#, Reason::WrongType);
     refused(r#"{"id":"e","type":7,"data":{"id":"c"}}"#, Reason::WrongType);
     refused(r#"{"id":"e","type":"contact.created","data":{"id":1.5}}"#, Reason::WrongType);

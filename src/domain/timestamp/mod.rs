@@ -1,12 +1,14 @@
-//! Timestamps in and out: RFC 3339 or epoch numbers to whole microseconds, and back. Finer digits are
-//! cut in every spelling.
+//! Timestamps in and out: RFC 3339, every other spelling that encoders write, or epoch numbers to whole
+//! microseconds, and back. Finer digits are cut in every spelling.
+
+mod spellings;
+
+pub use spellings::{lacks_offset, parse_epoch_us, parse_time_us};
 
 /// The last microsecond of the year 9999, RFC 3339's end of time.
 pub const TIMESTAMP_US_MAX: u64 = 253_402_300_799_999_999;
 /// The last microsecond of the year 2200: what an event may be dated at most.
 pub const EVENT_TIME_US_MAX: u64 = 7_289_654_399_999_999;
-/// Epoch numbers below are seconds (as such the year 5138), from here on milliseconds (1973).
-const MILLISECONDS_FROM: u64 = 100_000_000_000;
 const DAY_US: u64 = 86_400_000_000;
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH_DAYS: u64 = 719_468;
@@ -41,41 +43,6 @@ pub fn parse_rfc3339_us(text: &[u8]) -> Option<u64> {
     let seconds = u64::try_from(seconds - offset_seconds(rest)?).ok()?;
     let us = seconds * 1_000_000 + micros;
     (us <= TIMESTAMP_US_MAX).then_some(us)
-}
-
-/// Whole microseconds of a JSON number that counts seconds or milliseconds since 1970; both may have
-/// decimals.
-pub fn parse_epoch_us(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let us = if text.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
-        // An exponent is rare and written by programs that hold a double anyway.
-        let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
-        if number < 0.0 {
-            return None;
-        }
-        let (unit, _) = unit_us(number as u64);
-        // Saturates; what is too great fails below.
-        (number * unit as f64).round() as u64
-    } else {
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        if decimals.is_empty()
-            || !whole.bytes().chain(decimals.bytes()).all(|at| at.is_ascii_digit())
-        {
-            return None;
-        }
-        let whole: u64 = whole.parse().ok()?;
-        let (unit, digits) = unit_us(whole);
-        let finer = decimals.bytes().chain(std::iter::repeat(b'0')).take(digits);
-        let finer = finer.fold(0, |us, digit| us * 10 + u64::from(digit - b'0'));
-        whole.checked_mul(unit)?.checked_add(finer)?
-    };
-    (us <= TIMESTAMP_US_MAX).then_some(us)
-}
-
-/// Microseconds of the unit that an epoch number of this size counts in, and how many decimals are
-/// whole microseconds.
-fn unit_us(number: u64) -> (u64, usize) {
-    if number < MILLISECONDS_FROM { (1_000_000, 6) } else { (1000, 3) }
 }
 
 /// Appends `2026-11-21T10:00:00.000Z`, or six decimals where the time is no whole millisecond; what
@@ -238,19 +205,6 @@ mod tests {
             "+026-11-21T10:00:00Z",
         ] {
             assert_eq!(parse_rfc3339_us(text.as_bytes()), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn epoch_numbers_are_seconds_or_milliseconds() {
-        let at = |text: &str| parse_epoch_us(text.as_bytes());
-        assert_eq!(at("1763719200"), Some(1_763_719_200_000_000));
-        assert_eq!(at("1763719200.123"), Some(1_763_719_200_123_000));
-        assert_eq!(at("1763719200123"), Some(1_763_719_200_123_000));
-        assert_eq!(at("1.763719200123e12"), Some(1_763_719_200_123_000));
-        assert_eq!(at("0"), Some(0));
-        for text in ["-1", "1e300", "253402300800000", "", "1.", ".5", "1.5.5"] {
-            assert_eq!(at(text), None, "{text}");
         }
     }
 
