@@ -8,11 +8,15 @@ use crate::domain::limits::Limits;
 use crate::domain::merge::{MergeError, merge};
 use crate::domain::position::{CONTROL_LANE, Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
+use crate::domain::timestamp::{format_rfc3339, format_rfc3339_us};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::store::{AwayRecord, DeadLetter, EntryMeta, LaneProgress, Writer};
 
 use super::ApplyError;
 use super::control::{self, DecodedControl};
+
+/// Records of before 2001 are dated in other units, or not at all: Kafka is younger.
+const RECORD_TIME_MS_MIN: u64 = 1_000_000_000_000;
 
 /// What planning goes by besides the record itself; part of the fingerprint.
 #[derive(Clone, Debug)]
@@ -181,13 +185,7 @@ impl Planner {
 
     /// How an event is dated too far ahead of its record, if it is.
     fn in_future(&self, record: &Record, event: &Event) -> Option<String> {
-        let dated_ms = event.timestamp? / 1000;
-        let latest_ms = u64::try_from(record.timestamp_ms)
-            .unwrap_or(0)
-            .saturating_add(self.rules.future_tolerance_ms);
-        (dated_ms > latest_ms).then(|| {
-            format!("the event is dated {dated_ms} ms, its record allows {latest_ms} ms at most")
-        })
+        ahead(event.timestamp?, record.timestamp_ms, self.rules.future_tolerance_ms)
     }
 
     fn dead_letter(
@@ -206,6 +204,49 @@ impl Planner {
     }
 }
 
+/// Why an event may not be dated so, if it may not.
+fn ahead(dated_us: u64, record_ms: i64, tolerance_ms: u64) -> Option<String> {
+    let record_ms = u64::try_from(record_ms).unwrap_or(0);
+    if dated_us / 1000 <= record_ms.saturating_add(tolerance_ms) {
+        return None;
+    }
+    let (dated, recorded) = (format_rfc3339_us(dated_us), format_rfc3339(record_ms));
+    Some(if record_ms < RECORD_TIME_MS_MIN {
+        format!(
+            "the event's record has no time that can be right ({recorded}), so its own, {dated}, is \
+             ahead of it: the producer must give records none, or milliseconds since 1970"
+        )
+    } else {
+        format!(
+            "the event is dated {dated}, more than {} s ahead of its record of {recorded}: one of the \
+             two clocks is wrong",
+            tolerance_ms / 1000
+        )
+    })
+}
+
 fn misrouted(home: Lane, found: Lane) -> String {
     format!("the contact's home is partition {home}, the record stands in {found}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_ahead_is_told_apart_from_a_record_without_one() {
+        let dated_us = 1_763_719_200_000_000;
+        let detail = |record_ms| ahead(dated_us, record_ms, 300_000);
+        assert_eq!(detail(1_763_718_900_000), None);
+        let behind = detail(1_763_718_899_999).unwrap();
+        assert!(behind.contains("more than 300 s ahead of its record of 2025-11-21T09:54:59.999Z"));
+        // No time, and one in seconds.
+        for record_ms in [-1, 0, 1_763_719_200] {
+            let undated = detail(record_ms).unwrap();
+            assert!(
+                undated.contains("record has no time that can be right (1970-01-"),
+                "{undated}"
+            );
+        }
+    }
 }
