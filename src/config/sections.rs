@@ -340,6 +340,8 @@ pub struct WebhookSourceConfig {
     pub secret_previous: Option<Secret>,
     /// Directory of JSON Schemas; none: the built-in one, where there is one.
     pub schemas: Option<String>,
+    /// Whether CloudEvents are taken whose attributes stand in headers, which are not signed.
+    pub binary_cloudevents: bool,
 }
 
 /// What becomes of records that can't be applied.

@@ -12,8 +12,15 @@ use super::validate::{free, millis, seconds};
 use super::webhook_secret::{KEY_BYTES_MIN, webhook_key};
 
 /// What stands under `[webhook.<source>]`.
-const KEYS: [&str; 6] =
-    ["scheme", "secret", "secret_file", "secret_previous", "secret_previous_file", "schemas"];
+const KEYS: [&str; 7] = [
+    "scheme",
+    "secret",
+    "secret_file",
+    "secret_previous",
+    "secret_previous_file",
+    "schemas",
+    "binary_cloudevents",
+];
 const SCHEMES: [&str; 3] = ["acme", "acme-body", "standard"];
 
 pub(super) fn webhooks(fields: &mut Fields<'_>, acme: &AcmeConfig) -> WebhooksConfig {
@@ -43,6 +50,7 @@ pub(super) fn webhooks(fields: &mut Fields<'_>, acme: &AcmeConfig) -> WebhooksCo
             secret: None,
             secret_previous: None,
             schemas: None,
+            binary_cloudevents: false,
         });
         if acme.secret.is_none() {
             check(fields, "acme.webhook_secret", &acme.scheme, secret);
@@ -68,7 +76,17 @@ fn source(
         let problem = format!("is \"{scheme}\", and must be one of {}", SCHEMES.join(", "));
         fields.refuse(&format!("webhook.{name}.scheme"), problem);
     }
+    let binary_cloudevents = match texts.get("binary_cloudevents").map(String::as_str) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(text) => {
+            let problem = format!("is \"{text}\", and must be true or false");
+            fields.refuse(&format!("webhook.{name}.binary_cloudevents"), problem);
+            false
+        }
+    };
     WebhookSourceConfig {
+        binary_cloudevents,
         scheme: scheme.to_owned(),
         secret: secret(fields, name, scheme, texts, "secret"),
         secret_previous: secret(fields, name, scheme, texts, "secret_previous"),

@@ -7,6 +7,7 @@
 //!
 //! What is refused here is refused with its reason, and not kept; what is kept can be applied.
 
+mod cloudevent;
 mod signature;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use crate::config::{Secret, WebhookSourceConfig, WebhooksConfig};
 use crate::domain::Class;
 use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::Event;
-use crate::domain::headers::{REQUEST_ID, SOURCE};
+use crate::domain::headers::{REQUEST_ID, SOURCE, TIME};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
 use crate::domain::schemas::{SchemaError, Schemas};
@@ -149,6 +150,16 @@ struct Source {
     verifier: Verifier,
     /// The built-in ones, where none are configured.
     schemas: Schemas,
+    binary_cloudevents: bool,
+}
+
+/// One event as it was sent.
+#[derive(Clone, Copy)]
+struct Sent<'s> {
+    text: &'s [u8],
+    /// Attributes of a binary CloudEvent, whose data the text is.
+    attributes: Option<&'s NamedValues>,
+    request_id: Option<&'s [u8]>,
 }
 
 /// One event on its way to a record.
@@ -239,23 +250,24 @@ impl Webhooks {
         }
         let verified = verified?;
         let request_id = header("x-request-id").filter(|id| id.len() <= 128);
-        let (events, is_array) = events(body, self.events_max)?;
-        let one = |event| self.event(source, &verified, event, request_id, now_ms);
+        let attributes = cloudevent::attributes(&header, name, source.binary_cloudevents)?;
+        let (events, is_array) = match &attributes {
+            Some(_) => (vec![body], false),
+            None => events(body, self.events_max)?,
+        };
+        let attributes = attributes.as_ref();
+        let one =
+            |text| self.event(source, &verified, Sent { text, attributes, request_id }, now_ms);
         Ok((events.into_iter().map(one).collect(), is_array))
     }
 
-    fn event(
-        &self,
-        source: &Source,
-        verified: &Verified,
-        text: &[u8],
-        request_id: Option<&[u8]>,
-        now_ms: u64,
-    ) -> Prepared {
+    fn event(&self, source: &Source, verified: &Verified, sent: Sent<'_>, now_ms: u64) -> Prepared {
+        let text = sent.text;
         let mut headers = vec![(SOURCE.to_owned(), Some(source.name.clone().into_bytes()))];
-        if let Some(request_id) = request_id {
+        if let Some(request_id) = sent.request_id {
             headers.push((REQUEST_ID.to_owned(), Some(request_id.to_vec())));
         }
+        headers.extend(sent.attributes.into_iter().flatten().cloned());
         let mut value = text.to_vec();
         let mut decoded = match self.decode(&headers, &value, now_ms) {
             Ok(decoded) => decoded,
@@ -263,6 +275,13 @@ impl Webhooks {
                 return Prepared::Rejected(rejected(None, reject.reason.as_str(), reject.detail));
             }
         };
+        // The text is a binary event's data, in which no member is the event's.
+        if let (Some(_), None, Some(signed_us)) =
+            (sent.attributes, decoded.1.timestamp, verified.timestamp_us)
+        {
+            headers.push((TIME.to_owned(), Some(signed_us.to_string().into_bytes())));
+            decoded.1.timestamp = Some(signed_us);
+        }
         for (member, text) in missing(source, text, &decoded.1, verified) {
             let with = with_member(&value, member, &text);
             match self.decode(&headers, &with, now_ms) {
@@ -283,7 +302,7 @@ impl Webhooks {
             }
         }
         let (batch, event) = decoded;
-        if let Some((reason, detail)) = self.refusal(source, &event, text, now_ms) {
+        if let Some((reason, detail)) = self.refusal(source, &event, &sent, now_ms) {
             return Prepared::Rejected(rejected(Some((&batch, &event)), reason, detail));
         }
         let report = ItemReport {
@@ -317,7 +336,7 @@ impl Webhooks {
         &self,
         source: &Source,
         event: &Event,
-        text: &[u8],
+        sent: &Sent<'_>,
         now_ms: u64,
     ) -> Option<(&'static str, String)> {
         let Some(timestamp_ms) = event.timestamp.map(|us| us / 1000) else {
@@ -336,7 +355,11 @@ impl Webhooks {
             let detail = "the event has no id, which the scheme acme-body needs";
             return Some(("id_missing", detail.to_owned()));
         }
-        let problem = source.schemas.problem(event.kind, text);
+        if sent.attributes.is_some() {
+            // They are for events that are JSON as a whole.
+            return None;
+        }
+        let problem = source.schemas.problem(event.kind, sent.text);
         problem.map(|problem| (DeadLetterReason::Schema.as_str(), problem))
     }
 }
@@ -369,7 +392,8 @@ impl Source {
             None => Schemas::built_in(name)
                 .map_err(|source| WebhookSetupError::Schema { name: name.to_owned(), source })?,
         };
-        Ok(Some(Self { name: name.to_owned(), verifier, schemas }))
+        let binary_cloudevents = config.binary_cloudevents;
+        Ok(Some(Self { name: name.to_owned(), verifier, schemas, binary_cloudevents }))
     }
 }
 

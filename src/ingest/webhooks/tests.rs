@@ -31,6 +31,7 @@ fn source(scheme: &str) -> WebhookSourceConfig {
         secret: Some(Secret::new(SECRET)),
         secret_previous: None,
         schemas: None,
+        binary_cloudevents: false,
     }
 }
 
@@ -53,6 +54,10 @@ impl World {
             sources: BTreeMap::from([
                 ("acme".to_owned(), source("acme")),
                 ("body".to_owned(), source("acme-body")),
+                (
+                    "cloud".to_owned(),
+                    WebhookSourceConfig { binary_cloudevents: true, ..source("acme") },
+                ),
                 ("off".to_owned(), WebhookSourceConfig { secret: None, ..source("acme") }),
             ]),
         };
@@ -274,4 +279,39 @@ async fn a_full_outbox_takes_nothing_more_and_loses_nothing() {
     assert!(error.to_string().contains("full"), "{error}");
     assert_eq!(outbox.records(), kept);
     drop(world);
+}
+
+#[tokio::test]
+async fn a_binary_cloudevent_is_taken_from_a_source_that_may_send_such() {
+    let world = World::new();
+    let body = r#"{"firstName":"Ada"}"#;
+    let signature = sign_acme(SECRET, TIME, body.as_bytes());
+    let post = async |source: &str, more: &[(&str, &'static str)]| {
+        let header = |name: &str| match name {
+            "x-acme-signature" => Some(signature.as_bytes()),
+            "x-acme-timestamp" => Some(TIME.as_bytes()),
+            "ce-specversion" => Some(b"1.0".as_slice()),
+            "ce-id" => Some(b"e%201".as_slice()),
+            "ce-type" => Some(b"contact.created".as_slice()),
+            "ce-source" => Some(b"whoever".as_slice()),
+            "ce-subject" => Some(b"\"ad%C3%A4\"".as_slice()),
+            _ => {
+                let found = more.iter().find(|(other, _)| *other == name);
+                found.map(|(_, value)| value.as_bytes())
+            }
+        };
+        world.webhooks.receive(&world.intake, Some(source), header, body.as_bytes(), NOW_MS).await
+    };
+    let item = post("cloud", &[]).await.unwrap().items.remove(0);
+    assert_eq!((item.event_id.as_deref(), item.contact_id.as_deref()), (Some("e 1"), Some("adä")));
+    assert_eq!(world.records(), [("adä".to_owned(), body.to_owned())]);
+    // The signed time, where it has none of its own.
+    let stale = post("cloud", &[("ce-time", "2100-01-01T00:00:00Z")]).await.unwrap();
+    assert_eq!(stale.items[0].reason, Some("timestamp_in_future"));
+    let refused = post("acme", &[]).await.unwrap_err().to_string();
+    assert!(refused.contains("webhook.acme.binary_cloudevents = true"), "{refused}");
+    // A structured one says itself what it is.
+    let structured = [("content-type", "application/cloudevents+json; charset=utf-8")];
+    let item = post("acme", &structured).await.unwrap().items.remove(0);
+    assert_eq!(item.reason, Some("unknown_event_type"));
 }
