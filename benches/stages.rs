@@ -4,17 +4,16 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contactd::apply::{DecodedBatch, Planner, Rules};
+use contactd::apply::{DecodedBatch, Planner};
 use contactd::config::{Config, Mode};
-use contactd::domain::decode::Decoder;
 use contactd::domain::founding::Founding;
-use contactd::domain::limits::Limits;
-use contactd::domain::mapping::Mapping;
 use contactd::domain::partitioner::Partitioner;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, Offset};
 use contactd::domain::record::RecordBatch;
+use contactd::domain::rules::{InForce, LaneRules, RuleSet};
 use contactd::simulate::{LoadGenerator, LoadOptions};
 use contactd::store::{self, StoreOptions};
 
@@ -25,12 +24,12 @@ const LANE: Lane = Lane(0);
 
 fn main() {
     let batches = batches();
-    let limits = Limits::default();
-    let decoder = Decoder::new(Mapping::built_in(), limits);
+    let rules = Arc::new(RuleSet::built_in().expect("the built-in rules"));
+    let mut rules = LaneRules::beginning_with(1, InForce::at_founding(rules));
     let started = Instant::now();
     let decoded: Vec<DecodedBatch> = batches
         .into_iter()
-        .map(|batch| DecodedBatch::decode(&decoder, batch, Vec::new()))
+        .map(|batch| DecodedBatch::decode(&mut rules, batch, Vec::new()).expect("rules").0)
         .collect();
     report("decode", started.elapsed());
 
@@ -44,10 +43,8 @@ fn main() {
         lanes: 1,
     };
     let mut opened =
-        store::open(StoreOptions::from(&config), Some(&identity), 1, &|_| {}).expect("a new store");
-    let founding = Founding::first(Partitioner::Murmur2, 1);
-    let rules = Rules { founding, future_tolerance_ms: 300_000, limits };
-    let mut planner = Planner::new(rules);
+        store::open(StoreOptions::from(&config), Some(&identity), &|_| {}).expect("a new store");
+    let mut planner = Planner::new(Founding::first(Partitioner::Murmur2, 1));
     let (mut plan, mut encode, mut append, mut memory) = <(Duration, _, _, _)>::default();
     for batch in &decoded {
         let started = Instant::now();

@@ -6,9 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::domain::decode::Decoder;
 use crate::event_log::{EventLog, LogError};
-use crate::ingest::{Bridge, Rehoming};
+use crate::ingest::{Bridge, PresentRules, Rehoming};
 
 use super::watch::Watch;
 
@@ -18,7 +17,7 @@ const SETTLED_LOOK: Duration = Duration::from_millis(100);
 /// Until told to stop, from the moment that it is known which lane is a contact's home.
 pub(super) async fn run_bridge(
     config: Arc<Config>,
-    decoder: Arc<Decoder>,
+    rules: PresentRules,
     log: EventLog,
     watch: Watch,
     stop: CancellationToken,
@@ -32,7 +31,7 @@ pub(super) async fn run_bridge(
             return Ok(());
         }
     }
-    let topics = other_topics(&config, &decoder, &log, &watch, &stop);
+    let topics = other_topics(&config, &rules, &log, &watch, &stop);
     let rehoming = rehome(&config, &log, &watch, &stop);
     let (topics, ()) = tokio::join!(topics, rehoming);
     topics
@@ -41,7 +40,7 @@ pub(super) async fn run_bridge(
 /// On a thread of its own, because reading and appending block.
 async fn other_topics(
     config: &Config,
-    decoder: &Arc<Decoder>,
+    rules: &PresentRules,
     log: &EventLog,
     watch: &Watch,
     stop: &CancellationToken,
@@ -54,7 +53,7 @@ async fn other_topics(
         log: log.clone(),
         kafka: config.kafka.clone(),
         config: config.bridge.clone(),
-        decoder: Arc::clone(decoder),
+        rules: rules.clone(),
         metrics: Arc::clone(&watch.metrics),
     };
     let (runtime, stop) = (tokio::runtime::Handle::current(), stop.clone());
@@ -72,5 +71,6 @@ async fn rehome(config: &Config, log: &EventLog, watch: &Watch, stop: &Cancellat
         return stop.cancelled().await;
     }
     let (topic, metrics) = (config.kafka.topic.clone(), Arc::clone(&watch.metrics));
-    Rehoming::new(log.clone(), topic, 1, reader, metrics).run(stop).await;
+    let founding = u32::try_from(reader.rules().founding()).unwrap_or(u32::MAX);
+    Rehoming::new(log.clone(), topic, founding, reader, metrics).run(stop).await;
 }

@@ -23,10 +23,12 @@
 //! A task that ends before it is told to cancels the others, and the process exits with its error.
 //! A second signal ends the process at once, which is as safe as kill -9.
 
+mod beginning;
 mod bridge;
 mod dead_letters;
 mod demo;
 mod log;
+mod rules;
 mod run;
 mod schemas;
 mod simulator;

@@ -105,8 +105,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     // A run that ends when all is applied would leave the inputs half bridged.
     let is_one_shot = options.worker.until_caught_up;
     let bridge = (!is_one_shot).then(|| {
-        let (config, decoder) = (Arc::clone(&config), Arc::clone(&setup.decoder));
-        start(run_bridge(config, decoder, log.clone(), watch.clone(), stop.bridge.clone()))
+        let (config, rules) = (Arc::clone(&config), setup.present.clone());
+        start(run_bridge(config, rules, log.clone(), watch.clone(), stop.bridge.clone()))
     });
     let worker = Worker {
         config: Arc::clone(&config),

@@ -1,10 +1,12 @@
 //! The JSON Schemas that the configuration names: directories of `<event type>.json`,
 //! `<event type>@<version>.json` and `*.json`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::{Config, ConfigError, ConfigErrors};
-use crate::domain::schemas::{Schemas, SourceSchemas};
+use crate::domain::rules::ByName;
+use crate::domain::schemas::Schemas;
 
 /// A larger file is no schema.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -13,15 +15,16 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 ///
 /// # Errors
 /// Every directory that can't be read, or holds what is no schema.
-pub(super) fn configured_schemas(config: &Config) -> Result<SourceSchemas, ConfigErrors> {
+pub(super) fn configured_schemas(config: &Config) -> Result<ByName, ConfigErrors> {
     let mut wrong = Vec::new();
-    let mut all = Vec::new();
+    let mut all = ByName::new();
     for (name, source) in &config.webhooks.sources {
         let Some(directory) = &source.schemas else {
             continue;
         };
         match read(Path::new(directory)) {
-            Ok(schemas) => all.push((name.clone(), schemas)),
+            Ok(texts) if texts.is_empty() => {}
+            Ok(texts) => drop(all.insert(name.clone(), texts)),
             Err(problem) => {
                 wrong.push(ConfigError::Syntax {
                     place: format!("webhook.{name}.schemas"),
@@ -30,13 +33,13 @@ pub(super) fn configured_schemas(config: &Config) -> Result<SourceSchemas, Confi
             }
         }
     }
-    if wrong.is_empty() { Ok(all.into_iter().collect()) } else { Err(ConfigErrors(wrong)) }
+    if wrong.is_empty() { Ok(all) } else { Err(ConfigErrors(wrong)) }
 }
 
-fn read(directory: &Path) -> Result<Schemas, String> {
+fn read(directory: &Path) -> Result<BTreeMap<String, String>, String> {
     let failed = |path: &Path, error| format!("{}: {error}", path.display());
     let entries = std::fs::read_dir(directory).map_err(|error| failed(directory, error))?;
-    let mut texts = Vec::new();
+    let mut texts = BTreeMap::new();
     for entry in entries {
         let path = entry.map_err(|error| failed(directory, error))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
@@ -48,12 +51,14 @@ fn read(directory: &Path) -> Result<Schemas, String> {
             return Err(format!("{} has {bytes} bytes, more than any schema", path.display()));
         }
         let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
-        texts.push((name.to_owned(), text));
+        texts.insert(name.to_owned(), text);
     }
-    let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    Schemas::compile(texts).map_err(|error| {
+    // Here, where the file can be named.
+    let each = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    Schemas::compile(each).map_err(|error| {
         format!("{}: {error}", directory.join(format!("{}.json", error.name)).display())
-    })
+    })?;
+    Ok(texts)
 }
 
 #[cfg(test)]

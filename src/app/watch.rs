@@ -15,7 +15,7 @@ use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
-use crate::ingest::{Control, Intake};
+use crate::ingest::{Adoption, Control, Intake, RulesStanding};
 use crate::query::{CursorKeys, Queries};
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
@@ -25,6 +25,7 @@ use crate::telemetry::{
 
 use super::WorkerError;
 use super::dead_letters::Letters;
+use super::rules::told;
 
 /// Behind and without progress for this long is not ready.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -39,6 +40,9 @@ const CONTROL: &str = "control";
 const REHOMING: &str = "rehoming";
 /// Other producers' open transactions; only a note.
 const TRANSACTIONS: &str = "transactions";
+
+/// By what records are judged.
+const RULES: &str = "rules";
 
 /// Passes on how the process stands.
 #[derive(Clone)]
@@ -114,7 +118,13 @@ impl Watch {
         }
     }
 
-    pub(super) fn store_open(&self, reader: Reader, log: &EventLog, writes: Writes) {
+    pub(super) fn store_open(
+        &self,
+        reader: Reader,
+        log: &EventLog,
+        writes: Writes,
+        rules: &Arc<Adoption>,
+    ) {
         self.feed.open(reader.clone());
         if let Some(simulator) = &self.simulator {
             simulator.open(reader.clone());
@@ -130,6 +140,14 @@ impl Watch {
             control,
             feed: self.feed.clone(),
             letters,
+            rules: Arc::clone(rules),
+        });
+        let scraped = Arc::clone(rules);
+        self.metrics.on_scrape(move |metrics| {
+            if let Some(standing) = scraped.standing() {
+                let RulesStanding { newest, lacking, differences, .. } = &standing;
+                metrics.rules.set(newest.number, lacking.len(), !differences.is_empty());
+            }
         });
         let _ = self.reader.set(reader.clone());
         let health = reader.clone();
@@ -140,6 +158,16 @@ impl Watch {
                 metrics.control.set_entries(stats.control_entries);
             }
         });
+    }
+
+    /// What is asked for before would be judged by rules that are about to go.
+    pub(super) fn rules_unsettled(&self) {
+        self.readiness.waiting(RULES, "this instance's rules are being adopted");
+    }
+
+    pub(super) fn rules_settled(&self, rules: &Arc<Adoption>) {
+        let shown = Arc::clone(rules);
+        self.readiness.note(RULES, move || shown.standing().map(|standing| told(&standing)));
     }
 
     /// A checkpoint was written.
@@ -170,14 +198,17 @@ impl Watch {
     pub(super) fn following(
         &self,
         identity: &LogIdentity,
-        fingerprint: u64,
         consumer: Arc<ConsumerStatus>,
         progress: Arc<Progress>,
     ) {
         if self.is_kafka {
             DependencyUp(Dependency::Kafka).emit(&self.metrics);
         }
-        self.http.set_following(fingerprint, Some(identity.clone()));
+        let rules = self.reader.get().cloned();
+        self.http.set_following(
+            move || rules.as_ref().map(|reader| reader.rules().fingerprint()).unwrap_or_default(),
+            Some(identity.clone()),
+        );
         let high = Arc::clone(&consumer);
         self.http.set_on_log(move |lane, offset| {
             let of = high.lanes().find(|(known, _)| *known == lane);
@@ -264,6 +295,9 @@ impl Stuck {
     }
 
     fn check(&mut self, lag: &Lag, progress: &Progress) -> Result<(), String> {
+        if let Some(marker) = progress.impassable() {
+            return Err(marker.to_string());
+        }
         if progress.is_paused_for_space() {
             return Err("the disk is full: applying goes on when there is room".to_owned());
         }

@@ -34,8 +34,7 @@ pub(super) fn open_webhooks(
         min_free_bytes: config.store.min_free_bytes,
     };
     let intake = Arc::new(Intake::new(log, outbox.map(Arc::new), options));
-    let webhooks =
-        Webhooks::new(&config.webhooks, Arc::clone(&setup.decoder), setup.future_tolerance_ms)?;
+    let webhooks = Webhooks::new(&config.webhooks, setup.present.clone())?;
     for (source, scheme) in webhooks.sources() {
         tracing::info!(source, scheme = scheme.as_str(), "webhooks are taken");
     }

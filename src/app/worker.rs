@@ -9,20 +9,22 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{ApplyError, ApplyOptions, Pipeline, Progress, Rules};
+use crate::apply::{ApplyError, ApplyOptions, Pipeline, Progress};
 use crate::config::{Config, ConfigError, ConfigErrors, PartitionerChoice};
 use crate::domain::Class;
 use crate::domain::decode::Decoder;
-use crate::domain::fingerprint::Fingerprint;
 use crate::domain::founding::Founding;
 use crate::domain::limits::Limits;
 use crate::domain::mapping::{Mapping, UnknownField};
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
+use crate::domain::rules::{RuleSet, RuleText};
 use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
-use crate::ingest::{Pause, purge};
+use crate::ingest::{Adoption, Pause, PresentRules, purge};
 use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
+use super::beginning::Beginning;
+use super::rules::keep_rules;
 use super::schemas::configured_schemas;
 use super::start::{control_offset, start_offsets};
 use super::watch::Watch;
@@ -46,6 +48,14 @@ pub enum WorkerError {
     /// The store can't be opened, written or closed, or doesn't belong to this log.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// Nothing may be judged before the log says by which rules.
+    #[error("topic {topic} does not say by which rules its records are judged: {why}")]
+    Unfounded {
+        /// The log's topic.
+        topic: String,
+        /// Why that could not be mended.
+        why: String,
+    },
 }
 
 impl WorkerError {
@@ -55,6 +65,7 @@ impl WorkerError {
             Self::Log(error) => error.class(),
             Self::Apply(error) => error.class(),
             Self::Store(error) => error.class(),
+            Self::Unfounded { .. } => Class::Retry,
         }
     }
 }
@@ -68,17 +79,17 @@ pub struct WorkerOptions {
     pub until_caught_up: bool,
 }
 
-/// How events are understood and applied, as configured.
-#[derive(Clone, Debug)]
+/// How events are understood and applied, as configured here.
+#[derive(Clone)]
 pub struct ApplySetup {
+    /// What the configuration says; what holds stands on the log.
+    pub rules: Arc<RuleSet>,
     /// Understands records.
     pub decoder: Arc<Decoder>,
-    /// Bounds on events and contacts.
-    pub limits: Limits,
     /// How far an event may lie ahead of its record, in milliseconds.
     pub future_tolerance_ms: u64,
-    /// Of all of it.
-    pub fingerprint: u64,
+    /// What holds: the log's, once the store is open.
+    pub present: PresentRules,
 }
 
 impl ApplySetup {
@@ -92,17 +103,16 @@ impl ApplySetup {
             Limits { contact_bytes_max: config.apply.contact_bytes_max, ..Limits::default() };
         let tolerance = config.apply.future_tolerance.as_millis();
         let future_tolerance_ms = u64::try_from(tolerance).unwrap_or(u64::MAX);
-        let decoder = Decoder::new(mapping, limits).with_schemas(configured_schemas(config)?);
-        let fingerprint = Fingerprint(decoder.fingerprint()).with(future_tolerance_ms);
-        #[cfg(debug_assertions)]
-        let decoder =
-            decoder.with_seeded_bug_clock_from_record(fault::bug("clock_from_record_timestamp"));
-        Ok(Self {
-            decoder: Arc::new(decoder),
-            limits,
-            future_tolerance_ms,
-            fingerprint: fingerprint.0,
-        })
+        let mut text = RuleText::new(&mapping, &limits, future_tolerance_ms);
+        text.schemas = configured_schemas(config)?;
+        let rules = RuleSet::compile(text).map_err(|error| {
+            let place = "mapping, schemas and apply".to_owned();
+            ConfigErrors(vec![ConfigError::Syntax { place, problem: error.to_string() }])
+        })?;
+        let decoder = Arc::clone(rules.decoder());
+        let rules = Arc::new(rules);
+        let present = PresentRules::new(Arc::clone(&rules));
+        Ok(Self { rules, decoder, future_tolerance_ms, present })
     }
 }
 
@@ -113,6 +123,9 @@ fn wrong_mapping(wrong: Vec<UnknownField>) -> ConfigErrors {
     };
     ConfigErrors(wrong.into_iter().map(error).collect())
 }
+
+/// An open store, the log's identity where it had to be asked for it, and the rules of both.
+type OpenedStore = (Writer, Option<LogIdentity>, Arc<Adoption>);
 
 /// Everything that the stream's side needs.
 pub(super) struct Worker {
@@ -130,10 +143,10 @@ pub(super) struct Worker {
 impl Worker {
     /// Runs until `stop` is cancelled, all is caught up (where asked for), or something can't go on.
     pub(super) fn run(self) -> Result<(), WorkerError> {
-        let Some((mut writer, identity)) = self.open_store()? else {
+        let Some((mut writer, identity, rules)) = self.open_store()? else {
             return Ok(());
         };
-        let followed = self.follow(&mut writer, identity);
+        let followed = self.follow(&mut writer, identity, rules);
         // What was applied is worth a checkpoint, whatever ended the run.
         let next = writer.next_offsets();
         let closed = writer.close();
@@ -148,11 +161,10 @@ impl Worker {
 
     /// The store, and the log's identity where the log had to be asked for it. A store that is there
     /// is opened whether or not the log answers, so that reads are answered.
-    fn open_store(&self) -> Result<Option<(Writer, Option<LogIdentity>)>, WorkerError> {
+    fn open_store(&self) -> Result<Option<OpenedStore>, WorkerError> {
         let options = StoreOptions::from(&self.config.store);
         let progress = |progress| self.watch.opening(&progress);
-        let open =
-            |identity| store::open(options.clone(), identity, self.setup.fingerprint, &progress);
+        let open = |identity| store::open(options.clone(), identity, &progress);
         let (opened, identity) = match open(None) {
             Err(StoreError::NoStore { .. }) => {
                 self.watch.new_store_waits();
@@ -166,8 +178,11 @@ impl Worker {
         let Opened { writer, reader, report } = opened;
         tracing::info!(?report, "store open");
         let writes = writes(&self.config, &self.setup, &self.watch.intake, &reader);
-        self.watch.store_open(reader, &self.log, writes);
-        Ok(Some((writer, identity)))
+        self.setup.present.store_opened(reader.clone());
+        let own = Arc::clone(&self.setup.rules);
+        let rules = Arc::new(Adoption::new(self.log.clone(), reader.clone(), own));
+        self.watch.store_open(reader, &self.log, writes, &rules);
+        Ok(Some((writer, identity, rules)))
     }
 
     /// Applies until the end. The consumer is given back ending, still to be waited for.
@@ -175,6 +190,7 @@ impl Worker {
         &self,
         writer: &mut Writer,
         known: Option<LogIdentity>,
+        rules: Arc<Adoption>,
     ) -> Result<Option<Consumer>, WorkerError> {
         let consuming = self.wait_for(|| self.consume(writer, known.clone()))?;
         let Some((identity, mut consumer)) = consuming else {
@@ -185,19 +201,24 @@ impl Worker {
         let commits = self.runtime.spawn(commits);
         let retention = self.runtime.spawn(retain(self.log.clone(), writer.after_snapshot()));
         let purging = self.purging();
+        rules.following(consumer.status());
+        // One that ends at the log's end adds nothing to it.
+        let keeping = (!self.options.until_caught_up).then(|| {
+            let by_itself = self.config.adopts_by_itself();
+            if by_itself {
+                self.watch.rules_unsettled();
+            } else {
+                self.watch.rules_settled(&rules);
+            }
+            let (watch, stop) = (self.watch.clone(), self.stop.clone());
+            self.runtime.spawn(keep_rules(rules, consumer.status(), by_itself, watch, stop))
+        });
         let progress = Arc::new(Progress::default());
-        self.watch.following(
-            &identity,
-            self.setup.fingerprint,
-            consumer.status(),
-            Arc::clone(&progress),
-        );
+        self.watch.following(&identity, consumer.status(), Arc::clone(&progress));
         let pipeline = Pipeline {
-            decoder: Arc::clone(&self.setup.decoder),
-            rules: Rules {
-                founding: Founding::first(self.log.partitioner(), identity.lanes),
-                future_tolerance_ms: self.setup.future_tolerance_ms,
-                limits: self.setup.limits,
+            founding: Founding {
+                revision: u32::try_from(writer.rules().founding()).unwrap_or(u32::MAX),
+                ..Founding::first(self.log.partitioner(), identity.lanes)
             },
             options: ApplyOptions {
                 batch_records_max: self.config.apply.batch_records_max,
@@ -214,8 +235,8 @@ impl Worker {
         let applied = pipeline.run(&mut consumer, writer, &self.stop);
         commits.abort();
         retention.abort();
-        if let Some(purging) = purging {
-            purging.abort();
+        for task in purging.into_iter().chain(keeping) {
+            task.abort();
         }
         applied?;
         Ok(Some(consumer))
@@ -231,7 +252,7 @@ impl Worker {
     /// Checks that the log is the store's, and begins to read where the store stands.
     fn consume(
         &self,
-        writer: &Writer,
+        writer: &mut Writer,
         known: Option<LogIdentity>,
     ) -> Result<(LogIdentity, Consumer), WorkerError> {
         let identity = match known {
@@ -242,6 +263,9 @@ impl Worker {
         let is_guess = self.config.kafka.partitioner == PartitionerChoice::Auto;
         let partitioner = writer.settle_partitioner(self.log.partitioner(), is_guess)?;
         self.log.use_partitioner(partitioner);
+        let (log, own) = (&self.log, &self.setup.rules);
+        let (runtime, stop) = (&self.runtime, &self.stop);
+        Beginning { log, identity: &identity, own, runtime, stop }.of(writer)?;
         let mut from =
             start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
         if let Some(next) = self.control_start(writer)? {

@@ -11,8 +11,7 @@ use super::worker::ApplySetup;
 
 /// Commands onto this instance's log.
 pub(super) fn commands(setup: &ApplySetup, intake: &Arc<Intake>, reader: &Reader) -> Commands {
-    let (intake, decoder) = (Arc::clone(intake), Arc::clone(&setup.decoder));
-    Commands::new(intake, reader.clone(), decoder, setup.future_tolerance_ms)
+    Commands::new(Arc::clone(intake), reader.clone(), setup.present.clone())
 }
 
 /// Over an open store.

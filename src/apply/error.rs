@@ -6,6 +6,8 @@ use crate::domain::position::{Lane, Offset};
 use crate::event_log::LogError;
 use crate::store::StoreError;
 
+use super::Impassable;
+
 /// Why the pipeline ended without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -30,6 +32,12 @@ pub enum ApplyError {
         #[source]
         source: CorruptContact,
     },
+    /// Records can't be judged before the log is founded.
+    #[error("nothing says by which rules the log is judged")]
+    NoRules,
+    /// A run that was to end at the log's end can't get there.
+    #[error("{0}")]
+    Impassable(Impassable),
     /// A stage's thread panicked.
     #[error("the {stage} stage panicked")]
     Panicked {
@@ -44,7 +52,10 @@ impl ApplyError {
         match self {
             Self::Log(error) => error.class(),
             Self::Store(error) => error.class(),
-            Self::CorruptContact { .. } | Self::Panicked { .. } => Class::Fatal,
+            Self::CorruptContact { .. }
+            | Self::NoRules
+            | Self::Impassable(_)
+            | Self::Panicked { .. } => Class::Fatal,
         }
     }
 }

@@ -5,18 +5,20 @@
 //!                        (decode thread)       (decoded batches)   (apply thread, the only writer)
 //! ```
 //!
-//! Planning reads nothing but the record, the store and the configuration behind the fingerprint:
+//! Planning reads nothing but the record, the store and the rules that stand on the log:
 //! no clock, no randomness, no I/O of its own. The commit is the store's one journal append, which
 //! carries the effects and the next offsets together.
 
 mod control;
+mod decoded;
 mod error;
 mod pipeline;
 mod plan;
 
+pub use decoded::{DecodedBatch, Impassable};
 pub use error::ApplyError;
 pub use pipeline::{ApplyOptions, Pipeline, Progress};
-pub use plan::{DecodedBatch, Planner, Rules, SetAside};
+pub use plan::{Planner, SetAside};
 
 #[cfg(test)]
 mod tests;

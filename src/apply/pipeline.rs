@@ -1,22 +1,26 @@
 //! The two stages and the channel between them, run until told to stop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
-use crate::domain::decode::{Decoder, Reject};
+use crate::domain::decode::Reject;
 use crate::domain::event::Event;
+use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane};
+use crate::domain::rules::LaneRules;
 use crate::domain::verdict::Verdict;
 use crate::event_log::{Consumer, Delivery};
 use crate::store::{CommitTimes, Counters, Writer};
 use crate::telemetry::{LaneMetrics, Metrics, RecordDeadLettered, fault};
 
-use super::{ApplyError, DecodedBatch, Planner, Rules, SetAside};
+use super::{ApplyError, DecodedBatch, Impassable, Planner, SetAside};
 
 /// How long a stage waits before it looks again whether it should stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
@@ -41,12 +45,19 @@ pub struct ApplyOptions {
 pub struct Progress {
     records: AtomicU64,
     paused_for_space: AtomicBool,
+    has_impassable: AtomicBool,
+    impassable: Mutex<BTreeMap<Lane, Impassable>>,
 }
 
 impl Progress {
     /// Records committed since the start.
     pub fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
+    }
+
+    /// The first marker that this program can't go on behind, if there is one.
+    pub fn impassable(&self) -> Option<Impassable> {
+        self.impassable.lock().values().next().cloned()
     }
 
     /// Whether a commit is waiting for the disk to have room.
@@ -72,10 +83,8 @@ struct Group {
 
 /// Reads a consumer, decodes, and commits to the store.
 pub struct Pipeline {
-    /// Understands records.
-    pub decoder: Arc<Decoder>,
-    /// What planning goes by.
-    pub rules: Rules,
+    /// Where contacts are at home.
+    pub founding: Founding,
     /// Bounds of one commit.
     pub options: ApplyOptions,
     /// Where the figures go.
@@ -107,13 +116,14 @@ impl Pipeline {
         // Room for every group that there can be: what is given back never waits.
         let (give_back, spent) = sync_channel(DECODED_GROUPS_MAX + 2);
         let reading = &mut *consumer;
+        let mut rules = writer.rules().clone();
         // Whichever stage ends first, the other must not wait for it.
         let stages = stop.child_token();
         let ended = std::thread::scope(|scope| {
             let decode_stop = stages.clone();
             let decoding =
                 std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, move || {
-                    self.decode_stage(reading, &to_plan, &spent, &decode_stop)
+                    self.decode_stage(reading, &mut rules, &to_plan, &spent, &decode_stop)
                 });
             let planned = self.plan_stage(writer, &decoded, &give_back, &stages);
             stages.cancel();
@@ -133,6 +143,7 @@ impl Pipeline {
     fn decode_stage(
         &self,
         consumer: &mut Consumer,
+        rules: &mut LaneRules,
         to_plan: &SyncSender<Group>,
         spent: &Receiver<Group>,
         stop: &CancellationToken,
@@ -142,9 +153,10 @@ impl Pipeline {
             for decoded in spent.try_iter().flat_map(|group| group.lanes) {
                 recycle(decoded, consumer, &mut spares);
             }
-            let Some(group) = self.gather(consumer, &mut spares)? else {
+            let Some(group) = self.gather(consumer, rules, &mut spares)? else {
                 if self.until_caught_up && consumer.status().is_caught_up() {
-                    break;
+                    let end = self.progress.impassable().map(ApplyError::Impassable);
+                    return end.map_or(Ok(()), Err);
                 }
                 spares.clear();
                 continue;
@@ -160,6 +172,7 @@ impl Pipeline {
     fn gather(
         &self,
         consumer: &mut Consumer,
+        rules: &mut LaneRules,
         spares: &mut Vec<Events>,
     ) -> Result<Option<Group>, ApplyError> {
         let mut group = Group::default();
@@ -168,12 +181,20 @@ impl Pipeline {
         while group.records < self.options.batch_records_max && bytes < self.options.batch_bytes_max
         {
             match consumer.next(wait)? {
+                // Read again by the program that can judge it.
+                Some(Delivery::Batch(batch)) if self.is_impassable(batch.lane) => {
+                    consumer.recycle(batch);
+                }
                 Some(Delivery::Batch(batch)) => {
                     bytes += batch.bytes();
                     group.records += batch.records.len();
                     let started = Instant::now();
                     let events = spares.pop().unwrap_or_default();
-                    group.lanes.push(DecodedBatch::decode(&self.decoder, batch, events));
+                    let (decoded, stop) = DecodedBatch::decode(rules, batch, events)?;
+                    if let Some(stop) = stop {
+                        self.stop_before(stop);
+                    }
+                    group.lanes.push(decoded);
                     group.decode_seconds += started.elapsed().as_secs_f64();
                 }
                 Some(Delivery::CaughtUp(_)) => {}
@@ -184,6 +205,17 @@ impl Pipeline {
         Ok((group.records > 0).then_some(group))
     }
 
+    fn is_impassable(&self, lane: Lane) -> bool {
+        self.progress.has_impassable.load(Ordering::Relaxed)
+            && self.progress.impassable.lock().contains_key(&lane)
+    }
+
+    fn stop_before(&self, marker: Impassable) {
+        tracing::error!(%marker, "a marker of the log's rules can't be passed");
+        self.progress.impassable.lock().insert(marker.lane, marker);
+        self.progress.has_impassable.store(true, Ordering::Relaxed);
+    }
+
     fn plan_stage(
         &self,
         writer: &mut Writer,
@@ -191,7 +223,7 @@ impl Pipeline {
         give_back: &SyncSender<Group>,
         stop: &CancellationToken,
     ) -> Result<(), ApplyError> {
-        let mut planner = Planner::new(self.rules.clone());
+        let mut planner = Planner::new(self.founding.clone());
         // Ends when the decode stage has ended and all it sent is committed.
         while let Some(group) = self.next_group(writer, decoded) {
             let started = Instant::now();
@@ -306,7 +338,7 @@ impl Pipeline {
 
 /// Keeps the memory of a batch that was applied: fresh memory costs more than filling it.
 fn recycle(decoded: DecodedBatch, consumer: &Consumer, spares: &mut Vec<Events>) {
-    let DecodedBatch { batch, mut events, controls: _ } = decoded;
+    let DecodedBatch { batch, mut events, .. } = decoded;
     consumer.recycle(batch);
     events.clear();
     if spares.len() < SPARES_MAX {

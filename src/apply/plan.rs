@@ -1,60 +1,21 @@
 //! The pure step: what one record does to the contacts, given what they are now.
 
-use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::Event;
 use crate::domain::founding::Founding;
 use crate::domain::headers::FOUNDING;
-use crate::domain::limits::Limits;
 use crate::domain::merge::{MergeError, merge};
-use crate::domain::position::{CONTROL_LANE, Lane, Offset};
+use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
+use crate::domain::rules::RuleSet;
 use crate::domain::timestamp::{format_rfc3339, format_rfc3339_us};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::store::{AwayRecord, DeadLetter, EntryMeta, LaneProgress, Writer};
 
 use super::ApplyError;
-use super::control::{self, DecodedControl};
+use super::decoded::{DecodedBatch, MarkerRuling};
 
 /// Records of before 2001 are dated in other units, or not at all: Kafka is younger.
 const RECORD_TIME_MS_MIN: u64 = 1_000_000_000_000;
-
-/// What planning goes by besides the record itself; part of the fingerprint.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Which lane a contact belongs to.
-    pub founding: Founding,
-    /// How far ahead of its record's timestamp an event may lie, in milliseconds.
-    pub future_tolerance_ms: u64,
-    /// Bounds on a contact.
-    pub limits: Limits,
-}
-
-/// A lane's records with what each one says, or why it says nothing.
-#[derive(Debug)]
-pub struct DecodedBatch {
-    /// The records; events point into its arena.
-    pub batch: RecordBatch,
-    /// One a record, in order; of a contact's lane.
-    pub events: Vec<Result<Event, Reject>>,
-    /// The same of the control lane.
-    pub(super) controls: Vec<DecodedControl>,
-}
-
-impl DecodedBatch {
-    /// Decodes every record of a batch; `events` is an empty vector to be used.
-    pub fn decode(
-        decoder: &Decoder,
-        mut batch: RecordBatch,
-        mut events: Vec<Result<Event, Reject>>,
-    ) -> Self {
-        if batch.lane == CONTROL_LANE {
-            let controls = control::decode(&batch);
-            return Self { batch, events, controls };
-        }
-        events.extend((0..batch.records.len()).map(|index| decoder.decode(&mut batch, index)));
-        Self { batch, events, controls: Vec::new() }
-    }
-}
 
 /// A record that was staged as a dead letter.
 #[derive(Clone, Copy, Debug)]
@@ -70,15 +31,15 @@ pub struct SetAside {
 /// Plans batches against the store's writer.
 #[derive(Debug)]
 pub struct Planner {
-    rules: Rules,
+    founding: Founding,
     body: Vec<u8>,
     set_aside: Vec<SetAside>,
 }
 
 impl Planner {
-    /// A planner that goes by these rules.
-    pub fn new(rules: Rules) -> Self {
-        Self { rules, body: Vec::new(), set_aside: Vec::new() }
+    /// A planner of contacts whose home the founding says.
+    pub fn new(founding: Founding) -> Self {
+        Self { founding, body: Vec::new(), set_aside: Vec::new() }
     }
 
     /// What was staged as dead letters since the last call.
@@ -88,20 +49,33 @@ impl Planner {
 
     /// Stages a lane's batch in the writer; nothing counts before the writer's commit.
     pub fn plan(&mut self, writer: &mut Writer, decoded: &DecodedBatch) -> Result<(), ApplyError> {
-        let DecodedBatch { batch, events, controls } = decoded;
+        let DecodedBatch { batch, events, controls, rules, markers } = decoded;
         for (record, control) in batch.records.iter().zip(controls) {
             self.plan_control(writer, batch, record, control)?;
         }
-        for (record, event) in batch.records.iter().zip(events) {
+        let (mut rules, mut markers) = (rules, markers.iter());
+        let mut marker = markers.next();
+        for (index, (record, event)) in batch.records.iter().zip(events).enumerate() {
+            if let Some(at) = marker.filter(|at| at.index == index) {
+                self.plan_marker(writer, batch, record, &at.ruling)?;
+                if let MarkerRuling::Applied(in_force) = &at.ruling {
+                    rules = &in_force.rules;
+                }
+                marker = markers.next();
+                continue;
+            }
             match event {
-                Ok(event) => self.plan_event(writer, batch, record, event)?,
+                Ok(event) => self.plan_event(writer, batch, record, event, rules)?,
                 Err(reject) => {
                     let meta = EntryMeta::of_record(batch.lane, record);
                     self.dead_letter(writer, &meta, batch, record, reject.reason, &reject.detail)?;
                 }
             }
         }
-        writer.advance(batch.lane, LaneProgress::after(batch));
+        // Empty where its first record can't be passed: the lane stands where it stood.
+        if !batch.records.is_empty() {
+            writer.advance(batch.lane, LaneProgress::after(batch));
+        }
         Ok(())
     }
 
@@ -115,6 +89,7 @@ impl Planner {
         batch: &RecordBatch,
         record: &Record,
         event: &Event,
+        rules: &RuleSet,
     ) -> Result<(), ApplyError> {
         let meta = EntryMeta::of_event(batch, record, event);
         let id = event.contact_id.of(&batch.arena);
@@ -125,13 +100,13 @@ impl Planner {
             }
             return Ok(writer.rehomed(&meta, &AwayRecord::of_record(batch, record, id))?);
         }
-        if let Some(detail) = self.in_future(record, event) {
+        if let Some(detail) = in_future(record, event, rules) {
             let reason = DeadLetterReason::TimestampInFuture;
             return self.dead_letter(writer, &meta, batch, record, reason, &detail);
         }
         self.body.clear();
         let current = writer.contact(id)?;
-        match merge(current, event, &batch.arena, &self.rules.limits, &mut self.body) {
+        match merge(current, event, &batch.arena, rules.limits(), &mut self.body) {
             Ok(Verdict::Applied) => writer.applied(&meta, id, &self.body)?,
             Ok(verdict) => writer.settled(&meta, verdict)?,
             Err(MergeError::TooLarge { bytes, bytes_max }) => {
@@ -172,23 +147,18 @@ impl Planner {
                 "the record has no key, so its place among the contact's events is unknown".into(),
             ));
         }
-        let home = self.rules.founding.home(contact_id);
+        let home = self.founding.home(contact_id);
         (home != batch.lane).then(|| (DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)))
     }
 
     /// Whether it was brought home under the present founding.
     fn was_brought(&self, batch: &RecordBatch, record: &Record) -> bool {
-        let revision = self.rules.founding.revision.to_string();
+        let revision = self.founding.revision.to_string();
         let brought = batch.headers(record).filter(|(name, _)| *name == FOUNDING);
         brought.filter_map(|(_, value)| value).any(|value| value == revision.as_bytes())
     }
 
-    /// How an event is dated too far ahead of its record, if it is.
-    fn in_future(&self, record: &Record, event: &Event) -> Option<String> {
-        ahead(event.timestamp?, record.timestamp_ms, self.rules.future_tolerance_ms)
-    }
-
-    fn dead_letter(
+    pub(super) fn dead_letter(
         &mut self,
         writer: &mut Writer,
         meta: &EntryMeta<'_>,
@@ -202,6 +172,11 @@ impl Planner {
         self.set_aside.push(SetAside { lane: batch.lane, offset: record.offset, reason });
         Ok(())
     }
+}
+
+/// How an event is dated too far ahead of its record, if it is.
+fn in_future(record: &Record, event: &Event, rules: &RuleSet) -> Option<String> {
+    ahead(event.timestamp?, record.timestamp_ms, rules.future_tolerance_ms())
 }
 
 /// Why an event may not be dated so, if it may not.

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::domain::decode::Decoder;
 use crate::domain::founding::Founding;
 use crate::domain::headers::FOUNDING;
-use crate::domain::limits::Limits;
-use crate::domain::mapping::Mapping;
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
-use crate::domain::record::RecordBatch;
+use crate::domain::record::{NamedValues, RecordBatch, header_refs};
+use crate::domain::rules::{InForce, LaneRules, Marker, RuleSet, RuleText};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::store::{self, Opened, StoreOptions};
 
-use super::{DecodedBatch, Planner, Rules};
+use super::{DecodedBatch, Planner};
 
 const RECORD_TIME_MS: i64 = 1_767_225_600_000;
 
@@ -21,7 +19,7 @@ struct Bench {
     _directory: tempfile::TempDir,
     opened: Opened,
     planner: Planner,
-    decoder: Arc<Decoder>,
+    rules: LaneRules,
 }
 
 fn bench() -> Bench {
@@ -36,17 +34,13 @@ fn bench() -> Bench {
     config.path = directory.path().join("store");
     config.ballast_bytes = 0;
     config.min_free_bytes = 0;
-    let opened = store::open(StoreOptions::from(&config), Some(&identity), 1, &|_| {}).unwrap();
-    let limits = Limits::default();
+    let opened = store::open(StoreOptions::from(&config), Some(&identity), &|_| {}).unwrap();
+    let rules = Arc::new(RuleSet::built_in().unwrap());
     Bench {
         _directory: directory,
         opened,
-        planner: Planner::new(Rules {
-            founding: Founding::first(Partitioner::Murmur2, 4),
-            future_tolerance_ms: 300_000,
-            limits,
-        }),
-        decoder: Arc::new(Decoder::new(Mapping::built_in(), limits)),
+        planner: Planner::new(Founding::first(Partitioner::Murmur2, 4)),
+        rules: LaneRules::beginning_with(1, InForce::at_founding(rules)),
     }
 }
 
@@ -71,7 +65,7 @@ impl Bench {
         let headers = revision.into_iter().map(|revision| (FOUNDING, Some(revision)));
         batch.push(Offset(offset), RECORD_TIME_MS, key, Some(value.as_bytes()), headers);
         batch.next = NextOffset(offset + 1);
-        let decoded = DecodedBatch::decode(&self.decoder, batch, Vec::new());
+        let (decoded, _) = DecodedBatch::decode(&mut self.rules, batch, Vec::new()).unwrap();
         self.planner.plan(&mut self.opened.writer, &decoded).unwrap();
         self.opened.writer.commit().unwrap();
         let after = self.opened.writer.committed().counters;
@@ -158,4 +152,62 @@ fn what_may_not_be_applied_where_it_stands_is_set_aside_with_its_reason() {
         ]
     );
     assert!(bench.opened.reader.contact(b"c1").unwrap().is_none());
+}
+
+/// One record of a batch: its headers and its value.
+fn push(batch: &mut RecordBatch, headers: &NamedValues, value: &[u8]) {
+    let offset = Offset(batch.next.0);
+    batch.push(offset, RECORD_TIME_MS, Some(b"c1"), Some(value), header_refs(headers));
+}
+
+#[test]
+fn a_record_is_judged_by_the_last_marker_before_it_in_its_lane() {
+    let mut bench = bench();
+    let lane = home("c1");
+    let text = RuleText { future_tolerance_ms: 1_000, ..RuleText::built_in() };
+    let strict = RuleSet::compile(text).unwrap();
+    let (headers, packed) = Marker::record(1, 1, &strict, Some("ada"));
+    let mut batch = RecordBatch::new(lane);
+    let ahead = |seconds: i64| event("c1", RECORD_TIME_MS + seconds * 1_000, "Ada");
+    push(&mut batch, &Vec::new(), ahead(20).as_bytes());
+    push(&mut batch, &headers, &packed);
+    push(&mut batch, &Vec::new(), ahead(30).as_bytes());
+    push(&mut batch, &headers, &packed);
+    push(&mut batch, &Vec::new(), ahead(1).as_bytes());
+    let (decoded, stop) = DecodedBatch::decode(&mut bench.rules, batch, Vec::new()).unwrap();
+    assert_eq!(stop, None);
+    bench.planner.plan(&mut bench.opened.writer, &decoded).unwrap();
+    bench.opened.writer.commit().unwrap();
+    let counters = bench.opened.writer.committed().counters;
+    let of = |verdict| counters.verdict(verdict);
+    assert_eq!((of(Verdict::Applied), of(Verdict::DeadLettered)), (2, 1));
+    assert_eq!(counters.received(), 3, "markers are counted by nobody");
+    let rules = bench.opened.reader.rules();
+    let at = rules.of(lane).unwrap();
+    assert_eq!((at.number, at.offset, at.principal.as_deref()), (1, Offset(3), Some("ada")));
+    assert_eq!(*at.rules, strict);
+    // The other lanes go on as they did.
+    let elsewhere = Lane((lane.0 + 1) % 4);
+    assert_eq!(bench.rules.of(elsewhere).unwrap().number, 0);
+}
+
+#[test]
+fn what_stands_before_a_marker_that_can_not_be_passed_is_applied() {
+    let mut bench = bench();
+    let lane = home("c1");
+    let (headers, _) = Marker::record(1, 1, &RuleSet::built_in().unwrap(), None);
+    let unknown = lz4_flex::block::compress_prepend_size(br#"{"applyVersion":77}"#);
+    let mut batch = RecordBatch::new(lane);
+    push(&mut batch, &Vec::new(), event("c1", RECORD_TIME_MS, "Ada").as_bytes());
+    push(&mut batch, &headers, &unknown);
+    push(&mut batch, &Vec::new(), event("c1", RECORD_TIME_MS + 1, "Grace").as_bytes());
+    let (decoded, stop) = DecodedBatch::decode(&mut bench.rules, batch, Vec::new()).unwrap();
+    let stop = stop.unwrap();
+    assert_eq!((stop.lane, stop.offset), (lane, Offset(1)));
+    assert!(stop.to_string().contains("APPLY_VERSION 77"), "{stop}");
+    bench.planner.plan(&mut bench.opened.writer, &decoded).unwrap();
+    bench.opened.writer.commit().unwrap();
+    assert_eq!(bench.opened.writer.next_offsets().get(&lane), Some(&NextOffset(1)));
+    let found = bench.opened.reader.contact(b"c1").unwrap().unwrap();
+    assert_eq!(found.view().unwrap().field(0), Some("Ada"));
 }

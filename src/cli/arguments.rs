@@ -9,7 +9,7 @@ use crate::auth::Role;
 use crate::config::units::parse_duration;
 
 use super::bench::BenchCommand;
-use super::dlq::DlqCommand;
+use super::dlq::{AnswerArgs, DlqCommand};
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 
@@ -276,6 +276,10 @@ pub(super) enum StoreCommand {
         /// Although the log no longer holds its first records
         #[arg(long)]
         from_log_start: bool,
+        /// Found the log anew: all of it is judged by the configuration's mapping, schemas and limits.
+        /// Every other instance stops applying until it was rebuilt too
+        #[arg(long)]
+        under_present_rules: bool,
     },
     /// Write a full, verified image now
     Snapshot,
@@ -383,6 +387,14 @@ pub(super) enum ConfigCommand {
         /// The file to check; what `--config` names where nothing is said
         file: Option<PathBuf>,
     },
+    /// Let its mapping, schemas and limits hold on the contact log, from here on
+    #[command(
+        after_help = "What the log says holds on every instance, whatever its files say. This \
+asks the running instance to put its own rules onto the log, and refuses where they are not those of \
+the configuration here: restart the instance with the new files first. Where none runs, and the log is \
+the embedded one, it is done in the data directory.\n\nExample:\n  contactd config adopt"
+    )]
+    Adopt(AnswerArgs),
 }
 
 /// A share between 0 and 1.

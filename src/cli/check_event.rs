@@ -143,7 +143,7 @@ impl Check {
             return report.refused(reason, detail);
         }
         let mut body = Vec::new();
-        match merge(None, &event, &batch.arena, &self.setup.limits, &mut body) {
+        match merge(None, &event, &batch.arena, self.setup.rules.limits(), &mut body) {
             Ok(_) => {
                 let id = report.contact_id.clone().unwrap_or_default();
                 let contact = ContactView::parse(&body).ok();

@@ -1,8 +1,20 @@
-//! `config print` and `config check`.
+//! `config print`, `config check` and `config adopt`.
 
-use crate::config::{BUILT_IN, Mode};
+use std::net::{Ipv4Addr, SocketAddr};
 
+use serde_json::{Value, json};
+
+use crate::app::{self, ApplySetup, RunOptions, WorkerOptions};
+use crate::config::{BUILT_IN, Config, Mode};
+use crate::domain::position::Lane;
+use crate::domain::rules::RuleSet;
+use crate::ingest::marker_record;
+
+use super::api::Api;
 use super::arguments::ConfigCommand;
+use super::dlq::AnswerArgs;
+use super::exit::Failure;
+use super::offline::{open_log, open_store};
 use super::output;
 use super::settings::SettingsArgs;
 
@@ -22,7 +34,60 @@ pub(super) fn run(settings: &SettingsArgs, command: &ConfigCommand) -> anyhow::R
             eprintln!("the configuration is right");
             Ok(())
         }
+        ConfigCommand::Adopt(answer) => adopt(settings, answer),
     }
+}
+
+/// By the running instance, else in the data directory.
+fn adopt(settings: &SettingsArgs, answer: &AnswerArgs) -> anyhow::Result<()> {
+    let config = settings.load(Mode::Serve, Vec::new())?;
+    let own = ApplySetup::new(&config)?.rules;
+    let api = Api::new(&config, answer.url.as_deref(), answer.key.as_deref())?;
+    let body = json!({ "fingerprint": own.fingerprint().to_string() });
+    let adopted = match api.post("/api/rules/adopt", Some(&body)) {
+        Err(error)
+            if is_nobody_there(&error) && answer.url.is_none() && !config.follows_kafka() =>
+        {
+            adopt_in_directory(config, &own)?
+        }
+        answered => answered?,
+    };
+    if answer.json {
+        return output::write_all(format!("{adopted:#}\n").as_bytes());
+    }
+    let number = adopted.get("number").and_then(Value::as_u64).unwrap_or_default();
+    match adopted.get("adopted").and_then(Value::as_bool) {
+        Some(true) => {
+            eprintln!("adopted as number {number}: records from here on are judged by it")
+        }
+        _ => eprintln!("nothing to adopt: the log's rules, number {number}, are the same"),
+    }
+    Ok(())
+}
+
+fn is_nobody_there(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<Failure>(), Some(Failure::Unreachable(_)))
+}
+
+/// The log is applied to its end, so that its newest number is known, and the next one appended; the
+/// next start goes by it.
+fn adopt_in_directory(mut config: Config, own: &RuleSet) -> anyhow::Result<Value> {
+    config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let worker = WorkerOptions { until_caught_up: true, ..WorkerOptions::default() };
+    app::run(config.clone(), RunOptions { worker, ..RunOptions::default() })?;
+    let rules = open_store(&config)?.reader.rules();
+    let newest = rules.newest().ok_or_else(|| Failure::Data("the log has no rules".to_owned()))?;
+    if newest.rules.fingerprint() == own.fingerprint() {
+        return Ok(json!({ "number": newest.number, "adopted": false }));
+    }
+    let number = newest.number + 1;
+    let log = open_log(&config)?;
+    let lanes = (0..log.identity()?.lanes).map(Lane);
+    let marker = |lane| marker_record(lane, number, rules.founding(), own, Some("local"));
+    log.append_blocking(lanes.map(marker).collect())?;
+    log.flush()?;
+    log.shutdown()?;
+    Ok(json!({ "number": number, "adopted": true }))
 }
 
 fn warn(warnings: &[String]) {

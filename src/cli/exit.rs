@@ -101,8 +101,11 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         WorkerError::Store(error) | WorkerError::Apply(ApplyError::Store(error)) => {
             store_code(error)
         }
-        WorkerError::Apply(ApplyError::CorruptContact { .. }) => Some(DATA),
-        WorkerError::Apply(ApplyError::Panicked { .. }) => None,
+        WorkerError::Apply(ApplyError::CorruptContact { .. } | ApplyError::Impassable(_)) => {
+            Some(DATA)
+        }
+        WorkerError::Unfounded { .. } => Some(UNREACHABLE),
+        WorkerError::Apply(ApplyError::NoRules | ApplyError::Panicked { .. }) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indicatif::ProgressBar;
 
-use crate::app::{self, ApplySetup};
+use crate::app;
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
 use crate::store::{self, OpenProgress, Opened, StoreError, StoreOptions};
@@ -26,13 +26,10 @@ pub(super) fn open_log(config: &Config) -> anyhow::Result<EventLog> {
 
 /// The store of a stopped instance. One that is not there is not made.
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Opened> {
-    let setup = ApplySetup::new(config)?;
     let bar = Arc::new(progress::bar(None, "opening the store"));
     let shown = Arc::clone(&bar);
     let opened =
-        store::open(StoreOptions::from(&config.store), None, setup.fingerprint, &move |step| {
-            show(&shown, &step)
-        });
+        store::open(StoreOptions::from(&config.store), None, &move |step| show(&shown, &step));
     bar.finish_and_clear();
     opened.map_err(explain_lock)
 }

@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
 
-use crate::app::{self, RunOptions, WorkerOptions};
+use crate::app::{self, ApplySetup, RunOptions, WorkerOptions};
 use crate::config::{Config, Mode};
 use crate::domain::position::Lane;
-use crate::ingest::Outbox;
+use crate::domain::rules::LaneRules;
+use crate::ingest::{Outbox, marker_record};
 use crate::store::{self, StoreError};
 
 use super::arguments::StoreCommand;
@@ -22,7 +23,9 @@ pub(super) fn run(settings: &SettingsArgs, command: &StoreCommand) -> anyhow::Re
     match command {
         StoreCommand::Verify => verify(&config),
         StoreCommand::Export { include_deleted } => export(&config, *include_deleted),
-        StoreCommand::Rebuild { yes, from_log_start } => rebuild(config, *yes, *from_log_start),
+        StoreCommand::Rebuild { yes, from_log_start, under_present_rules } => {
+            rebuild(config, *yes, *from_log_start, *under_present_rules)
+        }
         StoreCommand::Snapshot => snapshot(&config),
     }
 }
@@ -75,7 +78,12 @@ fn snapshot(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn rebuild(mut config: Config, yes: bool, from_log_start: bool) -> anyhow::Result<()> {
+fn rebuild(
+    mut config: Config,
+    yes: bool,
+    from_log_start: bool,
+    under_present_rules: bool,
+) -> anyhow::Result<()> {
     let path = config.store.path.clone();
     if !yes {
         let text = format!(
@@ -87,12 +95,18 @@ fn rebuild(mut config: Config, yes: bool, from_log_start: bool) -> anyhow::Resul
     }
     // Opening it proves that there is one, and that no instance has it. One that is damaged beyond
     // opening is what a rebuild is for.
-    match open_store(&config) {
-        Ok(opened) => drop(opened),
-        Err(error) if is_damaged(&error) => eprintln!("the old store can't be opened: {error}"),
+    let rules = match open_store(&config) {
+        Ok(opened) => Some(opened.reader.rules()),
+        Err(error) if is_damaged(&error) => {
+            eprintln!("the old store can't be opened: {error}");
+            None
+        }
         Err(error) => return Err(error),
-    }
+    };
     check_log(&config, from_log_start)?;
+    if under_present_rules {
+        found_anew(&config, rules.as_deref())?;
+    }
     let aside = store::set_aside(&path).map_err(explain_lock)?;
     eprintln!("the old store is in {}", aside.display());
     // The run answers over HTTP as any other does; nobody is to rely on it.
@@ -125,6 +139,30 @@ fn outbox_records(config: &Config) -> anyhow::Result<u64> {
     let records = outbox.records();
     outbox.shutdown()?;
     Ok(records)
+}
+
+/// The next founding: its markers stand above every number that was given out.
+fn found_anew(config: &Config, rules: Option<&LaneRules>) -> anyhow::Result<()> {
+    let (rules, newest) =
+        rules.and_then(|rules| Some((rules, rules.newest()?))).ok_or_else(|| {
+            Failure::Data(
+                "the old store does not say which rules the log has had; rebuild it first without \
+             --under-present-rules"
+                    .to_owned(),
+            )
+        })?;
+    let own = ApplySetup::new(config)?.rules;
+    let (number, founding) = (newest.number + 1, rules.founding() + 1);
+    let log = open_log(config)?;
+    let lanes = (0..log.identity()?.lanes).map(Lane);
+    let marker = |lane| marker_record(lane, number, founding, &own, Some("local"));
+    log.append_blocking(lanes.map(marker).collect())?;
+    log.flush()?;
+    log.shutdown()?;
+    eprintln!(
+        "the log is founded anew, revision {founding}: every other instance is to be rebuilt"
+    );
+    Ok(())
 }
 
 /// There is a store, and it is its data that keeps it from being opened.

@@ -16,6 +16,7 @@ mod fields;
 mod layers;
 mod limits;
 mod print;
+mod rules;
 mod secret;
 mod secret_strength;
 mod sections;
@@ -35,6 +36,7 @@ use std::collections::BTreeMap;
 pub use bridge::{BridgeConfig, InputConfig};
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
+pub use rules::{AdoptChoice, RulesConfig};
 pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
@@ -103,6 +105,8 @@ pub struct Config {
     pub bridge: BridgeConfig,
     /// Records that can't be applied.
     pub dead_letters: DeadLettersConfig,
+    /// When its own rules are put onto the log.
+    pub rules: RulesConfig,
     /// What `serve` can't start with, though other commands can do without: its secrets.
     pub unfit_to_serve: Vec<ConfigError>,
     /// One line each, to be logged once at the start.
@@ -137,6 +141,15 @@ impl Config {
             LogChoice::Auto => !self.kafka.brokers.is_empty(),
             LogChoice::Kafka => true,
             LogChoice::Embedded => false,
+        }
+    }
+
+    /// Whether the rules of its own are put onto the log at the start.
+    pub fn adopts_by_itself(&self) -> bool {
+        match self.rules.adopt {
+            AdoptChoice::ByLog => !self.follows_kafka(),
+            AdoptChoice::Auto => true,
+            AdoptChoice::Manual => false,
         }
     }
 

@@ -15,7 +15,7 @@ use super::secret::Secret;
 use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
-use super::{Config, Mode, Sources, bridge, dead_letters, simulator, webhooks};
+use super::{Config, Mode, Sources, bridge, dead_letters, rules, simulator, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -55,6 +55,7 @@ pub(super) fn config(
         bridge: bridge::bridge(&mut fields, &log, &kafka),
         log,
         dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
+        rules: rules::rules(&mut fields),
         kafka,
         auth: auth(&mut fields, &store.path, jwt.expiration),
         apply: apply(&mut fields),

@@ -33,11 +33,13 @@ pub const ORIGIN_KEY: &str = "contactd_origin_key";
 pub const KEY_PROBLEM: &str = "contactd_key_problem";
 /// The time of its record there, in ms since 1970, where the contact log would not take that.
 pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
-/// Of a record that was brought to its contact's home lane: the revision of the founding by which
-/// that was its home.
+/// The revision of the log's founding that a marker belongs to; of a record that was brought to its
+/// contact's home lane: by which that was its home. In decimal.
 pub const FOUNDING: &str = "contactd_founding";
 /// How many bytes its value had there, where only its head could be appended.
 pub const ORIGIN_BYTES: &str = "contactd_origin_bytes";
+/// Marks the record from which on other rules hold in its lane, with their number in decimal.
+pub const MARKER: &str = "contactd_marker";
 /// Starts the names of all headers that only we may write.
 pub const OURS_PREFIX: &str = "contactd_";
 /// How often a dead letter was redriven, in decimal.

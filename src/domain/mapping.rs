@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::event::FIELDS;
 
 /// The source whose mapping is built in.
@@ -112,22 +110,14 @@ impl Mapping {
         Some(&found.0)
     }
 
-    /// Hash of all of it, for the fingerprint.
-    pub fn hash(&self) -> u64 {
-        let mut bytes = Vec::new();
-        let mut part = |text: &str| {
-            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
+    /// Source → their name → ours: what [`Self::from_config`] reads.
+    pub fn by_name(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let of_source = |each: &SourceMapping| {
+            let names = each.names.iter();
+            let names = names.map(|(theirs, target)| (theirs.clone(), target.ours().to_owned()));
+            (each.source.clone(), names.collect())
         };
-        for each in &self.sources {
-            part(&each.source);
-            part(&each.names.len().to_string());
-            for (theirs, target) in &each.names {
-                part(theirs);
-                part(target.ours());
-            }
-        }
-        xxh3_64(&bytes)
+        self.sources.iter().map(of_source).collect()
     }
 }
 

@@ -22,6 +22,7 @@ pub mod merge;
 pub mod partitioner;
 pub mod position;
 pub mod record;
+pub mod rules;
 pub mod schemas;
 pub mod span;
 pub mod timestamp;

@@ -15,11 +15,13 @@ pub enum RecordKind {
     Control = 1,
     /// Reserved.
     Payment = 2,
+    /// Rules of the log: a marker.
+    Marker = 3,
 }
 
 impl RecordKind {
     /// Every kind, in code order.
-    pub const ALL: [Self; 3] = [Self::Contact, Self::Control, Self::Payment];
+    pub const ALL: [Self; 4] = [Self::Contact, Self::Control, Self::Payment, Self::Marker];
 
     /// From its stored code.
     pub fn from_u8(code: u8) -> Option<Self> {

@@ -146,6 +146,8 @@ reasons! {
     InvalidControl = 21, "invalid_control";
     /// There are as many control entries as may be kept.
     ControlFull = 22, "control_full";
+    /// A marker of the log's rules that can't be read.
+    InvalidMarker = 23, "invalid_marker";
 }
 
 impl DeadLetterReason {
@@ -181,6 +183,6 @@ mod tests {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
         assert_eq!(Verdict::from_u8(9), None);
-        assert_eq!(DeadLetterReason::from_u8(23), None);
+        assert_eq!(DeadLetterReason::from_u8(24), None);
     }
 }

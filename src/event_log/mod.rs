@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::domain::Class;
 use crate::domain::partitioner::Partitioner;
@@ -246,6 +246,14 @@ impl EventLog {
         match self {
             Self::Embedded(log) => log.retain(held, SystemTime::now()).map(|_bytes| ()),
             Self::Kafka(_) => Ok(()),
+        }
+    }
+
+    /// For how long a record is kept at least; none: for ever, or the brokers don't say.
+    pub fn retention(&self) -> Result<Option<Duration>, LogError> {
+        match self {
+            Self::Embedded(log) => Ok(log.retention()),
+            Self::Kafka(log) => log.retention(),
         }
     }
 

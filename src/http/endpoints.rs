@@ -65,6 +65,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     write(Method::POST, "/api/contacts"),
     read("/api/contacts/{id}/history", READERS),
     read("/api/stats", READERS),
+    read("/api/rules", READERS),
+    admin(Method::POST, "/api/rules/adopt"),
     sign_in("/api/auth/login", Access::Public),
     sign_in("/api/auth/refresh", Access::Public),
     sign_in("/api/auth/logout", ANYBODY),

@@ -111,6 +111,8 @@ catalogue! {
     RequestInFlight = CONFLICT, "REQUEST_IN_FLIGHT", "The same request is under way";
     /// The dead letter is none that can be redriven.
     NotRedrivable = CONFLICT, "NOT_REDRIVABLE", "Not redrivable";
+    /// Other rules than those that were meant.
+    RulesDiffer = CONFLICT, "RULES_DIFFER", "Other rules";
     /// Too many redrives are under way.
     TooManyRedrives = CONFLICT, "TOO_MANY_REDRIVES", "Too many redrives";
     /// A position of another log, or one that the journal does not reach back to.

@@ -53,6 +53,7 @@ mod request_id;
 mod request_metrics;
 mod route_no;
 mod routes;
+mod rules;
 mod serve;
 mod sign_in;
 mod simulator;

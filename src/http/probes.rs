@@ -62,7 +62,7 @@ pub(super) async fn healthz(
         "status": if state.readiness().report().is_ready() { "ready" } else { "not_ready" },
         "version": build.version,
         "commit": build.commit,
-        "fingerprint": following.map(|following| format!("{:016x}", following.fingerprint)),
+        "fingerprint": following.map(|following| (following.fingerprint)().to_string()),
         "log": identity,
     });
     Ok(json_response(body.to_string().into_bytes()))

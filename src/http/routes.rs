@@ -11,7 +11,7 @@ use super::error::{ApiError, Code};
 use super::state::HttpState;
 use super::{
     contact_batch, contact_list, contact_writes, contacts, dead_letters, docs, events, feed,
-    probes, sign_in, simulator, webhooks,
+    probes, rules, sign_in, simulator, webhooks,
 };
 
 /// Everything that is answered, with what holds for every request around it.
@@ -39,6 +39,8 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/auth/tokens", get(sign_in::sessions))
         .route("/api/auth/tokens/{id}", delete(sign_in::end_session))
         .route("/api/stats", get(probes::stats))
+        .route("/api/rules", get(rules::show))
+        .route("/api/rules/adopt", post(rules::adopt))
         .route("/api/webhooks", post(webhooks::receive))
         .route("/api/webhooks/{source}", post(webhooks::receive_from))
         .route("/api/simulator/webhooks", post(simulator::send))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::auth::Auth;
 use crate::config::{AllowConfig, ProxyConfig, ServerConfig};
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::position::{Lane, LogIdentity, Offset};
 use crate::effects::dead_letters::LetterDesk;
 use crate::effects::feed::Feed;
@@ -56,9 +57,8 @@ impl From<&ServerConfig> for HttpLimits {
 }
 
 /// What this instance follows, once that is known.
-#[derive(Clone, Debug)]
 pub(super) struct Following {
-    pub(super) fingerprint: u64,
+    pub(super) fingerprint: Box<dyn Fn() -> Fingerprint + Send + Sync>,
     pub(super) identity: Option<LogIdentity>,
 }
 
@@ -97,6 +97,8 @@ pub struct OpenStore {
     pub feed: Feed,
     /// What could not be applied.
     pub letters: Arc<LetterDesk>,
+    /// By what records are judged.
+    pub rules: Arc<ingest::Adoption>,
 }
 
 type OnLog = Box<dyn Fn(Lane, Offset) -> bool + Send + Sync>;
@@ -162,8 +164,12 @@ impl HttpState {
     }
 
     /// What `/healthz` says of the log and the rules. Only the first call counts.
-    pub fn set_following(&self, fingerprint: u64, identity: Option<LogIdentity>) {
-        let _ = self.0.following.set(Following { fingerprint, identity });
+    pub fn set_following(
+        &self,
+        fingerprint: impl Fn() -> Fingerprint + Send + Sync + 'static,
+        identity: Option<LogIdentity>,
+    ) {
+        let _ = self.0.following.set(Following { fingerprint: Box::new(fingerprint), identity });
     }
 
     /// How it is known whether the log has a record at a place. Only the first call counts.

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::Class;
-use crate::domain::decode::Decoder;
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
@@ -26,7 +25,7 @@ use crate::store::{Expected, Reader, RecordOutcome, StoreError};
 
 use super::intake::{Intake, Kept};
 use super::patch::ContactPatch;
-use super::{command_record, now_ms};
+use super::{PresentRules, command_record, now_ms};
 
 /// Stamps handed out lately, by hash of the contact's id; two contacts that share a place only move
 /// each other's stamps on.
@@ -113,9 +112,8 @@ pub struct Commands(Arc<Shared>);
 struct Shared {
     intake: Arc<Intake>,
     reader: Reader,
-    /// Understands records as applying will.
-    decoder: Arc<Decoder>,
-    future_tolerance_ms: u64,
+    /// What applying will go by.
+    rules: PresentRules,
     stamps: Mutex<Box<[u64]>>,
 }
 
@@ -137,14 +135,9 @@ impl Wait {
 
 impl Commands {
     /// Kept by the intake, decided by the store that follows it.
-    pub fn new(
-        intake: Arc<Intake>,
-        reader: Reader,
-        decoder: Arc<Decoder>,
-        future_tolerance_ms: u64,
-    ) -> Self {
+    pub fn new(intake: Arc<Intake>, reader: Reader, rules: PresentRules) -> Self {
         let stamps = Mutex::new(vec![0; STAMPS].into_boxed_slice());
-        Self(Arc::new(Shared { intake, reader, decoder, future_tolerance_ms, stamps }))
+        Self(Arc::new(Shared { intake, reader, rules, stamps }))
     }
 
     /// The store that decides.
@@ -214,7 +207,8 @@ impl Commands {
 
     fn record(&self, command: &Command) -> Result<NewRecord, CommandError> {
         let stamp_us = self.stamp(&command.id)?;
-        let earliest_ms = (stamp_us / 1000).saturating_sub(self.0.future_tolerance_ms);
+        let earliest_ms =
+            (stamp_us / 1000).saturating_sub(self.0.rules.get().future_tolerance_ms());
         let record = command_record::record(command, stamp_us, now_ms().max(earliest_ms));
         self.check(&record)?;
         Ok(record)
@@ -244,7 +238,7 @@ impl Commands {
         let mut batch = RecordBatch::new(Lane(0));
         let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
         batch.push(Offset(0), record.timestamp_ms, key, value, header_refs(&record.headers));
-        match self.0.decoder.decode(&mut batch, 0) {
+        match self.0.rules.decoder().decode(&mut batch, 0) {
             Ok(_) => Ok(()),
             Err(reject) => {
                 Err(CommandError::Refused { reason: reject.reason, detail: reject.detail })

@@ -1,6 +1,7 @@
 //! What comes in besides the log: API writes become commands on the log, webhooks and other topics
 //! events.
 
+mod adoption;
 mod bridge;
 mod command_record;
 mod commands;
@@ -8,15 +9,18 @@ mod control;
 mod edits;
 mod error;
 mod intake;
+mod markers;
 mod outbox;
 mod patch;
 mod pause;
+mod present;
 mod purge;
 mod rehoming;
 mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use adoption::{AdoptError, Adopted, Adoption, RulesStanding};
 pub use bridge::Bridge;
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
@@ -26,9 +30,11 @@ pub use edits::{
 };
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
+pub use markers::marker_record;
 pub use outbox::{Outbox, OutboxError};
 pub use patch::{ContactPatch, Said};
 pub use pause::Pause;
+pub use present::PresentRules;
 pub use purge::purge;
 pub use rehoming::Rehoming;
 pub use webhooks::{

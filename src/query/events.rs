@@ -193,7 +193,7 @@ mod tests {
     fn a_repeat_of_what_is_not_kept_any_more_is_no_answer() {
         let dir = tempfile::tempdir().unwrap();
         let options = StoreOptions::at(dir.path());
-        let mut opened = store::open(options, Some(&log()), 1, &|_| ()).unwrap();
+        let mut opened = store::open(options, Some(&log()), &|_| ()).unwrap();
         let mut come = |offset, verdict| {
             let meta = EntryMeta {
                 lane: Lane(0),

@@ -86,7 +86,7 @@ impl StatsReport {
                     .collect(),
             },
             digest: stats.digest.to_string(),
-            fingerprint: format!("{:016x}", stats.fingerprint),
+            fingerprint: stats.rules.fingerprint().to_string(),
             position: stats.position.encode(),
             next_offsets: stats
                 .position

@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
@@ -22,13 +23,15 @@ use super::StoreError;
 use super::control::ControlSums;
 use super::digest::Digest;
 use super::journal::{Counters, LaneProgress, LastRecord};
+use super::rules::RulesRecord;
 use super::shared::Cut;
 
 /// The format of the envelope's content.
 pub(crate) const FORMAT: u32 = 1;
-/// Files of this sort are far smaller; a longer one is no such file.
-const BYTES_MAX: usize = 16 << 20;
-const HEAD: usize = 12;
+/// Files of this sort are far smaller, whatever the rules of each lane; a longer one is no such file.
+const BYTES_MAX: usize = 1 << 30;
+/// Bytes before the content.
+pub(crate) const HEAD: usize = 12;
 
 /// A kind of small file.
 pub(crate) struct FileKind {
@@ -78,7 +81,7 @@ pub(crate) struct CutRecord {
     digest: u128,
     control_digest: u128,
     control_verdicts: [u64; Verdict::COUNT],
-    fingerprint: u64,
+    rules: RulesRecord,
     record_time_ms: i64,
 }
 
@@ -103,7 +106,6 @@ impl From<&Cut> for CutRecord {
             next: at.next.0,
             last: at.last.map(|at| (at.offset.0, at.leader_epoch, at.hash)),
         });
-        let ControlSums { digest, verdicts } = cut.control;
         Self {
             next_frame: cut.next_frame.0,
             lanes: lanes.collect(),
@@ -111,16 +113,18 @@ impl From<&Cut> for CutRecord {
             active: cut.counters.active,
             deleted: cut.counters.deleted,
             digest: cut.digest.0,
-            control_digest: digest.0,
-            control_verdicts: verdicts,
-            fingerprint: cut.fingerprint,
+            control_digest: cut.control.digest.0,
+            control_verdicts: cut.control.verdicts,
+            rules: RulesRecord::from(&*cut.rules),
             record_time_ms: cut.record_time_ms,
         }
     }
 }
 
-impl From<CutRecord> for Cut {
-    fn from(record: CutRecord) -> Self {
+impl TryFrom<CutRecord> for Cut {
+    type Error = StoreError;
+
+    fn try_from(record: CutRecord) -> Result<Self, StoreError> {
         let lanes = record.lanes.into_iter().map(|at| {
             let last = at.last.map(|(offset, leader_epoch, hash)| LastRecord {
                 offset: Offset(offset),
@@ -130,7 +134,7 @@ impl From<CutRecord> for Cut {
             let next = NextOffset(at.next);
             (Lane(at.lane), LaneProgress { next, last })
         });
-        Self {
+        Ok(Self {
             next_frame: FrameNo(record.next_frame),
             lanes: lanes.collect(),
             counters: Counters {
@@ -143,9 +147,9 @@ impl From<CutRecord> for Cut {
                 digest: Digest(record.control_digest),
                 verdicts: record.control_verdicts,
             },
-            fingerprint: record.fingerprint,
+            rules: Arc::new(record.rules.read()?),
             record_time_ms: record.record_time_ms,
-        }
+        })
     }
 }
 
@@ -160,12 +164,10 @@ impl Checkpoint {
     }
 
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StoreError> {
-        let record: Option<CheckpointRecord> = read_file(dir, &CHECKPOINT)?;
-        Ok(record.map(|record| Self {
-            number: record.number,
-            store: record.store,
-            cut: record.cut.into(),
-        }))
+        let Some(CheckpointRecord { number, store, cut }) = read_file(dir, &CHECKPOINT)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self { number, store, cut: cut.try_into()? }))
     }
 }
 
@@ -186,6 +188,12 @@ pub(crate) fn seal<T: Encode>(
     bytes.extend_from_slice(&content);
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
     Ok(bytes)
+}
+
+/// Bytes of what [`seal`] wrapped, by its first ones.
+pub(crate) fn sealed_bytes(start: &[u8]) -> u64 {
+    let len = start.get(8..HEAD).and_then(|len| len.try_into().ok()).map_or(0, u32::from_le_bytes);
+    HEAD as u64 + u64::from(len) + 4
 }
 
 /// What [`seal`] wrapped, its checksum found right.
@@ -287,7 +295,7 @@ mod tests {
     #[test]
     fn any_flipped_bit_and_any_cut_is_seen() {
         let dir = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint { number: 3, store: 9, cut: Cut::empty(77) };
+        let checkpoint = Checkpoint { number: 3, store: 9, cut: Cut::empty() };
         checkpoint.write(dir.path()).unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(checkpoint));
         let path = dir.path().join("checkpoint");

@@ -88,6 +88,7 @@ fn older_than(
         Outcome::Applied(applied) if applied.id == id => Some(applied.previous),
         Outcome::Applied(_)
         | Outcome::Control(_)
+        | Outcome::Rules(_)
         | Outcome::DeadLettered(_)
         | Outcome::Rehomed(_)
         | Outcome::Settled => None,
@@ -99,6 +100,7 @@ fn read(id: &[u8], entry: &Entry<'_>) -> Result<(HistoryEntry, ChangeRef), Store
         Outcome::Applied(applied) if applied.id == id => applied,
         Outcome::Applied(_)
         | Outcome::Control(_)
+        | Outcome::Rules(_)
         | Outcome::DeadLettered(_)
         | Outcome::Rehomed(_)
         | Outcome::Settled => {

@@ -67,6 +67,7 @@ mod reader;
 mod recovery;
 mod refill;
 mod rehoming;
+mod rules;
 mod scan;
 mod shared;
 mod snapshot;

@@ -129,8 +129,6 @@ pub struct RecoveryReport {
     pub journal_truncated_bytes: u64,
     /// Why the engine was moved aside and filled again, if it was.
     pub refilled: Option<String>,
-    /// What the past was applied under, where that is not what is given now.
-    pub fingerprint_before: Option<u64>,
     /// Whether the ballast was given up because the disk was full.
     pub ballast_released: bool,
     /// How long it took.

@@ -9,11 +9,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::domain::control::ControlState;
 use crate::domain::position::LogIdentity;
+use crate::domain::rules::LaneRules;
 use crate::segments::{FrameNo, OpenReport, SegmentKind, SegmentOptions, SegmentWriter};
 use crate::telemetry::fault;
 
@@ -37,7 +38,7 @@ use super::refill;
 use super::scan::{Differs, Scanned, scan};
 use super::shared::{Cut, Figures, Shared};
 use super::snapshot::{self, Snapshot};
-use super::{Reader, StoreError, Writer, identity};
+use super::{Reader, StoreError, Writer, identity, rules};
 
 /// Frames between two reports of progress.
 const REPORT_FRAMES: u64 = 256;
@@ -50,7 +51,6 @@ pub(crate) struct Ground<'a> {
     pub(crate) journal: &'a Journal,
     pub(crate) journal_first: FrameNo,
     pub(crate) journal_next: FrameNo,
-    pub(crate) fingerprint: u64,
     /// Opened to be looked at, by nobody who follows a log.
     pub(crate) is_offline: bool,
     pub(crate) progress: &'a dyn Fn(OpenProgress),
@@ -87,7 +87,6 @@ pub(crate) struct Recovered {
 pub fn open(
     options: StoreOptions,
     log: Option<&LogIdentity>,
-    fingerprint: u64,
     progress: &dyn Fn(OpenProgress),
 ) -> Result<Opened, StoreError> {
     let started = Instant::now();
@@ -118,7 +117,6 @@ pub fn open(
             journal: &journal,
             journal_first: opened.first,
             journal_next: opened.next,
-            fingerprint,
             is_offline: log.is_none(),
             progress,
         },
@@ -126,9 +124,7 @@ pub fn open(
     )?;
     ballast.restore(&dir)?;
     report.contacts = recovered.cut.counters.active + recovered.cut.counters.deleted;
-    let before = recovered.cut.fingerprint;
-    report.fingerprint_before = (before != fingerprint).then_some(before);
-    let opened = assemble(options, identity, journal, segments, recovered, lock, fingerprint)?;
+    let opened = assemble(options, identity, journal, segments, recovered, lock)?;
     report.took = started.elapsed();
     Ok(Opened { report, ..opened })
 }
@@ -206,7 +202,7 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     let checkpoint = ground.checkpoint.clone().unwrap_or_else(|| Checkpoint {
         number: 0,
         store: ground.store,
-        cut: Cut::empty(ground.fingerprint),
+        cut: Cut::empty(),
     });
     if checkpoint.store != ground.store {
         return Err(Differs::damage("the checkpoint is another store's"));
@@ -255,8 +251,9 @@ pub(crate) fn redo(
             let detail = format!("frame {} came where {} was expected", frame.no, cut.next_frame);
             return Err(StoreError::damaged("journal", detail));
         }
-        redo_frame(&frame, dirty, &mut room)?;
-        cut = frame.after;
+        let mut rules = Arc::clone(&cut.rules);
+        redo_frame(&frame, dirty, &mut rules, &mut room)?;
+        cut = Cut { rules, ..frame.after };
         fault::point("redoing");
         after_frame(dirty)?;
         done += 1;
@@ -279,7 +276,12 @@ struct Room {
     hash: Vec<u8>,
 }
 
-fn redo_frame(frame: &Frame, dirty: &DirtySet, room: &mut Room) -> Result<(), StoreError> {
+fn redo_frame(
+    frame: &Frame,
+    dirty: &DirtySet,
+    in_force: &mut Arc<LaneRules>,
+    room: &mut Room,
+) -> Result<(), StoreError> {
     let generation = dirty.current();
     let Room { block, value, hash } = room;
     frame.for_each(block, |entry| {
@@ -289,9 +291,8 @@ fn redo_frame(frame: &Frame, dirty: &DirtySet, room: &mut Room) -> Result<(), St
                 control::redo(&generation, change);
                 return Ok(());
             }
-            Outcome::DeadLettered(_) | Outcome::Rehomed(_) | Outcome::Settled => {
-                return Ok(());
-            }
+            Outcome::Rules(_) | Outcome::Settled => return rules::redo(in_force, entry),
+            Outcome::DeadLettered(_) | Outcome::Rehomed(_) => return Ok(()),
         };
         let facts = facts_of(applied.id, applied.body, hash)?;
         let stored = StoredContact::build(entry.change, applied.body, value);
@@ -307,7 +308,6 @@ fn assemble(
     segments: SegmentWriter,
     recovered: Recovered,
     lock: std::fs::File,
-    fingerprint: u64,
 ) -> Result<Opened, StoreError> {
     let figures = figures(&options, &recovered, &segments)?;
     let (limits, cut) = (options.dead_letters, &recovered.cut);
@@ -329,6 +329,7 @@ fn assemble(
             recovered.checkpoint.cut.next_offsets(),
         )),
         snapshotted: watch::Sender::default(),
+        rules: RwLock::new(Arc::clone(&recovered.cut.rules)),
         cut: Mutex::new(recovered.cut),
         outcomes: Default::default(),
         failure: OnceLock::new(),
@@ -365,7 +366,6 @@ fn assemble(
             followers,
             disk,
             options.dirty_bytes_max,
-            fingerprint,
         ),
         report: RecoveryReport::default(),
     })

@@ -84,7 +84,7 @@ fn start(ground: &Ground<'_>) -> Result<(Engine, Cut), StoreError> {
         }
     }
     if ground.journal_first == FrameNo(0) {
-        return Ok((new_engine(ground)?, Cut::empty(ground.fingerprint)));
+        return Ok((new_engine(ground)?, Cut::empty()));
     }
     Err(StoreError::damaged("the store", why))
 }

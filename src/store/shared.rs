@@ -7,10 +7,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Mutex, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
+use crate::domain::rules::LaneRules;
 use crate::segments::FrameNo;
 
 use super::StoreError;
@@ -43,21 +44,21 @@ pub struct Cut {
     pub digest: Digest,
     /// Control records and entries.
     pub control: ControlSums,
-    /// What the latest batch was applied under.
-    pub fingerprint: u64,
+    /// What records are judged by, lane by lane.
+    pub rules: Arc<LaneRules>,
     /// Greatest record timestamp seen, in ms.
     pub record_time_ms: i64,
 }
 
 impl Cut {
-    pub(crate) fn empty(fingerprint: u64) -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             next_frame: FrameNo(0),
             lanes: BTreeMap::new(),
             counters: Counters::default(),
             digest: Digest::default(),
             control: ControlSums::default(),
-            fingerprint,
+            rules: Arc::default(),
             record_time_ms: 0,
         }
     }
@@ -113,6 +114,8 @@ pub struct Shared {
     pub(crate) journal: Journal,
     /// The latest committed state. A commit's memory phase holds this lock, and so does the swap.
     pub(crate) cut: Mutex<Cut>,
+    /// Its rules, for those who must not wait for a commit.
+    pub(crate) rules: RwLock<Arc<LaneRules>>,
     /// The position that answers name.
     pub(crate) announced: Announced,
     /// Number of frames committed and visible; changes after each commit, for those who wait.

@@ -24,7 +24,7 @@ use crate::segments::FrameNo;
 use crate::telemetry::fault;
 
 use super::StoreError;
-use super::checkpoint::{Checkpoint, CutRecord, seal, sync_dir, unseal};
+use super::checkpoint::{Checkpoint, CutRecord, HEAD, seal, sealed_bytes, sync_dir, unseal};
 use super::codec::{self, ChangeRef};
 use super::control;
 use super::digest::{Digest, contact_hash};
@@ -236,20 +236,20 @@ impl Snapshot {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let mut file = File::open(path).map_err(StoreError::io("opening", path))?;
         let bytes = file.metadata().map_err(StoreError::io("reading", path))?.len();
-        // The head is small; what is read too much is given back by seeking.
         let mut start = Vec::new();
-        (&mut file)
-            .take(1 << 20)
-            .read_to_end(&mut start)
-            .map_err(StoreError::io("reading", path))?;
+        let mut read = |bytes: u64, start: &mut Vec<u8>| {
+            (&mut file).take(bytes).read_to_end(start).map_err(StoreError::io("reading", path))
+        };
+        read(HEAD as u64, &mut start)?;
+        read(sealed_bytes(&start).saturating_sub(HEAD as u64), &mut start)?;
         let what = path.display().to_string();
         let head = unseal(MAGIC, &what, FORMAT, &start)?;
-        let record: HeadRecord = head.decode()?;
+        let HeadRecord { log, cut, .. } = head.decode()?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(head.len as u64))
             .map_err(StoreError::io("reading", path))?;
         Ok(Self {
-            log: record.log,
-            cut: record.cut.into(),
+            log,
+            cut: cut.try_into()?,
             path: path.to_path_buf(),
             bytes,
             file: BufReader::with_capacity(1 << 20, file),

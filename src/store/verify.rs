@@ -9,11 +9,14 @@
 //! | checkpoint | the engine's stamp, the journal's state at its end |
 //! | snapshots | their own checksums and digest |
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use parking_lot::RwLockReadGuard;
 
 use crate::domain::contact::{ContactView, Status};
 use crate::domain::record::RecordKind;
+use crate::domain::rules::LaneRules;
 use crate::domain::verdict::Verdict;
 
 use super::StoreError;
@@ -25,8 +28,8 @@ use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::ordered::Lists;
 use super::reader::Reader;
 use super::shared::{Cut, Shared};
-use super::snapshot;
 use super::verify_controls::{self, JournalControls};
+use super::{rules, snapshot};
 
 /// Discrepancies that are named; the rest is counted.
 const NAMED_MAX: usize = 100;
@@ -104,6 +107,8 @@ struct JournalCheck<'r> {
     controls: JournalControls,
     /// None before the first frame, where the journal does not begin at the beginning.
     before: Option<Cut>,
+    /// What the entries make of the rules; none where the first ones are gone.
+    rules: Option<Arc<LaneRules>>,
     /// The first change that the journal still has.
     first: ChangeRef,
 }
@@ -119,7 +124,8 @@ fn check_journal(
         report,
         images: LastImages::new(),
         controls: JournalControls::new(first),
-        before: (first.0 == 0).then(|| Cut::empty(cut.fingerprint)),
+        before: (first.0 == 0).then(Cut::empty),
+        rules: (first.0 == 0).then(Arc::default),
         first: ChangeRef::new(first, 0),
     };
     let mut scratch = Vec::new();
@@ -133,12 +139,9 @@ fn check_journal(
             progress("journal", check.report.frames);
         }
     }
-    let JournalCheck { images, controls, before, .. } = check;
-    // The fingerprint is what the next batch is applied under, the journal has the last one's.
-    let is_end = before.is_none_or(|end| {
-        let fingerprint = cut.fingerprint;
-        Cut { fingerprint, ..end } == *cut
-    });
+    let JournalCheck { images, controls, before, rules, .. } = check;
+    let rules = rules.unwrap_or_else(|| Arc::clone(&cut.rules));
+    let is_end = before.is_none_or(|end| Cut { rules, ..end } == *cut);
     report.expect(is_end, || {
         format!("the journal's end is not the state in memory at frame {}", cut.next_frame.0)
     });
@@ -156,11 +159,18 @@ impl JournalCheck<'_> {
             match entry.record_kind {
                 RecordKind::Control => self.controls.count(entry.verdict),
                 RecordKind::Contact | RecordKind::Payment => counters.count(entry.verdict),
+                RecordKind::Marker => {}
             }
-            self.entry_place(frame, entry);
+            if let Some(in_force) = &mut self.rules {
+                rules::redo(in_force, entry)?;
+            }
+            if !matches!(entry.outcome, Outcome::Rules(change) if change.beginning.is_some()) {
+                self.entry_place(frame, entry);
+            }
             match entry.outcome {
                 Outcome::Control(change) => self.controls.take(&change),
                 Outcome::Applied(applied) => self.applied(entry, &applied, &mut digest),
+                Outcome::Rules(_) => {}
                 Outcome::DeadLettered(_) | Outcome::Rehomed(_) | Outcome::Settled => {
                     self.report.expect(entry.verdict != Verdict::Applied, || {
                         format!("{} is applied and changes nothing", named(entry.change))
@@ -374,7 +384,8 @@ fn check_checkpoint(
     if let Some(last) = last
         && let Some(frame) = shared.journal.frame(last)?
     {
-        report.expect(frame.after == checkpoint.cut, || {
+        let rules = Arc::clone(&checkpoint.cut.rules);
+        report.expect(Cut { rules, ..frame.after } == checkpoint.cut, || {
             format!("the checkpoint is not the state after journal frame {}", last.0)
         });
     }

@@ -9,6 +9,7 @@ use crate::domain::Class;
 use crate::domain::control::{ControlState, Decision};
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
+use crate::domain::rules::LaneRules;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::{FrameNo, SegmentWriter};
 use crate::telemetry::fault;
@@ -41,10 +42,10 @@ pub struct Writer {
     /// What is committed; the staged batch adds to `staged`.
     committed: Cut,
     /// What will hold after the batch.
-    staged: Cut,
+    pub(super) staged: Cut,
     overlay: Overlay,
     controls: ControlStage,
-    frame: FrameBuilder,
+    pub(super) frame: FrameBuilder,
     /// Staged records that someone waits for.
     expected: Vec<Staged>,
     payload: Vec<u8>,
@@ -83,13 +84,12 @@ impl Writer {
         followers: (TablesThread, DeadLettersThread),
         disk: DiskGuard,
         dirty_bytes_max: u64,
-        fingerprint: u64,
     ) -> Self {
         let committed = shared.cut.lock().clone();
         let mut overlay = Overlay::default();
         overlay.clear();
         Self {
-            staged: Cut { fingerprint, ..committed.clone() },
+            staged: committed.clone(),
             committed,
             controls: ControlStage::new(shared.controls.snapshot()),
             shared,
@@ -237,6 +237,11 @@ impl Writer {
         Ok(())
     }
 
+    /// The rules of all lanes, the staged batch's changes included.
+    pub fn rules(&self) -> &LaneRules {
+        &self.staged.rules
+    }
+
     /// Stages how far a lane was read.
     pub fn advance(&mut self, lane: Lane, progress: LaneProgress) {
         self.staged.lanes.insert(lane, progress);
@@ -249,9 +254,7 @@ impl Writer {
 
     /// Drops what is staged.
     pub fn abandon(&mut self) {
-        let fingerprint = self.staged.fingerprint;
         self.staged.clone_from(&self.committed);
-        self.staged.fingerprint = fingerprint;
         self.overlay.clear();
         self.controls.abandon(&self.shared.controls);
         self.frame.clear();
@@ -413,6 +416,9 @@ impl Writer {
         self.controls.publish(&generation, &self.shared.controls);
         cut.clone_from(&after);
         drop(cut);
+        if !Arc::ptr_eq(&after.rules, &self.committed.rules) {
+            *self.shared.rules.write() = Arc::clone(&after.rules);
+        }
         let frame = FrameNo(after.next_frame.0.saturating_sub(1));
         self.shared.events.add(self.segments.segment_base(), frame, self.frame.event_hashes());
         let expected = self.expected.drain(..);

@@ -26,6 +26,7 @@ use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
 use super::rehoming::RehomingMetrics;
+use super::rules::RulesMetrics;
 use super::simulator::SimulatorMetrics;
 use super::throttle::Throttle;
 
@@ -153,6 +154,8 @@ pub struct Metrics {
     pub feed: FeedMetrics,
     /// Control records and entries.
     pub control: ControlMetrics,
+    /// By what records are judged.
+    pub rules: RulesMetrics,
     verdicts: Vec<IntCounter>,
     set_aside: Vec<(DeadLetterReason, IntCounter)>,
     /// Dead letters kept, published and redriven.
@@ -210,6 +213,7 @@ impl Metrics {
             )?,
             feed: FeedMetrics::register(&families)?,
             control: ControlMetrics::register(&families)?,
+            rules: RulesMetrics::register(&families)?,
             verdicts: verdict_children(&families)?,
             set_aside: dead_letter_children(&families)?,
             dead_letters: DeadLetterMetrics::register(&families)?,

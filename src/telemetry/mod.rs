@@ -20,6 +20,7 @@ mod logging;
 mod metrics;
 mod registry;
 mod rehoming;
+mod rules;
 mod simulator;
 mod throttle;
 
@@ -36,4 +37,5 @@ pub use limits::LimitMetrics;
 pub use logging::{LoggingError, init_logging};
 pub use metrics::{CacheTotals, Dependency, Metrics, StoreGauges};
 pub use registry::MetricsError;
+pub use rules::RulesMetrics;
 pub use simulator::{SimulatorMetrics, SimulatorOutcome};

@@ -172,7 +172,7 @@ pub fn lose_tail_after(dir: &Path, node: &Node, fault: &str) -> TailLoss {
     }
     strike(&node.store, &outage, Struck::Journal, Loss::All, &mut random);
     let options = contactd::store::StoreOptions::at(&node.store);
-    match contactd::store::open(options, None, 0, &|_| {}) {
+    match contactd::store::open(options, None, &|_| {}) {
         Ok(opened) => opened.report.refilled.map_or(TailLoss::Harmless, TailLoss::Harmful),
         Err(error) => TailLoss::Harmful(error.to_string()),
     }

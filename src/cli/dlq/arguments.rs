@@ -139,13 +139,13 @@ impl FilterArgs {
 pub(in crate::cli) struct AnswerArgs {
     /// Print JSON
     #[arg(long)]
-    pub(super) json: bool,
+    pub(in crate::cli) json: bool,
     /// Address of the running instance; the configured one where nothing is said
     #[arg(long, env = "CONTACTD_URL")]
-    pub(super) url: Option<String>,
+    pub(in crate::cli) url: Option<String>,
     /// API key to ask with; that of the instance on this machine where nothing is said
     #[arg(long, env = "CONTACTD_API_KEY", hide_env_values = true)]
-    pub(super) key: Option<String>,
+    pub(in crate::cli) key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -16,8 +16,8 @@ use super::output;
 use super::progress;
 use super::settings::SettingsArgs;
 
-pub(super) use arguments::DlqCommand;
-use arguments::{AnswerArgs, RedriveArgs, WhichArgs};
+pub(super) use arguments::{AnswerArgs, DlqCommand};
+use arguments::{RedriveArgs, WhichArgs};
 
 const PATH: &str = "/api/dead-letters";
 /// Entries that the API gives at once.

@@ -28,7 +28,6 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::clock::{Clock, id_hash};
 use super::event::{Event, EventKind};
-use super::fingerprint::Fingerprint;
 use super::limits::{ID_BYTES_MAX, Limits};
 use super::mapping::Mapping;
 use super::record::{Headers, Record, RecordBatch};
@@ -58,7 +57,7 @@ impl Reject {
     }
 }
 
-/// Understands records. Pure: the same record gives the same event under the same fingerprint.
+/// Understands records. Pure: the same record gives the same event under the same rules.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     mapping: Mapping,
@@ -99,13 +98,6 @@ impl Decoder {
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    /// Hash of everything that decoding and merging depend on besides the log.
-    pub fn fingerprint(&self) -> u64 {
-        let fingerprint = Fingerprint::new(&self.mapping, &self.limits);
-        // Without any it is what it was before there could be any.
-        self.schemas.hash().map_or(fingerprint, |hash| fingerprint.with(hash)).0
     }
 
     /// Decodes the record at `index`; the event's spans lie in the batch's arena.

@@ -342,7 +342,6 @@ fn events_are_held_against_their_sources_schemas_and_commands_are_not() {
     let schemas = Schemas::compile([("contact.updated", named)]).unwrap();
     let plain = Decoder::new(Mapping::built_in(), Limits::default());
     let decoder = plain.clone().with_schemas([("acme".to_owned(), schemas)].into_iter().collect());
-    assert_ne!(plain.fingerprint(), decoder.fingerprint());
     let decode = |value: &str, headers: &[Header<'_>]| {
         let mut batch = RecordBatch::new(Lane(0));
         let headers = headers.iter().map(|(name, value)| (*name, Some(*value)));
@@ -364,8 +363,6 @@ fn events_are_held_against_their_sources_schemas_and_commands_are_not() {
     ] {
         assert!(decode(&value, &headers).is_ok(), "{value} {headers:?}");
     }
-    let without = plain.clone().with_schemas(SourceSchemas::default());
-    assert_eq!(plain.fingerprint(), without.fingerprint());
 }
 
 /// Any JSON, with the names that mean something here.

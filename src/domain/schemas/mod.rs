@@ -1,7 +1,7 @@
 //! JSON Schemas (2020-12): what a source's events must look like beyond what decoding needs, by event
 //! type and, where a source has several, by the version that the event names in `schemaVersion`.
 //!
-//! Compiled schemas are handed to the decoder with the mapping, and are part of the fingerprint. A
+//! Compiled schemas are handed to the decoder with the mapping, and are part of the rules. A
 //! name is `<event type>`, `<event type>@<version>`, or `*` for every event type without its own.
 
 mod published;
@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use jsonschema::Validator;
 use serde_json::Value;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::event::EventKind;
 
@@ -39,8 +38,6 @@ pub struct SchemaError {
 #[derive(Clone, Default)]
 pub struct Schemas {
     by_name: BTreeMap<String, Arc<Validator>>,
-    /// Of names and texts.
-    hash: u64,
 }
 
 impl Schemas {
@@ -52,9 +49,6 @@ impl Schemas {
         texts: impl IntoIterator<Item = (&'t str, &'t str)>,
     ) -> Result<Self, SchemaError> {
         let mut schemas = Self::default();
-        // Sorted, so that neither the order of a directory nor anything else shows in the hash.
-        let texts: BTreeMap<&str, &str> = texts.into_iter().collect();
-        let mut hashed = Vec::new();
         for (name, text) in texts {
             let wrong = |problem: String| SchemaError { name: name.to_owned(), problem };
             let schema: Value =
@@ -62,12 +56,7 @@ impl Schemas {
             let validator =
                 jsonschema::draft202012::new(&schema).map_err(|error| wrong(error.to_string()))?;
             schemas.by_name.insert(name.to_owned(), Arc::new(validator));
-            for part in [name, text] {
-                hashed.extend_from_slice(&(part.len() as u64).to_le_bytes());
-                hashed.extend_from_slice(part.as_bytes());
-            }
         }
-        schemas.hash = xxh3_64(&hashed);
         Ok(schemas)
     }
 
@@ -151,17 +140,6 @@ impl SourceSchemas {
         }
         self.0.get(std::str::from_utf8(source).ok()?)
     }
-
-    /// Hash of all of it, for the fingerprint; none where there are none.
-    pub fn hash(&self) -> Option<u64> {
-        let mut bytes = Vec::new();
-        for (source, schemas) in &self.0 {
-            bytes.extend_from_slice(&(source.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(source.as_bytes());
-            bytes.extend_from_slice(&schemas.hash.to_le_bytes());
-        }
-        (!bytes.is_empty()).then(|| xxh3_64(&bytes))
-    }
 }
 
 impl FromIterator<(String, Schemas)> for SourceSchemas {
@@ -219,18 +197,5 @@ mod tests {
         assert!(text.len() < 8 * (PROBLEM_CHARS_MAX + 2), "{}", text.len());
         let text = schemas.problem(UPDATED, b"{\"a\":1e999}").unwrap();
         assert!(text.contains("too large"), "{text}");
-    }
-
-    #[test]
-    fn the_hash_goes_by_names_and_texts_and_not_by_their_order() {
-        let hash = |source: &str, texts: &[(&'static str, &'static str)]| {
-            let schemas = Schemas::compile(texts.iter().copied()).unwrap();
-            SourceSchemas::from_iter([(source.to_owned(), schemas)]).hash()
-        };
-        let both = hash("a", &[("x", "{}"), ("y", "true")]);
-        assert_eq!(both, hash("a", &[("y", "true"), ("x", "{}")]));
-        assert_ne!(both, hash("b", &[("x", "{}"), ("y", "true")]));
-        assert_ne!(both, hash("a", &[("x", "true"), ("y", "{}")]));
-        assert_eq!(hash("a", &[]), None);
     }
 }

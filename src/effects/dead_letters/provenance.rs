@@ -4,7 +4,7 @@
 //! Connect writes everything as text. Spring writes the topic as text, the partition as a 4-byte and
 //! offset and timestamp as 8-byte big-endian integers.
 
-use crate::domain::headers::{REDRIVE_HOPS, redrive_hops};
+use crate::domain::headers::{MARKER, REDRIVE_HOPS, redrive_hops};
 use crate::domain::position::CONTROL_LANE;
 use crate::domain::record::{NamedValues, owned_headers};
 use crate::domain::verdict::DeadLetterReason;
@@ -98,7 +98,8 @@ fn stage(letter: &KeptLetter) -> &'static str {
         | DeadLetterReason::Schema
         | DeadLetterReason::InvalidCommand
         | DeadLetterReason::InvalidControl
-        | DeadLetterReason::ControlFull => "TASK_PUT",
+        | DeadLetterReason::ControlFull
+        | DeadLetterReason::InvalidMarker => "TASK_PUT",
     }
 }
 
@@ -111,7 +112,9 @@ pub fn redriven<'h>(
     now_ms: i64,
 ) -> NewRecord {
     let hops = redrive_hops(headers.clone()).saturating_add(1);
-    let kept = headers.filter(|(name, _)| *name != REDRIVE_HOPS && !is_provenance(name));
+    // Nor is anything sent through again as a marker: those are our own to write.
+    let is_kept = |name: &str| ![REDRIVE_HOPS, MARKER].contains(&name) && !is_provenance(name);
+    let kept = headers.filter(|(name, _)| is_kept(name));
     let mut headers = owned_headers(kept);
     headers.push((REDRIVE_HOPS.to_owned(), Some(hops.to_string().into_bytes())));
     NewRecord {

@@ -15,6 +15,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -123,6 +124,14 @@ impl EmbeddedLog {
         let committer = Mutex::new(Some(committer));
         let appender = Appender { queue, writer, options, report, committer };
         Ok(Self { path, meta, frames, durable, role: Role::Writer(Box::new(appender)) })
+    }
+
+    /// For how long a record is kept; none: for ever, or it is another process's to say.
+    pub fn retention(&self) -> Option<Duration> {
+        match &self.role {
+            Role::Writer(appender) => appender.options.retention_age,
+            Role::Reader(_) => None,
+        }
     }
 
     /// Opens a log that another process may be writing, without touching it.

@@ -19,6 +19,7 @@ use super::{LogError, settings};
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
 /// The topic setting that decides whether old records of a key may be dropped.
 const CLEANUP_POLICY: &str = "cleanup.policy";
+const RETENTION: &str = "retention.ms";
 const RECORD_BYTES_MAX: &str = "max.message.bytes";
 /// 90 days: a session's longest life three times over.
 const CONTROL_RETENTION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
@@ -32,6 +33,8 @@ pub(super) struct TopicSettings {
     /// Not told by every broker, nor to everyone.
     pub(super) cleanup_policy: Option<String>,
     pub(super) record_bytes_max: Option<usize>,
+    /// Below 0: for ever.
+    pub(super) retention_ms: Option<i64>,
 }
 
 /// What `topics ensure` is to make.
@@ -109,6 +112,7 @@ impl Admin {
         Ok(TopicSettings {
             cleanup_policy: value(CLEANUP_POLICY),
             record_bytes_max: value(RECORD_BYTES_MAX).and_then(|bytes| bytes.parse().ok()),
+            retention_ms: value(RETENTION).and_then(|ms| ms.parse().ok()),
         })
     }
 
@@ -158,7 +162,7 @@ impl Admin {
             TopicReplication::Fixed(replication),
         )
         .set(CLEANUP_POLICY, "delete")
-        .set("retention.ms", &retention)
+        .set(RETENTION, &retention)
         .set("message.timestamp.type", clock);
         let answer = block_on(self.client.create_topics([&topic], &Self::options()));
         for result in answer.map_err(|error| self.failure(&error))? {

@@ -231,6 +231,14 @@ impl KafkaLog {
         }
     }
 
+    /// For how long the topic keeps a record; none: for ever, or the brokers don't say.
+    pub fn retention(&self) -> Result<Option<Duration>, LogError> {
+        let known = self.topic.known()?;
+        let settings = self.topic.settings(&self.topic.config.topic, &known.identity.cluster);
+        let kept_ms = settings.retention_ms.and_then(|ms| u64::try_from(ms).ok());
+        Ok(kept_ms.map(Duration::from_millis))
+    }
+
     /// One record, or `None` when the lane doesn't hold it.
     pub fn read_one(&self, lane: Lane, offset: Offset) -> Result<Option<StoredRecord>, LogError> {
         self.check_lane(lane)?;

@@ -25,6 +25,7 @@ mod headers;
 mod operation;
 mod postman;
 mod probes;
+mod rules;
 mod samples;
 mod shapes;
 mod sign_in;
@@ -47,6 +48,7 @@ fn operations() -> Vec<Operation> {
         simulator::operations(),
         dead_letters::operations(),
         probes::operations(),
+        rules::operations(),
         documents::operations(),
     ]
     .into_iter()

@@ -9,10 +9,8 @@
 //!   it has no time of its own it gets its record's, and as its version the offset, which orders what
 //!   came within one millisecond.
 
-use std::sync::Arc;
-
 use crate::config::InputConfig;
-use crate::domain::decode::{Decoder, Reject};
+use crate::domain::decode::Reject;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{
     COMMAND, COMMAND_REPLACE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP,
@@ -23,6 +21,7 @@ use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
+use crate::ingest::PresentRules;
 use crate::telemetry::BridgeOutcome;
 
 /// How much is kept of a value that the contact log doesn't take.
@@ -33,7 +32,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 #[derive(Debug)]
 pub(super) struct Converter {
     /// Understands records as applying will.
-    pub(super) decoder: Arc<Decoder>,
+    pub(super) rules: PresentRules,
     /// Lanes of the contact log.
     pub(super) lanes: u16,
     /// The contact log's topic, where the inputs are at the same brokers.
@@ -184,7 +183,7 @@ impl Converter {
         let mut batch = RecordBatch::new(Lane(0));
         let key = id.map(str::as_bytes);
         batch.push(Offset(0), record.timestamp_ms, key, Some(value), header_refs(headers));
-        let event = self.decoder.decode(&mut batch, 0)?;
+        let event = self.rules.decoder().decode(&mut batch, 0)?;
         Ok((batch, event))
     }
 }

@@ -31,7 +31,7 @@ use crate::event_log::kafka::inputs::{InputBatch, Inputs, InputsStatus, inspect_
 use crate::event_log::{EventLog, LogError};
 use crate::telemetry::{BridgeStep, Metrics, fault};
 
-use super::Pause;
+use super::{Pause, PresentRules};
 use convert::Converter;
 pub(super) use convert::reduce;
 use facts::Facts;
@@ -51,7 +51,7 @@ pub struct Bridge {
     /// Which inputs.
     pub config: BridgeConfig,
     /// Understands events as applying will.
-    pub decoder: Arc<Decoder>,
+    pub rules: PresentRules,
     /// Where the figures go.
     pub metrics: Arc<Metrics>,
 }
@@ -88,7 +88,7 @@ impl Bridge {
         let group = group(&self.config, &identity);
         let is_kafka = identity.kind == LogKind::Kafka;
         let converter = Converter {
-            decoder: Arc::clone(&self.decoder),
+            rules: self.rules.clone(),
             lanes: identity.lanes,
             own_topic: is_kafka.then_some(identity.topic),
         };
@@ -190,10 +190,10 @@ impl Inspection {
         let topics = self.topics.get_or_insert_with(|| {
             let (add, added) = sync_channel::<String>(INSPECTED_MAX);
             let (kafka, config) = (bridge.kafka.clone(), bridge.config.clone());
-            let (decoder, stop) = (Arc::clone(&bridge.decoder), stop.clone());
+            let (rules, stop) = (bridge.rules.clone(), stop.clone());
             let look = move || {
                 for topic in added.iter().take_while(|_| !stop.is_cancelled()) {
-                    inspect(&kafka, &config, &decoder, &topic);
+                    inspect(&kafka, &config, &rules.decoder(), &topic);
                 }
             };
             let thread = std::thread::Builder::new().name("bridge-look".to_owned());

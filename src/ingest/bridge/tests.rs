@@ -9,23 +9,24 @@ use super::facts::Facts;
 use super::group;
 use super::portion::{Portion, UNTIMED_MAX};
 use crate::config::InputConfig;
-use crate::domain::decode::{Decoder, KeyForm, Reject};
+use crate::domain::decode::{KeyForm, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::limits::Limits;
-use crate::domain::mapping::Mapping;
 use crate::domain::merge::merge;
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, LogKind, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
+use crate::domain::rules::RuleSet;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::event_log::NewRecord;
+use crate::ingest::PresentRules;
 use crate::telemetry::BridgeOutcome;
 
 const TIME: i64 = 1_790_000_000_000;
 
 fn converter() -> Converter {
-    let decoder = Arc::new(Decoder::new(Mapping::built_in(), Limits::default()));
-    Converter { decoder, lanes: 4, own_topic: Some("contacts".to_owned()) }
+    let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
+    Converter { rules, lanes: 4, own_topic: Some("contacts".to_owned()) }
 }
 
 fn complete() -> InputConfig {
@@ -57,7 +58,7 @@ fn decoded(record: &NewRecord) -> Result<(RecordBatch, Event), Reject> {
     let headers = header_refs(&record.headers);
     let key = Some(record.key.as_slice()).filter(|key| !key.is_empty());
     batch.push(Offset(0), record.timestamp_ms, key, record.value.as_deref(), headers);
-    let event = converter().decoder.decode(&mut batch, 0)?;
+    let event = converter().rules.decoder().decode(&mut batch, 0)?;
     Ok((batch, event))
 }
 
@@ -392,7 +393,7 @@ fn a_look_at_an_input_finds_partitioner_times_and_scattered_contacts() {
     for batch in &mut batches {
         batch.push(Offset(1000), TIME, None, Some(stray.as_bytes()), std::iter::empty());
     }
-    let facts = Facts::of(&mut batches, partitions, &converter().decoder);
+    let facts = Facts::of(&mut batches, partitions, &converter().rules.decoder());
     assert_eq!((facts.records, facts.keyed, facts.events), (208, 200, 208));
     assert_eq!((facts.keyed_by_contact, facts.timed, facts.scattered), (200, 108, 1));
     assert_eq!(facts.partitioner, Some((Partitioner::Crc32, 200, 200)));

@@ -11,7 +11,6 @@ mod cloudevent;
 mod signature;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::{Secret, WebhookSourceConfig, WebhooksConfig};
 use crate::domain::Class;
-use crate::domain::decode::{Decoder, Reject};
+use crate::domain::decode::Reject;
 use crate::domain::event::Event;
 use crate::domain::headers::{REQUEST_ID, SOURCE, TIME};
 use crate::domain::position::{Lane, Offset};
@@ -31,6 +30,7 @@ use crate::domain::timestamp::format_rfc3339_us;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
 
+use super::PresentRules;
 use super::intake::{Intake, IntakeError, Kept};
 
 pub use signature::{Scheme, SecretError, SignatureError, Verified, Verifier, sign_acme};
@@ -141,8 +141,7 @@ pub struct Webhooks {
     sources: BTreeMap<String, Source>,
     default_source: String,
     events_max: usize,
-    decoder: Arc<Decoder>,
-    future_tolerance_ms: u64,
+    rules: PresentRules,
 }
 
 struct Source {
@@ -173,11 +172,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// A secret or a schema that can't be used.
-    pub fn new(
-        config: &WebhooksConfig,
-        decoder: Arc<Decoder>,
-        future_tolerance_ms: u64,
-    ) -> Result<Self, WebhookSetupError> {
+    pub fn new(config: &WebhooksConfig, rules: PresentRules) -> Result<Self, WebhookSetupError> {
         let tolerance_ms = u64::try_from(config.tolerance.as_millis()).unwrap_or(u64::MAX);
         let mut sources = BTreeMap::new();
         for (name, source) in &config.sources {
@@ -189,8 +184,7 @@ impl Webhooks {
             sources,
             default_source: config.default_source.clone(),
             events_max: config.events_max,
-            decoder,
-            future_tolerance_ms,
+            rules,
         })
     }
 
@@ -327,7 +321,7 @@ impl Webhooks {
         let mut batch = RecordBatch::new(Lane(0));
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
         batch.push(Offset(0), timestamp_ms, None, Some(value), header_refs(headers));
-        let event = self.decoder.decode(&mut batch, 0)?;
+        let event = self.rules.decoder().decode(&mut batch, 0)?;
         Ok((batch, event))
     }
 
@@ -343,7 +337,7 @@ impl Webhooks {
             let detail = "the event has no timestamp, and the signature vouches for none";
             return Some(("timestamp_missing", detail.to_owned()));
         };
-        let latest = now_ms.saturating_add(self.future_tolerance_ms);
+        let latest = now_ms.saturating_add(self.rules.get().future_tolerance_ms());
         if timestamp_ms > latest {
             let detail = format!(
                 "the event is dated {} ms ahead of this server's clock",

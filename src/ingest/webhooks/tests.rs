@@ -1,6 +1,7 @@
 //! What a request becomes on the log, and why some become nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,8 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::WebhookSourceConfig;
-use crate::domain::limits::Limits;
-use crate::domain::mapping::Mapping;
+use crate::domain::rules::RuleSet;
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{ConsumeBounds, Delivery, EventLog};
 use crate::ingest::{IntakeOptions, Outbox};
@@ -61,8 +61,8 @@ impl World {
                 ("off".to_owned(), WebhookSourceConfig { secret: None, ..source("acme") }),
             ]),
         };
-        let decoder = Decoder::new(Mapping::default(), Limits::default());
-        let webhooks = Webhooks::new(&config, Arc::new(decoder), 300_000).unwrap();
+        let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
+        let webhooks = Webhooks::new(&config, rules).unwrap();
         let options = IntakeOptions {
             ack_timeout: Duration::from_secs(5),
             path: dir.path().to_owned(),

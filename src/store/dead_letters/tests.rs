@@ -27,7 +27,7 @@ fn options(dir: &Path) -> StoreOptions {
 
 #[track_caller]
 fn open_store(dir: &Path) -> Opened {
-    open(options(dir), Some(&log("contacts")), 1, &|_| ()).unwrap()
+    open(options(dir), Some(&log("contacts")), &|_| ()).unwrap()
 }
 
 /// Sets records `from..to` aside, every third one; the others change nothing.
@@ -159,7 +159,7 @@ fn journal_is_not_trimmed_past_what_is_archived() {
 fn letters_outlive_the_journal_that_they_came_from() {
     let dir = tempfile::tempdir().unwrap();
     let retention = StoreOptions { journal_retention_bytes: Some(8 << 10), ..options(dir.path()) };
-    let mut opened = open(retention, Some(&log("contacts")), 1, &|_| ()).unwrap();
+    let mut opened = open(retention, Some(&log("contacts")), &|_| ()).unwrap();
     for part in 0..20 {
         feed(&mut opened.writer, part * 50, part * 50 + 50);
         opened.writer.snapshot_now().unwrap();
@@ -181,7 +181,7 @@ fn archive_of_another_log_is_set_aside() {
         let path = dir.path().join(name);
         let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
-    let mut opened = open(options(dir.path()), Some(&log("others")), 1, &|_| ()).unwrap();
+    let mut opened = open(options(dir.path()), Some(&log("others")), &|_| ()).unwrap();
     feed(&mut opened.writer, 0, 10);
     assert_holds(&opened.reader, 10);
     assert!(dir.path().join(FOLDER_BEFORE).is_dir());
@@ -192,7 +192,7 @@ fn retention_by_bytes_and_by_age_gives_back_whole_segments_oldest_first() {
     let dir = tempfile::tempdir().unwrap();
     let limits = LetterLimits { bytes_max: 64 << 10, age_max: Some(Duration::from_secs(3_600)) };
     let retention = StoreOptions { dead_letters: limits, ..options(dir.path()) };
-    let mut opened = open(retention, Some(&log("contacts")), 1, &|_| ()).unwrap();
+    let mut opened = open(retention, Some(&log("contacts")), &|_| ()).unwrap();
     feed(&mut opened.writer, 0, 3_000);
     settle(&opened.reader);
     let end = Instant::now() + Duration::from_secs(20);
@@ -286,7 +286,7 @@ fn a_letter_of_format_1_is_read() {
 fn frames_that_were_trimmed_while_there_were_no_letters_are_not_missed() {
     let dir = tempfile::tempdir().unwrap();
     let retention = StoreOptions { journal_retention_bytes: Some(4 << 10), ..options(dir.path()) };
-    let mut opened = open(retention, Some(&log("contacts")), 1, &|_| ()).unwrap();
+    let mut opened = open(retention, Some(&log("contacts")), &|_| ()).unwrap();
     feed(&mut opened.writer, 0, 1);
     settle(&opened.reader);
     for number in 0..400 {

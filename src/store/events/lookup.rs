@@ -71,7 +71,7 @@ impl EventRecord {
             Outcome::DeadLettered(letter) => {
                 reason = Some((letter.reason, letter.detail.to_owned()));
             }
-            Outcome::Settled => {}
+            Outcome::Rules(_) | Outcome::Settled => {}
         }
         Self {
             change: entry.change,
@@ -188,6 +188,7 @@ fn records(frame: &Frame, hash: u64, id: &[u8]) -> Result<Vec<EventRecord>, Stor
                 Outcome::Applied(applied) => applied.event_id == id,
                 Outcome::Control(control) => control.event_id == id,
                 Outcome::Rehomed(rehomed) => rehomed.event_id == id,
+                Outcome::Rules(_) => false,
                 Outcome::DeadLettered(_) | Outcome::Settled => true,
             };
         if is_it {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, NextOffset, Offset};
@@ -19,7 +20,7 @@ use super::encode::event_hash;
 use super::varint::Cursor;
 use super::{
     Applied, AwayRecord, ControlChange, Counters, Entry, FORMAT, LaneProgress, LastRecord, Letter,
-    Outcome, Rehomed,
+    Outcome, Rehomed, RulesChange,
 };
 
 /// The journal as readers see it: whole frames only, by several at once.
@@ -34,7 +35,7 @@ pub struct Journal {
 pub struct Frame {
     /// Its number.
     pub no: FrameNo,
-    /// What holds after it.
+    /// What holds after it, but for the rules.
     pub after: Cut,
     /// Entries in it.
     pub entries: usize,
@@ -266,7 +267,6 @@ fn damaged(no: FrameNo, detail: &str) -> StoreError {
 fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
     let mut at = Cursor(payload);
     at.u8()?;
-    let fingerprint = at.u64()?;
     let base_time_ms = at.signed()?;
     let record_time_ms = at.signed()?;
     let lanes = parse_lanes(&mut at)?;
@@ -284,7 +284,9 @@ fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
     }
     let entries = at.len()?;
     let next_frame = FrameNo(no.0 + 1);
-    let after = Cut { next_frame, lanes, counters, digest, control, fingerprint, record_time_ms };
+    // Of the rules a frame's entries say what is new.
+    let rules = Arc::default();
+    let after = Cut { next_frame, lanes, counters, digest, control, rules, record_time_ms };
     Some((after, base_time_ms, entries, payload.len() - at.0.len()))
 }
 
@@ -326,6 +328,9 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
         _ if record_kind == RecordKind::Control && verdict != Verdict::DeadLettered => {
             let change = parse_control(&mut at)?;
             (event_hash(change.event_id), Outcome::Control(change))
+        }
+        Verdict::Applied if record_kind == RecordKind::Marker => {
+            (0, Outcome::Rules(parse_rules(&mut at)?))
         }
         Verdict::Applied => {
             let applied = parse_applied(&mut at, change)?;
@@ -410,6 +415,19 @@ fn parse_rehomed<'a>(at: &mut Cursor<'a>) -> Option<Rehomed<'a>> {
     let headers = at.bytes(headers)?;
     let record = AwayRecord { contact_id, key, value, headers };
     Some(Rehomed { event_id, event_time_us, record })
+}
+
+fn parse_rules<'a>(at: &mut Cursor<'a>) -> Option<RulesChange<'a>> {
+    let number = at.varint()?;
+    let beginning = at.varint()?.checked_sub(1);
+    let packed = at.len()?;
+    let principal = at.len_or_none()?;
+    let packed = at.bytes(packed)?;
+    let principal = match principal {
+        Some(len) => Some(at.bytes(len)?),
+        None => None,
+    };
+    Some(RulesChange { number, beginning, packed, principal })
 }
 
 fn parse_letter<'a>(at: &mut Cursor<'a>) -> Option<Letter<'a>> {

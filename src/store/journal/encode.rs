@@ -12,7 +12,7 @@ use super::super::StoreError;
 use super::super::codec::ChangeRef;
 use super::super::shared::Cut;
 use super::varint::{put, put_signed};
-use super::{AwayRecord, DeadLetter, EntryMeta, FORMAT, VALUE_HEAD, VALUE_KEPT_MAX};
+use super::{AwayRecord, DeadLetter, EntryMeta, FORMAT, RulesChange, VALUE_HEAD, VALUE_KEPT_MAX};
 
 /// A block is closed by the entry that takes it past this. Below 64 KiB in most cases, where LZ4
 /// has a smaller table and one entry is read back cheaply.
@@ -177,6 +177,23 @@ impl FrameBuilder {
         Ok(place)
     }
 
+    pub(crate) fn rules(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        change: &RulesChange<'_>,
+    ) -> Result<(), StoreError> {
+        let (start, _) = self.begin(meta, Verdict::Applied)?;
+        let raw = &mut self.raw;
+        put(raw, change.number);
+        put(raw, change.beginning.map_or(0, |founding| founding.saturating_add(1)));
+        put(raw, change.packed.len() as u64);
+        put(raw, change.principal.map_or(0, |at| at.len() as u64 + 1));
+        raw.extend_from_slice(change.packed);
+        raw.extend_from_slice(change.principal.unwrap_or_default());
+        self.end(start);
+        Ok(())
+    }
+
     pub(crate) fn dead_letter(
         &mut self,
         meta: &EntryMeta<'_>,
@@ -234,7 +251,6 @@ impl FrameBuilder {
     pub(crate) fn finish(&mut self, after: &Cut, out: &mut Vec<u8>) {
         out.clear();
         out.push(FORMAT);
-        out.extend_from_slice(&after.fingerprint.to_le_bytes());
         put_signed(out, self.base_time_ms);
         put_signed(out, after.record_time_ms);
         put_lanes(out, after);

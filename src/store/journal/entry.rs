@@ -3,6 +3,7 @@
 use crate::domain::event::{Event, EventKind};
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::{Record, RecordBatch, RecordKind, record_hash};
+use crate::domain::rules::InForce;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::super::codec::ChangeRef;
@@ -225,6 +226,8 @@ pub enum Outcome<'a> {
     Applied(Applied<'a>),
     /// A control record was decided, whatever its verdict.
     Control(ControlChange<'a>),
+    /// Other rules hold from the record on.
+    Rules(RulesChange<'a>),
     /// The record was set aside.
     DeadLettered(Letter<'a>),
     /// The record is to be decided in its contact's home lane.
@@ -295,6 +298,31 @@ pub struct Rehomed<'a> {
     pub event_time_us: Option<u64>,
     /// As it came.
     pub record: AwayRecord<'a>,
+}
+
+/// What a marker did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RulesChange<'a> {
+    /// The marker's number.
+    pub number: u64,
+    /// Not a lane's marker, but what holds in every lane before its first one: the revision of the
+    /// founding.
+    pub beginning: Option<u64>,
+    /// The rules.
+    pub packed: &'a [u8],
+    /// Who adopted them.
+    pub principal: Option<&'a [u8]>,
+}
+
+impl<'a> RulesChange<'a> {
+    pub(crate) fn marker(at: &'a InForce) -> Self {
+        let principal = at.principal.as_deref().map(str::as_bytes);
+        Self { number: at.number, beginning: None, packed: at.rules.packed(), principal }
+    }
+
+    pub(crate) fn beginning(founding: u64, at: &'a InForce) -> Self {
+        Self { beginning: Some(founding), ..Self::marker(at) }
+    }
 }
 
 /// A record that was set aside.

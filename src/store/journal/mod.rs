@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! frame payload (v = varint LEB128, z = zigzag varint, integers little endian)
-//! u8 format | u64 fingerprint | z base time | z greatest record time
+//! u8 format | z base time | z greatest record time
 //! v lanes  (v lane | v next | u8 has last (v back from next | z epoch + 1, 0 none | u64 hash))*
 //! v verdict total * 9 | v active | v deleted | u128 digest                absolute, after the batch
 //! u128 control digest | v control verdict total * 9
@@ -11,6 +11,8 @@
 //!   applied:       u8 kind | v this ref - previous ref, 0 none | v event time + 1 | v len event id |
 //!                  v len source | v len principal + 1 | v len request id + 1 | bytes of those |
 //!                  v len id | id | 0x00 | body
+//!   marker, applied: v number | v founding + 1 where it is the beginning of all lanes |
+//!                  v len rules | v len principal + 1 | bytes of those
 //!   dead-lettered: u64 event id hash | u8 reason | v len detail | v key len + 1 | v value kept + 1 |
 //!                  v value length | u64 value hash | v len headers | the bytes
 //!   rehomed:       v event time + 1 | v len event id | v len contact id | v key len + 1 |
@@ -29,7 +31,7 @@ pub use decode::{Frame, Journal, JournalEntry};
 pub(crate) use encode::{FrameBuilder, Place, event_hash};
 pub use entry::{
     Applied, AwayRecord, ControlChange, Counters, DeadLetter, Entry, EntryMeta, LaneProgress,
-    LastRecord, Letter, Outcome, Rehomed,
+    LastRecord, Letter, Outcome, Rehomed, RulesChange,
 };
 
 /// The format of frames.

@@ -40,7 +40,7 @@ fn away(value: &[u8]) -> AwayRecord<'_> {
 
 fn after() -> Cut {
     let last = LastRecord { offset: Offset(41), leader_epoch: Some(0), hash: 99 };
-    let mut cut = Cut::empty(5);
+    let mut cut = Cut::empty();
     cut.next_frame = FrameNo(8);
     cut.lanes.insert(Lane(3), LaneProgress { next: NextOffset(46), last: Some(last) });
     cut.lanes.insert(Lane(4), LaneProgress::at(NextOffset(0)));
@@ -94,7 +94,9 @@ fn frames_come_back() {
                     assert_eq!(rehomed.record, away(value));
                     seen.push((entry.verdict, value.len(), false));
                 }
-                Outcome::Control(_) | Outcome::Settled => seen.push((entry.verdict, 0, false)),
+                Outcome::Control(_) | Outcome::Rules(_) | Outcome::Settled => {
+                    seen.push((entry.verdict, 0, false))
+                }
             }
             Ok(())
         })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::control::ControlEntry;
 use crate::domain::position::{Lane, LogIdentity, Offset, Position};
+use crate::domain::rules::LaneRules;
 
 use super::StoreError;
 use super::cache::CacheStats;
@@ -89,8 +90,8 @@ pub struct StoreStats {
     pub control: ControlSums,
     /// Control entries, and bytes of memory that they take, about.
     pub control_entries: (u64, u64),
-    /// What the latest batch was applied under.
-    pub fingerprint: u64,
+    /// What records are judged by, lane by lane.
+    pub rules: Arc<LaneRules>,
     /// Up to where the log is applied.
     pub position: Position,
     /// Greatest record timestamp seen, in ms.
@@ -284,6 +285,11 @@ impl Reader {
         }
     }
 
+    /// What records are judged by from here on, lane by lane.
+    pub fn rules(&self) -> Arc<LaneRules> {
+        Arc::clone(&self.shared.rules.read())
+    }
+
     /// Figures of every part. Looks at the engine's directory: not for every request.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let shared = &*self.shared;
@@ -296,7 +302,7 @@ impl Reader {
             digest: cut.digest,
             control: cut.control,
             control_entries: shared.controls.size(),
-            fingerprint: cut.fingerprint,
+            rules: cut.rules,
             record_time_ms: cut.record_time_ms,
             frames: cut.next_frame.0,
             checkpoint_number: figures.checkpoint_number.load(Ordering::Relaxed),

@@ -13,7 +13,7 @@ fn small(dir: &Path) -> StoreOptions {
 
 #[track_caller]
 fn open_small(dir: &Path) -> Opened {
-    open(small(dir), Some(&log()), 1, &|_| ()).unwrap()
+    open(small(dir), Some(&log()), &|_| ()).unwrap()
 }
 
 /// Looks until the tables that are missing have been made.
@@ -100,7 +100,7 @@ fn missing_and_damaged_tables_are_made_again() {
 fn what_was_trimmed_is_not_found_and_its_tables_are_gone() {
     let dir = tempfile::tempdir().unwrap();
     let retention = StoreOptions { journal_retention_bytes: Some(8 << 10), ..small(dir.path()) };
-    let mut opened = open(retention, Some(&log()), 1, &|_| ()).unwrap();
+    let mut opened = open(retention, Some(&log()), &|_| ()).unwrap();
     feed(&mut opened.writer, 0, EVENTS - 5);
     assert_all_found(&opened.reader, 0..1);
     opened.writer.snapshot_now().unwrap();

@@ -46,7 +46,7 @@ fn options(dir: &Path) -> StoreOptions {
 
 #[track_caller]
 fn open_store(dir: &Path) -> Opened {
-    open(options(dir), Some(&log()), 1, &|_| ()).unwrap()
+    open(options(dir), Some(&log()), &|_| ()).unwrap()
 }
 
 /// Applies events `from..to`; each a function of its number alone.

@@ -167,7 +167,7 @@ fn a_checkpoint_beyond_the_journals_end_is_damage() {
     drop(opened.reader);
     let segment = fs::OpenOptions::new().write(true).open(only_segment(dir.path())).unwrap();
     segment.set_len(segment.metadata().unwrap().len() - 1).unwrap();
-    let error = open(options(dir.path()), Some(&log()), 1, &|_| ()).unwrap_err();
+    let error = open(options(dir.path()), Some(&log()), &|_| ()).unwrap_err();
     assert!(error.is_about_data(), "{error}");
 }
 

@@ -10,7 +10,7 @@ fn trimming_stops_at_the_snapshot_and_refill_needs_no_more() {
         journal_retention_bytes: Some(1),
         ..options(dir.path())
     };
-    let mut opened = open(small, Some(&log()), 1, &|_| ()).unwrap();
+    let mut opened = open(small, Some(&log()), &|_| ()).unwrap();
     feed(&mut opened.writer, 0, 300);
     assert_eq!(opened.reader.shared().journal.first().unwrap().0, 0, "no snapshot yet");
     opened.writer.snapshot_now().unwrap();

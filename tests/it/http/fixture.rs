@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use contactd::config::{Config, EmbeddedLogConfig, Mode};
 use contactd::domain::decode::Decoder;
+use contactd::domain::fingerprint::Fingerprint;
 use contactd::domain::merge::merge;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset, Position};
 use contactd::domain::record::RecordBatch;
+use contactd::domain::rules::RuleSet;
 use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
 use contactd::effects::feed::{Feed, FeedOptions};
@@ -18,7 +20,7 @@ use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::http::{
     Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, Services, Writes, router,
 };
-use contactd::ingest::{Commands, Control, Edits, Intake, IntakeOptions};
+use contactd::ingest::{Adoption, Commands, Control, Edits, Intake, IntakeOptions, PresentRules};
 use contactd::shared_state::SharedState;
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
 use contactd::telemetry::Metrics;
@@ -28,7 +30,7 @@ use tempfile::TempDir;
 
 use crate::support::access;
 
-const FINGERPRINT: u64 = 42;
+const FINGERPRINT: Fingerprint = Fingerprint(42);
 const FEED: FeedOptions = FeedOptions {
     heartbeat: Duration::from_millis(50),
     clients_max: 4,
@@ -64,12 +66,14 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     let log = EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()));
     feed.open(reader.clone());
     let control = Arc::new(Control::new(log.clone(), reader.clone()));
+    let own = Arc::new(RuleSet::built_in().unwrap());
     OpenStore {
         letters: letters(&log, reader, &control),
         queries: contactd::query::Queries::new(reader.clone()),
         writes: writes(&log, reader, directory),
         control,
         feed: feed.clone(),
+        rules: Arc::new(Adoption::new(log.clone(), reader.clone(), own)),
     }
 }
 
@@ -90,9 +94,9 @@ fn writes(log: &EventLog, reader: &Reader, directory: &Path) -> Writes {
     };
     let intake = Intake::new(log.clone(), None, options);
     intake.log_settled();
-    let decoder = Arc::new(Decoder::default());
+    let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
     Writes {
-        edits: Edits::new(Commands::new(Arc::new(intake), reader.clone(), decoder, 300_000)),
+        edits: Edits::new(Commands::new(Arc::new(intake), reader.clone(), rules)),
         secret: IdempotencySecret::derive(b"fixture"),
         require_if_match: false,
         wait: Duration::from_millis(150),
@@ -118,7 +122,7 @@ impl Fixture {
     pub(super) fn with_contacts(count: usize) -> Self {
         let mut fixture = Self::not_open();
         let options = StoreOptions::at(fixture.directory.path());
-        let opened = open(options, Some(&identity()), FINGERPRINT, &|_| {}).unwrap();
+        let opened = open(options, Some(&identity()), &|_| {}).unwrap();
         fixture.open = Some((Mutex::new(opened.writer), opened.reader));
         for number in 0..count {
             let id = format!("c{number:06}");
@@ -232,7 +236,7 @@ impl Fixture {
         if let Some((_, reader)) = &self.open {
             state.store_opened(open_store(reader, &self.feed, self.directory.path()));
         }
-        state.set_following(FINGERPRINT, Some(identity()));
+        state.set_following(|| FINGERPRINT, Some(identity()));
         router(state)
     }
 

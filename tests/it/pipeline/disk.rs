@@ -73,7 +73,7 @@ fn a_data_directory_has_one_process() {
     let first = node(dir.path(), &log);
     first.catch_up_soundly();
     let store = contactd::store::StoreOptions::at(&first.store);
-    let opened = contactd::store::open(store, None, 0, &|_| {}).expect("the store opens");
+    let opened = contactd::store::open(store, None, &|_| {}).expect("the store opens");
     first.catch_up("").assert_refused(&["in use"]);
     drop(opened);
     first.catch_up_soundly();

@@ -6,11 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contactd::apply::{ApplyOptions, Pipeline, Progress, Rules};
-use contactd::domain::decode::Decoder;
+use contactd::apply::{ApplyOptions, Pipeline, Progress};
 use contactd::domain::founding::Founding;
-use contactd::domain::limits::Limits;
-use contactd::domain::mapping::Mapping;
 use contactd::domain::position::{Lane, NextOffset};
 use contactd::domain::record::{Headers, owned_headers};
 use contactd::domain::verdict::Verdict;
@@ -23,6 +20,7 @@ use contactd::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::support::follower::begin;
 use crate::support::load::new_record;
 
 /// How many, where nothing else is said.
@@ -64,19 +62,15 @@ fn filled_log(dir: &Path, seed: u64, records: u64) -> EventLog {
 /// Applies the whole log; what the metrics say of it.
 fn apply(dir: &Path, log: &EventLog) -> BTreeMap<String, f64> {
     let identity = log.identity().expect("the log answers");
-    let opened = store::open(StoreOptions::at(dir), Some(&identity), 1, &|_| {});
+    let opened = store::open(StoreOptions::at(dir), Some(&identity), &|_| {});
     let Opened { mut writer, .. } = opened.expect("the store opens");
+    begin(&mut writer);
     let from = (0..LANES).map(|lane| (Lane(lane), NextOffset(0))).collect();
     let bounds = ConsumeBounds { records_max: 16_384, bytes_max: 8 << 20 };
     let mut consumer = log.consume(&from, bounds).expect("the log is read");
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let pipeline = Pipeline {
-        decoder: Arc::new(Decoder::new(Mapping::built_in(), Limits::default())),
-        rules: Rules {
-            founding: Founding::first(log.partitioner(), LANES),
-            future_tolerance_ms: 300_000,
-            limits: Limits::default(),
-        },
+        founding: Founding::first(log.partitioner(), LANES),
         options: ApplyOptions { batch_records_max: 4_096, batch_bytes_max: 4 << 20 },
         lanes: metrics.lanes("contacts", LANES),
         control_lane: metrics.lanes("control", 1),

@@ -19,6 +19,7 @@ mod hostile;
 mod identity;
 mod outages;
 mod rehoming;
+mod rules;
 mod transactions;
 
 /// One empty log of each kind; real Kafka only where it is there.

@@ -105,7 +105,7 @@ impl World {
             topic: "contacts".into(),
             lanes: LANES,
         };
-        self.opened = Some(store::open(options, Some(&log), 1, &|_| {}).expect("the store opens"));
+        self.opened = Some(store::open(options, Some(&log), &|_| {}).expect("the store opens"));
     }
 
     pub(super) fn store(&mut self) -> &mut Opened {

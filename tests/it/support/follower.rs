@@ -6,17 +6,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use contactd::apply::{ApplyOptions, Pipeline, Progress, Rules};
-use contactd::domain::decode::Decoder;
+use contactd::apply::{ApplyOptions, Pipeline, Progress};
 use contactd::domain::founding::Founding;
-use contactd::domain::limits::Limits;
-use contactd::domain::mapping::Mapping;
 use contactd::domain::position::{CONTROL_LANE, Lane, NextOffset};
+use contactd::domain::rules::{InForce, RuleSet};
 use contactd::event_log::{ConsumeBounds, ControlAccess, EventLog};
 use contactd::ingest::Control;
 use contactd::store::{self, Opened, Reader, StoreOptions, Writer};
 use contactd::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
+
+/// Lets a new store begin with the built-in rules, without a marker.
+pub fn begin(writer: &mut Writer) {
+    if writer.rules().beginning().is_none() {
+        let rules = RuleSet::built_in().expect("the built-in rules");
+        writer.begin_with(1, InForce::at_founding(Arc::new(rules))).expect("a beginning");
+    }
+}
 
 /// Applies until it is stopped or dropped.
 pub struct Follower {
@@ -32,8 +38,9 @@ impl Follower {
     #[track_caller]
     pub fn start(dir: &Path, log: EventLog) -> Self {
         let identity = log.identity().expect("the log answers");
-        let opened = store::open(StoreOptions::at(dir), Some(&identity), 1, &|_| {});
+        let opened = store::open(StoreOptions::at(dir), Some(&identity), &|_| {});
         let Opened { mut writer, reader, .. } = opened.expect("the store opens");
+        begin(&mut writer);
         let access = log.prepare_control().expect("the log answers");
         assert_eq!(access, ControlAccess::Ready);
         let lanes = (0..identity.lanes).map(Lane).chain([CONTROL_LANE]);
@@ -44,12 +51,7 @@ impl Follower {
         let mut consumer = log.consume(&from, bounds).expect("the log is read");
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let pipeline = Pipeline {
-            decoder: Arc::new(Decoder::new(Mapping::built_in(), Limits::default())),
-            rules: Rules {
-                founding: Founding::first(log.partitioner(), identity.lanes),
-                future_tolerance_ms: 300_000,
-                limits: Limits::default(),
-            },
+            founding: Founding::first(log.partitioner(), identity.lanes),
             options: ApplyOptions { batch_records_max: 512, batch_bytes_max: 1 << 20 },
             lanes: metrics.lanes("contacts", identity.lanes),
             control_lane: metrics.lanes("control", 1),

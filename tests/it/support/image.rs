@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use contactd::domain::contact::ContactView;
 use contactd::domain::event::EMAIL;
+use contactd::domain::record::RecordKind;
 use contactd::domain::record::{Headers, NamedValues, owned_headers};
 use contactd::domain::verdict::{DeadLetterReason, Verdict};
 use contactd::segments::FrameNo;
@@ -256,7 +257,7 @@ impl Image {
 #[track_caller]
 pub fn open(dir: &Path) -> Opened {
     let options = StoreOptions { sled_cache_bytes: 8 << 20, ..StoreOptions::at(dir) };
-    match store::open(options, None, 0, &|_| {}) {
+    match store::open(options, None, &|_| {}) {
         Ok(opened) => opened,
         Err(error) => panic!("{} can't be opened: {error}", dir.display()),
     }
@@ -308,6 +309,9 @@ impl JournalImage {
     }
 
     fn entry(&mut self, entry: &Entry<'_>) {
+        if entry.record_kind == RecordKind::Marker {
+            return;
+        }
         let (lane, offset) = (entry.lane.0, entry.offset.0);
         let verdicts = self.image.verdicts.entry(lane).or_default();
         verdicts.push((offset, entry.verdict, entry.event_hash));
@@ -317,7 +321,7 @@ impl JournalImage {
                 self.image.letters.insert((lane, offset), LetterImage::of(letter));
             }
             // Entries are compared as they are in the end; here they count like any verdict.
-            Outcome::Control(_) | Outcome::Rehomed(_) | Outcome::Settled => {}
+            Outcome::Control(_) | Outcome::Rules(_) | Outcome::Rehomed(_) | Outcome::Settled => {}
         }
     }
 

@@ -55,8 +55,7 @@ impl Bench {
         let mut options = StoreOptions::at(dir.path());
         options.checkpoint_interval = Duration::from_secs(3600);
         set(&mut options);
-        let Opened { writer, reader, .. } =
-            open(options.clone(), Some(&log()), 7, &|_| {}).unwrap();
+        let Opened { writer, reader, .. } = open(options.clone(), Some(&log()), &|_| {}).unwrap();
         Self {
             options,
             writer: Some(writer),
@@ -148,7 +147,7 @@ impl Bench {
         let gone = Bench::new(|_| {});
         self.reader = gone.reader.clone();
         drop(gone);
-        let opened = open(self.options.clone(), Some(&log()), 7, &|_| {}).unwrap();
+        let opened = open(self.options.clone(), Some(&log()), &|_| {}).unwrap();
         self.writer = Some(opened.writer);
         self.reader = opened.reader;
     }

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contactd::apply::{DecodedBatch, Planner, Rules};
-use contactd::domain::decode::Decoder;
+use contactd::apply::{DecodedBatch, Planner};
+use contactd::domain::fingerprint::Fingerprint;
 use contactd::domain::founding::Founding;
-use contactd::domain::limits::Limits;
 use contactd::domain::partitioner::Partitioner;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, Offset};
 use contactd::domain::record::RecordBatch;
+use contactd::domain::rules::{InForce, LaneRules, RuleSet};
 use contactd::effects::feed::{Feed, FeedOptions};
 use contactd::http::{HttpLimits, HttpState, Readiness, ServeOptions, Services};
 use contactd::http::{router, serve};
@@ -47,7 +47,7 @@ pub(super) struct World {
     writer: Writer,
     pub(super) reader: Reader,
     planner: Planner,
-    decoder: Decoder,
+    rules: LaneRules,
     next: [u64; LANES as usize],
     pub(super) feed: Feed,
     pub(super) metrics: Arc<Metrics>,
@@ -101,7 +101,7 @@ impl World {
 
     pub(super) async fn start_with(options: StoreOptions, feed: FeedOptions, topic: &str) -> Self {
         let path = options.path.clone();
-        let opened = open(options, Some(&identity(topic)), 42, &|_| {}).unwrap();
+        let opened = open(options, Some(&identity(topic)), &|_| {}).unwrap();
         let (writer, reader) = (opened.writer, opened.reader);
         let metrics = Arc::new(Metrics::new().unwrap());
         let feed = Feed::new(feed, metrics.feed.clone());
@@ -119,7 +119,7 @@ impl World {
         let readiness = Arc::new(Readiness::new());
         let state = HttpState::new(limits, services, Arc::clone(&metrics), readiness);
         state.store_opened(open_store(&reader, &feed, &path));
-        state.set_following(42, Some(identity(topic)));
+        state.set_following(Fingerprint::default, Some(identity(topic)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -138,13 +138,10 @@ impl World {
         let next = std::array::from_fn(|lane| {
             reader.position().next.get(&Lane(lane as u16)).map_or(0, |next| next.0)
         });
-        let rules = Rules {
-            founding: Founding::first(Partitioner::Murmur2, LANES),
-            future_tolerance_ms: 1_000,
-            limits: Limits::default(),
-        };
-        let (planner, decoder) = (Planner::new(rules), Decoder::default());
-        Self { writer, reader, planner, decoder, next, feed, metrics, stop, address, tasks }
+        let planner = Planner::new(Founding::first(Partitioner::Murmur2, LANES));
+        let rules = Arc::new(RuleSet::built_in().unwrap());
+        let rules = LaneRules::beginning_with(1, InForce::at_founding(rules));
+        Self { writer, reader, planner, rules, next, feed, metrics, stop, address, tasks }
     }
 
     /// The next records of these lanes, in one commit.
@@ -161,7 +158,7 @@ impl World {
             }
             *next += count;
             batch.next = contactd::domain::position::NextOffset(*next);
-            let decoded = DecodedBatch::decode(&self.decoder, batch, Vec::new());
+            let (decoded, _) = DecodedBatch::decode(&mut self.rules, batch, Vec::new()).unwrap();
             self.planner.plan(&mut self.writer, &decoded).unwrap();
         }
         self.writer.commit().unwrap();

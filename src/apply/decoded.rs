@@ -1,0 +1,197 @@
+//! A lane's records with what each one says, by the rules that hold where it stands.
+
+use std::sync::Arc;
+
+use crate::domain::decode::{Decoder, Reject};
+use crate::domain::event::Event;
+use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
+use crate::domain::record::{Record, RecordBatch};
+use crate::domain::rules::{InForce, LaneRules, Marker, RuleSet, Ruling};
+use crate::domain::verdict::DeadLetterReason;
+use crate::store::{EntryMeta, Writer};
+#[cfg(debug_assertions)]
+use crate::telemetry::fault;
+
+use super::control::{self, DecodedControl};
+use super::{ApplyError, Planner};
+
+/// A lane's records with what each one says, or why it says nothing.
+#[derive(Debug)]
+pub struct DecodedBatch {
+    /// The records; events point into its arena.
+    pub batch: RecordBatch,
+    /// One a record, in order; of a contact's lane. In a marker's place stands nothing of use.
+    pub events: Vec<Result<Event, Reject>>,
+    /// The same of the control lane.
+    pub(super) controls: Vec<DecodedControl>,
+    /// What holds before the first of them.
+    pub(super) rules: Arc<RuleSet>,
+    /// Records that other rules may hold from, in order.
+    pub(super) markers: Vec<PlacedMarker>,
+}
+
+/// A marker among a batch's records.
+#[derive(Debug)]
+pub(super) struct PlacedMarker {
+    /// Which record it is.
+    pub(super) index: usize,
+    pub(super) ruling: MarkerRuling,
+}
+
+/// What becomes of a marker.
+#[derive(Debug)]
+pub(super) enum MarkerRuling {
+    Applied(InForce),
+    Unchanged,
+    Stale,
+    Invalid(Reject),
+}
+
+/// A marker that this program can't go on behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impassable {
+    /// Its lane.
+    pub lane: Lane,
+    /// Where it stands.
+    pub offset: Offset,
+    /// What to do.
+    pub why: String,
+}
+
+impl std::fmt::Display for Impassable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { lane, offset, why } = self;
+        write!(f, "partition {lane} is not applied from offset {offset} on: {why}")
+    }
+}
+
+impl DecodedBatch {
+    /// Decodes every record of a batch, moving the lane's rules on; `events` is an empty vector to be
+    /// used. A marker that can't be passed cuts the batch off before it.
+    ///
+    /// # Errors
+    /// Where nothing was founded yet.
+    pub fn decode(
+        lanes: &mut LaneRules,
+        mut batch: RecordBatch,
+        mut events: Vec<Result<Event, Reject>>,
+    ) -> Result<(Self, Option<Impassable>), ApplyError> {
+        let lane = batch.lane;
+        let rules = lanes.of(lane).map(|at| Arc::clone(&at.rules)).ok_or(ApplyError::NoRules)?;
+        if lane == CONTROL_LANE {
+            let controls = control::decode(&batch);
+            return Ok((Self { batch, events, controls, rules, markers: Vec::new() }, None));
+        }
+        let (mut markers, mut impassable) = (Vec::new(), None);
+        let mut decoder = mistaken(rules.decoder());
+        for index in 0..batch.records.len() {
+            let record = batch.records.get(index).filter(|record| Marker::is_one(&batch, record));
+            let Some(record) = record.copied() else {
+                events.push(decoder.decode(&mut batch, index));
+                continue;
+            };
+            match rule(lanes, &batch, &record) {
+                Ok(ruling) => {
+                    if let MarkerRuling::Applied(in_force) = &ruling {
+                        decoder = mistaken(in_force.rules.decoder());
+                    }
+                    markers.push(PlacedMarker { index, ruling });
+                    let in_place =
+                        Reject { reason: DeadLetterReason::InvalidMarker, detail: String::new() };
+                    events.push(Err(in_place));
+                }
+                Err(stop) => {
+                    batch.records.truncate(index);
+                    batch.next = NextOffset(record.offset.0);
+                    impassable = Some(stop);
+                    break;
+                }
+            }
+        }
+        Ok((Self { batch, events, controls: Vec::new(), rules, markers }, impassable))
+    }
+}
+
+/// The decoder, with the deliberate mistake that the tests must notice where that is asked for.
+#[cfg(debug_assertions)]
+fn mistaken(decoder: &Arc<Decoder>) -> Arc<Decoder> {
+    if fault::bug("clock_from_record_timestamp") {
+        return Arc::new((**decoder).clone().with_seeded_bug_clock_from_record(true));
+    }
+    Arc::clone(decoder)
+}
+
+#[cfg(not(debug_assertions))]
+fn mistaken(decoder: &Arc<Decoder>) -> Arc<Decoder> {
+    Arc::clone(decoder)
+}
+
+/// What a marker does, and the lane's rules after it.
+fn rule(
+    lanes: &mut LaneRules,
+    batch: &RecordBatch,
+    record: &Record,
+) -> Result<MarkerRuling, Impassable> {
+    let (lane, offset) = (batch.lane, record.offset);
+    let impassable = |why: String| Err(Impassable { lane, offset, why });
+    let marker = match Marker::read(batch, record) {
+        Ok(marker) => marker,
+        Err(reject) => return Ok(MarkerRuling::Invalid(reject)),
+    };
+    Ok(match lanes.judge(lane, &marker) {
+        Ok(Ruling::Applied(rules)) => {
+            let in_force = InForce {
+                number: marker.number,
+                rules,
+                offset,
+                record_time_ms: record.timestamp_ms,
+                principal: marker.principal,
+            };
+            lanes.take(lane, in_force.clone());
+            MarkerRuling::Applied(in_force)
+        }
+        Ok(Ruling::Unchanged) => {
+            lanes.restate(lane, offset, record.timestamp_ms);
+            MarkerRuling::Unchanged
+        }
+        Ok(Ruling::Stale) => MarkerRuling::Stale,
+        Ok(Ruling::UnknownVersion(version)) => {
+            return impassable(format!(
+                "the rules that hold there are of APPLY_VERSION {version}, which this program does \
+                 not know; start a newer contactd"
+            ));
+        }
+        Ok(Ruling::NewerFounding(founding)) => {
+            return impassable(format!(
+                "the log was founded anew there (revision {founding}); run `contactd store rebuild`"
+            ));
+        }
+        Err(error) => {
+            let reject = Reject::new(DeadLetterReason::InvalidMarker, error.to_string());
+            MarkerRuling::Invalid(reject)
+        }
+    })
+}
+
+impl Planner {
+    /// Stages what a marker does.
+    pub(super) fn plan_marker(
+        &mut self,
+        writer: &mut Writer,
+        batch: &RecordBatch,
+        record: &Record,
+        ruling: &MarkerRuling,
+    ) -> Result<(), ApplyError> {
+        let lane = batch.lane;
+        match ruling {
+            MarkerRuling::Applied(in_force) => writer.marker(lane, in_force.clone())?,
+            MarkerRuling::Unchanged => writer.marker_settled(lane, record, true)?,
+            MarkerRuling::Stale => writer.marker_settled(lane, record, false)?,
+            MarkerRuling::Invalid(Reject { reason, detail }) => {
+                let meta = EntryMeta::of_record(lane, record);
+                self.dead_letter(writer, &meta, batch, record, *reason, detail)?;
+            }
+        }
+        Ok(())
+    }
+}

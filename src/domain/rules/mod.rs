@@ -1,0 +1,287 @@
+//! The rules that records are judged by besides their own bytes: as text on the log, and ready for use.
+//!
+//! ```text
+//! configuration ─► RuleText ─► RuleSet (decoder, bounds) ─► Marker ─► a lane of the log ─► LaneRules
+//! ```
+//!
+//! They stand whole on the contact log, in markers, and hold in a lane from its marker on. So replicas
+//! that start at any time, with whatever files, judge a record alike.
+//!
+//! ```text
+//! packed   u32 length of the text, little endian | LZ4 block of the text
+//! text     canonical JSON: members in the order of RuleText, names sorted, no blanks
+//! ```
+
+mod lanes;
+mod marker;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lz4_flex::block::{compress_prepend_size, decompress, uncompressed_size};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::decode::Decoder;
+use super::fingerprint::{APPLY_VERSION, APPLY_VERSIONS, Fingerprint};
+use super::limits::Limits;
+use super::mapping::{Mapping, UnknownField};
+use super::schemas::{SchemaError, Schemas, SourceSchemas};
+
+pub use lanes::{InForce, LaneRules, Ruling};
+pub use marker::{Marker, MarkerText};
+
+/// Bytes of packed rules at most, so that a marker fits into a record of a megabyte.
+pub const PACKED_BYTES_MAX: usize = 900 << 10;
+/// Bytes of their text at most.
+pub const TEXT_BYTES_MAX: usize = 8 << 20;
+
+/// Names by name: of a source's fields, or of its schemas.
+pub type ByName = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The rules in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RuleText {
+    /// What decode, merge and decisions do.
+    pub apply_version: u64,
+    /// Bytes of a contact's stored body at most.
+    pub contact_bytes_max: usize,
+    /// Bytes of a record's value at most.
+    pub record_bytes_max: usize,
+    /// How far ahead of its record's timestamp an event may lie, in milliseconds.
+    pub future_tolerance_ms: u64,
+    /// Source → its name for a field → ours.
+    pub mapping: ByName,
+    /// Source → name of a schema → JSON Schema.
+    pub schemas: ByName,
+}
+
+/// Why there are no rules in what was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRules {
+    /// The bytes hold no text.
+    #[error("the rules can't be unpacked: {0}")]
+    Packed(&'static str),
+    /// The text is not that of rules.
+    #[error("the rules can't be read, at column {column}")]
+    Text {
+        /// Where.
+        column: usize,
+    },
+    /// A field that there is not.
+    #[error("{0}")]
+    Mapping(#[from] UnknownField),
+    /// A schema that is none.
+    #[error("source {origin:?}: {source}")]
+    Schema {
+        /// Whose.
+        origin: String,
+        /// What is wrong.
+        #[source]
+        source: SchemaError,
+    },
+    /// More than a marker takes.
+    #[error(
+        "the rules have {bytes} bytes compressed, at most {PACKED_BYTES_MAX} fit into a record"
+    )]
+    TooLarge {
+        /// How many they have.
+        bytes: usize,
+    },
+    /// Made by another program than this one.
+    #[error(
+        "the rules are of APPLY_VERSION {0}, which this program does not know: start a newer contactd"
+    )]
+    UnknownVersion(u64),
+}
+
+impl RuleText {
+    /// What holds without configuration.
+    pub fn built_in() -> Self {
+        Self::new(&Mapping::built_in(), &Limits::default(), 300_000)
+    }
+
+    /// Without schemas, of the present version.
+    pub fn new(mapping: &Mapping, limits: &Limits, future_tolerance_ms: u64) -> Self {
+        Self {
+            apply_version: APPLY_VERSION,
+            contact_bytes_max: limits.contact_bytes_max,
+            record_bytes_max: limits.record_bytes_max,
+            future_tolerance_ms,
+            mapping: mapping.by_name(),
+            schemas: ByName::new(),
+        }
+    }
+
+    /// From its JSON. A version that is not known here is told as such, whatever else stands there.
+    ///
+    /// # Errors
+    /// What keeps it from being understood.
+    pub fn parse(json: &[u8]) -> Result<Self, InvalidRules> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            apply_version: u64,
+        }
+        let wrong = |error: serde_json::Error| InvalidRules::Text { column: error.column() };
+        let Version { apply_version } = serde_json::from_slice(json).map_err(wrong)?;
+        if !APPLY_VERSIONS.contains(&apply_version) {
+            return Err(InvalidRules::UnknownVersion(apply_version));
+        }
+        serde_json::from_slice(json).map_err(wrong)
+    }
+
+    /// The one spelling that hashes go by.
+    fn canonical(&self) -> Vec<u8> {
+        // Texts and numbers under texts: nothing in it can't be written.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// In words, what is different in `other`.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        let numbers = [
+            ("APPLY_VERSION", self.apply_version, other.apply_version),
+            (
+                "apply.contact_bytes_max",
+                self.contact_bytes_max as u64,
+                other.contact_bytes_max as u64,
+            ),
+            ("the bytes of a record", self.record_bytes_max as u64, other.record_bytes_max as u64),
+            ("apply.future_tolerance in ms", self.future_tolerance_ms, other.future_tolerance_ms),
+        ];
+        for (name, mine, theirs) in numbers {
+            if mine != theirs {
+                found.push(format!("{name}: {mine}, not {theirs}"));
+            }
+        }
+        for (what, mine, theirs) in
+            [("mapping", &self.mapping, &other.mapping), ("schemas", &self.schemas, &other.schemas)]
+        {
+            let sources: std::collections::BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
+            let differing = sources.into_iter().filter(|name| mine.get(*name) != theirs.get(*name));
+            found.extend(differing.map(|name| format!("{what}.{name}")));
+        }
+        found
+    }
+}
+
+/// The rules, ready for use. Cheap to share; two are equal when their texts are.
+#[derive(Clone, Debug)]
+pub struct RuleSet {
+    text: RuleText,
+    fingerprint: Fingerprint,
+    packed: Arc<[u8]>,
+    decoder: Arc<Decoder>,
+}
+
+impl PartialEq for RuleSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint && self.text == other.text
+    }
+}
+
+impl Eq for RuleSet {}
+
+impl RuleSet {
+    /// From their text.
+    ///
+    /// # Errors
+    /// The first thing in it that can't be, or that a marker would not take.
+    pub fn compile(text: RuleText) -> Result<Self, InvalidRules> {
+        if !APPLY_VERSIONS.contains(&text.apply_version) {
+            return Err(InvalidRules::UnknownVersion(text.apply_version));
+        }
+        let mapping = Mapping::from_config(&text.mapping).map_err(|wrong| {
+            wrong.into_iter().next().map_or(InvalidRules::Packed("a mapping"), Into::into)
+        })?;
+        let limits = Limits {
+            contact_bytes_max: text.contact_bytes_max,
+            record_bytes_max: text.record_bytes_max,
+        };
+        let schemas = text.schemas.iter().map(|(source, texts)| {
+            let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+            let schemas = Schemas::compile(texts);
+            let wrong = |error| InvalidRules::Schema { origin: source.clone(), source: error };
+            Ok((source.clone(), schemas.map_err(wrong)?))
+        });
+        let schemas = schemas.collect::<Result<SourceSchemas, InvalidRules>>()?;
+        let canonical = text.canonical();
+        if canonical.len() > TEXT_BYTES_MAX {
+            return Err(InvalidRules::TooLarge { bytes: canonical.len() });
+        }
+        let packed = compress_prepend_size(&canonical);
+        if packed.len() > PACKED_BYTES_MAX {
+            return Err(InvalidRules::TooLarge { bytes: packed.len() });
+        }
+        Ok(Self {
+            fingerprint: Fingerprint(xxh3_64(&canonical)),
+            packed: packed.into(),
+            decoder: Arc::new(Decoder::new(mapping, limits).with_schemas(schemas)),
+            text,
+        })
+    }
+
+    /// What holds without configuration.
+    ///
+    /// # Errors
+    /// None, as long as the built-in mapping is right.
+    pub fn built_in() -> Result<Self, InvalidRules> {
+        Self::compile(RuleText::built_in())
+    }
+
+    /// From packed bytes.
+    ///
+    /// # Errors
+    /// As [`Self::compile`], and bytes that hold no rules.
+    pub fn unpack(packed: &[u8]) -> Result<Self, InvalidRules> {
+        Self::compile(RuleText::parse(&text_of(packed)?)?)
+    }
+
+    /// The rules in words.
+    pub fn text(&self) -> &RuleText {
+        &self.text
+    }
+
+    /// Hash of the text.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// As a marker, a journal and a checkpoint hold them.
+    pub fn packed(&self) -> &[u8] {
+        &self.packed
+    }
+
+    /// Understands records by them.
+    pub fn decoder(&self) -> &Arc<Decoder> {
+        &self.decoder
+    }
+
+    /// Bounds on events and contacts.
+    pub fn limits(&self) -> &Limits {
+        self.decoder.limits()
+    }
+
+    /// How far ahead of its record's timestamp an event may lie, in milliseconds.
+    pub fn future_tolerance_ms(&self) -> u64 {
+        self.text.future_tolerance_ms
+    }
+}
+
+/// What packed bytes hold, whatever its version.
+fn text_of(packed: &[u8]) -> Result<Vec<u8>, InvalidRules> {
+    if packed.len() > PACKED_BYTES_MAX {
+        return Err(InvalidRules::TooLarge { bytes: packed.len() });
+    }
+    let cut_short = |_| InvalidRules::Packed("they are cut short");
+    let (len, block) = uncompressed_size(packed).map_err(cut_short)?;
+    if len > TEXT_BYTES_MAX {
+        return Err(InvalidRules::Packed("their text is too long"));
+    }
+    let text = decompress(block, len);
+    text.map_err(|_| InvalidRules::Packed("they are no LZ4 block of the length that they name"))
+}
