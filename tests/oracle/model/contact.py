@@ -1,19 +1,28 @@
-"""One contact. Registers only ever grow (a maximum each); what is hidden is decided when it is looked at."""
+"""One contact under events and commands, by the rules of the log.
 
+Registers only grow (a maximum each); what is hidden is decided when the contact is looked at. What a
+rule bounds is bounded here in the rule's own words: deletes, cleared keys, the ring of events that
+have no time of their own.
+"""
+
+import bisect
 import json
 
-from .decode import FIELDS, event_hash
-from .times import STEP_US, rfc3339
+from .decode import FIELDS, compact
+from .times import rfc3339
 
-RING = 16
+DELETES_KEPT = 33
+CLEARED_KEYS_MAX, CLEARED_BYTES_MAX = 64, 2048
+RING_US, RING_MIN, RING_MAX = 600_000_000, 16, 256
+AHEAD_US = 300_000_000
 
 
-def greater(one, other):
-    return max((clock for clock in (one, other) if clock is not None), default=None)
+def greatest(*clocks):
+    return max((clock for clock in clocks if clock is not None), default=None)
 
 
-def lesser(one, other):
-    return min((each for each in (one, other) if each is not None), default=None)
+def least(*times):
+    return min((each for each in times if each is not None), default=None)
 
 
 def rank(register):
@@ -22,62 +31,85 @@ def rank(register):
     return clock, value is not None, value or b""
 
 
+def _cleared_bytes(cleared):
+    """A cleared key as it is kept: with a tag, its length and a clock."""
+    _, (_, name) = cleared
+    return len(name.encode()) + 28
+
+
+def merge_patch(patch, target):
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(value, merged.get(name))
+    return merged
+
+
 class Contact:
     def __init__(self):
-        self.head, self.source, self.source_version, self.version = None, "", None, 0
-        self.created = self.restored = self.replaced = self.erased = None
+        self.head, self.source, self.source_version = None, "", None
+        self.version, self.changed_us = 0, None
+        self.created = self.restored = self.replaced = self.erased = self.reset = self.horizon = None
         # The least time of events, of edits, and the greatest of both.
         self.first_event = self.first_edit = self.last = None
-        self.deletes, self.registers = set(), {}
-        self.untimed, self.commands = [], []
+        # All deletes since the last restore, ascending; the floor hides, nothing is dropped.
+        self.deletes, self.registers, self.ring = [], {}, []
 
-    def reset(self):
-        final = [clock for clock in self.deletes if self.created is not None and clock < self.created]
-        return max([clock for clock in [self.erased, *final] if clock is not None], default=None)
+    # What is seen of it
+
+    def final_delete(self):
+        """What an erase, a restore, a newer `created` or too many deletes have made final."""
+        before = None
+        if self.created is not None:
+            at = bisect.bisect_left(self.deletes, self.created)
+            before = self.deletes[at - 1] if at else None
+        crowded = self.deletes[-DELETES_KEPT] if len(self.deletes) >= DELETES_KEPT else None
+        return greatest(self.erased, self.reset, before, crowded)
 
     def floor(self):
-        return greater(self.replaced, self.reset())
+        return greatest(self.replaced, self.final_delete())
 
     def visible(self):
         floor = self.floor()
         return {key: each for key, each in self.registers.items() if floor is None or each[0] >= floor}
 
-    def open_deletes(self):
-        reset = self.reset()
-        return sorted(clock for clock in self.deletes if reset is None or clock > reset)
+    def values(self):
+        return {key: value for key, (_, value) in self.visible().items() if value is not None}
 
     def is_deleted(self):
-        alive = greater(greater(self.created, self.restored), self.replaced)
-        dead = greater(max(self.open_deletes(), default=None), self.reset())
+        alive = greatest(self.created, self.restored, self.replaced)
+        dead = greatest(self.deletes[-1] if self.deletes else None, self.final_delete())
         return dead is not None and (alive is None or dead > alive)
 
-    def first(self):
-        return self.first_event if self.first_event is not None else self.first_edit
-
-    def canonical(self):
-        """All that a change can be seen by."""
-        return (
-            (self.head, self.source, self.first(), self.last, self.first_event is None, self.source_version),
-            (self.created, self.restored, self.replaced, self.reset(), tuple(self.open_deletes())),
-            tuple(sorted((key, rank(each)) for key, each in self.visible().items())),
-            self.is_deleted(),
-        )
+    def seen(self):
+        """What makes a version: a value, the status."""
+        return self.values(), self.is_deleted()
 
     def clocks(self):
-        own = {self.head, self.created, self.restored, self.replaced, self.reset()}
-        return own | set(self.open_deletes()) | {each[0] for each in self.visible().values()}
+        """Those that stand on it: an event under one of them is a repeat."""
+        final = self.final_delete()
+        own = {self.head, self.created, self.restored, self.replaced, final}
+        own |= {clock for clock in self.deletes[-DELETES_KEPT:] if final is None or clock > final}
+        return own | {each[0] for each in self.visible().values()}
+
+    def first(self):
+        return self.first_edit if self.first_event is None else self.first_event
 
     def image(self, contact_id):
         """As the API shows it."""
-        values = {key: value for key, (_, value) in self.visible().items() if value is not None}
-        shown = {"id": contact_id}
+        values, shown = self.values(), {"id": contact_id}
         for name in FIELDS:
             shown[name] = values[("f", name)].decode() if ("f", name) in values else None
         attributes = sorted((name, value) for (kind, name), value in values.items() if kind == "a")
         shown["attributes"] = {name: json.loads(value) for name, value in attributes}
-        reset, created = self.reset(), None
+        begun, created = self.final_delete(), None
         if self.last is not None:
-            created = min(max(self.first(), reset[0] if reset else 0), self.last)
+            created = min(max(self.first(), begun[0] if begun else 0), self.last)
         shown.update(
             status="DELETED" if self.is_deleted() else "ACTIVE",
             version=self.version,
@@ -85,99 +117,168 @@ class Contact:
             source=self.source or None,
             createdAt=None if created is None else rfc3339(created),
             updatedAt=None if self.last is None else rfc3339(self.last),
+            changedAt=None if self.changed_us is None else rfc3339(self.changed_us),
         )
         return shown
 
-    def apply(self, event):
-        """The verdict."""
-        known = self.version > 0
-        command = event.command
-        refusal = self._refusal(event, command) if known else self._refusal_of_new(event, command)
-        if refusal:
-            return refusal
-        before = self.canonical() if known else None
-        clock = event.clock or ((self.head[0] if self.head else 0) + STEP_US, -1, event.hash)
-        was_seen = known and clock in self.clocks()
-        said, differs = self._take(event, command, clock, known)
-        if known and self.canonical() == before:
-            if was_seen and not differs:
-                return "duplicate"
-            floor = self.floor()
-            is_late = said or (floor is not None and clock < floor)
-            return "superseded" if command else "stale" if is_late else "unchanged"
-        self.version += 1
-        if event.clock is None:
-            self.untimed = (self.untimed + [event.hash])[-RING:]
-        if command:
-            self.commands = (self.commands + [(event.hash, command.body)])[-RING:]
+    # Events
+
+    def apply(self, event, record_us):
+        """An event's verdict."""
+        if event.is_untimed and self._is_repeat(event):
+            return "duplicate"
+        clock = event.clock or self._behind(event.hash)
+        before, was_seen = self.seen(), clock in self.clocks()
+        took, differs = self._take(event, event.values, clock)
+        floor = self.floor()
+        self._forget_cleared_keys()
+        if event.is_untimed:
+            self._remember(event, record_us)
+        if self.version == 0 or self.seen() != before:
+            return self._changed(record_us)
+        if was_seen and not differs:
+            return "duplicate"
+        if floor is not None and clock < floor:
+            return "stale"
+        if took:
+            return "unchanged"
+        return "stale" if event.values else "unchanged"
+
+    def _changed(self, record_us):
+        self.version, self.changed_us = self.version + 1, record_us
         return "applied"
 
-    def _refusal_of_new(self, event, command):
-        needs_one = event.kind in ("deleted", "restored", "erased")
-        return "not_found" if command and (needs_one or (command.expected_version or 0) > 0) else None
+    def _behind(self, event_hash):
+        """The clock right after the greatest."""
+        return ((self.head[0] if self.head else 0) + 1, -1, event_hash)
 
-    def _refusal(self, event, command):
-        if event.clock is None and event.hash in self.untimed:
-            return "duplicate"
-        if command is None:
-            ours = event_hash("api", event.event_id)
-            is_ours = event.id_is_given and any(each == ours for each, _ in self.commands)
-            return "duplicate" if is_ours else None
-        for each, body in reversed(self.commands):
-            if each == event.hash:
-                return "duplicate" if body == command.body else "conflict"
-        is_other = command.expected_version is not None and command.expected_version != self.version
-        return "conflict" if is_other else None
+    def _is_repeat(self, event):
+        return any(each[:2] == (event.hash, event.body) for each in self.ring)
 
-    def _take(self, event, command, clock, known):
-        """Into the registers; whether it said anything, and anything new under a clock that was there."""
-        as_seen = known and command is not None and command.expected_version is not None
-        replaces = command is not None and command.replaces
+    def _remember(self, event, record_us):
+        """Ten minutes of record time, at least 16 and at most 256."""
+        while len(self.ring) >= RING_MIN and (len(self.ring) >= RING_MAX or self.ring[0][2] < record_us - RING_US):
+            self.ring.pop(0)
+        self.ring.append((event.hash, event.body, record_us))
 
-        def behind(other):
-            is_newer = other is None or other < clock
-            return clock if is_newer else (other[0] + STEP_US, -1, clock[2])
+    # Commands
 
-        life = behind(self.head) if as_seen else clock
-        self._raise_head(clock, event.source)
-        if command is None and event.version is not None:
-            self.source_version = greater(self.source_version, event.version)
-        if event.time_us is not None:
-            if command is not None and event.kind == "updated":
-                self.first_edit = lesser(self.first_edit, event.time_us)
-            else:
-                self.first_event = lesser(self.first_event, event.time_us)
-            self.last = greater(self.last, event.time_us)
-        self._take_life(event, replaces, life)
-        differs = False
+    def decide(self, event, record_us):
+        """A command's verdict, on the state as it is here; what is refused changes nothing."""
+        command = event.command
+        refusal = self._refusal(command)
+        if refusal:
+            return refusal
+        undo = self._copy()
+        clock = self._counted(event, command, record_us)
+        before, is_new = self.seen(), self.version == 0
+        self._take(event, self._wanted(event, command), clock)
+        if not self._stands(event, command, clock):
+            self.__dict__.update(undo)
+            return "superseded"
+        self._forget_cleared_keys()
+        return self._changed(record_us) if is_new or self.seen() != before else "unchanged"
+
+    def _copy(self):
+        copied = dict(self.__dict__)
+        copied.update(deletes=list(self.deletes), registers=dict(self.registers), ring=list(self.ring))
+        return copied
+
+    def _refusal(self, command):
+        is_there, is_active = self.version > 0, self.version > 0 and not self.is_deleted()
+        if command.intent == "create":
+            is_fit = not is_active
+        elif command.intent in ("restore", "erase"):
+            is_fit = is_there
+        else:
+            is_fit = is_active
+        if not is_fit:
+            return "conflict" if command.intent == "create" else "not_found"
+        state = self.version if is_there else None
+        is_met = command.if_match is None or state in command.if_match
+        return None if is_met and state not in command.if_none_match else "conflict"
+
+    def _counted(self, event, command, record_us):
+        """The stamp that counts: no later than its record and the contact allow."""
+        behind = (self.head[0] if self.head else 0) + 1
+        stamp = min(event.time_us, max(record_us + AHEAD_US, behind))
+        if command.if_match is not None:
+            stamp = max(stamp, behind)  # made from this very state
+        return (stamp, -1, event.hash)
+
+    def _wanted(self, event, command):
+        """Values as they come to be on this state."""
+        wanted, have = {}, self.values()
+        if command.clears_attributes:
+            wanted.update({key: None for key in have if key[0] == "a"})
         for key, value in event.values.items():
-            have = self.visible().get(key)
-            at = clock
-            if as_seen:
-                at = life if replaces else behind(greater(have[0] if have else None, self.floor()))
-            given = (at, value)
+            if key[0] == "a" and value is not None and command.intent == "update":
+                target = json.loads(have[key]) if key in have else None
+                value = compact(merge_patch(json.loads(value), target))
+            wanted[key] = value
+        return wanted
+
+    def _stands(self, event, command, clock):
+        wants_deleted = command.intent in ("delete", "erase")
+        if self.is_deleted() != wants_deleted:
+            return False
+        if command.intent in ("create", "replace"):
+            return clock >= self.floor()
+        if command.intent == "update":
+            return not event.values or any(each[0] == clock for each in self.visible().values())
+        return command.intent != "erase" or not self.values()
+
+    # Into the registers
+
+    def _take(self, event, values, clock):
+        """Whether anything took the clock, and whether it said something new under one that was there."""
+        self._raise_head(clock, event.source)
+        if event.command is None and event.version is not None:
+            self.source_version = greatest(self.source_version, event.version)
+        if event.clock is not None:
+            if event.command is not None and event.kind == "updated":
+                self.first_edit = least(self.first_edit, clock[0])
+            else:
+                self.first_event = least(self.first_event, clock[0])
+            self.last = greatest(self.last, clock[0])
+        took = self._take_life(event, clock)
+        differs, visible = False, self.visible()
+        for key, value in values.items():
+            have, given = visible.get(key), (clock, value)
+            if have is None and key[0] == "a" and self.horizon is not None and clock <= self.horizon:
+                continue
             after = given if have is None or rank(given) > rank(have) else have
-            if after[0] == at:
-                differs |= after != given
-                self._raise_head(at, event.source)
+            took |= have is None or have[0] != after[0]
+            differs |= after[0] == clock and after != given
             old = self.registers.get(key)
             if old is None or rank(after) > rank(old):
                 self.registers[key] = after
-        return bool(event.values), differs
+        return took, differs
 
-    def _take_life(self, event, replaces, life):
+    def _take_life(self, event, clock):
+        before = (self.created, self.restored, self.erased, self.replaced, len(self.deletes))
         if event.kind == "created":
-            self.created = greater(self.created, life)
+            self.created = greatest(self.created, clock)
         elif event.kind == "restored":
-            self.restored = greater(self.restored, life)
+            self.reset, self.deletes = self.final_delete(), []
+            self.restored = greatest(self.restored, clock)
         elif event.kind == "erased":
-            self.erased = greater(self.erased, life)
-        elif event.kind == "deleted":
-            self.deletes.add(life)
-        if replaces:
-            self.replaced = greater(self.replaced, life)
-        if event.kind != "updated" or replaces:
-            self._raise_head(life, event.source)
+            self.erased = greatest(self.erased, clock)
+        elif event.kind == "deleted" and clock not in self.deletes:
+            gone = greatest(self.restored, self.final_delete())
+            if gone is None or clock > gone:
+                bisect.insort(self.deletes, clock)
+        if event.replaces:
+            self.replaced = greatest(self.replaced, clock)
+        return before != (self.created, self.restored, self.erased, self.replaced, len(self.deletes))
+
+    def _forget_cleared_keys(self):
+        """The oldest cleared keys beyond the bound raise the horizon."""
+        cleared = sorted((each[0], key) for key, each in self.visible().items() if key[0] == "a" and each[1] is None)
+        while len(cleared) > CLEARED_KEYS_MAX or sum(map(_cleared_bytes, cleared)) > CLEARED_BYTES_MAX:
+            clock, key = cleared.pop(0)
+            self.horizon = greatest(self.horizon, clock)
+            del self.registers[key]
 
     def _raise_head(self, clock, source):
         if self.head is None or (clock, source.encode()) > (self.head, self.source.encode()):

@@ -10,7 +10,8 @@ from . import times
 
 FIELDS = ["firstName", "lastName", "email", "phone", "company", "title"]
 ACME_FIELDS = ["acme_first_name", "acme_last_name", "acme_email", "acme_phone", "acme_company", "acme_title"]
-MAPPINGS = {"acme": dict(zip(ACME_FIELDS, FIELDS)), "": dict(zip(ACME_FIELDS, FIELDS))}
+# By source, what its fields are called here; an event without a source is read by all of them.
+MAPPINGS = {"acme": dict(zip(ACME_FIELDS, FIELDS))}
 KINDS = ("created", "updated", "deleted", "restored", "erased")
 EVENT_ID_SEED = 0x6576656E745F6964
 
@@ -19,10 +20,26 @@ class Reject(Exception):
     """The reason of a dead letter."""
 
 
+INTENTS = {
+    "create": "created",
+    "replace": "updated",
+    "update": "updated",
+    "delete": "deleted",
+    "restore": "restored",
+    "erase": "erased",
+}
+
+
 @dataclass
 class Command:
-    replaces: bool
-    expected_version: int
+    """What a client wants, on its own condition."""
+
+    intent: str
+    # Versions that the contact must be at one of (None: any), and at none of; None stands for absent.
+    if_match: set
+    if_none_match: set
+    clears_attributes: bool
+    # What was asked for, without stamps.
     body: bytes
     request_id: str
     principal: str
@@ -40,9 +57,15 @@ class Event:
     version: int
     # {("f", field) or ("a", attribute): bytes, None where it is cleared}
     values: dict
+    # Whether it hides everything older.
+    replaces: bool = False
+    # Whether its time is not its own: given by who took it in, or none at all.
+    is_untimed: bool = False
+    # Tells two events of one id from each other.
+    body: bytes = b""
     command: Command = None
     hash: int = 0
-    # (time, version or -1, hash); None without a time
+    # (time, version or -1, hash); None without any time
     clock: tuple = field(default=None)
 
 
@@ -89,7 +112,7 @@ def _kind(envelope):
     return kind[8:]
 
 
-def _contact_id(envelope, data, named_event_id):
+def _contact_id(envelope, data, named_event_id, key):
     found = data.get("id")
     if found is None:
         found = data.get("contact_id")
@@ -97,6 +120,8 @@ def _contact_id(envelope, data, named_event_id):
         found = _first(envelope, "contact_id", "contactId")
     if found is None and named_event_id is not None:
         found = envelope.get("id")
+    if found is None and key:
+        found = key.decode(errors="replace")
     if found is None:
         raise Reject("missing_contact_id")
     if isinstance(found, bool) or not isinstance(found, (str, int)):
@@ -128,14 +153,18 @@ def _version(envelope):
     version = _first(envelope, "version", "source_version", "sourceVersion")
     if version is None:
         return None
+    if isinstance(version, str) and version.isdigit():
+        version = int(version)
     if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < 2**64:
         raise Reject("wrong_type")
     return version
 
 
-def _values(data, source):
+def _values(data, source, mappings):
     ours, theirs, attributes, beside = {}, {}, {}, {}
-    mapped = MAPPINGS.get(source, {})
+    mapped = mappings.get(source, {})
+    if not source:
+        mapped = {theirs: ours for each in mappings.values() for theirs, ours in each.items()}
     for name, value in data.items():
         if name in mapped:
             theirs[mapped[name]] = value
@@ -159,56 +188,78 @@ def _values(data, source):
     return values
 
 
-def _command(headers, kind, data):
+def _states(text):
+    """`version-hash` each: a version has one content, so that the version alone tells."""
+    return {int(each.strip().split("-")[0]) for each in text.decode().split(",") if each.strip()}
+
+
+def _command(headers, data):
     given = headers.get("contactd_command")
     if given is None:
         return None
+    intent = given.decode()
+    if intent not in INTENTS:
+        raise Reject("invalid_command")
     text = {name: (headers.get("contactd_" + name) or b"").decode() for name in ("request_id", "principal")}
-    expected = headers.get("contactd_expected_version")
+    must, must_not = headers.get("contactd_if_match"), headers.get("contactd_if_none_match")
     body = headers.get("contactd_request_hash")
     if body is None:
-        asked = [kind, given.decode(), expected and expected.decode(), data]
+        asked = [intent, repr(must), repr(must_not), data]
         body = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
     return Command(
-        replaces=given == b"replace",
-        expected_version=None if expected is None else int(expected),
+        intent=intent,
+        if_match=None if must is None else _states(must),
+        if_none_match=set() if must_not is None else _states(must_not),
+        clears_attributes="contactd_clears_attributes" in headers,
         body=body,
         **text,
     )
 
 
-def decode(value, headers, key):
+def decode(value, headers, key, mappings=MAPPINGS):
     """The event of a record's value; raises `Reject`."""
-    envelope, first_headers = _parse(value), {}
+    envelope, ours = _parse(value), {}
     for name, content in headers or []:
-        first_headers.setdefault(name, content)
+        ours.setdefault(name, content)
     data = envelope.get("data")
     if not isinstance(data, dict):
         raise Reject("wrong_type")
     kind = _kind(envelope)
     source = _first(envelope, "source") or ""
-    if first_headers.get("contactd_source"):
-        source = first_headers["contactd_source"].decode()
+    if ours.get("contactd_source"):
+        source = ours["contactd_source"].decode()
     named = _first(envelope, "event_id", "eventId")
     given = named if named is not None else envelope.get("id")
-    contact_id = _contact_id(envelope, data, named)
+    contact_id = _contact_id(envelope, data, named, key)
+    if given is None and ours.get("contactd_event_id"):
+        given = ours["contactd_event_id"].decode()
     event_id = str(given) if given is not None else _id_of_bytes(source, key, value)
     if event_id == "":
         raise Reject("invalid_id")
+    own_time = _time(envelope)
+    taken_in = ours.get("contactd_time")
     event = Event(
         kind=kind,
         contact_id=contact_id,
         event_id=event_id,
         id_is_given=given is not None,
         source=source,
-        time_us=_time(envelope),
+        time_us=int(taken_in) if own_time is None and taken_in else own_time,
         version=_version(envelope),
-        values=_values(data, source),
+        values=_values(data, source, mappings),
+        is_untimed=own_time is None,
+        body=value,
+        command=_command(ours, data),
     )
+    event.replaces = "contactd_complete" in ours
+    if event.command:
+        event.replaces = event.command.intent in ("create", "replace")
+        event.is_untimed = False
+        if INTENTS[event.command.intent] != kind:
+            raise Reject("invalid_command")
+    elif kind in ("restored", "erased"):
+        raise Reject("unknown_event_type")
     event.hash = event_hash(source, event_id)
     if event.time_us is not None:
         event.clock = (event.time_us, -1 if event.version is None else event.version, event.hash)
-    event.command = _command(first_headers, kind, data)
-    if event.command is None and kind in ("restored", "erased"):
-        raise Reject("unknown_event_type")
     return event

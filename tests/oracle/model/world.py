@@ -1,13 +1,12 @@
-"""All contacts of a topic: every record's verdict, every image of every version."""
+"""All contacts of a log: every record's verdict, every image of every version."""
 
 import collections
 from dataclasses import dataclass
 
-from .contact import Contact
-from .decode import Command, Reject, decode
+from .contact import AHEAD_US, Contact
+from .decode import MAPPINGS, Command, Reject, decode, event_hash
 from .partitioner import home
 
-TOLERANCE_US = 300_000_000
 VALUE_BYTES_MAX = 65536
 
 
@@ -31,21 +30,49 @@ class Record:
         return f"{topic}:{self.partition}:{self.offset}"
 
 
+class Lane:
+    """What a lane keeps besides its contacts: the attempts it decided, the rules in force."""
+
+    def __init__(self, mappings):
+        self.mappings, self.marker = mappings, None
+        # {event hash: [(stamp, body, verdict, version)]}
+        self.attempts = collections.defaultdict(list)
+
+    def done(self, event_hash):
+        """The attempt under an event id whose wish was done."""
+        tried = self.attempts.get(event_hash, [])
+        return next((each for each in tried if each[2] in ("applied", "unchanged")), None)
+
+    def has(self, event_hash, stamp):
+        return any(each[0] == stamp for each in self.attempts.get(event_hash, []))
+
+
 class World:
-    def __init__(self, lanes):
-        self.lanes, self.contacts, self.images = lanes, {}, {}
-        self.verdicts, self.reasons = collections.Counter(), collections.Counter()
+    """`lanes`: how many there were at founding; `rules`: {number of a marker: mappings from it on}."""
+
+    def __init__(self, lanes, rules=None):
+        self.home_lanes, self.rules = lanes, rules or {}
+        self.lanes = collections.defaultdict(lambda: Lane(MAPPINGS))
+        self.contacts, self.images = {}, {}
+        # {(contact id, version): every image under it}: what follows the clocks moves without a version.
+        self.shown = collections.defaultdict(list)
+        self.verdicts, self.reasons, self.markers = (collections.Counter() for _ in range(3))
         self.records, self.origins = [], collections.Counter()
         self.by_event, self.by_request, self.applied = (collections.defaultdict(list) for _ in range(3))
 
     def feed(self, message):
         """One record, in the order of its lane."""
         record = Record(message.partition(), message.offset())
-        headers = message.headers() or []
-        origin = next((value for name, value in headers if name == "contactd_origin"), None)
-        if origin:
-            record.origin = origin.decode()
+        headers = {}
+        for name, value in message.headers() or []:
+            headers.setdefault(name, value)
+        if headers.get("contactd_origin"):
+            record.origin = headers["contactd_origin"].decode()
             self.origins[record.origin] += 1
+        if "contactd_marker" in headers:
+            record.verdict = self._marker(self.lanes[record.partition], headers)
+            self.markers[record.verdict] += 1  # no event: in no figure
+            return
         try:
             record.verdict = self._judge(message, headers, record)
         except Reject as reject:
@@ -57,29 +84,62 @@ class World:
         self.records.append(record)
 
     def _judge(self, message, headers, record):
+        lane = self.lanes[record.partition]
         key, value = message.key(), message.value()
-        event = decode(value, headers, key)
+        event = decode(value, message.headers() or [], key, lane.mappings)
         record.contact_id, record.event_id, record.kind = event.contact_id, event.event_id, event.kind
-        if key is None:
-            raise Reject("key_missing")
-        if home(event.contact_id, self.lanes) != record.partition:
-            raise Reject("misrouted_key")
-        if event.time_us is not None and event.time_us > message.timestamp()[1] * 1000 + TOLERANCE_US:
-            raise Reject("timestamp_in_future")
-        if len(value) > VALUE_BYTES_MAX:
-            raise Reject("too_large")
-        contact = self.contacts.get(event.contact_id) or Contact()
-        verdict = contact.apply(event)
-        if contact.version > 0:
-            self.contacts[event.contact_id] = contact
-        record.version = contact.version
         if event.command:
             record.command, record.request_id = event.command, event.command.request_id
             self.by_request[record.request_id].append(record)
-        if verdict == "applied":
-            self.images[(event.contact_id, contact.version)] = contact.image(event.contact_id)
-            self.applied[event.contact_id].append(record)
+        if key is None or home(event.contact_id, self.home_lanes) != record.partition:
+            if "contactd_founding" in headers:
+                raise Reject("key_missing" if key is None else "misrouted_key")
+            return "rehomed"
+        record_us = message.timestamp()[1] * 1000
+        contact = self.contacts.get(event.contact_id) or Contact()
+        if event.command:
+            verdict = self._command(lane, contact, event, record_us)
+        elif event.time_us is not None and event.time_us > record_us + AHEAD_US:
+            raise Reject("timestamp_in_future")
+        elif len(value) > VALUE_BYTES_MAX:
+            raise Reject("too_large")
+        elif event.id_is_given and lane.done(event_hash("api", event.event_id)):
+            verdict = "duplicate"  # tells us of our own change
+        else:
+            verdict = contact.apply(event, record_us)
+        if contact.version > 0:
+            self.contacts[event.contact_id] = contact
+        record.version = contact.version
+        self._show(contact, event.contact_id, verdict, record)
         return verdict
+
+    def _marker(self, lane, headers):
+        number = int(headers["contactd_marker"])
+        if lane.marker is None or number > lane.marker:
+            lane.marker, lane.mappings = number, self.rules.get(number, lane.mappings)
+            return "applied"
+        return "unchanged" if number == lane.marker else "stale"
+
+    def _command(self, lane, contact, event, record_us):
+        done = lane.done(event.hash)
+        if done:
+            return "duplicate" if done[1] == event.command.body else "conflict"
+        if lane.has(event.hash, event.time_us):
+            return "duplicate"
+        verdict = contact.decide(event, record_us)
+        lane.attempts[event.hash].append((event.time_us, event.command.body, verdict, contact.version))
+        return verdict
+
+    def _show(self, contact, contact_id, verdict, record):
+        if contact.version == 0:
+            return
+        image = contact.image(contact_id)
+        shown = self.shown[(contact_id, contact.version)]
+        if image not in shown[-1:]:
+            shown.append(image)
+        if verdict == "applied":
+            self.images[(contact_id, contact.version)] = image
+            self.applied[contact_id].append(record)
 
     def export(self):
         return {contact_id: contact.image(contact_id) for contact_id, contact in self.contacts.items()}
@@ -91,6 +151,5 @@ class World:
 
     def misplaced(self, topic):
         """Records away from home that nobody has brought home."""
-        away = ("key_missing", "misrouted_key")
-        owed = [record for record in self.records if record.reason in away and record.origin is None]
+        owed = [record for record in self.records if record.verdict == "rehomed"]
         return [record for record in owed if record.place(topic) not in self.origins]

@@ -2,15 +2,17 @@
 
 from support.registry import PROGRAMS
 
-from . import bridge, events, feeds, letters, replicas, signing_in, storm, topics, topology, writes
+from . import bridge, control, events, feeds, letters, replicas, rules, signing_in, storm, topics, topology, writes
 
 __all__ = [
     "PROGRAMS",
     "bridge",
+    "control",
     "events",
     "feeds",
     "letters",
     "replicas",
+    "rules",
     "signing_in",
     "storm",
     "topics",

@@ -74,7 +74,7 @@ def bridge_new_partitions(case):
     case.finish(instances, case.fold(topic), topic)
 
 
-@program(seconds=130)
+@program(seconds=130, long=True)
 def untimed_bridge(case):
     """Events without a time, through the bridge, with kills and broker outages: each contact's in their order and once."""
     report, topic, contacts, each = case.report, case.topic(), 20, 60
@@ -161,7 +161,7 @@ def foreign_headers(case):
     case.finish([instance], world, topic)
 
 
-@program(seconds=60)
+@program(seconds=60, long=True)
 def bridge_killed(case):
     """An instance that is killed right before and right after its bridge commits, life after life (debug build): every
     input is there, and of each contact's events without a time each counts once, in order."""

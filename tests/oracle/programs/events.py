@@ -79,7 +79,7 @@ def event_orders(case):
         checks.contacts(report, f"order_0_{order}", exports[0], exports[order], ignore=follows_order)
 
 
-@program(seconds=30, owed="an event without a time takes the time of each delivery")
+@program(seconds=30)
 def untimed_redelivery(case):
     """Sending an event again changes nothing: with and without a time of its own, signed anew at each attempt, at the other
     instance, after an edit, after a kill."""
@@ -112,7 +112,7 @@ def untimed_redelivery(case):
     case.finish([first, second], case.fold(topic), topic)
 
 
-@program(seconds=60, owed="deletes and cleared keys fill a contact for ever")
+@program(seconds=60)
 def growth(case):
     """A contact after thousands of deletes, or of keys set and cleared, takes the next event and the next write, and is
     what the model says; so after thousands of deletes and restores by the API."""

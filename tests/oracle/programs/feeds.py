@@ -49,7 +49,7 @@ class LazyFeed(Feed):
             stream.readline()
 
 
-@program(seconds=80)
+@program(seconds=80, long=True)
 def feed_stalls(case):
     """Clients that stop taking are told to come back, and have every change once and in order at the end, over two
     instances and their kills; a stop while the outbox waits keeps what is in it."""

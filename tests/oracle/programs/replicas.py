@@ -129,7 +129,7 @@ def _look_up(report, instance, record, topic, is_restored):
         report.check("event_unknown_only_where_restored", is_restored, instance=instance.name, body=answer.text[:300])
 
 
-@program(seconds=60)
+@program(seconds=60, long=True)
 def rebuild_killed(case):
     """A rebuild that is killed four times and begun again gives the same contacts."""
     report, topic = case.report, case.topic()

@@ -104,7 +104,7 @@ def compaction(case):
     case.finish([reader], case.fold(topic), topic)
 
 
-@program(seconds=60, owed="a deleted topic is noticed only by the next write")
+@program(seconds=60, long=True)
 def topic_deleted(case):
     """The contact topic is deleted and made anew: shown in readiness, never mixed with what is known, refused at the next
     start; what was acknowledged meanwhile survives the rebuild that is named."""
@@ -143,7 +143,7 @@ def topic_deleted(case):
     _contacts(case, instance, world, "export")
 
 
-@program(seconds=90)
+@program(seconds=90, long=True)
 def topic_retention(case):
     """Retention passes an instance that is stopped, frozen or empty: never a silent gap."""
     report, topic = case.report, case.topic(4)
@@ -180,7 +180,7 @@ def topic_retention(case):
     )
 
 
-@program(seconds=60, owed="a log whose end was lost while it is followed goes unnoticed")
+@program(seconds=100, long=True)
 def log_end_lost(case):
     """A broker comes back with an older copy of its data while an instance is frozen, and goes on from there: the lost end
     is noticed."""
@@ -207,7 +207,7 @@ def log_end_lost(case):
     report.check("lost_end_is_noticed_at_start", not _comes_up_ready(instance), why=instance.why_unready())
 
 
-@program(seconds=75)
+@program(seconds=75, long=True)
 def broker_absent(case):
     """No broker from the start, kills meanwhile: what is acknowledged is forwarded once it is there."""
     report, topic = case.report, case.topic(4)
@@ -238,7 +238,7 @@ def broker_absent(case):
     case.finish([instance], world, topic)
 
 
-@program(seconds=50)
+@program(seconds=50, long=True)
 def outbox_left(case):
     """After a freeze of the broker an instance under load stops keeping things in its outbox within 20 s."""
     import threading
@@ -285,7 +285,7 @@ def outbox_left(case):
     case.finish([instance], world, topic)
 
 
-@program(seconds=25)
+@program(seconds=25, long=True)
 def outbox_over_rebuild(case):
     """What waits in the outbox survives a kill and a rebuild."""
     report, topic = case.report, case.topic(4)

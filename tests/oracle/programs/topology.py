@@ -47,7 +47,7 @@ def _replicas_agree(case, topic, running):
     report.check("rebuild_identical", running[0].export_text == running[-1].export_text)
 
 
-@program(seconds=70, owed="a partitioner is learned by each instance for itself")
+@program(seconds=70)
 def partitioner_late(case):
     """One instance follows from the empty topic on, records come by another partitioner, another instance comes late: all
     agree where a contact's home is, and a write at one is read at the other by its Position."""

@@ -144,7 +144,7 @@ def _one_key(people, report, key):
     report.check("one_key_one_answer", len(texts) == 1, answers=list(texts)[:3], statuses=dict(statuses))
 
 
-@program(seconds=40, owed="a write is planned against a guess, and refused by an answer instead of a verdict")
+@program(seconds=40)
 def refused_writes(case):
     """A PATCH at one instance races a DELETE at the other: who is answered 4xx changed nothing, and the same
     Idempotency-Key is tried anew once the contact is active again."""
@@ -217,7 +217,7 @@ def _verdict(instance, location):
 ASYNC = {"Prefer": "respond-async"}
 
 
-@program(seconds=20, owed="a later command carries the version that it was planned from")
+@program(seconds=20)
 def async_writes(case):
     """Accepted writes mean the same as waited-for ones: the last of two PUTs stands, and PUT, PUT, DELETE, restore in a
     row leaves what the last PUT said, ACTIVE."""
@@ -242,7 +242,7 @@ def async_writes(case):
     case.finish([instance], case.fold(topic), topic)
 
 
-@program(seconds=30, owed="a later command carries the version that it was planned from")
+@program(seconds=30)
 def outage_writes(case):
     """Writes without a condition while the broker is away: each counts in the order it was answered; one with a condition
     that no longer holds is refused and changes nothing."""
@@ -305,7 +305,7 @@ BATCH = [
 ]
 
 
-@program(seconds=30, owed="a later command carries the version that it was planned from")
+@program(seconds=30)
 def batches(case):
     """A batch about one contact means the same waited for, with respond-async, and while the broker is away."""
     report, topic = case.report, case.topic(4)

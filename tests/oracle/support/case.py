@@ -35,18 +35,19 @@ class Case:
         self.redis = Redis(self.services, self.redis_port)
         self.random = random.Random(self.seed)
         self.stamp = int(time.time())
-        self.topics = 0
+        # How many partitions each topic had at first: a contact's home goes by them for ever.
+        self.lanes = {}
         (self.work / "users.toml").unlink(missing_ok=True)
 
     def name(self, word="t"):
         """A name that no other run has."""
-        self.topics += 1
-        return f"oracle-{self.report.program.replace('_', '-')}-{self.seed}-{self.stamp}-{word}{self.topics}"
+        return f"oracle-{self.report.program.replace('_', '-')}-{self.seed}-{self.stamp}-{word}{len(self.lanes)}"
 
     def topic(self, partitions=8, control=None, **config):
         """A contact topic, with its dead letters' and its control topic."""
         name = self.name()
         self.kafka.topic(name, partitions, **config)
+        self.lanes[name] = partitions
         self.kafka.topic(name + ".dlq", 2)
         retention = {"retention_ms": 90 * 86_400_000, "message_timestamp_type": "LogAppendTime"}
         self.kafka.topic(name + ".control", 1, **(control or retention))
@@ -55,7 +56,7 @@ class Case:
     def instance(self, name, topic=None, start=True, env=None, config=None, redis=False, kafka=True):
         """A new instance on the topic, ready unless `start` is false."""
         args = []
-        if config:
+        if config is not None:
             path = self.work / f"{name}.toml"
             path.write_text(config)
             args = ["--config", str(path)]
@@ -90,9 +91,9 @@ class Case:
     def settled(self, topic, instances, seconds=60, bridge=False, must=True):
         return settled(self.kafka, topic, instances, seconds, bridge, self.report if must else None)
 
-    def fold(self, topic):
-        """The topic as the model sees it."""
-        return model.fold(self.kafka.bootstrap, topic)
+    def fold(self, topic, rules=None):
+        """The topic as the model sees it; `rules`: {number of a marker: mappings from it on}."""
+        return model.fold(self.kafka.bootstrap, topic, self.lanes[topic], rules)
 
     def finish(self, instances, world, topic, control=True):
         """Counters and stores against the model; the instances are stopped."""

@@ -8,6 +8,17 @@ def diff(want, got):
     return {k: (want.get(k), got.get(k)) for k in set(want) | set(got) if want.get(k) != got.get(k)}
 
 
+def is_image(world, contact):
+    """Whether a contact ever stood so: what follows the clocks may move without a version."""
+    return contact in world.shown[(contact["id"], contact["version"])]
+
+
+def nearest(world, contact):
+    """What a wrong image differs in from the last of its version."""
+    images = world.shown[(contact["id"], contact["version"])]
+    return diff(images[-1], contact) if images else "no such version"
+
+
 def contacts(report, kind, want, got, ignore=()):
     """Two sets of contacts by id."""
 

@@ -67,6 +67,8 @@ class Events:
         data = {"id": contact_id, **self.fields(acme)}
         if self.random.random() < 0.3:
             data["attributes"] = self.attributes()
+        if not acme and self.random.random() < 0.2:
+            data["level"] = f"L{self.number}"  # nothing of ours until a mapping names it
         event = {
             "id": f"evt_{self.who}_{self.number}",
             "eventType": "contact." + kind,
