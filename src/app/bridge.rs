@@ -63,14 +63,14 @@ async fn other_topics(
 }
 
 async fn rehome(config: &Config, log: &EventLog, watch: &Watch, stop: &CancellationToken) {
-    let Some(reader) = watch.reader.get().cloned() else {
+    let Some((control, lease)) = watch.roles.opened() else {
         return stop.cancelled().await;
     };
     if !config.bridge.rehome {
-        reader.rehoming_is_elsewhere();
+        control.reader().rehoming_is_elsewhere();
         return stop.cancelled().await;
     }
     let (topic, metrics) = (config.kafka.topic.clone(), Arc::clone(&watch.metrics));
-    let founding = u32::try_from(reader.rules().founding()).unwrap_or(u32::MAX);
-    Rehoming::new(log.clone(), topic, founding, reader, metrics).run(stop).await;
+    let founding = u32::try_from(control.reader().rules().founding()).unwrap_or(u32::MAX);
+    Rehoming::new(log.clone(), topic, founding, (control, lease), metrics).run(stop).await;
 }

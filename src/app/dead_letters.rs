@@ -9,8 +9,7 @@ use crate::config::{Config, KafkaConfig, PartitionerChoice};
 use crate::effects::dead_letters::{LetterDesk, LetterOptions, Publisher, Topics};
 use crate::event_log::kafka::KafkaLog;
 use crate::event_log::{EventLog, LogError};
-use crate::ingest::Control;
-use crate::store::Reader;
+use crate::ingest::{Control, Lease};
 use crate::telemetry::{DeadLetterGauges, Metrics};
 
 use super::watch::age_seconds;
@@ -43,11 +42,12 @@ impl Letters {
     /// The store is open: the desk, which [`Letters::run`] has from now on.
     pub(super) fn open(
         &self,
-        reader: Reader,
         log: EventLog,
         control: Arc<Control>,
+        lease: Arc<Lease>,
         metrics: &Arc<Metrics>,
     ) -> Arc<LetterDesk> {
+        let reader = control.reader();
         let publisher = self.topic.as_ref().and_then(|config| {
             let partitions = reader.log().map_or(1, |log| log.lanes);
             let opened = KafkaLog::open(config);
@@ -57,7 +57,7 @@ impl Letters {
             opened.inspect_err(warn).ok().map(|log| Publisher::new(log, partitions))
         });
         let options = self.options.clone();
-        let desk = LetterDesk::new(reader, log, control, options, publisher, Arc::clone(metrics));
+        let desk = LetterDesk::new(log, control, lease, options, publisher, Arc::clone(metrics));
         let desk = Arc::new(desk);
         // The desk has the metrics.
         let scraped = Arc::downgrade(&desk);

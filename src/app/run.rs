@@ -27,6 +27,7 @@ use super::bridge::run_bridge;
 use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::log::open_log;
+use super::roles::Roles;
 use super::simulator::open_simulator;
 use super::watch::Watch;
 use super::webhooks::{forward, open_webhooks, shut_outbox};
@@ -127,7 +128,10 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         feed: start(watch.feed.clone().run(stop.http.clone())),
         simulator: watch.simulator.clone().map(|one| start(one.run(stop.http.clone()))),
         worker: tokio::task::spawn_blocking(move || worker.run()),
-        letters: start(watch.letters.clone().run(stop.letters.clone())),
+        letters: start({
+            let letters = watch.letters.clone().run(stop.letters.clone());
+            watch.roles.clone().run(letters, stop.letters.clone())
+        }),
         // What waits is not this run's, which would end in the middle of it.
         outbox: if is_one_shot { None } else { forward(&intake, stop.outbox.clone()) },
         bridge,
@@ -185,6 +189,7 @@ fn watch(
         intake,
         simulator,
         letters: Letters::new(config),
+        roles: Roles::default(),
     };
     watch.starting(config);
     Ok(watch)

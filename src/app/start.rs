@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
+use crate::domain::control::ADOPTED_KEY;
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset};
 use crate::domain::record::record_hash;
 use crate::event_log::{EventLog, Watermarks};
 use crate::store::{LaneProgress, LaneRange, check_lane};
@@ -36,20 +37,44 @@ pub(super) fn start_offsets(
     Ok(offsets)
 }
 
-/// Where reading the control lane goes on. A store that has not read it begins with what is left,
-/// and one that was away for long goes on with that: what is gone is over.
+/// Where reading the control lane goes on, and what is missing before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ControlStart {
+    /// Nothing.
+    At(NextOffset),
+    /// Records that the log no longer holds.
+    BehindGap(NextOffset),
+    /// All: it is another topic, filled anew from some store.
+    Anew(NextOffset),
+}
+
+/// Where reading the control lane goes on. A store that has not read it begins with what is left, and so
+/// does one that was away for longer than its records are kept.
 pub(super) fn control_offset(
     log: &EventLog,
     read: &BTreeMap<Lane, LaneProgress>,
-) -> Result<NextOffset, WorkerError> {
+) -> Result<ControlStart, WorkerError> {
     let Watermarks { low, high } = log.watermarks(CONTROL_LANE)?;
     let first = NextOffset(low.0);
     let Some(progress) = read.get(&CONTROL_LANE).filter(|progress| progress.next >= first) else {
-        return Ok(first);
+        let has_gap = first > NextOffset(0);
+        return Ok(if has_gap { ControlStart::BehindGap(first) } else { ControlStart::At(first) });
     };
     let last_hash = last_record_hash(log, CONTROL_LANE, Some(progress))?;
-    check_lane(CONTROL_LANE, Some(progress), LaneRange { low, high }, last_hash)?;
-    Ok(progress.next)
+    match check_lane(CONTROL_LANE, Some(progress), LaneRange { low, high }, last_hash) {
+        Ok(()) => Ok(ControlStart::At(progress.next)),
+        Err(error) if error.is_about_data() && is_adopted(log, Offset(low.0))? => {
+            tracing::warn!(%error, "the control topic was made anew and filled from a store");
+            Ok(ControlStart::Anew(first))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a control topic begins with the record that says that it was filled from a store.
+fn is_adopted(log: &EventLog, first: Offset) -> Result<bool, WorkerError> {
+    let record = log.read_one(CONTROL_LANE, first)?;
+    Ok(record.and_then(|record| record.key).is_some_and(|key| key == ADOPTED_KEY.as_bytes()))
 }
 
 /// A log made anew can be as long as the old one: its records tell.

@@ -25,6 +25,7 @@ use crate::telemetry::{
 
 use super::WorkerError;
 use super::dead_letters::Letters;
+use super::roles::Roles;
 use super::rules::told;
 
 /// Behind and without progress for this long is not ready.
@@ -40,6 +41,9 @@ const CONTROL: &str = "control";
 const REHOMING: &str = "rehoming";
 /// Other producers' open transactions; only a note.
 const TRANSACTIONS: &str = "transactions";
+const UNSETTLED: &str = "the control topic no longer holds its beginning: waiting until another instance has \
+                         restated what stood there; where there is none, `contactd topics \
+                         adopt-control` does it from a store";
 
 /// By what records are judged.
 const RULES: &str = "rules";
@@ -66,6 +70,8 @@ pub(super) struct Watch {
     /// Where it is on.
     pub(super) simulator: Option<Arc<Simulator>>,
     pub(super) letters: Letters,
+    /// What only one instance does at a time, and this instance's part in it; once the store is open.
+    pub(super) roles: Roles,
 }
 
 impl Watch {
@@ -132,8 +138,8 @@ impl Watch {
         let control = Arc::new(Control::new(log.clone(), reader.clone()));
         self.auth.store_opened(Arc::clone(&control));
         self.let_in();
-        let letters =
-            self.letters.open(reader.clone(), log.clone(), Arc::clone(&control), &self.metrics);
+        let lease = self.roles.open(self.is_kafka, log, &control);
+        let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
             writes,
@@ -228,8 +234,14 @@ impl Watch {
             });
         }
         if self.is_kafka && consumer.lane(CONTROL_LANE).is_some() {
-            let trouble = Arc::clone(&consumer);
-            self.readiness.check(CONTROL, move || trouble.control_trouble().map_or(Ok(()), Err));
+            let (trouble, reader) = (Arc::clone(&consumer), self.reader.get().cloned());
+            self.readiness.check(CONTROL, move || match trouble.control_trouble() {
+                Some(why) => Err(why),
+                None if reader.as_ref().is_some_and(Reader::is_control_unsettled) => {
+                    Err(UNSETTLED.to_owned())
+                }
+                None => Ok(()),
+            });
         }
         let held = Arc::clone(&consumer);
         self.readiness.note(TRANSACTIONS, move || held.held());

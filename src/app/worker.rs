@@ -20,13 +20,13 @@ use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::domain::rules::{RuleSet, RuleText};
 use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
 use crate::ingest::{Adoption, Pause, PresentRules, purge};
-use crate::store::{self, Opened, StoreError, StoreOptions, Writer};
+use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
 use super::beginning::Beginning;
 use super::rules::keep_rules;
 use super::schemas::configured_schemas;
-use super::start::{control_offset, start_offsets};
+use super::start::{ControlStart, control_offset, start_offsets};
 use super::watch::Watch;
 use super::writes::{commands, writes};
 
@@ -285,20 +285,41 @@ impl Worker {
     }
 
     /// Where the control lane goes on; none where there is none for us, which stops no contact.
-    fn control_start(&self, writer: &Writer) -> Result<Option<NextOffset>, WorkerError> {
+    fn control_start(&self, writer: &mut Writer) -> Result<Option<NextOffset>, WorkerError> {
+        let topic = &self.config.kafka.control_topic;
         let why = match self.log.prepare_control()? {
             ControlAccess::Ready => match control_offset(&self.log, writer.lanes()) {
                 // The embedded log is one: what is wrong with a lane is wrong with all.
                 Err(WorkerError::Store(error)) if self.watch.is_kafka && error.is_about_data() => {
-                    format!("topic {}: {error}", self.config.kafka.control_topic)
+                    format!(
+                        "topic {topic}: {error}; `contactd topics adopt-control` fills one anew"
+                    )
                 }
-                next => return next.map(Some),
+                start => return start.map(|start| Some(self.begin_control(writer, start))),
             },
             ControlAccess::Refused(why) => why,
         };
         self.log.refuse_control(&why);
         self.watch.control_refused(&why);
         Ok(None)
+    }
+
+    fn begin_control(&self, writer: &mut Writer, start: ControlStart) -> NextOffset {
+        match start {
+            ControlStart::At(next) => next,
+            // Nobody else could restate what an embedded log has dropped.
+            ControlStart::BehindGap(next) if !self.watch.is_kafka => next,
+            ControlStart::BehindGap(next) => {
+                let topic = &self.config.kafka.control_topic;
+                tracing::warn!(topic, %next, "control records are gone: entries wait to be restated");
+                writer.begin_control_gap(ControlGap::Records);
+                next
+            }
+            ControlStart::Anew(next) => {
+                writer.begin_control_gap(ControlGap::All);
+                next
+            }
+        }
     }
 
     /// Small commits need small batches: the log gives a lane a part of the bounds at a time.

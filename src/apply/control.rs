@@ -1,10 +1,12 @@
 //! The control lane's part of decoding and planning: one branch a batch, none a contact's event.
 
-use crate::domain::control::{ControlLimits, ControlRecord};
+use std::sync::Arc;
+
+use crate::domain::control::{ControlLimits, ControlRecord, Decision, RecordAt, UNSETTLED_KEY};
 use crate::domain::decode::Reject;
 use crate::domain::event::EventKind;
 use crate::domain::record::{Record, RecordBatch, RecordKind};
-use crate::store::{DeadLetter, EntryMeta, Writer};
+use crate::store::{ControlGap, DeadLetter, EntryMeta, Writer};
 
 use super::{ApplyError, Planner, SetAside};
 
@@ -26,11 +28,20 @@ impl Planner {
         record: &Record,
         decoded: &DecodedControl,
     ) -> Result<(), ApplyError> {
+        let time_ms = u64::try_from(record.timestamp_ms).unwrap_or(0);
+        let at = RecordAt { offset: record.offset, time_ms };
+        if let Some(gap) = writer.control_gap() {
+            let meta = meta(batch, record, decoded.as_ref().ok());
+            let mut decision = Decision::unsettled(at);
+            if gap == ControlGap::All {
+                decision.expired.extend(writer.controls().iter().map(|(key, _)| Arc::clone(key)));
+            }
+            return Ok(writer.control(&meta, UNSETTLED_KEY, &decision)?);
+        }
         let rejected = match decoded {
             Ok(control) => {
-                let record_time_ms = u64::try_from(record.timestamp_ms).unwrap_or(0);
                 let limits = ControlLimits::default();
-                match writer.controls().decide(control, record_time_ms, &limits) {
+                match writer.controls().decide(control, at, &limits) {
                     Ok(decision) => {
                         let meta = meta(batch, record, Some(control));
                         return Ok(writer.control(&meta, &control.key, &decision)?);

@@ -1,6 +1,9 @@
-//! Why a request's credentials do not hold.
+//! Why a request's credentials do not hold, and why a sign-in does not.
 
 use crate::domain::Class;
+use crate::ingest::IngestError;
+
+use super::random::NoRandomness;
 
 /// Why a request is nobody's. The texts are for clients: they say what to do, and nothing that
 /// helps to guess.
@@ -70,5 +73,40 @@ impl AuthError {
     /// What to do about it.
     pub fn class(self) -> Class {
         Class::Poison
+    }
+}
+
+/// Why a family was not begun, refreshed or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum FamilyError {
+    /// No token of ours, or one of a family that is over.
+    #[error("the refresh token is not valid; sign in again")]
+    Invalid,
+    /// Used before.
+    #[error("the refresh token was used before, so this sign-in is ended; sign in again")]
+    Reused,
+    /// Another refresh with the same token was faster.
+    #[error("another request has just used this refresh token")]
+    Lost,
+    /// No such sign-in.
+    #[error("there is no such sign-in")]
+    NotFound,
+    /// The log can't be written, or is not read yet.
+    #[error("sign-ins can't be kept now: {0}")]
+    Unavailable(String),
+    /// Our fault.
+    #[error("sign-ins can't be kept: {0}")]
+    Failed(String),
+}
+
+impl From<IngestError> for FamilyError {
+    fn from(error: IngestError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<NoRandomness> for FamilyError {
+    fn from(error: NoRandomness) -> Self {
+        Self::Failed(error.to_string())
     }
 }

@@ -18,8 +18,9 @@ use crate::domain::control::ControlEntry;
 use crate::ingest::{Control, ControlOutcome, ControlWrite, IngestError};
 use crate::shared_state::Revocations;
 
+use super::error::FamilyError;
 use super::jwt::{Jwt, LEEWAY_S};
-use super::random::{self, NoRandomness, sha256_hex};
+use super::random::{self, sha256_hex};
 use super::refresh_token::RefreshToken;
 
 /// At once; the one that was not used for the longest time makes room.
@@ -89,41 +90,6 @@ pub struct Session {
     pub agent: String,
 }
 
-/// Why a family was not begun, refreshed or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum FamilyError {
-    /// No token of ours, or one of a family that is over.
-    #[error("the refresh token is not valid; sign in again")]
-    Invalid,
-    /// Used before.
-    #[error("the refresh token was used before, so this sign-in is ended; sign in again")]
-    Reused,
-    /// Another refresh with the same token was faster.
-    #[error("another request has just used this refresh token")]
-    Lost,
-    /// No such sign-in.
-    #[error("there is no such sign-in")]
-    NotFound,
-    /// The log can't be written, or is not read yet.
-    #[error("sign-ins can't be kept now: {0}")]
-    Unavailable(String),
-    /// Our fault.
-    #[error("sign-ins can't be kept: {0}")]
-    Failed(String),
-}
-
-impl From<IngestError> for FamilyError {
-    fn from(error: IngestError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<NoRandomness> for FamilyError {
-    fn from(error: NoRandomness) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
 /// What a refresh hands on: whose family it is, and its new token.
 pub(super) struct Refreshed {
     pub(super) user: String,
@@ -186,13 +152,18 @@ impl Families {
         records.wrapping_add(self.revocations.version())
     }
 
-    /// Whether access tokens of this family are revoked.
+    /// Whether access tokens of this family are revoked, or that is not known here.
     pub(super) fn is_revoked(&self, user: &str, family: &str) -> bool {
         if self.revocations.is_revoked(family) {
             return true;
         }
-        let entry = self.control.get().and_then(|it| it.reader().control(&key(user, family)));
-        entry.as_ref().and_then(read).is_some_and(|family| family.revoked)
+        let Some(control) = self.control.get() else {
+            return false;
+        };
+        let (reader, key) = (control.reader(), key(user, family));
+        let entry = reader.control(&key);
+        !reader.is_control_settled(&key)
+            || entry.as_ref().and_then(read).is_some_and(|family| family.revoked)
     }
 
     /// Begins a family: its id, its first token, and when it ends at the latest.
@@ -366,6 +337,9 @@ impl Families {
             (Ok(None) | Err(_), Some(_)) => {
                 Err(FamilyError::Unavailable("this instance is behind the others".to_owned()))
             }
+            (Ok(None) | Err(_), None) if reader.is_control_unsettled() => {
+                Err(IngestError::Unsettled.into())
+            }
             // It was ours once, and is gone: expired, in all likelihood.
             (Ok(None) | Err(_), None) => Err(FamilyError::Invalid),
         }
@@ -467,7 +441,8 @@ impl Families {
             value: Some(value),
             principal: Some(format!("user:{user}")),
             request_id: Some(origin.request_id.clone()).filter(|id| !id.is_empty()),
-            id: None,
+            revokes: family.revoked,
+            ..ControlWrite::default()
         };
         Ok(self.control()?.put(write).await?)
     }

@@ -11,7 +11,8 @@ use crate::telemetry::LoginOutcome;
 
 use super::accounts::Accounts;
 use super::authenticate::Auth;
-use super::families::{FamilyError, Origin, Refreshed, Session};
+use super::error::FamilyError;
+use super::families::{Origin, Refreshed, Session};
 use super::jwt::{Grant, SignError};
 use super::password::{self, PASSWORD_BYTES_MAX};
 use super::roles::{Principal, Role};

@@ -26,8 +26,8 @@ mod users_file;
 
 pub use accounts::Accounts;
 pub use authenticate::{Auth, AuthSetupError, Credentials};
-pub use error::AuthError;
-pub use families::{FamilyError, Origin, Session};
+pub use error::{AuthError, FamilyError};
+pub use families::{Origin, Session};
 pub use jwt::SignError;
 pub use local::{
     FIRST_USER, LOCAL_KEY_FILE, LocalError, WEBHOOK_SECRET_FILE, first_user, kept_jwt_secret,

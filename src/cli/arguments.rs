@@ -372,6 +372,21 @@ pub(super) enum TopicsCommand {
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         replication: Option<u16>,
     },
+    /// Fill the control topic from the store of a stopped instance
+    #[command(
+        after_help = "For a control topic that was made anew, or whose records are gone everywhere: stop the \
+        instance that knows most, run this with its configuration, and start the instances \
+        again. What the store holds counts from then on.\n\n\
+        Example:\n  contactd topics adopt-control --yes"
+    )]
+    AdoptControl {
+        /// Copies of a topic that is made; the brokers' default where nothing is said
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        replication: Option<u16>,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]

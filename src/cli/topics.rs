@@ -1,27 +1,65 @@
-//! `topics ensure`: the Kafka topic as contactd needs it.
+//! `topics ensure`: the Kafka topics as contactd needs them. `topics adopt-control`: the control topic
+//! filled from a store.
+
+use std::sync::Arc;
 
 use crate::app::topic_as_log;
-use crate::config::Mode;
+use crate::config::{Config, Mode};
+use crate::event_log::EventLog;
 use crate::event_log::kafka::{KafkaLog, TopicEnsured, TopicPlan};
+use crate::ingest::adopt_control;
 
 use super::arguments::TopicsCommand;
 use super::exit::Failure;
+use super::offline::open_store;
 use super::settings::SettingsArgs;
 
 pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::Result<()> {
-    let TopicsCommand::Ensure { partitions, replication } = *command;
     let config = settings.load(Mode::Serve, Vec::new())?;
     if !config.follows_kafka() {
         let text = "no brokers are configured (KAFKA_BROKERS), and the embedded log has no topics";
         return Err(Failure::Usage(text.to_owned()).into());
     }
+    match *command {
+        TopicsCommand::Ensure { partitions, replication } => {
+            ensure(&config, partitions, replication)
+        }
+        TopicsCommand::AdoptControl { replication, yes } => adopt(&config, replication, yes),
+    }
+}
+
+fn adopt(config: &Config, replication: Option<u16>, yes: bool) -> anyhow::Result<()> {
+    let topic = &config.kafka.control_topic;
+    let opened = open_store(config)?;
+    let (entries, _) = opened.reader.stats()?.control_entries;
+    if !yes {
+        let text = format!(
+            "this writes {entries} control entries of the store in {} to the topic {topic}, and what \
+             other instances know besides them is forgotten; say --yes to do it",
+            config.store.path.display()
+        );
+        return Err(Failure::Usage(text).into());
+    }
+    let log = KafkaLog::open(&config.kafka)?;
+    tell(topic, 1, log.ensure_control_topic(replication)?);
+    let log = EventLog::Kafka(Arc::new(log));
+    log.identity()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let adopted = runtime.block_on(adopt_control(&log, &opened.reader))?;
+    log.shutdown()?;
+    opened.writer.close()?;
+    eprintln!("{adopted} control entries written to {topic}; start the instances again");
+    Ok(())
+}
+
+fn ensure(config: &Config, partitions: u16, replication: Option<u16>) -> anyhow::Result<()> {
     let log = KafkaLog::open(&config.kafka)?;
     let ensured = log.ensure_topic(TopicPlan::contacts(partitions, replication))?;
     tell(&config.kafka.topic, partitions, ensured);
     let ensured = log.ensure_control_topic(replication)?;
     tell(&config.kafka.control_topic, 1, ensured);
     if let Some(topic) = &config.dead_letters.topic {
-        let log = KafkaLog::open(&topic_as_log(&config, topic.clone()))?;
+        let log = KafkaLog::open(&topic_as_log(config, topic.clone()))?;
         let ensured = log.ensure_topic(TopicPlan::dead_letters(partitions, replication))?;
         tell(topic, partitions, ensured);
     }

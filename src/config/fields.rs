@@ -150,6 +150,19 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A duration within bounds, or none where nothing is said.
+    pub(super) fn duration_or_empty(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let expected = format!("empty or {}", duration_expected(&bounds));
+        self.read(name, &expected, |text| match text {
+            "" => Some(None),
+            text => parse_duration(text).filter(|it| bounds.contains(it)).map(Some),
+        })
+    }
+
     /// One of several words; the first of them where it is none.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, first: T, words: &[(&str, T)]) -> T {
         let expected: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();

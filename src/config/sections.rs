@@ -128,6 +128,8 @@ pub struct KafkaConfig {
     pub topic: String,
     /// The topic of control records.
     pub control_topic: String,
+    /// How long it keeps records; none: its brokers say.
+    pub control_retention: Option<Duration>,
     /// How keys find their partition.
     pub partitioner: PartitionerChoice,
     /// Encryption and authentication.

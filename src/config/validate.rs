@@ -256,6 +256,8 @@ fn kafka(fields: &mut Fields<'_>) -> KafkaConfig {
         client_id: fields.text("kafka.client_id"),
         topic: fields.text("kafka.topic"),
         control_topic: fields.text("kafka.control_topic"),
+        control_retention: fields
+            .duration_or_empty("kafka.control_retention", seconds(1, 3650 * DAY)),
         partitioner: fields.choice("kafka.partitioner", PartitionerChoice::Auto, &partitioners),
         security_protocol: security_protocol(fields),
         sasl_mechanism: fields.text("kafka.sasl_mechanism"),

@@ -123,6 +123,14 @@ impl EventLog {
         }
     }
 
+    /// How long control records are kept, at least; none: for ever, or as long as the store is.
+    pub fn control_retention(&self) -> Result<Option<Duration>, LogError> {
+        match self {
+            Self::Embedded(_) => Ok(None),
+            Self::Kafka(log) => log.control_retention(),
+        }
+    }
+
     /// Lets appends to the control lane fail at once, for a reason that lies outside the log.
     pub fn refuse_control(&self, why: &str) {
         match self {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::control::{ControlEntry, ControlRecord};
+use crate::domain::control::{ControlEntry, ControlRecord, View};
 use crate::domain::position::CONTROL_LANE;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::event_log::{Ack, EventLog, NewRecord};
@@ -24,6 +24,10 @@ pub struct ControlWrite {
     pub expected_revision: Option<u64>,
     /// When it is gone, in milliseconds since 1970; none: never.
     pub expires_at_ms: Option<u64>,
+    /// How long it lives from its record's time on, in milliseconds, instead of `expires_at_ms`.
+    pub lives_ms: Option<u64>,
+    /// Whether it revokes something, so that it is never refused for want of room.
+    pub revokes: bool,
     /// The value, JSON; none: the entry is removed.
     pub value: Option<Vec<u8>>,
     /// Who writes it.
@@ -87,21 +91,49 @@ impl Control {
             key,
             expected_revision,
             expires_at_ms,
+            lives_ms,
+            revokes,
             value,
             principal,
             request_id,
             id,
         } = write;
-        let id = id.unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
+        if !self.reader.is_control_settled(&key) {
+            return Err(IngestError::Unsettled);
+        }
         let record = ControlRecord {
-            id,
+            id: id.unwrap_or_else(new_id),
             key,
             expected_revision,
             expires_at_ms,
+            lives_ms,
+            revokes,
+            restated: None,
             value,
             principal,
             request_id,
         };
+        let outcome = self.append(&record).await?;
+        Ok(self.outcome(&record, outcome))
+    }
+
+    /// Says again what an entry is, as seen from `view`. False: it has changed since, or too much else
+    /// has.
+    ///
+    /// # Errors
+    /// Where what became of it is not known.
+    pub async fn restate(
+        &self,
+        key: &str,
+        entry: &ControlEntry,
+        view: View,
+    ) -> Result<bool, IngestError> {
+        let outcome = self.append(&entry.restate(key, view, new_id())).await?;
+        Ok(matches!(outcome.verdict, Verdict::Applied | Verdict::Unchanged))
+    }
+
+    /// What became of a record once that can be read here.
+    async fn append(&self, record: &ControlRecord) -> Result<RecordOutcome, IngestError> {
         let appended = NewRecord {
             key: record.key.as_bytes().to_vec(),
             value: Some(record.encode()?),
@@ -109,8 +141,8 @@ impl Control {
             timestamp_ms: now_ms(),
             lane: Some(CONTROL_LANE),
         };
-        let outcome = tokio::time::timeout(APPLIED_WITHIN, self.write(&record, appended)).await;
-        Ok(self.outcome(&record, outcome.map_err(|_| IngestError::TimedOut)??))
+        let outcome = tokio::time::timeout(APPLIED_WITHIN, self.write(record, appended)).await;
+        outcome.map_err(|_| IngestError::TimedOut)?
     }
 
     async fn write(
@@ -151,6 +183,10 @@ impl Control {
             | Verdict::Rehomed => ControlOutcome::Conflict { current },
         }
     }
+}
+
+fn new_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 fn now_ms() -> i64 {

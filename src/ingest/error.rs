@@ -17,6 +17,11 @@ pub enum IngestError {
     /// The store has stopped.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The control topic no longer holds its beginning, and the entry was not restated yet.
+    #[error(
+        "the control topic was not read from its beginning, and what stood there is not restated yet"
+    )]
+    Unsettled,
     /// It was not applied in time; it may be yet.
     #[error("it was not applied in time, and may be yet")]
     TimedOut,
@@ -29,7 +34,7 @@ impl IngestError {
             Self::Invalid(_) => Class::Poison,
             Self::Log(error) => error.class(),
             Self::Store(error) => error.class(),
-            Self::TimedOut => Class::Retry,
+            Self::Unsettled | Self::TimedOut => Class::Retry,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What comes in besides the log: API writes become commands on the log, webhooks and other topics
 //! events.
 
+mod adopt_control;
 mod adoption;
 mod bridge;
 mod command_record;
@@ -9,6 +10,7 @@ mod control;
 mod edits;
 mod error;
 mod intake;
+mod lease;
 mod markers;
 mod outbox;
 mod patch;
@@ -16,10 +18,12 @@ mod pause;
 mod present;
 mod purge;
 mod rehoming;
+mod restating;
 mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use adopt_control::{AdoptControlError, adopt_control};
 pub use adoption::{AdoptError, Adopted, Adoption, RulesStanding};
 pub use bridge::Bridge;
 pub use command_record::API_SOURCE;
@@ -30,6 +34,7 @@ pub use edits::{
 };
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
+pub use lease::Lease;
 pub use markers::marker_record;
 pub use outbox::{Outbox, OutboxError};
 pub use patch::{ContactPatch, Said};
@@ -37,6 +42,7 @@ pub use pause::Pause;
 pub use present::PresentRules;
 pub use purge::purge;
 pub use rehoming::Rehoming;
+pub use restating::Restating;
 pub use webhooks::{
     ItemReport, Received, Scheme, SecretError, SignatureError, Verified, Verifier, WebhookError,
     WebhookSetupError, Webhooks, sign_acme,

@@ -6,7 +6,7 @@
 //! journal (rehomed) ─► copy ─► contact log, home lane ─► how far: a control entry
 //! ```
 //!
-//! At least once, by one instance at a time: who holds the entry's lease. The copy is a record of our
+//! At least once, by one instance at a time: who has the role. The copy is a record of our
 //! own log and keeps key, headers and value, a command's too; it says where it is from, and under
 //! which founding that was its home, which keeps it from being brought once more.
 
@@ -26,12 +26,12 @@ use crate::store::{Reader, Rehomed, RehomedRecord, StoreError};
 use crate::telemetry::{Metrics, fault};
 
 use super::bridge::reduce;
-use super::{Control, ControlOutcome, ControlWrite, IngestError, Pause, now_ms};
+use super::{Control, ControlOutcome, ControlWrite, IngestError, Lease, Pause, now_ms};
 
 /// The control entry that says how far it is.
 const KEY: &str = "rehoming";
-/// How long an instance that is not heard of keeps the others from going on.
-const LEASE_MS: u64 = 15_000;
+/// Who has it appends them.
+const ROLE: &str = "rehoming/role";
 /// How often it is looked at least, for one that has given up.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long commits are let come together before the journal is looked at.
@@ -47,18 +47,15 @@ pub struct Rehoming {
     /// Of the founding that says where that is.
     revision: u32,
     reader: Reader,
-    control: Control,
+    control: Arc<Control>,
+    lease: Arc<Lease>,
     metrics: Arc<Metrics>,
-    /// Tells this process from the others.
-    owner: String,
 }
 
 /// How far it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Progress {
-    owner: String,
-    lease_until_ms: u64,
     /// All before it is appended.
     position: String,
     /// How many that are; the same on every instance.
@@ -93,18 +90,11 @@ impl Rehoming {
         log: EventLog,
         topic: String,
         revision: u32,
-        reader: Reader,
+        (control, lease): (Arc<Control>, Arc<Lease>),
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self {
-            control: Control::new(log.clone(), reader.clone()),
-            owner: format!("{:032x}", fastrand::u128(..)),
-            log,
-            topic,
-            revision,
-            reader,
-            metrics,
-        }
+        let reader = control.reader().clone();
+        Self { log, topic, revision, reader, control, lease, metrics }
     }
 
     /// Until told to stop.
@@ -156,25 +146,22 @@ impl Rehoming {
             looked.position.advance_to(done.next);
             looked.count = Some(at.count);
         }
-        let is_others =
-            progress.is_some_and(|at| at.owner != self.owner && at.lease_until_ms > now_ms());
         loop {
             let found = self.look(looked).await?;
             let owed = self.reader.rehomed().saturating_sub(looked.count.unwrap_or_default());
             self.metrics.rehoming.set_owed(if found.is_end { 0 } else { owed });
             if !found.records.is_empty() {
-                if is_others {
+                let is_ours = self.lease.take(ROLE).await?;
+                // Another may have been further than was known here.
+                let known = self.reader.control(KEY).map_or(0, |entry| entry.revision);
+                if !is_ours || known != revision {
                     return Ok(());
                 }
-                // The lease first, so that only one appends.
-                let Some(leased) = self.write(looked, revision).await? else {
-                    return Ok(());
-                };
                 self.append(&found.records).await?;
                 fault::point("rehomed_appended");
                 looked.position.advance_to(found.seen.next);
                 looked.count = Some(found.count);
-                let Some(written) = self.write(looked, leased).await? else { return Ok(()) };
+                let Some(written) = self.write(looked, revision).await? else { return Ok(()) };
                 revision = written;
                 continue;
             }
@@ -196,8 +183,6 @@ impl Rehoming {
     /// None: it is another instance's turn.
     async fn write(&self, looked: &Looked, revision: u64) -> Result<Option<u64>, RehomingError> {
         let progress = Progress {
-            owner: self.owner.clone(),
-            lease_until_ms: now_ms() + LEASE_MS,
             position: looked.position.encode(),
             count: looked.count.unwrap_or_default(),
         };

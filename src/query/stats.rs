@@ -16,6 +16,8 @@ pub struct StatsReport {
     events: EventFigures,
     /// Order-free sum over all contacts, hex; equal at equal positions and fingerprints.
     digest: String,
+    /// The same over all control entries.
+    control_digest: String,
     /// Of the rules that the latest batch was applied under, hex.
     fingerprint: String,
     /// Opaque.
@@ -86,6 +88,7 @@ impl StatsReport {
                     .collect(),
             },
             digest: stats.digest.to_string(),
+            control_digest: stats.control.digest.to_string(),
             fingerprint: stats.rules.fingerprint().to_string(),
             position: stats.position.encode(),
             next_offsets: stats

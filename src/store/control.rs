@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-use crate::domain::control::{ControlEntry, ControlState, Decision};
+use crate::domain::control::{ControlEntry, ControlState, Decision, UNSETTLED_KEY};
+use crate::domain::position::NextOffset;
 use crate::domain::verdict::Verdict;
 
 use super::codec;
@@ -39,10 +40,21 @@ impl ControlSums {
     }
 }
 
+/// What was not read of the control lane before the next record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlGap {
+    /// Some records: entries may be others by now.
+    Records,
+    /// It is another lane: what is known is not on it.
+    All,
+}
+
 /// The entries that readers see.
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     state: RwLock<ControlState>,
+    /// The log no longer holds what comes next, and nothing was read behind that yet.
+    has_gap: AtomicBool,
     version: AtomicU64,
     changed: watch::Sender<u64>,
 }
@@ -90,13 +102,54 @@ impl Controls {
         self.state.read().clone()
     }
 
+    /// The next record that is read does not follow the last one.
+    pub(crate) fn begin_gap(&self) {
+        self.has_gap.store(true, Ordering::Release);
+    }
+
+    /// Whether there may be entries that are not known, or known as they were.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.has_gap.load(Ordering::Acquire) || self.state.read().unsettled().is_some()
+    }
+
+    /// The same of one key.
+    pub(crate) fn is_settled(&self, key: &str) -> bool {
+        !self.has_gap.load(Ordering::Acquire) && self.state.read().is_settled(key)
+    }
+
+    /// From where on every entry was made or restated, up to a place.
+    pub(crate) fn restated_from(&self, up_to: NextOffset) -> NextOffset {
+        self.state.read().restated_from(up_to)
+    }
+
+    /// Removed ones too: at most `limit` that were last stated before a time.
+    pub(crate) fn stated_before(
+        &self,
+        time_ms: u64,
+        limit: usize,
+    ) -> Vec<(Arc<str>, Arc<ControlEntry>)> {
+        let state = self.state.read();
+        let old = state.iter().filter(|(_, entry)| entry.stated.time_ms < time_ms);
+        old.take(limit).map(|(key, entry)| (Arc::clone(key), Arc::clone(entry))).collect()
+    }
+
+    /// Who waits for changes hears of values, not of when they were stated or seen.
     fn publish(&self, changed: BTreeMap<Arc<str>, Option<Arc<ControlEntry>>>) {
         let mut state = self.state.write();
+        let mut is_news = false;
         for (key, entry) in changed {
+            let says = |entry: &Arc<ControlEntry>| (entry.revision, Arc::clone(&entry.value));
+            is_news |= state.get(&key).map(says) != entry.as_ref().map(says);
+            if &*key == UNSETTLED_KEY {
+                self.has_gap.store(false, Ordering::Release);
+            }
             match entry {
                 Some(entry) => state.put(key, entry),
                 None => state.remove(&key),
             }
+        }
+        if !is_news {
+            return;
         }
         let version = self.version.fetch_add(1, Ordering::AcqRel) + 1;
         drop(state);
@@ -110,6 +163,9 @@ pub(crate) struct ControlStage {
     state: ControlState,
     /// What the batch changed; none: dropped.
     changed: BTreeMap<Arc<str>, Option<Arc<ControlEntry>>>,
+    /// What the next record has to say first, unless the batch in hand says it.
+    gap: Option<ControlGap>,
+    is_gap_staged: bool,
     scratch: Vec<u8>,
 }
 
@@ -122,6 +178,14 @@ impl ControlStage {
         &self.state
     }
 
+    pub(crate) fn begin_gap(&mut self, gap: ControlGap) {
+        self.gap = Some(gap);
+    }
+
+    pub(crate) fn gap(&self) -> Option<ControlGap> {
+        self.gap.filter(|_| !self.is_gap_staged)
+    }
+
     /// Takes a decision, and its effect on the digest.
     pub(crate) fn take(&mut self, key: &str, decision: &Decision, digest: &mut Digest) {
         for key in &decision.expired {
@@ -132,6 +196,7 @@ impl ControlStage {
             self.leave(key, digest);
             digest.add(entry_hash(key, entry, &mut self.scratch));
             self.changed.insert(Arc::from(key), Some(Arc::clone(entry)));
+            self.is_gap_staged |= key == UNSETTLED_KEY;
         }
         self.state.take(key, decision);
     }
@@ -147,6 +212,7 @@ impl ControlStage {
         if !self.changed.is_empty() {
             self.changed.clear();
             self.state = controls.snapshot();
+            self.is_gap_staged = false;
         }
     }
 
@@ -158,6 +224,9 @@ impl ControlStage {
         for (key, entry) in &self.changed {
             let value = entry.as_ref().map(|entry| stored(entry));
             generation.put_control(key.as_bytes(), value);
+        }
+        if std::mem::take(&mut self.is_gap_staged) {
+            self.gap = None;
         }
         controls.publish(std::mem::take(&mut self.changed));
     }

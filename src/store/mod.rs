@@ -77,7 +77,7 @@ mod writer;
 
 pub use changes::Changes;
 pub use codec::{ChangeRef, StoredContact};
-pub use control::ControlSums;
+pub use control::{ControlGap, ControlSums};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterLimits, LetterRow};
 pub use dirty::{DirtyContact, DirtySet, Generation};
 pub use error::StoreError;

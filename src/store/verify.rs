@@ -15,6 +15,8 @@ use hashbrown::HashMap;
 use parking_lot::RwLockReadGuard;
 
 use crate::domain::contact::{ContactView, Status};
+use crate::domain::control::UNSETTLED_KEY;
+use crate::domain::position::CONTROL_LANE;
 use crate::domain::record::RecordKind;
 use crate::domain::rules::LaneRules;
 use crate::domain::verdict::Verdict;
@@ -163,6 +165,13 @@ impl JournalCheck<'_> {
             }
             if let Some(in_force) = &mut self.rules {
                 rules::redo(in_force, entry)?;
+            }
+            if let Outcome::Control(change) = entry.outcome
+                && change.key == UNSETTLED_KEY.as_bytes()
+                && let Some(before) = &mut self.before
+            {
+                // It was read from another place on, perhaps of another topic.
+                before.lanes.remove(&CONTROL_LANE);
             }
             if !matches!(entry.outcome, Outcome::Rules(change) if change.beginning.is_some()) {
                 self.entry_place(frame, entry);

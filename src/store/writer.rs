@@ -17,7 +17,7 @@ use crate::telemetry::fault;
 use super::StoreError;
 use super::checkpointer::CheckpointThread;
 use super::codec::{ChangeRef, StoredContact};
-use super::control::ControlStage;
+use super::control::{ControlGap, ControlStage};
 use super::dead_letters::DeadLettersThread;
 use super::digest::joined_hash;
 use super::dirty::Facts;
@@ -207,6 +207,18 @@ impl Writer {
     /// The control entries, the staged batch's changes included.
     pub fn controls(&self) -> &ControlState {
         self.controls.state()
+    }
+
+    /// The control lane goes on behind records that the log no longer holds: its entries are not all
+    /// known until they were restated.
+    pub fn begin_control_gap(&mut self, gap: ControlGap) {
+        self.shared.controls.begin_gap();
+        self.controls.begin_gap(gap);
+    }
+
+    /// What the next control record is the first one behind; none: it follows the last one.
+    pub fn control_gap(&self) -> Option<ControlGap> {
+        self.controls.gap()
     }
 
     /// Stages what was decided about a control record.

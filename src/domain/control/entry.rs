@@ -2,15 +2,19 @@
 //!
 //! ```text
 //! u8 1 removed + 2 expires | u64 revision | u64 expires at | u64 changed at |
-//! u8 n | (u64 id hash | u64 content hash | u64 revision) * n, oldest first | value
+//! u64 stated: offset | u64 its record's time | u64 seen: offset | u8 n | (u64 id hash | u64 content hash | u64 revision) * n, oldest first | value
 //! ```
 
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::domain::position::Offset;
+
+use super::restated::RecordAt;
+
 /// Ids of an entry's last writings that are kept.
-const RECENT_MAX: usize = 8;
+pub(super) const RECENT_MAX: usize = 8;
 const REMOVED: u8 = 1;
 const EXPIRES: u8 = 2;
 
@@ -26,6 +30,11 @@ pub struct ControlEntry {
     pub value: Arc<[u8]>,
     /// Time of the record that changed it last, in milliseconds since 1970.
     pub changed_at_ms: u64,
+    /// Where it was made, or the view of its last restatement, and the time of that record: who reads
+    /// from there on knows it.
+    pub stated: RecordAt,
+    /// The last record about its key, whatever became of that.
+    pub(super) seen: Offset,
     /// Nothing but its revision and its last ids is left.
     pub(super) is_removed: bool,
     /// Oldest first.
@@ -41,9 +50,29 @@ pub(super) struct Recent {
 }
 
 impl ControlEntry {
+    /// No entry, but a key that a record was about.
+    pub(super) fn nothing(at: RecordAt) -> Self {
+        Self {
+            revision: 0,
+            expires_at_ms: None,
+            value: Arc::default(),
+            changed_at_ms: at.time_ms,
+            stated: at,
+            seen: at.offset,
+            is_removed: true,
+            recent: Arc::default(),
+        }
+    }
+
     /// Whether it was removed, and only its revision is still known.
     pub fn is_removed(&self) -> bool {
         self.is_removed
+    }
+
+    /// Whether it says the same, wherever it was stated.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let (stated, seen) = (other.stated, other.seen);
+        Self { stated, seen, ..self.clone() } == *other
     }
 
     /// The revision that the writing with this id made, while it is among the last ones.
@@ -74,6 +103,9 @@ impl ControlEntry {
         for number in [self.revision, self.expires_at_ms.unwrap_or(0), self.changed_at_ms] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+        for number in [self.stated.offset.0, self.stated.time_ms, self.seen.0] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
         out.push(self.recent.len() as u8);
         for recent in self.recent.iter() {
             for number in [recent.id, recent.content, recent.revision] {
@@ -88,6 +120,7 @@ impl ControlEntry {
         let rest = &mut bytes;
         let [flags] = take(rest)?;
         let [revision, expires_at_ms, changed_at_ms] = numbers(rest)?;
+        let [stated, time_ms, seen] = numbers(rest)?;
         let [count] = take(rest)?;
         let recent = (0..count).map(|_| {
             let [id, content, revision] = numbers(rest)?;
@@ -99,6 +132,8 @@ impl ControlEntry {
             expires_at_ms: (flags & EXPIRES != 0).then_some(expires_at_ms),
             value: Arc::from(*rest),
             changed_at_ms,
+            stated: RecordAt { offset: Offset(stated), time_ms },
+            seen: Offset(seen),
             is_removed: flags & REMOVED != 0,
             recent,
         })

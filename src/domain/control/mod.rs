@@ -13,10 +13,15 @@
 //!   the same id is `conflict`.
 //! - `conflict`: `expectedRevision` is not the entry's (0: there must be none).
 //! - `unchanged`: value and expiry are what they were; or nothing was there to be removed.
+//! - A restatement (`restated`) is `applied` where it says something new, `unchanged` where it is known,
+//!   `stale` where it came too late.
 //! - A removed entry is kept for [`REMOVED_KEPT_MS`] without its value: its revision goes on counting
 //!   and a late repeat of an earlier record does not bring it back. Then it is dropped.
+//! - Where reading began in the middle of the lane ([`ControlState::unsettled`]), records are decided as
+//!   well as can be, and restatements overrule that, until [`RESTATED_KEY`] says that all were made.
 
 mod entry;
+mod restated;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -29,7 +34,10 @@ use super::decode::Reject;
 use super::verdict::DeadLetterReason;
 
 pub use entry::ControlEntry;
-pub use state::{ControlLimits, ControlState, Decision};
+pub use restated::{
+    ADOPTED_KEY, RESTATED_KEY, RecordAt, Restated, VIEW_AGE_MAX_MS, View, restated_from,
+};
+pub use state::{ControlLimits, ControlState, Decision, UNSETTLED_KEY};
 
 /// Bytes of a key at most.
 pub const KEY_BYTES_MAX: usize = 512;
@@ -37,11 +45,14 @@ pub const KEY_BYTES_MAX: usize = 512;
 pub const VALUE_BYTES_MAX: usize = 32 << 10;
 /// Bytes of id, principal and request id at most.
 pub const ID_BYTES_MAX: usize = 256;
-/// How long a removed entry still tells its revision, in milliseconds of record time.
-pub const REMOVED_KEPT_MS: u64 = 600_000;
+/// How long a removed entry still tells its revision, in milliseconds of record time; longer than a
+/// restatement may be late.
+pub const REMOVED_KEPT_MS: u64 = 2 * VIEW_AGE_MAX_MS;
+/// Bytes of a record beside its value and ids.
+const RECORD_OVERHEAD_BYTES: usize = 1 << 10;
 
 /// What a control record says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ControlRecord {
     /// Names this writing: a repeat with the same id is no second one.
     pub id: String,
@@ -51,6 +62,12 @@ pub struct ControlRecord {
     pub expected_revision: Option<u64>,
     /// When it is gone, in milliseconds since 1970; none: never.
     pub expires_at_ms: Option<u64>,
+    /// How long it lives from its record's time on, in milliseconds, instead of `expires_at_ms`.
+    pub lives_ms: Option<u64>,
+    /// Whether it revokes something, so that it is never refused for want of room.
+    pub revokes: bool,
+    /// It changes nothing, but says what an entry is.
+    pub restated: Option<Restated>,
     /// The value, JSON; none: the entry is removed.
     pub value: Option<Vec<u8>>,
     /// Who wrote it.
@@ -79,6 +96,12 @@ struct Wire<T> {
     expected_revision: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lives_for: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    revokes: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restated: Option<Restated>,
     #[serde(default = "none")]
     value: Option<T>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,6 +130,9 @@ impl ControlRecord {
             key: self.key.clone(),
             expected_revision: self.expected_revision,
             expires_at: self.expires_at_ms,
+            lives_for: self.lives_ms,
+            revokes: self.revokes,
+            restated: self.restated.clone(),
             value,
             principal: self.principal.clone(),
             request_id: self.request_id.clone(),
@@ -122,7 +148,8 @@ impl ControlRecord {
         let Some(value) = value else {
             return Err(Reject::new(DeadLetterReason::NullValue, "the record has no value"));
         };
-        if value.len() > VALUE_BYTES_MAX + 4 * ID_BYTES_MAX + KEY_BYTES_MAX {
+        if value.len() > VALUE_BYTES_MAX + 4 * ID_BYTES_MAX + KEY_BYTES_MAX + RECORD_OVERHEAD_BYTES
+        {
             let detail = format!("a control record of {} bytes", value.len());
             return Err(Reject::new(DeadLetterReason::RecordTooLarge, detail));
         }
@@ -139,6 +166,9 @@ impl ControlRecord {
             key: wire.key,
             expected_revision: wire.expected_revision,
             expires_at_ms: wire.expires_at,
+            lives_ms: wire.lives_for,
+            revokes: wire.revokes,
+            restated: wire.restated,
             value: wire.value.map(|value| value.get().as_bytes().to_vec()),
             principal: wire.principal,
             request_id: wire.request_id,
@@ -164,13 +194,21 @@ impl ControlRecord {
         if self.value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX) {
             return Err("value is too long");
         }
-        Ok(())
+        if self.expires_at_ms.is_some() && self.lives_ms.is_some() {
+            return Err("end is said twice");
+        }
+        self.restated.as_ref().map_or(Ok(()), |restated| restated.check(self))
+    }
+
+    /// When it is gone, if it stands there.
+    fn ends_ms(&self, at: RecordAt) -> Option<u64> {
+        self.lives_ms.map(|lives| at.time_ms.saturating_add(lives)).or(self.expires_at_ms)
     }
 
     /// Hash of all that it says besides its id: what tells a repeat from another record.
     fn content_hash(&self) -> u64 {
         let mut hash = Xxh3::new();
-        for number in [self.expected_revision, self.expires_at_ms] {
+        for number in [self.expected_revision, self.expires_at_ms, self.lives_ms] {
             hash.update(&[u8::from(number.is_some())]);
             hash.update(&number.unwrap_or(0).to_le_bytes());
         }

@@ -5,9 +5,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::domain::decode::Reject;
+use crate::domain::position::NextOffset;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::entry::{ControlEntry, Recent};
+use super::restated::{RecordAt, decide_restated, says_restated_from};
 use super::{ControlRecord, REMOVED_KEPT_MS};
 
 /// Expired entries that one record takes away at most.
@@ -16,7 +18,13 @@ const EXPIRED_A_RECORD_MAX: usize = 64;
 const ENTRY_OVERHEAD_BYTES: u64 = 192;
 /// Keys that may use all of the room; the others leave a quarter of it to them, so that no flood of
 /// sessions keeps one from being revoked.
-const FIRST_PREFIXES: [&str; 2] = ["revoked/", "user/"];
+const FIRST_PREFIXES: [&str; 1] = ["user/"];
+/// Keys that are never refused for want of room: all else rests on what the log says of itself, and
+/// what is revoked must be.
+const NEVER_REFUSED_PREFIXES: [&str; 2] = ["log/", "revoked/"];
+/// Stands where the control lane was not read from its beginning; no record can write it. Its revision
+/// is the offset from which on it was.
+pub const UNSETTLED_KEY: &str = "\u{0}unsettled";
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +46,20 @@ impl Default for ControlLimits {
 pub struct Decision {
     /// What became of it.
     pub verdict: Verdict,
-    /// The entry after it, where it was applied.
+    /// The entry after it, where that is another, or was stated or seen anew.
     pub entry: Option<Arc<ControlEntry>>,
-    /// Keys whose time is over by the record's time: they go, whatever became of the record.
+    /// Keys that go, whatever became of the record: those whose time is over by the record's time, and
+    /// what is known to be no entry when the lane is settled.
     pub expired: Vec<Arc<str>>,
+}
+
+impl Decision {
+    /// Of the first record that is read of a lane whose beginning was not: only that it is so, under
+    /// [`UNSETTLED_KEY`].
+    pub fn unsettled(at: RecordAt) -> Self {
+        let entry = ControlEntry { revision: at.offset.next().0, ..ControlEntry::nothing(at) };
+        Self { verdict: Verdict::Stale, entry: Some(Arc::new(entry)), expired: Vec::new() }
+    }
 }
 
 /// All entries, those that were removed a short while ago too. Cloning it copies no values.
@@ -50,6 +68,7 @@ pub struct ControlState {
     entries: BTreeMap<Arc<str>, Arc<ControlEntry>>,
     expiring: BTreeSet<(u64, Arc<str>)>,
     bytes: u64,
+    unsettled: Option<NextOffset>,
 }
 
 impl ControlState {
@@ -92,26 +111,69 @@ impl ControlState {
         found.take_while(move |(key, _)| key.starts_with(prefix))
     }
 
-    /// What a record of that time does. Changes nothing.
+    /// From where on the lane was read, where that is not its beginning and not all entries were
+    /// restated since.
+    pub fn unsettled(&self) -> Option<NextOffset> {
+        self.unsettled
+    }
+
+    /// Whether an entry is what it is on every instance, or there is none anywhere.
+    pub fn is_settled(&self, key: &str) -> bool {
+        let Some(began) = self.unsettled else {
+            return true;
+        };
+        self.entries.get(key).is_some_and(|entry| entry.stated.offset.0 >= began.0)
+    }
+
+    /// From where on every entry was made or restated, up to a place.
+    pub fn restated_from(&self, up_to: NextOffset) -> NextOffset {
+        let stated = self.entries.values().map(|entry| entry.stated.offset.0);
+        NextOffset(stated.fold(up_to.0, u64::min))
+    }
+
+    /// What a record there does. Changes nothing.
     ///
     /// # Errors
     /// When there is no room for it.
     pub fn decide(
         &self,
         record: &ControlRecord,
-        record_time_ms: u64,
+        at: RecordAt,
         limits: &ControlLimits,
     ) -> Result<Decision, Reject> {
         let found = self.entries.get(record.key.as_str());
         // One whose time is over is none, whether or not it was taken away yet.
-        let before = found.filter(|at| !is_over(at, record_time_ms)).map(|at| &**at);
-        let (verdict, entry) = decide_entry(before, record, record_time_ms);
-        let mut expired = self.expired(record_time_ms);
+        let before = found.filter(|entry| !is_over(entry, at.time_ms)).map(|entry| &**entry);
+        let (verdict, entry) = match &record.restated {
+            Some(restated) => decide_restated(before, record, restated, at, self.unsettled),
+            None => decide_entry(before, record, at, self.unsettled.is_some()),
+        };
+        let mut expired = self.expired(at.time_ms);
+        if matches!(verdict, Verdict::Applied | Verdict::Unchanged) {
+            let mut unknown = self.settled(record);
+            unknown.retain(|key| !expired.contains(key));
+            expired.append(&mut unknown);
+        }
         if let Some(entry) = &entry {
             expired.retain(|key| **key != *record.key);
             self.check_room(record, entry, &expired, limits)?;
         }
         Ok(Decision { verdict, entry: entry.map(Arc::new), expired })
+    }
+
+    /// What goes where the record settles the lane: the note of it, and entries that were neither made
+    /// nor restated, so are none where the lane was read from its beginning.
+    fn settled(&self, record: &ControlRecord) -> Vec<Arc<str>> {
+        let from = self
+            .unsettled
+            .and_then(|began| says_restated_from(record).filter(|from| *from >= began));
+        let Some(from) = from else {
+            return Vec::new();
+        };
+        let unknown = self.entries.iter().filter(|(_, entry)| entry.stated.offset.0 < from.0);
+        let note = self.entries.get_key_value(UNSETTLED_KEY).map(|(key, _)| Arc::clone(key));
+        let keys = unknown.map(|(key, _)| Arc::clone(key)).filter(|key| **key != *UNSETTLED_KEY);
+        keys.chain(note).collect()
     }
 
     /// Takes what was decided for a key.
@@ -131,6 +193,9 @@ impl ControlState {
             self.expiring.insert((at, Arc::clone(&key)));
         }
         self.bytes += cost(&key, &entry);
+        if &*key == UNSETTLED_KEY {
+            self.unsettled = Some(NextOffset(entry.revision));
+        }
         self.entries.insert(key, entry);
     }
 
@@ -138,6 +203,9 @@ impl ControlState {
     pub fn remove(&mut self, key: &str) {
         if let Some((key, entry)) = self.entries.remove_entry(key) {
             self.bytes = self.bytes.saturating_sub(cost(&key, &entry));
+            if &*key == UNSETTLED_KEY {
+                self.unsettled = None;
+            }
             if let Some(at) = entry.expires_at_ms {
                 self.expiring.remove(&(at, key));
             }
@@ -157,7 +225,10 @@ impl ControlState {
         expired: &[Arc<str>],
         limits: &ControlLimits,
     ) -> Result<(), Reject> {
-        if entry.is_removed {
+        let is_never_refused = record.revokes
+            || record.restated.is_some()
+            || NEVER_REFUSED_PREFIXES.iter().any(|prefix| record.key.starts_with(prefix));
+        if entry.is_removed || is_never_refused {
             return Ok(());
         }
         let goes = expired.iter().filter_map(|key| self.entries.get_key_value(key));
@@ -165,7 +236,8 @@ impl ControlState {
         let replaced = self.entries.get_key_value(record.key.as_str());
         let old = replaced.map_or(0, |(key, entry)| cost(key, entry));
         let new = cost(&record.key, entry);
-        let entries = self.entries.len() + usize::from(replaced.is_none()) - expired.len();
+        let entries =
+            (self.entries.len() + usize::from(replaced.is_none())).saturating_sub(expired.len());
         let bytes = (self.bytes + new).saturating_sub(gone + old);
         let comes_first = FIRST_PREFIXES.iter().any(|prefix| record.key.starts_with(prefix));
         let quarters = if comes_first { 4 } else { 3 };
@@ -188,11 +260,29 @@ fn is_over(entry: &ControlEntry, record_time_ms: u64) -> bool {
     entry.expires_at_ms.is_some_and(|at| at <= record_time_ms)
 }
 
-/// Compare and set on one entry.
+/// Compare and set on one entry. A record about an entry is noted in it, whatever becomes of it; where
+/// reading began in the middle also where there is none, because there may be one.
 fn decide_entry(
     before: Option<&ControlEntry>,
     record: &ControlRecord,
-    record_time_ms: u64,
+    at: RecordAt,
+    is_unsettled: bool,
+) -> (Verdict, Option<ControlEntry>) {
+    let (verdict, entry) = changed_entry(before, record, at);
+    let seen = || match before {
+        Some(before) => Some(ControlEntry { seen: at.offset, ..before.clone() }),
+        None => is_unsettled.then(|| ControlEntry {
+            expires_at_ms: Some(at.time_ms.saturating_add(REMOVED_KEPT_MS)),
+            ..ControlEntry::nothing(at)
+        }),
+    };
+    (verdict, entry.or_else(seen))
+}
+
+fn changed_entry(
+    before: Option<&ControlEntry>,
+    record: &ControlRecord,
+    at: RecordAt,
 ) -> (Verdict, Option<ControlEntry>) {
     let content = record.content_hash();
     if let Some(recent) = before.and_then(|at| at.recent(&record.id)) {
@@ -205,26 +295,30 @@ fn decide_entry(
         return (Verdict::Conflict, None);
     }
     // What is over already is as good as removed.
-    let is_in_time = record.expires_at_ms.is_none_or(|at| at > record_time_ms);
-    let value = record.value.as_deref().filter(|_| is_in_time);
+    let ends_ms = record.ends_ms(at);
+    let value = record.value.as_deref().filter(|_| ends_ms.is_none_or(|end| end > at.time_ms));
     let is_same = match (live, value) {
         (None, None) => true,
-        (Some(at), Some(value)) => *at.value == *value && at.expires_at_ms == record.expires_at_ms,
+        (Some(live), Some(value)) => *live.value == *value && live.expires_at_ms == ends_ms,
         (Some(_), None) | (None, Some(_)) => false,
     };
     if is_same {
         return (Verdict::Unchanged, None);
     }
+    // One without a revision only says that there may be one.
+    let before = before.filter(|before| before.revision > 0);
     let revision = before.map_or(0, |at| at.revision).saturating_add(1);
     let recent: &[Recent] = before.map_or(&[], |at| &at.recent);
     let entry = ControlEntry {
         revision,
         expires_at_ms: match value {
-            Some(_) => record.expires_at_ms,
-            None => Some(record_time_ms.saturating_add(REMOVED_KEPT_MS)),
+            Some(_) => ends_ms,
+            None => Some(at.time_ms.saturating_add(REMOVED_KEPT_MS)),
         },
         value: Arc::from(value.unwrap_or_default()),
-        changed_at_ms: record_time_ms,
+        changed_at_ms: at.time_ms,
+        stated: before.map_or(at, |before| before.stated),
+        seen: at.offset,
         is_removed: value.is_none(),
         recent: ControlEntry::recent_with(recent, &record.id, content, revision),
     };

@@ -62,6 +62,15 @@ impl Decisions {
 
     /// What became of a letter.
     pub(super) fn fate(&self, row: &LetterRow) -> Fate {
+        self.fate_with(row, &BTreeMap::new())
+    }
+
+    /// The same with jobs as they are further than is written down.
+    pub(super) fn fate_with(
+        &self,
+        row: &LetterRow,
+        under_way: &BTreeMap<String, Arc<Job>>,
+    ) -> Fate {
         let mut fate = Fate::default();
         let ones = self.ones.get(&(row.lane, row.offset));
         let mut ids: Vec<&String> = self.ranges.iter().chain(ones.into_iter().flatten()).collect();
@@ -69,7 +78,8 @@ impl Decisions {
             ids.sort_unstable();
         }
         for id in ids {
-            if let Some((_, job)) = self.jobs.get(id) {
+            let job = under_way.get(id).or_else(|| self.jobs.get(id).map(|(_, job)| job));
+            if let Some(job) = job {
                 fate.take(id, job, row);
             }
         }

@@ -1,5 +1,6 @@
 //! Where dead letters are asked about, and jobs are ordered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use crate::domain::position::{Lane, Offset};
 use crate::event_log::EventLog;
-use crate::ingest::{Control, ControlOutcome, ControlWrite, now_ms};
+use crate::ingest::{Control, ControlOutcome, ControlWrite, Lease, now_ms};
 use crate::store::{DeadLetters, KeptLetter, LetterFigures, LetterRow, Reader};
 use crate::telemetry::Metrics;
 
@@ -29,8 +30,10 @@ const ROWS: usize = 1024;
 const RUNNING_MAX: usize = 16;
 /// How long what was decided is kept where letters are kept for ever.
 const DECISIONS_AGE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How long nobody else works on a job or publishes.
-pub(super) const LEASE_MS: u64 = 30_000;
+/// Who has it works on all jobs.
+pub(super) const REDRIVING: &str = "dead_letter/redriving";
+/// A job of which nothing was heard for so long, and that nobody has, waits for somebody.
+const INTERRUPTED_AFTER_MS: u64 = 30_000;
 
 /// What the desk goes by.
 #[derive(Clone, Debug)]
@@ -48,10 +51,13 @@ pub struct LetterDesk {
     pub(super) reader: Reader,
     pub(super) log: EventLog,
     pub(super) control: Arc<Control>,
+    pub(super) lease: Arc<Lease>,
     pub(super) options: LetterOptions,
     pub(super) metrics: Arc<Metrics>,
     pub(super) publisher: Option<Publisher>,
     decisions: Mutex<Decisions>,
+    /// The jobs that are worked on here, with what each has under way, so that no two send one letter.
+    pub(super) under_way: Mutex<BTreeMap<String, Arc<Job>>>,
     /// A job was ordered here.
     pub(super) ordered: Notify,
 }
@@ -111,21 +117,23 @@ pub struct Order {
 impl LetterDesk {
     /// Over an open store; `publisher` only with Kafka.
     pub fn new(
-        reader: Reader,
         log: EventLog,
         control: Arc<Control>,
+        lease: Arc<Lease>,
         options: LetterOptions,
         publisher: Option<Publisher>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            reader,
+            reader: control.reader().clone(),
             log,
             control,
+            lease,
             options,
             metrics,
             publisher,
             decisions: Mutex::default(),
+            under_way: Mutex::default(),
             ordered: Notify::new(),
         }
     }
@@ -223,7 +231,8 @@ impl LetterDesk {
     pub fn preview(&self, order: &Order) -> Result<Preview, LetterError> {
         let letters = self.loaded()?;
         let decisions = self.decisions(Decisions::clone);
-        Ok(preview(letters, &decisions, &self.job_of(order)))
+        let under_way = self.under_way.lock().clone();
+        Ok(preview(letters, &decisions, &under_way, &self.job_of(order)))
     }
 
     fn job_of(&self, order: &Order) -> Job {
@@ -243,8 +252,6 @@ impl LetterDesk {
             done: Default::default(),
             failed: Vec::new(),
             counts: Counts::default(),
-            owner: self.letters().instance(),
-            lease_until_ms: now_ms + LEASE_MS,
             updated_ms: now_ms,
         }
     }
@@ -312,7 +319,7 @@ impl LetterDesk {
             value: Some(serde_json::to_vec(job)?),
             principal: Some(job.by.clone()),
             request_id,
-            id: None,
+            ..ControlWrite::default()
         };
         match self.control.put(write).await? {
             ControlOutcome::Applied { revision } | ControlOutcome::Unchanged { revision } => {
@@ -328,17 +335,21 @@ impl LetterDesk {
     /// A job and whether nobody works on it though somebody should.
     pub fn job(&self, id: &str) -> Option<(Arc<Job>, bool)> {
         let listed = self.decisions(|decisions| decisions.job(id))?;
-        let is_interrupted = listed.job.is_interrupted(now_ms());
+        let is_interrupted = self.is_interrupted(&listed.job);
         Some((listed.job, is_interrupted))
+    }
+
+    fn is_interrupted(&self, job: &Job) -> bool {
+        let is_silent = job.updated_ms.saturating_add(INTERRUPTED_AFTER_MS) < now_ms();
+        job.is_running() && is_silent && !self.lease.is_taken(REDRIVING)
     }
 
     /// The newest jobs, newest first.
     pub fn jobs(&self, limit: usize) -> Vec<(String, Arc<Job>, bool)> {
         let jobs: Vec<Listed> =
             self.decisions(|decisions| decisions.jobs().rev().take(limit).collect());
-        let now_ms = now_ms();
         let shown = jobs.into_iter().map(|listed| {
-            let is_interrupted = listed.job.is_interrupted(now_ms);
+            let is_interrupted = self.is_interrupted(&listed.job);
             (listed.id, listed.job, is_interrupted)
         });
         shown.collect()

@@ -145,10 +145,6 @@ pub struct Job {
     pub failed: Vec<(Lane, Offset)>,
     /// How many went which way.
     pub counts: Counts,
-    /// The instance that works on it.
-    pub owner: u64,
-    /// Until then nobody else does.
-    pub lease_until_ms: u64,
     /// When this was written.
     pub updated_ms: u64,
 }
@@ -176,11 +172,6 @@ impl Job {
 
     pub(super) fn is_running(&self) -> bool {
         self.state == JobState::Running
-    }
-
-    /// Whether the instance that worked on it is gone.
-    pub(super) fn is_interrupted(&self, now_ms: u64) -> bool {
-        self.is_running() && self.lease_until_ms < now_ms
     }
 
     /// What it does to a letter of its, with what became of it before.

@@ -1,6 +1,7 @@
 //! What a job would do, without doing it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::position::{Lane, NextOffset};
 use crate::store::{DeadLetters, LetterRow};
@@ -25,7 +26,12 @@ pub struct Preview {
 }
 
 /// Goes through all letters. `job` need not say up to which.
-pub(super) fn preview(letters: &DeadLetters, decisions: &Decisions, job: &Job) -> Preview {
+pub(super) fn preview(
+    letters: &DeadLetters,
+    decisions: &Decisions,
+    under_way: &BTreeMap<String, Arc<Job>>,
+    job: &Job,
+) -> Preview {
     let mut preview = Preview::default();
     let mut frame = letters.range().0;
     loop {
@@ -39,7 +45,7 @@ pub(super) fn preview(letters: &DeadLetters, decisions: &Decisions, job: &Job) -
                 return preview;
             }
             preview.up_to.insert(row.lane, row.offset.next());
-            match job.decide(row, &decisions.fate(row)) {
+            match job.decide(row, &decisions.fate_with(row, under_way)) {
                 Ok(()) => {
                     preview.counts.done += 1;
                     if preview.first.len() < SHOWN_MAX {

@@ -16,13 +16,15 @@ use crate::event_log::{LogError, NewRecord};
 use crate::ingest::{ControlOutcome, ControlWrite, Pause, now_ms};
 use crate::store::{KeptLetter, LetterRow};
 
-use super::desk::{LEASE_MS, LetterDesk, blocking};
+use super::desk::{LetterDesk, blocking};
 use super::error::LetterError;
 use super::provenance::{VALUE_HASH, VALUE_LENGTH, is_provenance, published_headers};
 use super::redrive::whole_value;
 
 /// The control entry that says how far it is.
 const KEY: &str = "dead_letter/published";
+/// Who has it publishes.
+const PUBLISHING: &str = "dead_letter/publishing";
 /// Letters and bytes that are appended together.
 const LETTERS_AT_ONCE: usize = 200;
 const BYTES_AT_ONCE: usize = 1 << 20;
@@ -62,10 +64,6 @@ impl Publisher {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Published {
-    /// The instance that publishes.
-    owner: u64,
-    /// Until then nobody else does.
-    lease_until_ms: u64,
     /// By lane: letters before it are published.
     next: BTreeMap<Lane, NextOffset>,
 }
@@ -119,19 +117,21 @@ async fn publish(desk: &Arc<LetterDesk>, publisher: &Publisher) -> Result<(), Le
     if !skip_published(desk, publisher, &state) {
         return Ok(());
     }
-    let me = desk.letters().instance();
-    if state.owner != me && state.lease_until_ms > now_ms() {
+    if !desk.lease.take(PUBLISHING).await? {
         return Ok(());
     }
     let lanes = lanes(publisher).await?;
-    let mut written: Option<Instant> = None;
-    loop {
-        if written.is_none_or(|written| written.elapsed() >= WRITE_EVERY) {
-            state.lease_until_ms = now_ms() + LEASE_MS;
-            let Some(new) = write(desk, &mut state, revision).await? else {
+    // Taking it may have taken a while, and another may have been further than was known here.
+    if desk.reader.control(KEY).map_or(0, |entry| entry.revision) != revision {
+        return Ok(());
+    }
+    let mut written = Instant::now();
+    while desk.lease.is_held() {
+        if written.elapsed() >= WRITE_EVERY {
+            let Some(new) = write(desk, &state, revision).await? else {
                 return Ok(());
             };
-            (revision, written) = (new, Some(Instant::now()));
+            (revision, written) = (new, Instant::now());
         }
         let frame = publisher.frame.load(Ordering::Acquire);
         let chunk = blocking({
@@ -150,9 +150,7 @@ async fn publish(desk: &Arc<LetterDesk>, publisher: &Publisher) -> Result<(), Le
         publisher.frame.store(chunk.frame, Ordering::Release);
         expired(desk, chunk.expired);
     }
-    // That is all: whoever sees the next one first has the next turn.
-    state.lease_until_ms = 0;
-    write(desk, &mut state, revision).await.map(|_| ())
+    write(desk, &state, revision).await.map(|_| ())
 }
 
 /// Goes past what the archive's retention was faster with, and says so.
@@ -197,17 +195,16 @@ fn pass_published(desk: &LetterDesk, publisher: &Publisher, state: &Published) -
     }
 }
 
-/// The lease and how far it is. None: it is another instance's turn.
+/// How far it is. None: it is another instance's turn.
 async fn write(
     desk: &LetterDesk,
-    state: &mut Published,
+    state: &Published,
     revision: u64,
 ) -> Result<Option<u64>, LetterError> {
-    state.owner = desk.letters().instance();
     let write = ControlWrite {
         key: KEY.to_owned(),
         expected_revision: Some(revision),
-        value: Some(serde_json::to_vec(&*state)?),
+        value: Some(serde_json::to_vec(state)?),
         ..ControlWrite::default()
     };
     match desk.control.put(write).await? {

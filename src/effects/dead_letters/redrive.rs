@@ -1,4 +1,5 @@
-//! Works on redrives: from the archive to the contact log, as fast as was ordered.
+//! Works on redrives: from the archive to the contact log, as fast as was ordered. One instance works on
+//! all of them, so that each knows what the others have sent and are about to.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::ingest::{Pause, now_ms};
 use crate::store::{KeptLetter, LetterRow};
 use crate::telemetry::fault;
 
-use super::desk::{LEASE_MS, LetterDesk, blocking};
+use super::desk::{LetterDesk, REDRIVING, blocking};
 use super::error::LetterError;
 use super::job::{FAILED_MAX, Job, JobState, LeftOut};
 use super::provenance::redriven;
@@ -35,6 +36,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(2);
 /// First and longest pause between two tries.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long letters are tried before the job is looked at anew.
+const SEND_MAX: Duration = Duration::from_secs(15);
 
 /// Until told to stop.
 pub(super) async fn redrive_all(desk: &Arc<LetterDesk>, stop: &CancellationToken) {
@@ -42,8 +45,10 @@ pub(super) async fn redrive_all(desk: &Arc<LetterDesk>, stop: &CancellationToken
     let mut held = BTreeSet::new();
     let mut running: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
     loop {
-        for id in waiting(desk, &held) {
-            if held.len() < JOBS_AT_ONCE && held.insert(id.clone()) {
+        let waiting = waiting(desk, &held);
+        if !waiting.is_empty() && held.len() < JOBS_AT_ONCE && is_ours(desk, stop).await {
+            for id in waiting.into_iter().take(JOBS_AT_ONCE - held.len()) {
+                held.insert(id.clone());
                 running.push(redrive(desk, id, stop).boxed());
             }
         }
@@ -63,18 +68,26 @@ pub(super) async fn redrive_all(desk: &Arc<LetterDesk>, stop: &CancellationToken
     }
 }
 
-/// Jobs of ours, and those whose instance is gone; those of one letter first.
+/// Whether this instance is the one that works on jobs.
+async fn is_ours(desk: &LetterDesk, stop: &CancellationToken) -> bool {
+    match stop.run_until_cancelled(desk.lease.take(REDRIVING)).await {
+        Some(Ok(is_ours)) => is_ours,
+        Some(Err(error)) => {
+            tracing::debug!(%error, "redrives wait");
+            false
+        }
+        None => false,
+    }
+}
+
+/// Jobs that are not worked on yet; those of one letter first.
 fn waiting(desk: &LetterDesk, held: &BTreeSet<String>) -> Vec<String> {
     if !desk.letters().is_loaded() {
         return Vec::new();
     }
-    let (me, now_ms) = (desk.letters().instance(), now_ms());
     let mut waiting = desk.decisions(|decisions| {
-        let jobs = decisions.jobs().filter(|listed| {
-            let job = &listed.job;
-            let is_free = job.owner == me || job.lease_until_ms < now_ms;
-            job.is_running() && is_free && !held.contains(&listed.id)
-        });
+        let jobs =
+            decisions.jobs().filter(|listed| listed.job.is_running() && !held.contains(&listed.id));
         jobs.map(|listed| (listed.job.selection.one.is_none(), listed.id)).collect::<Vec<_>>()
     });
     waiting.sort_unstable();
@@ -84,6 +97,7 @@ fn waiting(desk: &LetterDesk, held: &BTreeSet<String>) -> Vec<String> {
 /// Works on one job; gives its id back.
 async fn redrive(desk: &Arc<LetterDesk>, id: String, stop: &CancellationToken) -> String {
     let worked = work(desk, &id, stop).await;
+    desk.under_way.lock().remove(&id);
     if let Err(error) = worked {
         desk.metrics.retried("redrive");
         tracing::warn!(job = id, %error, "a redrive waits, and is tried again");
@@ -112,15 +126,22 @@ async fn work(
     };
     let job = Job::clone(&listed.job);
     let mut work = Work { job, revision: listed.revision, frame: 0, written: Instant::now() };
-    // Taking it over shows that nobody else did.
+    // Taking it up shows that nobody else did, and that what is known of the others is new.
     if !write(desk, id, &mut work).await? {
         return Ok(());
     }
     while !stop.is_cancelled() {
+        if !desk.lease.is_held() {
+            return Ok(());
+        }
+        if !desk.decisions(|decisions| decisions.job(id)).is_some_and(|at| at.job.is_running()) {
+            return note_stopped(desk, id, work).await;
+        }
         let started = Instant::now();
         let chunk = blocking({
-            let (desk, job, frame) = (Arc::clone(desk), work.job.clone(), work.frame);
-            move || next_chunk(&desk, job, frame)
+            let (desk, id) = (Arc::clone(desk), id.to_owned());
+            let (job, frame) = (work.job.clone(), work.frame);
+            move || next_chunk(&desk, &id, job, frame)
         })
         .await?;
         let (sent, is_end) = (chunk.records.len(), chunk.is_end);
@@ -134,7 +155,7 @@ async fn work(
         }
         let is_due = work.written.elapsed() >= WRITE_EVERY;
         if (is_due || !work.job.is_running()) && !write(desk, id, &mut work).await? {
-            return Ok(());
+            return note_stopped(desk, id, work).await;
         }
         if !work.job.is_running() {
             tell(id, &work.job);
@@ -144,8 +165,21 @@ async fn work(
         let rest = time.saturating_sub(started.elapsed());
         stop.run_until_cancelled(tokio::time::sleep(rest)).await;
     }
-    // An orderly end: the next start goes on from here.
+    // An orderly end: whoever is next goes on from here.
     write(desk, id, &mut work).await.map(|_| ())
+}
+
+/// Somebody stopped it: how far it was stays true.
+async fn note_stopped(desk: &LetterDesk, id: &str, mut work: Work) -> Result<(), LetterError> {
+    let Some(stopped) = desk.decisions(|decisions| decisions.job(id)) else {
+        return Ok(());
+    };
+    if stopped.job.state == JobState::Stopped {
+        (work.job.state, work.job.why) = (JobState::Stopped, stopped.job.why.clone());
+        work.revision = stopped.revision;
+        write(desk, id, &mut work).await?;
+    }
+    Ok(())
 }
 
 fn tell(id: &str, job: &Job) {
@@ -161,9 +195,7 @@ fn tell(id: &str, job: &Job) {
 
 /// Writes down how far it is. False: it is somebody else's by now, or was stopped.
 async fn write(desk: &LetterDesk, id: &str, work: &mut Work) -> Result<bool, LetterError> {
-    let now_ms = now_ms();
-    work.job.owner = desk.letters().instance();
-    (work.job.updated_ms, work.job.lease_until_ms) = (now_ms, now_ms + LEASE_MS);
+    work.job.updated_ms = now_ms();
     match desk.write(id, &work.job, Some(work.revision), None).await? {
         Some(revision) => {
             (work.revision, work.written) = (revision, Instant::now());
@@ -181,8 +213,10 @@ struct Chunk {
     is_end: bool,
 }
 
-fn next_chunk(desk: &LetterDesk, job: Job, frame: u64) -> Result<Chunk, LetterError> {
+fn next_chunk(desk: &LetterDesk, id: &str, job: Job, frame: u64) -> Result<Chunk, LetterError> {
     let letters = desk.letters();
+    // Until the letters of this chunk are counted as done, nobody else chooses any.
+    let mut under_way = desk.under_way.lock();
     let at_once = usize::try_from(job.rate / 5).unwrap_or(usize::MAX).clamp(1, LETTERS_AT_ONCE);
     let rows = letters.rows_from(frame, ROWS);
     let mut chunk = Chunk { is_end: rows.is_empty(), job, records: Vec::new(), frame };
@@ -199,7 +233,7 @@ fn next_chunk(desk: &LetterDesk, job: Job, frame: u64) -> Result<Chunk, LetterEr
         if !chunk.job.is_about(&row) || chunk.job.is_past(&row) {
             continue;
         }
-        let fate = desk.decisions(|decisions| decisions.fate(&row));
+        let fate = desk.decisions(|decisions| decisions.fate_with(&row, &under_way));
         let record = match chunk.job.decide(&row, &fate) {
             Ok(()) => record_of(desk, frame)?,
             Err(why) => Err(why),
@@ -214,6 +248,7 @@ fn next_chunk(desk: &LetterDesk, job: Job, frame: u64) -> Result<Chunk, LetterEr
             Err(why) => fail(&mut chunk.job, &row, why),
         }
     }
+    under_way.insert(id.to_owned(), Arc::new(chunk.job.clone()));
     Ok(chunk)
 }
 
@@ -271,8 +306,7 @@ async fn send(
     mut records: Vec<(LetterRow, NewRecord)>,
     stop: &CancellationToken,
 ) -> Result<Option<Job>, LetterError> {
-    // No longer than the lease lasts.
-    let until = Instant::now() + Duration::from_millis(LEASE_MS / 2);
+    let until = Instant::now() + SEND_MAX;
     let mut pause = Pause::between(PAUSE_MIN, PAUSE_MAX);
     loop {
         let appends = records.iter().map(|(_, record)| desk.log.append(vec![record.clone()]));
@@ -287,7 +321,11 @@ async fn send(
                     job.counts.done = job.counts.done.saturating_sub(1);
                     fail(&mut job, &row, LeftOut::Refused);
                 }
-                Err(error) if error.class() == Class::Retry && Instant::now() < until => {
+                Err(error)
+                    if error.class() == Class::Retry
+                        && Instant::now() < until
+                        && desk.lease.is_held() =>
+                {
                     last = Some(error);
                     again.push((row, record));
                 }

@@ -51,6 +51,8 @@ use watch::Watch;
 
 /// What a topic takes where the brokers don't say.
 const RECORD_BYTES_MAX: usize = 1_048_588;
+/// How long a topic keeps records where neither it nor the brokers say.
+const RETENTION_DEFAULT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Keyed records that the partitioner is learned from, and how long that may take.
 const SAMPLE_RECORDS_MAX: usize = 500;
 const SAMPLE_WAIT: Duration = Duration::from_secs(3);
@@ -215,6 +217,21 @@ impl KafkaLog {
                 Ok(ControlAccess::Refused(why))
             }
         }
+    }
+
+    /// How long the control topic keeps records; none: for ever. Kafka's own default where the brokers
+    /// don't say.
+    pub fn control_retention(&self) -> Result<Option<Duration>, LogError> {
+        let config = &self.topic.config;
+        if let Some(retention) = config.control_retention {
+            return Ok(Some(retention));
+        }
+        let known = self.topic.known()?;
+        let settings = self.topic.settings(&config.control_topic, &known.identity.cluster);
+        Ok(match settings.retention_ms {
+            None => Some(RETENTION_DEFAULT),
+            Some(ms) => u64::try_from(ms).ok().map(Duration::from_millis),
+        })
     }
 
     /// Lets appends to the control lane fail at once.

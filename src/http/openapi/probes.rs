@@ -26,7 +26,8 @@ fn stats() -> Operation {
     let example = json!({
         "contacts": { "total": 30, "active": 30, "deleted": 0 },
         "events": { "received": 63, "verdicts": verdicts },
-        "digest": "2b973a921c12c3e15985eabdea97b39f", "fingerprint": "b2230ca675e74cef",
+        "digest": "2b973a921c12c3e15985eabdea97b39f",
+        "controlDigest": "51e1a1cf3a5ad6a7d3d3e8c0b1ba7a10", "fingerprint": "b2230ca675e74cef",
         "position": "{{position}}", "nextOffsets": { "0": 8, "1": 17 },
         "checkpoint": { "number": 4, "ageMs": 4015, "tookMs": 12 },
         "storage": { "journalBytes": 12949, "journalFrames": 13, "engineBytes": 8192 },

@@ -192,6 +192,8 @@ pub(super) struct Stats {
     /// An order-free sum over all contacts: equal on instances that hold the same.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     digest: String,
+    /// The same over all control entries.
+    control_digest: String,
     /// Of the rules (mapping, limits) by which events are applied.
     fingerprint: String,
     position: String,

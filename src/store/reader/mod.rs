@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::control::ControlEntry;
-use crate::domain::position::{Lane, LogIdentity, Offset, Position};
+use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset, Position};
 use crate::domain::rules::LaneRules;
 
 use super::StoreError;
@@ -247,6 +247,31 @@ impl Reader {
         limit: usize,
     ) -> Vec<(String, ControlEntry)> {
         self.shared.controls.list(prefix, after, limit)
+    }
+
+    /// Whether the control lane was not read from its beginning, and not all of its entries were
+    /// restated since.
+    pub fn is_control_unsettled(&self) -> bool {
+        self.shared.controls.is_unsettled()
+    }
+
+    /// Whether the control entry of a key, or that there is none, is what it is on every instance.
+    pub fn is_control_settled(&self, key: &str) -> bool {
+        self.shared.controls.is_settled(key)
+    }
+
+    /// From where on every control entry was made or restated, up to a place.
+    pub fn controls_restated_from(&self, up_to: NextOffset) -> NextOffset {
+        self.shared.controls.restated_from(up_to)
+    }
+
+    /// Control entries that were last stated before a time, removed ones too: at most `limit`.
+    pub fn controls_stated_before(
+        &self,
+        time_ms: u64,
+        limit: usize,
+    ) -> Vec<(Arc<str>, Arc<ControlEntry>)> {
+        self.shared.controls.stated_before(time_ms, limit)
     }
 
     /// A number that moves with every change of control entries; one atomic load.

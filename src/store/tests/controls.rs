@@ -1,6 +1,8 @@
 //! Control entries keep the store's rules: journal first, redo, refill, one digest, no contacts.
 
-use crate::domain::control::{ControlLimits, ControlRecord};
+use crate::domain::control::{
+    ControlLimits, ControlRecord, Decision, RESTATED_KEY, RecordAt, UNSETTLED_KEY, restated_from,
+};
 use crate::domain::event::EventKind;
 use crate::domain::position::CONTROL_LANE;
 use crate::domain::record::RecordKind;
@@ -19,8 +21,12 @@ fn write(number: u64) -> ControlRecord {
         expires_at_ms: random.bool().then(|| NOW_MS + random.u64(..400)),
         value: (random.u8(..6) > 0).then(|| format!("{{\"n\":{number}}}").into_bytes()),
         principal: Some("user:ada".into()),
-        request_id: None,
+        ..ControlRecord::default()
     }
+}
+
+fn at(number: u64) -> RecordAt {
+    RecordAt { offset: Offset(number), time_ms: NOW_MS + number }
 }
 
 /// Decides records `from..to`, each a function of its number alone, five a commit.
@@ -28,7 +34,7 @@ fn decide(writer: &mut Writer, from: u64, to: u64) {
     for number in from..to {
         let record = write(number);
         let decision =
-            writer.controls().decide(&record, NOW_MS + number, &ControlLimits::default()).unwrap();
+            writer.controls().decide(&record, at(number), &ControlLimits::default()).unwrap();
         writer.control(&meta(&record, number), &record.key, &decision).unwrap();
         writer.advance(CONTROL_LANE, LaneProgress::at(NextOffset(number + 1)));
         if number % 5 == 4 {
@@ -157,8 +163,7 @@ fn what_is_abandoned_is_forgotten_and_what_is_committed_is_told() {
         ..write(1)
     };
     let stage = |writer: &mut Writer| {
-        let decision =
-            writer.controls().decide(&record, NOW_MS, &ControlLimits::default()).unwrap();
+        let decision = writer.controls().decide(&record, at(0), &ControlLimits::default()).unwrap();
         writer.control(&meta(&record, 1), &record.key, &decision).unwrap();
         decision.verdict
     };
@@ -176,4 +181,47 @@ fn what_is_abandoned_is_forgotten_and_what_is_committed_is_told() {
     assert_eq!(stage(&mut writer), Verdict::Duplicate);
     writer.commit().unwrap();
     assert!(!changes.has_changed().unwrap(), "nothing changed");
+}
+
+#[test]
+fn a_gap_is_remembered_until_all_that_is_known_was_restated() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    decide(&mut opened.writer, 0, 50);
+    assert!(!opened.reader.is_control_unsettled());
+    opened.writer.begin_control_gap(ControlGap::Records);
+    assert!(opened.reader.is_control_unsettled(), "though nothing was read behind it yet");
+    let note = |writer: &mut Writer| {
+        assert_eq!(writer.control_gap(), Some(ControlGap::Records));
+        let decision = Decision::unsettled(at(100));
+        writer.control(&meta(&write(100), 100), UNSETTLED_KEY, &decision).unwrap();
+        writer.advance(CONTROL_LANE, LaneProgress::at(NextOffset(101)));
+        assert_eq!(writer.control_gap(), None);
+    };
+    note(&mut opened.writer);
+    opened.writer.abandon();
+    note(&mut opened.writer);
+    opened.writer.commit().unwrap();
+    drop(opened);
+    let mut opened = open_store(dir.path());
+    assert!(opened.reader.is_control_unsettled() && opened.writer.control_gap().is_none());
+    let known = opened.reader.controls("", None, usize::MAX);
+    assert!(known.iter().all(|(key, _)| !opened.reader.is_control_settled(key)));
+    assert!(!known.is_empty());
+    let mark = ControlRecord {
+        id: "mark".into(),
+        key: RESTATED_KEY.into(),
+        value: Some(restated_from(NextOffset(101))),
+        ..ControlRecord::default()
+    };
+    let writer = &mut opened.writer;
+    let decision = writer.controls().decide(&mark, at(101), &ControlLimits::default()).unwrap();
+    writer.control(&meta(&mark, 101), &mark.key, &decision).unwrap();
+    writer.advance(CONTROL_LANE, LaneProgress::at(NextOffset(102)));
+    writer.commit().unwrap();
+    assert!(!opened.reader.is_control_unsettled());
+    let kept = opened.reader.controls("", None, usize::MAX);
+    assert_eq!(kept.len(), 1, "what nobody restated is gone: {kept:?}");
+    let report = opened.reader.verify(&mut |_, _| ()).unwrap();
+    assert!(report.is_sound(), "{:?}", report.discrepancies);
 }

@@ -280,6 +280,28 @@ async fn a_redrive_keeps_to_its_rate_and_can_be_stopped() {
 }
 
 #[tokio::test]
+async fn two_redrives_of_one_filter_at_once_send_each_letter_once() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    for number in 0..90 {
+        instance.append_bytes(&format!("c{number}"), b"{").await;
+    }
+    until_letters(&client, 90).await;
+    // Slow enough to be under way together, in chunks.
+    let order = json!({ "all": true, "rate": 60 });
+    let redrive = || client.post("/api/dead-letters/redrive", &order);
+    let (one, other) = tokio::join!(redrive(), redrive());
+    let mut sent = 0;
+    for answer in [one, other] {
+        let id = answer.expect(201).json()["id"].as_str().expect("a job").to_owned();
+        let job = until_job(&client, &id, "done").await;
+        sent += job["counts"]["done"].as_u64().unwrap();
+    }
+    assert_eq!(sent, 90);
+    until_letters(&client, 180).await;
+}
+
+#[tokio::test]
 async fn a_redrive_whose_instance_is_gone_is_taken_over_where_it_was() {
     let instance = Instance::start().await;
     let client = instance.client();
@@ -299,16 +321,14 @@ async fn a_redrive_whose_instance_is_gone_is_taken_over_where_it_was() {
     let job = json!({
         "kind": "redrive", "selection": {}, "rate": 1000, "hopsMax": 5, "by": "user:grace",
         "atMs": 1, "state": "running", "upTo": next(&places), "done": next(&places[..3]),
-        "counts": { "done": 3 }, "owner": 1, "leaseUntilMs": 1, "updatedMs": 1,
+        "counts": { "done": 3 }, "updatedMs": 1,
     });
     let control = |id: &str, job: &Value| ControlRecord {
         id: id.to_owned(),
         key: "dead_letter/job/0190-taken-over".to_owned(),
         expected_revision: Some(0),
-        expires_at_ms: None,
         value: Some(job.to_string().into_bytes()),
-        principal: None,
-        request_id: None,
+        ..ControlRecord::default()
     };
     let record = control("one", &job);
     append_control(&instance, &record.key, record.encode().unwrap()).await;

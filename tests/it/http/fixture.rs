@@ -20,7 +20,9 @@ use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::http::{
     Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, Services, Writes, router,
 };
-use contactd::ingest::{Adoption, Commands, Control, Edits, Intake, IntakeOptions, PresentRules};
+use contactd::ingest::{
+    Adoption, Commands, Control, Edits, Intake, IntakeOptions, Lease, PresentRules,
+};
 use contactd::shared_state::SharedState;
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
 use contactd::telemetry::Metrics;
@@ -81,8 +83,9 @@ fn letters(log: &EventLog, reader: &Reader, control: &Arc<Control>) -> Arc<Lette
     let topics = Topics { contacts: "contacts".to_owned(), control: "control".to_owned() };
     let options = LetterOptions { topics, hops_max: 3, age_max: None };
     let (log, control) = (log.clone(), Arc::clone(control));
+    let lease = Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
     let metrics = Arc::new(Metrics::new().unwrap());
-    Arc::new(LetterDesk::new(reader.clone(), log, control, options, None, metrics))
+    Arc::new(LetterDesk::new(log, control, lease, options, None, metrics))
 }
 
 /// What is written is kept, and never applied: for that there are whole instances.

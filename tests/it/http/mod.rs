@@ -6,6 +6,7 @@ mod auth_instances;
 mod browsers;
 mod client;
 mod contacts;
+mod control_retention;
 mod dead_letters;
 mod description;
 mod editors;

@@ -53,7 +53,8 @@ fn a_writing_is_answered_with_what_became_of_it() {
     let same = put(&instance, write("job/1", None, "{\"n\":1}"));
     assert_eq!(same, ControlOutcome::Unchanged { revision: 1 });
     let stale = put(&instance, write("job/1", Some(7), "2"));
-    assert_eq!(stale, ControlOutcome::Conflict { current: Some(entry) });
+    let ControlOutcome::Conflict { current: Some(current) } = stale else { panic!("{stale:?}") };
+    assert_eq!((current.value, current.revision), (entry.value, entry.revision));
     put(&instance, write("job/2", None, "2"));
     put(&instance, write("other", None, "2"));
     let keys = |prefix, after, limit| -> Vec<String> {

@@ -17,6 +17,7 @@ mod drain;
 mod golden;
 mod hostile;
 mod identity;
+mod leases;
 mod outages;
 mod rehoming;
 mod rules;

@@ -69,7 +69,7 @@ impl Iterator for ControlLoad {
             expires_at_ms: Some(timestamp_ms.unsigned_abs() + expires_in),
             value: value.map(String::into_bytes),
             principal: Some("user:ada".to_owned()),
-            request_id: None,
+            ..ControlRecord::default()
         };
         let mut value = record.encode().expect("a control record");
         if random.u8(..) == 0 {

@@ -271,6 +271,29 @@ impl KafkaTopic {
         block_on(self.admin().create_topics([&topic], &options)).expect("topics can be created");
     }
 
+    /// Creates it with one partition and these settings.
+    #[track_caller]
+    pub fn create_single(&self, settings: &[(&str, &str)]) {
+        let topic = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(1));
+        let topic = topic.set("retention.ms", "-1");
+        let topic = settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let created = block_on(self.admin().create_topics([&topic], &options));
+        for result in created.expect("topics can be created") {
+            result.expect("the topic is created");
+        }
+    }
+
+    /// The first offset of its first partition that is kept, and the next one to be written.
+    #[track_caller]
+    pub fn watermarks(&self) -> (i64, i64) {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .create()
+            .expect("a consumer");
+        consumer.fetch_watermarks(&self.topic, 0, PATIENCE).expect("watermarks")
+    }
+
     /// Deletes it.
     #[track_caller]
     pub fn delete(&self) {

@@ -1,0 +1,81 @@
+//! What only one instance does at a time, as far as it has no task of its own: the lease that all of it
+//! rests on, and restating control entries.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::event_log::EventLog;
+use crate::ingest::{Control, Lease, Restating};
+
+/// The lease, once the store is open.
+#[derive(Clone, Default)]
+pub(super) struct Roles {
+    opened: Arc<watch::Sender<Option<Opened>>>,
+}
+
+#[derive(Clone)]
+struct Opened {
+    control: Arc<Control>,
+    lease: Arc<Lease>,
+    restating: Option<Arc<Restating>>,
+}
+
+impl Roles {
+    /// The store is open: the lease, which [`Roles::run`] has from now on.
+    pub(super) fn open(
+        &self,
+        is_kafka: bool,
+        log: &EventLog,
+        control: &Arc<Control>,
+    ) -> Arc<Lease> {
+        let instance = control.reader().dead_letters().instance();
+        let control = Arc::clone(control);
+        let lease = Arc::new(if is_kafka {
+            Lease::new(Arc::clone(&control), instance)
+        } else {
+            Lease::alone(Arc::clone(&control), instance)
+        });
+        let restating = is_kafka.then(|| {
+            Arc::new(Restating::new(log.clone(), Arc::clone(&control), Arc::clone(&lease)))
+        });
+        self.opened.send_replace(Some(Opened { control, lease: Arc::clone(&lease), restating }));
+        lease
+    }
+
+    /// What roles are taken by, once the store is open.
+    pub(super) fn opened(&self) -> Option<(Arc<Control>, Arc<Lease>)> {
+        let opened = self.opened.borrow();
+        opened
+            .as_ref()
+            .map(|Opened { control, lease, .. }| (Arc::clone(control), Arc::clone(lease)))
+    }
+
+    /// Keeps the lease and restates, from the store's opening until told to stop; `work` is what rests
+    /// on the lease, and ends before it is given up.
+    pub(super) async fn run(self, work: impl Future<Output = ()>, stop: CancellationToken) {
+        let mut opened = self.opened.subscribe();
+        let known = stop.run_until_cancelled(async {
+            let opened = opened.wait_for(Option::is_some).await;
+            opened.ok().and_then(|opened| opened.clone())
+        });
+        let keeping = async {
+            let Some(Some(Opened { lease, restating, .. })) = known.await else {
+                return work.await;
+            };
+            let given_up = CancellationToken::new();
+            let working = async {
+                let restating = async {
+                    if let Some(restating) = restating {
+                        restating.run(&stop).await;
+                    }
+                };
+                tokio::join!(work, restating);
+                given_up.cancel();
+            };
+            tokio::join!(working, lease.run(&given_up));
+        };
+        keeping.await;
+    }
+}

@@ -1,0 +1,243 @@
+//! One lease an instance, and the roles that rest on it: what only one instance does at a time.
+//!
+//! ```text
+//! lease/<instance>   renewed every 5 s, as soon as there is a role to take
+//! <role>             {"owner": <instance>}: written when it is taken, and not again
+//! ```
+//!
+//! So an instance costs 0.2 control records a second, however many roles it has. No two clocks are
+//! compared: a role is taken over where its owner's lease is gone, or has not moved for [`DEAD_AFTER`] by
+//! one's own clock; an owner works only while its last renewal, acknowledged and applied here, began
+//! less than [`HELD_FOR`] ago. Once it is applied here, so is everything that others wrote before.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Control, ControlOutcome, ControlWrite, IngestError};
+
+/// Keys of the leases begin with it.
+const PREFIX: &str = "lease/";
+/// Leases that are looked at.
+const LEASES_MAX: usize = 10_000;
+/// How often it is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// How often the others' leases are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a renewal holds.
+const HELD_FOR: Duration = Duration::from_secs(10);
+/// How long an owner is not heard of before its roles are taken over.
+const DEAD_AFTER: Duration = Duration::from_secs(15);
+/// How long a lease that nobody renews is kept, in milliseconds of record time.
+const KEPT_MS: u64 = 60_000;
+
+/// This instance's lease.
+pub struct Lease {
+    control: Arc<Control>,
+    /// Of this instance, and the same after a restart.
+    instance: String,
+    /// Of this process, in case that a data directory was copied.
+    process: String,
+    /// Nobody else follows this log: there is nothing to agree upon.
+    is_alone: bool,
+    renewed: Mutex<Option<Renewed>>,
+    renewing: tokio::sync::Mutex<()>,
+    /// The others' leases: each one's revision, and when that was seen first.
+    others: Mutex<BTreeMap<String, (u64, Instant)>>,
+    wanted: Notify,
+}
+
+/// The last renewal that was acknowledged.
+#[derive(Clone, Copy)]
+struct Renewed {
+    revision: u64,
+    /// When it was begun, by a clock that never steps and one that runs on while the machine sleeps.
+    began: (Instant, SystemTime),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Held {
+    process: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Role {
+    owner: String,
+}
+
+impl Lease {
+    /// Of the instance with this store.
+    pub fn new(control: Arc<Control>, instance: u64) -> Self {
+        Self {
+            control,
+            instance: format!("{instance:016x}"),
+            process: format!("{:032x}", fastrand::u128(..)),
+            is_alone: false,
+            renewed: Mutex::default(),
+            renewing: tokio::sync::Mutex::default(),
+            others: Mutex::default(),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// Of an instance that follows a log of its own.
+    pub fn alone(control: Arc<Control>, instance: u64) -> Self {
+        Self { is_alone: true, ..Self::new(control, instance) }
+    }
+
+    /// Whether this instance may go on with what it has taken.
+    pub fn is_held(&self) -> bool {
+        self.is_alone || self.renewed.lock().is_some_and(|renewed| renewed.holds())
+    }
+
+    /// The control record of the last renewal's time, in milliseconds since 1970; none: not held.
+    pub fn renewed_at_ms(&self) -> Option<u64> {
+        let key = self.key();
+        let entry = self.control.reader().control(&key).filter(|_| self.is_held())?;
+        Some(entry.changed_at_ms)
+    }
+
+    /// Takes a role that nobody has. False: it is another's.
+    ///
+    /// # Errors
+    /// Where it is not known.
+    pub async fn take(&self, role: &str) -> Result<bool, IngestError> {
+        if self.is_alone {
+            return Ok(true);
+        }
+        self.wanted.notify_one();
+        if !self.is_held() && !self.renew().await? {
+            return Ok(false);
+        }
+        let entry = self.control.reader().control(role);
+        let owner = entry.as_ref().and_then(|entry| owner(&entry.value));
+        match owner {
+            Some(owner) if owner == self.instance => return Ok(self.is_held()),
+            Some(owner) if !self.is_free(&owner) => return Ok(false),
+            Some(_) | None => {}
+        }
+        let value = Role { owner: self.instance.clone() };
+        let write = ControlWrite {
+            key: role.to_owned(),
+            expected_revision: Some(entry.map_or(0, |entry| entry.revision)),
+            value: serde_json::to_vec(&value).ok(),
+            ..ControlWrite::default()
+        };
+        match self.control.put(write).await? {
+            ControlOutcome::Applied { .. } | ControlOutcome::Unchanged { .. } => {
+                tracing::info!(role, "taken");
+                Ok(self.is_held())
+            }
+            ControlOutcome::Conflict { .. } | ControlOutcome::Refused { .. } => Ok(false),
+        }
+    }
+
+    /// Whether somebody has a role who was heard of lately.
+    pub fn is_taken(&self, role: &str) -> bool {
+        let owner = || owner(&self.control.reader().control(role)?.value);
+        self.is_alone
+            || owner().is_some_and(|owner| owner == self.instance || !self.is_free(&owner))
+    }
+
+    /// Renews, from the moment that a role is wanted, until told to stop; then gives up the lease, so
+    /// that others need not wait.
+    pub async fn run(&self, stop: &CancellationToken) {
+        if self.is_alone || stop.run_until_cancelled(self.wanted.notified()).await.is_none() {
+            stop.cancelled().await;
+            return;
+        }
+        let mut due = Instant::now() + RENEW_EVERY;
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            self.look();
+            if Instant::now() < due {
+                continue;
+            }
+            due = Instant::now() + RENEW_EVERY;
+            let renewed = stop.run_until_cancelled(self.renew()).await;
+            if let Some(Err(error)) = renewed {
+                tracing::debug!(%error, "the lease is not renewed");
+            }
+        }
+        self.give_up().await;
+    }
+
+    fn key(&self) -> String {
+        format!("{PREFIX}{}", self.instance)
+    }
+
+    /// Whether an owner is gone, as far as can be seen from here.
+    fn is_free(&self, owner: &str) -> bool {
+        self.look();
+        let others = self.others.lock();
+        others.get(owner).is_none_or(|(_, since)| since.elapsed() >= DEAD_AFTER)
+    }
+
+    fn look(&self) {
+        let now = Instant::now();
+        let leases = self.control.reader().controls(PREFIX, None, LEASES_MAX);
+        let mut others = self.others.lock();
+        let mut before = std::mem::take(&mut *others);
+        for (key, entry) in leases {
+            let instance = key.strip_prefix(PREFIX).unwrap_or_default().to_owned();
+            let known = before.remove(&instance).filter(|(seen, _)| *seen == entry.revision);
+            others.insert(instance, known.unwrap_or((entry.revision, now)));
+        }
+    }
+
+    /// False: another process has this instance's lease.
+    async fn renew(&self) -> Result<bool, IngestError> {
+        let _one_at_a_time = self.renewing.lock().await;
+        let began = (Instant::now(), SystemTime::now());
+        let entry = self.control.reader().control(&self.key());
+        let process = entry.as_ref().and_then(|entry| {
+            serde_json::from_slice::<Held>(&entry.value).ok().map(|held| held.process)
+        });
+        let is_others = process.is_some_and(|process| process != self.process);
+        if is_others && !self.is_free(&self.instance) {
+            return Ok(false);
+        }
+        let write = ControlWrite {
+            key: self.key(),
+            expected_revision: Some(entry.map_or(0, |entry| entry.revision)),
+            lives_ms: Some(KEPT_MS),
+            value: serde_json::to_vec(&Held { process: self.process.clone() }).ok(),
+            ..ControlWrite::default()
+        };
+        match self.control.put(write).await? {
+            ControlOutcome::Applied { revision } | ControlOutcome::Unchanged { revision } => {
+                *self.renewed.lock() = Some(Renewed { revision, began });
+                Ok(true)
+            }
+            ControlOutcome::Conflict { .. } | ControlOutcome::Refused { .. } => Ok(false),
+        }
+    }
+
+    async fn give_up(&self) {
+        let _one_at_a_time = self.renewing.lock().await;
+        let Some(Renewed { revision, .. }) = self.renewed.lock().take() else {
+            return;
+        };
+        let expected_revision = Some(revision);
+        let write = ControlWrite { key: self.key(), expected_revision, ..ControlWrite::default() };
+        if let Err(error) = self.control.put(write).await {
+            tracing::debug!(%error, "the lease is not given up; it is over by itself");
+        }
+    }
+}
+
+impl Renewed {
+    fn holds(&self) -> bool {
+        let (monotonic, awake_or_not) = self.began;
+        let slept = awake_or_not.elapsed();
+        monotonic.elapsed() < HELD_FOR && slept.is_ok_and(|slept| slept < HELD_FOR)
+    }
+}
+
+fn owner(value: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Role>(value).ok().map(|role| role.owner)
+}

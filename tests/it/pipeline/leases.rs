@@ -1,0 +1,109 @@
+//! What only one instance does at a time: who has it, and who takes it over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contactd::ingest::{Control, Lease};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::follower::Follower;
+use crate::support::logs::open_embedded;
+
+/// Longer than a lease is believed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Instances {
+    follower: Follower,
+    control: Arc<Control>,
+}
+
+/// Any number of instances' leases over one store: they differ in nothing else.
+fn instances(dir: &tempfile::TempDir) -> Instances {
+    let path = dir.path();
+    let follower = Follower::start(&path.join("store"), open_embedded(&path.join("log")));
+    let control = Control::new(follower.log.clone(), follower.reader.clone());
+    Instances { follower, control: Arc::new(control) }
+}
+
+impl Instances {
+    fn lease(&self, instance: u64) -> Arc<Lease> {
+        Arc::new(Lease::new(Arc::clone(&self.control), instance))
+    }
+
+    fn revision(&self, key: &str) -> u64 {
+        self.follower.reader.control(key).map_or(0, |entry| entry.revision)
+    }
+}
+
+async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !look().await {
+        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn one_instance_has_a_role_and_renews_one_lease_for_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = instances(&dir);
+    let (one, other) = (all.lease(1), all.lease(2));
+    let stop = CancellationToken::new();
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn({
+        let (one, stop) = (Arc::clone(&one), stop.clone());
+        async move { one.run(&stop).await }
+    });
+    let roles: Vec<String> = (0..100).map(|number| format!("role/{number}")).collect();
+    for role in &roles {
+        assert!(one.take(role).await.unwrap());
+        assert!(one.take(role).await.unwrap(), "it has it already");
+    }
+    assert!(!other.take("role/0").await.unwrap());
+    assert!(other.take("role/another").await.unwrap());
+    let lease = "lease/0000000000000001";
+    let first = all.revision(lease);
+    let waited = until("it is renewed", async || all.revision(lease) > first).await;
+    assert!(waited > Duration::from_secs(3) && one.is_held(), "{waited:?}");
+    assert!(roles.iter().all(|role| all.revision(role) == 1), "no role is written again");
+    // An orderly end: nobody has to wait.
+    stop.cancel();
+    running.join_all().await;
+    assert!(!one.is_held() && !other.is_taken("role/0"));
+    assert!(other.take("role/0").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_role_is_taken_over_only_when_its_owner_has_stopped_believing_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = instances(&dir);
+    // It never renews, as an instance that is paused.
+    let (paused, other) = (all.lease(1), all.lease(2));
+    assert!(paused.take("role").await.unwrap());
+    let began = Instant::now();
+    let mut let_go = None;
+    until("it is taken over", async || {
+        if !paused.is_held() {
+            let_go.get_or_insert(began.elapsed());
+        }
+        let is_taken = other.take("role").await.unwrap();
+        assert!(!is_taken || let_go.is_some(), "two have it");
+        is_taken
+    })
+    .await;
+    let taken_over = began.elapsed();
+    assert!(let_go.unwrap() < Duration::from_secs(12), "{let_go:?}");
+    assert!(taken_over >= Duration::from_secs(15), "{taken_over:?}");
+    assert!(!paused.take("role").await.unwrap(), "it sees that it is another's now");
+}
+
+#[tokio::test]
+async fn a_copied_data_directory_has_no_second_lease() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = instances(&dir);
+    let (one, copy) = (all.lease(7), all.lease(7));
+    assert!(one.take("role").await.unwrap());
+    assert!(!copy.take("role").await.unwrap());
+    assert!(one.is_held() && !copy.is_held());
+}
