@@ -116,6 +116,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         options: options.worker,
         metrics: Arc::clone(&watch.metrics),
         watch: watch.clone(),
+        commands: OnceLock::new(),
         runtime: tokio::runtime::Handle::current(),
         stop: stop.worker.clone(),
     };

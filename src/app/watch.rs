@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::apply::Progress;
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity};
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
@@ -203,7 +204,7 @@ impl Watch {
 
     pub(super) fn following(
         &self,
-        identity: &LogIdentity,
+        (identity, partitioner): (&LogIdentity, Partitioner),
         consumer: Arc<ConsumerStatus>,
         progress: Arc<Progress>,
     ) {
@@ -220,7 +221,9 @@ impl Watch {
             let of = high.lanes().find(|(known, _)| *known == lane);
             of.is_some_and(|(_, status)| offset.0 < status.high.load(Ordering::Acquire))
         });
-        self.intake.log_settled();
+        let (reader, lanes) = (self.reader.get().cloned(), identity.lanes);
+        self.intake
+            .log_settled(move |key| reader.as_ref()?.next_offset(partitioner.lane(key, lanes)));
         let (trouble, intake) = (Arc::clone(&consumer), Arc::clone(&self.intake));
         self.readiness.check(LOG, move || match trouble.trouble() {
             // Reads are answered, and events are kept: nothing that a balancer could better.

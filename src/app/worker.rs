@@ -3,7 +3,7 @@
 //! It runs on a thread of its own, because nearly everything it does blocks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -19,7 +19,7 @@ use crate::domain::mapping::{Mapping, UnknownField};
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::domain::rules::{RuleSet, RuleText};
 use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
-use crate::ingest::{Adoption, Pause, PresentRules, purge};
+use crate::ingest::{Adoption, Commands, Pause, PresentRules, Stamps, purge};
 use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
@@ -28,7 +28,7 @@ use super::rules::keep_rules;
 use super::schemas::configured_schemas;
 use super::start::{ControlStart, control_offset, start_offsets};
 use super::watch::Watch;
-use super::writes::{commands, writes};
+use super::writes::writes;
 
 /// First and longest pause between two tries to reach the log.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -135,6 +135,8 @@ pub(super) struct Worker {
     pub(super) options: WorkerOptions,
     pub(super) metrics: Arc<Metrics>,
     pub(super) watch: Watch,
+    /// How this instance writes, once its store is open.
+    pub(super) commands: OnceLock<Commands>,
     /// Where the task that commits to the broker runs.
     pub(super) runtime: Handle,
     pub(super) stop: CancellationToken,
@@ -177,7 +179,12 @@ impl Worker {
         };
         let Opened { writer, reader, report } = opened;
         tracing::info!(?report, "store open");
-        let writes = writes(&self.config, &self.setup, &self.watch.intake, &reader);
+        let commands = self.commands.get_or_init(|| {
+            let stamps = Stamps::in_directory(&self.config.store.path);
+            let (intake, rules) = (Arc::clone(&self.watch.intake), self.setup.present.clone());
+            Commands::new(intake, reader.clone(), rules, stamps)
+        });
+        let writes = writes(&self.config, commands.clone(), &reader);
         self.setup.present.store_opened(reader.clone());
         let own = Arc::clone(&self.setup.rules);
         let rules = Arc::new(Adoption::new(self.log.clone(), reader.clone(), own));
@@ -214,7 +221,8 @@ impl Worker {
             self.runtime.spawn(keep_rules(rules, consumer.status(), by_itself, watch, stop))
         });
         let progress = Arc::new(Progress::default());
-        self.watch.following(&identity, consumer.status(), Arc::clone(&progress));
+        let of_log = (&identity, self.log.partitioner());
+        self.watch.following(of_log, consumer.status(), Arc::clone(&progress));
         let pipeline = Pipeline {
             founding: Founding {
                 revision: u32::try_from(writer.rules().founding()).unwrap_or(u32::MAX),
@@ -245,7 +253,7 @@ impl Worker {
     /// Erases what was deleted long ago, where that is configured.
     fn purging(&self) -> Option<tokio::task::JoinHandle<()>> {
         let deleted_for = self.config.store.purge_deleted_after?;
-        let commands = commands(&self.setup, &self.watch.intake, self.watch.reader.get()?);
+        let commands = self.commands.get()?.clone();
         Some(self.runtime.spawn(purge(commands, deleted_for)))
     }
 

@@ -1,26 +1,12 @@
 //! How this instance writes: commands, kept by its intake, decided by its store.
 
-use std::sync::Arc;
-
 use crate::config::Config;
 use crate::http::{HttpLimits, IdempotencySecret, Writes};
-use crate::ingest::{Commands, Edits, Intake};
+use crate::ingest::{Commands, Edits};
 use crate::store::Reader;
 
-use super::worker::ApplySetup;
-
-/// Commands onto this instance's log.
-pub(super) fn commands(setup: &ApplySetup, intake: &Arc<Intake>, reader: &Reader) -> Commands {
-    Commands::new(Arc::clone(intake), reader.clone(), setup.present.clone())
-}
-
 /// Over an open store.
-pub(super) fn writes(
-    config: &Config,
-    setup: &ApplySetup,
-    intake: &Arc<Intake>,
-    reader: &Reader,
-) -> Writes {
+pub(super) fn writes(config: &Config, commands: Commands, reader: &Reader) -> Writes {
     // All instances share the secret; without one, what they share is the log.
     let secret = config.server.idempotency_secret.as_ref().or(config.jwt.secret.as_ref());
     let secret = match secret {
@@ -28,7 +14,7 @@ pub(super) fn writes(
         None => IdempotencySecret::derive(&reader.position().log.to_le_bytes()),
     };
     Writes {
-        edits: Edits::new(commands(setup, intake, reader)),
+        edits: Edits::new(commands),
         secret,
         require_if_match: config.server.require_if_match,
         wait: HttpLimits::from(&config.server).position_wait,

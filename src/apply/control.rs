@@ -76,5 +76,6 @@ fn meta<'a>(
         event_time_us: None,
         principal: control.and_then(|at| at.principal.as_deref()).map(str::as_bytes),
         request_id: control.and_then(|at| at.request_id.as_deref()).map(str::as_bytes),
+        attempt: None,
     }
 }

@@ -1,9 +1,13 @@
 //! The pure step: what one record does to the contacts, given what they are now.
 
-use crate::domain::event::Event;
+use crate::domain::attempts::{Attempt, Seen};
+use crate::domain::clock::id_hash;
+use crate::domain::command::Command;
+use crate::domain::contact::{ContactView, CorruptContact};
+use crate::domain::event::{API_SOURCE, Event};
 use crate::domain::founding::Founding;
 use crate::domain::headers::FOUNDING;
-use crate::domain::merge::{MergeError, merge};
+use crate::domain::merge::{MergeError, decide, merge};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::rules::RuleSet;
@@ -104,23 +108,80 @@ impl Planner {
             let reason = DeadLetterReason::TimestampInFuture;
             return self.dead_letter(writer, &meta, batch, record, reason, &detail);
         }
-        self.body.clear();
+        if let Some(command) = event.command.as_deref() {
+            let (at, said) = ((batch, record), (event, command));
+            return self.plan_command(writer, at, said, meta, id, rules);
+        }
+        // Somebody tells us of a change that we made.
+        let as_ours = || id_hash(API_SOURCE.as_bytes(), event.event_id.of(&batch.arena));
+        if event.is_id_given && writer.is_done(batch.lane, as_ours) {
+            return Ok(writer.settled(&meta, Verdict::Duplicate, id)?);
+        }
         let current = writer.contact(id)?;
-        match merge(current, event, &batch.arena, rules.limits(), &mut self.body) {
-            Ok(Verdict::Applied) => writer.applied(&meta, id, &self.body)?,
-            Ok(verdict) => writer.settled(&meta, verdict)?,
-            Err(MergeError::TooLarge { bytes, bytes_max }) => {
-                let detail = format!(
-                    "the contact would grow to {bytes} bytes, at most {bytes_max} are kept"
-                );
-                self.dead_letter(
-                    writer,
-                    &meta,
-                    batch,
-                    record,
-                    DeadLetterReason::TooLarge,
-                    &detail,
-                )?;
+        let merged = merge(current, event, &batch.arena, rules.limits(), &mut self.body);
+        self.stage(writer, (batch, record), &meta, id, merged)
+    }
+
+    fn plan_command(
+        &mut self,
+        writer: &mut Writer,
+        (batch, record): (&RecordBatch, &Record),
+        (event, command): (&Event, &Command),
+        meta: EntryMeta<'_>,
+        id: &[u8],
+        rules: &RuleSet,
+    ) -> Result<(), ApplyError> {
+        let (lane, limits) = (batch.lane, rules.limits());
+        let mut attempt = Attempt {
+            id_hash: event.id_hash,
+            stamp: event.timestamp.unwrap_or_default(),
+            body_hash: command.body_hash,
+            verdict: Verdict::Duplicate,
+            is_keyed: command.is_keyed,
+            version: 0,
+        };
+        let verdict = match writer.seen(lane, &attempt, command.lane_next) {
+            Seen::Never => None,
+            Seen::Before(_) => Some(Verdict::Duplicate),
+            Seen::AsAnother(_) => Some(Verdict::Conflict),
+            Seen::TooOld => Some(Verdict::Superseded),
+        };
+        if let Some(verdict) = verdict {
+            return Ok(writer.settled(&meta, verdict, id)?);
+        }
+        let current = writer.contact(id)?;
+        let before = current.map_or(Ok(0), version_of);
+        let latest = latest_ms(record.timestamp_ms, rules).saturating_mul(1000);
+        let decided =
+            decide(current, (event, command), &batch.arena, latest, limits, &mut self.body);
+        let noted = match (&decided, before) {
+            (Ok(verdict), Ok(before)) => {
+                attempt.verdict = *verdict;
+                attempt.version = before + u64::from(*verdict == Verdict::Applied);
+                Some(writer.note_attempt((lane, record.offset), attempt, record.timestamp_ms))
+            }
+            // What was set aside may be redriven.
+            _ => None,
+        };
+        let meta = EntryMeta { attempt: noted.as_ref(), ..meta };
+        self.stage(writer, (batch, record), &meta, id, decided)
+    }
+
+    /// Stages what an event or command did.
+    fn stage(
+        &mut self,
+        writer: &mut Writer,
+        (batch, record): (&RecordBatch, &Record),
+        meta: &EntryMeta<'_>,
+        id: &[u8],
+        merged: Result<Verdict, MergeError>,
+    ) -> Result<(), ApplyError> {
+        match merged {
+            Ok(Verdict::Applied) => writer.applied(meta, id, &self.body)?,
+            Ok(verdict) => writer.settled(meta, verdict, id)?,
+            Err(error @ MergeError::TooLarge { .. }) => {
+                let (reason, detail) = (DeadLetterReason::TooLarge, error.to_string());
+                self.dead_letter(writer, meta, batch, record, reason, &detail)?;
             }
             Err(MergeError::Corrupt(source)) => {
                 return Err(ApplyError::CorruptContact {
@@ -176,7 +237,9 @@ impl Planner {
 
 /// How an event is dated too far ahead of its record, if it is.
 fn in_future(record: &Record, event: &Event, rules: &RuleSet) -> Option<String> {
-    ahead(event.timestamp?, record.timestamp_ms, rules.future_tolerance_ms())
+    // Of a command's stamp so much counts as its record allows.
+    let timestamp = event.timestamp.filter(|_| event.command.is_none())?;
+    ahead(timestamp, record.timestamp_ms, rules.future_tolerance_ms())
 }
 
 /// Why an event may not be dated so, if it may not.
@@ -198,6 +261,16 @@ fn ahead(dated_us: u64, record_ms: i64, tolerance_ms: u64) -> Option<String> {
             tolerance_ms / 1000
         )
     })
+}
+
+/// The greatest time that a stamp may have in a record, in ms.
+fn latest_ms(record_ms: i64, rules: &RuleSet) -> u64 {
+    let record_ms = u64::try_from(record_ms).unwrap_or(0);
+    record_ms.saturating_add(rules.future_tolerance_ms())
+}
+
+fn version_of(body: &[u8]) -> Result<u64, CorruptContact> {
+    Ok(ContactView::parse_trusted(body)?.version())
 }
 
 fn misrouted(home: Lane, found: Lane) -> String {

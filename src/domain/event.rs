@@ -1,6 +1,7 @@
 //! An event in our own words, its texts still lying in the batch's arena.
 
 use super::clock::Clock;
+use super::command::Command;
 use super::span::Span;
 
 /// The contact's fields, by place.
@@ -99,21 +100,8 @@ pub struct Event {
     pub fields: [Patch; 6],
     /// What it says about attributes: sorted by key, each key once, never `Absent`.
     pub attributes: Vec<(Span, Patch)>,
+    /// Whether everything older than it is hidden: a PUT, or a record that is the whole contact.
+    pub replaces: bool,
     /// Set when it is a command of ours.
     pub command: Option<Box<Command>>,
-}
-
-/// What a command carries besides the event.
-#[derive(Clone, Debug)]
-pub struct Command {
-    /// The version the contact must have; 0: it must not exist.
-    pub expected_version: Option<u64>,
-    /// Whether it replaces the contact (PUT), so that older fields are hidden.
-    pub replace: bool,
-    /// Hash of what was asked for, without stamps: tells a retry from another body under its id.
-    pub body_hash: [u8; 16],
-    /// Who asked.
-    pub principal: Option<Span>,
-    /// The request that asked.
-    pub request_id: Option<Span>,
 }

@@ -3,16 +3,23 @@
 //! What only we may say (that a record is a command, whom it is from) stands in headers, not in the
 //! value: a webhook's body goes to the log as it came, and must not pass for a command.
 
-/// Marks a command of ours: [`COMMAND_UPDATE`] or [`COMMAND_REPLACE`].
+/// Marks a command of ours; the name of a [`super::command::Intent`].
 pub const COMMAND: &str = "contactd_command";
-/// Value of [`COMMAND`]: sets what it names.
-pub const COMMAND_UPDATE: &str = "update";
-/// Value of [`COMMAND`]: replaces the contact (PUT).
-pub const COMMAND_REPLACE: &str = "replace";
-/// The version that the contact must have for the command, in decimal; 0: it must not exist.
-pub const EXPECTED_VERSION: &str = "contactd_expected_version";
-/// 16 bytes that stand for what was asked for, so that a retry is told from another request under
-/// the same id; absent: the value's own content counts.
+/// The states that the contact must be in one of for the command, `version-hash` each, with commas
+/// between them; absent: any.
+pub const IF_MATCH: &str = "contactd_if_match";
+/// The states that it must be in none of.
+pub const IF_NONE_MATCH: &str = "contactd_if_none_match";
+/// Says of a command that attributes which it does not name lose their values.
+pub const CLEARS_ATTRIBUTES: &str = "contactd_clears_attributes";
+/// Says of a command that an object is merged into the attribute that stands there (RFC 7396).
+pub const MERGES_ATTRIBUTES: &str = "contactd_merges_attributes";
+/// The home lane's next offset when the command was handed over to the log, in decimal.
+pub const LANE_NEXT: &str = "contactd_lane_next";
+/// Says of an event that it is the whole contact, so that everything older is hidden.
+pub const COMPLETE: &str = "contactd_complete";
+/// 16 bytes that stand for what was asked for under an `Idempotency-Key`, so that a retry is told from
+/// another request; absent: there was no key, and the value's own content counts.
 pub const REQUEST_HASH: &str = "contactd_request_hash";
 /// Who gave the command.
 pub const PRINCIPAL: &str = "contactd_principal";

@@ -6,7 +6,9 @@
 //!
 //! Everything here is pure: no clock, no randomness, no hash order. Imports nothing of ours.
 
+pub mod attempts;
 pub mod clock;
+pub mod command;
 pub mod contact;
 pub mod control;
 pub mod decode;

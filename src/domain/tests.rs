@@ -7,13 +7,14 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
 use super::clock::Clock;
+use super::command::Intent;
 use super::contact::{ContactView, Status};
 use super::decode::Decoder;
 use super::event::{Event, EventKind, FIELDS, Patch};
 use super::headers;
 use super::limits::Limits;
 use super::mapping::Mapping;
-use super::merge::merge;
+use super::merge::{decide, merge};
 use super::position::{Lane, Offset};
 use super::record::RecordBatch;
 use super::timestamp::format_rfc3339_us;
@@ -34,9 +35,9 @@ struct Sample {
     source: u8,
     fields: Fields,
     attributes: Attributes,
-    command: bool,
-    replace: bool,
-    expected_version: Option<u64>,
+    /// It says that it is the whole contact.
+    is_complete: bool,
+    intent: Option<Intent>,
 }
 
 impl Sample {
@@ -65,13 +66,11 @@ impl Sample {
 
     fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut all = Vec::new();
-        if self.command {
-            let kind =
-                if self.replace { headers::COMMAND_REPLACE } else { headers::COMMAND_UPDATE };
-            all.push((headers::COMMAND, kind.as_bytes().to_vec()));
-            if let Some(version) = self.expected_version {
-                all.push((headers::EXPECTED_VERSION, version.to_string().into_bytes()));
-            }
+        if self.is_complete {
+            all.push((headers::COMPLETE, Vec::new()));
+        }
+        if let Some(intent) = self.intent {
+            all.push((headers::COMMAND, intent.as_str().as_bytes().to_vec()));
         }
         all
     }
@@ -89,18 +88,17 @@ fn patches() -> impl Strategy<Value = (Fields, Attributes)> {
     })
 }
 
-/// Timed events and unconditional commands: what may come in any order.
+/// Timed events: what may come in any order.
 fn timed() -> impl Strategy<Value = Sample> {
     let stamps = (0..6_u64, prop::option::of(0..3_u64), 0..4_u64, 0..2_u8);
     (0..8_usize, stamps, patches()).prop_map(
         |(what, (time, version, id, source), (fields, attributes))| {
-            let (kind, command, replace) = match what {
-                0 | 1 => (EventKind::Created, false, false),
-                2 | 3 => (EventKind::Updated, false, false),
-                4 => (EventKind::Deleted, false, false),
-                5 => (EventKind::Restored, true, false),
-                6 => (EventKind::Erased, true, false),
-                _ => (EventKind::Updated, true, time % 3 > 0),
+            let (kind, is_complete) = match what {
+                0 | 1 => (EventKind::Created, false),
+                2 | 3 => (EventKind::Updated, false),
+                4 | 5 => (EventKind::Deleted, false),
+                6 => (EventKind::Created, true),
+                _ => (EventKind::Updated, true),
             };
             Sample {
                 kind,
@@ -110,9 +108,8 @@ fn timed() -> impl Strategy<Value = Sample> {
                 source,
                 fields,
                 attributes,
-                command,
-                replace,
-                expected_version: None,
+                is_complete,
+                intent: None,
             }
         },
     )
@@ -120,23 +117,19 @@ fn timed() -> impl Strategy<Value = Sample> {
 
 /// Anything at all.
 fn any_sample() -> impl Strategy<Value = Sample> {
-    (timed(), any::<bool>(), any::<bool>(), prop::option::of(0..8_u64)).prop_map(
-        |(sample, untimed, command, expected_version)| Sample {
-            time: sample.time.filter(|_| !untimed || sample.command),
-            command: sample.command || command,
-            expected_version,
-            ..sample
-        },
-    )
+    let intent = prop::option::of(prop::sample::select(Intent::ALL.to_vec()));
+    (timed(), any::<bool>(), intent).prop_map(|(sample, is_untimed, intent)| Sample {
+        kind: intent.map_or(sample.kind, Intent::kind),
+        time: sample.time.filter(|_| !is_untimed || intent.is_some()),
+        intent,
+        ..sample
+    })
 }
 
-/// A first event that makes the contact, and more; command ids are never used for two bodies.
+/// A first event that makes the contact, and more.
 fn timed_sequence() -> impl Strategy<Value = Vec<Sample>> {
     (timed(), prop::collection::vec(timed(), 0..14)).prop_map(|(mut first, mut rest)| {
-        (first.kind, first.command, first.replace) = (EventKind::Updated, false, false);
-        for (index, sample) in rest.iter_mut().enumerate().filter(|(_, sample)| sample.command) {
-            sample.id = 100 + index as u64;
-        }
+        (first.kind, first.is_complete) = (EventKind::Updated, false);
         rest.insert(0, first);
         rest
     })
@@ -165,7 +158,14 @@ fn apply<'a>(
     let (mut body, mut verdicts, mut out) = (None, Vec::new(), Vec::new());
     for (sample, record_ms) in samples {
         let (event, arena) = decode(decoder, sample, record_ms);
-        let verdict = merge(body.as_deref(), &event, &arena, &Limits::default(), &mut out).unwrap();
+        let (current, limits) = (body.as_deref(), Limits::default());
+        let verdict = match event.command.as_deref() {
+            Some(command) => {
+                decide(current, (&event, command), &arena, u64::MAX, &limits, &mut out)
+            }
+            None => merge(current, &event, &arena, &limits, &mut out),
+        };
+        let verdict = verdict.unwrap();
         assert_eq!(verdict == Verdict::Applied, !out.is_empty());
         if verdict == Verdict::Applied {
             body = Some(out.clone());
@@ -260,8 +260,7 @@ impl Model {
                 .collect()
         };
         let greatest = |clocks: Vec<Clock>| clocks.into_iter().max();
-        let is_put = |event: &Event| event.command.as_ref().is_some_and(|command| command.replace);
-        let is_edit = |event: &Event| event.command.is_some() && event.kind == EventKind::Updated;
+        let is_put = |event: &Event| event.replaces;
         let created = greatest(clocks(&|event| event.kind == EventKind::Created));
         let restored = greatest(clocks(&|event| event.kind == EventKind::Restored));
         let put = greatest(clocks(&is_put));
@@ -284,7 +283,7 @@ impl Model {
             });
             Some((name, value?))
         };
-        let first = clocks(&|event| !is_edit(event)).into_iter().map(|clock| clock.ts_us).min();
+        let first = clocks(&|_| true).into_iter().map(|clock| clock.ts_us).min();
         let head = greatest(clocks(&|_| true)).unwrap();
         Self {
             fields: std::array::from_fn(|place| {
@@ -337,7 +336,7 @@ proptest! {
         prop_assert_eq!(view.created_at_us(), Some(model.created_at));
         prop_assert_eq!(view.updated_at_us(), Some(model.updated_at));
         prop_assert_eq!(view.head(), model.head);
-        let greatest = samples.iter().filter(|sample| !sample.command).filter_map(|sample| sample.version).max();
+        let greatest = samples.iter().filter_map(|sample| sample.version).max();
         prop_assert_eq!(view.source_version(), greatest);
     }
 
@@ -361,7 +360,7 @@ proptest! {
     ) {
         let mut untimed: Vec<Sample> = samples;
         for (index, sample) in untimed.iter_mut().enumerate() {
-            (sample.time, sample.command, sample.id) = (None, false, index as u64);
+            (sample.time, sample.intent, sample.id) = (None, None, index as u64);
             if sample.kind.is_command_only() {
                 sample.kind = EventKind::Deleted;
             }

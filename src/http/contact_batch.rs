@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::contact::write_json;
-use crate::ingest::{Action, Done, Edit, EditError, Keyed, Precondition};
+use crate::ingest::{Action, Done, Edit, EditError, Keyed};
 
 use super::contact_body::{ContactBody, Meant, Members, Problems, id_problem};
 use super::contacts::json_response;
@@ -42,6 +42,8 @@ struct Item {
     etag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    superseded: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,10 +114,7 @@ fn read(
     let mut members: BTreeMap<String, Box<RawValue>> = members.into_iter().collect();
     let op = text(&mut members, "op", &mut problems);
     let id = text(&mut members, "id", &mut problems);
-    let precondition = match text(&mut members, "ifMatch", &mut problems) {
-        Some(text) => if_match_text(&text),
-        None => Precondition::None,
-    };
+    let condition = text(&mut members, "ifMatch", &mut problems).map(|text| if_match_text(&text));
     let contact = members.remove("contact");
     for name in members.into_keys() {
         problems.add(name, "is no member of an operation");
@@ -123,14 +122,15 @@ fn read(
     let wish = Wish { op: op.as_deref().unwrap_or_default(), id, contact };
     let (id, action, done) = wish.action(writing, index, &mut problems)?;
     problems.result()?;
-    if !matches!(action, Action::Create(_) | Action::Restore) {
-        writing.require_if_match(&precondition)?;
-    }
+    let condition = match action {
+        Action::Create(_) | Action::Restore => condition.unwrap_or_default(),
+        _ => writing.required(condition)?,
+    };
     let keyed = keyed.map(|keyed| Keyed {
         event_id: format!("{}-{index}", keyed.event_id),
         request_hash: keyed.request_hash,
     });
-    let edit = Edit { id, action, precondition, keyed, author: writing.author() };
+    let edit = Edit { id, action, condition, keyed, author: writing.author() };
     Ok(Operation { edit, done })
 }
 
@@ -223,6 +223,7 @@ fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> I
         id: Some(id.clone()),
         etag: None,
         event_id: None,
+        superseded: Vec::new(),
         contact: None,
         error: None,
     };
@@ -231,7 +232,8 @@ fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> I
             item.status = StatusCode::ACCEPTED.as_u16();
             item.event_id = Some(event_id);
         }
-        Ok(Done::Contact { value, .. }) => {
+        Ok(Done::Contact { value, superseded, .. }) => {
+            item.superseded = superseded;
             let Ok(view) = value.view() else {
                 return failed(index, Some(id), &ApiError::internal("a contact can't be read"));
             };
@@ -255,6 +257,7 @@ fn failed(index: usize, id: Option<String>, error: &ApiError) -> Item {
         id,
         etag: None,
         event_id: None,
+        superseded: Vec::new(),
         contact: None,
         error: Some(error.in_a_list()),
     }

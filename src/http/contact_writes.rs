@@ -6,7 +6,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use uuid::Uuid;
 
-use crate::ingest::{Action, Edit, EditError, Merge, MergeFailed, Precondition};
+use crate::domain::command::Condition;
+use crate::ingest::{Action, Edit, EditError, Merge, MergeFailed};
 
 use super::contact_body::{ContactBody, Meant, Members, Problems, id_problem};
 use super::contacts::decoded;
@@ -34,7 +35,7 @@ pub(super) async fn create_contact(
         Some(id) => id,
         None => made()?.unwrap_or_else(|| Uuid::now_v7().to_string()),
     };
-    edit(&writing, id, Action::Create(patch), Precondition::None, StatusCode::CREATED).await
+    edit(&writing, id, Action::Create(patch), Condition::default(), StatusCode::CREATED).await
 }
 
 /// `PUT /api/contacts/{id}`
@@ -47,9 +48,9 @@ pub(super) async fn put_contact(
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
     writing.require_media(&[JSON])?;
-    let precondition = if_match(writing.headers())?;
+    let condition = if_match(writing.headers())?;
     let is_new = must_be_new(writing.headers())?;
-    if is_new && precondition != Precondition::None {
+    if is_new && condition.is_some() {
         let text = "If-Match and If-None-Match: * can't both hold";
         return Err(ApiError::new(Code::InvalidHeader, text));
     }
@@ -61,10 +62,10 @@ pub(super) async fn put_contact(
         }
         problems.result()?;
         let action = Action::Create(patch);
-        return edit(&writing, id, action, Precondition::None, StatusCode::CREATED).await;
+        return edit(&writing, id, action, Condition::default(), StatusCode::CREATED).await;
     }
-    writing.require_if_match(&precondition)?;
-    edit(&writing, id, Action::Replace(patch), precondition, StatusCode::OK).await
+    let condition = writing.required(condition)?;
+    edit(&writing, id, Action::Replace(patch), condition, StatusCode::OK).await
 }
 
 /// `PATCH /api/contacts/{id}`
@@ -77,10 +78,10 @@ pub(super) async fn patch_contact(
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
     writing.require_media(&[MERGE_PATCH, JSON])?;
-    let precondition = if_match(writing.headers())?;
-    writing.require_if_match(&precondition)?;
+    let condition = if_match(writing.headers())?;
+    let condition = writing.required(condition)?;
     let ContactBody { patch, .. } = contact_body(&writing, Meant::Patch, Some(&id))?;
-    edit(&writing, id, Action::Update(patch), precondition, StatusCode::OK).await
+    edit(&writing, id, Action::Update(patch), condition, StatusCode::OK).await
 }
 
 /// `DELETE /api/contacts/{id}`
@@ -95,10 +96,10 @@ pub(super) async fn delete_contact(
     if erase {
         writing.require_admin("erasing a contact")?;
     }
-    let precondition = if_match(writing.headers())?;
-    writing.require_if_match(&precondition)?;
+    let condition = if_match(writing.headers())?;
+    let condition = writing.required(condition)?;
     let action = if erase { Action::Erase } else { Action::Delete };
-    edit(&writing, id, action, precondition, StatusCode::NO_CONTENT).await
+    edit(&writing, id, action, condition, StatusCode::NO_CONTENT).await
 }
 
 /// `POST /api/contacts/{id}/restore`
@@ -110,8 +111,8 @@ pub(super) async fn restore_contact(
     let id = decoded(id)?;
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
-    let precondition = if_match(writing.headers())?;
-    edit(&writing, id, Action::Restore, precondition, StatusCode::OK).await
+    let condition = if_match(writing.headers())?;
+    edit(&writing, id, Action::Restore, condition.unwrap_or_default(), StatusCode::OK).await
 }
 
 /// `POST /api/contacts/{id}/merge`
@@ -127,7 +128,7 @@ pub(super) async fn merge_contacts(
     let from = merged_from(&Members::of(&writing.body)?, &into)?;
     let keyed = writing.keyed()?;
     let merge = Merge {
-        precondition: if_match(writing.headers())?,
+        condition: if_match(writing.headers())?.unwrap_or_default(),
         keyed: keyed.as_ref().map(|(keyed, _)| keyed.clone()),
         author: writing.author(),
         into,
@@ -190,7 +191,7 @@ async fn edit(
     writing: &Writing<'_>,
     id: String,
     action: Action,
-    precondition: Precondition,
+    condition: Condition,
     status: StatusCode,
 ) -> Result<Response, ApiError> {
     // Held until the answer is there.
@@ -198,7 +199,7 @@ async fn edit(
     let edit = Edit {
         id: id.clone(),
         // To a PUT that must create, a contact that is there is a condition that does not hold.
-        precondition,
+        condition,
         action,
         keyed: keyed.as_ref().map(|(keyed, _)| keyed.clone()),
         author: writing.author(),

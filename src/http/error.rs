@@ -375,7 +375,7 @@ impl From<EditError> for ApiError {
                 "events that are newer than this write say otherwise; read the contact and try \
                  again",
             )
-            .with_details(json!({ "version": tag.version })),
+            .with_details(json!({ "version": tag.map(|tag| tag.version) })),
             EditError::KeyReused => Self::new(
                 Code::IdempotencyKeyReused,
                 "this Idempotency-Key was used for another request; use a new one",

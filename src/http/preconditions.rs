@@ -3,9 +3,8 @@
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::domain::command::Condition;
 use crate::domain::contact::StateTag;
-use crate::domain::digits::{write_decimal, write_hex};
-use crate::ingest::Precondition;
 
 use super::error::{ApiError, Code};
 
@@ -13,39 +12,31 @@ use super::error::{ApiError, Code};
 pub(super) fn etag(tag: StateTag) -> HeaderValue {
     let mut text = Vec::with_capacity(40);
     text.push(b'"');
-    write_decimal(tag.version, &mut text);
-    text.push(b'-');
-    write_hex(tag.hash, 16, &mut text);
+    tag.write(&mut text);
     text.push(b'"');
     HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// The other way; none: it is none of ours, or weak, and so fits nothing.
 fn state_tag(text: &str) -> Option<StateTag> {
-    let (version, hash) = text.strip_prefix('"')?.strip_suffix('"')?.split_once('-')?;
-    let is_hex = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let hash = is_hex.then(|| u64::from_str_radix(hash, 16).ok())??;
-    Some(StateTag { version: version.parse().ok()?, hash })
+    StateTag::parse(text.strip_prefix('"')?.strip_suffix('"')?)
 }
 
-/// What `If-Match` says.
-pub(super) fn if_match(headers: &HeaderMap) -> Result<Precondition, ApiError> {
-    let Some(texts) = listed(headers, &IF_MATCH)? else {
-        return Ok(Precondition::None);
-    };
-    Ok(precondition(texts))
+/// What `If-Match` says; `None`: it is not there.
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Condition>, ApiError> {
+    Ok(listed(headers, &IF_MATCH)?.map(condition))
 }
 
 /// The same of a text that is no header.
-pub(super) fn if_match_text(text: &str) -> Precondition {
-    precondition(text.split(',').map(str::trim).collect())
+pub(super) fn if_match_text(text: &str) -> Condition {
+    condition(text.split(',').map(str::trim).collect())
 }
 
-fn precondition(texts: Vec<&str>) -> Precondition {
-    if texts.contains(&"*") {
-        return Precondition::Exists;
-    }
-    Precondition::OneOf(texts.into_iter().filter_map(state_tag).collect())
+/// Every write of what is there needs it to be there: `*` asks for nothing more.
+fn condition(texts: Vec<&str>) -> Condition {
+    let is_any = texts.contains(&"*");
+    let any_of = (!is_any).then(|| texts.into_iter().filter_map(state_tag).collect());
+    Condition { any_of, ..Condition::default() }
 }
 
 /// Whether the contact must not be there yet: `If-None-Match: *`.
@@ -98,10 +89,11 @@ mod tests {
             headers.insert(IF_MATCH, HeaderValue::from_static(text));
             if_match(&headers).unwrap()
         };
-        assert_eq!(if_match(&HeaderMap::new()).unwrap(), Precondition::None);
-        assert_eq!(of("*"), Precondition::Exists);
-        assert_eq!(of("\"x\", W/\"1-0000000000000000\""), Precondition::OneOf(Vec::new()));
+        let any_of = |tags| Some(Condition { any_of: Some(tags), ..Condition::default() });
+        assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(of("*"), Some(Condition::default()));
+        assert_eq!(of("\"x\", W/\"1-0000000000000000\""), any_of(Vec::new()));
         let tag = StateTag { version: 1, hash: 1 };
-        assert_eq!(of("\"x\",\"1-0000000000000001\""), Precondition::OneOf(vec![tag]));
+        assert_eq!(of("\"x\",\"1-0000000000000001\""), any_of(vec![tag]));
     }
 }

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use crate::auth::{Principal, Role};
+use crate::domain::command::Condition;
 use crate::domain::contact::{StateTag, write_json};
-use crate::ingest::{Author, Done, EditError, Edits, InFlight, Keyed, Precondition, Wait};
+use crate::ingest::{Author, Done, EditError, Edits, InFlight, Keyed, Wait};
 
 use super::contacts::{begin, json_response, with_position};
 use super::error::{ApiError, Code};
@@ -25,6 +26,8 @@ use super::state::HttpState;
 
 pub(super) const JSON: &str = "application/json";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// Fields and attributes of a write that did not take, each as in a query string, commas between them.
+const SUPERSEDED: HeaderName = HeaderName::from_static("superseded");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// How the API writes, once the store is open.
@@ -85,14 +88,14 @@ impl<'s> Writing<'s> {
     }
 
     /// For a change of what is there.
-    pub(super) fn require_if_match(&self, precondition: &Precondition) -> Result<(), ApiError> {
-        if self.writes.require_if_match && *precondition == Precondition::None {
+    pub(super) fn required(&self, condition: Option<Condition>) -> Result<Condition, ApiError> {
+        if self.writes.require_if_match && condition.is_none() {
             return Err(ApiError::new(
                 Code::PreconditionRequired,
                 "send If-Match with the ETag of the contact as you have seen it",
             ));
         }
-        Ok(())
+        Ok(condition.unwrap_or_default())
     }
 
     /// Refuses a body of another kind.
@@ -161,7 +164,7 @@ impl<'s> Writing<'s> {
     pub(super) fn answer(&self, id: &str, status: StatusCode, done: &Done) -> Response {
         match done {
             Done::Accepted { event_id } => self.accepted(id, event_id),
-            Done::Contact { value, position } => {
+            Done::Contact { value, position, superseded } => {
                 let Ok(view) = value.view() else {
                     return ApiError::internal(format!("contact {id} can't be read"))
                         .into_response();
@@ -178,6 +181,9 @@ impl<'s> Writing<'s> {
                 };
                 if status == StatusCode::CREATED {
                     insert(response.headers_mut(), LOCATION, contact_path(id));
+                }
+                if !superseded.is_empty() {
+                    insert(response.headers_mut(), SUPERSEDED, names(superseded));
                 }
                 match position {
                     Some(position) => {
@@ -211,15 +217,24 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, text: String) {
 
 /// Where a contact is read; whatever its id holds is one segment.
 pub(super) fn contact_path(id: &str) -> String {
-    let mut path = String::from("/api/contacts/");
-    for byte in id.bytes() {
+    format!("/api/contacts/{}", percent_encoded(id))
+}
+
+fn names(superseded: &[String]) -> String {
+    let names: Vec<String> = superseded.iter().map(|name| percent_encoded(name)).collect();
+    names.join(", ")
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            path.push(char::from(byte));
+            encoded.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            encoded.push_str(&format!("%{byte:02X}"));
         }
     }
-    path
+    encoded
 }
 
 /// An edit's failure with the contact's state, where that is the matter.
@@ -234,8 +249,8 @@ pub(super) fn failure(error: EditError) -> Response {
 
 fn state_of(error: &EditError) -> Option<StateTag> {
     match error {
-        EditError::Exists(tag) | EditError::Superseded(tag) => Some(*tag),
-        EditError::PreconditionFailed(tag) => *tag,
+        EditError::Exists(tag) => Some(*tag),
+        EditError::Superseded(tag) | EditError::PreconditionFailed(tag) => *tag,
         EditError::NotFound
         | EditError::KeyReused
         | EditError::Contended

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use crate::domain::contact::StateTag;
 use crate::domain::headers::{
-    COMMAND, COMMAND_REPLACE, COMMAND_UPDATE, CONTENT_TYPE, EXPECTED_VERSION, PRINCIPAL,
-    REQUEST_HASH, REQUEST_ID,
+    CLEARS_ATTRIBUTES, COMMAND, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, MERGES_ATTRIBUTES,
+    PRINCIPAL, REQUEST_HASH, REQUEST_ID,
 };
 use crate::domain::timestamp::format_rfc3339_us;
 use crate::event_log::NewRecord;
@@ -24,25 +25,33 @@ struct Event<'a> {
     data: Data<'a>,
 }
 
-/// `event_us` becomes the command's clock, `record_ms` the record's own time.
-pub(super) fn record(command: &Command, event_us: u64, record_ms: u64) -> NewRecord {
+/// `stamp` is to become the command's clock, `record_ms` is the record's own time.
+pub(super) fn record(command: &Command, stamp: u64, record_ms: u64) -> NewRecord {
     let event = Event {
         id: &command.event_id,
-        event_type: command.kind.as_str(),
-        timestamp: format_rfc3339_us(event_us),
+        event_type: command.intent.kind().as_str(),
+        timestamp: format_rfc3339_us(stamp),
         source: API_SOURCE,
         data: Data { id: &command.id, patch: &command.patch },
     };
-    let kind = if command.replace { COMMAND_REPLACE } else { COMMAND_UPDATE };
     let text = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
     let mut headers = vec![
-        text(COMMAND, kind),
+        text(COMMAND, command.intent.as_str()),
         text(CONTENT_TYPE, "application/json"),
         text(PRINCIPAL, &command.author.principal),
         text(REQUEST_ID, &command.author.request_id),
     ];
-    if let Some(version) = command.expected_version {
-        headers.push(text(EXPECTED_VERSION, &version.to_string()));
+    if let Some(tags) = &command.condition.any_of {
+        headers.push((IF_MATCH.to_owned(), Some(listed(tags))));
+    }
+    if !command.condition.none_of.is_empty() {
+        headers.push((IF_NONE_MATCH.to_owned(), Some(listed(&command.condition.none_of))));
+    }
+    if command.patch.merges_attributes {
+        headers.push(text(MERGES_ATTRIBUTES, "true"));
+    }
+    if command.patch.clears_attributes {
+        headers.push(text(CLEARS_ATTRIBUTES, "true"));
     }
     if let Some(hash) = command.request_hash {
         headers.push((REQUEST_HASH.to_owned(), Some(hash.to_vec())));
@@ -55,4 +64,15 @@ pub(super) fn record(command: &Command, event_us: u64, record_ms: u64) -> NewRec
         timestamp_ms: i64::try_from(record_ms).unwrap_or(i64::MAX),
         lane: None,
     }
+}
+
+fn listed(tags: &[StateTag]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for tag in tags {
+        if !text.is_empty() {
+            text.push(b',');
+        }
+        tag.write(&mut text);
+    }
+    text
 }

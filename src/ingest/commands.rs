@@ -4,19 +4,19 @@
 //! Command ─► stamp ─► record ─► decoded once, as applying will ─► append ─► verdict ─► Submitted
 //! ```
 //!
-//! A command is stamped past everything that is known of its contact, so an editor whose clock is
+//! A command says what its client wants, and its client's own condition; apply alone decides, at its
+//! place. It is stamped past everything that is known of its contact, so an editor whose clock is
 //! behind loses nothing to events that it has seen. Dropping the future takes nothing back: what was
 //! appended is applied, and told by its event id.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::Class;
-use crate::domain::event::EventKind;
+use crate::domain::command::{Condition, Intent};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
 use crate::domain::verdict::DeadLetterReason;
@@ -25,13 +25,8 @@ use crate::store::{Expected, Reader, RecordOutcome, StoreError};
 
 use super::intake::{Intake, Kept};
 use super::patch::ContactPatch;
+use super::stamps::Stamps;
 use super::{PresentRules, command_record, now_ms};
-
-/// Stamps handed out lately, by hash of the contact's id; two contacts that share a place only move
-/// each other's stamps on.
-const STAMPS: usize = 1024;
-/// A stamp further ahead than this is none of a command that was just given.
-const STAMP_AHEAD_US: u64 = 1_000_000;
 
 /// Who gives a command, and by which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,16 +40,14 @@ pub struct Author {
 /// One command of one contact.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// What is to happen.
-    pub kind: EventKind,
+    /// What is wanted.
+    pub intent: Intent,
     /// The contact.
     pub id: String,
     /// What it says about the content.
     pub patch: ContactPatch,
-    /// The version that the contact must have; 0: it must not exist.
-    pub expected_version: Option<u64>,
-    /// Whether everything that the patch does not name is cleared.
-    pub replace: bool,
+    /// On which states of the contact it may be done.
+    pub condition: Condition,
     /// Names the command: a second one of this id on the same contact is a retry.
     pub event_id: String,
     /// Stands for what was asked for, so that a retry is told from another request of this id.
@@ -114,7 +107,7 @@ struct Shared {
     reader: Reader,
     /// What applying will go by.
     rules: PresentRules,
-    stamps: Mutex<Box<[u64]>>,
+    stamps: Stamps,
 }
 
 /// Until when to wait, and for what.
@@ -135,8 +128,7 @@ impl Wait {
 
 impl Commands {
     /// Kept by the intake, decided by the store that follows it.
-    pub fn new(intake: Arc<Intake>, reader: Reader, rules: PresentRules) -> Self {
-        let stamps = Mutex::new(vec![0; STAMPS].into_boxed_slice());
+    pub fn new(intake: Arc<Intake>, reader: Reader, rules: PresentRules, stamps: Stamps) -> Self {
         Self(Arc::new(Shared { intake, reader, rules, stamps }))
     }
 
@@ -206,31 +198,17 @@ impl Commands {
     }
 
     fn record(&self, command: &Command) -> Result<NewRecord, CommandError> {
-        let stamp_us = self.stamp(&command.id)?;
-        let earliest_ms =
-            (stamp_us / 1000).saturating_sub(self.0.rules.get().future_tolerance_ms());
-        let record = command_record::record(command, stamp_us, now_ms().max(earliest_ms));
+        let id = command.id.as_bytes();
+        let known = match self.0.reader.contact(id)? {
+            Some(value) => value.view().ok().map(|view| view.head().ts_us),
+            None => None,
+        };
+        let stamp = self.0.stamps.next(id, known).map_err(|error| {
+            CommandError::NotAcknowledged { detail: format!("its time can't be reserved: {error}") }
+        })?;
+        let record = command_record::record(command, stamp, now_ms());
         self.check(&record)?;
         Ok(record)
-    }
-
-    /// Later than now, than all that is known of the contact, and than the last command of it.
-    fn stamp(&self, id: &str) -> Result<u64, CommandError> {
-        let now = now_ms().saturating_mul(1000);
-        let known = match self.0.reader.contact(id.as_bytes())? {
-            Some(value) => value.view().map_or(0, |view| view.head().ts_us.saturating_add(1)),
-            None => 0,
-        };
-        let mut stamp = now.max(known);
-        let mut stamps = self.0.stamps.lock();
-        let place = xxh3_64(id.as_bytes()) as usize % STAMPS;
-        if let Some(last) = stamps.get_mut(place) {
-            if *last >= stamp && *last < stamp.saturating_add(STAMP_AHEAD_US) {
-                stamp = *last + 1;
-            }
-            *last = stamp;
-        }
-        Ok(stamp)
     }
 
     /// What decoding would set aside is not appended.

@@ -4,17 +4,19 @@
 //! holds anything everything goes behind it, so that what one sender sends keeps its order.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
+use crate::domain::headers::{COMMAND, LANE_NEXT};
+use crate::domain::position::NextOffset;
 use crate::event_log::{Ack, EventLog, LogError, NewRecord};
 
 use super::outbox::{Outbox, OutboxError};
+use super::turns::Turns;
 
 /// How often the forwarder looks whether the log is settled.
 const SETTLED_LOOK: Duration = Duration::from_millis(100);
@@ -60,30 +62,39 @@ pub struct IntakeOptions {
     pub min_free_bytes: u64,
 }
 
+/// The next offset of a key's home lane, as far as this instance has applied it.
+type LaneNext = Box<dyn Fn(&[u8]) -> Option<NextOffset> + Send + Sync>;
+
 /// The way in for events.
 pub struct Intake {
     log: EventLog,
     outbox: Option<Arc<Outbox>>,
     options: IntakeOptions,
     /// Set once it is known which lane a key belongs to.
-    settled: AtomicBool,
+    settled: OnceLock<LaneNext>,
+    turns: Turns,
 }
 
 impl Intake {
     /// To a log, with an outbox where that log may be away.
     pub fn new(log: EventLog, outbox: Option<Arc<Outbox>>, options: IntakeOptions) -> Self {
-        Self { log, outbox, options, settled: AtomicBool::new(false) }
+        Self { log, outbox, options, settled: OnceLock::new(), turns: Turns::default() }
     }
 
     /// From now on the log puts keys into the lanes that the store knows them in; before, only the
     /// outbox takes anything.
-    pub fn log_settled(&self) {
-        self.settled.store(true, Ordering::Release);
+    /// `lane_next` tells the next offset of a key's home lane, as far as it is applied here.
+    pub fn log_settled(
+        &self,
+        lane_next: impl Fn(&[u8]) -> Option<NextOffset> + Send + Sync + 'static,
+    ) {
+        // The first one stays: there is one log.
+        let _ = self.settled.set(Box::new(lane_next));
     }
 
     /// Whether the log may be appended to.
     pub fn is_settled(&self) -> bool {
-        self.settled.load(Ordering::Acquire)
+        self.settled.get().is_some()
     }
 
     /// Whether events would be kept even while the log is away.
@@ -105,7 +116,8 @@ impl Intake {
                 return Ok(());
             }
         }
-        outbox.forward(&self.log, runtime, stop)
+        let hand_over = |records: &mut [NewRecord]| self.hand_over(records);
+        outbox.forward(&self.log, &hand_over, runtime, stop)
     }
 
     /// The outbox, if there is one.
@@ -117,26 +129,47 @@ impl Intake {
     ///
     /// # Errors
     /// When they are kept nowhere, or the log would never take them.
-    pub async fn keep(&self, records: Vec<NewRecord>) -> Result<Kept, IntakeError> {
+    pub async fn keep(&self, mut records: Vec<NewRecord>) -> Result<Kept, IntakeError> {
         let Some(outbox) = &self.outbox else {
             self.check_disk()?;
             if !self.is_settled() {
                 let why = "the contact log is not open yet".to_owned();
                 return Err(IntakeError::Unavailable(why));
             }
+            self.hand_over(&mut records);
             return self.append(records).await.map(Kept::OnLog);
         };
+        let turn = self.turns.take(&records);
         let inside = outbox.enter().await;
-        if outbox.records() > 0 || !self.is_settled() {
-            return self.set_aside(outbox, records).await;
-        }
+        let goes_to_log = outbox.records() == 0 && self.is_settled();
         drop(inside);
-        match self.append(records.clone()).await {
-            Ok(acks) => Ok(Kept::OnLog(acks)),
-            Err(error @ IntakeError::Refused(_)) => Err(error),
-            Err(IntakeError::Unavailable(_)) => {
-                let _inside = outbox.enter().await;
-                self.set_aside(outbox, records).await
+        if goes_to_log {
+            self.hand_over(&mut records);
+            match self.append(records.clone()).await {
+                Ok(acks) => return Ok(Kept::OnLog(acks)),
+                Err(error @ IntakeError::Refused(_)) => return Err(error),
+                Err(IntakeError::Unavailable(_)) => {}
+            }
+        }
+        turn.first().await;
+        let _inside = outbox.enter().await;
+        self.set_aside(outbox, records).await
+    }
+
+    /// Notes in commands where their lane's end was when the log was given them for the first time:
+    /// what was decided before that is no attempt of theirs.
+    fn hand_over(&self, records: &mut [NewRecord]) {
+        let Some(lane_next) = self.settled.get() else {
+            return;
+        };
+        for record in records {
+            let has = |name: &str| record.headers.iter().any(|(each, _)| each == name);
+            if !has(COMMAND) || has(LANE_NEXT) {
+                continue;
+            }
+            if let Some(next) = lane_next(&record.key) {
+                let next = next.0.to_string().into_bytes();
+                record.headers.push((LANE_NEXT.to_owned(), Some(next)));
             }
         }
     }

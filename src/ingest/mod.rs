@@ -19,6 +19,8 @@ mod present;
 mod purge;
 mod rehoming;
 mod restating;
+mod stamps;
+mod turns;
 mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,9 +31,7 @@ pub use bridge::Bridge;
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
-pub use edits::{
-    Action, Done, Edit, EditError, Edits, InFlight, Keyed, Merge, MergeFailed, Precondition,
-};
+pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed, Merge, MergeFailed};
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
 pub use lease::Lease;
@@ -43,6 +43,7 @@ pub use present::PresentRules;
 pub use purge::purge;
 pub use rehoming::Rehoming;
 pub use restating::Restating;
+pub use stamps::Stamps;
 pub use webhooks::{
     ItemReport, Received, Scheme, SecretError, SignatureError, Verified, Verifier, WebhookError,
     WebhookSetupError, Webhooks, sign_acme,
@@ -50,6 +51,11 @@ pub use webhooks::{
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
+    now_us() / 1000
+}
+
+/// Microseconds since 1970.
+fn now_us() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

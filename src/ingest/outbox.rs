@@ -28,7 +28,7 @@ use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset};
 use crate::domain::record::{RecordBatch, header_refs, owned_headers};
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
+use crate::event_log::{Ack, ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
 
 use super::Pause;
 
@@ -180,9 +180,11 @@ impl Outbox {
     pub fn forward(
         &self,
         to: &EventLog,
+        hand_over: HandOver<'_>,
         runtime: &Handle,
         stop: &CancellationToken,
     ) -> Result<(), OutboxError> {
+        let to = &Target { log: to, hand_over };
         let from = NextOffset(self.forwarded.load(Ordering::Acquire));
         let mut consumer = self.log.consume(&BTreeMap::from([(LANE, from)]), FORWARD_BOUNDS)?;
         while !stop.is_cancelled() {
@@ -209,7 +211,7 @@ impl Outbox {
         &self,
         mut batch: RecordBatch,
         consumer: &mut Consumer,
-        to: &EventLog,
+        to: &Target<'_>,
         runtime: &Handle,
     ) -> Result<Option<RecordBatch>, OutboxError> {
         if self.records() > HAND_OVER_RECORDS_MAX {
@@ -218,7 +220,7 @@ impl Outbox {
         let _gate = runtime.block_on(self.gate.write());
         let deadline = Instant::now() + HAND_OVER_TIME_MAX;
         loop {
-            let append = tokio::time::timeout_at(deadline.into(), to.append(new_records(&batch)));
+            let append = tokio::time::timeout_at(deadline.into(), to.append(&batch));
             if !matches!(runtime.block_on(append), Ok(Ok(_))) {
                 return Ok(Some(batch));
             }
@@ -247,13 +249,13 @@ impl Outbox {
     fn send(
         &self,
         batch: &RecordBatch,
-        to: &EventLog,
+        to: &Target<'_>,
         runtime: &Handle,
         stop: &CancellationToken,
     ) -> Result<bool, OutboxError> {
         let mut pause = Pause::default();
         loop {
-            let append = tokio::time::timeout(APPEND_TIMEOUT, to.append(new_records(batch)));
+            let append = tokio::time::timeout(APPEND_TIMEOUT, to.append(batch));
             let Some(appended) = runtime.block_on(stop.run_until_cancelled(append)) else {
                 return Ok(false);
             };
@@ -277,7 +279,7 @@ impl Outbox {
     fn send_each(
         &self,
         batch: &RecordBatch,
-        to: &EventLog,
+        to: &Target<'_>,
         runtime: &Handle,
         stop: &CancellationToken,
     ) -> Result<bool, OutboxError> {
@@ -324,6 +326,23 @@ impl Outbox {
     /// Ends its thread; what waits is forwarded at the next start.
     pub fn shutdown(&self) -> Result<(), OutboxError> {
         Ok(self.log.shutdown()?)
+    }
+}
+
+/// What is done to records right before the log is given them.
+pub(super) type HandOver<'h> = &'h dyn Fn(&mut [NewRecord]);
+
+/// Where what waits is forwarded to.
+struct Target<'t> {
+    log: &'t EventLog,
+    hand_over: HandOver<'t>,
+}
+
+impl Target<'_> {
+    async fn append(&self, batch: &RecordBatch) -> Result<Vec<Ack>, LogError> {
+        let mut records = new_records(batch);
+        (self.hand_over)(&mut records);
+        self.log.append(records).await
     }
 }
 

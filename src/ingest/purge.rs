@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::contact::{ContactView, Status};
-use crate::domain::event::{EventKind, FIELDS};
+use crate::domain::command::{Condition, Intent};
+use crate::domain::contact::{ContactView, StateTag, Status};
+use crate::domain::event::FIELDS;
 use crate::domain::verdict::Verdict;
 use crate::store::{PageEntry, PageKey, PageRequest, Reader, SortOrder, StoreError};
 
@@ -104,7 +105,7 @@ fn turn(
         let last = reader.history(id.as_bytes(), 1, None)?;
         let is_settled = last.first().is_none_or(|change| change.record_time_ms <= before_ms);
         if is_settled && holds_anything(&view) {
-            due.push(command(id, view.version()));
+            due.push(command(id, view.tag()));
         }
     }
     let next = page.contacts.last().map(|last| last.key.clone()).filter(|_| !is_over);
@@ -116,19 +117,18 @@ fn holds_anything(contact: &ContactView<'_>) -> bool {
         || contact.attributes().next().is_some()
 }
 
-fn command(id: &str, version: u64) -> Command {
+fn command(id: &str, tag: StateTag) -> Command {
     let mut hasher = Sha256::new();
     hasher.update(b"contactd purge 1");
-    hasher.update(version.to_le_bytes());
+    hasher.update(tag.version.to_le_bytes());
     hasher.update(id.as_bytes());
     let hash: String =
         hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     Command {
-        kind: EventKind::Erased,
+        intent: Intent::Erase,
         id: id.to_owned(),
         patch: ContactPatch::default(),
-        expected_version: Some(version),
-        replace: false,
+        condition: Condition { any_of: Some(vec![tag]), ..Condition::default() },
         event_id: format!("purge_{hash}"),
         request_hash: None,
         author: Author { principal: "contactd".into(), request_id: "purge".into() },

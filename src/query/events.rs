@@ -206,8 +206,9 @@ mod tests {
                 event_time_us: None,
                 principal: None,
                 request_id: None,
+                attempt: None,
             };
-            opened.writer.settled(&meta, verdict).unwrap();
+            opened.writer.settled(&meta, verdict, b"c").unwrap();
             opened.writer.advance(Lane(0), LaneProgress::at(NextOffset(offset + 1)));
             opened.writer.commit().unwrap();
         };

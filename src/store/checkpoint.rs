@@ -82,6 +82,7 @@ pub(crate) struct CutRecord {
     control_digest: u128,
     control_verdicts: [u64; Verdict::COUNT],
     rules: RulesRecord,
+    attempts: u128,
     record_time_ms: i64,
 }
 
@@ -116,6 +117,7 @@ impl From<&Cut> for CutRecord {
             control_digest: cut.control.digest.0,
             control_verdicts: cut.control.verdicts,
             rules: RulesRecord::from(&*cut.rules),
+            attempts: cut.attempts.0,
             record_time_ms: cut.record_time_ms,
         }
     }
@@ -148,6 +150,7 @@ impl TryFrom<CutRecord> for Cut {
                 verdicts: record.control_verdicts,
             },
             rules: Arc::new(record.rules.read()?),
+            attempts: Digest(record.attempts),
             record_time_ms: record.record_time_ms,
         })
     }

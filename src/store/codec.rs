@@ -3,6 +3,7 @@
 //! ```text
 //! b'c' id                         -> 1 | change ref u64 LE | body      a contact
 //! b'k' key                        -> 1 | entry                        a control entry
+//! b'a' lane u16 BE | offset u64 BE -> 1 | attempt                      an attempt at a command
 //! b'm' name                       -> meta values
 //! ```
 
@@ -16,12 +17,29 @@ use crate::segments::FrameNo;
 pub const CONTACT: u8 = b'c';
 /// Prefix of control entries' keys.
 pub const CONTROL: u8 = b'k';
+/// Prefix of the keys of attempts at commands.
+pub const ATTEMPT: u8 = b'a';
 /// Prefix of meta keys.
 pub const META: u8 = b'm';
 /// The byte that leads a value.
 pub const VALUE_FORMAT: u8 = 1;
 /// Bytes before a contact's body.
 const HEAD: usize = 9;
+
+/// The key of an entry that is no contact.
+pub fn entry_key(prefix: u8, key: &[u8]) -> Vec<u8> {
+    [&[prefix], key].concat()
+}
+
+/// The value of an entry that is no contact.
+pub fn entry_value(body: &[u8]) -> Box<[u8]> {
+    [&[VALUE_FORMAT], body].concat().into()
+}
+
+/// The entry's own bytes in its value.
+pub fn entry_body(value: &[u8]) -> Option<&[u8]> {
+    value.split_first().filter(|(format, _)| **format == VALUE_FORMAT).map(|(_, body)| body)
+}
 
 /// Where in the journal a contact's latest change lies: frame number and entry within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

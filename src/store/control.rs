@@ -223,7 +223,7 @@ impl ControlStage {
         }
         for (key, entry) in &self.changed {
             let value = entry.as_ref().map(|entry| stored(entry));
-            generation.put_control(key.as_bytes(), value);
+            generation.put_entry(&codec::entry_key(codec::CONTROL, key.as_bytes()), value);
         }
         if std::mem::take(&mut self.is_gap_staged) {
             self.gap = None;
@@ -241,37 +241,26 @@ pub(crate) fn entry_hash(key: &str, entry: &ControlEntry, scratch: &mut Vec<u8>)
 
 /// An entry as the engine has it.
 fn stored(entry: &ControlEntry) -> Box<[u8]> {
-    let mut bytes = vec![codec::VALUE_FORMAT];
-    entry.encode(&mut bytes);
-    bytes.into()
-}
-
-/// The engine's value of an entry's bytes.
-pub(crate) fn stored_bytes(body: &[u8]) -> Box<[u8]> {
-    let mut bytes = vec![codec::VALUE_FORMAT];
-    bytes.extend_from_slice(body);
-    bytes.into()
-}
-
-/// An entry's bytes in a value of the engine's.
-pub(crate) fn body_of(value: &[u8]) -> Option<&[u8]> {
-    value.split_first().filter(|(format, _)| **format == codec::VALUE_FORMAT).map(|(_, body)| body)
+    let mut body = Vec::new();
+    entry.encode(&mut body);
+    codec::entry_value(&body)
 }
 
 /// Puts a journal entry's change into a generation, as its commit did.
 pub(crate) fn redo(generation: &Generation, change: &ControlChange<'_>) {
     for key in change.expired() {
-        generation.put_control(key, None);
+        generation.put_entry(&codec::entry_key(codec::CONTROL, key), None);
     }
     if let Some(body) = change.entry {
-        generation.put_control(change.key, Some(stored_bytes(body)));
+        let key = codec::entry_key(codec::CONTROL, change.key);
+        generation.put_entry(&key, Some(codec::entry_value(body)));
     }
 }
 
 /// Every entry of the engine, with the dirty set in front of it.
 pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<ControlState, Differs> {
     let mut state = ControlState::default();
-    let dirty = dirty.controls();
+    let dirty = dirty.entries(codec::CONTROL);
     for found in engine.scan(&[codec::CONTROL], None) {
         let (key, value) = found?;
         let key = key.get(1..).unwrap_or_default();
@@ -288,7 +277,7 @@ pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<ControlState, Di
 }
 
 fn put(state: &mut ControlState, key: &[u8], value: &[u8]) -> Result<(), Differs> {
-    let entry = body_of(value).and_then(ControlEntry::decode);
+    let entry = codec::entry_body(value).and_then(ControlEntry::decode);
     match (std::str::from_utf8(key), entry) {
         (Ok(key), Some(entry)) => {
             state.put(Arc::from(key), Arc::new(entry));

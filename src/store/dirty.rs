@@ -46,14 +46,14 @@ pub(crate) struct Facts {
     pub(crate) active: bool,
 }
 
-/// Control entries as the engine has them, by key; none: dropped.
-pub(crate) type DirtyControls = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
+/// Entries other than contacts as the engine has them, by whole key; none: dropped.
+pub(crate) type DirtyEntries = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 
 /// What changed between two swaps.
 #[derive(Debug)]
 pub struct Generation {
     contacts: Box<[RwLock<HashTable<DirtyContact>>]>,
-    controls: Mutex<DirtyControls>,
+    entries: Mutex<DirtyEntries>,
     bytes: AtomicU64,
     len: AtomicU64,
 }
@@ -64,7 +64,7 @@ impl Generation {
         let shard = contacts / SHARDS;
         Self {
             contacts: (0..SHARDS).map(|_| RwLock::new(HashTable::with_capacity(shard))).collect(),
-            controls: Mutex::default(),
+            entries: Mutex::default(),
             bytes: AtomicU64::new(0),
             len: AtomicU64::new(0),
         }
@@ -121,25 +121,20 @@ impl Generation {
         }
     }
 
-    /// Sets a control entry's stored bytes; none: it is dropped.
-    pub(crate) fn put_control(&self, key: &[u8], value: Option<Box<[u8]>>) {
+    /// Sets the stored bytes of an entry that is no contact; none: it is dropped.
+    pub(crate) fn put_entry(&self, key: &[u8], value: Option<Box<[u8]>>) {
         let bytes = |value: &Option<Box<[u8]>>| value.as_ref().map_or(0, |at| at.len()) as u64;
         let new = bytes(&value) + key.len() as u64 + CONTACT_OVERHEAD;
-        let old = self.controls.lock().insert(key.into(), value);
+        let old = self.entries.lock().insert(key.into(), value);
         let old = old.map_or(0, |old| bytes(&old) + key.len() as u64 + CONTACT_OVERHEAD);
         // Wraps to the right sum where the new value is the shorter one.
         self.bytes.fetch_add(new.wrapping_sub(old), Ordering::Relaxed);
     }
 
-    /// Puts the control entries into the engine.
-    pub(crate) fn insert_controls(&self, engine: &Engine) -> Result<(), EngineError> {
-        let controls = self.controls.lock();
-        let keyed = controls.iter().map(|(key, value)| {
-            let key: Vec<u8> = [codec::CONTROL].iter().chain(key.iter()).copied().collect();
-            (key, value.as_deref())
-        });
-        let keyed: Vec<_> = keyed.collect();
-        engine.insert_sorted(keyed.iter().map(|(key, value)| (key.as_slice(), *value)))?;
+    /// Puts the entries that are no contacts into the engine.
+    pub(crate) fn insert_entries(&self, engine: &Engine) -> Result<(), EngineError> {
+        let entries = self.entries.lock();
+        engine.insert_sorted(entries.iter().map(|(key, value)| (&**key, value.as_deref())))?;
         Ok(())
     }
 
@@ -284,11 +279,16 @@ impl DirtySet {
         }
     }
 
-    /// Control entries that are not in the engine as they are.
-    pub(crate) fn controls(&self) -> DirtyControls {
+    /// Entries of a prefix that are not in the engine as they are, by the key behind it.
+    pub(crate) fn entries(&self, prefix: u8) -> DirtyEntries {
         let (current, flushing) = self.both();
-        let mut all = flushing.map_or_else(BTreeMap::new, |at| at.controls.lock().clone());
-        all.extend(current.controls.lock().clone());
+        let mut all = DirtyEntries::new();
+        for generation in flushing.into_iter().chain([current]) {
+            let entries = generation.entries.lock();
+            let of_prefix = entries.iter().filter(|(key, _)| key.first() == Some(&prefix));
+            let behind = |key: &[u8]| key.get(1..).unwrap_or_default().into();
+            all.extend(of_prefix.map(|(key, value)| (behind(key), value.clone())));
+        }
         all
     }
 

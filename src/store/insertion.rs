@@ -18,7 +18,7 @@ const HELPED_MIN: usize = 4 * RUN;
 /// Puts a generation into the engine.
 pub(crate) fn insert(engine: &Engine, generation: &Generation) -> Result<(), StoreError> {
     Runs::of(generation).insert(engine)?;
-    Ok(generation.insert_controls(engine)?)
+    Ok(generation.insert_entries(engine)?)
 }
 
 /// The same, with a second thread that does `meanwhile` first and then helps. What `meanwhile` does
@@ -45,7 +45,7 @@ pub(crate) fn insert_helped(
         };
         inserted.and(helped)
     })?;
-    Ok(generation.insert_controls(engine)?)
+    Ok(generation.insert_entries(engine)?)
 }
 
 /// Writes the engine's own note of the checkpoint, after all that belongs to it.

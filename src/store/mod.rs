@@ -40,11 +40,13 @@
 //! marks them. It is bounded by the dirty set. Calls to it must not overlap (hold the indexes' lock).
 
 mod announced;
+mod attempts;
 pub mod cache;
 mod changes;
 mod checkpoint;
 mod checkpointer;
 pub mod codec;
+mod commit;
 mod control;
 mod dead_letters;
 pub mod digest;
@@ -77,6 +79,7 @@ mod writer;
 
 pub use changes::Changes;
 pub use codec::{ChangeRef, StoredContact};
+pub use commit::{CommitTimes, Committed};
 pub use control::{ControlGap, ControlSums};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterLimits, LetterRow};
 pub use dirty::{DirtyContact, DirtySet, Generation};
@@ -98,7 +101,7 @@ pub use recovery::open;
 pub use rehoming::{Rehomed, RehomedRecord};
 pub use shared::{Cut, Shared};
 pub use verify::VerifyReport;
-pub use writer::{CommitTimes, Committed, Writer};
+pub use writer::Writer;
 
 #[cfg(test)]
 mod tests;

@@ -42,7 +42,7 @@ pub struct RecordOutcome {
     pub offset: Offset,
     /// What became of it.
     pub verdict: Verdict,
-    /// What it changed, as it was right after: only where it was applied.
+    /// Its contact, as it was right after; none where there is none, or where it was set aside.
     pub value: Option<StoredContact>,
     /// From where on it can be read; speaks of the record's lane alone.
     pub position: Position,
@@ -56,6 +56,13 @@ pub(crate) struct Staged {
     hash: u64,
     outcome: RecordOutcome,
     image: Option<(ChangeRef, Place)>,
+}
+
+impl Staged {
+    /// The contact that the record met, where it changed nothing.
+    pub(crate) fn set_value(&mut self, value: Option<StoredContact>) {
+        self.outcome.value = value;
+    }
 }
 
 /// Who waits, by event hash and a number that tells those of the same hash apart.
@@ -82,9 +89,14 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
+    /// Whether anyone waits for anything.
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+
     /// Whether the record of that event id is waited for.
     fn expects(&self, event_id: &[u8]) -> Option<u64> {
-        if self.count.load(Ordering::Acquire) == 0 || event_id.is_empty() {
+        if !self.are_awaited() || event_id.is_empty() {
             return None;
         }
         let hash = xxh3_64(event_id);
@@ -125,9 +137,10 @@ impl Outcomes {
         scratch: &mut Vec<u8>,
     ) {
         for Staged { hash, mut outcome, image } in staged {
-            outcome.value = image.map(|(change, place)| {
-                StoredContact::build(change, frame.bytes(place.body()), scratch)
-            });
+            if let Some((change, place)) = image {
+                let body = frame.bytes(place.body());
+                outcome.value = Some(StoredContact::build(change, body, scratch));
+            }
             self.tell(hash, &outcome);
         }
     }

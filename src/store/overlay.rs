@@ -123,6 +123,18 @@ impl Overlay {
         }
     }
 
+    /// A contact's stored value as the batch has left it.
+    pub(crate) fn value(
+        &self,
+        slot: usize,
+        frame: &FrameBuilder,
+        scratch: &mut Vec<u8>,
+    ) -> Option<StoredContact> {
+        let body = self.body(slot, frame)?;
+        let change = self.slots.get(slot)?.change;
+        Some(StoredContact::build(change, body, scratch))
+    }
+
     /// The slot, with what its base counts for known; for the first change of it.
     pub(crate) fn slot_to_change(
         &mut self,

@@ -19,6 +19,7 @@ use crate::segments::{FrameNo, OpenReport, SegmentKind, SegmentOptions, SegmentW
 use crate::telemetry::fault;
 
 use super::announced::Announced;
+use super::attempts::{self, LaneAttempts};
 use super::cache::ContactCache;
 use super::checkpoint::{Checkpoint, StoreIdentity};
 use super::checkpointer::{CheckpointThread, Plan};
@@ -74,6 +75,7 @@ pub(crate) struct Recovered {
     pub(crate) ordered: OrderedIndexes,
     pub(crate) heap: Heap,
     pub(crate) controls: ControlState,
+    pub(crate) attempts: LaneAttempts,
     pub(crate) cut: Cut,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) frames_redone: u64,
@@ -223,8 +225,18 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     }
     let dirty = DirtySet::new();
     let (cut, frames_redone) = redo(ground, checkpoint.cut.clone(), &dirty, &mut |_| Ok(()))?;
-    let Scanned { ordered, heap, controls } = scan(ground, &engine, &dirty, &cut)?;
-    Ok(Recovered { engine, dirty, ordered, heap, controls, cut, checkpoint, frames_redone })
+    let Scanned { ordered, heap, controls, attempts } = scan(ground, &engine, &dirty, &cut)?;
+    Ok(Recovered {
+        engine,
+        dirty,
+        ordered,
+        heap,
+        controls,
+        attempts,
+        cut,
+        checkpoint,
+        frames_redone,
+    })
 }
 
 pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {
@@ -285,6 +297,9 @@ fn redo_frame(
     let generation = dirty.current();
     let Room { block, value, hash } = room;
     frame.for_each(block, |entry| {
+        if let Some(attempt) = entry.attempt {
+            attempts::redo(&generation, entry.lane, entry.offset, attempt);
+        }
         let applied = match &entry.outcome {
             Outcome::Applied(applied) => applied,
             Outcome::Control(change) => {
@@ -319,6 +334,7 @@ fn assemble(
         ordered: recovered.ordered,
         heap: recovered.heap,
         controls: Controls::new(recovered.controls),
+        attempts: recovered.attempts,
         events: Rolling::new(segments.segment_base(), segments.next()),
         dead_letters,
         brought_home: Default::default(),
@@ -339,15 +355,7 @@ fn assemble(
         opened: Instant::now(),
         lock,
     });
-    let plan = Plan {
-        dir: options.path.clone(),
-        store: identity.store,
-        checkpoint_interval: options.checkpoint_interval,
-        snapshot_interval: options.snapshot_interval,
-        journal_segment_bytes: options.journal_segment_bytes,
-        dirty_bytes_max: options.dirty_bytes_max,
-        retention: options.retention(),
-    };
+    let plan = plan(&options, identity.store);
     let (is_recovering, sync) = (recovered.frames_redone > 0, segments.sync_handle());
     let last = recovered.checkpoint;
     let checkpoints =
@@ -369,6 +377,18 @@ fn assemble(
         ),
         report: RecoveryReport::default(),
     })
+}
+
+fn plan(options: &StoreOptions, store: u64) -> Plan {
+    Plan {
+        dir: options.path.clone(),
+        store,
+        checkpoint_interval: options.checkpoint_interval,
+        snapshot_interval: options.snapshot_interval,
+        journal_segment_bytes: options.journal_segment_bytes,
+        dirty_bytes_max: options.dirty_bytes_max,
+        retention: options.retention(),
+    }
 }
 
 /// The threads that follow the journal, ended with the writer.

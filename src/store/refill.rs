@@ -5,7 +5,6 @@ use crate::segments::FrameNo;
 use super::StoreError;
 use super::checkpoint::Checkpoint;
 use super::codec::{self, StoredContact};
-use super::control;
 use super::dirty::DirtySet;
 use super::engine::{self, Engine};
 use super::insertion::{insert, stamp};
@@ -37,7 +36,7 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
     };
     stamp(&engine, checkpoint.number, ground.store)?;
     engine.flush()?;
-    let Scanned { ordered, heap, controls } = match scan(ground, &engine, &dirty, &cut) {
+    let Scanned { ordered, heap, controls, attempts } = match scan(ground, &engine, &dirty, &cut) {
         Ok(scanned) => scanned,
         Err(Differs::Fatal(error)) => return Err(error),
         Err(Differs::Damage(why)) => {
@@ -46,7 +45,17 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
         }
     };
     checkpoint.write(&ground.options.path)?;
-    Ok(Recovered { engine, dirty, ordered, heap, controls, cut, checkpoint, frames_redone })
+    Ok(Recovered {
+        engine,
+        dirty,
+        ordered,
+        heap,
+        controls,
+        attempts,
+        cut,
+        checkpoint,
+        frames_redone,
+    })
 }
 
 /// Takes all of the dirty set into the engine. The journal was synced when it was opened.
@@ -111,7 +120,7 @@ fn fill(
     let mut run = Run::default();
     image.for_each(|image| {
         let value = match image.prefix {
-            codec::CONTROL => control::stored_bytes(image.body),
+            codec::CONTROL | codec::ATTEMPT => codec::entry_value(image.body),
             _ => {
                 let value = StoredContact::build(image.change, image.body, &mut run.scratch);
                 value.bytes().into()

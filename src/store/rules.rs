@@ -65,6 +65,7 @@ fn meta(lane: Lane, at: &InForce) -> EntryMeta<'_> {
         event_time_us: None,
         principal: at.principal.as_deref().map(str::as_bytes),
         request_id: None,
+        attempt: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::domain::control::ControlState;
 
 use super::StoreError;
+use super::attempts::{self, LaneAttempts};
 use super::codec;
 use super::control;
 use super::digest::{Digest, contact_hash};
@@ -29,6 +30,8 @@ pub(crate) struct Scanned {
     pub(crate) ordered: OrderedIndexes,
     pub(crate) heap: Heap,
     pub(crate) controls: ControlState,
+    /// Attempts at commands.
+    pub(crate) attempts: LaneAttempts,
 }
 
 /// Keys and values as the engine has them.
@@ -136,7 +139,15 @@ pub(crate) fn scan(
             cut.control.digest
         )));
     }
-    Ok(Scanned { ordered: ordered.finish(), heap, controls })
+    let attempts = attempts::load(engine, dirty)?;
+    let digest = attempts::digest_of(&attempts);
+    if digest != cut.attempts {
+        return Err(Differs::Damage(format!(
+            "the digest of its attempts at commands is {digest} instead of {}",
+            cut.attempts
+        )));
+    }
+    Ok(Scanned { ordered: ordered.finish(), heap, controls, attempts })
 }
 
 /// Reads the engine's contacts in runs, until its end or nobody wants more.

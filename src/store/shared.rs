@@ -16,6 +16,7 @@ use crate::segments::FrameNo;
 
 use super::StoreError;
 use super::announced::Announced;
+use super::attempts::LaneAttempts;
 use super::cache::ContactCache;
 use super::codec::{StoredContact, contact_key, id_hash};
 use super::control::{ControlSums, Controls};
@@ -46,6 +47,8 @@ pub struct Cut {
     pub control: ControlSums,
     /// What records are judged by, lane by lane.
     pub rules: Arc<LaneRules>,
+    /// Sum over the attempts that are remembered.
+    pub attempts: Digest,
     /// Greatest record timestamp seen, in ms.
     pub record_time_ms: i64,
 }
@@ -59,6 +62,7 @@ impl Cut {
             digest: Digest::default(),
             control: ControlSums::default(),
             rules: Arc::default(),
+            attempts: Digest::default(),
             record_time_ms: 0,
         }
     }
@@ -102,6 +106,8 @@ pub struct Shared {
     pub(crate) cache: ContactCache,
     /// Control entries.
     pub(crate) controls: Controls,
+    /// Attempts at commands, those of the batch in hand included.
+    pub(crate) attempts: LaneAttempts,
     /// The orders in which lists are answered.
     pub(crate) ordered: OrderedIndexes,
     /// Where events stand in the segments that have no table yet.

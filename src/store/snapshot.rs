@@ -26,7 +26,6 @@ use crate::telemetry::fault;
 use super::StoreError;
 use super::checkpoint::{Checkpoint, CutRecord, HEAD, seal, sealed_bytes, sync_dir, unseal};
 use super::codec::{self, ChangeRef};
-use super::control;
 use super::digest::{Digest, contact_hash};
 use super::engine::Engine;
 use super::journal::varint::{self, Cursor};
@@ -73,10 +72,10 @@ pub(crate) struct Snapshot {
     file: BufReader<File>,
 }
 
-/// One contact or control entry of a snapshot.
+/// One contact, control entry or attempt of a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Image<'a> {
-    /// Which of the two: the prefix of its key in the engine.
+    /// Which of them: the prefix of its key in the engine.
     pub(crate) prefix: u8,
     pub(crate) id: &'a [u8],
     pub(crate) change: ChangeRef,
@@ -139,6 +138,7 @@ fn write_image(new: &Path, head: &[u8], cut: &Cut, engine: &Engine) -> Result<()
     let half = (cut.counters.active + cut.counters.deleted) / 2;
     write_section(new, &mut out, engine, codec::CONTACT, Some(half))?;
     write_section(new, &mut out, engine, codec::CONTROL, None)?;
+    write_section(new, &mut out, engine, codec::ATTEMPT, None)?;
     let mut finish = || -> io::Result<()> {
         out.flush()?;
         fault::io("snapshot_sync")?;
@@ -161,7 +161,9 @@ fn write_section(
         let (key, value) = found?;
         let id = key.get(1..).unwrap_or_default();
         let parsed = match prefix {
-            codec::CONTROL => control::body_of(&value).map(|body| (ChangeRef::NONE, body)),
+            codec::CONTROL | codec::ATTEMPT => {
+                codec::entry_body(&value).map(|body| (ChangeRef::NONE, body))
+            }
             _ => codec::parse_contact(&value),
         };
         let (change, body) =
@@ -263,7 +265,7 @@ impl Snapshot {
         Ok(bytes)
     }
 
-    /// Shows every contact, ids ascending, then every control entry, keys ascending. An error may come after some were shown: all that were
+    /// Shows every contact, ids ascending, then control entries and attempts, keys ascending. An error may come after some were shown: all that were
     /// shown are to be dropped then.
     pub(crate) fn for_each(
         mut self,
@@ -272,7 +274,8 @@ impl Snapshot {
         let counters = self.cut.counters;
         let counted = Some(counters.active + counters.deleted);
         self.section(codec::CONTACT, counted, self.cut.digest, &mut each)?;
-        self.section(codec::CONTROL, None, self.cut.control.digest, &mut each)
+        self.section(codec::CONTROL, None, self.cut.control.digest, &mut each)?;
+        self.section(codec::ATTEMPT, None, self.cut.attempts, &mut each)
     }
 
     fn section(

@@ -6,6 +6,7 @@ use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
 
 use super::StoreError;
+use super::attempts;
 use super::control::{self, digest_of};
 use super::digest::{Digest, contact_hash};
 use super::journal::{ControlChange, Frame};
@@ -92,6 +93,10 @@ pub(super) fn check(
         }
         Err(Differs::Fatal(error)) => return Err(error),
     };
+    let attempts = attempts::digest_of(&shared.attempts);
+    report.expect(attempts == cut.attempts, || {
+        format!("the digest of attempts is {attempts}, it should be {}", cut.attempts)
+    });
     report.controls = stored.len() as u64;
     let digest = digest_of(&stored);
     report.expect(digest == cut.control.digest, || {

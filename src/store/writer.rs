@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::domain::Class;
+use crate::domain::attempts::{Attempt, ENCODED_BYTES, Seen};
 use crate::domain::control::{ControlState, Decision};
 use crate::domain::partitioner::Partitioner;
-use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
+use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 use crate::domain::rules::LaneRules;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::{FrameNo, SegmentWriter};
 use crate::telemetry::fault;
 
 use super::StoreError;
+use super::attempts::AttemptStage;
 use super::checkpointer::CheckpointThread;
 use super::codec::{ChangeRef, StoredContact};
+use super::commit::{CommitTimes, Committed};
 use super::control::{ControlGap, ControlStage};
 use super::dead_letters::DeadLettersThread;
 use super::digest::joined_hash;
@@ -27,6 +30,7 @@ use super::identity;
 use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
 use super::outcomes::Staged;
 use super::overlay::{Overlay, is_active};
+use super::scan::Differs;
 use super::shared::{Cut, Shared};
 
 /// Commits batches. There is one, and only apply has it.
@@ -45,35 +49,12 @@ pub struct Writer {
     pub(super) staged: Cut,
     overlay: Overlay,
     controls: ControlStage,
+    attempts: AttemptStage,
     pub(super) frame: FrameBuilder,
     /// Staged records that someone waits for.
     expected: Vec<Staged>,
     payload: Vec<u8>,
     scratch: Vec<u8>,
-}
-
-/// A commit that stands in the journal and is visible to readers.
-#[derive(Clone, Debug)]
-pub struct Committed {
-    /// The journal frame.
-    pub frame: FrameNo,
-    /// Where the log was read to.
-    pub position: Position,
-    /// Where the time went.
-    pub times: CommitTimes,
-}
-
-/// The stages of a commit.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CommitTimes {
-    /// Waiting for the dirty set to have room.
-    pub waited: Duration,
-    /// Net effects, digest, encoding, compression.
-    pub encode: Duration,
-    /// The journal append.
-    pub append: Duration,
-    /// The dirty set.
-    pub memory: Duration,
 }
 
 impl Writer {
@@ -92,6 +73,7 @@ impl Writer {
             staged: committed.clone(),
             committed,
             controls: ControlStage::new(shared.controls.snapshot()),
+            attempts: AttemptStage::default(),
             shared,
             segments,
             checkpoints,
@@ -174,10 +156,23 @@ impl Writer {
         Ok(())
     }
 
-    /// Stages a verdict that changed nothing.
-    pub fn settled(&mut self, meta: &EntryMeta<'_>, verdict: Verdict) -> Result<(), StoreError> {
+    /// Stages a verdict that changed nothing of a contact.
+    pub fn settled(
+        &mut self,
+        meta: &EntryMeta<'_>,
+        verdict: Verdict,
+        id: &[u8],
+    ) -> Result<(), StoreError> {
         self.frame.settled(meta, verdict)?;
+        let first = self.expected.len();
         self.count(meta, verdict, None, None);
+        if self.expected.len() > first {
+            let slot = self.slot(id)?;
+            let value = self.overlay.value(slot, &self.frame, &mut self.scratch);
+            for staged in self.expected.iter_mut().skip(first) {
+                staged.set_value(value.clone());
+            }
+        }
         Ok(())
     }
 
@@ -202,6 +197,28 @@ impl Writer {
         self.frame.rehomed(meta, record)?;
         self.count(meta, Verdict::Rehomed, None, None);
         Ok(())
+    }
+
+    /// What is remembered of an attempt at a command that was handed over when `lane_next` was the
+    /// lane's next offset; the staged batch's included.
+    pub fn seen(&self, lane: Lane, attempt: &Attempt, lane_next: NextOffset) -> Seen {
+        self.shared.attempts.look_up(lane, attempt, lane_next)
+    }
+
+    /// Whether a command under that event id was done in that lane.
+    pub fn is_done(&self, lane: Lane, id_hash: impl FnOnce() -> u64) -> bool {
+        self.shared.attempts.is_done(lane, id_hash)
+    }
+
+    /// Stages a decided attempt; its stored form goes into its record's entry.
+    pub fn note_attempt(
+        &mut self,
+        place: (Lane, Offset),
+        attempt: Attempt,
+        record_time_ms: i64,
+    ) -> [u8; ENCODED_BYTES] {
+        let (tables, digest) = (&self.shared.attempts, &mut self.staged.attempts);
+        self.attempts.note(tables, place, attempt, record_time_ms, digest)
     }
 
     /// The control entries, the staged batch's changes included.
@@ -265,12 +282,18 @@ impl Writer {
     }
 
     /// Drops what is staged.
-    pub fn abandon(&mut self) {
+    pub fn abandon(&mut self) -> Result<(), StoreError> {
         self.staged.clone_from(&self.committed);
         self.overlay.clear();
         self.controls.abandon(&self.shared.controls);
         self.frame.clear();
         self.expected.clear();
+        let Shared { attempts, engine, dirty, .. } = &*self.shared;
+        match self.attempts.abandon(attempts, engine, dirty) {
+            Ok(()) => Ok(()),
+            Err(Differs::Damage(why)) => Err(StoreError::damaged("the engine", why)),
+            Err(Differs::Fatal(error)) => Err(error),
+        }
     }
 
     /// Commits what is staged: one journal append, then memory. Waits while the dirty set is full.
@@ -341,7 +364,7 @@ impl Writer {
 
     /// A last checkpoint, then the background thread's end. What is staged is dropped.
     pub fn close(mut self) -> Result<(), StoreError> {
-        self.abandon();
+        self.abandon()?;
         let last = self.checkpoint_now();
         self.checkpoints.stop();
         last
@@ -426,6 +449,7 @@ impl Writer {
             generation.put(slot.hash, id, value, facts);
         }
         self.controls.publish(&generation, &self.shared.controls);
+        self.attempts.publish(&generation, &self.shared.attempts);
         cut.clone_from(&after);
         drop(cut);
         if !Arc::ptr_eq(&after.rules, &self.committed.rules) {

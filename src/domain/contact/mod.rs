@@ -13,7 +13,8 @@ mod wire;
 
 use super::Class;
 use super::clock::Clock;
-use super::verdict::Verdict;
+use super::digits::{write_decimal, write_hex};
+use super::event::FIELDS;
 use rings::Rings;
 use state::State;
 use wire::Wire;
@@ -60,17 +61,6 @@ impl CorruptContact {
     }
 }
 
-/// What a command did when it was first seen, for its retries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandOutcome {
-    /// Hash of what it asked for.
-    pub body_hash: [u8; 16],
-    /// What became of it.
-    pub verdict: Verdict,
-    /// The contact's version after it.
-    pub version: u64,
-}
-
 /// What names one state of a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateTag {
@@ -78,6 +68,25 @@ pub struct StateTag {
     pub version: u64,
     /// Of its canonical bytes: the same version has other content in a store that was built anew.
     pub hash: u64,
+}
+
+impl StateTag {
+    /// From `version-hash`, the hash as 16 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (version, hash) = text.split_once('-')?;
+        let is_hex = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hash = is_hex.then(|| u64::from_str_radix(hash, 16).ok())??;
+        let is_decimal = version.bytes().all(|byte| byte.is_ascii_digit());
+        let version = is_decimal.then(|| version.parse().ok())??;
+        Some(Self { version, hash })
+    }
+
+    /// Appends `version-hash`.
+    pub fn write(self, out: &mut Vec<u8>) {
+        write_decimal(self.version, out);
+        out.push(b'-');
+        write_hex(self.hash, 16, out);
+    }
 }
 
 /// A body, read in place.
@@ -190,9 +199,19 @@ impl<'a> ContactView<'a> {
         self.state.floor()
     }
 
-    /// What the command with this [`super::clock::id_hash`] did, if it is among the last 16.
-    pub fn command(&self, id_hash: u64) -> Option<CommandOutcome> {
-        self.rings.command(id_hash)
+    /// The clock of what stands under a name of [`super::event::FIELDS`], or of an attribute.
+    pub(crate) fn clock_of(&self, name: &str) -> Option<Clock> {
+        let field = FIELDS.iter().position(|field| *field == name);
+        let register = match field {
+            Some(place) => self.state.fields.get(place).copied().flatten(),
+            None => {
+                let attributes = &self.state.attributes;
+                let at =
+                    attributes.binary_search_by(|(key, _)| (*key).cmp(name.as_bytes())).ok()?;
+                attributes.get(at).map(|(_, register)| *register)
+            }
+        };
+        register.map(|register| register.clock)
     }
 
     pub(crate) fn into_parts(self) -> (State<'a>, Rings<'a>) {

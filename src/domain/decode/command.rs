@@ -5,10 +5,14 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::Reject;
 use super::envelope::Envelope;
 use super::reader::Reader;
-use crate::domain::event::{Command, Event};
+use crate::domain::command::{Command, Condition, Intent};
+use crate::domain::contact::StateTag;
+use crate::domain::event::Event;
 use crate::domain::headers::{
-    COMMAND, COMMAND_REPLACE, COMMAND_UPDATE, EXPECTED_VERSION, PRINCIPAL, REQUEST_HASH, REQUEST_ID,
+    CLEARS_ATTRIBUTES, COMMAND, COMPLETE, IF_MATCH, IF_NONE_MATCH, LANE_NEXT, MERGES_ATTRIBUTES,
+    PRINCIPAL, REQUEST_HASH, REQUEST_ID,
 };
+use crate::domain::position::NextOffset;
 use crate::domain::record::Headers;
 use crate::domain::span::Span;
 use crate::domain::verdict::DeadLetterReason;
@@ -21,20 +25,21 @@ pub(super) fn read(
 ) -> Result<Option<Box<Command>>, Reject> {
     let value =
         |name: &str| headers.clone().find(|(each, _)| *each == name).and_then(|(_, value)| value);
-    let Some(command) = value(COMMAND) else {
+    let Some(name) = value(COMMAND) else {
         return Ok(None);
     };
-    let replace = match std::str::from_utf8(command) {
-        Ok(COMMAND_REPLACE) => true,
-        Ok(COMMAND_UPDATE) => false,
-        _ => return Err(invalid(COMMAND)),
+    let intent = Intent::from_name(name)
+        .filter(|intent| intent.kind() == event.kind)
+        .ok_or_else(|| invalid(COMMAND))?;
+    let tags = |name: &str| match value(name) {
+        None => Ok(None),
+        Some(text) => state_tags(text).map(Some).ok_or_else(|| invalid(name)),
     };
-    let expected_version = match value(EXPECTED_VERSION) {
-        None => None,
-        Some(digits) => {
-            let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-            Some(number.ok_or_else(|| invalid(EXPECTED_VERSION))?)
-        }
+    let condition =
+        Condition { any_of: tags(IF_MATCH)?, none_of: tags(IF_NONE_MATCH)?.unwrap_or_default() };
+    let lane_next = match value(LANE_NEXT) {
+        None => NextOffset(u64::MAX),
+        Some(digits) => NextOffset(number(digits).ok_or_else(|| invalid(LANE_NEXT))?),
     };
     let mut text = |name: &str| -> Result<Option<Span>, Reject> {
         let Some(bytes) = value(name) else {
@@ -44,28 +49,47 @@ pub(super) fn read(
         Ok(Some(reader.append(bytes)))
     };
     let (principal, request_id) = (text(PRINCIPAL)?, text(REQUEST_ID)?);
-    let body_hash = match value(REQUEST_HASH) {
+    let given = value(REQUEST_HASH);
+    let body_hash = match given {
         Some(given) => given.try_into().map_err(|_| invalid(REQUEST_HASH))?,
-        None => body_hash(reader, event, envelope, replace, expected_version),
+        None => body_hash(reader, event, envelope, intent),
     };
-    Ok(Some(Box::new(Command { expected_version, replace, body_hash, principal, request_id })))
+    Ok(Some(Box::new(Command {
+        intent,
+        condition,
+        clears_attributes: value(CLEARS_ATTRIBUTES).is_some(),
+        merges_attributes: value(MERGES_ATTRIBUTES).is_some(),
+        body_hash,
+        is_keyed: given.is_some(),
+        lane_next,
+        principal,
+        request_id,
+    })))
+}
+
+/// Whether a record says that it is the whole contact.
+pub(super) fn is_complete(headers: Headers<'_>) -> bool {
+    headers.into_iter().any(|(name, _)| name == COMPLETE)
 }
 
 fn invalid(name: &str) -> Reject {
     Reject::new(DeadLetterReason::InvalidCommand, format!("the header {name} can't be read"))
 }
 
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// `version-hash` with commas between them; an empty text is none of them.
+fn state_tags(text: &[u8]) -> Option<Vec<StateTag>> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.split(',').filter(|tag| !tag.is_empty()).map(StateTag::parse).collect()
+}
+
 /// Over what was asked for; not over stamps (time, request), which differ in a retry.
-fn body_hash(
-    reader: &Reader<'_>,
-    event: &Event,
-    envelope: &Envelope,
-    replace: bool,
-    expected_version: Option<u64>,
-) -> [u8; 16] {
+fn body_hash(reader: &Reader<'_>, event: &Event, envelope: &Envelope, intent: Intent) -> [u8; 16] {
     let mut hasher = Xxh3Default::new();
-    hasher.update(&[event.kind as u8, u8::from(replace), u8::from(expected_version.is_some())]);
-    hasher.update(&expected_version.unwrap_or_default().to_le_bytes());
+    hasher.update(intent.as_str().as_bytes());
     let id = reader.bytes(event.contact_id);
     hasher.update(&(id.len() as u64).to_le_bytes());
     hasher.update(id);

@@ -135,10 +135,14 @@ impl Decoder {
         let envelope = Envelope::read(&mut reader, headers.clone())?;
         let contact = ContactPart::read(&mut reader, &envelope, &self.mapping)?;
         let mut event = self.assemble(&mut reader, record, &envelope, contact, headers.clone())?;
-        event.command = command::read(&mut reader, headers, &event, &envelope)?;
+        event.command = command::read(&mut reader, headers.clone(), &event, &envelope)?;
         if event.command.is_some() {
             event.body_hash = None;
         }
+        event.replaces = match &event.command {
+            Some(command) => command.intent.replaces(),
+            None => command::is_complete(headers),
+        };
         if event.command.is_none() && event.kind.is_command_only() {
             let detail = format!("{} is a command, no event", event.kind.as_str());
             return Err(Reject::new(DeadLetterReason::UnknownEventType, detail));
@@ -198,6 +202,7 @@ impl Decoder {
             source_version: envelope.version,
             fields: contact.fields,
             attributes: contact.attributes,
+            replaces: false,
             command: None,
         })
     }

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::command::{Condition, Intent};
+use crate::domain::contact::StateTag;
 use crate::domain::event::{EventKind, Patch};
 use crate::domain::headers;
 use crate::domain::position::{Lane, Offset};
@@ -237,21 +239,30 @@ fn commands_are_told_by_headers_alone() {
         Reason::UnknownEventType,
     );
     let headers: [Header<'_>; 4] = [
-        (headers::COMMAND, b"replace"),
-        (headers::EXPECTED_VERSION, b"3"),
+        (headers::COMMAND, b"erase"),
+        (headers::IF_MATCH, b"3-00000000000000ab,4-00000000000000cd"),
         (headers::PRINCIPAL, b"ada"),
         (headers::REQUEST_ID, b"r1"),
     ];
     let found = decode_with(erase.as_bytes(), &headers).unwrap();
     let command = found.event.command.as_ref().unwrap();
-    assert_eq!((command.replace, command.expected_version), (true, Some(3)));
+    let tags = [StateTag { version: 3, hash: 0xab }, StateTag { version: 4, hash: 0xcd }];
+    assert_eq!(command.intent, Intent::Erase);
+    assert_eq!(command.condition, Condition { any_of: Some(tags.to_vec()), none_of: Vec::new() });
+    assert_eq!((command.is_keyed, command.clears_attributes), (false, false));
     assert_eq!(command.principal.map(|span| found.text(span)), Some("ada"));
     let later = erase.replace("10:00:00Z", "10:00:01Z");
     let retry = decode_with(later.as_bytes(), &headers).unwrap();
     assert_eq!(retry.event.command.unwrap().body_hash, command.body_hash);
     let other = decode_with(erase.replace("Ada", "Eve").as_bytes(), &headers).unwrap();
     assert_ne!(other.event.command.unwrap().body_hash, command.body_hash);
-    for wrong in [(headers::COMMAND, b"x".as_slice()), (headers::EXPECTED_VERSION, b"-1")] {
+    for wrong in [
+        (headers::COMMAND, b"x".as_slice()),
+        (headers::COMMAND, b"erase"),
+        (headers::IF_MATCH, b"1"),
+        (headers::IF_NONE_MATCH, b"1-00000000000000ab;"),
+        (headers::LANE_NEXT, b"-1"),
+    ] {
         let headers = [wrong, (headers::COMMAND, b"update")];
         assert_eq!(
             decode_with(PLAIN.as_bytes(), &headers).unwrap_err().reason,
@@ -438,7 +449,7 @@ proptest! {
         let _ = decode_with(&value, &[]);
         let _ = decode_with(&value, &[("ce_specversion", b"1.0"), ("ce_id", &value), ("ce_type", b"contact.created"), ("ce_source", &value)]);
         let framed = [b"\0\0\0\0\x01", value.as_slice()].concat();
-        let _ = decode_with(&framed, &[(headers::COMMAND, b"update"), (headers::EXPECTED_VERSION, &value)]);
+        let _ = decode_with(&framed, &[(headers::COMMAND, b"update"), (headers::IF_MATCH, &value), (headers::LANE_NEXT, &value)]);
     }
 
     #[test]

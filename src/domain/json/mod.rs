@@ -2,6 +2,7 @@
 //!
 //! Strict RFC 8259 over text already known as UTF-8; lone surrogates are refused, nesting is bounded.
 
+pub(crate) mod merge_patch;
 mod strings;
 #[cfg(test)]
 mod tests;

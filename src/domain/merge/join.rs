@@ -5,18 +5,6 @@ use crate::domain::clock::Clock;
 use crate::domain::contact::state::{Register, State};
 use crate::domain::event::{Event, EventKind, Patch};
 
-/// What an event's clock is measured against.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Basis {
-    /// There is no contact yet.
-    Nothing,
-    /// Its own clock alone; an untimed event comes behind everything.
-    #[default]
-    Clock,
-    /// It was made from the contact as it is now (a matching version), so it comes behind that.
-    AsSeen,
-}
-
 /// What the event met, for the verdict when nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -28,29 +16,25 @@ pub(super) enum Outcome {
     Silent,
 }
 
-/// Joins an event into a state.
+/// Joins an event into a state; `is_new`: there was no contact yet. An untimed event comes behind
+/// everything.
 pub(super) fn join<'a>(
     state: &mut State<'a>,
     event: &Event,
     arena: &'a [u8],
-    basis: Basis,
+    is_new: bool,
 ) -> Outcome {
     let clock = match event.clock {
         Some(clock) => clock,
-        None if basis == Basis::Nothing => clock_after(None, event.id_hash),
+        None if is_new => clock_after(None, event.id_hash),
         None => clock_after(Some(&state.head), event.id_hash),
     };
     let seen_before = has_clock(state, &clock);
-    let mut life_clock = clock;
-    if basis == Basis::AsSeen {
-        life_clock = behind(clock, Some(state.head));
-    }
-    join_facts(state, event, clock, arena, basis);
-    let replaces = event.command.as_ref().is_some_and(|command| command.replace);
-    join_life(state, event, replaces, life_clock, arena);
+    join_facts(state, event, clock, arena, is_new);
+    join_life(state, event, clock, arena);
 
     let floor = state.floor();
-    let mut joining = Joining { clock, life_clock, floor, basis, replaces, ..Joining::default() };
+    let mut joining = Joining { clock, ..Joining::default() };
     joining.fields(state, event, arena);
     joining.attributes(state, event, arena);
     let source = event.source.of(arena);
@@ -72,9 +56,9 @@ fn join_facts<'a>(
     event: &Event,
     clock: Clock,
     arena: &'a [u8],
-    basis: Basis,
+    is_new: bool,
 ) {
-    if basis == Basis::Nothing {
+    if is_new {
         (state.head, state.source) = (clock, event.source.of(arena));
     } else {
         raise_head(state, clock, event.source.of(arena));
@@ -97,13 +81,7 @@ fn raise_head<'a>(state: &mut State<'a>, clock: Clock, source: &'a [u8]) {
     }
 }
 
-fn join_life<'a>(
-    state: &mut State<'a>,
-    event: &Event,
-    replaces: bool,
-    clock: Clock,
-    arena: &'a [u8],
-) {
+fn join_life<'a>(state: &mut State<'a>, event: &Event, clock: Clock, arena: &'a [u8]) {
     match event.kind {
         EventKind::Created => state.created = state.created.max(Some(clock)),
         EventKind::Updated => {}
@@ -115,10 +93,10 @@ fn join_life<'a>(
             }
         }
     }
-    if replaces {
+    if event.replaces {
         state.put = state.put.max(Some(clock));
     }
-    if event.kind != EventKind::Updated || replaces {
+    if event.kind != EventKind::Updated || event.replaces {
         raise_head(state, clock, event.source.of(arena));
     }
     // A delete with a newer `created` is final; of the final ones the greatest says it all.
@@ -135,10 +113,6 @@ fn join_life<'a>(
 #[derive(Debug, Default)]
 struct Joining {
     clock: Clock,
-    life_clock: Clock,
-    floor: Option<Clock>,
-    basis: Basis,
-    replaces: bool,
     /// The greatest clock that a register took.
     latest: Clock,
     /// It had values.
@@ -151,7 +125,7 @@ impl Joining {
     fn fields<'a>(&mut self, state: &mut State<'a>, event: &Event, arena: &'a [u8]) {
         for (current, patch) in state.fields.iter_mut().zip(&event.fields) {
             if let Some(value) = value_of(patch, arena) {
-                let register = self.register(*current, value);
+                let register = Register { clock: self.clock, value };
                 let after = current.map_or(register, |current| current.max(register));
                 *current = Some(after);
                 self.note(after, register);
@@ -176,25 +150,12 @@ impl Joining {
                 state.attributes.push(older);
             }
             let current = before.next_if(|(each, _)| *each == key).map(|(_, register)| register);
-            let register = self.register(current, value);
+            let register = Register { clock: self.clock, value };
             let after = current.map_or(register, |current| current.max(register));
             state.attributes.push((key, after));
             self.note(after, register);
         }
         state.attributes.extend(before);
-    }
-
-    /// The event's value with the clock that it takes here.
-    fn register<'a>(&self, current: Option<Register<'a>>, value: Option<&'a [u8]>) -> Register<'a> {
-        let clock = match self.basis {
-            Basis::Nothing | Basis::Clock => self.clock,
-            Basis::AsSeen if self.replaces => self.life_clock,
-            Basis::AsSeen => {
-                let current = current.map(|register| register.clock);
-                behind(self.clock, current.max(self.floor))
-            }
-        };
-        Register { clock, value }
     }
 
     fn note(&mut self, after: Register<'_>, register: Register<'_>) {
@@ -204,14 +165,6 @@ impl Joining {
         if is_tie {
             self.latest = self.latest.max(register.clock);
         }
-    }
-}
-
-/// `clock`, or just behind `other` where that is later.
-fn behind(clock: Clock, other: Option<Clock>) -> Clock {
-    match other {
-        Some(other) if other >= clock => Clock::after(&other, clock.hash),
-        _ => clock,
     }
 }
 

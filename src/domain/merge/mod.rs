@@ -1,9 +1,10 @@
 //! What an event makes of a contact: a join of clocked registers, so the order of events is no matter.
 //!
-//! The canonical part of a body is a function of the set of timed events and unconditional commands
-//! that a contact has had. Untimed events and conditional commands depend on when they arrive: they
-//! take a clock just behind what they meet.
+//! Between the same commands the canonical part of a body is a function of the set of timed events that
+//! a contact has had. Untimed events depend on when they arrive: they take a clock just behind what
+//! they meet. Commands are decided at their place ([`command`]).
 
+mod command;
 mod join;
 #[cfg(test)]
 mod tests;
@@ -11,14 +12,15 @@ mod tests;
 use std::ops::Range;
 
 use super::Class;
-use super::clock::{Clock, id_hash};
+use super::clock::Clock;
 use super::contact::rings::Rings;
 use super::contact::state::State;
-use super::contact::{CommandOutcome, ContactView, CorruptContact};
-use super::event::{API_SOURCE, Command, Event, EventKind};
+use super::contact::{ContactView, CorruptContact};
+use super::event::Event;
 use super::verdict::Verdict;
 
 pub use super::limits::Limits;
+pub use command::{decide, superseded};
 
 /// Why an event can't be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,75 +72,30 @@ fn merge_into(
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
-    let command = event.command.as_deref();
     let Some(body) = current else {
-        if command.is_some_and(|command| needs_contact(command, event.kind)) {
-            return Ok(Verdict::NotFound);
-        }
         let mut state = State::default();
-        join::join(&mut state, event, arena, join::Basis::Nothing);
+        join::join(&mut state, event, arena, true);
         write_body(&state, 1, &Rings::default(), event, limits, out)?;
         return within(limits, out);
     };
     let view = ContactView::parse_trusted(body)?;
     let (version, before) = (view.version(), view.canonical());
     let (mut state, rings) = view.into_parts();
-    if let Some(verdict) = settled_before(event, arena, version, &rings) {
-        return Ok(verdict);
+    if event.clock.is_none() && rings.has_untimed(event.id_hash) {
+        return Ok(Verdict::Duplicate);
     }
-    let basis = if command.is_some_and(|command| command.expected_version.is_some()) {
-        join::Basis::AsSeen
-    } else {
-        join::Basis::Clock
-    };
-    let outcome = join::join(&mut state, event, arena, basis);
+    let outcome = join::join(&mut state, event, arena, false);
     let canonical = write_body(&state, version.saturating_add(1), &rings, event, limits, out)?;
     if out.get(canonical) == Some(before) {
-        return Ok(without_change(outcome, event));
+        return Ok(without_change(outcome));
     }
     within(limits, out)
 }
 
-/// Whether a command to an unknown contact is refused.
-fn needs_contact(command: &Command, kind: EventKind) -> bool {
-    match kind {
-        EventKind::Deleted | EventKind::Restored | EventKind::Erased => true,
-        EventKind::Created | EventKind::Updated => {
-            command.expected_version.is_some_and(|version| version > 0)
-        }
-    }
-}
-
-/// The verdict of what the rings or the expected version decide without looking at a field.
-fn settled_before(event: &Event, arena: &[u8], version: u64, rings: &Rings<'_>) -> Option<Verdict> {
-    if event.clock.is_none() && rings.has_untimed(event.id_hash) {
-        return Some(Verdict::Duplicate);
-    }
-    let Some(command) = event.command.as_deref() else {
-        return tells_of_a_command(event, arena, rings).then_some(Verdict::Duplicate);
-    };
-    if let Some(first) = rings.command(event.id_hash) {
-        let is_retry = first.body_hash == command.body_hash;
-        return Some(if is_retry { Verdict::Duplicate } else { Verdict::Conflict });
-    }
-    let expected = command.expected_version?;
-    (expected != version).then_some(Verdict::Conflict)
-}
-
-/// Whether somebody tells us of a change that we made: an event under the id of a command that the
-/// contact remembers, whoever says it.
-fn tells_of_a_command(event: &Event, arena: &[u8], rings: &Rings<'_>) -> bool {
-    let as_ours = || id_hash(API_SOURCE.as_bytes(), event.event_id.of(arena));
-    event.is_id_given && rings.has_commands() && rings.command(as_ours()).is_some()
-}
-
 /// The verdict when no stored byte is different.
-fn without_change(outcome: join::Outcome, event: &Event) -> Verdict {
+fn without_change(outcome: join::Outcome) -> Verdict {
     match outcome {
         join::Outcome::Seen => Verdict::Duplicate,
-        join::Outcome::Lost | join::Outcome::Silent if event.command.is_some() => {
-            Verdict::Superseded
-        }
         join::Outcome::Lost => Verdict::Stale,
         join::Outcome::Silent => Verdict::Unchanged,
     }
@@ -167,11 +124,7 @@ fn write_body(
         place.copy_from_slice(&((end - start) as u32).to_le_bytes());
     }
     let untimed = event.clock.is_none().then_some(event.id_hash);
-    let command = event.command.as_deref().map(|command| {
-        let body_hash = command.body_hash;
-        (event.id_hash, CommandOutcome { body_hash, verdict: Verdict::Applied, version })
-    });
-    rings.write_with(untimed, command, out);
+    rings.write_with(untimed, out);
     Ok(start..end)
 }
 

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::domain::clock::id_hash;
-use crate::domain::contact::Status;
-use crate::domain::event::{Command, Patch};
+use crate::domain::command::{Command, Condition, Intent};
+use crate::domain::contact::{StateTag, Status};
+use crate::domain::event::{EventKind, Patch};
+use crate::domain::position::NextOffset;
 use crate::domain::span::Span;
 
 /// A contact under test, and the last verdict's coordinates.
@@ -43,6 +45,7 @@ impl Subject {
             source_version: None,
             fields: [Patch::Absent; 6],
             attributes: Vec::new(),
+            replaces: false,
             command: None,
         };
         for (place, text) in fields {
@@ -67,24 +70,41 @@ impl Subject {
 
     fn command(
         &mut self,
-        kind: EventKind,
+        intent: Intent,
         id: &str,
         time: u64,
         fields: &[(usize, &str)],
-        expected: Option<u64>,
-        replace: bool,
+        condition: Condition,
     ) -> Verdict {
-        let mut event = self.event(kind, id, Some(time), fields);
-        let mut body_hash = [0; 16];
-        body_hash[0] = fields.len() as u8;
-        event.command = Some(Box::new(Command {
-            expected_version: expected,
-            replace,
-            body_hash,
+        let mut event = self.event(intent.kind(), id, Some(time), fields);
+        event.replaces = intent.replaces();
+        let command = Command {
+            intent,
+            condition,
+            clears_attributes: false,
+            merges_attributes: false,
+            body_hash: [0; 16],
+            is_keyed: false,
+            lane_next: NextOffset(0),
             principal: None,
             request_id: None,
-        }));
-        self.merge(&event).unwrap()
+        };
+        self.decide(&event, &command)
+    }
+
+    fn decide(&mut self, event: &Event, command: &Command) -> Verdict {
+        let (body, limits, mut out) = (self.body.as_deref(), &self.limits, Vec::new());
+        let decided = decide(body, (event, command), &self.arena, LATEST, limits, &mut out);
+        let verdict = decided.unwrap();
+        assert_eq!(verdict == Verdict::Applied, !out.is_empty());
+        if verdict == Verdict::Applied {
+            self.body = Some(out);
+        }
+        verdict
+    }
+
+    fn tag(&self) -> StateTag {
+        self.view().tag()
     }
 
     fn view(&self) -> ContactView<'_> {
@@ -97,7 +117,15 @@ impl Subject {
     }
 }
 
-use EventKind::{Created, Deleted, Erased, Restored, Updated};
+use EventKind::{Created, Deleted, Updated};
+use Intent::{Create, Delete, Erase, Replace, Restore, Update};
+
+/// The greatest stamp that the records of these commands allow.
+const LATEST: u64 = 10_000;
+
+fn any() -> Condition {
+    Condition::default()
+}
 
 #[test]
 fn late_and_repeated_events_have_their_verdicts() {
@@ -138,78 +166,147 @@ fn restoring_keeps_the_fields_and_erasing_forgets_them() {
     let mut contact = Subject::default();
     contact.apply(Created, "a", 10, &[(0, "Ada")]);
     contact.apply(Deleted, "b", 20, &[]);
-    assert_eq!(contact.command(Restored, "c", 30, &[], None, false), Verdict::Applied);
+    assert_eq!(contact.command(Restore, "c", 30, &[], any()), Verdict::Applied);
     assert_eq!((contact.view().status(), contact.fields()), (Status::Active, [Some("Ada"), None]));
-    assert_eq!(contact.command(Erased, "d", 40, &[], None, false), Verdict::Applied);
+    assert_eq!(contact.command(Erase, "d", 40, &[], any()), Verdict::Applied);
     assert_eq!((contact.view().status(), contact.fields()), (Status::Deleted, [None, None]));
     let body = contact.body.clone().unwrap();
     assert!(!body.windows(3).any(|bytes| bytes == b"Ada"));
 }
 
 #[test]
-fn put_hides_what_is_older_and_revives() {
+fn a_command_needs_the_contact_to_be_as_its_kind_says() {
+    let mut contact = Subject::default();
+    for intent in [Replace, Update, Delete, Restore, Erase] {
+        assert_eq!(contact.command(intent, "x", 5, &[], any()), Verdict::NotFound);
+    }
+    assert_eq!(contact.command(Create, "a", 10, &[(0, "Ada")], any()), Verdict::Applied);
+    assert_eq!(contact.command(Create, "b", 11, &[(0, "Bob")], any()), Verdict::Conflict);
+    assert_eq!(contact.command(Delete, "c", 12, &[], any()), Verdict::Applied);
+    for intent in [Replace, Update, Delete] {
+        assert_eq!(contact.command(intent, "x", 20, &[(0, "B")], any()), Verdict::NotFound);
+    }
+    assert_eq!(contact.command(Restore, "d", 21, &[], any()), Verdict::Applied);
+    assert_eq!(contact.fields(), [Some("Ada"), None]);
+    assert_eq!(contact.command(Erase, "e", 22, &[], any()), Verdict::Applied);
+    assert_eq!((contact.view().status(), contact.fields()), (Status::Deleted, [None, None]));
+    assert_eq!(contact.command(Create, "f", 23, &[(1, "L")], any()), Verdict::Applied);
+    assert_eq!(contact.fields(), [None, Some("L")]);
+}
+
+#[test]
+fn a_condition_is_the_clients_own_and_a_command_that_fulfils_it_comes_behind_what_it_met() {
+    let mut contact = Subject::default();
+    contact.apply(Created, "a", 10, &[(0, "Ada")]);
+    let first = contact.tag();
+    contact.apply(Updated, "late", 100, &[(0, "Eve")]);
+    let body = contact.body.clone();
+    let only = |tag| Condition { any_of: Some(vec![tag]), ..Condition::default() };
+    let none = |tag| Condition { none_of: vec![tag], ..Condition::default() };
+    let now = contact.tag();
+    assert_eq!(contact.command(Update, "b", 50, &[(0, "B")], only(first)), Verdict::Conflict);
+    assert_eq!(contact.command(Update, "b", 200, &[(0, "B")], none(now)), Verdict::Conflict);
+    // Without a condition its stamp counts, and a newer event holds against it.
+    assert_eq!(contact.command(Update, "c", 50, &[(0, "C")], any()), Verdict::Superseded);
+    assert_eq!(contact.command(Delete, "c", 5, &[], only(first)), Verdict::Conflict);
+    assert_eq!(contact.body, body);
+    assert_eq!(contact.command(Update, "d", 50, &[(0, "D")], only(now)), Verdict::Applied);
+    assert_eq!((contact.fields(), contact.view().head().ts_us), ([Some("D"), None], 101));
+}
+
+#[test]
+fn a_wish_that_would_not_stand_changes_nothing() {
     let mut contact = Subject::default();
     contact.apply(Created, "a", 10, &[(0, "Ada"), (1, "L")]);
-    contact.apply(Deleted, "b", 20, &[]);
-    assert_eq!(contact.command(Updated, "c", 30, &[(0, "Eve")], None, true), Verdict::Applied);
-    assert_eq!((contact.view().status(), contact.fields()), (Status::Active, [Some("Eve"), None]));
-    assert_eq!(contact.view().created_at_us(), Some(10));
+    contact.apply(Created, "b", 100, &[]);
+    let body = contact.body.clone();
+    assert_eq!(contact.command(Delete, "c", 50, &[], any()), Verdict::Superseded);
+    contact.apply(Updated, "d", 60, &[(0, "Eve")]);
+    assert_eq!(contact.command(Erase, "e", 50, &[], any()), Verdict::Superseded);
+    assert_ne!(contact.body, body);
+    contact.apply(Deleted, "f", 200, &[]);
+    let body = contact.body.clone();
+    for intent in [Restore, Create] {
+        assert_eq!(contact.command(intent, "g", 150, &[(0, "B")], any()), Verdict::Superseded);
+    }
+    assert_eq!(contact.body, body);
 }
 
 #[test]
-fn commands_have_their_verdicts() {
+fn what_stands_in_part_is_done_and_what_did_not_take_is_named() {
     let mut contact = Subject::default();
-    for kind in [Deleted, Restored, Erased] {
-        assert_eq!(contact.command(kind, "x", 5, &[], None, false), Verdict::NotFound);
-    }
-    assert_eq!(contact.command(Updated, "x", 5, &[(0, "A")], Some(1), false), Verdict::NotFound);
-    assert_eq!(contact.command(Created, "a", 10, &[(0, "Ada")], Some(0), false), Verdict::Applied);
-    assert_eq!(contact.command(Created, "b", 11, &[(0, "Bob")], Some(0), false), Verdict::Conflict);
+    contact.apply(Created, "a", 10, &[(0, "Ada"), (1, "L")]);
     contact.apply(Updated, "late", 100, &[(0, "Eve")]);
-    assert_eq!(contact.command(Updated, "c", 50, &[(0, "C")], None, false), Verdict::Superseded);
-    assert_eq!(contact.command(Updated, "d", 50, &[(0, "D")], Some(1), false), Verdict::Conflict);
-    assert_eq!(contact.command(Updated, "d", 50, &[(0, "D")], Some(2), false), Verdict::Applied);
-    assert_eq!((contact.fields(), contact.view().head().ts_us), ([Some("D"), None], 101));
-    assert_eq!(contact.command(Updated, "d", 60, &[(0, "D")], Some(2), false), Verdict::Duplicate);
-    assert_eq!(contact.command(Updated, "d", 60, &[], Some(2), false), Verdict::Conflict);
-    let outcome = contact.view().command(id_hash(b"", b"d")).unwrap();
-    assert_eq!((outcome.verdict, outcome.version), (Verdict::Applied, 3));
-    assert_eq!(contact.command(Updated, "e", 50, &[(1, "E")], Some(3), true), Verdict::Applied);
-    assert_eq!(contact.fields(), [None, Some("E")]);
+    assert_eq!(contact.command(Update, "b", 50, &[(0, "B"), (1, "M")], any()), Verdict::Applied);
+    assert_eq!(contact.fields(), [Some("Eve"), Some("M")]);
+    let hash = id_hash(b"", b"b");
+    let names = ["firstName", "lastName", "email"].into_iter();
+    assert_eq!(superseded(names, &contact.view(), hash), ["firstName"]);
+    // The later of two replacing ones stands, in whatever order they come.
+    assert_eq!(contact.command(Replace, "d", 300, &[(1, "D")], any()), Verdict::Applied);
+    assert_eq!(contact.command(Replace, "c", 200, &[(1, "C")], any()), Verdict::Superseded);
+    assert_eq!(contact.fields(), [None, Some("D")]);
 }
 
 #[test]
-fn an_event_under_the_id_of_a_remembered_command_tells_nothing_new() {
+fn a_restore_leaves_its_stamp_on_an_active_contact() {
     let mut contact = Subject::default();
-    let as_ours = |id: &str| id_hash(API_SOURCE.as_bytes(), id.as_bytes());
-    let command = |contact: &mut Subject, id: &str, time: u64| {
-        let mut event = contact.event(Updated, id, Some(time), &[(0, "Ada")]);
-        event.id_hash = as_ours(id);
-        event.clock = Some(Clock { ts_us: time, version: None, hash: event.id_hash });
-        event.command = Some(Box::new(Command {
-            expected_version: None,
-            replace: false,
-            body_hash: [0; 16],
-            principal: None,
-            request_id: None,
-        }));
-        contact.merge(&event).unwrap()
-    };
-    assert_eq!(command(&mut contact, "ours", 10), Verdict::Applied);
-    let before = contact.body.clone();
-    // By another source, later, in another version, about something else: it is ours all the same.
-    for kind in [Created, Updated, Deleted] {
-        let mut event = contact.event(kind, "ours", Some(20), &[(1, "Byron")]);
-        event.source_version = Some(9);
-        assert_eq!(contact.merge(&event).unwrap(), Verdict::Duplicate);
-    }
-    assert_eq!(contact.body, before);
-    assert_eq!(contact.apply(Updated, "theirs", 20, &[(1, "Byron")]), Verdict::Applied);
-    // As long as the contact remembers it.
-    for number in 0..16 {
-        assert_eq!(command(&mut contact, &format!("c{number}"), 30 + number), Verdict::Applied);
-    }
-    assert_eq!(contact.apply(Updated, "ours", 100, &[(1, "King")]), Verdict::Applied);
+    contact.apply(Created, "a", 10, &[(0, "Ada")]);
+    assert_eq!(contact.command(Restore, "c", 30, &[], any()), Verdict::Applied);
+    assert_eq!(contact.command(Delete, "b", 20, &[], any()), Verdict::Superseded);
+    assert_eq!(contact.view().status(), Status::Active);
+}
+
+#[test]
+fn a_stamp_counts_as_far_as_its_record_and_the_contact_allow() {
+    let mut contact = Subject::default();
+    contact.apply(Created, "a", 10, &[(0, "Ada")]);
+    assert_eq!(contact.command(Update, "b", LATEST * 2, &[(0, "B")], any()), Verdict::Applied);
+    assert_eq!(contact.view().head().ts_us, LATEST);
+    assert_eq!(contact.command(Update, "c", LATEST * 2, &[(0, "C")], any()), Verdict::Applied);
+    assert_eq!(contact.view().head().ts_us, LATEST + 1);
+}
+
+#[test]
+fn an_object_is_merged_where_the_update_is_decided() {
+    let mut contact = Subject::default();
+    let attributes =
+        |contact: &mut Subject, id: &str, time, said: &[(&str, Option<&str>)], clears| {
+            let mut event = contact.event(Updated, id, Some(time), &[]);
+            for (key, value) in said {
+                let patch = value.map_or(Patch::Clear, |value| Patch::Set(contact.text(value)));
+                event.attributes.push((contact.text(key), patch));
+            }
+            let command = Command {
+                intent: Update,
+                condition: any(),
+                clears_attributes: clears,
+                merges_attributes: true,
+                body_hash: [0; 16],
+                is_keyed: false,
+                lane_next: NextOffset(0),
+                principal: None,
+                request_id: None,
+            };
+            let verdict = contact.decide(&event, &command);
+            let view = contact.view();
+            let found: Vec<String> =
+                view.attributes().map(|(key, value)| format!("{key}={value}")).collect();
+            (verdict, found.join(" "))
+        };
+    contact.apply(Created, "a", 10, &[]);
+    let (_, found) = attributes(&mut contact, "b", 20, &[("o", Some(r#"{"x":1,"y":2}"#))], false);
+    assert_eq!(found, r#"o={"x":1,"y":2}"#);
+    let said = [("a", Some("7")), ("o", Some(r#"{"x":null,"z":3}"#))];
+    let (_, found) = attributes(&mut contact, "c", 30, &said, false);
+    assert_eq!(found, r#"a=7 o={"y":2,"z":3}"#);
+    // The whole attribute has one clock: an older patch into it does not take.
+    let (verdict, _) = attributes(&mut contact, "d", 25, &[("o", Some(r#"{"w":1}"#))], false);
+    assert_eq!(verdict, Verdict::Superseded);
+    let (_, found) = attributes(&mut contact, "e", 40, &[("b", Some("true"))], true);
+    assert_eq!(found, "b=true");
+    let (_, found) = attributes(&mut contact, "f", 50, &[("b", None)], false);
+    assert_eq!(found, "");
 }
 
 #[test]

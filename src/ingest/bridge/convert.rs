@@ -13,8 +13,7 @@ use crate::config::InputConfig;
 use crate::domain::decode::Reject;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{
-    COMMAND, COMMAND_REPLACE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP,
-    OURS_PREFIX, SOURCE,
+    COMPLETE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP, OURS_PREFIX, SOURCE,
 };
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
@@ -218,7 +217,7 @@ fn headers(input: &InputConfig, topic: &str, batch: &RecordBatch, record: &Recor
 /// What lets applying replace the contact: here it is the configuration that says so.
 fn replacing(headers: &NamedValues) -> NamedValues {
     let mut headers = headers.clone();
-    headers.push((COMMAND.to_owned(), Some(COMMAND_REPLACE.as_bytes().to_vec())));
+    headers.push((COMPLETE.to_owned(), None));
     headers
 }
 
@@ -280,8 +279,8 @@ pub(in crate::ingest) fn reduce(record: &mut NewRecord, is_too_large: bool, now_
     if let Some(value) = record.value.as_mut().filter(|value| value.len() > HEAD_BYTES) {
         let bytes = value.len();
         value.truncate(HEAD_BYTES);
-        // What is cut off is no command.
-        record.headers.retain(|(name, _)| name != COMMAND);
+        // What is cut off is not the whole contact.
+        record.headers.retain(|(name, _)| name != COMPLETE);
         record.headers.push((ORIGIN_BYTES.to_owned(), Some(bytes.to_string().into_bytes())));
         return true;
     }
@@ -290,7 +289,7 @@ pub(in crate::ingest) fn reduce(record: &mut NewRecord, is_too_large: bool, now_
     let others = header_refs(&record.headers).filter(|(name, _)| !is_ours(name));
     let bytes: usize = others.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
     if bytes > HEAD_BYTES {
-        record.headers.retain(|(name, _)| is_ours(name) && name != COMMAND);
+        record.headers.retain(|(name, _)| is_ours(name) && name != COMPLETE);
     }
     bytes > HEAD_BYTES
 }

@@ -1,32 +1,28 @@
-//! The answer that a request was given when it first came.
+//! The answer that a request was given when it was first done.
 
-use crate::domain::contact::CommandOutcome;
 use crate::store::{ChangeRef, StoredContact};
 
-use super::{Done, Edit, EditError, Edits};
+use super::{Done, Edit, EditError, Edits, command_hash};
 
 /// Changes that are looked through at a time.
 const CHANGES_A_LOOK: usize = 32;
 
 impl Edits {
-    /// None: it was not applied before, as far as the contact remembers.
-    pub(super) fn first_answer(
-        &self,
-        edit: &Edit,
-        current: Option<&StoredContact>,
-    ) -> Result<Option<Done>, EditError> {
-        let (Some(keyed), Some(current)) = (&edit.keyed, current) else {
+    /// None: it was not done before, as far as its lane remembers.
+    pub(super) fn first_answer(&self, edit: &Edit) -> Result<Option<Done>, EditError> {
+        let Some(keyed) = &edit.keyed else {
             return Ok(None);
         };
-        let Some(first) = current.view()?.command(Edit::ring_hash(keyed)) else {
+        let reader = self.commands.reader();
+        let Some(first) = reader.command_done(command_hash(&keyed.event_id)) else {
             return Ok(None);
         };
         if first.body_hash != keyed.request_hash {
             return Err(EditError::KeyReused);
         }
-        let value = self.as_of(edit, current, &first)?;
-        edit.check_applied(&value)?;
-        Ok(Some(Done::Contact { value, position: None }))
+        let current = reader.contact(edit.id.as_bytes())?.ok_or(EditError::NotFound)?;
+        let value = self.as_of(edit, &current, first.version)?;
+        edit.done(&keyed.event_id, value, None).map(Some)
     }
 
     /// The contact at that version; as it is now, where the journal does not reach back so far.
@@ -34,9 +30,9 @@ impl Edits {
         &self,
         edit: &Edit,
         current: &StoredContact,
-        first: &CommandOutcome,
+        wanted: u64,
     ) -> Result<StoredContact, EditError> {
-        if current.view()?.version() == first.version {
+        if current.view()?.version() == wanted {
             return Ok(current.clone());
         }
         let mut before: Option<ChangeRef> = None;
@@ -45,10 +41,10 @@ impl Edits {
             let changes = self.commands.reader().history(id, CHANGES_A_LOOK, before)?;
             for change in &changes {
                 let version = change.view()?.version();
-                if version == first.version {
+                if version == wanted {
                     return Ok(change.value());
                 }
-                if version < first.version {
+                if version < wanted {
                     return Ok(current.clone());
                 }
             }

@@ -7,13 +7,15 @@
 
 use serde_json::value::RawValue;
 
-use crate::domain::contact::{ContactView, Status};
+use crate::domain::contact::{ContactView, StateTag, Status};
 use crate::store::StoredContact;
 
-use super::{Action, Author, Done, Edit, EditError, Edits, Keyed, PLANS_MAX, Precondition};
+use super::{Action, Author, Condition, Done, Edit, EditError, Edits, Keyed};
 use crate::ingest::commands::Wait;
 use crate::ingest::patch::ContactPatch;
 
+/// How often the two are read again before the merge gives way to those that change them.
+const PLANS_MAX: u32 = 64;
 /// The survivor's attribute that lists whom it has taken in.
 const MERGED_FROM: &str = "mergedFrom";
 /// The other's attribute that names the survivor.
@@ -27,7 +29,7 @@ pub struct Merge {
     /// The other.
     pub from: String,
     /// What the client expects of the survivor.
-    pub precondition: Precondition,
+    pub condition: Condition,
     /// Set where the request may come again.
     pub keyed: Option<Keyed>,
     /// Whose wish it is.
@@ -59,9 +61,7 @@ impl Edits {
             }
             let survivor = match self.take_over(merge, &survivor, &other_view, round, wait).await {
                 Ok(survivor) => survivor,
-                Err(EditError::PreconditionFailed(_))
-                    if !matches!(merge.precondition, Precondition::OneOf(_)) =>
-                {
+                Err(EditError::PreconditionFailed(_)) if merge.condition.is_none() => {
                     continue;
                 }
                 Err(error) => return Err(MergeFailed::Survivor(error)),
@@ -98,11 +98,11 @@ impl Edits {
             from.push(merge.from.clone());
             set(&mut patch, MERGED_FROM, &from);
         }
-        let precondition = match (&merge.precondition, round) {
-            (Precondition::OneOf(_), 0) => merge.precondition.clone(),
-            _ => Precondition::OneOf(vec![now.tag()]),
+        let condition = match (merge.condition.is_none(), round) {
+            (false, 0) => merge.condition.clone(),
+            _ => only(now.tag()),
         };
-        let edit = self.part(merge, &merge.into, Action::Update(patch), precondition, round);
+        let edit = self.part(merge, &merge.into, Action::Update(patch), condition, round);
         self.run_one(edit, wait).await
     }
 
@@ -116,8 +116,8 @@ impl Edits {
     ) -> Result<Done, EditError> {
         let mut patch = ContactPatch::default();
         set(&mut patch, MERGED_INTO, &merge.into);
-        let precondition = Precondition::OneOf(vec![other.tag()]);
-        let edit = self.part(merge, &merge.from, Action::GiveWay(patch), precondition, round);
+        let condition = only(other.tag());
+        let edit = self.part(merge, &merge.from, Action::GiveWay(patch), condition, round);
         self.run_one(edit, wait).await
     }
 
@@ -126,7 +126,7 @@ impl Edits {
         merge: &Merge,
         id: &str,
         action: Action,
-        precondition: Precondition,
+        condition: Condition,
         round: u32,
     ) -> Edit {
         // Each round is a command of its own; the first ones are found again under the key.
@@ -134,7 +134,7 @@ impl Edits {
             event_id: format!("{}-{round}", keyed.event_id),
             request_hash: keyed.request_hash,
         });
-        Edit { id: id.to_owned(), action, precondition, keyed, author: merge.author.clone() }
+        Edit { id: id.to_owned(), action, condition, keyed, author: merge.author.clone() }
     }
 
     fn found(&self, id: &str) -> Result<StoredContact, EditError> {
@@ -148,6 +148,10 @@ impl Edits {
             Status::Deleted => Err(EditError::NotFound),
         }
     }
+}
+
+fn only(tag: StateTag) -> Condition {
+    Condition { any_of: Some(vec![tag]), ..Condition::default() }
 }
 
 fn view(value: &StoredContact) -> Result<ContactView<'_>, EditError> {

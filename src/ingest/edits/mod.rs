@@ -1,40 +1,38 @@
-//! What a client wants of a contact: found out what that is as a command now, given, and told.
+//! What a client wants of a contact: given as a command, and told what became of it.
 //!
 //! ```text
-//! Edit ─► plan (with the contact as it is) ─► Command ─► verdict ─► Done
-//!           ▲                                              │ conflict, and the client set no condition
-//!           └──────────────────────────────────────────────┘
+//! Edit ─► was it done before, under its key? ─► Command ─► verdict and image ─► Done
 //! ```
 //!
-//! What is read while planning is only a guess: the command carries the version that it was made
-//! from, and apply alone decides. A replacing or creating command that was overtaken is planned anew;
-//! one whose client named a version is told so.
+//! A command holds the wish and the client's own condition; apply alone decides, on the contact as it
+//! is at the command's place. So it means the same whether somebody waits for it or not, alone or
+//! among others, and however long it was in the outbox.
 
 mod first;
 mod join;
-mod plan;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::domain::Class;
 use crate::domain::clock::id_hash;
-use crate::domain::contact::{CorruptContact, StateTag, Status};
+use crate::domain::command::{Condition, Intent};
+use crate::domain::contact::{ContactView, CorruptContact, StateTag};
+use crate::domain::event::FIELDS;
+use crate::domain::merge::superseded;
 use crate::domain::position::Position;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
+use uuid::Uuid;
+
 use crate::store::{RecordOutcome, StoreError, StoredContact};
 
 use super::command_record::API_SOURCE;
-use super::commands::{Author, CommandError, Commands, Submitted, Wait};
+use super::commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 use super::patch::ContactPatch;
-use plan::Plan;
 
 pub use join::{Merge, MergeFailed};
-
-/// How often an edit is planned anew before it gives way to those that overtake it.
-const PLANS_MAX: u32 = 64;
 
 /// What is to happen to a contact.
 #[derive(Clone, Debug)]
@@ -55,18 +53,6 @@ pub enum Action {
     Restore,
 }
 
-/// What the client expects of the contact.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Precondition {
-    /// Nothing.
-    #[default]
-    None,
-    /// It is there.
-    Exists,
-    /// It is in one of these states.
-    OneOf(Vec<StateTag>),
-}
-
 /// For a request that may come again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keyed {
@@ -84,7 +70,7 @@ pub struct Edit {
     /// What is to happen.
     pub action: Action,
     /// On what condition.
-    pub precondition: Precondition,
+    pub condition: Condition,
     /// Set where it may come again.
     pub keyed: Option<Keyed>,
     /// Whose wish it is.
@@ -100,6 +86,8 @@ pub enum Done {
         value: StoredContact,
         /// From where on that can be read; none: it could be read before.
         position: Option<Position>,
+        /// What of the wish did not take, by name: events that are newer say otherwise.
+        superseded: Vec<String>,
     },
     /// It is on the log, and not applied yet.
     Accepted {
@@ -122,7 +110,7 @@ pub enum EditError {
     PreconditionFailed(Option<StateTag>),
     /// Newer events say otherwise.
     #[error("events that are newer than this edit say otherwise")]
-    Superseded(StateTag),
+    Superseded(Option<StateTag>),
     /// The key was used for another request.
     #[error("the key was used for another request")]
     KeyReused,
@@ -208,134 +196,141 @@ impl Edits {
         done.unwrap_or(Err(EditError::NoTime))
     }
 
-    /// All of them, each on its own; those of one contact one after the other. The answers stand in
-    /// the order of the edits.
+    /// All of them, appended together, each on its own; those of one contact in their order. The
+    /// answers stand in the order of the edits.
     pub async fn run(&self, edits: &[Edit], wait: Wait) -> Vec<Result<Done, EditError>> {
-        let mut answers: Vec<Option<Result<Done, EditError>>> = Vec::new();
-        answers.resize_with(edits.len(), || None);
-        let mut left: BTreeMap<&str, VecDeque<usize>> = BTreeMap::new();
-        for (place, edit) in edits.iter().enumerate() {
-            left.entry(&edit.id).or_default().push_back(place);
-        }
-        for _ in 0..PLANS_MAX.saturating_add(edits.len() as u32) {
-            let wave: Vec<usize> = left.values().filter_map(|of| of.front().copied()).collect();
-            if wave.is_empty() || tokio::time::Instant::now() >= wait.until {
-                break;
+        let mut answers = Vec::with_capacity(edits.len());
+        let mut commands = Vec::new();
+        for edit in edits {
+            let first = self.first_answer(edit).transpose();
+            if first.is_none() {
+                commands.push(edit.command());
             }
-            for (place, answer) in self.wave(edits, &wave, wait).await {
-                if let Some(slot) = answers.get_mut(place) {
-                    *slot = Some(answer);
-                }
-            }
-            left.retain(|_, of| {
-                let is_answered = |place: &usize| matches!(answers.get(*place), Some(Some(_)));
-                while of.front().is_some_and(is_answered) {
-                    of.pop_front();
-                }
-                !of.is_empty()
-            });
+            answers.push(first);
         }
-        let is_late = tokio::time::Instant::now() >= wait.until;
-        let none = || Err(if is_late { EditError::NoTime } else { EditError::Contended });
-        answers.into_iter().map(|answer| answer.unwrap_or_else(none)).collect()
-    }
-
-    /// One edit of each contact at most. What was overtaken has no answer yet.
-    async fn wave(
-        &self,
-        edits: &[Edit],
-        wave: &[usize],
-        wait: Wait,
-    ) -> Vec<(usize, Result<Done, EditError>)> {
-        let mut answers = Vec::with_capacity(wave.len());
-        let (mut places, mut commands) = (Vec::new(), Vec::new());
-        for (place, edit) in wave.iter().filter_map(|place| Some((*place, edits.get(*place)?))) {
-            match self.plan(edit) {
-                Ok(Plan::Done(done)) => answers.push((place, Ok(done))),
-                Ok(Plan::Give(command)) => {
-                    places.push((place, edit, command.event_id.clone()));
-                    commands.push(*command);
-                }
-                Err(error) => answers.push((place, Err(error))),
-            }
-        }
+        let event_ids: Vec<String> = commands.iter().map(|at| at.event_id.clone()).collect();
         let submitted = self.commands.submit(&commands, wait).await;
-        for ((place, edit, event_id), submitted) in places.into_iter().zip(submitted) {
-            let answer = match submitted {
-                Ok(Submitted::Kept) => Some(Ok(Done::Accepted { event_id })),
-                Ok(Submitted::Decided(outcome)) => self.decided(edit, outcome).transpose(),
-                Err(CommandError::Refused { reason, detail }) => {
-                    Some(Err(EditError::Refused { reason, detail }))
-                }
-                Err(error) => Some(Err(EditError::Command(error))),
-            };
-            answers.extend(answer.map(|answer| (place, answer)));
-        }
-        answers
+        let mut submitted = event_ids.into_iter().zip(submitted);
+        let answers = edits.iter().zip(answers).map(|(edit, first)| {
+            first.or_else(|| submitted.next().map(|(id, told)| self.answer(edit, id, told)))
+        });
+        answers.map(|answer| answer.unwrap_or(Err(EditError::NoTime))).collect()
     }
 
-    fn plan(&self, edit: &Edit) -> Result<Plan, EditError> {
-        let current = self.commands.reader().contact(edit.id.as_bytes())?;
-        if let Some(done) = self.first_answer(edit, current.as_ref())? {
-            return Ok(Plan::Done(done));
+    fn answer(
+        &self,
+        edit: &Edit,
+        event_id: String,
+        submitted: Result<Submitted, CommandError>,
+    ) -> Result<Done, EditError> {
+        match submitted {
+            Ok(Submitted::Kept) => Ok(Done::Accepted { event_id }),
+            Ok(Submitted::Decided(outcome)) => self.decided(edit, &event_id, outcome),
+            Err(CommandError::Refused { reason, detail }) => {
+                Err(EditError::Refused { reason, detail })
+            }
+            Err(error) => Err(EditError::Command(error)),
         }
-        plan::plan(edit, current)
     }
 
-    /// None: it was overtaken and is to be planned anew.
-    fn decided(&self, edit: &Edit, outcome: RecordOutcome) -> Result<Option<Done>, EditError> {
-        match outcome.verdict {
-            Verdict::Applied => {
-                let value = outcome.value.ok_or(EditError::NotFound)?;
-                edit.check_applied(&value)?;
-                Ok(Some(Done::Contact { value, position: Some(outcome.position) }))
+    /// The verdict and its image are the answer: nothing is judged again.
+    fn decided(
+        &self,
+        edit: &Edit,
+        event_id: &str,
+        outcome: RecordOutcome,
+    ) -> Result<Done, EditError> {
+        let RecordOutcome { verdict, value, position, reason, .. } = outcome;
+        let tag = || match &value {
+            Some(value) => Ok(Some(value.view()?.tag())),
+            None => Ok::<_, EditError>(None),
+        };
+        match verdict {
+            Verdict::Applied | Verdict::Unchanged => {
+                edit.done(event_id, value.ok_or(EditError::NotFound)?, Some(position))
             }
             Verdict::NotFound => Err(EditError::NotFound),
             Verdict::DeadLettered => {
-                let (reason, detail) = outcome.reason.unwrap_or_else(|| {
+                let (reason, detail) = reason.unwrap_or_else(|| {
                     (DeadLetterReason::InvalidCommand, "it could not be applied".to_owned())
                 });
                 Err(EditError::Refused { reason, detail })
             }
-            Verdict::Unchanged | Verdict::Stale | Verdict::Superseded | Verdict::Rehomed => {
-                Err(EditError::Superseded(self.tag(edit)?.ok_or(EditError::NotFound)?))
-            }
+            // It is on its way to its contact's home.
+            Verdict::Rehomed => Ok(Done::Accepted { event_id: event_id.to_owned() }),
             Verdict::Duplicate | Verdict::Conflict => {
-                let current = self.commands.reader().contact(edit.id.as_bytes())?;
-                if let Some(done) = self.first_answer(edit, current.as_ref())? {
-                    return Ok(Some(done));
+                if let Some(done) = self.first_answer(edit)? {
+                    return Ok(done);
                 }
-                match edit.precondition {
-                    Precondition::OneOf(_) => Err(EditError::PreconditionFailed(self.tag(edit)?)),
-                    Precondition::None | Precondition::Exists => Ok(None),
+                match (&edit.action, tag()?) {
+                    (Action::Create(_), Some(tag)) => Err(EditError::Exists(tag)),
+                    (_, tag) => Err(EditError::PreconditionFailed(tag)),
                 }
             }
+            Verdict::Stale | Verdict::Superseded => Err(EditError::Superseded(tag()?)),
         }
-    }
-
-    fn tag(&self, edit: &Edit) -> Result<Option<StateTag>, EditError> {
-        let current = self.commands.reader().contact(edit.id.as_bytes())?;
-        Ok(current.map(|value| value.view().map(|view| view.tag())).transpose()?)
     }
 }
 
 impl Edit {
-    /// Under which the contact remembers its command.
-    fn ring_hash(keyed: &Keyed) -> u64 {
-        id_hash(API_SOURCE.as_bytes(), keyed.event_id.as_bytes())
+    fn command(&self) -> Command {
+        let (intent, patch) = self.action.parts();
+        Command {
+            intent,
+            id: self.id.clone(),
+            patch: patch.cloned().unwrap_or_default(),
+            condition: self.condition.clone(),
+            event_id: match &self.keyed {
+                Some(keyed) => keyed.event_id.clone(),
+                None => format!("cmd_{}", Uuid::now_v7().as_simple()),
+            },
+            request_hash: self.keyed.as_ref().map(|keyed| keyed.request_hash),
+            author: self.author.clone(),
+        }
     }
 
-    /// A command can be applied and its wish fail: newer events may hold against it.
-    fn check_applied(&self, value: &StoredContact) -> Result<(), EditError> {
-        let view = value.view()?;
-        let wanted = match self.action {
-            Action::Create(_) | Action::Replace(_) | Action::Restore => Status::Active,
-            Action::Delete | Action::GiveWay(_) | Action::Erase => Status::Deleted,
-            Action::Update(_) => {
-                let is_gone = view.status() == Status::Deleted;
-                return if is_gone { Err(EditError::NotFound) } else { Ok(()) };
-            }
-        };
-        if view.status() == wanted { Ok(()) } else { Err(EditError::Superseded(view.tag())) }
+    fn done(
+        &self,
+        event_id: &str,
+        value: StoredContact,
+        position: Option<Position>,
+    ) -> Result<Done, EditError> {
+        let lost = self.action.lost(&value.view()?, command_hash(event_id));
+        Ok(Done::Contact { value, position, superseded: lost })
     }
+}
+
+impl Action {
+    fn parts(&self) -> (Intent, Option<&ContactPatch>) {
+        match self {
+            Self::Create(patch) => (Intent::Create, Some(patch)),
+            Self::Replace(patch) => (Intent::Replace, Some(patch)),
+            Self::Update(patch) => (Intent::Update, Some(patch)),
+            Self::GiveWay(patch) => (Intent::Delete, Some(patch)),
+            Self::Delete => (Intent::Delete, None),
+            Self::Erase => (Intent::Erase, None),
+            Self::Restore => (Intent::Restore, None),
+        }
+    }
+
+    /// What of it did not take, by name, given the contact as it was right after.
+    fn lost(&self, after: &ContactView<'_>, command_hash: u64) -> Vec<String> {
+        let (intent, Some(patch)) = self.parts() else {
+            return Vec::new();
+        };
+        let is_whole = intent.replaces();
+        let fields = FIELDS.iter().zip(&patch.fields);
+        let fields = fields.filter(|(_, said)| is_whole || said.is_some()).map(|(name, _)| *name);
+        let attributes = patch.attributes.keys().map(String::as_str);
+        // What was to be taken away is named where it is there still.
+        let others = after.attributes().map(|(name, _)| name).filter(|name| {
+            (is_whole || patch.clears_attributes) && !patch.attributes.contains_key(*name)
+        });
+        superseded(fields.chain(attributes).chain(others), after, command_hash)
+    }
+}
+
+/// What a command's values have in their clocks, and attempts at it are remembered by.
+fn command_hash(event_id: &str) -> u64 {
+    id_hash(API_SOURCE.as_bytes(), event_id.as_bytes())
 }

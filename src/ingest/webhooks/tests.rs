@@ -69,7 +69,7 @@ impl World {
             min_free_bytes: 0,
         };
         let intake = Intake::new(log.clone(), None, options);
-        intake.log_settled();
+        intake.log_settled(|_| None);
         Self { webhooks, intake, log, _dir: dir }
     }
 
@@ -239,7 +239,7 @@ async fn what_waits_in_the_outbox_is_forwarded_in_order_and_survives_a_restart()
     }
     let outbox = Arc::new(Outbox::open(dir.path(), 1 << 20).unwrap());
     let intake = Arc::new(Intake::new(world.log.clone(), Some(Arc::clone(&outbox)), options));
-    intake.log_settled();
+    intake.log_settled(|_| None);
     // Behind what waits, though the log answers.
     assert_eq!(intake.keep(vec![record(20)]).await.unwrap(), Kept::InOutbox);
     let stop = tokio_util::sync::CancellationToken::new();

@@ -318,11 +318,20 @@ fn other_time(text: &str, random: &mut Random) -> String {
 
 /// Headers as only we may write them, right and wrong.
 fn command(record: &mut LoadRecord, random: &mut Random) {
-    let commands = ["update", "replace", "erase", "", "UPDATE", "update\0"];
-    let versions = ["0", "1", "-1", "18446744073709551616", "x", ""];
+    let commands = ["update", "replace", "erase", "create", "restore", "", "UPDATE", "update\0"];
+    let tags =
+        ["1-00000000000000ab", "", "1-x", "-1", "18446744073709551616-0000000000000000", ","];
+    let offsets = ["0", "1", "-1", "18446744073709551616", "x", ""];
     record.headers.push(("contactd_command".to_owned(), Some(pick(random, &commands).into())));
-    let version = Some(pick(random, &versions).into());
-    record.headers.push(("contactd_expected_version".to_owned(), version));
+    for name in ["contactd_if_match", "contactd_if_none_match"] {
+        record.headers.push((name.to_owned(), Some(pick(random, &tags).into())));
+    }
+    record.headers.push(("contactd_lane_next".to_owned(), Some(pick(random, &offsets).into())));
+    if random.below(2) == 0 {
+        record.headers.push(("contactd_clears_attributes".to_owned(), None));
+        record.headers.push(("contactd_merges_attributes".to_owned(), None));
+        record.headers.push(("contactd_complete".to_owned(), None));
+    }
     for name in ["contactd_principal", "contactd_request_id", "contactd_request_hash"] {
         let most = if random.below(2) == 0 { 17 } else { 400 };
         record.headers.push((name.to_owned(), Some(bytes(random, most))));

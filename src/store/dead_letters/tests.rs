@@ -45,6 +45,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             event_time_us: None,
             principal: None,
             request_id: None,
+            attempt: None,
         };
         if number % 3 == 0 {
             let value = format!("value {number} {}", "x".repeat(100));
@@ -57,7 +58,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             };
             writer.dead_letter(&meta, &letter).unwrap();
         } else {
-            writer.settled(&meta, crate::domain::verdict::Verdict::Unchanged).unwrap();
+            writer.settled(&meta, crate::domain::verdict::Verdict::Unchanged, b"c").unwrap();
         }
         writer.advance(lane, LaneProgress::at(NextOffset(offset.0 + 1)));
         if number % 5 == 4 {
@@ -237,6 +238,7 @@ fn control_records_are_kept_too_and_told_apart() {
         event_time_us: None,
         principal: None,
         request_id: None,
+        attempt: None,
     };
     let value = vec![b'x'; 100_000];
     let letter = DeadLetter {

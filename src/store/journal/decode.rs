@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::domain::attempts::ENCODED_BYTES;
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::RecordKind;
@@ -19,8 +20,8 @@ use super::super::shared::Cut;
 use super::encode::event_hash;
 use super::varint::Cursor;
 use super::{
-    Applied, AwayRecord, ControlChange, Counters, Entry, FORMAT, LaneProgress, LastRecord, Letter,
-    Outcome, Rehomed, RulesChange,
+    ATTEMPTED, Applied, AwayRecord, ControlChange, Counters, Entry, FORMAT, LaneProgress,
+    LastRecord, Letter, Outcome, Rehomed, RulesChange,
 };
 
 /// The journal as readers see it: whole frames only, by several at once.
@@ -282,11 +283,13 @@ fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
     for total in &mut control.verdicts {
         *total = at.varint()?;
     }
+    let attempts = Digest(u128::from_le_bytes(at.array()?));
     let entries = at.len()?;
     let next_frame = FrameNo(no.0 + 1);
     // Of the rules a frame's entries say what is new.
     let rules = Arc::default();
-    let after = Cut { next_frame, lanes, counters, digest, control, rules, record_time_ms };
+    let after =
+        Cut { next_frame, lanes, counters, digest, control, attempts, rules, record_time_ms };
     Some((after, base_time_ms, entries, payload.len() - at.0.len()))
 }
 
@@ -320,10 +323,11 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
     let mut at = Cursor(bytes);
     let kinds = at.u8()?;
     let verdict = Verdict::from_u8(kinds & 0xf)?;
-    let record_kind = RecordKind::from_u8(kinds >> 4)?;
+    let record_kind = RecordKind::from_u8((kinds & !ATTEMPTED) >> 4)?;
     let lane = Lane(u16::try_from(at.varint()?).ok()?);
     let offset = Offset(at.varint()?);
     let record_time_ms = base_time_ms.wrapping_add(at.signed()?);
+    let attempt = if kinds & ATTEMPTED == 0 { None } else { Some(at.bytes(ENCODED_BYTES)?) };
     let (event_hash, outcome) = match verdict {
         _ if record_kind == RecordKind::Control && verdict != Verdict::DeadLettered => {
             let change = parse_control(&mut at)?;
@@ -348,7 +352,17 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
         | Verdict::Superseded
         | Verdict::NotFound => (at.u64()?, Outcome::Settled),
     };
-    Some(Entry { change, lane, offset, record_time_ms, record_kind, verdict, event_hash, outcome })
+    Some(Entry {
+        change,
+        lane,
+        offset,
+        record_time_ms,
+        record_kind,
+        attempt,
+        verdict,
+        event_hash,
+        outcome,
+    })
 }
 
 fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'a>> {

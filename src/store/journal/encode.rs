@@ -12,7 +12,9 @@ use super::super::StoreError;
 use super::super::codec::ChangeRef;
 use super::super::shared::Cut;
 use super::varint::{put, put_signed};
-use super::{AwayRecord, DeadLetter, EntryMeta, FORMAT, RulesChange, VALUE_HEAD, VALUE_KEPT_MAX};
+use super::{
+    ATTEMPTED, AwayRecord, DeadLetter, EntryMeta, FORMAT, RulesChange, VALUE_HEAD, VALUE_KEPT_MAX,
+};
 
 /// A block is closed by the entry that takes it past this. Below 64 KiB in most cases, where LZ4
 /// has a smaller table and one entry is read back cheaply.
@@ -264,6 +266,7 @@ impl FrameBuilder {
         for total in after.control.verdicts {
             put(out, total);
         }
+        out.extend_from_slice(&after.attempts.0.to_le_bytes());
         put(out, self.entries as u64);
         let is_backlog = self.raw.len() >= BACKLOG_BYTES;
         let (mut start, mut entries) = (0, 0);
@@ -298,12 +301,16 @@ impl FrameBuilder {
             self.base_time_ms = meta.record_time_ms;
         }
         let start = self.raw.len();
-        let kinds = verdict as u8 | (meta.record_kind as u8) << 4;
+        let attempted = if meta.attempt.is_some() { ATTEMPTED } else { 0 };
+        let kinds = verdict as u8 | (meta.record_kind as u8) << 4 | attempted;
         self.raw.extend_from_slice(&[0, 0, 0, 0, kinds]);
         put(&mut self.raw, u64::from(meta.lane.0));
         put(&mut self.raw, meta.offset.0);
         let time = meta.record_time_ms.wrapping_sub(self.base_time_ms);
         put_signed(&mut self.raw, time);
+        if let Some(attempt) = meta.attempt {
+            self.raw.extend_from_slice(attempt);
+        }
         let event_hash = event_hash(meta.event_id);
         if event_hash != 0 {
             self.event_hashes.push(event_hash);

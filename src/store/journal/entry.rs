@@ -1,5 +1,6 @@
 //! The words of a journal entry, as they are staged and as they are read.
 
+use crate::domain::attempts::ENCODED_BYTES;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::{Record, RecordBatch, RecordKind, record_hash};
@@ -102,6 +103,8 @@ pub struct EntryMeta<'a> {
     pub principal: Option<&'a [u8]>,
     /// The request that carried the command.
     pub request_id: Option<&'a [u8]>,
+    /// The attempt that a command was, as it is stored; none for events and repeats.
+    pub attempt: Option<&'a [u8; ENCODED_BYTES]>,
 }
 
 impl<'a> EntryMeta<'a> {
@@ -118,6 +121,7 @@ impl<'a> EntryMeta<'a> {
             event_time_us: None,
             principal: None,
             request_id: None,
+            attempt: None,
         }
     }
 
@@ -136,6 +140,7 @@ impl<'a> EntryMeta<'a> {
             event_time_us: event.timestamp,
             principal: command.and_then(|at| at.principal).map(|at| at.of(arena)),
             request_id: command.and_then(|at| at.request_id).map(|at| at.of(arena)),
+            attempt: None,
         }
     }
 }
@@ -211,6 +216,8 @@ pub struct Entry<'a> {
     pub record_time_ms: i64,
     /// What the record is about.
     pub record_kind: RecordKind,
+    /// The attempt that it was, as it is stored, where it is a command.
+    pub attempt: Option<&'a [u8]>,
     /// What became of the record.
     pub verdict: Verdict,
     /// xxh3_64 of the event's id; 0 where it has none.

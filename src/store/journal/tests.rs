@@ -21,6 +21,7 @@ fn meta(offset: u64) -> EntryMeta<'static> {
         event_time_us: Some(7),
         principal: Some(b"ada"),
         request_id: None,
+        attempt: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::domain::attempts::Attempt;
 use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::control::ControlEntry;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset, Position};
@@ -232,6 +233,17 @@ impl Reader {
             }
             None => Ok(Vec::new()),
         }
+    }
+
+    /// What was done under a command's [`crate::domain::clock::id_hash`], as far as its lane remembers.
+    pub fn command_done(&self, id_hash: u64) -> Option<Attempt> {
+        let cut = self.shared.cut.lock().clone();
+        self.shared.attempts.committed(id_hash, &cut)
+    }
+
+    /// The next offset of a lane.
+    pub fn next_offset(&self, lane: Lane) -> Option<NextOffset> {
+        self.shared.cut.lock().lanes.get(&lane).map(|at| at.next)
     }
 
     /// The control entry of a key, if there is one. One whose time is over may still be there.

@@ -32,7 +32,7 @@ fn no_room_changes_nothing_and_the_same_commit_is_made_later() {
             headers: Span::default(),
         },
     );
-    opened.writer.settled(&meta, Verdict::Stale).unwrap();
+    opened.writer.settled(&meta, Verdict::Stale, b"c").unwrap();
     for _ in 0..2 {
         let error = opened.writer.commit().unwrap_err();
         assert_eq!(error.class(), Class::Retry);

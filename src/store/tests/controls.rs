@@ -56,6 +56,7 @@ fn meta(record: &ControlRecord, number: u64) -> EntryMeta<'_> {
         event_time_us: None,
         principal: record.principal.as_deref().map(str::as_bytes),
         request_id: None,
+        attempt: None,
     }
 }
 
@@ -169,7 +170,7 @@ fn what_is_abandoned_is_forgotten_and_what_is_committed_is_told() {
     };
     let mut changes = reader.control_watch();
     assert_eq!(stage(&mut writer), Verdict::Applied);
-    writer.abandon();
+    writer.abandon().unwrap();
     assert_eq!(writer.committed().control, ControlSums::default());
     assert_eq!(stage(&mut writer), Verdict::Applied);
     assert!(reader.control(&record.key).is_none() && !changes.has_changed().unwrap());
@@ -199,7 +200,7 @@ fn a_gap_is_remembered_until_all_that_is_known_was_restated() {
         assert_eq!(writer.control_gap(), None);
     };
     note(&mut opened.writer);
-    opened.writer.abandon();
+    opened.writer.abandon().unwrap();
     note(&mut opened.writer);
     opened.writer.commit().unwrap();
     drop(opened);

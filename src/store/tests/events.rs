@@ -130,11 +130,12 @@ fn one_event_that_came_often_is_shown_newest_first_and_bounded_with_what_became_
         event_time_us: None,
         principal: None,
         request_id: None,
+        attempt: None,
     };
     let come = |opened: &mut Opened, offset: u64| {
         // What became of it, and then repeats without end.
         let verdict = if offset == 1 { Verdict::Unchanged } else { Verdict::Duplicate };
-        opened.writer.settled(&again(offset), verdict).unwrap();
+        opened.writer.settled(&again(offset), verdict, b"c").unwrap();
         let next = LaneProgress::at(NextOffset(offset + 1));
         opened.writer.advance(Lane(0), next);
     };

@@ -78,6 +78,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             source_version: None,
             fields,
             attributes: Vec::new(),
+            replaces: false,
             command: None,
         };
         let lane = Lane((number % 2) as u16);
@@ -92,12 +93,13 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             event_time_us: Some(ts_us),
             principal: None,
             request_id: None,
+            attempt: None,
         };
         let mut body = Vec::new();
         let current = writer.contact(id.as_bytes()).unwrap();
         match merge(current, &event, &arena, &Limits::default(), &mut body).unwrap() {
             Verdict::Applied => writer.applied(&meta, id.as_bytes(), &body).unwrap(),
-            verdict => writer.settled(&meta, verdict).unwrap(),
+            verdict => writer.settled(&meta, verdict, id.as_bytes()).unwrap(),
         }
         let last = LastRecord { offset: meta.offset, leader_epoch: None, hash: number };
         writer.advance(lane, LaneProgress { next: NextOffset(number / 2 + 1), last: Some(last) });

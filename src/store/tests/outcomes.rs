@@ -63,10 +63,11 @@ fn a_staged_record_is_told_of_after_its_commit_and_by_its_own_place() {
         event_time_us: None,
         principal: None,
         request_id: None,
+        attempt: None,
     };
     let mut expected = opened.reader.expect(xxh3_64(b"once"));
     let by_place = opened.reader.expect(xxh3_64(b"once"));
-    opened.writer.settled(&meta(3), Verdict::Conflict).unwrap();
+    opened.writer.settled(&meta(3), Verdict::Conflict, b"c").unwrap();
     let letter = DeadLetter {
         reason: DeadLetterReason::TooLarge,
         detail: "far too large",

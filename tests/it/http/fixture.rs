@@ -21,7 +21,7 @@ use contactd::http::{
     Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, Services, Writes, router,
 };
 use contactd::ingest::{
-    Adoption, Commands, Control, Edits, Intake, IntakeOptions, Lease, PresentRules,
+    Adoption, Commands, Control, Edits, Intake, IntakeOptions, Lease, PresentRules, Stamps,
 };
 use contactd::shared_state::SharedState;
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
@@ -96,10 +96,11 @@ fn writes(log: &EventLog, reader: &Reader, directory: &Path) -> Writes {
         min_free_bytes: 0,
     };
     let intake = Intake::new(log.clone(), None, options);
-    intake.log_settled();
+    intake.log_settled(|_| None);
     let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
+    let (reader, stamps) = (reader.clone(), Stamps::in_memory());
     Writes {
-        edits: Edits::new(Commands::new(Arc::new(intake), reader.clone(), rules)),
+        edits: Edits::new(Commands::new(Arc::new(intake), reader, rules, stamps)),
         secret: IdempotencySecret::derive(b"fixture"),
         require_if_match: false,
         wait: Duration::from_millis(150),

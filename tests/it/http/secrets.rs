@@ -28,6 +28,8 @@ fn node(directory: &Path, address: SocketAddr) -> Node {
         .with("acme.webhook_secret", WEBHOOK_SECRET)
         .with("redis.url", format!("redis://:{REDIS_PASSWORD}@127.0.0.1:1"))
         .with("telemetry.log", "debug")
+        // A refresh token that comes again is reuse at once.
+        .with("auth.refresh_grace", "0s")
 }
 
 /// Everything that a client may send of these, right and wrong; returns what it was given.

@@ -146,7 +146,7 @@ impl World {
             writer.commit().expect("a commit");
             self.model = after;
         } else {
-            writer.abandon();
+            writer.abandon().expect("nothing staged is left");
         }
     }
 
@@ -164,7 +164,7 @@ impl World {
             writer.applied(&meta, id, &body).expect("a change is staged");
             after.bodies.entry(name).or_default().push(body);
         } else {
-            writer.settled(&meta, verdict).expect("a verdict is staged");
+            writer.settled(&meta, verdict, id).expect("a verdict is staged");
         }
         *after.verdicts.entry(verdict).or_default() += 1;
     }

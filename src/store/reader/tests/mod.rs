@@ -102,6 +102,7 @@ impl Bench {
             source_version: None,
             fields: [Patch::Absent; 6],
             attributes: Vec::new(),
+            replaces: false,
             command: None,
         };
         for (place, text) in fields {
@@ -121,6 +122,7 @@ impl Bench {
             event_time_us: Some(ts_us),
             principal: None,
             request_id: None,
+            attempt: None,
         };
         match verdict.unwrap() {
             Verdict::Applied => {
@@ -128,7 +130,7 @@ impl Bench {
                 let bodies = self.model.entry(id.to_owned()).or_default();
                 bodies.push(self.body.clone());
             }
-            verdict => writer.settled(&meta, verdict).unwrap(),
+            verdict => writer.settled(&meta, verdict, id.as_bytes()).unwrap(),
         }
         writer.advance(Lane(0), LaneProgress::at(NextOffset(self.next)));
     }

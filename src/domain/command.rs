@@ -1,0 +1,146 @@
+//! What a client wants done to a contact, as it stands on the log: its own wish and its own condition,
+//! nothing that was worked out from a state that may have changed since.
+//!
+//! | intent | the contact must be | its wish stands if it is then |
+//! |---|---|---|
+//! | create | absent or DELETED | ACTIVE |
+//! | replace | ACTIVE | ACTIVE |
+//! | update | ACTIVE | as said in one field or attribute at least |
+//! | delete | ACTIVE | DELETED |
+//! | restore | there | ACTIVE |
+//! | erase | there | DELETED, without a value |
+
+use super::contact::{ContactView, StateTag, Status};
+use super::event::EventKind;
+use super::position::NextOffset;
+use super::span::Span;
+use super::verdict::Verdict;
+
+/// What is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// It comes to be; what it was before is hidden.
+    Create,
+    /// It becomes this, whatever it was.
+    Replace,
+    /// It takes what is named.
+    Update,
+    /// It is deleted, its fields kept.
+    Delete,
+    /// A delete is taken back.
+    Restore,
+    /// It is deleted, its fields forgotten.
+    Erase,
+}
+
+impl Intent {
+    /// Every intent.
+    pub const ALL: [Self; 6] =
+        [Self::Create, Self::Replace, Self::Update, Self::Delete, Self::Restore, Self::Erase];
+
+    /// Its name on the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Restore => "restore",
+            Self::Erase => "erase",
+        }
+    }
+
+    /// From its name on the log.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|intent| intent.as_str().as_bytes() == name)
+    }
+
+    /// The event type that it goes under.
+    pub const fn kind(self) -> EventKind {
+        match self {
+            Self::Create => EventKind::Created,
+            Self::Replace | Self::Update => EventKind::Updated,
+            Self::Delete => EventKind::Deleted,
+            Self::Restore => EventKind::Restored,
+            Self::Erase => EventKind::Erased,
+        }
+    }
+
+    /// Whether everything older than it is hidden.
+    pub const fn replaces(self) -> bool {
+        matches!(self, Self::Create | Self::Replace)
+    }
+
+    /// The status that it wants.
+    pub const fn status(self) -> Status {
+        match self {
+            Self::Create | Self::Replace | Self::Update | Self::Restore => Status::Active,
+            Self::Delete | Self::Erase => Status::Deleted,
+        }
+    }
+}
+
+/// On which states of the contact a client lets its wish be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// It must be in one of these (`If-Match`); `None`: in any.
+    pub any_of: Option<Vec<StateTag>>,
+    /// It must be in none of these (`If-None-Match`).
+    pub none_of: Vec<StateTag>,
+}
+
+impl Condition {
+    /// Whether anything is asked for.
+    pub fn is_none(&self) -> bool {
+        self.any_of.is_none() && self.none_of.is_empty()
+    }
+
+    /// Whether a state fulfils it.
+    pub fn holds(&self, tag: StateTag) -> bool {
+        self.any_of.as_ref().is_none_or(|tags| tags.contains(&tag)) && !self.none_of.contains(&tag)
+    }
+}
+
+/// What a command carries besides the event.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// What is wanted.
+    pub intent: Intent,
+    /// On what condition.
+    pub condition: Condition,
+    /// Every attribute that is not named loses its value.
+    pub clears_attributes: bool,
+    /// An object is merged into the attribute that stands there (RFC 7396), not put in its place.
+    pub merges_attributes: bool,
+    /// Hash of what was asked for, without stamps: tells a retry from another request under its id.
+    pub body_hash: [u8; 16],
+    /// Whether it came with an `Idempotency-Key`.
+    pub is_keyed: bool,
+    /// The home lane's next offset when it was handed over to the log.
+    pub lane_next: NextOffset,
+    /// Who asked.
+    pub principal: Option<Span>,
+    /// The request that asked.
+    pub request_id: Option<Span>,
+}
+
+impl Command {
+    /// The verdict where the contact is not as the command needs it; `None`: it may go on.
+    pub fn refusal(&self, contact: Option<&ContactView<'_>>) -> Option<Verdict> {
+        let status = contact.map(ContactView::status);
+        let is_fit = match self.intent {
+            Intent::Create => status != Some(Status::Active),
+            Intent::Replace | Intent::Update | Intent::Delete => status == Some(Status::Active),
+            Intent::Restore | Intent::Erase => status.is_some(),
+        };
+        if !is_fit {
+            let is_there = self.intent == Intent::Create;
+            return Some(if is_there { Verdict::Conflict } else { Verdict::NotFound });
+        }
+        let holds = match contact {
+            Some(contact) => self.condition.holds(contact.tag()),
+            None => self.condition.any_of.is_none(),
+        };
+        (!holds).then_some(Verdict::Conflict)
+    }
+}

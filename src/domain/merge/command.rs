@@ -1,0 +1,170 @@
+//! A command, decided at its place in the home lane, on the state there.
+//!
+//! 1. Is the contact as the command needs it? Else `conflict` or `not_found`.
+//! 2. Would its wish stand once it is joined? Else `superseded`.
+//! 3. Only then is it joined. What was refused has changed nothing, not a clock.
+
+use super::join;
+use super::{Limits, MergeError, within, write_body};
+use crate::domain::clock::Clock;
+use crate::domain::command::{Command, Intent};
+use crate::domain::contact::ContactView;
+use crate::domain::contact::state::State;
+use crate::domain::event::{Event, Patch};
+use crate::domain::json::merge_patch::merge_patch;
+use crate::domain::span::Span;
+use crate::domain::verdict::Verdict;
+
+/// Decides a command on a contact's body (`None`: there is no contact). `latest` is the greatest time
+/// that a stamp may have at the command's record. `out` is emptied, and holds the new body if and
+/// only if the verdict is `Applied`.
+pub fn decide(
+    current: Option<&[u8]>,
+    (event, command): (&Event, &Command),
+    arena: &[u8],
+    latest: u64,
+    limits: &Limits,
+    out: &mut Vec<u8>,
+) -> Result<Verdict, MergeError> {
+    out.clear();
+    let decided = decide_into(current, (event, command), arena, latest, limits, out);
+    if !matches!(decided, Ok(Verdict::Applied)) {
+        out.clear();
+    }
+    decided
+}
+
+fn decide_into(
+    current: Option<&[u8]>,
+    (event, command): (&Event, &Command),
+    arena: &[u8],
+    latest: u64,
+    limits: &Limits,
+    out: &mut Vec<u8>,
+) -> Result<Verdict, MergeError> {
+    let view = current.map(ContactView::parse_trusted).transpose()?;
+    if let Some(refusal) = command.refusal(view.as_ref()) {
+        return Ok(refusal);
+    }
+    if command.intent == Intent::Update && !says_anything(event) && !command.clears_attributes {
+        return Ok(Verdict::Unchanged);
+    }
+    let before = view.as_ref().map(|view| (view.version(), view.canonical()));
+    let is_new = view.is_none();
+    let (state, rings) = view.map_or_else(Default::default, ContactView::into_parts);
+    let clock = counted(event, command, &state, latest);
+    let (event, arena) = resolved(event, command, &state, arena, clock);
+    let mut after = state.clone();
+    join::join(&mut after, &event, &arena, is_new);
+    if !stands(&after, &event, command, clock) {
+        return Ok(Verdict::Superseded);
+    }
+    let version = before.map_or(1, |(version, _)| version.saturating_add(1));
+    let canonical = write_body(&after, version, &rings, &event, limits, out)?;
+    if out.get(canonical) == before.map(|(_, canonical)| canonical) {
+        return Ok(Verdict::Unchanged);
+    }
+    within(limits, out)
+}
+
+/// The clock that counts: the stamp's, but not later than its record and the contact allow. A command
+/// whose condition holds was made from this state, and comes behind it.
+fn counted(event: &Event, command: &Command, state: &State<'_>, latest: u64) -> Clock {
+    let behind = state.head.ts_us.saturating_add(1);
+    let stamp = event.timestamp.unwrap_or(behind).min(latest.max(behind));
+    let stamp = if command.condition.any_of.is_some() { stamp.max(behind) } else { stamp };
+    Clock { ts_us: stamp, version: None, hash: event.id_hash }
+}
+
+/// The event with what its attributes come to on this state, and an arena that holds its texts.
+fn resolved(
+    event: &Event,
+    command: &Command,
+    state: &State<'_>,
+    arena: &[u8],
+    clock: Clock,
+) -> (Event, Vec<u8>) {
+    let mut texts = Vec::new();
+    let mut copied = |bytes: &[u8]| {
+        texts.extend_from_slice(bytes);
+        Span::new(texts.len() - bytes.len(), bytes.len())
+    };
+    let mut patched = |patch: &Patch| match patch {
+        Patch::Set(span) => Patch::Set(copied(span.of(arena))),
+        other => *other,
+    };
+    let fields = event.fields.each_ref().map(&mut patched);
+    let mut attributes = Vec::with_capacity(event.attributes.len());
+    let mut named = event.attributes.iter().peekable();
+    let mut stands = state.attributes.iter().peekable();
+    loop {
+        let key = match (named.peek(), stands.peek()) {
+            (Some((key, _)), Some((at, _))) => key.of(arena).min(at),
+            (Some((key, _)), None) => key.of(arena),
+            (None, Some((at, _))) => at,
+            (None, None) => break,
+        };
+        let at = stands.next_if(|(at, _)| *at == key).and_then(|(_, register)| register.value);
+        match named.next_if(|(name, _)| name.of(arena) == key) {
+            Some((_, Patch::Set(span))) => {
+                let said = span.of(arena);
+                let value = match command.merges_attributes {
+                    true => copied(&merged(said, at)),
+                    false => copied(said),
+                };
+                attributes.push((copied(key), Patch::Set(value)));
+            }
+            Some((_, patch)) => attributes.push((copied(key), *patch)),
+            None if command.clears_attributes && at.is_some() => {
+                attributes.push((copied(key), Patch::Clear));
+            }
+            None => {}
+        }
+    }
+    let source = copied(event.source.of(arena));
+    let timestamp = Some(clock.ts_us);
+    let event =
+        Event { clock: Some(clock), timestamp, source, fields, attributes, ..event.clone() };
+    (event, texts)
+}
+
+fn says_anything(event: &Event) -> bool {
+    event.fields.iter().any(|patch| *patch != Patch::Absent) || !event.attributes.is_empty()
+}
+
+fn merged(said: &[u8], at: Option<&[u8]>) -> Vec<u8> {
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    match text(said) {
+        Some(said) if said.starts_with('{') => merge_patch(said, at.and_then(text)).into_bytes(),
+        Some(_) | None => said.to_vec(),
+    }
+}
+
+/// Whether the wish is done in the state after it.
+fn stands(after: &State<'_>, event: &Event, command: &Command, clock: Clock) -> bool {
+    if after.status() != command.intent.status() {
+        return false;
+    }
+    let values = || {
+        let attributes = after.attributes.iter().map(|(_, register)| register);
+        after.fields.iter().flatten().chain(attributes)
+    };
+    match command.intent {
+        Intent::Create | Intent::Replace => Some(clock) >= after.floor(),
+        // What clears attributes where there are none has nothing that could stand.
+        Intent::Update => !says_anything(event) || values().any(|register| register.clock == clock),
+        Intent::Delete | Intent::Restore => true,
+        Intent::Erase => values().all(|register| register.value.is_none()),
+    }
+}
+
+/// What of a command did not take, by name, given the contact as it was right after: newer events
+/// said otherwise.
+pub fn superseded<'n>(
+    named: impl Iterator<Item = &'n str>,
+    after: &ContactView<'_>,
+    command_hash: u64,
+) -> Vec<String> {
+    let lost = |name: &&str| after.clock_of(name).is_some_and(|clock| clock.hash != command_hash);
+    named.filter(lost).map(str::to_owned).collect()
+}

@@ -1,0 +1,189 @@
+//! The attempts at commands in the store: a table a lane in memory, behind the same journal and
+//! engine as contacts.
+//!
+//! ```text
+//! Writer: note (with the batch) ─► the lane's table, journal entry ─commit─► the dirty generation
+//! engine: b'a' lane offset ─► format | attempt      a forgotten one's key is removed
+//! ```
+//! The tables hold what is staged too: who reads them beside the writer looks whether the place of
+//! what is found is committed.
+
+use std::collections::BTreeMap;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::domain::attempts::{Attempt, Attempts, ENCODED_BYTES, LaneAttempt, Seen};
+use crate::domain::position::{Lane, NextOffset, Offset};
+
+use super::codec;
+use super::digest::{Digest, contact_hash};
+use super::dirty::{DirtySet, Generation};
+use super::engine::Engine;
+use super::scan::Differs;
+use super::shared::Cut;
+
+const KEY_BYTES: usize = 10;
+
+/// The tables of all lanes.
+#[derive(Debug, Default)]
+pub(crate) struct LaneAttempts {
+    lanes: RwLock<BTreeMap<Lane, Attempts>>,
+    /// What opening the store found to be forgotten and still in the engine.
+    left_over: Mutex<Vec<Vec<u8>>>,
+}
+
+impl LaneAttempts {
+    pub(crate) fn look_up(&self, lane: Lane, wanted: &Attempt, lane_next: NextOffset) -> Seen {
+        let lanes = self.lanes.read();
+        lanes.get(&lane).map_or(Seen::Never, |table| table.look_up(wanted, lane_next))
+    }
+
+    /// Whether anything was done under an event id in a lane, staged or committed.
+    pub(crate) fn is_done(&self, lane: Lane, id_hash: impl FnOnce() -> u64) -> bool {
+        let lanes = self.lanes.read();
+        lanes.get(&lane).is_some_and(|table| table.done(id_hash()).is_some())
+    }
+
+    /// What was done under an event id, in any lane, as far as it is committed.
+    pub(crate) fn committed(&self, id_hash: u64, cut: &Cut) -> Option<Attempt> {
+        let lanes = self.lanes.read();
+        lanes.iter().find_map(|(lane, table)| {
+            let next = cut.lanes.get(lane)?.next;
+            let (offset, attempt) = table.done(id_hash)?;
+            (offset.next() <= next).then_some(attempt)
+        })
+    }
+}
+
+/// What the batch in hand did to the tables.
+#[derive(Debug, Default)]
+pub(crate) struct AttemptStage {
+    /// Stored bytes by key in the engine; none: forgotten.
+    changed: BTreeMap<Vec<u8>, Option<[u8; ENCODED_BYTES]>>,
+    scratch: Vec<u8>,
+}
+
+impl AttemptStage {
+    /// Takes an attempt in, and its effect on the digest; returns its stored form.
+    pub(crate) fn note(
+        &mut self,
+        tables: &LaneAttempts,
+        (lane, offset): (Lane, Offset),
+        attempt: Attempt,
+        record_time_ms: i64,
+        digest: &mut Digest,
+    ) -> [u8; ENCODED_BYTES] {
+        let Self { changed, scratch } = self;
+        let mut lanes = tables.lanes.write();
+        let mut forget = |offset: Offset, attempt: LaneAttempt| {
+            let key = key(lane, offset);
+            digest.remove(contact_hash(&key, &attempt.encode(), scratch));
+            changed.insert(engine_key(&key), None);
+        };
+        let table = lanes.entry(lane).or_default();
+        let kept = table.note(offset, attempt, record_time_ms, &mut forget);
+        let (key, bytes) = (key(lane, offset), kept.encode());
+        digest.add(contact_hash(&key, &bytes, scratch));
+        changed.insert(engine_key(&key), Some(bytes));
+        bytes
+    }
+
+    /// Begins anew from what is committed.
+    pub(crate) fn abandon(
+        &mut self,
+        tables: &LaneAttempts,
+        engine: &Engine,
+        dirty: &DirtySet,
+    ) -> Result<(), Differs> {
+        if !self.changed.is_empty() {
+            self.changed.clear();
+            *tables.lanes.write() = load(engine, dirty)?.lanes.into_inner();
+        }
+        Ok(())
+    }
+
+    /// Hands the batch's changes on, under the cut's lock.
+    pub(crate) fn publish(&mut self, generation: &Generation, tables: &LaneAttempts) {
+        if self.changed.is_empty() {
+            return;
+        }
+        for key in tables.left_over.lock().drain(..) {
+            generation.put_entry(&key, None);
+        }
+        for (key, bytes) in std::mem::take(&mut self.changed) {
+            generation.put_entry(&key, bytes.map(|bytes| codec::entry_value(&bytes)));
+        }
+    }
+}
+
+/// Puts a journal entry's attempt into a generation, as its commit did.
+pub(crate) fn redo(generation: &Generation, lane: Lane, offset: Offset, attempt: &[u8]) {
+    let key = engine_key(&key(lane, offset));
+    generation.put_entry(&key, Some(codec::entry_value(attempt)));
+}
+
+/// Every attempt of the engine, with the dirty set in front of it, but for those that newer ones left
+/// no room or time for.
+pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<LaneAttempts, Differs> {
+    let mut stored = BTreeMap::new();
+    for found in engine.scan(&[codec::ATTEMPT], None) {
+        let (key, value) = found?;
+        stored.insert(parse_key(key.get(1..))?, parse(&value)?);
+    }
+    for (key, value) in dirty.entries(codec::ATTEMPT) {
+        let place = parse_key(Some(&key))?;
+        match value {
+            Some(value) => stored.insert(place, parse(&value)?),
+            None => stored.remove(&place),
+        };
+    }
+    let mut lanes: BTreeMap<Lane, Attempts> = BTreeMap::new();
+    for ((lane, offset), attempt) in stored {
+        lanes.entry(lane).or_default().restore(offset, attempt);
+    }
+    let mut left_over = Vec::new();
+    for (lane, table) in &mut lanes {
+        table.forget(&mut |offset, _| left_over.push(engine_key(&key(*lane, offset))));
+    }
+    Ok(LaneAttempts { lanes: RwLock::new(lanes), left_over: Mutex::new(left_over) })
+}
+
+/// What all of them add up to.
+pub(crate) fn digest_of(tables: &LaneAttempts) -> Digest {
+    let (mut digest, mut scratch) = (Digest::default(), Vec::new());
+    for (lane, table) in &*tables.lanes.read() {
+        for (offset, attempt) in table.iter() {
+            digest.add(contact_hash(&key(*lane, offset), &attempt.encode(), &mut scratch));
+        }
+    }
+    digest
+}
+
+fn key(lane: Lane, offset: Offset) -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
+    let (head, tail) = key.split_at_mut(2);
+    head.copy_from_slice(&lane.0.to_be_bytes());
+    tail.copy_from_slice(&offset.0.to_be_bytes());
+    key
+}
+
+fn engine_key(key: &[u8]) -> Vec<u8> {
+    codec::entry_key(codec::ATTEMPT, key)
+}
+
+fn parse_key(key: Option<&[u8]>) -> Result<(Lane, Offset), Differs> {
+    let parsed = key.and_then(|key| {
+        let (lane, offset) = key.split_first_chunk::<2>()?;
+        let offset = u64::from_be_bytes(offset.try_into().ok()?);
+        Some((Lane(u16::from_be_bytes(*lane)), Offset(offset)))
+    });
+    parsed.ok_or_else(unreadable)
+}
+
+fn parse(value: &[u8]) -> Result<LaneAttempt, Differs> {
+    codec::entry_body(value).and_then(LaneAttempt::decode).ok_or_else(unreadable)
+}
+
+fn unreadable() -> Differs {
+    Differs::damage("an attempt at a command can't be read")
+}
