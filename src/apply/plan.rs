@@ -7,7 +7,7 @@ use crate::domain::contact::{ContactView, CorruptContact};
 use crate::domain::event::{API_SOURCE, Event};
 use crate::domain::founding::Founding;
 use crate::domain::headers::FOUNDING;
-use crate::domain::merge::{MergeError, decide, merge};
+use crate::domain::merge::{CommandTimes, MergeError, decide, merge};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::rules::RuleSet;
@@ -118,7 +118,8 @@ impl Planner {
             return Ok(writer.settled(&meta, Verdict::Duplicate, id)?);
         }
         let current = writer.contact(id)?;
-        let merged = merge(current, event, &batch.arena, rules.limits(), &mut self.body);
+        let (time, limits) = (record.timestamp_ms, rules.limits());
+        let merged = merge(current, event, &batch.arena, time, limits, &mut self.body);
         self.stage(writer, (batch, record), &meta, id, merged)
     }
 
@@ -151,9 +152,12 @@ impl Planner {
         }
         let current = writer.contact(id)?;
         let before = current.map_or(Ok(0), version_of);
-        let latest = latest_ms(record.timestamp_ms, rules).saturating_mul(1000);
+        let times = CommandTimes {
+            record_ms: record.timestamp_ms,
+            latest_us: latest_ms(record.timestamp_ms, rules).saturating_mul(1000),
+        };
         let decided =
-            decide(current, (event, command), &batch.arena, latest, limits, &mut self.body);
+            decide(current, (event, command), &batch.arena, times, limits, &mut self.body);
         let noted = match (&decided, before) {
             (Ok(verdict), Ok(before)) => {
                 attempt.verdict = *verdict;
@@ -177,8 +181,8 @@ impl Planner {
         merged: Result<Verdict, MergeError>,
     ) -> Result<(), ApplyError> {
         match merged {
-            Ok(Verdict::Applied) => writer.applied(meta, id, &self.body)?,
-            Ok(verdict) => writer.settled(meta, verdict, id)?,
+            Ok(verdict) if self.body.is_empty() => writer.settled(meta, verdict, id)?,
+            Ok(verdict) => writer.image(meta, verdict, id, &self.body)?,
             Err(error @ MergeError::TooLarge { .. }) => {
                 let (reason, detail) = (DeadLetterReason::TooLarge, error.to_string());
                 self.dead_letter(writer, meta, batch, record, reason, &detail)?;

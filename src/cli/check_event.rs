@@ -143,7 +143,7 @@ impl Check {
             return report.refused(reason, detail);
         }
         let mut body = Vec::new();
-        match merge(None, &event, &batch.arena, self.setup.rules.limits(), &mut body) {
+        match merge(None, &event, &batch.arena, time, self.setup.rules.limits(), &mut body) {
             Ok(_) => {
                 let id = report.contact_id.clone().unwrap_or_default();
                 let contact = ContactView::parse(&body).ok();
@@ -182,7 +182,7 @@ impl Report {
         if event.timestamp.is_none() {
             notes.push(
                 "it has no timestamp: it counts in the order it arrives, and its repeats are \
-                 noticed among the contact's last 16 only"
+                 noticed among the contact's last 256, for 10 minutes"
                     .to_owned(),
             );
         }

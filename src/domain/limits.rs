@@ -10,7 +10,7 @@ pub const ATTRIBUTE_KEY_BYTES_MAX: usize = 256;
 /// Bounds that the configuration may move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a contact's stored body at most.
+    /// Bytes of a contact's values at most, as stored; clocks and what else it carries do not count.
     pub contact_bytes_max: usize,
     /// Bytes of a record's value at most.
     pub record_bytes_max: usize,

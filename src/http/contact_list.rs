@@ -20,7 +20,7 @@ use super::params::{Params, invalid, time};
 use super::state::HttpState;
 
 /// Every parameter of the list.
-const PARAMETERS: [&str; 14] = [
+const PARAMETERS: [&str; 15] = [
     "limit",
     "cursor",
     "offset",
@@ -33,6 +33,7 @@ const PARAMETERS: [&str; 14] = [
     "company",
     "source",
     "updatedSince",
+    "changedSince",
     "duplicates",
     "count",
 ];
@@ -160,13 +161,14 @@ fn filters(params: &Params<'_>) -> Result<Filters, ApiError> {
         }
         text => Ok(text.map(|text| text.trim().to_owned())),
     };
-    let updated_since = params.get("updatedSince");
+    let since = |name| params.get(name).map(|text| time(name, text)).transpose();
     Ok(Filters {
         email: text("email")?,
         company: text("company")?,
         source: text("source")?,
         q: text("q")?,
-        updated_since_us: updated_since.map(|text| time("updatedSince", text)).transpose()?,
+        updated_since_us: since("updatedSince")?,
+        changed_since_us: since("changedSince")?,
     })
 }
 

@@ -17,6 +17,8 @@ pub enum SortBy {
     UpdatedAt,
     /// Time of the first accepted event.
     CreatedAt,
+    /// Time of the record that made the present version.
+    ChangedAt,
     /// Last name, then first name.
     Name,
     /// Company.
@@ -27,14 +29,15 @@ pub enum SortBy {
 
 impl SortBy {
     /// Every one.
-    pub const ALL: [Self; 5] =
-        [Self::UpdatedAt, Self::CreatedAt, Self::Name, Self::Company, Self::Id];
+    pub const ALL: [Self; 6] =
+        [Self::UpdatedAt, Self::CreatedAt, Self::ChangedAt, Self::Name, Self::Company, Self::Id];
 
     /// As it stands in a query.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UpdatedAt => "updatedAt",
             Self::CreatedAt => "createdAt",
+            Self::ChangedAt => "changedAt",
             Self::Name => "name",
             Self::Company => "company",
             Self::Id => "id",
@@ -44,7 +47,7 @@ impl SortBy {
     /// Newest first for times, A to Z for texts.
     fn descends_by_default(self) -> bool {
         match self {
-            Self::UpdatedAt | Self::CreatedAt => true,
+            Self::UpdatedAt | Self::CreatedAt | Self::ChangedAt => true,
             Self::Name | Self::Company | Self::Id => false,
         }
     }
@@ -53,6 +56,7 @@ impl SortBy {
         match self {
             Self::UpdatedAt => SortOrder::UpdatedAt,
             Self::CreatedAt => SortOrder::CreatedAt,
+            Self::ChangedAt => SortOrder::ChangedAt,
             Self::Name => SortOrder::Name,
             Self::Company => SortOrder::Company,
             Self::Id => SortOrder::Id,
@@ -118,7 +122,7 @@ impl ListQuery {
     /// looked for in come by what matched, those of one address, company or source by id, and any
     /// other newest first: so the index of a filter by itself serves it.
     pub(super) fn order(&self) -> (SortOrder, bool) {
-        let Filters { email, company, source, q, updated_since_us: _ } = &self.filters;
+        let Filters { email, company, source, q, .. } = &self.filters;
         let (order, descends) = match self.sort {
             // They go by what they share.
             _ if self.duplicates => (SortOrder::Id, false),

@@ -9,7 +9,6 @@ use crate::domain::headers::SOURCE;
 use crate::domain::merge::merge;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
-use crate::domain::verdict::Verdict;
 
 /// Contacts by id, as the events so far make them.
 pub(super) struct Expected {
@@ -36,8 +35,10 @@ impl Expected {
         let id = String::from_utf8_lossy(event.contact_id.of(&batch.arena)).into_owned();
         let mut body = Vec::new();
         let current = self.bodies.get(&id).map(Vec::as_slice);
-        let verdict = merge(current, &event, &batch.arena, self.decoder.limits(), &mut body);
-        if verdict.map_err(|error| error.to_string())? == Verdict::Applied {
+        let limits = self.decoder.limits();
+        merge(current, &event, &batch.arena, time, limits, &mut body)
+            .map_err(|error| error.to_string())?;
+        if !body.is_empty() {
             self.bodies.insert(id, body);
         }
         Ok(())

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::domain::attempts::{Attempt, Attempts, ENCODED_BYTES, LaneAttempt, Seen};
 use crate::domain::position::{Lane, NextOffset, Offset};
 
+use super::StoreError;
 use super::codec;
 use super::digest::{Digest, contact_hash};
 use super::dirty::{DirtySet, Generation};
@@ -94,11 +95,16 @@ impl AttemptStage {
         tables: &LaneAttempts,
         engine: &Engine,
         dirty: &DirtySet,
-    ) -> Result<(), Differs> {
-        if !self.changed.is_empty() {
-            self.changed.clear();
-            *tables.lanes.write() = load(engine, dirty)?.lanes.into_inner();
+    ) -> Result<(), StoreError> {
+        if self.changed.is_empty() {
+            return Ok(());
         }
+        self.changed.clear();
+        let before = load(engine, dirty).map_err(|differs| match differs {
+            Differs::Damage(why) => StoreError::damaged("the engine", why),
+            Differs::Fatal(error) => error,
+        })?;
+        *tables.lanes.write() = before.lanes.into_inner();
         Ok(())
     }
 

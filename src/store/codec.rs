@@ -1,7 +1,7 @@
 //! How keys and values look on disk. One byte of format leads every value.
 //!
 //! ```text
-//! b'c' id                         -> 1 | change ref u64 LE | body      a contact
+//! b'c' id                         -> 1 | image u64 LE | change u64 LE | body   a contact
 //! b'k' key                        -> 1 | entry                        a control entry
 //! b'a' lane u16 BE | offset u64 BE -> 1 | attempt                      an attempt at a command
 //! b'm' name                       -> meta values
@@ -24,7 +24,7 @@ pub const META: u8 = b'm';
 /// The byte that leads a value.
 pub const VALUE_FORMAT: u8 = 1;
 /// Bytes before a contact's body.
-const HEAD: usize = 9;
+const HEAD: usize = 17;
 
 /// The key of an entry that is no contact.
 pub fn entry_key(prefix: u8, key: &[u8]) -> Vec<u8> {
@@ -41,7 +41,7 @@ pub fn entry_body(value: &[u8]) -> Option<&[u8]> {
     value.split_first().filter(|(format, _)| **format == VALUE_FORMAT).map(|(_, body)| body)
 }
 
-/// Where in the journal a contact's latest change lies: frame number and entry within it.
+/// Where in the journal something of a contact lies: frame number and entry within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangeRef(pub u64);
 
@@ -72,17 +72,41 @@ impl ChangeRef {
     }
 }
 
-/// A contact as it is stored: format, change ref, body. Cheap to clone.
+/// Where in the journal a contact's bytes lie as they are, and where its latest change of a value, which
+/// may be older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// The entry with these bytes.
+    pub image: ChangeRef,
+    /// The entry that made the present version.
+    pub change: ChangeRef,
+}
+
+impl Links {
+    /// Of a contact that the journal never held.
+    pub const NONE: Self = Self { image: ChangeRef::NONE, change: ChangeRef::NONE };
+}
+
+impl From<ChangeRef> for Links {
+    /// Of a contact whose latest image is a change.
+    fn from(change: ChangeRef) -> Self {
+        Self { image: change, change }
+    }
+}
+
+/// A contact as it is stored: format, links, body. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredContact(Arc<[u8]>);
 
 impl StoredContact {
     /// Puts a value together; `scratch` is only room to work in.
-    pub fn build(change: ChangeRef, body: &[u8], scratch: &mut Vec<u8>) -> Self {
+    pub fn build(links: impl Into<Links>, body: &[u8], scratch: &mut Vec<u8>) -> Self {
+        let links = links.into();
         scratch.clear();
         scratch.reserve(HEAD + body.len());
         scratch.push(VALUE_FORMAT);
-        scratch.extend_from_slice(&change.0.to_le_bytes());
+        scratch.extend_from_slice(&links.image.0.to_le_bytes());
+        scratch.extend_from_slice(&links.change.0.to_le_bytes());
         scratch.extend_from_slice(body);
         Self(Arc::from(scratch.as_slice()))
     }
@@ -98,9 +122,14 @@ impl StoredContact {
         &self.0
     }
 
+    /// Where it and its latest change lie.
+    pub fn links(&self) -> Links {
+        parse_contact(&self.0).map_or(Links::NONE, |(links, _)| links)
+    }
+
     /// Where its latest change lies.
     pub fn change(&self) -> ChangeRef {
-        parse_contact(&self.0).map_or(ChangeRef::NONE, |(change, _)| change)
+        self.links().change
     }
 
     /// The contact's bytes as domain reads them.
@@ -109,12 +138,14 @@ impl StoredContact {
     }
 }
 
-/// Change ref and body of a contact value; none when it is not one.
-pub fn parse_contact(value: &[u8]) -> Option<(ChangeRef, &[u8])> {
-    let (head, body) = value.split_at_checked(HEAD)?;
-    let (format, change) = head.split_first()?;
+/// Links and body of a contact value; none when it is not one.
+pub fn parse_contact(value: &[u8]) -> Option<(Links, &[u8])> {
+    let (format, rest) = value.split_first()?;
     (*format == VALUE_FORMAT).then_some(())?;
-    Some((ChangeRef(u64::from_le_bytes(change.try_into().ok()?)), body))
+    let (image, rest) = rest.split_first_chunk::<8>()?;
+    let (change, body) = rest.split_first_chunk::<8>()?;
+    let [image, change] = [image, change].map(|at| ChangeRef(u64::from_le_bytes(*at)));
+    Some((Links { image, change }, body))
 }
 
 /// The key of a contact, into a reused buffer.
@@ -160,9 +191,11 @@ mod tests {
         let change = ChangeRef::new(FrameNo(77), 12);
         let value = StoredContact::build(change, b"body", &mut Vec::new());
         assert_eq!(value.change(), change);
+        let links = Links { image: ChangeRef(u64::MAX - 7), change };
+        assert_eq!(StoredContact::build(links, b"", &mut Vec::new()).links(), links);
         assert_eq!((change.frame(), change.index()), (FrameNo(77), 12));
         assert_eq!(value.body(), b"body");
-        assert!(StoredContact::from_bytes(Arc::from(&b"\x02123456789"[..])).is_none());
-        assert!(StoredContact::from_bytes(Arc::from(&b"\x011234567"[..])).is_none());
+        assert!(StoredContact::from_bytes(Arc::from(&b"\x0212345678123456789"[..])).is_none());
+        assert!(StoredContact::from_bytes(Arc::from(&b"\x01123456781234567"[..])).is_none());
     }
 }

@@ -353,7 +353,7 @@ mod tests {
         put(&dirty.current(), "a", "long old value");
         put(&dirty.current(), "a", "old");
         let bytes = dirty.current().bytes();
-        assert_eq!(bytes, 1 + 9 + 3 + CONTACT_OVERHEAD);
+        assert_eq!(bytes, 1 + 17 + 3 + CONTACT_OVERHEAD);
         assert_eq!(dirty.swap().map(|at| at.len()), Some(1));
         assert!(dirty.swap().is_none(), "one flush at a time");
         assert_eq!(get(&dirty, "a").as_deref(), Some("old"));

@@ -4,9 +4,10 @@ use crate::domain::contact::{ContactView, CorruptContact};
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::timestamp::format_rfc3339_us;
+use crate::domain::verdict::Verdict;
 
 use super::StoreError;
-use super::codec::{ChangeRef, StoredContact};
+use super::codec::{ChangeRef, Links, StoredContact};
 use super::journal::{Entry, Journal, JournalEntry, Outcome};
 
 /// One change of a contact.
@@ -66,7 +67,7 @@ pub(super) fn history(
     {
         let entry = entry.view()?;
         let (shown, previous) = read(id, &entry)?;
-        next = previous;
+        next = previous.change;
         if before.is_none_or(|before| shown.change < before) {
             entries.push(shown);
         }
@@ -85,8 +86,9 @@ fn older_than(
         return Ok(None);
     };
     Ok(match entry.view()?.outcome {
-        Outcome::Applied(applied) if applied.id == id => Some(applied.previous),
+        Outcome::Applied(applied) if applied.id == id => Some(applied.previous.change),
         Outcome::Applied(_)
+        | Outcome::Noted(_)
         | Outcome::Control(_)
         | Outcome::Rules(_)
         | Outcome::DeadLettered(_)
@@ -95,10 +97,11 @@ fn older_than(
     })
 }
 
-fn read(id: &[u8], entry: &Entry<'_>) -> Result<(HistoryEntry, ChangeRef), StoreError> {
+fn read(id: &[u8], entry: &Entry<'_>) -> Result<(HistoryEntry, Links), StoreError> {
     let applied = match entry.outcome {
-        Outcome::Applied(applied) if applied.id == id => applied,
+        Outcome::Applied(applied) | Outcome::Noted(applied) if applied.id == id => applied,
         Outcome::Applied(_)
+        | Outcome::Noted(_)
         | Outcome::Control(_)
         | Outcome::Rules(_)
         | Outcome::DeadLettered(_)
@@ -131,21 +134,21 @@ pub(super) fn image_before(
     value: StoredContact,
     frame: crate::segments::FrameNo,
 ) -> Result<Option<StoredContact>, StoreError> {
-    let mut change = value.change();
-    if !change.is_some() || change.frame() < frame {
+    let mut links = value.links();
+    if !links.image.is_some() || links.image.frame() < frame {
         return Ok(Some(value));
     }
     loop {
-        let entry = link(journal, id, change)?;
+        let entry = link(journal, id, links.image)?;
         let entry = entry.view()?;
         let (shown, previous) = read(id, &entry)?;
         if shown.change.frame() < frame {
-            return Ok(Some(StoredContact::build(change, &shown.body, &mut Vec::new())));
+            return Ok(Some(StoredContact::build(links, &shown.body, &mut Vec::new())));
         }
-        if !previous.is_some() {
-            return first_change(id, &shown);
+        if !previous.image.is_some() {
+            return first_change(id, &shown, entry.verdict == Verdict::Applied);
         }
-        change = previous;
+        links = previous;
     }
 }
 
@@ -160,9 +163,13 @@ fn link(journal: &Journal, id: &[u8], change: ChangeRef) -> Result<JournalEntry,
 }
 
 /// A change that has none before it made the contact, unless the contact came from a snapshot.
-fn first_change(id: &[u8], shown: &HistoryEntry) -> Result<Option<StoredContact>, StoreError> {
+fn first_change(
+    id: &[u8],
+    shown: &HistoryEntry,
+    is_change: bool,
+) -> Result<Option<StoredContact>, StoreError> {
     match shown.view() {
-        Ok(view) if view.version() <= 1 => Ok(None),
+        Ok(view) if is_change && view.version() <= 1 => Ok(None),
         Ok(_) | Err(_) => {
             let id = String::from_utf8_lossy(id);
             Err(StoreError::damaged(

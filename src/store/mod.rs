@@ -78,7 +78,7 @@ mod verify_controls;
 mod writer;
 
 pub use changes::Changes;
-pub use codec::{ChangeRef, StoredContact};
+pub use codec::{ChangeRef, Links, StoredContact};
 pub use commit::{CommitTimes, Committed};
 pub use control::{ControlGap, ControlSums};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterLimits, LetterRow};

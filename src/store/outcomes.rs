@@ -20,7 +20,7 @@ use crate::domain::position::{Lane, Offset, Position};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::StoreError;
-use super::codec::{ChangeRef, StoredContact};
+use super::codec::{Links, StoredContact};
 use super::journal::{EntryMeta, FrameBuilder, Place};
 use super::shared::Shared;
 
@@ -55,7 +55,7 @@ pub struct RecordOutcome {
 pub(crate) struct Staged {
     hash: u64,
     outcome: RecordOutcome,
-    image: Option<(ChangeRef, Place)>,
+    image: Option<(Links, Place)>,
 }
 
 impl Staged {
@@ -116,7 +116,7 @@ impl Outcomes {
         &self,
         meta: &EntryMeta<'_>,
         verdict: Verdict,
-        image: Option<(ChangeRef, Place)>,
+        image: Option<(Links, Place)>,
         reason: Option<(DeadLetterReason, &str)>,
         log: impl Fn() -> u64,
     ) -> Option<Staged> {
@@ -137,9 +137,9 @@ impl Outcomes {
         scratch: &mut Vec<u8>,
     ) {
         for Staged { hash, mut outcome, image } in staged {
-            if let Some((change, place)) = image {
+            if let Some((links, place)) = image {
                 let body = frame.bytes(place.body());
-                outcome.value = Some(StoredContact::build(change, body, scratch));
+                outcome.value = Some(StoredContact::build(links, body, scratch));
             }
             self.tell(hash, &outcome);
         }

@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 
 use super::StoreError;
-use super::codec::{self, ChangeRef, StoredContact};
+use super::codec::{self, Links, StoredContact};
 use super::digest::contact_hash;
 use super::dirty::Facts;
 use super::journal::FrameBuilder;
@@ -30,9 +30,9 @@ pub(crate) struct Slot {
     base: Base,
     /// Facts of the base as far as they are known.
     base_facts: Option<Facts>,
-    /// Its latest change, in or before the batch.
-    pub(crate) change: ChangeRef,
-    /// Its body after the batch's latest change of it.
+    /// Where it and its latest change lie, in or before the batch.
+    pub(crate) links: Links,
+    /// Its body after the batch's latest image of it.
     pub(crate) place: Option<Place>,
     /// Its status now.
     pub(crate) active: bool,
@@ -78,7 +78,7 @@ impl Overlay {
             self.last = *at as usize;
             return Ok(self.last);
         }
-        let (base, base_facts, change) = self.below(hash, id, below)?;
+        let (base, base_facts, links) = self.below(hash, id, below)?;
         let start = self.ids.len();
         self.ids.extend_from_slice(id);
         let facts = base_facts.unwrap_or_default();
@@ -88,7 +88,7 @@ impl Overlay {
             id: (start, self.ids.len()),
             base,
             base_facts,
-            change,
+            links,
             place: None,
             active: facts.active,
             digest: 0,
@@ -102,16 +102,16 @@ impl Overlay {
         hash: u64,
         id: &[u8],
         below: &Shared,
-    ) -> Result<(Base, Option<Facts>, ChangeRef), StoreError> {
+    ) -> Result<(Base, Option<Facts>, Links), StoreError> {
         if let Some((value, facts)) = below.dirty.get_with_facts(hash, id) {
-            let change = value.change();
-            return Ok((Base::Found(value), Some(facts), change));
+            let links = value.links();
+            return Ok((Base::Found(value), Some(facts), links));
         }
         let Some(value) = below.retired(hash, id)? else {
-            return Ok((Base::Absent, Some(Facts::default()), ChangeRef::NONE));
+            return Ok((Base::Absent, Some(Facts::default()), Links::NONE));
         };
-        let change = value.change();
-        Ok((Base::Found(value), None, change))
+        let links = value.links();
+        Ok((Base::Found(value), None, links))
     }
 
     /// A contact's body as the batch has left it.
@@ -131,8 +131,8 @@ impl Overlay {
         scratch: &mut Vec<u8>,
     ) -> Option<StoredContact> {
         let body = self.body(slot, frame)?;
-        let change = self.slots.get(slot)?.change;
-        Some(StoredContact::build(change, body, scratch))
+        let links = self.slots.get(slot)?.links;
+        Some(StoredContact::build(links, body, scratch))
     }
 
     /// The slot, with what its base counts for known; for the first change of it.

@@ -301,7 +301,7 @@ fn redo_frame(
             attempts::redo(&generation, entry.lane, entry.offset, attempt);
         }
         let applied = match &entry.outcome {
-            Outcome::Applied(applied) => applied,
+            Outcome::Applied(applied) | Outcome::Noted(applied) => applied,
             Outcome::Control(change) => {
                 control::redo(&generation, change);
                 return Ok(());
@@ -310,7 +310,7 @@ fn redo_frame(
             Outcome::DeadLettered(_) | Outcome::Rehomed(_) => return Ok(()),
         };
         let facts = facts_of(applied.id, applied.body, hash)?;
-        let stored = StoredContact::build(entry.change, applied.body, value);
+        let stored = StoredContact::build(applied.links(entry), applied.body, value);
         generation.put(codec::id_hash(applied.id), applied.id, stored, facts);
         Ok(())
     })

@@ -122,7 +122,7 @@ fn fill(
         let value = match image.prefix {
             codec::CONTROL | codec::ATTEMPT => codec::entry_value(image.body),
             _ => {
-                let value = StoredContact::build(image.change, image.body, &mut run.scratch);
+                let value = StoredContact::build(image.links, image.body, &mut run.scratch);
                 value.bytes().into()
             }
         };

@@ -82,6 +82,7 @@ pub(crate) fn redo(rules: &mut Arc<LaneRules>, entry: &Entry<'_>) -> Result<(), 
         }
         Outcome::Settled
         | Outcome::Applied(_)
+        | Outcome::Noted(_)
         | Outcome::Control(_)
         | Outcome::DeadLettered(_)
         | Outcome::Rehomed(_) => return Ok(()),

@@ -4,9 +4,9 @@
 //! snapshots/<first frame not in it, 20 digits>.snapshot
 //!   head     sealed "CDSN": checkpoint, log identity          (see checkpoint.rs for the envelope)
 //!   blocks   u32 raw length | u32 stored length | u32 contacts | u32 crc32 of those and the bytes |
-//!            LZ4 bytes of (v id length | v body length | u64 change ref | id | body)*, ids ascending
+//!            LZ4 bytes of (v id length | v body length | u64 image | u64 change | id | body)*, ids ascending
 //!   end      u32 0 | u64 contacts | u128 digest | u32 crc32 of those
-//!   blocks and end once more, of control entries (no change ref)
+//!   blocks and end once more, of control entries (no links)
 //! ```
 //!
 //! It is written between two checkpoints, when the engine holds exactly the last one, to a file
@@ -25,7 +25,7 @@ use crate::telemetry::fault;
 
 use super::StoreError;
 use super::checkpoint::{Checkpoint, CutRecord, HEAD, seal, sealed_bytes, sync_dir, unseal};
-use super::codec::{self, ChangeRef};
+use super::codec::{self, ChangeRef, Links};
 use super::digest::{Digest, contact_hash};
 use super::engine::Engine;
 use super::journal::varint::{self, Cursor};
@@ -78,7 +78,7 @@ pub(crate) struct Image<'a> {
     /// Which of them: the prefix of its key in the engine.
     pub(crate) prefix: u8,
     pub(crate) id: &'a [u8],
-    pub(crate) change: ChangeRef,
+    pub(crate) links: Links,
     pub(crate) body: &'a [u8],
 }
 
@@ -162,13 +162,13 @@ fn write_section(
         let id = key.get(1..).unwrap_or_default();
         let parsed = match prefix {
             codec::CONTROL | codec::ATTEMPT => {
-                codec::entry_body(&value).map(|body| (ChangeRef::NONE, body))
+                codec::entry_body(&value).map(|body| (Links::NONE, body))
             }
             _ => codec::parse_contact(&value),
         };
-        let (change, body) =
+        let (links, body) =
             parsed.ok_or_else(|| StoreError::damaged("engine", "a value can't be read"))?;
-        digest.add(block.push(&Image { prefix, id, change, body }));
+        digest.add(block.push(&Image { prefix, id, links, body }));
         if block.raw.len() >= BLOCK_BYTES {
             block.write(out).map_err(StoreError::io("writing", new))?;
         }
@@ -203,7 +203,8 @@ impl BlockWriter {
     fn push(&mut self, image: &Image<'_>) -> u128 {
         varint::put(&mut self.raw, image.id.len() as u64);
         varint::put(&mut self.raw, image.body.len() as u64);
-        self.raw.extend_from_slice(&image.change.0.to_le_bytes());
+        self.raw.extend_from_slice(&image.links.image.0.to_le_bytes());
+        self.raw.extend_from_slice(&image.links.change.0.to_le_bytes());
         self.raw.extend_from_slice(image.id);
         self.raw.extend_from_slice(image.body);
         self.contacts += 1;
@@ -373,6 +374,6 @@ impl Snapshot {
 
 fn parse_image<'a>(rest: &mut Cursor<'a>, prefix: u8) -> Option<Image<'a>> {
     let (id, body) = (rest.len()?, rest.len()?);
-    let change = ChangeRef(rest.u64()?);
-    Some(Image { prefix, id: rest.bytes(id)?, change, body: rest.bytes(body)? })
+    let links = Links { image: ChangeRef(rest.u64()?), change: ChangeRef(rest.u64()?) };
+    Some(Image { prefix, id: rest.bytes(id)?, links, body: rest.bytes(body)? })
 }

@@ -23,7 +23,7 @@ use crate::domain::verdict::Verdict;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
-use super::codec::{self, ChangeRef, STAMP_KEY, id_hash, parse_stamp};
+use super::codec::{self, ChangeRef, Links, STAMP_KEY, id_hash, parse_stamp};
 use super::digest::{Digest, contact_hash, joined_hash};
 use super::export::scan;
 use super::journal::{Applied, Counters, Entry, Frame, Outcome};
@@ -81,7 +81,7 @@ impl VerifyReport {
 }
 
 /// What the journal says of a contact: its last change and its summand then.
-type LastImages = HashMap<u64, (ChangeRef, u128)>;
+type LastImages = HashMap<u64, (Links, u128)>;
 
 pub(super) fn verify(
     reader: &Reader,
@@ -150,6 +150,11 @@ fn check_journal(
     Ok((images, controls))
 }
 
+/// Whether an image lies before the journal's beginning, or nowhere.
+fn is_before(image: ChangeRef, first: ChangeRef) -> bool {
+    !image.is_some() || image < first
+}
+
 impl JournalCheck<'_> {
     fn frame(&mut self, frame: &Frame, scratch: &mut Vec<u8>) -> Result<(), StoreError> {
         self.report.frames += 1;
@@ -178,7 +183,9 @@ impl JournalCheck<'_> {
             }
             match entry.outcome {
                 Outcome::Control(change) => self.controls.take(&change),
-                Outcome::Applied(applied) => self.applied(entry, &applied, &mut digest),
+                Outcome::Applied(applied) | Outcome::Noted(applied) => {
+                    self.image(entry, &applied, &mut digest);
+                }
                 Outcome::Rules(_) => {}
                 Outcome::DeadLettered(_) | Outcome::Rehomed(_) | Outcome::Settled => {
                     self.report.expect(entry.verdict != Verdict::Applied, || {
@@ -209,18 +216,18 @@ impl JournalCheck<'_> {
         });
     }
 
-    fn applied(&mut self, entry: &Entry<'_>, applied: &Applied<'_>, digest: &mut Option<Digest>) {
+    fn image(&mut self, entry: &Entry<'_>, applied: &Applied<'_>, digest: &mut Option<Digest>) {
         let sum = joined_hash(applied.joined);
-        let before = self.images.insert(id_hash(applied.id), (entry.change, sum));
+        let before = self.images.insert(id_hash(applied.id), (applied.links(entry), sum));
         let is_linked = match before {
-            Some((change, _)) => applied.previous == change,
-            None => !applied.previous.is_some() || applied.previous < self.first,
+            Some((links, _)) => applied.previous == links,
+            None => is_before(applied.previous.image, self.first),
         };
         self.report.expect(is_linked, || {
             let id = String::from_utf8_lossy(applied.id);
             format!("{} of contact {id} is not linked to the one before it", named(entry.change))
         });
-        match (before, applied.previous.is_some()) {
+        match (before, applied.previous.image.is_some()) {
             (Some((_, old)), _) => {
                 if let Some(digest) = digest {
                     digest.remove(old);
@@ -308,7 +315,7 @@ fn check_contacts(
 impl ContactCheck<'_> {
     fn contact(&mut self, id: &[u8], bytes: &[u8]) -> Result<(), StoreError> {
         let name = || String::from_utf8_lossy(id).into_owned();
-        let Some((change, body)) = codec::parse_contact(bytes) else {
+        let Some((links, body)) = codec::parse_contact(bytes) else {
             self.report.found(|| format!("contact {} has no known format", name()));
             return Ok(());
         };
@@ -317,8 +324,8 @@ impl ContactCheck<'_> {
         let image = self.journal.get(&id_hash(id));
         self.journalled += u64::from(image.is_some());
         let is_journalled = match image {
-            Some(image) => *image == (change, sum),
-            None => !change.is_some() || change < self.first,
+            Some(image) => *image == (links, sum),
+            None => is_before(links.image, self.first),
         };
         self.report.expect(is_journalled, || {
             format!("contact {} is not what the journal says last", name())

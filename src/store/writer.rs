@@ -18,7 +18,7 @@ use crate::telemetry::fault;
 use super::StoreError;
 use super::attempts::AttemptStage;
 use super::checkpointer::CheckpointThread;
-use super::codec::{ChangeRef, StoredContact};
+use super::codec::{ChangeRef, Links, StoredContact};
 use super::commit::{CommitTimes, Committed};
 use super::control::{ControlGap, ControlStage};
 use super::dead_letters::DeadLettersThread;
@@ -30,7 +30,6 @@ use super::identity;
 use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
 use super::outcomes::Staged;
 use super::overlay::{Overlay, is_active};
-use super::scan::Differs;
 use super::shared::{Cut, Shared};
 
 /// Commits batches. There is one, and only apply has it.
@@ -137,22 +136,24 @@ impl Writer {
         Ok(self.overlay.body(slot, &self.frame))
     }
 
-    /// Stages a contact's new body.
-    pub fn applied(
+    /// Stages a contact's new body; where the verdict is not `Applied`, no value in it is another.
+    pub fn image(
         &mut self,
         meta: &EntryMeta<'_>,
+        verdict: Verdict,
         id: &[u8],
         body: &[u8],
     ) -> Result<(), StoreError> {
         let slot = self.slot(id)?;
         let active = is_active(id, body)?;
-        let change = self.next_change();
+        let image = self.next_change();
         let slot = self.overlay.slot_to_change(slot, &mut self.scratch)?;
-        let back = if slot.change.is_some() { change.0.wrapping_sub(slot.change.0) } else { 0 };
-        let place = self.frame.applied(meta, back, id, body)?;
+        let place = self.frame.image(meta, verdict, image, slot.links, id, body)?;
+        let change = if verdict == Verdict::Applied { image } else { slot.links.change };
         slot.place = Some(place);
-        (slot.change, slot.active) = (change, active);
-        self.count(meta, Verdict::Applied, Some((change, place)), None);
+        (slot.links, slot.active) = (Links { image, change }, active);
+        let links = slot.links;
+        self.count(meta, verdict, Some((links, place)), None);
         Ok(())
     }
 
@@ -248,7 +249,7 @@ impl Writer {
         let place = self.frame.control(meta, key, decision)?;
         self.controls.take(key, decision, &mut self.staged.control.digest);
         self.staged.control.count(decision.verdict);
-        let image = decision.entry.as_ref().map(|_| (ChangeRef::NONE, place));
+        let image = decision.entry.as_ref().map(|_| (Links::NONE, place));
         self.expect(meta, decision.verdict, image, None);
         Ok(())
     }
@@ -289,11 +290,7 @@ impl Writer {
         self.frame.clear();
         self.expected.clear();
         let Shared { attempts, engine, dirty, .. } = &*self.shared;
-        match self.attempts.abandon(attempts, engine, dirty) {
-            Ok(()) => Ok(()),
-            Err(Differs::Damage(why)) => Err(StoreError::damaged("the engine", why)),
-            Err(Differs::Fatal(error)) => Err(error),
-        }
+        self.attempts.abandon(attempts, engine, dirty)
     }
 
     /// Commits what is staged: one journal append, then memory. Waits while the dirty set is full.
@@ -383,7 +380,7 @@ impl Writer {
         &mut self,
         meta: &EntryMeta<'_>,
         verdict: Verdict,
-        image: Option<(ChangeRef, Place)>,
+        image: Option<(Links, Place)>,
         reason: Option<(DeadLetterReason, &str)>,
     ) {
         self.staged.counters.count(verdict);
@@ -396,7 +393,7 @@ impl Writer {
         &mut self,
         meta: &EntryMeta<'_>,
         verdict: Verdict,
-        image: Option<(ChangeRef, Place)>,
+        image: Option<(Links, Place)>,
         reason: Option<(DeadLetterReason, &str)>,
     ) {
         let Shared { outcomes, identity, .. } = &*self.shared;
@@ -445,7 +442,7 @@ impl Writer {
         for (slot, id, place) in self.overlay.changed() {
             let body = self.frame.bytes(place.body());
             let facts = Facts { digest: slot.digest, active: slot.active };
-            let value = StoredContact::build(slot.change, body, &mut self.scratch);
+            let value = StoredContact::build(slot.links, body, &mut self.scratch);
             generation.put(slot.hash, id, value, facts);
         }
         self.controls.publish(&generation, &self.shared.controls);

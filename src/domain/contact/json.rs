@@ -9,7 +9,7 @@ use super::{ContactView, Status};
 use crate::domain::digits::write_decimal;
 use crate::domain::event::FIELDS;
 use crate::domain::json::write_string;
-use crate::domain::timestamp::{format_rfc3339_us, write_rfc3339_us};
+use crate::domain::timestamp::{format_rfc3339, format_rfc3339_us, write_rfc3339_us};
 
 /// A contact in its public shape.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,8 +41,10 @@ pub struct Contact {
     pub source: Option<String>,
     /// When it came to be: RFC 3339, UTC, three or six decimals.
     pub created_at: Option<String>,
-    /// When it last changed: RFC 3339, UTC, three or six decimals.
+    /// The time of its newest event: RFC 3339, UTC, three or six decimals.
     pub updated_at: Option<String>,
+    /// When the record came that made the present version: RFC 3339, UTC, milliseconds.
+    pub changed_at: Option<String>,
 }
 
 impl Contact {
@@ -67,6 +69,7 @@ impl Contact {
             source: Some(view.source()).filter(|source| !source.is_empty()).map(str::to_owned),
             created_at: view.created_at_us().map(format_rfc3339_us),
             updated_at: view.updated_at_us().map(format_rfc3339_us),
+            changed_at: view.changed_at_ms().map(format_rfc3339),
         }
     }
 }
@@ -102,6 +105,8 @@ pub fn write_json(id: &str, view: &ContactView<'_>, out: &mut Vec<u8>) {
     optional(view.created_at_us(), out, write_time);
     member("updatedAt", out);
     optional(view.updated_at_us(), out, write_time);
+    member("changedAt", out);
+    optional(view.changed_at_ms().map(|ms| ms.saturating_mul(1000)), out, write_time);
     out.push(b'}');
 }
 

@@ -1,8 +1,10 @@
 //! A contact as it is stored and as it is shown.
 //!
 //! Its stored body (the id is the key and not in it) is flat, little endian:
-//! version u64 ‖ length of canonical u32 ‖ canonical ([`state`]) ‖ rings ([`rings`]).
-//! Canonical is a function of the set of timed events alone; version and rings depend on arrival.
+//! version u64 ‖ changed at u64 (ms + 1, 0: unknown) ‖ length of canonical u32 ‖ canonical ([`state`]) ‖
+//! rings ([`rings`]).
+//! Canonical is a function of the set of timed events between the same commands alone; the rest depends
+//! on arrival.
 
 mod json;
 pub(crate) mod rings;
@@ -61,12 +63,30 @@ impl CorruptContact {
     }
 }
 
+/// Bytes before the canonical part.
+pub(crate) const HEAD_BYTES: usize = 20;
+
+/// What stands before the canonical part.
+pub(crate) fn head_of(
+    version: u64,
+    changed_at_ms: Option<u64>,
+    canonical: usize,
+) -> [u8; HEAD_BYTES] {
+    let mut head = [0; HEAD_BYTES];
+    let changed_at = changed_at_ms.map_or(0, |ms| ms.saturating_add(1));
+    let numbers = version.to_le_bytes().into_iter().chain(changed_at.to_le_bytes());
+    let bytes = numbers.chain((canonical as u32).to_le_bytes());
+    head.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    head
+}
+
 /// What names one state of a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateTag {
     /// Counts its changes.
     pub version: u64,
-    /// Of its canonical bytes: the same version has other content in a store that was built anew.
+    /// Of its values: status, fields and attributes. The same version has others where the log was
+    /// another.
     pub hash: u64,
 }
 
@@ -93,7 +113,9 @@ impl StateTag {
 #[derive(Clone, Debug)]
 pub struct ContactView<'a> {
     version: u64,
+    changed_at_ms: Option<u64>,
     canonical: &'a [u8],
+    values: &'a [u8],
     state: State<'a>,
     rings: Rings<'a>,
 }
@@ -113,12 +135,13 @@ impl<'a> ContactView<'a> {
 
     /// The status, for the store's own bodies: reads no more than it must.
     pub(crate) fn status_of(body: &'a [u8]) -> Result<Status, CorruptContact> {
-        let corrupt = |part| CorruptContact { bytes: body.len(), part };
-        let mut wire = Wire::new(body);
-        wire.u64().ok_or_else(|| corrupt("version"))?;
-        let canonical = wire.bytes_u32().ok_or_else(|| corrupt("canonical length"))?;
-        let state = State::read_fixed(&mut Wire::new(canonical)).map_err(corrupt)?;
-        Ok(state.status())
+        let read = || {
+            let mut wire = Wire::new(body);
+            wire.u64()?;
+            wire.u64()?;
+            State::read_status(wire.bytes_u32()?)
+        };
+        read().ok_or(CorruptContact { bytes: body.len(), part: "status" })
     }
 
     /// Reads the structure only: texts may be anything.
@@ -130,10 +153,11 @@ impl<'a> ContactView<'a> {
     fn read(body: &'a [u8]) -> Result<(Self, &'a [u8]), &'static str> {
         let mut wire = Wire::new(body);
         let version = wire.u64().ok_or("version")?;
+        let changed_at_ms = wire.u64().ok_or("changed at")?.checked_sub(1);
         let canonical = wire.bytes_u32().ok_or("canonical length")?;
-        let state = State::read(canonical)?;
+        let (state, values) = State::read(canonical)?;
         let rings = Rings::read(&mut wire).ok_or("rings")?;
-        Ok((Self { version, canonical, state, rings }, wire.rest()))
+        Ok((Self { version, changed_at_ms, canonical, values, state, rings }, wire.rest()))
     }
 
     /// Counts the changes applied; 1 is the first.
@@ -143,12 +167,29 @@ impl<'a> ContactView<'a> {
 
     /// What names this state.
     pub fn tag(&self) -> StateTag {
-        StateTag { version: self.version, hash: xxh3_64(self.canonical) }
+        StateTag { version: self.version, hash: xxh3_64(self.values) }
     }
 
-    /// The bytes that do not depend on the order of events: all but version and rings.
+    /// The bytes that do not depend on the order of events: all but version, its time, and rings.
     pub fn canonical(&self) -> &'a [u8] {
         self.canonical
+    }
+
+    /// What it says: status, fields and attributes, as stored.
+    pub(crate) fn values(&self) -> &'a [u8] {
+        self.values
+    }
+
+    /// The time of the record that made the present version, in ms since 1970; `None` where that had
+    /// none.
+    pub fn changed_at_ms(&self) -> Option<u64> {
+        self.changed_at_ms
+    }
+
+    /// The time that an event without one of its own took when it was first seen, in µs since 1970,
+    /// if that is remembered.
+    pub fn first_seen_us(&self, id_hash: u64, body_hash: u64) -> Option<u64> {
+        self.rings.first_seen(id_hash, body_hash).map(|first| first.time_us)
     }
 
     /// Active or deleted.

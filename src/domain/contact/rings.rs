@@ -1,47 +1,76 @@
-//! The last ids of untimed events, whose repeats no clock can tell.
+//! What no clock can tell: repeats of events without a time of their own.
 //!
-//! Count u8 ‖ id hash u64 each. Oldest first.
+//! Count u16 ‖ id hash u64, body hash u64, first time u64 (µs), record time i64 (ms) each, oldest
+//! first.
 
 use super::wire::{Wire, put_u64};
 
-/// Ids that a ring holds.
-pub(crate) const RING_LEN: usize = 16;
-const UNTIMED_BYTES: usize = 8;
+/// Events without a time of their own that are remembered however old they are, and at most.
+pub(crate) const REPEATS_MIN: usize = 16;
+pub(crate) const REPEATS_MAX: usize = 256;
+/// How long they are remembered between those bounds, by the times of records.
+pub(crate) const REPEATS_MS: i64 = 10 * 60 * 1000;
+const REPEAT_BYTES: usize = 32;
+
+/// An event without a time of its own, as it came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FirstSeen {
+    pub(crate) id_hash: u64,
+    pub(crate) body_hash: u64,
+    /// The time that it took, in µs since 1970.
+    pub(crate) time_us: u64,
+    pub(crate) record_time_ms: i64,
+}
 
 /// The ring, in place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rings<'a> {
-    untimed: &'a [[u8; UNTIMED_BYTES]],
+    repeats: &'a [[u8; REPEAT_BYTES]],
 }
 
 impl<'a> Rings<'a> {
     pub(crate) fn read(wire: &mut Wire<'a>) -> Option<Self> {
-        Some(Self { untimed: entries(wire)? })
+        let count = usize::from(wire.u16()?);
+        let bytes = wire.bytes(count * REPEAT_BYTES)?;
+        (count <= REPEATS_MAX).then_some(Self { repeats: bytes.as_chunks().0 })
     }
 
-    pub(crate) fn has_untimed(&self, id_hash: u64) -> bool {
-        self.untimed.iter().any(|entry| u64::from_le_bytes(*entry) == id_hash)
+    /// When the event of this id and body was first seen; another body is another event.
+    pub(crate) fn first_seen(&self, id_hash: u64, body_hash: u64) -> Option<FirstSeen> {
+        let mut entries = self.repeats.iter().rev().filter_map(read_repeat);
+        entries.find(|first| (first.id_hash, first.body_hash) == (id_hash, body_hash))
     }
 
-    /// Writes them with what is new at the end, the oldest dropped when full.
-    pub(crate) fn write_with(&self, untimed: Option<u64>, out: &mut Vec<u8>) {
-        put_entries(out, self.untimed, untimed.is_some());
-        if let Some(id_hash) = untimed {
-            put_u64(out, id_hash);
+    /// Writes them with what is new at the end, the oldest dropped.
+    pub(crate) fn write_with(&self, first: Option<FirstSeen>, out: &mut Vec<u8>) {
+        let mut kept = self.repeats;
+        while let (Some(first), [oldest, rest @ ..]) = (first, kept) {
+            let is_old = read_repeat(oldest).is_none_or(|oldest| {
+                first.record_time_ms.saturating_sub(oldest.record_time_ms) > REPEATS_MS
+            });
+            if kept.len() < REPEATS_MIN || (!is_old && kept.len() < REPEATS_MAX) {
+                break;
+            }
+            kept = rest;
+        }
+        let count = kept.len() + usize::from(first.is_some());
+        out.extend_from_slice(&(count as u16).to_le_bytes());
+        out.extend_from_slice(kept.as_flattened());
+        if let Some(first) = first {
+            put_u64(out, first.id_hash);
+            put_u64(out, first.body_hash);
+            put_u64(out, first.time_us);
+            put_u64(out, first.record_time_ms.cast_unsigned());
         }
     }
 }
 
-fn entries<'a, const N: usize>(wire: &mut Wire<'a>) -> Option<&'a [[u8; N]]> {
-    let count = usize::from(wire.u8()?);
-    let bytes = wire.bytes(count * N)?;
-    (count <= RING_LEN).then_some(bytes.as_chunks().0)
-}
-
-fn put_entries<const N: usize>(out: &mut Vec<u8>, entries: &[[u8; N]], one_more: bool) {
-    let count = (entries.len() + usize::from(one_more)).min(RING_LEN);
-    let kept = count - usize::from(one_more);
-    out.push(count as u8);
-    let (_, kept) = entries.split_at(entries.len() - kept);
-    out.extend_from_slice(kept.as_flattened());
+fn read_repeat(entry: &[u8; REPEAT_BYTES]) -> Option<FirstSeen> {
+    let mut wire = Wire::new(entry);
+    Some(FirstSeen {
+        id_hash: wire.u64()?,
+        body_hash: wire.u64()?,
+        time_us: wire.u64()?,
+        record_time_ms: wire.u64()?.cast_signed(),
+    })
 }

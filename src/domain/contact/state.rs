@@ -1,33 +1,41 @@
-//! The canonical part of a contact: registers with their clocks, and what its life so far was.
+//! The canonical part of a contact: what it says, then the clocks that said so and what its life was.
 //!
 //! ```text
-//! flags u16 ‖ head clock ‖ [first u64, last u64] ‖ [source version u64] ‖ [created] [restored] [put]
-//! [reset] clocks ‖ [deletes: count u16, clocks] ‖ source (u16 length) ‖ 6 field tags u8 ‖ per field that
-//! has a register: [clock] [value (u32 length)] ‖ attribute count u16 ‖ per attribute: tag u8, key
-//! (u16 length), [clock], [value (u32 length)]
+//! length of values u32 ‖ values ‖ clocks
+//! values: status u8 ‖ fields that have one u8 (a bit each) ‖ their values (u32 length) ‖ attribute
+//!   count u16 ‖ per attribute: key (u16 length), value (u32 length)
+//! clocks: flags u16 ‖ head clock ‖ [first u64, last u64] ‖ [source version u64] ‖ [created] [restored]
+//!   [put] [reset] [horizon] clocks ‖ [deletes: count u8, clocks] ‖ source (u16 length) ‖ 6 field tags u8
+//!   ‖ [clock] per field ‖ count of cleared attributes u16 ‖ per attribute with a value: tag u8, [clock]
+//!   ‖ per cleared one: tag u8, key (u16 length), [clock]
 //! clock: tag u8 (1: with version), time u64, hash u64, [version u64]
 //! ```
-//! A register's clock stands there only where it is not the head.
+//! A register's clock stands there only where it is not the head. Values are one piece, so that what
+//! changed them is told by comparing bytes.
+
+use std::ops::Range;
 
 use super::Status;
 use super::wire::{Wire, put_bytes_u16, put_bytes_u32, put_clock, put_u64};
 use crate::domain::clock::Clock;
 
-const DELETED: u16 = 1;
-const TIMED: u16 = 1 << 1;
-const SOURCE_VERSION: u16 = 1 << 2;
-const CREATED: u16 = 1 << 3;
-const RESTORED: u16 = 1 << 4;
-const PUT: u16 = 1 << 5;
-const RESET: u16 = 1 << 6;
+const TIMED: u16 = 1;
+const SOURCE_VERSION: u16 = 1 << 1;
+const CREATED: u16 = 1 << 2;
+const RESTORED: u16 = 1 << 3;
+const PUT: u16 = 1 << 4;
+const RESET: u16 = 1 << 5;
+const HORIZON: u16 = 1 << 6;
 const DELETES: u16 = 1 << 7;
 const FIRST_IS_EDIT: u16 = 1 << 8;
 const ALL_FLAGS: u16 = (1 << 9) - 1;
 
+const ACTIVE: u8 = 0;
+const DELETED: u8 = 1;
+
 /// The register is there (a tombstone, if without a value).
 const PRESENT: u8 = 1;
-const VALUE: u8 = 1 << 1;
-const OWN_CLOCK: u8 = 1 << 2;
+const OWN_CLOCK: u8 = 1 << 1;
 
 /// A value, or the fact that there is none, with the clock that said so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,14 +64,18 @@ pub(crate) struct State<'a> {
     pub(crate) restored: Option<Clock>,
     /// The greatest replacing command.
     pub(crate) put: Option<Clock>,
-    /// The greatest erase, or delete that a newer `created` has made final.
+    /// The greatest erase, delete that a newer `created` has made final, or delete that was too many
+    /// to keep.
     pub(crate) reset: Option<Clock>,
-    /// Deletes not older than `created` and newer than `reset`, ascending: a `created` that comes
-    /// late may fall between any two of them.
+    /// The greatest clock of a cleared attribute that was too many to keep: no event up to it sets an
+    /// attribute that has no clock.
+    pub(crate) horizon: Option<Clock>,
+    /// Deletes not older than `created` and newer than `reset` and `restored`, ascending: a `created`
+    /// that comes late may fall between any two of them.
     pub(crate) deletes: Vec<Clock>,
     /// The six fields.
     pub(crate) fields: [Option<Register<'a>>; 6],
-    /// Attributes, by ascending key.
+    /// Attributes, by ascending key, cleared ones too.
     pub(crate) attributes: Vec<(&'a [u8], Register<'a>)>,
 }
 
@@ -111,29 +123,45 @@ impl<'a> State<'a> {
         [self.source].into_iter().chain(fields).chain(attributes)
     }
 
-    /// Reads the canonical part; the error names what is wrong.
-    pub(crate) fn read(canonical: &'a [u8]) -> Result<Self, &'static str> {
+    /// Reads the canonical part; the error names what is wrong. Returns its values too.
+    pub(crate) fn read(canonical: &'a [u8]) -> Result<(Self, &'a [u8]), &'static str> {
         let mut wire = Wire::new(canonical);
-        let mut state = Self::read_fixed(&mut wire)?;
-        state.read_attributes(&mut wire).ok_or("attributes")?;
-        if wire.rest().is_empty() { Ok(state) } else { Err("canonical length") }
+        let values = wire.bytes_u32().ok_or("values")?;
+        let mut values_wire = Wire::new(values);
+        let is_deleted = match values_wire.u8() {
+            Some(ACTIVE) => false,
+            Some(DELETED) => true,
+            Some(_) | None => return Err("status"),
+        };
+        let mut state = Self::read_life(&mut wire)?;
+        state.read_fields(&mut values_wire, &mut wire).ok_or("fields")?;
+        state.read_attributes(&mut values_wire, &mut wire).ok_or("attributes")?;
+        if is_deleted != (state.status() == Status::Deleted) {
+            return Err("status");
+        }
+        let is_whole = wire.rest().is_empty() && values_wire.rest().is_empty();
+        if is_whole { Ok((state, values)) } else { Err("canonical length") }
     }
 
-    /// Reads all that stands before the attributes.
-    pub(crate) fn read_fixed(wire: &mut Wire<'a>) -> Result<Self, &'static str> {
+    /// The status that stands in front of the values.
+    pub(super) fn read_status(canonical: &'a [u8]) -> Option<Status> {
+        match Wire::new(Wire::new(canonical).bytes_u32()?).u8()? {
+            ACTIVE => Some(Status::Active),
+            DELETED => Some(Status::Deleted),
+            _ => None,
+        }
+    }
+
+    fn read_life(wire: &mut Wire<'a>) -> Result<Self, &'static str> {
         let flags = wire.u16().filter(|flags| flags & !ALL_FLAGS == 0).ok_or("flags")?;
         let head = wire.clock().ok_or("head")?;
         let mut state = Self { head, first_is_edit: flags & FIRST_IS_EDIT != 0, ..Self::default() };
-        state.read_life(flags, wire).ok_or("life")?;
+        state.read_flagged(flags, wire).ok_or("life")?;
         state.source = wire.bytes_u16().ok_or("source")?;
-        state.read_fields(wire).ok_or("fields")?;
-        if (flags & DELETED != 0) != (state.status() == Status::Deleted) {
-            return Err("status");
-        }
         Ok(state)
     }
 
-    fn read_life(&mut self, flags: u16, wire: &mut Wire<'a>) -> Option<()> {
+    fn read_flagged(&mut self, flags: u16, wire: &mut Wire<'a>) -> Option<()> {
         if flags & TIMED != 0 {
             self.timed = Some((wire.u64()?, wire.u64()?));
         }
@@ -145,6 +173,7 @@ impl<'a> State<'a> {
             (RESTORED, &mut self.restored),
             (PUT, &mut self.put),
             (RESET, &mut self.reset),
+            (HORIZON, &mut self.horizon),
         ];
         for (flag, clock) in clocks {
             if flags & flag != 0 {
@@ -152,45 +181,116 @@ impl<'a> State<'a> {
             }
         }
         if flags & DELETES != 0 {
-            for _ in 0..wire.u16()? {
+            for _ in 0..wire.u8()? {
                 self.deletes.push(wire.clock()?);
             }
         }
         Some(())
     }
 
-    fn read_fields(&mut self, wire: &mut Wire<'a>) -> Option<()> {
-        let tags = wire.array::<6>()?;
-        for (field, tag) in self.fields.iter_mut().zip(tags) {
+    fn read_fields(&mut self, values: &mut Wire<'a>, clocks: &mut Wire<'a>) -> Option<()> {
+        let valued = values.u8()?;
+        let tags = clocks.array::<6>()?;
+        for (place, (field, tag)) in self.fields.iter_mut().zip(tags).enumerate() {
+            let value = if valued & (1 << place) != 0 { Some(values.bytes_u32()?) } else { None };
             if *tag != 0 {
-                *field = Some(read_register(*tag, self.head, wire)?);
+                *field = Some(read_register(*tag, value, self.head, clocks)?);
+            } else if value.is_some() {
+                return None;
             }
         }
-        Some(())
+        (valued >> 6 == 0).then_some(())
     }
 
-    fn read_attributes(&mut self, wire: &mut Wire<'a>) -> Option<()> {
-        let count = usize::from(wire.u16()?);
-        self.attributes.reserve_exact(count.min(wire.rest().len()));
-        for _ in 0..count {
-            let tag = wire.u8()?;
-            let key = wire.bytes_u16()?;
+    fn read_attributes(&mut self, values: &mut Wire<'a>, clocks: &mut Wire<'a>) -> Option<()> {
+        let (valued, cleared) = (usize::from(values.u16()?), usize::from(clocks.u16()?));
+        let count = valued.min(values.rest().len()) + cleared.min(clocks.rest().len());
+        self.attributes.reserve_exact(count);
+        for _ in 0..valued {
+            let (key, value) = (values.bytes_u16()?, values.bytes_u32()?);
+            let tag = clocks.u8()?;
             let is_next = self.attributes.last().is_none_or(|(last, _)| *last < key);
-            let register = read_register(tag, self.head, wire).filter(|_| is_next)?;
-            self.attributes.push((key, register));
+            let register = read_register(tag, Some(value), self.head, clocks);
+            self.attributes.push((key, register.filter(|_| is_next)?));
+        }
+        // What is cleared stands behind: it goes in by key.
+        let mut last: Option<&[u8]> = None;
+        for _ in 0..cleared {
+            let (tag, key) = (clocks.u8()?, clocks.bytes_u16()?);
+            let register = read_register(tag, None, self.head, clocks)?;
+            let is_next = last.is_none_or(|last| last < key);
+            let Err(place) = self.attributes.binary_search_by_key(&key, |(key, _)| key) else {
+                return None;
+            };
+            self.attributes.insert(place, (key, register));
+            last = Some(key).filter(|_| is_next);
+            last?;
         }
         Some(())
     }
 
-    /// Appends the canonical part.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the canonical part; returns where its values lie in `out`.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Range<usize> {
+        out.extend_from_slice(&[0; 4]);
+        let start = out.len();
+        self.write_values(out);
+        let values = start..out.len();
+        if let Some(place) = out.get_mut(start - 4..start) {
+            place.copy_from_slice(&(values.len() as u32).to_le_bytes());
+        }
+        self.write_life(out);
+        out.extend_from_slice(&self.fields.map(|field| field.map_or(0, |field| self.tag(&field))));
+        for field in self.fields.iter().flatten() {
+            self.write_clock(field, out);
+        }
+        let has_value = |(_, register): &&(&[u8], Register<'_>)| register.value.is_some();
+        let cleared = self.attributes.iter().filter(|at| !has_value(at));
+        out.extend_from_slice(&(cleared.clone().count() as u16).to_le_bytes());
+        for (_, register) in self.attributes.iter().filter(has_value) {
+            out.push(self.tag(register));
+            self.write_clock(register, out);
+        }
+        for (key, register) in cleared {
+            out.push(self.tag(register));
+            put_bytes_u16(out, key);
+            self.write_clock(register, out);
+        }
+        values
+    }
+
+    fn write_values(&self, out: &mut Vec<u8>) {
+        let values = self.fields.map(|field| field.and_then(|field| field.value));
+        let valued =
+            values.iter().rev().fold(0, |bits, value| bits << 1 | u8::from(value.is_some()));
+        let status = if self.status() == Status::Deleted { DELETED } else { ACTIVE };
+        out.extend_from_slice(&[status, valued]);
+        for value in values.iter().flatten() {
+            put_bytes_u32(out, value);
+        }
+        let count_at = out.len();
+        out.extend_from_slice(&[0; 2]);
+        let mut count = 0_u16;
+        for (key, register) in &self.attributes {
+            if let Some(value) = register.value {
+                put_bytes_u16(out, key);
+                put_bytes_u32(out, value);
+                count = count.saturating_add(1);
+            }
+        }
+        if let Some(place) = out.get_mut(count_at..count_at + 2) {
+            place.copy_from_slice(&count.to_le_bytes());
+        }
+    }
+
+    fn write_life(&self, out: &mut Vec<u8>) {
         let clocks = [
             (CREATED, self.created),
             (RESTORED, self.restored),
             (PUT, self.put),
             (RESET, self.reset),
+            (HORIZON, self.horizon),
         ];
-        let mut flags = if self.status() == Status::Deleted { DELETED } else { 0 };
+        let mut flags = 0;
         let mut flag = |bit, is_set| flags |= if is_set { bit } else { 0 };
         flag(FIRST_IS_EDIT, self.first_is_edit);
         flag(TIMED, self.timed.is_some());
@@ -212,43 +312,32 @@ impl<'a> State<'a> {
             put_clock(out, clock);
         }
         if !self.deletes.is_empty() {
-            out.extend_from_slice(&(self.deletes.len() as u16).to_le_bytes());
+            out.push(self.deletes.len() as u8);
             self.deletes.iter().for_each(|clock| put_clock(out, clock));
         }
         put_bytes_u16(out, self.source);
-        out.extend_from_slice(&self.fields.map(|field| field.map_or(0, |field| self.tag(&field))));
-        for field in self.fields.iter().flatten() {
-            self.write_register(field, out);
-        }
-        out.extend_from_slice(&(self.attributes.len() as u16).to_le_bytes());
-        for (key, register) in &self.attributes {
-            out.push(self.tag(register));
-            put_bytes_u16(out, key);
-            self.write_register(register, out);
-        }
     }
 
     fn tag(&self, register: &Register<'_>) -> u8 {
-        let value = if register.value.is_some() { VALUE } else { 0 };
-        let clock = if register.clock == self.head { 0 } else { OWN_CLOCK };
-        PRESENT | value | clock
+        if register.clock == self.head { PRESENT } else { PRESENT | OWN_CLOCK }
     }
 
-    fn write_register(&self, register: &Register<'_>, out: &mut Vec<u8>) {
+    fn write_clock(&self, register: &Register<'_>, out: &mut Vec<u8>) {
         if register.clock != self.head {
             put_clock(out, &register.clock);
-        }
-        if let Some(value) = register.value {
-            put_bytes_u32(out, value);
         }
     }
 }
 
-fn read_register<'a>(tag: u8, head: Clock, wire: &mut Wire<'a>) -> Option<Register<'a>> {
-    if tag & PRESENT == 0 || tag & !(PRESENT | VALUE | OWN_CLOCK) != 0 {
+fn read_register<'a>(
+    tag: u8,
+    value: Option<&'a [u8]>,
+    head: Clock,
+    clocks: &mut Wire<'a>,
+) -> Option<Register<'a>> {
+    if tag & PRESENT == 0 || tag & !(PRESENT | OWN_CLOCK) != 0 {
         return None;
     }
-    let clock = if tag & OWN_CLOCK == 0 { head } else { wire.clock()? };
-    let value = if tag & VALUE == 0 { None } else { Some(wire.bytes_u32()?) };
+    let clock = if tag & OWN_CLOCK == 0 { head } else { clocks.clock()? };
     Some(Register { clock, value })
 }

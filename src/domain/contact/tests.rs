@@ -1,6 +1,6 @@
 //! The body's format, fixed by a fixture, and what is shown of it.
 
-use super::rings::RING_LEN;
+use super::rings::{FirstSeen, REPEATS_MAX, REPEATS_MIN, REPEATS_MS};
 use super::state::Register;
 use super::*;
 use crate::domain::event::FIELDS;
@@ -27,6 +27,7 @@ fn full_state() -> State<'static> {
         restored: Some(clock(1_763_719_050_000_000, None)),
         put: Some(old),
         reset: Some(clock(1_763_718_000_000_000, None)),
+        horizon: Some(clock(1_763_718_500_000_000, None)),
         deletes: vec![clock(1_763_719_060_000_000, None), head],
         fields: [
             Some(register(head, value("Ada"))),
@@ -46,10 +47,10 @@ fn full_state() -> State<'static> {
 fn full_body() -> Vec<u8> {
     let mut canonical = Vec::new();
     full_state().write(&mut canonical);
-    let mut body = 41_u64.to_le_bytes().to_vec();
-    body.extend_from_slice(&(canonical.len() as u32).to_le_bytes());
+    let mut body = head_of(41, Some(1_763_719_200_123), canonical.len()).to_vec();
     body.extend_from_slice(&canonical);
-    Rings::default().write_with(Some(5), &mut body);
+    let first = FirstSeen { id_hash: 5, body_hash: 8, time_us: 9, record_time_ms: 10 };
+    Rings::default().write_with(Some(first), &mut body);
     body
 }
 
@@ -67,6 +68,7 @@ fn format_1_is_written_and_read_as_in_the_fixture() {
         (view.version(), view.source_version(), view.status()),
         (41, Some(12), Status::Deleted)
     );
+    assert_eq!((view.first_seen_us(5, 8), view.first_seen_us(5, 7)), (Some(9), None));
     let (state, _) = view.into_parts();
     assert_eq!(format!("{state:?}"), format!("{:?}", full_state()));
 }
@@ -83,7 +85,7 @@ fn json_is_flat_and_both_writers_agree() {
         concat!(
             r#"{"id":"c\"1","firstName":"Ada","lastName":"Lövelace \"L\"","email":null,"phone":null,"company":null,"#,
             r#""title":"","attributes":{"plan":{"tier":[1,2.50]}},"status":"DELETED","version":41,"sourceVersion":12,"#,
-            r#""source":"acme","createdAt":"2025-11-21T09:56:40.000Z","updatedAt":"2025-11-21T10:00:00.000Z"}"#
+            r#""source":"acme","createdAt":"2025-11-21T09:56:40.000Z","updatedAt":"2025-11-21T10:00:00.000Z","changedAt":"2025-11-21T10:00:00.123Z"}"#
         )
     );
     let contact = Contact::from_view("c\"1", &view);
@@ -110,16 +112,38 @@ fn cut_or_changed_bodies_never_panic_and_cuts_are_seen() {
     assert_eq!(ContactView::parse(&changed).unwrap_err().part, "end");
 }
 
-#[test]
-fn rings_keep_the_last_sixteen() {
+/// A ring that had those come one after the other.
+fn ring_of(firsts: impl Iterator<Item = FirstSeen>) -> Vec<u8> {
     let mut bytes = Vec::new();
     Rings::default().write_with(None, &mut bytes);
-    for id in 0..20 {
+    for first in firsts {
         let before = std::mem::take(&mut bytes);
         let rings = Rings::read(&mut Wire::new(&before)).unwrap();
-        rings.write_with(Some(id), &mut bytes);
+        rings.write_with(Some(first), &mut bytes);
     }
+    bytes
+}
+
+fn first(id_hash: u64, record_time_ms: i64) -> FirstSeen {
+    FirstSeen { id_hash, body_hash: 1, time_us: id_hash, record_time_ms }
+}
+
+#[test]
+fn rings_keep_ten_minutes_of_repeats_between_16_and_256() {
+    let repeats = |bytes: &[u8], ids: u64| {
+        let rings = Rings::read(&mut Wire::new(bytes)).unwrap();
+        (0..ids).filter(|id| rings.first_seen(*id, 1).is_some()).collect::<Vec<_>>()
+    };
+    // All at once: as many as fit.
+    let bytes = ring_of((0..300).map(|id| first(id, 7)));
+    assert_eq!(repeats(&bytes, 300), (300 - REPEATS_MAX as u64..300).collect::<Vec<_>>());
     let rings = Rings::read(&mut Wire::new(&bytes)).unwrap();
-    let kept = (0..20).filter(|id| rings.has_untimed(*id));
-    assert_eq!(kept.collect::<Vec<_>>(), (20 - RING_LEN as u64..20).collect::<Vec<_>>());
+    assert_eq!(rings.first_seen(299, 2), None, "another body is another event");
+    // A minute apart: ten minutes of them would be fewer than 16.
+    let bytes = ring_of((0..40).map(|id| first(id, 60_000 * id as i64)));
+    assert_eq!(repeats(&bytes, 40), (40 - REPEATS_MIN as u64..40).collect::<Vec<_>>());
+    // Four seconds apart: those of ten minutes, not one older.
+    let bytes = ring_of((0..700).map(|id| first(id, 4_000 * id as i64)));
+    let kept = REPEATS_MS as u64 / 4_000 + 1;
+    assert_eq!(repeats(&bytes, 700), (700 - kept..700).collect::<Vec<_>>());
 }

@@ -5,7 +5,7 @@
 //! 3. Only then is it joined. What was refused has changed nothing, not a clock.
 
 use super::join;
-use super::{Limits, MergeError, within, write_body};
+use super::{Before, Limits, MergeError, within, write_body};
 use crate::domain::clock::Clock;
 use crate::domain::command::{Command, Intent};
 use crate::domain::contact::ContactView;
@@ -15,20 +15,28 @@ use crate::domain::json::merge_patch::merge_patch;
 use crate::domain::span::Span;
 use crate::domain::verdict::Verdict;
 
-/// Decides a command on a contact's body (`None`: there is no contact). `latest` is the greatest time
-/// that a stamp may have at the command's record. `out` is emptied, and holds the new body if and
-/// only if the verdict is `Applied`.
+/// What the command's record says of time.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandTimes {
+    /// The record's own time, in ms since 1970.
+    pub record_ms: i64,
+    /// The greatest time that a stamp may have in it, in µs since 1970.
+    pub latest_us: u64,
+}
+
+/// Decides a command on a contact's body (`None`: there is no contact). `out` is emptied, and holds the
+/// new body where any stored byte changes: never where the command is refused.
 pub fn decide(
     current: Option<&[u8]>,
     (event, command): (&Event, &Command),
     arena: &[u8],
-    latest: u64,
+    times: CommandTimes,
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
     out.clear();
-    let decided = decide_into(current, (event, command), arena, latest, limits, out);
-    if !matches!(decided, Ok(Verdict::Applied)) {
+    let decided = decide_into(current, (event, command), arena, times, limits, out);
+    if decided.is_err() {
         out.clear();
     }
     decided
@@ -38,7 +46,7 @@ fn decide_into(
     current: Option<&[u8]>,
     (event, command): (&Event, &Command),
     arena: &[u8],
-    latest: u64,
+    times: CommandTimes,
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
@@ -49,22 +57,27 @@ fn decide_into(
     if command.intent == Intent::Update && !says_anything(event) && !command.clears_attributes {
         return Ok(Verdict::Unchanged);
     }
-    let before = view.as_ref().map(|view| (view.version(), view.canonical()));
     let is_new = view.is_none();
+    let canonical = view.as_ref().map(ContactView::canonical);
+    let mut before = view.as_ref().map_or_else(Before::default, Before::of);
     let (state, rings) = view.map_or_else(Default::default, ContactView::into_parts);
-    let clock = counted(event, command, &state, latest);
+    before.rings = rings;
+    let clock = counted(event, command, &state, times.latest_us);
     let (event, arena) = resolved(event, command, &state, arena, clock);
     let mut after = state.clone();
-    join::join(&mut after, &event, &arena, is_new);
+    let joined = join::join(&mut after, &event, &arena, is_new);
     if !stands(&after, &event, command, clock) {
         return Ok(Verdict::Superseded);
     }
-    let version = before.map_or(1, |(version, _)| version.saturating_add(1));
-    let canonical = write_body(&after, version, &rings, &event, limits, out)?;
-    if out.get(canonical) == before.map(|(_, canonical)| canonical) {
-        return Ok(Verdict::Unchanged);
+    let record_ms = times.record_ms;
+    let written = write_body(&after, &before, &joined, &event, record_ms, limits, out)?;
+    if written.is_changed {
+        return within(limits, written.values.len(), before.values.map_or(0, <[u8]>::len));
     }
-    within(limits, out)
+    if out.get(written.canonical) == canonical {
+        out.clear();
+    }
+    Ok(Verdict::Unchanged)
 }
 
 /// The clock that counts: the stamp's, but not later than its record and the contact allow. A command

@@ -1,17 +1,40 @@
 //! The join itself: an event's clock, life and registers into a state.
+//!
+//! What nobody sees is bounded. With D the deletes that no restore took back and C the greatest
+//! `created`, the floor is max(max{d ∈ D : d < C}, the 33rd greatest of D): a function of the two sets
+//! that grows with them, kept as `reset` and the deletes above it. Cleared attributes beyond
+//! [`CLEARED_MAX`] or [`CLEARED_BYTES_MAX`] raise the horizon instead, the oldest first.
 
 use super::clock_after;
 use crate::domain::clock::Clock;
 use crate::domain::contact::state::{Register, State};
 use crate::domain::event::{Event, EventKind, Patch};
 
-/// What the event met, for the verdict when nothing changed.
+/// So many deletes raise the floor to the least of them.
+const DELETES_MAX: usize = 33;
+/// Cleared attributes that are remembered at most, by number and by bytes.
+const CLEARED_MAX: usize = 64;
+const CLEARED_BYTES_MAX: usize = 2 << 10;
+/// Bytes of one besides its key, with the longest clock.
+const CLEARED_BYTES: usize = 1 + 2 + 25;
+
+/// What came of joining.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Joined {
+    pub(super) outcome: Outcome,
+    /// The event's clock here.
+    pub(super) clock: Clock,
+}
+
+/// What the event met, for the verdict when no value changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Its clock stands on the contact already, with the same values.
     Seen,
     /// It lies below the floor, or every value in it lost.
     Lost,
+    /// A register or the contact's life took its clock.
+    Took,
     /// It had nothing to say.
     Silent,
 }
@@ -23,7 +46,7 @@ pub(super) fn join<'a>(
     event: &Event,
     arena: &'a [u8],
     is_new: bool,
-) -> Outcome {
+) -> Joined {
     let clock = match event.clock {
         Some(clock) => clock,
         None if is_new => clock_after(None, event.id_hash),
@@ -31,7 +54,7 @@ pub(super) fn join<'a>(
     };
     let seen_before = has_clock(state, &clock);
     join_facts(state, event, clock, arena, is_new);
-    join_life(state, event, clock, arena);
+    let took_life = join_life(state, event, clock, arena);
 
     let floor = state.floor();
     let mut joining = Joining { clock, ..Joining::default() };
@@ -40,14 +63,22 @@ pub(super) fn join<'a>(
     let source = event.source.of(arena);
     raise_head(state, joining.latest, source);
     drop_hidden(state, floor);
+    if !event.attributes.is_empty() {
+        bound_cleared(state);
+    }
 
-    if seen_before && !joining.differs {
+    let outcome = if seen_before && !joining.differs {
         Outcome::Seen
-    } else if Some(clock) < floor || joining.said {
+    } else if Some(clock) < floor {
+        Outcome::Lost
+    } else if took_life || joining.took {
+        Outcome::Took
+    } else if joining.said {
         Outcome::Lost
     } else {
         Outcome::Silent
-    }
+    };
+    Joined { outcome, clock }
 }
 
 /// Head, times and source version: they count every event, hidden ones too.
@@ -81,31 +112,55 @@ fn raise_head<'a>(state: &mut State<'a>, clock: Clock, source: &'a [u8]) {
     }
 }
 
-fn join_life<'a>(state: &mut State<'a>, event: &Event, clock: Clock, arena: &'a [u8]) {
-    match event.kind {
-        EventKind::Created => state.created = state.created.max(Some(clock)),
-        EventKind::Updated => {}
-        EventKind::Restored => state.restored = state.restored.max(Some(clock)),
-        EventKind::Erased => state.reset = state.reset.max(Some(clock)),
+/// Whether the contact's life took the event's clock.
+fn join_life<'a>(state: &mut State<'a>, event: &Event, clock: Clock, arena: &'a [u8]) -> bool {
+    let mut took = match event.kind {
+        EventKind::Created => raise(&mut state.created, clock),
+        EventKind::Updated => false,
+        EventKind::Restored => raise(&mut state.restored, clock),
+        EventKind::Erased => raise(&mut state.reset, clock),
         EventKind::Deleted => {
-            if let Err(place) = state.deletes.binary_search(&clock) {
+            let place = state.deletes.binary_search(&clock).err();
+            // At or below a restore it was taken back before it came.
+            let place = place.filter(|_| Some(clock) > state.reset.max(state.restored));
+            if let Some(place) = place {
                 state.deletes.insert(place, clock);
             }
+            place.is_some()
         }
-    }
+    };
     if event.replaces {
-        state.put = state.put.max(Some(clock));
+        took |= raise(&mut state.put, clock);
     }
     if event.kind != EventKind::Updated || event.replaces {
         raise_head(state, clock, event.source.of(arena));
     }
-    // A delete with a newer `created` is final; of the final ones the greatest says it all.
+    settle_deletes(state, DELETES_MAX);
+    took
+}
+
+fn raise(register: &mut Option<Clock>, clock: Clock) -> bool {
+    let is_newer = Some(clock) > *register;
+    if is_newer {
+        *register = Some(clock);
+    }
+    is_newer
+}
+
+/// Takes the floor that the deletes make into `reset`, and drops what lies at or below it or a
+/// restore. A delete with a newer `created` is final; of the final ones the greatest says it all.
+pub(super) fn settle_deletes(state: &mut State<'_>, deletes_max: usize) {
+    if state.deletes.is_empty() {
+        return;
+    }
     let is_final = |delete: &&Clock| Some(**delete) < state.created;
     let last_final = state.deletes.iter().rev().find(is_final).copied();
-    state.reset = state.reset.max(last_final);
-    if state.deletes.first().is_some_and(|first| Some(*first) <= state.reset) {
-        let reset = state.reset;
-        state.deletes.retain(|delete| Some(*delete) > reset);
+    let too_many = state.deletes.len().checked_sub(deletes_max);
+    let too_many = too_many.and_then(|place| state.deletes.get(place)).copied();
+    state.reset = state.reset.max(last_final).max(too_many);
+    let gone = state.reset.max(state.restored);
+    if state.deletes.first().is_some_and(|first| Some(*first) <= gone) {
+        state.deletes.retain(|delete| Some(*delete) > gone);
     }
 }
 
@@ -119,6 +174,8 @@ struct Joining {
     said: bool,
     /// One of its values is not what stands there under its clock.
     differs: bool,
+    /// A register has its clock that had another.
+    took: bool,
 }
 
 impl Joining {
@@ -127,8 +184,8 @@ impl Joining {
             if let Some(value) = value_of(patch, arena) {
                 let register = Register { clock: self.clock, value };
                 let after = current.map_or(register, |current| current.max(register));
+                self.note(*current, after, register);
                 *current = Some(after);
-                self.note(after, register);
             }
         }
     }
@@ -151,15 +208,21 @@ impl Joining {
             }
             let current = before.next_if(|(each, _)| *each == key).map(|(_, register)| register);
             let register = Register { clock: self.clock, value };
+            // What was cleared here once and is forgotten may have been newer.
+            if current.is_none() && Some(register.clock) <= state.horizon {
+                self.said = true;
+                continue;
+            }
             let after = current.map_or(register, |current| current.max(register));
             state.attributes.push((key, after));
-            self.note(after, register);
+            self.note(current, after, register);
         }
         state.attributes.extend(before);
     }
 
-    fn note(&mut self, after: Register<'_>, register: Register<'_>) {
+    fn note(&mut self, before: Option<Register<'_>>, after: Register<'_>, register: Register<'_>) {
         self.said = true;
+        self.took |= before.is_none_or(|before| before.clock != after.clock);
         let is_tie = after.clock == register.clock;
         self.differs |= is_tie && after != register;
         if is_tie {
@@ -180,10 +243,38 @@ fn drop_hidden(state: &mut State<'_>, floor: Option<Clock>) {
     if floor.is_none() {
         return;
     }
+    state.horizon = state.horizon.filter(|horizon| Some(*horizon) >= floor);
     let stands = |register: &Register<'_>| Some(register.clock) >= floor;
     for field in &mut state.fields {
         *field = field.filter(stands);
     }
+    state.attributes.retain(|(_, register)| stands(register));
+}
+
+/// Forgets the oldest cleared attributes where there are too many, and remembers up to when.
+fn bound_cleared(state: &mut State<'_>) {
+    let is_cleared = |(_, register): &&(&[u8], Register<'_>)| register.value.is_none();
+    let cleared = state.attributes.iter().filter(is_cleared);
+    let bytes = |key: &[u8]| key.len() + CLEARED_BYTES;
+    let (mut count, mut total) =
+        cleared.clone().fold((0, 0), |(count, total), (key, _)| (count + 1, total + bytes(key)));
+    if count <= CLEARED_MAX && total <= CLEARED_BYTES_MAX {
+        return;
+    }
+    let mut oldest: Vec<(Clock, usize)> =
+        cleared.map(|(key, register)| (register.clock, bytes(key))).collect();
+    oldest.sort_unstable();
+    let mut forgotten = None;
+    for (clock, bytes) in oldest {
+        if count <= CLEARED_MAX && total <= CLEARED_BYTES_MAX {
+            break;
+        }
+        (count, total) = (count - 1, total - bytes);
+        forgotten = Some(clock);
+    }
+    state.horizon = state.horizon.max(forgotten);
+    let stands =
+        |register: &Register<'_>| register.value.is_some() || Some(register.clock) > forgotten;
     state.attributes.retain(|(_, register)| stands(register));
 }
 

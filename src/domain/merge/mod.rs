@@ -2,25 +2,28 @@
 //!
 //! Between the same commands the canonical part of a body is a function of the set of timed events that
 //! a contact has had. Untimed events depend on when they arrive: they take a clock just behind what
-//! they meet. Commands are decided at their place ([`command`]).
+//! they meet. Commands are decided at their place ([`command`]). What a contact carries that nobody sees is
+//! bounded ([`join`]).
 
 mod command;
 mod join;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unseen_tests;
 
 use std::ops::Range;
 
 use super::Class;
 use super::clock::Clock;
-use super::contact::rings::Rings;
+use super::contact::rings::{FirstSeen, Rings};
 use super::contact::state::State;
-use super::contact::{ContactView, CorruptContact};
+use super::contact::{ContactView, CorruptContact, HEAD_BYTES, head_of};
 use super::event::Event;
 use super::verdict::Verdict;
 
 pub use super::limits::Limits;
-pub use command::{decide, superseded};
+pub use command::{CommandTimes, decide, superseded};
 
 /// Why an event can't be merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,18 +51,21 @@ impl MergeError {
     }
 }
 
-/// Merges an event into a contact's body (`None`: there is no contact yet). `out` is emptied, and
-/// holds the new body if and only if the verdict is `Applied`.
+/// Merges an event into a contact's body (`None`: there is no contact yet), whose record has that
+/// time. `out` is emptied, and holds the new body where any stored byte changes: always when the
+/// verdict is `Applied`, and when an event took a clock or has to be remembered without changing a
+/// value.
 pub fn merge(
     current: Option<&[u8]>,
     event: &Event,
     arena: &[u8],
+    record_time_ms: i64,
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
     out.clear();
-    let merged = merge_into(current, event, arena, limits, out);
-    if !matches!(merged, Ok(Verdict::Applied)) {
+    let merged = merge_into(current, event, arena, record_time_ms, limits, out);
+    if merged.is_err() {
         out.clear();
     }
     merged
@@ -69,69 +75,117 @@ fn merge_into(
     current: Option<&[u8]>,
     event: &Event,
     arena: &[u8],
+    record_time_ms: i64,
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
     let Some(body) = current else {
         let mut state = State::default();
-        join::join(&mut state, event, arena, true);
-        write_body(&state, 1, &Rings::default(), event, limits, out)?;
-        return within(limits, out);
+        let joined = join::join(&mut state, event, arena, true);
+        let before = Before::default();
+        let written = write_body(&state, &before, &joined, event, record_time_ms, limits, out)?;
+        return within(limits, written.values.len(), 0);
     };
     let view = ContactView::parse_trusted(body)?;
-    let (version, before) = (view.version(), view.canonical());
+    let (canonical, values) = (view.canonical(), view.values());
+    let mut before = Before::of(&view);
     let (mut state, rings) = view.into_parts();
-    if event.clock.is_none() && rings.has_untimed(event.id_hash) {
+    before.rings = rings;
+    if event.body_hash.is_some_and(|body| rings.first_seen(event.id_hash, body).is_some()) {
         return Ok(Verdict::Duplicate);
     }
-    let outcome = join::join(&mut state, event, arena, false);
-    let canonical = write_body(&state, version.saturating_add(1), &rings, event, limits, out)?;
-    if out.get(canonical) == Some(before) {
-        return Ok(without_change(outcome));
+    let joined = join::join(&mut state, event, arena, false);
+    let written = write_body(&state, &before, &joined, event, record_time_ms, limits, out)?;
+    if written.is_changed {
+        return within(limits, written.values.len(), values.len());
     }
-    within(limits, out)
+    let is_same = event.body_hash.is_none() && out.get(written.canonical) == Some(canonical);
+    if is_same {
+        out.clear();
+    }
+    Ok(without_change(joined.outcome))
 }
 
-/// The verdict when no stored byte is different.
+/// The verdict when no value is different.
 fn without_change(outcome: join::Outcome) -> Verdict {
     match outcome {
         join::Outcome::Seen => Verdict::Duplicate,
         join::Outcome::Lost => Verdict::Stale,
-        join::Outcome::Silent => Verdict::Unchanged,
+        join::Outcome::Took | join::Outcome::Silent => Verdict::Unchanged,
     }
 }
 
-/// Writes the body, and returns where its canonical part lies.
+/// What a body held besides its state.
+#[derive(Debug, Default)]
+struct Before<'a> {
+    version: u64,
+    changed_at_ms: Option<u64>,
+    /// None where there was no contact.
+    values: Option<&'a [u8]>,
+    rings: Rings<'a>,
+}
+
+impl<'a> Before<'a> {
+    /// All but the rings.
+    fn of(view: &ContactView<'a>) -> Self {
+        Self {
+            version: view.version(),
+            changed_at_ms: view.changed_at_ms(),
+            values: Some(view.values()),
+            ..Self::default()
+        }
+    }
+}
+
+/// What was written of a body.
+#[derive(Debug)]
+struct Written {
+    canonical: Range<usize>,
+    values: Range<usize>,
+    /// The values are not those of before.
+    is_changed: bool,
+}
+
 fn write_body(
     state: &State<'_>,
-    version: u64,
-    rings: &Rings<'_>,
+    before: &Before<'_>,
+    joined: &join::Joined,
     event: &Event,
+    record_time_ms: i64,
     limits: &Limits,
     out: &mut Vec<u8>,
-) -> Result<Range<usize>, MergeError> {
+) -> Result<Written, MergeError> {
     // Counts are 16-bit in the body; so many entries are too large in bytes as well.
-    let entries = state.deletes.len().max(state.attributes.len());
+    let entries = state.attributes.len();
     if entries > usize::from(u16::MAX) {
         return Err(MergeError::TooLarge { bytes: entries, bytes_max: limits.contact_bytes_max });
     }
-    out.extend_from_slice(&version.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    let start = out.len();
-    state.write(out);
-    let end = out.len();
-    if let Some(place) = out.get_mut(start - 4..start) {
-        place.copy_from_slice(&((end - start) as u32).to_le_bytes());
+    out.extend_from_slice(&[0; HEAD_BYTES]);
+    let values = state.write(out);
+    let canonical = HEAD_BYTES..out.len();
+    let is_changed = before.values.is_none() || out.get(values.clone()) != before.values;
+    let (version, changed_at_ms) = if is_changed {
+        (before.version.saturating_add(1), u64::try_from(record_time_ms).ok())
+    } else {
+        (before.version, before.changed_at_ms)
+    };
+    if let Some(head) = out.first_chunk_mut::<HEAD_BYTES>() {
+        *head = head_of(version, changed_at_ms, canonical.len());
     }
-    let untimed = event.clock.is_none().then_some(event.id_hash);
-    rings.write_with(untimed, out);
-    Ok(start..end)
+    let first = event.body_hash.map(|body_hash| FirstSeen {
+        id_hash: event.id_hash,
+        body_hash,
+        time_us: joined.clock.ts_us,
+        record_time_ms,
+    });
+    before.rings.write_with(first, out);
+    Ok(Written { canonical, values, is_changed })
 }
 
-/// Applied, unless the body outgrew its limit.
-fn within(limits: &Limits, body: &[u8]) -> Result<Verdict, MergeError> {
-    let (bytes, bytes_max) = (body.len(), limits.contact_bytes_max);
-    if bytes > bytes_max {
+/// Applied, unless the values outgrew their limit. What does not make them more is never refused.
+fn within(limits: &Limits, bytes: usize, bytes_before: usize) -> Result<Verdict, MergeError> {
+    let bytes_max = limits.contact_bytes_max;
+    if bytes > bytes_max && bytes > bytes_before {
         return Err(MergeError::TooLarge { bytes, bytes_max });
     }
     Ok(Verdict::Applied)

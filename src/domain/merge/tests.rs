@@ -14,6 +14,7 @@ struct Subject {
     body: Option<Vec<u8>>,
     arena: Vec<u8>,
     limits: Limits,
+    record_time_ms: i64,
 }
 
 impl Subject {
@@ -56,8 +57,10 @@ impl Subject {
 
     fn merge(&mut self, event: &Event) -> Result<Verdict, MergeError> {
         let mut out = Vec::new();
-        let verdict = merge(self.body.as_deref(), event, &self.arena, &self.limits, &mut out)?;
-        if verdict == Verdict::Applied {
+        let at = self.record_time_ms;
+        let verdict = merge(self.body.as_deref(), event, &self.arena, at, &self.limits, &mut out)?;
+        assert!(verdict != Verdict::Applied || !out.is_empty());
+        if !out.is_empty() {
             self.body = Some(out);
         }
         Ok(verdict)
@@ -94,10 +97,11 @@ impl Subject {
 
     fn decide(&mut self, event: &Event, command: &Command) -> Verdict {
         let (body, limits, mut out) = (self.body.as_deref(), &self.limits, Vec::new());
-        let decided = decide(body, (event, command), &self.arena, LATEST, limits, &mut out);
+        let times = CommandTimes { record_ms: 0, latest_us: LATEST };
+        let decided = decide(body, (event, command), &self.arena, times, limits, &mut out);
         let verdict = decided.unwrap();
-        assert_eq!(verdict == Verdict::Applied, !out.is_empty());
-        if verdict == Verdict::Applied {
+        assert!(verdict != Verdict::Applied || !out.is_empty());
+        if !out.is_empty() {
             self.body = Some(out);
         }
         verdict
@@ -137,8 +141,8 @@ fn late_and_repeated_events_have_their_verdicts() {
     assert_eq!(contact.apply(Updated, "c", 15, &[(0, "Bob")]), Verdict::Stale);
     assert_eq!(contact.apply(Updated, "d", 15, &[]), Verdict::Unchanged);
     assert_eq!(contact.apply(Updated, "e", 15, &[(1, "L")]), Verdict::Applied);
-    assert_eq!(contact.apply(Updated, "f", 30, &[(0, "Eve")]), Verdict::Applied);
-    assert_eq!((contact.fields(), contact.view().version()), ([Some("Eve"), Some("L")], 4));
+    assert_eq!(contact.apply(Updated, "f", 30, &[(0, "Eve")]), Verdict::Unchanged);
+    assert_eq!((contact.fields(), contact.view().version()), ([Some("Eve"), Some("L")], 3));
     assert_eq!(
         (contact.view().created_at_us(), contact.view().updated_at_us()),
         (Some(10), Some(30))
@@ -252,7 +256,7 @@ fn what_stands_in_part_is_done_and_what_did_not_take_is_named() {
 fn a_restore_leaves_its_stamp_on_an_active_contact() {
     let mut contact = Subject::default();
     contact.apply(Created, "a", 10, &[(0, "Ada")]);
-    assert_eq!(contact.command(Restore, "c", 30, &[], any()), Verdict::Applied);
+    assert_eq!(contact.command(Restore, "c", 30, &[], any()), Verdict::Unchanged);
     assert_eq!(contact.command(Delete, "b", 20, &[], any()), Verdict::Superseded);
     assert_eq!(contact.view().status(), Status::Active);
 }
@@ -324,6 +328,85 @@ fn untimed_events_come_in_their_order_of_arrival() {
 }
 
 #[test]
+fn a_clock_without_a_value_makes_no_version_and_moves_what_follows_the_clocks() {
+    let mut contact = Subject { record_time_ms: 1_000, ..Subject::default() };
+    contact.apply(Created, "a", 10, &[(0, "Ada")]);
+    let (tag, changed) = (contact.view().tag(), contact.view().changed_at_ms());
+    assert_eq!((tag.version, changed), (1, Some(1_000)));
+    contact.record_time_ms = 2_000;
+    let mut echo = contact.event(Updated, "b", Some(20), &[(0, "Ada")]);
+    echo.source_version = Some(9);
+    assert_eq!(contact.merge(&echo), Ok(Verdict::Unchanged));
+    let view = contact.view();
+    assert_eq!((view.tag(), view.changed_at_ms()), (tag, changed));
+    assert_eq!((view.updated_at_us(), view.source_version()), (Some(20), Some(9)));
+    // The clock was taken all the same.
+    assert_eq!(contact.apply(Updated, "c", 15, &[(0, "Eve")]), Verdict::Stale);
+    assert_eq!(contact.apply(Deleted, "d", 30, &[]), Verdict::Applied);
+    assert_eq!(contact.apply(Deleted, "e", 40, &[]), Verdict::Unchanged);
+    assert_eq!((contact.view().version(), contact.view().changed_at_ms()), (2, Some(2_000)));
+    assert_ne!(contact.view().tag().hash, tag.hash);
+    contact.record_time_ms = -1;
+    assert_eq!(contact.apply(Updated, "f", 50, &[(1, "L")]), Verdict::Applied);
+    assert_eq!(contact.view().changed_at_ms(), None);
+}
+
+#[test]
+fn two_sources_that_echo_each_other_come_to_rest() {
+    let mut contact = Subject::default();
+    let mut verdict = contact.apply(Updated, "first", 10, &[(0, "Ada")]);
+    let mut echoes = 0;
+    // Whoever is told of a change tells it back, as its own and newer.
+    while verdict == Verdict::Applied {
+        echoes += 1;
+        verdict = contact.apply(Updated, &format!("echo {echoes}"), 10 + echoes, &[(0, "Ada")]);
+    }
+    assert_eq!((verdict, echoes, contact.view().version()), (Verdict::Unchanged, 1, 1));
+}
+
+#[test]
+fn a_repeat_of_what_has_no_time_of_its_own_changes_nothing() {
+    let mut contact = Subject::default();
+    let signed = |contact: &mut Subject, id: &str, body: u64, time: u64, name: &str| {
+        let mut event = contact.event(Updated, id, Some(time), &[(0, name)]);
+        event.body_hash = Some(body);
+        event
+    };
+    let first = signed(&mut contact, "a", 1, 10, "old");
+    let newer = signed(&mut contact, "b", 2, 20, "new");
+    let again = signed(&mut contact, "a", 1, 70, "old");
+    assert_eq!(contact.merge(&first), Ok(Verdict::Applied));
+    assert_eq!(contact.merge(&newer), Ok(Verdict::Applied));
+    let before = contact.body.clone();
+    assert_eq!(contact.merge(&again), Ok(Verdict::Duplicate));
+    assert_eq!((contact.fields()[0], before), (Some("new"), contact.body.clone()));
+    assert_eq!(contact.view().first_seen_us(first.id_hash, 1), Some(10));
+    // One that lost is remembered as well.
+    let late = signed(&mut contact, "c", 3, 15, "late");
+    assert_eq!(contact.merge(&late), Ok(Verdict::Stale));
+    let late = signed(&mut contact, "c", 3, 90, "late");
+    assert_eq!(contact.merge(&late), Ok(Verdict::Duplicate));
+    // The same id with another body is another event.
+    let other = signed(&mut contact, "a", 4, 80, "other");
+    assert_eq!(contact.merge(&other), Ok(Verdict::Applied));
+}
+
+#[test]
+fn a_repeated_delete_deletes_nothing_that_was_made_anew() {
+    let mut contact = Subject::default();
+    let delete = |contact: &mut Subject, time: u64| {
+        let mut event = contact.event(Deleted, "gone", Some(time), &[]);
+        event.body_hash = Some(1);
+        contact.merge(&event).unwrap()
+    };
+    contact.apply(Created, "a", 10, &[(0, "Ada")]);
+    assert_eq!(delete(&mut contact, 20), Verdict::Applied);
+    contact.apply(Created, "b", 30, &[(0, "Eve")]);
+    assert_eq!(delete(&mut contact, 90), Verdict::Duplicate);
+    assert_eq!(contact.view().status(), Status::Active);
+}
+
+#[test]
 fn a_contact_that_would_outgrow_its_limit_stays_as_it_is() {
     let limits = Limits { contact_bytes_max: 200, ..Limits::default() };
     let mut contact = Subject { limits, ..Subject::default() };
@@ -333,6 +416,10 @@ fn a_contact_that_would_outgrow_its_limit_stays_as_it_is() {
     let error = contact.merge(&event).unwrap_err();
     assert!(matches!(error, MergeError::TooLarge { bytes_max: 200, .. }));
     assert_eq!((error.class(), before), (Class::Poison, contact.body.clone()));
+    // What makes it no larger is taken, however large it is.
+    contact.limits.contact_bytes_max = 5;
+    assert_eq!(contact.apply(Deleted, "c", 30, &[]), Verdict::Applied);
+    assert_eq!(contact.command(Restore, "d", 40, &[], any()), Verdict::Applied);
     contact.body = Some(vec![0; 30]);
     assert_eq!(contact.merge(&event).unwrap_err().class(), Class::Fatal);
 }

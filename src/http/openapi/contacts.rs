@@ -30,6 +30,7 @@ pub(super) fn example() -> Value {
         "title": "Analyst", "attributes": { "acme_segment": "mid-market" }, "status": "ACTIVE",
         "version": 3, "sourceVersion": 3, "source": "acme",
         "createdAt": "2026-11-21T10:00:00.000Z", "updatedAt": "2026-11-21T10:36:44.451Z",
+        "changedAt": "2026-11-21T10:36:44.512Z",
     })
 }
 
@@ -70,7 +71,14 @@ fn filters() -> Vec<Param> {
             "updatedSince",
             text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
             "2026-11-21T10:00:00Z",
-            "Changed then or later (RFC 3339).",
+            "Its newest event is of then or later (RFC 3339). An event that comes late does not move \
+             that: to poll for changes, use changedSince.",
+        ),
+        Param::query(
+            "changedSince",
+            text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+            "2026-11-21T10:00:00Z",
+            "Its present version came then or later (RFC 3339).",
         ),
         Param::query(
             "duplicates",
@@ -107,11 +115,13 @@ fn order_and_page() -> Vec<Param> {
             choice(&[
                 "updatedAt",
                 "createdAt",
+                "changedAt",
                 "name",
                 "company",
                 "id",
                 "-updatedAt",
                 "-createdAt",
+                "-changedAt",
                 "-name",
                 "-company",
                 "-id",

@@ -51,12 +51,15 @@ pub(super) struct Contact {
     /// The source of the newest event.
     #[schema(required = true)]
     source: Option<String>,
-    /// UTC, milliseconds.
+    /// The time of its first event: UTC, three or six decimals.
     #[schema(required = true, format = DateTime)]
     created_at: Option<String>,
-    /// UTC, milliseconds.
+    /// The time of its newest event: UTC, three or six decimals.
     #[schema(required = true, format = DateTime)]
     updated_at: Option<String>,
+    /// When the record came that made the present version: UTC, milliseconds.
+    #[schema(required = true, format = DateTime)]
+    changed_at: Option<String>,
 }
 
 /// Contacts in an order, with the way to the pages beside it.

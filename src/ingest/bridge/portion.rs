@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
-use crate::domain::contact::rings::RING_LEN;
+use crate::domain::contact::rings::REPEATS_MIN;
 use crate::domain::headers::ORIGIN;
 use crate::domain::position::NextOffset;
 use crate::event_log::kafka::inputs::{InputBatch, InputPartition, Inputs, Reached};
@@ -19,7 +19,7 @@ use super::convert::{Bridged, reduce};
 use super::{Bridge, End, Pause, STOP_LOOK};
 
 /// Events without a time that a contact remembers.
-pub(super) const UNTIMED_MAX: usize = RING_LEN;
+pub(super) const UNTIMED_MAX: usize = REPEATS_MIN;
 
 /// A record on its way.
 struct Pending {

@@ -187,14 +187,22 @@ fn what_came_out_of_our_own_contact_log_stays_there() {
 
 /// Joins records as applying does; the body and the verdicts.
 fn applied(records: &[NewRecord]) -> (Option<Vec<u8>>, Vec<Verdict>) {
+    applied_at(records.iter().map(|record| (record, TIME)))
+}
+
+/// The same, of records that came at those times.
+fn applied_at<'r>(
+    records: impl Iterator<Item = (&'r NewRecord, i64)>,
+) -> (Option<Vec<u8>>, Vec<Verdict>) {
     let mut body: Option<Vec<u8>> = None;
     let mut verdicts = Vec::new();
-    for record in records {
+    for (record, time) in records {
         let (batch, event) = decoded(record).unwrap();
         let mut out = Vec::new();
         let limits = Limits::default();
-        let verdict = merge(body.as_deref(), &event, &batch.arena, &limits, &mut out).unwrap();
-        if verdict == Verdict::Applied {
+        let verdict =
+            merge(body.as_deref(), &event, &batch.arena, time, &limits, &mut out).unwrap();
+        if !out.is_empty() {
             body = Some(out);
         }
         verdicts.push(verdict);
@@ -332,9 +340,10 @@ fn a_portion_holds_no_more_untimed_events_of_a_contact_than_it_remembers() {
     assert!(!portion.is_full_for(&timed));
     // Why: a portion that is appended again changes nothing, one that is larger would.
     let twice = |count: u64| {
-        let once = (0..count).map(|number| record(untimed(number, "ada")));
-        let twice: Vec<NewRecord> = once.clone().chain(once).collect();
-        let (_, verdicts) = applied(&twice);
+        let once: Vec<_> = (0..count).map(|number| record(untimed(number, "ada"))).collect();
+        // A minute apart: what is remembered for a time alone is not enough.
+        let timed = once.iter().zip((TIME..).step_by(60_000));
+        let (_, verdicts) = applied_at(timed.clone().chain(timed));
         verdicts.iter().filter(|verdict| **verdict == Verdict::Applied).count() as u64
     };
     let max = UNTIMED_MAX as u64;

@@ -22,11 +22,10 @@ use crate::config::{Secret, WebhookSourceConfig, WebhooksConfig};
 use crate::domain::Class;
 use crate::domain::decode::Reject;
 use crate::domain::event::Event;
-use crate::domain::headers::{REQUEST_ID, SOURCE, TIME};
+use crate::domain::headers::{EVENT_ID, REQUEST_ID, SOURCE, TIME};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
 use crate::domain::schemas::{SchemaError, Schemas};
-use crate::domain::timestamp::format_rfc3339_us;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
 
@@ -34,9 +33,6 @@ use super::PresentRules;
 use super::intake::{Intake, IntakeError, Kept};
 
 pub use signature::{Scheme, SecretError, SignatureError, Verified, Verifier, sign_acme};
-
-/// The member that gets the signed time where the event has none.
-const TIMESTAMP: &str = "timestamp";
 
 /// Why a webhook was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +155,15 @@ struct Sent<'s> {
     /// Attributes of a binary CloudEvent, whose data the text is.
     attributes: Option<&'s NamedValues>,
     request_id: Option<&'s [u8]>,
+    /// Its place in an array.
+    place: Option<usize>,
+}
+
+impl Sent<'_> {
+    /// Its id, by that of the message that it came in.
+    fn id_of(&self, message: &str) -> String {
+        self.place.map_or_else(|| message.to_owned(), |place| format!("{message}:{place}"))
+    }
 }
 
 /// One event on its way to a record.
@@ -250,9 +255,11 @@ impl Webhooks {
             None => events(body, self.events_max)?,
         };
         let attributes = attributes.as_ref();
-        let one =
-            |text| self.event(source, &verified, Sent { text, attributes, request_id }, now_ms);
-        Ok((events.into_iter().map(one).collect(), is_array))
+        let one = |(place, text)| {
+            let place = is_array.then_some(place);
+            self.event(source, &verified, Sent { text, attributes, request_id, place }, now_ms)
+        };
+        Ok((events.into_iter().enumerate().map(one).collect(), is_array))
     }
 
     fn event(&self, source: &Source, verified: &Verified, sent: Sent<'_>, now_ms: u64) -> Prepared {
@@ -269,30 +276,23 @@ impl Webhooks {
                 return Prepared::Rejected(rejected(None, reject.reason.as_str(), reject.detail));
             }
         };
-        // The text is a binary event's data, in which no member is the event's.
-        if let (Some(_), None, Some(signed_us)) =
-            (sent.attributes, decoded.1.timestamp, verified.timestamp_us)
-        {
+        // Its own bytes stay as they were signed, so that a repeat is known by them.
+        if let (None, Some(signed_us)) = (decoded.1.timestamp, verified.timestamp_us) {
+            // Those of one array stand in their order.
+            let signed_us = signed_us.saturating_add(sent.place.unwrap_or(0) as u64);
             headers.push((TIME.to_owned(), Some(signed_us.to_string().into_bytes())));
             decoded.1.timestamp = Some(signed_us);
         }
-        for (member, text) in missing(source, text, &decoded.1, verified) {
-            let with = with_member(&value, member, &text);
-            match self.decode(&headers, &with, now_ms) {
-                Ok(again) => (value, decoded) = (with, again),
-                // Applying would refuse it: what it holds against the schema is what we append.
-                Err(Reject { reason: reason @ DeadLetterReason::Schema, detail })
-                    if member == TIMESTAMP =>
-                {
-                    let detail = format!("the signed time can't be added to the event: {detail}");
-                    return Prepared::Rejected(rejected(
-                        Some((&decoded.0, &decoded.1)),
-                        reason.as_str(),
-                        detail,
-                    ));
-                }
-                // It does without, as an id is made from its bytes.
-                Err(_) => {}
+        if !decoded.1.is_id_given && source.verifier.scheme() != Scheme::AcmeBody {
+            let mut named = headers.clone();
+            let mut with_id = value.clone();
+            match &verified.message_id {
+                Some(id) => named.push((EVENT_ID.to_owned(), Some(sent.id_of(id).into_bytes()))),
+                None => with_id = with_member(&value, "event_id", &id_of_bytes(source, text)),
+            }
+            // Where that can't be, it does without: an id is made from its bytes.
+            if let Ok(again) = self.decode(&named, &with_id, now_ms) {
+                (headers, value, decoded) = (named, with_id, again);
             }
         }
         let (batch, event) = decoded;
@@ -408,26 +408,13 @@ fn events(body: &[u8], events_max: usize) -> Result<(Vec<&[u8]>, bool), WebhookE
     Ok((events.into_iter().map(|event| event.get().as_bytes()).collect(), true))
 }
 
-/// What an event lacks that everything we append has: a time, because arrival order is no order, and
-/// an id of its own, so that a delivery that is repeated is known as such.
-fn missing(
-    source: &Source,
-    text: &[u8],
-    event: &Event,
-    verified: &Verified,
-) -> Vec<(&'static str, String)> {
-    let mut members = Vec::new();
-    if let (None, Some(signed_at)) = (event.timestamp, verified.timestamp_us) {
-        members.push((TIMESTAMP, format_rfc3339_us(signed_at)));
-    }
-    if !event.is_id_given && source.verifier.scheme() != Scheme::AcmeBody {
-        let mut hasher = Sha256::new();
-        hasher.update(source.name.as_bytes());
-        hasher.update([0]);
-        hasher.update(text);
-        members.push(("event_id", URL_SAFE_NO_PAD.encode(hasher.finalize())));
-    }
-    members
+/// The id of an event that has none, so that a delivery that is repeated is known as such.
+fn id_of_bytes(source: &Source, text: &[u8]) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(source.name.as_bytes());
+    hasher.update([0]);
+    hasher.update(text);
+    URL_SAFE_NO_PAD.encode(hasher.finalize())
 }
 
 /// The object with one more member, in front; anything else as it is.

@@ -109,6 +109,8 @@ impl SignatureError {
 pub struct Verified {
     /// When it was signed, in µs since 1970; none where the scheme doesn't sign the time.
     pub timestamp_us: Option<u64>,
+    /// The message's id, where the scheme signs one.
+    pub message_id: Option<String>,
 }
 
 /// Who signs how, with the secrets that are live.
@@ -182,7 +184,9 @@ impl Verifier {
             }
         }
         let vouched = self.scheme != Scheme::AcmeBody;
-        Ok(Verified { timestamp_us: timestamp_us.filter(|_| vouched) })
+        let message_id = header("webhook-id").filter(|_| self.scheme == Scheme::Standard);
+        let message_id = message_id.map(|id| String::from_utf8_lossy(id).into_owned());
+        Ok(Verified { timestamp_us: timestamp_us.filter(|_| vouched), message_id })
     }
 
     fn timestamp(&self, text: &[u8]) -> Result<u64, SignatureError> {

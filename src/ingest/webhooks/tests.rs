@@ -170,10 +170,44 @@ async fn an_event_without_time_and_id_gets_the_signed_time_and_an_id_of_its_byte
     assert_eq!(first.items[0].event_id, again.items[0].event_id);
     let records = world.records();
     let value: Value = serde_json::from_str(&records[0].1).unwrap();
-    assert_eq!(value["timestamp"], "2026-10-17T09:40:00.000Z");
+    assert_eq!(value.get("timestamp"), None);
     assert_eq!(value["event_id"].as_str(), first.items[0].event_id.as_deref());
     assert_eq!(value["data"]["id"], "c1");
     assert_eq!(records[0], records[1]);
+}
+
+#[tokio::test]
+async fn the_signed_time_and_message_id_stand_in_headers_where_the_event_has_none() {
+    let world = World::new();
+    let source = world.webhooks.sources.get("acme").unwrap();
+    let signed = Some(NOW_MS * 1000);
+    let message_id = Some("msg_1".to_owned());
+    let verified = Verified { timestamp_us: signed, message_id };
+    let mut bare = event();
+    for member in ["id", "timestamp"] {
+        bare.as_object_mut().unwrap().remove(member);
+    }
+    for (event, place, id, time) in [
+        (&bare, None, "msg_1", Some(NOW_MS * 1000)),
+        (&bare, Some(2), "msg_1:2", Some(NOW_MS * 1000 + 2)),
+        (&event(), None, "evt_1", None),
+    ] {
+        let text = event.to_string();
+        let sent = Sent { text: text.as_bytes(), attributes: None, request_id: None, place };
+        let Prepared::Accepted(item, record) =
+            world.webhooks.event(source, &verified, sent, NOW_MS)
+        else {
+            panic!("{text} is refused");
+        };
+        assert_eq!(item.event_id.as_deref(), Some(id));
+        assert_eq!(record.value.as_deref(), Some(text.as_bytes()));
+        let header = |wanted: &str| {
+            let found = record.headers.iter().find(|(name, _)| name == wanted);
+            found.and_then(|(_, value)| Some(text_of(value.as_deref()?)))
+        };
+        assert_eq!(header("contactd_time"), time.map(|time| time.to_string()));
+        assert_eq!(header(EVENT_ID), (id != "evt_1").then(|| id.to_owned()));
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ fn none_stops_decoding_and_every_reason_is_met() {
         Reason::Schema,
         Reason::InvalidControl,
         Reason::ControlFull,
+        Reason::InvalidMarker,
     ];
     let missing: Vec<_> = Reason::ALL
         .iter()

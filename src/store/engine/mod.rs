@@ -18,8 +18,9 @@ use crate::domain::Class;
 pub use memory::MemoryEngine;
 pub use sled::SledEngine;
 
-/// Longest value an engine takes, in bytes: the format's head and a contact of 64 KiB with its rings.
-pub const VALUE_BYTES_MAX: usize = 96 * 1024;
+/// Longest value an engine takes, in bytes: the format's head and a contact with 64 KiB of values, each
+/// as short as can be and with a clock of its own, and with full rings.
+pub const VALUE_BYTES_MAX: usize = 320 * 1024;
 
 /// What can go wrong below the store.
 #[derive(Debug, thiserror::Error)]

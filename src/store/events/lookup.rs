@@ -55,7 +55,7 @@ impl EventRecord {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (mut event_id, mut contact_id, mut version, mut reason) = (None, None, None, None);
         match &entry.outcome {
-            Outcome::Applied(applied) => {
+            Outcome::Applied(applied) | Outcome::Noted(applied) => {
                 event_id = Some(text(applied.event_id));
                 contact_id = Some(text(applied.id));
                 version = ContactView::parse(applied.body).ok().map(|view| view.version());
@@ -185,7 +185,7 @@ fn records(frame: &Frame, hash: u64, id: &[u8]) -> Result<Vec<EventRecord>, Stor
     frame.for_each(&mut Vec::new(), |entry| {
         let is_it = entry.event_hash == hash
             && match &entry.outcome {
-                Outcome::Applied(applied) => applied.event_id == id,
+                Outcome::Applied(applied) | Outcome::Noted(applied) => applied.event_id == id,
                 Outcome::Control(control) => control.event_id == id,
                 Outcome::Rehomed(rehomed) => rehomed.event_id == id,
                 Outcome::Rules(_) => false,

@@ -12,7 +12,7 @@ pub(super) const SEGMENT_BYTES_MAX: u64 = (UNIT as u64) << OFFSET_BITS;
 /// Segments that one process can name.
 pub(super) const SEGMENT_NUMBERS: u32 = (1 << SEGMENT_BITS) - 1;
 
-const LEN_BITS: u32 = 14;
+const LEN_BITS: u32 = 16;
 const OFFSET_BITS: u32 = 26;
 const SEGMENT_BITS: u32 = u64::BITS - OFFSET_BITS - LEN_BITS;
 const _: () = assert!(RECORD_BYTES_MAX < UNIT << LEN_BITS);

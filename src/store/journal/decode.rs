@@ -13,7 +13,7 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::{FrameNo, SegmentKind, SegmentReader};
 
 use super::super::StoreError;
-use super::super::codec::ChangeRef;
+use super::super::codec::{ChangeRef, Links};
 use super::super::control::ControlSums;
 use super::super::digest::Digest;
 use super::super::shared::Cut;
@@ -21,7 +21,7 @@ use super::encode::event_hash;
 use super::varint::Cursor;
 use super::{
     ATTEMPTED, Applied, AwayRecord, ControlChange, Counters, Entry, FORMAT, LaneProgress,
-    LastRecord, Letter, Outcome, Rehomed, RulesChange,
+    LastRecord, Letter, Outcome, Rehomed, RulesChange, WITH_IMAGE,
 };
 
 /// The journal as readers see it: whole frames only, by several at once.
@@ -323,7 +323,7 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
     let mut at = Cursor(bytes);
     let kinds = at.u8()?;
     let verdict = Verdict::from_u8(kinds & 0xf)?;
-    let record_kind = RecordKind::from_u8((kinds & !ATTEMPTED) >> 4)?;
+    let record_kind = RecordKind::from_u8((kinds & !(WITH_IMAGE | ATTEMPTED)) >> 4)?;
     let lane = Lane(u16::try_from(at.varint()?).ok()?);
     let offset = Offset(at.varint()?);
     let record_time_ms = base_time_ms.wrapping_add(at.signed()?);
@@ -343,6 +343,10 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
         Verdict::Rehomed => {
             let rehomed = parse_rehomed(&mut at)?;
             (event_hash(rehomed.event_id), Outcome::Rehomed(rehomed))
+        }
+        _ if kinds & WITH_IMAGE != 0 => {
+            let noted = parse_applied(&mut at, change)?;
+            (event_hash(noted.event_id), Outcome::Noted(noted))
         }
         Verdict::DeadLettered => (at.u64()?, Outcome::DeadLettered(parse_letter(&mut at)?)),
         Verdict::Unchanged
@@ -367,9 +371,12 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
 
 fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'a>> {
     let kind = EventKind::from_u8(at.u8()?)?;
-    let previous = match at.varint()? {
-        0 => ChangeRef::NONE,
-        back => ChangeRef(change.0.checked_sub(back)?),
+    let previous = match (at.varint()?, at.varint()?) {
+        (0, _) => Links::NONE,
+        (back, further) => {
+            let image = change.0.checked_sub(back)?;
+            Links { image: ChangeRef(image), change: ChangeRef(image.checked_sub(further)?) }
+        }
     };
     let event_time_us = at.varint()?.checked_sub(1);
     let (event_id, source) = (at.len()?, at.len()?);

@@ -9,11 +9,12 @@ use crate::domain::control::Decision;
 use crate::domain::verdict::Verdict;
 
 use super::super::StoreError;
-use super::super::codec::ChangeRef;
+use super::super::codec::{ChangeRef, Links};
 use super::super::shared::Cut;
 use super::varint::{put, put_signed};
 use super::{
     ATTEMPTED, AwayRecord, DeadLetter, EntryMeta, FORMAT, RulesChange, VALUE_HEAD, VALUE_KEPT_MAX,
+    WITH_IMAGE,
 };
 
 /// A block is closed by the entry that takes it past this. Below 64 KiB in most cases, where LZ4
@@ -105,17 +106,27 @@ impl FrameBuilder {
         self.event_hashes.clear();
     }
 
-    pub(crate) fn applied(
+    /// `this` is the entry's own place, `previous` where the contact lay before.
+    pub(crate) fn image(
         &mut self,
         meta: &EntryMeta<'_>,
-        previous_back: u64,
+        verdict: Verdict,
+        this: ChangeRef,
+        previous: Links,
         id: &[u8],
         body: &[u8],
     ) -> Result<Place, StoreError> {
-        let (start, _) = self.begin(meta, Verdict::Applied)?;
+        let (start, _) = self.begin(meta, verdict)?;
         let raw = &mut self.raw;
+        if verdict != Verdict::Applied
+            && let Some(kinds) = raw.get_mut(start + 4)
+        {
+            *kinds |= WITH_IMAGE;
+        }
         raw.push(meta.kind as u8);
-        put(raw, previous_back);
+        let Links { image, change } = previous;
+        put(raw, if image.is_some() { this.0.wrapping_sub(image.0) } else { 0 });
+        put(raw, if change.is_some() { image.0.wrapping_sub(change.0) } else { 0 });
         put(raw, meta.event_time_us.map_or(0, |at| at.saturating_add(1)));
         put(raw, meta.event_id.len() as u64);
         put(raw, meta.source.len() as u64);

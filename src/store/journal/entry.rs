@@ -7,7 +7,7 @@ use crate::domain::record::{Record, RecordBatch, RecordKind, record_hash};
 use crate::domain::rules::InForce;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
-use super::super::codec::ChangeRef;
+use super::super::codec::{ChangeRef, Links};
 use super::varint::Cursor;
 
 /// How far a lane was read, and what was read last.
@@ -231,6 +231,8 @@ pub struct Entry<'a> {
 pub enum Outcome<'a> {
     /// The contact changed.
     Applied(Applied<'a>),
+    /// Its stored bytes changed and no value: a clock moved, or something is remembered.
+    Noted(Applied<'a>),
     /// A control record was decided, whatever its verdict.
     Control(ControlChange<'a>),
     /// Other rules hold from the record on.
@@ -243,7 +245,7 @@ pub enum Outcome<'a> {
     Settled,
 }
 
-/// A change of a contact.
+/// What a contact is after an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied<'a> {
     /// The contact.
@@ -252,8 +254,8 @@ pub struct Applied<'a> {
     pub body: &'a [u8],
     /// `id 0x00 body`, for [`super::super::digest::joined_hash`].
     pub joined: &'a [u8],
-    /// Its change before this one.
-    pub previous: ChangeRef,
+    /// Where it and its latest change lay before this.
+    pub previous: Links,
     /// What the event said.
     pub kind: EventKind,
     /// The event's id.
@@ -266,6 +268,15 @@ pub struct Applied<'a> {
     pub principal: Option<&'a [u8]>,
     /// The request that carried the command.
     pub request_id: Option<&'a [u8]>,
+}
+
+impl Applied<'_> {
+    /// Where the contact and its latest change lie after the entry that this stands in.
+    pub(crate) fn links(&self, entry: &Entry<'_>) -> Links {
+        let is_change = entry.verdict == Verdict::Applied;
+        let change = if is_change { entry.change } else { self.previous.change };
+        Links { image: entry.change, change }
+    }
 }
 
 /// What a control record did.

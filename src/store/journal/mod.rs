@@ -7,9 +7,10 @@
 //! v verdict total * 9 | v active | v deleted | u128 digest                absolute, after the batch
 //! u128 control digest | v control verdict total * 9 | u128 digest of attempts
 //! v entries | blocks: (v raw length | v stored length | v entries | bytes)*   LZ4 where stored < raw
-//! entry: u32 length of the rest | u8 verdict + 16 * record kind + 128 if an attempt | v lane | v offset |
-//!        z record time - base | [attempt as stored] | ...
-//!   applied:       u8 kind | v this ref - previous ref, 0 none | v event time + 1 | v len event id |
+//! entry: u32 length of the rest | u8 verdict + 16 * record kind + 64 if an attempt + 128 if with an image
+//!        though not applied | v lane | v offset | z record time - base | [attempt as stored] | ...
+//!   applied, or with an image: u8 kind | v this ref - previous image, 0 none | v previous image - previous
+//!                  change, 0 where that is it or there is none | v event time + 1 | v len event id |
 //!                  v len source | v len principal + 1 | v len request id + 1 | bytes of those |
 //!                  v len id | id | 0x00 | body
 //!   marker, applied: v number | v founding + 1 where it is the beginning of all lanes |
@@ -38,7 +39,9 @@ pub use entry::{
 /// The format of frames.
 pub(crate) const FORMAT: u8 = 1;
 /// Beside verdict and record kind: the entry holds an attempt at a command.
-pub(crate) const ATTEMPTED: u8 = 1 << 7;
+pub(crate) const ATTEMPTED: u8 = 1 << 6;
+/// Set beside verdict and kind of an entry that is not applied and holds an image all the same.
+pub(crate) const WITH_IMAGE: u8 = 1 << 7;
 /// A value above this is kept as its head, length and hash.
 pub(crate) const VALUE_KEPT_MAX: usize = 64 << 10;
 /// How much of such a value is kept.

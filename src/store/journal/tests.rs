@@ -3,9 +3,10 @@
 use super::*;
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::record::RecordKind;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::FrameNo;
-use crate::store::codec::ChangeRef;
+use crate::store::codec::{ChangeRef, Links};
 use crate::store::digest::Digest;
 use crate::store::shared::Cut;
 
@@ -55,8 +56,10 @@ fn after() -> Cut {
 fn frame() -> Vec<u8> {
     let mut builder = FrameBuilder::new();
     let body = vec![b'x'; 30 << 10];
-    builder.applied(&meta(40), 0, b"c-1", &body).unwrap();
-    builder.applied(&meta(41), 1, b"c-1", b"short").unwrap();
+    let place = |index| ChangeRef::new(FrameNo(7), index);
+    let applied = Verdict::Applied;
+    builder.image(&meta(40), applied, place(0), Links::NONE, b"c-1", &body).unwrap();
+    builder.image(&meta(41), applied, place(1), place(0).into(), b"c-1", b"short").unwrap();
     builder.settled(&meta(42), Verdict::Stale).unwrap();
     builder.dead_letter(&meta(43), &letter(&vec![b'v'; 200 << 10])).unwrap();
     builder.dead_letter(&meta(44), &letter(&body)).unwrap();
@@ -81,7 +84,11 @@ fn frames_come_back() {
                     assert_eq!((applied.event_id, applied.source), (&b"evt_1"[..], &b"acme"[..]));
                     assert_eq!((applied.principal, applied.request_id), (Some(&b"ada"[..]), None));
                     assert_eq!(applied.event_time_us, Some(7));
-                    seen.push((entry.verdict, applied.body.len(), applied.previous.is_some()));
+                    seen.push((
+                        entry.verdict,
+                        applied.body.len(),
+                        applied.previous.image.is_some(),
+                    ));
                 }
                 Outcome::DeadLettered(letter) => {
                     assert_eq!((letter.detail, letter.key), ("at byte 3", None));
@@ -95,8 +102,8 @@ fn frames_come_back() {
                     assert_eq!(rehomed.record, away(value));
                     seen.push((entry.verdict, value.len(), false));
                 }
-                Outcome::Control(_) | Outcome::Rules(_) | Outcome::Settled => {
-                    seen.push((entry.verdict, 0, false))
+                Outcome::Noted(_) | Outcome::Control(_) | Outcome::Rules(_) | Outcome::Settled => {
+                    seen.push((entry.verdict, 0, false));
                 }
             }
             Ok(())
@@ -119,7 +126,9 @@ fn only_a_backlogs_frames_are_left_as_large_as_they_are() {
     let stored = |count: usize| {
         let mut builder = FrameBuilder::new();
         for offset in 0..count {
-            builder.applied(&meta(offset as u64), 0, b"c-1", &body).unwrap();
+            let this = ChangeRef::new(FrameNo(7), offset as u16);
+            let meta = meta(offset as u64);
+            builder.image(&meta, Verdict::Applied, this, Links::NONE, b"c-1", &body).unwrap();
         }
         let mut payload = Vec::new();
         builder.finish(&after(), &mut payload);
@@ -140,9 +149,43 @@ fn one_entry_is_found_without_the_others() {
     let entry = frame.entry(1).unwrap();
     let entry = entry.view().unwrap();
     let Outcome::Applied(applied) = entry.outcome else { panic!("{entry:?}") };
-    assert_eq!(applied.previous, ChangeRef::new(FrameNo(7), 0));
+    assert_eq!(applied.previous, ChangeRef::new(FrameNo(7), 0).into());
     assert_eq!(applied.joined, b"c-1\0short");
     frame.entry(6).unwrap_err();
+}
+
+#[test]
+fn an_image_without_a_change_leads_past_itself_to_the_change_before() {
+    let mut builder = FrameBuilder::new();
+    let change = ChangeRef::new(FrameNo(3), 9);
+    let before = Links { image: ChangeRef::new(FrameNo(6), 1), change };
+    let this = ChangeRef::new(FrameNo(7), 0);
+    for verdict in [Verdict::Unchanged, Verdict::Stale, Verdict::Applied] {
+        builder.clear();
+        builder.image(&meta(40), verdict, this, before, b"c-1", b"body").unwrap();
+        let mut payload = Vec::new();
+        builder.finish(&after(), &mut payload);
+        let entry = Frame::parse(FrameNo(7), payload).unwrap().entry(0).unwrap();
+        let entry = entry.view().unwrap();
+        assert_eq!((entry.verdict, entry.record_kind), (verdict, RecordKind::Contact));
+        let (image, is_change) = match entry.outcome {
+            Outcome::Applied(image) => (image, true),
+            Outcome::Noted(image) => (image, false),
+            Outcome::Control(_)
+            | Outcome::DeadLettered(_)
+            | Outcome::Rehomed(_)
+            | Outcome::Rules(_)
+            | Outcome::Settled => {
+                panic!("{entry:?}")
+            }
+        };
+        assert_eq!((image.previous, image.body), (before, b"body".as_slice()));
+        let change = if is_change { this } else { change };
+        assert_eq!(
+            (is_change, image.links(&entry)),
+            (verdict == Verdict::Applied, Links { image: this, change })
+        );
+    }
 }
 
 #[test]

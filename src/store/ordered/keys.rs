@@ -10,6 +10,8 @@ use icu_properties::props::DefaultIgnorableCodePoint;
 use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::event::EMAIL;
 
+use super::request::changed_at_us;
+
 /// Bytes of a text that the indexes know: an e-mail address has no more, anything else is cut.
 pub(crate) const TEXT_BYTES_MAX: usize = 254;
 /// Bytes of a first and of a last name, so that both in either order fit into one text.
@@ -25,6 +27,7 @@ pub(crate) struct SortKeys {
     pub(crate) active: bool,
     pub(crate) updated_at_us: u64,
     pub(crate) created_at_us: u64,
+    pub(crate) changed_at_us: u64,
     pub(crate) first: Vec<u8>,
     pub(crate) last: Vec<u8>,
     pub(crate) email: Vec<u8>,
@@ -39,6 +42,7 @@ impl SortKeys {
         self.active = view.status() == Status::Active;
         self.updated_at_us = view.updated_at_us().unwrap_or(0);
         self.created_at_us = view.created_at_us().unwrap_or(0);
+        self.changed_at_us = changed_at_us(&view);
         let fields = [
             (FIRST_NAME, NAME_BYTES_MAX, &mut self.first),
             (LAST_NAME, NAME_BYTES_MAX, &mut self.last),

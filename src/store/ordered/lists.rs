@@ -44,11 +44,13 @@ impl Lists {
     }
 
     pub(super) fn of(&self, index: Index) -> &[Sorted; 2] {
-        let [id, updated_at, created_at, name, first_name, email, company, source] = &self.lists;
+        let [id, updated_at, created_at, changed_at, name, first_name, email, company, source] =
+            &self.lists;
         match index {
             Index::Id => id,
             Index::UpdatedAt => updated_at,
             Index::CreatedAt => created_at,
+            Index::ChangedAt => changed_at,
             Index::Name => name,
             Index::FirstName => first_name,
             Index::Email => email,
@@ -58,12 +60,13 @@ impl Lists {
     }
 
     fn list_mut(&mut self, index: Index, active: bool) -> (&Rows, &mut Sorted) {
-        let [id, updated_at, created_at, name, first_name, email, company, source] =
+        let [id, updated_at, created_at, changed_at, name, first_name, email, company, source] =
             &mut self.lists;
         let [active_list, deleted_list] = match index {
             Index::Id => id,
             Index::UpdatedAt => updated_at,
             Index::CreatedAt => created_at,
+            Index::ChangedAt => changed_at,
             Index::Name => name,
             Index::FirstName => first_name,
             Index::Email => email,
@@ -255,7 +258,9 @@ fn build(rows: &Rows, index: Index, active: bool, by_id: &[Entry]) -> Sorted {
     let text = |slot| rows.get(slot).map_or(&[][..], |row| row.text(index));
     match index {
         Index::Id => {}
-        Index::UpdatedAt | Index::CreatedAt => entries.sort_by_key(|at| at.prefix),
+        Index::UpdatedAt | Index::CreatedAt | Index::ChangedAt => {
+            entries.sort_by_key(|at| at.prefix)
+        }
         Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
             sort_by_text(&mut entries, text);
         }

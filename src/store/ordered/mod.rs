@@ -1,4 +1,4 @@
-//! The indexes in which lists are answered, in memory: id, updatedAt, createdAt, name, company,
+//! The indexes in which lists are answered, in memory: id, updatedAt, createdAt, changedAt, name, company,
 //! e-mail, source.
 //!
 //! Built by one bulk sort from the scan at open. After that the applier does nothing for them: each
@@ -51,6 +51,7 @@ enum Index {
     Id,
     UpdatedAt,
     CreatedAt,
+    ChangedAt,
     /// Last name, then first name.
     Name,
     /// First name, then last name, of those who have both.
@@ -61,10 +62,11 @@ enum Index {
 }
 
 impl Index {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Id,
         Self::UpdatedAt,
         Self::CreatedAt,
+        Self::ChangedAt,
         Self::Name,
         Self::FirstName,
         Self::Email,
@@ -77,6 +79,7 @@ impl Index {
             SortOrder::Id | SortOrder::Match => Self::Id,
             SortOrder::UpdatedAt => Self::UpdatedAt,
             SortOrder::CreatedAt => Self::CreatedAt,
+            SortOrder::ChangedAt => Self::ChangedAt,
             SortOrder::Name => Self::Name,
             SortOrder::Company => Self::Company,
         }
@@ -85,7 +88,12 @@ impl Index {
     /// Whether it is an order, which needs every contact; the others hold those that have the text.
     fn holds_all(self) -> bool {
         match self {
-            Self::Id | Self::UpdatedAt | Self::CreatedAt | Self::Name | Self::Company => true,
+            Self::Id
+            | Self::UpdatedAt
+            | Self::CreatedAt
+            | Self::ChangedAt
+            | Self::Name
+            | Self::Company => true,
             Self::FirstName | Self::Email | Self::Source => false,
         }
     }
@@ -94,7 +102,7 @@ impl Index {
     fn has_prefixes(self) -> bool {
         match self {
             Self::UpdatedAt | Self::Name | Self::FirstName | Self::Email => true,
-            Self::Id | Self::CreatedAt | Self::Company | Self::Source => false,
+            Self::Id | Self::CreatedAt | Self::ChangedAt | Self::Company | Self::Source => false,
         }
     }
 }

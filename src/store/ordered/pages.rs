@@ -162,7 +162,10 @@ impl Lists {
                     places.keys.extend(self.key(request.order, met));
                 }
             }
-            if leaves_out && looked_at >= SCAN_MAX && places.keys.len() < request.limit {
+            // A cut between two places of one text would leave the contact out.
+            let is_copy = by_match && self.is_copy(wanted, met);
+            let is_enough = looked_at >= SCAN_MAX && !is_copy;
+            if leaves_out && is_enough && places.keys.len() < request.limit {
                 places.cut = self.key(request.order, met).map(|key| Cut { key, skip });
                 break;
             }
@@ -175,6 +178,14 @@ impl Lists {
         self.rows.get(slot).is_some_and(|row| {
             (!is_filtered || wanted.passes(row))
                 && (!once || wanted.first_match(row) == Some(index))
+        })
+    }
+
+    /// Whether the contact is shown at another place of the same text.
+    fn is_copy(&self, wanted: &Wanted, (index, slot): Met) -> bool {
+        self.rows.get(slot).is_some_and(|row| {
+            let first = wanted.first_match(row);
+            first.is_some_and(|first| first != index && row.text(first) == row.text(index))
         })
     }
 

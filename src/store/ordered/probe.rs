@@ -35,6 +35,7 @@ impl<'a> Probe<'a> {
         let number = match index {
             Index::UpdatedAt => row.updated_at_us,
             Index::CreatedAt => row.created_at_us,
+            Index::ChangedAt => row.changed_at_us,
             Index::Id
             | Index::Name
             | Index::FirstName
@@ -54,7 +55,7 @@ impl<'a> Probe<'a> {
             (id, _) => Tail::Id(id),
         };
         match index {
-            Index::UpdatedAt | Index::CreatedAt => {
+            Index::UpdatedAt | Index::CreatedAt | Index::ChangedAt => {
                 let number = key.sort.first_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n));
                 Self { index, prefix: Prefix::of_number(number), number, text: &[], tail }
             }
@@ -99,6 +100,7 @@ impl<'a> Probe<'a> {
             Index::Id => Ordering::Equal,
             Index::UpdatedAt => row.updated_at_us.cmp(&self.number),
             Index::CreatedAt => row.created_at_us.cmp(&self.number),
+            Index::ChangedAt => row.changed_at_us.cmp(&self.number),
             Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
                 let text = row.text(self.index);
                 match self.tail {

@@ -15,6 +15,8 @@ pub enum SortOrder {
     UpdatedAt,
     /// By the earliest accepted timestamp; none counts as 0.
     CreatedAt,
+    /// By the time of the record that made the present version; none counts as 0.
+    ChangedAt,
     /// By last name, then first name, folded.
     Name,
     /// By company, folded.
@@ -25,14 +27,14 @@ pub enum SortOrder {
 
 impl SortOrder {
     /// Every order that needs no filter.
-    pub const ALL: [Self; 5] =
-        [Self::Id, Self::UpdatedAt, Self::CreatedAt, Self::Name, Self::Company];
+    pub const ALL: [Self; 6] =
+        [Self::Id, Self::UpdatedAt, Self::CreatedAt, Self::ChangedAt, Self::Name, Self::Company];
 }
 
 /// A contact's place in an order; a page continues strictly after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageKey {
-    /// What it is sorted by: eight bytes big-endian of milliseconds, a text, or nothing (by id).
+    /// What it is sorted by: eight bytes big-endian of microseconds, a text, or nothing (by id).
     pub sort: Vec<u8>,
     /// The contact's id; empty: the nearer end of all that are sorted by the same.
     pub id: Vec<u8>,
@@ -68,8 +70,10 @@ pub struct Filters {
     pub source: Option<String>,
     /// What its name (first name or last name first), e-mail address or company begins with.
     pub q: Option<String>,
-    /// Changed then or later, in µs.
+    /// Its newest event is of then or later, in µs.
     pub updated_since_us: Option<u64>,
+    /// Its present version came then or later, in µs.
+    pub changed_since_us: Option<u64>,
 }
 
 impl Filters {
@@ -89,6 +93,7 @@ impl Filters {
             && is(COMPANY, &self.company)
             && self.source.as_ref().is_none_or(|wanted| view.source() == wanted)
             && self.updated_since_us.is_none_or(|since| view.updated_at_us().unwrap_or(0) >= since)
+            && self.changed_since_us.is_none_or(|since| changed_at_us(view) >= since)
             && self.q.as_ref().is_none_or(|wanted| {
                 let (first, last) = (fold(field(FIRST_NAME)), fold(field(LAST_NAME)));
                 let names = [joined(&first, &last), joined(&last, &first)];
@@ -97,6 +102,11 @@ impl Filters {
                 names.iter().chain(&others).any(|text| text.starts_with(&wanted))
             })
     }
+}
+
+/// The time that the present version came at, in µs; 0 where its record had none.
+pub(super) fn changed_at_us(view: &ContactView<'_>) -> u64 {
+    view.changed_at_ms().map_or(0, |ms| ms.saturating_mul(1000))
 }
 
 fn joined(one: &[u8], other: &[u8]) -> Vec<u8> {

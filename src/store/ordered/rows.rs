@@ -22,6 +22,7 @@ pub(super) struct Row {
     pub(super) active: bool,
     pub(super) updated_at_us: u64,
     pub(super) created_at_us: u64,
+    pub(super) changed_at_us: u64,
 }
 
 impl Row {
@@ -42,6 +43,7 @@ impl Row {
             active: keys.active,
             updated_at_us: keys.updated_at_us,
             created_at_us: keys.created_at_us,
+            changed_at_us: keys.changed_at_us,
         }
     }
 
@@ -65,7 +67,7 @@ impl Row {
         let company = email + usize::from(self.email_len);
         let source = company + usize::from(self.company_len);
         let text = match index {
-            Index::Id | Index::UpdatedAt | Index::CreatedAt => None,
+            Index::Id | Index::UpdatedAt | Index::CreatedAt | Index::ChangedAt => None,
             Index::Name => {
                 let skipped =
                     if self.has_both_names() { usize::from(self.first_len) + 1 } else { 0 };
@@ -91,6 +93,7 @@ impl Row {
         match index {
             Index::UpdatedAt => Prefix::of_number(self.updated_at_us),
             Index::CreatedAt => Prefix::of_number(self.created_at_us),
+            Index::ChangedAt => Prefix::of_number(self.changed_at_us),
             Index::Id => Prefix::of_text(self.id()),
             Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
                 Prefix::of_text(self.text(index))
@@ -103,6 +106,7 @@ impl Row {
         match index {
             Index::UpdatedAt => self.updated_at_us.to_be_bytes().to_vec(),
             Index::CreatedAt => self.created_at_us.to_be_bytes().to_vec(),
+            Index::ChangedAt => self.changed_at_us.to_be_bytes().to_vec(),
             Index::Id => Vec::new(),
             Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
                 self.text(index).to_vec()
@@ -126,6 +130,7 @@ impl Row {
                 Index::Id => false,
                 Index::UpdatedAt => self.updated_at_us != keys.updated_at_us,
                 Index::CreatedAt => self.created_at_us != keys.created_at_us,
+                Index::ChangedAt => self.changed_at_us != keys.changed_at_us,
                 Index::Name | Index::FirstName => !self.has_names_of(keys),
                 Index::Email => self.text(index) != keys.email,
                 Index::Company => self.text(index) != keys.company,
@@ -144,6 +149,7 @@ impl Row {
         self.active = keys.active;
         self.updated_at_us = keys.updated_at_us;
         self.created_at_us = keys.created_at_us;
+        self.changed_at_us = keys.changed_at_us;
     }
 }
 

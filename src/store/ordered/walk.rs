@@ -94,6 +94,7 @@ pub(super) fn compare(rows: &Rows, a: Met, b: Met) -> Ordering {
         let number = match index {
             Index::UpdatedAt => row.updated_at_us,
             Index::CreatedAt => row.created_at_us,
+            Index::ChangedAt => row.changed_at_us,
             Index::Id
             | Index::Name
             | Index::FirstName

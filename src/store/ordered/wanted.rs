@@ -19,7 +19,8 @@ pub(super) enum Part {
     Company,
     Source,
     Query,
-    Since,
+    UpdatedSince,
+    ChangedSince,
 }
 
 /// The filters with their texts folded and cut.
@@ -29,7 +30,8 @@ pub(super) struct Wanted {
     company: Option<Vec<u8>>,
     source: Option<Vec<u8>>,
     query: Option<Vec<u8>>,
-    since: Option<u64>,
+    updated_since: Option<u64>,
+    changed_since: Option<u64>,
 }
 
 impl Part {
@@ -39,7 +41,8 @@ impl Part {
             Self::Email | Self::Source => order == SortOrder::Id,
             Self::Company => matches!(order, SortOrder::Id | SortOrder::Company),
             Self::Query => order == SortOrder::Match,
-            Self::Since => order == SortOrder::UpdatedAt,
+            Self::UpdatedSince => order == SortOrder::UpdatedAt,
+            Self::ChangedSince => order == SortOrder::ChangedAt,
         }
     }
 }
@@ -53,7 +56,8 @@ impl Wanted {
             source: filters.source.as_deref().map(|source| cut(source).as_bytes().to_vec()),
             // Names are cut to this.
             query: fold(&filters.q, NAME_BYTES_MAX),
-            since: filters.updated_since_us,
+            updated_since: filters.updated_since_us,
+            changed_since: filters.changed_since_us,
         }
     }
 
@@ -63,7 +67,8 @@ impl Wanted {
             self.company.is_some().then_some(Part::Company),
             self.source.is_some().then_some(Part::Source),
             self.query.is_some().then_some(Part::Query),
-            self.since.is_some().then_some(Part::Since),
+            self.updated_since.is_some().then_some(Part::UpdatedSince),
+            self.changed_since.is_some().then_some(Part::ChangedSince),
         ];
         all.into_iter().flatten().collect()
     }
@@ -84,7 +89,8 @@ impl Wanted {
         is(Index::Source, &self.source)
             && is(Index::Company, &self.company)
             && is(Index::Email, &self.email)
-            && self.since.is_none_or(|since| row.updated_at_us >= since)
+            && self.updated_since.is_none_or(|since| row.updated_at_us >= since)
+            && self.changed_since.is_none_or(|since| row.changed_at_us >= since)
             && (self.query.is_none() || self.first_match(row).is_some())
     }
 
@@ -108,14 +114,16 @@ impl Wanted {
             let (low, high) = (Probe::first(index, text), Probe::last(index, text));
             lists.runs(index, status, Some(&low), Some(&high))
         };
+        let since = |index, since: Option<u64>| {
+            let low = Probe::from_number(index, since.unwrap_or(0));
+            lists.runs(index, status, Some(&low), None)
+        };
         match part {
             Part::Email => equal(Index::Email, &self.email),
             Part::Company => equal(Index::Company, &self.company),
             Part::Source => equal(Index::Source, &self.source),
-            Part::Since => {
-                let low = Probe::from_number(Index::UpdatedAt, self.since.unwrap_or(0));
-                lists.runs(Index::UpdatedAt, status, Some(&low), None)
-            }
+            Part::UpdatedSince => since(Index::UpdatedAt, self.updated_since),
+            Part::ChangedSince => since(Index::ChangedAt, self.changed_since),
             Part::Query => {
                 let query = self.query.as_deref().unwrap_or_default();
                 let runs = MATCHED.into_iter().flat_map(|index| {

@@ -97,9 +97,10 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
         };
         let mut body = Vec::new();
         let current = writer.contact(id.as_bytes()).unwrap();
-        match merge(current, &event, &arena, &Limits::default(), &mut body).unwrap() {
-            Verdict::Applied => writer.applied(&meta, id.as_bytes(), &body).unwrap(),
-            verdict => writer.settled(&meta, verdict, id.as_bytes()).unwrap(),
+        let limits = Limits::default();
+        match merge(current, &event, &arena, number as i64, &limits, &mut body).unwrap() {
+            verdict if body.is_empty() => writer.settled(&meta, verdict, id.as_bytes()).unwrap(),
+            verdict => writer.image(&meta, verdict, id.as_bytes(), &body).unwrap(),
         }
         let last = LastRecord { offset: meta.offset, leader_epoch: None, hash: number };
         writer.advance(lane, LaneProgress { next: NextOffset(number / 2 + 1), last: Some(last) });

@@ -150,11 +150,16 @@ impl Fixture {
 
     /// One event, one commit.
     pub(super) fn apply(&self, kind: &str, data: Value) {
+        self.apply_late(kind, data, 0);
+    }
+
+    /// The same, of an event that took so long to come.
+    pub(super) fn apply_late(&self, kind: &str, data: Value, late_ms: u64) {
         let number = self.next.fetch_add(1, Ordering::SeqCst);
         let time = START_MS + number;
         let event = json!({
-            "id": format!("e{number}"), "eventType": kind, "timestamp": time, "source": "test",
-            "data": data,
+            "id": format!("e{number}"), "eventType": kind, "timestamp": time - late_ms,
+            "source": "test", "data": data,
         });
         let key = data["id"].as_str().unwrap().as_bytes();
         let mut batch = RecordBatch::new(LANE);
@@ -166,10 +171,10 @@ impl Fixture {
         let mut writer = self.open.as_ref().unwrap().0.lock();
         let mut body = Vec::new();
         let current = writer.contact(key).unwrap();
-        let verdict = merge(current, &event, &batch.arena, self.decoder.limits(), &mut body);
+        let verdict = merge(current, &event, &batch.arena, time, self.decoder.limits(), &mut body);
         assert_eq!(verdict.unwrap(), Verdict::Applied);
         let meta = EntryMeta::of_event(&batch, &batch.records[0], &event);
-        writer.applied(&meta, key, &body).unwrap();
+        writer.image(&meta, Verdict::Applied, key, &body).unwrap();
         writer.advance(LANE, LaneProgress::after(&batch));
         writer.commit().unwrap();
     }

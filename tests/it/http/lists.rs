@@ -37,6 +37,19 @@ async fn ids(router: &Api, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn who_polls_by_changed_at_misses_no_event_that_came_late() {
+    let fixture = people();
+    fixture.apply_late("contact.updated", json!({ "id": "2", "phone": "+44 1" }), 3_600_000);
+    let router = fixture.router();
+    let before = "2026-11-21T10:00:00.008Z";
+    assert_eq!(ids(&router, &format!("changedSince={before}")).await, ["2"]);
+    assert_eq!(ids(&router, &format!("updatedSince={before}")).await, [""; 0]);
+    let contact = get(&router, "/api/contacts/2").await.expect(200).json();
+    assert_eq!(contact["changedAt"], "2026-11-21T10:00:00.008Z");
+    assert!(contact["updatedAt"].as_str() < Some(before), "{contact}");
+}
+
+#[tokio::test]
 async fn each_filter_lists_what_passes_in_its_own_order() {
     let fixture = people();
     let router = fixture.router();
@@ -65,6 +78,9 @@ async fn each_filter_lists_what_passes_in_its_own_order() {
         ("updatedSince=1812-06-01T00:00:00Z&limit=1", vec!["6"]),
         ("sort=-createdAt&limit=2", vec!["6", "5"]),
         ("sort=createdAt&order=asc&limit=2", vec!["1", "2"]),
+        ("changedSince=2026-11-21T10:00:00.004Z", vec!["6", "5"]),
+        ("changedSince=2026-11-21T10:00:00.004Z&sort=changedAt&order=asc", vec!["5", "6"]),
+        ("sort=-changedAt&limit=2", vec!["6", "5"]),
         ("duplicates=true", vec!["1", "4"]),
         ("duplicates=true&includeDeleted=true", vec!["1", "4", "7"]),
     ] {
@@ -146,6 +162,7 @@ async fn what_makes_no_sense_is_400_and_named() {
         ("%ff=a", "INVALID_PARAMETER"),
         ("updatedSince=yesterday", "INVALID_PARAMETER"),
         ("updatedSince=2026-11-21", "INVALID_PARAMETER"),
+        ("changedSince=2026-11-21", "INVALID_PARAMETER"),
         ("sort=email", "INVALID_PARAMETER"),
         ("sort=-email", "INVALID_PARAMETER"),
         ("sort=-name&order=asc", "INVALID_PARAMETER"),

@@ -161,6 +161,35 @@ async fn a_replay_within_the_window_has_no_effect() {
     assert_eq!(history["data"].as_array().unwrap().len(), 2, "{history}");
 }
 
+/// Acme's retries, and Standard Webhooks', carry a new time over the same event.
+#[tokio::test]
+async fn a_retry_signed_later_undoes_nothing_that_came_since() {
+    let world = World::new().await;
+    let untimed = |id: &str, title: &str| {
+        let mut event = event("c1");
+        event.as_object_mut().unwrap().remove("timestamp");
+        event["id"] = json!(id);
+        event["data"]["title"] = json!(title);
+        event.to_string().into_bytes()
+    };
+    let (old, new) = (untimed("evt-a", "old"), untimed("evt-b", "new"));
+    let title = |title: &'static str| {
+        move |answer: &Answer| answer.status == 200 && answer.json()["title"] == title
+    };
+    world.post_at(&old, -120).await.expect(200);
+    world.instance.until_contact("c1", title("old")).await;
+    world.post_at(&new, -90).await.expect(200);
+    world.instance.until_contact("c1", title("new")).await;
+    world.post_at(&old, -60).await.expect(200);
+    let mut last = event("c1");
+    last["id"] = json!("evt-last");
+    last["data"]["lastName"] = json!("King");
+    world.post(last.to_string()).await.expect(200);
+    let is_last = |answer: &Answer| answer.status == 200 && answer.json()["lastName"] == "King";
+    let contact = world.instance.until_contact("c1", is_last).await.json();
+    assert_eq!((&contact["title"], &contact["version"]), (&json!("new"), &json!(3)), "{contact}");
+}
+
 #[tokio::test]
 async fn two_secrets_are_live_while_one_replaces_the_other() {
     let world = World::with(&[

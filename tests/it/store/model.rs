@@ -143,6 +143,7 @@ fn sort_key(order: SortOrder, contact: &Listed) -> String {
         SortOrder::Id | SortOrder::Match => String::new(),
         SortOrder::UpdatedAt => format!("{:020}", contact.updated_at_us),
         SortOrder::CreatedAt => format!("{:020}", contact.created_at_us),
+        SortOrder::ChangedAt => format!("{:020}", contact.changed_at_ms),
         SortOrder::Name => contact.name.to_lowercase(),
         SortOrder::Company => contact.company.to_lowercase(),
     }

@@ -36,6 +36,7 @@ pub(super) struct Listed {
     pub(super) status: Status,
     pub(super) updated_at_us: u64,
     pub(super) created_at_us: u64,
+    pub(super) changed_at_ms: u64,
     /// Last name and first name.
     pub(super) name: String,
     pub(super) company: String,
@@ -57,6 +58,7 @@ impl Model {
                 status: view.status(),
                 updated_at_us: view.updated_at_us().unwrap_or(0),
                 created_at_us: view.created_at_us().unwrap_or(0),
+                changed_at_ms: view.changed_at_ms().unwrap_or(0),
                 name: format!("{}\0{}", field(LAST_NAME), field(FIRST_NAME)),
                 company: field(COMPANY),
                 email: view.field(EMAIL).map(str::to_owned),
@@ -159,12 +161,18 @@ impl World {
         let writer = &mut self.opened.as_mut().expect("an open store").writer;
         let current = writer.contact(id).expect("a contact can be read");
         assert_eq!(current, after.body(&name), "{name} in the writer");
-        let verdict = merge(current, event, &batch.arena, &limits, &mut body).expect("a verdict");
-        if verdict == Verdict::Applied {
-            writer.applied(&meta, id, &body).expect("a change is staged");
-            after.bodies.entry(name).or_default().push(body);
-        } else {
+        let time = batch.records[index].timestamp_ms;
+        let verdict = merge(current, event, &batch.arena, time, &limits, &mut body);
+        let verdict = verdict.expect("a verdict");
+        if body.is_empty() {
             writer.settled(&meta, verdict, id).expect("a verdict is staged");
+        } else {
+            writer.image(&meta, verdict, id, &body).expect("an image is staged");
+            let bodies = after.bodies.entry(name).or_default();
+            if verdict != Verdict::Applied {
+                bodies.pop();
+            }
+            bodies.push(body);
         }
         *after.verdicts.entry(verdict).or_default() += 1;
     }

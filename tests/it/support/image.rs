@@ -13,7 +13,7 @@ use contactd::domain::verdict::{DeadLetterReason, Verdict};
 use contactd::segments::FrameNo;
 use contactd::store::journal::{Applied, Entry, Letter, Outcome};
 use contactd::store::{
-    self, ChangeRef, Filters, Journal, Opened, PageRequest, Reader, StoreOptions,
+    self, ChangeRef, Filters, Journal, Links, Opened, PageRequest, Reader, StoreOptions,
 };
 
 use super::wait::wait_until;
@@ -90,7 +90,7 @@ pub struct LetterImage {
 struct JournalImage {
     image: Image,
     changes: BTreeMap<String, Vec<ChangeImage>>,
-    latest: BTreeMap<String, ChangeRef>,
+    latest: BTreeMap<String, Links>,
     broken_links: Vec<String>,
     /// The first frame that is still there.
     first: FrameNo,
@@ -177,10 +177,10 @@ impl Image {
             let value = value.unwrap_or_else(|| panic!("contact {id} is in the export only"));
             let latest = journal.latest.get(&id);
             let is_latest = match latest {
-                Some(latest) => *latest == value.change(),
-                None => journal.is_trimmed(value.change()),
+                Some(latest) => *latest == value.links(),
+                None => journal.is_trimmed(value.links().image),
             };
-            assert!(is_latest, "{id} points to {:?}, not {latest:?}", value.change());
+            assert!(is_latest, "{id} points to {:?}, not {latest:?}", value.links());
             let changes = journal.changes.remove(&id).unwrap_or_default();
             if at < HISTORIES {
                 assert_history(reader, &id, &changes);
@@ -316,7 +316,11 @@ impl JournalImage {
         let verdicts = self.image.verdicts.entry(lane).or_default();
         verdicts.push((offset, entry.verdict, entry.event_hash));
         match &entry.outcome {
-            Outcome::Applied(applied) => self.change(entry, applied),
+            Outcome::Applied(applied) => {
+                self.image(entry, applied);
+                self.change(entry, applied);
+            }
+            Outcome::Noted(noted) => self.image(entry, noted),
             Outcome::DeadLettered(letter) => {
                 self.image.letters.insert((lane, offset), LetterImage::of(letter));
             }
@@ -325,15 +329,23 @@ impl JournalImage {
         }
     }
 
-    fn change(&mut self, entry: &Entry<'_>, applied: &Applied<'_>) {
+    fn image(&mut self, entry: &Entry<'_>, applied: &Applied<'_>) {
         let id = String::from_utf8_lossy(applied.id).into_owned();
-        let is_linked = match self.latest.insert(id.clone(), entry.change) {
+        let is_change = entry.verdict == Verdict::Applied;
+        let change = if is_change { entry.change } else { applied.previous.change };
+        let links = Links { image: entry.change, change };
+        let image = applied.previous.image;
+        let is_linked = match self.latest.insert(id.clone(), links) {
             Some(before) => before == applied.previous,
-            None => !applied.previous.is_some() || self.is_trimmed(applied.previous),
+            None => !image.is_some() || self.is_trimmed(image),
         };
         if !is_linked {
             self.broken_links.push(format!("{id} at {:?}", entry.change));
         }
+    }
+
+    fn change(&mut self, entry: &Entry<'_>, applied: &Applied<'_>) {
+        let id = String::from_utf8_lossy(applied.id).into_owned();
         self.changes.entry(id).or_default().push(ChangeImage {
             lane: entry.lane.0,
             offset: entry.offset.0,

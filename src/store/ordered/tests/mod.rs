@@ -99,6 +99,7 @@ fn the_indexes_of_200_000_contacts_fit_into_their_budget() {
                 active: random.u8(0..10) > 0,
                 updated_at_us: random.u64(..1 << 40),
                 created_at_us: random.u64(..1 << 40),
+                changed_at_us: random.u64(..1 << 40),
                 first: format!("katherine {round}").into_bytes(),
                 last: format!("goldwasser{}", random.u16(..)).into_bytes(),
                 email: format!("contact{n}.{round}@example.com").into_bytes(),

@@ -22,6 +22,7 @@ pub(super) fn keys(random: &mut fastrand::Rng) -> SortKeys {
         active: random.u8(0..10) > 2,
         updated_at_us: random.u64(0..50),
         created_at_us: random.u64(0..5),
+        changed_at_us: random.u64(0..50),
         first: text(random),
         last: text(random),
         email: email.into_bytes(),
@@ -51,7 +52,8 @@ fn matches(keys: &SortKeys, q: &str) -> Option<Vec<u8>> {
 }
 
 pub(super) fn passes(keys: &SortKeys, request: &PageRequest) -> bool {
-    let Filters { email, company, source, q, updated_since_us } = &request.filters;
+    let Filters { email, company, source, q, updated_since_us, changed_since_us } =
+        &request.filters;
     let is = |wanted: &Option<String>, has: &[u8]| {
         wanted.as_ref().is_none_or(|wanted| wanted.to_lowercase().as_bytes() == has)
     };
@@ -60,6 +62,7 @@ pub(super) fn passes(keys: &SortKeys, request: &PageRequest) -> bool {
         && is(company, &keys.company)
         && is(source, &keys.source)
         && updated_since_us.is_none_or(|since| keys.updated_at_us >= since)
+        && changed_since_us.is_none_or(|since| keys.changed_at_us >= since)
         && q.as_ref().is_none_or(|q| matches(keys, q).is_some())
 }
 
@@ -68,6 +71,7 @@ fn sort(request: &PageRequest, keys: &SortKeys) -> Vec<u8> {
         SortOrder::Id => Vec::new(),
         SortOrder::UpdatedAt => keys.updated_at_us.to_be_bytes().to_vec(),
         SortOrder::CreatedAt => keys.created_at_us.to_be_bytes().to_vec(),
+        SortOrder::ChangedAt => keys.changed_at_us.to_be_bytes().to_vec(),
         SortOrder::Name => joined(&keys.last, &keys.first),
         SortOrder::Company => keys.company.clone(),
         SortOrder::Match => matches(keys, request.filters.q.as_ref().unwrap()).unwrap(),

@@ -30,6 +30,7 @@ fn some_filters(random: &mut fastrand::Rng) -> Filters {
         source: some(&["acme", "crm", "none"]),
         q: some(&["a", "Ada L", "ada lovelace", "g", "grace2", "x"]),
         updated_since_us: Some(random.u64(0..60)).filter(|_| random.u8(0..3) == 0),
+        changed_since_us: Some(random.u64(0..60)).filter(|_| random.u8(0..3) == 0),
     }
 }
 
@@ -87,6 +88,7 @@ fn totals_are_right_or_say_that_they_are_not() {
         Filters { source: Some("acme".into()), ..Filters::default() },
         Filters { email: Some("ada110@example.com".into()), ..Filters::default() },
         Filters { updated_since_us: Some(25), ..Filters::default() },
+        Filters { changed_since_us: Some(25), ..Filters::default() },
     ] {
         let request = PageRequest { filters, ..PageRequest::default() };
         let all = expected(&model, &request).len() as u64;

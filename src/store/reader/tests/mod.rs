@@ -110,7 +110,8 @@ impl Bench {
         }
         let writer = self.writer.as_mut().unwrap();
         let current = writer.contact(id.as_bytes()).unwrap();
-        let verdict = merge(current, &event, &self.arena, &Limits::default(), &mut self.body);
+        let verdict =
+            merge(current, &event, &self.arena, ts_us as i64, &Limits::default(), &mut self.body);
         let meta = EntryMeta {
             lane: Lane(0),
             offset: Offset(self.next - 1),
@@ -125,12 +126,17 @@ impl Bench {
             attempt: None,
         };
         match verdict.unwrap() {
-            Verdict::Applied => {
-                writer.applied(&meta, id.as_bytes(), &self.body).unwrap();
+            verdict if self.body.is_empty() => {
+                writer.settled(&meta, verdict, id.as_bytes()).unwrap()
+            }
+            verdict => {
+                writer.image(&meta, verdict, id.as_bytes(), &self.body).unwrap();
                 let bodies = self.model.entry(id.to_owned()).or_default();
+                if verdict != Verdict::Applied {
+                    bodies.pop();
+                }
                 bodies.push(self.body.clone());
             }
-            verdict => writer.settled(&meta, verdict, id.as_bytes()).unwrap(),
         }
         writer.advance(Lane(0), LaneProgress::at(NextOffset(self.next)));
     }
