@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contactd::apply::{DecodedBatch, Planner};
+use contactd::apply::{DecodedBatch, Planner, Terms};
 use contactd::config::{Config, Mode};
 use contactd::domain::founding::Founding;
 use contactd::domain::partitioner::Partitioner;
@@ -36,15 +36,11 @@ fn main() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut config = Config::built_in(Mode::Serve).expect("the built-in configuration").store;
     config.path = directory.path().join("store");
-    let identity = LogIdentity {
-        kind: LogKind::Embedded,
-        cluster: "bench".into(),
-        topic: "contacts".into(),
-        lanes: 1,
-    };
+    let identity =
+        LogIdentity { kind: LogKind::Embedded, cluster: "bench".into(), topic: "contacts".into() };
     let mut opened =
         store::open(StoreOptions::from(&config), Some(&identity), &|_| {}).expect("a new store");
-    let mut planner = Planner::new(Founding::first(Partitioner::Murmur2, 1));
+    let mut planner = Planner::new(Terms::of(Founding::first(Partitioner::Murmur2, 1)));
     let (mut plan, mut encode, mut append, mut memory) = <(Duration, _, _, _)>::default();
     for batch in &decoded {
         let started = Instant::now();

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +24,6 @@ pub(super) const FIRST_FOUNDING: u64 = 1;
 const DECIDES: Lane = Lane(0);
 /// How much of the lane is read at a time.
 const BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 4_096, bytes_max: 4 << 20 };
-/// How long a consumer lives at least.
-const SETTLE: Duration = Duration::from_millis(500);
 /// How long one look for more lasts.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -80,7 +78,7 @@ impl Beginning<'_> {
         };
         let found = found.ok_or_else(|| self.unfounded("what was appended is not there"))?;
         if found.1.rules.fingerprint() == self.own.fingerprint() {
-            append(1..self.identity.lanes)?;
+            append(1..self.log.lanes()?)?;
         }
         Ok(found)
     }
@@ -90,15 +88,10 @@ impl Beginning<'_> {
     fn founded(&self, from: NextOffset) -> Result<Option<(u64, InForce)>, WorkerError> {
         let mut consumer = self.log.consume(&BTreeMap::from([(DECIDES, from)]), BOUNDS)?;
         let mut newest: Option<(u64, InForce)> = None;
-        let started = Instant::now();
         while !self.stop.is_cancelled() {
             let batch = match consumer.next(LOOK)? {
                 Some(Delivery::Batch(batch)) => batch,
-                Some(Delivery::CaughtUp(_)) => {
-                    // librdkafka can abort where a consumer ends that has barely started.
-                    std::thread::park_timeout(SETTLE.saturating_sub(started.elapsed()));
-                    return Ok(newest);
-                }
+                Some(Delivery::CaughtUp(_)) => return Ok(newest),
                 None => continue,
             };
             for record in batch.records.iter().filter(|record| Marker::is_one(&batch, record)) {

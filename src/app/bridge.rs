@@ -70,7 +70,8 @@ async fn rehome(config: &Config, log: &EventLog, watch: &Watch, stop: &Cancellat
         control.reader().rehoming_is_elsewhere();
         return stop.cancelled().await;
     }
+    // It is settled, so nobody is asked.
+    let revision = log.founding().map_or(1, |founding| founding.revision);
     let (topic, metrics) = (config.kafka.topic.clone(), Arc::clone(&watch.metrics));
-    let founding = u32::try_from(control.reader().rules().founding()).unwrap_or(u32::MAX);
-    Rehoming::new(log.clone(), topic, founding, (control, lease), metrics).run(stop).await;
+    Rehoming::new(log.clone(), topic, revision, (control, lease), metrics).run(stop).await;
 }

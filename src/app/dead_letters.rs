@@ -47,14 +47,12 @@ impl Letters {
         lease: Arc<Lease>,
         metrics: &Arc<Metrics>,
     ) -> Arc<LetterDesk> {
-        let reader = control.reader();
         let publisher = self.topic.as_ref().and_then(|config| {
-            let partitions = reader.log().map_or(1, |log| log.lanes);
             let opened = KafkaLog::open(config);
             let warn = |error: &LogError| {
                 tracing::error!(topic = config.topic, %error, "dead letters are not published");
             };
-            opened.inspect_err(warn).ok().map(|log| Publisher::new(log, partitions))
+            opened.inspect_err(warn).ok().map(|own| Publisher::new(own, log.clone()))
         });
         let options = self.options.clone();
         let desk = LetterDesk::new(log, control, lease, options, publisher, Arc::clone(metrics));

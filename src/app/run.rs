@@ -27,11 +27,13 @@ use super::bridge::run_bridge;
 use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::log::open_log;
+use super::partial::while_whole;
 use super::roles::Roles;
+use super::setup::ApplySetup;
 use super::simulator::open_simulator;
 use super::watch::Watch;
 use super::webhooks::{forward, open_webhooks, shut_outbox};
-use super::worker::{ApplySetup, Worker, WorkerError, WorkerOptions};
+use super::worker::{Worker, WorkerError, WorkerOptions};
 
 /// How long the end waits for the batch in hand and the last checkpoint; redo covers the rest.
 const WORKER_DRAIN: Duration = Duration::from_secs(20);
@@ -107,7 +109,12 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let is_one_shot = options.worker.until_caught_up;
     let bridge = (!is_one_shot).then(|| {
         let (config, rules) = (Arc::clone(&config), setup.present.clone());
-        start(run_bridge(config, rules, log.clone(), watch.clone(), stop.bridge.clone()))
+        let (log, partial, watch) = (log.clone(), watch.partial.clone(), watch.clone());
+        let stop = stop.bridge.clone();
+        start(async move {
+            let run = |stop| run_bridge(config, rules, log, watch, stop);
+            while_whole(&partial, &stop, run).await
+        })
     });
     let worker = Worker {
         config: Arc::clone(&config),
@@ -129,10 +136,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         feed: start(watch.feed.clone().run(stop.http.clone())),
         simulator: watch.simulator.clone().map(|one| start(one.run(stop.http.clone()))),
         worker: tokio::task::spawn_blocking(move || worker.run()),
-        letters: start({
-            let letters = watch.letters.clone().run(stop.letters.clone());
-            watch.roles.clone().run(letters, stop.letters.clone())
-        }),
+        letters: start(letters(watch.clone(), stop.letters.clone())),
         // What waits is not this run's, which would end in the middle of it.
         outbox: if is_one_shot { None } else { forward(&intake, stop.outbox.clone()) },
         bridge,
@@ -149,6 +153,13 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     shut_log(log).await;
     shut_outbox(intake).await;
     ended
+}
+
+async fn letters(watch: Watch, stop: CancellationToken) {
+    let letters = |stop: CancellationToken| {
+        watch.roles.clone().run(watch.letters.clone().run(stop.clone()), stop)
+    };
+    while_whole(&watch.partial, &stop, letters).await
 }
 
 fn watch(
@@ -191,6 +202,7 @@ fn watch(
         simulator,
         letters: Letters::new(config),
         roles: Roles::default(),
+        partial: CancellationToken::new(),
     };
     watch.starting(config);
     Ok(watch)

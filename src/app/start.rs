@@ -3,38 +3,49 @@
 use std::collections::BTreeMap;
 
 use crate::domain::control::ADOPTED_KEY;
-use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
 use crate::domain::record::record_hash;
 use crate::event_log::{EventLog, Watermarks};
-use crate::store::{LaneProgress, LaneRange, check_lane};
+use crate::store::{LaneProgress, LaneRange, StoreError, check_lane};
 
 use super::WorkerError;
 
+/// Where the contacts' lanes are read from.
+pub(super) enum Start {
+    /// Each from here.
+    From(BTreeMap<Lane, NextOffset>),
+    /// They are not: the log has dropped records that were never read.
+    Partial(StoreError),
+}
+
 /// The offsets to read from: the store's own, checked against what the log holds now.
 ///
-/// With `from_log_start` a lane whose next records are gone goes on at the first one that is left.
+/// With `accepts_gap` a lane whose next records are gone goes on at the first one that is left.
 pub(super) fn start_offsets(
     log: &EventLog,
-    identity: &LogIdentity,
     read: &BTreeMap<Lane, LaneProgress>,
-    from_log_start: bool,
-) -> Result<BTreeMap<Lane, NextOffset>, WorkerError> {
+    accepts_gap: bool,
+) -> Result<Start, WorkerError> {
     let mut offsets = BTreeMap::new();
-    for lane in (0..identity.lanes).map(Lane) {
+    for lane in (0..log.lanes()?).map(Lane) {
         let Watermarks { low, high } = log.watermarks(lane)?;
         let progress = read.get(&lane);
         let next = progress.map_or(NextOffset(0), |progress| progress.next);
         let first = NextOffset(low.0);
-        if from_log_start && next < first {
+        if accepts_gap && next < first {
             tracing::warn!(partition = lane.0, %next, %low, "records that the log has dropped are done without");
             offsets.insert(lane, first);
             continue;
         }
         let last_hash = last_record_hash(log, lane, progress)?;
-        check_lane(lane, progress, LaneRange { low, high }, last_hash)?;
+        match check_lane(lane, progress, LaneRange { low, high }, last_hash) {
+            Ok(()) => {}
+            Err(gap) if next < first => return Ok(Start::Partial(gap)),
+            Err(error) => return Err(error.into()),
+        }
         offsets.insert(lane, next);
     }
-    Ok(offsets)
+    Ok(Start::From(offsets))
 }
 
 /// Where reading the control lane goes on, and what is missing before that.

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::apply::Progress;
 use crate::auth::Auth;
 use crate::config::Config;
-use crate::domain::partitioner::Partitioner;
+use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity};
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
@@ -38,6 +39,8 @@ const LOG: &str = "log";
 const APPLY: &str = "apply";
 /// Only with Kafka, where it is a topic of its own.
 const CONTROL: &str = "control";
+/// What contacts' homes follow from.
+const FOUNDING: &str = "founding";
 /// Records that are to be brought to their home lane.
 const REHOMING: &str = "rehoming";
 /// Other producers' open transactions; only a note.
@@ -73,6 +76,8 @@ pub(super) struct Watch {
     pub(super) letters: Letters,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
+    /// Cancelled when the store turns out not to know everything.
+    pub(super) partial: CancellationToken,
 }
 
 impl Watch {
@@ -202,11 +207,22 @@ impl Watch {
         self.readiness.waiting(CONTROL, format!("{why}; mend it and restart"));
     }
 
+    /// The store does not know everything: reads say so, and nothing else is done.
+    pub(super) fn partial(&self, why: &str) {
+        tracing::error!(why, "reads are answered, nothing is written");
+        self.partial.cancel();
+        self.intake.block(why);
+        self.http.set_partial(why);
+        self.readiness.waiting(APPLY, why);
+    }
+
     pub(super) fn following(
         &self,
-        (identity, partitioner): (&LogIdentity, Partitioner),
+        identity: &LogIdentity,
+        founding: &Founding,
         consumer: Arc<ConsumerStatus>,
         progress: Arc<Progress>,
+        is_partial: bool,
     ) {
         if self.is_kafka {
             DependencyUp(Dependency::Kafka).emit(&self.metrics);
@@ -218,12 +234,14 @@ impl Watch {
         );
         let high = Arc::clone(&consumer);
         self.http.set_on_log(move |lane, offset| {
-            let of = high.lanes().find(|(known, _)| *known == lane);
-            of.is_some_and(|(_, status)| offset.0 < status.high.load(Ordering::Acquire))
+            high.lane(lane).is_some_and(|status| offset.0 < status.high.load(Ordering::Acquire))
         });
-        let (reader, lanes) = (self.reader.get().cloned(), identity.lanes);
-        self.intake
-            .log_settled(move |key| reader.as_ref()?.next_offset(partitioner.lane(key, lanes)));
+        let founded = founding.to_string();
+        self.readiness.note(FOUNDING, move || Some(founded.clone()));
+        if !is_partial {
+            let (reader, home) = (self.reader.get().cloned(), founding.clone());
+            self.intake.log_settled(move |key| reader.as_ref()?.next_offset(home.home(key)));
+        }
         let (trouble, intake) = (Arc::clone(&consumer), Arc::clone(&self.intake));
         self.readiness.check(LOG, move || match trouble.trouble() {
             // Reads are answered, and events are kept: nothing that a balancer could better.
@@ -251,7 +269,7 @@ impl Watch {
         let Some(reader) = self.reader.get().cloned() else {
             return;
         };
-        let lanes = self.metrics.lanes(&identity.topic, identity.lanes);
+        let lanes = self.metrics.lanes(&identity.topic, founding.lanes);
         let control_lane = self.metrics.lanes(&self.control_topic, 1);
         let lag = Lag { consumer, reader };
         let scraped = lag.clone();
@@ -262,6 +280,9 @@ impl Watch {
             let control = control.map(|lag| LaneLag { lane: Lane(0), ..lag });
             control_lane.set_lags(control.as_slice());
         });
+        if is_partial {
+            return;
+        }
         let stuck = Mutex::new(Stuck::new());
         self.readiness.check(APPLY, move || stuck.lock().check(&lag, &progress));
     }
@@ -280,6 +301,7 @@ impl Lag {
         let age = self.reader.record_time_ms().map_or(0.0, age_seconds);
         self.consumer
             .lanes()
+            .into_iter()
             .map(|(lane, status)| {
                 let records = status.behind(position.next.get(&lane).copied());
                 LaneLag { lane, records, seconds: age }
@@ -291,7 +313,10 @@ impl Lag {
     fn records(&self) -> u64 {
         let position = self.reader.position();
         let lanes = self.consumer.lanes();
-        lanes.map(|(lane, at)| at.behind_readable(position.next.get(&lane).copied())).sum()
+        lanes
+            .into_iter()
+            .map(|(lane, at)| at.behind_readable(position.next.get(&lane).copied()))
+            .sum()
     }
 }
 

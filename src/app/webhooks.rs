@@ -12,7 +12,7 @@ use crate::event_log::EventLog;
 use crate::http::WebhookIntake;
 use crate::ingest::{Intake, IntakeOptions, Outbox, OutboxError, Webhooks};
 
-use super::worker::ApplySetup;
+use super::setup::ApplySetup;
 
 /// How long the end waits for what is being written to the outbox.
 const OUTBOX_DRAIN: Duration = Duration::from_secs(5);

@@ -9,24 +9,23 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::{ApplyError, ApplyOptions, Pipeline, Progress};
-use crate::config::{Config, ConfigError, ConfigErrors, PartitionerChoice};
+use crate::apply::{ApplyError, ApplyOptions, Pipeline, Progress, Terms};
+use crate::config::Config;
 use crate::domain::Class;
-use crate::domain::decode::Decoder;
+use crate::domain::base::BaseRule;
 use crate::domain::founding::Founding;
-use crate::domain::limits::Limits;
-use crate::domain::mapping::{Mapping, UnknownField};
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
-use crate::domain::rules::{RuleSet, RuleText};
 use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
-use crate::ingest::{Adoption, Commands, Pause, PresentRules, Stamps, purge};
+use crate::ingest::{Adoption, Commands, Pause, Stamps, purge};
 use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
 use super::beginning::Beginning;
+use super::founding::{self, FoundingError};
+use super::partial;
 use super::rules::keep_rules;
-use super::schemas::configured_schemas;
-use super::start::{ControlStart, control_offset, start_offsets};
+use super::setup::ApplySetup;
+use super::start::{ControlStart, Start, control_offset, start_offsets};
 use super::watch::Watch;
 use super::writes::writes;
 
@@ -56,6 +55,9 @@ pub enum WorkerError {
         /// Why that could not be mended.
         why: String,
     },
+    /// The log is not founded, or otherwise than this store knows it.
+    #[error("{0}")]
+    Founding(#[from] FoundingError),
 }
 
 impl WorkerError {
@@ -66,6 +68,7 @@ impl WorkerError {
             Self::Apply(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Unfounded { .. } => Class::Retry,
+            Self::Founding(error) => error.class(),
         }
     }
 }
@@ -73,55 +76,10 @@ impl WorkerError {
 /// What one-shot runs do differently.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WorkerOptions {
-    /// Accept a log that no longer holds the records to go on with.
-    pub from_log_start: bool,
+    /// Do without records that the log has dropped: the store becomes what the log goes on from.
+    pub accepts_gap: bool,
     /// End once every lane has been caught up.
     pub until_caught_up: bool,
-}
-
-/// How events are understood and applied, as configured here.
-#[derive(Clone)]
-pub struct ApplySetup {
-    /// What the configuration says; what holds stands on the log.
-    pub rules: Arc<RuleSet>,
-    /// Understands records.
-    pub decoder: Arc<Decoder>,
-    /// How far an event may lie ahead of its record, in milliseconds.
-    pub future_tolerance_ms: u64,
-    /// What holds: the log's, once the store is open.
-    pub present: PresentRules,
-}
-
-impl ApplySetup {
-    /// From the configuration.
-    ///
-    /// # Errors
-    /// Every mapping that names a field that there is not, every schema that is none.
-    pub fn new(config: &Config) -> Result<Self, ConfigErrors> {
-        let mapping = Mapping::from_config(&config.mapping).map_err(wrong_mapping)?;
-        let limits =
-            Limits { contact_bytes_max: config.apply.contact_bytes_max, ..Limits::default() };
-        let tolerance = config.apply.future_tolerance.as_millis();
-        let future_tolerance_ms = u64::try_from(tolerance).unwrap_or(u64::MAX);
-        let mut text = RuleText::new(&mapping, &limits, future_tolerance_ms);
-        text.schemas = configured_schemas(config)?;
-        let rules = RuleSet::compile(text).map_err(|error| {
-            let place = "mapping, schemas and apply".to_owned();
-            ConfigErrors(vec![ConfigError::Syntax { place, problem: error.to_string() }])
-        })?;
-        let decoder = Arc::clone(rules.decoder());
-        let rules = Arc::new(rules);
-        let present = PresentRules::new(Arc::clone(&rules));
-        Ok(Self { rules, decoder, future_tolerance_ms, present })
-    }
-}
-
-fn wrong_mapping(wrong: Vec<UnknownField>) -> ConfigErrors {
-    let error = |field: UnknownField| ConfigError::Syntax {
-        place: "mapping".to_owned(),
-        problem: field.to_string(),
-    };
-    ConfigErrors(wrong.into_iter().map(error).collect())
 }
 
 /// An open store, the log's identity where it had to be asked for it, and the rules of both.
@@ -148,7 +106,7 @@ impl Worker {
         let Some((mut writer, identity, rules)) = self.open_store()? else {
             return Ok(());
         };
-        let followed = self.follow(&mut writer, identity, rules);
+        let followed = self.follow(&mut writer, identity, &rules);
         // What was applied is worth a checkpoint, whatever ended the run.
         let next = writer.next_offsets();
         let closed = writer.close();
@@ -197,57 +155,120 @@ impl Worker {
         &self,
         writer: &mut Writer,
         known: Option<LogIdentity>,
-        rules: Arc<Adoption>,
+        rules: &Arc<Adoption>,
     ) -> Result<Option<Consumer>, WorkerError> {
-        let consuming = self.wait_for(|| self.consume(writer, known.clone()))?;
-        let Some((identity, mut consumer)) = consuming else {
-            return Ok(None);
+        let mut partial = None;
+        loop {
+            let consuming = self.wait_for(|| self.consume(writer, known.clone(), &mut partial))?;
+            let Some(mut following) = consuming else {
+                return Ok(None);
+            };
+            if let Some(why) = &partial {
+                self.watch.partial(why);
+            }
+            let Err(error) = self.apply(writer, &mut following, rules, partial.is_some()) else {
+                return Ok(Some(following.consumer));
+            };
+            // What was staged is not committed, and is none of a partial store's.
+            writer.abandon()?;
+            partial = Some(match (partial, error) {
+                (None, ApplyError::Log(error)) if self.is_gap(&error) => {
+                    format!(
+                        "the store is partial: {error}: the log has dropped records that it never read; \
+                             restore it from an instance that has them, or, where there is none, start \
+                             one instance with --accept-gap --sole"
+                    )
+                }
+                (None, ApplyError::AnotherBase { id }) if !self.options.until_caught_up => {
+                    writer.settle_base(&id, false)?;
+                    partial::another(&id)
+                }
+                (_, error) => return Err(error.into()),
+            });
+        }
+    }
+
+    /// A run that ends by itself does not wait for somebody to say how the log was founded.
+    fn is_in_vain(&self, error: &WorkerError) -> bool {
+        let is_founding = matches!(
+            error,
+            WorkerError::Founding(error) if !matches!(error, FoundingError::Log(_))
+        );
+        is_founding && self.options.until_caught_up
+    }
+
+    /// Whether the contacts' log has gone on without the store.
+    fn is_gap(&self, error: &LogError) -> bool {
+        let LogError::OffsetOutOfRange { lane, next, low, .. } = error else {
+            return false;
         };
+        *lane != CONTROL_LANE && next.0 < low.0 && !self.options.until_caught_up
+    }
+
+    fn apply(
+        &self,
+        writer: &mut Writer,
+        following: &mut Following,
+        rules: &Arc<Adoption>,
+        is_partial: bool,
+    ) -> Result<(), ApplyError> {
+        let Following { identity, founding, base, consumer } = following;
         let commits =
             commit_offsets(self.log.clone(), writer.after_checkpoint(), self.watch.clone());
         let commits = self.runtime.spawn(commits);
         let retention = self.runtime.spawn(retain(self.log.clone(), writer.after_snapshot()));
-        let purging = self.purging();
-        rules.following(consumer.status());
-        // One that ends at the log's end adds nothing to it.
-        let keeping = (!self.options.until_caught_up).then(|| {
-            let by_itself = self.config.adopts_by_itself();
-            if by_itself {
-                self.watch.rules_unsettled();
-            } else {
-                self.watch.rules_settled(&rules);
-            }
-            let (watch, stop) = (self.watch.clone(), self.stop.clone());
-            self.runtime.spawn(keep_rules(rules, consumer.status(), by_itself, watch, stop))
-        });
+        let purging = if is_partial { None } else { self.purging() };
+        rules.following((!is_partial).then(|| consumer.status()));
+        let keeping = if is_partial { None } else { self.keeping(rules, consumer) };
         let progress = Arc::new(Progress::default());
-        let of_log = (&identity, self.log.partitioner());
-        self.watch.following(of_log, consumer.status(), Arc::clone(&progress));
+        self.watch.following(
+            identity,
+            founding,
+            consumer.status(),
+            Arc::clone(&progress),
+            is_partial,
+        );
         let pipeline = Pipeline {
-            founding: Founding {
-                revision: u32::try_from(writer.rules().founding()).unwrap_or(u32::MAX),
-                ..Founding::first(self.log.partitioner(), identity.lanes)
-            },
+            terms: Terms { founding: founding.clone(), base: base.clone() },
             options: ApplyOptions {
                 batch_records_max: self.config.apply.batch_records_max,
                 batch_bytes_max: self.config.apply.batch_bytes_max,
             },
-            lanes: self.metrics.lanes(&identity.topic, identity.lanes),
+            lanes: self.metrics.lanes(&identity.topic, founding.lanes),
             control_lane: self.metrics.lanes(&self.config.kafka.control_topic, 1),
             metrics: Arc::clone(&self.metrics),
-            topic: identity.topic,
+            topic: identity.topic.clone(),
             control_topic: self.config.kafka.control_topic.clone(),
             progress,
             until_caught_up: self.options.until_caught_up,
         };
-        let applied = pipeline.run(&mut consumer, writer, &self.stop);
+        let applied = pipeline.run(consumer, writer, &self.stop);
         commits.abort();
         retention.abort();
         for task in purging.into_iter().chain(keeping) {
             task.abort();
         }
-        applied?;
-        Ok(Some(consumer))
+        applied
+    }
+
+    /// Keeps the rules on the log. A run that ends at the log's end adds nothing to it.
+    fn keeping(
+        &self,
+        rules: &Arc<Adoption>,
+        consumer: &Consumer,
+    ) -> Option<tokio::task::JoinHandle<()>> {
+        if self.options.until_caught_up {
+            return None;
+        }
+        let by_itself = self.config.adopts_by_itself();
+        if by_itself {
+            self.watch.rules_unsettled();
+        } else {
+            self.watch.rules_settled(rules);
+        }
+        let (watch, stop) = (self.watch.clone(), self.stop.clone());
+        let keeping = keep_rules(Arc::clone(rules), consumer.status(), by_itself, watch, stop);
+        Some(self.runtime.spawn(keeping))
     }
 
     /// Erases what was deleted long ago, where that is configured.
@@ -257,28 +278,52 @@ impl Worker {
         Some(self.runtime.spawn(purge(commands, deleted_for)))
     }
 
-    /// Checks that the log is the store's, and begins to read where the store stands.
+    /// Checks that the log is the store's, and begins to read where the store stands; `partial`: why
+    /// only control records are read.
     fn consume(
         &self,
         writer: &mut Writer,
         known: Option<LogIdentity>,
-    ) -> Result<(LogIdentity, Consumer), WorkerError> {
+        partial: &mut Option<String>,
+    ) -> Result<Following, WorkerError> {
         let identity = match known {
             Some(identity) => identity,
             None => self.log.identity()?,
         };
         writer.require_log(&identity)?;
-        let is_guess = self.config.kafka.partitioner == PartitionerChoice::Auto;
-        let partitioner = writer.settle_partitioner(self.log.partitioner(), is_guess)?;
-        self.log.use_partitioner(partitioner);
-        let (log, own) = (&self.log, &self.setup.rules);
-        let (runtime, stop) = (&self.runtime, &self.stop);
-        Beginning { log, identity: &identity, own, runtime, stop }.of(writer)?;
-        let mut from =
-            start_offsets(&self.log, &identity, writer.lanes(), self.options.from_log_start)?;
-        if let Some(next) = self.control_start(writer)? {
-            from.insert(CONTROL_LANE, next);
+        let kafka = &self.config.kafka;
+        let founding = founding::settle(&self.log, kafka, writer.founding()?, &self.runtime)?;
+        writer.settle_founding(&founding)?;
+        self.log.found(&founding);
+        let accepts_gap = self.options.accepts_gap;
+        let mut from = match start_offsets(&self.log, writer.lanes(), accepts_gap)? {
+            _ if partial.is_some() => BTreeMap::new(),
+            Start::From(from) => from,
+            Start::Partial(gap) if self.options.until_caught_up => return Err(gap.into()),
+            Start::Partial(gap) => {
+                *partial = Some(gap.to_string());
+                BTreeMap::new()
+            }
+        };
+        if partial.is_none() {
+            let (log, own) = (&self.log, &self.setup.rules);
+            let (runtime, stop) = (&self.runtime, &self.stop);
+            Beginning { log, identity: &identity, own, runtime, stop }.of(writer)?;
         }
+        let control = self.control_start(writer)?;
+        let base = match partial::base(writer)? {
+            _ if partial.is_some() => BaseRule::Any,
+            Err(_) | Ok(_) if accepts_gap && self.accept_gaps(writer, &from)? => {
+                partial::base(writer)?.unwrap_or_default()
+            }
+            Ok(base) => base,
+            Err(another) => {
+                *partial = Some(another);
+                from = BTreeMap::new();
+                BaseRule::Any
+            }
+        };
+        from.extend(control.map(|next| (CONTROL_LANE, next)));
         for (lane, read) in writer.lanes() {
             if let Some(last) = read.last {
                 self.log.expect_last(*lane, last.offset, last.hash);
@@ -289,7 +334,19 @@ impl Worker {
         if let Err(error) = self.log.commit(&from) {
             tracing::debug!(%error, "the first offsets were not committed to the log");
         }
-        Ok((identity, consumer))
+        Ok(Following { identity, founding, base, consumer })
+    }
+
+    /// Whether there were some.
+    fn accept_gaps(
+        &self,
+        writer: &mut Writer,
+        from: &BTreeMap<Lane, NextOffset>,
+    ) -> Result<bool, WorkerError> {
+        match self.watch.reader.get() {
+            Some(reader) => partial::accept_gaps(&self.log, writer, reader, from, &self.runtime),
+            None => Ok(false),
+        }
     }
 
     /// Where the control lane goes on; none where there is none for us, which stops no contact.
@@ -348,7 +405,9 @@ impl Worker {
         while !self.stop.is_cancelled() {
             match attempt() {
                 Ok(done) => return Ok(Some(done)),
-                Err(error) if error.class() == Class::Retry => self.watch.waiting_for_log(&error),
+                Err(error) if error.class() == Class::Retry && !self.is_in_vain(&error) => {
+                    self.watch.waiting_for_log(&error);
+                }
                 Err(error) => return Err(error),
             }
             if !pause.wait(&self.runtime, &self.stop) {
@@ -357,6 +416,14 @@ impl Worker {
         }
         Ok(None)
     }
+}
+
+/// What is followed.
+struct Following {
+    identity: LogIdentity,
+    founding: Founding,
+    base: BaseRule,
+    consumer: Consumer,
 }
 
 type NextOffsets = tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>>;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::domain::base::{BASE_KEY, Base};
 use crate::domain::control::{ControlLimits, ControlRecord, Decision, RecordAt, UNSETTLED_KEY};
 use crate::domain::decode::Reject;
 use crate::domain::event::EventKind;
+use crate::domain::founding::{FOUNDING_KEY, Founding};
 use crate::domain::record::{Record, RecordBatch, RecordKind};
+use crate::domain::verdict::Verdict;
 use crate::store::{ControlGap, DeadLetter, EntryMeta, Writer};
 
 use super::{ApplyError, Planner, SetAside};
@@ -43,6 +46,8 @@ impl Planner {
                 let limits = ControlLimits::default();
                 match writer.controls().decide(control, at, &limits) {
                     Ok(decision) => {
+                        self.check_founding(control, decision.verdict)?;
+                        self.check_base(control, decision.verdict)?;
                         let meta = meta(batch, record, Some(control));
                         return Ok(writer.control(&meta, &control.key, &decision)?);
                     }
@@ -57,6 +62,32 @@ impl Planner {
         let (lane, offset) = (batch.lane, record.offset);
         self.set_aside(SetAside { lane, offset, reason: rejected.reason });
         Ok(())
+    }
+
+    /// The log's base is the one that this store comes from.
+    fn check_base(&self, control: &ControlRecord, verdict: Verdict) -> Result<(), ApplyError> {
+        let is_given = control.key == BASE_KEY && verdict == Verdict::Applied;
+        let value = control.value.as_deref().filter(|_| is_given);
+        match value.and_then(Base::parse) {
+            Some(base) if self.terms().base.refuses(&base.id) => {
+                Err(ApplyError::AnotherBase { id: base.id })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The log's founding is the one that contacts are applied under here.
+    fn check_founding(&self, control: &ControlRecord, verdict: Verdict) -> Result<(), ApplyError> {
+        if control.key != FOUNDING_KEY || verdict != Verdict::Applied {
+            return Ok(());
+        }
+        let value = control.value.as_deref().unwrap_or_default();
+        match Founding::parse(value) {
+            Ok(there) if there != self.terms().founding => {
+                Err(ApplyError::TwoFoundings { here: self.terms().founding.clone(), there })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 

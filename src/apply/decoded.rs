@@ -24,8 +24,8 @@ pub struct DecodedBatch {
     pub events: Vec<Result<Event, Reject>>,
     /// The same of the control lane.
     pub(super) controls: Vec<DecodedControl>,
-    /// What holds before the first of them.
-    pub(super) rules: Arc<RuleSet>,
+    /// What holds before the first of them; of a contact's lane.
+    pub(super) rules: Option<Arc<RuleSet>>,
     /// Records that other rules may hold from, in order.
     pub(super) markers: Vec<PlacedMarker>,
 }
@@ -77,11 +77,11 @@ impl DecodedBatch {
         mut events: Vec<Result<Event, Reject>>,
     ) -> Result<(Self, Option<Impassable>), ApplyError> {
         let lane = batch.lane;
-        let rules = lanes.of(lane).map(|at| Arc::clone(&at.rules)).ok_or(ApplyError::NoRules)?;
         if lane == CONTROL_LANE {
-            let controls = control::decode(&batch);
-            return Ok((Self { batch, events, controls, rules, markers: Vec::new() }, None));
+            let (controls, markers) = (control::decode(&batch), Vec::new());
+            return Ok((Self { batch, events, controls, rules: None, markers }, None));
         }
+        let rules = lanes.of(lane).map(|at| Arc::clone(&at.rules)).ok_or(ApplyError::NoRules)?;
         let (mut markers, mut impassable) = (Vec::new(), None);
         let mut decoder = mistaken(rules.decoder());
         for index in 0..batch.records.len() {
@@ -108,7 +108,7 @@ impl DecodedBatch {
                 }
             }
         }
-        Ok((Self { batch, events, controls: Vec::new(), rules, markers }, impassable))
+        Ok((Self { batch, events, controls: Vec::new(), rules: Some(rules), markers }, impassable))
     }
 }
 

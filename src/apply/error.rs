@@ -2,6 +2,7 @@
 
 use crate::domain::Class;
 use crate::domain::contact::CorruptContact;
+use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, Offset};
 use crate::event_log::LogError;
 use crate::store::StoreError;
@@ -38,6 +39,22 @@ pub enum ApplyError {
     /// A run that was to end at the log's end can't get there.
     #[error("{0}")]
     Impassable(Impassable),
+    /// The log says that it was founded otherwise than it was applied here.
+    #[error(
+        "two foundings: this instance applied the log under {here}, the log says {there}; stop all instances, find out which one holds, and rebuild the stores of the other"
+    )]
+    TwoFoundings {
+        /// What the store goes by.
+        here: Founding,
+        /// What the control entry says.
+        there: Founding,
+    },
+    /// The log was given a base that this store does not come from.
+    #[error("the log was given the base {id}, which this store does not come from")]
+    AnotherBase {
+        /// The base.
+        id: String,
+    },
     /// A stage's thread panicked.
     #[error("the {stage} stage panicked")]
     Panicked {
@@ -55,6 +72,8 @@ impl ApplyError {
             Self::CorruptContact { .. }
             | Self::NoRules
             | Self::Impassable(_)
+            | Self::TwoFoundings { .. }
+            | Self::AnotherBase { .. }
             | Self::Panicked { .. } => Class::Fatal,
         }
     }

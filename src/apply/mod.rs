@@ -14,11 +14,12 @@ mod decoded;
 mod error;
 mod pipeline;
 mod plan;
+mod strays;
 
 pub use decoded::{DecodedBatch, Impassable};
 pub use error::ApplyError;
 pub use pipeline::{ApplyOptions, Pipeline, Progress};
-pub use plan::{Planner, SetAside};
+pub use plan::{Planner, SetAside, Terms};
 
 #[cfg(test)]
 mod tests;

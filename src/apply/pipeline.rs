@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::Class;
 use crate::domain::decode::Reject;
 use crate::domain::event::Event;
-use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane};
 use crate::domain::rules::LaneRules;
 use crate::domain::verdict::Verdict;
@@ -20,7 +19,8 @@ use crate::event_log::{Consumer, Delivery};
 use crate::store::{CommitTimes, Counters, Writer};
 use crate::telemetry::{LaneMetrics, Metrics, RecordDeadLettered, fault};
 
-use super::{ApplyError, DecodedBatch, Impassable, Planner, SetAside};
+use super::strays::{self, Strays};
+use super::{ApplyError, DecodedBatch, Impassable, Planner, SetAside, Terms};
 
 /// How long a stage waits before it looks again whether it should stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
@@ -83,8 +83,8 @@ struct Group {
 
 /// Reads a consumer, decodes, and commits to the store.
 pub struct Pipeline {
-    /// Where contacts are at home.
-    pub founding: Founding,
+    /// What the log says of itself.
+    pub terms: Terms,
     /// Bounds of one commit.
     pub options: ApplyOptions,
     /// Where the figures go.
@@ -223,7 +223,8 @@ impl Pipeline {
         give_back: &SyncSender<Group>,
         stop: &CancellationToken,
     ) -> Result<(), ApplyError> {
-        let mut planner = Planner::new(self.founding.clone());
+        let mut planner = Planner::new(self.terms.clone());
+        let mut strays = Strays::default();
         // Ends when the decode stage has ended and all it sent is committed.
         while let Some(group) = self.next_group(writer, decoded) {
             let started = Instant::now();
@@ -240,6 +241,7 @@ impl Pipeline {
             self.progress.records.fetch_add(group.records as u64, Ordering::Relaxed);
             self.observe(&group, planned - started, times);
             self.count(&group, &before, &writer.committed().counters);
+            self.look_for_strays(&group, &mut strays);
             let committed = writer.committed().control.verdicts;
             self.metrics.control.add_verdicts(&controls, &committed);
             for SetAside { lane, offset, reason } in planner.take_set_aside() {
@@ -315,6 +317,22 @@ impl Pipeline {
                 CONTROL_LANE => self.control_lane.journalled(Lane(0), count),
                 lane => self.lanes.journalled(lane, count),
             }
+        }
+    }
+
+    /// One warning, when most keys lie by another partitioner than the founding's.
+    fn look_for_strays(&self, group: &Group, strays: &mut Strays) {
+        let founding = &self.terms.founding;
+        for decoded in group.lanes.iter().filter(|decoded| decoded.batch.lane != CONTROL_LANE) {
+            let Some(found) = strays.note(&decoded.batch, founding) else { continue };
+            tracing::warn!(
+                topic = self.topic,
+                found = %found,
+                founding = %founding,
+                set = strays::settings(founding.partitioner),
+                "most keys lie by another partitioner than the log was founded with: each such record \
+                 is brought to its home partition, at the cost of a second one. Set the producers'"
+            );
         }
     }
 

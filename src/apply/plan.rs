@@ -1,6 +1,7 @@
 //! The pure step: what one record does to the contacts, given what they are now.
 
 use crate::domain::attempts::{Attempt, Seen};
+use crate::domain::base::BaseRule;
 use crate::domain::clock::id_hash;
 use crate::domain::command::Command;
 use crate::domain::contact::{ContactView, CorruptContact};
@@ -21,6 +22,22 @@ use super::decoded::{DecodedBatch, MarkerRuling};
 /// Records of before 2001 are dated in other units, or not at all: Kafka is younger.
 const RECORD_TIME_MS_MIN: u64 = 1_000_000_000_000;
 
+/// What the log says of itself that planning goes by, the same for every lane.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Which lane a contact belongs to.
+    pub founding: Founding,
+    /// What happens when the log is given a base.
+    pub base: BaseRule,
+}
+
+impl Terms {
+    /// Of a log that has no base.
+    pub fn of(founding: Founding) -> Self {
+        Self { founding, base: BaseRule::default() }
+    }
+}
+
 /// A record that was staged as a dead letter.
 #[derive(Clone, Copy, Debug)]
 pub struct SetAside {
@@ -35,15 +52,15 @@ pub struct SetAside {
 /// Plans batches against the store's writer.
 #[derive(Debug)]
 pub struct Planner {
-    founding: Founding,
+    terms: Terms,
     body: Vec<u8>,
     set_aside: Vec<SetAside>,
 }
 
 impl Planner {
-    /// A planner of contacts whose home the founding says.
-    pub fn new(founding: Founding) -> Self {
-        Self { founding, body: Vec::new(), set_aside: Vec::new() }
+    /// A planner of records of a log with those terms.
+    pub fn new(terms: Terms) -> Self {
+        Self { terms, body: Vec::new(), set_aside: Vec::new() }
     }
 
     /// What was staged as dead letters since the last call.
@@ -57,19 +74,22 @@ impl Planner {
         for (record, control) in batch.records.iter().zip(controls) {
             self.plan_control(writer, batch, record, control)?;
         }
-        let (mut rules, mut markers) = (rules, markers.iter());
+        let (mut rules, mut markers) = (rules.as_ref(), markers.iter());
         let mut marker = markers.next();
         for (index, (record, event)) in batch.records.iter().zip(events).enumerate() {
             if let Some(at) = marker.filter(|at| at.index == index) {
                 self.plan_marker(writer, batch, record, &at.ruling)?;
                 if let MarkerRuling::Applied(in_force) = &at.ruling {
-                    rules = &in_force.rules;
+                    rules = Some(&in_force.rules);
                 }
                 marker = markers.next();
                 continue;
             }
             match event {
-                Ok(event) => self.plan_event(writer, batch, record, event, rules)?,
+                Ok(event) => {
+                    let rules = rules.ok_or(ApplyError::NoRules)?;
+                    self.plan_event(writer, batch, record, event, rules)?;
+                }
                 Err(reject) => {
                     let meta = EntryMeta::of_record(batch.lane, record);
                     self.dead_letter(writer, &meta, batch, record, reject.reason, &reject.detail)?;
@@ -81,6 +101,10 @@ impl Planner {
             writer.advance(batch.lane, LaneProgress::after(batch));
         }
         Ok(())
+    }
+
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     pub(super) fn set_aside(&mut self, record: SetAside) {
@@ -212,13 +236,13 @@ impl Planner {
                 "the record has no key, so its place among the contact's events is unknown".into(),
             ));
         }
-        let home = self.founding.home(contact_id);
+        let home = self.terms.founding.home(contact_id);
         (home != batch.lane).then(|| (DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)))
     }
 
     /// Whether it was brought home under the present founding.
     fn was_brought(&self, batch: &RecordBatch, record: &Record) -> bool {
-        let revision = self.founding.revision.to_string();
+        let revision = self.terms.founding.revision.to_string();
         let brought = batch.headers(record).filter(|(name, _)| *name == FOUNDING);
         brought.filter_map(|(_, value)| value).any(|value| value == revision.as_bytes())
     }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::domain::founding::Founding;
+use crate::domain::base::{BASE_KEY, Base, BaseRule};
+use crate::domain::control::ControlRecord;
+use crate::domain::founding::{FOUNDING_KEY, Founding};
 use crate::domain::headers::FOUNDING;
 use crate::domain::partitioner::Partitioner;
-use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, LogKind, NextOffset, Offset};
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
 use crate::domain::rules::{InForce, LaneRules, Marker, RuleSet, RuleText};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::store::{self, Opened, StoreOptions};
 
-use super::{DecodedBatch, Planner};
+use super::{ApplyError, DecodedBatch, Planner, Terms};
 
 const RECORD_TIME_MS: i64 = 1_767_225_600_000;
 
@@ -24,12 +26,8 @@ struct Bench {
 
 fn bench() -> Bench {
     let directory = tempfile::tempdir().unwrap();
-    let identity = LogIdentity {
-        kind: LogKind::Embedded,
-        cluster: "test".into(),
-        topic: "contacts".into(),
-        lanes: 4,
-    };
+    let identity =
+        LogIdentity { kind: LogKind::Embedded, cluster: "test".into(), topic: "contacts".into() };
     let mut config = crate::config::Config::built_in(crate::config::Mode::Serve).unwrap().store;
     config.path = directory.path().join("store");
     config.ballast_bytes = 0;
@@ -39,7 +37,7 @@ fn bench() -> Bench {
     Bench {
         _directory: directory,
         opened,
-        planner: Planner::new(Founding::first(Partitioner::Murmur2, 4)),
+        planner: Planner::new(Terms::of(Founding::first(Partitioner::Murmur2, 4))),
         rules: LaneRules::beginning_with(1, InForce::at_founding(rules)),
     }
 }
@@ -212,4 +210,49 @@ fn what_stands_before_a_marker_that_can_not_be_passed_is_applied() {
     assert_eq!(bench.opened.writer.next_offsets().get(&lane), Some(&NextOffset(1)));
     let found = bench.opened.reader.contact(b"c1").unwrap().unwrap();
     assert_eq!(found.view().unwrap().field(0), Some("Ada"));
+}
+
+/// What planning a control record says, and nothing is committed.
+fn plan_control(bench: &mut Bench, key: &str, value: Vec<u8>) -> Result<(), ApplyError> {
+    let record = ControlRecord {
+        id: "w".into(),
+        key: key.into(),
+        value: Some(value),
+        ..ControlRecord::default()
+    };
+    let mut batch = RecordBatch::new(CONTROL_LANE);
+    let (key, value) = (Some(record.key.as_bytes()), record.encode().unwrap());
+    batch.push(Offset(0), RECORD_TIME_MS, key, Some(&value), std::iter::empty());
+    let (decoded, _) = DecodedBatch::decode(&mut bench.rules, batch, Vec::new()).unwrap();
+    let planned = bench.planner.plan(&mut bench.opened.writer, &decoded);
+    bench.opened.writer.abandon().unwrap();
+    planned
+}
+
+#[test]
+fn another_founding_than_the_stores_stops_it_and_both_are_named() {
+    let mut bench = bench();
+    let here = Founding::first(Partitioner::Murmur2, 4);
+    plan_control(&mut bench, FOUNDING_KEY, here.to_json()).unwrap();
+    let there = Founding::first(Partitioner::Crc32, 8);
+    let error = plan_control(&mut bench, FOUNDING_KEY, there.to_json()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("murmur2 over 4") && text.contains("crc32 over 8"), "{text}");
+}
+
+#[test]
+fn a_base_that_the_store_does_not_come_from_stops_it() {
+    let mut bench = bench();
+    let base = |id: &str| {
+        let (digest, position) = ("d".to_owned(), "p1-0000000000000000".to_owned());
+        Base { id: id.to_owned(), digest, position, gaps: vec![(0, 1, 2)] }.to_json()
+    };
+    let given = plan_control(&mut bench, BASE_KEY, base("a"));
+    assert!(matches!(given, Err(ApplyError::AnotherBase { id }) if id == "a"));
+    bench.planner =
+        Planner::new(Terms { base: BaseRule::Only("a".into()), ..bench.planner.terms().clone() });
+    plan_control(&mut bench, BASE_KEY, base("a")).unwrap();
+    plan_control(&mut bench, BASE_KEY, base("b")).unwrap_err();
+    bench.planner = Planner::new(Terms { base: BaseRule::Any, ..bench.planner.terms().clone() });
+    plan_control(&mut bench, BASE_KEY, base("b")).unwrap();
 }

@@ -122,9 +122,13 @@ pub(super) struct ServeArgs {
     /// Serve HTTP on this address
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     pub(super) listen: Option<String>,
-    /// Begin a new store although the log no longer holds its first records
-    #[arg(long)]
-    pub(super) from_log_start: bool,
+    /// Do without records that the log has dropped and this store has never read: it becomes what the
+    /// log goes on from, and stores that do not come from it refuse
+    #[arg(long, requires = "sole")]
+    pub(super) accept_gap: bool,
+    /// Say that no other store has those records
+    #[arg(long, requires = "accept_gap")]
+    pub(super) sole: bool,
     /// End once everything on the log is applied and checkpointed
     #[arg(long)]
     pub(super) until_caught_up: bool,
@@ -273,9 +277,13 @@ pub(super) enum StoreCommand {
         /// Do it; without this only what would be done is said
         #[arg(long)]
         yes: bool,
-        /// Although the log no longer holds its first records
-        #[arg(long)]
-        from_log_start: bool,
+        /// Although the log no longer holds its first records: the new store becomes what the log goes
+        /// on from, and stores that do not come from it refuse
+        #[arg(long, requires = "sole")]
+        accept_gap: bool,
+        /// Say that no store has those records
+        #[arg(long, requires = "accept_gap")]
+        sole: bool,
         /// Found the log anew: all of it is judged by the configuration's mapping, schemas and limits.
         /// Every other instance stops applying until it was rebuilt too
         #[arg(long)]
@@ -386,6 +394,19 @@ pub(super) enum TopicsCommand {
         /// Do it
         #[arg(long)]
         yes: bool,
+    },
+    /// Write again how the contact topic was founded, where its control topic has lost that
+    #[command(
+        after_help = "Only where no store is left that knows it; both decide every contact's home \
+        partition.\n\nExample:\n  contactd topics found --partitioner murmur2 --lanes 8"
+    )]
+    Found {
+        /// murmur2, crc32 or fnv1a
+        #[arg(long)]
+        partitioner: String,
+        /// Partitions that the topic had at the beginning
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        lanes: u16,
     },
 }
 

@@ -82,7 +82,7 @@ fn adopt_in_directory(mut config: Config, own: &RuleSet) -> anyhow::Result<Value
     }
     let number = newest.number + 1;
     let log = open_log(&config)?;
-    let lanes = (0..log.identity()?.lanes).map(Lane);
+    let lanes = (0..log.lanes()?).map(Lane);
     let marker = |lane| marker_record(lane, number, rules.founding(), own, Some("local"));
     log.append_blocking(lanes.map(marker).collect())?;
     log.flush()?;

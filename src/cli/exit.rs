@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::app::WorkerError;
+use crate::app::{FoundingError, WorkerError};
 use crate::apply::ApplyError;
 use crate::auth::{AuthSetupError, UsersFileError};
 use crate::config::ConfigErrors;
@@ -101,10 +101,15 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         WorkerError::Store(error) | WorkerError::Apply(ApplyError::Store(error)) => {
             store_code(error)
         }
-        WorkerError::Apply(ApplyError::CorruptContact { .. } | ApplyError::Impassable(_)) => {
-            Some(DATA)
-        }
+        WorkerError::Apply(
+            ApplyError::CorruptContact { .. }
+            | ApplyError::Impassable(_)
+            | ApplyError::TwoFoundings { .. }
+            | ApplyError::AnotherBase { .. },
+        ) => Some(DATA),
         WorkerError::Unfounded { .. } => Some(UNREACHABLE),
+        WorkerError::Founding(FoundingError::Log(error)) => log_code(error),
+        WorkerError::Founding(_) => Some(DATA),
         WorkerError::Apply(ApplyError::NoRules | ApplyError::Panicked { .. }) => None,
     }
 }

@@ -24,6 +24,18 @@ pub(super) fn open_log(config: &Config) -> anyhow::Result<EventLog> {
     })
 }
 
+/// The same, knowing where keys belong where the log says it; else as any producer would.
+pub(super) fn open_log_to_append(config: &Config) -> anyhow::Result<EventLog> {
+    let log = open_log(config)?;
+    if let EventLog::Kafka(kafka) = &log
+        && let Ok(control) = kafka.read_founding()
+        && let Some(founding) = control.founding
+    {
+        log.found(&founding);
+    }
+    Ok(log)
+}
+
 /// The store of a stopped instance. One that is not there is not made.
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Opened> {
     let bar = Arc::new(progress::bar(None, "opening the store"));

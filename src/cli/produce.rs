@@ -10,7 +10,7 @@ use crate::event_log::{EventLog, NewRecord};
 use crate::simulate::{LoadGenerator, LoadOptions, LoadRecord, hostile};
 
 use super::arguments::ProduceArgs;
-use super::offline::open_log;
+use super::offline::open_log_to_append;
 use super::progress;
 use super::settings::SettingsArgs;
 
@@ -21,7 +21,7 @@ const CHUNK_TIME: Duration = Duration::from_millis(50);
 
 pub(super) fn run(settings: &SettingsArgs, args: &ProduceArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, Vec::new())?;
-    let log = open_log(&config)?;
+    let log = open_log_to_append(&config)?;
     // Asked first: a broker that is away or a topic that is missing is told before any work.
     let identity = log.identity()?;
     let bar = progress::bar(Some(args.events), format!("producing to {}", identity.topic));

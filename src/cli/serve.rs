@@ -90,7 +90,8 @@ fn stay_embedded(config: &mut Config) {
 }
 
 fn worker(args: &ServeArgs) -> WorkerOptions {
-    WorkerOptions { from_log_start: args.from_log_start, until_caught_up: args.until_caught_up }
+    let accepts_gap = args.accept_gap && args.sole;
+    WorkerOptions { accepts_gap, until_caught_up: args.until_caught_up }
 }
 
 fn flags(args: &ServeArgs) -> Vec<FlagSetting> {

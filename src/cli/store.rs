@@ -23,8 +23,8 @@ pub(super) fn run(settings: &SettingsArgs, command: &StoreCommand) -> anyhow::Re
     match command {
         StoreCommand::Verify => verify(&config),
         StoreCommand::Export { include_deleted } => export(&config, *include_deleted),
-        StoreCommand::Rebuild { yes, from_log_start, under_present_rules } => {
-            rebuild(config, *yes, *from_log_start, *under_present_rules)
+        StoreCommand::Rebuild { yes, accept_gap, sole, under_present_rules } => {
+            rebuild(config, *yes, *accept_gap && *sole, *under_present_rules)
         }
         StoreCommand::Snapshot => snapshot(&config),
     }
@@ -81,7 +81,7 @@ fn snapshot(config: &Config) -> anyhow::Result<()> {
 fn rebuild(
     mut config: Config,
     yes: bool,
-    from_log_start: bool,
+    accepts_gap: bool,
     under_present_rules: bool,
 ) -> anyhow::Result<()> {
     let path = config.store.path.clone();
@@ -103,7 +103,7 @@ fn rebuild(
         }
         Err(error) => return Err(error),
     };
-    check_log(&config, from_log_start)?;
+    check_log(&config, accepts_gap)?;
     if under_present_rules {
         found_anew(&config, rules.as_deref())?;
     }
@@ -111,7 +111,7 @@ fn rebuild(
     eprintln!("the old store is in {}", aside.display());
     // The run answers over HTTP as any other does; nobody is to rely on it.
     config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let worker = WorkerOptions { from_log_start, until_caught_up: true };
+    let worker = WorkerOptions { accepts_gap, until_caught_up: true };
     let bar = progress::bar(None, "applying the log");
     bar.enable_steady_tick(progress::TICK);
     let result = app::run(config.clone(), RunOptions { worker, ..RunOptions::default() });
@@ -154,7 +154,7 @@ fn found_anew(config: &Config, rules: Option<&LaneRules>) -> anyhow::Result<()> 
     let own = ApplySetup::new(config)?.rules;
     let (number, founding) = (newest.number + 1, rules.founding() + 1);
     let log = open_log(config)?;
-    let lanes = (0..log.identity()?.lanes).map(Lane);
+    let lanes = (0..log.lanes()?).map(Lane);
     let marker = |lane| marker_record(lane, number, founding, &own, Some("local"));
     log.append_blocking(lanes.map(marker).collect())?;
     log.flush()?;
@@ -174,15 +174,15 @@ fn is_damaged(error: &anyhow::Error) -> bool {
 }
 
 /// Whether the log answers and still holds everything, before anything is moved.
-fn check_log(config: &Config, from_log_start: bool) -> anyhow::Result<()> {
+fn check_log(config: &Config, accepts_gap: bool) -> anyhow::Result<()> {
     let log = open_log(config)?;
     let identity = log.identity()?;
-    for lane in (0..identity.lanes).map(Lane) {
+    for lane in (0..log.lanes()?).map(Lane) {
         let low = log.watermarks(lane)?.low;
-        if low.0 > 0 && !from_log_start {
+        if low.0 > 0 && !accepts_gap {
             let text = format!(
                 "partition {lane} of {} no longer begins at 0 but at {low}: what came before would \
-                 be lost. Restore a snapshot, or say --from-log-start",
+                 be lost. Restore a snapshot, or say --accept-gap --sole",
                 identity.topic
             );
             return Err(Failure::Data(text).into());

@@ -1,10 +1,11 @@
 //! `topics ensure`: the Kafka topics as contactd needs them. `topics adopt-control`: the control topic
-//! filled from a store.
+//! filled from a store. `topics found`: how the log was founded, written again.
 
 use std::sync::Arc;
 
-use crate::app::topic_as_log;
+use crate::app::{self, FoundingError, topic_as_log};
 use crate::config::{Config, Mode};
+use crate::domain::partitioner::Partitioner;
 use crate::event_log::EventLog;
 use crate::event_log::kafka::{KafkaLog, TopicEnsured, TopicPlan};
 use crate::ingest::adopt_control;
@@ -20,12 +21,29 @@ pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::R
         let text = "no brokers are configured (KAFKA_BROKERS), and the embedded log has no topics";
         return Err(Failure::Usage(text.to_owned()).into());
     }
-    match *command {
+    match command {
         TopicsCommand::Ensure { partitions, replication } => {
-            ensure(&config, partitions, replication)
+            ensure(&config, *partitions, *replication)
         }
-        TopicsCommand::AdoptControl { replication, yes } => adopt(&config, replication, yes),
+        TopicsCommand::AdoptControl { replication, yes } => adopt(&config, *replication, *yes),
+        TopicsCommand::Found { partitioner, lanes } => found(&config, partitioner, *lanes),
     }
+}
+
+fn found(config: &Config, partitioner: &str, lanes: u16) -> anyhow::Result<()> {
+    let known = Partitioner::ALL.into_iter().find(|known| known.as_str() == partitioner);
+    let Some(partitioner) = known else {
+        let text = format!("there is no partitioner {partitioner}: murmur2, crc32 or fnv1a");
+        return Err(Failure::Usage(text).into());
+    };
+    match app::found_again(&config.kafka, partitioner, lanes) {
+        Ok(founding) => eprintln!("topic {} is founded: {founding}", config.kafka.topic),
+        Err(error @ (FoundingError::Stands { .. } | FoundingError::TooFew { .. })) => {
+            return Err(Failure::Data(error.to_string()).into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 fn adopt(config: &Config, replication: Option<u16>, yes: bool) -> anyhow::Result<()> {

@@ -10,8 +10,10 @@ use super::digits::write_hex;
 
 /// Seed of a log identity's hash; part of every Position's text form.
 const IDENTITY_SEED: u64 = 0x636f_6e74_6163_7464;
-/// First characters of a Position's text form: its version.
+/// First characters of a Position's text form: its version, and whether it speaks of all lanes or
+/// names the place behind one record.
 const POSITION_PREFIX: &str = "p1";
+const PLACE_PREFIX: &str = "w1";
 
 /// A partition of the contact log.
 #[derive(
@@ -145,8 +147,6 @@ pub struct LogIdentity {
     pub cluster: String,
     /// Topic name.
     pub topic: String,
-    /// Partition count.
-    pub lanes: u16,
 }
 
 impl LogIdentity {
@@ -157,15 +157,14 @@ impl LogIdentity {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
             bytes.extend_from_slice(part.as_bytes());
         }
-        bytes.extend_from_slice(&self.lanes.to_le_bytes());
         xxh3_64_with_seed(&bytes, IDENTITY_SEED)
     }
 }
 
 impl fmt::Display for LogIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, cluster, topic, lanes } = self;
-        write!(f, "{} {topic} of {cluster} with {lanes} partitions", kind.as_str())
+        let Self { kind, cluster, topic } = self;
+        write!(f, "{} {topic} of {cluster}", kind.as_str())
     }
 }
 
@@ -176,6 +175,8 @@ pub struct Position {
     pub log: u64,
     /// Next offset per lane; a lane that is absent stands at 0.
     pub next: BTreeMap<Lane, NextOffset>,
+    /// Whether it only names the place behind one record: enough to wait for, and none to go on from.
+    pub is_place: bool,
 }
 
 /// A Position's text that is none of ours.
@@ -184,6 +185,16 @@ pub struct Position {
 pub struct InvalidPosition;
 
 impl Position {
+    /// Of all lanes; those that are absent stand at 0.
+    pub fn of_lanes(log: u64, next: BTreeMap<Lane, NextOffset>) -> Self {
+        Self { log, next, is_place: false }
+    }
+
+    /// Behind one record.
+    pub fn behind(log: u64, lane: Lane, offset: Offset) -> Self {
+        Self { log, next: BTreeMap::from([(lane, offset.next())]), is_place: true }
+    }
+
     /// The text form: letters, digits, `-` and `.` only.
     pub fn encode(&self) -> String {
         let mut text = Vec::with_capacity(20 + 12 * self.next.len());
@@ -193,7 +204,8 @@ impl Position {
 
     /// Appends the text form.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(POSITION_PREFIX.as_bytes());
+        let prefix = if self.is_place { PLACE_PREFIX } else { POSITION_PREFIX };
+        out.extend_from_slice(prefix.as_bytes());
         out.push(b'-');
         write_hex(self.log, 16, out);
         for (lane, next) in &self.next {
@@ -215,11 +227,13 @@ impl Position {
     /// Reads the text form; lanes must be ascending, so that one position has one text.
     pub fn decode(text: &str) -> Result<Self, InvalidPosition> {
         let mut parts = text.split('-');
-        if parts.next() != Some(POSITION_PREFIX) {
-            return Err(InvalidPosition);
-        }
+        let is_place = match parts.next() {
+            Some(POSITION_PREFIX) => false,
+            Some(PLACE_PREFIX) => true,
+            Some(_) | None => return Err(InvalidPosition),
+        };
         let log = parts.next().filter(|log| log.len() == 16).ok_or(InvalidPosition)?;
-        let mut position = Self { log: hex(log)?, next: BTreeMap::new() };
+        let mut position = Self { log: hex(log)?, next: BTreeMap::new(), is_place };
         for part in parts {
             let (lane, next) = part.split_once('.').ok_or(InvalidPosition)?;
             let lane = Lane(u16::try_from(hex(lane)?).map_err(|_| InvalidPosition)?);
@@ -227,6 +241,9 @@ impl Position {
                 return Err(InvalidPosition);
             }
             position.next.insert(lane, NextOffset(hex(next)?));
+        }
+        if is_place && position.next.len() != 1 {
+            return Err(InvalidPosition);
         }
         Ok(position)
     }
@@ -255,7 +272,7 @@ mod tests {
 
     fn position(log: u64, next: &[(u16, u64)]) -> Position {
         let next = next.iter().map(|(lane, next)| (Lane(*lane), NextOffset(*next))).collect();
-        Position { log, next }
+        Position::of_lanes(log, next)
     }
 
     #[test]
@@ -263,6 +280,9 @@ mod tests {
         let at = position(0xfeed, &[(0, 17), (3, u64::MAX)]);
         assert_eq!(at.encode(), "p1-000000000000feed-0.11-3.ffffffffffffffff");
         assert_eq!(Position::decode(&at.encode()), Ok(at));
+        let behind = Position::behind(0xfeed, Lane(3), Offset(17));
+        assert_eq!(behind.encode(), "w1-000000000000feed-3.12");
+        assert_eq!(Position::decode(&behind.encode()), Ok(behind));
     }
 
     #[test]
@@ -271,6 +291,8 @@ mod tests {
             "",
             "p1",
             "p2-000000000000feed",
+            "w1-000000000000feed",
+            "w1-000000000000feed-0.1-1.1",
             "p1-feed",
             "p1-000000000000feed-0",
             "p1-000000000000feed-1.0-0.0",
@@ -292,12 +314,10 @@ mod tests {
 
     #[test]
     fn identity_hash_depends_on_every_part() {
-        let one =
-            LogIdentity { kind: LogKind::Kafka, cluster: "a".into(), topic: "bc".into(), lanes: 8 };
+        let one = LogIdentity { kind: LogKind::Kafka, cluster: "a".into(), topic: "bc".into() };
         let others = [
             LogIdentity { kind: LogKind::Embedded, ..one.clone() },
             LogIdentity { cluster: "ab".into(), topic: "c".into(), ..one.clone() },
-            LogIdentity { lanes: 9, ..one.clone() },
         ];
         assert!(others.iter().all(|other| other.fingerprint() != one.fingerprint()));
     }

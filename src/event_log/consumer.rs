@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::domain::position::{Lane, NextOffset};
 use crate::domain::record::RecordBatch;
@@ -54,6 +54,16 @@ pub struct LaneStatus {
 }
 
 impl LaneStatus {
+    fn new(first: NextOffset) -> Self {
+        Self {
+            first,
+            high: AtomicU64::new(first.0),
+            readable: AtomicU64::new(u64::MAX),
+            next: AtomicU64::new(first.0),
+            caught_up: AtomicBool::new(false),
+        }
+    }
+
     /// Records that the log holds above what was applied of the lane, if anything was. What the log
     /// had dropped before reading began is not waited for.
     pub fn behind(&self, applied: Option<NextOffset>) -> u64 {
@@ -74,7 +84,8 @@ impl LaneStatus {
 /// How a consumer's lanes stand, for readiness and metrics.
 #[derive(Debug)]
 pub struct ConsumerStatus {
-    lanes: BTreeMap<Lane, LaneStatus>,
+    /// More come when partitions are added.
+    lanes: RwLock<BTreeMap<Lane, Arc<LaneStatus>>>,
     /// Why nothing comes at the moment; `None` while all is well.
     trouble: Mutex<Option<String>>,
     /// The trouble is that there is no such topic any more.
@@ -87,15 +98,9 @@ pub struct ConsumerStatus {
 
 impl ConsumerStatus {
     fn new(from: &BTreeMap<Lane, NextOffset>) -> Self {
-        let lane = |next: &NextOffset| LaneStatus {
-            first: *next,
-            high: AtomicU64::new(next.0),
-            readable: AtomicU64::new(u64::MAX),
-            next: AtomicU64::new(next.0),
-            caught_up: AtomicBool::new(false),
-        };
+        let lanes = from.iter().map(|(id, next)| (*id, Arc::new(LaneStatus::new(*next))));
         Self {
-            lanes: from.iter().map(|(id, next)| (*id, lane(next))).collect(),
+            lanes: RwLock::new(lanes.collect()),
             trouble: Mutex::new(None),
             gone: AtomicBool::new(false),
             control_trouble: Mutex::new(None),
@@ -104,18 +109,25 @@ impl ConsumerStatus {
     }
 
     /// Every lane that is consumed, in order.
-    pub fn lanes(&self) -> impl Iterator<Item = (Lane, &LaneStatus)> {
-        self.lanes.iter().map(|(lane, status)| (*lane, status))
+    pub fn lanes(&self) -> Vec<(Lane, Arc<LaneStatus>)> {
+        let lanes = self.lanes.read();
+        lanes.iter().map(|(lane, status)| (*lane, Arc::clone(status))).collect()
     }
 
     /// One lane.
-    pub fn lane(&self, lane: Lane) -> Option<&LaneStatus> {
-        self.lanes.get(&lane)
+    pub fn lane(&self, lane: Lane) -> Option<Arc<LaneStatus>> {
+        self.lanes.read().get(&lane).cloned()
+    }
+
+    /// One lane more, read from its start.
+    pub fn add_lane(&self, lane: Lane) {
+        let new = || Arc::new(LaneStatus::new(NextOffset(0)));
+        self.lanes.write().entry(lane).or_insert_with(new);
     }
 
     /// Whether every lane is caught up.
     pub fn is_caught_up(&self) -> bool {
-        self.lanes.values().all(|lane| lane.caught_up.load(Ordering::Acquire))
+        self.lanes.read().values().all(|lane| lane.caught_up.load(Ordering::Acquire))
     }
 
     /// The outage that is being waited out, if any.

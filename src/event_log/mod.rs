@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::domain::Class;
-use crate::domain::partitioner::Partitioner;
+use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 use crate::domain::record::NamedValues;
 
@@ -37,7 +37,7 @@ pub struct NewRecord {
     pub headers: NamedValues,
     /// Milliseconds since 1970.
     pub timestamp_ms: i64,
-    /// `None`: where the partitioner puts the key.
+    /// `None`: the key's home.
     pub lane: Option<Lane>,
 }
 
@@ -98,20 +98,29 @@ impl EventLog {
         }
     }
 
-    /// What puts a key into its lane.
-    pub fn partitioner(&self) -> Partitioner {
+    /// How many lanes it has now, the control lane aside.
+    pub fn lanes(&self) -> Result<u16, LogError> {
         match self {
-            Self::Embedded(log) => log.partitioner(),
-            Self::Kafka(log) => log.partitioner(),
+            Self::Embedded(log) => Ok(log.founding().lanes),
+            Self::Kafka(log) => log.lanes(),
         }
     }
 
-    /// Goes by another partitioner than the one that was learned from the records.
-    pub fn use_partitioner(&self, partitioner: Partitioner) {
+    /// What a key's home lane follows from. With Kafka it is what [`EventLog::found`] said, and until
+    /// then what any producer would go by.
+    pub fn founding(&self) -> Result<Founding, LogError> {
+        match self {
+            Self::Embedded(log) => Ok(log.founding()),
+            Self::Kafka(log) => log.founding(),
+        }
+    }
+
+    /// From now on keys are appended to their home under this founding.
+    pub fn found(&self, founding: &Founding) {
         match self {
             // Stands in the log itself.
             Self::Embedded(_) => {}
-            Self::Kafka(log) => log.use_partitioner(partitioner),
+            Self::Kafka(log) => log.found(founding),
         }
     }
 

@@ -15,7 +15,7 @@ use super::accept::accepts;
 use super::error::{ApiError, Code};
 use super::links::links;
 use super::params::Params;
-use super::position::{POSITION, wait_for_position};
+use super::position::{PARTIAL, POSITION, wait_for_position};
 use super::preconditions::etag;
 use super::state::HttpState;
 
@@ -163,6 +163,9 @@ pub(super) fn with_position(
 ) -> Response {
     if let Some(position) = state.position_text().header(queries) {
         response.headers_mut().insert(POSITION, position);
+    }
+    if state.partial().is_some() {
+        response.headers_mut().insert(PARTIAL, HeaderValue::from_static("true"));
     }
     response
 }

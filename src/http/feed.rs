@@ -24,6 +24,9 @@ const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Proxies that gather answers (nginx) must not.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// What is said of a write's position.
+const A_PLACE: &str = "is the Position of a write, which names one partition only and is good for reads \
+    to wait for; begin after the Position of an answer to a GET, or after an id that the feed has given";
 /// Contacts that one filter may name.
 const CONTACTS_MAX: usize = 100;
 
@@ -92,12 +95,18 @@ fn after(params: &Params<'_>, headers: &HeaderMap) -> Result<Option<Position>, A
     let header = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty());
     if let Some(value) = header {
         let position = value.to_str().ok().and_then(|text| Position::decode(text).ok());
-        return position.map(Some).ok_or_else(|| {
-            ApiError::new(Code::InvalidHeader, "Last-Event-ID is no id that the feed has given")
-        });
+        return match position {
+            Some(position) if !position.is_place => Ok(Some(position)),
+            Some(_) => Err(ApiError::new(Code::InvalidHeader, format!("Last-Event-ID {A_PLACE}"))),
+            None => Err(ApiError::new(
+                Code::InvalidHeader,
+                "Last-Event-ID is no id that the feed has given",
+            )),
+        };
     }
     match params.get("after").map(Position::decode) {
         None => Ok(None),
+        Some(Ok(position)) if position.is_place => Err(invalid("after", A_PLACE)),
         Some(Ok(position)) => Ok(Some(position)),
         Some(Err(_)) => Err(invalid("after", "is no position that was given out")),
     }

@@ -9,6 +9,8 @@ use crate::query::Queries;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
 
+/// On an answer of a store that does not know everything.
+pub(super) const PARTIAL: HeaderName = HeaderName::from_static("contactd-partial");
 pub(super) const POSITION: HeaderName = HeaderName::from_static("position");
 
 /// Waits until what the client has seen can be read here too.

@@ -101,6 +101,7 @@ pub(super) async fn stats(
         move || queries.stats()
     })
     .await?;
+    let stats = stats.with_partial(state.partial());
     let body = serde_json::to_vec(&stats).map_err(|error| ApiError::internal(error.to_string()))?;
     Ok(with_position(&state, &queries, json_response(body)))
 }

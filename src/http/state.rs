@@ -119,6 +119,8 @@ struct Shared {
     /// Empty until the store is open.
     open: OnceLock<OpenStore>,
     following: OnceLock<Following>,
+    /// Why this store does not know everything, where it does not.
+    partial: OnceLock<String>,
     /// Whether the log has a record there.
     is_on_log: OnceLock<OnLog>,
     position_text: PositionText,
@@ -152,6 +154,7 @@ impl HttpState {
             services,
             open: OnceLock::new(),
             following: OnceLock::new(),
+            partial: OnceLock::new(),
             is_on_log: OnceLock::new(),
             position_text: PositionText::default(),
             active,
@@ -170,6 +173,17 @@ impl HttpState {
         identity: Option<LogIdentity>,
     ) {
         let _ = self.0.following.set(Following { fingerprint: Box::new(fingerprint), identity });
+    }
+
+    /// This store does not know everything: reads say so, and nothing is written. Only the first
+    /// call counts.
+    pub fn set_partial(&self, why: &str) {
+        let _ = self.0.partial.set(why.to_owned());
+    }
+
+    /// Why this store does not know everything, where it does not.
+    pub(super) fn partial(&self) -> Option<&str> {
+        self.0.partial.get().map(String::as_str)
     }
 
     /// How it is known whether the log has a record at a place. Only the first call counts.

@@ -55,6 +55,9 @@ impl<'s> Writing<'s> {
     /// Waits for the request's `Position`, so that it changes what its client has seen.
     pub(super) async fn begin(state: &'s HttpState, request: Request) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
+        if let Some(why) = state.partial() {
+            return Err(ApiError::new(Code::NotReady, format!("nothing is written: {why}")));
+        }
         begin(state, &parts.headers).await?;
         let writes = &state.open()?.writes;
         // It is here already: the edge has read it, within its bounds.

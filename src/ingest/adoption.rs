@@ -9,9 +9,10 @@
 //! a marker that is said twice changes nothing.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::fingerprint::Fingerprint;
@@ -103,18 +104,18 @@ pub struct Adoption {
     log: EventLog,
     reader: Reader,
     own: Arc<RuleSet>,
-    lanes: OnceLock<Arc<ConsumerStatus>>,
+    lanes: Mutex<Option<Arc<ConsumerStatus>>>,
 }
 
 impl Adoption {
     /// With the rules that the instance was started with.
     pub fn new(log: EventLog, reader: Reader, own: Arc<RuleSet>) -> Self {
-        Self { log, reader, own, lanes: OnceLock::new() }
+        Self { log, reader, own, lanes: Mutex::default() }
     }
 
-    /// From now on the lanes are known.
-    pub fn following(&self, lanes: Arc<ConsumerStatus>) {
-        let _ = self.lanes.set(lanes);
+    /// From now on the lanes are known, or are not followed any more.
+    pub fn following(&self, lanes: Option<Arc<ConsumerStatus>>) {
+        *self.lanes.lock() = lanes;
     }
 
     /// None before the log is followed.
@@ -188,7 +189,7 @@ impl Adoption {
             };
             unfinished = since;
             let late = since.is_some_and(|(_, since)| since.elapsed() >= OWN_TIME);
-            let mut lanes = if late { lacking } else { Vec::new() };
+            let mut lanes = if late { lacking } else { self.added(lacking) };
             let kept_for = retention.of(&self.log).await;
             lanes.extend(kept_for.map(|kept| fading(&rules, newest, kept)).unwrap_or_default());
             if lanes.is_empty() {
@@ -215,10 +216,17 @@ impl Adoption {
 
     /// Lanes that have not read the newest marker; none before they are known.
     fn lacking(&self, rules: &LaneRules, newest: &InForce) -> Option<Vec<Lane>> {
-        let lanes = self.lanes.get()?.lanes().map(|(lane, _)| lane);
+        let lanes = self.lanes.lock().as_ref()?.lanes().into_iter().map(|(lane, _)| lane);
         let lacks =
             |lane: &Lane| rules.lanes().get(lane).is_none_or(|at| at.number < newest.number);
         Some(lanes.filter(|lane| *lane != CONTROL_LANE).filter(lacks).collect())
+    }
+
+    /// Those that the log was not founded with: nobody else is at it.
+    fn added(&self, mut lanes: Vec<Lane>) -> Vec<Lane> {
+        let founded = self.log.founding().map_or(u16::MAX, |founding| founding.lanes);
+        lanes.retain(|lane| lane.0 >= founded);
+        lanes
     }
 
     /// Into every lane that lacks it.

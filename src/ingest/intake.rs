@@ -73,12 +73,15 @@ pub struct Intake {
     /// Set once it is known which lane a key belongs to.
     settled: OnceLock<LaneNext>,
     turns: Turns,
+    /// Why nothing is taken until somebody has mended it.
+    blocked: OnceLock<String>,
 }
 
 impl Intake {
     /// To a log, with an outbox where that log may be away.
     pub fn new(log: EventLog, outbox: Option<Arc<Outbox>>, options: IntakeOptions) -> Self {
-        Self { log, outbox, options, settled: OnceLock::new(), turns: Turns::default() }
+        let (settled, blocked) = (OnceLock::new(), OnceLock::new());
+        Self { log, outbox, options, settled, turns: Turns::default(), blocked }
     }
 
     /// From now on the log puts keys into the lanes that the store knows them in; before, only the
@@ -95,6 +98,11 @@ impl Intake {
     /// Whether the log may be appended to.
     pub fn is_settled(&self) -> bool {
         self.settled.get().is_some()
+    }
+
+    /// Nothing is taken any more, and why. Only the first reason counts.
+    pub fn block(&self, why: &str) {
+        let _ = self.blocked.set(why.to_owned());
     }
 
     /// Whether events would be kept even while the log is away.
@@ -130,6 +138,9 @@ impl Intake {
     /// # Errors
     /// When they are kept nowhere, or the log would never take them.
     pub async fn keep(&self, mut records: Vec<NewRecord>) -> Result<Kept, IntakeError> {
+        if let Some(why) = self.blocked.get() {
+            return Err(IntakeError::Unavailable(why.clone()));
+        }
         let Some(outbox) = &self.outbox else {
             self.check_disk()?;
             if !self.is_settled() {

@@ -69,6 +69,14 @@ struct Looked {
     count: Option<u64>,
 }
 
+impl Looked {
+    /// Another instance's frames end elsewhere, so what it has done may hold more than these.
+    fn advance(&mut self, found: Rehomed) {
+        self.position.advance_to(found.seen.next);
+        self.count = self.count.max(Some(found.count));
+    }
+}
+
 /// Why it has to wait.
 #[derive(Debug, thiserror::Error)]
 enum RehomingError {
@@ -159,15 +167,14 @@ impl Rehoming {
                 }
                 self.append(&found.records).await?;
                 fault::point("rehomed_appended");
-                looked.position.advance_to(found.seen.next);
-                looked.count = Some(found.count);
+                looked.advance(found);
                 let Some(written) = self.write(looked, revision).await? else { return Ok(()) };
                 revision = written;
                 continue;
             }
-            looked.position.advance_to(found.seen.next);
-            looked.count = Some(found.count);
-            if found.is_end {
+            let is_end = found.is_end;
+            looked.advance(found);
+            if is_end {
                 return Ok(());
             }
         }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset, Position};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset, Position};
 use crate::domain::record::RecordKind;
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::Verdict;
@@ -119,10 +119,9 @@ fn place(name: &str, log: Option<&LogIdentity>) -> Option<(Lane, Offset)> {
     let offset = number(parts.next()?)?;
     let lane = u16::try_from(number(parts.next()?)?).ok()?;
     let is_ours = match (parts.next(), log) {
-        (Some(topic), Some(log)) => topic == log.topic && lane < log.lanes,
+        (Some(topic), Some(log)) => topic == log.topic,
         (Some(_), None) => false,
-        (None, Some(log)) => lane < log.lanes,
-        (None, None) => true,
+        (None, _) => Lane(lane) != CONTROL_LANE,
     };
     is_ours.then_some((Lane(lane), Offset(offset)))
 }
@@ -155,7 +154,7 @@ impl EventReport {
 
 impl RecordReport {
     fn of(log: u64, topic: &str, record: &EventRecord) -> Self {
-        let position = Position { log, next: [(record.lane, record.offset.next())].into() };
+        let position = Position::behind(log, record.lane, record.offset);
         Self {
             verdict: record.verdict.as_str(),
             event_id: record.event_id.clone(),
@@ -185,7 +184,6 @@ mod tests {
             kind: LogKind::Kafka,
             cluster: "c".to_owned(),
             topic: "my:contacts".to_owned(),
-            lanes: 4,
         }
     }
 
@@ -232,7 +230,8 @@ mod tests {
         assert_eq!(place("3:1042", Some(&log)), at(3, 1042));
         assert_eq!(place("my:contacts:3:1042", Some(&log)), at(3, 1042));
         assert_eq!(place("3:1042", None), at(3, 1042));
-        for none in ["4:1", "other:3:1", "3:", ":3", "3:+1", "evt_1", "", "3:99999999999999999999"]
+        for none in
+            ["65535:1", "other:3:1", "3:", ":3", "3:+1", "evt_1", "", "3:99999999999999999999"]
         {
             assert_eq!(place(none, Some(&log)), None, "{none}");
         }

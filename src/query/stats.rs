@@ -14,6 +14,9 @@ use crate::store::StoreStats;
 pub struct StatsReport {
     contacts: ContactFigures,
     events: EventFigures,
+    /// Why the store does not know everything, where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<String>,
     /// Order-free sum over all contacts, hex; equal at equal positions and fingerprints.
     digest: String,
     /// The same over all control entries.
@@ -71,6 +74,12 @@ struct CacheFigures {
 }
 
 impl StatsReport {
+    /// Why the store does not know everything, where it does not.
+    #[must_use]
+    pub fn with_partial(self, partial: Option<&str>) -> Self {
+        Self { partial: partial.map(str::to_owned), ..self }
+    }
+
     pub(super) fn of(stats: &StoreStats) -> Self {
         let counters = &stats.counters;
         let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -87,6 +96,7 @@ impl StatsReport {
                     .map(|verdict| (verdict.as_str(), counters.verdict(*verdict)))
                     .collect(),
             },
+            partial: None,
             digest: stats.digest.to_string(),
             control_digest: stats.control.digest.to_string(),
             fingerprint: stats.rules.fingerprint().to_string(),

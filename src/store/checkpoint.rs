@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 
-use crate::domain::partitioner::Partitioner;
+use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
@@ -66,8 +66,10 @@ pub(crate) struct StoreIdentity {
     pub(crate) store: u64,
     /// The log that it follows, once it is known.
     pub(crate) log: Option<LogIdentity>,
-    /// What puts its keys into partitions, from the first record on.
-    pub(crate) partitioner: Option<Partitioner>,
+    /// What a contact's home lane follows from, from the first record on.
+    pub(crate) founding: Option<Founding>,
+    /// Id of the log's base, where it has one, and whether this store comes from it.
+    pub(crate) base: Option<(String, bool)>,
 }
 
 /// [`Cut`] as bincode has it.
@@ -317,7 +319,7 @@ mod tests {
     fn a_half_written_new_file_leaves_the_old_one() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), None);
-        let store = StoreIdentity { store: 5, log: None, partitioner: None };
+        let store = StoreIdentity { store: 5, log: None, founding: None, base: None };
         write_file(dir.path(), &IDENTITY, &store).unwrap();
         fs::write(dir.path().join("identity.new"), b"torn").unwrap();
         assert_eq!(read_file(dir.path(), &IDENTITY).unwrap(), Some(store));

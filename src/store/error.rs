@@ -84,17 +84,17 @@ pub enum StoreError {
         /// The log that it was to follow.
         given: String,
     },
-    /// Keys would find other partitions than those that the store has applied them from.
+    /// Contacts would have other homes than those that the store has applied them in.
     #[error(
-        "the store in {path} goes by the partitioner {stamped}, not {given}; configure kafka.partitioner = \"{stamped}\", or run `contactd store rebuild` to go by the other", path = .path.display()
+        "the store in {path} was applied under the founding of {stored}, the log says {given}; use the log that the store follows, or run `contactd store rebuild` to go by the log's", path = .path.display()
     )]
-    AnotherPartitioner {
+    AnotherFounding {
         /// The data directory.
         path: PathBuf,
         /// What the store goes by.
-        stamped: &'static str,
-        /// What it was to go by.
-        given: &'static str,
+        stored: String,
+        /// What the log says.
+        given: String,
     },
     /// The log does not hold the offset at which the store goes on.
     #[error(
@@ -149,7 +149,7 @@ impl StoreError {
             | Self::Damaged { .. }
             | Self::UnknownFormat { .. }
             | Self::AnotherLog { .. }
-            | Self::AnotherPartitioner { .. }
+            | Self::AnotherFounding { .. }
             | Self::OutsideLog { .. }
             | Self::AnotherRecord { .. }
             | Self::BatchFull { .. }
@@ -164,7 +164,7 @@ impl StoreError {
             | Self::NoStore { .. }
             | Self::UnknownFormat { .. }
             | Self::AnotherLog { .. }
-            | Self::AnotherPartitioner { .. }
+            | Self::AnotherFounding { .. }
             | Self::OutsideLog { .. }
             | Self::AnotherRecord { .. } => true,
             Self::Journal(error) => error.is_damage(),

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::domain::partitioner::Partitioner;
+use crate::domain::founding::{FOUNDING_KEY, Founding};
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 
-use super::StoreError;
 use super::checkpoint::{IDENTITY, StoreIdentity, read_file, write_file};
 use super::journal::LaneProgress;
+use super::{StoreError, Writer};
 
 /// The offsets that a lane of the log holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,10 @@ pub fn check_lane(
     if next.0 < range.low.0 {
         return Err(outside(match progress {
             None => {
-                "the store is empty and the log's beginning is gone; restore a snapshot, or start with --from-log-start and do without it"
+                "the store is partial: it is empty and the log's beginning is gone; restore it from an instance that has everything (a snapshot of its), or, where there is none, start one instance with --accept-gap --sole"
             }
             Some(_) => {
-                "the log has dropped records that were never read; restore a newer snapshot, or run `contactd store rebuild` with --from-log-start and do without them"
+                "the store is partial: the log has dropped records that it never read; restore it from an instance that has them (a newer snapshot), or, where there is none, start one instance with --accept-gap --sole"
             }
         }));
     }
@@ -71,7 +71,12 @@ pub(crate) fn settle(
         if log.is_none() {
             return Err(StoreError::NoStore { path: dir.to_path_buf() });
         }
-        let made = StoreIdentity { store: fastrand::u64(..), log: log.cloned(), partitioner: None };
+        let made = StoreIdentity {
+            store: fastrand::u64(..),
+            log: log.cloned(),
+            founding: None,
+            base: None,
+        };
         write_file(dir, &IDENTITY, &made)?;
         return Ok(made);
     };
@@ -90,40 +95,94 @@ pub(crate) fn settle(
     }
 }
 
-/// The partitioner that the store goes by: the first that it was told. One that was only guessed
-/// gives way to it; one that was asked for by name must be it, since a contact's home decides what
-/// is applied.
-pub(crate) fn settle_partitioner(
-    dir: &Path,
-    given: Partitioner,
-    is_guess: bool,
-) -> Result<Partitioner, StoreError> {
+/// The founding that the store goes by, if it was told one.
+pub(crate) fn founding(dir: &Path) -> Result<Option<Founding>, StoreError> {
+    Ok(read_file::<StoreIdentity>(dir, &IDENTITY)?.and_then(|found| found.founding))
+}
+
+/// The store goes by this founding from now on. A contact's home decides what is applied, so one that
+/// went by another can't.
+pub(crate) fn settle_founding(dir: &Path, given: &Founding) -> Result<(), StoreError> {
     let Some(mut found) = read_file::<StoreIdentity>(dir, &IDENTITY)? else {
         return Err(StoreError::damaged("identity", "the file is missing"));
     };
-    match found.partitioner {
-        Some(stamped) if stamped != given && !is_guess => Err(StoreError::AnotherPartitioner {
+    match &found.founding {
+        Some(stored) if stored != given => Err(StoreError::AnotherFounding {
             path: dir.to_path_buf(),
-            stamped: stamped.as_str(),
-            given: given.as_str(),
+            stored: stored.to_string(),
+            given: given.to_string(),
         }),
-        Some(stamped) => Ok(stamped),
+        Some(_) => Ok(()),
         None => {
-            found.partitioner = Some(given);
-            write_file(dir, &IDENTITY, &found)?;
-            Ok(given)
+            found.founding = Some(given.clone());
+            write_file(dir, &IDENTITY, &found)
         }
+    }
+}
+
+/// The log's base as the store knows it, and whether it comes from it.
+pub(crate) fn base(dir: &Path) -> Result<Option<(String, bool)>, StoreError> {
+    Ok(read_file::<StoreIdentity>(dir, &IDENTITY)?.and_then(|found| found.base))
+}
+
+/// The log has this base from now on.
+pub(crate) fn settle_base(dir: &Path, id: &str, is_ours: bool) -> Result<(), StoreError> {
+    let Some(mut found) = read_file::<StoreIdentity>(dir, &IDENTITY)? else {
+        return Err(StoreError::damaged("identity", "the file is missing"));
+    };
+    let base = Some((id.to_owned(), is_ours));
+    if found.base != base {
+        found.base = base;
+        write_file(dir, &IDENTITY, &found)?;
+    }
+    Ok(())
+}
+
+impl Writer {
+    /// What contacts' homes follow from here: as the store was told first, or as the control entries
+    /// that it holds say.
+    pub fn founding(&self) -> Result<Option<Founding>, StoreError> {
+        let told = founding(&self.shared.path)?;
+        let entry = self.controls().get(FOUNDING_KEY).filter(|entry| !entry.is_removed());
+        let on_log = entry.and_then(|entry| Founding::parse(&entry.value).ok());
+        match (&told, &on_log) {
+            (Some(told), Some(on_log)) if told != on_log => Err(StoreError::AnotherFounding {
+                path: self.shared.path.clone(),
+                stored: told.to_string(),
+                given: on_log.to_string(),
+            }),
+            (Some(_) | None, Some(_) | None) => Ok(told.or(on_log)),
+        }
+    }
+
+    /// Contacts' homes follow from this, here and from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::AnotherFounding`] when they followed from another one.
+    pub fn settle_founding(&self, given: &Founding) -> Result<(), StoreError> {
+        settle_founding(&self.shared.path, given)
+    }
+
+    /// Id of the log's base, where it has one, and whether this store comes from it.
+    pub fn base(&self) -> Result<Option<(String, bool)>, StoreError> {
+        base(&self.shared.path)
+    }
+
+    /// The log has this base from now on.
+    pub fn settle_base(&self, id: &str, is_ours: bool) -> Result<(), StoreError> {
+        settle_base(&self.shared.path, id, is_ours)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::partitioner::Partitioner;
     use crate::domain::position::LogKind;
     use crate::store::journal::LastRecord;
 
     fn log(topic: &str) -> LogIdentity {
-        LogIdentity { kind: LogKind::Kafka, cluster: "c".into(), topic: topic.into(), lanes: 4 }
+        LogIdentity { kind: LogKind::Kafka, cluster: "c".into(), topic: topic.into() }
     }
 
     #[test]
@@ -138,14 +197,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_partitioner_stays() {
+    fn the_founding_stays_and_another_is_named() {
         let dir = tempfile::tempdir().unwrap();
         settle(dir.path(), Some(&log("a")), true).unwrap();
-        let settle = |given, is_guess| settle_partitioner(dir.path(), given, is_guess);
-        assert_eq!(settle(Partitioner::Crc32, true).unwrap(), Partitioner::Crc32);
-        assert_eq!(settle(Partitioner::Murmur2, true).unwrap(), Partitioner::Crc32);
-        let error = settle(Partitioner::Murmur2, false).unwrap_err();
-        assert!(matches!(error, StoreError::AnotherPartitioner { .. }), "{error}");
+        let first = Founding::first(Partitioner::Crc32, 4);
+        settle_founding(dir.path(), &first).unwrap();
+        settle_founding(dir.path(), &first).unwrap();
+        assert_eq!(founding(dir.path()).unwrap(), Some(first));
+        let other = Founding::first(Partitioner::Murmur2, 8);
+        let error = settle_founding(dir.path(), &other).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("crc32 over 4") && text.contains("murmur2 over 8"), "{text}");
     }
 
     #[test]

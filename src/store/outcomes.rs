@@ -121,8 +121,7 @@ impl Outcomes {
         log: impl Fn() -> u64,
     ) -> Option<Staged> {
         let hash = self.expects(meta.event_id)?;
-        let position =
-            Position { log: log(), next: BTreeMap::from([(meta.lane, meta.offset.next())]) };
+        let position = Position::behind(log(), meta.lane, meta.offset);
         let (lane, offset) = (meta.lane, meta.offset);
         let reason = reason.map(|(reason, detail)| (reason, detail.to_owned()));
         let outcome = RecordOutcome { lane, offset, verdict, value: None, position, reason };

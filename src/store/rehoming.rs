@@ -200,3 +200,21 @@ fn bisect(
     }
     Ok(low)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_needed_until_all_are_at_home() {
+        let mut cut = Cut::empty();
+        let brought = BroughtHome::default();
+        assert_eq!(brought.needs_from(&cut), FrameNo(u64::MAX));
+        cut.counters.count(Verdict::Rehomed);
+        assert_eq!(brought.needs_from(&cut), FrameNo(0), "nobody has said anything yet");
+        brought.before.store(7, Ordering::Release);
+        assert_eq!(brought.needs_from(&cut), FrameNo(7));
+        brought.count.store(1, Ordering::Release);
+        assert_eq!(brought.needs_from(&cut), FrameNo(u64::MAX));
+    }
+}

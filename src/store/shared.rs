@@ -153,7 +153,8 @@ impl Shared {
     }
 
     pub(crate) fn position_of(&self, next: BTreeMap<Lane, NextOffset>) -> Position {
-        Position { log: self.identity.as_ref().map_or(0, LogIdentity::fingerprint), next }
+        let log = self.identity.as_ref().map_or(0, LogIdentity::fingerprint);
+        Position::of_lanes(log, next)
     }
 
     /// A contact that the dirty set has not, `hash` being its id's; none: the disk would have to be

@@ -8,7 +8,6 @@ use std::time::Instant;
 use crate::domain::Class;
 use crate::domain::attempts::{Attempt, ENCODED_BYTES, Seen};
 use crate::domain::control::{ControlState, Decision};
-use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 use crate::domain::rules::LaneRules;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
@@ -26,7 +25,6 @@ use super::digest::joined_hash;
 use super::dirty::Facts;
 use super::disk::DiskGuard;
 use super::events::TablesThread;
-use super::identity;
 use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
 use super::outcomes::Staged;
 use super::overlay::{Overlay, is_active};
@@ -35,7 +33,7 @@ use super::shared::{Cut, Shared};
 /// Commits batches. There is one, and only apply has it.
 #[derive(Debug)]
 pub struct Writer {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     segments: SegmentWriter,
     checkpoints: CheckpointThread,
     /// Ended with the writer.
@@ -116,18 +114,6 @@ impl Writer {
             }),
             Some(_) | None => Ok(()),
         }
-    }
-
-    /// What the store's keys go by: the partitioner that it was told first, else this one.
-    ///
-    /// # Errors
-    /// [`StoreError::AnotherPartitioner`] when `given` is no guess and differs.
-    pub fn settle_partitioner(
-        &self,
-        given: Partitioner,
-        is_guess: bool,
-    ) -> Result<Partitioner, StoreError> {
-        identity::settle_partitioner(&self.shared.path, given, is_guess)
     }
 
     /// A contact's body, the staged batch's changes included.

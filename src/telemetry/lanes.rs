@@ -1,6 +1,7 @@
 //! The consumer's figures, one child a lane.
 
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use parking_lot::RwLock;
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::domain::position::Lane;
 
@@ -10,6 +11,7 @@ use super::registry::{Families, MetricsError};
 const LANES_APART_MAX: u16 = 256;
 
 /// The families; the children come with the topic, once it is known.
+#[derive(Clone)]
 pub(super) struct LaneFamilies {
     records: IntCounterVec,
     lag_records: GaugeVec,
@@ -45,27 +47,26 @@ impl LaneFamilies {
     }
 
     pub(super) fn lanes(&self, topic: &str, lanes: u16) -> LaneMetrics {
-        self.assigned.with_label_values(&[topic]).set(i64::from(lanes));
-        let names: Vec<String> = if lanes > LANES_APART_MAX {
-            vec!["all".to_owned()]
-        } else {
-            (0..lanes).map(|lane| lane.to_string()).collect()
+        let metrics = LaneMetrics {
+            children: RwLock::default(),
+            topic: topic.to_owned(),
+            families: self.clone(),
+            is_shared: lanes > LANES_APART_MAX,
         };
-        let children = names
-            .iter()
-            .map(|name| {
-                let labels = [topic, name.as_str()];
-                let child = LaneChild {
-                    records: self.records.with_label_values(&labels),
-                    lag_records: self.lag_records.with_label_values(&labels),
-                    lag_seconds: self.lag_seconds.with_label_values(&labels),
-                };
-                child.lag_records.set(f64::NAN);
-                child.lag_seconds.set(f64::NAN);
-                child
-            })
-            .collect();
-        LaneMetrics { children, assigned: self.assigned.with_label_values(&[topic]) }
+        metrics.grow_to(lanes);
+        metrics
+    }
+
+    fn child(&self, topic: &str, lane: &str) -> LaneChild {
+        let labels = [topic, lane];
+        let child = LaneChild {
+            records: self.records.with_label_values(&labels),
+            lag_records: self.lag_records.with_label_values(&labels),
+            lag_seconds: self.lag_seconds.with_label_values(&labels),
+        };
+        child.lag_records.set(f64::NAN);
+        child.lag_seconds.set(f64::NAN);
+        child
     }
 }
 
@@ -86,20 +87,38 @@ pub struct LaneLag {
     pub seconds: f64,
 }
 
-/// The children of one topic's lanes, resolved once.
+/// The children of one topic's lanes, resolved once; more come with partitions that are added.
 pub struct LaneMetrics {
-    children: Vec<LaneChild>,
-    assigned: IntGauge,
+    children: RwLock<Vec<LaneChild>>,
+    topic: String,
+    families: LaneFamilies,
+    /// There is one child for all.
+    is_shared: bool,
 }
 
 impl LaneMetrics {
-    fn child(&self, lane: Lane) -> Option<&LaneChild> {
-        self.children.get(usize::from(lane.0)).or_else(|| self.children.first())
+    /// The topic has so many partitions now.
+    fn grow_to(&self, lanes: u16) {
+        self.families.assigned.with_label_values(&[&self.topic]).set(i64::from(lanes));
+        let mut children = self.children.write();
+        if self.is_shared {
+            if children.is_empty() {
+                children.push(self.families.child(&self.topic, "all"));
+            }
+            return;
+        }
+        for lane in children.len()..usize::from(lanes.min(LANES_APART_MAX)) {
+            children.push(self.families.child(&self.topic, &lane.to_string()));
+        }
     }
 
     /// `count` more records of the lane are journalled.
     pub fn journalled(&self, lane: Lane, count: u64) {
-        if let Some(child) = self.child(lane) {
+        let place = if self.is_shared { 0 } else { usize::from(lane.0) };
+        if self.children.read().len() <= place {
+            self.grow_to(lane.0.saturating_add(1));
+        }
+        if let Some(child) = self.children.read().get(place) {
             child.records.inc_by(count);
         }
     }
@@ -107,10 +126,16 @@ impl LaneMetrics {
     /// Sets every lane's lag, at scrape. Lanes that share a child show the sum of records and the
     /// greatest age; a lane that is left out shows NaN.
     pub fn set_lags(&self, lags: &[LaneLag]) {
-        for (index, child) in self.children.iter().enumerate() {
-            let shared = self.children.len() == 1;
-            let mut own =
-                lags.iter().filter(|lag| shared || usize::from(lag.lane.0) == index).peekable();
+        let last = lags.iter().map(|lag| usize::from(lag.lane.0) + 1).max().unwrap_or(0);
+        if !self.is_shared && last > self.children.read().len() {
+            self.grow_to(u16::try_from(last).unwrap_or(u16::MAX));
+        }
+        let children = self.children.read();
+        for (index, child) in children.iter().enumerate() {
+            let mut own = lags
+                .iter()
+                .filter(|lag| self.is_shared || usize::from(lag.lane.0) == index)
+                .peekable();
             if own.peek().is_none() {
                 child.lag_records.set(f64::NAN);
                 child.lag_seconds.set(f64::NAN);
@@ -126,10 +151,5 @@ impl LaneMetrics {
             child.lag_records.set(records as f64);
             child.lag_seconds.set(seconds);
         }
-    }
-
-    /// How many of the topic's partitions are read now.
-    pub fn set_assigned(&self, partitions: u16) {
-        self.assigned.set(i64::from(partitions));
     }
 }

@@ -129,7 +129,7 @@ fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
 
 /// The sums of where the lanes begin and end.
 fn held(log: &EventLog) -> anyhow::Result<(u64, u64)> {
-    let lanes = log.identity()?.lanes;
+    let lanes = log.lanes()?;
     let (mut low, mut high) = (0, 0);
     for lane in (0..lanes).map(Lane) {
         let range = log.watermarks(lane)?;

@@ -87,7 +87,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &DrainPartArgs) -> anyhow::Resu
 
 fn read(config: &Config, events: u64, mut each: impl FnMut(&[u8])) -> anyhow::Result<PartReport> {
     let log = offline::open_log(config)?;
-    let lanes = log.identity()?.lanes;
+    let lanes = log.lanes()?;
     let watch = Stopwatch::start();
     let records = match &log {
         EventLog::Kafka(_) => drain_bare(&config.kafka, lanes, each)?,

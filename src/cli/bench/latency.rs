@@ -1,7 +1,6 @@
 //! `bench latency`: events at a steady rate, some of them asked for over HTTP as soon as they are
 //! acknowledged, with the `Position` that makes the read wait for them.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -136,10 +135,8 @@ async fn produce_and_read(
     let started = Instant::now();
     let acks = target.log.append(records).await?;
     let first = acks.first().context("no acknowledgement")?;
-    let position = Position {
-        log: target.identity.fingerprint(),
-        next: BTreeMap::from([(first.lane, first.offset.next())]),
-    };
+    let log = target.identity.fingerprint();
+    let position = Position::behind(log, first.lane, first.offset);
     let url = format!("http://{}/api/contacts/{id}?includeDeleted=true", target.address);
     let request = target.http.get(url).header("Position", position.encode());
     let answer = request.header("X-API-Key", key.expose()).send().await?;

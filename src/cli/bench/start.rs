@@ -82,7 +82,7 @@ impl Instance {
         secret: &str,
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(settings.as_arguments()).args(["serve", "--from-log-start"]);
+        command.args(settings.as_arguments()).args(["serve", "--accept-gap", "--sole"]);
         Self::launch(command, Some(path), secret)
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::app::{ApplySetup, topic_as_log};
 use crate::config::Config;
 use crate::domain::decode::Decoder;
+use crate::domain::founding::Founding;
 use crate::domain::headers::{COMMAND, redrive_hops};
 use crate::domain::position::{Lane, NextOffset};
 use crate::domain::record::{Headers, Record, RecordBatch};
@@ -19,7 +20,7 @@ use crate::ingest::now_ms;
 
 use super::arguments::RedriveArgs;
 use crate::cli::exit::Failure;
-use crate::cli::offline::open_log;
+use crate::cli::offline::open_log_to_append;
 use crate::cli::progress;
 
 /// How much of the topic is read at once.
@@ -53,20 +54,20 @@ pub(super) fn redrive(config: &Config, topic: &str, args: &RedriveArgs) -> anyho
     let source = KafkaLog::open(&topic_as_log(config, topic.to_owned()))?;
     let mut until = BTreeMap::new();
     let mut from = BTreeMap::new();
-    for lane in (0..source.identity()?.lanes).map(Lane) {
+    for lane in (0..source.lanes()?).map(Lane) {
         let marks = source.watermarks(lane)?;
         if marks.low.0 < marks.high.0 {
             from.insert(lane, NextOffset(marks.low.0));
             until.insert(lane, marks.high);
         }
     }
-    let target = open_log(config)?;
-    let lanes = target.identity()?.lanes;
+    let target = open_log_to_append(config)?;
+    let founding = target.founding()?;
     let mut redrive = Redrive {
         decoder: ApplySetup::new(config)?.decoder,
         hops_max: config.dead_letters.redrive_hops_max,
         target,
-        lanes,
+        founding,
         limit: args.which.limit.unwrap_or(u64::MAX),
         rate: args.rate,
         applies: args.apply,
@@ -92,7 +93,7 @@ struct Redrive {
     decoder: Arc<Decoder>,
     hops_max: u8,
     target: EventLog,
-    lanes: u16,
+    founding: Founding,
     limit: u64,
     rate: Option<u32>,
     /// Else it is only said what would be done.
@@ -204,7 +205,7 @@ impl Redrive {
         // Connect often writes no key; the contact log needs the contact's id there.
         let key = key.or_else(|| contact.clone());
         let mut made = redriven(key.as_deref(), value, headers(), now_ms);
-        made.lane = contact.map(|contact| self.target.partitioner().lane(&contact, self.lanes));
+        made.lane = contact.map(|contact| self.founding.home(&contact));
         Ok(made)
     }
 

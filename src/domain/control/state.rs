@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::domain::decode::Reject;
+use crate::domain::founding::{FOUNDING_KEY, Founding};
 use crate::domain::position::NextOffset;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
@@ -144,6 +145,7 @@ impl ControlState {
         let found = self.entries.get(record.key.as_str());
         // One whose time is over is none, whether or not it was taken away yet.
         let before = found.filter(|entry| !is_over(entry, at.time_ms)).map(|entry| &**entry);
+        check_founding(before, record)?;
         let (verdict, entry) = match &record.restated {
             Some(restated) => decide_restated(before, record, restated, at, self.unsettled),
             None => decide_entry(before, record, at, self.unsettled.is_some()),
@@ -258,6 +260,27 @@ fn cost(key: &str, entry: &ControlEntry) -> u64 {
 
 fn is_over(entry: &ControlEntry, record_time_ms: u64) -> bool {
     entry.expires_at_ms.is_some_and(|at| at <= record_time_ms)
+}
+
+/// The log's founding stands for ever: only one of a greater revision takes its place.
+fn check_founding(before: Option<&ControlEntry>, record: &ControlRecord) -> Result<(), Reject> {
+    if record.key != FOUNDING_KEY {
+        return Ok(());
+    }
+    let refuse = |why: &str| Err(Reject::new(DeadLetterReason::InvalidControl, why));
+    let Some(value) = record.value.as_deref().filter(|_| record.expires_at_ms.is_none()) else {
+        return refuse("the founding is neither removed nor does it expire");
+    };
+    let Ok(founding) = Founding::parse(value) else {
+        return refuse("this is no founding");
+    };
+    let stands = before.and_then(|entry| Founding::parse(&entry.value).ok());
+    match stands {
+        Some(stands) if founding != stands && founding.revision <= stands.revision => {
+            refuse("the log was founded otherwise")
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Compare and set on one entry. A record about an entry is noted in it, whatever becomes of it; where

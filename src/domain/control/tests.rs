@@ -5,6 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::founding::{FOUNDING_KEY, Founding};
+use crate::domain::partitioner::Partitioner;
 use crate::domain::position::Offset;
 use crate::domain::verdict::Verdict;
 
@@ -163,7 +165,7 @@ fn there_is_room_for_so_many_and_what_revokes_is_never_refused() {
     put("user/bob").unwrap();
     assert_eq!(put("user/eve").unwrap_err().reason, DeadLetterReason::ControlFull);
     put("revoked/1").unwrap();
-    put("log/founding").unwrap();
+    put("log/other").unwrap();
     let ended = ControlRecord { revokes: true, ..write("e", "family/7", None, Some("1")) };
     state.decide(&ended, at(NOW_MS), &limits).unwrap();
     let removal = write("r", "family/0", None, None);
@@ -188,6 +190,31 @@ fn a_prefix_is_listed_in_parts() {
     assert_eq!(keys("b/", Some("a")), ["b/1", "b/2", "b/3"]);
     assert_eq!(keys("b/", Some("c")), [""; 0]);
     assert_eq!(keys("", None).len(), 5);
+}
+
+#[test]
+fn the_founding_is_written_once_and_stays() {
+    let mut state = ControlState::default();
+    let founding = |id: &str, revision: u32, lanes: u16, expected| {
+        let value = Founding { revision, ..Founding::first(Partitioner::Crc32, lanes) }.to_json();
+        write(id, FOUNDING_KEY, expected, Some(std::str::from_utf8(&value).unwrap()))
+    };
+    assert_eq!(apply(&mut state, &founding("a", 1, 4, Some(0)), NOW_MS), Verdict::Applied);
+    assert_eq!(apply(&mut state, &founding("b", 1, 4, Some(0)), NOW_MS), Verdict::Conflict);
+    let refused = |record: &ControlRecord, state: &ControlState| {
+        let decided = state.decide(record, at(NOW_MS), &ControlLimits::default());
+        assert_eq!(decided.unwrap_err().reason, DeadLetterReason::InvalidControl);
+    };
+    for forged in [
+        founding("c", 1, 8, None),
+        write("d", FOUNDING_KEY, None, None),
+        write("e", FOUNDING_KEY, None, Some("{}")),
+        ControlRecord { expires_at_ms: Some(NOW_MS * 2), ..founding("f", 2, 8, None) },
+    ] {
+        refused(&forged, &state);
+    }
+    assert_eq!(apply(&mut state, &founding("g", 2, 8, Some(1)), NOW_MS), Verdict::Applied);
+    refused(&founding("h", 1, 4, None), &state);
 }
 
 /// A record by a few small numbers; the time since the one before.

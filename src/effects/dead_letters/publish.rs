@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset};
 use crate::event_log::kafka::{KafkaLog, TopicPlan};
-use crate::event_log::{LogError, NewRecord};
+use crate::event_log::{EventLog, LogError, NewRecord};
 use crate::ingest::{ControlOutcome, ControlWrite, Pause, now_ms};
 use crate::store::{KeptLetter, LetterRow};
 
@@ -40,8 +40,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The topic of dead letters.
 pub struct Publisher {
     log: Arc<KafkaLog>,
-    /// Partitions of the contacts' topic, for a topic that is made.
-    partitions: u16,
+    /// The contacts' log: a topic that is made has as many partitions.
+    contacts: EventLog,
     /// All frames of the archive before it are published, or gone.
     frame: AtomicU64,
     /// Whether it is known since the start what was published; before that `frame` says nothing.
@@ -50,10 +50,10 @@ pub struct Publisher {
 
 impl Publisher {
     /// For a topic that is opened as a log of its own.
-    pub fn new(log: KafkaLog, partitions: u16) -> Self {
+    pub fn new(log: KafkaLog, contacts: EventLog) -> Self {
         Self {
             log: Arc::new(log),
-            partitions,
+            contacts,
             frame: AtomicU64::new(0),
             is_known: AtomicBool::new(false),
         }
@@ -218,12 +218,12 @@ async fn write(
 
 /// How many partitions the topic has; it is made where it is missing.
 async fn lanes(publisher: &Publisher) -> Result<u16, LetterError> {
-    let (log, partitions) = (Arc::clone(&publisher.log), publisher.partitions);
-    blocking(move || match log.identity() {
-        Ok(identity) => Ok(identity.lanes),
+    let (log, contacts) = (Arc::clone(&publisher.log), publisher.contacts.clone());
+    blocking(move || match log.lanes() {
+        Ok(lanes) => Ok(lanes),
         Err(LogError::MissingTopic { .. }) => {
-            log.ensure_topic(TopicPlan::dead_letters(partitions, None))?;
-            Ok(log.identity()?.lanes)
+            log.ensure_topic(TopicPlan::dead_letters(contacts.lanes()?, None))?;
+            Ok(log.lanes()?)
         }
         Err(error) => Err(error.into()),
     })

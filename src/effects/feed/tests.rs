@@ -18,7 +18,7 @@ fn place(frame: u64) -> ChangeRef {
 }
 
 fn seen(next: u64) -> Position {
-    Position { log: 1, next: [(Lane(0), NextOffset(next))].into() }
+    Position::of_lanes(1, [(Lane(0), NextOffset(next))].into())
 }
 
 /// A ring that holds the frames from one to another, a chunk each.

@@ -47,7 +47,7 @@ fn date(record: &NewRecord) -> NewRecord {
 }
 
 pub(super) fn has_a_lane_of_its_own(log: &EventLog) -> Outcome {
-    let lanes = log.identity()?.lanes;
+    let lanes = log.lanes()?;
     let from = watermarks(log)?.high;
     let mut at = ends(log)?;
     at.insert(CONTROL_LANE, from);

@@ -44,7 +44,7 @@ pub(super) fn append(log: &EventLog, records: Vec<NewRecord>) -> Result<Vec<Ack>
 
 /// The ends of all lanes.
 pub(super) fn ends(log: &EventLog) -> Result<BTreeMap<Lane, NextOffset>, Broken> {
-    let lanes = log.identity()?.lanes;
+    let lanes = log.lanes()?;
     let end = |lane| Ok((Lane(lane), log.watermarks(Lane(lane))?.high));
     (0..lanes).map(end).collect()
 }

@@ -139,12 +139,13 @@ fn every_byte_comes_back(log: &EventLog) -> Outcome {
 }
 
 fn keys_go_home(log: &EventLog) -> Outcome {
-    let lanes = log.identity()?.lanes;
+    let founding = log.founding()?;
+    let lanes = founding.lanes;
     ensure(lanes > 1, || "the scenarios need two lanes or more".into())?;
     let appended = records(100);
     let acks = append(log, appended.clone())?;
     for (record, ack) in appended.iter().zip(&acks) {
-        let home = log.partitioner().lane(&record.key, lanes);
+        let home = founding.home(&record.key);
         ensure(ack.lane == home, || format!("{record:?} went to {}, not {home}", ack.lane))?;
     }
     let elsewhere = NewRecord { lane: Some(Lane(lanes - 1)), ..record(0) };
@@ -282,9 +283,9 @@ fn bulk_is_kept(log: &EventLog) -> Outcome {
     let grown: u64 = from.iter().zip(&end).map(|((_, from), (_, end))| end.0 - from.0).sum();
     ensure(grown >= 5_000, || format!("{grown} of 5,000 stand after the flush"))?;
     let taken = take(&mut log.consume(&from, BOUNDS)?, appended.len())?;
-    let lanes = log.identity()?.lanes;
-    for lane in (0..lanes).map(Lane) {
-        let is_home = |record: &&NewRecord| log.partitioner().lane(&record.key, lanes) == lane;
+    let founding = log.founding()?;
+    for lane in (0..founding.lanes).map(Lane) {
+        let is_home = |record: &&NewRecord| founding.home(&record.key) == lane;
         let expected: Vec<_> = appended.iter().filter(is_home).collect();
         let came: Vec<_> = taken
             .iter()

@@ -43,8 +43,8 @@ impl EmbeddedLog {
     }
 
     fn lane_of(&self, record: &NewRecord) -> Result<Lane, LogError> {
-        let lanes = self.meta.partitions;
-        let home = || self.meta.partitioner.lane(&record.key, lanes);
+        let lanes = self.meta.founding.lanes;
+        let home = || self.meta.founding.home(&record.key);
         let lane = record.lane.unwrap_or_else(home);
         let place = place_of(lane, usize::from(lanes));
         if place.is_some() { Ok(lane) } else { Err(self.unknown_lane(lane)) }

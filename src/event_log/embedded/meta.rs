@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::founding::Founding;
 use crate::domain::partitioner::Partitioner;
 use crate::event_log::LogError;
 
@@ -21,8 +22,8 @@ pub(super) struct Meta {
     /// Random, so that a log made anew is not taken for the old one.
     pub(super) cluster: String,
     pub(super) topic: String,
-    pub(super) partitions: u16,
-    pub(super) partitioner: Partitioner,
+    /// Which lane a key belongs to.
+    pub(super) founding: Founding,
 }
 
 impl Meta {
@@ -42,8 +43,8 @@ impl Meta {
                 return Err(LogError::Meta { path, detail: error.to_string() });
             }
         };
-        if meta.format != FORMAT || meta.partitions == 0 {
-            let detail = format!("format {}, partitions {}", meta.format, meta.partitions);
+        if meta.format != FORMAT || meta.founding.lanes == 0 {
+            let detail = format!("format {}, partitions {}", meta.format, meta.founding.lanes);
             return Err(LogError::Meta { path, detail });
         }
         Ok(Some(meta))
@@ -58,8 +59,7 @@ impl Meta {
             format: FORMAT,
             cluster: format!("{:032x}", fastrand::u128(..)),
             topic: options.topic.clone(),
-            partitions: options.partitions,
-            partitioner: Partitioner::Murmur2,
+            founding: Founding::first(Partitioner::Murmur2, options.partitions),
         };
         let path = options.path.join(FILE);
         let io = |source| LogError::Io { what: "write", path: path.clone(), source };
@@ -76,10 +76,10 @@ impl Meta {
         if self.topic != options.topic {
             return mismatch("topic", self.topic.clone(), options.topic.clone());
         }
-        if self.partitions != options.partitions {
+        if self.founding.lanes != options.partitions {
             return mismatch(
                 "partitions",
-                self.partitions.to_string(),
+                self.founding.lanes.to_string(),
                 options.partitions.to_string(),
             );
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::domain::partitioner::Partitioner;
+use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
 use crate::segments::{OpenReport, SegmentKind, SegmentOptions, SegmentReader, SegmentWriter};
 
@@ -104,7 +104,7 @@ impl EmbeddedLog {
             SegmentOptions { kind: SegmentKind::Log, segment_bytes_max: options.segment_bytes_max };
         let (writer, report) = SegmentWriter::open(&dir, segments, None)?;
         let reader = SegmentReader::open(&dir, SegmentKind::Log)?;
-        let frames = LogFrames { reader, topic, lanes: meta.partitions };
+        let frames = LogFrames { reader, topic, lanes: meta.founding.lanes };
         let high = frames.end()?.next;
         let state = State { frames: writer.synced(), low: frames.low()?, high: high.clone() };
         let durable = Arc::new(Durable::new(state));
@@ -144,7 +144,7 @@ impl EmbeddedLog {
             return Err(LogError::Configuration { detail });
         };
         let reader = SegmentReader::open(&segments_dir(path), SegmentKind::Log)?;
-        let frames = LogFrames { reader, topic: meta.topic.clone(), lanes: meta.partitions };
+        let frames = LogFrames { reader, topic: meta.topic.clone(), lanes: meta.founding.lanes };
         let end = frames.end()?;
         let state =
             State { frames: Default::default(), low: frames.low()?, high: end.next.clone() };
@@ -164,13 +164,12 @@ impl EmbeddedLog {
             kind: LogKind::Embedded,
             cluster: self.meta.cluster.clone(),
             topic: self.meta.topic.clone(),
-            lanes: self.meta.partitions,
         })
     }
 
-    /// What puts a key into its lane.
-    pub fn partitioner(&self) -> Partitioner {
-        self.meta.partitioner
+    /// What a key's home lane follows from.
+    pub fn founding(&self) -> Founding {
+        self.meta.founding.clone()
     }
 
     /// What opening found, for the one who writes.
@@ -317,7 +316,7 @@ impl EmbeddedLog {
 
     fn unknown_lane(&self, lane: Lane) -> LogError {
         let topic = self.meta.topic.clone();
-        LogError::UnknownLane { topic, lane, lanes: self.meta.partitions }
+        LogError::UnknownLane { topic, lane, lanes: self.meta.founding.lanes }
     }
 
     fn closed(&self) -> LogError {

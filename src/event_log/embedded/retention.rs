@@ -24,8 +24,9 @@ impl EmbeddedLog {
             return Err(self.closed());
         }
         let options = &appender.options;
-        let bytes_max =
-            options.retention_bytes.map(|bytes| bytes.saturating_mul(self.meta.partitions.into()));
+        let bytes_max = options
+            .retention_bytes
+            .map(|bytes| bytes.saturating_mul(self.meta.founding.lanes.into()));
         let mut writer = appender.writer.lock();
         let mut bytes = writer.bytes();
         let mut keep = writer.first();
@@ -58,7 +59,7 @@ impl EmbeddedLog {
             return Ok(false);
         };
         let mut lanes = next.iter().enumerate();
-        let contact_lanes = usize::from(self.meta.partitions);
+        let contact_lanes = usize::from(self.meta.founding.lanes);
         Ok(lanes.all(|(place, next)| {
             let lane = lane_at(place, contact_lanes);
             let limit = limit.get(&lane).copied().unwrap_or_default();

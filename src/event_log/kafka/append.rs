@@ -17,7 +17,7 @@ impl KafkaLog {
     /// Appends, and resolves when all delivery reports are in.
     pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
         self.check_open()?;
-        let known = self.topic.clone().known_soon().await?;
+        let known = self.topic.clone().known_for(&records).await?;
         let appender = self.appender(&known, Packing::Plain)?;
         let mut reports = Vec::with_capacity(records.len());
         for record in &records {
@@ -36,7 +36,7 @@ impl KafkaLog {
         records: Vec<NewRecord>,
     ) -> Result<Vec<Result<Ack, LogError>>, LogError> {
         self.check_open()?;
-        let known = self.topic.clone().known_soon().await?;
+        let known = self.topic.clone().known_for(&records).await?;
         let appender = self.appender(&known, Packing::Lz4)?;
         let mut reports = Vec::with_capacity(records.len());
         for record in &records {
@@ -85,12 +85,12 @@ impl KafkaLog {
     }
 
     fn place(&self, record: &NewRecord, known: &Known) -> Result<Place, LogError> {
-        let lanes = known.identity.lanes;
-        let lane = match record.lane {
-            Some(lane) => lane,
-            None => known.partitioner.lane(&record.key, lanes),
+        let home = || match &*self.topic.founding.read() {
+            Some(founding) => founding.home(&record.key),
+            None => self.topic.unfounded(known.lanes).home(&record.key),
         };
-        self.topic.check_lane(lane, lanes)?;
+        let lane = record.lane.unwrap_or_else(home);
+        self.topic.check_lane(lane, known.lanes)?;
         if lane == CONTROL_LANE
             && let Some(detail) = self.control_refused.lock().clone()
         {

@@ -184,34 +184,49 @@ impl Brokers {
         Err(unreachable(topic, detail))
     }
 
-    /// Keyed records from the start of every lane, until there are `records_max`, nothing more, or
-    /// `wait` is over.
-    pub(super) fn sample(
+    /// Hands over a lane's records from its start to the end that committed readers may see.
+    pub(super) fn read_lane(
         &self,
-        lanes: u16,
-        records_max: usize,
-        wait: Duration,
-    ) -> Result<Vec<Sample>, LogError> {
-        let mut samples = Vec::new();
-        self.read_from_start(lanes, wait, |lane, message| {
-            if let Some(key) = message.key() {
-                samples.push(Sample { lane, key: key.to_vec() });
+        lane: Lane,
+        mut take: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), LogError> {
+        let (topic, partition) = self.address(lane);
+        let _reading = self.reading.lock();
+        self.assign([(lane, KafkaOffset::Beginning)])?;
+        let mut deadline = Instant::now() + RECORD_WAIT;
+        let read = loop {
+            if Instant::now() >= deadline {
+                break Err(unreachable(topic, "its records did not come in time".to_owned()));
             }
-            samples.len() < records_max
-        })?;
-        Ok(samples)
+            match self.client.poll(RECORD_LOOK) {
+                Some(Ok(message)) => {
+                    deadline = Instant::now() + RECORD_WAIT;
+                    take(&message);
+                }
+                Some(Err(KafkaError::PartitionEOF(ended))) if ended == partition => break Ok(()),
+                Some(Err(error)) => {
+                    if let Err(error) = self.stop_on_refusal(topic, &error) {
+                        break Err(error);
+                    }
+                }
+                None => {}
+            }
+        };
+        self.unassign();
+        read
     }
 
-    /// Hands over records from the start of every lane, until `take` wants no more, there is nothing
+    /// Hands over records of every lane from there on, until `take` wants no more, there is nothing
     /// more, or `wait` is over.
-    pub(super) fn read_from_start(
+    pub(super) fn read_from(
         &self,
+        from: KafkaOffset,
         lanes: u16,
         wait: Duration,
         mut take: impl FnMut(Lane, &BorrowedMessage<'_>) -> bool,
     ) -> Result<(), LogError> {
         let _reading = self.reading.lock();
-        self.assign((0..lanes).map(|lane| (Lane(lane), KafkaOffset::Beginning)))?;
+        self.assign((0..lanes).map(|lane| (Lane(lane), from)))?;
         let deadline = Instant::now() + wait;
         let mut ended = 0;
         while ended < lanes && Instant::now() < deadline {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::Message as _;
 use rdkafka::message::BorrowedMessage;
 
-use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
 use crate::domain::record::{RecordBatch, record_hash};
 
 use super::produce::partition_of;
@@ -136,7 +136,12 @@ pub(super) struct Lanes {
     ends: Vec<Lane>,
     /// How many partitions the topic has; not known before the brokers answered.
     count: Option<usize>,
+    /// How often in a row fewer were told.
+    fewer: u32,
 }
+
+/// Fewer partitions that are told so often are no broker's that has not heard of the last ones.
+const FEWER_MAX: u32 = 5;
 
 impl Lanes {
     pub(super) fn new(from: &BTreeMap<Lane, NextOffset>, count: Option<u16>) -> Self {
@@ -156,6 +161,7 @@ impl Lanes {
             pending_bytes: 0,
             ends: Vec::new(),
             count: count.map(usize::from),
+            fewer: 0,
         }
     }
 
@@ -252,23 +258,42 @@ impl Lanes {
         Some(batch)
     }
 
-    /// Another number of partitions is another place for most keys.
-    pub(super) fn check_count(
+    /// Takes up the partitions that were added: they are read from their start. Returns them.
+    pub(super) fn grow(
         &mut self,
         topic: &str,
         statistics: &Statistics,
-    ) -> Result<(), LogError> {
+    ) -> Result<Vec<Lane>, LogError> {
         let Some(now) = statistics.partition_count(topic) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let before = *self.count.get_or_insert(now);
-        if before == now {
-            return Ok(());
+        self.fewer = if now < before { self.fewer + 1 } else { 0 };
+        if self.fewer > FEWER_MAX {
+            return Err(LogError::TopicChanged {
+                topic: topic.to_owned(),
+                detail: format!("it had {before} partitions and has {now}"),
+            });
         }
-        Err(LogError::TopicChanged {
-            topic: topic.to_owned(),
-            detail: format!("it had {before} partitions and has {now}"),
-        })
+        if now <= before {
+            return Ok(Vec::new());
+        }
+        self.count = Some(now);
+        // Who reads none of them reads none of the new ones either.
+        if self.lanes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let added = (before..now.min(usize::from(CONTROL_LANE.0))).map(|lane| Lane(lane as u16));
+        let added: Vec<Lane> =
+            added.filter(|lane| self.place(partition_of(*lane)).is_none()).collect();
+        for lane in &added {
+            self.places.resize(usize::from(lane.0) + 1, None);
+            if let Some(place) = self.places.last_mut() {
+                *place = Some(self.lanes.len());
+            }
+            self.lanes.push(LaneState::new(*lane, NextOffset(0)));
+        }
+        Ok(added)
     }
 
     /// Brings watermarks up to date; says why nothing comes, if so.
@@ -306,7 +331,7 @@ impl LaneState {
         let told = self.heed_transaction(topic, readable, end);
         let is_read = self.at_end && partition.is_at_end();
         if let Some(status) = status.lane(self.id) {
-            self.set_ends(status, is_read, readable, end);
+            self.set_ends(&status, is_read, readable, end);
         }
         status.set_held(self.id, told);
     }

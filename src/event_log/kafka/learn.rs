@@ -8,12 +8,13 @@ use super::brokers::Sample;
 
 /// What was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Learned {
-    pub(super) partitioner: Partitioner,
+pub struct Learned {
+    /// Which.
+    pub partitioner: Partitioner,
     /// Distinct keys that were looked at.
-    pub(super) keys: usize,
+    pub keys: usize,
     /// How many of them lie where the partitioner puts them.
-    pub(super) fitting: usize,
+    pub fitting: usize,
 }
 
 /// The partitioner that most keys agree with; murmur2 where there are none.
@@ -33,8 +34,8 @@ pub(super) fn learn(samples: &[Sample], lanes: u16) -> Learned {
 }
 
 impl Learned {
-    /// Most keys agree; where they don't, several kinds of producers write to the topic.
-    pub(super) fn is_clear(&self) -> bool {
-        self.fitting * 10 >= self.keys * 9
+    /// Whether most keys lie by it.
+    pub fn is_most(&self) -> bool {
+        self.fitting * 2 > self.keys
     }
 }

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
-use crate::config::{KafkaConfig, PartitionerChoice};
+use crate::config::KafkaConfig;
 use crate::domain::Class;
-use crate::domain::partitioner::Partitioner;
+use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, LogKind, NextOffset, Offset};
 
 use super::{
@@ -30,6 +30,7 @@ mod admin;
 mod append;
 mod bare;
 mod brokers;
+mod founding;
 pub mod inputs;
 mod lanes;
 mod learn;
@@ -44,7 +45,9 @@ use admin::Admin;
 pub use admin::{TopicEnsured, TopicPlan};
 pub use bare::{BareProducer, drain_bare};
 use brokers::Brokers;
+pub use founding::{ControlFounding, Signs, configured};
 use lanes::{Lanes, LastRead};
+pub use learn::Learned;
 use poll::Poller;
 use produce::{Appender, Bulk};
 use watch::Watch;
@@ -53,7 +56,7 @@ use watch::Watch;
 const RECORD_BYTES_MAX: usize = 1_048_588;
 /// How long a topic keeps records where neither it nor the brokers say.
 const RETENTION_DEFAULT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Keyed records that the partitioner is learned from, and how long that may take.
+/// Keyed records that are looked at before the log is founded, and how long that may take.
 const SAMPLE_RECORDS_MAX: usize = 500;
 const SAMPLE_WAIT: Duration = Duration::from_secs(3);
 /// How long a consumer may take nothing before the lanes are paused.
@@ -82,14 +85,16 @@ type Topic = Arc<TopicState>;
 struct TopicState {
     config: KafkaConfig,
     brokers: Brokers,
-    /// What the brokers said first; later answers must agree.
+    /// What the brokers said first; later answers must agree, but for partitions that were added.
     known: Mutex<Option<Known>>,
+    /// What a key's home follows from, once that is known.
+    founding: RwLock<Option<Founding>>,
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     identity: LogIdentity,
-    partitioner: Partitioner,
+    lanes: u16,
     record_bytes_max: usize,
 }
 
@@ -109,6 +114,7 @@ impl KafkaLog {
                 config: config.clone(),
                 brokers: Brokers::new(config)?,
                 known: Mutex::new(None),
+                founding: RwLock::new(None),
             }),
             appender: Mutex::new(None),
             bulk_appender: Mutex::new(None),
@@ -119,24 +125,10 @@ impl KafkaLog {
         })
     }
 
-    /// Asks the brokers which log this is, refuses a compacted one, and learns the partitioner the
-    /// first time. Blocks for some seconds at most.
+    /// Asks the brokers which log this is, and refuses a compacted one. Blocks for some seconds at
+    /// most.
     pub fn identity(&self) -> Result<LogIdentity, LogError> {
         self.topic.look().map(|known| known.identity)
-    }
-
-    /// What puts a key into its lane. Where the configuration says `auto`, it is murmur2 until
-    /// [`KafkaLog::identity`] has learned it.
-    pub fn partitioner(&self) -> Partitioner {
-        let known = self.topic.known.lock();
-        known.as_ref().map_or(Partitioner::Murmur2, |known| known.partitioner)
-    }
-
-    /// Goes by this partitioner from now on, instead of what was learned.
-    pub fn use_partitioner(&self, partitioner: Partitioner) {
-        if let Some(known) = self.topic.known.lock().as_mut() {
-            known.partitioner = partitioner;
-        }
     }
 
     /// What `lane` holds at this moment. The high end counts the markers of transactions too.
@@ -186,7 +178,7 @@ impl KafkaLog {
         }
         let watch = Watch::new(&config.topic);
         let client = settings::create(&settings::consumer(config), watch.clone())?;
-        let count = self.topic.known.lock().as_ref().map(|known| known.identity.lanes);
+        let count = self.topic.known.lock().as_ref().map(|known| known.lanes);
         let lanes = Lanes::new(&contacts, count).remembering(&self.last_read.lock());
         let topic = &config.topic;
         let poller = Poller::new(client, watch.clone(), topic, feed, lanes, bounds, pause_after);
@@ -304,7 +296,7 @@ impl KafkaLog {
 
     fn check_lane(&self, lane: Lane) -> Result<(), LogError> {
         match &*self.topic.known.lock() {
-            Some(known) => self.topic.check_lane(lane, known.identity.lanes),
+            Some(known) => self.topic.check_lane(lane, known.lanes),
             None => Ok(()),
         }
     }
@@ -326,9 +318,14 @@ impl TopicState {
         self.look()
     }
 
-    /// The same without blocking the caller's thread.
-    async fn known_soon(self: Arc<Self>) -> Result<Known, LogError> {
-        if let Some(known) = self.known.lock().clone() {
+    /// The same without blocking the caller's thread; asked again where a record is for a partition
+    /// that was added since.
+    async fn known_for(self: Arc<Self>, records: &[NewRecord]) -> Result<Known, LogError> {
+        let lanes = records.iter().filter_map(|record| record.lane);
+        let greatest = lanes.filter(|lane| *lane != CONTROL_LANE).max();
+        let known = self.known.lock().clone();
+        let fits = |known: &Known| greatest.is_none_or(|lane| lane.0 < known.lanes);
+        if let Some(known) = known.filter(fits) {
             return Ok(known);
         }
         let topic = self.config.topic.clone();
@@ -343,29 +340,24 @@ impl TopicState {
             kind: LogKind::Kafka,
             cluster: metadata.cluster,
             topic: self.config.topic.clone(),
-            lanes: metadata.lanes,
         };
-        let before = self.known.lock().clone();
-        if let Some(before) = before {
-            return if before.identity == identity {
-                Ok(before)
-            } else {
-                Err(self.changed(&before.identity, &identity))
-            };
+        let lanes = metadata.lanes;
+        if let Some(before) = self.known.lock().as_mut() {
+            if before.identity != identity {
+                return Err(self.changed(&before.identity, &identity));
+            }
+            // Fewer: from a broker that has not heard of those that were added.
+            before.lanes = before.lanes.max(lanes);
+            return Ok(before.clone());
         }
         let record_bytes_max = self.check_settings(&identity.cluster)?;
-        let partitioner = self.choose_partitioner(identity.lanes)?;
-        let known = Known { identity, partitioner, record_bytes_max };
+        let known = Known { identity, lanes, record_bytes_max };
         *self.known.lock() = Some(known.clone());
         Ok(known)
     }
 
     fn changed(&self, before: &LogIdentity, now: &LogIdentity) -> LogError {
-        let detail = if before.lanes == now.lanes {
-            format!("it was in cluster {} and is in {}", before.cluster, now.cluster)
-        } else {
-            format!("it had {} partitions and has {}", before.lanes, now.lanes)
-        };
+        let detail = format!("it was in cluster {} and is in {}", before.cluster, now.cluster);
         LogError::TopicChanged { topic: self.config.topic.clone(), detail }
     }
 
@@ -393,33 +385,6 @@ impl TopicState {
             // Not everyone may ask, and not every broker answers: the topic itself was found.
             tracing::warn!(topic, %error, "the topic's settings can't be read");
             admin::TopicSettings::default()
-        })
-    }
-
-    fn choose_partitioner(&self, lanes: u16) -> Result<Partitioner, LogError> {
-        Ok(match self.config.partitioner {
-            PartitionerChoice::Murmur2 => Partitioner::Murmur2,
-            PartitionerChoice::Crc32 => Partitioner::Crc32,
-            PartitionerChoice::Fnv1a => Partitioner::Fnv1a,
-            PartitionerChoice::Auto => {
-                let samples = self.brokers.sample(lanes, SAMPLE_RECORDS_MAX, SAMPLE_WAIT)?;
-                let learned = learn::learn(&samples, lanes);
-                let (keys, fitting) = (learned.keys, learned.fitting);
-                let topic = &self.config.topic;
-                let partitioner = learned.partitioner;
-                if learned.is_clear() {
-                    tracing::info!(topic, ?partitioner, keys, fitting, "learned the partitioner");
-                } else {
-                    tracing::warn!(
-                        topic,
-                        ?partitioner,
-                        keys,
-                        fitting,
-                        "no partitioner fits the topic's keys well; set kafka.partitioner"
-                    );
-                }
-                partitioner
-            }
         })
     }
 }

@@ -22,9 +22,11 @@ use crate::domain::record::RecordBatch;
 
 use super::lanes::{LaneState, Lanes, Replaced};
 use super::trouble::Trouble;
-use super::watch::{Watch, is_missing_topic, is_refusal};
+use super::watch::{Statistics, Watch, is_missing_topic, is_refusal};
 use super::{ConsumeBounds, Delivery, Feed, LogError};
 
+/// How long an assignment lasts at least.
+const SETTLE: Duration = Duration::from_millis(500);
 /// How long to wait for a record before looking at everything else.
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// How long the brokers may refuse us before it counts as final.
@@ -51,6 +53,8 @@ pub(super) struct Poller {
     has_begun: bool,
     /// Reads the control topic, beside the thread that reads the contacts'.
     is_control: bool,
+    /// When it began to read, or began anew.
+    assigned: Instant,
 }
 
 /// Why the thread ends.
@@ -90,6 +94,7 @@ impl Poller {
             doubted_reset: None,
             has_begun: false,
             is_control: false,
+            assigned: Instant::now(),
         }
     }
 
@@ -117,6 +122,8 @@ impl Poller {
             }
             End::Failed(error) => self.feed.fail(error),
         }
+        // librdkafka aborts where a consumer ends while its last assignment has barely begun.
+        std::thread::park_timeout(SETTLE.saturating_sub(self.assigned.elapsed()));
     }
 
     fn poll_all(&mut self) -> End {
@@ -127,7 +134,8 @@ impl Poller {
         end
     }
 
-    pub(super) fn assign(&self) -> Result<(), End> {
+    pub(super) fn assign(&mut self) -> Result<(), End> {
+        self.assigned = Instant::now();
         let mut list = TopicPartitionList::new();
         for lane in self.lanes.iter() {
             let from = i64::try_from(lane.fetch_from()).unwrap_or(i64::MAX);
@@ -341,7 +349,7 @@ impl Poller {
             return Ok(());
         };
         if !self.is_control {
-            self.lanes.check_count(&self.topic, &statistics)?;
+            self.take_up(&statistics)?;
         }
         let trouble = self.lanes.update(&self.topic, &statistics, self.feed.status());
         match trouble {
@@ -355,6 +363,23 @@ impl Poller {
             }
         }
         Ok(())
+    }
+
+    /// Partitions were added: they are read too, from their start.
+    fn take_up(&mut self, statistics: &Statistics) -> Result<(), End> {
+        let added = self.lanes.grow(&self.topic, statistics)?;
+        if added.is_empty() {
+            return Ok(());
+        }
+        let partitions: Vec<u16> = added.iter().map(|lane| lane.0).collect();
+        tracing::info!(
+            topic = self.topic,
+            ?partitions,
+            "partitions were added; they are read from their start, and no contact's home changes"
+        );
+        added.into_iter().for_each(|lane| self.feed.status().add_lane(lane));
+        // All anew: each from the record after the last one taken.
+        self.assign()
     }
 
     pub(super) fn reason(&self, code: RDKafkaErrorCode) -> String {
@@ -418,7 +443,7 @@ pub(super) fn copy_in(
 
 /// The binding panics on a header whose name isn't UTF-8. No header that is read here has such a
 /// name, so it is left out.
-fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, Option<&[u8]>)> {
+pub(super) fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, Option<&[u8]>)> {
     let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index)));
     header.ok().flatten().map(|header| (header.key, header.value))
 }

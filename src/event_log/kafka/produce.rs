@@ -7,7 +7,7 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ThreadedProducer};
 use tokio::sync::oneshot;
 
 use crate::config::KafkaConfig;
@@ -19,6 +19,9 @@ use super::{Ack, LogError, NewRecord, settings};
 
 /// How often a flush looks whether the producer has failed for good.
 const FLUSH_LOOK: Duration = Duration::from_millis(500);
+
+/// How long the producer may ask about partitions that were added.
+const ASK_WAIT: Duration = Duration::from_secs(2);
 
 /// Goes with a record to librdkafka and comes back with its delivery report.
 #[derive(Debug)]
@@ -158,14 +161,22 @@ impl Appender {
         let Place { lane, bytes_max } = place;
         let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
         let mut ticket = Box::new(Ticket { bytes, bytes_max, lane, outcome });
+        let mut has_asked = false;
         loop {
             // Taken before the attempt, so that no room made in between is missed.
             let room = self.watch.delivered().notified();
             match self.try_send(record, lane, ticket) {
                 Ok(()) => return Ok(()),
                 Err((error, back)) => {
-                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
+                    let code = error.rdkafka_error_code();
+                    if code == Some(RDKafkaErrorCode::QueueFull) {
                         ticket = back;
+                    } else if code == Some(RDKafkaErrorCode::UnknownPartition) && !has_asked {
+                        // Added since it asked last; once a partition at most.
+                        has_asked = true;
+                        ticket = back;
+                        let _ = self.producer.client().fetch_metadata(Some(&self.topic), ASK_WAIT);
+                        continue;
                     } else {
                         if let Outcome::Bulk(bulk) = back.outcome {
                             bulk.end(None);

@@ -66,7 +66,6 @@ fn readyz() -> Operation {
 fn healthz() -> Operation {
     let log = json!({
         "kind": "embedded", "cluster": "b260cdf002a655721c40b587d4037b0e", "topic": "contacts",
-        "lanes": 4,
     });
     let example = json!({
         "status": "ready", "version": "0.1.0", "commit": "49b6e9d78f4c",

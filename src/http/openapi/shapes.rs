@@ -192,6 +192,10 @@ pub(super) struct EventRecord {
 pub(super) struct Stats {
     contacts: ContactCounts,
     events: EventCounts,
+    /// Why the store does not know everything, and what to do; only where it does not.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<String>,
     /// An order-free sum over all contacts: equal on instances that hold the same.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     digest: String,
@@ -279,7 +283,6 @@ pub(super) struct LogName {
     kind: String,
     cluster: String,
     topic: String,
-    lanes: u16,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -89,7 +89,7 @@ impl Bridge {
         let is_kafka = identity.kind == LogKind::Kafka;
         let converter = Converter {
             rules: self.rules.clone(),
-            lanes: identity.lanes,
+            lanes: self.log.founding()?.lanes,
             own_topic: is_kafka.then_some(identity.topic),
         };
         tracing::info!(group, "bridging other topics");

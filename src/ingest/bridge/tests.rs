@@ -419,12 +419,8 @@ fn a_look_at_an_input_finds_partitioner_times_and_scattered_contacts() {
 
 #[test]
 fn an_embedded_log_has_a_group_of_its_own() {
-    let identity = |kind| LogIdentity {
-        kind,
-        cluster: "c-1".to_owned(),
-        topic: "contacts".to_owned(),
-        lanes: 4,
-    };
+    let identity =
+        |kind| LogIdentity { kind, cluster: "c-1".to_owned(), topic: "contacts".to_owned() };
     let mut config = crate::config::BridgeConfig::default();
     assert_eq!(group(&config, &identity(LogKind::Kafka)), "contactd.bridge.contacts");
     assert_eq!(group(&config, &identity(LogKind::Embedded)), "contactd.bridge.contacts.c-1");

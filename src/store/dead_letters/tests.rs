@@ -17,7 +17,7 @@ use super::{FOLDER, FOLDER_BEFORE, LetterLimits};
 
 fn log(topic: &str) -> LogIdentity {
     let cluster = "lab".to_owned();
-    LogIdentity { kind: LogKind::Embedded, cluster, topic: topic.to_owned(), lanes: 2 }
+    LogIdentity { kind: LogKind::Embedded, cluster, topic: topic.to_owned() }
 }
 
 fn options(dir: &Path) -> StoreOptions {

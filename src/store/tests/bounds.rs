@@ -11,7 +11,7 @@ fn another_log_and_a_second_process_are_refused() {
         Err(StoreError::Locked { .. })
     ));
     drop(opened);
-    let other = LogIdentity { lanes: 3, ..log() };
+    let other = LogIdentity { topic: "others".into(), ..log() };
     let error = open(options(dir.path()), Some(&other), &|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::AnotherLog { .. }), "{error}");
     open(options(dir.path()), None, &|_| ()).unwrap();

@@ -28,12 +28,7 @@ mod recovery;
 mod snapshots;
 
 fn log() -> LogIdentity {
-    LogIdentity {
-        kind: LogKind::Embedded,
-        cluster: "lab".into(),
-        topic: "contacts".into(),
-        lanes: 2,
-    }
+    LogIdentity { kind: LogKind::Embedded, cluster: "lab".into(), topic: "contacts".into() }
 }
 
 /// Never checkpoints of its own accord.

@@ -57,7 +57,7 @@ pub(super) struct Fixture {
 
 fn identity() -> LogIdentity {
     let cluster = "test".to_owned();
-    LogIdentity { kind: LogKind::Embedded, cluster, topic: "contacts".to_owned(), lanes: 1 }
+    LogIdentity { kind: LogKind::Embedded, cluster, topic: "contacts".to_owned() }
 }
 
 /// What handlers reach of an open store; nothing follows the log that they append to.

@@ -65,7 +65,7 @@ impl World {
     /// Records that were ever appended.
     fn kept(&self) -> u64 {
         let log = self.instance.log();
-        let lanes = log.identity().unwrap().lanes;
+        let lanes = log.lanes().unwrap();
         let high = |lane| log.watermarks(Lane(lane)).unwrap().high;
         let records: u64 = (0..lanes).map(high).map(|NextOffset(next)| next).sum();
         // Each lane begins with a marker of the log's rules.

@@ -50,3 +50,21 @@ async fn a_topic_whose_records_are_all_gone_leaves_nothing_to_wait_for() {
     assert_eq!(lags.len(), usize::from(LANES), "{lags:?}");
     assert!(lags.iter().all(|lag| lag.ends_with(" 0")), "{lags:?}");
 }
+
+#[tokio::test]
+async fn a_writes_position_is_waited_for_and_is_no_place_to_begin_at() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let made = client.post("/api/contacts", &json!({ "id": "ada", "firstName": "Ada" })).await;
+    let position = made.expect(201).header("position").to_owned();
+    let reading = client.clone().with("position", &position);
+    let read = reading.get("/api/contacts/ada").await.expect(200);
+    let after = format!("/api/feed?follow=false&after={position}");
+    let refused = client.get(&after).await.expect(400);
+    let text = String::from_utf8_lossy(&refused.body).into_owned();
+    assert!(text.contains("Position of a write") && text.contains("GET"), "{text}");
+    let again = client.clone().with("last-event-id", &position);
+    again.get("/api/feed?follow=false").await.expect(400);
+    let after = format!("/api/feed?follow=false&after={}", read.header("position"));
+    client.get(&after).await.expect(200);
+}

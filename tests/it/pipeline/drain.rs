@@ -16,7 +16,8 @@ fn every_log_drains_to_the_same_store() {
         log.append(Load::new(5, CONTACTS).take(RECORDS));
         let node = node(dir.path(), &log);
         node.catch_up_soundly();
-        let image = Image::read(&node.store);
+        // A log of its own holds its founding, a topic has a control record of it.
+        let image = Image::read(&node.store).without_controls();
         assert_eq!(image.received(), RECORDS as u64, "{}", log.name());
         for verdict in ["applied", "stale", "duplicate", "dead_lettered"] {
             assert!(image.verdict_totals[verdict] > 0, "{verdict}: {:?}", image.verdict_totals);

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contactd::apply::{ApplyOptions, Pipeline, Progress};
-use contactd::domain::founding::Founding;
+use contactd::apply::{ApplyOptions, Pipeline, Progress, Terms};
 use contactd::domain::position::{Lane, NextOffset};
 use contactd::domain::record::{Headers, RecordKind, owned_headers};
 use contactd::domain::verdict::Verdict;
@@ -70,7 +69,7 @@ fn apply(dir: &Path, log: &EventLog) -> BTreeMap<String, f64> {
     let mut consumer = log.consume(&from, bounds).expect("the log is read");
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let pipeline = Pipeline {
-        founding: Founding::first(log.partitioner(), LANES),
+        terms: Terms::of(log.founding().expect("a founding")),
         options: ApplyOptions { batch_records_max: 4_096, batch_bytes_max: 4 << 20 },
         lanes: metrics.lanes("contacts", LANES),
         control_lane: metrics.lanes("control", 1),

@@ -144,8 +144,10 @@ fn commands_that_stand_away_from_home_do_there_what_they_said() {
         // Each partition's marker of the log's rules stays where it is.
         .filter(|record| record.headers.first().is_none_or(|(name, _)| name != MARKER))
         .map(|record| RawRecord { lane: record.lane.map(|lane| (lane + 1) % LANES), ..record });
-    elsewhere.append(moved);
     let bringing = away.followed_by(crate::support::node::Node::new(&dir.path().join("away")));
+    // The log is founded before it holds records of ours.
+    bringing.catch_up_soundly();
+    elsewhere.append(moved);
     let running = bringing.clone().with("bridge.rehome", "true").start("");
     wait_until(PATIENCE, "all are at home", || {
         elsewhere.ends().iter().sum::<i64>() == 2 * count as i64 + i64::from(LANES)

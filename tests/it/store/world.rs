@@ -105,7 +105,6 @@ impl World {
             kind: LogKind::Embedded,
             cluster: "model".into(),
             topic: "contacts".into(),
-            lanes: LANES,
         };
         self.opened = Some(store::open(options, Some(&log), &|_| {}).expect("the store opens"));
     }

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use contactd::apply::{ApplyOptions, Pipeline, Progress};
-use contactd::domain::founding::Founding;
+use contactd::apply::{ApplyOptions, Pipeline, Progress, Terms};
 use contactd::domain::position::{CONTROL_LANE, Lane, NextOffset};
 use contactd::domain::rules::{InForce, RuleSet};
 use contactd::event_log::{ConsumeBounds, ControlAccess, EventLog};
@@ -43,7 +42,7 @@ impl Follower {
         begin(&mut writer);
         let access = log.prepare_control().expect("the log answers");
         assert_eq!(access, ControlAccess::Ready);
-        let lanes = (0..identity.lanes).map(Lane).chain([CONTROL_LANE]);
+        let lanes = (0..log.lanes().expect("lanes")).map(Lane).chain([CONTROL_LANE]);
         let next = writer.next_offsets();
         let from: BTreeMap<Lane, NextOffset> =
             lanes.map(|lane| (lane, next.get(&lane).copied().unwrap_or_default())).collect();
@@ -51,9 +50,9 @@ impl Follower {
         let mut consumer = log.consume(&from, bounds).expect("the log is read");
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let pipeline = Pipeline {
-            founding: Founding::first(log.partitioner(), identity.lanes),
+            terms: Terms::of(log.founding().expect("a founding")),
             options: ApplyOptions { batch_records_max: 512, batch_bytes_max: 1 << 20 },
-            lanes: metrics.lanes("contacts", identity.lanes),
+            lanes: metrics.lanes("contacts", log.lanes().expect("lanes")),
             control_lane: metrics.lanes("control", 1),
             metrics,
             topic: "contacts".to_owned(),

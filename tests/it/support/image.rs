@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use contactd::domain::contact::ContactView;
 use contactd::domain::event::EMAIL;
+use contactd::domain::position::CONTROL_LANE;
 use contactd::domain::record::RecordKind;
 use contactd::domain::record::{Headers, NamedValues, owned_headers};
 use contactd::domain::verdict::{DeadLetterReason, Verdict};
@@ -210,6 +211,17 @@ impl Image {
         self.verdicts.clear();
         self.letters.clear();
         self.contacts.values_mut().for_each(|contact| contact.changes.clear());
+        self
+    }
+
+    /// Without control records.
+    #[must_use]
+    pub fn without_controls(mut self) -> Self {
+        self.controls.clear();
+        self.control_digest = 0;
+        self.control_verdicts = Default::default();
+        self.next_offsets.remove(&CONTROL_LANE.0);
+        self.verdicts.remove(&CONTROL_LANE.0);
         self
     }
 

@@ -64,10 +64,10 @@ impl Builder {
         self
     }
 
-    /// As `--from-log-start`.
+    /// As `--accept-gap --sole`.
     #[must_use]
     pub fn what_is_left(mut self) -> Self {
-        self.worker.from_log_start = true;
+        self.worker.accepts_gap = true;
         self
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::Message;
+use rdkafka::topic_partition_list::Offset as KafkaOffset;
 
 use crate::config::KafkaConfig;
 use crate::domain::position::{Lane, Offset};
@@ -57,7 +58,7 @@ pub fn inspect_topic(config: &KafkaConfig, topic: &str) -> Result<InputTopic, Lo
         (0..metadata.lanes).map(|lane| RecordBatch::new(Lane(lane))).collect();
     let mut records = 0;
     let mut bytes = 0;
-    brokers.read_from_start(metadata.lanes, SAMPLE_WAIT, |lane, message| {
+    brokers.read_from(KafkaOffset::Beginning, metadata.lanes, SAMPLE_WAIT, |lane, message| {
         let offset = Offset(u64::try_from(message.offset()).unwrap_or(0));
         let timestamp_ms = message.timestamp().to_millis().unwrap_or(-1);
         if let Some(batch) = samples.get_mut(usize::from(lane.0)) {

@@ -7,6 +7,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::*;
 use crate::domain::Class;
+use crate::domain::partitioner::Partitioner;
 use crate::domain::record::owned_headers;
 use crate::event_log::{EventLog, contract};
 
@@ -166,7 +167,7 @@ fn identity_of_brokers_that_are_away_is_worth_a_retry() {
     assert_eq!(error.class(), Class::Retry, "{error}");
     mock.cluster.broker_up(1).unwrap();
     wait_until("the brokers answer", || mock.log.identity().is_ok());
-    assert_eq!(mock.log.identity().unwrap().lanes, 2);
+    assert_eq!(mock.log.lanes().unwrap(), 2);
 }
 
 #[test]

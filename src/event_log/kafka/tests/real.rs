@@ -9,6 +9,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::*;
 use crate::domain::Class;
+use crate::domain::partitioner::Partitioner;
 use crate::domain::position::CONTROL_LANE;
 use crate::event_log::{ControlAccess, EventLog, contract};
 
@@ -79,7 +80,7 @@ fn identity_names_cluster_topic_and_partitions() {
     let Some(log) = real("identity") else { return };
     let identity = log.identity().unwrap();
     assert!(!identity.cluster.is_empty());
-    assert_eq!((identity.topic.as_str(), identity.lanes), (name(&log), 3));
+    assert_eq!((identity.topic.as_str(), log.lanes().unwrap()), (name(&log), 3));
     assert_eq!(identity, log.identity().unwrap());
 }
 
@@ -99,7 +100,7 @@ fn a_compacted_topic_is_refused_and_ensure_mends_it() {
     let ensured = log.ensure_topic(PLAN).unwrap();
     assert_eq!(ensured, TopicEnsured { created: false, policy_mended: true });
     wait_until("the topic is accepted", || log.identity().is_ok());
-    assert_eq!(log.identity().unwrap().lanes, 2, "its partitions stay");
+    assert_eq!(log.lanes().unwrap(), 2, "its partitions stay");
     let kept = Admin::new(&log.topic.config, &log.topic.config.topic)
         .unwrap()
         .setting("retention.ms")
@@ -159,19 +160,24 @@ fn a_topic_that_goes_while_it_is_read_is_told_at_once_and_as_long_as_it_is_away(
 }
 
 #[test]
-fn partitions_added_while_it_is_read_end_the_consumer() {
+fn partitions_added_while_it_is_read_are_read_from_their_start_and_are_nobodys_home() {
     let Some(log) = real("partitions-added") else {
         return;
     };
+    log.found(&log.founding().unwrap());
     let mut consumer = log.consume(&from_start(3), BOUNDS).unwrap();
+    append(&log, records(0..30));
+    let mut all = Read::new();
+    read(&mut consumer, &mut all, 30);
     let more = NewPartitions::new(name(&log), 5);
     block_on(admin(brokers(&log)).create_partitions([&more], &AdminOptions::new())).unwrap();
-    let error = read_until_failure(&mut consumer, &mut Read::new());
-    assert!(
-        matches!(&error, LogError::TopicChanged { detail, .. } if detail.contains("3 partitions")),
-        "{error}",
-    );
-    assert!(matches!(log.identity(), Err(LogError::TopicChanged { .. })));
+    wait_until("the partitions are known", || log.lanes().unwrap() == 5);
+    let elsewhere = [3, 4].map(|lane| NewRecord { lane: Some(Lane(lane)), ..record("x", "y") });
+    append(&log, elsewhere.to_vec());
+    append(&log, records(30..60));
+    read(&mut consumer, &mut all, 62);
+    assert_eq!((all[&Lane(3)].len(), all[&Lane(4)].len()), (1, 1));
+    assert_eq!(consumer.status().lanes().len(), 5);
 }
 
 #[test]
@@ -215,16 +221,21 @@ fn records_of_an_aborted_transaction_are_not_delivered_and_leave_no_lag() {
 }
 
 #[test]
-fn the_partitioner_is_learned_from_what_the_topic_holds() {
-    let Some(log) = real("learned") else { return };
+fn what_the_topic_holds_shows_before_it_is_founded() {
+    let Some(log) = real("signs") else { return };
     let mut config = log.topic.config.clone();
     config.partitioner = PartitionerChoice::Crc32;
     append(&KafkaLog::open(&config).unwrap(), records(0..200));
-    config.partitioner = PartitionerChoice::Auto;
-    let reader = KafkaLog::open(&config).unwrap();
-    reader.identity().unwrap();
-    assert_eq!(reader.partitioner(), Partitioner::Crc32);
-    assert_eq!(log.partitioner(), Partitioner::Murmur2, "it was empty then");
+    let signs = log.look_around().unwrap();
+    assert_eq!((signs.keys.partitioner, signs.keys.fitting), (Partitioner::Crc32, 200));
+    assert!(!signs.has_ours);
+    let ours = vec![("contactd_source".to_owned(), Some(b"acme".to_vec()))];
+    append(&log, vec![NewRecord { headers: ours, ..record("contact-1", "{}") }]);
+    assert!(log.look_around().unwrap().has_ours);
+    assert_eq!(log.prepare_control().unwrap(), ControlAccess::Ready);
+    let nothing = ControlFounding { founding: None, is_whole: true };
+    wait_until("the control topic is there", || log.read_founding().is_ok());
+    assert_eq!(log.read_founding().unwrap(), nothing);
 }
 
 #[test]

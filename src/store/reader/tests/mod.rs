@@ -41,12 +41,7 @@ struct Bench {
 }
 
 fn log() -> LogIdentity {
-    LogIdentity {
-        kind: LogKind::Embedded,
-        cluster: "bench".into(),
-        topic: "contacts".into(),
-        lanes: 1,
-    }
+    LogIdentity { kind: LogKind::Embedded, cluster: "bench".into(), topic: "contacts".into() }
 }
 
 impl Bench {

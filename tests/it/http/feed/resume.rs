@@ -29,7 +29,7 @@ fn all(world: &World) -> BTreeMap<u64, Vec<u64>> {
 
 /// Where a log begins.
 fn beginning(world: &World) -> String {
-    let at = Position { log: world.reader.position().log, next: BTreeMap::new() };
+    let at = Position::of_lanes(world.reader.position().log, BTreeMap::new());
     at.encode()
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contactd::apply::{DecodedBatch, Planner};
+use contactd::apply::{DecodedBatch, Planner, Terms};
 use contactd::domain::fingerprint::Fingerprint;
 use contactd::domain::founding::Founding;
 use contactd::domain::partitioner::Partitioner;
@@ -58,7 +58,7 @@ pub(super) struct World {
 
 fn identity(topic: &str) -> LogIdentity {
     let (kind, cluster) = (LogKind::Embedded, "test".to_owned());
-    LogIdentity { kind, cluster, topic: topic.to_owned(), lanes: LANES }
+    LogIdentity { kind, cluster, topic: topic.to_owned() }
 }
 
 /// The ids of a lane's contacts: it is their home.
@@ -138,7 +138,7 @@ impl World {
         let next = std::array::from_fn(|lane| {
             reader.position().next.get(&Lane(lane as u16)).map_or(0, |next| next.0)
         });
-        let planner = Planner::new(Founding::first(Partitioner::Murmur2, LANES));
+        let planner = Planner::new(Terms::of(Founding::first(Partitioner::Murmur2, LANES)));
         let rules = Arc::new(RuleSet::built_in().unwrap());
         let rules = LaneRules::beginning_with(1, InForce::at_founding(rules));
         Self { writer, reader, planner, rules, next, feed, metrics, stop, address, tasks }

@@ -1,0 +1,148 @@
+//! How the log was founded: as its control topic says; and what is looked at before it is founded.
+
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::topic_partition_list::Offset as KafkaOffset;
+
+use crate::config::PartitionerChoice;
+use crate::domain::control::{ControlLimits, ControlRecord, ControlState, RecordAt};
+use crate::domain::founding::{FOUNDING_KEY, Founding};
+use crate::domain::headers::OURS_PREFIX;
+use crate::domain::partitioner::Partitioner;
+use crate::domain::position::{CONTROL_LANE, Lane, Offset};
+
+use super::brokers::Sample;
+use super::learn::{Learned, learn};
+use super::{KafkaLog, LogError, SAMPLE_RECORDS_MAX, SAMPLE_WAIT, TopicState};
+
+/// Records at each lane's end that are looked at.
+const LAST_RECORDS: i64 = 50;
+
+/// What the control topic says, up to its last stable offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlFounding {
+    /// The founding, if it is there.
+    pub founding: Option<Founding>,
+    /// Whether the topic still has its first record.
+    pub is_whole: bool,
+}
+
+/// What the contact topic shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signs {
+    /// Where keys lie.
+    pub keys: Learned,
+    /// Whether it has records that only contactd writes.
+    pub has_ours: bool,
+}
+
+impl KafkaLog {
+    /// How many partitions the topic has now.
+    pub fn lanes(&self) -> Result<u16, LogError> {
+        self.topic.look().map(|known| known.lanes)
+    }
+
+    /// What a key's home lane follows from.
+    pub fn founding(&self) -> Result<Founding, LogError> {
+        if let Some(founding) = self.topic.founding.read().clone() {
+            return Ok(founding);
+        }
+        Ok(self.topic.unfounded(self.topic.known()?.lanes))
+    }
+
+    /// Goes by this founding from now on.
+    pub fn found(&self, founding: &Founding) {
+        *self.topic.founding.write() = Some(founding.clone());
+    }
+
+    /// Reads the control topic from its start, and what it says of the founding.
+    ///
+    /// # Errors
+    /// Where it can't be read, or does not exist.
+    pub fn read_founding(&self) -> Result<ControlFounding, LogError> {
+        let brokers = &self.topic.brokers;
+        let is_whole = brokers.watermarks(CONTROL_LANE)?.low.0 == 0;
+        let mut state = ControlState::default();
+        brokers.read_lane(CONTROL_LANE, |message| {
+            if message.key() == Some(FOUNDING_KEY.as_bytes()) {
+                take(&mut state, message, is_whole);
+            }
+        })?;
+        let entry = state.get(FOUNDING_KEY).filter(|entry| !entry.is_removed());
+        let founding = entry.and_then(|entry| Founding::parse(&entry.value).ok());
+        Ok(ControlFounding { founding, is_whole })
+    }
+
+    /// Looks at both ends of every lane of the contact topic. Blocks for some seconds at most.
+    pub fn look_around(&self) -> Result<Signs, LogError> {
+        let brokers = &self.topic.brokers;
+        let lanes = self.lanes()?;
+        let (mut samples, mut has_ours) = (Vec::new(), false);
+        brokers.read_from(KafkaOffset::Beginning, lanes, SAMPLE_WAIT, |lane, message| {
+            has_ours |= is_ours(message);
+            sample(&mut samples, lane, message);
+            samples.len() < SAMPLE_RECORDS_MAX
+        })?;
+        brokers.read_from(
+            KafkaOffset::OffsetTail(LAST_RECORDS),
+            lanes,
+            SAMPLE_WAIT,
+            |_, message| {
+                has_ours |= is_ours(message);
+                !has_ours
+            },
+        )?;
+        Ok(Signs { keys: learn(&samples, lanes), has_ours })
+    }
+}
+
+impl TopicState {
+    /// What any producer would go by.
+    pub(super) fn unfounded(&self, lanes: u16) -> Founding {
+        Founding::first(configured(self.config.partitioner).unwrap_or_default(), lanes)
+    }
+}
+
+/// The partitioner that is set, if one is.
+pub fn configured(choice: PartitionerChoice) -> Option<Partitioner> {
+    match choice {
+        PartitionerChoice::Auto => None,
+        PartitionerChoice::Murmur2 => Some(Partitioner::Murmur2),
+        PartitionerChoice::Crc32 => Some(Partitioner::Crc32),
+        PartitionerChoice::Fnv1a => Some(Partitioner::Fnv1a),
+    }
+}
+
+/// As applying decides it. Where the first records are gone, what is restated tells what they said, and
+/// another record before it may have been refused.
+fn take(state: &mut ControlState, message: &BorrowedMessage<'_>, is_whole: bool) {
+    let Ok(record) = ControlRecord::decode(message.key(), message.payload()) else {
+        return;
+    };
+    let at = RecordAt {
+        offset: Offset(u64::try_from(message.offset()).unwrap_or(0)),
+        time_ms: u64::try_from(message.timestamp().to_millis().unwrap_or(0)).unwrap_or(0),
+    };
+    if !is_whole && record.restated.is_some() {
+        *state = ControlState::default();
+    }
+    if let Ok(decision) = state.decide(&record, at, &ControlLimits::default()) {
+        state.take(&record.key, &decision);
+    }
+}
+
+fn sample(samples: &mut Vec<Sample>, lane: Lane, message: &BorrowedMessage<'_>) {
+    // Ours stand where they are brought.
+    if let Some(key) = message.key().filter(|_| !is_ours(message)) {
+        samples.push(Sample { lane, key: key.to_vec() });
+    }
+}
+
+fn is_ours(message: &BorrowedMessage<'_>) -> bool {
+    let Some(headers) = message.headers() else {
+        return false;
+    };
+    (0..headers.count())
+        .filter_map(|index| super::poll::header(headers, index))
+        .any(|(name, _)| name.starts_with(OURS_PREFIX))
+}
