@@ -46,11 +46,13 @@ pub enum MergeFailed {
 }
 
 impl Edits {
-    /// The survivor, once the other is deleted.
+    /// The survivor, once the other is deleted: it waits for both halves, whatever the client prefers.
     ///
     /// # Errors
-    /// Where either is not there, or the survivor not as expected.
+    /// Where either is not there, or the survivor not as expected; `NoTime` where a half is not decided
+    /// yet, and the same merge asked for again does what is left.
     pub async fn merge(&self, merge: &Merge, wait: Wait) -> Result<Done, MergeFailed> {
+        let wait = Wait { for_outcome: true, ..wait };
         for round in 0..PLANS_MAX {
             let survivor = self.active(&merge.into).map_err(MergeFailed::Survivor)?;
             let other = self.found(&merge.from).map_err(MergeFailed::Other)?;
@@ -66,12 +68,15 @@ impl Edits {
                 }
                 Err(error) => return Err(MergeFailed::Survivor(error)),
             };
-            if is_deleted || matches!(survivor, Done::Accepted { .. }) {
+            if matches!(survivor, Done::Accepted { .. }) {
+                return Err(MergeFailed::Survivor(EditError::NoTime));
+            }
+            if is_deleted {
                 return Ok(survivor);
             }
             match self.give_way(merge, &other_view, round, wait).await {
                 Ok(Done::Contact { .. }) => return Ok(survivor),
-                Ok(accepted @ Done::Accepted { .. }) => return Ok(accepted),
+                Ok(Done::Accepted { .. }) => return Err(MergeFailed::Other(EditError::NoTime)),
                 Err(EditError::PreconditionFailed(_)) => continue,
                 Err(error) => return Err(MergeFailed::Other(error)),
             }

@@ -304,6 +304,18 @@ async fn a_merge_that_stopped_half_way_is_finished_by_the_next() {
 }
 
 #[tokio::test]
+async fn a_merge_that_is_answered_is_done_whatever_its_client_prefers() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    for id in ["one", "other"] {
+        client.post("/api/contacts", &json!({"id": id, "title": id})).await.expect(201);
+    }
+    let hurried = client.clone().with("prefer", "respond-async");
+    hurried.post("/api/contacts/one/merge", &json!({"from": "other"})).await.expect(200);
+    client.get("/api/contacts/other").await.expect(404);
+}
+
+#[tokio::test]
 async fn a_batch_answers_each_operation_for_itself() {
     let instance = Instance::start().await;
     let client = instance.client();
