@@ -1,6 +1,7 @@
 //! `contactd dlq` against a running instance, and a kill in the middle of a redrive.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -81,6 +82,14 @@ fn assert_healed(node: &Node) {
     }
 }
 
+fn is_ready(address: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let request = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = String::new();
+    stream.write_all(request).and_then(|()| stream.read_to_string(&mut answer)).is_ok()
+        && answer.starts_with("HTTP/1.1 200")
+}
+
 #[test]
 fn a_redrive_goes_on_after_a_kill_and_three_of_them_have_one_effect() {
     let directory = tempfile::tempdir().unwrap();
@@ -88,7 +97,7 @@ fn a_redrive_goes_on_after_a_kill_and_three_of_them_have_one_effect() {
     fill(&log);
     let listen = format!("127.0.0.1:{}", free_port());
     let node = log.followed_by(Node::new(&directory.path().join("store")));
-    let strict = node.with("server.listen", listen).with("apply.contact_bytes_max", "1KiB");
+    let strict = node.with("server.listen", &listen).with("apply.contact_bytes_max", "1KiB");
     let running = strict.start("");
     let letters = until_letters(&strict, CONTACTS);
     assert!(letters.iter().all(|letter| letter["reason"] == "too_large"), "{letters:?}");
@@ -96,6 +105,8 @@ fn a_redrive_goes_on_after_a_kill_and_three_of_them_have_one_effect() {
 
     let mended = strict.clone().with("apply.contact_bytes_max", "64KiB");
     let running = mended.start("kill:redriven:2");
+    // Before, the log's rules are the strict ones still.
+    wait_until(PATIENCE, "the new limit holds", || is_ready(&listen));
     until_letters(&mended, CONTACTS);
     let (_, told, code) = dlq(&mended, "redrive --all --rate 20");
     assert_eq!(code, 4, "the instance was killed in the middle: {told}");

@@ -200,7 +200,7 @@ async fn who_knows_not_all_entries_is_not_ready_and_writes_none() {
     until("it says that it waits", async || {
         let answer = client.get("/readyz?verbose").await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        (answer.status == 503 && text.contains("restated")).then_some(())
+        (answer.status == 503 && text.contains("adopt-control")).then_some(())
     })
     .await;
     let body = json!({ "username": "viewer", "password": PASSWORD });

@@ -290,8 +290,11 @@ fn members_that_can_append_nothing_hand_partitions_over_and_lose_nothing() {
     let Some(brokers) = service(KAFKA, TEST) else { return };
     let dir = tempfile::tempdir().unwrap();
     let contacts = KafkaTopic::unused(&brokers);
-    // Smaller than any event.
-    contacts.create(&[("max.message.bytes", "100")]);
+    contacts.create(&[]);
+    // Founded, and from then on smaller than any event.
+    let founding = contacts.followed_by(Node::new(&dir.path().join("founding")));
+    founding.catch_up_soundly();
+    contacts.set("max.message.bytes", "100");
     let input = input(&contacts, "input", &[]);
     let member = |name: &str| {
         let node = contacts.followed_by(Node::new(&dir.path().join(name)));

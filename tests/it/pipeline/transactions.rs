@@ -142,6 +142,7 @@ fn an_open_transaction_in_front_is_named_and_holds_nothing_up_once_it_is_over() 
         };
         (0..LANES).filter_map(of).map(|lag| lag.parse::<u64>().expect("a number")).sum()
     };
+    // Behind the partition's marker.
     let lane = 2;
     let open = Transaction::begin(topic).write(topic, lane, events("open", 1));
     let behind = events("behind", 100).map(|record| RawRecord { lane: Some(lane), ..record });
@@ -152,7 +153,7 @@ fn an_open_transaction_in_front_is_named_and_holds_nothing_up_once_it_is_over() 
     };
     // Ready all the while: nobody else would do better, reads are answered, and what comes is kept.
     let named = runtime.block_on(until("the transaction is named", note));
-    for words in [&format!("partition {lane} of {}", topic.topic), "open transaction at offset 0"] {
+    for words in [&format!("partition {lane} of {}", topic.topic), "open transaction at offset 1"] {
         assert!(named.contains(words), "no {words:?} in {named}");
     }
     wait_until(PATIENCE, "all behind it is lag", || lag() == 101);
