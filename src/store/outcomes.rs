@@ -89,14 +89,9 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
-    /// Whether anyone waits for anything.
-    pub(crate) fn are_awaited(&self) -> bool {
-        self.count.load(Ordering::Acquire) > 0
-    }
-
     /// Whether the record of that event id is waited for.
     fn expects(&self, event_id: &[u8]) -> Option<u64> {
-        if !self.are_awaited() || event_id.is_empty() {
+        if self.count.load(Ordering::Acquire) == 0 || event_id.is_empty() {
             return None;
         }
         let hash = xxh3_64(event_id);

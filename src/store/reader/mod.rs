@@ -237,7 +237,7 @@ impl Reader {
 
     /// What was done under a command's [`crate::domain::clock::id_hash`], as far as its lane remembers.
     pub fn command_done(&self, id_hash: u64) -> Option<Attempt> {
-        let cut = self.shared.cut.lock().clone();
+        let cut = self.shared.cut.lock();
         self.shared.attempts.committed(id_hash, &cut)
     }
 
