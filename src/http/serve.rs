@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -40,6 +41,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a client that was too slow may take to read why.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a client may go on sending what is not wanted: closed at once, it would never read why.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Why serving ended or never began.
 #[derive(Debug, thiserror::Error)]
@@ -193,11 +196,12 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     // Each is polled only when it was woken, and not with every request.
     let look = || Box::pin(next_look(options.header_timeout).map(|()| Signal::Look));
     let mut signals = FuturesUnordered::<Pin<Box<dyn Future<Output = Signal> + Send>>>::new();
-    signals.push(Box::pin(shutdown.cancelled_owned().map(|()| Signal::Shutdown)));
+    signals.push(Box::pin(shutdown.clone().cancelled_owned().map(|()| Signal::Shutdown)));
     signals.push(Box::pin(cut.clone().cancelled_owned().map(|()| Signal::Cut)));
     signals.push(look());
     let stream = Paced::new(stream, options.write_timeout);
-    let requests = Requests { api: Arc::new(api), peer, cut };
+    let has_body = Arc::new(AtomicBool::new(false));
+    let requests = Requests { api: Arc::new(api), peer, cut, has_body: Arc::clone(&has_body) };
     let mut connection = http1::Builder::new()
         .timer(LookedAt)
         .header_read_timeout(options.header_timeout)
@@ -218,10 +222,21 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
+    let may_send_more = ended.is_err() || has_body.load(Ordering::Relaxed);
     if ended.is_err_and(|error| error.is_timeout()) && !parts.read_buf.is_empty() {
         let _ = tokio::time::timeout(FAREWELL, stream.write_all(&slow_head_answer())).await;
     }
     let _ = tokio::time::timeout(FAREWELL, stream.shutdown()).await;
+    if may_send_more {
+        let rest = tokio::time::timeout(LINGER, sent_in_vain(&mut stream));
+        shutdown.run_until_cancelled(rest).await;
+    }
+}
+
+/// Reads to the end what nobody wants: what is unread when a socket is closed takes our answer with it.
+async fn sent_in_vain<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut bytes = [0; 4096];
+    while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
 }
 
 /// For a head that did not come in time, where no request ever reached the router.
@@ -250,6 +265,8 @@ struct Requests {
     api: Arc<Api>,
     peer: IpAddr,
     cut: CancellationToken,
+    /// Whether the last request had one, of which a part may still be on its way.
+    has_body: Arc<AtomicBool>,
 }
 
 impl Service<Request<Incoming>> for Requests {
@@ -259,8 +276,10 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         // Most requests have none, and need no box for it.
+        let has_body = !request.body().is_end_stream();
+        self.has_body.store(has_body, Ordering::Relaxed);
         let mut request =
-            request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+            request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
         if request.uri().path() == FEED {
             request.extensions_mut().insert(Connection(self.cut.clone()));
         }

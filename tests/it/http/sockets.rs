@@ -97,6 +97,25 @@ async fn a_body_that_does_not_come_is_408() {
 }
 
 #[tokio::test]
+async fn who_sends_all_before_reading_is_told_why_it_is_too_much() {
+    let fixture = Fixture::with_contacts(1);
+    let served = served(&fixture, Duration::from_secs(5)).await;
+    let body = vec![b' '; 16 << 20];
+    let wanted =
+        format!("x-api-key: {}\r\ncontent-length: {}", access::key(Role::Editor), body.len());
+    let endless = format!("x-long: {}", "y".repeat(100_000));
+    for (headers, status) in [(wanted, "413"), (endless, "431")] {
+        let mut stream = served.connect().await;
+        let head = format!("POST /api/contacts HTTP/1.1\r\nhost: x\r\n{headers}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), &body].concat()).await.expect("all of it is taken");
+        stream.shutdown().await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    served.end().await;
+}
+
+#[tokio::test]
 async fn heads_too_large_for_the_buffer_are_431() {
     let fixture = Fixture::with_contacts(1);
     let served = served(&fixture, Duration::from_secs(5)).await;
