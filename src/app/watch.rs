@@ -12,7 +12,7 @@ use crate::apply::Progress;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::domain::founding::Founding;
-use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
 use crate::event_log::{ConsumerStatus, EventLog};
@@ -239,8 +239,10 @@ impl Watch {
         let founded = founding.to_string();
         self.readiness.note(FOUNDING, move || Some(founded.clone()));
         if !is_partial {
-            let (reader, home) = (self.reader.get().cloned(), founding.clone());
-            self.intake.log_settled(move |key| reader.as_ref()?.next_offset(home.home(key)));
+            let (status, home) = (Arc::clone(&consumer), founding.clone());
+            self.intake.log_settled(move |key| {
+                Some(NextOffset(status.lane(home.home(key))?.high.load(Ordering::Acquire)))
+            });
         }
         let (trouble, intake) = (Arc::clone(&consumer), Arc::clone(&self.intake));
         self.readiness.check(LOG, move || match trouble.trouble() {

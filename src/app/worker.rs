@@ -3,6 +3,7 @@
 //! It runs on a thread of its own, because nearly everything it does blocks.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,9 @@ use crate::domain::Class;
 use crate::domain::base::BaseRule;
 use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
-use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
+use crate::event_log::{
+    ConsumeBounds, Consumer, ConsumerStatus, ControlAccess, EventLog, LogError,
+};
 use crate::ingest::{Adoption, Commands, Pause, Stamps, purge};
 use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
@@ -334,7 +337,25 @@ impl Worker {
         if let Err(error) = self.log.commit(&from) {
             tracing::debug!(%error, "the first offsets were not committed to the log");
         }
+        self.ask_ends(&consumer.status(), from.keys().copied());
         Ok(Following { identity, founding, base, consumer })
+    }
+
+    /// A command says where its lane ended before: the first ones must not go by where the store stands,
+    /// which may be far behind. Where brokers don't answer the statistics tell it later.
+    fn ask_ends(&self, consumer: &ConsumerStatus, lanes: impl Iterator<Item = Lane>) {
+        for lane in lanes.filter(|lane| *lane != CONTROL_LANE) {
+            match (self.log.watermarks(lane), consumer.lane(lane)) {
+                (Ok(marks), Some(status)) => {
+                    status.high.fetch_max(marks.high.0, Ordering::AcqRel);
+                }
+                (Ok(_), None) => {}
+                (Err(error), _) => {
+                    tracing::debug!(%error, "the ends of the partitions are not known yet");
+                    return;
+                }
+            }
+        }
     }
 
     /// Whether there were some.

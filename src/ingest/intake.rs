@@ -11,10 +11,10 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
-use crate::domain::headers::{COMMAND, LANE_NEXT};
 use crate::domain::position::NextOffset;
 use crate::event_log::{Ack, EventLog, LogError, NewRecord};
 
+use super::hand_over::note_ends;
 use super::outbox::{Outbox, OutboxError};
 use super::turns::Turns;
 
@@ -62,8 +62,8 @@ pub struct IntakeOptions {
     pub min_free_bytes: u64,
 }
 
-/// The next offset of a key's home lane, as far as this instance has applied it.
-type LaneNext = Box<dyn Fn(&[u8]) -> Option<NextOffset> + Send + Sync>;
+/// Where a key's home lane ends, as far as this instance has heard.
+type LaneEnd = Box<dyn Fn(&[u8]) -> Option<NextOffset> + Send + Sync>;
 
 /// The way in for events.
 pub struct Intake {
@@ -71,7 +71,7 @@ pub struct Intake {
     outbox: Option<Arc<Outbox>>,
     options: IntakeOptions,
     /// Set once it is known which lane a key belongs to.
-    settled: OnceLock<LaneNext>,
+    settled: OnceLock<LaneEnd>,
     turns: Turns,
     /// Why nothing is taken until somebody has mended it.
     blocked: OnceLock<String>,
@@ -85,14 +85,14 @@ impl Intake {
     }
 
     /// From now on the log puts keys into the lanes that the store knows them in; before, only the
-    /// outbox takes anything.
-    /// `lane_next` tells the next offset of a key's home lane, as far as it is applied here.
+    /// outbox takes anything. `lane_end` tells where a key's home lane ends, as far as this instance has
+    /// heard: a command that comes while it is far behind must not pass for one of long ago.
     pub fn log_settled(
         &self,
-        lane_next: impl Fn(&[u8]) -> Option<NextOffset> + Send + Sync + 'static,
+        lane_end: impl Fn(&[u8]) -> Option<NextOffset> + Send + Sync + 'static,
     ) {
         // The first one stays: there is one log.
-        let _ = self.settled.set(Box::new(lane_next));
+        let _ = self.settled.set(Box::new(lane_end));
     }
 
     /// Whether the log may be appended to.
@@ -124,8 +124,7 @@ impl Intake {
                 return Ok(());
             }
         }
-        let hand_over = |records: &mut [NewRecord]| self.hand_over(records);
-        outbox.forward(&self.log, &hand_over, runtime, stop)
+        outbox.forward(&self.log, runtime, stop)
     }
 
     /// The outbox, if there is one.
@@ -147,7 +146,7 @@ impl Intake {
                 let why = "the contact log is not open yet".to_owned();
                 return Err(IntakeError::Unavailable(why));
             }
-            self.hand_over(&mut records);
+            self.note_ends(&mut records);
             return self.append(records).await.map(Kept::OnLog);
         };
         let turn = self.turns.take(&records);
@@ -155,7 +154,7 @@ impl Intake {
         let goes_to_log = outbox.records() == 0 && self.is_settled();
         drop(inside);
         if goes_to_log {
-            self.hand_over(&mut records);
+            self.note_ends(&mut records);
             match self.append(records.clone()).await {
                 Ok(acks) => return Ok(Kept::OnLog(acks)),
                 Err(error @ IntakeError::Refused(_)) => return Err(error),
@@ -167,21 +166,10 @@ impl Intake {
         self.set_aside(outbox, records).await
     }
 
-    /// Notes in commands where their lane's end was when the log was given them for the first time:
-    /// what was decided before that is no attempt of theirs.
-    fn hand_over(&self, records: &mut [NewRecord]) {
-        let Some(lane_next) = self.settled.get() else {
-            return;
-        };
-        for record in records {
-            let has = |name: &str| record.headers.iter().any(|(each, _)| each == name);
-            if !has(COMMAND) || has(LANE_NEXT) {
-                continue;
-            }
-            if let Some(next) = lane_next(&record.key) {
-                let next = next.0.to_string().into_bytes();
-                record.headers.push((LANE_NEXT.to_owned(), Some(next)));
-            }
+    /// Notes in commands where their lane ended before the log was given them.
+    fn note_ends(&self, records: &mut [NewRecord]) {
+        if let Some(lane_end) = self.settled.get() {
+            note_ends(records, lane_end);
         }
     }
 

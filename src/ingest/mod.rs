@@ -9,6 +9,7 @@ mod commands;
 mod control;
 mod edits;
 mod error;
+mod hand_over;
 mod intake;
 mod lease;
 mod markers;

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The cursor moves after the acknowledgement, so a record may be forwarded twice, and never not at
-//! all; applying an event twice changes nothing.
+//! all. Applying an event twice changes nothing; of a command it is known whether the log may have it
+//! already (`hand_over.rs`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,11 +27,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset};
-use crate::domain::record::{RecordBatch, header_refs, owned_headers};
+use crate::domain::record::{Record, RecordBatch, header_refs, owned_headers};
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-use crate::event_log::{Ack, ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
+use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
 
 use super::Pause;
+use super::hand_over::{HandOver, Waiting};
 
 /// Acknowledged records that the contact log refused for good, a JSON object a line.
 const REFUSED: &str = "refused.ndjson";
@@ -180,11 +182,11 @@ impl Outbox {
     pub fn forward(
         &self,
         to: &EventLog,
-        hand_over: HandOver<'_>,
         runtime: &Handle,
         stop: &CancellationToken,
     ) -> Result<(), OutboxError> {
-        let to = &Target { log: to, hand_over };
+        let dir = self.cursor.with_file_name("");
+        let to = &mut HandOver::open(to, dir)?;
         let from = NextOffset(self.forwarded.load(Ordering::Acquire));
         let mut consumer = self.log.consume(&BTreeMap::from([(LANE, from)]), FORWARD_BOUNDS)?;
         while !stop.is_cancelled() {
@@ -197,7 +199,7 @@ impl Outbox {
             let Some(batch) = self.hand_over(batch, &mut consumer, to, runtime)? else {
                 continue;
             };
-            if !self.send(&batch, to, runtime, stop)? {
+            if !self.send(waiting(&batch), to, runtime, stop)? {
                 return Ok(());
             }
             self.advance(batch.next)?;
@@ -211,16 +213,19 @@ impl Outbox {
         &self,
         mut batch: RecordBatch,
         consumer: &mut Consumer,
-        to: &Target<'_>,
+        to: &mut HandOver<'_>,
         runtime: &Handle,
     ) -> Result<Option<RecordBatch>, OutboxError> {
-        if self.records() > HAND_OVER_RECORDS_MAX {
+        let mut records = waiting(&batch);
+        let is_much = self.records() > HAND_OVER_RECORDS_MAX;
+        if is_much || to.must_look(&records) || to.ask_ends(&records).is_err() {
             return Ok(Some(batch));
         }
         let _gate = runtime.block_on(self.gate.write());
         let deadline = Instant::now() + HAND_OVER_TIME_MAX;
         loop {
-            let append = tokio::time::timeout_at(deadline.into(), to.append(&batch));
+            to.begin(&mut records)?;
+            let append = tokio::time::timeout_at(deadline.into(), to.log().append(new(&records)));
             if !matches!(runtime.block_on(append), Ok(Ok(_))) {
                 return Ok(Some(batch));
             }
@@ -234,6 +239,10 @@ impl Outbox {
                     break next;
                 }
             };
+            records = waiting(&batch);
+            if to.must_look(&records) || !to.knows_ends(&records) {
+                return Ok(Some(batch));
+            }
         }
     }
 
@@ -245,76 +254,86 @@ impl Outbox {
         Ok(())
     }
 
-    /// Tries until the contact log has taken the batch. False: told to stop before.
+    /// Tries until the contact log has taken all of these. False: told to stop before.
     fn send(
         &self,
-        batch: &RecordBatch,
-        to: &Target<'_>,
+        mut waiting: Vec<Waiting>,
+        to: &mut HandOver<'_>,
         runtime: &Handle,
         stop: &CancellationToken,
     ) -> Result<bool, OutboxError> {
         let mut pause = Pause::default();
+        // At once, until it is to be known which one the log does not take.
+        let mut part = usize::MAX;
         loop {
-            let append = tokio::time::timeout(APPEND_TIMEOUT, to.append(batch));
-            let Some(appended) = runtime.block_on(stop.run_until_cancelled(append)) else {
-                return Ok(false);
-            };
-            match appended {
-                Ok(Ok(_)) => return Ok(true),
-                Ok(Err(error)) if error.class() == Class::Poison && batch.records.len() == 1 => {
-                    return self.set_aside(batch, &error).map(|()| true);
+            let looked = to.ask_ends(&waiting).and_then(|()| to.look(&mut waiting, stop));
+            let mut failed = looked.err();
+            while failed.is_none() && !waiting.is_empty() {
+                let some = waiting.len().min(part);
+                let (now, _) = waiting.split_at_mut(some);
+                match self.try_append(now, to, runtime, stop)? {
+                    None => return Ok(false),
+                    Some(Ok(())) => {}
+                    Some(Err(error)) if error.class() == Class::Poison && some == 1 => {
+                        now.iter().try_for_each(|(_, record)| self.set_aside(record, &error))?;
+                    }
+                    Some(Err(error)) => {
+                        failed = Some(error);
+                        break;
+                    }
                 }
-                Ok(Err(error)) if error.class() == Class::Poison => {
-                    return self.send_each(batch, to, runtime, stop);
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "the outbox waits for the contact log"),
-                Err(_elapsed) => tracing::debug!("the outbox waits for the contact log"),
+                waiting.drain(..some);
             }
-            if !pause.wait(runtime, stop) {
-                return Ok(false);
+            match failed {
+                None => return Ok(true),
+                Some(error) if error.class() == Class::Poison => part = 1,
+                Some(error) => {
+                    tracing::debug!(%error, "the outbox waits for the contact log");
+                    if !pause.wait(runtime, stop) {
+                        return Ok(false);
+                    }
+                }
             }
         }
     }
 
-    fn send_each(
+    /// None: told to stop.
+    fn try_append(
         &self,
-        batch: &RecordBatch,
-        to: &Target<'_>,
+        waiting: &mut [Waiting],
+        to: &mut HandOver<'_>,
         runtime: &Handle,
         stop: &CancellationToken,
-    ) -> Result<bool, OutboxError> {
-        for record in &batch.records {
-            let mut one = RecordBatch::new(batch.lane);
-            let (key, value) = (batch.key(record), batch.value(record));
-            one.push(record.offset, record.timestamp_ms, key, value, batch.headers(record));
-            if !self.send(&one, to, runtime, stop)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    ) -> Result<Option<Result<(), LogError>>, OutboxError> {
+        to.begin(waiting)?;
+        let append = tokio::time::timeout(APPEND_TIMEOUT, to.log().append(new(waiting)));
+        let appended = runtime.block_on(stop.run_until_cancelled(append));
+        Ok(appended.map(|appended| match appended {
+            Ok(appended) => appended.map(|_acks| ()),
+            Err(_elapsed) => Err(LogError::Unreachable {
+                topic: to.log().identity()?.topic,
+                detail: "it did not acknowledge in time".to_owned(),
+            }),
+        }))
     }
 
     /// What was acknowledged and the contact log will never take is kept as a line of a file, synced:
     /// the intake bounds records well below what a topic takes, unless that is set lower.
-    fn set_aside(&self, batch: &RecordBatch, why: &LogError) -> Result<(), OutboxError> {
+    fn set_aside(&self, record: &NewRecord, why: &LogError) -> Result<(), OutboxError> {
         let path = self.cursor.with_file_name(REFUSED);
-        let mut lines = Vec::new();
-        for record in new_records(batch) {
-            let text = |bytes: &[u8]| BASE64.encode(bytes);
-            let headers = header_refs(&record.headers);
-            let headers = headers.map(|(name, value)| json!([name, value.map(text)]));
-            let line = json!({
-                "refused": why.to_string(),
-                "timestampMs": record.timestamp_ms,
-                "keyBase64": text(&record.key),
-                "headersBase64": headers.collect::<Vec<_>>(),
-                "valueBase64": record.value.as_deref().map(text),
-            });
-            lines.extend_from_slice(line.to_string().as_bytes());
-            lines.push(b'\n');
-        }
+        let text = |bytes: &[u8]| BASE64.encode(bytes);
+        let headers = header_refs(&record.headers);
+        let headers = headers.map(|(name, value)| json!([name, value.map(text)]));
+        let line = json!({
+            "refused": why.to_string(),
+            "timestampMs": record.timestamp_ms,
+            "keyBase64": text(&record.key),
+            "headersBase64": headers.collect::<Vec<_>>(),
+            "valueBase64": record.value.as_deref().map(text),
+        });
+        let line = format!("{line}\n");
         let kept = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        kept.and_then(|mut file| file.write_all(&lines).and_then(|()| file.sync_all()))
+        kept.and_then(|mut file| file.write_all(line.as_bytes()).and_then(|()| file.sync_all()))
             .map_err(|source| OutboxError::File { path: path.clone(), source })?;
         tracing::error!(
             error = %why, path = %path.display(),
@@ -329,32 +348,20 @@ impl Outbox {
     }
 }
 
-/// What is done to records right before the log is given them.
-pub(super) type HandOver<'h> = &'h dyn Fn(&mut [NewRecord]);
-
-/// Where what waits is forwarded to.
-struct Target<'t> {
-    log: &'t EventLog,
-    hand_over: HandOver<'t>,
-}
-
-impl Target<'_> {
-    async fn append(&self, batch: &RecordBatch) -> Result<Vec<Ack>, LogError> {
-        let mut records = new_records(batch);
-        (self.hand_over)(&mut records);
-        self.log.append(records).await
-    }
-}
-
-fn new_records(batch: &RecordBatch) -> Vec<NewRecord> {
-    let records = batch.records.iter().map(|record| NewRecord {
+/// What waits, as the contact log is to have it.
+fn waiting(batch: &RecordBatch) -> Vec<Waiting> {
+    let record = |record: &Record| NewRecord {
         key: batch.key(record).unwrap_or_default().to_vec(),
         value: batch.value(record).map(<[u8]>::to_vec),
         headers: owned_headers(batch.headers(record)),
         timestamp_ms: record.timestamp_ms,
         lane: None,
-    });
-    records.collect()
+    };
+    batch.records.iter().map(|at| (at.offset, record(at))).collect()
+}
+
+fn new(waiting: &[Waiting]) -> Vec<NewRecord> {
+    waiting.iter().map(|(_, record)| record.clone()).collect()
 }
 
 /// What was forwarded; 0 where that is not known: then everything still there is forwarded again.
@@ -371,8 +378,6 @@ fn write_cursor(path: &Path, next: u64) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::position::Offset;
-
     use super::*;
 
     #[test]
@@ -380,11 +385,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(dir.path(), 1 << 20).unwrap();
         let why = LogError::Refused { topic: "contacts".into(), detail: "too large".into() };
-        for offset in 0..2 {
-            let mut batch = RecordBatch::new(LANE);
-            let headers = [("contactd_source", Some(b"acme".as_slice()))];
-            batch.push(Offset(offset), 17, Some(b"c1"), Some(b"{\xff}"), headers.into_iter());
-            outbox.set_aside(&batch, &why).unwrap();
+        let record = NewRecord {
+            key: b"c1".to_vec(),
+            value: Some(b"{\xff}".to_vec()),
+            headers: vec![("contactd_source".to_owned(), Some(b"acme".to_vec()))],
+            timestamp_ms: 17,
+            lane: None,
+        };
+        for _ in 0..2 {
+            outbox.set_aside(&record, &why).unwrap();
         }
         let text = fs::read_to_string(dir.path().join(REFUSED)).unwrap();
         let lines: Vec<serde_json::Value> =

@@ -61,7 +61,7 @@ impl Stamps {
         if state.now >= state.reserved {
             let until = state.now.saturating_add(RESERVED_US);
             if let Some(path) = &self.path {
-                reserve(path, until)?;
+                replace_synced(path, until.to_string().as_bytes())?;
             }
             state.reserved = until;
         }
@@ -88,11 +88,12 @@ fn reserved(path: &Path) -> io::Result<u64> {
     }
 }
 
-fn reserve(path: &Path, until: u64) -> io::Result<()> {
+/// Replaces a small file as a whole; it is on the disk on return.
+pub(super) fn replace_synced(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(until.to_string().as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     let dir = path.parent().unwrap_or_else(|| Path::new("."));

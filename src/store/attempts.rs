@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use crate::domain::attempts::{Attempt, Attempts, ENCODED_BYTES, LaneAttempt, Seen};
 use crate::domain::position::{Lane, NextOffset, Offset};
@@ -29,8 +29,6 @@ const KEY_BYTES: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct LaneAttempts {
     lanes: RwLock<BTreeMap<Lane, Attempts>>,
-    /// What opening the store found to be forgotten and still in the engine.
-    left_over: Mutex<Vec<Vec<u8>>>,
 }
 
 impl LaneAttempts {
@@ -109,13 +107,7 @@ impl AttemptStage {
     }
 
     /// Hands the batch's changes on, under the cut's lock.
-    pub(crate) fn publish(&mut self, generation: &Generation, tables: &LaneAttempts) {
-        if self.changed.is_empty() {
-            return;
-        }
-        for key in tables.left_over.lock().drain(..) {
-            generation.put_entry(&key, None);
-        }
+    pub(crate) fn publish(&mut self, generation: &Generation) {
         for (key, bytes) in std::mem::take(&mut self.changed) {
             generation.put_entry(&key, bytes.map(|bytes| codec::entry_value(&bytes)));
         }
@@ -128,39 +120,61 @@ pub(crate) fn redo(generation: &Generation, lane: Lane, offset: Offset, attempt:
     generation.put_entry(&key, Some(codec::entry_value(attempt)));
 }
 
-/// Every attempt of the engine, with the dirty set in front of it, but for those that newer ones left
-/// no room or time for.
-pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<LaneAttempts, Differs> {
+/// Every attempt of the engine, with the dirty set in front of it.
+fn stored(
+    engine: &Engine,
+    dirty: &DirtySet,
+) -> Result<BTreeMap<(Lane, Offset), LaneAttempt>, Differs> {
+    // Taken first: what is flushed meanwhile is in the engine too.
+    let in_front = dirty.entries(codec::ATTEMPT);
     let mut stored = BTreeMap::new();
     for found in engine.scan(&[codec::ATTEMPT], None) {
         let (key, value) = found?;
         stored.insert(parse_key(key.get(1..))?, parse(&value)?);
     }
-    for (key, value) in dirty.entries(codec::ATTEMPT) {
+    for (key, value) in in_front {
         let place = parse_key(Some(&key))?;
         match value {
             Some(value) => stored.insert(place, parse(&value)?),
             None => stored.remove(&place),
         };
     }
+    Ok(stored)
+}
+
+/// The stored attempts, but for those that newer ones left no room or time for: a journal's entry
+/// does not say what was forgotten for it, so after a redo they are still there, and are dropped now.
+pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<LaneAttempts, Differs> {
     let mut lanes: BTreeMap<Lane, Attempts> = BTreeMap::new();
-    for ((lane, offset), attempt) in stored {
+    for ((lane, offset), attempt) in stored(engine, dirty)? {
         lanes.entry(lane).or_default().restore(offset, attempt);
     }
-    let mut left_over = Vec::new();
+    let generation = dirty.current();
     for (lane, table) in &mut lanes {
-        table.forget(&mut |offset, _| left_over.push(engine_key(&key(*lane, offset))));
+        table.forget(&mut |offset, _| {
+            generation.put_entry(&engine_key(&key(*lane, offset)), None);
+        });
     }
-    Ok(LaneAttempts { lanes: RwLock::new(lanes), left_over: Mutex::new(left_over) })
+    Ok(LaneAttempts { lanes: RwLock::new(lanes) })
 }
 
 /// What all of them add up to.
 pub(crate) fn digest_of(tables: &LaneAttempts) -> Digest {
+    let lanes = tables.lanes.read();
+    sum(lanes.iter().flat_map(|(lane, table)| {
+        table.iter().map(|(offset, attempt)| ((*lane, offset), *attempt))
+    }))
+}
+
+/// What the stored ones add up to.
+pub(crate) fn digest_stored(engine: &Engine, dirty: &DirtySet) -> Result<Digest, Differs> {
+    Ok(sum(stored(engine, dirty)?.into_iter()))
+}
+
+fn sum(attempts: impl Iterator<Item = ((Lane, Offset), LaneAttempt)>) -> Digest {
     let (mut digest, mut scratch) = (Digest::default(), Vec::new());
-    for (lane, table) in &*tables.lanes.read() {
-        for (offset, attempt) in table.iter() {
-            digest.add(contact_hash(&key(*lane, offset), &attempt.encode(), &mut scratch));
-        }
+    for ((lane, offset), attempt) in attempts {
+        digest.add(contact_hash(&key(lane, offset), &attempt.encode(), &mut scratch));
     }
     digest
 }

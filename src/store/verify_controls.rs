@@ -85,18 +85,22 @@ pub(super) fn check(
     journal: &JournalControls,
     report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
-    let stored = match control::load(&shared.engine, &shared.dirty) {
-        Ok(stored) => stored,
+    let loaded = control::load(&shared.engine, &shared.dirty)
+        .and_then(|stored| Ok((stored, attempts::digest_stored(&shared.engine, &shared.dirty)?)));
+    let (stored, attempts) = match loaded {
+        Ok(loaded) => loaded,
         Err(Differs::Damage(why)) => {
             report.found(|| why);
             return Ok(());
         }
         Err(Differs::Fatal(error)) => return Err(error),
     };
-    let attempts = attempts::digest_of(&shared.attempts);
-    report.expect(attempts == cut.attempts, || {
-        format!("the digest of attempts is {attempts}, it should be {}", cut.attempts)
-    });
+    let in_memory = attempts::digest_of(&shared.attempts);
+    for (place, digest) in [("in memory", in_memory), ("stored", attempts)] {
+        report.expect(digest == cut.attempts, || {
+            format!("the digest of the attempts {place} is {digest}, it should be {}", cut.attempts)
+        });
+    }
     report.controls = stored.len() as u64;
     let digest = digest_of(&stored);
     report.expect(digest == cut.control.digest, || {

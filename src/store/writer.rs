@@ -432,7 +432,7 @@ impl Writer {
             generation.put(slot.hash, id, value, facts);
         }
         self.controls.publish(&generation, &self.shared.controls);
-        self.attempts.publish(&generation, &self.shared.attempts);
+        self.attempts.publish(&generation);
         cut.clone_from(&after);
         drop(cut);
         if !Arc::ptr_eq(&after.rules, &self.committed.rules) {

@@ -4,7 +4,7 @@
 //! Connect writes everything as text. Spring writes the topic as text, the partition as a 4-byte and
 //! offset and timestamp as 8-byte big-endian integers.
 
-use crate::domain::headers::{MARKER, REDRIVE_HOPS, redrive_hops};
+use crate::domain::headers::{LANE_NEXT, MARKER, REDRIVE_HOPS, redrive_hops};
 use crate::domain::position::CONTROL_LANE;
 use crate::domain::record::{NamedValues, owned_headers};
 use crate::domain::verdict::DeadLetterReason;
@@ -112,8 +112,10 @@ pub fn redriven<'h>(
     now_ms: i64,
 ) -> NewRecord {
     let hops = redrive_hops(headers.clone()).saturating_add(1);
-    // Nor is anything sent through again as a marker: those are our own to write.
-    let is_kept = |name: &str| ![REDRIVE_HOPS, MARKER].contains(&name) && !is_provenance(name);
+    // Nor is anything sent through again as a marker: those are our own to write. A command was set aside
+    // undecided, so where its lane ended then tells nothing of it.
+    let is_kept =
+        |name: &str| ![REDRIVE_HOPS, MARKER, LANE_NEXT].contains(&name) && !is_provenance(name);
     let kept = headers.filter(|(name, _)| is_kept(name));
     let mut headers = owned_headers(kept);
     headers.push((REDRIVE_HOPS.to_owned(), Some(hops.to_string().into_bytes())));
@@ -150,11 +152,12 @@ mod tests {
             ("none", None),
             ("empty", Some(b"")),
             (REDRIVE_HOPS, Some(b"1")),
+            (LANE_NEXT, Some(b"7")),
         ];
         let all = own.into_iter().chain(FOREIGN.map(|(name, value)| (name, Some(value))));
         let record = redriven(Some(b"ada"), Some(b"{}".to_vec()), all, 7);
         let headers: Vec<_> = header_refs(&record.headers).collect();
-        let [content_type, none, empty, _] = own;
+        let [content_type, none, empty, ..] = own;
         assert_eq!(headers, [content_type, none, empty, (REDRIVE_HOPS, Some(b"2"))]);
         assert_eq!((record.key.as_slice(), record.timestamp_ms), (b"ada".as_slice(), 7));
     }

@@ -20,6 +20,7 @@ use super::journal::LastRecord;
 use super::shared::Cut;
 use super::*;
 
+mod attempts;
 mod bounds;
 mod controls;
 mod events;
