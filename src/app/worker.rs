@@ -308,7 +308,7 @@ impl Worker {
         if partial.is_none() {
             let (log, own) = (&self.log, &self.setup.rules);
             let (runtime, stop) = (&self.runtime, &self.stop);
-            Beginning { log, identity: &identity, own, runtime, stop }.of(writer)?;
+            Beginning { log, identity: &identity, own, runtime, stop }.of(writer, &mut from)?;
         }
         let control = self.control_start(writer)?;
         let base = match partial::base(writer)? {
