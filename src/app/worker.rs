@@ -183,6 +183,9 @@ impl Worker {
                     writer.settle_base(&id, false)?;
                     partial::another(&id)
                 }
+                (None, error @ ApplyError::FoundedAnew { .. }) if !self.options.until_caught_up => {
+                    error.to_string()
+                }
                 (_, error) => return Err(error.into()),
             });
         }
@@ -295,6 +298,14 @@ impl Worker {
         let founding = founding::settle(&self.log, kafka, writer.founding()?, &self.runtime)?;
         writer.settle_founding(&founding)?;
         self.log.found(&founding);
+        let anew = writer.founding_entry().filter(|entry| entry.revision > founding.revision);
+        if let Some(there) = anew {
+            let error = ApplyError::FoundedAnew { here: founding.clone(), there };
+            if self.options.until_caught_up {
+                return Err(error.into());
+            }
+            *partial = Some(error.to_string());
+        }
         let accepts_gap = self.options.accepts_gap;
         let mut from = match start_offsets(&self.log, writer.lanes(), accepts_gap)? {
             _ if partial.is_some() => BTreeMap::new(),
