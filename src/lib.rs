@@ -9,6 +9,9 @@
 //!
 //! The modules stand in the order data flows; `ARCHITECTURE.md` says which may import which.
 
+// They panic where nobody can be told any more.
+#![cfg_attr(not(test), warn(clippy::print_stderr, clippy::print_stdout))]
+
 pub mod domain;
 
 pub mod segments;

@@ -38,11 +38,17 @@ pub(super) struct Beginning<'a> {
 }
 
 impl Beginning<'_> {
-    /// Lets a store that has read nothing begin as its log does.
+    /// Lets a store that has read nothing begin as its log does. `from`: where it is to read on; a lane
+    /// whose beginning the log has dropped is read from its first marker on, since by which rules
+    /// what stands before was judged nobody can tell.
     ///
     /// # Errors
     /// Of class Retry while the log can't be read, or lacks rules and can't be written.
-    pub(super) fn of(&self, writer: &mut Writer) -> Result<(), WorkerError> {
+    pub(super) fn of(
+        &self,
+        writer: &mut Writer,
+        from: &mut BTreeMap<Lane, NextOffset>,
+    ) -> Result<(), WorkerError> {
         if writer.rules().beginning().is_some() {
             return Ok(());
         }
@@ -50,7 +56,12 @@ impl Beginning<'_> {
         let is_empty = low.0 == high.0;
         let found = if is_empty { None } else { self.founded(NextOffset(low.0))? };
         let (founding, found) = match found {
-            Some(found) => found,
+            Some(found) => {
+                for (lane, next) in from.iter_mut().filter(|(_, next)| next.0 > 0) {
+                    *next = self.first_marker(*lane, *next)?;
+                }
+                found
+            }
             None => self.propose()?,
         };
         let fingerprint = found.rules.fingerprint();
@@ -120,6 +131,26 @@ impl Beginning<'_> {
                     Ok(Ruling::Unchanged | Ruling::Stale | Ruling::NewerFounding(_)) | Err(_) => {}
                 }
             }
+            consumer.recycle(batch);
+        }
+        Err(self.unfounded("it was not read to its end"))
+    }
+
+    /// Where a lane's first marker from an offset on stands, else the lane's present end.
+    fn first_marker(&self, lane: Lane, from: NextOffset) -> Result<NextOffset, WorkerError> {
+        let mut consumer = self.log.consume(&BTreeMap::from([(lane, from)]), BOUNDS)?;
+        let mut end = from;
+        while !self.stop.is_cancelled() {
+            let batch = match consumer.next(LOOK)? {
+                Some(Delivery::Batch(batch)) => batch,
+                Some(Delivery::CaughtUp(_)) => return Ok(end),
+                None => continue,
+            };
+            let mut markers = batch.records.iter().filter(|at| Marker::is_one(&batch, at));
+            if let Some(marker) = markers.next() {
+                return Ok(NextOffset(marker.offset.0));
+            }
+            end = batch.next;
             consumer.recycle(batch);
         }
         Err(self.unfounded("it was not read to its end"))

@@ -17,7 +17,7 @@ use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
-use crate::ingest::{Adoption, Control, Intake, RulesStanding};
+use crate::ingest::{Adoption, Control, Intake, Lease, RulesStanding};
 use crate::query::{CursorKeys, Queries};
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
@@ -45,6 +45,10 @@ const FOUNDING: &str = "founding";
 const REHOMING: &str = "rehoming";
 /// Other producers' open transactions; only a note.
 const TRANSACTIONS: &str = "transactions";
+/// How this machine's clock agrees with the log's; only a note.
+const CLOCK: &str = "clock";
+/// They may differ by so much without a word.
+const CLOCK_OFF_SECONDS: u64 = 60;
 const UNSETTLED: &str = "the control topic no longer holds its beginning: waiting until another instance has \
                          restated what stood there; where there is none, `contactd topics \
                          adopt-control` does it from a store";
@@ -145,6 +149,7 @@ impl Watch {
         self.auth.store_opened(Arc::clone(&control));
         self.let_in();
         let lease = self.roles.open(self.is_kafka, log, &control);
+        self.clock(&lease);
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
@@ -169,6 +174,15 @@ impl Watch {
                 metrics.set_store(&gauges(&stats));
                 metrics.control.set_entries(stats.control_entries);
             }
+        });
+    }
+
+    /// Which of the clocks is wrong nobody can tell from here, so it is only said.
+    fn clock(&self, lease: &Arc<Lease>) {
+        let (noted, scraped) = (Arc::clone(lease), Arc::clone(lease));
+        self.readiness.note(CLOCK, move || clock_note(noted.log_ahead_ms()?));
+        self.metrics.on_scrape(move |metrics| {
+            metrics.control.set_log_ahead(scraped.log_ahead_ms().unwrap_or(0));
         });
     }
 
@@ -365,6 +379,17 @@ impl Stuck {
     }
 }
 
+/// What is worth saying of a clock that the log's is so far ahead of.
+fn clock_note(ahead_ms: i64) -> Option<String> {
+    let seconds = ahead_ms.unsigned_abs() / 1000;
+    let direction = if ahead_ms > 0 { "behind" } else { "ahead of" };
+    (seconds >= CLOCK_OFF_SECONDS).then(|| {
+        format!(
+            "this machine's clock is {seconds} s {direction} the log's record times; one is wrong"
+        )
+    })
+}
+
 pub(super) fn age_seconds(record_time_ms: i64) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (now.as_secs_f64() - record_time_ms as f64 / 1e3).max(0.0)
@@ -387,5 +412,18 @@ fn gauges(stats: &StoreStats) -> StoreGauges {
             misses: stats.cache.misses,
             entries: stats.cache.entries,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_noted_from_a_minute_on_either_way() {
+        assert_eq!((clock_note(59_999), clock_note(-59_999)), (None, None));
+        let noted = |ahead_ms| clock_note(ahead_ms).unwrap_or_default();
+        assert!(noted(60_000).contains("60 s behind the log"), "{}", noted(60_000));
+        assert!(noted(-3_600_000).contains("3600 s ahead of"), "{}", noted(-3_600_000));
     }
 }

@@ -186,6 +186,9 @@ impl Worker {
                     writer.settle_base(&id, false)?;
                     partial::another(&id)
                 }
+                (None, error @ ApplyError::FoundedAnew { .. }) if !self.options.until_caught_up => {
+                    error.to_string()
+                }
                 (_, error) => return Err(error.into()),
             });
         }
@@ -298,6 +301,14 @@ impl Worker {
         let founding = founding::settle(&self.log, kafka, writer.founding()?, &self.runtime)?;
         writer.settle_founding(&founding)?;
         self.log.found(&founding);
+        let anew = writer.founding_entry().filter(|entry| entry.revision > founding.revision);
+        if let Some(there) = anew {
+            let error = ApplyError::FoundedAnew { here: founding.clone(), there };
+            if self.options.until_caught_up {
+                return Err(error.into());
+            }
+            *partial = Some(error.to_string());
+        }
         let accepts_gap = self.options.accepts_gap;
         let mut from = match start_offsets(&self.log, writer.lanes(), accepts_gap)? {
             _ if partial.is_some() => BTreeMap::new(),
@@ -311,7 +322,7 @@ impl Worker {
         if partial.is_none() {
             let (log, own) = (&self.log, &self.setup.rules);
             let (runtime, stop) = (&self.runtime, &self.stop);
-            Beginning { log, identity: &identity, own, runtime, stop }.of(writer)?;
+            Beginning { log, identity: &identity, own, runtime, stop }.of(writer, &mut from)?;
         }
         let control = self.control_start(writer)?;
         let base = match partial::base(writer)? {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::base::{BASE_KEY, Base};
+use crate::domain::base::{BASE_KEY, Base, BaseRule};
 use crate::domain::control::{ControlLimits, ControlRecord, Decision, RecordAt, UNSETTLED_KEY};
 use crate::domain::decode::Reject;
 use crate::domain::event::EventKind;
@@ -11,7 +11,7 @@ use crate::domain::record::{Record, RecordBatch, RecordKind};
 use crate::domain::verdict::Verdict;
 use crate::store::{ControlGap, DeadLetter, EntryMeta, Writer};
 
-use super::{ApplyError, Planner, SetAside};
+use super::{ApplyError, Planner, SetAside, Terms};
 
 /// What a control record says, or why it says nothing.
 pub(super) type DecodedControl = Result<ControlRecord, Reject>;
@@ -76,18 +76,24 @@ impl Planner {
         }
     }
 
-    /// The log's founding is the one that contacts are applied under here.
+    /// The log's founding is the one that contacts are applied under here, where they are applied.
     fn check_founding(&self, control: &ControlRecord, verdict: Verdict) -> Result<(), ApplyError> {
-        if control.key != FOUNDING_KEY || verdict != Verdict::Applied {
+        let is_given = control.key == FOUNDING_KEY && verdict == Verdict::Applied;
+        let value = control.value.as_deref().filter(|_| is_given);
+        let Some(there) = value.and_then(|value| Founding::parse(value).ok()) else {
+            return Ok(());
+        };
+        let Terms { founding, base } = self.terms();
+        let is_later = there.revision > founding.revision;
+        if there == *founding || (is_later && *base == BaseRule::Any) {
             return Ok(());
         }
-        let value = control.value.as_deref().unwrap_or_default();
-        match Founding::parse(value) {
-            Ok(there) if there != self.terms().founding => {
-                Err(ApplyError::TwoFoundings { here: self.terms().founding.clone(), there })
-            }
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let here = founding.clone();
+        Err(if is_later {
+            ApplyError::FoundedAnew { here, there }
+        } else {
+            ApplyError::TwoFoundings { here, there }
+        })
     }
 }
 

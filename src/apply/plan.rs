@@ -4,7 +4,7 @@ use crate::domain::attempts::{Attempt, Seen};
 use crate::domain::base::BaseRule;
 use crate::domain::clock::id_hash;
 use crate::domain::command::Command;
-use crate::domain::contact::{ContactView, CorruptContact};
+use crate::domain::contact::ContactView;
 use crate::domain::event::{API_SOURCE, Event};
 use crate::domain::founding::Founding;
 use crate::domain::headers::FOUNDING;
@@ -175,22 +175,20 @@ impl Planner {
             return Ok(writer.settled(&meta, verdict, id)?);
         }
         let current = writer.contact(id)?;
-        let before = current.map_or(Ok(0), version_of);
+        let before = current.and_then(ContactView::version_of).unwrap_or_default();
         let times = CommandTimes {
             record_ms: record.timestamp_ms,
-            latest_us: latest_ms(record.timestamp_ms, rules).saturating_mul(1000),
+            latest_us: latest_ms(record.timestamp_ms, rules.future_tolerance_ms())
+                .saturating_mul(1000),
         };
         let decided =
             decide(current, (event, command), &batch.arena, times, limits, &mut self.body);
-        let noted = match (&decided, before) {
-            (Ok(verdict), Ok(before)) => {
-                attempt.verdict = *verdict;
-                attempt.version = before + u64::from(*verdict == Verdict::Applied);
-                Some(writer.note_attempt((lane, record.offset), attempt, record.timestamp_ms))
-            }
-            // What was set aside may be redriven.
-            _ => None,
-        };
+        // What was set aside may be redriven.
+        let noted = decided.as_ref().ok().map(|verdict| {
+            attempt.verdict = *verdict;
+            attempt.version = before + u64::from(*verdict == Verdict::Applied);
+            writer.note_attempt((lane, record.offset), attempt, record.timestamp_ms)
+        });
         let meta = EntryMeta { attempt: noted.as_ref(), ..meta };
         self.stage(writer, (batch, record), &meta, id, decided)
     }
@@ -272,10 +270,10 @@ fn in_future(record: &Record, event: &Event, rules: &RuleSet) -> Option<String> 
 
 /// Why an event may not be dated so, if it may not.
 fn ahead(dated_us: u64, record_ms: i64, tolerance_ms: u64) -> Option<String> {
-    let record_ms = u64::try_from(record_ms).unwrap_or(0);
-    if dated_us / 1000 <= record_ms.saturating_add(tolerance_ms) {
+    if dated_us / 1000 <= latest_ms(record_ms, tolerance_ms) {
         return None;
     }
+    let record_ms = u64::try_from(record_ms).unwrap_or(0);
     let (dated, recorded) = (format_rfc3339_us(dated_us), format_rfc3339(record_ms));
     Some(if record_ms < RECORD_TIME_MS_MIN {
         format!(
@@ -291,14 +289,9 @@ fn ahead(dated_us: u64, record_ms: i64, tolerance_ms: u64) -> Option<String> {
     })
 }
 
-/// The greatest time that a stamp may have in a record, in ms.
-fn latest_ms(record_ms: i64, rules: &RuleSet) -> u64 {
-    let record_ms = u64::try_from(record_ms).unwrap_or(0);
-    record_ms.saturating_add(rules.future_tolerance_ms())
-}
-
-fn version_of(body: &[u8]) -> Result<u64, CorruptContact> {
-    Ok(ContactView::parse_trusted(body)?.version())
+/// The greatest time that anything may be dated in a record, in ms.
+fn latest_ms(record_ms: i64, tolerance_ms: u64) -> u64 {
+    u64::try_from(record_ms).unwrap_or(0).saturating_add(tolerance_ms)
 }
 
 fn misrouted(home: Lane, found: Lane) -> String {

@@ -241,6 +241,18 @@ fn another_founding_than_the_stores_stops_it_and_both_are_named() {
 }
 
 #[test]
+fn a_log_that_is_founded_anew_stops_who_was_of_before_and_lets_control_records_by() {
+    let mut bench = bench();
+    let first = Founding::first(Partitioner::Murmur2, 4);
+    let later = Founding { revision: 2, ..Founding::first(Partitioner::Crc32, 8) };
+    plan_control(&mut bench, FOUNDING_KEY, first.to_json()).unwrap();
+    let error = plan_control(&mut bench, FOUNDING_KEY, later.to_json()).unwrap_err();
+    assert!(matches!(error, ApplyError::FoundedAnew { .. }), "{error}");
+    bench.planner = Planner::new(Terms { base: BaseRule::Any, ..bench.planner.terms().clone() });
+    plan_control(&mut bench, FOUNDING_KEY, later.to_json()).unwrap();
+}
+
+#[test]
 fn a_base_that_the_store_does_not_come_from_stops_it() {
     let mut bench = bench();
     let base = |id: &str| {

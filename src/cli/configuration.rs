@@ -15,7 +15,7 @@ use super::arguments::ConfigCommand;
 use super::dlq::AnswerArgs;
 use super::exit::Failure;
 use super::offline::{open_log, open_store};
-use super::output;
+use super::output::{self, tell};
 use super::settings::SettingsArgs;
 
 pub(super) fn run(settings: &SettingsArgs, command: &ConfigCommand) -> anyhow::Result<()> {
@@ -31,7 +31,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &ConfigCommand) -> anyhow::R
             settings.config = file.clone().or(settings.config);
             let config = settings.load(Mode::Serve, Vec::new())?;
             warn(&config.warnings);
-            eprintln!("the configuration is right");
+            tell("the configuration is right");
             Ok(())
         }
         ConfigCommand::Adopt(answer) => adopt(settings, answer),
@@ -58,9 +58,9 @@ fn adopt(settings: &SettingsArgs, answer: &AnswerArgs) -> anyhow::Result<()> {
     let number = adopted.get("number").and_then(Value::as_u64).unwrap_or_default();
     match adopted.get("adopted").and_then(Value::as_bool) {
         Some(true) => {
-            eprintln!("adopted as number {number}: records from here on are judged by it")
+            tell(format_args!("adopted as number {number}: records from here on are judged by it"))
         }
-        _ => eprintln!("nothing to adopt: the log's rules, number {number}, are the same"),
+        _ => tell(format_args!("nothing to adopt: the log's rules, number {number}, are the same")),
     }
     Ok(())
 }
@@ -92,6 +92,6 @@ fn adopt_in_directory(mut config: Config, own: &RuleSet) -> anyhow::Result<Value
 
 fn warn(warnings: &[String]) {
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}"));
     }
 }

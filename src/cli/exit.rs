@@ -105,6 +105,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             ApplyError::CorruptContact { .. }
             | ApplyError::Impassable(_)
             | ApplyError::TwoFoundings { .. }
+            | ApplyError::FoundedAnew { .. }
             | ApplyError::AnotherBase { .. },
         ) => Some(DATA),
         WorkerError::Unfounded { .. } => Some(UNREACHABLE),

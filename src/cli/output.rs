@@ -52,6 +52,11 @@ pub(super) fn tell(line: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Shows a line of what was asked for by a person, who may have seen enough.
+pub(super) fn show(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
 /// Writes `bytes` as they are.
 pub(super) fn write_all(bytes: &[u8]) -> anyhow::Result<()> {
     let mut output = Output::new();

@@ -11,6 +11,7 @@ use crate::simulate::{LoadGenerator, LoadOptions, LoadRecord, hostile};
 
 use super::arguments::ProduceArgs;
 use super::offline::open_log_to_append;
+use super::output::tell;
 use super::progress;
 use super::settings::SettingsArgs;
 
@@ -31,13 +32,13 @@ pub(super) fn run(settings: &SettingsArgs, args: &ProduceArgs) -> anyhow::Result
     log.shutdown()?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
-    eprintln!(
+    tell(format_args!(
         "{} records ({:.1} MB) to {} in {seconds:.1} s, {:.0} a second",
         args.events,
         bytes as f64 / 1e6,
         identity.topic,
         args.events as f64 / seconds.max(1e-9),
-    );
+    ));
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::store::{self, StoreError};
 use super::arguments::StoreCommand;
 use super::exit::Failure;
 use super::offline::{explain_lock, open_log, open_store};
-use super::output::Output;
+use super::output::{Output, tell};
 use super::progress;
 use super::settings::SettingsArgs;
 
@@ -39,7 +39,7 @@ fn verify(config: &Config) -> anyhow::Result<()> {
     });
     bar.finish_and_clear();
     let report = report?;
-    eprintln!(
+    tell(format_args!(
         "{} contacts, {} e-mail keys, {} control entries, {} journal frames with {} entries, {} \
          snapshots",
         report.contacts,
@@ -48,13 +48,13 @@ fn verify(config: &Config) -> anyhow::Result<()> {
         report.frames,
         report.entries,
         report.snapshots
-    );
+    ));
     if report.is_sound() {
-        eprintln!("all of it agrees");
+        tell("all of it agrees");
         return Ok(());
     }
     for discrepancy in &report.discrepancies {
-        eprintln!("  {discrepancy}");
+        tell(format_args!("  {discrepancy}"));
     }
     let count = report.discrepancies.len() as u64 + report.unnamed;
     Err(Failure::Data(format!("{count} things do not agree")).into())
@@ -74,7 +74,10 @@ fn snapshot(config: &Config) -> anyhow::Result<()> {
     bar.finish_and_clear();
     opened.writer.close()?;
     written?;
-    eprintln!("snapshot written and verified in {}", config.store.path.join("snapshots").display());
+    tell(format_args!(
+        "snapshot written and verified in {}",
+        config.store.path.join("snapshots").display()
+    ));
     Ok(())
 }
 
@@ -98,7 +101,7 @@ fn rebuild(
     let rules = match open_store(&config) {
         Ok(opened) => Some(opened.reader.rules()),
         Err(error) if is_damaged(&error) => {
-            eprintln!("the old store can't be opened: {error}");
+            tell(format_args!("the old store can't be opened: {error}"));
             None
         }
         Err(error) => return Err(error),
@@ -108,7 +111,7 @@ fn rebuild(
         found_anew(&config, rules.as_deref())?;
     }
     let aside = store::set_aside(&path).map_err(explain_lock)?;
-    eprintln!("the old store is in {}", aside.display());
+    tell(format_args!("the old store is in {}", aside.display()));
     // The run answers over HTTP as any other does; nobody is to rely on it.
     config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let worker = WorkerOptions { accepts_gap, until_caught_up: true };
@@ -118,14 +121,14 @@ fn rebuild(
     bar.finish_and_clear();
     result?;
     let counts = open_store(&config)?.reader.counts();
-    eprintln!("rebuilt: {} active contacts, {} deleted", counts.active, counts.deleted);
+    tell(format_args!("rebuilt: {} active contacts, {} deleted", counts.active, counts.deleted));
     let waiting = outbox_records(&config)?;
     if waiting > 0 {
-        eprintln!(
+        tell(format_args!(
             "{waiting} records wait in the outbox, in {}: they came in while the brokers were away, \
              are no part of the store, and go to the log when contactd is started",
             config.outbox.path.display()
-        );
+        ));
     }
     Ok(())
 }
@@ -159,9 +162,9 @@ fn found_anew(config: &Config, rules: Option<&LaneRules>) -> anyhow::Result<()> 
     log.append_blocking(lanes.map(marker).collect())?;
     log.flush()?;
     log.shutdown()?;
-    eprintln!(
+    tell(format_args!(
         "the log is founded anew, revision {founding}: every other instance is to be rebuilt"
-    );
+    ));
     Ok(())
 }
 

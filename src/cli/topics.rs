@@ -13,6 +13,7 @@ use crate::ingest::adopt_control;
 use super::arguments::TopicsCommand;
 use super::exit::Failure;
 use super::offline::open_store;
+use super::output::tell;
 use super::settings::SettingsArgs;
 
 pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::Result<()> {
@@ -37,7 +38,7 @@ fn found(config: &Config, partitioner: &str, lanes: u16) -> anyhow::Result<()> {
         return Err(Failure::Usage(text).into());
     };
     match app::found_again(&config.kafka, partitioner, lanes) {
-        Ok(founding) => eprintln!("topic {} is founded: {founding}", config.kafka.topic),
+        Ok(founding) => tell(format_args!("topic {} is founded: {founding}", config.kafka.topic)),
         Err(error @ (FoundingError::Stands { .. } | FoundingError::TooFew { .. })) => {
             return Err(Failure::Data(error.to_string()).into());
         }
@@ -59,35 +60,35 @@ fn adopt(config: &Config, replication: Option<u16>, yes: bool) -> anyhow::Result
         return Err(Failure::Usage(text).into());
     }
     let log = KafkaLog::open(&config.kafka)?;
-    tell(topic, 1, log.ensure_control_topic(replication)?);
+    tell_ensured(topic, 1, log.ensure_control_topic(replication)?);
     let log = EventLog::Kafka(Arc::new(log));
     log.identity()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let adopted = runtime.block_on(adopt_control(&log, &opened.reader))?;
     log.shutdown()?;
     opened.writer.close()?;
-    eprintln!("{adopted} control entries written to {topic}; start the instances again");
+    tell(format_args!("{adopted} control entries written to {topic}; start the instances again"));
     Ok(())
 }
 
 fn ensure(config: &Config, partitions: u16, replication: Option<u16>) -> anyhow::Result<()> {
     let log = KafkaLog::open(&config.kafka)?;
     let ensured = log.ensure_topic(TopicPlan::contacts(partitions, replication))?;
-    tell(&config.kafka.topic, partitions, ensured);
+    tell_ensured(&config.kafka.topic, partitions, ensured);
     let ensured = log.ensure_control_topic(replication)?;
-    tell(&config.kafka.control_topic, 1, ensured);
+    tell_ensured(&config.kafka.control_topic, 1, ensured);
     if let Some(topic) = &config.dead_letters.topic {
         let log = KafkaLog::open(&topic_as_log(config, topic.clone()))?;
         let ensured = log.ensure_topic(TopicPlan::dead_letters(partitions, replication))?;
-        tell(topic, partitions, ensured);
+        tell_ensured(topic, partitions, ensured);
     }
     Ok(())
 }
 
-fn tell(topic: &str, partitions: u16, ensured: TopicEnsured) {
+fn tell_ensured(topic: &str, partitions: u16, ensured: TopicEnsured) {
     match (ensured.created, ensured.policy_mended) {
-        (true, _) => eprintln!("topic {topic} made, partitions: {partitions}"),
-        (false, true) => eprintln!("topic {topic}: cleanup.policy set to delete"),
-        (false, false) => eprintln!("topic {topic} is as it should be"),
+        (true, _) => tell(format_args!("topic {topic} made, partitions: {partitions}")),
+        (false, true) => tell(format_args!("topic {topic}: cleanup.policy set to delete")),
+        (false, false) => tell(format_args!("topic {topic} is as it should be")),
     }
 }

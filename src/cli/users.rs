@@ -11,7 +11,7 @@ use crate::config::{Config, Mode, Secret};
 
 use super::arguments::{KeyCommand, UserCommand};
 use super::exit::Failure;
-use super::output;
+use super::output::{self, tell};
 use super::settings::SettingsArgs;
 
 /// More than any password has.
@@ -77,7 +77,10 @@ fn accounts(config: &Config) -> Accounts {
 }
 
 fn done(accounts: &Accounts, what: &str) {
-    eprintln!("{what} ({}); a running instance knows within a second", accounts.path().display());
+    tell(format_args!(
+        "{what} ({}); a running instance knows within a second",
+        accounts.path().display()
+    ));
 }
 
 /// From standard input, or asked for twice on the terminal. Never an argument: those show in the
@@ -115,7 +118,7 @@ fn asked_twice(user: &str) -> anyhow::Result<Secret> {
 /// One line from the terminal that it does not show.
 fn asked(question: &str) -> anyhow::Result<Secret> {
     let terminal = File::open("/dev/tty").context("opening the terminal")?;
-    eprint!("{question}");
+    let _ = write!(io::stderr(), "{question}");
     io::stderr().flush()?;
     let shown = tcgetattr(&terminal).context("asking the terminal for its modes")?;
     let mut hidden = shown.clone();
@@ -124,7 +127,7 @@ fn asked(question: &str) -> anyhow::Result<Secret> {
     let mut line = String::new();
     let read = io::BufReader::new(&terminal).read_line(&mut line);
     tcsetattr(&terminal, OptionalActions::Flush, &shown).context("showing what is typed again")?;
-    eprintln!();
+    tell("");
     read.context("reading the password")?;
     Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
 }

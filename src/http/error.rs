@@ -356,6 +356,11 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Where what became of an event is told.
+pub(super) fn event_path(event_id: &str) -> String {
+    format!("/api/events/{event_id}")
+}
+
 impl From<EditError> for ApiError {
     fn from(error: EditError) -> Self {
         match &error {
@@ -396,11 +401,21 @@ impl From<EditError> for ApiError {
             EditError::Command(CommandError::Refused { detail, .. }) => {
                 Self::new(Code::ValidationFailed, detail.clone())
             }
-            EditError::Command(CommandError::NotAcknowledged { .. }) => Self::new(
+            EditError::Command(CommandError::NotAcknowledged { event_id: None, .. }) => Self::new(
                 Code::WriteUnavailable,
                 "the contact log did not take the write; try again, with an Idempotency-Key if it \
                  must not be done twice",
             ),
+            EditError::Command(CommandError::NotAcknowledged { event_id: Some(id), .. }) => {
+                let path = event_path(id);
+                let text = format!(
+                    "the contact log did not say in time that it has the write, which may be done all \
+                     the same: {path} tells. Try again, with the same Idempotency-Key if it must not \
+                     be done twice"
+                );
+                Self::new(Code::WriteUnavailable, text)
+                    .with_details(json!({ "eventId": id, "event": path }))
+            }
             EditError::Command(CommandError::Store(_))
             | EditError::Store(_)
             | EditError::Corrupt(_) => Self::internal(error.to_string()),

@@ -14,10 +14,10 @@ use serde_json::json;
 use crate::auth::{Principal, Role};
 use crate::domain::command::Condition;
 use crate::domain::contact::{StateTag, write_json};
-use crate::ingest::{Author, Done, EditError, Edits, InFlight, Keyed, Wait};
+use crate::ingest::{Author, CommandError, Done, EditError, Edits, InFlight, Keyed, Wait};
 
 use super::contacts::{begin, json_response, with_position};
-use super::error::{ApiError, Code};
+use super::error::{ApiError, Code, event_path};
 use super::idempotency::{IdempotencyKey, IdempotencySecret, idempotency_key};
 use super::position::POSITION;
 use super::preconditions::etag;
@@ -203,7 +203,7 @@ impl<'s> Writing<'s> {
         let body = json!({ "status": "ACCEPTED", "eventId": event_id, "contactId": id });
         let mut response = json_response(body.to_string().into_bytes());
         *response.status_mut() = StatusCode::ACCEPTED;
-        insert(response.headers_mut(), LOCATION, format!("/api/events/{event_id}"));
+        insert(response.headers_mut(), LOCATION, event_path(event_id));
         if self.is_async() {
             let applied = HeaderValue::from_static("respond-async");
             response.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -240,12 +240,19 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// An edit's failure with the contact's state, where that is the matter.
+/// An edit's failure with the contact's state, where that is the matter, or with where to ask.
 pub(super) fn failure(error: EditError) -> Response {
     let tag = state_of(&error);
+    let mut event = None;
+    if let EditError::Command(CommandError::NotAcknowledged { event_id, .. }) = &error {
+        event.clone_from(event_id);
+    }
     let mut response = ApiError::from(error).into_response();
     if let Some(tag) = tag {
         response.headers_mut().insert(ETAG, etag(tag));
+    }
+    if let Some(event_id) = event {
+        insert(response.headers_mut(), LOCATION, event_path(&event_id));
     }
     response
 }

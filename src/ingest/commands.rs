@@ -81,6 +81,8 @@ pub enum CommandError {
     NotAcknowledged {
         /// What the log says.
         detail: String,
+        /// By which it is found if it stands there; none: it was not handed over.
+        event_id: Option<String>,
     },
     /// The store has stopped.
     #[error(transparent)]
@@ -171,8 +173,9 @@ impl Commands {
             Err(_elapsed) => "it took too long".to_owned(),
         };
         for (place, _) in expected {
-            let detail = detail.clone();
-            set(&mut answers, place, Err(CommandError::NotAcknowledged { detail }));
+            let event_id = commands.get(place).map(|command| command.event_id.clone());
+            let error = CommandError::NotAcknowledged { detail: detail.clone(), event_id };
+            set(&mut answers, place, Err(error));
         }
         answers
     }
@@ -204,7 +207,8 @@ impl Commands {
             None => None,
         };
         let stamp = self.0.stamps.next(id, known).map_err(|error| {
-            CommandError::NotAcknowledged { detail: format!("its time can't be reserved: {error}") }
+            let detail = format!("its time can't be reserved: {error}");
+            CommandError::NotAcknowledged { detail, event_id: None }
         })?;
         let record = command_record::record(command, stamp, now_ms());
         self.check(&record)?;

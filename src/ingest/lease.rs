@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Control, ControlOutcome, ControlWrite, IngestError};
+use super::{Control, ControlOutcome, ControlWrite, IngestError, now_ms};
 
 /// Keys of the leases begin with it.
 const PREFIX: &str = "lease/";
@@ -47,8 +47,7 @@ pub struct Lease {
     is_alone: bool,
     renewed: Mutex<Option<Renewed>>,
     renewing: tokio::sync::Mutex<()>,
-    /// The others' leases: each one's revision, and when that was seen first.
-    others: Mutex<BTreeMap<String, (u64, Instant)>>,
+    others: Mutex<BTreeMap<String, Other>>,
     wanted: Notify,
 }
 
@@ -58,6 +57,16 @@ struct Renewed {
     revision: u64,
     /// When it was begun, by a clock that never steps and one that runs on while the machine sleeps.
     began: (Instant, SystemTime),
+}
+
+/// Another instance's lease.
+#[derive(Clone, Copy)]
+struct Other {
+    revision: u64,
+    /// When that revision was seen first.
+    since: Instant,
+    /// How far its record's time was ahead of this clock then, in ms; none: it may have been older.
+    ahead_ms: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -174,18 +183,40 @@ impl Lease {
     fn is_free(&self, owner: &str) -> bool {
         self.look();
         let others = self.others.lock();
-        others.get(owner).is_none_or(|(_, since)| since.elapsed() >= DEAD_AFTER)
+        others.get(owner).is_none_or(|other| other.since.elapsed() >= DEAD_AFTER)
+    }
+
+    /// How far leases' record times are ahead of this clock as they come, in ms. Those are the brokers'
+    /// where they date the control topic, else the other instances': of those heard of lately the one
+    /// that is off least, so that of three clocks the one that is wrong is told, and by itself.
+    pub fn log_ahead_ms(&self) -> Option<i64> {
+        let leases = self.others.lock();
+        let lately = leases.iter().filter(|(_, lease)| lease.since.elapsed() < DEAD_AFTER);
+        let (own, others): (Vec<_>, Vec<_>) =
+            lately.partition(|(instance, _)| **instance == self.instance);
+        let ahead = |(_, lease): (&String, &Other)| lease.ahead_ms;
+        let others = others.into_iter().filter_map(ahead).min_by_key(|ahead| ahead.abs());
+        others.or_else(|| own.into_iter().find_map(ahead))
     }
 
     fn look(&self) {
-        let now = Instant::now();
+        let (since, now_ms) = (Instant::now(), now_ms());
         let leases = self.control.reader().controls(PREFIX, None, LEASES_MAX);
         let mut others = self.others.lock();
         let mut before = std::mem::take(&mut *others);
         for (key, entry) in leases {
             let instance = key.strip_prefix(PREFIX).unwrap_or_default().to_owned();
-            let known = before.remove(&instance).filter(|(seen, _)| *seen == entry.revision);
-            others.insert(instance, known.unwrap_or((entry.revision, now)));
+            let revision = entry.revision;
+            let other = match before.remove(&instance) {
+                Some(known) if known.revision == revision => known,
+                // It came since the last look, a moment ago.
+                Some(_) => {
+                    let ahead_ms = Some(entry.changed_at_ms.wrapping_sub(now_ms).cast_signed());
+                    Other { revision, since, ahead_ms }
+                }
+                None => Other { revision, since, ahead_ms: None },
+            };
+            others.insert(instance, other);
         }
     }
 

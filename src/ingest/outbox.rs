@@ -30,6 +30,7 @@ use crate::domain::position::{Lane, NextOffset};
 use crate::domain::record::{Record, RecordBatch, header_refs, owned_headers};
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
+use crate::telemetry::fault;
 
 use super::Pause;
 use super::hand_over::{HandOver, Waiting};
@@ -247,6 +248,7 @@ impl Outbox {
     }
 
     fn advance(&self, next: NextOffset) -> Result<(), OutboxError> {
+        fault::point("outbox_appended");
         write_cursor(&self.cursor, next.0)
             .map_err(|source| OutboxError::File { path: self.cursor.clone(), source })?;
         self.forwarded.store(next.0, Ordering::Release);

@@ -24,6 +24,11 @@ impl PresentRules {
         let _ = self.reader.set(reader);
     }
 
+    /// The store, once it is open.
+    pub(super) fn store(&self) -> Option<&Reader> {
+        self.reader.get()
+    }
+
     /// The newest that are applied anywhere on the log.
     pub fn get(&self) -> Arc<RuleSet> {
         let rules = self.reader.get().map(Reader::rules);

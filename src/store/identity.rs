@@ -143,9 +143,10 @@ impl Writer {
     /// that it holds say.
     pub fn founding(&self) -> Result<Option<Founding>, StoreError> {
         let told = founding(&self.shared.path)?;
-        let entry = self.controls().get(FOUNDING_KEY).filter(|entry| !entry.is_removed());
-        let on_log = entry.and_then(|entry| Founding::parse(&entry.value).ok());
+        let on_log = self.founding_entry();
         match (&told, &on_log) {
+            // Founded anew since: what is stored was applied under the former one.
+            (Some(told), Some(on_log)) if on_log.revision > told.revision => Ok(Some(told.clone())),
             (Some(told), Some(on_log)) if told != on_log => Err(StoreError::AnotherFounding {
                 path: self.shared.path.clone(),
                 stored: told.to_string(),
@@ -153,6 +154,12 @@ impl Writer {
             }),
             (Some(_) | None, Some(_) | None) => Ok(told.or(on_log)),
         }
+    }
+
+    /// The founding that the control entries tell of.
+    pub fn founding_entry(&self) -> Option<Founding> {
+        let entry = self.controls().get(FOUNDING_KEY).filter(|entry| !entry.is_removed());
+        entry.and_then(|entry| Founding::parse(&entry.value).ok())
     }
 
     /// Contacts' homes follow from this, here and from now on.

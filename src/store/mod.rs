@@ -84,7 +84,7 @@ pub use control::{ControlGap, ControlSums};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterLimits, LetterRow};
 pub use dirty::{DirtyContact, DirtySet, Generation};
 pub use error::StoreError;
-pub use events::{EventLookup, EventRecord};
+pub use events::{EventLookup, EventRecord, Untimed};
 pub use export::ExportReport;
 pub use heap::HeapStats;
 pub use history::HistoryEntry;

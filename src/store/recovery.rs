@@ -81,6 +81,29 @@ pub(crate) struct Recovered {
     pub(crate) frames_redone: u64,
 }
 
+impl Recovered {
+    /// What was redone, once a scan has shown that all of it is there.
+    pub(crate) fn proved(
+        ground: &Ground<'_>,
+        (engine, dirty): (Engine, DirtySet),
+        (cut, frames_redone): (Cut, u64),
+        checkpoint: Checkpoint,
+    ) -> Result<Self, Differs> {
+        let Scanned { ordered, heap, controls, attempts } = scan(ground, &engine, &dirty, &cut)?;
+        Ok(Self {
+            engine,
+            dirty,
+            ordered,
+            heap,
+            controls,
+            attempts,
+            cut,
+            checkpoint,
+            frames_redone,
+        })
+    }
+}
+
 /// Opens the store in a data directory, which is made if need be. `log` is the log that it is to
 /// follow; none for offline tools, which take the store as it is.
 ///
@@ -225,18 +248,7 @@ fn redo_on_engine(ground: &Ground<'_>) -> Result<Recovered, Differs> {
     }
     let dirty = DirtySet::new();
     let (cut, frames_redone) = redo(ground, checkpoint.cut.clone(), &dirty, &mut |_| Ok(()))?;
-    let Scanned { ordered, heap, controls, attempts } = scan(ground, &engine, &dirty, &cut)?;
-    Ok(Recovered {
-        engine,
-        dirty,
-        ordered,
-        heap,
-        controls,
-        attempts,
-        cut,
-        checkpoint,
-        frames_redone,
-    })
+    Recovered::proved(ground, (engine, dirty), (cut, frames_redone), checkpoint)
 }
 
 pub(crate) fn open_engine(ground: &Ground<'_>) -> Result<Engine, Differs> {

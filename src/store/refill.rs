@@ -10,7 +10,7 @@ use super::engine::{self, Engine};
 use super::insertion::{insert, stamp};
 use super::options::OpenProgress;
 use super::recovery::{Ground, Recovered, open_engine, redo};
-use super::scan::{Differs, Scanned, scan};
+use super::scan::Differs;
 use super::shared::Cut;
 use super::snapshot::{self, Snapshot};
 
@@ -36,26 +36,17 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
     };
     stamp(&engine, checkpoint.number, ground.store)?;
     engine.flush()?;
-    let Scanned { ordered, heap, controls, attempts } = match scan(ground, &engine, &dirty, &cut) {
-        Ok(scanned) => scanned,
-        Err(Differs::Fatal(error)) => return Err(error),
+    match Recovered::proved(ground, (engine, dirty), (cut, frames_redone), checkpoint) {
+        Ok(recovered) => {
+            recovered.checkpoint.write(&ground.options.path)?;
+            Ok(recovered)
+        }
+        Err(Differs::Fatal(error)) => Err(error),
         Err(Differs::Damage(why)) => {
             let detail = format!("filled again from snapshot and journal, {why}");
-            return Err(StoreError::damaged("the store", detail));
+            Err(StoreError::damaged("the store", detail))
         }
-    };
-    checkpoint.write(&ground.options.path)?;
-    Ok(Recovered {
-        engine,
-        dirty,
-        ordered,
-        heap,
-        controls,
-        attempts,
-        cut,
-        checkpoint,
-        frames_redone,
-    })
+    }
 }
 
 /// Takes all of the dirty set into the engine. The journal was synced when it was opened.

@@ -11,6 +11,7 @@ pub struct ControlMetrics {
     records: Vec<IntCounter>,
     entries: IntGauge,
     bytes: IntGauge,
+    log_ahead: IntGauge,
 }
 
 impl ControlMetrics {
@@ -31,6 +32,10 @@ impl ControlMetrics {
             )?,
             bytes: families
                 .gauge("contactd_control_bytes", "Bytes of memory that control entries take.")?,
+            log_ahead: families.gauge(
+                "contactd_clock_log_ahead_seconds",
+                "How far the log's record times are ahead of this instance's clock as they come; negative: behind it.",
+            )?,
         })
     }
 
@@ -39,6 +44,11 @@ impl ControlMetrics {
         for ((counter, before), after) in self.records.iter().zip(before).zip(after) {
             counter.inc_by(after.saturating_sub(*before));
         }
+    }
+
+    /// Sets how far the log's clock is ahead; 0 where that is not known.
+    pub fn set_log_ahead(&self, ms: i64) {
+        self.log_ahead.set(ms / 1000);
     }
 
     /// Sets what there is now.

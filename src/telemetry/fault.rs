@@ -55,7 +55,7 @@ mod disarmed {
 mod armed {
     use std::collections::BTreeMap;
     use std::fs::{self, File};
-    use std::io::{self, Read as _};
+    use std::io::{self, Read as _, Write as _};
     use std::os::fd::AsRawFd as _;
     use std::os::unix::process::CommandExt as _;
     use std::path::Path;
@@ -158,7 +158,7 @@ mod armed {
     /// id, and the parent sees a plain SIGKILL. Nothing is unwound or flushed.
     fn kill_this_process(name: &str) -> ! {
         let error = Command::new("/bin/sh").args(["-c", "kill -KILL $$"]).exec();
-        eprintln!("fault: could not kill this process at {name}: {error}");
+        let _ = writeln!(io::stderr(), "fault: could not kill this process at {name}: {error}");
         std::process::abort()
     }
 

@@ -9,10 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use contactd::auth::Role;
 use contactd::ingest::sign_acme;
 use serde_json::{Value, json};
 
 use crate::seed;
+use crate::support::access;
+use crate::support::client::Client;
+use crate::support::image::Image;
 use crate::support::logs::TestLog;
 use crate::support::node::{Node, Running};
 use crate::support::services::OwnBroker;
@@ -196,4 +200,57 @@ fn acknowledged_webhooks_survive_kills_of_the_broker_and_of_contactd() {
         assert_eq!(contact["version"], count, "{id}");
         assert_eq!(contact["firstName"], (count - 1).to_string(), "{id}");
     }
+}
+
+/// What is answered, where it is there and somebody answers.
+async fn found(url: &str) -> Option<Value> {
+    let asked = reqwest::Client::new().get(url).header("x-api-key", access::key(Role::Admin));
+    let answer = asked.send().await.ok()?.error_for_status().ok()?;
+    Some(answer.json().await.unwrap_or_default())
+}
+
+/// The outbox's cursor moves after the acknowledgement: after a kill in between the log has it already.
+#[test]
+fn a_write_that_the_log_has_already_is_not_forwarded_again() {
+    const TEST: &str = "a_write_that_the_log_has_already_is_not_forwarded_again";
+    let Some(broker) = OwnBroker::start(TEST) else { return };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let users = dir.path().join("users.toml");
+    access::write_users(&users);
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let log = TestLog::kafka(&broker.address());
+    let node = log
+        .followed_by(Node::new(&dir.path().join("store")))
+        .with("server.listen", address)
+        .with("auth.users_file", users.display())
+        .with("outbox.ack_timeout", "300ms");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = Client::new(address).with_role(Role::Admin);
+    let is_there = |path: &str, is_right: &dyn Fn(&Value) -> bool| {
+        let url = format!("http://{address}{path}");
+        wait_until(PATIENCE, path, || runtime.block_on(found(&url)).as_ref().is_some_and(is_right));
+    };
+    let running = node.start("");
+    is_there("/readyz", &|_| true);
+    let made = json!({ "firstName": "Ada" });
+    runtime.block_on(client.put("/api/contacts/c1", &made));
+    is_there("/api/contacts/c1", &|_| true);
+    broker.run("kill");
+    let title = json!({ "title": "Countess" });
+    let patched = runtime.block_on(client.patch("/api/contacts/c1", &title)).expect(202);
+    let event = patched.header("location").to_owned();
+    running.kill();
+    let forwarding = node.start("kill:outbox_appended:1");
+    broker.run("start");
+    assert!(forwarding.wait().was_killed());
+    let running = node.start("");
+    is_there(&event, &|told| told["status"] == "applied" && told["records"].is_array());
+    let metrics = format!("http://{address}/metrics");
+    wait_until(PATIENCE, "the outbox is empty", || outbox_records(&metrics) == Some(0));
+    assert!(running.stop().status.success());
+    node.catch_up_soundly();
+    let image = Image::read(&node.store);
+    assert_eq!(image.contacts["c1"].version, 2);
+    assert_eq!(image.verdict_totals["duplicate"], 0, "{:?}", image.verdict_totals);
 }

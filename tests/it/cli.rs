@@ -364,6 +364,24 @@ fn a_dev_that_nobody_hears_runs_and_ends_when_it_is_told_to() {
 }
 
 #[test]
+fn commands_that_nobody_hears_do_what_they_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for line in ["config check", "produce --events 5", "store verify"] {
+        let mut command = contactd(directory.path());
+        let command = command.args(line.split_whitespace()).stdout(Stdio::null());
+        let status = command.stderr(full()).status().unwrap();
+        // There is no store yet; 101 would be a panic.
+        let code = if line == "store verify" { 5 } else { 0 };
+        assert_eq!(status.code(), Some(code), "{line}");
+    }
+    // Data that did not arrive is another matter.
+    let mut command = contactd(directory.path());
+    let command = command.args(["config", "print"]).stdout(full());
+    expect_code(&command.output().unwrap(), 1);
+}
+
+#[test]
 fn dev_touches_no_topic_that_the_shell_happens_to_name() {
     let directory = tempfile::tempdir().unwrap();
     let dev = |kind: &str| {

@@ -13,6 +13,7 @@ use crate::event_log::{EventLog, NewRecord};
 use crate::simulate::{LoadGenerator, LoadOptions, LoadRecord};
 
 use super::super::offline::open_log;
+use super::super::output;
 use super::super::produce::now_ms;
 use super::super::progress;
 use super::super::settings::SettingsArgs;
@@ -172,14 +173,14 @@ fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
         median(own.map(|(_, report)| value(report)).collect())
     };
     let place = if config.follows_kafka() { "Kafka" } else { "the embedded log" };
-    println!(
+    output::show(format_args!(
         "{} events over {} contacts, {} partitions, {place}, {} cores, median of {} rounds\n",
         thousands(args.events as f64),
         thousands(f64::from(args.contacts)),
         args.partitions,
         std::thread::available_parallelism().map_or(0, usize::from),
         args.rounds,
-    );
+    ));
     let events = args.events as f64;
     let rate = |part| events / figure(part, |report| report.wall_seconds);
     let of = |part, limit| format!("{:.2}", rate(part) / rate(limit));
@@ -199,20 +200,23 @@ fn show(config: &Config, args: &DrainArgs, reports: &[(Part, PartReport)]) {
     let head = ["", "events/s", "CPU us/event", "peak memory", "of fields", "of Value"];
     print(&head, &rows);
     if rate(Part::Read) < QUIET_LIMIT {
-        println!("\nnoisy: reading alone should reach {} events/s here", thousands(QUIET_LIMIT));
+        output::show(format_args!(
+            "\nnoisy: reading alone should reach {} events/s here",
+            thousands(QUIET_LIMIT)
+        ));
     }
     show_threads(reports, events);
     let (sled, exported) = (
         figure(Part::Drain, |report| report.sled_bytes),
         figure(Part::Drain, |report| report.exported_bytes),
     );
-    println!(
+    output::show(format_args!(
         "\non disk: sled {} ({:.1} x the {} exported), journal {}",
         megabytes(sled),
         sled / exported.max(1.0),
         megabytes(exported),
         megabytes(figure(Part::Drain, |report| report.journal_bytes)),
-    );
+    ));
 }
 
 /// Where contactd's CPU went, by thread, in the last round.
@@ -220,7 +224,7 @@ fn show_threads(reports: &[(Part, PartReport)], events: f64) {
     let Some((_, report)) = reports.iter().rev().find(|(part, _)| *part == Part::Drain) else {
         return;
     };
-    println!("\ncontactd by thread and stage, last round");
+    output::show("\ncontactd by thread and stage, last round");
     let mut rows: Vec<Vec<String>> = Vec::new();
     let row = |(name, seconds): (&String, &f64)| {
         vec![format!("  {name}"), format!("{:.2}", seconds * 1e6 / events)]

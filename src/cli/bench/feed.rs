@@ -20,6 +20,7 @@ use crate::config::Secret;
 use crate::domain::timestamp::parse_rfc3339_us;
 
 use super::super::arguments::rate;
+use super::super::output::show;
 use super::start::Instance;
 use super::table::{print, quantile, thousands};
 use super::usage::resident_bytes;
@@ -162,10 +163,10 @@ fn recorded_ms(line: &[u8]) -> Option<u64> {
 
 fn tell(args: &FeedArgs, before: u64, after: u64, millis: Vec<f64>) {
     let a_client = after.saturating_sub(before) as f64 / args.clients.max(1) as f64;
-    println!(
+    show(format_args!(
         "{} clients of the feed for {} s, {} events/s onto the embedded log\n",
         args.clients, args.seconds, args.rate
-    );
+    ));
     let delay = |share| format!("{:.0} ms", quantile(&millis, share));
     print(
         &["", ""],

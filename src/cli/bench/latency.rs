@@ -19,6 +19,7 @@ use crate::simulate::{LoadGenerator, LoadOptions};
 
 use super::super::arguments::rate;
 use super::super::offline::open_log;
+use super::super::output::show;
 use super::super::settings::{SettingsArgs, flag};
 use super::table::{print, quantile};
 
@@ -83,12 +84,12 @@ pub(super) fn run(settings: &SettingsArgs, args: &LatencyArgs) -> anyhow::Result
     running.join().map_err(|_| anyhow::anyhow!("the instance under measurement panicked"))??;
     let mut millis = measured?;
     millis.sort_by(f64::total_cmp);
-    println!(
+    show(format_args!(
         "{} events/s for {} s over {place}: from produce to read over HTTP, {} reads\n",
         args.rate,
         args.seconds,
         millis.len()
-    );
+    ));
     let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
     let row = shares.iter().map(|(_, share)| format!("{:.1} ms", quantile(&millis, *share)));
     let head: Vec<&str> = std::iter::once("").chain(shares.iter().map(|(name, _)| *name)).collect();

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::super::output::show;
 use super::super::settings::SettingsArgs;
 use super::http_load::Load;
 use super::start::Instance;
@@ -80,16 +81,16 @@ pub(super) fn run(settings: &SettingsArgs, args: &PageArgs) -> anyhow::Result<()
     for question in asked {
         rows.push(ask(question, if question.is_empty() { "(newest first)" } else { question })?);
     }
-    println!(
+    show(format_args!(
         "pages of 50 of {} contacts, {} connections\n",
         thousands(f64::from(args.contacts)),
         args.connections
-    );
+    ));
     print(&["", "pages/s", "p50", "p99"], &rows);
-    println!(
+    show(format_args!(
         "\nfrom the start until all of these new contacts were applied: {loaded:.1} s, and until the \
          first page after that was there: {first:.1} s"
-    );
+    ));
     Ok(())
 }
 

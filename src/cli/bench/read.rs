@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::super::output::show;
 use super::super::settings::SettingsArgs;
 use super::bare::{Bare, Measured, print_beside_limit, rate};
 use super::http_load::Load;
@@ -79,20 +80,23 @@ pub(super) fn run(settings: &SettingsArgs, args: &ReadArgs) -> anyhow::Result<()
         instance = world.start(Some("log"))?;
         draining.push(load(instance.address(), 404).run(|| instance.is_ready())?);
     }
-    println!(
+    show(format_args!(
         "one contact of {}, keys uniform, {} connections, {} tokens, median of {} rounds\n",
         thousands(f64::from(args.contacts)),
         args.connections,
         args.tokens,
         args.rounds
-    );
+    ));
     let mut all = vec![Measured("bare handler", &limits), Measured("contactd", &ours)];
     if !draining.is_empty() {
         all.push(Measured("contactd, draining", &draining));
     }
     print_beside_limit(&all);
     if rate(&limits) < QUIET_LIMIT {
-        println!("\nnoisy: the bare handler should reach {}/s here", thousands(QUIET_LIMIT));
+        show(format_args!(
+            "\nnoisy: the bare handler should reach {}/s here",
+            thousands(QUIET_LIMIT)
+        ));
     }
     drop(instance);
     Ok(())

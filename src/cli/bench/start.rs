@@ -18,6 +18,7 @@ use crate::event_log::NewRecord;
 use crate::simulate::{LoadGenerator, LoadOptions, START_MS};
 
 use super::super::offline::open_log;
+use super::super::output::show;
 use super::super::progress;
 use super::super::settings::{SettingsArgs, flag};
 use super::fill::append_all;
@@ -218,7 +219,7 @@ pub(super) fn run(args: &StartArgs) -> anyhow::Result<()> {
         let mut instance = Instance::start(&["dev"], Some(directory.path()))?;
         seconds.push(runtime.block_on(instance.until_ready(&http, None))?);
     }
-    println!("`contactd dev` from nothing until ready, {} starts\n", args.rounds);
+    show(format_args!("`contactd dev` from nothing until ready, {} starts\n", args.rounds));
     let worst = seconds.iter().copied().fold(0.0, f64::max);
     print(
         &["", "median", "worst"],
@@ -245,7 +246,10 @@ pub(super) fn recovery(settings: &SettingsArgs, args: &RecoveryArgs) -> anyhow::
         let consuming = instance.until_ready(&http, Some("log")).await?;
         anyhow::Ok((consuming, instance.until_ready(&http, None).await?))
     })?;
-    println!("{} contacts, killed while {} updates were applied\n", args.contacts, args.updates);
+    show(format_args!(
+        "{} contacts, killed while {} updates were applied\n",
+        args.contacts, args.updates
+    ));
     print(
         &["", "after the start"],
         &[

@@ -1,5 +1,7 @@
 //! Figures side by side, for people.
 
+use super::super::output::show;
+
 /// The middle value; of an even number the lower of the two. 0 for none.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -28,9 +30,9 @@ pub(super) fn print(head: &[&str], rows: &[Vec<String>]) {
         });
         padded.collect::<Vec<_>>().join("  ")
     };
-    println!("{}", line(head.to_vec()).trim_end());
+    show(line(head.to_vec()).trim_end());
     for row in rows {
-        println!("{}", line(row.iter().map(String::as_str).collect()).trim_end());
+        show(line(row.iter().map(String::as_str).collect()).trim_end());
     }
 }
 

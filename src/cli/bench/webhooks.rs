@@ -17,6 +17,7 @@ use crate::http::{Append, serve_bare_webhooks};
 use crate::ingest::sign_acme;
 
 use super::super::offline::open_log;
+use super::super::output::show;
 use super::super::settings::SettingsArgs;
 use super::bare::{Bare, Measured, print_beside_limit, rate};
 use super::drain::own_log;
@@ -114,10 +115,10 @@ pub(super) fn run(settings: &SettingsArgs, args: &WebhooksArgs) -> anyhow::Resul
     }
     let limit = limits.into_iter().max_by(|a, b| rate(a).total_cmp(&rate(b))).unwrap_or_default();
     let place = if is_kafka { "Kafka, acks=all" } else { "the embedded log, fsynced" };
-    println!(
+    show(format_args!(
         "signed webhooks onto {place}: {} connections, median of {} rounds\n",
         args.connections, args.rounds
-    );
+    ));
     let bare = format!("bare handler, HMAC and {}", if is_kafka { "producer" } else { "log" });
     print_beside_limit(&[Measured(&bare, &limit), Measured("contactd", &rounds)]);
     Ok(())

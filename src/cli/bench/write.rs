@@ -15,6 +15,7 @@ use crate::app::{self, RunOptions, now_ms};
 use crate::auth::local_key;
 use crate::config::{Mode, Secret};
 
+use super::super::output::show;
 use super::super::settings::{SettingsArgs, flag};
 use super::table::{print, quantile};
 
@@ -63,11 +64,11 @@ pub(super) fn run(settings: &SettingsArgs, args: &WriteArgs) -> anyhow::Result<(
     let (mut millis, took) = measured?;
     millis.sort_by(f64::total_cmp);
     let rate = millis.len() as f64 / took.as_secs_f64();
-    println!(
+    show(format_args!(
         "writes over HTTP onto {place}, each answered when it was applied: {} connections, {:.1} s\n",
         args.connections,
         took.as_secs_f64()
-    );
+    ));
     let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
     let row = shares.iter().map(|(_, share)| format!("{:.1} ms", quantile(&millis, *share)));
     let head: Vec<&str> =

@@ -57,7 +57,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Resu
         }
         DlqCommand::Stop { id, answer } => {
             api(answer)?.delete(&format!("{PATH}/redrives/{}", path_segment(id)))?;
-            eprintln!("redrive {id} is stopped");
+            output::tell(format_args!("redrive {id} is stopped"));
             Ok(())
         }
     }
@@ -138,7 +138,7 @@ fn redrive(api: &Api, args: &RedriveArgs) -> anyhow::Result<()> {
 fn discard(api: &Api, which: &WhichArgs, answer: &AnswerArgs) -> anyhow::Result<()> {
     for id in &which.ids {
         api.delete(&format!("{PATH}/{}", path_segment(id)))?;
-        eprintln!("{id} is discarded");
+        output::tell(format_args!("{id} is discarded"));
     }
     if !which.ids.is_empty() {
         return Ok(());

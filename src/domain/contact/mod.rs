@@ -144,6 +144,11 @@ impl<'a> ContactView<'a> {
         read().ok_or(CorruptContact { bytes: body.len(), part: "status" })
     }
 
+    /// The version, for the store's own bodies: reads no more than it must.
+    pub(crate) fn version_of(body: &'a [u8]) -> Option<u64> {
+        Wire::new(body).u64()
+    }
+
     /// Reads the structure only: texts may be anything.
     pub(crate) fn parse_trusted(body: &'a [u8]) -> Result<Self, CorruptContact> {
         let read = Self::read(body).map_err(|part| CorruptContact { bytes: body.len(), part })?;

@@ -5,7 +5,7 @@
 //! 3. Only then is it joined. What was refused has changed nothing, not a clock.
 
 use super::join;
-use super::{Before, Limits, MergeError, within, write_body};
+use super::{Before, Limits, MergeError, into_empty, within, write_body};
 use crate::domain::clock::Clock;
 use crate::domain::command::{Command, Intent};
 use crate::domain::contact::ContactView;
@@ -34,12 +34,7 @@ pub fn decide(
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
-    out.clear();
-    let decided = decide_into(current, (event, command), arena, times, limits, out);
-    if decided.is_err() {
-        out.clear();
-    }
-    decided
+    into_empty(out, |out| decide_into(current, (event, command), arena, times, limits, out))
 }
 
 fn decide_into(

@@ -63,12 +63,20 @@ pub fn merge(
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
+    into_empty(out, |out| merge_into(current, event, arena, record_time_ms, limits, out))
+}
+
+/// Empties `out` for what is done, and again where that fails.
+fn into_empty(
+    out: &mut Vec<u8>,
+    done: impl FnOnce(&mut Vec<u8>) -> Result<Verdict, MergeError>,
+) -> Result<Verdict, MergeError> {
     out.clear();
-    let merged = merge_into(current, event, arena, record_time_ms, limits, out);
-    if merged.is_err() {
+    let verdict = done(out);
+    if verdict.is_err() {
         out.clear();
     }
-    merged
+    verdict
 }
 
 fn merge_into(

@@ -8,6 +8,7 @@
 //! What is refused here is refused with its reason, and not kept; what is kept can be applied.
 
 mod cloudevent;
+mod first_times;
 mod signature;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ use crate::event_log::NewRecord;
 
 use super::PresentRules;
 use super::intake::{Intake, IntakeError, Kept};
+
+use first_times::RepeatKey;
 
 pub use signature::{Scheme, SecretError, SignatureError, Verified, Verifier, sign_acme};
 
@@ -168,7 +171,7 @@ impl Sent<'_> {
 
 /// One event on its way to a record.
 enum Prepared {
-    Accepted(ItemReport, NewRecord),
+    Accepted(ItemReport, NewRecord, Option<RepeatKey>),
     Rejected(ItemReport),
 }
 
@@ -214,14 +217,19 @@ impl Webhooks {
         let (prepared, is_array) = self.prepare(source, header, body, now_ms)?;
         let mut items = Vec::with_capacity(prepared.len());
         let mut records = Vec::with_capacity(prepared.len());
+        let mut keys = Vec::with_capacity(prepared.len());
         for event in prepared {
             match event {
-                Prepared::Accepted(item, record) => {
+                Prepared::Accepted(item, record, key) => {
                     items.push(item);
                     records.push(record);
+                    keys.push(key);
                 }
                 Prepared::Rejected(item) => items.push(item),
             }
+        }
+        if let Some(store) = self.rules.store() {
+            records = first_times::give(store, records, keys).await;
         }
         let kept = if records.is_empty() { None } else { Some(intake.keep(records).await?) };
         Ok(Received { items, is_array, kept })
@@ -309,7 +317,7 @@ impl Webhooks {
         let key = event.contact_id.of(&batch.arena).to_vec();
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
         let record = NewRecord { key, value: Some(value), headers, timestamp_ms, lane: None };
-        Prepared::Accepted(report, record)
+        Prepared::Accepted(report, record, RepeatKey::of(&batch, &event))
     }
 
     fn decode(

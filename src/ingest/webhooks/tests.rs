@@ -194,7 +194,7 @@ async fn the_signed_time_and_message_id_stand_in_headers_where_the_event_has_non
     ] {
         let text = event.to_string();
         let sent = Sent { text: text.as_bytes(), attributes: None, request_id: None, place };
-        let Prepared::Accepted(item, record) =
+        let Prepared::Accepted(item, record, _) =
             world.webhooks.event(source, &verified, sent, NOW_MS)
         else {
             panic!("{text} is refused");

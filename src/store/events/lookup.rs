@@ -117,44 +117,96 @@ impl EventLookup {
 
 /// All records with an event's id, newest first.
 pub(crate) fn by_id(shared: &Shared, id: &[u8]) -> Result<EventLookup, StoreError> {
-    let deadline = Instant::now() + TIME_MAX;
     let hash = event_hash(id);
-    let mut found = EventLookup { records: Vec::new(), is_complete: true };
+    let mut found = EventLookup::default();
+    found.is_complete = walk(shared, hash, Instant::now() + TIME_MAX, |frame| {
+        for record in records(frame, hash, id)? {
+            found.add(record);
+        }
+        Ok(found.is_full())
+    })?;
+    Ok(found)
+}
+
+/// What an event without a time of its own is known by when it comes again.
+#[derive(Clone, Copy, Debug)]
+pub struct Untimed<'a> {
+    /// Its contact.
+    pub contact_id: &'a [u8],
+    /// Its id.
+    pub event_id: &'a [u8],
+    /// Of its source and id.
+    pub id_hash: u64,
+    /// Of what it says: the same id with another body is another event.
+    pub body_hash: u64,
+}
+
+/// The time that it took when it was first applied, in µs since 1970, from the ring of the contact as
+/// it was then. `deadline`: when to stop looking.
+pub(crate) fn first_seen_us(
+    shared: &Shared,
+    event: &Untimed<'_>,
+    deadline: Instant,
+) -> Result<Option<u64>, StoreError> {
+    let hash = event_hash(event.event_id);
+    let mut first = None;
+    walk(shared, hash, deadline, |frame| {
+        frame.for_each(&mut Vec::new(), |entry| {
+            if let Outcome::Applied(applied) | Outcome::Noted(applied) = &entry.outcome
+                && (entry.event_hash, applied.id) == (hash, event.contact_id)
+                && let Ok(view) = ContactView::parse(applied.body)
+            {
+                first = first.or(view.first_seen_us(event.id_hash, event.body_hash));
+            }
+            Ok(())
+        })?;
+        Ok(first.is_some())
+    })?;
+    Ok(first)
+}
+
+/// Shows the frames that hold an event's hash, newest first, until `visit` has enough or the time is
+/// over. Whether it had enough or saw all that there are.
+fn walk(
+    shared: &Shared,
+    hash: u64,
+    deadline: Instant,
+    mut visit: impl FnMut(&Frame) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
     if hash == 0 {
-        return Ok(found);
+        return Ok(true);
     }
     // Listed before memory is looked at: a segment that gets its table in between is met in both.
     let bases = shared.journal.segment_bases()?;
     let seen = shared.events.find(hash);
-    found.is_complete &= !seen.is_partial;
-    let frames: BTreeSet<FrameNo> = seen.frames.into_iter().collect();
-    let add = |found: &mut EventLookup, frames: BTreeSet<FrameNo>| {
+    let mut is_complete = !seen.is_partial;
+    let mut show = |frames: BTreeSet<FrameNo>| {
         for frame in frames.into_iter().rev() {
-            if !found.is_full()
-                && let Some(frame) = shared.journal.frame(frame)?
+            if let Some(frame) = shared.journal.frame(frame)?
+                && visit(&frame)?
             {
-                for record in records(&frame, hash, id)? {
-                    found.add(record);
-                }
+                return Ok::<_, StoreError>(true);
             }
         }
-        Ok::<_, StoreError>(())
+        Ok(false)
     };
-    add(&mut found, frames)?;
+    if show(seen.frames.into_iter().collect())? {
+        return Ok(is_complete);
+    }
     for base in bases.into_iter().rev().filter(|base| !seen.bases.contains(base)) {
-        if found.is_full() {
-            break;
-        }
         if Instant::now() >= deadline {
-            found.is_complete = false;
-            break;
+            return Ok(false);
         }
         match frames_in(shared, base, hash)? {
-            Some(frames) => add(&mut found, frames)?,
-            None => found.is_complete = false,
+            Some(frames) => {
+                if show(frames)? {
+                    break;
+                }
+            }
+            None => is_complete = false,
         }
     }
-    Ok(found)
+    Ok(is_complete)
 }
 
 /// The frames of a sealed segment that hold a hash; none without a table that can be read.

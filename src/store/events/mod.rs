@@ -14,7 +14,7 @@ mod lookup;
 mod rolling;
 mod tables;
 
-pub use lookup::{EventLookup, EventRecord};
-pub(super) use lookup::{at, by_id};
+pub use lookup::{EventLookup, EventRecord, Untimed};
+pub(super) use lookup::{at, by_id, first_seen_us};
 pub(crate) use rolling::Rolling;
 pub(crate) use tables::TablesThread;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::domain::attempts::Attempt;
 use crate::domain::contact::{ContactView, CorruptContact, Status};
@@ -17,7 +17,7 @@ use super::codec::{ChangeRef, StoredContact, id_hash};
 use super::control::ControlSums;
 use super::dead_letters::DeadLetters;
 use super::digest::Digest;
-use super::events::{self, EventLookup, EventRecord};
+use super::events::{self, EventLookup, EventRecord, Untimed};
 use super::export::{self, ExportReport};
 use super::heap::HeapStats;
 use super::history::{self, HistoryEntry};
@@ -421,6 +421,23 @@ impl Reader {
     /// known by the id's 64-bit hash alone.
     pub fn event(&self, id: &[u8]) -> Result<EventLookup, StoreError> {
         events::by_id(&self.shared, id)
+    }
+
+    /// The time that an event without one of its own took when it came first, in µs since 1970: from
+    /// its contact, else from as much of the journal as is looked through by the deadline.
+    pub fn first_seen_us(
+        &self,
+        event: &Untimed<'_>,
+        deadline: Instant,
+    ) -> Result<Option<u64>, StoreError> {
+        let contact = self.contact(event.contact_id)?;
+        let remembered = contact
+            .as_ref()
+            .and_then(|contact| contact.view().ok()?.first_seen_us(event.id_hash, event.body_hash));
+        match remembered {
+            Some(first) => Ok(Some(first)),
+            None => events::first_seen_us(&self.shared, event, deadline),
+        }
     }
 
     /// What became of the record at that place on the log; none when it was not applied yet, is no

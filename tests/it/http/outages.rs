@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::access::PASSWORD;
 use crate::support::instance::{Instance, until};
-use crate::support::logs::KafkaTopic;
+use crate::support::logs::{KafkaTopic, TestLog};
 use crate::support::redis::OwnRedis;
 use crate::support::services::OwnBroker;
 use crate::support::sse::SseClient;
@@ -64,6 +64,28 @@ async fn a_write_while_kafka_is_away_is_kept_and_applied_when_it_is_back() {
     let event = client.get(event).await.expect(200).json();
     // Forwarded at least once, applied once.
     assert_eq!(event["status"], "applied", "{event}");
+}
+
+/// Without an outbox the write may stand on the log all the same: the answer names who knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_was_not_acknowledged_is_answered_with_where_to_ask() {
+    let mock = TestLog::mock();
+    let TestLog::Mock(cluster) = &mock else { panic!("it is the mock cluster") };
+    let topic = KafkaTopic { brokers: cluster.bootstrap_servers(), topic: "contacts".to_owned() };
+    let builder = Instance::builder().following(&topic);
+    let builder = builder.with("outbox.bytes_max", "0").with("outbox.ack_timeout", "300ms");
+    let instance = builder.start().await;
+    let client = instance.client();
+    cluster.broker_down(1).unwrap();
+    let written = client.put("/api/contacts/c1", &json!({ "firstName": "Ada" })).await;
+    let written = written.expect_error(503, "WRITE_UNAVAILABLE");
+    let event = written.header("location").to_owned();
+    let error = written.json()["error"].clone();
+    assert_eq!(error["details"]["event"], event.as_str(), "{error}");
+    assert!(error["message"].as_str().is_some_and(|text| text.contains(&event)), "{error}");
+    cluster.broker_up(1).unwrap();
+    instance.until_contact("c1", |answer| answer.status == 200).await;
+    assert_eq!(client.get(&event).await.expect(200).json()["status"], "applied");
 }
 
 #[tokio::test]

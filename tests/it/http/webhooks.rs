@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use contactd::domain::position::{Lane, NextOffset};
+use contactd::event_log::{ConsumeBounds, Delivery};
 use contactd::ingest::{now_ms, sign_acme};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -70,6 +71,21 @@ impl World {
         let records: u64 = (0..lanes).map(high).map(|NextOffset(next)| next).sum();
         // Each lane begins with a marker of the log's rules.
         records - u64::from(lanes)
+    }
+
+    /// The time, in µs, that the contact's last record was given when it came in.
+    fn last_time(&self, contact: &str) -> u64 {
+        let log = self.instance.log();
+        let lane = log.founding().unwrap().home(contact.as_bytes());
+        let NextOffset(next) = log.watermarks(lane).unwrap().high;
+        let bounds = ConsumeBounds { records_max: 1, bytes_max: 1 << 20 };
+        let mut consumer = log.consume(&[(lane, NextOffset(next - 1))].into(), bounds).unwrap();
+        let Some(Delivery::Batch(batch)) = consumer.next(DEADLINE).unwrap() else {
+            panic!("there is no last record");
+        };
+        let mut headers = batch.headers(&batch.records[0]);
+        let (_, time) = headers.find(|(name, _)| *name == "contactd_time").unwrap();
+        std::str::from_utf8(time.unwrap()).unwrap().parse().unwrap()
     }
 
     /// A request as it goes over the wire, but for its body.
@@ -161,17 +177,20 @@ async fn a_replay_within_the_window_has_no_effect() {
     assert_eq!(history["data"].as_array().unwrap().len(), 2, "{history}");
 }
 
+/// An event without a time of its own.
+fn untimed(id: &str, title: &str) -> Value {
+    let mut event = event("c1");
+    event.as_object_mut().unwrap().remove("timestamp");
+    event["id"] = json!(id);
+    event["data"]["title"] = json!(title);
+    event
+}
+
 /// Acme's retries, and Standard Webhooks', carry a new time over the same event.
 #[tokio::test]
 async fn a_retry_signed_later_undoes_nothing_that_came_since() {
     let world = World::new().await;
-    let untimed = |id: &str, title: &str| {
-        let mut event = event("c1");
-        event.as_object_mut().unwrap().remove("timestamp");
-        event["id"] = json!(id);
-        event["data"]["title"] = json!(title);
-        event.to_string().into_bytes()
-    };
+    let untimed = |id, title| untimed(id, title).to_string().into_bytes();
     let (old, new) = (untimed("evt-a", "old"), untimed("evt-b", "new"));
     let title = |title: &'static str| {
         move |answer: &Answer| answer.status == 200 && answer.json()["title"] == title
@@ -188,6 +207,33 @@ async fn a_retry_signed_later_undoes_nothing_that_came_since() {
     let is_last = |answer: &Answer| answer.status == 200 && answer.json()["lastName"] == "King";
     let contact = world.instance.until_contact("c1", is_last).await.json();
     assert_eq!((&contact["title"], &contact["version"]), (&json!("new"), &json!(3)), "{contact}");
+}
+
+/// The contact remembers 256 of them; the journal knows the others.
+#[tokio::test]
+async fn a_retry_signed_later_carries_its_first_time_however_many_came_between() {
+    let world = World::new().await;
+    let title = |title: &'static str| {
+        move |answer: &Answer| answer.status == 200 && answer.json()["title"] == title
+    };
+    let first = untimed("evt-a", "first").to_string().into_bytes();
+    world.post_at(&first, -120).await.expect(200);
+    world.instance.until_contact("c1", title("first")).await;
+    let signed_first = world.last_time("c1");
+    world.post_at(&first, -90).await.expect(200);
+    assert_eq!(world.last_time("c1"), signed_first, "the contact knows it");
+
+    let mut many: Vec<_> = (0..300).map(|no| untimed(&format!("evt-b{no}"), "between")).collect();
+    many.push(untimed("evt-c", "last"));
+    world.post_at(json!(many).to_string().as_bytes(), -60).await.expect(200);
+    let version = world.instance.until_contact("c1", title("last")).await.json()["version"].clone();
+    world.post(&first).await.expect(200);
+    assert_eq!(world.last_time("c1"), signed_first, "the journal knows it");
+    let other = untimed("evt-a", "another body").to_string();
+    world.post_at(other.as_bytes(), -30).await.expect(200);
+    assert!(world.last_time("c1") > signed_first, "another body is another event");
+    let contact = world.instance.until_contact("c1", title("another body")).await.json();
+    assert_eq!(contact["version"], json!(version.as_u64().unwrap() + 1), "{contact}");
 }
 
 #[tokio::test]

@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use contactd::domain::control::ControlRecord;
+use contactd::domain::founding::{FOUNDING_KEY, Founding};
 use contactd::domain::partitioner::Partitioner;
+use contactd::domain::position::CONTROL_LANE;
+use contactd::event_log::NewRecord;
 use serde_json::{Value, json};
 
 use super::event;
 use crate::support::bridge::export;
 use crate::support::image::Image;
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, until};
 use crate::support::logs::{KafkaTopic, LANES, RawRecord};
 use crate::support::node::Node;
 use crate::support::services::{KAFKA, service};
@@ -242,4 +246,51 @@ fn partitions_that_are_added_while_it_runs_change_no_contacts_home() {
     let applied = |id: &str| one.contacts[id].version;
     assert!((0..60).all(|contact| applied(&format!("contact-{contact}")) == 3));
     assert_eq!(one.next_offsets.keys().filter(|lane| **lane < MORE).count(), usize::from(MORE));
+}
+
+/// Reads are answered, and nothing else is done, before and after a restart.
+#[tokio::test]
+async fn a_founding_of_a_later_revision_waits_for_a_rebuild_and_stops_no_process() {
+    let instance = Instance::start().await;
+    instance
+        .append(&json!({
+            "id": "evt-1", "eventType": "contact.updated", "timestamp": 1_790_000_000,
+            "data": { "id": "c1", "firstName": "Ada" },
+        }))
+        .await;
+    instance.until_contact("c1", |answer| answer.status == 200).await;
+    let first = instance.log().founding().unwrap();
+    let later = Founding { revision: first.revision + 1, ..first };
+    let record = ControlRecord {
+        id: "anew".to_owned(),
+        key: FOUNDING_KEY.to_owned(),
+        value: Some(later.to_json()),
+        ..ControlRecord::default()
+    };
+    let anew = NewRecord {
+        key: FOUNDING_KEY.into(),
+        value: Some(record.encode().unwrap()),
+        timestamp_ms: 1,
+        lane: Some(CONTROL_LANE),
+        ..NewRecord::default()
+    };
+    instance.log().append(vec![anew]).await.unwrap();
+    let says = async |instance: &Instance| {
+        let client = instance.client();
+        until("it says that it waits", async || {
+            let ready = client.get("/readyz").await;
+            let text = String::from_utf8_lossy(&ready.body).into_owned();
+            (ready.status == 503 && text.contains("founded anew (revision 2")).then_some(text)
+        })
+        .await
+    };
+    let text = says(&instance).await;
+    assert!(text.contains("contactd store rebuild"), "{text}");
+    let directory = instance.stop().await;
+    let instance = Instance::builder().begin(directory);
+    says(&instance).await;
+    let client = instance.client();
+    assert_eq!(client.get("/api/contacts/c1").await.expect(200).json()["firstName"], "Ada");
+    client.put("/api/contacts/c1", &json!({ "firstName": "Bea" })).await.expect(503);
+    instance.stop().await;
 }

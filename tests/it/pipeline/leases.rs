@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use contactd::ingest::{Control, Lease};
+use contactd::domain::control::ControlRecord;
+use contactd::domain::position::CONTROL_LANE;
+use contactd::event_log::NewRecord;
+use contactd::ingest::{Control, Lease, now_ms};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::follower::Follower;
@@ -106,4 +109,46 @@ async fn a_copied_data_directory_has_no_second_lease() {
     assert!(one.take("role").await.unwrap());
     assert!(!copy.take("role").await.unwrap());
     assert!(one.is_held() && !copy.is_held());
+}
+
+/// A lease of another instance, renewed by a clock that is so far ahead of this one.
+async fn renewed(all: &Instances, instance: u64, ahead_ms: i64) {
+    let lease = format!("lease/{instance:016x}");
+    let before = all.revision(&lease);
+    let record = ControlRecord {
+        id: format!("{lease}/{}", before + 1),
+        key: lease.clone(),
+        value: Some((before + 1).to_string().into_bytes()),
+        ..ControlRecord::default()
+    };
+    let renewal = NewRecord {
+        key: lease.clone().into_bytes(),
+        value: Some(record.encode().unwrap()),
+        timestamp_ms: i64::try_from(now_ms()).unwrap() + ahead_ms,
+        lane: Some(CONTROL_LANE),
+        ..NewRecord::default()
+    };
+    all.follower.log.append(vec![renewal]).await.unwrap();
+    until("it is applied", async || all.revision(&lease) > before).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_from_all_others_is_told_by_their_leases() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = instances(&dir);
+    let one = all.lease(1);
+    assert!(all.lease(2).take("a role").await.unwrap());
+    let look = || assert!(one.is_taken("a role"));
+    look();
+    assert_eq!(one.log_ahead_ms(), None, "how old the first lease is nobody knows");
+    renewed(&all, 2, 3_600_000).await;
+    look();
+    let ahead = one.log_ahead_ms().unwrap();
+    assert!((3_480_000..=3_600_000).contains(&ahead), "{ahead}");
+    // A third one agrees with this one: the second is wrong, and says so itself.
+    for _ in 0..2 {
+        renewed(&all, 3, 0).await;
+        look();
+    }
+    assert!(one.log_ahead_ms().unwrap().abs() < 60_000);
 }

@@ -22,6 +22,7 @@ mod leases;
 mod outages;
 mod partial;
 mod rehoming;
+mod rights;
 mod rules;
 mod transactions;
 

@@ -102,3 +102,43 @@ fn a_store_that_retention_overtook_answers_reads_until_it_is_the_base() {
     runtime.block_on(base.stop());
     runtime.block_on(whole.stop());
 }
+
+/// Nobody can tell by which rules what stands before the first marker was judged.
+#[test]
+fn lanes_that_lost_their_beginning_are_judged_from_their_first_marker_on() {
+    const TEST: &str = "lanes_that_lost_their_beginning_are_judged_from_their_first_marker_on";
+    let Some(brokers) = service(KAFKA, TEST) else { return };
+    let topic = KafkaTopic::unused(&brokers);
+    topic.create(&[]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let builder = || Instance::builder().following(&topic);
+    let whole = runtime.block_on(builder().start());
+    let until_all = |instance: &Instance, name: &str| {
+        wait_until(PATIENCE, name, || {
+            (0..40).all(|contact| {
+                let found = runtime.block_on(name_of(instance, &format!("contact-{contact}")));
+                found.as_deref() == Some(name)
+            })
+        });
+    };
+    topic.append(events(1).into_iter());
+    until_all(&whole, "name 1");
+    drop_all(&topic);
+    topic.append(events(2).into_iter());
+    until_all(&whole, "name 2");
+    let directory = runtime.block_on(whole.stop());
+    let second = builder().with("apply.future_tolerance", "8m");
+    let second = runtime.block_on(second.start_on(directory));
+    let adopted = runtime.block_on(second.client().post("/api/rules/adopt", &json!({})));
+    assert_eq!(adopted.expect(200).json()["number"], 1);
+    runtime.block_on(second.stop());
+    topic.append(events(3).into_iter());
+    let base = runtime.block_on(builder().what_is_left().start());
+    until_all(&base, "name 3");
+    let versions = (0..40).map(|contact| {
+        let path = format!("/api/contacts/contact-{contact}");
+        runtime.block_on(base.client().get(&path)).expect(200).json()["version"].clone()
+    });
+    assert!(versions.into_iter().all(|version| version == 1));
+    runtime.block_on(base.stop());
+}
