@@ -248,9 +248,9 @@ fn a_write_that_the_log_has_already_is_not_forwarded_again() {
     is_there(&event, &|told| told["status"] == "applied" && told["records"].is_array());
     let metrics = format!("http://{address}/metrics");
     wait_until(PATIENCE, "the outbox is empty", || outbox_records(&metrics) == Some(0));
+    is_there(&event, &|told| told["records"].as_array().is_some_and(|records| records.len() == 1));
     assert!(running.stop().status.success());
     node.catch_up_soundly();
     let image = Image::read(&node.store);
     assert_eq!(image.contacts["c1"].version, 2);
-    assert_eq!(image.verdict_totals["duplicate"], 0, "{:?}", image.verdict_totals);
 }

@@ -111,25 +111,24 @@ async fn a_copied_data_directory_has_no_second_lease() {
     assert!(one.is_held() && !copy.is_held());
 }
 
-/// A lease of another instance, renewed by a clock that is so far ahead of this one.
-async fn renewed(all: &Instances, instance: u64, ahead_ms: i64) {
-    let lease = format!("lease/{instance:016x}");
-    let before = all.revision(&lease);
+/// An entry as another instance writes it, whose clock is so far ahead of this one.
+async fn put(all: &Instances, key: &str, value: &str, ahead_ms: i64) {
+    let before = all.revision(key);
     let record = ControlRecord {
-        id: format!("{lease}/{}", before + 1),
-        key: lease.clone(),
-        value: Some((before + 1).to_string().into_bytes()),
+        id: format!("{key}/{}", before + 1),
+        key: key.to_owned(),
+        value: Some(value.as_bytes().to_vec()),
         ..ControlRecord::default()
     };
-    let renewal = NewRecord {
-        key: lease.clone().into_bytes(),
+    let record = NewRecord {
+        key: key.as_bytes().to_vec(),
         value: Some(record.encode().unwrap()),
         timestamp_ms: i64::try_from(now_ms()).unwrap() + ahead_ms,
         lane: Some(CONTROL_LANE),
         ..NewRecord::default()
     };
-    all.follower.log.append(vec![renewal]).await.unwrap();
-    until("it is applied", async || all.revision(&lease) > before).await;
+    all.follower.log.append(vec![record]).await.unwrap();
+    until("it is applied", async || all.revision(key) > before).await;
 }
 
 #[tokio::test]
@@ -137,17 +136,19 @@ async fn a_clock_that_is_off_from_all_others_is_told_by_their_leases() {
     let dir = tempfile::tempdir().unwrap();
     let all = instances(&dir);
     let one = all.lease(1);
-    assert!(all.lease(2).take("a role").await.unwrap());
-    let look = || assert!(one.is_taken("a role"));
+    let [second, third] = ["lease/0000000000000002", "lease/0000000000000003"];
+    put(&all, second, "1", 3_600_000).await;
+    put(&all, "a role", r#"{"owner":"0000000000000002"}"#, 0).await;
+    let look = || _ = one.is_taken("a role");
     look();
     assert_eq!(one.log_ahead_ms(), None, "how old the first lease is nobody knows");
-    renewed(&all, 2, 3_600_000).await;
+    put(&all, second, "2", 3_600_000).await;
     look();
     let ahead = one.log_ahead_ms().unwrap();
     assert!((3_480_000..=3_600_000).contains(&ahead), "{ahead}");
     // A third one agrees with this one: the second is wrong, and says so itself.
-    for _ in 0..2 {
-        renewed(&all, 3, 0).await;
+    for value in ["1", "2"] {
+        put(&all, third, value, 0).await;
         look();
     }
     assert!(one.log_ahead_ms().unwrap().abs() < 60_000);

@@ -97,6 +97,7 @@ async fn one_place_on_every_instance(topic: &KafkaTopic) {
     assert!(note(&old).await.contains("mapping.crm"), "{}", note(&old).await);
     assert!(!note(&new).await.contains("mapping"), "{}", note(&new).await);
     assert!(note(&new).await.contains("number 1"), "{}", note(&new).await);
+    assert!(note(&old).await.contains("adopted by key:"), "{}", note(&old).await);
 
     let again = new.client().post("/api/rules/adopt", &json!({})).await.expect(200).json();
     assert_eq!(again, json!({ "number": 1, "adopted": false }));
