@@ -76,7 +76,7 @@ def partitioner_late(case):
     _replicas_agree(case, topic, [first, second])
 
 
-@program(seconds=90, owed="raised partitions end the process, and the rebuild changes contacts")
+@program(seconds=90)
 def added_partitions(case):
     """Partitions are raised in the middle of writes of every kind: reads and writes go on, nothing comes out otherwise than
     it went in, and a late replica and a rebuild come to the same."""

@@ -94,9 +94,10 @@ class Kafka:
         for future in self.admin().delete_records(places).values():
             future.result(20)
 
-    def marks(self, topic):
+    def marks(self, topic, isolation="read_committed"):
         """{partition: (first offset, offset after the last)}."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "oracle-marks", "log_level": 0})
+        config = {"bootstrap.servers": self.bootstrap, "group.id": "oracle-marks", "log_level": 0}
+        consumer = Consumer({**config, "isolation.level": isolation})
         try:
             found = consumer.list_topics(topic, timeout=10).topics[topic].partitions
             get = consumer.get_watermark_offsets
