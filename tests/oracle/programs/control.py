@@ -27,7 +27,7 @@ def _forget(case, control):
         case.kafka.delete_before(control, {0: first})
 
 
-@program(seconds=120, owed="a control entry ends with its record's retention")
+@program(seconds=100)
 def control_retention(case):
     """The control topic forgets records after 30 s: what was founded and what was revoked is known for longer, to who was
     there, to who restarts and to a replica that starts from nothing."""
