@@ -36,8 +36,8 @@ MISTAKES = [
 def notice(runner, programs):
     """Prints each and N of N; 0 when all were noticed."""
     noticed = 0
-    for mistake, name, expected in MISTAKES:
-        result = runner.run(programs[name], 1, fault=f"bug:{mistake}")
+    tasks = [(programs[name], 1, f"bug:{mistake}") for mistake, name, _ in MISTAKES]
+    for (mistake, name, expected), result in zip(MISTAKES, runner.run(tasks)):
         kinds = [kind for kind in result["violations"] if kind.startswith(expected)]
         noticed += bool(kinds)
         told = ", ".join(f"{kind} ×{result['violations'][kind]}" for kind in kinds[:4])
