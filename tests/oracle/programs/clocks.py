@@ -40,8 +40,7 @@ def overtaken(case):
     names that part, what was overtaken as a whole is 409 and changed nothing; one that could know is never overtaken."""
     report, topic = case.report, case.topic(1)
     instance = case.instance("a", topic)
-    writer = case.kafka.producer(transactional_id=topic, transaction_timeout_ms=30000, message_timeout_ms=20000)
-    writer.init_transactions(20)
+    writer = case.kafka.transactions(topic)
     pool, told = ThreadPoolExecutor(16), []
     for number in range(4):
         wishes = _wishes(f"r{number}-")

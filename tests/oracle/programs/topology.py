@@ -38,10 +38,7 @@ def _replicas_agree(case, topic, running):
     for instance in running:
         instance.stop()
         checks.contacts(report, f"export_{instance.name}", world.export(), instance.export())
-    rebuilt = running[0].cli("store", "rebuild", "--yes", timeout=200)
-    report.check("rebuild", rebuilt.returncode == 0, text=rebuilt.stderr[-400:])
-    running[0].start().must_be_ready()
-    case.settled(topic, running[:1])
+    case.rebuild(running[0], topic)
     running[0].stop()
     checks.contacts(report, "export_rebuilt", world.export(), running[0].export())
     report.check("rebuild_identical", running[0].export_text == running[-1].export_text)

@@ -91,6 +91,14 @@ class Case:
     def settled(self, topic, instances, seconds=60, bridge=False, must=True):
         return settled(self.kafka, topic, instances, seconds, bridge, self.report if must else None)
 
+    def rebuild(self, instance, topic):
+        """The stopped instance makes its store anew, and follows again."""
+        done = instance.cli("store", "rebuild", "--yes", timeout=200)
+        is_done = done.returncode == 0 and "panicked" not in done.stderr
+        self.report.check("rebuild", is_done, text=done.stderr[-500:])
+        instance.start().must_be_ready()
+        self.settled(topic, [instance])
+
     def fold(self, topic, rules=None):
         """The topic as the model sees it; `rules`: {number of a marker: mappings from it on}."""
         return model.fold(self.kafka.bootstrap, topic, self.lanes[topic], rules)

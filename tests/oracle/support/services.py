@@ -122,6 +122,12 @@ class Kafka:
         config.update({key.replace("_", "."): value for key, value in more.items()})
         return Producer(config)
 
+    def transactions(self, name):
+        """A producer that begins transactions."""
+        made = self.producer(transactional_id=name, transaction_timeout_ms=30000, message_timeout_ms=20000)
+        made.init_transactions(60)
+        return made
+
 
 class Redis:
     """The redis-server of the services."""

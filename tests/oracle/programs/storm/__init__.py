@@ -135,7 +135,7 @@ def _change_everything(storm):
         storm.rules[int(number.group(1))] = {**MAPPINGS, "crm": {"level": "title"}}
 
 
-@program(seconds=180, owed="partitions and mappings can't change while it runs")
+@program(seconds=150, long=True)
 def storm_in_change(case):
     """Partitions are raised and another mapping is adopted in the middle of a storm with kills; then a replica that
     starts from nothing comes to the same."""
