@@ -9,7 +9,7 @@ MISTAKES = [
     # An event's clock is made of its own bytes alone.
     ("clock_from_record_timestamp", "event_orders", ("export_", "order_")),
     # What a batch did and how far the log was read are one append.
-    ("offsets_apart", "transactions", ("verdict",)),
+    ("offsets_apart", "killed_at_commit", ("verdict",)),
     # An input's offsets are committed once its events are acknowledged, and what is read again is known.
     ("bridge_commits_first", "bridge_killed", ("all_bridged", "untimed_in_order_once")),
     ("bridge_forgets_repeats", "bridge_killed", ("untimed_in_order_once",)),
