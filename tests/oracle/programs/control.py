@@ -55,7 +55,9 @@ def control_retention(case):
     low, _ = case.kafka.marks(topic + ".control")[0]
     report.check("control_topic_forgets", low > 0, first=low)
     second.restart().must_be_ready()
-    late = case.instance("late", topic)
+    late = case.instance("late", topic, start=False).start()
+    if not report.check("new_one_learns_the_founding", late.ready(60), why=late.why_unready()):
+        return
     every = [first, second, late]
     case.settled(topic, every)
     world = case.fold(topic)
