@@ -83,7 +83,7 @@ class Runner:
         self.given = given
         self.build = hashlib.sha256(given.binary.read_bytes()).hexdigest()[:16]
         self.lanes = [Lane(given, work, number) for number in range(given.jobs)]
-        self.free, self.pool = queue.Queue(), ThreadPoolExecutor(given.jobs)
+        self.free, self.pool, self.is_ending = queue.Queue(), ThreadPoolExecutor(given.jobs), False
         for lane in self.lanes:
             self.free.put(lane)
 
@@ -93,6 +93,7 @@ class Runner:
 
     def end(self):
         """Whatever is under way ends, and the services with it."""
+        self.is_ending = True
         self.pool.shutdown(wait=False, cancel_futures=True)
         for lane in self.lanes:
             if lane.child:
@@ -112,6 +113,7 @@ class Runner:
             result = {**lane.run(program, seed, fault), "build": self.build}
         finally:
             self.free.put(lane)
-        if path:
+        # What was ended has no result, and is run again.
+        if path and not self.is_ending:
             path.write_text(json.dumps(result, indent=1, default=str) + "\n")
         return result
