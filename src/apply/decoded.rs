@@ -92,7 +92,9 @@ impl DecodedBatch {
             };
             match rule(lanes, &batch, &record) {
                 Ok(ruling) => {
-                    if let MarkerRuling::Applied(in_force) = &ruling {
+                    if let MarkerRuling::Applied(in_force) = &ruling
+                        && !fault::bug("rules_of_the_batch")
+                    {
                         decoder = mistaken(in_force.rules.decoder());
                     }
                     markers.push(PlacedMarker { index, ruling });

@@ -15,6 +15,7 @@ use crate::domain::rules::RuleSet;
 use crate::domain::timestamp::{format_rfc3339, format_rfc3339_us};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::store::{AwayRecord, DeadLetter, EntryMeta, LaneProgress, Writer};
+use crate::telemetry::fault;
 
 use super::ApplyError;
 use super::decoded::{DecodedBatch, MarkerRuling};
@@ -167,6 +168,7 @@ impl Planner {
         };
         let verdict = match writer.seen(lane, &attempt, command.lane_next) {
             Seen::Never => None,
+            _ if fault::bug("attempts_forgotten") => None,
             Seen::Before(_) => Some(Verdict::Duplicate),
             Seen::AsAnother(_) => Some(Verdict::Conflict),
             Seen::TooOld => Some(Verdict::Superseded),
@@ -235,6 +237,9 @@ impl Planner {
             ));
         }
         let home = self.terms.founding.home(contact_id);
+        if fault::bug("taken_where_it_stands") {
+            return None;
+        }
         (home != batch.lane).then(|| (DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)))
     }
 

@@ -26,6 +26,8 @@ mod webhooks;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::telemetry::fault;
+
 pub use adopt_control::{AdoptControlError, adopt_control};
 pub use adoption::{AdoptError, Adopted, Adoption, RulesStanding};
 pub use bridge::Bridge;
@@ -58,5 +60,5 @@ pub fn now_ms() -> u64 {
 /// Microseconds since 1970.
 fn now_us() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+    fault::clock_us(u64::try_from(now.as_micros()).unwrap_or(u64::MAX))
 }

@@ -1,15 +1,17 @@
-//! Named faults for tests: kill this process at a point, let an I/O call fail, let a known bug in.
+//! Named faults for tests: kill this process at a point, let an I/O call fail, let a known bug in,
+//! set its clock wrong.
 //!
 //! Armed by `CONTACTD_FAULT`, a comma-separated list: `kill:journalled:3` (SIGKILL at the third
 //! hit), `eio:journal_sync:1` and `enospc:journal_append:2` (that hit fails; `*` for every hit),
 //! `bug:clock_from_record` (a deliberate mistake, to show that the tests see it), `power:DIR` (after
-//! each sync of a file, keep in DIR a copy of what it covered, for a test that then cuts the power).
+//! each sync of a file, keep in DIR a copy of what it covered, for a test that then cuts the power),
+//! `clock:ahead:3600` and `clock:behind:3600` (what this process takes for now, by seconds).
 //! Only builds with debug assertions hold any of it; in a release every function is an empty inline.
 
 #[cfg(debug_assertions)]
-pub use armed::{bug, hits, io, is_armed, point, synced};
+pub use armed::{bug, clock_us, hits, io, is_armed, point, synced};
 #[cfg(not(debug_assertions))]
-pub use disarmed::{bug, hits, io, is_armed, point, synced};
+pub use disarmed::{bug, clock_us, hits, io, is_armed, point, synced};
 
 #[cfg(not(debug_assertions))]
 mod disarmed {
@@ -27,6 +29,12 @@ mod disarmed {
     #[inline(always)]
     pub fn bug(_name: &'static str) -> bool {
         false
+    }
+
+    /// Always right in a release build.
+    #[inline(always)]
+    pub fn clock_us(now_us: u64) -> u64 {
+        now_us
     }
 
     /// Always false in a release build.
@@ -89,6 +97,8 @@ mod armed {
         Eio,
         Enospc,
         Bug,
+        /// Its name is a direction, its hit a number of seconds.
+        Clock,
         /// Its name is a directory.
         Power,
     }
@@ -128,6 +138,7 @@ mod armed {
             "eio" => Kind::Eio,
             "enospc" => Kind::Enospc,
             "bug" => Kind::Bug,
+            "clock" => Kind::Clock,
             "power" => Kind::Power,
             _ => return None,
         };
@@ -179,7 +190,7 @@ mod armed {
             match fault.kind {
                 Kind::Eio => return Err(io::Error::from_raw_os_error(EIO)),
                 Kind::Enospc => return Err(io::Error::from_raw_os_error(ENOSPC)),
-                Kind::Kill | Kind::Bug | Kind::Power => {}
+                Kind::Kill | Kind::Bug | Kind::Clock | Kind::Power => {}
             }
         }
         Ok(())
@@ -188,6 +199,15 @@ mod armed {
     /// Whether the deliberate mistake `name` is let in.
     pub fn bug(name: &'static str) -> bool {
         faults().armed(name).any(|fault| fault.kind == Kind::Bug)
+    }
+
+    /// The time, as far off as the clock of this process is set wrong.
+    pub fn clock_us(now_us: u64) -> u64 {
+        let off_us = |name| {
+            let armed = faults().armed(name).filter(|fault| fault.kind == Kind::Clock);
+            armed.filter_map(|fault| fault.hit).sum::<u64>().saturating_mul(1_000_000)
+        };
+        now_us.saturating_add(off_us("ahead")).saturating_sub(off_us("behind"))
     }
 
     /// Whether a kill is armed at `name` (at any hit), for points that cost something to reach.
@@ -229,8 +249,9 @@ mod tests {
 
     #[test]
     fn a_list_is_read_and_nonsense_is_left_out() {
-        let plan =
-            parse("kill:journalled:3, eio:journal_sync:*,bug:record_clock,kill:,what:x:1,kill:a:b");
+        let plan = parse(
+            "kill:journalled:3, eio:journal_sync:*,bug:record_clock,kill:,what:x:1,clock:ahead:60,kill:a:b",
+        );
         let fault = |kind, name: &str, hit| Fault { kind, name: name.to_owned(), hit };
         assert_eq!(
             plan,
@@ -238,6 +259,7 @@ mod tests {
                 fault(Kind::Kill, "journalled", Some(3)),
                 fault(Kind::Eio, "journal_sync", None),
                 fault(Kind::Bug, "record_clock", None),
+                fault(Kind::Clock, "ahead", Some(60)),
             ]
         );
     }
@@ -271,5 +293,6 @@ mod tests {
         super::point("never_armed");
         assert!(super::io("never_armed").is_ok());
         assert!(!super::bug("never_armed"));
+        assert_eq!(super::clock_us(7), 7);
     }
 }

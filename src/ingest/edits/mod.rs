@@ -27,6 +27,7 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 use uuid::Uuid;
 
 use crate::store::{RecordOutcome, StoreError, StoredContact};
+use crate::telemetry::fault;
 
 use super::command_record::API_SOURCE;
 use super::commands::{Author, Command, CommandError, Commands, Submitted, Wait};
@@ -256,6 +257,9 @@ impl Edits {
                 });
                 Err(EditError::Refused { reason, detail })
             }
+            Verdict::Superseded if fault::bug("superseded_is_done") => {
+                edit.done(event_id, value.ok_or(EditError::NotFound)?, Some(position))
+            }
             // It is on its way to its contact's home.
             Verdict::Rehomed => Ok(Done::Accepted { event_id: event_id.to_owned() }),
             Verdict::Duplicate | Verdict::Conflict => {
@@ -279,7 +283,10 @@ impl Edit {
             intent,
             id: self.id.clone(),
             patch: patch.cloned().unwrap_or_default(),
-            condition: self.condition.clone(),
+            condition: match fault::bug("conditions_left_out") {
+                true => Condition::default(),
+                false => self.condition.clone(),
+            },
             event_id: match &self.keyed {
                 Some(keyed) => keyed.event_id.clone(),
                 None => format!("cmd_{}", Uuid::now_v7().as_simple()),

@@ -57,7 +57,7 @@ class Contact:
         self.created = self.restored = self.replaced = self.erased = self.reset = self.horizon = None
         # The least time of events, of edits, and the greatest of both.
         self.first_event = self.first_edit = self.last = None
-        # All deletes since the last restore, ascending; the floor hides, nothing is dropped.
+        # All deletes that no restore took back, ascending; the floor hides, nothing is dropped.
         self.deletes, self.registers, self.ring = [], {}, []
 
     # What is seen of it
@@ -169,6 +169,8 @@ class Contact:
         refusal = self._refusal(command)
         if refusal:
             return refusal
+        if command.intent == "update" and not event.values and not command.clears_attributes:
+            return "unchanged"
         undo = self._copy()
         clock = self._counted(event, command, record_us)
         before, is_new = self.seen(), self.version == 0
@@ -177,6 +179,7 @@ class Contact:
             self.__dict__.update(undo)
             return "superseded"
         self._forget_cleared_keys()
+        command.superseded = self._lost(event, command, clock)
         return self._changed(record_us) if is_new or self.seen() != before else "unchanged"
 
     def _copy(self):
@@ -212,7 +215,7 @@ class Contact:
         if command.clears_attributes:
             wanted.update({key: None for key in have if key[0] == "a"})
         for key, value in event.values.items():
-            if key[0] == "a" and value is not None and command.intent == "update":
+            if key[0] == "a" and value is not None and command.merges_attributes:
                 target = json.loads(have[key]) if key in have else None
                 value = compact(merge_patch(json.loads(value), target))
             wanted[key] = value
@@ -227,6 +230,15 @@ class Contact:
         if command.intent == "update":
             return not event.values or any(each[0] == clock for each in self.visible().values())
         return command.intent != "erase" or not self.values()
+
+    def _lost(self, event, command, clock):
+        """What of a wish that stands something newer overtook, by name."""
+        visible, named = self.visible(), set(event.values)
+        if event.replaces:
+            named |= {("f", name) for name in FIELDS}
+        if event.replaces or command.clears_attributes:
+            named |= {key for key in self.values() if key[0] == "a"}
+        return {key[1] for key in named if key in visible and visible[key][0] != clock}
 
     # Into the registers
 
@@ -260,8 +272,8 @@ class Contact:
         if event.kind == "created":
             self.created = greatest(self.created, clock)
         elif event.kind == "restored":
-            self.reset, self.deletes = self.final_delete(), []
-            self.restored = greatest(self.restored, clock)
+            self.reset, self.restored = self.final_delete(), greatest(self.restored, clock)
+            self.deletes = [each for each in self.deletes if each > self.restored]
         elif event.kind == "erased":
             self.erased = greatest(self.erased, clock)
         elif event.kind == "deleted" and clock not in self.deletes:

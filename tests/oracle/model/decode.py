@@ -39,10 +39,14 @@ class Command:
     if_match: set
     if_none_match: set
     clears_attributes: bool
+    # An object is merged into what stands there, not put in its place.
+    merges_attributes: bool
     # What was asked for, without stamps.
     body: bytes
     request_id: str
     principal: str
+    # Once it is decided: the names that it did not get its way in.
+    superseded: set = field(default_factory=set)
 
 
 @dataclass
@@ -211,6 +215,7 @@ def _command(headers, data):
         if_match=None if must is None else _states(must),
         if_none_match=set() if must_not is None else _states(must_not),
         clears_attributes="contactd_clears_attributes" in headers,
+        merges_attributes="contactd_merges_attributes" in headers,
         body=body,
         **text,
     )

@@ -2,11 +2,12 @@
 
 from support.registry import PROGRAMS
 
-from . import bridge, control, events, feeds, letters, replicas, rules, signing_in, storm, topics, topology, writes
+from . import bridge, clocks, control, events, feeds, letters, replicas, rules, signing_in, storm, topics, topology, writes
 
 __all__ = [
     "PROGRAMS",
     "bridge",
+    "clocks",
     "control",
     "events",
     "feeds",

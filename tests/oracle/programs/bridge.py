@@ -26,8 +26,7 @@ def bridge_inputs(case):
         return json.dumps(timed(f"{who}{number}", f"i{number % 20}", source="crm", attributes={who: number})).encode()
 
     kept = []
-    writer = case.kafka.producer(transactional_id=topic, transaction_timeout_ms=20000, message_timeout_ms=15000)
-    writer.init_transactions(20)
+    writer = case.kafka.transactions(topic)
     for number in range(30):
         writer.begin_transaction()
         is_kept = case.random.random() < 0.5

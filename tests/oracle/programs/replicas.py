@@ -14,6 +14,7 @@ from support import checks
 from support.events import Events, send
 from support.instance import PASSWORD, session, spawn
 from support.registry import program
+from support.services import wait_until
 
 IDS = [f"r{number}" for number in range(200)]
 
@@ -108,10 +109,7 @@ def _all_the_same(case, topic, made, revoked):
         report.check("exports_identical", instance.export_text == first.export_text, instance=instance.name)
         verified = instance.cli("store", "verify")
         report.check("store_verify", verified.returncode == 0, instance=instance.name, text=verified.stderr[-400:])
-    rebuilt = second.cli("store", "rebuild", "--yes", timeout=200)
-    report.check("rebuild", rebuilt.returncode == 0, text=rebuilt.stderr[-500:])
-    second.start().must_be_ready()
-    case.settled(topic, [second])
+    case.rebuild(second, topic)
     report.check("rebuilt_digest", checks.counters(report, world, second)["digest"] == digests["a"])
     is_revoked(second)
     second.stop()
@@ -127,6 +125,29 @@ def _look_up(report, instance, record, topic, is_restored):
         report.check("event_by_place", got == record.verdict, instance=instance.name, record=record, got=got)
     else:
         report.check("event_unknown_only_where_restored", is_restored, instance=instance.name, body=answer.text[:300])
+
+
+@program(seconds=40)
+def killed_at_commit(case):
+    """An instance that is killed right behind its journal's append, life after life (debug build), has judged every
+    record once."""
+    topic = case.topic(4)
+    instance, producer = case.instance("a", topic, start=False), case.kafka.producer()
+    events = Events(case.seed, IDS, "k")
+
+    def is_killed():
+        send(producer, topic, events, 50)
+        return not instance.is_alive()
+
+    for hit in (3, 2, 6, 4):
+        instance.env["CONTACTD_FAULT"] = f"{case.fault},kill:journalled:{hit}"
+        instance.start()
+        case.report.counts["killed_at_the_point"] += bool(wait_until(is_killed, 30))
+        instance.kill()
+    instance.env["CONTACTD_FAULT"] = case.fault
+    instance.start().must_be_ready()
+    case.settled(topic, [instance])
+    case.finish([instance], case.fold(topic), topic)
 
 
 @program(seconds=60, long=True)

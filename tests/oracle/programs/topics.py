@@ -36,8 +36,7 @@ def transactions(case):
     report, topic, draw = case.report, case.topic(4), case.random
     instance = case.instance("a", topic)
     events = Events(case.seed, [f"x{number}" for number in range(40)], "tx")
-    writer = case.kafka.producer(transactional_id=topic, transaction_timeout_ms=20000, message_timeout_ms=15000)
-    writer.init_transactions(20)
+    writer = case.kafka.transactions(topic)
     for number in range(20):
         writer.begin_transaction()
         send(writer, topic, events, draw.randrange(1, 30))
@@ -133,13 +132,9 @@ def topic_deleted(case):
     instance.start()
     report.check("refused_at_start", not _comes_up_ready(instance), why=instance.why_unready())
     instance.kill()
-    rebuilt = instance.cli("store", "rebuild", "--yes", timeout=100)
-    report.check("rebuild", rebuilt.returncode == 0 and "panicked" not in rebuilt.stderr, text=rebuilt.stderr[-400:])
-    instance.start().must_be_ready()
-    case.settled(topic, [instance])
+    case.rebuild(instance, topic)
     world = case.fold(topic)
-    for event_id in kept:
-        report.check("acknowledged_survives_new_topic", event_id in world.by_event, event=event_id)
+    checks.are_there(report, "acknowledged_survives_new_topic", kept, world)
     _contacts(case, instance, world, "export")
 
 
@@ -233,8 +228,7 @@ def broker_absent(case):
     instance.must_be_ready()
     case.settled(topic, [instance])
     world = case.fold(topic)
-    for event_id in kept:
-        report.check("forwarded", event_id in world.by_event, event=event_id)
+    checks.are_there(report, "forwarded", kept, world)
     case.finish([instance], world, topic)
 
 
@@ -280,8 +274,7 @@ def outbox_left(case):
     report.check("leaves_the_outbox", is_left and took < 20, seconds=took)
     case.settled(topic, [instance], 120)
     world = case.fold(topic)
-    for event_id in kept:
-        report.check("acknowledged_is_there", event_id in world.by_event, event=event_id)
+    checks.are_there(report, "acknowledged_is_there", kept, world)
     case.finish([instance], world, topic)
 
 
@@ -297,11 +290,7 @@ def outbox_over_rebuild(case):
         kept += [f"out{number}"] if answer.status_code == 200 else []
     instance.kill()
     case.kafka.start()
-    rebuilt = instance.cli("store", "rebuild", "--yes", timeout=100)
-    report.check("rebuild", rebuilt.returncode == 0, text=rebuilt.stderr[-400:])
-    instance.start().must_be_ready()
-    case.settled(topic, [instance])
+    case.rebuild(instance, topic)
     world = case.fold(topic)
-    for event_id in kept:
-        report.check("acknowledged_survives_rebuild", event_id in world.by_event, event=event_id)
+    checks.are_there(report, "acknowledged_survives_rebuild", kept, world)
     case.finish([instance], world, topic)

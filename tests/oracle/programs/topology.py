@@ -38,10 +38,7 @@ def _replicas_agree(case, topic, running):
     for instance in running:
         instance.stop()
         checks.contacts(report, f"export_{instance.name}", world.export(), instance.export())
-    rebuilt = running[0].cli("store", "rebuild", "--yes", timeout=200)
-    report.check("rebuild", rebuilt.returncode == 0, text=rebuilt.stderr[-400:])
-    running[0].start().must_be_ready()
-    case.settled(topic, running[:1])
+    case.rebuild(running[0], topic)
     running[0].stop()
     checks.contacts(report, "export_rebuilt", world.export(), running[0].export())
     report.check("rebuild_identical", running[0].export_text == running[-1].export_text)
@@ -76,7 +73,7 @@ def partitioner_late(case):
     _replicas_agree(case, topic, [first, second])
 
 
-@program(seconds=90, owed="raised partitions end the process, and the rebuild changes contacts")
+@program(seconds=90)
 def added_partitions(case):
     """Partitions are raised in the middle of writes of every kind: reads and writes go on, nothing comes out otherwise than
     it went in, and a late replica and a rebuild come to the same."""

@@ -53,14 +53,14 @@ class Case:
         self.kafka.topic(name + ".control", 1, **(control or retention))
         return name
 
-    def instance(self, name, topic=None, start=True, env=None, config=None, redis=False, kafka=True):
-        """A new instance on the topic, ready unless `start` is false."""
+    def instance(self, name, topic=None, start=True, env=None, config=None, redis=False, kafka=True, fault=""):
+        """A new instance on the topic, ready unless `start` is false; `fault`: armed in it alone."""
         args = []
         if config is not None:
             path = self.work / f"{name}.toml"
             path.write_text(config)
             args = ["--config", str(path)]
-        env = {**({"CONTACTD_FAULT": self.fault} if self.fault else {}), **(env or {})}
+        env = {"CONTACTD_FAULT": ",".join(filter(None, [self.fault, fault])), **(env or {})}
         made = Instance(
             self.binary,
             self.work,
@@ -79,9 +79,9 @@ class Case:
             made.start().must_be_ready()
         return made
 
-    def pair(self, topic, **options):
-        """Two instances on one topic."""
-        both = [self.instance(name, topic, start=False, **options) for name in ("a", "b")]
+    def pair(self, topic, faults=("", ""), **options):
+        """Two instances on one topic; `faults`: what is armed in each."""
+        both = [self.instance(name, topic, start=False, fault=fault, **options) for name, fault in zip("ab", faults)]
         for each in both:
             each.start()
         for each in both:
@@ -90,6 +90,14 @@ class Case:
 
     def settled(self, topic, instances, seconds=60, bridge=False, must=True):
         return settled(self.kafka, topic, instances, seconds, bridge, self.report if must else None)
+
+    def rebuild(self, instance, topic):
+        """The stopped instance makes its store anew, and follows again."""
+        done = instance.cli("store", "rebuild", "--yes", timeout=200)
+        is_done = done.returncode == 0 and "panicked" not in done.stderr
+        self.report.check("rebuild", is_done, text=done.stderr[-500:])
+        instance.start().must_be_ready()
+        self.settled(topic, [instance])
 
     def fold(self, topic, rules=None):
         """The topic as the model sees it; `rules`: {number of a marker: mappings from it on}."""

@@ -51,6 +51,12 @@ def pages(instance, path, **query):
             return items
 
 
+def are_there(report, kind, event_ids, world):
+    """What was acknowledged is on the topic."""
+    for event_id in event_ids:
+        report.check(kind, event_id in world.by_event, event=event_id)
+
+
 def history(report, world, instance, contact_id, trimmed=False):
     """Each change with its image; `trimmed`: the oldest may be gone."""
     path = f"/api/contacts/{urllib.parse.quote(contact_id, safe='')}/history"

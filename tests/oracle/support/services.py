@@ -94,9 +94,10 @@ class Kafka:
         for future in self.admin().delete_records(places).values():
             future.result(20)
 
-    def marks(self, topic):
+    def marks(self, topic, isolation="read_committed"):
         """{partition: (first offset, offset after the last)}."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "oracle-marks", "log_level": 0})
+        config = {"bootstrap.servers": self.bootstrap, "group.id": "oracle-marks", "log_level": 0}
+        consumer = Consumer({**config, "isolation.level": isolation})
         try:
             found = consumer.list_topics(topic, timeout=10).topics[topic].partitions
             get = consumer.get_watermark_offsets
@@ -120,6 +121,12 @@ class Kafka:
         }
         config.update({key.replace("_", "."): value for key, value in more.items()})
         return Producer(config)
+
+    def transactions(self, name):
+        """A producer that begins transactions."""
+        made = self.producer(transactional_id=name, transaction_timeout_ms=30000, message_timeout_ms=20000)
+        made.init_transactions(60)
+        return made
 
 
 class Redis:

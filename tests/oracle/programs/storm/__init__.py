@@ -13,12 +13,14 @@ from support.registry import program
 from . import chaos, compare, producers, readers, writers
 
 CONTACTS = 150
+# What makes traffic, and how many of it at once.
+SIDES = {"kafka": (producers.kafka_side, 1), "webhooks": (producers.webhook_side, 2), "api": (writers.api_side, 3)}
 
 
 class Storm:
     """What the threads of one storm share."""
 
-    def __init__(self, case, contacts=CONTACTS):
+    def __init__(self, case, contacts=CONTACTS, faults=("", "")):
         self.case, self.report, self.kafka = case, case.report, case.kafka
         self.topic = case.topic(8)
         self.inputs = [f"{self.topic}-in-{letter}" for letter in "abc"]
@@ -26,7 +28,7 @@ class Storm:
             self.kafka.topic(name, 4)
         self.config = f'[bridge]\ntopics = {json.dumps(self.inputs)}\n[input."{self.inputs[2]}"]\n'
         self.config += 'source = "erp"\ncomplete = true\n'
-        self.instances = case.pair(self.topic, config=self.config, redis=True)
+        self.instances = case.pair(self.topic, faults, config=self.config, redis=True)
         self.urls = [instance.url for instance in self.instances]
         self.ids = [f"c{number}" for number in range(contacts)]
         self.over, self.drained = threading.Event(), threading.Event()
@@ -73,20 +75,18 @@ class Storm:
         ]
 
 
-def run_storm(case, kinds=("kill", "broker", "redis"), sides="all", change=None, **options):
-    """`kinds` of chaos; `sides`: whether all traffic comes, or only API clients; `change(storm)` in the middle."""
+def run_storm(case, kinds=("kill", "broker", "redis"), sides=("kafka", "webhooks", "api"), change=None, **options):
+    """`kinds` of chaos; `sides` that traffic comes from; `change(storm)` in the middle; `options` of the storm."""
     storm = Storm(case, **options)
     feeds = storm.feeds()
     for feed in feeds:
         feed.start()
     time.sleep(1)
     begun = time.time()
-    if sides == "all":
-        storm.thread(producers.kafka_side, 0)
-        for number in range(2):
-            storm.thread(producers.webhook_side, number)
-    for number in range(3):
-        storm.thread(writers.api_side, number)
+    for side in sides:
+        function, count = SIDES[side]
+        for number in range(count):
+            storm.thread(function, number)
     reading = [storm.thread(readers.read_side, number) for number in range(2)]
     chaos_thread = storm.thread(chaos.chaos_side, kinds)
     time.sleep(case.seconds / 3)
@@ -117,7 +117,7 @@ def storm_on_one(case):
     """Clients of two instances write two contacts, with kills: creates, replaces, patches, deletes, restores, merges and
     batches, with and without conditions and keys, waited for and not; each answer is what became of it."""
     case.seconds = min(case.seconds, 30)
-    run_storm(case, ("kill",), sides="api", contacts=2)
+    run_storm(case, ("kill",), ("api",), contacts=2)
 
 
 def _change_everything(storm):
@@ -135,7 +135,7 @@ def _change_everything(storm):
         storm.rules[int(number.group(1))] = {**MAPPINGS, "crm": {"level": "title"}}
 
 
-@program(seconds=180, owed="partitions and mappings can't change while it runs")
+@program(seconds=150, long=True)
 def storm_in_change(case):
     """Partitions are raised and another mapping is adopted in the middle of a storm with kills; then a replica that
     starts from nothing comes to the same."""

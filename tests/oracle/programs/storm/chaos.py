@@ -3,30 +3,23 @@
 import random
 import time
 
-ACTS = {
-    "kill": ["kill_one"] * 5 + ["kill_both"],
-    "broker": ["broker_freeze", "broker_kill", "broker_stop", "kill_while_broker_is_away"],
-    "redis": ["redis_kill", "redis_flush", "redis_freeze"],
-}
-
 
 def chaos_side(storm, kinds):
     draw, report = random.Random(storm.case.seed * 3 + 1), storm.report
-    acts = [act for kind in kinds for act in ACTS[kind]]
+    acts = [each for kind in kinds for each in ACTS[kind]]
     end = time.time() + storm.case.seconds - 8
     while acts and time.time() < end:
         time.sleep(draw.uniform(2, 8))
         if time.time() > end:
             break
-        act = draw.choice(acts)
-        report.counts["chaos_" + act] += 1
-        print("chaos", act, round(end - time.time()), flush=True)
-        globals()[act](storm, draw)
+        name, act = draw.choice(acts)
+        report.counts["chaos_" + name] += 1
+        print("chaos", name, round(end - time.time()), flush=True)
+        act(storm, draw)
         for instance in storm.instances:
             if not instance.is_alive():
-                report.fail(
-                    "instance_died", instance=instance.name, code=instance.process.returncode, log=instance.tail()
-                )
+                code = instance.process.returncode
+                report.fail("instance_died", instance=instance.name, code=code, log=instance.tail())
                 instance.start()
 
 
@@ -41,33 +34,27 @@ def _kill(storm, draw, victims):
         draw.choice(victims).restart()
 
 
-def kill_one(storm, draw):
+def _kill_one(storm, draw):
     _kill(storm, draw, [draw.choice(storm.instances)])
 
 
-def kill_both(storm, draw):
+def _kill_both(storm, draw):
     _kill(storm, draw, storm.instances)
 
 
-def broker_freeze(storm, draw):
-    storm.kafka.freeze()
-    time.sleep(draw.uniform(1, 7))
-    storm.kafka.thaw()
+def _outage(service, way, least, most):
+    """A service is killed, stopped or frozen, and comes back after so many seconds."""
+
+    def act(storm, draw):
+        victim = getattr(storm.case, service)
+        getattr(victim, way)()
+        time.sleep(draw.uniform(least, most))
+        victim.thaw() if way == "freeze" else victim.start()
+
+    return act
 
 
-def broker_kill(storm, draw):
-    storm.kafka.kill()
-    time.sleep(draw.uniform(0, 4))
-    storm.kafka.start()
-
-
-def broker_stop(storm, draw):
-    storm.kafka.stop()
-    time.sleep(draw.uniform(0, 4))
-    storm.kafka.start()
-
-
-def kill_while_broker_is_away(storm, draw):
+def _kill_while_broker_is_away(storm, draw):
     """The outbox fills, the instance dies with it, and again while it forwards."""
     storm.kafka.kill()
     time.sleep(draw.uniform(2, 5))
@@ -80,17 +67,21 @@ def kill_while_broker_is_away(storm, draw):
         victim.restart()
 
 
-def redis_kill(storm, draw):
-    storm.case.redis.kill()
-    time.sleep(draw.uniform(0, 3))
-    storm.case.redis.start()
-
-
-def redis_flush(storm, draw):
+def _redis_flush(storm, _):
     storm.case.redis.flush()
 
 
-def redis_freeze(storm, draw):
-    storm.case.redis.freeze()
-    time.sleep(draw.uniform(0.2, 3))
-    storm.case.redis.thaw()
+ACTS = {
+    "kill": [("kill_one", _kill_one)] * 5 + [("kill_both", _kill_both)],
+    "broker": [
+        ("broker_freeze", _outage("kafka", "freeze", 1, 7)),
+        ("broker_kill", _outage("kafka", "kill", 0, 4)),
+        ("broker_stop", _outage("kafka", "stop", 0, 4)),
+        ("kill_while_broker_is_away", _kill_while_broker_is_away),
+    ],
+    "redis": [
+        ("redis_kill", _outage("redis", "kill", 0, 3)),
+        ("redis_freeze", _outage("redis", "freeze", 0.2, 3)),
+        ("redis_flush", _redis_flush),
+    ],
+}

@@ -2,12 +2,17 @@
 
 import collections
 import json
+import urllib.parse
 
 from support import checks
 
 from .writers import etag_version
 
 DONE = (200, 201, 204)
+
+
+def superseded_names(headers):
+    return [urllib.parse.unquote(name) for name in headers.get("Superseded", "").split(", ") if name]
 
 
 def request(storm, world, asked):
@@ -25,9 +30,10 @@ def request(storm, world, asked):
     else:
         _single(storm, world, asked, records, applied, fulfilled)
     for attempt in asked.attempts:
-        if attempt["status"] == 202 and attempt["location"]:
+        location = attempt["headers"].get("Location")
+        if attempt["status"] == 202 and location:
             for instance in storm.instances:
-                checks.outcome(storm.report, world, instance, attempt["location"])
+                checks.outcome(storm.report, world, instance, location)
 
 
 def _is_unknown(status):
@@ -40,6 +46,14 @@ def _image(storm, world, asked, contact):
         storm.report.fail("answer_differs", asked=asked.brief(), want_got=checks.nearest(world, contact))
 
 
+def _superseded(storm, asked, told, decided):
+    """What of a done wish something newer overtook is named in its answer, and nothing else is."""
+    for record in decided[:1]:
+        storm.report.counts["superseded_names"] += len(told)
+        want = record.command.superseded
+        storm.report.check("superseded_names", set(told) == want, asked=asked.brief(), told=told, want=want)
+
+
 def _single(storm, world, asked, records, applied, fulfilled):
     report, brief = storm.report, asked.brief()
     if len(applied) > 1:
@@ -48,6 +62,7 @@ def _single(storm, world, asked, records, applied, fulfilled):
     for attempt in done:
         if not applied and not fulfilled:
             report.fail("acknowledged_write_not_applied", asked=brief, attempt=attempt, records=records)
+        _superseded(storm, asked, superseded_names(attempt["headers"]), applied + fulfilled)
         if attempt["status"] != 204:
             contact = json.loads(attempt["text"])
             _image(storm, world, asked, contact)
@@ -73,6 +88,8 @@ def _batch(storm, world, asked, applied, fulfilled):
             report.counts["batch_items"] += 1
             if item["status"] in DONE:
                 done.add(item["id"])
+                decided = [record for record in applied + fulfilled if record.contact_id == item["id"]]
+                _superseded(storm, asked, item.get("superseded", []), decided)
             if item.get("contact"):
                 _image(storm, world, asked, item["contact"])
             if _is_unknown(item["status"]):

@@ -125,15 +125,7 @@ class Client:
         """One attempt, at one of the instances."""
         report, at = self.storm.report, self.random.randrange(2)
         request_id = f"oracle-{self.storm.case.seed}-{self.number}-{self.count}-{len(request.attempts)}"
-        attempt = {
-            "request_id": request_id,
-            "at": at,
-            "status": 0,
-            "text": "",
-            "etag": None,
-            "location": None,
-            "position": None,
-        }
+        attempt = {"request_id": request_id, "at": at, "status": 0, "text": "", "headers": {}}
         request.attempts.append(attempt)
         headers = {**request.headers, "X-Request-Id": request_id}
         if self.position and self.random.random() < 0.5:
@@ -147,15 +139,8 @@ class Client:
             time.sleep(0.2)
             return attempt
         report.counts[f"api_{answer.status_code}"] += 1
-        given = answer.headers
-        attempt.update(
-            status=answer.status_code,
-            text=answer.text,
-            etag=given.get("ETag"),
-            location=given.get("Location"),
-            position=given.get("Position"),
-        )
-        if answer.status_code == 503 and "Retry-After" not in given:
+        attempt.update(status=answer.status_code, text=answer.text, headers=answer.headers)
+        if answer.status_code == 503 and "Retry-After" not in answer.headers:
             report.fail("503_without_retry_after", body=answer.text[:200], path=request.path)
         return attempt
 
@@ -175,15 +160,16 @@ class Client:
         """An image that was answered has its version in the ETag, and is read where its Position is asked for."""
         if attempt["status"] not in (200, 201, 204) or request.operation == "batch":
             return
-        self.position = attempt["position"] or self.position
-        if attempt["status"] == 204 or not attempt["etag"]:
+        etag, position = (attempt["headers"].get(name) for name in ("ETag", "Position"))
+        self.position = position or self.position
+        if attempt["status"] == 204 or not etag:
             return
-        contact, version = json.loads(attempt["text"]), etag_version(attempt["etag"])
-        self.storm.etags[contact["id"]] = attempt["etag"]
+        contact, version = json.loads(attempt["text"]), etag_version(etag)
+        self.storm.etags[contact["id"]] = etag
         if contact["version"] != version:
-            self.storm.report.fail("etag_version", etag=attempt["etag"], body=attempt["text"][:200])
-        if attempt["position"] and self.random.random() < 0.5:
-            self.read_what_was_written(contact["id"], version, attempt["position"])
+            self.storm.report.fail("etag_version", etag=etag, body=attempt["text"][:200])
+        if position and self.random.random() < 0.5:
+            self.read_what_was_written(contact["id"], version, position)
 
     def read_what_was_written(self, contact_id, version, position):
         report, at = self.storm.report, self.random.randrange(2)
