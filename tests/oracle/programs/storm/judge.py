@@ -25,7 +25,8 @@ def request(storm, world, asked):
     else:
         _single(storm, world, asked, records, applied, fulfilled)
     for attempt in asked.attempts:
-        if attempt["status"] == 202 and attempt["location"]:
+        # What became of a merge is told elsewhere.
+        if attempt["status"] == 202 and attempt["location"] and asked.operation != "merge":
             for instance in storm.instances:
                 checks.outcome(storm.report, world, instance, attempt["location"])
 
