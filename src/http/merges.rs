@@ -2,8 +2,8 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{HeaderName, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
@@ -19,6 +19,8 @@ use super::params::Params;
 use super::preconditions::if_match;
 use super::state::HttpState;
 use super::writing::{JSON, Writing, failure};
+
+const MERGE_ID: HeaderName = HeaderName::from_static("merge-id");
 
 type PathId = Result<Path<String>, PathRejection>;
 
@@ -43,7 +45,13 @@ pub(super) async fn merge_contacts(
         from,
     };
     match state.open()?.merging.merge(&merge, writing.wait()).await {
-        Ok(Merged::Done(done)) => Ok(writing.answer(&merge.into, StatusCode::OK, &done)),
+        Ok(Merged::Done { id, survivor }) => {
+            let mut response = writing.answer(&merge.into, StatusCode::OK, &survivor);
+            if let Some(Ok(id)) = id.map(HeaderValue::from_maybe_shared) {
+                response.headers_mut().insert(MERGE_ID, id);
+            }
+            Ok(response)
+        }
         Ok(Merged::Accepted { id }) => {
             let body = json!({ "status": "ACCEPTED", "mergeId": id, "contactId": merge.into });
             Ok(writing.accepted_as(&body, format!("/api/merges/{id}")))

@@ -30,7 +30,7 @@ impl World {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let node = log
             .followed_by(Node::new(&dir.path().join("store")))
-            .with("limits.contact_bytes_max", CONTACT_BYTES_MAX)
+            .with("apply.contact_bytes_max", CONTACT_BYTES_MAX)
             .with("server.listen", format!("127.0.0.1:{port}"));
         Self { log, node, port, _dir: dir }
     }

@@ -172,7 +172,7 @@ fn merge() -> Operation {
     )
     .param(contact_id())
     .body::<ContactToMerge>(json!({ "from": "{{otherId}}" }))
-    .answers(written(200, "The survivor."))
+    .answers(written(200, "The survivor.").with(&[Header::MergeId]))
     .answers(accepted_merge())
     .fails(&[
         Code::UnsupportedMediaType,
@@ -181,13 +181,14 @@ fn merge() -> Operation {
         Code::Contended,
         Code::Overloaded,
     ])
-    .keeps("etag", Kept::Header("ETag"));
+    .keeps("etag", Kept::Header("ETag"))
+    .keeps("mergeId", Kept::Header("Merge-Id"));
     keyed(conditional(operation))
 }
 
 fn accepted_merge() -> Answer {
     let example = json!({
-        "status": "ACCEPTED", "mergeId": "cmd_01971e5c7a557c3e9d516a1d3a0b4f10",
+        "status": "ACCEPTED", "mergeId": "{{mergeId}}",
         "contactId": "{{contactId}}",
     });
     Answer::json::<AcceptedMerge>(202, "It is under way.", example).with(&[Header::Location])
@@ -195,7 +196,7 @@ fn accepted_merge() -> Answer {
 
 fn one_merge() -> Operation {
     let example = json!({
-        "id": "cmd_01971e5c7a557c3e9d516a1d3a0b4f10", "contactId": "{{contactId}}",
+        "id": "{{mergeId}}", "contactId": "{{contactId}}",
         "from": "{{otherId}}", "status": "done", "error": null, "position": "{{position}}",
         "by": "user:ada", "requestedAt": "2026-11-21T10:36:44.460Z",
     });

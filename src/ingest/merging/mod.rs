@@ -38,6 +38,8 @@ const PREFIX: &str = "merge/job/";
 /// Merges that are under way at once, and those with the ones that have ended.
 const RUNNING_MAX: usize = 256;
 const JOBS_MAX: usize = 1024;
+/// Entries that are looked at: of requests at once each may add one.
+const LISTED_MAX: usize = 8 * JOBS_MAX;
 /// How long it is known how a merge ended, in milliseconds of record time.
 const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 /// The survivor's attribute that lists whom it has taken in.
@@ -63,8 +65,13 @@ pub struct Merge {
 /// What came of a merge so far.
 #[derive(Clone, Debug)]
 pub enum Merged {
-    /// Both halves are done: the survivor as it was right after.
-    Done(Done),
+    /// Both halves are done.
+    Done {
+        /// By which it is asked for; none: it was done before.
+        id: Option<String>,
+        /// The survivor as it was right after.
+        survivor: Done,
+    },
     /// It is under way, and will end.
     Accepted {
         /// By which it is asked for.
@@ -184,7 +191,7 @@ impl Merging {
         let has_failed = |at: &Listed| !at.is_running && at.job.has_failed();
         if before.as_ref().is_none_or(has_failed) {
             if let Some(survivor) = self.merged_before(merge)? {
-                return Ok(Merged::Done(survivor));
+                return Ok(Merged::Done { id: None, survivor });
             }
             self.begin(&id, merge, before.map_or(0, |before| before.revision)).await?;
         }
@@ -251,7 +258,7 @@ impl Merging {
 
     /// The oldest merge that has ended goes when there are too many.
     async fn make_room(&self, id: &str) -> Result<(), MergeError> {
-        let entries = self.reader().controls(PREFIX, None, 2 * JOBS_MAX);
+        let entries = self.reader().controls(PREFIX, None, LISTED_MAX);
         let ended = entries.iter().filter(|(_, entry)| entry.expires_at_ms.is_some());
         let running = entries.len() - ended.clone().count();
         if running >= RUNNING_MAX {
@@ -273,7 +280,8 @@ impl Merging {
             changed.borrow_and_update();
             if let Some(Listed { job, is_running: false, .. }) = self.listed(id)? {
                 job.check_key(merge)?;
-                return self.ended(job).await;
+                let survivor = self.ended(job).await?;
+                return Ok(Merged::Done { id: Some(id.to_owned()), survivor });
             }
             // The store has stopped: what stands on the log goes on elsewhere.
             if changed.changed().await.is_err() {
@@ -282,7 +290,7 @@ impl Merging {
         }
     }
 
-    async fn ended(&self, job: MergeJob) -> Result<Merged, MergeError> {
+    async fn ended(&self, job: MergeJob) -> Result<Done, MergeError> {
         let (version, position) = match job.end {
             Some(MergeEnd::Done { version, position }) => (version, position),
             Some(MergeEnd::Failed(failure)) => return Err(failure.into()),
@@ -293,7 +301,7 @@ impl Merging {
             self.reader().wait_for(position).await?;
         }
         let value = as_of(self.reader(), job.into.as_bytes(), version)?;
-        Ok(Merged::Done(Done::Contact { value, position, superseded: Vec::new() }))
+        Ok(Done::Contact { value, position, superseded: Vec::new() })
     }
 
     fn reader(&self) -> &Reader {

@@ -32,7 +32,7 @@ use crate::store::{RecordOutcome, StoreError, StoredContact};
 use crate::telemetry::fault;
 
 use super::{
-    JOBS_MAX, KEPT_MS, Listed, MERGED_FROM, MERGED_INTO, MergeEnd, MergeError, MergeFailure,
+    KEPT_MS, LISTED_MAX, Listed, MERGED_FROM, MERGED_INTO, MergeEnd, MergeError, MergeFailure,
     MergeJob, Merging, PREFIX, is_merged, listed,
 };
 
@@ -138,7 +138,7 @@ async fn is_ours(merging: &Merging, stop: &CancellationToken) -> bool {
 
 /// Merges that can be begun with, oldest first: none that shares a contact with one before it.
 fn waiting(merging: &Merging, held: &BTreeMap<String, [String; 2]>) -> Vec<(String, [String; 2])> {
-    let entries = merging.reader().controls(PREFIX, None, 2 * JOBS_MAX);
+    let entries = merging.reader().controls(PREFIX, None, LISTED_MAX);
     let mut waiting = Vec::new();
     for (key, entry) in entries.iter().filter(|(_, entry)| entry.expires_at_ms.is_none()) {
         let id = key.strip_prefix(PREFIX).unwrap_or_default();
@@ -147,7 +147,7 @@ fn waiting(merging: &Merging, held: &BTreeMap<String, [String; 2]>) -> Vec<(Stri
                 waiting.push((job.at_ms, id.to_owned(), [job.into, job.from]));
             }
             Ok(_) => {}
-            Err(error) => tracing::error!(job = id, %error, "a merge can't be read"),
+            Err(error) => tracing::debug!(job = id, %error, "a merge can't be read"),
         }
     }
     waiting.sort_unstable();

@@ -137,7 +137,7 @@ async fn the_same_merge_is_answered_as_the_first_time() {
 
 #[tokio::test]
 async fn a_merge_that_is_refused_changes_neither_and_is_tried_anew() {
-    let instance = Instance::builder().with("limits.contact_bytes_max", "1KiB").start().await;
+    let instance = Instance::builder().with("apply.contact_bytes_max", "1KiB").start().await;
     let client = instance.client();
     create(&client, json!({"id": "one", "title": "a".repeat(700)})).await;
     create(&client, json!({"id": "other", "company": "b".repeat(700)})).await;
