@@ -25,6 +25,8 @@ mod controls;
 mod damage;
 #[path = "crash/kills.rs"]
 mod kills;
+#[path = "crash/merges.rs"]
+mod merges;
 #[path = "crash/outage.rs"]
 mod outage;
 #[path = "crash/power.rs"]

@@ -16,7 +16,7 @@
 //! | feed | commits, while somebody listens | told to stop | with http |
 //! | simulator | what is asked for, and commits; `simulator.queue_max` webhooks | told to stop | with http |
 //! | bridge | other topics, `bridge.batch_records_max` | told to stop | with the worker |
-//! | dead_letters | jobs in the control entries, what the archive has and the topic has not; the instance's lease, and restating | told to stop | before the worker, which applies what it writes down |
+//! | dead_letters | jobs in the control entries, what the archive has and the topic has not; the instance's lease, restating, and merges | told to stop | before the worker, which applies what it writes down |
 //! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |
 //! | commits | the newest checkpoint | the worker has ended | with the worker |
 //!

@@ -1,5 +1,5 @@
 //! What only one instance does at a time, as far as it has no task of its own: the lease that all of it
-//! rests on, and restating control entries.
+//! rests on, restating control entries, and merging contacts.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::event_log::EventLog;
-use crate::ingest::{Control, Lease, Restating};
+use crate::ingest::{Commands, Control, Lease, Merging, Restating};
 
 /// The lease, once the store is open.
 #[derive(Clone, Default)]
@@ -20,16 +20,18 @@ struct Opened {
     control: Arc<Control>,
     lease: Arc<Lease>,
     restating: Option<Arc<Restating>>,
+    merging: Arc<Merging>,
 }
 
 impl Roles {
-    /// The store is open: the lease, which [`Roles::run`] has from now on.
+    /// The store is open: the lease and what rests on it, which [`Roles::run`] has from now on.
     pub(super) fn open(
         &self,
         is_kafka: bool,
         log: &EventLog,
         control: &Arc<Control>,
-    ) -> Arc<Lease> {
+        commands: Commands,
+    ) -> (Arc<Lease>, Arc<Merging>) {
         let instance = control.reader().dead_letters().instance();
         let control = Arc::clone(control);
         let lease = Arc::new(if is_kafka {
@@ -40,8 +42,12 @@ impl Roles {
         let restating = is_kafka.then(|| {
             Arc::new(Restating::new(log.clone(), Arc::clone(&control), Arc::clone(&lease)))
         });
-        self.opened.send_replace(Some(Opened { control, lease: Arc::clone(&lease), restating }));
-        lease
+        let own = (Arc::clone(&control), Arc::clone(&lease));
+        let merging = Arc::new(Merging::new(log.clone(), commands, own.0, own.1));
+        let opened =
+            Opened { control, lease: Arc::clone(&lease), restating, merging: Arc::clone(&merging) };
+        self.opened.send_replace(Some(opened));
+        (lease, merging)
     }
 
     /// What roles are taken by, once the store is open.
@@ -52,7 +58,7 @@ impl Roles {
             .map(|Opened { control, lease, .. }| (Arc::clone(control), Arc::clone(lease)))
     }
 
-    /// Keeps the lease and restates, from the store's opening until told to stop; `work` is what rests
+    /// Keeps the lease, restates and merges, from the store's opening until told to stop; `work` is what rests
     /// on the lease, and ends before it is given up.
     pub(super) async fn run(self, work: impl Future<Output = ()>, stop: CancellationToken) {
         let mut opened = self.opened.subscribe();
@@ -61,7 +67,7 @@ impl Roles {
             opened.ok().and_then(|opened| opened.clone())
         });
         let keeping = async {
-            let Some(Some(Opened { lease, restating, .. })) = known.await else {
+            let Some(Some(Opened { lease, restating, merging, .. })) = known.await else {
                 return work.await;
             };
             let given_up = CancellationToken::new();
@@ -71,7 +77,7 @@ impl Roles {
                         restating.run(&stop).await;
                     }
                 };
-                tokio::join!(work, restating);
+                tokio::join!(work, restating, merging.run(&stop));
                 given_up.cancel();
             };
             tokio::join!(working, lease.run(&given_up));

@@ -17,7 +17,7 @@ use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
-use crate::ingest::{Adoption, Control, Intake, Lease, RulesStanding};
+use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
 use crate::query::{CursorKeys, Queries};
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
@@ -138,6 +138,7 @@ impl Watch {
         &self,
         reader: Reader,
         log: &EventLog,
+        commands: &Commands,
         writes: Writes,
         rules: &Arc<Adoption>,
     ) {
@@ -148,12 +149,13 @@ impl Watch {
         let control = Arc::new(Control::new(log.clone(), reader.clone()));
         self.auth.store_opened(Arc::clone(&control));
         self.let_in();
-        let lease = self.roles.open(self.is_kafka, log, &control);
+        let (lease, merging) = self.roles.open(self.is_kafka, log, &control, commands.clone());
         self.clock(&lease);
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
             writes,
+            merging,
             control,
             feed: self.feed.clone(),
             letters,

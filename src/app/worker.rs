@@ -149,7 +149,7 @@ impl Worker {
         self.setup.present.store_opened(reader.clone());
         let own = Arc::clone(&self.setup.rules);
         let rules = Arc::new(Adoption::new(self.log.clone(), reader.clone(), own));
-        self.watch.store_open(reader, &self.log, writes, &rules);
+        self.watch.store_open(reader, &self.log, commands, writes, &rules);
         Ok(Some((writer, identity, rules)))
     }
 

@@ -8,7 +8,14 @@
 //! | update | ACTIVE | as said in one field or attribute at least |
 //! | delete | ACTIVE | DELETED |
 //! | restore | there | ACTIVE |
-//! | erase | there | DELETED, without a value |
+//! | erase | there, not bound | DELETED, without a value |
+//! | bind | ACTIVE, bound to no other survivor | bound to the survivor |
+//! | unbind | there | not bound to the survivor |
+//! | take in | ACTIVE, not bound | as said in one field or attribute at least |
+//! | give way | there, bound to the survivor | DELETED, not bound |
+//!
+//! The last four are a merge's. A contact that is *bound* is being merged into the survivor: it is not
+//! erased, nor merged into another, nor does it take another in, until it gives way or is unbound.
 
 use super::contact::{ContactView, StateTag, Status};
 use super::event::EventKind;
@@ -31,12 +38,30 @@ pub enum Intent {
     Restore,
     /// It is deleted, its fields forgotten.
     Erase,
+    /// It is about to be merged into another.
+    Bind,
+    /// It is not merged after all.
+    Unbind,
+    /// It takes what another has that is merged into it.
+    TakeIn,
+    /// It was merged into another, and is deleted.
+    GiveWay,
 }
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 6] =
-        [Self::Create, Self::Replace, Self::Update, Self::Delete, Self::Restore, Self::Erase];
+    pub const ALL: [Self; 10] = [
+        Self::Create,
+        Self::Replace,
+        Self::Update,
+        Self::Delete,
+        Self::Restore,
+        Self::Erase,
+        Self::Bind,
+        Self::Unbind,
+        Self::TakeIn,
+        Self::GiveWay,
+    ];
 
     /// Its name on the log.
     pub const fn as_str(self) -> &'static str {
@@ -47,6 +72,10 @@ impl Intent {
             Self::Delete => "delete",
             Self::Restore => "restore",
             Self::Erase => "erase",
+            Self::Bind => "bind",
+            Self::Unbind => "unbind",
+            Self::TakeIn => "take_in",
+            Self::GiveWay => "give_way",
         }
     }
 
@@ -59,8 +88,10 @@ impl Intent {
     pub const fn kind(self) -> EventKind {
         match self {
             Self::Create => EventKind::Created,
-            Self::Replace | Self::Update => EventKind::Updated,
-            Self::Delete => EventKind::Deleted,
+            Self::Replace | Self::Update | Self::Bind | Self::Unbind | Self::TakeIn => {
+                EventKind::Updated
+            }
+            Self::Delete | Self::GiveWay => EventKind::Deleted,
             Self::Restore => EventKind::Restored,
             Self::Erase => EventKind::Erased,
         }
@@ -71,17 +102,14 @@ impl Intent {
         matches!(self, Self::Create | Self::Replace)
     }
 
-    /// The status that it wants.
-    pub const fn status(self) -> Status {
-        match self {
-            Self::Create | Self::Replace | Self::Update | Self::Restore => Status::Active,
-            Self::Delete | Self::Erase => Status::Deleted,
-        }
+    /// Whether it says who the survivor of a merge is.
+    pub const fn names_survivor(self) -> bool {
+        matches!(self, Self::Bind | Self::Unbind | Self::GiveWay)
     }
 }
 
 /// On which states of the contact a client lets its wish be done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Condition {
     /// It must be in one of these (`If-Match`); `None`: in any.
     pub any_of: Option<Vec<StateTag>>,
@@ -118,6 +146,8 @@ pub struct Command {
     pub is_keyed: bool,
     /// The home lane's next offset when it was handed over to the log.
     pub lane_next: NextOffset,
+    /// Into which contact this one is merged, where that is the matter.
+    pub survivor: Option<Span>,
     /// Who asked.
     pub principal: Option<Span>,
     /// The request that asked.
@@ -126,21 +156,40 @@ pub struct Command {
 
 impl Command {
     /// The verdict where the contact is not as the command needs it; `None`: it may go on.
-    pub fn refusal(&self, contact: Option<&ContactView<'_>>) -> Option<Verdict> {
+    pub fn refusal(&self, contact: Option<&ContactView<'_>>, arena: &[u8]) -> Option<Verdict> {
         let status = contact.map(ContactView::status);
         let is_fit = match self.intent {
             Intent::Create => status != Some(Status::Active),
-            Intent::Replace | Intent::Update | Intent::Delete => status == Some(Status::Active),
-            Intent::Restore | Intent::Erase => status.is_some(),
+            Intent::Replace | Intent::Update | Intent::Delete | Intent::Bind | Intent::TakeIn => {
+                status == Some(Status::Active)
+            }
+            Intent::Restore | Intent::Erase | Intent::Unbind | Intent::GiveWay => status.is_some(),
         };
         if !is_fit {
             let is_there = self.intent == Intent::Create;
             return Some(if is_there { Verdict::Conflict } else { Verdict::NotFound });
         }
         let holds = match contact {
-            Some(contact) => self.condition.holds(contact.tag()),
+            Some(contact) => self.condition.holds(contact.tag()) && self.may_be(contact, arena),
             None => self.condition.any_of.is_none(),
         };
         (!holds).then_some(Verdict::Conflict)
+    }
+
+    /// Whether a merge that is under way lets it.
+    fn may_be(&self, contact: &ContactView<'_>, arena: &[u8]) -> bool {
+        let bound_to = contact.merging_into().map(str::as_bytes);
+        let survivor = self.survivor.map(|survivor| survivor.of(arena));
+        match self.intent {
+            Intent::Erase | Intent::TakeIn => bound_to.is_none(),
+            Intent::Bind => bound_to.is_none() || bound_to == survivor,
+            Intent::GiveWay => bound_to.is_some() && bound_to == survivor,
+            Intent::Create
+            | Intent::Replace
+            | Intent::Update
+            | Intent::Delete
+            | Intent::Restore
+            | Intent::Unbind => true,
+        }
     }
 }

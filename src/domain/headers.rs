@@ -14,6 +14,8 @@ pub const IF_NONE_MATCH: &str = "contactd_if_none_match";
 pub const CLEARS_ATTRIBUTES: &str = "contactd_clears_attributes";
 /// Says of a command that an object is merged into the attribute that stands there (RFC 7396).
 pub const MERGES_ATTRIBUTES: &str = "contactd_merges_attributes";
+/// Into which contact the command's own is being merged.
+pub const MERGES_INTO: &str = "contactd_merges_into";
 /// The home lane's next offset when the command was handed over to the log, in decimal.
 pub const LANE_NEXT: &str = "contactd_lane_next";
 /// Says of an event that it is the whole contact, so that everything older is hidden.

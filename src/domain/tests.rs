@@ -71,6 +71,7 @@ impl Sample {
         }
         if let Some(intent) = self.intent {
             all.push((headers::COMMAND, intent.as_str().as_bytes().to_vec()));
+            all.push((headers::MERGES_INTO, vec![b'a' + self.source]));
         }
         all
     }

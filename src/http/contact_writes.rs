@@ -7,7 +7,7 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use crate::domain::command::Condition;
-use crate::ingest::{Action, Edit, EditError, Merge, MergeFailed};
+use crate::ingest::{Action, Edit, EditError};
 
 use super::contact_body::{ContactBody, Meant, Members, Problems, id_problem};
 use super::contacts::decoded;
@@ -113,60 +113,6 @@ pub(super) async fn restore_contact(
     Params::of(&writing.parts.uri, &[])?;
     let condition = if_match(writing.headers())?;
     edit(&writing, id, Action::Restore, condition.unwrap_or_default(), StatusCode::OK).await
-}
-
-/// `POST /api/contacts/{id}/merge`
-pub(super) async fn merge_contacts(
-    State(state): State<HttpState>,
-    id: PathId,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let into = decoded(id)?;
-    let writing = Writing::begin(&state, request).await?;
-    Params::of(&writing.parts.uri, &[])?;
-    writing.require_media(&[JSON])?;
-    let from = merged_from(&Members::of(&writing.body)?, &into)?;
-    let keyed = writing.keyed()?;
-    let merge = Merge {
-        condition: if_match(writing.headers())?.unwrap_or_default(),
-        keyed: keyed.as_ref().map(|(keyed, _)| keyed.clone()),
-        author: writing.author(),
-        into,
-        from,
-    };
-    match writing.writes.edits.merge(&merge, writing.wait()).await {
-        Ok(done) => Ok(writing.answer(&merge.into, StatusCode::OK, &done)),
-        Err(MergeFailed::Survivor(error)) => Ok(failure(error)),
-        Err(MergeFailed::Other(EditError::NotFound)) => {
-            let mut problems = Problems::default();
-            problems.add("from", "names no contact that is there");
-            problems.result()?;
-            Err(ApiError::new(Code::ContactNotFound, "there is no contact with this id"))
-        }
-        Err(MergeFailed::Other(error)) => Err(error.into()),
-    }
-}
-
-fn merged_from(members: &Members, into: &str) -> Result<String, ApiError> {
-    let mut problems = Problems::default();
-    let mut from = None;
-    for (name, value) in &members.0 {
-        if name != "from" {
-            problems.add(name, "is no member of a merge");
-            continue;
-        }
-        match serde_json::from_str::<String>(value.get()) {
-            Ok(id) if id == into => problems.add("from", "is the survivor itself"),
-            Ok(id) if id.is_empty() => problems.add("from", "is empty"),
-            Ok(id) => from = Some(id),
-            Err(_) => problems.add("from", "must be a text"),
-        }
-    }
-    if members.0.iter().all(|(name, _)| name != "from") {
-        problems.add("from", "is missing: the id of the contact to be taken in");
-    }
-    problems.result()?;
-    from.ok_or_else(|| ApiError::new(Code::InvalidBody, "the body names no contact"))
 }
 
 /// The body, strictly; an id in it must be the path's.

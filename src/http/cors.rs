@@ -20,8 +20,8 @@ const ALLOWED: HeaderValue = HeaderValue::from_static(
 );
 /// Ours that a page may read.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "etag, link, location, position, preference-applied, ratelimit, ratelimit-policy, retry-after, \
-     www-authenticate, x-request-id",
+    "etag, link, location, merge-id, position, preference-applied, ratelimit, ratelimit-policy, \
+     retry-after, www-authenticate, x-request-id",
 );
 /// Two hours, the most that browsers remember.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

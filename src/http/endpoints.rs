@@ -61,6 +61,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     write(Method::DELETE, CONTACT),
     write(Method::POST, "/api/contacts/{id}/restore"),
     write(Method::POST, "/api/contacts/{id}/merge"),
+    read("/api/merges/{id}", READERS),
     read("/api/contacts", READERS),
     write(Method::POST, "/api/contacts"),
     read("/api/contacts/{id}/history", READERS),

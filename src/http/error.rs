@@ -95,6 +95,8 @@ catalogue! {
     EventNotFound = NOT_FOUND, "EVENT_NOT_FOUND", "No such event";
     /// No such dead letter.
     DeadLetterNotFound = NOT_FOUND, "DEAD_LETTER_NOT_FOUND", "No such dead letter";
+    /// No such merge.
+    MergeNotFound = NOT_FOUND, "MERGE_NOT_FOUND", "No such merge";
     /// No such redrive.
     RedriveNotFound = NOT_FOUND, "REDRIVE_NOT_FOUND", "No such redrive";
     /// The route has other methods.
@@ -105,6 +107,8 @@ catalogue! {
     RequestTimeout = REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout";
     /// The contact that is to be made is there.
     ContactExists = CONFLICT, "CONTACT_EXISTS", "The contact exists";
+    /// The contact is being merged into another.
+    ContactMerging = CONFLICT, "CONTACT_MERGING", "The contact is being merged";
     /// Newer events say otherwise.
     Superseded = CONFLICT, "SUPERSEDED", "Superseded by newer events";
     /// The same request is under way.
@@ -385,9 +389,11 @@ impl From<EditError> for ApiError {
                 Code::IdempotencyKeyReused,
                 "this Idempotency-Key was used for another request; use a new one",
             ),
-            EditError::Contended => {
-                Self::new(Code::Contended, "others change this contact all the time; try again")
-            }
+            EditError::Merging { into } => Self::new(
+                Code::ContactMerging,
+                "the contact is being merged into another; try again once that has ended",
+            )
+            .with_details(json!({ "into": into })),
             EditError::NoTime => {
                 Self::new(Code::TookTooLong, "there was no time left for this; try again")
             }

@@ -15,7 +15,7 @@ use super::params::Params;
 use super::state::HttpState;
 
 /// After which an event that is not there yet is worth asking for again, in seconds.
-const AGAIN_AFTER: HeaderValue = HeaderValue::from_static("1");
+pub(super) const AGAIN_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// `GET /api/events/{id}`
 pub(super) async fn get_event(

@@ -41,6 +41,7 @@ mod head_timer;
 mod idempotency;
 mod json_body;
 mod links;
+mod merges;
 mod openapi;
 mod paced;
 mod params;

@@ -11,7 +11,7 @@ use super::error::{ApiError, Code};
 use super::state::HttpState;
 use super::{
     contact_batch, contact_list, contact_writes, contacts, dead_letters, docs, events, feed,
-    probes, rules, sign_in, simulator, webhooks,
+    merges, probes, rules, sign_in, simulator, webhooks,
 };
 
 /// Everything that is answered, with what holds for every request around it.
@@ -30,7 +30,8 @@ pub fn router(state: HttpState) -> Api {
         )
         .route("/api/contacts/batch", post(contact_batch::write_batch))
         .route("/api/contacts/{id}/restore", post(contact_writes::restore_contact))
-        .route("/api/contacts/{id}/merge", post(contact_writes::merge_contacts))
+        .route("/api/contacts/{id}/merge", post(merges::merge_contacts))
+        .route("/api/merges/{id}", get(merges::get_merge))
         .route("/api/contacts/{id}/history", get(contacts::contact_history))
         .route("/api/auth/login", post(sign_in::login))
         .route("/api/auth/refresh", post(sign_in::refresh))

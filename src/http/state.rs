@@ -91,6 +91,8 @@ pub struct OpenStore {
     pub queries: Queries,
     /// Writes.
     pub writes: Writes,
+    /// Merges of contacts.
+    pub merging: Arc<ingest::Merging>,
     /// Writes control entries.
     pub control: Arc<ingest::Control>,
     /// Changes as they are applied.

@@ -201,9 +201,14 @@ impl<'s> Writing<'s> {
 
     fn accepted(&self, id: &str, event_id: &str) -> Response {
         let body = json!({ "status": "ACCEPTED", "eventId": event_id, "contactId": id });
+        self.accepted_as(&body, event_path(event_id))
+    }
+
+    /// What came of it is told at that place.
+    pub(super) fn accepted_as(&self, body: &serde_json::Value, location: String) -> Response {
         let mut response = json_response(body.to_string().into_bytes());
         *response.status_mut() = StatusCode::ACCEPTED;
-        insert(response.headers_mut(), LOCATION, event_path(event_id));
+        insert(response.headers_mut(), LOCATION, location);
         if self.is_async() {
             let applied = HeaderValue::from_static("respond-async");
             response.headers_mut().insert(PREFERENCE_APPLIED, applied);
@@ -263,7 +268,7 @@ fn state_of(error: &EditError) -> Option<StateTag> {
         EditError::Superseded(tag) | EditError::PreconditionFailed(tag) => *tag,
         EditError::NotFound
         | EditError::KeyReused
-        | EditError::Contended
+        | EditError::Merging { .. }
         | EditError::NoTime
         | EditError::Refused { .. }
         | EditError::Command(_)

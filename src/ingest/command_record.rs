@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::domain::contact::StateTag;
 use crate::domain::headers::{
     CLEARS_ATTRIBUTES, COMMAND, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, MERGES_ATTRIBUTES,
-    PRINCIPAL, REQUEST_HASH, REQUEST_ID,
+    MERGES_INTO, PRINCIPAL, REQUEST_HASH, REQUEST_ID,
 };
 use crate::domain::timestamp::format_rfc3339_us;
 use crate::event_log::NewRecord;
@@ -52,6 +52,9 @@ pub(super) fn record(command: &Command, stamp: u64, record_ms: u64) -> NewRecord
     }
     if command.patch.clears_attributes {
         headers.push(text(CLEARS_ATTRIBUTES, "true"));
+    }
+    if let Some(survivor) = &command.survivor {
+        headers.push(text(MERGES_INTO, survivor));
     }
     if let Some(hash) = command.request_hash {
         headers.push((REQUEST_HASH.to_owned(), Some(hash.to_vec())));

@@ -52,6 +52,8 @@ pub struct Command {
     pub event_id: String,
     /// Stands for what was asked for, so that a retry is told from another request of this id.
     pub request_hash: Option<[u8; 16]>,
+    /// Into whom the contact is merged, where that is the matter.
+    pub survivor: Option<String>,
     /// Who gives it.
     pub author: Author,
 }
@@ -178,6 +180,32 @@ impl Commands {
             set(&mut answers, place, Err(error));
         }
         answers
+    }
+
+    /// Gives one to the log, never to the outbox, and waits for what becomes of it; none: that is not
+    /// known yet.
+    ///
+    /// # Errors
+    /// When it can't be applied, or the log does not say that it has it.
+    pub async fn decided(
+        &self,
+        command: &Command,
+        until: Instant,
+    ) -> Result<Option<RecordOutcome>, CommandError> {
+        let record = self.record(command)?;
+        let expected = self.0.reader.expect(xxh3_64(command.event_id.as_bytes()));
+        let deciding = async {
+            let kept = self.0.intake.keep_on_log(vec![record]).await;
+            let acks = kept.map_err(|error| CommandError::NotAcknowledged {
+                detail: error.to_string(),
+                event_id: Some(command.event_id.clone()),
+            })?;
+            match acks.first() {
+                Some(Ack { lane, offset }) => Ok(Some(expected.outcome_at(*lane, *offset).await?)),
+                None => Ok(None),
+            }
+        };
+        tokio::time::timeout_at(until, deciding).await.unwrap_or(Ok(None))
     }
 
     async fn outcomes(

@@ -137,17 +137,9 @@ impl Intake {
     /// # Errors
     /// When they are kept nowhere, or the log would never take them.
     pub async fn keep(&self, mut records: Vec<NewRecord>) -> Result<Kept, IntakeError> {
-        if let Some(why) = self.blocked.get() {
-            return Err(IntakeError::Unavailable(why.clone()));
-        }
+        self.check_open()?;
         let Some(outbox) = &self.outbox else {
-            self.check_disk()?;
-            if !self.is_settled() {
-                let why = "the contact log is not open yet".to_owned();
-                return Err(IntakeError::Unavailable(why));
-            }
-            self.note_ends(&mut records);
-            return self.append(records).await.map(Kept::OnLog);
+            return self.keep_on_log(records).await.map(Kept::OnLog);
         };
         let turn = self.turns.take(&records);
         let inside = outbox.enter().await;
@@ -164,6 +156,27 @@ impl Intake {
         turn.first().await;
         let _inside = outbox.enter().await;
         self.set_aside(outbox, records).await
+    }
+
+    /// Keeps records on the log, whatever waits in the outbox.
+    ///
+    /// # Errors
+    /// When the log does not say that it has them.
+    pub async fn keep_on_log(&self, mut records: Vec<NewRecord>) -> Result<Vec<Ack>, IntakeError> {
+        self.check_open()?;
+        self.check_disk()?;
+        if !self.is_settled() {
+            return Err(IntakeError::Unavailable("the contact log is not open yet".to_owned()));
+        }
+        self.note_ends(&mut records);
+        self.append(records).await
+    }
+
+    fn check_open(&self) -> Result<(), IntakeError> {
+        match self.blocked.get() {
+            Some(why) => Err(IntakeError::Unavailable(why.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Notes in commands where their lane ended before the log was given them.

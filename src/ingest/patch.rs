@@ -40,6 +40,11 @@ impl ContactPatch {
         patch
     }
 
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.fields.iter().all(Option::is_none) && self.attributes.is_empty()
+    }
+
     /// Sets an attribute to a JSON text; what is none is left out.
     pub fn set_attribute(&mut self, name: &str, json: String) {
         if let Ok(value) = RawValue::from_string(json) {

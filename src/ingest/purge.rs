@@ -126,6 +126,7 @@ fn command(id: &str, tag: StateTag) -> Command {
         hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     Command {
         intent: Intent::Erase,
+        survivor: None,
         id: id.to_owned(),
         patch: ContactPatch::default(),
         condition: Condition { any_of: Some(vec![tag]), ..Condition::default() },

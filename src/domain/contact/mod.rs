@@ -81,7 +81,8 @@ pub(crate) fn head_of(
 }
 
 /// What names one state of a contact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct StateTag {
     /// Counts its changes.
     pub version: u64,
@@ -106,6 +107,22 @@ impl StateTag {
         write_decimal(self.version, out);
         out.push(b'-');
         write_hex(self.hash, 16, out);
+    }
+}
+
+impl From<StateTag> for String {
+    fn from(tag: StateTag) -> Self {
+        let mut text = Vec::new();
+        tag.write(&mut text);
+        Self::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for StateTag {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not a version and a hash")
     }
 }
 
@@ -200,6 +217,11 @@ impl<'a> ContactView<'a> {
     /// Active or deleted.
     pub fn status(&self) -> Status {
         self.state.status()
+    }
+
+    /// The contact that this one is being merged into.
+    pub fn merging_into(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.state.merging_into?).ok()
     }
 
     /// The value of the field at `place` of [`super::event::FIELDS`].

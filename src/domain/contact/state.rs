@@ -5,8 +5,8 @@
 //! values: status u8 ‖ fields that have one u8 (a bit each) ‖ their values (u32 length) ‖ attribute
 //!   count u16 ‖ per attribute: key (u16 length), value (u32 length)
 //! clocks: flags u16 ‖ head clock ‖ [first u64, last u64] ‖ [source version u64] ‖ [created] [restored]
-//!   [put] [reset] [horizon] clocks ‖ [deletes: count u8, clocks] ‖ source (u16 length) ‖ 6 field tags u8
-//!   ‖ [clock] per field ‖ count of cleared attributes u16 ‖ per attribute with a value: tag u8, [clock]
+//!   [put] [reset] [horizon] clocks ‖ [deletes: count u8, clocks] ‖ [merging into (u16 length)] ‖ source
+//!   (u16 length) ‖ 6 field tags u8 ‖ [clock] per field ‖ count of cleared attributes u16 ‖ per attribute with a value: tag u8, [clock]
 //!   ‖ per cleared one: tag u8, key (u16 length), [clock]
 //! clock: tag u8 (1: with version), time u64, hash u64, [version u64]
 //! ```
@@ -28,7 +28,8 @@ const RESET: u16 = 1 << 5;
 const HORIZON: u16 = 1 << 6;
 const DELETES: u16 = 1 << 7;
 const FIRST_IS_EDIT: u16 = 1 << 8;
-const ALL_FLAGS: u16 = (1 << 9) - 1;
+const MERGING: u16 = 1 << 9;
+const ALL_FLAGS: u16 = (1 << 10) - 1;
 
 const ACTIVE: u8 = 0;
 const DELETED: u8 = 1;
@@ -73,6 +74,8 @@ pub(crate) struct State<'a> {
     /// Deletes not older than `created` and newer than `reset` and `restored`, ascending: a `created`
     /// that comes late may fall between any two of them.
     pub(crate) deletes: Vec<Clock>,
+    /// The contact that this one is being merged into; commands alone say so.
+    pub(crate) merging_into: Option<&'a [u8]>,
     /// The six fields.
     pub(crate) fields: [Option<Register<'a>>; 6],
     /// Attributes, by ascending key, cleared ones too.
@@ -120,7 +123,7 @@ impl<'a> State<'a> {
         let attributes = self.attributes.iter();
         let attributes =
             attributes.flat_map(|(key, register)| [Some(*key), register.value]).flatten();
-        [self.source].into_iter().chain(fields).chain(attributes)
+        [self.source].into_iter().chain(self.merging_into).chain(fields).chain(attributes)
     }
 
     /// Reads the canonical part; the error names what is wrong. Returns its values too.
@@ -184,6 +187,9 @@ impl<'a> State<'a> {
             for _ in 0..wire.u8()? {
                 self.deletes.push(wire.clock()?);
             }
+        }
+        if flags & MERGING != 0 {
+            self.merging_into = Some(wire.bytes_u16()?);
         }
         Some(())
     }
@@ -296,6 +302,7 @@ impl<'a> State<'a> {
         flag(TIMED, self.timed.is_some());
         flag(SOURCE_VERSION, self.source_version.is_some());
         flag(DELETES, !self.deletes.is_empty());
+        flag(MERGING, self.merging_into.is_some());
         for (bit, clock) in clocks {
             flag(bit, clock.is_some());
         }
@@ -314,6 +321,9 @@ impl<'a> State<'a> {
         if !self.deletes.is_empty() {
             out.push(self.deletes.len() as u8);
             self.deletes.iter().for_each(|clock| put_clock(out, clock));
+        }
+        if let Some(survivor) = self.merging_into {
+            put_bytes_u16(out, survivor);
         }
         put_bytes_u16(out, self.source);
     }

@@ -18,6 +18,7 @@ fn full_state() -> State<'static> {
     let register = |clock, value| Register { clock, value };
     let value = |text: &'static str| Some(text.as_bytes());
     State {
+        merging_into: None,
         head,
         source: b"acme",
         timed: Some((1_763_719_000_000_000, 1_763_719_200_000_000)),

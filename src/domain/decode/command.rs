@@ -10,7 +10,7 @@ use crate::domain::contact::StateTag;
 use crate::domain::event::Event;
 use crate::domain::headers::{
     CLEARS_ATTRIBUTES, COMMAND, COMPLETE, IF_MATCH, IF_NONE_MATCH, LANE_NEXT, MERGES_ATTRIBUTES,
-    PRINCIPAL, REQUEST_HASH, REQUEST_ID,
+    MERGES_INTO, PRINCIPAL, REQUEST_HASH, REQUEST_ID,
 };
 use crate::domain::position::NextOffset;
 use crate::domain::record::Headers;
@@ -49,6 +49,10 @@ pub(super) fn read(
         Ok(Some(reader.append(bytes)))
     };
     let (principal, request_id) = (text(PRINCIPAL)?, text(REQUEST_ID)?);
+    let survivor = text(MERGES_INTO)?.filter(|_| intent.names_survivor());
+    if intent.names_survivor() && survivor.is_none() {
+        return Err(invalid(MERGES_INTO));
+    }
     let given = value(REQUEST_HASH);
     let body_hash = match given {
         Some(given) => given.try_into().map_err(|_| invalid(REQUEST_HASH))?,
@@ -62,6 +66,7 @@ pub(super) fn read(
         body_hash,
         is_keyed: given.is_some(),
         lane_next,
+        survivor,
         principal,
         request_id,
     })))

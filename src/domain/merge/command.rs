@@ -4,12 +4,12 @@
 //! 2. Would its wish stand once it is joined? Else `superseded`.
 //! 3. Only then is it joined. What was refused has changed nothing, not a clock.
 
-use super::join;
+use super::join::{self, Joined, Outcome};
 use super::{Before, Limits, MergeError, into_empty, within, write_body};
 use crate::domain::clock::Clock;
 use crate::domain::command::{Command, Intent};
-use crate::domain::contact::ContactView;
 use crate::domain::contact::state::State;
+use crate::domain::contact::{ContactView, Status};
 use crate::domain::event::{Event, Patch};
 use crate::domain::json::merge_patch::merge_patch;
 use crate::domain::span::Span;
@@ -46,7 +46,7 @@ fn decide_into(
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
     let view = current.map(ContactView::parse_trusted).transpose()?;
-    if let Some(refusal) = command.refusal(view.as_ref()) {
+    if let Some(refusal) = command.refusal(view.as_ref(), arena) {
         return Ok(refusal);
     }
     if command.intent == Intent::Update && !says_anything(event) && !command.clears_attributes {
@@ -58,9 +58,14 @@ fn decide_into(
     let (state, rings) = view.map_or_else(Default::default, ContactView::into_parts);
     before.rings = rings;
     let clock = counted(event, command, &state, times.latest_us);
-    let (event, arena) = resolved(event, command, &state, arena, clock);
     let mut after = state.clone();
-    let joined = join::join(&mut after, &event, &arena, is_new);
+    after.merging_into = bound_to(&state, command, arena);
+    let (event, arena) = resolved(event, command, &state, arena, clock);
+    // Whom a contact is merged into is no value, and has no clock.
+    let joined = match command.intent {
+        Intent::Bind | Intent::Unbind => Joined { outcome: Outcome::Silent, clock },
+        _ => join::join(&mut after, &event, &arena, is_new),
+    };
     if !stands(&after, &event, command, clock) {
         return Ok(Verdict::Superseded);
     }
@@ -73,6 +78,16 @@ fn decide_into(
         out.clear();
     }
     Ok(Verdict::Unchanged)
+}
+
+/// Whom the contact is being merged into after the command.
+fn bound_to<'a>(state: &State<'a>, command: &Command, arena: &'a [u8]) -> Option<&'a [u8]> {
+    let survivor = command.survivor.map(|survivor| survivor.of(arena));
+    match command.intent {
+        Intent::Bind => survivor,
+        Intent::Unbind | Intent::GiveWay => state.merging_into.filter(|at| Some(*at) != survivor),
+        _ => state.merging_into,
+    }
 }
 
 /// The clock that counts: the stamp's, but not later than its record and the contact allow. A command
@@ -150,19 +165,21 @@ fn merged(said: &[u8], at: Option<&[u8]>) -> Vec<u8> {
 
 /// Whether the wish is done in the state after it.
 fn stands(after: &State<'_>, event: &Event, command: &Command, clock: Clock) -> bool {
-    if after.status() != command.intent.status() {
-        return false;
-    }
     let values = || {
         let attributes = after.attributes.iter().map(|(_, register)| register);
         after.fields.iter().flatten().chain(attributes)
     };
+    let is_active = after.status() == Status::Active;
     match command.intent {
-        Intent::Create | Intent::Replace => Some(clock) >= after.floor(),
+        Intent::Create | Intent::Replace => is_active && Some(clock) >= after.floor(),
         // What clears attributes where there are none has nothing that could stand.
-        Intent::Update => !says_anything(event) || values().any(|register| register.clock == clock),
-        Intent::Delete | Intent::Restore => true,
-        Intent::Erase => values().all(|register| register.value.is_none()),
+        Intent::Update | Intent::TakeIn => {
+            is_active && (!says_anything(event) || values().any(|register| register.clock == clock))
+        }
+        Intent::Restore => is_active,
+        Intent::Delete | Intent::GiveWay => !is_active,
+        Intent::Erase => !is_active && values().all(|register| register.value.is_none()),
+        Intent::Bind | Intent::Unbind => true,
     }
 }
 

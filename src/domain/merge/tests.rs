@@ -79,8 +79,21 @@ impl Subject {
         fields: &[(usize, &str)],
         condition: Condition,
     ) -> Verdict {
+        let survivor = intent.names_survivor().then_some("s");
+        self.of_merge((intent, survivor), id, time, fields, condition)
+    }
+
+    fn of_merge(
+        &mut self,
+        (intent, survivor): (Intent, Option<&str>),
+        id: &str,
+        time: u64,
+        fields: &[(usize, &str)],
+        condition: Condition,
+    ) -> Verdict {
         let mut event = self.event(intent.kind(), id, Some(time), fields);
         event.replaces = intent.replaces();
+        let survivor = survivor.map(|survivor| self.text(survivor));
         let command = Command {
             intent,
             condition,
@@ -89,6 +102,7 @@ impl Subject {
             body_hash: [0; 16],
             is_keyed: false,
             lane_next: NextOffset(0),
+            survivor,
             principal: None,
             request_id: None,
         };
@@ -122,7 +136,7 @@ impl Subject {
 }
 
 use EventKind::{Created, Deleted, Updated};
-use Intent::{Create, Delete, Erase, Replace, Restore, Update};
+use Intent::{Bind, Create, Delete, Erase, GiveWay, Replace, Restore, TakeIn, Unbind, Update};
 
 /// The greatest stamp that the records of these commands allow.
 const LATEST: u64 = 10_000;
@@ -289,6 +303,7 @@ fn an_object_is_merged_where_the_update_is_decided() {
                 body_hash: [0; 16],
                 is_keyed: false,
                 lane_next: NextOffset(0),
+                survivor: None,
                 principal: None,
                 request_id: None,
             };
@@ -422,4 +437,51 @@ fn a_contact_that_would_outgrow_its_limit_stays_as_it_is() {
     assert_eq!(contact.command(Restore, "d", 40, &[], any()), Verdict::Applied);
     contact.body = Some(vec![0; 30]);
     assert_eq!(contact.merge(&event).unwrap_err().class(), Class::Fatal);
+}
+
+#[test]
+fn a_bound_contact_is_not_erased_nor_merged_elsewhere_until_it_gives_way() {
+    let mut contact = Subject::default();
+    let only = |tag| Condition { any_of: Some(vec![tag]), ..Condition::default() };
+    let to = |survivor| (Bind, Some(survivor));
+    assert_eq!(contact.of_merge(to("s"), "x", 1, &[], any()), Verdict::NotFound);
+    contact.apply(Created, "a", 10, &[(0, "Ada")]);
+    let (tag, head) = (contact.tag(), contact.view().head());
+    assert_eq!(contact.command(GiveWay, "x", 20, &[], any()), Verdict::Conflict);
+    assert_eq!(contact.of_merge(to("s"), "b", 20, &[], only(tag)), Verdict::Unchanged);
+    assert_eq!(contact.view().merging_into(), Some("s"));
+    // No value, and no clock: whoever has read the contact may still change it.
+    assert_eq!((contact.tag(), contact.view().head()), (tag, head));
+    let body = contact.body.clone();
+    for intent in [Erase, TakeIn] {
+        assert_eq!(contact.command(intent, "x", 30, &[(1, "L")], any()), Verdict::Conflict);
+    }
+    assert_eq!(contact.of_merge(to("t"), "x", 30, &[], any()), Verdict::Conflict);
+    assert_eq!(contact.of_merge((GiveWay, Some("t")), "x", 30, &[], any()), Verdict::Conflict);
+    assert_eq!(contact.of_merge((Unbind, Some("t")), "x", 30, &[], any()), Verdict::Unchanged);
+    assert_eq!(contact.body, body);
+    // It changes, goes and comes again, and is bound all the same.
+    assert_eq!(contact.command(Update, "c", 40, &[(1, "L")], any()), Verdict::Applied);
+    assert_eq!(contact.command(GiveWay, "x", 41, &[], only(tag)), Verdict::Conflict);
+    assert_eq!(contact.command(Delete, "d", 50, &[], any()), Verdict::Applied);
+    assert_eq!(contact.of_merge(to("s"), "x", 51, &[], any()), Verdict::NotFound);
+    assert_eq!(contact.command(Create, "e", 60, &[(0, "Eve")], any()), Verdict::Applied);
+    assert_eq!(contact.view().merging_into(), Some("s"));
+    let now = contact.tag();
+    assert_eq!(contact.command(GiveWay, "f", 5, &[(1, "M")], only(now)), Verdict::Applied);
+    assert_eq!(contact.view().merging_into(), None);
+    assert_eq!((contact.view().status(), contact.fields()[1]), (Status::Deleted, Some("M")));
+    assert_eq!(contact.command(Erase, "g", 90, &[], any()), Verdict::Applied);
+}
+
+#[test]
+fn an_unbound_contact_is_as_if_it_had_never_been_bound() {
+    let mut contact = Subject::default();
+    contact.apply(Created, "a", 10, &[(0, "Ada")]);
+    let body = contact.body.clone();
+    contact.command(Bind, "b", 20, &[], any());
+    assert_ne!(contact.body, body);
+    assert_eq!(contact.command(Unbind, "c", 30, &[], any()), Verdict::Unchanged);
+    assert_eq!(contact.body, body);
+    assert_eq!(contact.command(TakeIn, "d", 40, &[(1, "L")], any()), Verdict::Applied);
 }

@@ -7,12 +7,13 @@ use super::contacts::{contact_id, example};
 use super::operation::{Answer, Header, Kept, Operation, Param, Tag, flag};
 use super::shapes::Contact;
 use super::write_shapes::{
-    Accepted, BatchAnswer, BatchOperations, ContactPatch, ContactToMerge, ContactToWrite,
+    Accepted, AcceptedMerge, BatchAnswer, BatchOperations, ContactMerge, ContactPatch,
+    ContactToMerge, ContactToWrite,
 };
 use crate::http::error::Code;
 
 pub(super) fn operations() -> Vec<Operation> {
-    vec![create(), put(), patch(), batch(), merge(), delete(), restore()]
+    vec![create(), put(), patch(), batch(), merge(), one_merge(), delete(), restore()]
 }
 
 const HOW: &str = "The answer waits until the write is applied. With `Prefer: respond-async`, or \
@@ -21,6 +22,10 @@ became of it.";
 
 /// What all writes have: a key, a preference, and how they fail.
 fn writes(operation: Operation) -> Operation {
+    keyed(operation).answers(accepted())
+}
+
+fn keyed(operation: Operation) -> Operation {
     operation
         .of(Tag::Contacts)
         .param(
@@ -33,7 +38,6 @@ fn writes(operation: Operation) -> Operation {
             .matching("^[\\x21-\\x7e]{1,255}$"),
         )
         .param(Param::header("Prefer", "respond-async", "Not to wait until it is applied: 202."))
-        .answers(accepted())
         .reads()
         .fails(&[
             Code::ValidationFailed,
@@ -66,7 +70,6 @@ fn conditional(operation: Operation) -> Operation {
         Code::PreconditionFailed,
         Code::PreconditionRequired,
         Code::Superseded,
-        Code::Contended,
     ])
 }
 
@@ -131,11 +134,13 @@ fn delete() -> Operation {
         Operation::new(Method::DELETE, "/api/contacts/{id}", "deleteContact", "No more")
             .about(
                 "It is DELETED and found with `includeDeleted=true` only; restore takes it back. \
-                 `erase=true` (role admin) forgets its fields too.",
+                 `erase=true` (role admin) forgets its fields too; not while it is being merged into \
+                 another: 409, which names that one.",
             )
             .param(contact_id())
             .param(Param::query("erase", flag(), true, "Forget its fields."))
-            .answers(Answer::empty(204, "It is deleted.").with(&[Header::Position]));
+            .answers(Answer::empty(204, "It is deleted.").with(&[Header::Position]))
+            .fails(&[Code::ContactMerging]);
     writes(conditional(operation))
 }
 
@@ -160,15 +165,53 @@ fn merge() -> Operation {
     )
     .about(
         "The contact takes the fields and attributes that it lacks from the other, which is then \
-         deleted; `mergedFrom` and `mergedInto` among their attributes say so. Two writes: stopped \
-         between them both are there, and the same request does what is left.",
+         deleted; `mergedFrom` and `mergedInto` among their attributes say so. 200: both is done. 202: \
+         it is under way, `Location` tells how it ends, and it goes on whatever happens to the \
+         instance. Until then the other can't be erased or merged elsewhere (409), nor can the \
+         survivor be one that is being merged itself.",
     )
     .param(contact_id())
     .body::<ContactToMerge>(json!({ "from": "{{otherId}}" }))
-    .answers(written(200, "The survivor."))
-    .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
-    .keeps("etag", Kept::Header("ETag"));
-    writes(conditional(operation))
+    .answers(written(200, "The survivor.").with(&[Header::MergeId]))
+    .answers(accepted_merge())
+    .fails(&[
+        Code::UnsupportedMediaType,
+        Code::ContactTooLarge,
+        Code::ContactMerging,
+        Code::Contended,
+        Code::Overloaded,
+    ])
+    .keeps("etag", Kept::Header("ETag"))
+    .keeps("mergeId", Kept::Header("Merge-Id"));
+    keyed(conditional(operation))
+}
+
+fn accepted_merge() -> Answer {
+    let example = json!({
+        "status": "ACCEPTED", "mergeId": "{{mergeId}}",
+        "contactId": "{{contactId}}",
+    });
+    Answer::json::<AcceptedMerge>(202, "It is under way.", example).with(&[Header::Location])
+}
+
+fn one_merge() -> Operation {
+    let example = json!({
+        "id": "{{mergeId}}", "contactId": "{{contactId}}",
+        "from": "{{otherId}}", "status": "done", "error": null, "position": "{{position}}",
+        "by": "user:ada", "requestedAt": "2026-11-21T10:36:44.460Z",
+    });
+    let id = Param::path("id", "{{mergeId}}", "As the 202 said.");
+    Operation::get("/api/merges/{id}", "getMerge", "How a merge stands")
+        .of(Tag::Contacts)
+        .about(
+            "`running`, `done` or `failed`. With `done` a read at `position` sees both halves; with \
+             `failed` the other is there as before, and `error` says why. Known for a day after its \
+             end, of the last 1,024.",
+        )
+        .param(id)
+        .reads()
+        .answers(Answer::json::<ContactMerge>(200, "How it stands.", example))
+        .fails(&[Code::MergeNotFound])
 }
 
 fn batch() -> Operation {

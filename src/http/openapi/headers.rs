@@ -7,12 +7,13 @@ use utoipa::openapi::schema::ObjectBuilder;
 use super::operation::{Header, text, whole_number};
 
 impl Header {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::RequestId,
         Self::ETag,
         Self::Position,
         Self::Link,
         Self::Location,
+        Self::MergeId,
         Self::RetryAfter,
         Self::RateLimit,
         Self::RateLimitPolicy,
@@ -26,6 +27,7 @@ impl Header {
             Self::Position => "Position",
             Self::Link => "Link",
             Self::Location => "Location",
+            Self::MergeId => "Merge-Id",
             Self::RetryAfter => "Retry-After",
             Self::RateLimit => "RateLimit",
             Self::RateLimitPolicy => "RateLimit-Policy",
@@ -66,6 +68,11 @@ impl Header {
                 text(),
                 "/api/contacts/c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c".into(),
                 "Where it is.",
+            ),
+            Self::MergeId => (
+                text(),
+                super::samples::sample("mergeId").into(),
+                "As in `/api/merges/{id}`; not there where the two were merged before.",
             ),
             Self::RetryAfter => {
                 (whole_number(0, 86_400), 1.into(), "Seconds after which to try again.")

@@ -156,6 +156,7 @@ pub(super) enum Header {
     Position,
     Link,
     Location,
+    MergeId,
     RetryAfter,
     RateLimit,
     RateLimitPolicy,

@@ -93,6 +93,46 @@ pub(super) enum AcceptedStatus {
     Accepted,
 }
 
+/// A merge that is under way.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct AcceptedMerge {
+    status: AcceptedStatus,
+    /// As in `/api/merges/{id}`.
+    merge_id: String,
+    /// The survivor.
+    contact_id: String,
+}
+
+/// How a merge stands.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ContactMerge {
+    id: String,
+    /// The survivor.
+    contact_id: String,
+    /// The contact that is taken in.
+    from: String,
+    status: MergeStatus,
+    /// Why it failed.
+    #[schema(required = true)]
+    error: Option<BatchError>,
+    /// From where on both halves can be read.
+    #[schema(required = true)]
+    position: Option<String>,
+    /// Who wanted it.
+    by: String,
+    requested_at: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum MergeStatus {
+    Running,
+    Done,
+    Failed,
+}
+
 /// Operations, each standing for itself.
 #[derive(Serialize)]
 pub(super) struct BatchOperations(Vec<BatchOperation>);

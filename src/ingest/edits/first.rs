@@ -1,6 +1,6 @@
 //! The answer that a request was given when it was first done.
 
-use crate::store::{ChangeRef, StoredContact};
+use crate::store::{ChangeRef, Reader, StoredContact};
 
 use super::{Done, Edit, EditError, Edits, command_hash};
 
@@ -20,38 +20,36 @@ impl Edits {
         if first.body_hash != keyed.request_hash {
             return Err(EditError::KeyReused);
         }
-        let current = reader.contact(edit.id.as_bytes())?.ok_or(EditError::NotFound)?;
-        let value = self.as_of(edit, &current, first.version)?;
+        let value = as_of(reader, edit.id.as_bytes(), first.version)?;
         edit.done(&keyed.event_id, value, None).map(Some)
     }
+}
 
-    /// The contact at that version; as it is now, where the journal does not reach back so far.
-    fn as_of(
-        &self,
-        edit: &Edit,
-        current: &StoredContact,
-        wanted: u64,
-    ) -> Result<StoredContact, EditError> {
-        if current.view()?.version() == wanted {
-            return Ok(current.clone());
+/// The contact at that version; as it is now, where the journal does not reach back so far.
+pub(in crate::ingest) fn as_of(
+    reader: &Reader,
+    id: &[u8],
+    wanted: u64,
+) -> Result<StoredContact, EditError> {
+    let current = reader.contact(id)?.ok_or(EditError::NotFound)?;
+    if current.view()?.version() == wanted {
+        return Ok(current);
+    }
+    let mut before: Option<ChangeRef> = None;
+    loop {
+        let changes = reader.history(id, CHANGES_A_LOOK, before)?;
+        for change in &changes {
+            let version = change.view()?.version();
+            if version == wanted {
+                return Ok(change.value());
+            }
+            if version < wanted {
+                return Ok(current);
+            }
         }
-        let mut before: Option<ChangeRef> = None;
-        loop {
-            let id = edit.id.as_bytes();
-            let changes = self.commands.reader().history(id, CHANGES_A_LOOK, before)?;
-            for change in &changes {
-                let version = change.view()?.version();
-                if version == wanted {
-                    return Ok(change.value());
-                }
-                if version < wanted {
-                    return Ok(current.clone());
-                }
-            }
-            before = changes.last().map(|change| change.change);
-            if before.is_none() {
-                return Ok(current.clone());
-            }
+        before = changes.last().map(|change| change.change);
+        if before.is_none() {
+            return Ok(current);
         }
     }
 }

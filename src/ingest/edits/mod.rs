@@ -9,7 +9,6 @@
 //! among others, and however long it was in the outbox.
 
 mod first;
-mod join;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ use super::command_record::API_SOURCE;
 use super::commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 use super::patch::ContactPatch;
 
-pub use join::{Merge, MergeFailed};
+pub(super) use first::as_of;
 
 /// What is to happen to a contact.
 #[derive(Clone, Debug)]
@@ -46,8 +45,6 @@ pub enum Action {
     Update(ContactPatch),
     /// It is deleted, its fields kept.
     Delete,
-    /// It is deleted, and takes what is named.
-    GiveWay(ContactPatch),
     /// It is deleted, its fields forgotten.
     Erase,
     /// Its delete is taken back.
@@ -109,15 +106,18 @@ pub enum EditError {
     /// It is not in the state that was expected.
     #[error("the contact is not in the state that was expected")]
     PreconditionFailed(Option<StateTag>),
+    /// It is being merged into another.
+    #[error("the contact is being merged into another")]
+    Merging {
+        /// Into whom.
+        into: String,
+    },
     /// Newer events say otherwise.
     #[error("events that are newer than this edit say otherwise")]
     Superseded(Option<StateTag>),
     /// The key was used for another request.
     #[error("the key was used for another request")]
     KeyReused,
-    /// Others change it all the time.
-    #[error("the contact is changed all the time")]
-    Contended,
     /// It was not tried before the time was over.
     #[error("there was no time left for it")]
     NoTime,
@@ -147,10 +147,11 @@ impl EditError {
             Self::NotFound
             | Self::Exists(_)
             | Self::PreconditionFailed(_)
+            | Self::Merging { .. }
             | Self::Superseded(_)
             | Self::KeyReused
             | Self::Refused { .. } => Class::Poison,
-            Self::Contended | Self::NoTime => Class::Retry,
+            Self::NoTime => Class::Retry,
             Self::Command(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Corrupt(error) => error.class(),
@@ -266,6 +267,11 @@ impl Edits {
                 if let Some(done) = self.first_answer(edit)? {
                     return Ok(done);
                 }
+                let view = value.as_ref().map(StoredContact::view).transpose()?;
+                let bound_to = view.as_ref().and_then(ContactView::merging_into);
+                if let (Action::Erase, Some(into)) = (&edit.action, bound_to) {
+                    return Err(EditError::Merging { into: into.to_owned() });
+                }
                 match (&edit.action, tag()?) {
                     (Action::Create(_), Some(tag)) => Err(EditError::Exists(tag)),
                     (_, tag) => Err(EditError::PreconditionFailed(tag)),
@@ -292,6 +298,7 @@ impl Edit {
                 None => format!("cmd_{}", Uuid::now_v7().as_simple()),
             },
             request_hash: self.keyed.as_ref().map(|keyed| keyed.request_hash),
+            survivor: None,
             author: self.author.clone(),
         }
     }
@@ -313,7 +320,6 @@ impl Action {
             Self::Create(patch) => (Intent::Create, Some(patch)),
             Self::Replace(patch) => (Intent::Replace, Some(patch)),
             Self::Update(patch) => (Intent::Update, Some(patch)),
-            Self::GiveWay(patch) => (Intent::Delete, Some(patch)),
             Self::Delete => (Intent::Delete, None),
             Self::Erase => (Intent::Erase, None),
             Self::Restore => (Intent::Restore, None),

@@ -21,7 +21,7 @@ use contactd::http::{
     Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, Services, Writes, router,
 };
 use contactd::ingest::{
-    Adoption, Commands, Control, Edits, Intake, IntakeOptions, Lease, PresentRules, Stamps,
+    Adoption, Commands, Control, Edits, Intake, IntakeOptions, Lease, Merging, PresentRules, Stamps,
 };
 use contactd::shared_state::SharedState;
 use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
@@ -72,6 +72,7 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     OpenStore {
         letters: letters(&log, reader, &control),
         queries: contactd::query::Queries::new(reader.clone()),
+        merging: merging(&log, reader, directory, &control),
         writes: writes(&log, reader, directory),
         control,
         feed: feed.clone(),
@@ -88,8 +89,29 @@ fn letters(log: &EventLog, reader: &Reader, control: &Arc<Control>) -> Arc<Lette
     Arc::new(LetterDesk::new(log, control, lease, options, None, metrics))
 }
 
+/// Nobody works on them.
+fn merging(
+    log: &EventLog,
+    reader: &Reader,
+    directory: &Path,
+    control: &Arc<Control>,
+) -> Arc<Merging> {
+    let commands = commands(log, reader, directory);
+    let lease = Arc::new(Lease::alone(Arc::clone(control), reader.dead_letters().instance()));
+    Arc::new(Merging::new(log.clone(), commands, Arc::clone(control), lease))
+}
+
 /// What is written is kept, and never applied: for that there are whole instances.
 fn writes(log: &EventLog, reader: &Reader, directory: &Path) -> Writes {
+    Writes {
+        edits: Edits::new(commands(log, reader, directory)),
+        secret: IdempotencySecret::derive(b"fixture"),
+        require_if_match: false,
+        wait: Duration::from_millis(150),
+    }
+}
+
+fn commands(log: &EventLog, reader: &Reader, directory: &Path) -> Commands {
     let options = IntakeOptions {
         ack_timeout: Duration::from_secs(5),
         path: directory.to_owned(),
@@ -99,12 +121,7 @@ fn writes(log: &EventLog, reader: &Reader, directory: &Path) -> Writes {
     intake.log_settled(|_| None);
     let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
     let (reader, stamps) = (reader.clone(), Stamps::in_memory());
-    Writes {
-        edits: Edits::new(Commands::new(Arc::new(intake), reader, rules, stamps)),
-        secret: IdempotencySecret::derive(b"fixture"),
-        require_if_match: false,
-        wait: Duration::from_millis(150),
-    }
+    Commands::new(Arc::new(intake), reader, rules, stamps)
 }
 
 impl Fixture {

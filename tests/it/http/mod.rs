@@ -16,6 +16,7 @@ mod fixture;
 mod hostile;
 mod limits;
 mod lists;
+mod merges;
 mod outages;
 mod probes;
 mod purge;

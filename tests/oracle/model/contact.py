@@ -59,6 +59,8 @@ class Contact:
         self.first_event = self.first_edit = self.last = None
         # All deletes that no restore took back, ascending; the floor hides, nothing is dropped.
         self.deletes, self.registers, self.ring = [], {}, []
+        # Into whom it is being merged.
+        self.bound_to = None
 
     # What is seen of it
 
@@ -169,6 +171,9 @@ class Contact:
         refusal = self._refusal(command)
         if refusal:
             return refusal
+        if command.intent in ("bind", "unbind"):
+            self._bind(command)
+            return "unchanged"
         if command.intent == "update" and not event.values and not command.clears_attributes:
             return "unchanged"
         undo = self._copy()
@@ -178,9 +183,18 @@ class Contact:
         if not self._stands(event, command, clock):
             self.__dict__.update(undo)
             return "superseded"
+        if command.intent == "give_way":
+            self.bound_to = None
         self._forget_cleared_keys()
         command.superseded = self._lost(event, command, clock)
         return self._changed(record_us) if is_new or self.seen() != before else "unchanged"
+
+    def _bind(self, command):
+        """No value and no clock."""
+        if command.intent == "bind":
+            self.bound_to = command.survivor
+        elif self.bound_to == command.survivor:
+            self.bound_to = None
 
     def _copy(self):
         copied = dict(self.__dict__)
@@ -191,7 +205,7 @@ class Contact:
         is_there, is_active = self.version > 0, self.version > 0 and not self.is_deleted()
         if command.intent == "create":
             is_fit = not is_active
-        elif command.intent in ("restore", "erase"):
+        elif command.intent in ("restore", "erase", "unbind", "give_way"):
             is_fit = is_there
         else:
             is_fit = is_active
@@ -199,6 +213,12 @@ class Contact:
             return "conflict" if command.intent == "create" else "not_found"
         state = self.version if is_there else None
         is_met = command.if_match is None or state in command.if_match
+        if command.intent in ("erase", "take_in"):
+            is_met = is_met and self.bound_to is None
+        elif command.intent == "bind":
+            is_met = is_met and self.bound_to in (None, command.survivor)
+        elif command.intent == "give_way":
+            is_met = is_met and self.bound_to == command.survivor
         return None if is_met and state not in command.if_none_match else "conflict"
 
     def _counted(self, event, command, record_us):
@@ -222,12 +242,12 @@ class Contact:
         return wanted
 
     def _stands(self, event, command, clock):
-        wants_deleted = command.intent in ("delete", "erase")
+        wants_deleted = command.intent in ("delete", "erase", "give_way")
         if self.is_deleted() != wants_deleted:
             return False
         if command.intent in ("create", "replace"):
             return clock >= self.floor()
-        if command.intent == "update":
+        if command.intent in ("update", "take_in"):
             return not event.values or any(each[0] == clock for each in self.visible().values())
         return command.intent != "erase" or not self.values()
 

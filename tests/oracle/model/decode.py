@@ -27,7 +27,13 @@ INTENTS = {
     "delete": "deleted",
     "restore": "restored",
     "erase": "erased",
+    "bind": "updated",
+    "unbind": "updated",
+    "take_in": "updated",
+    "give_way": "deleted",
 }
+# Those that say into whom the contact is merged.
+NAME_SURVIVOR = ("bind", "unbind", "give_way")
 
 
 @dataclass
@@ -41,6 +47,8 @@ class Command:
     clears_attributes: bool
     # An object is merged into what stands there, not put in its place.
     merges_attributes: bool
+    # Into whom the contact is merged; None where that is not the matter.
+    survivor: str
     # What was asked for, without stamps.
     body: bytes
     request_id: str
@@ -205,6 +213,9 @@ def _command(headers, data):
     if intent not in INTENTS:
         raise Reject("invalid_command")
     text = {name: (headers.get("contactd_" + name) or b"").decode() for name in ("request_id", "principal")}
+    survivor = headers.get("contactd_merges_into") if intent in NAME_SURVIVOR else None
+    if intent in NAME_SURVIVOR and survivor is None:
+        raise Reject("invalid_command")
     must, must_not = headers.get("contactd_if_match"), headers.get("contactd_if_none_match")
     body = headers.get("contactd_request_hash")
     if body is None:
@@ -214,6 +225,7 @@ def _command(headers, data):
         intent=intent,
         if_match=None if must is None else _states(must),
         if_none_match=set() if must_not is None else _states(must_not),
+        survivor=None if survivor is None else survivor.decode(),
         clears_attributes="contactd_clears_attributes" in headers,
         merges_attributes="contactd_merges_attributes" in headers,
         body=body,

@@ -31,7 +31,8 @@ def request(storm, world, asked):
         _single(storm, world, asked, records, applied, fulfilled)
     for attempt in asked.attempts:
         location = attempt["headers"].get("Location")
-        if attempt["status"] == 202 and location:
+        # What became of a merge is told elsewhere.
+        if attempt["status"] == 202 and location and asked.operation != "merge":
             for instance in storm.instances:
                 checks.outcome(storm.report, world, instance, location)
 
