@@ -11,7 +11,7 @@ use crate::support::node::Node;
 use crate::support::wait::wait_for;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Of a contact; two of these titles are too much for one.
+/// Of a contact; two of these texts are too much for one.
 const CONTACT_BYTES_MAX: &str = "1KiB";
 
 /// A node on a port of its own, over a log that is there while it is not.
@@ -95,7 +95,7 @@ impl World {
     fn killed_at(point: &str, other: &Value) -> Self {
         let world = Self::new();
         let running = world.node.start(&format!("kill:{point}:1"));
-        world.create(&json!({"id": "one", "title": "a".repeat(600)}));
+        world.create(&json!({"id": "one", "attributes": {"a": "a".repeat(600)}}));
         world.create(other);
         assert_eq!(world.ask("POST", MERGE, Some(from_other())), None, "{point}");
         let exit = running.wait();
@@ -157,7 +157,7 @@ fn a_merge_whose_survivor_went_meanwhile_lets_the_other_go() {
 
 #[test]
 fn a_merge_that_fails_lets_the_other_go_whatever_kills_its_instance() {
-    let other = json!({"id": "other", "company": "b".repeat(600)});
+    let other = json!({"id": "other", "attributes": {"b": "b".repeat(600)}});
     let world = World::killed_at("merge_failed", &other);
     let running = world.node.start("");
     world.until(204, "DELETE", "/api/contacts/other?erase=true", None);

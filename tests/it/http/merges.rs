@@ -139,8 +139,8 @@ async fn the_same_merge_is_answered_as_the_first_time() {
 async fn a_merge_that_is_refused_changes_neither_and_is_tried_anew() {
     let instance = Instance::builder().with("apply.contact_bytes_max", "1KiB").start().await;
     let client = instance.client();
-    create(&client, json!({"id": "one", "title": "a".repeat(700)})).await;
-    create(&client, json!({"id": "other", "company": "b".repeat(700)})).await;
+    create(&client, json!({"id": "one", "attributes": {"a": "a".repeat(700)}})).await;
+    create(&client, json!({"id": "other", "attributes": {"b": "b".repeat(700)}})).await;
     create(&client, json!({"id": "gone"})).await;
     client.delete("/api/contacts/gone").await.expect(204);
     let before = (contact(&client, "one").await, contact(&client, "other").await);
@@ -154,7 +154,7 @@ async fn a_merge_that_is_refused_changes_neither_and_is_tried_anew() {
     merge(&keyed, "one", "other").await.expect_error(422, "CONTACT_TOO_LARGE");
     // Nor does anything hold the other.
     assert_eq!(before, (contact(&client, "one").await, contact(&client, "other").await));
-    client.patch("/api/contacts/other", &json!({"company": "b"})).await.expect(200);
+    client.patch("/api/contacts/other", &json!({"attributes": {"b": "b"}})).await.expect(200);
     merge(&keyed, "one", "other").await.expect(200);
     client.delete("/api/contacts/other?erase=true").await.expect_error(404, "CONTACT_NOT_FOUND");
 }
