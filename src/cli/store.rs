@@ -160,7 +160,7 @@ fn found_anew(config: &Config, rules: Option<&LaneRules>) -> anyhow::Result<()> 
     log.flush()?;
     log.shutdown()?;
     eprintln!(
-        "the log is founded anew, revision {founding}: every other instance is to be rebuilt"
+        "the log is founded anew, founding {founding}: every other instance is to be rebuilt"
     );
     Ok(())
 }
