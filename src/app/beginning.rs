@@ -18,7 +18,7 @@ use crate::store::Writer;
 
 use super::WorkerError;
 
-/// The first founding's revision.
+/// The first founding's number.
 pub(super) const FIRST_FOUNDING: u64 = 1;
 /// Whose first marker counts for all.
 const DECIDES: Lane = Lane(0);

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
 use crate::ingest::{Bridge, PresentRules, Rehoming};
 
+use super::partial::while_whole;
 use super::watch::Watch;
 
 /// How often it is looked whether the log is settled.
@@ -25,16 +26,30 @@ pub(super) async fn run_bridge(
     if config.bridge.is_on() {
         watch.metrics.bridge.set_member(0, false);
     }
-    while !watch.intake.is_settled() {
-        let look = tokio::time::sleep(SETTLED_LOOK);
-        if stop.run_until_cancelled(look).await.is_none() {
+    let (config, rules, log, watch) = (&*config, &rules, &log, &watch);
+    let topics = while_whole(&watch.partial, &stop, |stop| async move {
+        if !until(&stop, || watch.intake.is_settled()).await {
             return Ok(());
         }
+        other_topics(config, rules, log, watch, &stop).await
+    });
+    let rehoming = async {
+        rehome(config, log, watch, &stop).await;
+        Ok(())
+    };
+    // A failure of the one ends the other.
+    tokio::try_join!(topics, rehoming).map(|_ended| ())
+}
+
+/// False: told to stop before.
+async fn until(stop: &CancellationToken, is_so: impl Fn() -> bool) -> bool {
+    while !is_so() {
+        let look = tokio::time::sleep(SETTLED_LOOK);
+        if stop.run_until_cancelled(look).await.is_none() {
+            return false;
+        }
     }
-    let topics = other_topics(&config, &rules, &log, &watch, &stop);
-    let rehoming = rehome(&config, &log, &watch, &stop);
-    let (topics, ()) = tokio::join!(topics, rehoming);
-    topics
+    true
 }
 
 /// On a thread of its own, because reading and appending block.
@@ -62,7 +77,11 @@ async fn other_topics(
     bridging.await.map_err(|_| LogError::Panicked { topic: topic(), thread: "bridge" })?
 }
 
+/// A store that is partial never settles; it still learns what others have brought home.
 async fn rehome(config: &Config, log: &EventLog, watch: &Watch, stop: &CancellationToken) {
+    if !until(stop, || watch.intake.is_settled() || watch.partial.is_cancelled()).await {
+        return;
+    }
     let Some((control, lease)) = watch.roles.opened() else {
         return stop.cancelled().await;
     };
@@ -70,8 +89,7 @@ async fn rehome(config: &Config, log: &EventLog, watch: &Watch, stop: &Cancellat
         control.reader().rehoming_is_elsewhere();
         return stop.cancelled().await;
     }
-    // It is settled, so nobody is asked.
-    let revision = log.founding().map_or(1, |founding| founding.revision);
     let (topic, metrics) = (config.kafka.topic.clone(), Arc::clone(&watch.metrics));
-    Rehoming::new(log.clone(), topic, revision, (control, lease), metrics).run(stop).await;
+    let partial = watch.partial.clone();
+    Rehoming::new(log.clone(), topic, (control, lease), metrics, partial).run(stop).await;
 }

@@ -109,12 +109,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let is_one_shot = options.worker.until_caught_up;
     let bridge = (!is_one_shot).then(|| {
         let (config, rules) = (Arc::clone(&config), setup.present.clone());
-        let (log, partial, watch) = (log.clone(), watch.partial.clone(), watch.clone());
-        let stop = stop.bridge.clone();
-        start(async move {
-            let run = |stop| run_bridge(config, rules, log, watch, stop);
-            while_whole(&partial, &stop, run).await
-        })
+        start(run_bridge(config, rules, log.clone(), watch.clone(), stop.bridge.clone()))
     });
     let worker = Worker {
         config: Arc::clone(&config),

@@ -95,10 +95,7 @@ impl Watch {
         self.readiness.waiting(LOG, log);
         self.readiness.waiting(APPLY, "nothing is applied yet");
         let owed = Arc::clone(&self.metrics);
-        self.readiness.note(REHOMING, move || match owed.rehoming.owed() {
-            0 => None,
-            owed => Some(format!("{owed} records are to be brought to their home partition")),
-        });
+        self.readiness.look(REHOMING, move || owed.rehoming.standing());
         let intake = Arc::clone(&self.intake);
         self.metrics.on_scrape(move |metrics| {
             if let Some(outbox) = intake.outbox() {

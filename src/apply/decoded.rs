@@ -26,6 +26,8 @@ pub struct DecodedBatch {
     pub(super) controls: Vec<DecodedControl>,
     /// What holds before the first of them; of a contact's lane.
     pub(super) rules: Option<Arc<RuleSet>>,
+    /// Of those rules.
+    pub(super) founding: u64,
     /// Records that other rules may hold from, in order.
     pub(super) markers: Vec<PlacedMarker>,
 }
@@ -79,7 +81,8 @@ impl DecodedBatch {
         let lane = batch.lane;
         if lane == CONTROL_LANE {
             let (controls, markers) = (control::decode(&batch), Vec::new());
-            return Ok((Self { batch, events, controls, rules: None, markers }, None));
+            let founding = lanes.founding();
+            return Ok((Self { batch, events, controls, rules: None, founding, markers }, None));
         }
         let rules = lanes.of(lane).map(|at| Arc::clone(&at.rules)).ok_or(ApplyError::NoRules)?;
         let (mut markers, mut impassable) = (Vec::new(), None);
@@ -110,7 +113,8 @@ impl DecodedBatch {
                 }
             }
         }
-        Ok((Self { batch, events, controls: Vec::new(), rules: Some(rules), markers }, impassable))
+        let (controls, rules, founding) = (Vec::new(), Some(rules), lanes.founding());
+        Ok((Self { batch, events, controls, rules, founding, markers }, impassable))
     }
 }
 
@@ -165,7 +169,7 @@ fn rule(
         }
         Ok(Ruling::NewerFounding(founding)) => {
             return impassable(format!(
-                "the log was founded anew there (revision {founding}); run `contactd store rebuild`"
+                "the log was founded anew there (founding {founding}); run `contactd store rebuild`"
             ));
         }
         Err(error) => {

@@ -54,6 +54,8 @@ pub struct SetAside {
 #[derive(Debug)]
 pub struct Planner {
     terms: Terms,
+    /// Of the rules of the batch in hand.
+    founding: u64,
     body: Vec<u8>,
     set_aside: Vec<SetAside>,
 }
@@ -61,7 +63,7 @@ pub struct Planner {
 impl Planner {
     /// A planner of records of a log with those terms.
     pub fn new(terms: Terms) -> Self {
-        Self { terms, body: Vec::new(), set_aside: Vec::new() }
+        Self { terms, founding: 0, body: Vec::new(), set_aside: Vec::new() }
     }
 
     /// What was staged as dead letters since the last call.
@@ -71,7 +73,8 @@ impl Planner {
 
     /// Stages a lane's batch in the writer; nothing counts before the writer's commit.
     pub fn plan(&mut self, writer: &mut Writer, decoded: &DecodedBatch) -> Result<(), ApplyError> {
-        let DecodedBatch { batch, events, controls, rules, markers } = decoded;
+        let DecodedBatch { batch, events, controls, rules, founding, markers } = decoded;
+        self.founding = *founding;
         for (record, control) in batch.records.iter().zip(controls) {
             self.plan_control(writer, batch, record, control)?;
         }
@@ -124,7 +127,7 @@ impl Planner {
         let id = event.contact_id.of(&batch.arena);
         if let Some((reason, detail)) = self.away(batch, record, id) {
             // One that was brought home once and is away again would go round for ever.
-            if self.was_brought(batch, record) {
+            if was_brought(batch, record, self.founding) {
                 return self.dead_letter(writer, &meta, batch, record, reason, &detail);
             }
             return Ok(writer.rehomed(&meta, &AwayRecord::of_record(batch, record, id))?);
@@ -243,13 +246,6 @@ impl Planner {
         (home != batch.lane).then(|| (DeadLetterReason::MisroutedKey, misrouted(home, batch.lane)))
     }
 
-    /// Whether it was brought home under the present founding.
-    fn was_brought(&self, batch: &RecordBatch, record: &Record) -> bool {
-        let revision = self.terms.founding.revision.to_string();
-        let brought = batch.headers(record).filter(|(name, _)| *name == FOUNDING);
-        brought.filter_map(|(_, value)| value).any(|value| value == revision.as_bytes())
-    }
-
     pub(super) fn dead_letter(
         &mut self,
         writer: &mut Writer,
@@ -264,6 +260,13 @@ impl Planner {
         self.set_aside.push(SetAside { lane: batch.lane, offset: record.offset, reason });
         Ok(())
     }
+}
+
+/// Whether it was brought home under this founding.
+fn was_brought(batch: &RecordBatch, record: &Record, founding: u64) -> bool {
+    let founding = founding.to_string();
+    let brought = batch.headers(record).filter(|(name, _)| *name == FOUNDING);
+    brought.filter_map(|(_, value)| value).any(|value| value == founding.as_bytes())
 }
 
 /// How an event is dated too far ahead of its record, if it is.

@@ -38,11 +38,15 @@ impl Strays {
         if self.keys < LOOKED_AT {
             return None;
         }
-        let most = Partitioner::ALL.into_iter().zip(self.by).max_by_key(|(_, count)| *count);
+        let by = || Partitioner::ALL.into_iter().zip(self.by);
+        let own = by().find(|(partitioner, _)| *partitioner == founding.partitioner);
+        let most = by().max_by_key(|(_, count)| *count);
         let keys = std::mem::take(&mut self.keys);
         self.by = Default::default();
         let (partitioner, count) = most?;
-        self.is_said = partitioner != founding.partitioner && count * 2 > keys;
+        // With one lane all of them agree.
+        let is_more = own.is_none_or(|(_, own)| count > own);
+        self.is_said = is_more && count * 2 > keys;
         self.is_said.then_some(partitioner)
     }
 
@@ -81,7 +85,7 @@ mod tests {
     use crate::domain::position::Offset;
 
     fn said(partitioner: Partitioner, lanes: u16) -> Vec<Partitioner> {
-        let founding = Founding::first(Partitioner::Murmur2, 4);
+        let founding = Founding::first(Partitioner::Murmur2, lanes.min(4));
         let mut strays = Strays::default();
         let said = (0..1_000_u64).filter_map(|number| {
             let key = format!("contact-{number}");
@@ -98,6 +102,8 @@ mod tests {
         assert_eq!(said(Partitioner::Crc32, 4), [Partitioner::Crc32]);
         assert_eq!(said(Partitioner::Murmur2, 4), []);
         assert_eq!(said(Partitioner::Murmur2, 8), []);
+        // With one lane nothing tells them apart.
+        assert_eq!(said(Partitioner::Murmur2, 1), []);
         assert!(Partitioner::ALL.map(settings).iter().all(|text| text.contains("librdkafka")));
     }
 }

@@ -136,6 +136,16 @@ fn what_may_not_be_applied_where_it_stands_is_set_aside_with_its_reason() {
     assert_eq!(bench.apply_with(lane, 0, None, &value, present), Verdict::DeadLettered);
     let again = bench.apply_with(elsewhere, 0, Some("c1"), &value, present);
     assert_eq!(again, Verdict::DeadLettered);
+    // Founded anew, that was its home before; a copy of the new founding is one that goes round.
+    let rules = Arc::new(RuleSet::built_in().unwrap());
+    let before = std::mem::replace(
+        &mut bench.rules,
+        LaneRules::beginning_with(2, InForce::at_founding(rules)),
+    );
+    let anew = Some(b"2".as_slice());
+    assert_eq!(bench.apply_with(elsewhere, 1, Some("c1"), &value, present), Verdict::Rehomed);
+    assert_eq!(bench.apply_with(elsewhere, 2, Some("c1"), &value, anew), Verdict::DeadLettered);
+    bench.rules = before;
     assert_eq!(bench.apply(lane, 1, Some("c1"), &ahead), Verdict::DeadLettered);
     assert_eq!(bench.apply(lane, 2, Some("c1"), "{"), Verdict::DeadLettered);
     let reasons: Vec<_> =
@@ -144,6 +154,7 @@ fn what_may_not_be_applied_where_it_stands_is_set_aside_with_its_reason() {
         reasons,
         [
             DeadLetterReason::KeyMissing,
+            DeadLetterReason::MisroutedKey,
             DeadLetterReason::MisroutedKey,
             DeadLetterReason::TimestampInFuture,
             DeadLetterReason::MalformedJson,

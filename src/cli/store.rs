@@ -163,7 +163,7 @@ fn found_anew(config: &Config, rules: Option<&LaneRules>) -> anyhow::Result<()> 
     log.flush()?;
     log.shutdown()?;
     tell(format_args!(
-        "the log is founded anew, revision {founding}: every other instance is to be rebuilt"
+        "the log is founded anew, founding {founding}: every other instance is to be rebuilt"
     ));
     Ok(())
 }

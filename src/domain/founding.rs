@@ -13,8 +13,6 @@ pub const FOUNDING_KEY: &str = "log/founding";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Founding {
-    /// Counts how often the log was founded anew.
-    pub revision: u32,
     /// The way from key to lane.
     pub partitioner: Partitioner,
     /// The lanes that are homes: those that the topic had.
@@ -30,9 +28,9 @@ pub struct Founding {
 pub struct InvalidFounding(String);
 
 impl Founding {
-    /// The first of a log.
+    /// Of a log with so many lanes.
     pub fn first(partitioner: Partitioner, lanes: u16) -> Self {
-        Self { revision: 1, partitioner, lanes, rules: None }
+        Self { partitioner, lanes, rules: None }
     }
 
     /// A contact's home.
@@ -43,18 +41,14 @@ impl Founding {
     /// From a control entry's value.
     ///
     /// # Errors
-    /// An unknown partitioner or member, no lanes or too many, no revision.
+    /// An unknown partitioner or member, no lanes or too many.
     pub fn parse(value: &[u8]) -> Result<Self, InvalidFounding> {
         let founding: Self =
             serde_json::from_slice(value).map_err(|error| InvalidFounding(error.to_string()))?;
-        let problem = if founding.revision == 0 {
-            "revisions begin at 1"
-        } else if founding.lanes == 0 || founding.lanes == CONTROL_LANE.0 {
-            "the number of lanes must be 1 to 65534"
-        } else {
-            return Ok(founding);
-        };
-        Err(InvalidFounding(problem.to_owned()))
+        if founding.lanes == 0 || founding.lanes == CONTROL_LANE.0 {
+            return Err(InvalidFounding("the number of lanes must be 1 to 65534".to_owned()));
+        }
+        Ok(founding)
     }
 
     /// As a control entry's value.
@@ -65,8 +59,8 @@ impl Founding {
 
 impl std::fmt::Display for Founding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { revision, partitioner, lanes, rules } = self;
-        write!(f, "revision {revision}: {partitioner} over {lanes} lanes")?;
+        let Self { partitioner, lanes, rules } = self;
+        write!(f, "{partitioner} over {lanes} lanes")?;
         match rules {
             Some(rules) => write!(f, ", rules {rules}"),
             None => Ok(()),
@@ -86,11 +80,10 @@ mod tests {
         assert_eq!(Founding::parse(&ruled.to_json()), Ok(ruled));
         for bad in [
             "{",
-            r#"{"revision":1,"partitioner":"md5","lanes":8}"#,
-            r#"{"revision":0,"partitioner":"crc32","lanes":8}"#,
-            r#"{"revision":1,"partitioner":"crc32","lanes":0}"#,
-            r#"{"revision":1,"partitioner":"crc32","lanes":65535}"#,
-            r#"{"revision":1,"partitioner":"crc32","lanes":8,"more":1}"#,
+            r#"{"partitioner":"md5","lanes":8}"#,
+            r#"{"partitioner":"crc32","lanes":0}"#,
+            r#"{"partitioner":"crc32","lanes":65535}"#,
+            r#"{"partitioner":"crc32","lanes":8,"more":1}"#,
         ] {
             Founding::parse(bad.as_bytes()).unwrap_err();
         }

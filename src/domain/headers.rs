@@ -42,8 +42,8 @@ pub const ORIGIN_KEY: &str = "contactd_origin_key";
 pub const KEY_PROBLEM: &str = "contactd_key_problem";
 /// The time of its record there, in ms since 1970, where the contact log would not take that.
 pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
-/// The revision of the log's founding that a marker belongs to; of a record that was brought to its
-/// contact's home lane: by which that was its home. In decimal.
+/// The number of the rules' founding that a marker belongs to; of a record that was brought to its
+/// contact's home lane: under which that was its home. In decimal.
 pub const FOUNDING: &str = "contactd_founding";
 /// How many bytes its value had there, where only its head could be appended.
 pub const ORIGIN_BYTES: &str = "contactd_origin_bytes";

@@ -140,6 +140,14 @@ impl EventLog {
         }
     }
 
+    /// Whether nothing may be appended to the control lane.
+    pub fn is_control_refused(&self) -> bool {
+        match self {
+            Self::Embedded(_) => false,
+            Self::Kafka(log) => log.is_control_refused(),
+        }
+    }
+
     /// Lets appends to the control lane fail at once, for a reason that lies outside the log.
     pub fn refuse_control(&self, why: &str) {
         match self {

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
-/// Looks now; an error says what is waited for.
-type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
-/// Looks now, for what is worth knowing of a part that is ready all the same.
-type Note = Box<dyn Fn() -> Option<String> + Send + Sync>;
+/// Looks now: what is worth knowing of a part that is ready; an error says what is waited for.
+type Look = Box<dyn Fn() -> Result<Option<String>, String> + Send + Sync>;
 
 enum Part {
     Ready,
     Waiting(String),
-    Checked(Check),
-    Noted(Note),
+    Looked(Look),
 }
 
 /// One board for the whole process: the parts say how they stand, `/readyz` shows it.
@@ -45,7 +42,7 @@ impl Readiness {
         part: &'static str,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) {
-        self.parts.write().insert(part, Part::Checked(Box::new(check)));
+        self.look(part, move || check().map(|()| None));
     }
 
     /// The part is ready whatever the note says, which `?verbose` shows.
@@ -54,7 +51,16 @@ impl Readiness {
         part: &'static str,
         note: impl Fn() -> Option<String> + Send + Sync + 'static,
     ) {
-        self.parts.write().insert(part, Part::Noted(Box::new(note)));
+        self.look(part, move || Ok(note()));
+    }
+
+    /// The same of a part with both: a note while it is ready.
+    pub fn look(
+        &self,
+        part: &'static str,
+        look: impl Fn() -> Result<Option<String>, String> + Send + Sync + 'static,
+    ) {
+        self.parts.write().insert(part, Part::Looked(Box::new(look)));
     }
 
     /// How every part stands now.
@@ -66,8 +72,8 @@ impl Readiness {
     /// What is worth knowing of a part that is ready.
     pub fn note_of(&self, part: &str) -> Option<String> {
         match self.parts.read().get(part) {
-            Some(Part::Noted(note)) => note(),
-            Some(_) | None => None,
+            Some(Part::Looked(look)) => look().ok().flatten(),
+            Some(Part::Ready | Part::Waiting(_)) | None => None,
         }
     }
 
@@ -86,9 +92,9 @@ impl std::fmt::Debug for Readiness {
 impl Part {
     fn why_not(&self) -> Option<String> {
         match self {
-            Self::Ready | Self::Noted(_) => None,
+            Self::Ready => None,
             Self::Waiting(why) => Some(why.clone()),
-            Self::Checked(check) => check().err(),
+            Self::Looked(look) => look().err(),
         }
     }
 }

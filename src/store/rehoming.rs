@@ -4,10 +4,9 @@
 //! Every frame says how many there were up to it, so frames with some are found by bisection, and
 //! nothing is read while there are none. The journal is not trimmed before they are brought.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::domain::position::{Lane, NextOffset, Offset, Position};
+use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset, Position};
 use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
 
@@ -44,9 +43,9 @@ pub struct RehomedRecord {
 pub struct Rehomed {
     /// The records.
     pub records: Vec<RehomedRecord>,
-    /// What has been looked through.
+    /// What has been looked through, of contacts' lanes.
     pub seen: Position,
-    /// How many there were up to there.
+    /// How many there were in this store's frames up to there.
     pub count: u64,
     /// Whether that was all.
     pub is_end: bool,
@@ -71,8 +70,8 @@ impl BroughtHome {
 
 impl Reader {
     /// Records away from home that the position has not seen, of one frame that has some; none: up
-    /// to the end. `count`: how many there were up to the position, where that is known. While there
-    /// are no more, nothing is read.
+    /// to the end. `count`: how many there were in the frames of this store that were looked through,
+    /// where that is known. While there are no more, nothing is read.
     ///
     /// # Errors
     /// When the journal can't be read.
@@ -83,7 +82,7 @@ impl Reader {
     ) -> Result<Rehomed, StoreError> {
         let shared = self.shared();
         let cut = shared.cut.lock().clone();
-        let seen = shared.position_of(cut.next_offsets());
+        let seen = shared.position_of(contact_lanes(&cut).collect());
         let all = rehomed_up_to(&cut);
         let nothing = Rehomed { records: Vec::new(), seen, count: all, is_end: true };
         if count == Some(all) {
@@ -91,7 +90,6 @@ impl Reader {
             return Ok(nothing);
         }
         let journal = &shared.journal;
-        // What the journal no longer holds is nobody's to append any more.
         let start = first_unseen(journal, position, &cut)?;
         let Some(frame) = next_with_some(journal, start, &cut)? else {
             self.brought_home(all, cut.next_frame);
@@ -100,16 +98,57 @@ impl Reader {
         self.brought_home(count.unwrap_or_default(), frame.no);
         let mut records = Vec::new();
         frame.for_each(&mut Vec::new(), |entry| {
-            let next = position.next.get(&entry.lane).copied().unwrap_or_default();
-            if entry.offset.0 >= next.0 {
+            if !has_seen(position, entry) {
                 records.extend(rehomed(entry));
             }
             Ok(())
         })?;
-        let after: BTreeMap<Lane, NextOffset> =
-            frame.after.lanes.iter().map(|(lane, at)| (*lane, at.next)).collect();
         let count = rehomed_up_to(&frame.after);
-        Ok(Rehomed { records, seen: shared.position_of(after), count, is_end: false })
+        let seen = shared.position_of(contact_lanes(&frame.after).collect());
+        Ok(Rehomed { records, seen, count, is_end: false })
+    }
+
+    /// How many records away from home that the position has not seen stand before the journal's
+    /// beginning: those of a store that was restored from a snapshot. `count`: how many the position
+    /// has seen. None: this store has not come as far as the position, so it can't know.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn rehomed_lost(&self, position: &Position, count: u64) -> Result<Option<u64>, StoreError> {
+        let shared = self.shared();
+        let cut = shared.cut.lock().clone();
+        let journal = &shared.journal;
+        let first = journal.first()?;
+        let begins_before =
+            |frame: Option<Frame>| frame.is_some_and(|frame| covers(position, &frame.after));
+        if first == FrameNo(0) || begins_before(journal.frame(first)?) {
+            return Ok(Some(0));
+        }
+        let is_past = |cut: &Cut| {
+            let at = |lane| cut.lanes.get(lane).map_or(NextOffset(0), |at| at.next);
+            position.next.iter().all(|(lane, next)| at(lane) >= *next)
+        };
+        if !is_past(&cut) {
+            return Ok(None);
+        }
+        // From the first state that is past the position on, what the position has not seen is counted.
+        let last = bisect(journal, first, &cut, is_past)?;
+        let up_to = match journal.frame(last)? {
+            Some(frame) => rehomed_up_to(&frame.after),
+            None => rehomed_up_to(&cut),
+        };
+        let (mut held, mut at) = (0, first);
+        while at <= last
+            && let Some(frame) = next_with_some(journal, at, &cut)?.filter(|it| it.no <= last)
+        {
+            frame.for_each(&mut Vec::new(), |entry| {
+                let is_rehomed = matches!(entry.outcome, Outcome::Rehomed(_));
+                held += u64::from(is_rehomed && !has_seen(position, entry));
+                Ok(())
+            })?;
+            at = frame.no.next();
+        }
+        Ok(Some(up_to.saturating_sub(count).saturating_sub(held)))
     }
 
     /// How many records ever stood away from home.
@@ -151,13 +190,25 @@ fn rehomed(entry: &Entry<'_>) -> Option<RehomedRecord> {
     })
 }
 
+/// No contact's record stands in the control lane, and its topic may be made anew.
+fn contact_lanes(cut: &Cut) -> impl Iterator<Item = (Lane, NextOffset)> {
+    let lanes = cut.lanes.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
+    lanes.map(|(lane, at)| (*lane, at.next))
+}
+
+fn has_seen(position: &Position, entry: &Entry<'_>) -> bool {
+    position.next.get(&entry.lane).is_some_and(|next| entry.offset.0 < next.0)
+}
+
+/// Whether the position has seen all that is in a state.
+fn covers(position: &Position, cut: &Cut) -> bool {
+    let at = |lane| position.next.get(&lane).copied().unwrap_or_default();
+    contact_lanes(cut).all(|(lane, next)| at(lane) >= next)
+}
+
 /// The first frame with something that the position has not seen.
 fn first_unseen(journal: &Journal, position: &Position, cut: &Cut) -> Result<FrameNo, StoreError> {
-    let has_seen = |after: &Cut| {
-        let mut lanes = after.lanes.iter();
-        lanes.all(|(lane, at)| position.next.get(lane).copied().unwrap_or_default() >= at.next)
-    };
-    bisect(journal, journal.first()?, cut, |after| !has_seen(after))
+    bisect(journal, journal.first()?, cut, |after| !covers(position, after))
 }
 
 /// The first frame from `start` on that holds one.

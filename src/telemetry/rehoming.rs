@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
 
 use super::metrics::set;
@@ -13,6 +14,14 @@ pub struct RehomingMetrics {
     failures: IntCounter,
     owed: IntGauge,
     owed_now: AtomicU64,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Why records wait.
+struct Trouble {
+    why: String,
+    /// Whether this instance does not have them all.
+    is_lost: bool,
 }
 
 impl RehomingMetrics {
@@ -36,6 +45,7 @@ impl RehomingMetrics {
                 "Records of the contact log that are still to be brought to their home partition.",
             )?,
             owed_now: AtomicU64::new(0),
+            trouble: Mutex::default(),
         })
     }
 
@@ -44,9 +54,15 @@ impl RehomingMetrics {
         self.brought.inc();
     }
 
-    /// One more failure.
-    pub fn failed(&self) {
+    /// One more failure, and why; `is_lost`: some of them are not here to be brought.
+    pub fn failed(&self, why: &str, is_lost: bool) {
         self.failures.inc();
+        *self.trouble.lock() = Some(Trouble { why: why.to_owned(), is_lost });
+    }
+
+    /// Nothing keeps it from going on.
+    pub fn went_well(&self) {
+        *self.trouble.lock() = None;
     }
 
     /// So many are to be brought.
@@ -55,8 +71,23 @@ impl RehomingMetrics {
         set(&self.owed, records);
     }
 
-    /// How many are to be brought.
-    pub fn owed(&self) -> u64 {
-        self.owed_now.load(Ordering::Relaxed)
+    /// What is worth knowing, if anything is.
+    ///
+    /// # Errors
+    /// What must be done before this instance is whole.
+    pub fn standing(&self) -> Result<Option<String>, String> {
+        let trouble = self.trouble.lock();
+        let why = trouble.as_ref().map(|trouble| trouble.why.clone());
+        if trouble.as_ref().is_some_and(|trouble| trouble.is_lost) {
+            return Err(why.unwrap_or_default());
+        }
+        let owed = match self.owed_now.load(Ordering::Relaxed) {
+            0 => return Ok(why),
+            owed => format!("{owed} records are to be brought to their home partition"),
+        };
+        Ok(Some(match why {
+            Some(why) => format!("{owed}, and wait: {why}"),
+            None => owed,
+        }))
     }
 }

@@ -262,7 +262,7 @@ fn is_over(entry: &ControlEntry, record_time_ms: u64) -> bool {
     entry.expires_at_ms.is_some_and(|at| at <= record_time_ms)
 }
 
-/// The log's founding stands for ever: only one of a greater revision takes its place.
+/// Contacts' homes stand for ever, founding anew included: that is about the rules.
 fn check_founding(before: Option<&ControlEntry>, record: &ControlRecord) -> Result<(), Reject> {
     if record.key != FOUNDING_KEY {
         return Ok(());
@@ -276,9 +276,7 @@ fn check_founding(before: Option<&ControlEntry>, record: &ControlRecord) -> Resu
     };
     let stands = before.and_then(|entry| Founding::parse(&entry.value).ok());
     match stands {
-        Some(stands) if founding != stands && founding.revision <= stands.revision => {
-            refuse("the log was founded otherwise")
-        }
+        Some(stands) if founding != stands => refuse("the log was founded otherwise"),
         Some(_) | None => Ok(()),
     }
 }

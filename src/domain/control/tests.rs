@@ -195,26 +195,26 @@ fn a_prefix_is_listed_in_parts() {
 #[test]
 fn the_founding_is_written_once_and_stays() {
     let mut state = ControlState::default();
-    let founding = |id: &str, revision: u32, lanes: u16, expected| {
-        let value = Founding { revision, ..Founding::first(Partitioner::Crc32, lanes) }.to_json();
+    let founding = |id: &str, lanes: u16, expected| {
+        let value = Founding::first(Partitioner::Crc32, lanes).to_json();
         write(id, FOUNDING_KEY, expected, Some(std::str::from_utf8(&value).unwrap()))
     };
-    assert_eq!(apply(&mut state, &founding("a", 1, 4, Some(0)), NOW_MS), Verdict::Applied);
-    assert_eq!(apply(&mut state, &founding("b", 1, 4, Some(0)), NOW_MS), Verdict::Conflict);
+    assert_eq!(apply(&mut state, &founding("a", 4, Some(0)), NOW_MS), Verdict::Applied);
+    assert_eq!(apply(&mut state, &founding("b", 4, Some(0)), NOW_MS), Verdict::Conflict);
     let refused = |record: &ControlRecord, state: &ControlState| {
         let decided = state.decide(record, at(NOW_MS), &ControlLimits::default());
         assert_eq!(decided.unwrap_err().reason, DeadLetterReason::InvalidControl);
     };
     for forged in [
-        founding("c", 1, 8, None),
+        founding("c", 8, None),
+        founding("g", 8, Some(1)),
         write("d", FOUNDING_KEY, None, None),
         write("e", FOUNDING_KEY, None, Some("{}")),
-        ControlRecord { expires_at_ms: Some(NOW_MS * 2), ..founding("f", 2, 8, None) },
+        ControlRecord { expires_at_ms: Some(NOW_MS * 2), ..founding("f", 4, None) },
     ] {
         refused(&forged, &state);
     }
-    assert_eq!(apply(&mut state, &founding("g", 2, 8, Some(1)), NOW_MS), Verdict::Applied);
-    refused(&founding("h", 1, 4, None), &state);
+    assert_eq!(apply(&mut state, &founding("h", 4, Some(1)), NOW_MS), Verdict::Unchanged);
 }
 
 /// A record by a few small numbers; the time since the one before.

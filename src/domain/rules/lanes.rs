@@ -48,7 +48,7 @@ pub enum Ruling {
 /// The rules of all lanes. A function of the markers that were read of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneRules {
-    /// The founding's revision.
+    /// The founding's number: 1, and one more each time that the log was founded anew.
     founding: u64,
     /// What holds in a lane before its first marker; none: nothing was founded yet.
     beginning: Option<InForce>,
@@ -66,7 +66,7 @@ impl LaneRules {
         Self { founding, beginning: Some(beginning), lanes: BTreeMap::new() }
     }
 
-    /// The founding's revision.
+    /// The founding's number: 1, and one more each time that the log was founded anew.
     pub fn founding(&self) -> u64 {
         self.founding
     }

@@ -1,7 +1,7 @@
 //! A marker: the record of the contact log that holds the rules from its place in its lane on.
 //!
 //! It has no key that means anything. The header [`MARKER`] stands first in it and holds the number in
-//! decimal, [`FOUNDING`] the founding's revision, [`PRINCIPAL`] who adopted the rules; the value is the
+//! decimal, [`FOUNDING`] the founding's number, [`PRINCIPAL`] who adopted the rules; the value is the
 //! packed rules.
 
 use crate::domain::decode::Reject;
@@ -16,7 +16,7 @@ use super::{Fingerprint, InvalidRules, RuleSet, RuleText};
 pub struct Marker {
     /// Counts the rules up that a log has had.
     pub number: u64,
-    /// The founding's revision.
+    /// The founding's number: 1, and one more each time that the log was founded anew.
     pub founding: u64,
     /// The rules.
     pub text: MarkerText,

@@ -231,6 +231,11 @@ impl KafkaLog {
         *self.control_refused.lock() = Some(why.to_owned());
     }
 
+    /// Whether nothing may be appended to the control lane.
+    pub fn is_control_refused(&self) -> bool {
+        self.control_refused.lock().is_some()
+    }
+
     fn check_control(&self, topic: &str) -> Result<(), LogError> {
         let known = self.topic.known()?;
         let settings = self.topic.settings(topic, &known.identity.cluster);
