@@ -29,6 +29,7 @@ use crate::domain::position::{Lane, NextOffset};
 use crate::domain::record::{RecordBatch, header_refs, owned_headers};
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{Ack, ConsumeBounds, Consumer, Delivery, EventLog, LogError, NewRecord};
+use crate::telemetry::fault;
 
 use super::Pause;
 
@@ -138,9 +139,14 @@ impl Outbox {
         self.log.bytes()
     }
 
-    /// Whether more would be taken.
-    pub fn has_room(&self) -> bool {
+    /// Whether more may be kept.
+    fn has_room(&self) -> bool {
         self.records() == 0 || self.bytes() < self.bytes_max
+    }
+
+    /// Whether it has room, and nothing keeps it from writing.
+    pub fn takes_more(&self) -> bool {
+        self.has_room() && self.log.trouble().is_none()
     }
 
     /// When the oldest that waits came, in ms since 1970; none: nothing waits.
@@ -200,7 +206,7 @@ impl Outbox {
             if !self.send(&batch, to, runtime, stop)? {
                 return Ok(());
             }
-            self.advance(batch.next)?;
+            self.advance(batch.next);
         }
         Ok(())
     }
@@ -224,7 +230,7 @@ impl Outbox {
             if !matches!(runtime.block_on(append), Ok(Ok(_))) {
                 return Ok(Some(batch));
             }
-            self.advance(batch.next)?;
+            self.advance(batch.next);
             // Who kept something is out, so what is there now is all.
             batch = loop {
                 if self.records() == 0 || Instant::now() >= deadline {
@@ -237,12 +243,20 @@ impl Outbox {
         }
     }
 
-    fn advance(&self, next: NextOffset) -> Result<(), OutboxError> {
-        write_cursor(&self.cursor, next.0)
-            .map_err(|source| OutboxError::File { path: self.cursor.clone(), source })?;
+    /// What of it fails is done with the next batch: an older cursor only means that some is forwarded
+    /// again.
+    fn advance(&self, next: NextOffset) {
         self.forwarded.store(next.0, Ordering::Release);
-        self.log.retain(&BTreeMap::from([(LANE, next)]), std::time::SystemTime::now())?;
-        Ok(())
+        let written = fault::io("outbox_cursor").and_then(|()| write_cursor(&self.cursor, next.0));
+        if let Err(error) = written {
+            tracing::warn!(%error, path = %self.cursor.display(), "not written now");
+            return;
+        }
+        if let Err(error) =
+            self.log.retain(&BTreeMap::from([(LANE, next)]), std::time::SystemTime::now())
+        {
+            tracing::warn!(%error, "what was forwarded was not removed now");
+        }
     }
 
     /// Tries until the contact log has taken the batch. False: told to stop before.
@@ -262,7 +276,10 @@ impl Outbox {
             match appended {
                 Ok(Ok(_)) => return Ok(true),
                 Ok(Err(error)) if error.class() == Class::Poison && batch.records.len() == 1 => {
-                    return self.set_aside(batch, &error).map(|()| true);
+                    match self.set_aside(batch, &error) {
+                        Ok(()) => return Ok(true),
+                        Err(error) => tracing::warn!(%error, "it is tried again"),
+                    }
                 }
                 Ok(Err(error)) if error.class() == Class::Poison => {
                     return self.send_each(batch, to, runtime, stop);
