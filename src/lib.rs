@@ -31,6 +31,8 @@ pub mod auth;
 
 pub mod shared_state;
 
+pub mod shares;
+
 pub mod simulate;
 
 pub mod http;

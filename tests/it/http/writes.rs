@@ -418,7 +418,8 @@ async fn a_key_that_stands_twice_at_any_depth_is_refused_by_every_write_and_name
     for op in ["create", "replace", "update"] {
         let body = Some(batch(op).into_bytes());
         let answer = client.send_bytes(Method::POST, "/api/contacts/batch", body).await.expect(200);
-        let error = &answer.json()["data"][0]["error"];
+        let answer = answer.json();
+        let error = &answer["data"][0]["error"];
         let field = error["details"]["fields"][0]["field"].clone();
         assert_eq!(field, format!("contact.{named}"), "{op}: {error}");
     }
