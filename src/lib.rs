@@ -34,6 +34,8 @@ pub mod auth;
 
 pub mod shared_state;
 
+pub mod shares;
+
 pub mod simulate;
 
 pub mod http;

@@ -10,7 +10,7 @@
 //! | task | input, bound | ends when | drained |
 //! |---|---|---|---|
 //! | demo | a clock | told to stop | first |
-//! | http | connections, 4096 | told to stop | second: requests under way, `server.drain_timeout` |
+//! | http | connections, as many as descriptors allow | told to stop | second: requests under way, `server.drain_timeout` |
 //! | users | the file of users, looked at every 500 ms | told to stop | after http |
 //! | shared_state | Redis, and a clock | told to stop | after http |
 //! | feed | commits, while somebody listens | told to stop | with http |
@@ -27,6 +27,7 @@ mod beginning;
 mod bridge;
 mod dead_letters;
 mod demo;
+mod descriptors;
 mod founding;
 mod log;
 mod partial;

@@ -26,6 +26,7 @@ use crate::telemetry::{Build, Metrics};
 use super::bridge::run_bridge;
 use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
+use super::descriptors;
 use super::log::open_log;
 use super::partial::while_whole;
 use super::roles::Roles;
@@ -83,6 +84,7 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
 }
 
 async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
+    let connections_max = descriptors::connections(config.server.connections_max);
     let setup = ApplySetup::new(&config)?;
     let log = match options.log {
         Some(log) => log,
@@ -123,7 +125,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         stop: stop.worker.clone(),
     };
     let router = http::router(watch.http.clone());
-    let serving = ServeOptions { tls, ..ServeOptions::from(&config.server) };
+    let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
     let tasks = Tasks {
         http: start(http::serve(listener, router, serving, stop.http.clone())),
         users: start(async move { auth.run(users_stop).await }),
@@ -184,7 +186,7 @@ fn watch(
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
-        feed: Feed::new(FeedOptions::from(&config.feed), metrics.feed.clone()),
+        feed: Feed::new(FeedOptions::from(&config.feed), &metrics),
         readiness,
         metrics,
         is_kafka,

@@ -167,7 +167,10 @@ impl Watch {
         });
         let _ = self.reader.set(reader.clone());
         let health = reader.clone();
-        self.readiness.check(STORE, move || health.health().map_err(|error| error.to_string()));
+        self.readiness.check(STORE, move || {
+            health.health().map_err(|error| error.to_string())?;
+            health.waits_for().map_or(Ok(()), Err)
+        });
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
                 metrics.set_store(&gauges(&stats));
@@ -229,8 +232,19 @@ impl Watch {
         self.readiness.waiting(APPLY, why);
     }
 
+    fn watch_log(&self, log: EventLog, consumer: Arc<ConsumerStatus>) {
+        let intake = Arc::clone(&self.intake);
+        self.readiness.check(LOG, move || match (log.trouble(), consumer.trouble()) {
+            (Some(why), _) => Err(why),
+            // Reads are answered, and events are kept: nothing that a balancer could better.
+            (None, Some(why)) if consumer.is_gone() || !intake.outbox_takes_more() => Err(why),
+            (None, _) => Ok(()),
+        });
+    }
+
     pub(super) fn following(
         &self,
+        log: &EventLog,
         identity: &LogIdentity,
         founding: &Founding,
         consumer: Arc<ConsumerStatus>,
@@ -257,12 +271,7 @@ impl Watch {
                 Some(NextOffset(status.lane(home.home(key))?.high.load(Ordering::Acquire)))
             });
         }
-        let (trouble, intake) = (Arc::clone(&consumer), Arc::clone(&self.intake));
-        self.readiness.check(LOG, move || match trouble.trouble() {
-            // Reads are answered, and events are kept: nothing that a balancer could better.
-            Some(why) if trouble.is_gone() || !intake.outbox_has_room() => Err(why),
-            Some(_) | None => Ok(()),
-        });
+        self.watch_log(log.clone(), Arc::clone(&consumer));
         if self.is_kafka {
             let trouble = Arc::clone(&consumer);
             self.metrics.on_scrape(move |metrics| {
@@ -353,8 +362,8 @@ impl Stuck {
         if let Some(marker) = progress.impassable() {
             return Err(marker.to_string());
         }
-        if progress.is_paused_for_space() {
-            return Err("the disk is full: applying goes on when there is room".to_owned());
+        if let Some(why) = progress.paused() {
+            return Err(format!("applying is paused and tried again: {why}"));
         }
         let behind = lag.records();
         let records = progress.records();

@@ -228,6 +228,7 @@ impl Worker {
         let keeping = if is_partial { None } else { self.keeping(rules, consumer) };
         let progress = Arc::new(Progress::default());
         self.watch.following(
+            &self.log,
             identity,
             founding,
             consumer.status(),

@@ -44,7 +44,8 @@ pub struct ApplyOptions {
 #[derive(Debug, Default)]
 pub struct Progress {
     records: AtomicU64,
-    paused_for_space: AtomicBool,
+    /// Why a commit is waiting to be tried again.
+    paused: Mutex<Option<String>>,
     has_impassable: AtomicBool,
     impassable: Mutex<BTreeMap<Lane, Impassable>>,
 }
@@ -60,9 +61,9 @@ impl Progress {
         self.impassable.lock().values().next().cloned()
     }
 
-    /// Whether a commit is waiting for the disk to have room.
-    pub fn is_paused_for_space(&self) -> bool {
-        self.paused_for_space.load(Ordering::Relaxed)
+    /// Why a commit is waiting to be tried again.
+    pub fn paused(&self) -> Option<String> {
+        self.paused.lock().clone()
     }
 }
 
@@ -274,17 +275,21 @@ impl Pipeline {
         }
     }
 
-    /// Commits what is staged, waiting while the disk is full. None: told to stop while waiting;
+    /// Commits what is staged, waiting while the disk is full or no file can be made. None: told to stop while waiting;
     /// the batch was not committed and is read again at the next start.
     fn commit(
         &self,
         writer: &mut Writer,
         stop: &CancellationToken,
     ) -> Result<Option<CommitTimes>, ApplyError> {
+        let mut was_paused = false;
         loop {
             let error = match writer.commit() {
                 Ok(committed) => {
-                    self.progress.paused_for_space.store(false, Ordering::Relaxed);
+                    if was_paused {
+                        *self.progress.paused.lock() = None;
+                        tracing::info!("applying goes on");
+                    }
                     return Ok(Some(committed.times));
                 }
                 Err(error) => error,
@@ -292,10 +297,11 @@ impl Pipeline {
             if error.class() != Class::Retry {
                 return Err(error.into());
             }
-            if !self.progress.paused_for_space.swap(true, Ordering::Relaxed) {
+            *self.progress.paused.lock() = Some(error.to_string());
+            if !std::mem::replace(&mut was_paused, true) {
                 tracing::warn!(%error, "applying is paused");
             }
-            self.metrics.retried("disk_full");
+            self.metrics.retried(if error.is_no_space() { "disk_full" } else { "file_not_made" });
             if stop.is_cancelled() {
                 return Ok(None);
             }

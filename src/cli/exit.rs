@@ -131,7 +131,7 @@ fn log_code(error: &LogError) -> Option<u8> {
     match error {
         LogError::Configuration { .. } | LogError::Mismatch { .. } => Some(CONFIGURATION),
         LogError::Refused { .. } => Some(UNREACHABLE),
-        LogError::NoSpace { .. } => None,
+        LogError::NoSpace { .. } | LogError::NotMade { .. } => None,
         other if other.class() == Class::Retry => Some(UNREACHABLE),
         LogError::CorruptFrame { .. }
         | LogError::Meta { .. }

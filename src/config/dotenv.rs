@@ -13,28 +13,58 @@ pub(super) struct Line {
 /// The variables of a file in its order; what is no such line is an error.
 pub(super) fn parse(file: &FileText, errors: &mut Vec<ConfigError>) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (index, text) in file.text.lines().enumerate() {
-        let text = text.trim();
-        let text = text.strip_prefix("export ").map_or(text, str::trim_start);
-        if text.is_empty() || text.starts_with('#') {
-            continue;
-        }
-        let parsed = text
-            .split_once('=')
-            .map(|(name, value)| (name.trim(), value.trim()))
-            .filter(|(name, _)| is_name(name))
-            .and_then(|(name, value)| Some((name, value_of(value)?)));
-        match parsed {
-            Some((name, value)) => {
-                lines.push(Line { name: name.to_owned(), value, line: index + 1 });
+    // Editors put a byte order mark before the first line.
+    let mut rest = file.text.strip_prefix('\u{feff}').unwrap_or(&file.text);
+    let mut number = 1;
+    while !rest.is_empty() {
+        let line = rest.lines().next().unwrap_or_default().trim();
+        let mut taken = 1;
+        if !line.is_empty() && !line.starts_with('#') {
+            match setting(rest) {
+                Some(Setting { name, value, lines: of_it }) => {
+                    taken = of_it;
+                    lines.push(Line { name: name.to_owned(), value, line: number });
+                }
+                None => errors.push(ConfigError::Syntax {
+                    place: format!("{}:{number}", file.name),
+                    problem: "expected NAME=value".to_owned(),
+                }),
             }
-            None => errors.push(ConfigError::Syntax {
-                place: format!("{}:{}", file.name, index + 1),
-                problem: "expected NAME=value".to_owned(),
-            }),
         }
+        number += taken;
+        rest = rest.splitn(taken + 1, '\n').nth(taken).unwrap_or_default();
     }
     lines
+}
+
+struct Setting<'t> {
+    name: &'t str,
+    value: String,
+    /// Over so many it stands.
+    lines: usize,
+}
+
+/// What the text begins with; a value in quotes may stand over several lines.
+fn setting(text: &str) -> Option<Setting<'_>> {
+    let (name, after) = text.split_once('=')?;
+    let name = name.trim();
+    let name = name.strip_prefix("export ").map_or(name, str::trim_start);
+    if !is_name(name) {
+        return None;
+    }
+    let after = after.trim_start_matches([' ', '\t']);
+    let (value, behind) = if let Some(quoted) = after.strip_prefix('\'') {
+        let (value, behind) = quoted.split_once('\'')?;
+        (value.replace("\r\n", "\n"), behind)
+    } else if let Some(quoted) = after.strip_prefix('"') {
+        double_quoted(quoted)?
+    } else {
+        let line = after.lines().next().unwrap_or_default();
+        (unquoted(line), after.get(line.len()..).unwrap_or_default())
+    };
+    let last = behind.lines().next().unwrap_or_default();
+    let read = text.get(..text.len() - behind.len()).unwrap_or_default();
+    is_blank(last).then(|| Setting { name, value, lines: read.matches('\n').count() + 1 })
 }
 
 fn is_name(name: &str) -> bool {
@@ -43,25 +73,18 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The value without quotes or comment; none where a quote is not closed.
-fn value_of(text: &str) -> Option<String> {
-    if let Some(rest) = text.strip_prefix('\'') {
-        let (value, after) = rest.split_once('\'')?;
-        return is_blank(after).then(|| value.to_owned());
-    }
-    if let Some(rest) = text.strip_prefix('"') {
-        return double_quoted(rest);
-    }
-    let end = text.find(" #").or_else(|| text.starts_with('#').then_some(0));
-    Some(end.and_then(|end| text.get(..end)).unwrap_or(text).trim_end().to_owned())
+fn unquoted(line: &str) -> String {
+    let end = line.find(" #").or_else(|| line.starts_with('#').then_some(0));
+    end.and_then(|end| line.get(..end)).unwrap_or(line).trim_end().to_owned()
 }
 
-fn double_quoted(text: &str) -> Option<String> {
+/// The value, and what stands behind its quote; none: that is not closed.
+fn double_quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         match character {
-            '"' => return is_blank(characters.as_str()).then_some(value),
+            '"' => return Some((value.replace("\r\n", "\n"), characters.as_str())),
             '\\' => value.push(match characters.next()? {
                 'n' => '\n',
                 't' => '\t',
@@ -107,6 +130,33 @@ mod tests {
         ];
         assert_eq!(values, expected);
         assert_eq!(errors, 0);
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_values_over_lines_are_read_as_others_read_them() {
+        let text = "\u{feff}A=1\r\nB=\"-----BEGIN\r\nmiddle # no comment\r\n-----END\" # why\r\nC='x\n\n# y'\nexport D=\"a\\\nb\"\nE=\nF=2";
+        let (values, errors) = read(text);
+        let values: Vec<(&str, &str)> =
+            values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let expected = [
+            ("A", "1"),
+            ("B", "-----BEGIN\nmiddle # no comment\n-----END"),
+            ("C", "x\n\n# y"),
+            ("D", "a\nb"),
+            ("E", ""),
+            ("F", "2"),
+        ];
+        assert_eq!(values, expected);
+        assert_eq!(errors, 0);
+    }
+
+    #[test]
+    fn lines_are_counted_over_values_of_several() {
+        let mut errors = Vec::new();
+        let text = "A='x\ny'\nwhat\nB=1\n".to_owned();
+        let lines = parse(&FileText { name: ".env".to_owned(), text }, &mut errors);
+        assert_eq!(lines.iter().map(|line| line.line).collect::<Vec<_>>(), [1, 4]);
+        assert!(errors[0].to_string().contains(".env:3"), "{}", errors[0]);
     }
 
     #[test]

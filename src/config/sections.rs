@@ -20,6 +20,16 @@ pub struct ServerConfig {
     pub request_timeout: Duration,
     /// Bytes of a request's body at most; more is answered 413.
     pub body_bytes_max: usize,
+    /// Connections at once, as far as descriptors allow.
+    pub connections_max: usize,
+    /// Connections of one address; 0: an eighth of all.
+    pub connections_per_address_max: usize,
+    /// API requests under way at once.
+    pub requests_max: usize,
+    /// Bytes of all bodies on their way.
+    pub bodies_bytes_max: usize,
+    /// Reads that wait for their `Position` at once.
+    pub waiting_reads_max: usize,
     /// Whether PUT, PATCH and DELETE of a contact need `If-Match`.
     pub require_if_match: bool,
     /// What keys of repeated requests are known by; none: the secret that signs tokens.
@@ -227,6 +237,10 @@ pub struct FeedConfig {
     pub heartbeat: Duration,
     /// Clients at once; more are answered 503.
     pub clients_max: usize,
+    /// Clients of one user or key; 0: an eighth of all.
+    pub clients_per_principal_max: usize,
+    /// Clients that are sent all contacts at once.
+    pub snapshots_max: usize,
     /// Bytes of recent events kept in memory for all clients together.
     pub buffer_bytes: usize,
     /// A client that takes nothing for so long is closed.

@@ -173,6 +173,13 @@ fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
         request_timeout: fields.duration("server.request_timeout", millis(10, 600_000)),
         body_bytes_max: usize::try_from(fields.size("server.body_bytes_max", KIB..=64 * MIB))
             .unwrap_or(usize::MAX),
+        connections_max: fields.count("server.connections_max", 16..=1_000_000),
+        connections_per_address_max: fields
+            .count("server.connections_per_address_max", 0..=1_000_000),
+        requests_max: fields.count("server.requests_max", 1..=1_000_000),
+        bodies_bytes_max: usize::try_from(fields.size("server.bodies_bytes_max", MIB..=64 * GIB))
+            .unwrap_or(usize::MAX),
+        waiting_reads_max: fields.count("server.waiting_reads_max", 1..=1_000_000),
         require_if_match: fields.choice("server.require_if_match", false, &YES_OR_NO),
         drain_timeout: fields.duration("server.drain_timeout", seconds(0, 600)),
         proxies: limits::proxies(fields),
@@ -416,6 +423,8 @@ fn feed(fields: &mut Fields<'_>) -> FeedConfig {
     FeedConfig {
         heartbeat: fields.duration("feed.heartbeat", millis(10, 3_600_000)),
         clients_max: fields.count("feed.clients_max", 0..=1_000_000),
+        clients_per_principal_max: fields.count("feed.clients_per_principal_max", 0..=1_000_000),
+        snapshots_max: fields.count("feed.snapshots_max", 1..=1_000),
         buffer_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         stall_timeout: fields.duration("feed.stall_timeout", millis(10, 3_600_000)),
         retry: fields.duration("feed.retry", millis(0, 3_600_000)),

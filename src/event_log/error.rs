@@ -162,6 +162,16 @@ pub enum LogError {
         /// The log's directory.
         path: PathBuf,
     },
+    /// A file of the log can't be made now; nothing acknowledged is lost.
+    #[error("topic {topic}: {path} can't be made now: {detail}", path = .path.display())]
+    NotMade {
+        /// The topic.
+        topic: String,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        detail: String,
+    },
     /// An earlier failure, fsync above all, that nothing after it may paper over.
     #[error("topic {topic}: the log failed before and must be opened anew: {detail}")]
     Failed {
@@ -218,7 +228,8 @@ impl LogError {
             Self::Unreachable { .. }
             | Self::MissingTopic { .. }
             | Self::NotAcknowledged { .. }
-            | Self::NoSpace { .. } => Class::Retry,
+            | Self::NoSpace { .. }
+            | Self::NotMade { .. } => Class::Retry,
             Self::RecordTooLarge { .. } | Self::RecordRefused { .. } => Class::Poison,
             Self::Segments(error) => error.class(),
             Self::CompactedTopic { .. }

@@ -124,6 +124,14 @@ impl EventLog {
         }
     }
 
+    /// Why the log on this disk takes nothing now. What is wrong with brokers, consumers tell.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Embedded(log) => log.trouble(),
+            Self::Kafka(_) => None,
+        }
+    }
+
     /// Makes ready to append and consume control records.
     pub fn prepare_control(&self) -> Result<ControlAccess, LogError> {
         match self {

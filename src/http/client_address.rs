@@ -45,7 +45,7 @@ pub(super) fn client_address(proxies: &ProxyConfig, peer: IpAddr, headers: &Head
     address
 }
 
-fn is_trusted(proxies: &ProxyConfig, address: IpAddr) -> bool {
+pub(super) fn is_trusted(proxies: &ProxyConfig, address: IpAddr) -> bool {
     proxies.trusted.iter().any(|network| network.contains(&address))
 }
 

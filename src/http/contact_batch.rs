@@ -106,7 +106,7 @@ fn read(
     keyed: Option<&Keyed>,
 ) -> Result<Operation, ApiError> {
     let mut problems = Problems::default();
-    let members = Members::of_value(operation, "the operation", &mut problems);
+    let members = Members::strictly(operation, "the operation", &mut problems);
     let Some(Members(members)) = members else {
         problems.result()?;
         return Err(ApiError::new(Code::InvalidBody, "the operation is no object"));

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::domain::event::{EMAIL, FIELDS};
+use crate::domain::json::repeated_name;
 use crate::ingest::{ContactPatch, Said};
 
 use super::email::is_email;
@@ -91,25 +92,27 @@ impl Members {
             ApiError::new(Code::InvalidBody, format!("the body is not JSON: {error}"))
         })?;
         let mut problems = Problems::default();
-        let members = Self::of_value(value, "the body", &mut problems);
+        let members = Self::strictly(value, "the body", &mut problems);
         problems.result()?;
         members.ok_or_else(|| ApiError::new(Code::InvalidBody, "the body is not JSON"))
     }
 
-    /// None, and a problem: it is no object, or names a member twice.
-    pub(super) fn of_value(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
-        let Ok(members) = serde_json::from_str::<Self>(value.get()) else {
-            problems.add(what, "must be an object");
-            return None;
-        };
-        let mut names: Vec<&str> = members.0.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        let twice = names.array_windows().find(|[one, other]| one == other);
-        if let Some([twice, _]) = twice {
-            problems.add(shown(twice), "is given twice");
+    /// None, and a problem: it is no object, or something in it stands twice, at any depth.
+    pub(super) fn strictly(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
+        if let Some(path) = repeated_name(value.get()) {
+            problems.add(path, "is given twice");
             return None;
         }
-        Some(members)
+        Self::of_value(value, what, problems)
+    }
+
+    /// Of a part of what was read strictly.
+    pub(super) fn of_value(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
+        let members = serde_json::from_str::<Self>(value.get()).ok();
+        if members.is_none() {
+            problems.add(what, "must be an object");
+        }
+        members
     }
 }
 
@@ -282,8 +285,14 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_twice_is_refused_at_any_level() {
-        assert!(Members::of(br#"{"a":1,"a":2}"#).is_err());
-        assert_eq!(problems_of(r#"{"attributes":{"a":1,"a":2}}"#, Meant::Patch), ["a"]);
+        for (body, path) in [
+            (r#"{"a":1,"a":2}"#, "a is"),
+            (r#"{"attributes":{"a":1,"a":2}}"#, "attributes.a is"),
+            (r#"{"attributes":{"a":[{"b":1,"b":2}]}}"#, "attributes.a[0].b is"),
+        ] {
+            let error = Members::of(body.as_bytes()).err().unwrap();
+            assert!(error.in_a_list()["message"].as_str().unwrap().starts_with(path), "{body}");
+        }
         assert!(Members::of(b"[]").is_err() && Members::of(b"{").is_err());
     }
 

@@ -46,7 +46,7 @@ pub(super) async fn list_contacts(
     request: Request,
 ) -> Result<Response, ApiError> {
     let query = list_query(request.uri())?;
-    let queries = begin(&state, request.headers()).await?.clone();
+    let queries = begin(&state, request.headers())?.clone();
     let page = match queries.page_at_once(&query)? {
         Some(page) => page,
         None => {

@@ -13,7 +13,7 @@ use super::contact_body::{ContactBody, Meant, Members, Problems, id_problem};
 use super::contacts::decoded;
 use super::error::{ApiError, Code};
 use super::params::Params;
-use super::preconditions::{if_match, must_be_new};
+use super::preconditions::{if_match, must_be_new, unless_match};
 use super::state::HttpState;
 use super::writing::{JSON, Writing, failure};
 
@@ -78,8 +78,8 @@ pub(super) async fn patch_contact(
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
     writing.require_media(&[MERGE_PATCH, JSON])?;
-    let condition = if_match(writing.headers())?;
-    let condition = writing.required(condition)?;
+    let condition = writing.required(if_match(writing.headers())?)?;
+    let condition = unless_match(writing.headers(), condition)?;
     let ContactBody { patch, .. } = contact_body(&writing, Meant::Patch, Some(&id))?;
     edit(&writing, id, Action::Update(patch), condition, StatusCode::OK).await
 }
@@ -96,8 +96,8 @@ pub(super) async fn delete_contact(
     if erase {
         writing.require_admin("erasing a contact")?;
     }
-    let condition = if_match(writing.headers())?;
-    let condition = writing.required(condition)?;
+    let condition = writing.required(if_match(writing.headers())?)?;
+    let condition = unless_match(writing.headers(), condition)?;
     let action = if erase { Action::Erase } else { Action::Delete };
     edit(&writing, id, action, condition, StatusCode::NO_CONTENT).await
 }

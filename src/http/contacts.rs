@@ -15,7 +15,7 @@ use super::accept::accepts;
 use super::error::{ApiError, Code};
 use super::links::links;
 use super::params::Params;
-use super::position::{PARTIAL, POSITION, wait_for_position};
+use super::position::{PARTIAL, POSITION};
 use super::preconditions::etag;
 use super::state::HttpState;
 
@@ -40,7 +40,7 @@ pub(super) async fn contact(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let with_deleted = Params::of(uri, &["includeDeleted"])?.flag("includeDeleted")?;
-    let queries = begin(state, headers).await?;
+    let queries = begin(state, headers)?;
     let found = match queries.contact_at_once(id) {
         Some(found) => found,
         None => {
@@ -80,7 +80,7 @@ pub(super) async fn contact_history(
         cursor: params.get("cursor").map(str::to_owned),
     };
     let limit = query.limit;
-    let queries = begin(&state, request.headers()).await?.clone();
+    let queries = begin(&state, request.headers())?.clone();
     let page = blocking({
         let queries = queries.clone();
         move || queries.history(&query)
@@ -115,16 +115,14 @@ struct HistoryMeta<'a> {
 }
 
 /// What every read of the API begins with.
-pub(super) async fn begin<'s>(
+pub(super) fn begin<'s>(
     state: &'s HttpState,
     headers: &HeaderMap,
 ) -> Result<&'s Queries, ApiError> {
     if !accepts(headers, "application/json") {
         return Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"));
     }
-    let queries = state.queries()?;
-    wait_for_position(state, queries, headers).await?;
-    Ok(queries)
+    state.queries()
 }
 
 /// Off the threads that answer: for what waits for the disk or takes more than a moment.

@@ -15,9 +15,9 @@ use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    ORIGIN, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    EXPECT, ORIGIN, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -25,17 +25,20 @@ use serde_json::json;
 use tokio::time::timeout;
 use tower::Service as _;
 
-use crate::telemetry::RequestFailed;
+use crate::shares::Part;
+use crate::telemetry::{PoolMetrics, RequestFailed, RequestSlow};
 
 use super::accept::wants_problem;
 use super::compress::{compressed, takes_gzip};
-use super::endpoints::{CONTACT, Endpoint};
+use super::connections::{Peer, PeerKind};
+use super::endpoints::{CONTACT, Endpoint, LimitClass};
 use super::error::{ApiError, Code};
 use super::gate::{self, Passing};
+use super::position::{self, POSITION};
 use super::request_id::{REQUEST_ID, request_id};
 use super::route_no::RouteNo;
 use super::state::{HttpLimits, HttpState};
-use super::{contacts, rate_limit};
+use super::{bodies, contacts, framing, rate_limit};
 
 /// A request that took longer has its line whatever its status.
 const SLOW_MS: u128 = 1000;
@@ -44,6 +47,8 @@ const SLOW_MS: u128 = 1000;
 pub(super) struct Asked {
     pub(super) started: Instant,
     pub(super) peer: IpAddr,
+    /// Whether a body comes with it, and its route wants one.
+    reads_body: bool,
     method: Method,
     route: RouteNo,
     pub(super) endpoint: Option<&'static Endpoint>,
@@ -51,6 +56,8 @@ pub(super) struct Asked {
     accept: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     takes_gzip: bool,
+    /// Whether the client waits to be asked for its body.
+    waits_to_send: bool,
 }
 
 /// Everything that is answered: the routes, with what holds for every request around them.
@@ -65,51 +72,89 @@ impl Api {
         Self { routes, state }
     }
 
-    /// The answer to a request from an address.
-    pub async fn answer(&self, peer: IpAddr, mut request: Request) -> Response {
+    /// The figures of all connections.
+    pub(super) fn pool_of_connections(&self) -> PoolMetrics {
+        self.state.metrics().pool("connections")
+    }
+
+    /// The answer to a request that came from an address, though by no connection of ours.
+    pub async fn answer(&self, address: IpAddr, request: Request) -> Response {
+        self.answer_to(&Peer::in_process(address), request).await
+    }
+
+    /// The answer to a request.
+    pub(super) async fn answer_to(&self, peer: &Peer, mut request: Request) -> Response {
         let state = &self.state;
         let route = RouteNo::of_path(request.uri().path());
+        let endpoint = route.endpoint(request.method());
+        let has_body = !request.body().is_end_stream();
         let asked = Asked {
             started: Instant::now(),
-            peer,
+            peer: peer.address,
+            reads_body: has_body && endpoint.is_some_and(Endpoint::takes_body),
             method: request.method().clone(),
             route,
-            endpoint: route.endpoint(request.method()),
+            endpoint,
             request_id: request_id(request.headers()),
             accept: request.headers().get(ACCEPT).cloned(),
             origin: request.headers().get(ORIGIN).cloned(),
             takes_gzip: request.method() != Method::HEAD && takes_gzip(request.headers()),
+            waits_to_send: has_body && request.headers().contains_key(EXPECT),
         };
         if !request.method().is_safe() {
             // What it writes names it.
             request.headers_mut().insert(REQUEST_ID, asked.request_id.clone());
         }
-        let mut response = match admit(state, &request, route) {
-            Ok(_under_way) => match state.cors().preflight(&request, route) {
+        let admitted = admit(state, peer, &asked, &request);
+        // The router is not to have a body that it does not want.
+        let leaves_body = has_body && !asked.reads_body;
+        let mut left = if leaves_body { std::mem::take(request.body_mut()) } else { Body::empty() };
+        let mut response = match admitted {
+            Ok(place) => match state.cors().preflight(&request, route) {
                 Some(response) => response,
-                None => self.passed_and_answered(&asked, &mut request).await,
+                None => self.passed_and_answered(&asked, peer, &mut request, place).await,
             },
             Err(error) => error.into_response(),
         };
         finish(state, &asked, &mut response);
+        if has_body {
+            let body = if leaves_body { &mut left } else { request.body_mut() };
+            if !Box::pin(bodies::discard(asked.waits_to_send, body)).await {
+                // What is still to come belongs to a request that is over.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
         let is_api = route.as_str().starts_with("/api/");
         let response = compressed(asked.takes_gzip, is_api, response).await;
         let (status, took) = (response.status(), asked.started.elapsed());
         state.request_metrics().observe(&asked.method, route, status, took);
-        log_access(&asked, status, took.as_millis());
+        log_access(state, &asked, status, took.as_millis());
         response
     }
 
     /// Through the gate, and to its route.
-    async fn passed_and_answered(&self, asked: &Asked, request: &mut Request) -> Response {
+    async fn passed_and_answered(
+        &self,
+        asked: &Asked,
+        peer: &Peer,
+        request: &mut Request,
+        place: UnderWay<'_>,
+    ) -> Response {
         let state = &self.state;
         let (passing, passed) = gate::pass(state, asked, request.headers()).await;
+        if passing.principal.is_some() {
+            peer.is_known_now();
+        }
         let mut response = match passed {
-            Ok(()) => self.routed(asked, &passing, request).await,
+            Ok(()) => self.routed(asked, &passing, request, place).await,
             Err(error) => error.into_response(),
         };
         if response.status().is_success() {
             passing.succeeded(state).await;
+            // A signature or a password was right.
+            if asked.endpoint.is_some_and(|endpoint| endpoint.limit != LimitClass::Unlimited) {
+                peer.is_known_now();
+            }
         }
         if let Some(decision) = &passing.decision {
             rate_limit::tell(state.policies(), decision, response.headers_mut());
@@ -118,15 +163,32 @@ impl Api {
     }
 
     /// What its route answers, within its time and whatever happens there.
-    async fn routed(&self, asked: &Asked, passing: &Passing, request: &mut Request) -> Response {
+    async fn routed(
+        &self,
+        asked: &Asked,
+        passing: &Passing,
+        request: &mut Request,
+        place: UnderWay<'_>,
+    ) -> Response {
         let limits = self.state.limits();
-        if !request.body().is_end_stream() {
+        let mut _with_body = (None, place);
+        if asked.reads_body {
             // Boxed: it is rare, and would make the future of every request larger.
-            if let Err(error) = Box::pin(with_whole_body(limits, request)).await {
-                return error.into_response();
+            match Box::pin(self.read_body(asked, passing, request)).await {
+                Ok(read) => _with_body = read,
+                Err(error) => return error.into_response(),
             }
         }
         let answer = pin!(async {
+            if let Some(position) = request.headers().get(POSITION)
+                && asked.endpoint.is_some_and(Endpoint::heeds_position)
+            {
+                // Boxed for the same reason.
+                let waited = Box::pin(position::wait_for(&self.state, passing.who(), position));
+                if let Err(error) = waited.await {
+                    return error.into_response();
+                }
+            }
             // What is asked for most of all goes past the router, which copies and boxes.
             if let Some(id) = plain_contact(asked, request.uri()) {
                 let answer = contacts::contact(&self.state, id, request.uri(), request.headers());
@@ -155,6 +217,19 @@ impl Api {
     }
 }
 
+impl Api {
+    /// A body on its way has no place among the requests: else who sends it slowly holds one.
+    async fn read_body(
+        &self,
+        asked: &Asked,
+        passing: &Passing,
+        request: &mut Request,
+    ) -> Result<(Option<Part>, UnderWay<'_>), ApiError> {
+        let part = bodies::read_whole(&self.state, passing, request).await?;
+        Ok((part, UnderWay::one_of(&self.state, asked.route)?))
+    }
+}
+
 /// The id in `GET /api/contacts/{id}`, where the router would give it to the handler as it is written.
 fn plain_contact<'u>(asked: &Asked, uri: &'u Uri) -> Option<&'u str> {
     if asked.method != Method::GET || asked.route.as_str() != CONTACT {
@@ -163,29 +238,50 @@ fn plain_contact<'u>(asked: &Asked, uri: &'u Uri) -> Option<&'u str> {
     uri.path().rsplit('/').next().filter(|id| !id.contains('%'))
 }
 
-/// One request under way; counted down however it ends.
-struct UnderWay<'s>(&'s AtomicUsize);
+/// One request under way; counted down however it ends. None: its body is.
+struct UnderWay<'s>(Option<&'s AtomicUsize>);
+
+impl<'s> UnderWay<'s> {
+    fn one_of(state: &'s HttpState, route: RouteNo) -> Result<Self, ApiError> {
+        let active = state.active().fetch_add(1, Ordering::Relaxed);
+        let under_way = Self(Some(state.active()));
+        // An instance that is only busy must not be taken for a dead one.
+        if active >= state.limits().requests_max && route.as_str().starts_with("/api/") {
+            let text = "too many requests are under way; try again";
+            return Err(ApiError::new(Code::Overloaded, text));
+        }
+        Ok(under_way)
+    }
+}
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(active) = self.0 {
+            active.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 fn admit<'s>(
     state: &'s HttpState,
+    peer: &Peer,
+    asked: &Asked,
     request: &Request,
-    route: RouteNo,
 ) -> Result<UnderWay<'s>, ApiError> {
-    let limits = state.limits();
-    let active = state.active().fetch_add(1, Ordering::Relaxed);
-    let under_way = UnderWay(state.active());
-    // An instance that is only busy must not be taken for a dead one.
-    if active >= limits.requests_max && route.as_str().starts_with("/api/") {
-        return Err(ApiError::new(Code::Overloaded, "too many requests are under way; try again"));
+    let route = asked.route;
+    match peer.kind {
+        PeerKind::InProcess => {}
+        PeerKind::Ordinary => framing::check(request)?,
+        PeerKind::Probe if route.as_str().starts_with("/api/") => {
+            let text = "all connections are taken, and this one is for probes; try again";
+            return Err(ApiError::new(Code::Overloaded, text));
+        }
+        PeerKind::Probe => framing::check(request)?,
     }
-    check_head(limits, request)?;
-    Ok(under_way)
+    check_head(state.limits(), request)?;
+    let place = UnderWay::one_of(state, route)?;
+    // With a body it has one once that is there; who comes to a full house need not send it.
+    Ok(if asked.reads_body { UnderWay(None) } else { place })
 }
 
 fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
@@ -209,51 +305,9 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
         .with_details(json!({ "maxBytes": max })));
     }
     if request.body().size_hint().lower() > limits.body_bytes_max as u64 {
-        return Err(body_too_large(limits));
+        return Err(bodies::too_large(limits));
     }
     Ok(())
-}
-
-/// Bodies are read here, within their bounds, so that no route can forget them.
-async fn with_whole_body(limits: &HttpLimits, request: &mut Request) -> Result<(), ApiError> {
-    let encodings = request.headers().get_all(CONTENT_ENCODING).iter();
-    // What unpacks to more than it is, is not unpacked.
-    if encodings.into_iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
-    {
-        let text = "send the body as it is, without a Content-Encoding";
-        return Err(ApiError::new(Code::UnsupportedMediaType, text));
-    }
-    let body = request.body_mut();
-    let whole = async {
-        let mut whole = Vec::new();
-        while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
-            let frame = frame.map_err(|_| {
-                ApiError::new(Code::InvalidBody, "the body ended early or broke its framing")
-            })?;
-            // Trailers say nothing to us.
-            let Ok(bytes) = frame.into_data() else {
-                continue;
-            };
-            if whole.len() + bytes.len() > limits.body_bytes_max {
-                return Err(body_too_large(limits));
-            }
-            whole.extend_from_slice(&bytes);
-        }
-        Ok(whole)
-    };
-    match timeout(limits.request_timeout, whole).await {
-        Ok(whole) => {
-            *request.body_mut() = Body::from(whole?);
-            Ok(())
-        }
-        Err(_elapsed) => Err(ApiError::new(Code::RequestTimeout, "the body took too long to come")),
-    }
-}
-
-fn body_too_large(limits: &HttpLimits) -> ApiError {
-    let max = limits.body_bytes_max;
-    ApiError::new(Code::BodyTooLarge, format!("a body has {max} bytes at most"))
-        .with_details(json!({ "maxBytes": max }))
 }
 
 /// The future's output, or the text of its panic.
@@ -275,7 +329,7 @@ fn without_panic<F: Future>(
 /// The error's body, and the headers that every answer has.
 fn finish(state: &HttpState, asked: &Asked, response: &mut Response) {
     if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
-        write_error(asked, &error, response);
+        write_error(state, asked, &error, response);
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, asked.request_id.clone());
@@ -294,7 +348,7 @@ fn finish(state: &HttpState, asked: &Asked, response: &mut Response) {
     state.cors().tell(asked.origin.as_ref(), headers);
 }
 
-fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
+fn write_error(state: &HttpState, asked: &Asked, error: &ApiError, response: &mut Response) {
     let code = error.code();
     let request_id = asked.request_id.to_str().unwrap_or_default();
     if code.status().is_server_error() {
@@ -306,7 +360,7 @@ fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
             code: code.as_str(),
             error: error.internal_text(),
         }
-        .emit();
+        .emit(state.metrics());
     }
     let as_problem = wants_problem(asked.accept.as_ref());
     *response.body_mut() = Body::from(error.to_json(request_id, as_problem));
@@ -323,20 +377,17 @@ fn write_error(asked: &Asked, error: &ApiError, response: &mut Response) {
     if let Some(seconds) = error.retry_after_seconds() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if matches!(code, Code::RequestTimeout | Code::BodyTooLarge) {
-        // What is still on its way belongs to a request that is over.
-        headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("close"));
-    }
 }
 
 /// No path, query, address or name: nothing personal. Ordinary requests only with
 /// `contactd::http=debug`.
-fn log_access(asked: &Asked, status: StatusCode, took_ms: u128) {
+fn log_access(state: &HttpState, asked: &Asked, status: StatusCode, took_ms: u128) {
     let (method, route, status) = (asked.method.as_str(), asked.route.as_str(), status.as_u16());
     // Read only where the line is wanted.
     let request_id = || asked.request_id.to_str().unwrap_or_default();
     if took_ms >= SLOW_MS {
-        tracing::warn!(request_id = request_id(), method, route, status, took_ms, "slow request");
+        let request_id = request_id();
+        RequestSlow { request_id, method, route, status, took_ms }.emit(state.metrics());
     } else {
         tracing::debug!(request_id = request_id(), method, route, status, took_ms, "request");
     }

@@ -40,6 +40,26 @@ pub(super) struct Endpoint {
     pub(super) limit: LimitClass,
 }
 
+/// What is asked for by the method and the path alone.
+const BODILESS: [&str; 3] =
+    ["/api/contacts/{id}/restore", "/api/auth/logout", "/api/dead-letters/redrive/{id}"];
+
+/// What shows contacts besides their own paths.
+const HEEDING: [&str; 3] = ["/api/stats", "/api/events/{id}", FEED];
+
+impl Endpoint {
+    /// Whether it reads a body; of the others none is read.
+    pub(super) fn takes_body(&self) -> bool {
+        let is_of_method = [Method::POST, Method::PUT, Method::PATCH].contains(&self.method);
+        is_of_method && !BODILESS.contains(&self.path)
+    }
+
+    /// Whether it waits for the `Position` that its client names.
+    pub(super) fn heeds_position(&self) -> bool {
+        self.path.starts_with("/api/contacts") || HEEDING.contains(&self.path)
+    }
+}
+
 /// One contact, which is most of all that is asked for.
 pub(super) const CONTACT: &str = "/api/contacts/{id}";
 /// The one resource whose answers have no end.

@@ -149,6 +149,8 @@ catalogue! {
     RateLimited = TOO_MANY_REQUESTS, "RATE_LIMITED", "Too many requests";
     /// Our fault; the log says more.
     Internal = INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error";
+    /// A body in a form that we don't read.
+    UnsupportedTransferEncoding = NOT_IMPLEMENTED, "UNSUPPORTED_TRANSFER_ENCODING", "Unsupported transfer encoding";
     /// Sign-ins can't be kept, as the log can't be written.
     SessionsUnavailable = SERVICE_UNAVAILABLE, "SESSIONS_UNAVAILABLE", "Sign-ins unavailable";
     /// The store is being opened.
@@ -190,6 +192,7 @@ impl Code {
             | StatusCode::URI_TOO_LONG
             | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "TOO_LARGE",
             StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
+            StatusCode::NOT_IMPLEMENTED => "NOT_IMPLEMENTED",
             StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
             _ => "INTERNAL_ERROR",
         }

@@ -27,7 +27,7 @@ pub(super) async fn get_event(
         return Err(ApiError::new(Code::InvalidPath, "the id in the path is not UTF-8"));
     };
     Params::of(request.uri(), &[])?;
-    let queries = begin(&state, request.headers()).await?.clone();
+    let queries = begin(&state, request.headers())?.clone();
     let log = state.following().and_then(|following| following.identity.clone());
     let found = blocking({
         let (queries, id) = (queries.clone(), id.clone());

@@ -1,6 +1,7 @@
 //! The feed as server-sent events.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -8,15 +9,16 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 
+use crate::auth::Principal;
 use crate::domain::event::EventKind;
 use crate::domain::position::Position;
 use crate::effects::feed::{Client, Filter, Start, Subscription};
+use crate::shares::Who;
 
 use super::accept::accepts;
 use super::authorize;
 use super::error::{ApiError, Code};
 use super::params::{Params, invalid};
-use super::position::wait_for_position;
 use super::serve::Connection;
 use super::state::HttpState;
 
@@ -42,13 +44,14 @@ pub(super) async fn feed(
     }
     let (start, filter) = asked(request.uri(), request.headers())?;
     let open = state.open()?;
-    wait_for_position(&state, &open.queries, request.headers()).await?;
     let body = if request.method() == Method::HEAD {
         Body::empty()
     } else {
         let connection = request.extensions().get().map(|Connection(cut)| cut.clone());
+        let who = request.extensions().get::<Arc<Principal>>().map(|known| &*known.name);
+        let who = Who::principal(who.unwrap_or_default());
         let still_allowed = authorize::still_allowed(&state, request.headers());
-        let client = Client { start, filter, still_allowed, connection };
+        let client = Client { start, filter, who, still_allowed, connection };
         stream(open.feed.subscribe(client).await?)
     };
     let mut response = Response::new(body);

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 
 use crate::auth::Principal;
 use crate::shared_state::{Decision, LimitClass as Counted, Subject};
+use crate::shares::Who;
 
 use super::allow;
 use super::authorize::authorize;
@@ -23,9 +24,9 @@ use super::state::HttpState;
 #[derive(Debug)]
 pub(super) struct Passing {
     /// Where it comes from.
-    address: IpAddr,
+    pub(super) address: IpAddr,
     /// Who sends it; none: anybody may.
-    principal: Option<Arc<Principal>>,
+    pub(super) principal: Option<Arc<Principal>>,
     /// How far its limit goes; none: it has none.
     pub(super) decision: Option<Decision>,
 }
@@ -84,6 +85,14 @@ impl Passing {
                 self.decision = Some(refused.0);
                 Err(refused.into())
             }
+        }
+    }
+
+    /// Whose part of what clients share it takes.
+    pub(super) fn who(&self) -> Who {
+        match &self.principal {
+            Some(principal) => Who::principal(&principal.name),
+            None => Who::address(self.address),
         }
     }
 

@@ -7,6 +7,8 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
+use crate::domain::json::repeated_name;
+
 use super::error::{ApiError, Code};
 
 /// The fields of a body, taken out one by one.
@@ -30,7 +32,11 @@ impl Fields {
             ));
         }
         match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => Ok(Self { fields, wrong: Vec::new() }),
+            Ok(Value::Object(fields)) => {
+                let text = str::from_utf8(body).unwrap_or_default();
+                let wrong = repeated_name(text).map(|path| (path, "is given twice".to_owned()));
+                Ok(Self { fields, wrong: wrong.into_iter().collect() })
+            }
             Ok(_) => Err(ApiError::new(Code::InvalidBody, "the body must be a JSON object")),
             Err(error) => {
                 // Where, and not what: the body may hold a password.

@@ -3,23 +3,29 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// Any stream, with a time within which some byte of what waits must go.
+use super::connections::Peer;
+
+/// Any stream, with a time within which some byte of what waits must go. Notes when the other end has
+/// sent something.
 pub(super) struct Paced<S> {
     stream: S,
     write_timeout: Duration,
     /// Armed while bytes wait.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Who is at the other end, until that has sent something.
+    silent: Option<Arc<Peer>>,
 }
 
 impl<S> Paced<S> {
-    pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout, stalled: None }
+    pub(super) fn new(stream: S, write_timeout: Duration, peer: Arc<Peer>) -> Self {
+        Self { stream, write_timeout, stalled: None, silent: Some(peer) }
     }
 
     /// What a write came to, unless it has waited for too long.
@@ -48,7 +54,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.silent.is_some() && buffer.filled().len() > filled {
+            self.silent.take().inspect(|peer| peer.speaks());
+        }
+        read
     }
 }
 
@@ -98,7 +109,8 @@ mod tests {
     #[tokio::test]
     async fn who_takes_nothing_is_given_up_and_who_is_slow_is_not() {
         let (server, mut client) = tokio::io::duplex(16);
-        let mut server = Paced::new(server, WRITE_TIMEOUT);
+        let peer = Arc::new(Peer::in_process([127, 0, 0, 1].into()));
+        let mut server = Paced::new(server, WRITE_TIMEOUT, peer);
         let sending = async { server.write_all(&[7; 160]).await };
         let slow = async {
             let mut some = [0; 16];

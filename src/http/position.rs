@@ -1,10 +1,15 @@
 //! The `Position` header: on a read, wait until it is applied; on an answer, what it covers.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::http::{HeaderName, HeaderValue};
+use futures_util::FutureExt as _;
 use parking_lot::RwLock;
 
 use crate::domain::position::Position;
 use crate::query::Queries;
+use crate::shares::{Full, Who};
 
 use super::error::{ApiError, Code};
 use super::state::HttpState;
@@ -13,21 +18,48 @@ use super::state::HttpState;
 pub(super) const PARTIAL: HeaderName = HeaderName::from_static("contactd-partial");
 pub(super) const POSITION: HeaderName = HeaderName::from_static("position");
 
-/// Waits until what the client has seen can be read here too.
-pub(super) async fn wait_for_position(
+/// Waits until what the client has seen can be read here too. While it waits it has no place among the
+/// requests under way, but one of those that wait.
+pub(super) async fn wait_for(
     state: &HttpState,
-    queries: &Queries,
-    headers: &HeaderMap,
+    who: Who,
+    value: &HeaderValue,
 ) -> Result<(), ApiError> {
-    let Some(value) = headers.get(POSITION) else {
-        return Ok(());
-    };
+    let queries = state.queries()?;
     let position =
         value.to_str().ok().and_then(|text| Position::decode(text).ok()).ok_or_else(|| {
             ApiError::new(Code::InvalidHeader, "Position is none that was given out")
         })?;
-    // Boxed: it is rare, and would make the future of every read larger.
-    Ok(Box::pin(queries.wait_for(&position, state.limits().position_wait)).await?)
+    let mut waiting = pin!(queries.wait_for(&position, state.limits().position_wait));
+    // Mostly it is reached.
+    if let Some(reached) = waiting.as_mut().now_or_never() {
+        return Ok(reached?);
+    }
+    let _part = state.waiting_reads().take(who, 1).map_err(|full| {
+        let text = match full {
+            Full::Part => "too many of your reads wait for their Position; try again",
+            Full::All => "too many reads wait for their Position; try again",
+        };
+        ApiError::new(Code::Overloaded, text)
+    })?;
+    let _elsewhere = Elsewhere::leave(state.active());
+    Ok(waiting.await?)
+}
+
+/// A request that is not among those under way for a while.
+struct Elsewhere<'s>(&'s AtomicUsize);
+
+impl<'s> Elsewhere<'s> {
+    fn leave(active: &'s AtomicUsize) -> Self {
+        active.fetch_sub(1, Ordering::Relaxed);
+        Self(active)
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// The last position that was written out: it is asked for far more often than it moves.

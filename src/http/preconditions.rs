@@ -51,6 +51,23 @@ pub(super) fn must_be_new(headers: &HeaderMap) -> Result<bool, ApiError> {
     }
 }
 
+/// What `If-None-Match` adds to the condition of a change of what is there: its state must be none of
+/// these; `*`, any at all.
+pub(super) fn unless_match(
+    headers: &HeaderMap,
+    condition: Condition,
+) -> Result<Condition, ApiError> {
+    let Some(texts) = listed(headers, &IF_NONE_MATCH)? else {
+        return Ok(condition);
+    };
+    if texts.contains(&"*") {
+        return Ok(Condition { any_of: Some(Vec::new()), ..condition });
+    }
+    // Weakly compared (RFC 9110, 13.1.2): a tag says the same with a W/ before it.
+    let tags = texts.into_iter().map(|text| text.strip_prefix("W/").unwrap_or(text));
+    Ok(Condition { none_of: tags.filter_map(state_tag).collect(), ..condition })
+}
+
 fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<Vec<&'h str>>, ApiError> {
     if !headers.contains_key(name) {
         return Ok(None);
@@ -80,6 +97,22 @@ mod tests {
         {
             assert_eq!(state_tag(foreign), None, "{foreign}");
         }
+    }
+
+    #[test]
+    fn if_none_match_is_added_to_if_match() {
+        let tag = StateTag { version: 1, hash: 1 };
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_static(text));
+            let condition = Condition { any_of: Some(vec![tag]), ..Condition::default() };
+            unless_match(&headers, condition).unwrap()
+        };
+        assert!(!of("*").holds(tag));
+        assert!(!of("\"x\", W/\"1-0000000000000001\"").holds(tag));
+        assert!(of("\"2-0000000000000001\"").holds(tag));
+        let none = unless_match(&HeaderMap::new(), Condition::default()).unwrap();
+        assert!(none.is_none());
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) async fn stats(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    let queries = begin(&state, &headers).await?.clone();
+    let queries = begin(&state, &headers)?.clone();
     let stats = blocking({
         let queries = queries.clone();
         move || queries.stats()

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +10,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use axum::response::Response;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -20,13 +21,14 @@ use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerConfig;
 use crate::domain::Class;
+use crate::shares::PART;
 
+use super::connections::{ConnectionBounds, Connections, Peer, PeerKind, Place};
 use super::edge::Api;
 use super::endpoints::FEED;
 use super::error::{ApiError, Code};
@@ -64,29 +66,42 @@ impl ServeError {
 /// Bounds of connections.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
+    /// For a connection's first byte to come.
+    pub first_byte_timeout: Duration,
     /// For a request's head to come, and for an idle connection to be used again.
     pub header_timeout: Duration,
     /// For a client to take some of an answer.
     pub write_timeout: Duration,
     /// How long the end waits for requests under way.
     pub drain_timeout: Duration,
-    /// Connections at once; more wait in the kernel's queue.
-    pub connections_max: usize,
+    /// How many connections there are, and who may have them.
+    pub connections: ConnectionBounds,
     /// Bytes of a request's head that are read at most.
     pub head_bytes_max: usize,
     /// With it, only TLS is spoken.
     pub tls: Option<Arc<Tls>>,
 }
 
-impl From<&ServerConfig> for ServeOptions {
-    fn from(config: &ServerConfig) -> Self {
+impl ServeOptions {
+    /// As configured, for so many connections.
+    pub fn new(config: &ServerConfig, connections_max: usize) -> Self {
+        let of_address_max = match config.connections_per_address_max {
+            0 => connections_max / PART,
+            max => max.min(connections_max),
+        };
         Self {
+            first_byte_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(30),
             write_timeout: config.write_timeout,
             drain_timeout: config.drain_timeout,
-            connections_max: 4096,
-            // More than the edge lets through, so that it can say so in our own format.
-            head_bytes_max: 64 * 1024,
+            connections: ConnectionBounds {
+                max: connections_max,
+                of_address_max: of_address_max.max(1),
+                proxies: config.proxies.clone(),
+            },
+            // More than the edge lets through, so that it can say so in our own format; as much as each
+            // connection may have us hold.
+            head_bytes_max: 32 * 1024,
             tls: None,
         }
     }
@@ -103,14 +118,15 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     listener.local_addr()?;
-    let places = Arc::new(Semaphore::new(options.connections_max));
+    let crowd = Connections::new(options.connections.clone(), api.pool_of_connections());
     let mut connections = JoinSet::new();
     let options = Arc::new(options);
     let accepting = async {
-        while let Some((place, stream, peer)) = accepted(&listener, &places, &shutdown).await {
+        while let Some((place, stream)) = accepted(&listener, &crowd, &shutdown).await {
             while connections.try_join_next().is_some() {}
+            let peer = Arc::clone(&place.peer);
             let connection =
-                connection(stream, peer.ip(), api.clone(), Arc::clone(&options), shutdown.clone());
+                connection(stream, peer, api.clone(), Arc::clone(&options), shutdown.clone());
             connections.spawn(async move {
                 connection.await;
                 drop(place);
@@ -136,27 +152,30 @@ pub async fn serve(
 /// The next connection with its place among all; none: shut down.
 async fn accepted(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    crowd: &Arc<Connections>,
     shutdown: &CancellationToken,
-) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+) -> Option<(Place, TcpStream)> {
     let next = async {
-        let place = Arc::clone(places).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => return Some((place, stream, peer)),
+                Ok((stream, peer)) => {
+                    if let Some(place) = crowd.place(peer.ip()).await {
+                        return (place, stream);
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    crowd.not_accepted(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     };
-    shutdown.run_until_cancelled(next).await.flatten()
+    shutdown.run_until_cancelled(next).await
 }
 
 async fn connection(
     stream: TcpStream,
-    peer: IpAddr,
+    peer: Arc<Peer>,
     api: Api,
     options: Arc<ServeOptions>,
     shutdown: CancellationToken,
@@ -167,10 +186,11 @@ async fn connection(
         return conversation(stream, peer, api, &options, shutdown).await;
     };
     let shaking = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
-    match shutdown.run_until_cancelled(shaking).await {
+    let shaking = shutdown.run_until_cancelled(shaking);
+    match peer.cut.run_until_cancelled(shaking).await.flatten() {
         Some(Ok(Ok(stream))) => conversation(stream, peer, api, &options, shutdown).await,
         Some(Ok(Err(error))) => tracing::debug!(%error, "a connection did not become TLS"),
-        // Too slow, or we end.
+        // Too slow, or it gives way, or we end.
         Some(Err(_)) | None => {}
     }
 }
@@ -183,25 +203,29 @@ enum Signal {
     Cut,
     /// To look at its deadline.
     Look,
+    /// To end if nothing has come.
+    FirstByte,
 }
 
 async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    peer: IpAddr,
+    peer: Arc<Peer>,
     api: Api,
     options: &ServeOptions,
     shutdown: CancellationToken,
 ) {
-    let cut = CancellationToken::new();
     // Each is polled only when it was woken, and not with every request.
     let look = || Box::pin(next_look(options.header_timeout).map(|()| Signal::Look));
     let mut signals = FuturesUnordered::<Pin<Box<dyn Future<Output = Signal> + Send>>>::new();
     signals.push(Box::pin(shutdown.clone().cancelled_owned().map(|()| Signal::Shutdown)));
-    signals.push(Box::pin(cut.clone().cancelled_owned().map(|()| Signal::Cut)));
+    signals.push(Box::pin(peer.cut.clone().cancelled_owned().map(|()| Signal::Cut)));
     signals.push(look());
-    let stream = Paced::new(stream, options.write_timeout);
+    signals
+        .push(Box::pin(tokio::time::sleep(options.first_byte_timeout).map(|()| Signal::FirstByte)));
+    let stream = Paced::new(stream, options.write_timeout, Arc::clone(&peer));
     let has_body = Arc::new(AtomicBool::new(false));
-    let requests = Requests { api: Arc::new(api), peer, cut, has_body: Arc::clone(&has_body) };
+    let shared = Arc::new((api, Arc::clone(&peer)));
+    let requests = Requests { shared, has_body: Arc::clone(&has_body) };
     let mut connection = http1::Builder::new()
         .timer(LookedAt)
         .header_read_timeout(options.header_timeout)
@@ -213,6 +237,8 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
                 Signal::Shutdown => Pin::new(&mut connection).graceful_shutdown(),
                 Signal::Cut => return Poll::Ready(None),
                 Signal::Look => signals.push(look()),
+                Signal::FirstByte if peer.has_spoken() => {}
+                Signal::FirstByte => return Poll::Ready(None),
             }
         }
         connection.poll_without_shutdown(context).map(Some)
@@ -223,14 +249,18 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
     let may_send_more = ended.is_err() || has_body.load(Ordering::Relaxed);
-    if ended.is_err_and(|error| error.is_timeout()) && !parts.read_buf.is_empty() {
-        let _ = tokio::time::timeout(FAREWELL, stream.write_all(&slow_head_answer())).await;
-    }
-    let _ = tokio::time::timeout(FAREWELL, stream.shutdown()).await;
-    if may_send_more {
-        let rest = tokio::time::timeout(LINGER, sent_in_vain(&mut stream));
-        shutdown.run_until_cancelled(rest).await;
-    }
+    let farewell = async {
+        if ended.is_err_and(|error| error.is_timeout()) && !parts.read_buf.is_empty() {
+            let _ = tokio::time::timeout(FAREWELL, stream.write_all(&slow_head_answer())).await;
+        }
+        let _ = tokio::time::timeout(FAREWELL, stream.shutdown()).await;
+        if may_send_more {
+            let rest = tokio::time::timeout(LINGER, sent_in_vain(&mut stream));
+            shutdown.run_until_cancelled(rest).await;
+        }
+    };
+    // Its place may be wanted.
+    peer.cut.run_until_cancelled(farewell).await;
 }
 
 /// Reads to the end what nobody wants: what is unread when a socket is closed takes our answer with it.
@@ -262,9 +292,7 @@ pub(super) struct Connection(pub(super) CancellationToken);
 /// The API as hyper wants it, without the boxes of a generic adapter.
 struct Requests {
     /// The connection's own: those of others do not count their uses in the same place.
-    api: Arc<Api>,
-    peer: IpAddr,
-    cut: CancellationToken,
+    shared: Arc<(Api, Arc<Peer>)>,
     /// Whether the last request had one, of which a part may still be on its way.
     has_body: Arc<AtomicBool>,
 }
@@ -281,9 +309,16 @@ impl Service<Request<Incoming>> for Requests {
         let mut request =
             request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
         if request.uri().path() == FEED {
-            request.extensions_mut().insert(Connection(self.cut.clone()));
+            request.extensions_mut().insert(Connection(self.shared.1.cut.clone()));
         }
-        let (api, peer) = (Arc::clone(&self.api), self.peer);
-        Box::pin(async move { Ok(api.answer(peer, request).await) })
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let (api, peer) = &*shared;
+            let mut response = api.answer_to(peer, request).await;
+            if peer.kind == PeerKind::Probe {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        })
     }
 }

@@ -14,8 +14,10 @@ use crate::effects::simulator::Simulator;
 use crate::ingest;
 use crate::query::Queries;
 use crate::shared_state::Limiter;
+use crate::shares::Pool;
 use crate::telemetry::{Build, Metrics};
 
+use super::bodies::BodyRoom;
 use super::cors::Cors;
 use super::error::{ApiError, Code};
 use super::position::PositionText;
@@ -36,8 +38,12 @@ pub struct HttpLimits {
     pub uri_bytes_max: usize,
     /// Bytes of all headers.
     pub header_bytes_max: usize,
+    /// Bytes of all bodies on their way.
+    pub bodies_bytes_max: usize,
     /// API requests under way at once; more are answered 503.
     pub requests_max: usize,
+    /// Reads that wait for their `Position` at once; more are answered 503.
+    pub waiting_reads_max: usize,
     /// How long a read waits for its `Position`.
     pub position_wait: Duration,
 }
@@ -49,7 +55,9 @@ impl From<&ServerConfig> for HttpLimits {
             body_bytes_max: config.body_bytes_max,
             uri_bytes_max: 8 * 1024,
             header_bytes_max: 16 * 1024,
-            requests_max: 1024,
+            bodies_bytes_max: config.bodies_bytes_max,
+            requests_max: config.requests_max,
+            waiting_reads_max: config.waiting_reads_max,
             // Shorter than the request's own time, so that the answer says what was waited for.
             position_wait: (config.request_timeout / 2).min(Duration::from_secs(5)),
         }
@@ -127,6 +135,8 @@ struct Shared {
     is_on_log: OnceLock<OnLog>,
     position_text: PositionText,
     active: Arc<AtomicUsize>,
+    bodies: BodyRoom,
+    waiting_reads: Pool,
 }
 
 impl HttpState {
@@ -141,11 +151,19 @@ impl HttpState {
         let request_metrics = RequestMetrics::new(metrics.http_requests.clone());
         let active = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&active);
+        let requests = metrics.pool("requests");
+        requests.set_bounds(limits.requests_max, limits.requests_max);
         metrics.on_scrape(move |metrics| {
             let active = counted.load(std::sync::atomic::Ordering::Relaxed);
+            requests.set_taken(active);
             metrics.http_active.set(i64::try_from(active).unwrap_or(i64::MAX));
         });
         Self(Arc::new(Shared {
+            bodies: BodyRoom::new(&limits, &metrics),
+            waiting_reads: Pool::in_eighths(
+                limits.waiting_reads_max,
+                metrics.pool("waiting_reads"),
+            ),
             limits,
             build: Build::THIS,
             metrics,
@@ -277,7 +295,16 @@ impl HttpState {
         &self.0.position_text
     }
 
+    /// Requests under way.
     pub(super) fn active(&self) -> &AtomicUsize {
         &self.0.active
+    }
+
+    pub(super) fn bodies(&self) -> &BodyRoom {
+        &self.0.bodies
+    }
+
+    pub(super) fn waiting_reads(&self) -> &Pool {
+        &self.0.waiting_reads
     }
 }

@@ -19,6 +19,8 @@ fn state() -> HttpState {
         uri_bytes_max: 1024,
         header_bytes_max: 1024,
         requests_max: 8,
+        bodies_bytes_max: 1 << 20,
+        waiting_reads_max: 8,
         position_wait: Duration::from_secs(1),
     };
     HttpState::new(

@@ -141,8 +141,9 @@ impl From<WebhookError> for ApiError {
                 .with_details(json!({ "maxEvents": events_max })),
             WebhookError::Intake(IntakeError::Refused(_)) => Self::new(Code::EventRejected, text),
             WebhookError::Intake(IntakeError::Unavailable(why)) => {
-                tracing::warn!(%why, "a webhook was not kept");
+                // Its line is the request's own, of which there are not too many.
                 Self::new(Code::IntakeUnavailable, "the event can't be kept now; send it again")
+                    .with_internal(format!("a webhook was not kept: {why}"))
             }
         }
     }

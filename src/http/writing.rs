@@ -58,7 +58,7 @@ impl<'s> Writing<'s> {
         if let Some(why) = state.partial() {
             return Err(ApiError::new(Code::NotReady, format!("nothing is written: {why}")));
         }
-        begin(state, &parts.headers).await?;
+        begin(state, &parts.headers)?;
         let writes = &state.open()?.writes;
         // It is here already: the edge has read it, within its bounds.
         let body = to_bytes(body, usize::MAX).await;

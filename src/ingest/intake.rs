@@ -106,8 +106,8 @@ impl Intake {
     }
 
     /// Whether events would be kept even while the log is away.
-    pub fn outbox_has_room(&self) -> bool {
-        self.outbox.as_ref().is_some_and(|outbox| outbox.has_room())
+    pub fn outbox_takes_more(&self) -> bool {
+        self.outbox.as_ref().is_some_and(|outbox| outbox.takes_more())
     }
 
     /// Forwards what waits in the outbox until told to stop. Blocks the calling thread.

@@ -141,9 +141,14 @@ impl Outbox {
         self.log.bytes()
     }
 
-    /// Whether more would be taken.
-    pub fn has_room(&self) -> bool {
+    /// Whether more may be kept.
+    fn has_room(&self) -> bool {
         self.records() == 0 || self.bytes() < self.bytes_max
+    }
+
+    /// Whether it has room, and nothing keeps it from writing.
+    pub fn takes_more(&self) -> bool {
+        self.has_room() && self.log.trouble().is_none()
     }
 
     /// When the oldest that waits came, in ms since 1970; none: nothing waits.
@@ -203,7 +208,7 @@ impl Outbox {
             if !self.send(waiting(&batch), to, runtime, stop)? {
                 return Ok(());
             }
-            self.advance(batch.next)?;
+            self.advance(batch.next);
         }
         Ok(())
     }
@@ -225,12 +230,14 @@ impl Outbox {
         let _gate = runtime.block_on(self.gate.write());
         let deadline = Instant::now() + HAND_OVER_TIME_MAX;
         loop {
-            to.begin(&mut records)?;
+            if to.begin(&mut records).is_err() {
+                return Ok(Some(batch));
+            }
             let append = tokio::time::timeout_at(deadline.into(), to.log().append(new(&records)));
             if !matches!(runtime.block_on(append), Ok(Ok(_))) {
                 return Ok(Some(batch));
             }
-            self.advance(batch.next)?;
+            self.advance(batch.next);
             // Who kept something is out, so what is there now is all.
             batch = loop {
                 if self.records() == 0 || Instant::now() >= deadline {
@@ -247,13 +254,21 @@ impl Outbox {
         }
     }
 
-    fn advance(&self, next: NextOffset) -> Result<(), OutboxError> {
+    /// What of it fails is done with the next batch: an older cursor only means that some is forwarded
+    /// again.
+    fn advance(&self, next: NextOffset) {
         fault::point("outbox_appended");
-        write_cursor(&self.cursor, next.0)
-            .map_err(|source| OutboxError::File { path: self.cursor.clone(), source })?;
         self.forwarded.store(next.0, Ordering::Release);
-        self.log.retain(&BTreeMap::from([(LANE, next)]), std::time::SystemTime::now())?;
-        Ok(())
+        let written = fault::io("outbox_cursor").and_then(|()| write_cursor(&self.cursor, next.0));
+        if let Err(error) = written {
+            tracing::warn!(%error, path = %self.cursor.display(), "not written now");
+            return;
+        }
+        if let Err(error) =
+            self.log.retain(&BTreeMap::from([(LANE, next)]), std::time::SystemTime::now())
+        {
+            tracing::warn!(%error, "what was forwarded was not removed now");
+        }
     }
 
     /// Tries until the contact log has taken all of these. False: told to stop before.
@@ -273,11 +288,19 @@ impl Outbox {
             while failed.is_none() && !waiting.is_empty() {
                 let some = waiting.len().min(part);
                 let (now, _) = waiting.split_at_mut(some);
-                match self.try_append(now, to, runtime, stop)? {
+                match try_append(now, to, runtime, stop) {
                     None => return Ok(false),
                     Some(Ok(())) => {}
                     Some(Err(error)) if error.class() == Class::Poison && some == 1 => {
-                        now.iter().try_for_each(|(_, record)| self.set_aside(record, &error))?;
+                        let record = now.iter().map(|(_, record)| record);
+                        let kept = record.map(|record| self.set_aside(record, &error));
+                        if let Err(error) = kept.collect::<Result<(), _>>() {
+                            tracing::warn!(%error, "it is tried again");
+                            if !pause.wait(runtime, stop) {
+                                return Ok(false);
+                            }
+                            continue;
+                        }
                     }
                     Some(Err(error)) => {
                         failed = Some(error);
@@ -297,26 +320,6 @@ impl Outbox {
                 }
             }
         }
-    }
-
-    /// None: told to stop.
-    fn try_append(
-        &self,
-        waiting: &mut [Waiting],
-        to: &mut HandOver<'_>,
-        runtime: &Handle,
-        stop: &CancellationToken,
-    ) -> Result<Option<Result<(), LogError>>, OutboxError> {
-        to.begin(waiting)?;
-        let append = tokio::time::timeout(APPEND_TIMEOUT, to.log().append(new(waiting)));
-        let appended = runtime.block_on(stop.run_until_cancelled(append));
-        Ok(appended.map(|appended| match appended {
-            Ok(appended) => appended.map(|_acks| ()),
-            Err(_elapsed) => Err(LogError::Unreachable {
-                topic: to.log().identity()?.topic,
-                detail: "it did not acknowledge in time".to_owned(),
-            }),
-        }))
     }
 
     /// What was acknowledged and the contact log will never take is kept as a line of a file, synced:
@@ -347,6 +350,25 @@ impl Outbox {
     /// Ends its thread; what waits is forwarded at the next start.
     pub fn shutdown(&self) -> Result<(), OutboxError> {
         Ok(self.log.shutdown()?)
+    }
+}
+
+/// None: told to stop.
+fn try_append(
+    waiting: &mut [Waiting],
+    to: &mut HandOver<'_>,
+    runtime: &Handle,
+    stop: &CancellationToken,
+) -> Option<Result<(), LogError>> {
+    let topic = || to.log().identity().map(|identity| identity.topic).unwrap_or_default();
+    let failed = |detail: String| LogError::Unreachable { topic: topic(), detail };
+    if let Err(error) = to.begin(waiting) {
+        return Some(Err(failed(error.to_string())));
+    }
+    let append = tokio::time::timeout(APPEND_TIMEOUT, to.log().append(new(waiting)));
+    match runtime.block_on(stop.run_until_cancelled(append))? {
+        Ok(appended) => Some(appended.map(|_acks| ())),
+        Err(_elapsed) => Some(Err(failed("it did not acknowledge in time".to_owned()))),
     }
 }
 

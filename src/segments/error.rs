@@ -27,6 +27,15 @@ pub enum SegmentError {
         /// The segment.
         path: PathBuf,
     },
+    /// A file could not be made; what was appended before stands, and the same may be tried again.
+    #[error("{path} can't be made now: {source}", path = .path.display())]
+    NotMade {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// An earlier write or fsync failed in a way that leaves open what is on disk.
     #[error("the segments in {path} failed before and must be opened anew: {detail}")]
     Failed {
@@ -92,10 +101,11 @@ pub enum SegmentError {
 }
 
 impl SegmentError {
-    /// Only a full disk is worth trying again.
+    /// A full disk, a file that could not be made and a shortage are worth trying again.
     pub fn class(&self) -> Class {
         match self {
-            Self::NoSpace { .. } => Class::Retry,
+            Self::NoSpace { .. } | Self::NotMade { .. } => Class::Retry,
+            Self::Io { source, .. } if is_passing(source) => Class::Retry,
             Self::FrameSize { .. } => Class::Poison,
             Self::Io { .. }
             | Self::Failed { .. }
@@ -122,6 +132,28 @@ pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error
         } else {
             SegmentError::Io { what, path, source }
         }
+    }
+}
+
+/// As [`io_error`], for what is done to make a file: until it has its name nothing else depends on it.
+pub(super) fn not_made(path: &Path) -> impl FnOnce(io::Error) -> SegmentError {
+    let path = path.to_owned();
+    move |source| {
+        if is_full(&source) {
+            SegmentError::NoSpace { path }
+        } else {
+            SegmentError::NotMade { path, source }
+        }
+    }
+}
+
+/// Whether an error says that descriptors or memory are short, or that a signal came between: nothing
+/// was done, and it passes.
+pub fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::INTR | Errno::NOMEM) => true,
+        Some(_) | None => false,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::telemetry::fault;
 
-use super::error::io_error;
+use super::error::{io_error, not_made};
 use super::{FrameNo, SegmentError, SegmentKind};
 
 /// Bytes before the first frame.
@@ -165,37 +165,40 @@ impl OpenSegment {
 
 /// Makes a segment that is whole or not there: written aside, synced, renamed, directory synced.
 /// One of the same base is replaced.
+///
+/// # Errors
+/// Of class Retry: nothing was changed. Only of the directory's fsync it is not known what it left.
 pub(super) fn create(
     dir: &Path,
     kind: SegmentKind,
     header: SegmentHeader,
 ) -> Result<OpenSegment, SegmentError> {
     let path = path(dir, header.base);
+    // Before anything has its name: descriptors may be short.
+    let folder = File::open(dir).map_err(not_made(dir))?;
+    let made = fault::io(kind.faults().make).map_err(not_made(&path));
     let aside = path.with_extension(UNFINISHED);
-    let made = write_aside(&aside, &header.encode(kind));
-    let file = made.inspect_err(|_| {
+    let made = made.and_then(|()| write_aside(&aside, &header.encode(kind))).and_then(|file| {
+        let inode = file.metadata().map_err(not_made(&path))?.ino();
+        fs::rename(&aside, &path).map_err(not_made(&path))?;
+        Ok((file, inode))
+    });
+    let (file, inode) = made.inspect_err(|_| {
         // Half a header aside means nothing; the next attempt or open removes it if this can't.
         let _ = fs::remove_file(&aside);
     })?;
-    fs::rename(&aside, &path).map_err(io_error("rename", &path))?;
     // The file is synced already, under its other name.
-    let named = fault::synced(&file, || sync_dir_of(dir));
+    let named = fault::synced(&file, || folder.sync_all());
     named.map_err(|source| SegmentError::Io { what: "sync", path: dir.to_owned(), source })?;
-    let inode = file.metadata().map_err(io_error("stat", &path))?.ino();
     Ok(OpenSegment { path, file, header, inode })
 }
 
-/// Writes and syncs a new file.
+/// Writes and syncs a new file; one that can't be synced is none.
 pub(super) fn write_aside(path: &Path, bytes: &[u8]) -> Result<File, SegmentError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true);
-    let mut file = options.open(path).map_err(io_error("create", path))?;
-    file.write_all(bytes).map_err(io_error("write", path))?;
-    file.sync_all().map_err(|source| SegmentError::Io {
-        what: "sync",
-        path: path.to_owned(),
-        source,
-    })?;
+    let mut file = options.open(path).map_err(not_made(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(not_made(path))?;
     Ok(file)
 }
 

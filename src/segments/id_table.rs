@@ -11,7 +11,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::error::io_error;
+use crate::telemetry::fault;
+
+use super::error::{io_error, not_made};
 use super::file::{self, OpenSegment};
 use super::{FrameNo, SegmentError, SegmentKind};
 
@@ -64,7 +66,8 @@ impl IdTable {
         }
         let path = file::ids_path(dir, base);
         let aside = path.with_extension("ids-new");
-        if let Err(error) = file::write_aside(&aside, &bytes) {
+        let made = fault::io("ids_make").map_err(not_made(&path));
+        if let Err(error) = made.and_then(|()| file::write_aside(&aside, &bytes)) {
             // Half a table aside means nothing; the next attempt or open removes it if this can't.
             let _ = fs::remove_file(&aside);
             return Err(error);

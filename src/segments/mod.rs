@@ -32,7 +32,7 @@ mod sync;
 mod window;
 mod writer;
 
-pub use error::SegmentError;
+pub use error::{SegmentError, is_passing};
 pub use frame::FRAME_BYTES_MAX;
 pub use id_table::IdTable;
 pub use reader::{Cursor, Frame, SegmentReader};
@@ -72,6 +72,8 @@ pub enum SegmentKind {
 
 /// The names under which a kind's faults are armed in tests.
 pub(crate) struct FaultNames {
+    /// Making a segment.
+    make: &'static str,
     append: &'static str,
     append_half: &'static str,
     sync: &'static str,
@@ -89,18 +91,33 @@ impl SegmentKind {
     }
 
     fn faults(self) -> FaultNames {
-        let names =
-            |append, append_half, sync, rolled| FaultNames { append, append_half, sync, rolled };
+        let names = |make, append, append_half, sync, rolled| FaultNames {
+            make,
+            append,
+            append_half,
+            sync,
+            rolled,
+        };
         match self {
-            Self::Journal => {
-                names("journal_append", "journal_append_half", "journal_sync", "segment_rolled")
+            Self::Journal => names(
+                "journal_make",
+                "journal_append",
+                "journal_append_half",
+                "journal_sync",
+                "segment_rolled",
+            ),
+            Self::Log => {
+                names("log_make", "log_append", "log_append_half", "log_sync", "log_segment_rolled")
             }
-            Self::Log => names("log_append", "log_append_half", "log_sync", "log_segment_rolled"),
-            Self::Outbox => {
-                names("outbox_append", "outbox_append_half", "outbox_sync", "outbox_segment_rolled")
-            }
+            Self::Outbox => names(
+                "outbox_make",
+                "outbox_append",
+                "outbox_append_half",
+                "outbox_sync",
+                "outbox_segment_rolled",
+            ),
             Self::DeadLetters => {
-                names("dlq_append", "dlq_append_half", "dlq_sync", "dlq_segment_rolled")
+                names("dlq_make", "dlq_append", "dlq_append_half", "dlq_sync", "dlq_segment_rolled")
             }
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::domain::Class;
 use crate::telemetry::fault;
 
 use super::error::{io_error, is_full};
@@ -151,7 +152,7 @@ impl SegmentWriter {
     /// Appends one frame; not durable until a sync that starts after it.
     ///
     /// # Errors
-    /// `NoSpace`: nothing was appended, and the same may be tried again. Anything else is fatal.
+    /// Of class Retry: nothing was appended, and the same may be tried again. Anything else is fatal.
     pub fn append(&mut self, payload: &[u8]) -> Result<FrameNo, SegmentError> {
         self.append_parts(&[payload])
     }
@@ -243,7 +244,7 @@ impl SegmentWriter {
     /// Seals the active segment and starts the next, unless it is empty.
     ///
     /// # Errors
-    /// `NoSpace`: the old segment is still the active one.
+    /// Of class Retry: the old segment is still the active one, and whole.
     pub fn roll(&mut self) -> Result<(), SegmentError> {
         if self.is_segment_empty() {
             return Ok(());
@@ -252,7 +253,7 @@ impl SegmentWriter {
         let header = SegmentHeader::new(self.next, self.active.header.id, self.active.bytes);
         let segment = match file::create(&self.dir, self.options.kind, header) {
             Ok(segment) => segment,
-            Err(error @ SegmentError::NoSpace { .. }) => return Err(error),
+            Err(error) if error.class() == Class::Retry => return Err(error),
             Err(error) => return Err(self.shared.fail(format!("starting a segment: {error}"))),
         };
         let sealed = SegmentInfo {
@@ -310,18 +311,14 @@ impl SegmentWriter {
 
     /// Removes whole sealed segments that hold nothing but frames below `keep`, with their id
     /// tables, oldest first; returns the bytes given back.
+    ///
+    /// # Errors
+    /// What is left may be removed by the next call.
     pub fn trim_before(&mut self, keep: FrameNo) -> Result<u64, SegmentError> {
         let mut removed = 0;
         while let Some(segment) = self.sealed.front().filter(|segment| segment.end <= keep) {
-            let path = file::path(&self.dir, segment.base);
-            let ids = file::ids_path(&self.dir, segment.base);
-            fs::remove_file(&path).map_err(io_error("remove", &path))?;
-            match fs::remove_file(&ids) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error("remove", &ids)(error));
-                }
-                Ok(()) | Err(_) => {}
-            }
+            remove(&file::path(&self.dir, segment.base))?;
+            remove(&file::ids_path(&self.dir, segment.base))?;
             removed += segment.bytes;
             self.sealed.pop_front();
         }
@@ -329,5 +326,15 @@ impl SegmentWriter {
             file::sync_dir(&self.dir)?;
         }
         Ok(removed)
+    }
+}
+
+/// Removes a file that may be gone already.
+fn remove(path: &Path) -> Result<(), SegmentError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_error("remove", path)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }

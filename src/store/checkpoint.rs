@@ -41,13 +41,25 @@ pub(crate) struct FileKind {
     format: u32,
     /// Kill point between the two halves of the write.
     half: &'static str,
+    /// The fault of making it.
+    make: &'static str,
 }
 
-pub(crate) const CHECKPOINT: FileKind =
-    FileKind { name: "checkpoint", magic: *b"CDCP", format: FORMAT, half: "checkpoint_half" };
+pub(crate) const CHECKPOINT: FileKind = FileKind {
+    name: "checkpoint",
+    magic: *b"CDCP",
+    format: FORMAT,
+    half: "checkpoint_half",
+    make: "checkpoint_make",
+};
 
-pub(crate) const IDENTITY: FileKind =
-    FileKind { name: "identity", magic: *b"CDID", format: FORMAT, half: "identity_half" };
+pub(crate) const IDENTITY: FileKind = FileKind {
+    name: "identity",
+    magic: *b"CDID",
+    format: FORMAT,
+    half: "identity_half",
+    make: "identity_make",
+};
 
 /// Up to where the engine holds the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -246,6 +258,9 @@ pub(crate) fn unseal<'a>(
 }
 
 /// Writes a small file: new file, fsync, rename, fsync of the directory.
+///
+/// # Errors
+/// Of class Retry: the file is as it was.
 pub(crate) fn write_file<T: Encode>(
     dir: &Path,
     kind: &FileKind,
@@ -254,18 +269,22 @@ pub(crate) fn write_file<T: Encode>(
     let bytes = seal(kind.magic, kind.format, kind.name, value)?;
     let path = dir.join(kind.name);
     let new = dir.join(format!("{}.new", kind.name));
-    let write = || -> io::Result<()> {
+    let write = || -> io::Result<(File, File)> {
+        fault::io(kind.make)?;
+        // Before anything has its name: descriptors may be short.
+        let folder = File::open(dir)?;
         let mut file = File::create(&new)?;
         let (head, tail) = bytes.split_at(bytes.len() / 2);
         file.write_all(head)?;
         fault::point(kind.half);
         file.write_all(tail)?;
-        fault::io("checkpoint_sync")?;
-        file.sync_all()
+        Ok((folder, file))
     };
-    write().map_err(StoreError::io("writing", &new))?;
-    fs::rename(&new, &path).map_err(StoreError::io("renaming", &new))?;
-    sync_dir(dir)
+    let (folder, file) = write().map_err(StoreError::not_made(&new))?;
+    let synced = fault::io("checkpoint_sync").and_then(|()| file.sync_all());
+    synced.map_err(StoreError::io("writing", &new))?;
+    fs::rename(&new, &path).map_err(StoreError::not_made(&path))?;
+    folder.sync_all().map_err(StoreError::io("syncing", dir))
 }
 
 /// Reads a small file; none where there is none.

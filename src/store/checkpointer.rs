@@ -4,17 +4,17 @@
 //! engine flush → checkpoint file → retire. Between two checkpoints nothing writes the engine, so a
 //! snapshot, made there, is a plain scan of it.
 
-use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::segments::{FrameNo, SegmentInfo, SegmentSync};
+use crate::domain::Class;
+use crate::segments::{FrameNo, SegmentSync};
 use crate::telemetry::fault;
 
 use super::StoreError;
@@ -24,9 +24,12 @@ use super::heap::Filler;
 use super::insertion::{insert, insert_helped, stamp};
 use super::shared::{Cut, Shared};
 use super::snapshot;
+use super::trim::{Retention, Trim};
 
 /// Wakes nobody; guards against a wake that came between look and wait.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// Before a checkpoint's file is made again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A snapshot is not due by growth before this many journal segments have filled.
 const SNAPSHOT_SEGMENTS_MIN: u64 = 4;
 /// A snapshot that would hold the writer up waits for a calmer moment until it is so much overdue.
@@ -45,41 +48,6 @@ pub(crate) struct Plan {
     pub(crate) journal_segment_bytes: u64,
     pub(crate) dirty_bytes_max: u64,
     pub(crate) retention: Retention,
-}
-
-/// How long history is kept beyond what safety asks for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Retention {
-    pub(crate) age: Option<Duration>,
-    pub(crate) bytes: Option<u64>,
-}
-
-/// What may be trimmed: nothing from `below` on, and only what is past the retention.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Trim {
-    below: FrameNo,
-    retention: Retention,
-}
-
-impl Trim {
-    /// The first frame to keep, if whole segments may go.
-    pub(crate) fn first_kept(&self, sealed: &[SegmentInfo], bytes: u64) -> Option<FrameNo> {
-        let now = SystemTime::now();
-        let (mut bytes, mut keep) = (bytes, None);
-        for segment in sealed {
-            let too_many = self.retention.bytes.is_some_and(|max| bytes > max);
-            let too_old = self
-                .retention
-                .age
-                .is_some_and(|max| now.duration_since(segment.modified).is_ok_and(|age| age > max));
-            if segment.end > self.below || !(too_many || too_old) {
-                break;
-            }
-            bytes = bytes.saturating_sub(segment.bytes);
-            keep = Some(segment.end);
-        }
-        keep
-    }
 }
 
 /// What the writer and the thread say to each other.
@@ -348,7 +316,7 @@ impl Checkpointer {
             cut
         };
         let checkpoint = Checkpoint { number, store: self.plan.store, cut };
-        checkpoint.write(&self.plan.dir)?;
+        self.write(&checkpoint)?;
         fault::point("checkpoint_written");
         self.last = checkpoint;
         self.retire(&generation)?;
@@ -357,6 +325,30 @@ impl Checkpointer {
             fault::point("recovered_checkpoint");
         }
         Ok(())
+    }
+
+    /// Tries until the file can be made: what the swap took out of the dirty set has no way back.
+    fn write(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        loop {
+            let error = match checkpoint.write(&self.plan.dir) {
+                Err(error) if error.class() == Class::Retry => error,
+                written => {
+                    if self.shared.waiting.lock().take().is_some() {
+                        tracing::info!("checkpoints go on");
+                    }
+                    return written;
+                }
+            };
+            let before = self.shared.waiting.lock().replace(error.to_string());
+            if before.is_none() {
+                tracing::warn!(%error, "checkpoints wait; this one is tried again");
+            }
+            let mut state = self.control.state.lock();
+            if state.stop {
+                return Err(error);
+            }
+            self.control.wake.wait_for(&mut state, TRY_AGAIN);
+        }
     }
 
     /// The cut between two batches. None: nothing was committed since the last checkpoint.
@@ -440,8 +432,8 @@ impl Checkpointer {
         bytes > self.plan.dirty_bytes_max / LOAD_PART
     }
 
-    /// A verified image of the checkpoint. One that finds no room is left for later: it is wanted,
-    /// not needed, and the journal is kept meanwhile.
+    /// A verified image of the checkpoint. One that can't be made now is left for later: it is
+    /// wanted, not needed, and the journal is kept meanwhile.
     fn snapshot(&mut self) -> Result<(), StoreError> {
         self.snapshot_at = Instant::now();
         let figures = &self.shared.figures;
@@ -450,8 +442,8 @@ impl Checkpointer {
         let written = snapshot::write(&self.plan.dir, log, &self.last, &self.shared.engine);
         let written = match written {
             Ok(written) => written,
-            Err(StoreError::Io { source, path, .. }) if source.kind() == ErrorKind::StorageFull => {
-                tracing::warn!(path = %path.display(), "no room for a snapshot");
+            Err(error) if error.class() == Class::Retry => {
+                tracing::warn!(%error, "no snapshot now; the next one is tried when it is due");
                 figures.journal_since_snapshot.fetch_add(since, Ordering::Relaxed);
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset, Offset};
-use crate::segments::SegmentError;
+use crate::segments::{SegmentError, is_passing};
 
 use super::engine::EngineError;
 
@@ -19,6 +19,15 @@ pub enum StoreError {
         /// What was being done, as in "reading".
         doing: &'static str,
         /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A file could not be made or filled; nothing was changed, the same call may be made again.
+    #[error("{path} can't be made now: {source}", path = .path.display())]
+    NotMade {
+        /// The file.
         path: PathBuf,
         /// The system's answer.
         #[source]
@@ -140,7 +149,8 @@ impl StoreError {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::NoSpace { .. } | Self::TimedOut => Class::Retry,
+            Self::NoSpace { .. } | Self::NotMade { .. } | Self::TimedOut => Class::Retry,
+            Self::Io { source, .. } if is_passing(source) => Class::Retry,
             Self::Journal(error) => error.class(),
             Self::Io { .. }
             | Self::Locked { .. }
@@ -157,6 +167,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the disk, or what we may use of it, is full.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::NoSpace { .. } | Self::Journal(SegmentError::NoSpace { .. }))
+    }
+
     /// Whether the data itself is the matter (exit code 5), not the machine.
     pub fn is_about_data(&self) -> bool {
         match self {
@@ -171,6 +186,7 @@ impl StoreError {
             Self::Engine(error) => error.is_damage(),
             Self::Stopped(error) => error.is_about_data(),
             Self::Io { .. }
+            | Self::NotMade { .. }
             | Self::NoSpace { .. }
             | Self::Locked { .. }
             | Self::BatchFull { .. }
@@ -182,6 +198,12 @@ impl StoreError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { doing, path, source }
+    }
+
+    /// For `map_err` on what is done to make a file: until it has its name nothing depends on it.
+    pub(crate) fn not_made(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::NotMade { path, source }
     }
 
     pub(crate) fn damaged(what: impl Into<String>, detail: impl Into<String>) -> Self {

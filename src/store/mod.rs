@@ -73,6 +73,7 @@ mod rules;
 mod scan;
 mod shared;
 mod snapshot;
+mod trim;
 mod verify;
 mod verify_controls;
 mod writer;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::config::StoreConfig;
 
 use super::checkpoint::sync_dir;
-use super::checkpointer::Retention;
 use super::dead_letters::{FOLDER, LetterLimits};
+use super::trim::Retention;
 use super::{Reader, StoreError, Writer};
 
 /// Settings of a store.

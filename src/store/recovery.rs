@@ -361,6 +361,7 @@ fn assemble(
         cut: Mutex::new(recovered.cut),
         outcomes: Default::default(),
         failure: OnceLock::new(),
+        waiting: Mutex::new(None),
         figures,
         identity: identity.log,
         path: options.path.clone(),

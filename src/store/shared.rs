@@ -134,6 +134,8 @@ pub struct Shared {
     pub(crate) outcomes: Outcomes,
     /// The first fatal error; nothing is committed after it.
     pub(crate) failure: OnceLock<Arc<StoreError>>,
+    /// Why the background thread does not get on now.
+    pub(crate) waiting: Mutex<Option<String>>,
     pub(crate) figures: Figures,
     /// The log that the store follows; none in a store that has not been told.
     pub(crate) identity: Option<LogIdentity>,

@@ -90,7 +90,7 @@ pub(crate) fn write(
     engine: &Engine,
 ) -> Result<Written, StoreError> {
     let folder = dir.join(DIR);
-    fs::create_dir_all(&folder).map_err(StoreError::io("making", &folder))?;
+    fs::create_dir_all(&folder).map_err(StoreError::not_made(&folder))?;
     let new = folder.join("new");
     let head = HeadRecord {
         number: checkpoint.number,
@@ -102,7 +102,7 @@ pub(crate) fn write(
     write_image(&new, &head, &checkpoint.cut, engine)?;
     let bytes = Snapshot::open(&new)?.verify()?;
     let path = folder.join(format!("{:020}{SUFFIX}", checkpoint.cut.next_frame.0));
-    fs::rename(&new, &path).map_err(StoreError::io("renaming", &new))?;
+    fs::rename(&new, &path).map_err(StoreError::not_made(&path))?;
     sync_dir(&folder)?;
     for (old, _) in list(dir)?.into_iter().rev().skip(KEPT) {
         fs::remove_file(&old).map_err(StoreError::io("removing", &old))?;
@@ -132,19 +132,17 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<(PathBuf, FrameNo)>, StoreError> {
 }
 
 fn write_image(new: &Path, head: &[u8], cut: &Cut, engine: &Engine) -> Result<(), StoreError> {
-    let file = File::create(new).map_err(StoreError::io("making", new))?;
+    let made = fault::io("snapshot_make").and_then(|()| File::create(new));
+    let file = made.map_err(StoreError::not_made(new))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    out.write_all(head).map_err(StoreError::io("writing", new))?;
+    out.write_all(head).map_err(StoreError::not_made(new))?;
     let half = (cut.counters.active + cut.counters.deleted) / 2;
     write_section(new, &mut out, engine, codec::CONTACT, Some(half))?;
     write_section(new, &mut out, engine, codec::CONTROL, None)?;
     write_section(new, &mut out, engine, codec::ATTEMPT, None)?;
-    let mut finish = || -> io::Result<()> {
-        out.flush()?;
-        fault::io("snapshot_sync")?;
-        out.get_ref().sync_all()
-    };
-    finish().map_err(StoreError::io("writing", new))
+    out.flush().map_err(StoreError::not_made(new))?;
+    let synced = fault::io("snapshot_sync").and_then(|()| out.get_ref().sync_all());
+    synced.map_err(StoreError::io("syncing", new))
 }
 
 /// All that the engine has under a prefix; `half` is the contact after which it may be killed.
@@ -170,10 +168,10 @@ fn write_section(
             parsed.ok_or_else(|| StoreError::damaged("engine", "a value can't be read"))?;
         digest.add(block.push(&Image { prefix, id, links, body }));
         if block.raw.len() >= BLOCK_BYTES {
-            block.write(out).map_err(StoreError::io("writing", new))?;
+            block.write(out).map_err(StoreError::not_made(new))?;
         }
         if half == Some(count) {
-            out.flush().map_err(StoreError::io("writing", new))?;
+            out.flush().map_err(StoreError::not_made(new))?;
             fault::point("snapshot_half");
         }
         count += 1;
@@ -186,7 +184,7 @@ fn write_section(
         end.extend_from_slice(&crc32fast::hash(&end).to_le_bytes());
         out.write_all(&end)
     };
-    finish().map_err(StoreError::io("writing", new))
+    finish().map_err(StoreError::not_made(new))
 }
 
 /// Contacts on their way into a block.

@@ -458,8 +458,10 @@ impl Writer {
         if let Some(keep) = self.checkpoints.control().take_trim() {
             let segments: Vec<_> = self.segments.sealed().copied().collect();
             if let Some(keep) = keep.first_kept(&segments, self.segments.bytes()) {
-                let trimmed = self.segments.trim_before(keep);
-                trimmed.map_err(|error| self.shared.fail(error.into()))?;
+                // What stays is asked for again by the next checkpoint.
+                if let Err(error) = self.segments.trim_before(keep) {
+                    tracing::warn!(%error, "old segments of the journal were not removed now");
+                }
             }
         }
         self.shared.figures.journal_bytes.store(self.segments.bytes(), Ordering::Relaxed);

@@ -1,10 +1,22 @@
 //! Things that happen, each a type: one call writes the log line and moves the metric, so that
 //! neither is ever without the other.
 
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
 use crate::domain::position::{Lane, Offset};
 use crate::domain::verdict::DeadLetterReason;
 
 use super::metrics::{Dependency, Metrics};
+use super::throttle::Throttle;
+
+/// Of each code one line a second: who is overloaded must not write a line for each request as well.
+#[derive(Default)]
+pub(super) struct RequestLines {
+    failed: Mutex<BTreeMap<&'static str, Throttle>>,
+    slow: Throttle,
+}
 
 /// A record was kept as a dead letter.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +84,8 @@ impl DependencyDown<'_> {
     }
 }
 
-/// A request was answered with a status of 500 or more; its metric is the request's own.
+/// A request was answered with a status of 500 or more; its metric is the request's own. Of each code
+/// one line a second is written, which says how many it stands for.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFailed<'a> {
     /// The id that the client was told.
@@ -84,14 +97,18 @@ pub struct RequestFailed<'a> {
     /// The status.
     pub status: u16,
     /// The stable code.
-    pub code: &'a str,
+    pub code: &'static str,
     /// The text that the client was not told.
     pub error: &'a str,
 }
 
 impl RequestFailed<'_> {
-    /// One line.
-    pub fn emit(self) {
+    /// One line, if one is due.
+    pub fn emit(self, metrics: &Metrics) {
+        let passed = metrics.request_lines.failed.lock().entry(self.code).or_default().pass();
+        let Some(left_out) = passed else {
+            return;
+        };
         tracing::error!(
             request_id = self.request_id,
             method = self.method,
@@ -99,7 +116,42 @@ impl RequestFailed<'_> {
             status = self.status,
             code = self.code,
             error = self.error,
+            lines_left_out = left_out,
             "request failed"
+        );
+    }
+}
+
+/// A request took long.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestSlow<'a> {
+    /// The id that the client was told.
+    pub request_id: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The route's template, never the path.
+    pub route: &'a str,
+    /// The status.
+    pub status: u16,
+    /// How long.
+    pub took_ms: u128,
+}
+
+impl RequestSlow<'_> {
+    /// At most one line a second, which says how many it stands for.
+    pub fn emit(self, metrics: &Metrics) {
+        let Some(left_out) = metrics.request_lines.slow.pass() else {
+            return;
+        };
+        let Self { request_id, method, route, status, took_ms } = self;
+        tracing::warn!(
+            request_id,
+            method,
+            route,
+            status,
+            took_ms,
+            lines_left_out = left_out,
+            "slow request"
         );
     }
 }

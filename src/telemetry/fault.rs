@@ -2,7 +2,8 @@
 //! set its clock wrong.
 //!
 //! Armed by `CONTACTD_FAULT`, a comma-separated list: `kill:journalled:3` (SIGKILL at the third
-//! hit), `eio:journal_sync:1` and `enospc:journal_append:2` (that hit fails; `*` for every hit),
+//! hit), `eio:journal_sync:1` and `enospc:journal_append:2` (that hit fails; `*` for every hit; also
+//! `emfile`, `enfile`, `eintr` and `eacces`),
 //! `bug:clock_from_record` (a deliberate mistake, to show that the tests see it), `power:DIR` (after
 //! each sync of a file, keep in DIR a copy of what it covered, for a test that then cuts the power),
 //! `clock:ahead:3600` and `clock:behind:3600` (what this process takes for now, by seconds).
@@ -70,8 +71,9 @@ mod armed {
     use std::process::Command;
     use std::sync::{Mutex, OnceLock, PoisonError};
 
-    const EIO: i32 = 5;
-    const ENOSPC: i32 = 28;
+    /// Words for failures of calls, and the system's numbers of them.
+    const FAILURES: [(&str, i32); 6] =
+        [("eio", 5), ("enospc", 28), ("emfile", 24), ("enfile", 23), ("eintr", 4), ("eacces", 13)];
 
     /// What is armed, read once, and how often each name was passed.
     static FAULTS: OnceLock<Faults> = OnceLock::new();
@@ -94,8 +96,8 @@ mod armed {
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(super) enum Kind {
         Kill,
-        Eio,
-        Enospc,
+        /// A call fails with this error of the system.
+        Fail(i32),
         Bug,
         /// Its name is a direction, its hit a number of seconds.
         Clock,
@@ -135,12 +137,10 @@ mod armed {
         let mut parts = entry.split(':');
         let kind = match parts.next()? {
             "kill" => Kind::Kill,
-            "eio" => Kind::Eio,
-            "enospc" => Kind::Enospc,
             "bug" => Kind::Bug,
             "clock" => Kind::Clock,
             "power" => Kind::Power,
-            _ => return None,
+            word => Kind::Fail(FAILURES.iter().find(|(known, _)| *known == word)?.1),
         };
         let name = parts.next().filter(|name| !name.is_empty())?.to_owned();
         let hit = match parts.next() {
@@ -173,7 +173,7 @@ mod armed {
         std::process::abort()
     }
 
-    /// Fails with EIO or ENOSPC when this hit of `name` is armed.
+    /// Fails when this hit of `name` is armed.
     ///
     /// # Errors
     /// Only the injected one.
@@ -188,8 +188,7 @@ mod armed {
                 continue;
             }
             match fault.kind {
-                Kind::Eio => return Err(io::Error::from_raw_os_error(EIO)),
-                Kind::Enospc => return Err(io::Error::from_raw_os_error(ENOSPC)),
+                Kind::Fail(number) => return Err(io::Error::from_raw_os_error(number)),
                 Kind::Kill | Kind::Bug | Kind::Clock | Kind::Power => {}
             }
         }
@@ -257,7 +256,7 @@ mod tests {
             plan,
             [
                 fault(Kind::Kill, "journalled", Some(3)),
-                fault(Kind::Eio, "journal_sync", None),
+                fault(Kind::Fail(5), "journal_sync", None),
                 fault(Kind::Bug, "record_clock", None),
                 fault(Kind::Clock, "ahead", Some(60)),
             ]

@@ -20,10 +20,12 @@ use super::bridge::BridgeMetrics;
 use super::build::Build;
 use super::control::ControlMetrics;
 use super::dead_letters::DeadLetterMetrics;
+use super::events::RequestLines;
 use super::feed::FeedMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
+use super::pools::{PoolFamilies, PoolMetrics};
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
 use super::rehoming::RehomingMetrics;
 use super::rules::RulesMetrics;
@@ -176,7 +178,9 @@ pub struct Metrics {
     pub rehoming: RehomingMetrics,
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
+    pools: PoolFamilies,
     pub(super) dead_letter_lines: Throttle,
+    pub(super) request_lines: RequestLines,
 }
 
 impl Metrics {
@@ -236,7 +240,9 @@ impl Metrics {
             bridge: BridgeMetrics::register(&families)?,
             rehoming: RehomingMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
+            pools: PoolFamilies::register(&families)?,
             dead_letter_lines: Throttle::default(),
+            request_lines: RequestLines::default(),
             registry,
         };
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -253,6 +259,11 @@ impl Metrics {
         for (counter, count) in self.verdicts.iter().zip(counts) {
             counter.inc_by(*count);
         }
+    }
+
+    /// The figures of what clients share.
+    pub fn pool(&self, pool: &str) -> PoolMetrics {
+        self.pools.of(pool)
     }
 
     /// The counter of one reason to dead-letter.
@@ -321,8 +332,15 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-const RETRY_REASONS: [&str; 6] =
-    ["disk_full", "log_unavailable", "redis_unavailable", "redrive", "dead_letter_topic", "other"];
+const RETRY_REASONS: [&str; 7] = [
+    "disk_full",
+    "file_not_made",
+    "log_unavailable",
+    "redis_unavailable",
+    "redrive",
+    "dead_letter_topic",
+    "other",
+];
 
 pub(super) fn set(gauge: &IntGauge, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

@@ -1,31 +1,37 @@
-//! Keeps one kind of log line from flooding: the first one of a second is written, the rest counted.
+//! Keeps one kind of log line from flooding: the first one of a while is written, the rest counted.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
-/// At most one line a second, and how many were left out since the last.
+use governor::{DefaultDirectRateLimiter, Quota};
+
+/// At most one line a while, and how many were left out since the last.
 #[derive(Debug)]
-pub(super) struct Throttle {
-    started: Instant,
-    /// Second (from 1) of the last line; 0: none yet.
-    last: AtomicU64,
+pub struct Throttle {
+    lines: DefaultDirectRateLimiter,
     left_out: AtomicU64,
 }
 
 impl Default for Throttle {
+    /// One line a second.
     fn default() -> Self {
-        Self { started: Instant::now(), last: AtomicU64::new(0), left_out: AtomicU64::new(0) }
+        Self::of(Quota::per_second(NonZeroU32::MIN))
     }
 }
 
 impl Throttle {
-    /// `Some(lines left out before this one)` when a line may be written now.
-    pub(super) fn pass(&self) -> Option<u64> {
-        self.pass_at(self.started.elapsed().as_secs() + 1)
+    /// One line a minute.
+    pub fn a_minute() -> Self {
+        Self::of(Quota::per_minute(NonZeroU32::MIN))
     }
 
-    fn pass_at(&self, second: u64) -> Option<u64> {
-        if self.last.swap(second, Ordering::Relaxed) == second {
+    fn of(quota: Quota) -> Self {
+        Self { lines: DefaultDirectRateLimiter::direct(quota), left_out: AtomicU64::new(0) }
+    }
+
+    /// `Some(lines left out before this one)` when a line may be written now.
+    pub fn pass(&self) -> Option<u64> {
+        if self.lines.check().is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -35,15 +41,19 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
-    fn one_line_a_second_and_the_next_says_what_was_left_out() {
-        let throttle = Throttle::default();
-        assert_eq!(throttle.pass_at(1), Some(0));
-        assert_eq!(throttle.pass_at(1), None);
-        assert_eq!(throttle.pass_at(1), None);
-        assert_eq!(throttle.pass_at(2), Some(2));
-        assert_eq!(throttle.pass_at(7), Some(0));
+    fn one_line_a_while_and_the_next_says_what_was_left_out() {
+        let day = Quota::with_period(Duration::from_secs(86_400)).unwrap();
+        let throttle = Throttle::of(day);
+        assert_eq!(throttle.pass(), Some(0));
+        assert_eq!(throttle.pass(), None);
+        assert_eq!(throttle.pass(), None);
+        let next = Quota::with_period(Duration::from_nanos(1)).unwrap();
+        let throttle = Throttle { left_out: throttle.left_out, ..Throttle::of(next) };
+        assert_eq!(throttle.pass(), Some(2));
     }
 }

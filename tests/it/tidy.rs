@@ -10,7 +10,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Every room with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
@@ -20,11 +20,22 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("query", &["store", "domain", "config", "telemetry"]),
     (
         "effects",
-        &["event_log", "ingest", "outbound", "simulate", "store", "domain", "config", "telemetry"],
+        &[
+            "event_log",
+            "ingest",
+            "outbound",
+            "shares",
+            "simulate",
+            "store",
+            "domain",
+            "config",
+            "telemetry",
+        ],
     ),
     ("outbound", &["domain"]),
     ("auth", &["ingest", "shared_state", "store", "domain", "config", "telemetry"]),
     ("shared_state", &["domain", "config", "telemetry"]),
+    ("shares", &["telemetry"]),
     ("simulate", &["domain"]),
     (
         "http",
@@ -34,6 +45,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
             "effects",
             "auth",
             "shared_state",
+            "shares",
             "simulate",
             "domain",
             "config",
@@ -55,7 +67,7 @@ const VENDORS: [(&str, &[&str]); 11] = [
     ("axum", &["http"]),
     ("utoipa", &["http"]),
     ("redis", &["shared_state"]),
-    ("governor", &["shared_state"]),
+    ("governor", &["shared_state", "telemetry"]),
     ("jsonwebtoken", &["auth"]),
     ("prometheus", &["telemetry", "http"]),
     ("clap", &["cli"]),

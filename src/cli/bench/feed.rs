@@ -66,7 +66,14 @@ pub(super) fn run(args: &FeedArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let events = args.rate.to_string();
         let clients_max = format!("feed.clients_max={}", args.clients + 1);
-        let arguments = ["dev", "--rate", &events, "--set", &clients_max];
+        // All of them come with one key from one address.
+        let of_one = [
+            format!("feed.clients_per_principal_max={}", args.clients + 1),
+            format!("server.connections_max={}", args.clients + 64),
+            format!("server.connections_per_address_max={}", args.clients + 64),
+        ];
+        let mut arguments = vec!["dev", "--rate", &events, "--set", &clients_max];
+        arguments.extend(of_one.iter().flat_map(|setting| ["--set", setting]));
         let mut instance = Instance::start(&arguments, Some(directory.path()))?;
         instance.until_ready(&reqwest::Client::new(), None).await?;
         let run = Arc::new(Run {

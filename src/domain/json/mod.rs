@@ -3,6 +3,7 @@
 //! Strict RFC 8259 over text already known as UTF-8; lone surrogates are refused, nesting is bounded.
 
 pub(crate) mod merge_patch;
+mod repeated;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 use super::limits::DEPTH_MAX;
 use strings::{plain_len, unicode_escape};
 
+pub(crate) use repeated::repeated_name;
 pub(crate) use strings::{unescape, write_string};
 
 /// A JSON value by its place in the text.

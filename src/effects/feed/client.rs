@@ -8,13 +8,14 @@ use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::position::Position;
+use crate::shares::Who;
 use crate::store::{ChangeRef, Changes, Reader};
 
 use super::Start;
 use super::chunk::{Chunk, Counts};
 use super::error::FeedError;
 use super::filter::Filter;
-use super::hub::{Registration, STATES_MAX, Shared, Signal, blocking};
+use super::hub::{Registration, Shared, Signal, blocking};
 use super::ring::Found;
 use super::sse::{self, ResetReason};
 use super::states::{self, Told};
@@ -31,6 +32,8 @@ pub struct Client {
     pub start: Start,
     /// What it wants to hear of.
     pub filter: Filter,
+    /// Who it is.
+    pub who: Who,
     /// Asked at every heartbeat.
     pub still_allowed: StillAllowed,
     /// Cuts its connection; none: there is nothing to cut.
@@ -83,9 +86,10 @@ pub(super) async fn subscribe(
     let reader = feed.open_reader()?;
     let mut signal = feed.signal.subscribe();
     let beat = signal.borrow_and_update().beat;
-    let registration = feed.register(&reader, client.connection)?;
+    let registration = feed.register(&reader, client.who, client.connection)?;
     let until = client.start.ends.then(|| reader.changes_end());
-    let begin = begin(feed, &reader, &client.start, &client.filter).await?;
+    let begin = begin(feed, &reader, client.who, &client.start, &client.filter).await?;
+    registration.vitals.set_sent_all(matches!(begin.phase, Phase::States(_)));
     Ok(Subscription {
         feed: Arc::clone(feed),
         reader,
@@ -106,6 +110,7 @@ pub(super) async fn subscribe(
 async fn begin(
     feed: &Arc<Shared>,
     reader: &Reader,
+    who: Who,
     start: &Start,
     filter: &Filter,
 ) -> Result<Begin, FeedError> {
@@ -129,9 +134,7 @@ async fn begin(
             return Ok(Begin { phase, place, seen: Arc::clone(seen), opening });
         }
     };
-    let permit = Arc::clone(&feed.states)
-        .try_acquire_owned()
-        .map_err(|_| FeedError::TooManyStates { states_max: STATES_MAX })?;
+    let permit = feed.states_permit(who).await?;
     let mut opening = sse::opening(retry, None);
     opening.extend_from_slice(&sse::snapshot(reason));
     let told = states::start(reader.clone(), filter, start.include_deleted, permit);
@@ -274,6 +277,7 @@ impl Subscription {
                 Some(text)
             }
             Some(Told::All { place, seen, contacts }) => {
+                self.registration.vitals.set_sent_all(false);
                 let ready = sse::ready(&seen, contacts);
                 (self.phase, self.place, self.seen) = (Phase::Behind, place, Arc::new(seen));
                 Some(Bytes::from(ready))

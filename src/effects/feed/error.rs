@@ -1,6 +1,7 @@
 //! Why a client can't listen.
 
 use crate::domain::Class;
+use crate::shares::Full;
 use crate::store::StoreError;
 
 /// Why a client can't listen.
@@ -16,16 +17,20 @@ pub enum FeedError {
     #[error("the journal no longer holds all that came after the position")]
     Gone,
     /// No place.
-    #[error("the feed has {clients_max} clients, more than it takes")]
+    #[error("the feed has {clients_max} clients{of}, more than it takes", of = of(.full))]
     TooManyClients {
         /// Clients at once.
         clients_max: usize,
+        /// Of whom.
+        full: Full,
     },
     /// Too many read all contacts.
-    #[error("{states_max} clients are being sent all contacts, more than at once")]
+    #[error("{states_max} clients{of} are being sent all contacts, more than at once", of = of(.full))]
     TooManyStates {
         /// Clients at once.
         states_max: usize,
+        /// Of whom.
+        full: Full,
     },
     /// The process is ending.
     #[error("the process is ending")]
@@ -36,6 +41,13 @@ pub enum FeedError {
     /// A part of the work panicked.
     #[error("reading the journal ended early: {0}")]
     Panicked(String),
+}
+
+fn of(full: &Full) -> &'static str {
+    match full {
+        Full::All => "",
+        Full::Part => " with these credentials",
+    }
 }
 
 impl FeedError {

@@ -1,6 +1,7 @@
 //! The one task that reads what is committed, and the register of who listens.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -10,8 +11,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::shares::{Full, Part, Pool, Who};
 use crate::store::{ChangeRef, Changes, Reader, StoreError};
-use crate::telemetry::FeedMetrics;
+use crate::telemetry::{FeedMetrics, Metrics};
 
 use super::chunk::Chunk;
 use super::error::FeedError;
@@ -21,8 +23,11 @@ use super::{FeedOptions, client, client::Client, client::Subscription};
 
 /// Readers of the journal at once: clients that are behind take turns.
 const CATCH_UPS_MAX: usize = 4;
-/// Readers of all contacts at once.
-pub(super) const STATES_MAX: usize = 4;
+/// Who is sent all contacts and takes nothing for this part of `stall_timeout` gives way to others.
+const GIVES_WAY: u32 = 4;
+/// How long who wants all contacts waits for one that gives way, and how often it looks.
+const STATES_WAIT: Duration = Duration::from_secs(2);
+const STATES_LOOK: Duration = Duration::from_millis(100);
 /// What waking a client and writing to its socket takes, about: commits that come faster than all
 /// clients can be told are told together.
 const PACE_A_CLIENT: Duration = Duration::from_micros(20);
@@ -45,7 +50,10 @@ pub(super) struct Shared {
     /// The first client has come.
     woken: Notify,
     pub(super) catch_ups: Semaphore,
-    pub(super) states: Arc<Semaphore>,
+    places: Pool,
+    states: Pool,
+    /// One of `states` was given back.
+    states_left: Notify,
     started: Instant,
 }
 
@@ -74,6 +82,10 @@ pub(super) struct Vitals {
     /// When it was given something that it has not taken yet, in ms from the start, and 1; 0: never.
     given_ms: AtomicU64,
     overdue: AtomicBool,
+    /// Whether it is being sent all contacts.
+    is_sent_all: AtomicBool,
+    /// Who it is; none in tests.
+    who: Option<Who>,
     /// Cuts its connection.
     connection: Option<CancellationToken>,
 }
@@ -81,6 +93,24 @@ pub(super) struct Vitals {
 impl Vitals {
     pub(super) fn took_all(&self) {
         self.given_ms.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_sent_all(&self, is_sent_all: bool) {
+        self.is_sent_all.store(is_sent_all, Ordering::Relaxed);
+    }
+
+    /// Ends it, if it is sent all contacts and has taken nothing for a while.
+    fn gives_way(&self, now_ms: u64, after_ms: u64) -> bool {
+        let given = self.given_ms.load(Ordering::Relaxed);
+        let is_stalled = given != 0 && now_ms.saturating_sub(given) >= after_ms;
+        if !is_stalled || !self.is_sent_all.swap(false, Ordering::Relaxed) {
+            return false;
+        }
+        self.overdue.store(true, Ordering::Relaxed);
+        if let Some(connection) = &self.connection {
+            connection.cancel();
+        }
+        true
     }
 
     pub(super) fn is_overdue(&self) -> bool {
@@ -108,6 +138,20 @@ pub(super) struct Registration {
     feed: Arc<Shared>,
     number: u64,
     pub(super) vitals: Arc<Vitals>,
+    _place: Part,
+}
+
+/// The right to be sent all contacts.
+pub(super) struct StatesPermit {
+    feed: Arc<Shared>,
+    part: Option<Part>,
+}
+
+impl Drop for StatesPermit {
+    fn drop(&mut self) {
+        drop(self.part.take());
+        self.feed.states_left.notify_waiters();
+    }
 }
 
 impl Drop for Registration {
@@ -126,8 +170,13 @@ impl Drop for Registration {
 
 impl Feed {
     /// Before the store is open: nobody can listen yet.
-    pub fn new(options: FeedOptions, metrics: FeedMetrics) -> Self {
+    pub fn new(options: FeedOptions, metrics: &Metrics) -> Self {
+        let FeedOptions { clients_max, clients_per_principal_max, snapshots_max, .. } = options;
+        let clients = metrics.pool("feed_clients");
         Self(Arc::new(Shared {
+            places: Pool::new(clients_max, clients_per_principal_max, clients),
+            states: Pool::in_eighths(snapshots_max, metrics.pool("feed_snapshots")),
+            states_left: Notify::new(),
             state: Mutex::new(State {
                 ring: Ring::new(options.buffer_bytes),
                 live: false,
@@ -135,13 +184,12 @@ impl Feed {
                 next_client: 0,
             }),
             options,
-            metrics,
+            metrics: metrics.feed.clone(),
             reader: OnceLock::new(),
             opened: Notify::new(),
             signal: watch::Sender::new(Signal::default()),
             woken: Notify::new(),
             catch_ups: Semaphore::new(CATCH_UPS_MAX),
-            states: Arc::new(Semaphore::new(STATES_MAX)),
             started: Instant::now(),
         }))
     }
@@ -191,19 +239,20 @@ impl Shared {
     pub(super) fn register(
         self: &Arc<Self>,
         reader: &Reader,
+        who: Who,
         connection: Option<CancellationToken>,
     ) -> Result<Registration, FeedError> {
         if self.signal.borrow().closing {
             return Err(FeedError::Closing);
         }
-        let clients_max = self.options.clients_max;
+        let place = self.places.take(who, 1).map_err(|full| FeedError::TooManyClients {
+            clients_max: self.places.bound(full),
+            full,
+        })?;
         let mut state = self.state.lock();
-        if state.clients.len() >= clients_max {
-            return Err(FeedError::TooManyClients { clients_max });
-        }
         let number = state.next_client;
         state.next_client += 1;
-        let vitals = Arc::new(Vitals { connection, ..Vitals::default() });
+        let vitals = Arc::new(Vitals { connection, who: Some(who), ..Vitals::default() });
         state.clients.insert(number, Arc::clone(&vitals));
         self.metrics.clients.set(i64::try_from(state.clients.len()).unwrap_or(i64::MAX));
         if !state.live {
@@ -212,7 +261,41 @@ impl Shared {
             state.live = true;
             self.woken.notify_one();
         }
-        Ok(Registration { feed: Arc::clone(self), number, vitals })
+        Ok(Registration { feed: Arc::clone(self), number, vitals, _place: place })
+    }
+
+    /// The right to be sent all contacts, waiting for a moment where somebody gives way.
+    pub(super) async fn states_permit(
+        self: &Arc<Self>,
+        who: Who,
+    ) -> Result<StatesPermit, FeedError> {
+        let deadline = tokio::time::Instant::now() + STATES_WAIT;
+        loop {
+            let mut left = pin!(self.states_left.notified());
+            left.as_mut().enable();
+            let full = match self.states.take(who, 1) {
+                Ok(part) => return Ok(StatesPermit { feed: Arc::clone(self), part: Some(part) }),
+                Err(full) => full,
+            };
+            let now = tokio::time::Instant::now();
+            if !self.one_gives_way((full == Full::Part).then_some(who)) && now >= deadline {
+                return Err(FeedError::TooManyStates { states_max: self.states.bound(full), full });
+            }
+            let _ = tokio::time::timeout(STATES_LOOK, left).await;
+        }
+    }
+
+    /// The first client, of one principal or of all, that is sent all contacts and has stalled.
+    fn one_gives_way(&self, of: Option<Who>) -> bool {
+        let after = (self.options.stall_timeout / GIVES_WAY).as_millis();
+        let (now_ms, after_ms) = (self.now_ms(), u64::try_from(after).unwrap_or(u64::MAX));
+        let state = self.state.lock();
+        let mut meant = state.clients.values().filter(|at| of.is_none() || at.who == of);
+        let found = meant.any(|vitals| vitals.gives_way(now_ms, after_ms));
+        if found {
+            self.metrics.reset(ResetReason::TooSlow.as_str());
+        }
+        found
     }
 
     /// Notes that a client was given something.

@@ -15,6 +15,8 @@
 //!   pace, and joins the ring again where a chunk begins at exactly its place. So nothing is missed
 //!   and nothing is sent twice.
 //! - Nobody listens: nothing is decoded.
+//! - Nobody has more than a part of the places. Who is sent all contacts and takes nothing for a quarter
+//!   of `stall_timeout` gives way to who wants them too.
 //! - A client that takes nothing for `stall_timeout` is told `reset` and closed; its connection is cut
 //!   when it does not take even that.
 
@@ -36,6 +38,7 @@ pub use hub::Feed;
 
 use crate::config::FeedConfig;
 use crate::domain::position::Position;
+use crate::shares::PART;
 
 /// Bounds of the feed.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,10 @@ pub struct FeedOptions {
     pub heartbeat: Duration,
     /// Clients at once.
     pub clients_max: usize,
+    /// Clients of one user or key.
+    pub clients_per_principal_max: usize,
+    /// Clients that are sent all contacts at once.
+    pub snapshots_max: usize,
     /// Bytes of recent events kept in memory for all clients together.
     pub buffer_bytes: usize,
     /// How long a client may take nothing.
@@ -57,6 +64,11 @@ impl From<&FeedConfig> for FeedOptions {
         Self {
             heartbeat: config.heartbeat,
             clients_max: config.clients_max,
+            clients_per_principal_max: match config.clients_per_principal_max {
+                0 => (config.clients_max / PART).max(1),
+                max => max,
+            },
+            snapshots_max: config.snapshots_max,
             buffer_bytes: config.buffer_bytes,
             stall_timeout: config.stall_timeout,
             retry: config.retry,

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::event_log::{Ack, LogError};
 use crate::segments::{SegmentError, SegmentSync, SegmentWriter};
 
 use super::codec::{self, FRAME_HEAD_BYTES, SECTION_HEAD_BYTES};
-use super::durable::Durable;
+use super::durable::{Durable, Trouble};
 use super::index::{lane_at, place_of};
 use super::queue::{Popped, Queue, Reply, Request};
 
@@ -59,11 +60,13 @@ impl Committer {
         buffers.resize_with(self.next.len(), LaneBuffer::default);
         let mut unproven = false;
         loop {
-            match self.queue.pop(ROUND_BYTES, unproven.then_some(IDLE)) {
+            let has_more_to_do = unproven || self.is_in_trouble();
+            match self.queue.pop(ROUND_BYTES, has_more_to_do.then_some(IDLE)) {
                 Popped::Requests(requests) => {
                     self.round(requests, &mut buffers);
                     unproven = true;
                 }
+                Popped::Idle if self.is_in_trouble() => self.try_again(),
                 Popped::Idle => {
                     self.prove();
                     unproven = false;
@@ -81,6 +84,50 @@ impl Committer {
     fn prove(&self) {
         // A hint: where it can't be written the next append finds out why.
         let _ = self.writer.lock().append_here(&[&codec::encode_lanes(&self.next)]);
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        matches!(self.durable.trouble(), Some(Trouble::Passing(_)))
+    }
+
+    /// A new segment and a frame in it. Nobody may come to a log that is not ready, so that it must find
+    /// out by itself when it is again.
+    fn try_again(&self) {
+        let mut writer = self.writer.lock();
+        let lanes = codec::encode_lanes(&self.next);
+        let done = writer.roll().and_then(|()| writer.append_here(&[&lanes]));
+        drop(writer);
+        match done {
+            Ok(_) => self.heal(),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// One line when it begins.
+    fn fail(&self, error: &SegmentError) {
+        let (topic, why) = (&self.topic, self.error(error).to_string());
+        match error.class() {
+            Class::Poison => {}
+            Class::Retry => {
+                let before = self.durable.set_trouble(Some(Trouble::Passing(why.clone())));
+                if before.is_none() {
+                    tracing::warn!(topic, why, "the log takes nothing; it is tried again");
+                }
+            }
+            Class::Fatal => {
+                let before = self.durable.set_trouble(Some(Trouble::Lasting(why.clone())));
+                if !matches!(before, Some(Trouble::Lasting(_))) {
+                    tracing::error!(topic, why, "the log takes nothing until it is opened anew");
+                }
+            }
+        }
+    }
+
+    fn heal(&self) {
+        if self.is_in_trouble() {
+            self.durable.set_trouble(None);
+            tracing::info!(topic = self.topic, "the log takes records again");
+        }
     }
 
     /// Frames for all requests, then one sync, then the answers.
@@ -105,8 +152,14 @@ impl Committer {
         }
         if !written.is_empty() {
             match self.sync.sync() {
-                Ok(frames) => self.durable.advance(frames, &self.next),
+                Ok(frames) => {
+                    self.durable.advance(frames, &self.next);
+                    if refused.is_empty() {
+                        self.heal();
+                    }
+                }
                 Err(error) => {
+                    self.fail(&error);
                     refused.extend(
                         written.drain(..).map(|written| (written.request, self.error(&error))),
                     );
@@ -154,6 +207,7 @@ impl Committer {
         match appended {
             Ok(()) => Ok(written),
             Err(error) => {
+                self.fail(&error);
                 self.next = before;
                 let refused = |written: Written| (written.request, self.error(&error));
                 Err(written.into_iter().map(refused).collect())
@@ -166,6 +220,9 @@ impl Committer {
         let topic = self.topic.clone();
         match error {
             SegmentError::NoSpace { path } => LogError::NoSpace { topic, path: path.clone() },
+            SegmentError::NotMade { path, source } => {
+                LogError::NotMade { topic, path: path.clone(), detail: source.to_string() }
+            }
             other => LogError::Failed { topic, detail: other.to_string() },
         }
     }

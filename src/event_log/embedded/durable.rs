@@ -1,4 +1,5 @@
-//! How far the log is durable: what the committer announces and consumers wait for.
+//! How far the log is durable: what the committer announces and consumers wait for. And why it takes
+//! nothing, where it doesn't.
 
 use parking_lot::{Condvar, Mutex};
 use std::time::Duration;
@@ -14,6 +15,16 @@ use super::index::place_of;
 pub(super) struct Durable {
     state: Mutex<State>,
     moved: Condvar,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// Why nothing is appended now.
+#[derive(Clone, Debug)]
+pub(super) enum Trouble {
+    /// The same is tried again.
+    Passing(String),
+    /// Nothing is, until the log is opened anew.
+    Lasting(String),
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +46,26 @@ impl State {
 
 impl Durable {
     pub(super) fn new(state: State) -> Self {
-        Self { state: Mutex::new(state), moved: Condvar::new() }
+        Self { state: Mutex::new(state), moved: Condvar::new(), trouble: Mutex::new(None) }
+    }
+
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().clone()
+    }
+
+    /// What was there before; what lasts is told to who waits for records.
+    pub(super) fn set_trouble(&self, trouble: Option<Trouble>) -> Option<Trouble> {
+        let before = std::mem::replace(&mut *self.trouble.lock(), trouble);
+        self.wake();
+        before
+    }
+
+    /// Why nothing will ever be appended.
+    pub(super) fn failure(&self) -> Option<String> {
+        match &*self.trouble.lock() {
+            Some(Trouble::Lasting(why)) => Some(why.clone()),
+            Some(Trouble::Passing(_)) | None => None,
+        }
     }
 
     pub(super) fn now(&self) -> State {
@@ -59,10 +89,11 @@ impl Durable {
         self.state.lock().low = low;
     }
 
-    /// Waits until there are frames from `from` on, or `is_stopped` after a [`Durable::wake`].
+    /// Waits until there are frames from `from` on, there never will be any, or `is_stopped` after a
+    /// [`Durable::wake`].
     pub(super) fn wait(&self, from: FrameNo, is_stopped: impl Fn() -> bool) -> FrameNo {
         let mut state = self.state.lock();
-        while state.frames <= from && !is_stopped() {
+        while state.frames <= from && !is_stopped() && self.failure().is_none() {
             self.moved.wait(&mut state);
         }
         state.frames

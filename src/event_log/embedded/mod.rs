@@ -40,7 +40,7 @@ mod tail;
 pub use options::EmbeddedOptions;
 
 use committer::Committer;
-use durable::{Durable, State};
+use durable::{Durable, State, Trouble};
 use index::{LogEnd, LogFrames};
 use meta::Meta;
 use queue::{Queue, Reply, Request};
@@ -245,8 +245,8 @@ impl EmbeddedLog {
     /// Appends, and resolves when every record is durable.
     ///
     /// # Errors
-    /// `NoSpace` (class Retry): none of these records was acknowledged, some may stand. `Failed`:
-    /// an fsync failed, now or before.
+    /// `NoSpace` and `NotMade` (class Retry): none of these records was acknowledged, some may stand.
+    /// `Failed`: an fsync failed, now or before.
     pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
         let appender = self.appender()?;
         let portions = self.encode(&records)?;
@@ -297,6 +297,11 @@ impl EmbeddedLog {
             committer.join().map_err(|_| self.panicked())?;
         }
         appender.queue.flush()
+    }
+
+    /// Why it takes nothing now; it tries again by itself, or its consumers end.
+    pub fn trouble(&self) -> Option<String> {
+        self.durable.trouble().map(|(Trouble::Passing(why) | Trouble::Lasting(why))| why)
     }
 
     /// Bytes on disk.

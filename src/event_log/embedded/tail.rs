@@ -89,6 +89,11 @@ impl Tail {
             } else {
                 self.durable.wait(self.cursor.position(), || feed.is_stopped());
             }
+            // What it can't take for good must not be waited for behind a log that looks well.
+            if let Some(detail) = self.durable.failure() {
+                let topic = self.frames.topic.clone();
+                return self.feed.fail(LogError::Failed { topic, detail });
+            }
             if self.feed.is_stopped() {
                 return;
             }

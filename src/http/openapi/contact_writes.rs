@@ -73,6 +73,11 @@ fn conditional(operation: Operation) -> Operation {
     ])
 }
 
+fn if_none_match() -> Param {
+    let about = "The contact must be in none of these states; `*`: in none at all.";
+    Param::header("If-None-Match", "\"9-0000000000000001\"", about)
+}
+
 fn written(status: u16, about: &'static str) -> Answer {
     Answer::json::<Contact>(status, about, example()).with(&[Header::ETag, Header::Position])
 }
@@ -122,6 +127,7 @@ fn patch() -> Operation {
                  merged one by one. `application/json` is taken as the same.",
             )
             .param(contact_id())
+            .param(if_none_match())
             .body_as::<ContactPatch>("application/merge-patch+json", patch)
             .answers(written(200, "The contact."))
             .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
@@ -139,6 +145,7 @@ fn delete() -> Operation {
             )
             .param(contact_id())
             .param(Param::query("erase", flag(), true, "Forget its fields."))
+            .param(if_none_match())
             .answers(Answer::empty(204, "It is deleted.").with(&[Header::Position]))
             .fails(&[Code::ContactMerging]);
     writes(conditional(operation))

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::operations;
 use super::samples::shown;
-use crate::http::endpoints::ENDPOINTS;
+use crate::http::endpoints::{ENDPOINTS, endpoint};
 
 fn document() -> Value {
     serde_json::from_str(&super::openapi_json()).unwrap()
@@ -31,6 +31,15 @@ fn every_endpoint_is_described_and_nothing_else() {
         }
     }
     assert_eq!(listed, endpoints());
+}
+
+#[test]
+fn a_body_is_read_where_one_is_described() {
+    for operation in operations() {
+        let endpoint = endpoint(operation.path, &operation.method).unwrap();
+        let described = operation.body.is_some();
+        assert_eq!(endpoint.takes_body(), described, "{} {}", operation.method, operation.path);
+    }
 }
 
 #[test]

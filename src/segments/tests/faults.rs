@@ -67,6 +67,35 @@ fn full_disk_loses_nothing_and_heals() {
 }
 
 #[test]
+fn a_segment_that_cant_be_made_leaves_the_old_one_whole_and_is_tried_again() {
+    const TEST: &str = "a_segment_that_cant_be_made_leaves_the_old_one_whole_and_is_tried_again";
+    let Some(dir) = armed() else {
+        for failure in ["emfile", "enfile", "eintr", "enospc", "eacces", "eio"] {
+            let dir = in_memory();
+            // The first one is made at the opening.
+            let fault = format!("{failure}:journal_make:2,{failure}:journal_make:3");
+            assert!(run_armed(TEST, &fault, dir.path()).success(), "{failure}");
+            assert_holds(dir.path(), 0, 20);
+            assert_eq!(open(dir.path(), SMALL).1.truncated_bytes, 0, "{failure}");
+        }
+        return;
+    };
+    let (mut writer, _) = open(&dir, SMALL);
+    while !writer.would_roll(payload(writer.next().0).len()) {
+        append(&mut writer, 1);
+    }
+    let (next, bytes) = (writer.next(), writer.bytes());
+    let error = writer.append(&payload(next.0)).unwrap_err();
+    assert_eq!(error.class(), crate::domain::Class::Retry, "{error}");
+    assert_eq!((writer.next(), writer.bytes(), writer.sealed().len()), (next, bytes, 0));
+    // What belongs with the frames before goes there all the same.
+    writer.append_here(&[&payload(next.0)]).unwrap();
+    assert!(writer.roll().is_err());
+    append(&mut writer, 20 - next.next().0);
+    writer.sync().unwrap();
+}
+
+#[test]
 fn failed_write_is_for_ever() {
     let Some(dir) = armed() else {
         let dir = in_memory();

@@ -135,8 +135,8 @@ impl Archive {
             bytes = bytes.saturating_sub(segment.bytes);
             keep = Some(segment.end);
         }
-        if let Some(keep) = keep {
-            self.segments.trim_before(keep)?;
+        if let Some(Err(error)) = keep.map(|keep| self.segments.trim_before(keep)) {
+            tracing::warn!(%error, "old dead letters were not removed now");
         }
         Ok(self.segments.first())
     }

@@ -23,7 +23,7 @@ use super::letters_up_to;
 const LOOK_AT_LIMITS: Duration = Duration::from_secs(30);
 /// Between two rounds, so that a flood is synced a few times a second.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
-/// How long a full disk is given.
+/// How long a full disk, or a file that can't be made, is given.
 const ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// Letters in memory until they are synced.
 const LETTERS_A_SYNC: usize = 4096;
@@ -88,18 +88,35 @@ struct Place {
 impl Follower {
     fn run(&self) -> Result<(), StoreError> {
         let letters = &self.shared.dead_letters;
-        let mut place = self.begin()?;
+        let mut place = loop {
+            match self.begin() {
+                Err(error) if error.class() == Class::Retry => {
+                    tracing::warn!(%error, "the archive of dead letters waits");
+                    if !letters.pause(ROOM_PAUSE) {
+                        return Ok(());
+                    }
+                }
+                begun => break begun?,
+            }
+        };
         while letters.wait_for_more(place.letters, LOOK_AT_LIMITS) {
-            if self.round(&mut place)?.is_break() {
-                break;
-            }
-            let first = place.archive.retain(SystemTime::now());
-            match first {
-                Ok(first) => letters.retained(first, place.archive.bytes()),
-                Err(error) if error.class() == Class::Retry => {}
+            let done = match self.round(&mut place) {
+                Ok(ControlFlow::Break(())) => break,
+                Ok(ControlFlow::Continue(())) => place.archive.retain(SystemTime::now()),
+                Err(error) => Err(error),
+            };
+            let pause = match done {
+                Ok(first) => {
+                    letters.retained(first, place.archive.bytes());
+                    ROUND_PAUSE
+                }
+                Err(error) if error.class() == Class::Retry => {
+                    tracing::warn!(%error, "the archive of dead letters waits");
+                    ROOM_PAUSE
+                }
                 Err(error) => return Err(error),
-            }
-            if !letters.pause(ROUND_PAUSE) {
+            };
+            if !letters.pause(pause) {
                 break;
             }
         }
@@ -154,11 +171,14 @@ impl Follower {
         letter: &KeptLetter,
     ) -> Result<ControlFlow<()>, StoreError> {
         let bytes = letter.value.as_ref().map_or(0, Vec::len) as u64;
+        let mut was_told = false;
         loop {
             match self.disk.check(bytes).and_then(|()| place.archive.append(letter)) {
                 Ok(()) => break,
                 Err(error) if error.class() == Class::Retry => {
-                    tracing::debug!(%error, "the archive of dead letters waits for room");
+                    if !std::mem::replace(&mut was_told, true) {
+                        tracing::warn!(%error, "the archive of dead letters waits");
+                    }
                     if !self.shared.dead_letters.pause(ROOM_PAUSE) {
                         return Ok(ControlFlow::Break(()));
                     }

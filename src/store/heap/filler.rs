@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
+use crate::telemetry::fault;
+
 use super::super::codec::id_hash;
 use super::super::disk::free_bytes;
 use super::Heap;
@@ -159,6 +161,7 @@ impl<'h> Filler<'h> {
             return Err(io::Error::other("it has named all its segments; start this process anew"));
         }
         self.filling.next += 1;
+        fault::io("heap_make")?;
         std::fs::create_dir_all(&self.heap.dir)?;
         let path = self.heap.segment_path(segment);
         let file = OpenOptions::new().create_new(true).read(true).write(true).open(path)?;

@@ -466,6 +466,11 @@ impl Reader {
         self.shared.check()
     }
 
+    /// Why the store does not get on now, though it will by itself.
+    pub fn waits_for(&self) -> Option<String> {
+        self.shared.waiting.lock().clone()
+    }
+
     /// A value's parts; a value that has none stops the store.
     pub(super) fn view<'v>(
         &self,

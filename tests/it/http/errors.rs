@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use contactd::auth::Role;
 use contactd::http::Code;
 
 use super::client::{ask, get, get_with, send};
 use super::fixture::Fixture;
+use crate::support::access;
 
 #[test]
 fn codes_are_stable_upper_case_and_each_its_own() {
@@ -154,20 +156,44 @@ async fn the_clients_request_id_is_echoed_and_a_strange_one_replaced() {
 async fn more_requests_than_allowed_are_503_but_probes_are_answered() {
     let fixture = Fixture::with_contacts(1);
     let router = fixture.router_with(|limits| limits.requests_max = 1);
-    let ahead = fixture.position_ahead().encode();
-    let headers = [("position", ahead.as_str())];
-    let first = get_with(&router, "/api/contacts/c000000", &headers);
-    let (first, (second, probe)) = tokio::join!(first, async {
+    // Nobody applies it, so that it waits.
+    let write = Request::post("/api/contacts")
+        .header("content-type", "application/json")
+        .body(Body::from(r#"{"firstName":"Ada"}"#));
+    let (first, (second, probe)) = tokio::join!(send(&router, write.unwrap()), async {
         let second = get(&router, "/api/contacts/c000000").await;
-        let probe = get(&router, "/livez").await;
-        fixture.rename("c000000", "Later");
-        (second, probe)
+        (second, get(&router, "/livez").await)
     });
     assert_eq!(second.code(), "OVERLOADED");
     assert_eq!(second.expect(503).header("retry-after"), "1");
     probe.expect(200);
-    first.expect(200);
+    first.expect(202);
     get(&router, "/api/contacts/c000000").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_read_that_waits_takes_no_place_and_nobody_has_all_of_those_that_wait() {
+    let fixture = Fixture::with_contacts(1);
+    let router = fixture.router_with(|limits| {
+        (limits.requests_max, limits.waiting_reads_max) = (1, 8);
+        limits.position_wait = Duration::from_secs(60);
+    });
+    let ahead = fixture.position_ahead().encode();
+    let headers = [("position", ahead.as_str())];
+    let path = "/api/contacts/c000000";
+    let viewer = access::key(Role::Viewer);
+    let of_other = [("position", ahead.as_str()), ("x-api-key", viewer.as_str())];
+    let waiting = get_with(&router, path, &headers);
+    let others = get_with(&router, path, &of_other);
+    let (waiting, others, refused) = tokio::join!(waiting, others, async {
+        get(&router, path).await.expect(200);
+        let refused = get_with(&router, path, &headers).await;
+        fixture.rename("c000000", "Later");
+        refused
+    });
+    assert_eq!(refused.expect(503).code(), "OVERLOADED");
+    waiting.expect(200);
+    others.expect(200);
 }
 
 #[tokio::test]

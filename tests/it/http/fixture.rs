@@ -36,6 +36,8 @@ const FINGERPRINT: Fingerprint = Fingerprint(42);
 const FEED: FeedOptions = FeedOptions {
     heartbeat: Duration::from_millis(50),
     clients_max: 4,
+    clients_per_principal_max: 4,
+    snapshots_max: 4,
     buffer_bytes: 1 << 20,
     stall_timeout: Duration::from_secs(60),
     retry: Duration::from_millis(1500),
@@ -131,7 +133,7 @@ impl Fixture {
         Self {
             open: None,
             readiness: Arc::new(Readiness::new()),
-            feed: Feed::new(FEED, metrics.feed.clone()),
+            feed: Feed::new(FEED, &metrics),
             metrics,
             decoder: Decoder::default(),
             next: AtomicU64::new(0),
@@ -244,6 +246,8 @@ impl Fixture {
             uri_bytes_max: 8 * 1024,
             header_bytes_max: 16 * 1024,
             requests_max: 100,
+            bodies_bytes_max: 1 << 20,
+            waiting_reads_max: 100,
             position_wait: Duration::from_millis(150),
         };
         change(&mut limits);
@@ -266,25 +270,28 @@ impl Fixture {
         router(state)
     }
 
-    /// Until one request is under way.
-    pub(super) async fn until_under_way(&self) {
+    /// A sample of `/metrics`.
+    pub(super) fn metric(&self, sample: &str) -> Option<usize> {
+        let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+
+    /// Until a sample has that value.
+    pub(super) async fn until_metric(&self, sample: &str, value: usize) {
         let started = Instant::now();
-        loop {
-            let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
-            if text.contains("\nhttp_server_active_requests 1\n") {
-                return;
-            }
-            assert!(started.elapsed() < Duration::from_secs(10), "no request comes");
+        while self.metric(sample) != Some(value) {
+            let found = self.metric(sample);
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "{sample} is {found:?}, not {value}"
+            );
             tokio::task::yield_now().await;
         }
     }
-}
 
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        if let Some((writer, _)) = self.open.take() {
-            let closed = writer.into_inner().close();
-            assert!(std::thread::panicking() || closed.is_ok(), "{closed:?}");
-        }
+    /// Until one read waits for its `Position`.
+    pub(super) async fn until_one_waits(&self) {
+        self.until_metric("contactd_pool_taken{pool=\"waiting_reads\"}", 1).await;
     }
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use contactd::auth::Role;
-use contactd::http::{ServeOptions, serve};
+use contactd::config::ProxyConfig;
+use contactd::http::{ConnectionBounds, ServeOptions, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -15,6 +16,11 @@ use crate::support::access;
 
 /// No wait in here may be longer.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// So many connections, all of which one address may have.
+pub(super) fn bounds(max: usize) -> ConnectionBounds {
+    ConnectionBounds { max, of_address_max: max, proxies: ProxyConfig::default() }
+}
 
 struct Served {
     address: SocketAddr,
@@ -28,10 +34,11 @@ async fn served(fixture: &Fixture, header_timeout: Duration) -> Served {
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let options = ServeOptions {
+        first_byte_timeout: DEADLINE,
         header_timeout,
         drain_timeout: Duration::from_secs(5),
-        connections_max: 8,
-        head_bytes_max: 64 * 1024,
+        connections: bounds(8),
+        head_bytes_max: 32 * 1024,
         write_timeout: DEADLINE,
         tls: None,
     };
@@ -153,7 +160,7 @@ async fn the_drain_answers_what_is_under_way_and_closes_what_is_idle() {
         "GET /api/contacts/c000000 HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\nposition: {ahead}\r\n\r\n"
     );
     busy.write_all(head.as_bytes()).await.unwrap();
-    fixture.until_under_way().await;
+    fixture.until_one_waits().await;
     served.shutdown.cancel();
     fixture.rename("c000000", "Later");
     let answer = read_to_end(&mut busy).await;

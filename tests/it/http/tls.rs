@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::Fixture;
 use super::limits::configured;
+use super::sockets::bounds;
 use crate::support::services::skip;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -74,10 +75,11 @@ async fn only_tls_is_spoken_and_a_renewed_certificate_is_shown_without_a_restart
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let options = ServeOptions {
+        first_byte_timeout: DEADLINE,
         header_timeout: DEADLINE,
         write_timeout: DEADLINE,
         drain_timeout: Duration::from_secs(5),
-        connections_max: 8,
+        connections: bounds(8),
         head_bytes_max: 64 * 1024,
         tls: Some(Arc::new(Tls::load(&cert, &key).unwrap())),
     };

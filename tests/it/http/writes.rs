@@ -312,3 +312,51 @@ async fn only_an_admin_erases_and_only_an_editor_writes() {
     as_role(Role::Editor).patch(&path, &json!({"title": "x"})).await.expect(200);
     as_role(Role::Admin).delete(&erase).await.expect(204);
 }
+
+#[tokio::test]
+async fn patch_and_delete_heed_if_none_match() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let (path, made) = created(&client).await;
+    let etag = made.header("etag").to_owned();
+    let patch = json!({ "lastName": "Byron" });
+    for unmet in ["*", etag.as_str(), &format!("W/{etag}"), &format!("\"x\", {etag}")] {
+        let unless = client.clone().with("if-none-match", unmet);
+        let answer = unless.patch(&path, &patch).await.expect(412);
+        assert_eq!(answer.code(), "PRECONDITION_FAILED", "{unmet}");
+        unless.delete(&path).await.expect(412);
+        let both = unless.with("if-match", &etag);
+        both.delete(&path).await.expect(412);
+    }
+    client.clone().with("if-none-match", "*").delete("/api/contacts/none").await.expect(404);
+    let other = client.clone().with("if-none-match", "\"9-0000000000000001\"");
+    other.patch(&path, &patch).await.expect(200);
+    client.clone().with("if-none-match", &etag).delete(&path).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_key_that_stands_twice_at_any_depth_is_refused_by_every_write_and_named() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let (path, _) = created(&client).await;
+    let id = path.rsplit('/').next().unwrap();
+    let twice = r#"{"attributes":{"address":{"lines":[{"a":1,"a":2}]}}}"#;
+    let batch = |op: &str| format!(r#"[{{"op":"{op}","id":"{id}","contact":{twice}}}]"#);
+    let named = "attributes.address.lines[0].a";
+    for method in [Method::PUT, Method::PATCH] {
+        let body = Some(twice.as_bytes().to_vec());
+        let answer = client.send_bytes(method.clone(), &path, body).await.expect(422);
+        assert_eq!(answer.json()["error"]["details"]["fields"][0]["field"], named, "{method}");
+    }
+    for op in ["create", "replace", "update"] {
+        let body = Some(batch(op).into_bytes());
+        let answer = client.send_bytes(Method::POST, "/api/contacts/batch", body).await.expect(200);
+        let answer = answer.json();
+        let error = &answer["data"][0]["error"];
+        let field = error["details"]["fields"][0]["field"].clone();
+        assert_eq!(field, format!("contact.{named}"), "{op}: {error}");
+    }
+    let login = br#"{"username":"admin","password":"a","password":"b"}"#.to_vec();
+    let answer = client.send_bytes(Method::POST, "/api/auth/login", Some(login)).await.expect(422);
+    assert_eq!(answer.json()["error"]["details"]["fields"][0]["field"], "password");
+}

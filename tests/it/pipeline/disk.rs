@@ -65,6 +65,36 @@ fn a_short_append_is_taken_back_and_tried_again() {
     assert_same(&Image::read(&calm.store), &Image::read(&node.store), "after a short append");
 }
 
+/// Every place that makes files, and what is said where it can't; see the table in ARCHITECTURE.md.
+const PLACES: [(&str, &str); 6] = [
+    ("journal_make:2", "applying is paused"),
+    ("checkpoint_make:2", "checkpoints wait"),
+    ("snapshot_make:1", "no snapshot now"),
+    ("ids_make:*", "no table of event ids"),
+    ("dlq_make:1", "the archive of dead letters waits"),
+    ("heap_make:1", "sled answers instead"),
+];
+
+#[test]
+fn a_file_that_cant_be_made_is_made_later_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = TestLog::embedded(&dir.path().join("log"));
+    log.append(Load::new(36, 100).take(RECORDS * 2));
+    let calm = log.followed_by(Node::new(&dir.path().join("calm")));
+    calm.catch_up_soundly();
+    let expected = Image::read(&calm.store);
+    let failures = ["emfile", "enfile", "eintr", "enospc", "eacces", "eio"];
+    for (number, (place, said)) in PLACES.into_iter().enumerate() {
+        let failure = failures[number % failures.len()];
+        let node = calm.clone().on(&dir.path().join(place.replace([':', '*'], "-")));
+        let exit = node.catch_up(&format!("{failure}:{place}"));
+        assert!(exit.status.success(), "{failure}:{place}: {}: {}", exit.status, exit.stderr);
+        assert!(exit.stderr.contains(said), "{failure}:{place} is not said: {}", exit.stderr);
+        node.catch_up_soundly();
+        assert_same(&expected, &Image::read(&node.store), place);
+    }
+}
+
 #[test]
 fn a_data_directory_has_one_process() {
     let dir = tempfile::tempdir().expect("a temporary directory");

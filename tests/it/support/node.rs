@@ -20,6 +20,8 @@ pub struct Node {
     pub store: PathBuf,
     settings: BTreeMap<String, String>,
     arguments: Vec<String>,
+    /// None: as many as the tests themselves.
+    open_files: Option<u32>,
 }
 
 /// How a child ended.
@@ -60,8 +62,12 @@ impl Node {
             ("telemetry.log_format", "text"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut node =
-            Self { store: store.to_owned(), settings: settings.into(), arguments: Vec::new() };
+        let mut node = Self {
+            store: store.to_owned(),
+            settings: settings.into(),
+            arguments: Vec::new(),
+            open_files: None,
+        };
         node.settings.insert("store.path".into(), store.display().to_string());
         node
     }
@@ -94,6 +100,13 @@ impl Node {
         self
     }
 
+    /// May have so many open files and sockets.
+    #[must_use]
+    pub fn with_open_files(mut self, open_files: u32) -> Self {
+        self.open_files = Some(open_files);
+        self
+    }
+
     /// The same node on another data directory.
     #[must_use]
     pub fn on(mut self, store: &Path) -> Self {
@@ -103,7 +116,15 @@ impl Node {
 
     /// `contactd` with this node's configuration, and nothing of the tests' own environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_contactd"));
+        let program = env!("CARGO_BIN_EXE_contactd");
+        let mut command = match self.open_files {
+            None => Command::new(program),
+            Some(open_files) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -n {open_files}; exec \"$0\" \"$@\""), program]);
+                shell
+            }
+        };
         command.args(arguments).env_clear().stdin(Stdio::null());
         // Away from any .env file of whoever runs the tests.
         command.current_dir(self.store.parent().expect("a data directory has a parent"));
@@ -169,6 +190,11 @@ impl Exit {
 }
 
 impl Running {
+    /// Its number.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(mut self) -> Exit {

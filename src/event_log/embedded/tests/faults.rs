@@ -31,6 +31,59 @@ fn failed_fsync_acknowledges_nothing_ever_again() {
 }
 
 #[test]
+fn a_segment_that_cant_be_made_is_told_and_made_again_though_nobody_asks() {
+    let test = "faults::a_segment_that_cant_be_made_is_told_and_made_again_though_nobody_asks";
+    if let Some(dir) = given_dir() {
+        let log = open(&dir);
+        let mut kept = 0;
+        let error = loop {
+            match append_one(&log, record(kept)) {
+                Ok(_) => kept += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.class(), Class::Retry, "{error}");
+        assert!(log.trouble().is_some(), "{error}");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while log.trouble().is_some() {
+            assert!(Instant::now() < deadline, "it is never tried again");
+            thread::yield_now();
+        }
+        append_one(&log, record(kept)).unwrap();
+        assert!(numbers(&log, kept as usize + 1).into_iter().eq(0..=kept as i64));
+        return;
+    }
+    for failure in ["emfile", "enfile", "eintr", "enospc", "eacces", "eio"] {
+        let dir = in_memory();
+        let mut child = run_again(test, &format!("{failure}:log_make:2"), dir.path());
+        assert!(child.wait().unwrap().success(), "{failure}");
+        let log = open(dir.path());
+        assert!(ends(&log).values().map(|end| end.0).sum::<u64>() > 1, "{failure}");
+    }
+}
+
+#[test]
+fn what_a_log_can_never_take_again_ends_its_consumers() {
+    let test = "faults::what_a_log_can_never_take_again_ends_its_consumers";
+    if let Some(dir) = given_dir() {
+        let log = open(&dir);
+        let mut consumer = log.consume(&starts(3), BOUNDS).unwrap();
+        append_one(&log, record(0)).unwrap_err();
+        let error = loop {
+            match consumer.next(Duration::from_secs(60)) {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, LogError::Failed { .. }), "{error}");
+        assert!(log.trouble().is_some());
+        return;
+    }
+    let dir = in_memory();
+    assert!(run_again(test, "eio:log_sync:1", dir.path()).wait().unwrap().success());
+}
+
+#[test]
 fn full_disk_is_told_and_heals() {
     if let Some(dir) = given_dir() {
         let log = open(&dir);

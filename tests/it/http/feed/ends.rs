@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use contactd::effects::feed::{Client, FeedOptions, Filter, Start};
+use contactd::shares::Who;
 use contactd::store::StoreOptions;
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::sse::SseParser;
 
@@ -92,12 +94,8 @@ async fn who_may_no_longer_listen_is_told_so_and_closed() {
     let mut world = World::start(dir.path()).await;
     let allowed = Arc::new(AtomicBool::new(true));
     let asked = Arc::clone(&allowed);
-    let client = Client {
-        start: Start::default(),
-        filter: Filter::default(),
-        still_allowed: Box::new(move || asked.load(Ordering::SeqCst)),
-        connection: None,
-    };
+    let still_allowed = Box::new(move || asked.load(Ordering::SeqCst));
+    let client = Client { still_allowed, ..client("user:ada") };
     let mut stream = world.feed.subscribe(client).await.unwrap();
     let mut parser = SseParser::default();
     world.commit(&[(0, 1)]);
@@ -142,7 +140,7 @@ async fn fifty_open_streams_do_not_hold_up_the_end() {
 #[tokio::test]
 async fn there_is_no_place_for_more_clients_than_configured_until_one_goes() {
     let dir = tempdir().unwrap();
-    let few = FeedOptions { clients_max: 2, ..FEED };
+    let few = FeedOptions { clients_max: 2, clients_per_principal_max: 2, ..FEED };
     let world = World::start_with(StoreOptions::at(dir.path()), few, "contacts").await;
     let first = world.listen("").await;
     let _second = world.listen("").await;
@@ -151,5 +149,50 @@ async fn there_is_no_place_for_more_clients_than_configured_until_one_goes() {
     until_clients(&world, 1).await;
     let _third = world.listen("").await;
     until_clients(&world, 2).await;
+    world.end().await;
+}
+
+fn client(who: &str) -> Client {
+    Client {
+        start: Start::default(),
+        filter: Filter::default(),
+        who: Who::principal(who),
+        still_allowed: Box::new(|| true),
+        connection: None,
+    }
+}
+
+#[tokio::test]
+async fn nobody_has_all_places() {
+    let dir = tempdir().unwrap();
+    let shared = FeedOptions { clients_max: 4, clients_per_principal_max: 1, ..FEED };
+    let world = World::start_with(StoreOptions::at(dir.path()), shared, "contacts").await;
+    let first = world.feed.subscribe(client("user:ada")).await.unwrap();
+    let refused = world.feed.subscribe(client("user:ada")).await.err().unwrap();
+    assert!(refused.to_string().contains("with these credentials"), "{refused}");
+    let _other = world.feed.subscribe(client("user:grace")).await.unwrap();
+    drop(first);
+    let _again = world.feed.subscribe(client("user:ada")).await.unwrap();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_is_sent_all_contacts_and_takes_nothing_gives_way_to_who_wants_them() {
+    let dir = tempdir().unwrap();
+    let stall_timeout = Duration::from_millis(400);
+    let shared = FeedOptions { snapshots_max: 1, stall_timeout, ..FEED };
+    let world = World::start_with(StoreOptions::at(dir.path()), shared, "contacts").await;
+    let cut = CancellationToken::new();
+    let all = |who| {
+        let start = Start { snapshot: true, ..Start::default() };
+        Client { start, connection: Some(cut.clone()), ..client(who) }
+    };
+    let mut stalled = world.feed.subscribe(all("user:ada")).await.unwrap();
+    stalled.next().await.unwrap();
+    let (other, ()) = tokio::join!(world.feed.subscribe(all("user:grace")), async {
+        cut.cancelled().await;
+        drop(stalled);
+    });
+    other.unwrap();
     world.end().await;
 }

@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::fixture::open_store;
+use crate::http::sockets::bounds;
 use crate::support::access;
 use crate::support::sse::{SseClient, SseEvent};
 
@@ -37,6 +38,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(super) const FEED: FeedOptions = FeedOptions {
     heartbeat: Duration::from_millis(40),
     clients_max: 100,
+    clients_per_principal_max: 100,
+    snapshots_max: 4,
     buffer_bytes: 1 << 20,
     stall_timeout: Duration::from_secs(60),
     retry: Duration::from_millis(1500),
@@ -104,7 +107,7 @@ impl World {
         let opened = open(options, Some(&identity(topic)), &|_| {}).unwrap();
         let (writer, reader) = (opened.writer, opened.reader);
         let metrics = Arc::new(Metrics::new().unwrap());
-        let feed = Feed::new(feed, metrics.feed.clone());
+        let feed = Feed::new(feed, &metrics);
         let auth = access::auth(&path, &metrics);
         let services = Services { auth: Some(auth), ..Services::default() };
         let limits = HttpLimits {
@@ -114,6 +117,8 @@ impl World {
             uri_bytes_max: 8 * 1024,
             header_bytes_max: 16 * 1024,
             requests_max: 100,
+            bodies_bytes_max: 1 << 20,
+            waiting_reads_max: 100,
             position_wait: Duration::from_millis(150),
         };
         let readiness = Arc::new(Readiness::new());
@@ -124,9 +129,10 @@ impl World {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let serving = ServeOptions {
+            first_byte_timeout: DEADLINE,
             header_timeout: DEADLINE,
             drain_timeout: Duration::from_secs(5),
-            connections_max: 200,
+            connections: bounds(200),
             head_bytes_max: 64 * 1024,
             write_timeout: DEADLINE,
             tls: None,

@@ -1,0 +1,196 @@
+//! Pools of which nobody has more than a part: what one credential or one address takes never keeps
+//! all others out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::telemetry::PoolMetrics;
+
+/// Nobody has more than this part of a pool, where nothing else is set.
+pub const PART: usize = 8;
+
+/// Whose part it is: a kind and a hash, so that no name passes for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// A user or an API key.
+    Principal(u64),
+    /// A client that is not known.
+    Address(IpAddr),
+}
+
+impl Who {
+    /// By the name that a credential proves.
+    pub fn principal(name: &str) -> Self {
+        Self::Principal(xxh3_64_with_seed(name.as_bytes(), 0))
+    }
+
+    /// By where it comes from; IPv6 by its /64, which one subscriber has.
+    pub fn address(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let network = u128::from(v6) & (u128::from(u64::MAX) << 64);
+                IpAddr::V6(network.into())
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+/// Why there is nothing left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// Others have it all.
+    All,
+    /// Who asks has its whole part.
+    Part,
+}
+
+/// So much of something; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    max: usize,
+    part_max: usize,
+    metrics: PoolMetrics,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    parts: BTreeMap<Who, usize>,
+}
+
+impl Pool {
+    /// A pool of `max`, of which nobody gets more than `part_max`.
+    pub fn new(max: usize, part_max: usize, metrics: PoolMetrics) -> Self {
+        metrics.set_bounds(max, part_max);
+        Self(Arc::new(Shared { max, part_max, metrics, taken: Mutex::default() }))
+    }
+
+    /// A pool of `max`, an eighth of it for each at most, and one at least.
+    pub fn in_eighths(max: usize, metrics: PoolMetrics) -> Self {
+        Self::new(max, (max / PART).max(1), metrics)
+    }
+
+    /// What there is of what is full.
+    pub fn bound(&self, full: Full) -> usize {
+        match full {
+            Full::All => self.0.max,
+            Full::Part => self.0.part_max,
+        }
+    }
+
+    /// Some of it, given back when it is dropped.
+    ///
+    /// # Errors
+    /// When there is not so much left.
+    pub fn take(&self, who: Who, amount: usize) -> Result<Part, Full> {
+        let mut part = Part { pool: self.clone(), who, amount: 0 };
+        part.grow(amount)?;
+        Ok(part)
+    }
+}
+
+/// What somebody has of a pool.
+#[derive(Debug)]
+pub struct Part {
+    pool: Pool,
+    who: Who,
+    amount: usize,
+}
+
+impl Part {
+    /// Takes more.
+    ///
+    /// # Errors
+    /// When there is not so much left; what was taken before stays.
+    pub fn grow(&mut self, more: usize) -> Result<(), Full> {
+        let Shared { max, part_max, metrics, taken } = &*self.pool.0;
+        let mut taken = taken.lock();
+        let own = taken.parts.get(&self.who).copied().unwrap_or(0);
+        let full = if own + more > *part_max {
+            Full::Part
+        } else if taken.all + more > *max {
+            Full::All
+        } else {
+            taken.all += more;
+            taken.parts.insert(self.who, own + more);
+            metrics.set_taken(taken.all);
+            self.amount += more;
+            return Ok(());
+        };
+        metrics.refused(full == Full::Part);
+        Err(full)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.amount == 0 {
+            return;
+        }
+        let Shared { metrics, taken, .. } = &*self.pool.0;
+        let mut taken = taken.lock();
+        taken.all -= self.amount;
+        metrics.set_taken(taken.all);
+        if let Some(own) = taken.parts.get_mut(&self.who) {
+            *own -= self.amount;
+            if *own == 0 {
+                taken.parts.remove(&self.who);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::telemetry::Metrics;
+
+    use super::*;
+
+    fn pool(max: usize) -> Pool {
+        Pool::in_eighths(max, Metrics::new().unwrap().pool("bodies"))
+    }
+
+    #[test]
+    fn nobody_has_more_than_an_eighth_and_all_have_no_more_than_there_is() {
+        let pool = pool(64);
+        let address = |last| Who::address([10, 0, 0, last].into());
+        let mut held: Vec<Part> = (0..8).map(|last| pool.take(address(last), 8).unwrap()).collect();
+        assert_eq!(pool.take(address(0), 1).unwrap_err(), Full::Part);
+        assert_eq!(pool.take(Who::principal("user:ada"), 1).unwrap_err(), Full::All);
+        held.pop();
+        let mut part = pool.take(Who::principal("user:ada"), 3).unwrap();
+        part.grow(5).unwrap();
+        assert_eq!(part.grow(1).unwrap_err(), Full::Part);
+        drop((part, held));
+        let taken = pool.0.taken.lock();
+        assert_eq!((taken.all, taken.parts.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_small_pool_has_one_for_each() {
+        let pool = pool(4);
+        let one = pool.take(Who::principal("user:ada"), 1).unwrap();
+        assert_eq!(pool.take(Who::principal("user:ada"), 1).unwrap_err(), Full::Part);
+        pool.take(Who::principal("user:grace"), 1).unwrap();
+        drop(one);
+        pool.take(Who::principal("user:ada"), 1).unwrap();
+    }
+
+    #[test]
+    fn a_subscribers_network_is_one_and_names_are_no_addresses() {
+        let of = |text: &str| Who::address(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), Who::principal("10.0.0.1"));
+    }
+}

@@ -1,0 +1,90 @@
+//! What is there for all clients together, how much of it is taken, and who was refused.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::metrics::set;
+use super::registry::{Families, MetricsError};
+
+/// Every pool; the documents name what each is bounded by.
+const POOLS: [&str; 7] = [
+    "connections",
+    "requests",
+    "bodies",
+    "bodies_unknown",
+    "waiting_reads",
+    "feed_clients",
+    "feed_snapshots",
+];
+
+/// The families of all pools.
+pub(super) struct PoolFamilies {
+    taken: IntGaugeVec,
+    max: IntGaugeVec,
+    part_max: IntGaugeVec,
+    refused: IntCounterVec,
+}
+
+/// The figures of one pool; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PoolMetrics {
+    taken: IntGauge,
+    max: IntGauge,
+    part_max: IntGauge,
+    refused_all: IntCounter,
+    refused_part: IntCounter,
+}
+
+impl PoolFamilies {
+    pub(super) fn register(families: &Families<'_>) -> Result<Self, MetricsError> {
+        let pools = Self {
+            taken: families.gauges(
+                "contactd_pool_taken",
+                "What is taken of what all clients share: connections, requests, bytes of bodies, waiting reads, the feed's clients and snapshots.",
+                &["pool"],
+            )?,
+            max: families.gauges("contactd_pool_max", "All there is of it.", &["pool"])?,
+            part_max: families.gauges(
+                "contactd_pool_part_max",
+                "What one address, user or key may have of it.",
+                &["pool"],
+            )?,
+            refused: families.counters(
+                "contactd_pool_refused_total",
+                "Who got nothing of it: because all was taken, or all of its own part.",
+                &["pool", "full"],
+            )?,
+        };
+        for pool in POOLS {
+            pools.of(pool);
+        }
+        Ok(pools)
+    }
+
+    pub(super) fn of(&self, pool: &str) -> PoolMetrics {
+        PoolMetrics {
+            taken: self.taken.with_label_values(&[pool]),
+            max: self.max.with_label_values(&[pool]),
+            part_max: self.part_max.with_label_values(&[pool]),
+            refused_all: self.refused.with_label_values(&[pool, "all"]),
+            refused_part: self.refused.with_label_values(&[pool, "part"]),
+        }
+    }
+}
+
+impl PoolMetrics {
+    /// What there is, and what one may have of it.
+    pub fn set_bounds(&self, max: usize, part_max: usize) {
+        set(&self.max, max as u64);
+        set(&self.part_max, part_max as u64);
+    }
+
+    /// What is taken now.
+    pub fn set_taken(&self, taken: usize) {
+        set(&self.taken, taken as u64);
+    }
+
+    /// Counts one who got nothing, because of its own part or of all.
+    pub fn refused(&self, is_part: bool) {
+        if is_part { self.refused_part.inc() } else { self.refused_all.inc() }
+    }
+}

@@ -1,0 +1,167 @@
+//! Everything that keeps others out, at once, against a contactd of 1,024 open files: idle, silent and
+//! half-open connections, bodies without end, reads that wait for what never comes, snapshots that
+//! nobody takes. Who is signed in reads and writes meanwhile.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use contactd::auth::Role;
+use contactd::domain::position::Position;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::support::access;
+use crate::support::client::Client;
+use crate::support::node::{Node, Running};
+
+const OPEN_FILES: u32 = 1024;
+const MEMORY_KIB_MAX: u64 = 256 << 10;
+/// Of the one address that crowds most; each of the others has a tenth of them.
+const CROWD: usize = 700;
+const ADDRESSES: u8 = 40;
+/// How long an attacker keeps a connection, of which it reads nothing.
+const HELD: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 60;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A line of the process's status, in KiB.
+fn memory_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+}
+
+fn address_of(running: &mut Running) -> SocketAddr {
+    running.wait_until_it_says(PATIENCE, "listening");
+    let told = running.stderr();
+    let at = told.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    at.and_then(|at| at.parse().ok()).unwrap_or_else(|| panic!("no address in {told}"))
+}
+
+/// What one attacker's connection says before it falls silent.
+fn opening(number: usize, far: &str) -> Vec<u8> {
+    let viewer = access::key(Role::Viewer);
+    let half = [b' '; 200 << 10];
+    let post = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n").into_bytes()
+    };
+    match number % 8 {
+        0 | 1 => Vec::new(),
+        2 => b"GET /livez HTTP/1.1\r\nhost: x\r\n".to_vec(),
+        3 => [post("/nope"), b"x".to_vec()].concat(),
+        4 => [post("/api/webhooks"), half.to_vec()].concat(),
+        5 => [post("/api/auth/login"), half.to_vec()].concat(),
+        6 => format!(
+            "GET /api/contacts/first HTTP/1.1\r\nhost: x\r\nx-api-key: {viewer}\r\n\
+             position: {far}\r\n\r\n"
+        )
+        .into_bytes(),
+        _ => format!(
+            "GET /api/feed?snapshot=true HTTP/1.1\r\nhost: x\r\nx-api-key: {viewer}\r\n\r\n"
+        )
+        .into_bytes(),
+    }
+}
+
+async fn connect(from: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 1, from], 0).into())?;
+    socket.connect(to).await
+}
+
+/// Holds a connection for a while, whatever becomes of it, and then another one.
+async fn attack(number: usize, from: u8, to: SocketAddr, far: Arc<str>) {
+    loop {
+        let mut held = connect(from, to).await.ok();
+        if let Some(stream) = &mut held {
+            let _ = stream.write_all(&opening(number, &far)).await;
+        }
+        tokio::time::sleep(HELD).await;
+    }
+}
+
+fn start(directory: &Path) -> (Node, Running) {
+    let node = Node::new(&directory.join("node"))
+        .with("telemetry.log", "info")
+        .with("log.kind", "embedded")
+        .with("embedded_log.segment_bytes", "64KiB")
+        .with_open_files(OPEN_FILES);
+    access::write_users(&node.store.join("users.toml"));
+    let running = node.start("");
+    (node, running)
+}
+
+/// Reads and writes while the others attack; how long each took.
+async fn signed_in(client: &Client, to: SocketAddr, process: u32) -> (Vec<Duration>, u64) {
+    let (mut took, mut memory) = (Vec::new(), 0);
+    for round in 0..ROUNDS {
+        let contact = json!({ "id": format!("c{round}"), "firstName": "Ada", "attributes": { "n": "x".repeat(2000) } });
+        client.post("/api/contacts", &contact).await.expect(201);
+        for _ in 0..4 {
+            let started = Instant::now();
+            client.get(&format!("/api/contacts/c{}", round / 2)).await.expect(200);
+            took.push(started.elapsed());
+        }
+        // A probe, on a connection of its own.
+        let mut probe = connect(250, to).await.expect("a connection");
+        probe
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .expect("sent");
+        let mut answer = String::new();
+        let read = tokio::time::timeout(PATIENCE, probe.read_to_string(&mut answer)).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "round {round}: {read:?} {answer}");
+        memory = memory.max(memory_kib(process));
+    }
+    took.sort_unstable();
+    (took, memory)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_signed_in_reads_and_writes_whatever_the_others_do() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("more open files");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (_node, mut running) = start(directory.path());
+    let to = address_of(&mut running);
+    let client = Client::new(to).with_role(Role::Editor);
+    crate::support::instance::until("it is ready", async || {
+        client.get("/readyz").await.status.is_success().then_some(())
+    })
+    .await;
+    let idle = memory_kib(running.process());
+    let first = client.post("/api/contacts", &json!({ "id": "first" })).await.expect(201);
+    let mut far = Position::decode(first.header("position")).expect("a position");
+    far.next.values_mut().for_each(|next| next.0 += 1_000_000);
+    let far: Arc<str> = far.encode().as_str().into();
+    let mut attackers = JoinSet::new();
+    for number in 0..CROWD {
+        attackers.spawn(attack(number, 1, to, Arc::clone(&far)));
+    }
+    for from in 2..ADDRESSES {
+        for number in 0..CROWD / 70 {
+            attackers.spawn(attack(number, from, to, Arc::clone(&far)));
+        }
+    }
+    let (took, most) = signed_in(&client, to, running.process()).await;
+    attackers.shutdown().await;
+    let p99 = took[took.len() * 99 / 100];
+    eprintln!(
+        "p99 of a read {p99:?}, the longest {:?}; memory {idle} -> {most} KiB",
+        took[took.len() - 1]
+    );
+    assert!(most < idle + MEMORY_KIB_MAX, "memory {idle} -> {most} KiB");
+    client.get("/readyz").await.expect(200);
+    let exit = running.stop();
+    let told = &exit.stderr;
+    assert!(exit.status.success(), "{}: {told}", exit.status);
+    let crowds = told.matches("connections that one may have").count();
+    let crowds = crowds + told.matches("all connections are taken").count();
+    assert!((1..=4).contains(&crowds), "it says {crowds} times who crowds: {told}");
+    assert!(told.contains("fewer connections than server.connections_max"), "{told}");
+}
