@@ -71,7 +71,7 @@ pub(super) async fn get_merge(
 ) -> Result<Response, ApiError> {
     let id = decoded(id)?;
     Params::of(request.uri(), &[])?;
-    begin(&state, request.headers()).await?;
+    begin(&state, request.headers())?;
     let Some(job) = state.open()?.merging.job(&id)? else {
         return Err(ApiError::new(
             Code::MergeNotFound,
