@@ -107,7 +107,8 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             | ApplyError::TwoFoundings { .. }
             | ApplyError::AnotherBase { .. },
         ) => Some(DATA),
-        WorkerError::Unfounded { .. } => Some(UNREACHABLE),
+        WorkerError::Unfounded { is_lasting: true, .. } => Some(DATA),
+        WorkerError::Unfounded { is_lasting: false, .. } => Some(UNREACHABLE),
         WorkerError::Founding(FoundingError::Log(error)) => log_code(error),
         WorkerError::Founding(_) => Some(DATA),
         WorkerError::Apply(ApplyError::NoRules | ApplyError::Panicked { .. }) => None,

@@ -38,7 +38,11 @@ fn found(config: &Config, partitioner: &str, lanes: u16) -> anyhow::Result<()> {
     };
     match app::found_again(&config.kafka, partitioner, lanes) {
         Ok(founding) => eprintln!("topic {} is founded: {founding}", config.kafka.topic),
-        Err(error @ (FoundingError::Stands { .. } | FoundingError::TooFew { .. })) => {
+        Err(
+            error @ (FoundingError::Stands { .. }
+            | FoundingError::TooFew { .. }
+            | FoundingError::Unreadable { .. }),
+        ) => {
             return Err(Failure::Data(error.to_string()).into());
         }
         Err(error) => return Err(error.into()),

@@ -19,9 +19,42 @@ pub struct Founding {
     pub partitioner: Partitioner,
     /// The lanes that are homes: those that the topic had.
     pub lanes: u16,
-    /// Hash of the rules of the beginning, 16 hex digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rules: Option<String>,
+}
+
+/// What a contact's home follows from. Every marker of the rules says it too, so that it is on the log
+/// itself where there is no control topic, or where that has lost it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Homes {
+    /// The way from key to lane.
+    pub partitioner: Partitioner,
+    /// The lanes that are homes.
+    pub lanes: u16,
+}
+
+impl Homes {
+    /// As a header has it: `murmur2 4`.
+    pub fn to_header(self) -> String {
+        format!("{} {}", self.partitioner, self.lanes)
+    }
+
+    /// From a header; none where it says something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, lanes) = text.split_once(' ')?;
+        let partitioner = Partitioner::ALL.into_iter().find(|known| known.as_str() == name)?;
+        let digits = Some(lanes).filter(|at| at.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let lanes = digits.parse().ok().filter(|lanes| can_be_homes(*lanes))?;
+        Some(Self { partitioner, lanes })
+    }
+}
+
+impl std::fmt::Display for Homes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} over {} lanes", self.partitioner, self.lanes)
+    }
+}
+
+fn can_be_homes(lanes: u16) -> bool {
+    lanes != 0 && lanes != CONTROL_LANE.0
 }
 
 /// A founding that can't be one.
@@ -32,7 +65,12 @@ pub struct InvalidFounding(String);
 impl Founding {
     /// The first of a log.
     pub fn first(partitioner: Partitioner, lanes: u16) -> Self {
-        Self { revision: 1, partitioner, lanes, rules: None }
+        Self { revision: 1, partitioner, lanes }
+    }
+
+    /// What a contact's home follows from.
+    pub fn homes(&self) -> Homes {
+        Homes { partitioner: self.partitioner, lanes: self.lanes }
     }
 
     /// A contact's home.
@@ -49,7 +87,7 @@ impl Founding {
             serde_json::from_slice(value).map_err(|error| InvalidFounding(error.to_string()))?;
         let problem = if founding.revision == 0 {
             "revisions begin at 1"
-        } else if founding.lanes == 0 || founding.lanes == CONTROL_LANE.0 {
+        } else if !can_be_homes(founding.lanes) {
             "the number of lanes must be 1 to 65534"
         } else {
             return Ok(founding);
@@ -65,12 +103,7 @@ impl Founding {
 
 impl std::fmt::Display for Founding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { revision, partitioner, lanes, rules } = self;
-        write!(f, "revision {revision}: {partitioner} over {lanes} lanes")?;
-        match rules {
-            Some(rules) => write!(f, ", rules {rules}"),
-            None => Ok(()),
-        }
+        write!(f, "revision {}: {}", self.revision, self.homes())
     }
 }
 
@@ -82,8 +115,12 @@ mod tests {
     fn it_comes_back_and_what_is_none_is_refused() {
         let founding = Founding::first(Partitioner::Crc32, 8);
         assert_eq!(Founding::parse(&founding.to_json()), Ok(founding.clone()));
-        let ruled = Founding { rules: Some("00ff".into()), ..founding };
-        assert_eq!(Founding::parse(&ruled.to_json()), Ok(ruled));
+        assert_eq!(Homes::parse(&founding.homes().to_header()), Some(founding.homes()));
+        for bad in
+            ["", "crc32", "md5 8", "crc32 0", "crc32 65535", "crc32 +8", "crc32 8 ", "crc32 8x"]
+        {
+            assert_eq!(Homes::parse(bad), None, "{bad}");
+        }
         for bad in [
             "{",
             r#"{"revision":1,"partitioner":"md5","lanes":8}"#,
