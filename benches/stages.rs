@@ -26,10 +26,11 @@ fn main() {
     let batches = batches();
     let rules = Arc::new(RuleSet::built_in().expect("the built-in rules"));
     let mut rules = LaneRules::beginning_with(1, InForce::at_founding(rules));
+    let homes = Founding::first(Partitioner::Murmur2, 1).homes();
     let started = Instant::now();
     let decoded: Vec<DecodedBatch> = batches
         .into_iter()
-        .map(|batch| DecodedBatch::decode(&mut rules, batch, Vec::new()).expect("rules").0)
+        .map(|batch| DecodedBatch::decode(&mut rules, homes, batch, Vec::new()).expect("rules").0)
         .collect();
     report("decode", started.elapsed());
 

@@ -1,17 +1,22 @@
 //! What every contact's home follows from: read from the log before its first record is judged, and
 //! written there once.
 
+use std::sync::Arc;
+
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::KafkaConfig;
 use crate::domain::Class;
 use crate::domain::control::ControlRecord;
-use crate::domain::founding::{FOUNDING_KEY, Founding};
+use crate::domain::founding::{FOUNDING_KEY, Founding, InvalidFounding};
 use crate::domain::partitioner::Partitioner;
-use crate::domain::position::CONTROL_LANE;
-use crate::event_log::kafka::{KafkaLog, Signs, configured};
+use crate::domain::position::{CONTROL_LANE, Offset};
+use crate::event_log::kafka::{ControlFounding, KafkaLog, Signs, configured};
 use crate::event_log::{ControlAccess, EventLog, LogError, NewRecord};
 use crate::ingest::now_ms;
+
+use super::first_lane::{DECIDES, first_marker};
 
 /// Why the log is not founded.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +60,40 @@ pub enum FoundingError {
     },
     /// The log was founded, and its control topic does not know it.
     #[error(
-        "the control topic {control} does not say how topic {topic} was founded, though it was: it was made anew, or has dropped that. `contactd topics adopt-control` fills it again from a store; where none is left, `contactd topics found --partitioner <murmur2|crc32|fnv1a> --lanes <partitions at the beginning>`"
+        "the control topic {control} does not say how topic {topic} was founded, though it was{}: it was made anew, or has dropped that. `contactd topics adopt-control` fills it again from a store; where none is left, `contactd topics found --partitioner <murmur2|crc32|fnv1a> --lanes <partitions at the beginning>`",
+        told(.marker.as_ref())
     )]
     Lost {
         /// The contact topic.
         topic: String,
         /// The control topic.
         control: String,
+        /// What the rules' marker on the contact topic says, where there is one.
+        marker: Option<Founding>,
+    },
+    /// The control topic says it in a way that is not known here.
+    #[error(
+        "the entry {FOUNDING_KEY} of topic {control} can't be read by this contactd: {why}; start the version that wrote it, or a newer one"
+    )]
+    Unreadable {
+        /// The control topic.
+        control: String,
+        /// What is wrong with it.
+        why: InvalidFounding,
+    },
+    /// What the store or the control topic says, and what the log itself says.
+    #[error(
+        "two foundings of topic {topic}: it is applied under {founding}, the marker at partition {DECIDES} offset {offset} says {marker}; find out which one holds, and remove the other's topic or data directory"
+    )]
+    Differs {
+        /// The contact topic.
+        topic: String,
+        /// What this instance goes by.
+        founding: Founding,
+        /// Where the marker stands.
+        offset: Offset,
+        /// What it says.
+        marker: Founding,
     },
     /// More homes than the topic has partitions.
     #[error(
@@ -93,10 +125,15 @@ impl FoundingError {
             Self::NotAllowed { .. }
             | Self::NotSet { .. }
             | Self::Unclear { .. }
-            | Self::Lost { .. } => Class::Retry,
-            Self::TooFew { .. } | Self::Stands { .. } => Class::Fatal,
+            | Self::Lost { .. }
+            | Self::Differs { .. } => Class::Retry,
+            Self::Unreadable { .. } | Self::TooFew { .. } | Self::Stands { .. } => Class::Fatal,
         }
     }
+}
+
+fn told(marker: Option<&Founding>) -> String {
+    marker.map_or(String::new(), |homes| format!(" ({homes}, as its first marker says)"))
 }
 
 /// The log's founding; `known`: as the store has it, and then nothing is asked but how many lanes
@@ -106,13 +143,14 @@ pub(super) fn settle(
     config: &KafkaConfig,
     known: Option<Founding>,
     runtime: &Handle,
+    stop: &CancellationToken,
 ) -> Result<Founding, FoundingError> {
     let EventLog::Kafka(kafka) = log else {
         return Ok(log.founding()?);
     };
     let founding = match known {
         Some(founding) => founding,
-        None => read_or_found(kafka, config, runtime)?,
+        None => read_or_found(log, kafka, config, runtime, stop)?,
     };
     let (founded, lanes) = (founding.lanes, kafka.lanes()?);
     if founded > lanes {
@@ -129,24 +167,34 @@ pub(super) fn settle(
 }
 
 fn read_or_found(
-    log: &KafkaLog,
+    log: &EventLog,
+    kafka: &KafkaLog,
     config: &KafkaConfig,
     runtime: &Handle,
+    stop: &CancellationToken,
 ) -> Result<Founding, FoundingError> {
     let topic = || config.topic.clone();
     let set = configured(config.partitioner);
-    if let ControlAccess::Refused(detail) = log.prepare_control()? {
+    let marker = || Ok::<_, LogError>(first_marker(log, None, stop)?.map(|first| first.homes));
+    if let ControlAccess::Refused(detail) = kafka.prepare_control()? {
+        if let Some(Founding { partitioner, lanes }) = marker()? {
+            return Ok(Founding::first(partitioner, lanes));
+        }
         let partitioner = set.ok_or_else(|| FoundingError::NotSet { topic: topic(), detail })?;
-        return Ok(Founding::first(partitioner, log.lanes()?));
+        return Ok(Founding::first(partitioner, kafka.lanes()?));
     }
-    let control = log.read_founding()?;
-    if let Some(founding) = control.founding {
+    if let (Some(founding), _) = read(kafka, config)? {
         return Ok(founding);
     }
-    let Signs { keys, has_ours } = log.look_around()?;
-    if !control.is_whole || has_ours {
+    let (marker, Signs { keys, has_ours }) = (marker()?, kafka.look_around()?);
+    // Once more: another instance may have founded it meanwhile.
+    let (founding, is_whole) = read(kafka, config)?;
+    if let Some(founding) = founding {
+        return Ok(founding);
+    }
+    if !is_whole || has_ours || marker.is_some() {
         let control = config.control_topic.clone();
-        return Err(FoundingError::Lost { topic: topic(), control });
+        return Err(FoundingError::Lost { topic: topic(), control, marker });
     }
     if set.is_none() && keys.partitioner != Partitioner::default() && keys.is_most() {
         return Err(FoundingError::Unclear {
@@ -156,8 +204,16 @@ fn read_or_found(
             keys: keys.keys,
         });
     }
-    let proposed = Founding::first(set.unwrap_or_default(), log.lanes()?);
-    write(log, config, &proposed, runtime)
+    let proposed = Founding::first(set.unwrap_or_default(), kafka.lanes()?);
+    write(kafka, config, &proposed, runtime)
+}
+
+/// What the control topic says, and whether it still has its first record.
+fn read(log: &KafkaLog, config: &KafkaConfig) -> Result<(Option<Founding>, bool), FoundingError> {
+    let ControlFounding { founding, is_whole } = log.read_founding()?;
+    let control = || config.control_topic.clone();
+    let founding = founding.map_err(|why| FoundingError::Unreadable { control: control(), why })?;
+    Ok((founding, is_whole))
 }
 
 /// Writes the founding, unless another one is first; the one that stands then.
@@ -193,7 +249,7 @@ fn write(
         }
         Err(error) => return Err(error.into()),
     }
-    match log.read_founding()?.founding {
+    match read(log, config)?.0 {
         Some(founding) => {
             tracing::info!(topic = config.topic, %founding, "the log is founded");
             Ok(founding)
@@ -221,21 +277,24 @@ pub fn found_again(
         detail: error.to_string(),
     };
     let runtime = runtime.map_err(failed)?;
-    let log = KafkaLog::open(config)?;
+    let kafka = Arc::new(KafkaLog::open(config)?);
+    let log = EventLog::Kafka(Arc::clone(&kafka));
     let founded = lanes;
-    let lanes = log.lanes()?;
+    let lanes = kafka.lanes()?;
     if founded > lanes {
         return Err(FoundingError::TooFew { topic: config.topic.clone(), founded, lanes });
     }
-    if let ControlAccess::Refused(detail) = log.prepare_control()? {
+    if let ControlAccess::Refused(detail) = kafka.prepare_control()? {
         return Err(LogError::Refused { topic: config.control_topic.clone(), detail }.into());
     }
     let proposed = Founding::first(partitioner, founded);
-    let stands = match log.read_founding()?.founding {
-        Some(stands) => stands,
-        None => write(&log, config, &proposed, runtime.handle())?,
+    let marker = first_marker(&log, None, &CancellationToken::new())?;
+    let stands = match (read(&kafka, config)?.0, marker.map(|first| first.homes)) {
+        (Some(stands), _) => stands,
+        (None, Some(homes)) if homes != proposed => Founding::first(homes.partitioner, homes.lanes),
+        (None, Some(_) | None) => write(&kafka, config, &proposed, runtime.handle())?,
     };
-    let is_it = (stands.partitioner, stands.lanes) == (partitioner, founded);
+    let is_it = stands == proposed;
     log.shutdown()?;
     if is_it {
         Ok(stands)

@@ -61,7 +61,7 @@ pub(super) fn accept_gaps(
         return Ok(false);
     }
     let base = Base {
-        id: format!("{:032x}", fastrand::u128(..)),
+        id: base_id(writer)?,
         digest: writer.committed().digest.to_string(),
         position: reader.position().encode(),
         gaps: gaps.iter().map(|(lane, first)| (lane.0, at(lane).0, first.0)).collect(),
@@ -100,6 +100,15 @@ pub(super) fn accept_gaps(
     Ok(true)
 }
 
+/// The base's id, which is its record's too. One that was chosen before and is not known to be on the
+/// log is kept: its record may have landed there without an acknowledgement.
+fn base_id(writer: &Writer) -> Result<String, StoreError> {
+    let entry = writer.controls().get(BASE_KEY);
+    let is_on_log = |id: &str| entry.is_some_and(|entry| entry.revision_of(id).is_some());
+    let chosen = writer.base()?.filter(|(id, is_ours)| *is_ours && !is_on_log(id));
+    Ok(chosen.map_or_else(|| format!("{:032x}", fastrand::u128(..)), |(id, _)| id))
+}
+
 /// Runs what only a store that knows everything may do, until told to stop; once the store is partial
 /// it ends, and nothing more is done.
 pub(super) async fn while_whole<F: Future>(
@@ -117,4 +126,47 @@ pub(super) async fn while_whole<F: Future>(
     let ended = task.await;
     stop.cancelled().await;
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+    use crate::store::{self, Opened, StoreOptions};
+
+    fn log(dir: &Path) -> EventLog {
+        let options = EmbeddedOptions {
+            path: dir.to_owned(),
+            topic: "contacts".into(),
+            partitions: 1,
+            segment_bytes_max: 1 << 20,
+            retention_bytes: None,
+            retention_age: None,
+        };
+        EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()))
+    }
+
+    #[test]
+    fn a_base_that_was_not_acknowledged_keeps_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let first = log(&path);
+        let options = StoreOptions::at(&dir.path().join("store"));
+        let opened = store::open(options, Some(&first.identity().unwrap()), &|_| {}).unwrap();
+        let Opened { mut writer, reader, .. } = opened;
+        let from = BTreeMap::from([(Lane(0), NextOffset(5))]);
+        first.shutdown().unwrap();
+        accept_gaps(&first, &mut writer, &reader, &from, runtime.handle()).unwrap_err();
+        let chosen = writer.base().unwrap();
+        assert!(chosen.is_some());
+        drop(first);
+        // The record may have landed all the same: the second try must not be another base.
+        let second = log(&path);
+        assert!(accept_gaps(&second, &mut writer, &reader, &from, runtime.handle()).unwrap());
+        assert_eq!(writer.base().unwrap(), chosen);
+    }
 }

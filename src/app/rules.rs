@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::event_log::ConsumerStatus;
-use crate::ingest::{Adoption, RulesStanding};
+use crate::ingest::{Adoption, Retries, RulesStanding};
 
 use super::watch::Watch;
 
@@ -16,6 +16,9 @@ const BY_ITSELF: &str = "rules.adopt";
 const LOOK: Duration = Duration::from_millis(100);
 /// How long one try may take.
 const ADOPT_WAIT: Duration = Duration::from_secs(30);
+/// First and longest pause between two tries.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Tells or adopts what differs, once the log's own rules are known, then keeps them on the log.
 pub(super) async fn keep_rules(
@@ -37,7 +40,9 @@ async fn settle(
     adopts_by_itself: bool,
     watch: &Watch,
 ) {
+    let mut retries = Retries::between(PAUSE_MIN, PAUSE_MAX);
     loop {
+        let mut wait = LOOK;
         if let Some(standing) = rules.standing().filter(|_| lanes.is_caught_up()) {
             if standing.differences.is_empty() || !adopts_by_itself {
                 if !standing.differences.is_empty() {
@@ -51,13 +56,17 @@ async fn settle(
                     return watch.rules_settled(rules);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "this instance's rules are not adopted yet");
+                    let (pause, is_new) = retries.failed(&error);
+                    wait = pause;
+                    if is_new {
+                        tracing::warn!(%error, "this instance's rules are not adopted yet");
+                    }
                     // The log's hold, and are good enough to answer by.
                     watch.rules_settled(rules);
                 }
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(wait).await;
     }
 }
 

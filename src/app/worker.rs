@@ -15,15 +15,16 @@ use crate::config::Config;
 use crate::domain::Class;
 use crate::domain::base::BaseRule;
 use crate::domain::founding::Founding;
-use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset};
 use crate::event_log::{
     ConsumeBounds, Consumer, ConsumerStatus, ControlAccess, EventLog, LogError,
 };
-use crate::ingest::{Adoption, Commands, Pause, Stamps, purge};
+use crate::ingest::{Adoption, Commands, Pause, Stamps, Stopped, purge};
 use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
 use super::beginning::Beginning;
+use super::first_lane::pass_over_gaps;
 use super::founding::{self, FoundingError};
 use super::partial;
 use super::rules::keep_rules;
@@ -57,6 +58,8 @@ pub enum WorkerError {
         topic: String,
         /// Why that could not be mended.
         why: String,
+        /// Whether waiting does not mend it.
+        is_lasting: bool,
     },
     /// The log is not founded, or otherwise than this store knows it.
     #[error("{0}")]
@@ -160,9 +163,10 @@ impl Worker {
         known: Option<LogIdentity>,
         rules: &Arc<Adoption>,
     ) -> Result<Option<Consumer>, WorkerError> {
-        let mut partial = None;
+        let (mut partial, mut proposed) = (None, None);
         loop {
-            let consuming = self.wait_for(|| self.consume(writer, known.clone(), &mut partial))?;
+            let consuming =
+                self.wait_for(|| self.consume(writer, known.clone(), &mut partial, &mut proposed))?;
             let Some(mut following) = consuming else {
                 return Ok(None);
             };
@@ -186,21 +190,19 @@ impl Worker {
                     writer.settle_base(&id, false)?;
                     partial::another(&id)
                 }
-                (None, error @ ApplyError::FoundedAnew { .. }) if !self.options.until_caught_up => {
-                    error.to_string()
-                }
                 (_, error) => return Err(error.into()),
             });
         }
     }
 
-    /// A run that ends by itself does not wait for somebody to say how the log was founded.
+    /// A run that ends by itself does not wait for what somebody has to say or do first.
     fn is_in_vain(&self, error: &WorkerError) -> bool {
-        let is_founding = matches!(
-            error,
-            WorkerError::Founding(error) if !matches!(error, FoundingError::Log(_))
-        );
-        is_founding && self.options.until_caught_up
+        let is_lasting = match error {
+            WorkerError::Founding(error) => !matches!(error, FoundingError::Log(_)),
+            WorkerError::Unfounded { is_lasting, .. } => *is_lasting,
+            WorkerError::Log(_) | WorkerError::Apply(_) | WorkerError::Store(_) => false,
+        };
+        is_lasting && self.options.until_caught_up
     }
 
     /// Whether the contacts' log has gone on without the store.
@@ -224,9 +226,11 @@ impl Worker {
         let commits = self.runtime.spawn(commits);
         let retention = self.runtime.spawn(retain(self.log.clone(), writer.after_snapshot()));
         let purging = if is_partial { None } else { self.purging() };
-        rules.following((!is_partial).then(|| consumer.status()));
-        let keeping = if is_partial { None } else { self.keeping(rules, consumer) };
         let progress = Arc::new(Progress::default());
+        let passing = Arc::clone(&progress);
+        let stopped = move || passing.impassable().map(|marker| marker.to_string());
+        rules.following((!is_partial).then(|| (consumer.status(), Arc::new(stopped) as Stopped)));
+        let keeping = if is_partial { None } else { self.keeping(rules, consumer) };
         self.watch.following(
             &self.log,
             identity,
@@ -292,6 +296,7 @@ impl Worker {
         writer: &mut Writer,
         known: Option<LogIdentity>,
         partial: &mut Option<String>,
+        proposed: &mut Option<Offset>,
     ) -> Result<Following, WorkerError> {
         let identity = match known {
             Some(identity) => identity,
@@ -299,17 +304,9 @@ impl Worker {
         };
         writer.require_log(&identity)?;
         let kafka = &self.config.kafka;
-        let founding = founding::settle(&self.log, kafka, writer.founding()?, &self.runtime)?;
-        writer.settle_founding(&founding)?;
+        let (runtime, stop) = (&self.runtime, &self.stop);
+        let founding = founding::settle(&self.log, kafka, writer.founding()?, runtime, stop)?;
         self.log.found(&founding);
-        let anew = writer.founding_entry().filter(|entry| entry.revision > founding.revision);
-        if let Some(there) = anew {
-            let error = ApplyError::FoundedAnew { here: founding.clone(), there };
-            if self.options.until_caught_up {
-                return Err(error.into());
-            }
-            *partial = Some(error.to_string());
-        }
         let accepts_gap = self.options.accepts_gap;
         let mut from = match start_offsets(&self.log, writer.lanes(), accepts_gap)? {
             _ if partial.is_some() => BTreeMap::new(),
@@ -320,10 +317,17 @@ impl Worker {
                 BTreeMap::new()
             }
         };
-        if partial.is_none() {
-            let (log, own) = (&self.log, &self.setup.rules);
-            let (runtime, stop) = (&self.runtime, &self.stop);
-            Beginning { log, identity: &identity, own, runtime, stop }.of(writer, &mut from)?;
+        let (log, own) = (&self.log, &self.setup.rules);
+        let beginning =
+            Beginning { log, identity: &identity, founding: &founding, own, runtime, stop };
+        let is_new = partial.is_none() && writer.rules().beginning().is_none();
+        let beginning = if is_new { Some(beginning.find(proposed)?) } else { None };
+        writer.settle_founding(&founding)?;
+        if let Some((number, rules)) = beginning {
+            if proposed.is_none() {
+                pass_over_gaps(log, &mut from, stop)?;
+            }
+            writer.begin_with(number, rules)?;
         }
         let control = self.control_start(writer)?;
         let base = match partial::base(writer)? {

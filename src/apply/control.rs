@@ -83,17 +83,8 @@ impl Planner {
         let Some(there) = value.and_then(|value| Founding::parse(value).ok()) else {
             return Ok(());
         };
-        let Terms { founding, base } = self.terms();
-        let is_later = there.revision > founding.revision;
-        if there == *founding || (is_later && *base == BaseRule::Any) {
-            return Ok(());
-        }
-        let here = founding.clone();
-        Err(if is_later {
-            ApplyError::FoundedAnew { here, there }
-        } else {
-            ApplyError::TwoFoundings { here, there }
-        })
+        let here = self.terms().founding;
+        if there == here { Ok(()) } else { Err(ApplyError::TwoFoundings { here, there }) }
     }
 }
 

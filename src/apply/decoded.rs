@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::Event;
+use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::rules::{InForce, LaneRules, Marker, RuleSet, Ruling};
@@ -68,13 +69,14 @@ impl std::fmt::Display for Impassable {
 }
 
 impl DecodedBatch {
-    /// Decodes every record of a batch, moving the lane's rules on; `events` is an empty vector to be
-    /// used. A marker that can't be passed cuts the batch off before it.
+    /// Decodes every record of a batch, moving the lane's rules on; `homes`: what the log was founded
+    /// with; `events` is an empty vector to be used. A marker that can't be passed cuts the batch off before it.
     ///
     /// # Errors
     /// Where nothing was founded yet.
     pub fn decode(
         lanes: &mut LaneRules,
+        homes: Founding,
         mut batch: RecordBatch,
         mut events: Vec<Result<Event, Reject>>,
     ) -> Result<(Self, Option<Impassable>), ApplyError> {
@@ -93,7 +95,7 @@ impl DecodedBatch {
                 events.push(decoder.decode(&mut batch, index));
                 continue;
             };
-            match rule(lanes, &batch, &record) {
+            match rule(lanes, homes, &batch, &record) {
                 Ok(ruling) => {
                     if let MarkerRuling::Applied(in_force) = &ruling
                         && !fault::bug("rules_of_the_batch")
@@ -135,6 +137,7 @@ fn mistaken(decoder: &Arc<Decoder>) -> Arc<Decoder> {
 /// What a marker does, and the lane's rules after it.
 fn rule(
     lanes: &mut LaneRules,
+    homes: Founding,
     batch: &RecordBatch,
     record: &Record,
 ) -> Result<MarkerRuling, Impassable> {
@@ -145,6 +148,13 @@ fn rule(
         Err(reject) => return Ok(MarkerRuling::Invalid(reject)),
     };
     Ok(match lanes.judge(lane, &marker) {
+        Ok(Ruling::Applied(_)) if marker.homes != homes => {
+            return impassable(format!(
+                "two foundings: this instance applies the log under {homes}, the marker there says {}; \
+                 find out which one holds, and rebuild the stores of the other",
+                marker.homes
+            ));
+        }
         Ok(Ruling::Applied(rules)) => {
             let in_force = InForce {
                 number: marker.number,

@@ -49,16 +49,6 @@ pub enum ApplyError {
         /// What the control entry says.
         there: Founding,
     },
-    /// The log was founded anew since this store was made.
-    #[error(
-        "the store is partial: the log was founded anew ({there}), and this store was made under {here}; stop the instance and run `contactd store rebuild`"
-    )]
-    FoundedAnew {
-        /// What the store goes by.
-        here: Founding,
-        /// What the control entry says.
-        there: Founding,
-    },
     /// The log was given a base that this store does not come from.
     #[error("the log was given the base {id}, which this store does not come from")]
     AnotherBase {
@@ -83,7 +73,6 @@ impl ApplyError {
             | Self::NoRules
             | Self::Impassable(_)
             | Self::TwoFoundings { .. }
-            | Self::FoundedAnew { .. }
             | Self::AnotherBase { .. }
             | Self::Panicked { .. } => Class::Fatal,
         }

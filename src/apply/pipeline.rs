@@ -191,7 +191,8 @@ impl Pipeline {
                     group.records += batch.records.len();
                     let started = Instant::now();
                     let events = spares.pop().unwrap_or_default();
-                    let (decoded, stop) = DecodedBatch::decode(rules, batch, events)?;
+                    let homes = self.terms.founding;
+                    let (decoded, stop) = DecodedBatch::decode(rules, homes, batch, events)?;
                     if let Some(stop) = stop {
                         self.stop_before(stop);
                     }

@@ -24,6 +24,10 @@ struct Bench {
     rules: LaneRules,
 }
 
+fn homes() -> Founding {
+    Founding::first(Partitioner::Murmur2, 4)
+}
+
 fn bench() -> Bench {
     let directory = tempfile::tempdir().unwrap();
     let identity =
@@ -63,7 +67,8 @@ impl Bench {
         let headers = revision.into_iter().map(|revision| (FOUNDING, Some(revision)));
         batch.push(Offset(offset), RECORD_TIME_MS, key, Some(value.as_bytes()), headers);
         batch.next = NextOffset(offset + 1);
-        let (decoded, _) = DecodedBatch::decode(&mut self.rules, batch, Vec::new()).unwrap();
+        let (decoded, _) =
+            DecodedBatch::decode(&mut self.rules, homes(), batch, Vec::new()).unwrap();
         self.planner.plan(&mut self.opened.writer, &decoded).unwrap();
         self.opened.writer.commit().unwrap();
         let after = self.opened.writer.committed().counters;
@@ -175,7 +180,7 @@ fn a_record_is_judged_by_the_last_marker_before_it_in_its_lane() {
     let lane = home("c1");
     let text = RuleText { future_tolerance_ms: 1_000, ..RuleText::built_in() };
     let strict = RuleSet::compile(text).unwrap();
-    let (headers, packed) = Marker::record(1, 1, &strict, Some("ada"));
+    let (headers, packed) = Marker::record(1, 1, homes(), &strict, Some("ada"));
     let mut batch = RecordBatch::new(lane);
     let ahead = |seconds: i64| event("c1", RECORD_TIME_MS + seconds * 1_000, "Ada");
     push(&mut batch, &Vec::new(), ahead(20).as_bytes());
@@ -184,7 +189,8 @@ fn a_record_is_judged_by_the_last_marker_before_it_in_its_lane() {
     push(&mut batch, &headers, &packed);
     let later = event("c1", RECORD_TIME_MS + 1_000, "Eve");
     push(&mut batch, &Vec::new(), later.as_bytes());
-    let (decoded, stop) = DecodedBatch::decode(&mut bench.rules, batch, Vec::new()).unwrap();
+    let (decoded, stop) =
+        DecodedBatch::decode(&mut bench.rules, homes(), batch, Vec::new()).unwrap();
     assert_eq!(stop, None);
     bench.planner.plan(&mut bench.opened.writer, &decoded).unwrap();
     bench.opened.writer.commit().unwrap();
@@ -206,13 +212,14 @@ fn a_record_is_judged_by_the_last_marker_before_it_in_its_lane() {
 fn what_stands_before_a_marker_that_can_not_be_passed_is_applied() {
     let mut bench = bench();
     let lane = home("c1");
-    let (headers, _) = Marker::record(1, 1, &RuleSet::built_in().unwrap(), None);
+    let (headers, _) = Marker::record(1, 1, homes(), &RuleSet::built_in().unwrap(), None);
     let unknown = lz4_flex::block::compress_prepend_size(br#"{"applyVersion":77}"#);
     let mut batch = RecordBatch::new(lane);
     push(&mut batch, &Vec::new(), event("c1", RECORD_TIME_MS, "Ada").as_bytes());
     push(&mut batch, &headers, &unknown);
     push(&mut batch, &Vec::new(), event("c1", RECORD_TIME_MS + 1, "Grace").as_bytes());
-    let (decoded, stop) = DecodedBatch::decode(&mut bench.rules, batch, Vec::new()).unwrap();
+    let (decoded, stop) =
+        DecodedBatch::decode(&mut bench.rules, homes(), batch, Vec::new()).unwrap();
     let stop = stop.unwrap();
     assert_eq!((stop.lane, stop.offset), (lane, Offset(1)));
     assert!(stop.to_string().contains("APPLY_VERSION 77"), "{stop}");
@@ -221,6 +228,23 @@ fn what_stands_before_a_marker_that_can_not_be_passed_is_applied() {
     assert_eq!(bench.opened.writer.next_offsets().get(&lane), Some(&NextOffset(1)));
     let found = bench.opened.reader.contact(b"c1").unwrap().unwrap();
     assert_eq!(found.view().unwrap().field(0), Some("Ada"));
+}
+
+#[test]
+fn a_marker_that_counts_and_names_other_homes_can_not_be_passed() {
+    let mut bench = bench();
+    let lane = home("c1");
+    let other = Founding::first(Partitioner::Crc32, 8);
+    let strict = RuleText { future_tolerance_ms: 1_000, ..RuleText::built_in() };
+    let (headers, packed) = Marker::record(1, 1, other, &RuleSet::compile(strict).unwrap(), None);
+    let mut batch = RecordBatch::new(lane);
+    push(&mut batch, &headers, &packed);
+    let (decoded, stop) =
+        DecodedBatch::decode(&mut bench.rules, homes(), batch, Vec::new()).unwrap();
+    let text = stop.unwrap().to_string();
+    assert!(text.contains("murmur2 over 4") && text.contains("crc32 over 8"), "{text}");
+    assert!(decoded.batch.records.is_empty());
+    assert_eq!(bench.rules.of(lane).unwrap().number, 0);
 }
 
 /// What planning a control record says, and nothing is committed.
@@ -234,7 +258,7 @@ fn plan_control(bench: &mut Bench, key: &str, value: Vec<u8>) -> Result<(), Appl
     let mut batch = RecordBatch::new(CONTROL_LANE);
     let (key, value) = (Some(record.key.as_bytes()), record.encode().unwrap());
     batch.push(Offset(0), RECORD_TIME_MS, key, Some(&value), std::iter::empty());
-    let (decoded, _) = DecodedBatch::decode(&mut bench.rules, batch, Vec::new()).unwrap();
+    let (decoded, _) = DecodedBatch::decode(&mut bench.rules, homes(), batch, Vec::new()).unwrap();
     let planned = bench.planner.plan(&mut bench.opened.writer, &decoded);
     bench.opened.writer.abandon().unwrap();
     planned
@@ -249,18 +273,6 @@ fn another_founding_than_the_stores_stops_it_and_both_are_named() {
     let error = plan_control(&mut bench, FOUNDING_KEY, there.to_json()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("murmur2 over 4") && text.contains("crc32 over 8"), "{text}");
-}
-
-#[test]
-fn a_log_that_is_founded_anew_stops_who_was_of_before_and_lets_control_records_by() {
-    let mut bench = bench();
-    let first = Founding::first(Partitioner::Murmur2, 4);
-    let later = Founding { revision: 2, ..Founding::first(Partitioner::Crc32, 8) };
-    plan_control(&mut bench, FOUNDING_KEY, first.to_json()).unwrap();
-    let error = plan_control(&mut bench, FOUNDING_KEY, later.to_json()).unwrap_err();
-    assert!(matches!(error, ApplyError::FoundedAnew { .. }), "{error}");
-    bench.planner = Planner::new(Terms { base: BaseRule::Any, ..bench.planner.terms().clone() });
-    plan_control(&mut bench, FOUNDING_KEY, later.to_json()).unwrap();
 }
 
 #[test]

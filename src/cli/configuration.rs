@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::app::{self, ApplySetup, RunOptions, WorkerOptions};
 use crate::config::{BUILT_IN, Config, Mode};
 use crate::domain::position::Lane;
-use crate::domain::rules::RuleSet;
+use crate::domain::rules::{RuleSet, next_number};
 use crate::ingest::marker_record;
 
 use super::api::Api;
@@ -80,10 +80,11 @@ fn adopt_in_directory(mut config: Config, own: &RuleSet) -> anyhow::Result<Value
     if newest.rules.fingerprint() == own.fingerprint() {
         return Ok(json!({ "number": newest.number, "adopted": false }));
     }
-    let number = newest.number + 1;
+    let number = next_number(newest.number)
+        .ok_or_else(|| Failure::Data("the log has had the greatest number of rules".to_owned()))?;
     let log = open_log(&config)?;
-    let lanes = (0..log.lanes()?).map(Lane);
-    let marker = |lane| marker_record(lane, number, rules.founding(), own, Some("local"));
+    let (lanes, homes) = ((0..log.lanes()?).map(Lane), log.founding()?);
+    let marker = |lane| marker_record(lane, number, rules.founding(), homes, own, Some("local"));
     log.append_blocking(lanes.map(marker).collect())?;
     log.flush()?;
     log.shutdown()?;

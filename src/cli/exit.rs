@@ -105,10 +105,10 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             ApplyError::CorruptContact { .. }
             | ApplyError::Impassable(_)
             | ApplyError::TwoFoundings { .. }
-            | ApplyError::FoundedAnew { .. }
             | ApplyError::AnotherBase { .. },
         ) => Some(DATA),
-        WorkerError::Unfounded { .. } => Some(UNREACHABLE),
+        WorkerError::Unfounded { is_lasting: true, .. } => Some(DATA),
+        WorkerError::Unfounded { is_lasting: false, .. } => Some(UNREACHABLE),
         WorkerError::Founding(FoundingError::Log(error)) => log_code(error),
         WorkerError::Founding(_) => Some(DATA),
         WorkerError::Apply(ApplyError::NoRules | ApplyError::Panicked { .. }) => None,

@@ -29,7 +29,7 @@ pub(super) fn open_log_to_append(config: &Config) -> anyhow::Result<EventLog> {
     let log = open_log(config)?;
     if let EventLog::Kafka(kafka) = &log
         && let Ok(control) = kafka.read_founding()
-        && let Some(founding) = control.founding
+        && let Ok(Some(founding)) = control.founding
     {
         log.found(&founding);
     }

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
 
-use crate::app::{self, ApplySetup, RunOptions, WorkerOptions};
+use crate::app::{self, ApplySetup, GivenOut, RunOptions, WorkerOptions};
 use crate::config::{Config, Mode};
 use crate::domain::position::Lane;
-use crate::domain::rules::LaneRules;
+use crate::domain::rules::{LaneRules, next_number};
 use crate::ingest::{Outbox, marker_record};
 use crate::store::{self, StoreError};
 
@@ -144,21 +144,25 @@ fn outbox_records(config: &Config) -> anyhow::Result<u64> {
     Ok(records)
 }
 
-/// The next founding: its markers stand above every number that was given out.
+/// The next founding: its markers stand above every number that was given out, as the log says; the old
+/// store may be behind.
 fn found_anew(config: &Config, rules: Option<&LaneRules>) -> anyhow::Result<()> {
-    let (rules, newest) =
-        rules.and_then(|rules| Some((rules, rules.newest()?))).ok_or_else(|| {
-            Failure::Data(
-                "the old store does not say which rules the log has had; rebuild it first without \
-             --under-present-rules"
-                    .to_owned(),
-            )
-        })?;
-    let own = ApplySetup::new(config)?.rules;
-    let (number, founding) = (newest.number + 1, rules.founding() + 1);
     let log = open_log(config)?;
+    let known = rules.and_then(|rules| Some((rules.founding(), rules.newest()?.number)));
+    let unknown = || {
+        let text = "the log does not say which rules it has had; rebuild it first without \
+                    --under-present-rules";
+        Failure::Data(text.to_owned())
+    };
+    let GivenOut { founding, number, homes } = app::given_out(&log)?.ok_or_else(unknown)?;
+    let (known_founding, known_number) = known.unwrap_or((founding, number));
+    let next = (next_number(founding.max(known_founding)), next_number(number.max(known_number)));
+    let (Some(founding), Some(number)) = next else {
+        return Err(Failure::Data("the log has had the greatest number of rules".into()).into());
+    };
+    let own = ApplySetup::new(config)?.rules;
     let lanes = (0..log.lanes()?).map(Lane);
-    let marker = |lane| marker_record(lane, number, founding, &own, Some("local"));
+    let marker = |lane| marker_record(lane, number, founding, homes, &own, Some("local"));
     log.append_blocking(lanes.map(marker).collect())?;
     log.flush()?;
     log.shutdown()?;

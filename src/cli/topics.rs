@@ -39,7 +39,11 @@ fn found(config: &Config, partitioner: &str, lanes: u16) -> anyhow::Result<()> {
     };
     match app::found_again(&config.kafka, partitioner, lanes) {
         Ok(founding) => tell(format_args!("topic {} is founded: {founding}", config.kafka.topic)),
-        Err(error @ (FoundingError::Stands { .. } | FoundingError::TooFew { .. })) => {
+        Err(
+            error @ (FoundingError::Stands { .. }
+            | FoundingError::TooFew { .. }
+            | FoundingError::Unreadable { .. }),
+        ) => {
             return Err(Failure::Data(error.to_string()).into());
         }
         Err(error) => return Err(error.into()),

@@ -138,7 +138,9 @@ pub struct KafkaConfig {
     pub topic: String,
     /// The topic of control records.
     pub control_topic: String,
-    /// How long it keeps records; none: its brokers say.
+    /// How long the contact log keeps records; none: its brokers say.
+    pub retention: Option<Duration>,
+    /// How long the topic of control records does; none: its brokers say.
     pub control_retention: Option<Duration>,
     /// How keys find their partition.
     pub partitioner: PartitionerChoice,

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::domain::limits::{CONTACT_BYTES, FUTURE_TOLERANCE_SECONDS_MAX};
+
 use super::error::ConfigError;
 use super::fields::Fields;
 use super::layers::{Layered, Value};
@@ -263,6 +265,7 @@ fn kafka(fields: &mut Fields<'_>) -> KafkaConfig {
         client_id: fields.text("kafka.client_id"),
         topic: fields.text("kafka.topic"),
         control_topic: fields.text("kafka.control_topic"),
+        retention: fields.duration_or_empty("kafka.retention", seconds(1, 3650 * DAY)),
         control_retention: fields
             .duration_or_empty("kafka.control_retention", seconds(1, 3650 * DAY)),
         partitioner: fields.choice("kafka.partitioner", PartitionerChoice::Auto, &partitioners),
@@ -410,11 +413,13 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
 
 fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let contact_bytes = *CONTACT_BYTES.start() as u64..=*CONTACT_BYTES.end() as u64;
     ApplyConfig {
         batch_records_max: fields.count("apply.batch_records_max", 1..=65_535),
         batch_bytes_max: bytes(fields.size("apply.batch_bytes_max", KIB..=64 * MIB)),
-        contact_bytes_max: bytes(fields.size("apply.contact_bytes_max", KIB..=64 * KIB)),
-        future_tolerance: fields.duration("apply.future_tolerance", seconds(0, 365 * DAY)),
+        contact_bytes_max: bytes(fields.size("apply.contact_bytes_max", contact_bytes)),
+        future_tolerance: fields
+            .duration("apply.future_tolerance", seconds(0, FUTURE_TOLERANCE_SECONDS_MAX)),
     }
 }
 

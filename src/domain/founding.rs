@@ -9,17 +9,21 @@ use super::position::{CONTROL_LANE, Lane};
 pub const FOUNDING_KEY: &str = "log/founding";
 
 /// Written once, when the log's first record is yet to be judged. However many partitions the topic
-/// has later, and whoever fills them, a contact's home stays the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+/// has later, and whoever fills them, a contact's home stays the same. Every marker of the rules says it
+/// too, so that it is on the log itself where there is no control topic, or where that has lost it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Founding {
     /// The way from key to lane.
     pub partitioner: Partitioner,
     /// The lanes that are homes: those that the topic had.
     pub lanes: u16,
-    /// Hash of the rules of the beginning, 16 hex digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rules: Option<String>,
+}
+
+fn can_be_homes(lanes: u16) -> bool {
+    lanes != 0 && lanes != CONTROL_LANE.0
 }
 
 /// A founding that can't be one.
@@ -30,7 +34,21 @@ pub struct InvalidFounding(String);
 impl Founding {
     /// Of a log with so many lanes.
     pub fn first(partitioner: Partitioner, lanes: u16) -> Self {
-        Self { partitioner, lanes, rules: None }
+        Self { partitioner, lanes }
+    }
+
+    /// As a header has it: `murmur2 4`.
+    pub fn to_header(self) -> String {
+        format!("{} {}", self.partitioner, self.lanes)
+    }
+
+    /// From a header; none where it says something else.
+    pub fn from_header(text: &str) -> Option<Self> {
+        let (name, lanes) = text.split_once(' ')?;
+        let partitioner = Partitioner::ALL.into_iter().find(|known| known.as_str() == name)?;
+        let digits = Some(lanes).filter(|at| at.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let lanes = digits.parse().ok().filter(|lanes| can_be_homes(*lanes))?;
+        Some(Self { partitioner, lanes })
     }
 
     /// A contact's home.
@@ -45,7 +63,7 @@ impl Founding {
     pub fn parse(value: &[u8]) -> Result<Self, InvalidFounding> {
         let founding: Self =
             serde_json::from_slice(value).map_err(|error| InvalidFounding(error.to_string()))?;
-        if founding.lanes == 0 || founding.lanes == CONTROL_LANE.0 {
+        if !can_be_homes(founding.lanes) {
             return Err(InvalidFounding("the number of lanes must be 1 to 65534".to_owned()));
         }
         Ok(founding)
@@ -59,12 +77,7 @@ impl Founding {
 
 impl std::fmt::Display for Founding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { partitioner, lanes, rules } = self;
-        write!(f, "{partitioner} over {lanes} lanes")?;
-        match rules {
-            Some(rules) => write!(f, ", rules {rules}"),
-            None => Ok(()),
-        }
+        write!(f, "{} over {} lanes", self.partitioner, self.lanes)
     }
 }
 
@@ -76,8 +89,12 @@ mod tests {
     fn it_comes_back_and_what_is_none_is_refused() {
         let founding = Founding::first(Partitioner::Crc32, 8);
         assert_eq!(Founding::parse(&founding.to_json()), Ok(founding.clone()));
-        let ruled = Founding { rules: Some("00ff".into()), ..founding };
-        assert_eq!(Founding::parse(&ruled.to_json()), Ok(ruled));
+        assert_eq!(Founding::from_header(&founding.to_header()), Some(founding));
+        for bad in
+            ["", "crc32", "md5 8", "crc32 0", "crc32 65535", "crc32 +8", "crc32 8 ", "crc32 8x"]
+        {
+            assert_eq!(Founding::from_header(bad), None, "{bad}");
+        }
         for bad in [
             "{",
             r#"{"partitioner":"md5","lanes":8}"#,

@@ -45,6 +45,8 @@ pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
 /// The number of the rules' founding that a marker belongs to; of a record that was brought to its
 /// contact's home lane: under which that was its home. In decimal.
 pub const FOUNDING: &str = "contactd_founding";
+/// Says in a marker what contacts' homes follow from: a partitioner and a number of lanes, `murmur2 4`.
+pub const HOMES: &str = "contactd_homes";
 /// How many bytes its value had there, where only its head could be appended.
 pub const ORIGIN_BYTES: &str = "contactd_origin_bytes";
 /// Marks the record from which on other rules hold in its lane, with their number in decimal.

@@ -59,6 +59,15 @@ pub struct Watermarks {
     pub high: NextOffset,
 }
 
+/// What a log's retention goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// For how long a record is kept at least; none: for ever.
+    pub age: Option<Duration>,
+    /// Whether the oldest records go when there are too many bytes, however young they are.
+    pub is_by_bytes: bool,
+}
+
 /// Whether there is a lane for control records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlAccess {
@@ -282,8 +291,8 @@ impl EventLog {
         }
     }
 
-    /// For how long a record is kept at least; none: for ever, or the brokers don't say.
-    pub fn retention(&self) -> Result<Option<Duration>, LogError> {
+    /// What its retention goes by.
+    pub fn retention(&self) -> Result<Retention, LogError> {
         match self {
             Self::Embedded(log) => Ok(log.retention()),
             Self::Kafka(log) => log.retention(),

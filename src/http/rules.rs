@@ -69,8 +69,10 @@ fn standing_json(standing: &RulesStanding) -> Value {
 impl From<AdoptError> for ApiError {
     fn from(error: AdoptError) -> Self {
         let code = match &error {
-            AdoptError::NotFollowing => Code::NotReady,
-            AdoptError::OtherFiles { .. } | AdoptError::Overtaken { .. } => Code::RulesDiffer,
+            AdoptError::NotFollowing | AdoptError::Stopped(_) => Code::NotReady,
+            AdoptError::OtherFiles { .. } | AdoptError::Overtaken { .. } | AdoptError::NoNumber => {
+                Code::RulesDiffer
+            }
             AdoptError::Log(_) | AdoptError::Unfinished { .. } => Code::WriteUnavailable,
             AdoptError::Store(_) => return Self::internal(error.to_string()),
         };

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! What is left to be done shows in the lanes themselves, so any instance ends what another began, and
-//! a marker that is said twice changes nothing.
+//! a marker that is said twice changes nothing. One that was acknowledged is not said again before it
+//! was read, and none is said while a lane stands before a marker that can't be passed: whether it
+//! lacks anything shows only behind that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +18,13 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::fingerprint::Fingerprint;
-use crate::domain::position::{CONTROL_LANE, Lane, Position};
-use crate::domain::rules::{InForce, LaneRules, RuleSet};
+use crate::domain::position::{CONTROL_LANE, Lane, Offset, Position};
+use crate::domain::rules::{InForce, LaneRules, NUMBER_MAX, RuleSet, next_number};
 use crate::event_log::{Ack, ConsumerStatus, EventLog, LogError};
 use crate::store::{Reader, StoreError};
 
-use super::{marker_record, now_ms};
+use super::fading::Fading;
+use super::{Retries, marker_record};
 
 /// Whose order decides between two that adopt at once.
 const DECIDES: Lane = Lane(0);
@@ -29,8 +32,8 @@ const DECIDES: Lane = Lane(0);
 const LOOK: Duration = Duration::from_secs(1);
 /// How long who adopted has for the other lanes, before others help.
 const OWN_TIME: Duration = Duration::from_secs(5);
-/// How often it is asked how long the log keeps a record.
-const RETENTION_LOOK: Duration = Duration::from_secs(30);
+/// The longest pause after what could not be appended.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How long one look's appends may take.
 const APPEND_WAIT: Duration = Duration::from_secs(20);
 
@@ -51,6 +54,12 @@ pub enum AdoptError {
         /// What was meant.
         expected: Fingerprint,
     },
+    /// Nothing is appended behind what can't be read.
+    #[error("the log's rules are left as they are while not all of it can be read: {0}")]
+    Stopped(String),
+    /// There is no number for them.
+    #[error("the log's rules have number {NUMBER_MAX}, the greatest that there is")]
+    NoNumber,
     /// Somebody else was faster.
     #[error(
         "other rules were adopted at the same moment, as number {number}{by}: look at them first"
@@ -99,23 +108,36 @@ pub struct Adopted {
     pub is_new: bool,
 }
 
+/// Says why lanes are not read on, if some are not.
+pub type Stopped = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// A marker that was acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Appended {
+    number: u64,
+    rules: Fingerprint,
+    offset: Offset,
+}
+
 /// The log's rules beside this instance's own.
 pub struct Adoption {
     log: EventLog,
     reader: Reader,
     own: Arc<RuleSet>,
-    lanes: Mutex<Option<Arc<ConsumerStatus>>>,
+    following: Mutex<Option<(Arc<ConsumerStatus>, Stopped)>>,
+    /// Each lane's last one, until it was read.
+    appended: Mutex<BTreeMap<Lane, Appended>>,
 }
 
 impl Adoption {
     /// With the rules that the instance was started with.
     pub fn new(log: EventLog, reader: Reader, own: Arc<RuleSet>) -> Self {
-        Self { log, reader, own, lanes: Mutex::default() }
+        Self { log, reader, own, following: Mutex::default(), appended: Mutex::default() }
     }
 
     /// From now on the lanes are known, or are not followed any more.
-    pub fn following(&self, lanes: Option<Arc<ConsumerStatus>>) {
-        *self.lanes.lock() = lanes;
+    pub fn following(&self, lanes: Option<(Arc<ConsumerStatus>, Stopped)>) {
+        *self.following.lock() = lanes;
     }
 
     /// None before the log is followed.
@@ -153,7 +175,7 @@ impl Adoption {
             return Ok(Adopted { number: newest.number, is_new: false });
         }
         let adopted = InForce {
-            number: newest.number + 1,
+            number: next_number(newest.number).ok_or(AdoptError::NoNumber)?,
             rules: Arc::clone(&self.own),
             principal: Some(principal.to_owned()),
             ..newest.clone()
@@ -175,8 +197,10 @@ impl Adoption {
     /// Ends what was begun and says again what the log is about to drop, until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut unfinished: Option<(u64, Instant)> = None;
-        let mut retention = Retention::default();
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        let mut fading = Fading::default();
+        let (mut retries, mut wait) = (Retries::between(LOOK, PAUSE_MAX), LOOK);
+        while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            wait = LOOK;
             let rules = self.reader.rules();
             let Some(newest) = rules.newest() else {
                 continue;
@@ -190,8 +214,7 @@ impl Adoption {
             unfinished = since;
             let late = since.is_some_and(|(_, since)| since.elapsed() >= OWN_TIME);
             let mut lanes = if late { lacking } else { self.added(lacking) };
-            let kept_for = retention.of(&self.log).await;
-            lanes.extend(kept_for.map(|kept| fading(&rules, newest, kept)).unwrap_or_default());
+            lanes.extend(fading.lanes(&self.log, &rules, newest).await);
             if lanes.is_empty() {
                 continue;
             }
@@ -200,6 +223,7 @@ impl Adoption {
             let number = newest.number;
             match said {
                 Some(Ok(())) => {
+                    retries.reset();
                     tracing::info!(
                         number,
                         partitions = list(&lanes),
@@ -207,7 +231,11 @@ impl Adoption {
                     );
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(number, %error, "the log's rules could not be said again");
+                    let (pause, is_new) = retries.failed(&error);
+                    wait = pause;
+                    if is_new {
+                        tracing::warn!(number, %error, "the log's rules could not be said again");
+                    }
                 }
                 None => return,
             }
@@ -216,7 +244,7 @@ impl Adoption {
 
     /// Lanes that have not read the newest marker; none before they are known.
     fn lacking(&self, rules: &LaneRules, newest: &InForce) -> Option<Vec<Lane>> {
-        let lanes = self.lanes.lock().as_ref()?.lanes().into_iter().map(|(lane, _)| lane);
+        let lanes = self.following.lock().as_ref()?.0.lanes().into_iter().map(|(lane, _)| lane);
         let lacks =
             |lane: &Lane| rules.lanes().get(lane).is_none_or(|at| at.number < newest.number);
         Some(lanes.filter(|lane| *lane != CONTROL_LANE).filter(lacks).collect())
@@ -238,68 +266,163 @@ impl Adoption {
         self.append(newest, &lacking, until).await
     }
 
-    /// Appends a marker to these lanes and waits until it was read there.
+    /// Appends a marker to these lanes, but for those where it stands unread, and waits until it was read.
     async fn append(
         &self,
         marker: &InForce,
         lanes: &[Lane],
         until: Instant,
     ) -> Result<(), AdoptError> {
+        let stopped = self.following.lock().as_ref().and_then(|(_, stopped)| stopped());
+        if let Some(why) = stopped {
+            return Err(AdoptError::Stopped(why));
+        }
         let founding = self.reader.rules().founding();
+        let homes = self.log.founding()?;
         let InForce { number, rules, principal, .. } = marker;
-        let record =
-            |lane: &Lane| marker_record(*lane, *number, founding, rules, principal.as_deref());
-        let records = lanes.iter().map(record).collect();
+        let principal = principal.as_deref();
+        let record = |lane: &Lane| marker_record(*lane, *number, founding, homes, rules, principal);
+        let mut awaited = self.unread(marker);
+        awaited.retain(|lane, _| lanes.contains(lane));
+        let records = lanes.iter().filter(|lane| !awaited.contains_key(*lane)).map(record);
+        let records: Vec<_> = records.collect();
         let unfinished = || AdoptError::Unfinished { number: *number, lacking: lanes.to_vec() };
-        let acks = tokio::time::timeout_at(until.into(), self.log.append(records)).await;
-        let acks = acks.map_err(|_elapsed| unfinished())??;
-        let read = tokio::time::timeout_at(until.into(), self.until_read(&acks)).await;
+        if !records.is_empty() {
+            let acks = tokio::time::timeout_at(until.into(), self.log.append(records)).await;
+            let acks = acks.map_err(|_elapsed| unfinished())??;
+            self.remember(marker, &acks);
+            awaited.extend(acks.iter().map(|ack| (ack.lane, ack.offset)));
+        }
+        let read = tokio::time::timeout_at(until.into(), self.until_read(&awaited)).await;
         read.map_err(|_elapsed| unfinished())?
     }
 
-    async fn until_read(&self, acks: &[Ack]) -> Result<(), AdoptError> {
-        let next: BTreeMap<_, _> = acks.iter().map(|ack| (ack.lane, ack.offset.next())).collect();
+    fn remember(&self, marker: &InForce, acks: &[Ack]) {
+        let (number, rules) = (marker.number, marker.rules.fingerprint());
+        let appended = acks.iter().map(|ack| {
+            let Ack { lane, offset } = *ack;
+            (lane, Appended { number, rules, offset })
+        });
+        self.appended.lock().extend(appended);
+    }
+
+    /// Where this very marker stands and was not read yet.
+    fn unread(&self, marker: &InForce) -> BTreeMap<Lane, Offset> {
+        let (number, rules) = (marker.number, marker.rules.fingerprint());
+        let mut appended = self.appended.lock();
+        appended.retain(|lane, at| {
+            self.reader.next_offset(*lane).is_none_or(|next| next < at.offset.next())
+        });
+        let same = appended.iter().filter(|(_, at)| (at.number, at.rules) == (number, rules));
+        same.map(|(lane, at)| (*lane, at.offset)).collect()
+    }
+
+    async fn until_read(&self, appended: &BTreeMap<Lane, Offset>) -> Result<(), AdoptError> {
+        let next = appended.iter().map(|(lane, offset)| (*lane, offset.next())).collect();
         let position = Position { next, ..self.reader.position() };
         Ok(self.reader.wait_for(&position).await?)
     }
 }
 
-/// For how long the log keeps a record, asked again now and then.
-#[derive(Default)]
-struct Retention {
-    asked: Option<Instant>,
-    kept_for: Option<Duration>,
-}
-
-impl Retention {
-    /// None: for ever, or as far as is known.
-    async fn of(&mut self, log: &EventLog) -> Option<Duration> {
-        if self.asked.is_none_or(|asked| asked.elapsed() >= RETENTION_LOOK) {
-            self.asked = Some(Instant::now());
-            let log = log.clone();
-            match tokio::task::spawn_blocking(move || log.retention()).await {
-                Ok(Ok(kept_for)) => self.kept_for = kept_for,
-                Ok(Err(error)) => tracing::debug!(%error, "the log's retention is not known"),
-                Err(_) => {}
-            }
-        }
-        self.kept_for
-    }
-}
-
-/// Lanes in which a marker stands since a fourth of the time that a record is kept: well before a
-/// third of it has passed it is said again.
-fn fading(rules: &LaneRules, newest: &InForce, kept_for: Duration) -> Vec<Lane> {
-    let fourth = u64::try_from(kept_for.as_millis() / 4).unwrap_or(u64::MAX);
-    let now = now_ms();
-    let is_old = |at: &InForce| {
-        let said = u64::try_from(at.record_time_ms).unwrap_or(0);
-        at.number == newest.number && now.saturating_sub(said) >= fourth
-    };
-    rules.lanes().iter().filter(|(_, at)| is_old(at)).map(|(lane, _)| *lane).collect()
-}
-
 fn list(lanes: &[Lane]) -> String {
     let lanes: Vec<String> = lanes.iter().map(ToString::to_string).collect();
     lanes.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::position::NextOffset;
+    use crate::domain::rules::RuleText;
+    use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+    use crate::event_log::{ConsumeBounds, Consumer};
+    use crate::store::{self, Opened, StoreOptions};
+
+    struct World {
+        adoption: Adoption,
+        log: EventLog,
+        consumer: Consumer,
+        _opened: store::Writer,
+        _dir: tempfile::TempDir,
+    }
+
+    /// An instance whose own rules differ from the log's, and which applies nothing.
+    fn world(number: u64) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions {
+            path: dir.path().join("log"),
+            topic: "contacts".into(),
+            partitions: 2,
+            segment_bytes_max: 1 << 20,
+            retention_bytes: None,
+            retention_age: None,
+        };
+        let log = EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()));
+        let options = StoreOptions::at(&dir.path().join("store"));
+        let opened = store::open(options, Some(&log.identity().unwrap()), &|_| {}).unwrap();
+        let Opened { mut writer, reader, .. } = opened;
+        let rules = Arc::new(RuleSet::built_in().unwrap());
+        let beginning = InForce { number, ..InForce::at_founding(rules) };
+        writer.begin_with(1, beginning.clone()).unwrap();
+        for lane in [Lane(0), Lane(1)] {
+            writer.marker(lane, beginning.clone()).unwrap();
+        }
+        writer.commit().unwrap();
+        let bounds = ConsumeBounds { records_max: 16, bytes_max: 1 << 20 };
+        let from = [0, 1].map(|lane| (Lane(lane), NextOffset(0)));
+        let consumer = log.consume(&from.into(), bounds).unwrap();
+        let own = RuleText { future_tolerance_ms: 7, ..RuleText::built_in() };
+        let own = Arc::new(RuleSet::compile(own).unwrap());
+        let adoption = Adoption::new(log.clone(), reader, own);
+        World { adoption, log, consumer, _opened: writer, _dir: dir }
+    }
+
+    impl World {
+        fn following(&self, stopped: Option<&str>) {
+            let stopped = stopped.map(str::to_owned);
+            let stopped: Stopped = Arc::new(move || stopped.clone());
+            self.adoption.following(Some((self.consumer.status(), stopped)));
+        }
+
+        async fn adopt(&self) -> AdoptError {
+            let until = Instant::now() + Duration::from_millis(50);
+            self.adoption.adopt("ada", None, until).await.unwrap_err()
+        }
+
+        fn markers(&self) -> u64 {
+            self.log.watermarks(DECIDES).unwrap().high.0
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_appended_while_a_lane_stands_before_a_marker_that_can_not_be_passed() {
+        let world = world(0);
+        world.following(Some("APPLY_VERSION 77"));
+        let error = world.adopt().await;
+        assert!(matches!(&error, AdoptError::Stopped(why) if why.contains("77")), "{error}");
+        assert_eq!(world.markers(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_marker_that_was_acknowledged_and_not_read_is_not_appended_again() {
+        let world = world(0);
+        world.following(None);
+        // How long an acknowledgement takes is the disk's matter.
+        while world.adoption.appended.lock().is_empty() {
+            assert!(matches!(world.adopt().await, AdoptError::Unfinished { number: 1, .. }));
+        }
+        let appended = world.markers();
+        for _ in 0..3 {
+            assert!(matches!(world.adopt().await, AdoptError::Unfinished { number: 1, .. }));
+        }
+        assert_eq!(world.markers(), appended);
+    }
+
+    #[tokio::test]
+    async fn there_is_no_number_after_the_greatest() {
+        let world = world(NUMBER_MAX);
+        world.following(None);
+        assert!(matches!(world.adopt().await, AdoptError::NoNumber));
+        assert_eq!(world.markers(), 0);
+    }
 }

@@ -1,5 +1,6 @@
 //! Markers of the log's rules, as they are appended.
 
+use crate::domain::founding::Founding;
 use crate::domain::position::Lane;
 use crate::domain::rules::{Marker, RuleSet};
 use crate::event_log::NewRecord;
@@ -11,10 +12,11 @@ pub fn marker_record(
     lane: Lane,
     number: u64,
     founding: u64,
+    homes: Founding,
     rules: &RuleSet,
     principal: Option<&str>,
 ) -> NewRecord {
-    let (headers, value) = Marker::record(number, founding, rules, principal);
+    let (headers, value) = Marker::record(number, founding, homes, rules, principal);
     NewRecord {
         key: Vec::new(),
         value: Some(value),

@@ -54,9 +54,49 @@ impl Pause {
     }
 }
 
+/// Something that is tried again and again: more and more seldom, and told when its reason is a new one.
+#[derive(Clone, Debug)]
+pub struct Retries {
+    pause: Pause,
+    told: Option<String>,
+}
+
+impl Retries {
+    /// With a first and a longest pause.
+    pub fn between(first: Duration, longest: Duration) -> Self {
+        Self { pause: Pause::between(first, longest), told: None }
+    }
+
+    /// How long to wait before the next try, and whether the reason is to be told.
+    pub fn failed(&mut self, why: &impl std::fmt::Display) -> (Duration, bool) {
+        let why = Some(why.to_string());
+        let is_new = self.told != why;
+        self.told = why;
+        (self.pause.take(), is_new)
+    }
+
+    /// After something that worked.
+    pub fn reset(&mut self) {
+        self.pause.reset();
+        self.told = None;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_told_once_until_it_changes_or_something_works() {
+        let (first, longest) = (Duration::from_millis(8), Duration::from_millis(20));
+        let mut retries = Retries::between(first, longest);
+        let told = ["a", "a", "b", "b", "a"].map(|why| retries.failed(&why).1);
+        assert_eq!(told, [true, false, true, false, true]);
+        assert!(retries.failed(&"a").0 >= longest / 2);
+        retries.reset();
+        let (wait, is_new) = retries.failed(&"a");
+        assert!(is_new && wait <= first, "{wait:?}");
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_begin_anew() {

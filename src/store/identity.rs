@@ -145,8 +145,6 @@ impl Writer {
         let told = founding(&self.shared.path)?;
         let on_log = self.founding_entry();
         match (&told, &on_log) {
-            // Founded anew since: what is stored was applied under the former one.
-            (Some(told), Some(on_log)) if on_log.revision > told.revision => Ok(Some(told.clone())),
             (Some(told), Some(on_log)) if told != on_log => Err(StoreError::AnotherFounding {
                 path: self.shared.path.clone(),
                 stored: told.to_string(),

@@ -185,7 +185,12 @@ fn settle(
             stored: stored.to_string(),
             given: given.to_string(),
         }),
-        (Some(_) | None, Some(_) | None) => Ok((settled, Some(next))),
+        (Some(_) | None, Some(_) | None) => {
+            if let Some(founding) = &image.founding {
+                identity::settle_founding(&options.path, founding)?;
+            }
+            Ok((settled, Some(next)))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! snapshots/<first frame not in it, 20 digits>.snapshot
-//!   head     sealed "CDSN": checkpoint, log identity          (see checkpoint.rs for the envelope)
+//!   head     sealed "CDSN": checkpoint, log identity, founding          (see checkpoint.rs for the envelope)
 //!   blocks   u32 raw length | u32 stored length | u32 contacts | u32 crc32 of those and the bytes |
 //!            LZ4 bytes of (v id length | v body length | u64 image | u64 change | id | body)*, ids ascending
 //!   end      u32 0 | u64 contacts | u128 digest | u32 crc32 of those
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use bincode::{Decode, Encode};
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 
+use crate::domain::founding::Founding;
 use crate::domain::position::LogIdentity;
 use crate::segments::FrameNo;
 use crate::telemetry::fault;
@@ -28,6 +29,7 @@ use super::checkpoint::{Checkpoint, CutRecord, HEAD, seal, sealed_bytes, sync_di
 use super::codec::{self, ChangeRef, Links};
 use super::digest::{Digest, contact_hash};
 use super::engine::Engine;
+use super::identity;
 use super::journal::varint::{self, Cursor};
 use super::shared::Cut;
 
@@ -52,6 +54,7 @@ struct HeadRecord {
     number: u64,
     store: u64,
     log: Option<LogIdentity>,
+    founding: Option<Founding>,
     cut: CutRecord,
 }
 
@@ -66,6 +69,8 @@ pub(crate) struct Written {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) log: Option<LogIdentity>,
+    /// What contacts' homes follow from, where the store was told.
+    pub(crate) founding: Option<Founding>,
     pub(crate) cut: Cut,
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
@@ -96,6 +101,7 @@ pub(crate) fn write(
         number: checkpoint.number,
         store: checkpoint.store,
         log: log.cloned(),
+        founding: identity::founding(dir)?,
         cut: CutRecord::from(&checkpoint.cut),
     };
     let head = seal(MAGIC, FORMAT, "snapshot", &head)?;
@@ -245,11 +251,12 @@ impl Snapshot {
         read(sealed_bytes(&start).saturating_sub(HEAD as u64), &mut start)?;
         let what = path.display().to_string();
         let head = unseal(MAGIC, &what, FORMAT, &start)?;
-        let HeadRecord { log, cut, .. } = head.decode()?;
+        let HeadRecord { log, founding, cut, .. } = head.decode()?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(head.len as u64))
             .map_err(StoreError::io("reading", path))?;
         Ok(Self {
             log,
+            founding,
             cut: cut.try_into()?,
             path: path.to_path_buf(),
             bytes,

@@ -1,15 +1,16 @@
 //! A marker: the record of the contact log that holds the rules from its place in its lane on.
 //!
 //! It has no key that means anything. The header [`MARKER`] stands first in it and holds the number in
-//! decimal, [`FOUNDING`] the founding's number, [`PRINCIPAL`] who adopted the rules; the value is the
-//! packed rules.
+//! decimal, [`FOUNDING`] the founding's number, [`HOMES`] what contacts' homes follow from,
+//! [`PRINCIPAL`] who adopted the rules; the value is the packed rules.
 
 use crate::domain::decode::Reject;
-use crate::domain::headers::{FOUNDING, MARKER, PRINCIPAL};
+use crate::domain::founding::Founding;
+use crate::domain::headers::{FOUNDING, HOMES, MARKER, PRINCIPAL};
 use crate::domain::record::{Headers, NamedValues, Record, RecordBatch};
 use crate::domain::verdict::DeadLetterReason;
 
-use super::{Fingerprint, InvalidRules, RuleSet, RuleText};
+use super::{Fingerprint, InvalidRules, NUMBER_MAX, RuleSet, RuleText};
 
 /// A marker as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Marker {
     pub number: u64,
     /// The founding's number: 1, and one more each time that the log was founded anew.
     pub founding: u64,
+    /// What contacts' homes follow from, as it says.
+    pub homes: Founding,
     /// The rules.
     pub text: MarkerText,
     /// Who adopted them.
@@ -61,11 +64,12 @@ impl Marker {
         let number = |name: &str| {
             let digits = value(name).filter(|at| at.bytes().all(|byte| byte.is_ascii_digit()));
             let read = digits.and_then(|digits| digits.parse::<u64>().ok());
-            // So that there is always a next one.
-            read.filter(|number| *number <= u64::from(u32::MAX))
+            read.filter(|number| *number <= NUMBER_MAX)
                 .ok_or_else(|| invalid(format!("the header {name} holds no number")))
         };
         let (number, founding) = (number(MARKER)?, number(FOUNDING)?);
+        let no_homes = || invalid(format!("the header {HOMES} names no partitioner and lanes"));
+        let homes = value(HOMES).and_then(Founding::from_header).ok_or_else(no_homes)?;
         let Some(packed) = batch.value(record) else {
             return Err(invalid("a marker without a value".to_owned()));
         };
@@ -78,19 +82,23 @@ impl Marker {
             Err(error) => return Err(invalid(error.to_string())),
         };
         let principal = value(PRINCIPAL).map(str::to_owned);
-        Ok(Self { number, founding, text, principal })
+        Ok(Self { number, founding, homes, text, principal })
     }
 
     /// Headers and value of the record that says that these rules hold.
     pub fn record(
         number: u64,
         founding: u64,
+        homes: Founding,
         rules: &RuleSet,
         principal: Option<&str>,
     ) -> (NamedValues, Vec<u8>) {
         let header = |name: &str, value: String| (name.to_owned(), Some(value.into_bytes()));
-        let mut headers =
-            vec![header(MARKER, number.to_string()), header(FOUNDING, founding.to_string())];
+        let mut headers = vec![
+            header(MARKER, number.to_string()),
+            header(FOUNDING, founding.to_string()),
+            header(HOMES, homes.to_header()),
+        ];
         headers.extend(principal.map(|who| header(PRINCIPAL, who.to_owned())));
         (headers, rules.packed().to_vec())
     }

@@ -18,6 +18,7 @@ mod marker;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use lz4_flex::block::{compress_prepend_size, decompress, uncompressed_size};
@@ -26,7 +27,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::decode::Decoder;
 use super::fingerprint::{APPLY_VERSION, APPLY_VERSIONS, Fingerprint};
-use super::limits::Limits;
+use super::limits::{self, Limits};
 use super::mapping::{Mapping, UnknownField};
 use super::schemas::{SchemaError, Schemas, SourceSchemas};
 
@@ -35,8 +36,15 @@ pub use marker::{Marker, MarkerText};
 
 /// Bytes of packed rules at most, so that a marker fits into a record of a megabyte.
 pub const PACKED_BYTES_MAX: usize = 900 << 10;
+/// The greatest number that a marker may have, or a founding.
+pub const NUMBER_MAX: u64 = u32::MAX as u64;
 /// Bytes of their text at most.
 pub const TEXT_BYTES_MAX: usize = 8 << 20;
+
+/// The one after it, while there is one.
+pub fn next_number(number: u64) -> Option<u64> {
+    number.checked_add(1).filter(|next| *next <= NUMBER_MAX)
+}
 
 /// Names by name: of a source's fields, or of its schemas.
 pub type ByName = BTreeMap<String, BTreeMap<String, String>>;
@@ -82,6 +90,18 @@ pub enum InvalidRules {
         /// What is wrong.
         #[source]
         source: SchemaError,
+    },
+    /// A value that no configuration may have.
+    #[error("{name} is {value}, and must be {least} to {most}")]
+    OutOfBounds {
+        /// What it is of.
+        name: &'static str,
+        /// What it is.
+        value: u64,
+        /// What it must be at least.
+        least: u64,
+        /// What it must be at most.
+        most: u64,
     },
     /// More than a marker takes.
     #[error(
@@ -132,6 +152,23 @@ impl RuleText {
             return Err(InvalidRules::UnknownVersion(apply_version));
         }
         serde_json::from_slice(json).map_err(wrong)
+    }
+
+    /// The bounds that a configuration has too: markers may come from anybody who writes the topic.
+    fn check_bounds(&self) -> Result<(), InvalidRules> {
+        let (contact, record) = (&limits::CONTACT_BYTES, &limits::RECORD_BYTES);
+        let tolerance_ms_max = limits::FUTURE_TOLERANCE_SECONDS_MAX * 1_000;
+        let of_bytes = |bytes: &RangeInclusive<usize>| (*bytes.start() as u64, *bytes.end() as u64);
+        for (name, value, (least, most)) in [
+            ("contactBytesMax", self.contact_bytes_max as u64, of_bytes(contact)),
+            ("recordBytesMax", self.record_bytes_max as u64, of_bytes(record)),
+            ("futureToleranceMs", self.future_tolerance_ms, (0, tolerance_ms_max)),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(InvalidRules::OutOfBounds { name, value, least, most });
+            }
+        }
+        Ok(())
     }
 
     /// The one spelling that hashes go by.
@@ -195,6 +232,7 @@ impl RuleSet {
         if !APPLY_VERSIONS.contains(&text.apply_version) {
             return Err(InvalidRules::UnknownVersion(text.apply_version));
         }
+        text.check_bounds()?;
         let mapping = Mapping::from_config(&text.mapping).map_err(|wrong| {
             wrong.into_iter().next().map_or(InvalidRules::Packed("a mapping"), Into::into)
         })?;

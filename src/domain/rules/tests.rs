@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::headers::{FOUNDING, MARKER};
+use crate::domain::founding::Founding;
+use crate::domain::headers::{FOUNDING, HOMES, MARKER};
+use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
 use crate::domain::verdict::DeadLetterReason;
@@ -18,12 +20,15 @@ fn rules(tolerance_ms: u64) -> Arc<RuleSet> {
 }
 
 fn marker(number: u64, founding: u64, rules: &RuleSet) -> Marker {
-    let (headers, value) = Marker::record(number, founding, rules, Some("ada"));
+    let homes = Founding { partitioner: Partitioner::Crc32, lanes: 3 };
+    let (headers, value) = Marker::record(number, founding, homes, rules, Some("ada"));
     let mut batch = RecordBatch::new(Lane(0));
     batch.push(Offset(3), 9, Some(b""), Some(&value), header_refs(&headers));
     let record = batch.records[0];
     assert!(Marker::is_one(&batch, &record));
-    Marker::read(&batch, &record).unwrap()
+    let marker = Marker::read(&batch, &record).unwrap();
+    assert_eq!(marker.homes, homes);
+    marker
 }
 
 fn log() -> LaneRules {
@@ -119,12 +124,17 @@ fn reject(headers: &[(&str, &str)], value: Option<&[u8]>) -> String {
 #[test]
 fn forged_markers_are_told_by_what_is_wrong_with_them() {
     let good = rules(1);
-    let all = [(MARKER, "1"), (FOUNDING, "1")];
+    let all = [(MARKER, "1"), (FOUNDING, "1"), (HOMES, "murmur2 4")];
     for number in ["", "-1", "+1", "1x", "99999999999999999999", "4294967296"] {
         let detail = reject(&[(MARKER, number), (FOUNDING, "1")], Some(good.packed()));
         assert!(detail.contains("contactd_marker holds no number"), "{number}: {detail}");
     }
     assert!(reject(&[(MARKER, "1")], Some(good.packed())).contains("contactd_founding"));
+    for homes in [None, Some("murmur2"), Some("md5 4"), Some("murmur2 0")] {
+        let headers: Vec<_> = all[..2].iter().copied().chain(homes.map(|it| (HOMES, it))).collect();
+        let detail = reject(&headers, Some(good.packed()));
+        assert!(detail.contains("contactd_homes names no partitioner"), "{homes:?}: {detail}");
+    }
     assert!(reject(&all, None).contains("without a value"));
     assert!(reject(&all, Some(b"abc")).contains("cut short"));
     let too_large = vec![0; PACKED_BYTES_MAX + 1];
@@ -149,6 +159,32 @@ fn rules_that_can_not_be_used_are_no_ruling() {
     let mut wrong = text(1);
     wrong.schemas.entry("crm".into()).or_default().insert("*".into(), "[".into());
     assert!(RuleSet::compile(wrong).unwrap_err().to_string().contains("crm"));
+}
+
+#[test]
+fn values_that_no_configuration_may_have_are_refused_in_a_marker_too() {
+    let built_in = RuleText::built_in;
+    let year_ms = 365 * 86_400_000;
+    for (wrong, name) in [
+        (RuleText { contact_bytes_max: 4 << 20, ..built_in() }, "contactBytesMax is 4194304"),
+        (RuleText { contact_bytes_max: 1_023, ..built_in() }, "contactBytesMax is 1023"),
+        (RuleText { record_bytes_max: (1 << 20) + 1, ..built_in() }, "recordBytesMax is 1048577"),
+        (RuleText { record_bytes_max: 0, ..built_in() }, "recordBytesMax is 0"),
+        (text(year_ms + 1), "futureToleranceMs is 31536000001"),
+    ] {
+        let packed = lz4_flex::block::compress_prepend_size(&wrong.canonical());
+        let error = RuleSet::compile(wrong).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        assert!(RuleSet::unpack(&packed).is_err());
+    }
+    RuleSet::compile(RuleText { contact_bytes_max: 1 << 10, ..text(year_ms) }).unwrap();
+}
+
+#[test]
+fn numbers_end_where_markers_can_hold_no_more() {
+    assert_eq!((next_number(0), next_number(NUMBER_MAX - 1)), (Some(1), Some(NUMBER_MAX)));
+    assert_eq!((next_number(NUMBER_MAX), next_number(u64::MAX)), (None, None));
+    assert_eq!(marker(NUMBER_MAX, 1, &rules(1)).number, NUMBER_MAX);
 }
 
 #[test]

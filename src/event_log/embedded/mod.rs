@@ -15,7 +15,6 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -24,7 +23,9 @@ use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
 use crate::segments::{OpenReport, SegmentKind, SegmentOptions, SegmentReader, SegmentWriter};
 
-use super::{Ack, ConsumeBounds, Consumer, LogError, NewRecord, StoredRecord, Watermarks, feed};
+use super::{
+    Ack, ConsumeBounds, Consumer, LogError, NewRecord, Retention, StoredRecord, Watermarks, feed,
+};
 
 mod codec;
 mod committer;
@@ -126,11 +127,14 @@ impl EmbeddedLog {
         Ok(Self { path, meta, frames, durable, role: Role::Writer(Box::new(appender)) })
     }
 
-    /// For how long a record is kept; none: for ever, or it is another process's to say.
-    pub fn retention(&self) -> Option<Duration> {
+    /// What its retention goes by. In a process that only reads: nothing, it is the writer's to say.
+    pub fn retention(&self) -> Retention {
         match &self.role {
-            Role::Writer(appender) => appender.options.retention_age,
-            Role::Reader(_) => None,
+            Role::Writer(appender) => Retention {
+                age: appender.options.retention_age,
+                is_by_bytes: appender.options.retention_bytes.is_some(),
+            },
+            Role::Reader(_) => Retention::default(),
         }
     }
 

@@ -20,6 +20,7 @@ const REQUEST_WAIT: Duration = Duration::from_secs(5);
 /// The topic setting that decides whether old records of a key may be dropped.
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const RETENTION: &str = "retention.ms";
+const RETENTION_BYTES: &str = "retention.bytes";
 const RECORD_BYTES_MAX: &str = "max.message.bytes";
 /// 90 days: a session's longest life three times over.
 const CONTROL_RETENTION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
@@ -35,6 +36,8 @@ pub(super) struct TopicSettings {
     pub(super) record_bytes_max: Option<usize>,
     /// Below 0: for ever.
     pub(super) retention_ms: Option<i64>,
+    /// Of a partition; below 0: however many.
+    pub(super) retention_bytes: Option<i64>,
 }
 
 /// What `topics ensure` is to make.
@@ -113,6 +116,7 @@ impl Admin {
             cleanup_policy: value(CLEANUP_POLICY),
             record_bytes_max: value(RECORD_BYTES_MAX).and_then(|bytes| bytes.parse().ok()),
             retention_ms: value(RETENTION).and_then(|ms| ms.parse().ok()),
+            retention_bytes: value(RETENTION_BYTES).and_then(|bytes| bytes.parse().ok()),
         })
     }
 

@@ -6,7 +6,7 @@ use rdkafka::topic_partition_list::Offset as KafkaOffset;
 
 use crate::config::PartitionerChoice;
 use crate::domain::control::{ControlLimits, ControlRecord, ControlState, RecordAt};
-use crate::domain::founding::{FOUNDING_KEY, Founding};
+use crate::domain::founding::{FOUNDING_KEY, Founding, InvalidFounding};
 use crate::domain::headers::OURS_PREFIX;
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{CONTROL_LANE, Lane, Offset};
@@ -21,8 +21,8 @@ const LAST_RECORDS: i64 = 50;
 /// What the control topic says, up to its last stable offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlFounding {
-    /// The founding, if it is there.
-    pub founding: Option<Founding>,
+    /// The founding, if it is there; an error: it is there, and not understood.
+    pub founding: Result<Option<Founding>, InvalidFounding>,
     /// Whether the topic still has its first record.
     pub is_whole: bool,
 }
@@ -69,7 +69,7 @@ impl KafkaLog {
             }
         })?;
         let entry = state.get(FOUNDING_KEY).filter(|entry| !entry.is_removed());
-        let founding = entry.and_then(|entry| Founding::parse(&entry.value).ok());
+        let founding = entry.map(|entry| Founding::parse(&entry.value)).transpose();
         Ok(ControlFounding { founding, is_whole })
     }
 

@@ -134,7 +134,7 @@ pub(super) struct Lanes {
     pending_bytes: usize,
     /// Lanes whose end was reached and is not yet told.
     ends: Vec<Lane>,
-    /// How many partitions the topic has; not known before the brokers answered.
+    /// How many partitions the topic has, as far as it is known.
     count: Option<usize>,
     /// How often in a row fewer were told.
     fewer: u32,
@@ -144,7 +144,10 @@ pub(super) struct Lanes {
 const FEWER_MAX: u32 = 5;
 
 impl Lanes {
-    pub(super) fn new(from: &BTreeMap<Lane, NextOffset>, count: Option<u16>) -> Self {
+    /// Partitions behind the last of the contacts' lanes count as added: whoever named the offsets had
+    /// not heard of them.
+    pub(super) fn new(from: &BTreeMap<Lane, NextOffset>) -> Self {
+        let greatest = from.keys().rev().find(|lane| **lane != CONTROL_LANE);
         let mut places = Vec::new();
         let mut lanes = Vec::with_capacity(from.len());
         for (id, next) in from {
@@ -160,7 +163,7 @@ impl Lanes {
             pending_records: 0,
             pending_bytes: 0,
             ends: Vec::new(),
-            count: count.map(usize::from),
+            count: greatest.map(|lane| usize::from(lane.0) + 1),
             fewer: 0,
         }
     }

@@ -23,7 +23,7 @@ use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, LogKind, NextOffs
 
 use super::{
     Ack, ConsumeBounds, Consumer, ConsumerStatus, ControlAccess, Delivery, Feed, LaneStatus,
-    LogError, NewRecord, StoredRecord, Watermarks, feed,
+    LogError, NewRecord, Retention, StoredRecord, Watermarks, feed,
 };
 
 mod admin;
@@ -170,7 +170,7 @@ impl KafkaLog {
         if let Some((lane, next)) = control {
             let watch = Watch::new(&config.control_topic);
             let client = settings::create(&settings::control_consumer(config), watch.clone())?;
-            let lanes = Lanes::new(&BTreeMap::from([(lane, next)]), None);
+            let lanes = Lanes::new(&BTreeMap::from([(lane, next)]));
             let lanes = lanes.remembering(&self.last_read.lock());
             let (topic, feed) = (&config.control_topic, feed.second());
             let poller = Poller::new(client, watch, topic, feed, lanes, bounds, pause_after);
@@ -178,8 +178,7 @@ impl KafkaLog {
         }
         let watch = Watch::new(&config.topic);
         let client = settings::create(&settings::consumer(config), watch.clone())?;
-        let count = self.topic.known.lock().as_ref().map(|known| known.lanes);
-        let lanes = Lanes::new(&contacts, count).remembering(&self.last_read.lock());
+        let lanes = Lanes::new(&contacts).remembering(&self.last_read.lock());
         let topic = &config.topic;
         let poller = Poller::new(client, watch.clone(), topic, feed, lanes, bounds, pause_after);
         Ok((poll_with(consumer, poller, "kafka-poll", topic)?, watch))
@@ -219,11 +218,7 @@ impl KafkaLog {
             return Ok(Some(retention));
         }
         let known = self.topic.known()?;
-        let settings = self.topic.settings(&config.control_topic, &known.identity.cluster);
-        Ok(match settings.retention_ms {
-            None => Some(RETENTION_DEFAULT),
-            Some(ms) => u64::try_from(ms).ok().map(Duration::from_millis),
-        })
+        Ok(kept_for(&self.topic.settings(&config.control_topic, &known.identity.cluster)))
     }
 
     /// Lets appends to the control lane fail at once.
@@ -245,12 +240,16 @@ impl KafkaLog {
         }
     }
 
-    /// For how long the topic keeps a record; none: for ever, or the brokers don't say.
-    pub fn retention(&self) -> Result<Option<Duration>, LogError> {
+    /// What the contact topic's retention goes by. Kafka's own default age where the brokers don't
+    /// say.
+    pub fn retention(&self) -> Result<Retention, LogError> {
+        let config = &self.topic.config;
         let known = self.topic.known()?;
-        let settings = self.topic.settings(&self.topic.config.topic, &known.identity.cluster);
-        let kept_ms = settings.retention_ms.and_then(|ms| u64::try_from(ms).ok());
-        Ok(kept_ms.map(Duration::from_millis))
+        let settings = self.topic.settings(&config.topic, &known.identity.cluster);
+        Ok(Retention {
+            age: config.retention.or_else(|| kept_for(&settings)),
+            is_by_bytes: settings.retention_bytes.is_some_and(|bytes| bytes >= 0),
+        })
     }
 
     /// One record, or `None` when the lane doesn't hold it.
@@ -391,6 +390,14 @@ impl TopicState {
             tracing::warn!(topic, %error, "the topic's settings can't be read");
             admin::TopicSettings::default()
         })
+    }
+}
+
+/// For how long a topic with these settings keeps records; none: for ever.
+fn kept_for(settings: &admin::TopicSettings) -> Option<Duration> {
+    match settings.retention_ms {
+        None => Some(RETENTION_DEFAULT),
+        Some(ms) => u64::try_from(ms).ok().map(Duration::from_millis),
     }
 }
 

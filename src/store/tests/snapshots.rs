@@ -1,5 +1,8 @@
 //! Snapshots, trimming, and files of every format.
 
+use crate::domain::founding::Founding;
+use crate::domain::partitioner::Partitioner;
+
 use super::*;
 
 #[test]
@@ -56,6 +59,20 @@ fn a_snapshot_alone_restores_a_store_and_any_flipped_byte_of_it_is_seen() {
         let read = snapshot::Snapshot::open(&copy).and_then(snapshot::Snapshot::verify);
         assert!(read.is_err(), "cut at {at}");
     }
+}
+
+#[test]
+fn a_restored_store_knows_how_its_log_was_founded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    let founding = Founding::first(Partitioner::Crc32, 4);
+    opened.writer.settle_founding(&founding).unwrap();
+    feed(&mut opened.writer, 0, 10);
+    opened.writer.snapshot_now().unwrap();
+    drop(opened);
+    let restored = tempfile::tempdir().unwrap();
+    copy_tree(&dir.path().join("snapshots"), &restored.path().join("snapshots"));
+    assert_eq!(open_store(restored.path()).writer.founding().unwrap(), Some(founding));
 }
 
 /// A store of this format as it was written once: identity, checkpoint, journal and snapshot.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contactd::domain::control::ControlRecord;
-use contactd::domain::founding::{FOUNDING_KEY, Founding};
+use contactd::domain::founding::FOUNDING_KEY;
 use contactd::domain::partitioner::Partitioner;
 use contactd::domain::position::CONTROL_LANE;
 use contactd::event_log::NewRecord;
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::event;
 use crate::support::bridge::export;
 use crate::support::image::Image;
-use crate::support::instance::{Instance, until};
-use crate::support::logs::{KafkaTopic, LANES, RawRecord};
+use crate::support::instance::Instance;
+use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
 use crate::support::node::Node;
 use crate::support::services::{KAFKA, service};
 use crate::support::wait::wait_until;
@@ -175,6 +175,92 @@ fn a_founding_that_the_log_has_lost_is_asked_for() {
     assert_eq!(Image::read(&node.store).verdict_totals["applied"], 40);
 }
 
+/// Gives the topic more partitions, and waits until the brokers tell of them.
+#[track_caller]
+fn grow(topic: &KafkaTopic) {
+    topic.grow(usize::from(MORE));
+    wait_until(PATIENCE, "they are there", || topic.ends().len() == usize::from(MORE));
+}
+
+#[test]
+fn without_a_control_topic_the_first_marker_says_how_the_log_was_founded() {
+    const TEST: &str = "without_a_control_topic_the_first_marker_says_how_the_log_was_founded";
+    let Some(topic) = topic(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // One that is compacted is refused, as one that may not be written is.
+    topic.control().create_single(&[("cleanup.policy", "compact")]);
+    let node = |name: &str, partitioner: &str| {
+        let node = topic.followed_by(Node::new(&dir.path().join(name)));
+        node.with("kafka.partitioner", partitioner)
+    };
+    let before = node("before", "murmur2");
+    topic.append(produced(Partitioner::Murmur2, LANES, 60, 1).into_iter());
+    before.catch_up_soundly();
+    grow(&topic);
+    // Whatever its own files say, and with none that says anything.
+    for partitioner in ["murmur2", "crc32", "auto"] {
+        let after = node(partitioner, partitioner);
+        after.catch_up_soundly();
+        let (one, two) = (Image::read(&before.store), Image::read(&after.store));
+        assert_eq!((one.contacts, two.verdict_totals["rehomed"]), (two.contacts, 0));
+    }
+}
+
+#[test]
+fn a_log_whose_control_topic_was_deleted_is_not_founded_again() {
+    const TEST: &str = "a_log_whose_control_topic_was_deleted_is_not_founded_again";
+    let Some(topic) = topic(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // The markers stand in the middle of what others write: at no end of a partition.
+    topic.append(produced(Partitioner::Murmur2, LANES, 600, 1).into_iter());
+    unset(&topic, dir.path(), "before").catch_up_soundly();
+    topic.append(produced(Partitioner::Murmur2, LANES, 600, 2).into_iter());
+    topic.control().delete();
+    grow(&topic);
+    let node = unset(&topic, dir.path(), "store");
+    let mut running = node.start("");
+    running.wait_until_it_says(PATIENCE, "murmur2 over 4 lanes, as its first marker says");
+    assert!(running.stderr().contains("contactd topics found"), "{}", running.stderr());
+    running.kill();
+    let found = |lanes: &str| {
+        let asked = ["topics", "found", "--partitioner", "murmur2", "--lanes", lanes];
+        node.command(&asked).output().unwrap()
+    };
+    let refused = found("8");
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && text.contains("murmur2 over 4 lanes"), "{text}");
+    assert!(found("4").status.success());
+    node.catch_up_soundly();
+    assert_eq!(Image::read(&node.store).verdict_totals["applied"], 1_200);
+}
+
+#[test]
+fn a_founding_of_a_later_version_is_named_and_ends_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = TestLog::mock();
+    let value = br#"{"partitioner":"murmur2","lanes":4,"more":1}"#;
+    let record = ControlRecord {
+        id: "later".to_owned(),
+        key: FOUNDING_KEY.to_owned(),
+        value: Some(value.to_vec()),
+        ..ControlRecord::default()
+    };
+    log.append_control([NewRecord {
+        key: record.key.clone().into_bytes(),
+        value: Some(record.encode().unwrap()),
+        timestamp_ms: 1_790_000_000_000,
+        lane: Some(CONTROL_LANE),
+        ..NewRecord::default()
+    }]);
+    let ended = super::node(dir.path(), &log).start("").wait();
+    ended.assert_refused(&[
+        "log/founding",
+        "contacts.control",
+        "unknown field `more`",
+        "newer one",
+    ]);
+}
+
 /// Contacts that the API knows, by id.
 async fn answered(instance: &Instance) -> BTreeMap<String, Value> {
     let page = instance.client().get("/api/contacts?limit=200").await.expect(200);
@@ -246,51 +332,4 @@ fn partitions_that_are_added_while_it_runs_change_no_contacts_home() {
     let applied = |id: &str| one.contacts[id].version;
     assert!((0..60).all(|contact| applied(&format!("contact-{contact}")) == 3));
     assert_eq!(one.next_offsets.keys().filter(|lane| **lane < MORE).count(), usize::from(MORE));
-}
-
-/// Reads are answered, and nothing else is done, before and after a restart.
-#[tokio::test]
-async fn a_founding_of_a_later_revision_waits_for_a_rebuild_and_stops_no_process() {
-    let instance = Instance::start().await;
-    instance
-        .append(&json!({
-            "id": "evt-1", "eventType": "contact.updated", "timestamp": 1_790_000_000,
-            "data": { "id": "c1", "firstName": "Ada" },
-        }))
-        .await;
-    instance.until_contact("c1", |answer| answer.status == 200).await;
-    let first = instance.log().founding().unwrap();
-    let later = Founding { revision: first.revision + 1, ..first };
-    let record = ControlRecord {
-        id: "anew".to_owned(),
-        key: FOUNDING_KEY.to_owned(),
-        value: Some(later.to_json()),
-        ..ControlRecord::default()
-    };
-    let anew = NewRecord {
-        key: FOUNDING_KEY.into(),
-        value: Some(record.encode().unwrap()),
-        timestamp_ms: 1,
-        lane: Some(CONTROL_LANE),
-        ..NewRecord::default()
-    };
-    instance.log().append(vec![anew]).await.unwrap();
-    let says = async |instance: &Instance| {
-        let client = instance.client();
-        until("it says that it waits", async || {
-            let ready = client.get("/readyz").await;
-            let text = String::from_utf8_lossy(&ready.body).into_owned();
-            (ready.status == 503 && text.contains("founded anew (revision 2")).then_some(text)
-        })
-        .await
-    };
-    let text = says(&instance).await;
-    assert!(text.contains("contactd store rebuild"), "{text}");
-    let directory = instance.stop().await;
-    let instance = Instance::builder().begin(directory);
-    says(&instance).await;
-    let client = instance.client();
-    assert_eq!(client.get("/api/contacts/c1").await.expect(200).json()["firstName"], "Ada");
-    client.put("/api/contacts/c1", &json!({ "firstName": "Bea" })).await.expect(503);
-    instance.stop().await;
 }

@@ -1,8 +1,11 @@
 //! The rules stand on the log: whoever reads it, with whatever files, at whatever time, judges alike.
 
+use std::process::Command;
 use std::time::Duration;
 
-use contactd::domain::headers::{FOUNDING, MARKER};
+use contactd::domain::founding::Founding;
+use contactd::domain::headers::{FOUNDING, HOMES, MARKER};
+use contactd::domain::partitioner::Partitioner;
 use contactd::domain::rules::{Marker, RuleSet, RuleText};
 use contactd::event_log::NewRecord;
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use serde_json::{Value, json};
 use super::node;
 use crate::support::image::{self, Image};
 use crate::support::instance::{Builder, Instance, until};
-use crate::support::logs::{KafkaTopic, RawRecord, TestLog};
+use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
 use crate::support::services::{KAFKA, service};
 
 /// Where a source's e-mail goes by the new rules.
@@ -30,10 +33,18 @@ fn forged(lane: u16, number: &str, founding: &str, value: &[u8]) -> RawRecord {
     RawRecord {
         lane: Some(lane),
         value: Some(value.to_vec()),
-        headers: vec![header(MARKER, number), header(FOUNDING, founding)],
+        headers: vec![
+            header(MARKER, number),
+            header(FOUNDING, founding),
+            header(HOMES, &homes().to_header()),
+        ],
         timestamp_ms: 1_790_000_000_000,
         ..RawRecord::default()
     }
+}
+
+fn homes() -> Founding {
+    Founding::first(Partitioner::Murmur2, LANES)
 }
 
 fn rules(tolerance_ms: u64) -> RuleSet {
@@ -199,6 +210,9 @@ fn markers_that_are_forged_doubled_or_out_of_order_get_their_verdicts() {
         let [two, three] = [rules(2), rules(3)];
         let mut too_large = vec![0_u8; 950_000];
         too_large[0] = 1;
+        let unbounded = RuleText { contact_bytes_max: 4 << 20, ..RuleText::built_in() };
+        let unbounded = serde_json::to_vec(&unbounded).expect("JSON");
+        let unbounded = lz4_flex::block::compress_prepend_size(&unbounded);
         log.append([
             forged(0, "2", "1", two.packed()),
             forged(0, "2", "1", two.packed()),
@@ -208,11 +222,12 @@ fn markers_that_are_forged_doubled_or_out_of_order_get_their_verdicts() {
             forged(0, "-1", "1", three.packed()),
             forged(0, "9", "1", b"nothing"),
             forged(0, "9", "1", &too_large),
+            forged(0, "9", "1", &unbounded),
             forged(1, "5", "1", three.packed()),
         ]);
         node.catch_up_soundly();
         let read = Image::read(&node.store);
-        assert_eq!(read.letters.len(), 3, "{}", log.name());
+        assert_eq!(read.letters.len(), 4, "{}", log.name());
         for letter in read.letters.values() {
             assert_eq!(letter.reason.as_str(), "invalid_marker");
         }
@@ -266,10 +281,18 @@ fn founding_anew_brings_the_past_under_present_rules_and_stops_who_has_not_rebui
     let stopped = other.catch_up("");
     stopped.assert_refused(&["founded anew", "store rebuild"]);
     assert_eq!(email(&other), None);
+    // One that is behind counts on from what the log says, not from what its store knows.
+    let behind = node.clone().on(&dir.path().join("behind"));
+    let copied = Command::new("cp").arg("-a").args([&other.store, &behind.store]).status();
+    assert!(copied.expect("cp runs").success());
     let ended = rebuild(&other, &[]);
     assert!(ended.status.success(), "{}", ended.stderr);
     let (one, two) = (Image::read(&anew.store), Image::read(&other.store));
     assert_eq!(one.differences(&two), Vec::<String>::new());
+    let ended = rebuild(&behind, &["--under-present-rules"]);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let rules = image::open(&behind.store).reader.rules();
+    assert_eq!((rules.founding(), rules.newest().expect("rules").number), (3, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,7 +301,7 @@ async fn rules_of_an_unknown_version_stop_their_lane_and_reads_are_answered() {
     instance.append(&event("before", 1)).await;
     instance.until_contact("before", |found| found.status.is_success()).await;
     let text = br#"{"applyVersion":77,"other":true}"#;
-    let (headers, _) = Marker::record(5, 1, &rules(1), Some("mallory"));
+    let (headers, _) = Marker::record(5, 1, homes(), &rules(1), Some("mallory"));
     let packed = [&(text.len() as u32).to_le_bytes()[..], &literal(text)].concat();
     let lane = |lane| NewRecord {
         value: Some(packed.clone()),
@@ -334,6 +357,38 @@ async fn rules_are_said_again_before_the_log_drops_them() {
     })
     .await;
     assert!(note(&instance).await.contains("number 0"), "nothing new by it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_said_again_before_a_limit_by_bytes_drops_them() {
+    let first = Instance::start().await;
+    for number in 0..80 {
+        first.append(&event(&format!("contact-{number}"), number)).await;
+    }
+    first.until_contact("contact-79", |found| found.status.is_success()).await;
+    let high = |instance: &Instance| {
+        let lanes = (0..LANES).map(contactd::domain::position::Lane);
+        lanes.map(|lane| instance.log().watermarks(lane).expect("watermarks").high.0).sum::<u64>()
+    };
+    let (before, directory) = (high(&first), first.stop().await);
+    let bounded = Instance::builder().with("embedded_log.retention_bytes", "1GiB");
+    let second = bounded.start_on(directory).await;
+    until("every partition has its rules again", async || {
+        (high(&second) >= before + u64::from(LANES)).then_some(())
+    })
+    .await;
+    assert!(note(&second).await.contains("number 0"), "nothing new by it");
+}
+
+#[test]
+fn a_run_that_ends_by_itself_ends_where_waiting_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = TestLog::embedded(&dir.path().join("log"));
+    let text = br#"{"applyVersion":77,"other":true}"#;
+    let packed = [&(text.len() as u32).to_le_bytes()[..], &literal(text)].concat();
+    log.append([forged(0, "0", "1", &packed)]);
+    let node = node(dir.path(), &log);
+    node.catch_up("").assert_refused(&["APPLY_VERSION 77", "start a newer contactd"]);
 }
 
 #[test]

@@ -170,3 +170,25 @@ fn an_open_transaction_in_front_is_named_and_holds_nothing_up_once_it_is_over() 
     assert!(began.elapsed() < PATIENCE, "it took as long as the transaction's own end");
     runtime.block_on(instance.stop());
 }
+
+#[test]
+fn a_log_is_founded_once_though_a_transaction_hides_what_was_proposed() {
+    const TEST: &str = "a_log_is_founded_once_though_a_transaction_hides_what_was_proposed";
+    let Some(brokers) = service(KAFKA, TEST) else { return };
+    let log = TestLog::kafka(&brokers);
+    let TestLog::Kafka(topic) = &log else { unreachable!("it is Kafka") };
+    let open = Transaction::begin(topic).write(topic, 0, events("open", 1));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let instance = Instance::builder().following(topic).begin(directory);
+    let retried =
+        || figure(&instance, r#"contactd_retries_total{reason="log_unavailable"}"#).unwrap();
+    wait_until(PATIENCE, "it has tried some times", || retried().parse::<u64>().unwrap() >= 4);
+    let ready = runtime.block_on(instance.client().get("/readyz"));
+    let text = String::from_utf8_lossy(&ready.body).into_owned();
+    assert!(text.contains("an open transaction stands before"), "{text}");
+    open.commit();
+    runtime.block_on(instance.until_ready());
+    assert_eq!(topic.ends()[0], 3, "the transaction's record, one marker, the transaction's end");
+    runtime.block_on(instance.stop());
+}

@@ -279,6 +279,21 @@ fn the_last_commit_is_what_lag_tools_see() {
     assert_eq!(offsets, [KafkaOffset::Offset(3), KafkaOffset::Offset(5)]);
 }
 
+/// The mock cluster does not tell a topic's settings.
+#[test]
+fn where_the_brokers_do_not_tell_the_retention_both_topics_have_the_default_or_what_is_set() {
+    let day = Duration::from_secs(86_400);
+    let told = mock("retention", 1, |_| {});
+    let default = Retention { age: Some(7 * day), is_by_bytes: false };
+    assert_eq!(told.log.retention().unwrap(), default);
+    assert_eq!(told.log.control_retention().unwrap(), Some(7 * day));
+    let set = mock("retention-set", 1, |config| {
+        (config.retention, config.control_retention) = (Some(2 * day), Some(3 * day));
+    });
+    assert_eq!(set.log.retention().unwrap().age, Some(2 * day));
+    assert_eq!(set.log.control_retention().unwrap(), Some(3 * day));
+}
+
 #[test]
 fn after_shutdown_appending_is_closed() {
     let mock = mock("shutdown", 1, |_| {});

@@ -38,6 +38,7 @@ fn config(brokers: &str, topic: &str) -> KafkaConfig {
         client_id: format!("{topic}-client"),
         topic: topic.to_owned(),
         control_topic: format!("{topic}.control"),
+        retention: None,
         control_retention: None,
         partitioner: PartitionerChoice::Auto,
         security_protocol: SecurityProtocol::Plaintext,

@@ -6,6 +6,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use super::*;
 use crate::domain::partitioner::Partitioner;
 use crate::event_log::kafka::brokers::Sample;
+use crate::event_log::kafka::lanes::Lanes;
 use crate::event_log::kafka::learn::learn;
 use crate::event_log::kafka::watch::{Statistics, Watch};
 
@@ -87,6 +88,23 @@ fn partitions_are_counted_without_unknown_ones() {
     assert_eq!(statistics.partition_count("t"), Some(1));
     assert_eq!(statistics.partition_count("other"), None);
     assert!(statistics.is_up(1) && !statistics.is_up(2));
+}
+
+#[test]
+fn partitions_behind_the_last_lane_that_is_read_count_as_added() {
+    let partition = |number: u16| {
+        format!(
+            r#""{number}":{{"partition":{number},"leader":1,"unknown":false,"eof_offset":7,"lo_offset":0,"ls_offset":7,"hi_offset":8,"committed_offset":-1001,"fetchq_cnt":0,"leader_epoch":3}}"#
+        )
+    };
+    let partitions = [0, 1, 2, 3].map(partition).join(",");
+    let text = format!(r#"{{"brokers":{{}},"topics":{{"t":{{"partitions":{{{partitions}}}}}}}}}"#);
+    let statistics: Statistics = serde_json::from_str(&text).unwrap();
+    let mut lanes = Lanes::new(&from_start(2));
+    assert_eq!(lanes.grow("t", &statistics).unwrap(), [Lane(2), Lane(3)]);
+    assert!(lanes.grow("t", &statistics).unwrap().is_empty(), "once");
+    let control = BTreeMap::from([(CONTROL_LANE, NextOffset(0))]);
+    assert!(Lanes::new(&control).grow("t", &statistics).unwrap().is_empty());
 }
 
 #[test]

@@ -233,9 +233,35 @@ fn what_the_topic_holds_shows_before_it_is_founded() {
     append(&log, vec![NewRecord { headers: ours, ..record("contact-1", "{}") }]);
     assert!(log.look_around().unwrap().has_ours);
     assert_eq!(log.prepare_control().unwrap(), ControlAccess::Ready);
-    let nothing = ControlFounding { founding: None, is_whole: true };
+    let nothing = ControlFounding { founding: Ok(None), is_whole: true };
     wait_until("the control topic is there", || log.read_founding().is_ok());
     assert_eq!(log.read_founding().unwrap(), nothing);
+}
+
+#[test]
+fn partitions_that_are_added_while_the_offsets_are_looked_up_are_read() {
+    let Some(log) = real("added-at-the-start") else { return };
+    let from = from_start(3);
+    let more = NewPartitions::new(name(&log), 5);
+    block_on(admin(brokers(&log)).create_partitions([&more], &AdminOptions::new())).unwrap();
+    wait_until("they are known", || log.lanes().unwrap() == 5);
+    let mut consumer = log.consume(&from, BOUNDS).unwrap();
+    append(&log, vec![NewRecord { lane: Some(Lane(4)), ..record("contact-1", "added") }]);
+    let mut all = Read::new();
+    read(&mut consumer, &mut all, 1);
+    assert_eq!(all[&Lane(4)], [(0, "added".to_owned())]);
+}
+
+#[test]
+fn a_topics_limits_of_age_and_bytes_are_told() {
+    let Some(log) = real_without_topic("retention") else { return };
+    let topic = NewTopic::new(name(&log), 1, TopicReplication::Fixed(1))
+        .set("retention.ms", "-1")
+        .set("retention.bytes", "1000000");
+    block_on(admin(brokers(&log)).create_topics([&topic], &AdminOptions::new())).unwrap();
+    wait_until("the topic is known", || log.identity().is_ok());
+    let told = Retention { age: None, is_by_bytes: true };
+    wait_until("its limits are told", || log.retention().unwrap() == told);
 }
 
 #[test]

@@ -164,7 +164,9 @@ impl World {
             }
             *next += count;
             batch.next = contactd::domain::position::NextOffset(*next);
-            let (decoded, _) = DecodedBatch::decode(&mut self.rules, batch, Vec::new()).unwrap();
+            let homes = Founding::first(Partitioner::Murmur2, LANES);
+            let (decoded, _) =
+                DecodedBatch::decode(&mut self.rules, homes, batch, Vec::new()).unwrap();
             self.planner.plan(&mut self.writer, &decoded).unwrap();
         }
         self.writer.commit().unwrap();
