@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::base::{BASE_KEY, Base, BaseRule};
+use crate::domain::base::{BASE_KEY, Base};
 use crate::domain::control::{ControlLimits, ControlRecord, Decision, RecordAt, UNSETTLED_KEY};
 use crate::domain::decode::Reject;
 use crate::domain::event::EventKind;
@@ -11,7 +11,7 @@ use crate::domain::record::{Record, RecordBatch, RecordKind};
 use crate::domain::verdict::Verdict;
 use crate::store::{ControlGap, DeadLetter, EntryMeta, Writer};
 
-use super::{ApplyError, Planner, SetAside, Terms};
+use super::{ApplyError, Planner, SetAside};
 
 /// What a control record says, or why it says nothing.
 pub(super) type DecodedControl = Result<ControlRecord, Reject>;

@@ -353,10 +353,9 @@ impl Merging {
             .founding()
             .ok()
             .map(|founding| [into, from].map(|id| founding.home(id.as_bytes())));
-        let here = self.reader().position();
-        let next = |lane| Some((lane, *here.next.get(&lane)?));
+        let next = |lane| Some((lane, self.reader().next_offset(lane)?));
         let next = homes.into_iter().flatten().filter_map(next).collect();
-        Position::of_lanes(here.log, next)
+        Position::of_lanes(self.reader().position().log, next)
     }
 }
 
