@@ -360,12 +360,13 @@ fn try_append(
     runtime: &Handle,
     stop: &CancellationToken,
 ) -> Option<Result<(), LogError>> {
-    let topic = || to.log().identity().map(|identity| identity.topic).unwrap_or_default();
+    let log = to.log();
+    let topic = || log.identity().map(|identity| identity.topic).unwrap_or_default();
     let failed = |detail: String| LogError::Unreachable { topic: topic(), detail };
     if let Err(error) = to.begin(waiting) {
         return Some(Err(failed(error.to_string())));
     }
-    let append = tokio::time::timeout(APPEND_TIMEOUT, to.log().append(new(waiting)));
+    let append = tokio::time::timeout(APPEND_TIMEOUT, log.append(new(waiting)));
     match runtime.block_on(stop.run_until_cancelled(append))? {
         Ok(appended) => Some(appended.map(|_acks| ())),
         Err(_elapsed) => Some(Err(failed("it did not acknowledge in time".to_owned()))),

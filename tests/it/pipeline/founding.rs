@@ -4,18 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use contactd::domain::control::ControlRecord;
-use contactd::domain::founding::FOUNDING_KEY;
 use contactd::domain::partitioner::Partitioner;
-use contactd::domain::position::CONTROL_LANE;
-use contactd::event_log::NewRecord;
 use serde_json::{Value, json};
 
 use super::event;
 use crate::support::bridge::export;
 use crate::support::image::Image;
 use crate::support::instance::Instance;
-use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
+use crate::support::logs::{KafkaTopic, LANES, RawRecord};
 use crate::support::node::Node;
 use crate::support::services::{KAFKA, service};
 use crate::support::wait::wait_until;
@@ -232,33 +228,6 @@ fn a_log_whose_control_topic_was_deleted_is_not_founded_again() {
     assert!(found("4").status.success());
     node.catch_up_soundly();
     assert_eq!(Image::read(&node.store).verdict_totals["applied"], 1_200);
-}
-
-#[test]
-fn a_founding_of_a_later_version_is_named_and_ends_the_start() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = TestLog::mock();
-    let value = br#"{"partitioner":"murmur2","lanes":4,"more":1}"#;
-    let record = ControlRecord {
-        id: "later".to_owned(),
-        key: FOUNDING_KEY.to_owned(),
-        value: Some(value.to_vec()),
-        ..ControlRecord::default()
-    };
-    log.append_control([NewRecord {
-        key: record.key.clone().into_bytes(),
-        value: Some(record.encode().unwrap()),
-        timestamp_ms: 1_790_000_000_000,
-        lane: Some(CONTROL_LANE),
-        ..NewRecord::default()
-    }]);
-    let ended = super::node(dir.path(), &log).start("").wait();
-    ended.assert_refused(&[
-        "log/founding",
-        "contacts.control",
-        "unknown field `more`",
-        "newer one",
-    ]);
 }
 
 /// Contacts that the API knows, by id.
