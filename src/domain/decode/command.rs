@@ -2,9 +2,9 @@
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::Reject;
 use super::envelope::Envelope;
 use super::reader::Reader;
+use super::{Reject, id_problem};
 use crate::domain::command::{Command, Condition, Intent};
 use crate::domain::contact::StateTag;
 use crate::domain::event::Event;
@@ -49,6 +49,10 @@ pub(super) fn read(
         Ok(Some(reader.append(bytes)))
     };
     let (principal, request_id) = (text(PRINCIPAL)?, text(REQUEST_ID)?);
+    // It stands in histories, as a source does.
+    if principal.is_some_and(|name| id_problem(reader.bytes(name)).is_some()) {
+        return Err(invalid(PRINCIPAL));
+    }
     let given = value(REQUEST_HASH);
     let body_hash = match given {
         Some(given) => given.try_into().map_err(|_| invalid(REQUEST_HASH))?,
