@@ -30,6 +30,7 @@ mod demo;
 mod founding;
 mod log;
 mod partial;
+mod permissions;
 mod roles;
 mod rules;
 mod run;

@@ -14,7 +14,7 @@ use crate::store::{self, StoreError};
 use super::arguments::StoreCommand;
 use super::exit::Failure;
 use super::offline::{explain_lock, open_log, open_store};
-use super::output::Output;
+use super::output::{Output, tell};
 use super::progress;
 use super::settings::SettingsArgs;
 
@@ -54,7 +54,7 @@ fn verify(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     for discrepancy in &report.discrepancies {
-        eprintln!("  {discrepancy}");
+        tell(format_args!("  {discrepancy}"));
     }
     let count = report.discrepancies.len() as u64 + report.unnamed;
     Err(Failure::Data(format!("{count} things do not agree")).into())
@@ -98,7 +98,7 @@ fn rebuild(
     let rules = match open_store(&config) {
         Ok(opened) => Some(opened.reader.rules()),
         Err(error) if is_damaged(&error) => {
-            eprintln!("the old store can't be opened: {error}");
+            tell(format_args!("the old store can't be opened: {error}"));
             None
         }
         Err(error) => return Err(error),

@@ -47,7 +47,7 @@ pub(super) struct Asked {
     method: Method,
     route: RouteNo,
     pub(super) endpoint: Option<&'static Endpoint>,
-    request_id: HeaderValue,
+    pub(super) request_id: HeaderValue,
     accept: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     takes_gzip: bool,

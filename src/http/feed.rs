@@ -14,6 +14,7 @@ use crate::effects::feed::{Client, Filter, Start, Subscription};
 
 use super::accept::accepts;
 use super::authorize;
+use super::endpoints::{self, Endpoint, FEED};
 use super::error::{ApiError, Code};
 use super::params::{Params, invalid};
 use super::position::wait_for_position;
@@ -47,7 +48,7 @@ pub(super) async fn feed(
         Body::empty()
     } else {
         let connection = request.extensions().get().map(|Connection(cut)| cut.clone());
-        let still_allowed = authorize::still_allowed(&state, request.headers());
+        let still_allowed = authorize::still_allowed(&state, endpoint()?, &request);
         let client = Client { start, filter, still_allowed, connection };
         stream(open.feed.subscribe(client).await?)
     };
@@ -57,6 +58,10 @@ pub(super) async fn feed(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
+}
+
+fn endpoint() -> Result<&'static Endpoint, ApiError> {
+    endpoints::endpoint(FEED, &Method::GET).ok_or_else(|| ApiError::internal("the feed is gone"))
 }
 
 fn stream(subscription: Subscription) -> Body {

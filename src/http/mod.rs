@@ -39,6 +39,7 @@ mod feed;
 mod gate;
 mod head_timer;
 mod idempotency;
+mod incidents;
 mod json_body;
 mod links;
 mod openapi;

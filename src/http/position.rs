@@ -6,6 +6,7 @@ use parking_lot::RwLock;
 use crate::domain::position::Position;
 use crate::query::Queries;
 
+use super::authorize::Standing;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
 
@@ -26,8 +27,10 @@ pub(super) async fn wait_for_position(
         value.to_str().ok().and_then(|text| Position::decode(text).ok()).ok_or_else(|| {
             ApiError::new(Code::InvalidHeader, "Position is none that was given out")
         })?;
+    let standing = Standing::of(state, headers);
     // Boxed: it is rare, and would make the future of every read larger.
-    Ok(Box::pin(queries.wait_for(&position, state.limits().position_wait)).await?)
+    Box::pin(queries.wait_for(&position, state.limits().position_wait)).await?;
+    standing.check(state, headers)
 }
 
 /// The last position that was written out: it is asked for far more often than it moves.

@@ -1,6 +1,6 @@
 //! Figures of control records and entries.
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Gauge, IntCounter, IntGauge};
 
 use crate::domain::verdict::Verdict;
 
@@ -11,6 +11,7 @@ pub struct ControlMetrics {
     records: Vec<IntCounter>,
     entries: IntGauge,
     bytes: IntGauge,
+    taken: Gauge,
 }
 
 impl ControlMetrics {
@@ -31,6 +32,10 @@ impl ControlMetrics {
             )?,
             bytes: families
                 .gauge("contactd_control_bytes", "Bytes of memory that control entries take.")?,
+            taken: families.ratio_gauge(
+                "contactd_control_taken_ratio",
+                "What is taken of the room for control entries; from 0.75 on nobody can sign in.",
+            )?,
         })
     }
 
@@ -42,7 +47,8 @@ impl ControlMetrics {
     }
 
     /// Sets what there is now.
-    pub fn set_entries(&self, (entries, bytes): (u64, u64)) {
+    pub fn set_entries(&self, (entries, bytes): (u64, u64), taken: f64) {
+        self.taken.set(taken);
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }

@@ -21,6 +21,7 @@ mod metrics;
 mod registry;
 mod rehoming;
 mod rules;
+mod security;
 mod simulator;
 mod throttle;
 
@@ -38,4 +39,5 @@ pub use logging::{LoggingError, init_logging};
 pub use metrics::{CacheTotals, Dependency, Metrics, StoreGauges};
 pub use registry::MetricsError;
 pub use rules::RulesMetrics;
+pub use security::{Incident, IncidentKind, SecurityLog};
 pub use simulator::{SimulatorMetrics, SimulatorOutcome};

@@ -12,6 +12,7 @@ use crate::config::Mode;
 
 use super::api::{Api, path_segment};
 use super::exit::Failure;
+use super::foreign;
 use super::output;
 use super::progress;
 use super::settings::SettingsArgs;
@@ -28,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Result<()> {
     let api = |answer: &AnswerArgs| -> anyhow::Result<Api> {
         let config = settings.load(Mode::Serve, Vec::new())?;
-        Api::new(&config, answer.url.as_deref(), answer.key.as_deref())
+        Api::new(&config, &answer.instance)
     };
     match command {
         DlqCommand::List { filter, status, limit, answer } => {
@@ -57,15 +58,17 @@ pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Resu
         }
         DlqCommand::Stop { id, answer } => {
             api(answer)?.delete(&format!("{PATH}/redrives/{}", path_segment(id)))?;
-            eprintln!("redrive {id} is stopped");
+            output::tell(format_args!("redrive {id} is stopped"));
             Ok(())
         }
     }
 }
 
 fn tell(answer: &AnswerArgs, json: &Value, shown: impl Fn(&Value) -> String) -> anyhow::Result<()> {
-    let text = if answer.json { format!("{json:#}\n") } else { shown(json) };
-    output::write_all(text.as_bytes())
+    if answer.json {
+        return output::write_json(&format!("{json:#}\n"));
+    }
+    output::write_all(foreign::lines(&shown(json)).as_bytes())
 }
 
 /// Pages, one after the other.
@@ -138,7 +141,7 @@ fn redrive(api: &Api, args: &RedriveArgs) -> anyhow::Result<()> {
 fn discard(api: &Api, which: &WhichArgs, answer: &AnswerArgs) -> anyhow::Result<()> {
     for id in &which.ids {
         api.delete(&format!("{PATH}/{}", path_segment(id)))?;
-        eprintln!("{id} is discarded");
+        output::tell(format_args!("{id} is discarded"));
     }
     if !which.ids.is_empty() {
         return Ok(());

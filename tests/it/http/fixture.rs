@@ -85,7 +85,7 @@ fn letters(log: &EventLog, reader: &Reader, control: &Arc<Control>) -> Arc<Lette
     let (log, control) = (log.clone(), Arc::clone(control));
     let lease = Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
     let metrics = Arc::new(Metrics::new().unwrap());
-    Arc::new(LetterDesk::new(log, control, lease, options, None, metrics))
+    Arc::new(LetterDesk::new(log, control, lease, options, None, Box::new(|_| true), metrics))
 }
 
 /// What is written is kept, and never applied: for that there are whole instances.
@@ -177,6 +177,10 @@ impl Fixture {
         writer.image(&meta, Verdict::Applied, key, &body).unwrap();
         writer.advance(LANE, LaneProgress::after(&batch));
         writer.commit().unwrap();
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     fn reader(&self) -> &Reader {
