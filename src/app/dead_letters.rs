@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::{Auth, Role};
 use crate::config::{Config, KafkaConfig, PartitionerChoice};
 use crate::effects::dead_letters::{LetterDesk, LetterOptions, Publisher, Topics};
 use crate::event_log::kafka::KafkaLog;
@@ -20,11 +21,13 @@ pub(super) struct Letters {
     options: LetterOptions,
     /// How their topic is reached, where they are published.
     topic: Option<KafkaConfig>,
+    /// Who may still redrive what was ordered.
+    auth: Arc<Auth>,
     desk: Arc<watch::Sender<Option<Arc<LetterDesk>>>>,
 }
 
 impl Letters {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, auth: Arc<Auth>) -> Self {
         Self {
             options: LetterOptions {
                 topics: Topics {
@@ -35,6 +38,7 @@ impl Letters {
                 age_max: config.store.dead_letters_age,
             },
             topic: dead_letter_topic(config),
+            auth,
             desk: Arc::default(),
         }
     }
@@ -55,7 +59,19 @@ impl Letters {
             opened.inspect_err(warn).ok().map(|own| Publisher::new(own, log.clone()))
         });
         let options = self.options.clone();
-        let desk = LetterDesk::new(log, control, lease, options, publisher, Arc::clone(metrics));
+        let auth = Arc::clone(&self.auth);
+        let may_still_order =
+            Box::new(move |principal: &str| auth.has_role(principal, Role::Admin));
+        let metrics_of_desk = Arc::clone(metrics);
+        let desk = LetterDesk::new(
+            log,
+            control,
+            lease,
+            options,
+            publisher,
+            may_still_order,
+            metrics_of_desk,
+        );
         let desk = Arc::new(desk);
         // The desk has the metrics.
         let scraped = Arc::downgrade(&desk);

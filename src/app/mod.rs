@@ -32,6 +32,7 @@ mod first_lane;
 mod founding;
 mod log;
 mod partial;
+mod permissions;
 mod roles;
 mod rules;
 mod run;

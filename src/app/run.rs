@@ -29,6 +29,7 @@ use super::demo::{self, DemoOptions};
 use super::descriptors;
 use super::log::open_log;
 use super::partial::while_whole;
+use super::permissions::warn_of_open_files;
 use super::roles::Roles;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
@@ -84,6 +85,7 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
 }
 
 async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
+    warn_of_open_files(&config.data_directories());
     let connections_max = descriptors::connections(config.server.connections_max);
     let setup = ApplySetup::new(&config)?;
     let log = match options.log {
@@ -192,12 +194,12 @@ fn watch(
         is_kafka,
         cursor_keys: cursor_keys(config),
         control_topic: config.kafka.control_topic.clone(),
+        letters: Letters::new(config, Arc::clone(&auth)),
         auth,
         store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),
         intake,
         simulator,
-        letters: Letters::new(config),
         roles: Roles::default(),
         partial: CancellationToken::new(),
     };

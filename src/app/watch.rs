@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::Progress;
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::domain::control::ControlLimits;
 use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
@@ -43,6 +44,10 @@ const CONTROL: &str = "control";
 const FOUNDING: &str = "founding";
 /// Records that are to be brought to their home lane.
 const REHOMING: &str = "rehoming";
+/// Only a note.
+const SIGN_INS: &str = "sign_ins";
+const FULL: &str =
+    "nobody can sign in until some of the sign-ins and other control entries have ended";
 /// Other producers' open transactions; only a note.
 const TRANSACTIONS: &str = "transactions";
 /// How this machine's clock agrees with the log's; only a note.
@@ -166,6 +171,13 @@ impl Watch {
             }
         });
         let _ = self.reader.set(reader.clone());
+        let room = reader.clone();
+        self.readiness.note(SIGN_INS, move || {
+            let (entries, bytes) = room.control_size();
+            ControlLimits::default()
+                .refuses_sign_ins(entries, bytes)
+                .then(|| format!("{FULL}: {entries} entries of {bytes} bytes"))
+        });
         let health = reader.clone();
         self.readiness.check(STORE, move || {
             health.health().map_err(|error| error.to_string())?;
@@ -174,7 +186,9 @@ impl Watch {
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
                 metrics.set_store(&gauges(&stats));
-                metrics.control.set_entries(stats.control_entries);
+                let (entries, bytes) = stats.control_entries;
+                let taken = ControlLimits::default().taken(entries, bytes);
+                metrics.control.set_entries((entries, bytes), taken);
             }
         });
     }

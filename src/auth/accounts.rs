@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::timestamp::format_rfc3339;
 
-use super::password::{check_password, hash};
+use super::password::{HashCost, check_password, hash};
 use super::random::sha256_hex;
 use super::roles::Roles;
 use super::users::{KeyText, UserText, UsersText, check_name, checked_email, new_key};
@@ -15,12 +15,39 @@ use super::users_file::{UsersFileError, change, read_text};
 #[derive(Clone, Debug)]
 pub struct Accounts {
     path: PathBuf,
+    /// Who changes it.
+    by: String,
+    cost: HashCost,
 }
 
 impl Accounts {
     /// In this file, which need not be there.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        let by = format!("uid:{}", rustix::process::getuid().as_raw());
+        Self { path: path.into(), by, cost: HashCost::default() }
+    }
+
+    /// In the name of a principal, instead of the user that the process runs as.
+    #[must_use]
+    pub fn by(self, principal: &str) -> Self {
+        Self { by: principal.to_owned(), ..self }
+    }
+
+    /// Hashes passwords at that cost.
+    #[must_use]
+    pub fn with_cost(self, cost: HashCost) -> Self {
+        Self { cost, ..self }
+    }
+
+    fn change<T>(
+        &self,
+        change_text: impl FnOnce(&mut UsersText) -> Result<T, UsersFileError>,
+    ) -> Result<T, UsersFileError> {
+        change(&self.path, |text| {
+            let done = change_text(text)?;
+            (text.changed_by, text.changed) = (Some(self.by.clone()), Some(now()));
+            Ok(done)
+        })
     }
 
     /// The file.
@@ -49,8 +76,8 @@ impl Accounts {
     ) -> Result<(), UsersFileError> {
         check_name(name).map_err(UsersFileError::Refused)?;
         let email = email.map(checked_email).transpose().map_err(UsersFileError::Refused)?;
-        let password = hashed(password, name)?;
-        change(&self.path, |text| {
+        let password = self.hashed(password, name)?;
+        self.change(|text| {
             if text.users.iter().any(|user| user.name == name) {
                 return refused(format!(
                     "there is a user {name} already; `contactd user passwd {name}` sets a password"
@@ -62,6 +89,8 @@ impl Accounts {
                 roles: roles.words().into_iter().map(str::to_owned).collect(),
                 password,
                 created: now(),
+                disabled: None,
+                enabled: None,
             });
             Ok(())
         })
@@ -72,10 +101,37 @@ impl Accounts {
     /// # Errors
     /// When there is no such user, or it can't be a password.
     pub fn set_password(&self, name: &str, password: &str) -> Result<(), UsersFileError> {
-        let password = hashed(password, name)?;
-        change(&self.path, |text| {
+        let password = self.hashed(password, name)?;
+        self.change(|text| {
             let user = text.users.iter_mut().find(|user| user.name == name);
             user.ok_or_else(|| no_user(name))?.password = password;
+            Ok(())
+        })
+    }
+
+    /// Keeps a user out, signed in or not, until [`Accounts::enable_user`].
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn disable_user(&self, name: &str) -> Result<(), UsersFileError> {
+        self.change(|text| {
+            let user = text.users.iter_mut().find(|user| user.name == name);
+            user.ok_or_else(|| no_user(name))?.disabled.get_or_insert_with(now);
+            Ok(())
+        })
+    }
+
+    /// Lets a disabled user in again. Tokens of before are of no use.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn enable_user(&self, name: &str) -> Result<(), UsersFileError> {
+        self.change(|text| {
+            let user = text.users.iter_mut().find(|user| user.name == name);
+            let user = user.ok_or_else(|| no_user(name))?;
+            if user.disabled.take().is_some() {
+                user.enabled = Some(now());
+            }
             Ok(())
         })
     }
@@ -88,8 +144,9 @@ impl Accounts {
         password: &str,
         old_hash: &str,
     ) -> Result<(), UsersFileError> {
-        let hash = hash(password).map_err(|error| UsersFileError::Refused(error.to_string()))?;
-        change(&self.path, |text| {
+        let hash = hash(password, self.cost);
+        let hash = hash.map_err(|error| UsersFileError::Refused(error.to_string()))?;
+        self.change(|text| {
             let user = text.users.iter_mut().find(|user| user.name == name);
             match user.filter(|user| user.password == old_hash) {
                 Some(user) => user.password = hash,
@@ -104,7 +161,7 @@ impl Accounts {
     /// # Errors
     /// When there is no such user.
     pub fn remove_user(&self, name: &str) -> Result<(), UsersFileError> {
-        change(&self.path, |text| {
+        self.change(|text| {
             let before = text.users.len();
             text.users.retain(|user| user.name != name);
             if text.users.len() == before { Err(no_user(name)) } else { Ok(()) }
@@ -125,7 +182,7 @@ impl Accounts {
         let (key, prefix) =
             new_key().map_err(|error| UsersFileError::Refused(error.to_string()))?;
         let expires = lifetime.map(|lifetime| rfc3339(SystemTime::now() + lifetime));
-        change(&self.path, |text| {
+        self.change(|text| {
             if text.keys.iter().any(|key| key.name == name) {
                 return refused(format!(
                     "there is a key {name} already; `contactd key revoke {name}` ends it"
@@ -149,7 +206,7 @@ impl Accounts {
     /// # Errors
     /// When there is no such key.
     pub fn revoke_key(&self, name: &str) -> Result<(), UsersFileError> {
-        change(&self.path, |text: &mut UsersText| {
+        self.change(|text| {
             let before = text.keys.len();
             text.keys.retain(|key| key.name != name);
             if text.keys.len() == before {
@@ -157,6 +214,12 @@ impl Accounts {
             }
             Ok(())
         })
+    }
+
+    fn hashed(&self, password: &str, user: &str) -> Result<String, UsersFileError> {
+        check_password(password, user)
+            .and_then(|()| hash(password, self.cost))
+            .map_err(|error| UsersFileError::Refused(error.to_string()))
     }
 }
 
@@ -166,12 +229,6 @@ fn refused<T>(text: String) -> Result<T, UsersFileError> {
 
 fn no_user(name: &str) -> UsersFileError {
     UsersFileError::Refused(format!("there is no user {name}; `contactd user list` shows them"))
-}
-
-fn hashed(password: &str, user: &str) -> Result<String, UsersFileError> {
-    check_password(password, user)
-        .and_then(|()| hash(password))
-        .map_err(|error| UsersFileError::Refused(error.to_string()))
 }
 
 fn now() -> String {

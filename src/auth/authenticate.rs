@@ -16,9 +16,10 @@ use super::jwt::{Claims, Jwt};
 use super::live::LiveUsers;
 use super::local::{LocalError, LocalKey};
 use super::login::Hashing;
+use super::password::HashCost;
 use super::random::{NoRandomness, sha256};
 use super::remembered::Remembered;
-use super::roles::{Principal, Roles};
+use super::roles::{Principal, Role, Roles};
 use super::users_file::UsersFileError;
 
 /// What a request brings along.
@@ -66,7 +67,7 @@ impl Auth {
         Ok(Self {
             jwt: Jwt::new(&config.jwt)?,
             users: LiveUsers::open(config.auth.users_file.clone())?,
-            hashing: Hashing::new(),
+            hashing: Hashing::new(HashCost::of(&config.auth)),
             families: Families::new(&config.auth, Arc::clone(&shared.revocations)),
             limiter: Arc::clone(&shared.limiter),
             metrics,
@@ -98,10 +99,28 @@ impl Auth {
         self.users.run(&self.metrics, stop).await;
     }
 
+    /// Whether a principal, by its name, has a role now.
+    pub fn has_role(&self, principal: &str, role: Role) -> bool {
+        let now_s = unix_seconds();
+        self.local_key.is_called(principal)
+            || self.users.with(|directory| directory.roles_of(principal, now_s)).has(role)
+    }
+
     /// The e-mail address of a user who has one.
     pub fn email_of(&self, principal: &Principal) -> Option<String> {
         let name = principal.name.strip_prefix("user:")?;
         self.users.with(|directory| directory.user(name)?.email.clone())
+    }
+
+    /// Whom credentials name that may no longer hold: a user, or a key as histories have it. None:
+    /// nobody that ever was.
+    pub fn named_by(&self, credentials: Credentials<'_>) -> Option<String> {
+        if let Some(key) = credentials.api_key {
+            let hash = sha256(key);
+            return self.users.with(|directory| Some(directory.key(&hash)?.name.to_string()));
+        }
+        let token = bearer(credentials.authorization?).ok()?;
+        self.jwt.verify(token, unix_seconds()).ok().map(|claims| claims.sub)
     }
 
     /// Who sends a request.
@@ -153,6 +172,7 @@ impl Auth {
         let principal = Arc::new(Principal {
             name: Arc::from(format!("user:{}", claims.sub)),
             roles,
+            withheld: Roles::NONE,
             session: Some(Arc::from(claims.sid.as_str())),
             expires_at_s: Some(claims.exp),
         });

@@ -84,13 +84,21 @@ pub enum FamilyError {
     Invalid,
     /// Used before.
     #[error("the refresh token was used before, so this sign-in is ended; sign in again")]
-    Reused,
+    Reused {
+        /// Whose.
+        user: String,
+        /// Which sign-in.
+        family: String,
+    },
     /// Another refresh with the same token was faster.
     #[error("another request has just used this refresh token")]
     Lost,
     /// No such sign-in.
     #[error("there is no such sign-in")]
     NotFound,
+    /// No room for more of them.
+    #[error("too many sign-ins are kept; some must end before anybody can sign in")]
+    Full,
     /// The log can't be written, or is not read yet.
     #[error("sign-ins can't be kept now: {0}")]
     Unavailable(String),

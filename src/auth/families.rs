@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::AuthConfig;
 use crate::domain::control::ControlEntry;
+use crate::domain::verdict::DeadLetterReason;
 use crate::ingest::{Control, ControlOutcome, ControlWrite, IngestError};
 use crate::shared_state::Revocations;
 
@@ -23,8 +24,6 @@ use super::jwt::{Jwt, LEEWAY_S};
 use super::random::{self, sha256_hex};
 use super::refresh_token::RefreshToken;
 
-/// At once; the one that was not used for the longest time makes room.
-const FAMILIES_MAX: usize = 32;
 /// Entries that are looked at for one user.
 const LISTED_MAX: usize = 1000;
 /// How long a token may be known elsewhere before it is known here.
@@ -114,6 +113,8 @@ pub(super) struct Families {
     idle_ms: u64,
     longest_ms: u64,
     grace_ms: u64,
+    /// Of one user at once; the one that was not used for the longest time makes room.
+    sessions_max: usize,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -132,6 +133,7 @@ impl Families {
             idle_ms: millis(config.refresh_lifetime),
             longest_ms: millis(config.refresh_lifetime_max),
             grace_ms: millis(config.refresh_grace),
+            sessions_max: config.sessions_max,
         }
     }
 
@@ -198,7 +200,7 @@ impl Families {
                 Ok(Refreshed::of(first, token, family))
             }
             ControlOutcome::Conflict { .. } => Err(FamilyError::Failed("an id came twice".into())),
-            ControlOutcome::Refused { detail, .. } => Err(FamilyError::Failed(detail)),
+            ControlOutcome::Refused { reason, detail } => Err(refused(reason, detail)),
         }
     }
 
@@ -271,7 +273,7 @@ impl Families {
                 Ok(Some(Refreshed::of(successor, token, next)))
             }
             ControlOutcome::Conflict { .. } => Ok(None),
-            ControlOutcome::Refused { detail, .. } => Err(FamilyError::Failed(detail)),
+            ControlOutcome::Refused { reason, detail } => Err(refused(reason, detail)),
         }
     }
 
@@ -290,7 +292,7 @@ impl Families {
         };
         let expected = Some(entry.revision);
         match self.write(&given.user, &given.family, &noted, expected, origin).await? {
-            ControlOutcome::Refused { detail, .. } => Err(FamilyError::Failed(detail)),
+            ControlOutcome::Refused { reason, detail } => Err(refused(reason, detail)),
             ControlOutcome::Applied { .. }
             | ControlOutcome::Unchanged { .. }
             | ControlOutcome::Conflict { .. } => Ok(()),
@@ -311,7 +313,7 @@ impl Families {
         now_ms: u64,
     ) -> Result<FamilyError, FamilyError> {
         self.end(jwt, &given.user, &given.family, origin, now_ms).await?;
-        Ok(FamilyError::Reused)
+        Ok(FamilyError::Reused { user: given.user.clone(), family: given.family.clone() })
     }
 
     /// The family as the token knows it: a token that was made elsewhere may be known here only in
@@ -375,7 +377,9 @@ impl Families {
         // A refresh that is under way elsewhere expects another revision, and loses.
         let ends_ms = now_ms.saturating_add(millis(lives));
         let (token, seed) = (String::new(), String::new());
-        let ended = Family { revoked: true, token, seed, ends_ms, ..family };
+        // A mark is all that stays, and a small one.
+        let (stamp, address, agent) = (String::new(), String::new(), String::new());
+        let ended = Family { revoked: true, token, seed, ends_ms, stamp, address, agent, ..family };
         match self.write(user, id, &ended, None, origin).await? {
             ControlOutcome::Refused { detail, .. } => Err(FamilyError::Failed(detail)),
             ControlOutcome::Applied { .. }
@@ -416,7 +420,8 @@ impl Families {
         origin: &Origin,
         now_ms: u64,
     ) -> Result<(), FamilyError> {
-        for session in self.of(user, now_ms)?.into_iter().skip(FAMILIES_MAX - 1) {
+        for session in self.of(user, now_ms)?.into_iter().skip(self.sessions_max.saturating_sub(1))
+        {
             self.end(jwt, user, &session.id, origin, now_ms).await?;
         }
         Ok(())
@@ -445,6 +450,14 @@ impl Families {
             ..ControlWrite::default()
         };
         Ok(self.control()?.put(write).await?)
+    }
+}
+
+fn refused(reason: DeadLetterReason, detail: String) -> FamilyError {
+    if reason == DeadLetterReason::ControlFull {
+        FamilyError::Full
+    } else {
+        FamilyError::Failed(detail)
     }
 }
 

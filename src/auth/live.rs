@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::{Metrics, UsersFileBad, UsersFileRead};
 
+use super::changes::changes;
 use super::users::Directory;
 use super::users_file::{UsersFileError, Version, is_open_to_others, read};
 
@@ -73,9 +74,14 @@ impl LiveUsers {
         *seen = version;
         match read(&self.path) {
             Ok(directory) => {
+                let before = self.directory.read().clone();
+                let incidents = changes(&before, &directory);
                 *self.directory.write() = Arc::new(directory);
                 self.generation.fetch_add(1, Ordering::AcqRel);
                 UsersFileRead { path: &self.path }.emit(metrics);
+                for incident in incidents {
+                    metrics.security.tell(incident);
+                }
             }
             Err(error) => UsersFileBad { error: &error.to_string() }.emit(metrics),
         }
@@ -86,6 +92,8 @@ impl LiveUsers {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             self.look(metrics);
+            metrics.security.sweep();
         }
+        metrics.security.flush();
     }
 }

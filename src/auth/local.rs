@@ -14,6 +14,8 @@ use super::random::{NoRandomness, base64url, bytes, secret_text, sha256};
 use super::roles::{Principal, Role, Roles};
 use super::users_file::UsersFileError;
 
+/// No other key has this name.
+pub(super) const LOCAL_KEY_NAME: &str = "local";
 /// In the data directory.
 pub const LOCAL_KEY_FILE: &str = "local.key";
 const JWT_SECRET_FILE: &str = "jwt.secret";
@@ -61,13 +63,18 @@ impl LocalKey {
     pub(super) fn new() -> Result<Self, NoRandomness> {
         let key = format!("ck_local_{}", secret_text()?);
         let principal = Principal {
-            name: Arc::from("key:local"),
+            name: Arc::from(format!("key:{LOCAL_KEY_NAME}")),
             roles: Roles::of(&[Role::Admin]),
+            withheld: Roles::NONE,
             session: None,
             expires_at_s: None,
         };
         let hash = sha256(key.as_bytes());
         Ok(Self { key: Secret::new(key), hash, principal: Arc::new(principal) })
+    }
+
+    pub(super) fn is_called(&self, principal: &str) -> bool {
+        *self.principal.name == *principal
     }
 
     pub(super) fn whose(&self, hash: &[u8; 32]) -> Option<&Arc<Principal>> {

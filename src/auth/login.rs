@@ -7,14 +7,14 @@ use tokio::sync::Semaphore;
 
 use crate::ingest::now_ms;
 use crate::shared_state::{Decision, LimitClass, Subject};
-use crate::telemetry::LoginOutcome;
+use crate::telemetry::{Incident, IncidentKind, LoginOutcome};
 
 use super::accounts::Accounts;
 use super::authenticate::Auth;
 use super::error::FamilyError;
 use super::families::{Origin, Refreshed, Session};
 use super::jwt::{Grant, SignError};
-use super::password::{self, PASSWORD_BYTES_MAX};
+use super::password::{self, HashCost, PASSWORD_BYTES_MAX};
 use super::roles::{Principal, Role};
 use super::users::User;
 
@@ -32,7 +32,7 @@ pub enum LoginError {
     /// No such user, or another password; which of them is not told.
     #[error("user name or password is wrong")]
     InvalidCredentials,
-    /// Too many attempts on the account.
+    /// Too many attempts on the account, or sign-ins of it.
     #[error("too many attempts to sign in to this account")]
     Limited(Decision),
     /// Too many at once.
@@ -63,32 +63,47 @@ pub struct SignedIn {
     pub expires_in_s: u64,
 }
 
+/// A login as it is counted.
+fn typed(login: &str) -> String {
+    login.trim().to_lowercase().chars().take(LOGIN_CHARS_MAX).collect()
+}
+
 /// Slow hashes, few at a time.
 pub(super) struct Hashing {
+    pub(super) cost: HashCost,
     places: Semaphore,
     waiting: Semaphore,
 }
 
-/// What an unknown user's password is compared with, so that it takes as long.
-const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$Y29udGFjdGQgZGVjb3kgIQ$\
-                     OFtq7oJ6mJbkW0gq9h4oWcFVnnl0qA6wGm5l3kqJp1E";
-
 impl Hashing {
-    pub(super) fn new() -> Self {
-        Self { places: Semaphore::new(HASHED_AT_ONCE), waiting: Semaphore::new(WAITING_MAX) }
+    pub(super) fn new(cost: HashCost) -> Self {
+        let (places, waiting) = (Semaphore::new(HASHED_AT_ONCE), Semaphore::new(WAITING_MAX));
+        Self { cost, places, waiting }
     }
 
     /// Whether it is the user's password. Without a user it takes as long, and is not.
-    async fn verify(&self, user: Option<&User>, password: String) -> Result<bool, LoginError> {
+    pub(super) async fn verify(
+        &self,
+        user: Option<&User>,
+        password: String,
+    ) -> Result<bool, LoginError> {
+        let hash = user.map_or_else(|| self.cost.decoy(), |user| user.password.clone());
+        let verified = self.run(move || password::verify(&password, &hash)).await?;
+        Ok(verified && user.is_some())
+    }
+
+    /// Something that hashes a password, when there is a place for it.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        hashing: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, LoginError> {
         let _waiting = self.waiting.try_acquire().map_err(|_| LoginError::Overloaded)?;
         let place = tokio::time::timeout(WAIT_MAX, self.places.acquire()).await;
         let Ok(Ok(_place)) = place else {
             return Err(LoginError::Overloaded);
         };
-        let hash = user.map_or(DECOY, |user| user.password.as_str()).to_owned();
-        let verified = tokio::task::spawn_blocking(move || password::verify(&password, &hash));
-        let verified = verified.await.map_err(|error| LoginError::Failed(error.to_string()))?;
-        Ok(verified && user.is_some())
+        let hashed = tokio::task::spawn_blocking(hashing).await;
+        hashed.map_err(|error| LoginError::Failed(error.to_string()))
     }
 }
 
@@ -110,6 +125,7 @@ impl Auth {
             Err(LoginError::Limited(_)) => LoginOutcome::Limited,
             Err(LoginError::Overloaded) => LoginOutcome::Overloaded,
             Err(LoginError::Family(FamilyError::Unavailable(_))) => LoginOutcome::Unavailable,
+            Err(LoginError::Family(FamilyError::Full)) => LoginOutcome::Full,
             Err(LoginError::Family(_) | LoginError::Failed(_)) => LoginOutcome::Failed,
         });
         result
@@ -122,32 +138,88 @@ impl Auth {
         origin: &Origin,
     ) -> Result<SignedIn, LoginError> {
         let user = self.users.with(|directory| directory.user_by_login(login).cloned());
-        let account = self.account(user.as_deref(), login, origin);
-        let account = Subject::Account(&account);
-        if let Some(decision) = self.limiter.check(LimitClass::Account, &account).await
-            && !decision.is_allowed
-        {
-            return Err(LoginError::Limited(decision));
-        }
+        let login = typed(login);
+        let attempts = self.attempts(user.as_deref(), &login, origin);
+        let name = user.as_deref().map(|user| &*user.name);
+        let is_user_let = match self.count(&attempts).await {
+            Ok(is_user_let) => is_user_let,
+            Err(limited) => return Err(self.failed(name, origin, limited)),
+        };
         if password.len() > PASSWORD_BYTES_MAX {
+            return Err(self.failed(name, origin, LoginError::InvalidCredentials));
+        }
+        // Takes as long, and says the same, as where there is no such user.
+        let let_in = user.as_deref().filter(|_| is_user_let);
+        let fits = self.hashing.verify(let_in, password.clone()).await?;
+        if !is_user_let {
+            self.incident(IncidentKind::LockedOut, name, origin, LimitClass::Account.as_str());
             return Err(LoginError::InvalidCredentials);
         }
-        let fits = self.hashing.verify(user.as_deref(), password.clone()).await?;
-        let user = user.filter(|_| fits).ok_or(LoginError::InvalidCredentials)?;
+        let Some(user) = user.clone().filter(|_| fits) else {
+            return Err(self.failed(name, origin, LoginError::InvalidCredentials));
+        };
         let user = self.upgraded(user, password).await;
         // Only what fails counts.
-        self.limiter.give_back(LimitClass::Account, &account).await;
+        for attempt in &attempts {
+            self.limiter.give_back(LimitClass::Account, attempt).await;
+        }
+        if let Err(limited) = self.count_sign_in(&user).await {
+            return Err(self.failed(Some(&user.name), origin, limited));
+        }
+        self.begin(&user, origin).await
+    }
+
+    /// A new sign-in of a user who has proved to be that.
+    pub(super) async fn begin(&self, user: &User, origin: &Origin) -> Result<SignedIn, LoginError> {
         let now_ms = now_ms();
         let begun = self.families.begin(&self.jwt, &user.name, &user.stamp, origin, now_ms).await?;
-        self.signed_in(&user, begun, now_ms)
+        self.incident(IncidentKind::SignedIn, Some(&user.name), origin, &begun.family);
+        self.signed_in(user, begun, now_ms)
+    }
+
+    /// The error, told to the security log. A name that nobody has is not: it may be a password.
+    pub(super) fn failed(
+        &self,
+        user: Option<&str>,
+        origin: &Origin,
+        error: LoginError,
+    ) -> LoginError {
+        let (kind, detail) = match &error {
+            LoginError::Limited(decision) => (IncidentKind::LockedOut, decision.class.as_str()),
+            _ if user.is_some() => (IncidentKind::SignInFailed, "wrong_password"),
+            _ => (IncidentKind::SignInFailed, "unknown_user"),
+        };
+        self.incident(kind, user, origin, detail);
+        error
+    }
+
+    fn incident(&self, kind: IncidentKind, user: Option<&str>, origin: &Origin, detail: &str) {
+        self.metrics.security.tell(Incident {
+            user: user.map(str::to_owned),
+            address: origin.address.clone(),
+            request_id: origin.request_id.clone(),
+            detail: detail.to_owned(),
+            ..Incident::new(kind)
+        });
+    }
+
+    /// Each sign-in takes room until its access tokens are over, whoever ends it.
+    pub(super) async fn count_sign_in(&self, user: &User) -> Result<(), LoginError> {
+        let decision = self.limiter.check(LimitClass::SignIn, &Subject::User(&user.name)).await;
+        match decision.filter(|decision| !decision.is_allowed) {
+            Some(decision) => Err(LoginError::Limited(decision)),
+            None => Ok(()),
+        }
     }
 
     /// The user with a hash of today's cost. One in a file that can't be written stays as it is.
     async fn upgraded(&self, user: Arc<User>, password: String) -> Arc<User> {
-        if !password::is_weak(&user.password) {
+        if !password::is_weak(&user.password, self.hashing.cost) {
             return user;
         }
-        let accounts = Accounts::at(self.users.path());
+        let accounts = Accounts::at(self.users.path())
+            .by(&format!("user:{}", user.name))
+            .with_cost(self.hashing.cost);
         let upgrade = tokio::task::spawn_blocking({
             let user = Arc::clone(&user);
             move || accounts.upgrade_password(&user.name, &password, &user.password)
@@ -161,15 +233,42 @@ impl Auth {
         upgraded.unwrap_or(user)
     }
 
-    /// What attempts are counted by: the account, known or not. From an address at which the user
-    /// was signed in lately they count apart, so that nobody elsewhere can keep the user out.
-    fn account(&self, user: Option<&User>, login: &str, origin: &Origin) -> String {
+    /// What attempts are counted by: what was typed, and the user that it means, by name or by e-mail
+    /// address. From an address at which the user was signed in lately they count apart, so that nobody
+    /// elsewhere can keep the user out.
+    fn attempts<'a>(
+        &self,
+        user: Option<&'a User>,
+        login: &'a str,
+        origin: &'a Origin,
+    ) -> Vec<Subject<'a>> {
         let Some(user) = user else {
-            return login.trim().to_lowercase().chars().take(LOGIN_CHARS_MAX).collect();
+            return vec![Subject::Login(login)];
         };
         let known = self.families.of(&user.name, now_ms()).unwrap_or_default();
-        let is_known = known.iter().any(|session| session.address == origin.address);
-        if is_known { format!("{} {}", user.name, origin.address) } else { user.name.to_string() }
+        if known.iter().any(|session| session.address == origin.address) {
+            let address = &origin.address;
+            vec![Subject::LoginAt(login, address), Subject::UserAt(&user.name, address)]
+        } else {
+            vec![Subject::Login(login), Subject::User(&user.name)]
+        }
+    }
+
+    /// Counts an attempt. Too many by what was typed are told so. Too many by the user, of which some
+    /// came by another of its names, are not (false): it would say that the two are one.
+    async fn count(&self, attempts: &[Subject<'_>]) -> Result<bool, LoginError> {
+        let mut is_user_let = true;
+        for attempt in attempts {
+            let decision = self.limiter.check(LimitClass::Account, attempt).await;
+            let Some(decision) = decision.filter(|decision| !decision.is_allowed) else {
+                continue;
+            };
+            match attempt {
+                Subject::User(_) | Subject::UserAt(..) => is_user_let = false,
+                _ => return Err(LoginError::Limited(decision)),
+            }
+        }
+        Ok(is_user_let)
     }
 
     /// A new access token, and a new refresh token for the one that is given.
@@ -180,8 +279,10 @@ impl Auth {
         let result = self.try_refresh(token, origin).await;
         self.metrics.auth.refreshed(match &result {
             Ok(_) => "success",
-            Err(LoginError::Family(FamilyError::Reused)) => "reused",
-            Err(LoginError::Family(FamilyError::Unavailable(_))) => "unavailable",
+            Err(LoginError::Family(FamilyError::Reused { .. })) => "reused",
+            Err(LoginError::Family(FamilyError::Unavailable(_) | FamilyError::Full)) => {
+                "unavailable"
+            }
             Err(_) => "rejected",
         });
         result
@@ -189,7 +290,11 @@ impl Auth {
 
     async fn try_refresh(&self, token: &str, origin: &Origin) -> Result<SignedIn, LoginError> {
         let now_ms = now_ms();
-        let refreshed = self.families.refresh(&self.jwt, token, origin, now_ms).await?;
+        let refreshed = self.families.refresh(&self.jwt, token, origin, now_ms).await;
+        if let Err(FamilyError::Reused { user, family }) = &refreshed {
+            self.incident(IncidentKind::RefreshReused, Some(user), origin, family);
+        }
+        let refreshed = refreshed?;
         let user = self.users.with(|directory| directory.user(&refreshed.user).cloned());
         let Some(user) = user.filter(|user| user.stamp == refreshed.stamp) else {
             // Gone, or with another password or other roles since.
@@ -227,7 +332,9 @@ impl Auth {
     pub async fn logout(&self, who: &Principal, origin: &Origin) -> Result<(), FamilyError> {
         let user = who.name.strip_prefix("user:").ok_or(FamilyError::NotFound)?;
         let session = who.session.as_deref().ok_or(FamilyError::NotFound)?;
-        self.families.end(&self.jwt, user, session, origin, now_ms()).await
+        self.families.end(&self.jwt, user, session, origin, now_ms()).await?;
+        self.incident(IncidentKind::SignedOut, Some(user), origin, session);
+        Ok(())
     }
 
     /// The sign-ins of a user; none named: one's own.
@@ -263,7 +370,16 @@ impl Auth {
         if !self.families.of(user, now_ms)?.iter().any(|session| session.id == id) {
             return Err(FamilyError::NotFound);
         }
-        self.families.end(&self.jwt, user, id, origin, now_ms).await.map(Some)
+        self.families.end(&self.jwt, user, id, origin, now_ms).await?;
+        self.metrics.security.tell(Incident {
+            user: Some(user.to_owned()),
+            address: origin.address.clone(),
+            request_id: origin.request_id.clone(),
+            detail: id.to_owned(),
+            by: Some(who.name.to_string()),
+            ..Incident::new(IncidentKind::SignedOut)
+        });
+        Ok(Some(()))
     }
 
     /// The user whose sign-ins are meant, if the principal may see them.

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod authenticate;
+mod changes;
 mod error;
 mod families;
 mod hs256;
@@ -16,6 +17,7 @@ mod jwt;
 mod live;
 mod local;
 mod login;
+mod own_password;
 mod password;
 mod random;
 mod refresh_token;
@@ -34,7 +36,8 @@ pub use local::{
     kept_webhook_secret, local_key, local_webhook_secret,
 };
 pub use login::{LoginError, SignedIn};
-pub use password::{PASSWORD_CHARS_MIN, PasswordError, check_password};
+pub use own_password::ChangePasswordError;
+pub use password::{HashCost, PASSWORD_CHARS_MIN, PasswordError, check_password};
 pub use random::NoRandomness;
 pub use roles::{Principal, Role, Roles};
 pub use users::{KeyText, UserText, UsersText};

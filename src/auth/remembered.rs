@@ -144,6 +144,7 @@ mod tests {
         let principal = Principal {
             name: Arc::from(token),
             roles: Roles::NONE,
+            withheld: Roles::NONE,
             session: None,
             expires_at_s: Some(exp),
         };

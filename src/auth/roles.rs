@@ -1,5 +1,6 @@
 //! Roles, and whoever holds them.
 
+use std::fmt;
 use std::sync::Arc;
 
 /// What somebody may do.
@@ -69,6 +70,12 @@ impl Roles {
         self.0 & other.0 != 0
     }
 
+    /// Without a role.
+    #[must_use]
+    pub fn without(self, role: Role) -> Self {
+        Self(self.0 & !(1 << role as u8))
+    }
+
     /// From their words.
     ///
     /// # Errors
@@ -93,6 +100,12 @@ impl Roles {
     }
 }
 
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words().join("+"))
+    }
+}
+
 /// Whoever sends a request, once that is proved.
 #[derive(Clone, Debug)]
 pub struct Principal {
@@ -100,6 +113,8 @@ pub struct Principal {
     pub name: Arc<str>,
     /// What it may do.
     pub roles: Roles,
+    /// Roles that it has, and that do not hold where it asks from.
+    pub withheld: Roles,
     /// The family of refresh tokens that its access token came with; none: an API key.
     pub session: Option<Arc<str>>,
     /// Unix time in seconds at which the token or key ends; none: never.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::timestamp::parse_rfc3339_us;
 
+use super::local::LOCAL_KEY_NAME;
 use super::password;
 use super::random::{base64url, from_hex, sha256};
 use super::roles::{Principal, Roles};
@@ -25,6 +26,12 @@ const STAMP_BYTES: usize = 9;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsersText {
+    /// Who changed it last by a command or over the API, for the security log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<String>,
+    /// When that was, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<String>,
     /// Those who sign in.
     #[serde(default, rename = "user", skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<UserText>,
@@ -48,6 +55,12 @@ pub struct UserText {
     pub password: String,
     /// RFC 3339.
     pub created: String,
+    /// Since when the user can't sign in, RFC 3339; none: the user can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<String>,
+    /// When the user was let in again the last time, RFC 3339: tokens of before are of no use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<String>,
 }
 
 /// A program's way in.
@@ -95,6 +108,7 @@ pub(super) struct User {
     pub(super) email: Option<String>,
     pub(super) roles: Roles,
     pub(super) password: String,
+    pub(super) is_disabled: bool,
     /// Differs after any change of password or roles, so that earlier tokens no longer fit.
     pub(super) stamp: String,
 }
@@ -115,6 +129,8 @@ pub(super) struct Directory {
     names_by_email: HashMap<String, String>,
     /// By the SHA-256 of the key, so that the time of a look-up tells nothing about it.
     keys: HashMap<[u8; 32], Arc<Principal>>,
+    /// Who says to have changed the file, and when.
+    pub(super) changed: Option<(String, String)>,
 }
 
 impl Directory {
@@ -123,7 +139,8 @@ impl Directory {
     /// # Errors
     /// The first entry that can't be, and why.
     pub(super) fn new(text: &UsersText) -> Result<Self, String> {
-        let mut directory = Self::default();
+        let changed = text.changed_by.clone().zip(text.changed.clone());
+        let mut directory = Self { changed, ..Self::default() };
         for entry in &text.users {
             directory.add_user(entry).map_err(|why| format!("user \"{}\": {why}", entry.name))?;
         }
@@ -150,13 +167,15 @@ impl Directory {
             return Err("has another user's e-mail address".to_owned());
         }
         let roles = roles(&entry.roles)?;
-        let stamped = format!("{} {}", roles.words().join(" "), entry.password);
+        let enabled = entry.enabled.as_deref().unwrap_or_default();
+        let stamped = format!("{} {} {enabled}", roles.words().join(" "), entry.password);
         let hash = sha256(stamped.as_bytes());
         let user = User {
             name: Arc::from(entry.name.as_str()),
             email,
             roles,
             password: entry.password.clone(),
+            is_disabled: entry.disabled.is_some(),
             stamp: base64url(hash.get(..STAMP_BYTES).unwrap_or_default()),
         };
         match self.users.insert(entry.name.clone(), Arc::new(user)) {
@@ -167,6 +186,9 @@ impl Directory {
 
     fn add_key(&mut self, entry: &KeyText) -> Result<(), String> {
         check_name(&entry.name)?;
+        if entry.name == LOCAL_KEY_NAME {
+            return Err("is what an instance calls the key that it makes itself".to_owned());
+        }
         let hash = from_hex(&entry.sha256).ok_or("sha256 must be 64 hexadecimal digits")?;
         let expires = entry.expires.as_deref().map(|text| {
             parse_rfc3339_us(text.as_bytes())
@@ -175,6 +197,7 @@ impl Directory {
         let principal = Principal {
             name: Arc::from(format!("key:{}", entry.name)),
             roles: roles(&entry.roles)?,
+            withheld: Roles::NONE,
             session: None,
             expires_at_s: expires.transpose()?.map(|us| us / 1_000_000),
         };
@@ -187,17 +210,35 @@ impl Directory {
         self.users.is_empty() && self.keys.is_empty()
     }
 
+    /// One who may be let in.
     pub(super) fn user(&self, name: &str) -> Option<&Arc<User>> {
-        self.users.get(name)
+        self.users.get(name).filter(|user| !user.is_disabled)
+    }
+
+    /// All users, the disabled ones too.
+    pub(super) fn users(&self) -> &HashMap<String, Arc<User>> {
+        &self.users
+    }
+
+    /// All keys, by their SHA-256.
+    pub(super) fn keys(&self) -> &HashMap<[u8; 32], Arc<Principal>> {
+        &self.keys
+    }
+
+    /// What a principal, by its name, may do now.
+    pub(super) fn roles_of(&self, principal: &str, now_s: u64) -> Roles {
+        if let Some(user) = principal.strip_prefix("user:") {
+            return self.user(user).map_or(Roles::NONE, |user| user.roles);
+        }
+        let key = self.keys.values().find(|key| *key.name == *principal);
+        let key = key.filter(|key| key.expires_at_s.is_none_or(|end| end > now_s));
+        key.map_or(Roles::NONE, |key| key.roles)
     }
 
     /// By what was typed: a name or an e-mail address, in any case.
     pub(super) fn user_by_login(&self, login: &str) -> Option<&Arc<User>> {
         let login = login.trim().to_lowercase();
-        self.users.get(&login).or_else(|| {
-            let name = self.names_by_email.get(&login)?;
-            self.users.get(name)
-        })
+        self.user(&login).or_else(|| self.user(self.names_by_email.get(&login)?))
     }
 
     /// Whose key has this SHA-256.

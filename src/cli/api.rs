@@ -5,35 +5,26 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::config::{Config, Secret};
+use crate::config::Config;
 
 use super::exit::Failure;
-use super::instance;
+use super::instance::{self, Instance, InstanceArgs};
 
 /// How long the instance may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// A way to ask one instance.
 pub(super) struct Api {
-    url: String,
-    key: Option<Secret>,
-    client: reqwest::Client,
+    instance: Instance,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Api {
     /// Of the configured instance, or another one.
-    pub(super) fn new(
-        config: &Config,
-        url: Option<&str>,
-        key: Option<&str>,
-    ) -> anyhow::Result<Self> {
-        let url =
-            url.map_or_else(|| instance::url(config), |url| url.trim_end_matches('/').to_owned());
-        let key = instance::key(config, key, &url);
+    pub(super) fn new(config: &Config, args: &InstanceArgs) -> anyhow::Result<Self> {
+        let instance = Instance::new(config, args, ANSWER_WAIT)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WAIT).build()?;
-        Ok(Self { url, key, client, runtime })
+        Ok(Self { instance, runtime })
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -50,9 +41,9 @@ impl Api {
 
     /// The answer's JSON; null where it has no body.
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let url = &self.url;
-        let mut request = self.client.request(method, format!("{url}{path}"));
-        if let Some(key) = &self.key {
+        let Instance { url, key, client } = &self.instance;
+        let mut request = client.request(method, format!("{url}{path}"));
+        if let Some(key) = key {
             request = request.header("X-API-Key", key.expose());
         }
         if let Some(body) = body {
@@ -73,7 +64,7 @@ impl Api {
         let told = told.map_or_else(|| format!("{url} answers {status}"), str::to_owned);
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Failure::Refused(instance::refused(url, self.key.is_some()))
+                Failure::Refused(instance::refused(url, key.is_some()))
             }
             StatusCode::BAD_REQUEST => Failure::Usage(told),
             status if status.is_client_error() => Failure::Data(told),

@@ -10,6 +10,7 @@ use crate::config::units::parse_duration;
 
 use super::bench::BenchCommand;
 use super::dlq::{AnswerArgs, DlqCommand};
+use super::instance::InstanceArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 
@@ -244,12 +245,8 @@ Example:
 pub(super) struct GetArgs {
     /// The contact's id
     pub(super) id: String,
-    /// Address of the running instance; the configured one where nothing is said
-    #[arg(long, env = "CONTACTD_URL")]
-    pub(super) url: Option<String>,
-    /// API key to ask with; that of the instance on this machine where nothing is said
-    #[arg(long, env = "CONTACTD_API_KEY", hide_env_values = true)]
-    pub(super) key: Option<String>,
+    #[command(flatten)]
+    pub(super) instance: InstanceArgs,
     /// Show it even when it is deleted
     #[arg(long)]
     pub(super) include_deleted: bool,
@@ -319,6 +316,16 @@ pub(super) enum UserCommand {
         /// Read the password from standard input
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Keep a user out, signed in or not, until `user enable`
+    Disable {
+        /// The user
+        name: String,
+    },
+    /// Let a disabled user in again
+    Enable {
+        /// The user
+        name: String,
     },
     /// Remove a user, and sign the user out everywhere
     Remove {

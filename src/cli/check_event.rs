@@ -21,6 +21,7 @@ use crate::domain::verdict::DeadLetterReason;
 
 use super::arguments::CheckEventArgs;
 use super::exit::Failure;
+use super::foreign::line;
 use super::output;
 use super::settings::SettingsArgs;
 
@@ -36,16 +37,16 @@ pub(super) fn run(settings: &SettingsArgs, args: &CheckEventArgs) -> anyhow::Res
     };
     let reports: Vec<Report> = events(&input).into_iter().map(|text| check.event(text)).collect();
     let refused = reports.iter().filter(|report| report.reason.is_some()).count();
-    let mut told = Vec::new();
     if args.json {
-        serde_json::to_writer(&mut told, &reports).context("writing the report")?;
-        told.push(b'\n');
+        let told = serde_json::to_string(&reports).context("writing the report")?;
+        output::write_json(&format!("{told}\n"))?;
     } else {
+        let mut told = Vec::new();
         for report in &reports {
             report.write(&mut told)?;
         }
+        output::write_all(&told)?;
     }
-    output::write_all(&told)?;
     if refused > 0 {
         let all = reports.len();
         let text = if all == 1 {
@@ -211,9 +212,11 @@ impl Report {
     }
 
     fn write(&self, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        let name = self.event_id.as_deref().unwrap_or("event");
+        let name = line(self.event_id.as_deref().unwrap_or("event"));
         match (&self.reason, &self.detail) {
-            (Some(reason), Some(detail)) => writeln!(out, "{name}: refused, {reason}: {detail}")?,
+            (Some(reason), Some(detail)) => {
+                writeln!(out, "{name}: refused, {reason}: {}", line(detail))?;
+            }
             (Some(_), None) | (None, _) => writeln!(out, "{name}: accepted")?,
         }
         let version = self.version.map(|version| version.to_string());
@@ -225,7 +228,7 @@ impl Report {
             ("version", version.as_deref()),
         ] {
             if let Some(value) = value {
-                writeln!(out, "  {label:<10} {value}")?;
+                writeln!(out, "  {label:<10} {}", line(value))?;
             }
         }
         if let Some(contact) = &self.contact {
@@ -244,7 +247,7 @@ impl Report {
             }
         }
         for note in &self.notes {
-            writeln!(out, "  note       {note}")?;
+            writeln!(out, "  note       {}", line(note))?;
         }
         Ok(())
     }

@@ -42,18 +42,20 @@ pub(super) fn run(settings: &SettingsArgs, command: &ConfigCommand) -> anyhow::R
 fn adopt(settings: &SettingsArgs, answer: &AnswerArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, Vec::new())?;
     let own = ApplySetup::new(&config)?.rules;
-    let api = Api::new(&config, answer.url.as_deref(), answer.key.as_deref())?;
+    let api = Api::new(&config, &answer.instance)?;
     let body = json!({ "fingerprint": own.fingerprint().to_string() });
     let adopted = match api.post("/api/rules/adopt", Some(&body)) {
         Err(error)
-            if is_nobody_there(&error) && answer.url.is_none() && !config.follows_kafka() =>
+            if is_nobody_there(&error)
+                && answer.instance.url.is_none()
+                && !config.follows_kafka() =>
         {
             adopt_in_directory(config, &own)?
         }
         answered => answered?,
     };
     if answer.json {
-        return output::write_all(format!("{adopted:#}\n").as_bytes());
+        return output::write_json(&format!("{adopted:#}\n"));
     }
     let number = adopted.get("number").and_then(Value::as_u64).unwrap_or_default();
     match adopted.get("adopted").and_then(Value::as_bool) {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::StatusCode;
 
-use crate::config::{Config, Mode, Secret};
+use crate::config::{Config, Mode};
 use crate::domain::contact::{Contact, Status};
 
 use super::api::{innermost, path_segment};
 use super::arguments::GetArgs;
 use super::exit::Failure;
-use super::instance;
+use super::instance::{self, Instance};
 use super::offline::open_store;
 use super::output;
 use super::settings::SettingsArgs;
@@ -21,23 +21,19 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 pub(super) fn run(settings: &SettingsArgs, args: &GetArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, Vec::new())?;
-    let url = match &args.url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => instance::url(&config),
-    };
-    let key = instance::key(&config, args.key.as_deref(), &url);
-    let mut json = match ask(&url, key.as_ref(), args)? {
+    let instance = Instance::new(&config, &args.instance, ANSWER_WAIT)?;
+    let url = &instance.url;
+    let json = match ask(&instance, args)? {
         Asked::Answered(json) => json,
         // Where the instance was named, silence is an error.
-        Asked::Silent(error) if args.url.is_some() => {
+        Asked::Silent(error) if args.instance.url.is_some() => {
             return Err(
                 Failure::Unreachable(format!("no instance answers at {url}: {error}")).into()
             );
         }
         Asked::Silent(_) => read(&config, args)?,
     };
-    json.push(b'\n');
-    output::write_all(&json)
+    output::write_json(&format!("{}\n", String::from_utf8_lossy(&json)))
 }
 
 enum Asked {
@@ -46,12 +42,12 @@ enum Asked {
     Silent(String),
 }
 
-fn ask(url: &str, key: Option<&Secret>, args: &GetArgs) -> anyhow::Result<Asked> {
+fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
+    let Instance { url, key, client } = instance;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let deleted = if args.include_deleted { "?includeDeleted=true" } else { "" };
     let address = format!("{url}/api/contacts/{}{deleted}", path_segment(&args.id));
     runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_WAIT).build()?;
         let request = client.get(&address);
         let request = match key {
             Some(key) => request.header("X-API-Key", key.expose()),

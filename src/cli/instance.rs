@@ -1,13 +1,106 @@
-//! The running instance that commands talk to: where it is, and the key to it.
+//! The running instance that commands talk to: where it is, the key to it, and how it proves who it is.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use reqwest::{Certificate, Url, redirect};
 
 use crate::auth::local_key;
 use crate::config::{Config, Secret};
 
+use super::exit::Failure;
+use super::pinned;
+
+/// Which instance, and by which key.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct InstanceArgs {
+    /// Address of the running instance; the configured one where nothing is said
+    #[arg(long, env = "CONTACTD_URL")]
+    pub(super) url: Option<String>,
+    /// API key to ask with; that of the instance on this machine where nothing is said
+    #[arg(long, env = "CONTACTD_API_KEY", hide_env_values = true)]
+    pub(super) key: Option<String>,
+    /// Certificates (PEM) of which one must stand behind the instance's, instead of the system's
+    #[arg(long, env = "CONTACTD_CA_FILE", value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+}
+
+/// A way to ask one instance.
+pub(super) struct Instance {
+    /// Without a slash at its end.
+    pub(super) url: String,
+    pub(super) key: Option<Secret>,
+    pub(super) client: reqwest::Client,
+}
+
+impl Instance {
+    /// The configured one, or another.
+    pub(super) fn new(
+        config: &Config,
+        args: &InstanceArgs,
+        answer_wait: Duration,
+    ) -> anyhow::Result<Self> {
+        let url = match &args.url {
+            Some(text) => checked_url("--url", text)?.as_str().trim_end_matches('/').to_owned(),
+            None => url(config),
+        };
+        let key = key(config, args.key.as_deref(), &url);
+        let client = client(config, args).context("can't set up TLS")?;
+        // A redirect would take the key to wherever the answer says.
+        let client = client.no_proxy().redirect(redirect::Policy::none()).timeout(answer_wait);
+        Ok(Self { url, key, client: client.build()? })
+    }
+}
+
+/// What the instance must show: the configured certificate where it is the configured one.
+fn client(config: &Config, args: &InstanceArgs) -> anyhow::Result<reqwest::ClientBuilder> {
+    let client = reqwest::Client::builder();
+    if let Some(file) = &args.ca {
+        return Ok(client.tls_certs_only(certificates(file)?));
+    }
+    match &config.server.tls {
+        Some(tls) if args.url.is_none() => {
+            Ok(client.tls_backend_preconfigured(pinned::client_config(&tls.certificate)?))
+        }
+        Some(_) | None => Ok(client),
+    }
+}
+
+fn certificates(file: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let wrong = |problem: String| Failure::Usage(format!("--ca {}: {problem}", file.display()));
+    let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() {
+        return Err(wrong("has no certificate in PEM".to_owned()).into());
+    }
+    Ok(found)
+}
+
 /// Where the configured instance answers on this machine.
 pub(super) fn url(config: &Config) -> String {
-    format!("http://{}", reachable(config.server.listen))
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(config.server.listen))
+}
+
+/// `http://host:port`, with a path where the instance is behind one.
+pub(super) fn checked_url(flag: &str, text: &str) -> Result<Url, Failure> {
+    let wrong = |problem: &str| {
+        Failure::Usage(format!("{flag} {problem}; it must be like http://127.0.0.1:3000"))
+    };
+    let url = Url::parse(text).map_err(|error| wrong(&format!("is no URL ({error})")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(wrong("is no http or https address"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("holds a user name or a password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a query or a fragment"));
+    }
+    Ok(url)
 }
 
 /// An address to connect to, for one that is listened on: that of all interfaces is none.
@@ -30,13 +123,14 @@ pub(super) fn key(config: &Config, given: Option<&str>, url: &str) -> Option<Sec
     }
 }
 
+/// Whether a request to it stays on this machine, as the library that sends it reads the address.
 pub(super) fn is_here(url: &str) -> bool {
-    let rest = url.strip_prefix("http://").unwrap_or_default();
-    let host = rest.split('/').next().unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let address = host.parse::<SocketAddr>().map(|socket| socket.ip());
-    name == "localhost"
-        || address.or_else(|_| name.parse::<IpAddr>()).is_ok_and(|ip| ip.is_loopback())
+    let Ok(url) = checked_url("--url", url) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// What to do about 401 and 403.
@@ -59,19 +153,47 @@ mod tests {
     fn the_local_key_stays_on_this_machine() {
         for here in [
             "http://127.0.0.1:3000",
+            "http://127.1",
             "http://localhost:1/",
+            "HTTP://LOCALHOST",
             "http://[::1]:3000",
-            "http://localhost",
+            "http://[::ffff:127.0.0.1]:3000",
+            "https://127.0.0.1",
         ] {
             assert!(is_here(here), "{here}");
         }
         for away in [
             "http://10.0.0.1:3000",
-            "https://127.0.0.1",
             "http://localhost.example.com",
             "http://127.0.0.1.example.com:80",
+            "http://localhost:80@evil.example",
+            "http://127.0.0.1@evil.example",
+            "http://evil.example/@127.0.0.1",
+            "http://evil.example#@localhost",
+            "http://evil.example\\@127.0.0.1",
+            "http:evil.example",
+            "file://localhost/etc",
+            "localhost",
+            "",
         ] {
             assert!(!is_here(away), "{away}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_the_beginning_of_its_paths() {
+        let checked = |text| checked_url("--url", text).map(|url| url.as_str().to_owned());
+        assert_eq!(checked("https://example.com/crm").unwrap(), "https://example.com/crm");
+        for wrong in [
+            "127.0.0.1:3000",
+            "example.com",
+            "ftp://example.com",
+            "http://u:p@example.com",
+            "http://localhost:80@evil.example",
+            "http://example.com/?a=b",
+            "http://example.com/#a",
+        ] {
+            assert!(checked(wrong).is_err(), "{wrong}");
         }
     }
 

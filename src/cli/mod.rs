@@ -13,10 +13,12 @@ mod check_event;
 mod configuration;
 mod dlq;
 mod exit;
+mod foreign;
 mod get;
 mod instance;
 mod offline;
 mod output;
+mod pinned;
 mod produce;
 mod progress;
 mod schemas;
@@ -31,6 +33,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use rustix::fs::Mode;
 
 use crate::http;
 
@@ -55,6 +58,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    // Whatever is made from here on is its owner's alone, whoever makes it: sled makes files too.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     // For our own requests; refused where this process has one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = &arguments.settings;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use indicatif::ProgressBar;
-use reqwest::Url;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::app::{ApplySetup, now_ms};
@@ -22,6 +21,7 @@ use crate::simulate::{
 
 use super::arguments::rate;
 use super::exit::Failure;
+use super::foreign::line;
 use super::instance;
 use super::output;
 use super::progress;
@@ -157,26 +157,16 @@ fn told(error: SimulateError, target: &str, had_key: bool) -> anyhow::Error {
     }
 }
 
-/// `http://host:port`, with a path where the target is behind one.
+/// Where the target answers, with a path where it is behind one.
 fn checked_target(text: &str) -> Result<String, Failure> {
-    let wrong = |problem: &str| {
-        let text = format!("--target {problem}; it must be like http://127.0.0.1:3000");
-        Failure::Usage(text)
-    };
-    let url = Url::parse(text).map_err(|error| wrong(&format!("is no URL ({error})")))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong("is no http or https address"));
+    let url = instance::checked_url("--target", text)?;
+    let url = url.as_str().trim_end_matches('/');
+    if url.ends_with("/api/webhooks") {
+        let problem = "--target is the address of webhooks, and not of the whole target; it must be like \
+                       http://127.0.0.1:3000";
+        return Err(Failure::Usage(problem.to_owned()));
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("holds a user name or a password"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("has a query or a fragment"));
-    }
-    if url.path().trim_end_matches('/').ends_with("/api/webhooks") {
-        return Err(wrong("is the address of webhooks, and not of the whole target"));
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
+    Ok(url.to_owned())
 }
 
 /// From the flag or its variable, a file, the configuration, or of a `dev` on this machine.
@@ -239,9 +229,8 @@ fn chaos(args: &SimulateArgs) -> ChaosOptions {
 
 fn tell(report: &Report, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        let mut text = serde_json::to_vec_pretty(report).context("writing the report")?;
-        text.push(b'\n');
-        return output::write_all(&text);
+        let text = serde_json::to_string_pretty(report).context("writing the report")?;
+        return output::write_json(&format!("{text}\n"));
     }
     let mut text = format!("{}, seed {}, {} events\n\n", report.target, report.seed, report.events);
     let mut row = |name: &str, count: u64| {
@@ -263,7 +252,7 @@ fn tell(report: &Report, as_json: bool) -> anyhow::Result<()> {
     row("contacts different", report.contacts.different);
     row("contacts missing", report.contacts.missing);
     for wrong in &report.wrong_answers {
-        text.push_str(&format!("\n{wrong}"));
+        text.push_str(&format!("\n{}", line(wrong)));
     }
     for difference in &report.differences {
         let what = if difference.fields.is_empty() {
@@ -271,7 +260,8 @@ fn tell(report: &Report, as_json: bool) -> anyhow::Result<()> {
         } else {
             difference.fields.join("; ")
         };
-        text.push_str(&format!("\ncontact {} {what}", difference.contact_id));
+        text.push('\n');
+        text.push_str(&line(&format!("contact {} {what}", difference.contact_id)));
     }
     let rate = requests.sent as f64 / report.seconds.max(1e-9);
     text.push_str(&format!("\n{:.1} s, {rate:.0} requests a second\n", report.seconds));

@@ -6,11 +6,12 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-use crate::auth::{Accounts, Roles, check_password};
+use crate::auth::{Accounts, HashCost, Roles, check_password};
 use crate::config::{Config, Mode, Secret};
 
 use super::arguments::{KeyCommand, UserCommand};
 use super::exit::Failure;
+use super::foreign::line;
 use super::output::{self, tell};
 use super::settings::SettingsArgs;
 
@@ -34,15 +35,25 @@ pub(super) fn user(settings: &SettingsArgs, command: &UserCommand) -> anyhow::Re
                 &format!("user {name} has a new password, and is signed out everywhere"),
             );
         }
+        UserCommand::Disable { name } => {
+            accounts.disable_user(name)?;
+            done(&accounts, &format!("user {name} is disabled, and signed out everywhere"));
+        }
+        UserCommand::Enable { name } => {
+            accounts.enable_user(name)?;
+            done(&accounts, &format!("user {name} can sign in again"));
+        }
         UserCommand::Remove { name } => {
             accounts.remove_user(name)?;
             done(&accounts, &format!("user {name} removed, and signed out everywhere"));
         }
         UserCommand::List => {
             let rows = accounts.list()?.users.into_iter().map(|user| {
-                [user.name, user.roles.join(","), user.email.unwrap_or_default(), user.created]
+                let state = if user.disabled.is_some() { "disabled" } else { "" };
+                let email = user.email.unwrap_or_default();
+                [user.name, user.roles.join(","), email, user.created, state.to_owned()]
             });
-            table(["NAME", "ROLES", "E-MAIL", "CREATED"], rows.collect())?;
+            table(["NAME", "ROLES", "E-MAIL", "CREATED", ""], rows.collect())?;
         }
     }
     Ok(())
@@ -73,7 +84,7 @@ pub(super) fn key(settings: &SettingsArgs, command: &KeyCommand) -> anyhow::Resu
 }
 
 fn accounts(config: &Config) -> Accounts {
-    Accounts::at(&config.auth.users_file)
+    Accounts::at(&config.auth.users_file).with_cost(HashCost::of(&config.auth))
 }
 
 fn done(accounts: &Accounts, what: &str) {
@@ -135,16 +146,16 @@ fn asked(question: &str) -> anyhow::Result<Secret> {
 /// Columns as wide as what is in them.
 fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> anyhow::Result<()> {
     let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(rows);
+    lines.extend(rows.into_iter().map(|row| row.map(|cell| line(&cell).into_owned())));
     let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
+        let cells = lines.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
-    for line in &lines {
+    for row in &lines {
         let cells: Vec<String> =
-            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }

@@ -68,6 +68,8 @@ pub struct LimitsConfig {
     pub auth: Option<RateLimit>,
     /// Signing in to one account, from wherever.
     pub account: Option<RateLimit>,
+    /// Sign-ins of one user that succeed.
+    pub sign_in: Option<RateLimit>,
     /// Reads; by whoever asks.
     pub read: Option<RateLimit>,
     /// Writes; by whoever asks.
@@ -161,6 +163,7 @@ pub(super) fn limits(fields: &mut Fields<'_>) -> LimitsConfig {
     LimitsConfig {
         auth: rate(fields, "limits.auth"),
         account: rate(fields, "limits.account"),
+        sign_in: rate(fields, "limits.sign_in"),
         read: rate(fields, "limits.read"),
         write: rate(fields, "limits.write"),
         webhook: rate(fields, "limits.webhook"),

@@ -32,6 +32,7 @@ mod webhooks;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 pub use bridge::{BridgeConfig, InputConfig};
 pub use error::{ConfigError, ConfigErrors};
@@ -142,6 +143,14 @@ impl Config {
             LogChoice::Kafka => true,
             LogChoice::Embedded => false,
         }
+    }
+
+    /// Where data is kept, each directory once.
+    pub fn data_directories(&self) -> Vec<&Path> {
+        let store = self.store.path.as_path();
+        let others = [&*self.embedded_log.path, &*self.outbox.path];
+        let elsewhere = others.into_iter().filter(|path| !path.starts_with(store));
+        std::iter::once(store).chain(elsewhere).collect()
     }
 
     /// Whether the rules of its own are put onto the log at the start.

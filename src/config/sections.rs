@@ -308,6 +308,12 @@ pub struct AuthConfig {
     pub refresh_lifetime_max: Duration,
     /// How long a refresh token that was used gets the same successor again.
     pub refresh_grace: Duration,
+    /// Sign-ins of one user at once.
+    pub sessions_max: usize,
+    /// Bytes of memory that hashing a password takes.
+    pub password_memory: u64,
+    /// How often hashing a password goes over them.
+    pub password_passes: u32,
 }
 
 /// Access tokens.

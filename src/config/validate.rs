@@ -148,6 +148,9 @@ fn auth(fields: &mut Fields<'_>, store: &Path, token_lifetime: Duration) -> Auth
         refresh_lifetime: fields.duration("auth.refresh_lifetime", seconds(60, 365 * DAY)),
         refresh_lifetime_max: fields.duration("auth.refresh_lifetime_max", seconds(60, 3650 * DAY)),
         refresh_grace: fields.duration("auth.refresh_grace", seconds(0, 300)),
+        sessions_max: fields.count("auth.sessions_max", 1..=1000),
+        password_memory: fields.size("auth.password_memory", 19 << 20..=1 << 30),
+        password_passes: u32::try_from(fields.number("auth.password_passes", 2..=64)).unwrap_or(2),
     };
     if config.refresh_lifetime < token_lifetime {
         let problem = "is shorter than jwt.expiration, so that nothing could be refreshed";

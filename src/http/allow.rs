@@ -1,10 +1,12 @@
 //! Which addresses may use a group of routes.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde_json::json;
 
-use crate::auth::{Role, Roles};
+use crate::auth::{Principal, Role, Roles};
 use crate::config::AllowConfig;
 
 use super::endpoints::{Access, Endpoint};
@@ -19,7 +21,33 @@ pub(super) fn check(
     if groups(endpoint).all(|group| names(group.list(allow), address)) {
         return Ok(());
     }
-    Err(ApiError::new(Code::AddressNotAllowed, "this may not be asked for from your address"))
+    Err(not_from_here())
+}
+
+pub(super) fn not_from_here() -> ApiError {
+    ApiError::new(Code::AddressNotAllowed, "this may not be asked for from your address")
+}
+
+/// A principal without the role admin, where that does not hold at the address.
+pub(super) fn as_seen_from(
+    allow: &AllowConfig,
+    address: IpAddr,
+    principal: Arc<Principal>,
+) -> Arc<Principal> {
+    if !principal.roles.has(Role::Admin) || names(&allow.admin, address) {
+        return principal;
+    }
+    let mut seen = Principal::clone(&principal);
+    (seen.roles, seen.withheld) = (seen.roles.without(Role::Admin), Roles::of(&[Role::Admin]));
+    Arc::new(seen)
+}
+
+/// Why somebody may not do what only the role admin lets through.
+pub(super) fn needs_admin(principal: Option<&Principal>, why: String) -> ApiError {
+    if principal.is_some_and(|principal| principal.withheld.has(Role::Admin)) {
+        return not_from_here();
+    }
+    ApiError::new(Code::Forbidden, why).with_details(json!({ "requiredRoles": ["admin"] }))
 }
 
 fn names(list: &[IpNet], address: IpAddr) -> bool {

@@ -1,44 +1,73 @@
 //! Who sends the request, and whether it may: before anything of it is read.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
 use crate::auth::{AuthError, Credentials, Principal, Role, Roles};
 
+use super::allow;
+use super::client_address::ClientAddress;
 use super::endpoints::{Access, Endpoint};
 use super::error::{ApiError, Code};
 use super::state::HttpState;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Whoever could be authenticated.
+const ANY: Roles = Roles::of(&Role::ALL);
 /// Whoever may see `/metrics`, where a role is needed for it.
 const METRICS: Roles = Roles::of(&[Role::Metrics, Role::Admin]);
+
+/// Why a request may not be made.
+enum Refused {
+    /// Nobody is known to have sent it.
+    Unknown(AuthError),
+    /// It is one who may not.
+    Forbidden(Arc<Principal>, Roles),
+}
 
 /// Who sends the request, or why that may not. A public endpoint asks for nobody.
 pub(super) fn authorize(
     state: &HttpState,
     endpoint: &Endpoint,
+    address: IpAddr,
     headers: &HeaderMap,
 ) -> Result<Option<Arc<Principal>>, ApiError> {
+    permitted(state, endpoint, address, headers).map_err(|refused| match refused {
+        Refused::Unknown(error) => {
+            state.metrics().auth.rejected(error.reason());
+            error.into()
+        }
+        Refused::Forbidden(principal, needed) => {
+            state.metrics().auth.rejected("forbidden");
+            forbidden(&principal, needed)
+        }
+    })
+}
+
+fn permitted(
+    state: &HttpState,
+    endpoint: &Endpoint,
+    address: IpAddr,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Principal>>, Refused> {
     let needed = match endpoint.access {
         Access::Public if endpoint.path == "/metrics" && state.metrics_need_role() => METRICS,
         Access::Public => return Ok(None),
         Access::Roles(roles) => roles,
     };
-    let principal = match authenticated(state, headers) {
-        Ok(principal) => principal,
-        Err(error) => {
-            state.metrics().auth.rejected(error.reason());
-            return Err(error.into());
-        }
-    };
-    if !principal.roles.meets(needed) {
-        state.metrics().auth.rejected("forbidden");
-        return Err(forbidden(&principal, needed));
+    let principal = authenticated(state, headers).map_err(Refused::Unknown)?;
+    let principal = allow::as_seen_from(state.allow(), address, principal);
+    // Where any role will do it is enough to be known.
+    if needed == ANY || principal.roles.meets(needed) {
+        Ok(Some(principal))
+    } else {
+        Err(Refused::Forbidden(principal, needed))
     }
-    Ok(Some(principal))
 }
 
 fn authenticated(state: &HttpState, headers: &HeaderMap) -> Result<Arc<Principal>, AuthError> {
@@ -53,19 +82,50 @@ fn authenticated(state: &HttpState, headers: &HeaderMap) -> Result<Arc<Principal
     }
 }
 
-/// Whether the same credentials would be let in again, for answers that go on and on.
+/// Whom a request's credentials name, whether they still hold or not.
+pub(super) fn named_by(state: &HttpState, headers: &HeaderMap) -> Option<String> {
+    let authorization = only(headers, &AUTHORIZATION).ok()?;
+    let api_key = only(headers, &API_KEY).ok()?;
+    state.auth()?.named_by(Credentials { authorization, api_key })
+}
+
+/// Whether the same request would be let in again, for answers that go on and on.
 pub(super) fn still_allowed(
     state: &HttpState,
-    headers: &HeaderMap,
+    endpoint: &'static Endpoint,
+    request: &Request,
 ) -> Box<dyn Fn() -> bool + Send + Sync> {
-    let bytes = |name| headers.get(name).map(|value| value.as_bytes().to_vec());
-    let (authorization, api_key) = (bytes(&AUTHORIZATION), bytes(&API_KEY));
-    let auth = state.auth().cloned();
-    Box::new(move || {
-        let authorization = authorization.as_deref();
-        let credentials = Credentials { authorization, api_key: api_key.as_deref() };
-        auth.as_ref().is_some_and(|auth| auth.authenticate(credentials).is_ok())
-    })
+    let Some(ClientAddress(address)) = request.extensions().get().copied() else {
+        return Box::new(|| false);
+    };
+    let mut headers = HeaderMap::new();
+    for name in [AUTHORIZATION, API_KEY] {
+        if let Some(value) = request.headers().get(&name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    let state = state.clone();
+    Box::new(move || permitted(&state, endpoint, address, &headers).is_ok())
+}
+
+/// What a request's sender may do, to be compared after it has waited.
+pub(super) struct Standing(Option<Roles>);
+
+impl Standing {
+    pub(super) fn of(state: &HttpState, headers: &HeaderMap) -> Self {
+        Self(authenticated(state, headers).ok().map(|principal| principal.roles))
+    }
+
+    /// Refuses who may no longer what was allowed before.
+    pub(super) fn check(self, state: &HttpState, headers: &HeaderMap) -> Result<(), ApiError> {
+        let Self(Some(before)) = self else {
+            return Ok(());
+        };
+        if authenticated(state, headers)?.roles == before {
+            return Ok(());
+        }
+        Err(ApiError::new(Code::Forbidden, "your roles have changed while this waited; ask again"))
+    }
 }
 
 /// Of two, who could say which counts.
@@ -76,6 +136,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]
 }
 
 fn forbidden(principal: &Principal, needed: Roles) -> ApiError {
+    if principal.withheld.meets(needed) {
+        return allow::not_from_here();
+    }
     let words = needed.words();
     let text = format!(
         "this needs one of the roles {}; {} has {}",

@@ -6,15 +6,15 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::domain::decode::contact_id_problem;
 use crate::domain::event::{EMAIL, FIELDS};
 use crate::domain::json::repeated_name;
+use crate::domain::limits::ID_BYTES_MAX;
 use crate::ingest::{ContactPatch, Said};
 
 use super::email::is_email;
 use super::error::{ApiError, Code};
 
-/// Bytes of an id that a client gives.
-pub(super) const ID_BYTES_MAX: usize = 128;
 /// Characters of each of [`FIELDS`].
 const FIELD_CHARS_MAX: [usize; FIELDS.len()] = [256, 256, 254, 64, 256, 256];
 const ATTRIBUTES_MAX: usize = 256;
@@ -197,14 +197,9 @@ fn id_of(value: &RawValue, problems: &mut Problems) -> Option<String> {
 /// What keeps a text from being the id of a contact that a client makes.
 pub(super) fn id_problem(id: &str) -> Option<String> {
     if id.is_empty() || id.len() > ID_BYTES_MAX {
-        Some(format!("has 1 to {ID_BYTES_MAX} bytes"))
-    } else if id.chars().any(char::is_control) {
-        Some("holds control characters".to_owned())
-    } else if matches!(id, "batch" | "." | "..") {
-        Some("is a word that paths need for something else".to_owned())
-    } else {
-        None
+        return Some(format!("has 1 to {ID_BYTES_MAX} bytes"));
     }
+    contact_id_problem(id.as_bytes()).map(str::to_owned)
 }
 
 fn attributes(value: &RawValue, meant: Meant, patch: &mut ContactPatch, problems: &mut Problems) {

@@ -52,7 +52,7 @@ pub(super) struct Asked {
     method: Method,
     route: RouteNo,
     pub(super) endpoint: Option<&'static Endpoint>,
-    request_id: HeaderValue,
+    pub(super) request_id: HeaderValue,
     accept: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     takes_gzip: bool,
@@ -184,7 +184,8 @@ impl Api {
                 && asked.endpoint.is_some_and(Endpoint::heeds_position)
             {
                 // Boxed for the same reason.
-                let waited = Box::pin(position::wait_for(&self.state, passing.who(), position));
+                let (who, headers) = (passing.who(), request.headers());
+                let waited = Box::pin(position::wait_for(&self.state, who, headers, position));
                 if let Err(error) = waited.await {
                     return error.into_response();
                 }

@@ -91,6 +91,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     sign_in("/api/auth/login", Access::Public),
     sign_in("/api/auth/refresh", Access::Public),
     sign_in("/api/auth/logout", ANYBODY),
+    sign_in("/api/auth/password", ANYBODY),
     read("/api/auth/me", ANYBODY),
     read("/api/auth/tokens", ANYBODY),
     Endpoint {

@@ -252,6 +252,12 @@ impl ApiError {
         self
     }
 
+    /// Of 429: the limit that was met.
+    pub(super) fn limited_class(&self) -> &str {
+        let limit = self.details.as_ref().and_then(|details| details.get("limit"));
+        limit.and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// With the seconds after which trying again makes sense.
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u64) -> Self {

@@ -17,6 +17,7 @@ use crate::shares::Who;
 
 use super::accept::accepts;
 use super::authorize;
+use super::endpoints::{self, Endpoint, FEED};
 use super::error::{ApiError, Code};
 use super::params::{Params, invalid};
 use super::serve::Connection;
@@ -50,7 +51,7 @@ pub(super) async fn feed(
         let connection = request.extensions().get().map(|Connection(cut)| cut.clone());
         let who = request.extensions().get::<Arc<Principal>>().map(|known| &*known.name);
         let who = Who::principal(who.unwrap_or_default());
-        let still_allowed = authorize::still_allowed(&state, request.headers());
+        let still_allowed = authorize::still_allowed(&state, endpoint()?, &request);
         let client = Client { start, filter, who, still_allowed, connection };
         stream(open.feed.subscribe(client).await?)
     };
@@ -60,6 +61,10 @@ pub(super) async fn feed(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
+}
+
+fn endpoint() -> Result<&'static Endpoint, ApiError> {
+    endpoints::endpoint(FEED, &Method::GET).ok_or_else(|| ApiError::internal("the feed is gone"))
 }
 
 fn stream(subscription: Subscription) -> Body {

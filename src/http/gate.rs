@@ -17,6 +17,7 @@ use super::client_address::{ClientAddress, client_address};
 use super::edge::Asked;
 use super::endpoints::Endpoint;
 use super::error::ApiError;
+use super::incidents;
 use super::rate_limit::{self, Refused};
 use super::state::HttpState;
 
@@ -44,6 +45,10 @@ pub(super) async fn pass(
         // The router says that there is nothing.
         None => Ok(()),
     };
+    if let Err(error) = &passed {
+        let request_id = asked.request_id.to_str().unwrap_or_default();
+        incidents::refused(state, error, address, request_id, headers);
+    }
     (passing, passed)
 }
 
@@ -61,7 +66,7 @@ async fn look(
         let subject = Subject::Address(passing.address);
         passing.count(rate_limit::check(state, class, subject, started).await)?;
     }
-    let authorized = authorize(state, endpoint, headers);
+    let authorized = authorize(state, endpoint, passing.address, headers);
     if let Some(class) = class.filter(|_| by_address.is_none()) {
         let subject = match &authorized {
             Ok(Some(principal)) => Subject::Principal(&principal.name),

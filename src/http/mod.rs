@@ -42,6 +42,7 @@ mod framing;
 mod gate;
 mod head_timer;
 mod idempotency;
+mod incidents;
 mod json_body;
 mod links;
 mod merges;

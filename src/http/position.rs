@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use futures_util::FutureExt as _;
 use parking_lot::RwLock;
 
@@ -11,6 +11,7 @@ use crate::domain::position::Position;
 use crate::query::Queries;
 use crate::shares::{Full, Who};
 
+use super::authorize::Standing;
 use super::error::{ApiError, Code};
 use super::state::HttpState;
 
@@ -23,6 +24,7 @@ pub(super) const POSITION: HeaderName = HeaderName::from_static("position");
 pub(super) async fn wait_for(
     state: &HttpState,
     who: Who,
+    headers: &HeaderMap,
     value: &HeaderValue,
 ) -> Result<(), ApiError> {
     let queries = state.queries()?;
@@ -42,8 +44,10 @@ pub(super) async fn wait_for(
         };
         ApiError::new(Code::Overloaded, text)
     })?;
+    let standing = Standing::of(state, headers);
     let _elsewhere = Elsewhere::leave(state.active());
-    Ok(waiting.await?)
+    waiting.await?;
+    standing.check(state, headers)
 }
 
 /// A request that is not among those under way for a while.

@@ -18,7 +18,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 /// What each class's `RateLimit-Policy` says, made once.
 #[derive(Debug, Default)]
-pub(super) struct Policies([Option<HeaderValue>; 5]);
+pub(super) struct Policies([Option<HeaderValue>; 6]);
 
 impl Policies {
     pub(super) fn of(limiter: &Limiter) -> Self {
@@ -53,7 +53,7 @@ pub(super) fn counted(class: LimitClass) -> Option<Counted> {
 /// Whether it is counted before anybody is authenticated, and so by address.
 pub(super) fn is_by_address(class: Counted) -> bool {
     match class {
-        Counted::Auth | Counted::Account | Counted::Webhook => true,
+        Counted::Auth | Counted::Account | Counted::SignIn | Counted::Webhook => true,
         Counted::Read | Counted::Write => false,
     }
 }
@@ -88,6 +88,7 @@ impl From<Refused> for ApiError {
         let what = match decision.class {
             Counted::Auth => "too many attempts from this address",
             Counted::Account => "too many attempts to sign in to this account",
+            Counted::SignIn => "too many sign-ins of this user",
             Counted::Read => "too many reads",
             Counted::Write => "too many writes",
             Counted::Webhook => "too many webhooks from this address",

@@ -36,6 +36,7 @@ pub fn router(state: HttpState) -> Api {
         .route("/api/auth/login", post(sign_in::login))
         .route("/api/auth/refresh", post(sign_in::refresh))
         .route("/api/auth/logout", post(sign_in::logout))
+        .route("/api/auth/password", post(sign_in::change_password))
         .route("/api/auth/me", get(sign_in::me))
         .route("/api/auth/tokens", get(sign_in::sessions))
         .route("/api/auth/tokens/{id}", delete(sign_in::end_session))

@@ -11,9 +11,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use crate::auth::{Auth, FamilyError, LoginError, Origin, Principal, Session, SignedIn};
+use crate::auth::{
+    Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, Session, SignedIn,
+    check_password,
+};
 use crate::domain::timestamp::format_rfc3339;
 
+use super::allow;
 use super::client_address::ClientAddress;
 use super::contacts::{decoded, json_response};
 use super::error::{ApiError, Code};
@@ -109,7 +113,7 @@ pub(super) async fn sessions(
 ) -> Result<Response, ApiError> {
     let params = Params::of(&uri, &["user"])?;
     let sessions = auth(&state)?.sessions(&principal, params.get("user"))?;
-    let sessions = sessions.ok_or_else(others_sessions)?;
+    let sessions = sessions.ok_or_else(|| others_sessions(&principal))?;
     let shown: Vec<Value> = sessions.iter().map(|session| shown(session, &principal)).collect();
     Ok(json_response(json!({ "data": shown }).to_string().into_bytes()))
 }
@@ -127,8 +131,35 @@ pub(super) async fn end_session(
     let params = Params::of(&uri, &["user"])?;
     let origin = origin(address, &headers);
     let ended = auth(&state)?.end_session(&principal, params.get("user"), &id, &origin).await?;
-    ended.ok_or_else(others_sessions)?;
+    ended.ok_or_else(|| others_sessions(&principal))?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /api/auth/password`
+pub(super) async fn change_password(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    address: Option<Extension<ClientAddress>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let mut fields = Fields::of(&headers, &body)?;
+    let present = fields.required_text("currentPassword").unwrap_or_default();
+    let new = fields.required_text("newPassword").unwrap_or_default();
+    if let Some(Err(unfit)) = principal
+        .name
+        .strip_prefix("user:")
+        .filter(|_| !fields.is_refused("newPassword"))
+        .map(|user| check_password(&new, user))
+    {
+        fields.refuse("newPassword", &format!("can't be it: {unfit}"));
+    }
+    fields.end()?;
+    let origin = origin(address, &headers);
+    let changed = auth(&state)?.change_password(&principal, present, new, &origin).await;
+    Ok(tokens(&changed?))
 }
 
 fn auth(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
@@ -159,9 +190,9 @@ fn shown(session: &Session, principal: &Principal) -> Value {
     })
 }
 
-fn others_sessions() -> ApiError {
-    ApiError::new(Code::Forbidden, "the sign-ins of others are for the role admin")
-        .with_details(json!({ "requiredRoles": ["admin"] }))
+fn others_sessions(principal: &Principal) -> ApiError {
+    let why = "the sign-ins of others are for the role admin";
+    allow::needs_admin(Some(principal), why.to_owned())
 }
 
 fn tokens(signed_in: &SignedIn) -> Response {
@@ -176,6 +207,8 @@ fn tokens(signed_in: &SignedIn) -> Response {
     response
 }
 
+/// Marks of ended sign-ins go after a quarter of an hour, and some at any time.
+const FULL_RETRY_S: u64 = 60;
 const CHALLENGE: &str = "Bearer realm=\"contactd\"";
 
 impl From<LoginError> for ApiError {
@@ -192,14 +225,29 @@ impl From<LoginError> for ApiError {
     }
 }
 
+impl From<ChangePasswordError> for ApiError {
+    fn from(error: ChangePasswordError) -> Self {
+        match error {
+            ChangePasswordError::Login(error) => error.into(),
+            ChangePasswordError::NoUser => Self::new(Code::Forbidden, error.to_string()),
+            ChangePasswordError::Unfit(_) | ChangePasswordError::Users(_) => {
+                Self::internal(error.to_string())
+            }
+        }
+    }
+}
+
 impl From<FamilyError> for ApiError {
     fn from(error: FamilyError) -> Self {
         let text = error.to_string();
         match error {
-            FamilyError::Invalid | FamilyError::Reused | FamilyError::Lost => {
+            FamilyError::Invalid | FamilyError::Reused { .. } | FamilyError::Lost => {
                 Self::new(Code::InvalidRefreshToken, text).with_challenge(CHALLENGE)
             }
             FamilyError::NotFound => Self::new(Code::SessionNotFound, text),
+            FamilyError::Full => {
+                Self::new(Code::SessionsUnavailable, text).with_retry_after(FULL_RETRY_S)
+            }
             FamilyError::Unavailable(_) => {
                 let public = "sign-ins can't be kept at the moment; try again";
                 Self::new(Code::SessionsUnavailable, public).with_internal(text)

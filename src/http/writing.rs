@@ -16,6 +16,7 @@ use crate::domain::command::Condition;
 use crate::domain::contact::{StateTag, write_json};
 use crate::ingest::{Author, CommandError, Done, EditError, Edits, InFlight, Keyed, Wait};
 
+use super::allow;
 use super::contacts::{begin, json_response, with_position};
 use super::error::{ApiError, Code, event_path};
 use super::idempotency::{IdempotencyKey, IdempotencySecret, idempotency_key};
@@ -82,12 +83,11 @@ impl<'s> Writing<'s> {
 
     /// For what only administrators may do within a route that others may ask.
     pub(super) fn require_admin(&self, what: &str) -> Result<(), ApiError> {
-        match &self.principal {
-            Some(principal) if principal.roles.has(Role::Admin) => Ok(()),
-            Some(_) | None => {
-                Err(ApiError::new(Code::Forbidden, format!("{what} needs the role admin")))
-            }
+        let principal = self.principal.as_deref();
+        if principal.is_some_and(|principal| principal.roles.has(Role::Admin)) {
+            return Ok(());
         }
+        Err(allow::needs_admin(principal, format!("{what} needs the role admin")))
     }
 
     /// For a change of what is there.

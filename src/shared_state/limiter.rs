@@ -81,7 +81,7 @@ impl ClassLimit {
 
 /// Limits of every class, by whom they count.
 pub struct Limiter {
-    classes: [Option<ClassLimit>; 5],
+    classes: [Option<ClassLimit>; 6],
     table: Table,
     link: Option<Arc<Link>>,
     take: Script,
@@ -95,6 +95,7 @@ impl Default for Limiter {
         let config = LimitsConfig {
             auth: None,
             account: None,
+            sign_in: None,
             read: None,
             write: None,
             webhook: None,
@@ -112,6 +113,7 @@ impl Limiter {
             LimitClass::Read => config.read,
             LimitClass::Write => config.write,
             LimitClass::Webhook => config.webhook,
+            LimitClass::SignIn => config.sign_in,
         };
         Self {
             classes: LimitClass::ALL.map(|class| {

@@ -13,13 +13,17 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo as _, Script};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Script,
+};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::config::{RedisConfig, Secret};
 use crate::telemetry::{Dependency, DependencyDown, DependencyUp, Metrics};
 
+use super::bounded::Bounded;
 use super::error::SharedStateError;
 
 /// A single late answer is no outage.
@@ -207,14 +211,35 @@ impl Link {
         &self,
         response_timeout: Option<Duration>,
     ) -> Result<MultiplexedConnection, SharedStateError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_WITHIN))
-            .set_response_timeout(response_timeout);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        match timeout(CONNECT_WITHIN, connecting).await {
+        match timeout(CONNECT_WITHIN, self.connect_at_last(response_timeout)).await {
             Ok(connection) => Ok(connection?),
             Err(_) => Err(SharedStateError::TooSlow { timeout_ms: CONNECT_WITHIN.as_millis() }),
         }
+    }
+
+    async fn connect_at_last(
+        &self,
+        response_timeout: Option<Duration>,
+    ) -> Result<MultiplexedConnection, redis::RedisError> {
+        let info = self.client.get_connection_info();
+        let stream = match info.addr() {
+            ConnectionAddr::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                Bounded::new(stream)
+            }
+            ConnectionAddr::Unix(path) => Bounded::new(UnixStream::connect(path).await?),
+            _ => return Err((redis::ErrorKind::InvalidClientConfig, "no such way to Redis").into()),
+        };
+        let config = AsyncConnectionConfig::new().set_response_timeout(response_timeout);
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with the connection that it drives"
+        )]
+        tokio::spawn(driver);
+        Ok(connection)
     }
 
     /// So that an outage shows while nobody asks.

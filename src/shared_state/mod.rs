@@ -10,6 +10,7 @@
 //! Nothing in Redis is the truth: it may be stopped, slow or emptied at any time, and no answer
 //! waits for it longer than `redis.timeout`.
 
+mod bounded;
 mod error;
 mod gcra;
 mod limiter;

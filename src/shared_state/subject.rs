@@ -22,11 +22,14 @@ pub enum LimitClass {
     Write,
     /// Webhooks.
     Webhook,
+    /// Sign-ins of one user that succeed.
+    SignIn,
 }
 
 impl LimitClass {
     /// Every one, by its number.
-    pub const ALL: [Self; 5] = [Self::Auth, Self::Account, Self::Read, Self::Write, Self::Webhook];
+    pub const ALL: [Self; 6] =
+        [Self::Auth, Self::Account, Self::Read, Self::Write, Self::Webhook, Self::SignIn];
 
     /// The word for it in headers, keys and metrics.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +39,7 @@ impl LimitClass {
             Self::Read => "read",
             Self::Write => "write",
             Self::Webhook => "webhook",
+            Self::SignIn => "sign_in",
         }
     }
 
@@ -43,7 +47,7 @@ impl LimitClass {
     pub(super) fn is_leased(self) -> bool {
         match self {
             Self::Read => true,
-            Self::Auth | Self::Account | Self::Write | Self::Webhook => false,
+            Self::Auth | Self::Account | Self::Write | Self::Webhook | Self::SignIn => false,
         }
     }
 }
@@ -55,8 +59,14 @@ pub enum Subject<'a> {
     Principal(&'a str),
     /// A client that is not known; IPv6 by its /64, which one subscriber has.
     Address(IpAddr),
-    /// An account that somebody wants to sign in to, whether there is one or not.
-    Account(&'a str),
+    /// What somebody types to sign in with, whether there is such an account or not.
+    Login(&'a str),
+    /// The user that is meant by it.
+    User(&'a str),
+    /// The same two, from an address at which the user was signed in lately.
+    LoginAt(&'a str, &'a str),
+    /// As [`Subject::LoginAt`].
+    UserAt(&'a str, &'a str),
 }
 
 impl Subject<'_> {
@@ -69,7 +79,9 @@ impl Subject<'_> {
                 IpAddr::V4(v4) => xxh3_64_with_seed(&v4.octets(), seed ^ 2),
                 IpAddr::V6(v6) => xxh3_64_with_seed(&v6.octets(), seed ^ 2),
             },
-            Self::Account(name) => xxh3_64_with_seed(name.as_bytes(), seed ^ 3),
+            Self::Login(_) | Self::User(_) | Self::LoginAt(..) | Self::UserAt(..) => {
+                xxh3_64_with_seed(self.hashed().as_bytes(), seed ^ 3)
+            }
         }
     }
 
@@ -77,14 +89,37 @@ impl Subject<'_> {
     pub(super) fn key(&self, class: LimitClass, prefix: &str) -> String {
         let class = class.as_str();
         match self {
-            Self::Principal(name) => format!("{prefix}limit:{class}:{}", decent(name)),
+            // Users and keys are named by us, and shortly.
+            Self::Principal(name) if is_plain(name) => format!("{prefix}limit:{class}:{name}"),
+            Self::Principal(_) => format!("{prefix}limit:{class}:{}", self.hashed()),
             Self::Address(address) => match counted(*address) {
                 IpAddr::V4(v4) => format!("{prefix}limit:{class}:ip:{v4}"),
                 IpAddr::V6(v6) => format!("{prefix}limit:{class}:ip:{v6}/64"),
             },
-            // Whatever a client writes into the form.
-            Self::Account(name) => format!("{prefix}limit:{class}:{}", hashed(name)),
+            Self::Login(_) | Self::User(_) | Self::LoginAt(..) | Self::UserAt(..) => {
+                format!("{prefix}limit:{class}:{}", self.hashed())
+            }
         }
+    }
+
+    /// Its kind, and a hash of what it is made of: a client may write anything into a part, and gets at
+    /// no other subject with it.
+    fn hashed(&self) -> String {
+        let (kind, parts) = match *self {
+            Self::Principal(name) => ("principal", vec![name]),
+            Self::Address(_) => ("address", Vec::new()),
+            Self::Login(login) => ("login", vec![login]),
+            Self::User(name) => ("user", vec![name]),
+            Self::LoginAt(login, address) => ("login_at", vec![login, address]),
+            Self::UserAt(name, address) => ("user_at", vec![name, address]),
+        };
+        let mut hash = Sha256::new();
+        for part in &parts {
+            // With its length before it, so that where one ends is no matter of what stands in it.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        format!("{kind}:{}", hexadecimal(&hash.finalize()))
     }
 }
 
@@ -99,13 +134,11 @@ fn counted(address: IpAddr) -> IpAddr {
     }
 }
 
-fn decent(name: &str) -> String {
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_plain && name.len() <= NAME_BYTES_MAX { name.to_owned() } else { hashed(name) }
+fn is_plain(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn hashed(name: &str) -> String {
-    let hash = Sha256::digest(name.as_bytes());
+fn hexadecimal(hash: &[u8]) -> String {
     hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -126,19 +159,28 @@ mod tests {
         let address = Subject::Address([10, 0, 0, 1].into());
         let mut places = Vec::new();
         for class in LimitClass::ALL {
-            for subject in [Subject::Principal("user:ada"), Subject::Account("user:ada"), address] {
+            for subject in [
+                Subject::Principal("user:ada"),
+                Subject::Login("user:ada"),
+                Subject::User("user:ada"),
+                address,
+            ] {
                 places.push(subject.place(class, 7));
             }
         }
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places.len(), 15);
+        assert_eq!(places.len(), 24);
     }
 
     #[test]
     fn what_clients_write_never_stands_in_a_key() {
-        let key = Subject::Account("a b\r\nDEL x").key(LimitClass::Account, "c:");
-        assert_eq!(key.len(), "c:limit:account:".len() + 32);
+        let key = Subject::Login("a b\r\nDEL x").key(LimitClass::Account, "c:");
+        assert_eq!(key.len(), "c:limit:account:login:".len() + 32);
+        // No login is another user's at an address, however it is written.
+        let at = |login, address| Subject::LoginAt(login, address).key(LimitClass::Account, "c:");
+        assert_ne!(at("ada 10.0.0.1", ""), at("ada", "10.0.0.1"));
+        assert_ne!(at("ada1", "0.0.0.1"), at("ada", "10.0.0.1"));
         let long = "x".repeat(200);
         assert!(Subject::Principal(&long).key(LimitClass::Read, "c:").len() < 64);
     }

@@ -18,6 +18,8 @@ pub enum LoginOutcome {
     Limited,
     /// Too many at once.
     Overloaded,
+    /// No room for more of them.
+    Full,
     /// The log could not keep it.
     Unavailable,
     /// Our fault.
@@ -26,11 +28,12 @@ pub enum LoginOutcome {
 
 impl LoginOutcome {
     /// Every one, by its number.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Success,
         Self::InvalidCredentials,
         Self::Limited,
         Self::Overloaded,
+        Self::Full,
         Self::Unavailable,
         Self::Failed,
     ];
@@ -42,6 +45,7 @@ impl LoginOutcome {
             Self::InvalidCredentials => "invalid_credentials",
             Self::Limited => "limited",
             Self::Overloaded => "overloaded",
+            Self::Full => "full",
             Self::Unavailable => "unavailable",
             Self::Failed => "failed",
         }

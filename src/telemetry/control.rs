@@ -1,6 +1,6 @@
 //! Figures of control records and entries.
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Gauge, IntCounter, IntGauge};
 
 use crate::domain::verdict::Verdict;
 
@@ -12,6 +12,7 @@ pub struct ControlMetrics {
     entries: IntGauge,
     bytes: IntGauge,
     log_ahead: IntGauge,
+    taken: Gauge,
 }
 
 impl ControlMetrics {
@@ -36,6 +37,10 @@ impl ControlMetrics {
                 "contactd_clock_log_ahead_seconds",
                 "How far the log's record times are ahead of this instance's clock as they come; negative: behind it.",
             )?,
+            taken: families.ratio_gauge(
+                "contactd_control_taken_ratio",
+                "What is taken of the room for control entries; from 0.75 on nobody can sign in.",
+            )?,
         })
     }
 
@@ -52,7 +57,8 @@ impl ControlMetrics {
     }
 
     /// Sets what there is now.
-    pub fn set_entries(&self, (entries, bytes): (u64, u64)) {
+    pub fn set_entries(&self, (entries, bytes): (u64, u64), taken: f64) {
+        self.taken.set(taken);
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }

@@ -5,7 +5,7 @@ use prometheus::{IntCounter, IntGauge};
 use super::registry::{Families, MetricsError};
 
 /// The kinds of requests that are limited apart; `shared_state` has the same words.
-const CLASSES: [&str; 5] = ["auth", "account", "read", "write", "webhook"];
+const CLASSES: [&str; 6] = ["auth", "account", "read", "write", "webhook", "sign_in"];
 
 /// Figures of rate limits.
 pub struct LimitMetrics {

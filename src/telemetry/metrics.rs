@@ -29,6 +29,7 @@ use super::pools::{PoolFamilies, PoolMetrics};
 use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
 use super::rehoming::RehomingMetrics;
 use super::rules::RulesMetrics;
+use super::security::SecurityLog;
 use super::simulator::SimulatorMetrics;
 use super::throttle::Throttle;
 
@@ -158,6 +159,8 @@ pub struct Metrics {
     pub control: ControlMetrics,
     /// By what records are judged.
     pub rules: RulesMetrics,
+    /// Incidents; a line each.
+    pub security: SecurityLog,
     verdicts: Vec<IntCounter>,
     set_aside: Vec<(DeadLetterReason, IntCounter)>,
     /// Dead letters kept, published and redriven.
@@ -218,6 +221,7 @@ impl Metrics {
             feed: FeedMetrics::register(&families)?,
             control: ControlMetrics::register(&families)?,
             rules: RulesMetrics::register(&families)?,
+            security: SecurityLog::default(),
             verdicts: verdict_children(&families)?,
             set_aside: dead_letter_children(&families)?,
             dead_letters: DeadLetterMetrics::register(&families)?,

@@ -22,6 +22,7 @@ mod pools;
 mod registry;
 mod rehoming;
 mod rules;
+mod security;
 mod simulator;
 mod throttle;
 
@@ -40,5 +41,6 @@ pub use metrics::{CacheTotals, Dependency, Metrics, StoreGauges};
 pub use pools::PoolMetrics;
 pub use registry::MetricsError;
 pub use rules::RulesMetrics;
+pub use security::{Incident, IncidentKind, SecurityLog};
 pub use simulator::{SimulatorMetrics, SimulatorOutcome};
 pub use throttle::Throttle;

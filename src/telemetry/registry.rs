@@ -53,6 +53,10 @@ impl Families<'_> {
         self.registered(Gauge::new(name, help)?)
     }
 
+    pub(super) fn ratio_gauge(&self, name: &str, help: &str) -> Result<Gauge, MetricsError> {
+        self.registered(Gauge::new(name, help)?)
+    }
+
     pub(super) fn gauges(
         &self,
         name: &str,

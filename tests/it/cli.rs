@@ -76,6 +76,8 @@ fn help_teaches_and_goes_to_standard_output() {
         "dlq stop",
         "user add",
         "user passwd",
+        "user disable",
+        "user enable",
         "user remove",
         "user list",
         "key create",

@@ -16,10 +16,12 @@
 
 mod cli;
 mod cli_auth;
+mod cli_safe;
 mod cli_simulate;
 mod dead_letters;
 mod http;
 mod pipeline;
+mod security_log;
 mod shared_state;
 mod store;
 #[allow(dead_code, reason = "shared with the other test binary, which uses the rest")]

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::instance::InstanceArgs;
+
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum DlqCommand {
     /// List records that could not be applied, the newest first
@@ -140,12 +142,8 @@ pub(in crate::cli) struct AnswerArgs {
     /// Print JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
-    /// Address of the running instance; the configured one where nothing is said
-    #[arg(long, env = "CONTACTD_URL")]
-    pub(in crate::cli) url: Option<String>,
-    /// API key to ask with; that of the instance on this machine where nothing is said
-    #[arg(long, env = "CONTACTD_API_KEY", hide_env_values = true)]
-    pub(in crate::cli) key: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) instance: InstanceArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -10,9 +10,9 @@ use crate::app::{ApplySetup, topic_as_log};
 use crate::config::Config;
 use crate::domain::decode::Decoder;
 use crate::domain::founding::Founding;
-use crate::domain::headers::{COMMAND, redrive_hops};
+use crate::domain::headers::{COMMAND, OURS_PREFIX, REDRIVE_HOPS, redrive_hops};
 use crate::domain::position::{Lane, NextOffset};
-use crate::domain::record::{Headers, Record, RecordBatch};
+use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
 use crate::effects::dead_letters::{VALUE_LENGTH, redriven};
 use crate::event_log::kafka::KafkaLog;
 use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, NewRecord};
@@ -64,6 +64,7 @@ pub(super) fn redrive(config: &Config, topic: &str, args: &RedriveArgs) -> anyho
     let target = open_log_to_append(config)?;
     let founding = target.founding()?;
     let mut redrive = Redrive {
+        is_own: config.dead_letters.topic.as_deref() == Some(topic),
         decoder: ApplySetup::new(config)?.decoder,
         hops_max: config.dead_letters.redrive_hops_max,
         target,
@@ -90,6 +91,8 @@ pub(super) fn redrive(config: &Config, topic: &str, args: &RedriveArgs) -> anyho
 }
 
 struct Redrive {
+    /// Whether it is contactd's own topic of dead letters, which it alone writes.
+    is_own: bool,
     decoder: Arc<Decoder>,
     hops_max: u8,
     target: EventLog,
@@ -129,9 +132,9 @@ impl Redrive {
                 Delivery::CaughtUp(lane) => {
                     open.remove(&lane);
                 }
-                Delivery::Batch(mut batch) => {
+                Delivery::Batch(batch) => {
                     let end = until.get(&batch.lane).copied().unwrap_or_default();
-                    self.take(&mut batch, end)?;
+                    self.take(&batch, end)?;
                     if batch.next >= end {
                         open.remove(&batch.lane);
                     }
@@ -143,7 +146,7 @@ impl Redrive {
         Ok(())
     }
 
-    fn take(&mut self, batch: &mut RecordBatch, end: NextOffset) -> anyhow::Result<()> {
+    fn take(&mut self, batch: &RecordBatch, end: NextOffset) -> anyhow::Result<()> {
         for index in 0..batch.records.len() {
             let Some(record) = batch.records.get(index).copied() else {
                 break;
@@ -152,7 +155,7 @@ impl Redrive {
                 break;
             }
             self.report.records += 1;
-            match self.record(batch, index, &record) {
+            match self.record(batch, &record) {
                 Ok(record) => {
                     self.report.appended += 1;
                     self.waiting.push(record);
@@ -172,16 +175,20 @@ impl Redrive {
         part.clamp(1, RECORDS_AT_ONCE)
     }
 
+    /// A record's headers without what only we may say of it: in another's topic anybody may have said
+    /// it. How often it was redriven is for its own good.
+    fn headers(&self, batch: &RecordBatch, record: &Record) -> NamedValues {
+        let is_kept =
+            |name: &str| self.is_own || name == REDRIVE_HOPS || !name.starts_with(OURS_PREFIX);
+        owned_headers(batch.headers(record).filter(|(name, _)| is_kept(name)))
+    }
+
     /// As it goes onto the contact log, in its contact's partition where that can be told; or why not.
-    fn record(
-        &mut self,
-        batch: &mut RecordBatch,
-        index: usize,
-        record: &Record,
-    ) -> Result<NewRecord, &'static str> {
-        let encoded = record.headers.of(&batch.arena).to_vec();
-        let headers = || Headers::new(&encoded);
-        let has = |wanted: &str| headers().any(|(name, _)| name == wanted);
+    fn record(&mut self, batch: &RecordBatch, record: &Record) -> Result<NewRecord, &'static str> {
+        let given = self.headers(batch, record);
+        let headers = || header_refs(&given);
+        let said: Vec<String> = batch.headers(record).map(|(name, _)| name.to_owned()).collect();
+        let has = |wanted: &str| said.iter().any(|name| name == wanted);
         if redrive_hops(headers()) >= self.hops_max {
             return Err("redriven too often");
         }
@@ -194,8 +201,11 @@ impl Redrive {
         }
         let key = batch.key(record).map(<[u8]>::to_vec);
         let value = batch.value(record).map(<[u8]>::to_vec);
-        let contact = match self.decoder.decode(batch, index) {
-            Ok(event) => Some(event.contact_id.of(&batch.arena).to_vec()),
+        let mut decoded = RecordBatch::new(batch.lane);
+        let time = record.timestamp_ms;
+        decoded.push(record.offset, time, key.as_deref(), value.as_deref(), headers());
+        let contact = match self.decoder.decode(&mut decoded, 0) {
+            Ok(event) => Some(event.contact_id.of(&decoded.arena).to_vec()),
             Err(reject) => {
                 *self.report.refused.entry(reject.reason.as_str()).or_default() += 1;
                 None

@@ -12,6 +12,7 @@ use crate::config::Mode;
 
 use super::api::{Api, path_segment};
 use super::exit::Failure;
+use super::foreign;
 use super::output;
 use super::progress;
 use super::settings::SettingsArgs;
@@ -28,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Result<()> {
     let api = |answer: &AnswerArgs| -> anyhow::Result<Api> {
         let config = settings.load(Mode::Serve, Vec::new())?;
-        Api::new(&config, answer.url.as_deref(), answer.key.as_deref())
+        Api::new(&config, &answer.instance)
     };
     match command {
         DlqCommand::List { filter, status, limit, answer } => {
@@ -64,8 +65,10 @@ pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Resu
 }
 
 fn tell(answer: &AnswerArgs, json: &Value, shown: impl Fn(&Value) -> String) -> anyhow::Result<()> {
-    let text = if answer.json { format!("{json:#}\n") } else { shown(json) };
-    output::write_all(text.as_bytes())
+    if answer.json {
+        return output::write_json(&format!("{json:#}\n"));
+    }
+    output::write_all(foreign::lines(&shown(json)).as_bytes())
 }
 
 /// Pages, one after the other.

@@ -1,8 +1,10 @@
-//! Dead letters for people. What comes from records was made harmless by the API already.
+//! Dead letters for people. What others wrote stands on lines of its own, whatever breaks are in it.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
+
+use crate::cli::foreign::line;
 
 use super::text;
 
@@ -29,24 +31,28 @@ pub(super) fn letter(letter: &Value) -> String {
     }
     for (name, deed) in [("redriven by", "lastRedrive"), ("discarded by", "discarded")] {
         if let Some(deed) = letter.get(deed).filter(|deed| deed.is_object()) {
-            let _ = writeln!(out, "{name:12} {} at {}", text(deed, "by"), text(deed, "at"));
+            let _ = writeln!(out, "{name:12} {} at {}", line(text(deed, "by")), text(deed, "at"));
         }
     }
     let bytes = |bytes: Option<&Value>| match bytes.filter(|bytes| bytes.is_object()) {
         None => "none".to_owned(),
         Some(bytes) => match bytes.get("text").and_then(Value::as_str) {
-            Some(text) => text.to_owned(),
+            Some(text) => line(text).into_owned(),
             None => format!("base64 {}", text(bytes, "base64")),
         },
     };
     let _ = writeln!(out, "{:12} {}", "key", bytes(letter.get("key")));
     for header in letter.get("headers").and_then(Value::as_array).into_iter().flatten() {
         let value = bytes(header.get("value"));
-        let _ = writeln!(out, "{:12} {}: {value}", "header", text(header, "name"));
+        let _ = writeln!(out, "{:12} {}: {value}", "header", line(text(header, "name")));
     }
     let cut =
         if letter.get("valueTruncated") == Some(&Value::Bool(true)) { " (its head)" } else { "" };
-    let _ = writeln!(out, "value{cut}\n{}", bytes(letter.get("value")));
+    let value = match letter.pointer("/value/text").and_then(Value::as_str) {
+        Some(text) => text.to_owned(),
+        None => bytes(letter.get("value")),
+    };
+    let _ = writeln!(out, "value{cut}\n{value}");
     out
 }
 
@@ -54,7 +60,7 @@ pub(super) fn jobs(jobs: &Value) -> String {
     let mut out = String::new();
     for job in jobs.as_array().into_iter().flatten() {
         let (at, id, kind) = (text(job, "at"), text(job, "id"), text(job, "kind"));
-        let (state, by) = (text(job, "state"), text(job, "by"));
+        let (state, by) = (text(job, "state"), line(text(job, "by")));
         let counts = job.get("counts").map(counts).unwrap_or_default();
         let _ = writeln!(out, "{at}  {id}  {kind} {state}, by {by}: {counts}");
     }
@@ -100,9 +106,4 @@ pub(super) fn from_topic(report: &Value) -> String {
         ),
     };
     out
-}
-
-/// On one line.
-fn line(text: &str) -> String {
-    text.replace(['\n', '\t'], " ")
 }

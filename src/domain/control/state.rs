@@ -17,12 +17,17 @@ use super::{ControlRecord, REMOVED_KEPT_MS};
 const EXPIRED_A_RECORD_MAX: usize = 64;
 /// What an entry costs beside its bytes: two nodes of maps, two allocations.
 const ENTRY_OVERHEAD_BYTES: u64 = 192;
-/// Keys that may use all of the room; the others leave a quarter of it to them, so that no flood of
-/// sessions keeps one from being revoked.
-const FIRST_PREFIXES: [&str; 1] = ["user/"];
-/// Keys that are never refused for want of room: all else rests on what the log says of itself, and
-/// what is revoked must be.
-const NEVER_REFUSED_PREFIXES: [&str; 2] = ["log/", "revoked/"];
+/// Eighths of the room that are for everybody, as for new sign-ins: no flood of them takes the rest.
+const EIGHTHS_FOR_ALL: u64 = 6;
+/// Eighths that what is no sign-in may use, and a sign-in that goes on. The last one is for what revokes,
+/// which is never refused.
+const EIGHTHS_FOR_OTHERS: u64 = 7;
+/// What one takes, about.
+const SIGN_IN_BYTES: u64 = 1024;
+/// Sign-ins.
+const SIGN_INS: &str = "family/";
+/// All else rests on what the log says of itself, which is never refused for want of room.
+const NEVER_REFUSED: &str = "log/";
 /// Stands where the control lane was not read from its beginning; no record can write it. Its revision
 /// is the offset from which on it was.
 pub const UNSETTLED_KEY: &str = "\u{0}unsettled";
@@ -39,6 +44,20 @@ pub struct ControlLimits {
 impl Default for ControlLimits {
     fn default() -> Self {
         Self { entries_max: 200_000, bytes_max: 64 << 20 }
+    }
+}
+
+impl ControlLimits {
+    /// What is taken of all the room, from 0 to 1.
+    pub fn taken(&self, entries: u64, bytes: u64) -> f64 {
+        let entries = entries as f64 / (self.entries_max as f64).max(1.0);
+        entries.max(bytes as f64 / (self.bytes_max as f64).max(1.0))
+    }
+
+    /// Whether so much is taken that nobody can sign in.
+    pub fn refuses_sign_ins(&self, entries: u64, bytes: u64) -> bool {
+        entries + 1 > self.entries_max as u64 * EIGHTHS_FOR_ALL / 8
+            || bytes + SIGN_IN_BYTES > self.bytes_max / 8 * EIGHTHS_FOR_ALL
     }
 }
 
@@ -227,9 +246,8 @@ impl ControlState {
         expired: &[Arc<str>],
         limits: &ControlLimits,
     ) -> Result<(), Reject> {
-        let is_never_refused = record.revokes
-            || record.restated.is_some()
-            || NEVER_REFUSED_PREFIXES.iter().any(|prefix| record.key.starts_with(prefix));
+        let is_never_refused =
+            record.revokes || record.restated.is_some() || record.key.starts_with(NEVER_REFUSED);
         if entry.is_removed || is_never_refused {
             return Ok(());
         }
@@ -241,11 +259,11 @@ impl ControlState {
         let entries =
             (self.entries.len() + usize::from(replaced.is_none())).saturating_sub(expired.len());
         let bytes = (self.bytes + new).saturating_sub(gone + old);
-        let comes_first = FIRST_PREFIXES.iter().any(|prefix| record.key.starts_with(prefix));
-        let quarters = if comes_first { 4 } else { 3 };
+        let is_new_sign_in = replaced.is_none() && record.key.starts_with(SIGN_INS);
+        let eighths = if is_new_sign_in { EIGHTHS_FOR_ALL } else { EIGHTHS_FOR_OTHERS };
         let (entries_max, bytes_max) =
-            (limits.entries_max / 4 * quarters, limits.bytes_max / 4 * quarters as u64);
-        let is_more = replaced.is_none() && entries > entries_max;
+            (limits.entries_max as u64 * eighths / 8, limits.bytes_max / 8 * eighths);
+        let is_more = replaced.is_none() && entries as u64 > entries_max;
         if is_more || (new > old && bytes > bytes_max) {
             let detail = format!("{entries} control entries of {bytes} bytes are too many");
             return Err(Reject::new(DeadLetterReason::ControlFull, detail));

@@ -161,10 +161,9 @@ fn there_is_room_for_so_many_and_what_revokes_is_never_refused() {
         put(&format!("family/{number}")).unwrap();
     }
     assert_eq!(put("family/6").unwrap_err().reason, DeadLetterReason::ControlFull);
-    put("user/ada").unwrap();
-    put("user/bob").unwrap();
-    assert_eq!(put("user/eve").unwrap_err().reason, DeadLetterReason::ControlFull);
-    put("revoked/1").unwrap();
+    put("family/5").unwrap();
+    put("dead_letter/published").unwrap();
+    assert_eq!(put("dead_letter/job/1").unwrap_err().reason, DeadLetterReason::ControlFull);
     put("log/other").unwrap();
     let ended = ControlRecord { revokes: true, ..write("e", "family/7", None, Some("1")) };
     state.decide(&ended, at(NOW_MS), &limits).unwrap();

@@ -2,9 +2,9 @@
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::Reject;
 use super::envelope::Envelope;
 use super::reader::Reader;
+use super::{Reject, id_problem};
 use crate::domain::command::{Command, Condition, Intent};
 use crate::domain::contact::StateTag;
 use crate::domain::event::Event;
@@ -52,6 +52,10 @@ pub(super) fn read(
     let survivor = text(MERGES_INTO)?.filter(|_| intent.names_survivor());
     if intent.names_survivor() && survivor.is_none() {
         return Err(invalid(MERGES_INTO));
+    }
+    // It stands in histories, as a source does.
+    if principal.is_some_and(|name| id_problem(reader.bytes(name)).is_some()) {
+        return Err(invalid(PRINCIPAL));
     }
     let given = value(REQUEST_HASH);
     let body_hash = match given {

@@ -176,7 +176,7 @@ impl Decoder {
             Some(id) => id,
             None => key::of_record(reader, record, headers.clone())?,
         };
-        check_id(reader, contact_id, "contact id")?;
+        check_contact_id(reader, contact_id)?;
         let given_id = match envelope.event_id(contact.is_flat_id) {
             Some(id) => Some(id),
             None => envelope::given_id(reader, headers)?,
@@ -221,6 +221,24 @@ impl Decoder {
     }
 }
 
+/// What keeps bytes from being a contact's id, whichever way they come in: a client must be able to reach
+/// it by its path.
+pub fn contact_id_problem(bytes: &[u8]) -> Option<&'static str> {
+    if matches!(bytes, b"batch" | b"." | b"..") {
+        return Some("is a word that paths need for something else");
+    }
+    id_problem(bytes)
+}
+
+fn check_contact_id(reader: &Reader<'_>, id: Span) -> Result<(), Reject> {
+    match contact_id_problem(reader.bytes(id)) {
+        None => Ok(()),
+        Some(problem) => {
+            Err(Reject::new(DeadLetterReason::InvalidId, format!("the contact id {problem}")))
+        }
+    }
+}
+
 /// An id or source must be usable as one.
 fn check_id(reader: &Reader<'_>, id: Span, what: &str) -> Result<(), Reject> {
     match id_problem(reader.bytes(id)) {
@@ -237,11 +255,16 @@ fn id_problem(bytes: &[u8]) -> Option<&'static str> {
         Some("is empty")
     } else if bytes.len() > ID_BYTES_MAX {
         Some("is too long")
-    } else if bytes.iter().any(u8::is_ascii_control) {
+    } else if bytes.iter().any(u8::is_ascii_control) || holds_c1(bytes) {
         Some("holds control characters")
     } else {
         None
     }
+}
+
+/// The control characters U+0080 to U+009F.
+fn holds_c1(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| matches!(pair, [0xC2, 0x80..=0x9F]))
 }
 
 /// What tells an event's repeats from another event under its id.

@@ -262,12 +262,30 @@ fn commands_are_told_by_headers_alone() {
         (headers::IF_MATCH, b"1"),
         (headers::IF_NONE_MATCH, b"1-00000000000000ab;"),
         (headers::LANE_NEXT, b"-1"),
+        (headers::PRINCIPAL, b"user:\x1b[2J"),
+        (headers::PRINCIPAL, b"user:\xc2\x9b"),
+        (headers::PRINCIPAL, b""),
+        (headers::PRINCIPAL, &[b'x'; 257]),
     ] {
         let headers = [wrong, (headers::COMMAND, b"update")];
         assert_eq!(
             decode_with(PLAIN.as_bytes(), &headers).unwrap_err().reason,
             Reason::InvalidCommand
         );
+    }
+}
+
+#[test]
+fn no_id_comes_in_that_no_path_can_name() {
+    for id in ["batch", ".", "..", "a\u{1b}b", "a\u{85}b"] {
+        assert!(contact_id_problem(id.as_bytes()).is_some(), "{id:?}");
+        let escaped = serde_json::to_string(id).unwrap();
+        let event = format!(r#"{{"eventType":"contact.created","data":{{"id":{escaped}}}}}"#);
+        let reject = decode_with(event.as_bytes(), &[]).unwrap_err();
+        assert_eq!(reject.reason, Reason::InvalidId, "{id:?}");
+    }
+    for id in ["batches", "...", "a b", "Zoë", "日本"] {
+        assert_eq!(contact_id_problem(id.as_bytes()), None, "{id}");
     }
 }
 

@@ -46,6 +46,9 @@ pub struct LetterOptions {
     pub age_max: Option<Duration>,
 }
 
+/// Whether a principal, by its name, may still order what it has ordered.
+pub type MayStillOrder = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// Where dead letters are asked about, and jobs are ordered.
 pub struct LetterDesk {
     pub(super) reader: Reader,
@@ -55,6 +58,7 @@ pub struct LetterDesk {
     pub(super) options: LetterOptions,
     pub(super) metrics: Arc<Metrics>,
     pub(super) publisher: Option<Publisher>,
+    pub(super) may_still_order: MayStillOrder,
     decisions: Mutex<Decisions>,
     /// The jobs that are worked on here, with what each has under way, so that no two send one letter.
     pub(super) under_way: Mutex<BTreeMap<String, Arc<Job>>>,
@@ -122,6 +126,7 @@ impl LetterDesk {
         lease: Arc<Lease>,
         options: LetterOptions,
         publisher: Option<Publisher>,
+        may_still_order: MayStillOrder,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -132,6 +137,7 @@ impl LetterDesk {
             options,
             metrics,
             publisher,
+            may_still_order,
             decisions: Mutex::default(),
             under_way: Mutex::default(),
             ordered: Notify::new(),

@@ -25,7 +25,9 @@ mod publish;
 mod redrive;
 mod selection;
 
-pub use desk::{LetterDesk, LetterOptions, LetterPage, LetterQuery, LetterShown, Order};
+pub use desk::{
+    LetterDesk, LetterOptions, LetterPage, LetterQuery, LetterShown, MayStillOrder, Order,
+};
 pub use error::LetterError;
 pub use job::{Counts, Deed, Fate, Job, JobKind, JobState};
 pub use preview::Preview;

@@ -137,6 +137,9 @@ async fn work(
         if !desk.decisions(|decisions| decisions.job(id)).is_some_and(|at| at.job.is_running()) {
             return note_stopped(desk, id, work).await;
         }
+        if !(desk.may_still_order)(&work.job.by) {
+            return stop_of_itself(desk, id, work).await;
+        }
         let started = Instant::now();
         let chunk = blocking({
             let (desk, id) = (Arc::clone(desk), id.to_owned());
@@ -180,6 +183,18 @@ async fn note_stopped(desk: &LetterDesk, id: &str, mut work: Work) -> Result<(),
         write(desk, id, &mut work).await?;
     }
     Ok(())
+}
+
+/// Who ordered it may not any more, and nothing more is done in that name.
+async fn stop_of_itself(desk: &LetterDesk, id: &str, mut work: Work) -> Result<(), LetterError> {
+    let why = format!("{} may not redrive any more", work.job.by);
+    tracing::warn!(
+        job = id,
+        by = work.job.by,
+        "dead letters: a redrive ends, its owner may not any more"
+    );
+    (work.job.state, work.job.why) = (JobState::Stopped, Some(why));
+    if write(desk, id, &mut work).await? { Ok(()) } else { note_stopped(desk, id, work).await }
 }
 
 fn tell(id: &str, job: &Job) {
@@ -324,7 +339,8 @@ async fn send(
                 Err(error)
                     if error.class() == Class::Retry
                         && Instant::now() < until
-                        && desk.lease.is_held() =>
+                        && desk.lease.is_held()
+                        && (desk.may_still_order)(&job.by) =>
                 {
                     last = Some(error);
                     again.push((row, record));

@@ -9,7 +9,7 @@ use super::operation::{Answer, Kept, Operation, Param, Tag, text};
 use crate::http::error::Code;
 
 pub(super) fn operations() -> Vec<Operation> {
-    vec![login(), refresh(), me(), sessions(), end_session(), logout()]
+    vec![login(), refresh(), change_password(), me(), sessions(), end_session(), logout()]
 }
 
 /// A user and the password; one of `username` and `email`.
@@ -46,6 +46,16 @@ struct Tokens {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Refresh {
     refresh_token: String,
+}
+
+/// The present password and the one that shall be.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ChangePassword {
+    #[schema(format = Password)]
+    current_password: String,
+    #[schema(format = Password, min_length = 8)]
+    new_password: String,
 }
 
 /// Sign-ins, the last used first.
@@ -142,6 +152,31 @@ fn refresh() -> Operation {
         ])
         .keeps("token", Kept::Body("accessToken"))
         .keeps("refreshToken", Kept::Body("refreshToken"))
+}
+
+fn change_password() -> Operation {
+    let example = json!({ "currentPassword": "{{password}}", "newPassword": "{{password}}" });
+    Operation::new(
+        Method::POST,
+        "/api/auth/password",
+        "changePassword",
+        "Change one's own password",
+    )
+    .of(Tag::Auth)
+    .about(
+        "Ends every sign-in of the user, this one too, and signs in anew. A wrong present password \
+             counts as a sign-in that failed. API keys have no password.",
+    )
+    .body::<ChangePassword>(example)
+    .answers(Answer::json::<Tokens>(200, "Changed; the tokens of the new sign-in.", tokens()))
+    .fails(&[
+        Code::InvalidCredentials,
+        Code::UnsupportedMediaType,
+        Code::ValidationFailed,
+        Code::SessionsUnavailable,
+    ])
+    .keeps("token", Kept::Body("accessToken"))
+    .keeps("refreshToken", Kept::Body("refreshToken"))
 }
 
 fn logout() -> Operation {

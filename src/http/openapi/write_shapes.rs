@@ -17,7 +17,7 @@ use super::shapes::Contact;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ContactToWrite {
     /// Given by the client, or made. Where the path has one it is the same.
-    #[schema(min_length = 1, max_length = 128, nullable = false)]
+    #[schema(min_length = 1, max_length = 256, nullable = false)]
     #[schema(pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     id: Option<String>,
     #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
@@ -45,7 +45,7 @@ pub(super) struct ContactToWrite {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ContactPatch {
     /// The same as in the path, if it is there.
-    #[schema(min_length = 1, max_length = 128, nullable = false)]
+    #[schema(min_length = 1, max_length = 256, nullable = false)]
     #[schema(pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     id: Option<String>,
     #[schema(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]

@@ -24,6 +24,7 @@ use crate::domain::Class;
 use crate::domain::decode::Reject;
 use crate::domain::event::Event;
 use crate::domain::headers::{EVENT_ID, REQUEST_ID, SOURCE, TIME};
+use crate::domain::merge::merge;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
 use crate::domain::schemas::{SchemaError, Schemas};
@@ -304,7 +305,8 @@ impl Webhooks {
             }
         }
         let (batch, event) = decoded;
-        if let Some((reason, detail)) = self.refusal(source, &event, &sent, now_ms) {
+        let refusal = self.refusal(source, &event, &sent, now_ms);
+        if let Some((reason, detail)) = refusal.or_else(|| self.too_large(&batch, &event, &value)) {
             return Prepared::Rejected(rejected(Some((&batch, &event)), reason, detail));
         }
         let report = ItemReport {
@@ -331,6 +333,22 @@ impl Webhooks {
         batch.push(Offset(0), timestamp_ms, None, Some(value), header_refs(headers));
         let event = self.rules.decoder().decode(&mut batch, 0)?;
         Ok((batch, event))
+    }
+
+    /// An event of which no contact could be made is refused while its sender listens.
+    fn too_large(
+        &self,
+        batch: &RecordBatch,
+        event: &Event,
+        value: &[u8],
+    ) -> Option<(&'static str, String)> {
+        let rules = self.rules.get();
+        let limits = rules.limits();
+        if value.len() <= limits.contact_bytes_max {
+            return None;
+        }
+        let error = merge(None, event, &batch.arena, 0, limits, &mut Vec::new()).err()?;
+        Some((DeadLetterReason::TooLarge.as_str(), error.to_string()))
     }
 
     /// Why a decoded event is not taken, if it is not.

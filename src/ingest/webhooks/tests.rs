@@ -241,6 +241,12 @@ async fn what_could_not_be_applied_is_rejected_with_its_reason() {
     assert_eq!(world.reason(command).await, Some("unknown_event_type"));
     let wrong = with("data", json!({ "id": "c1", "acme_email": "x".repeat(5000) }));
     assert_eq!(world.reason(wrong).await, Some("schema"));
+    for id in ["batch", ".", ".."] {
+        let unreachable = with("data", json!({ "id": id }));
+        assert_eq!(world.reason(unreachable).await, Some("invalid_id"), "{id}");
+    }
+    let large = json!({ "id": "c1", "attributes": { "notes": "x".repeat(640_000) } });
+    assert_eq!(world.reason(with("data", large)).await, Some("too_large"));
     let broken = world.post("{\"id\":").await.unwrap();
     assert_eq!(broken.items[0].reason, Some("malformed_json"));
     assert!(world.records().is_empty());

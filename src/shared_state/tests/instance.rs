@@ -10,7 +10,8 @@ fn limiter(read: &str, instances: u64) -> Limiter {
     let read = RateLimit::parse(read);
     assert!(read.is_some());
     let auth = RateLimit::parse("2/1m");
-    let config = LimitsConfig { auth, account: None, read, write: None, webhook: None, instances };
+    let (account, sign_in, write, webhook) = (None, None, None, None);
+    let config = LimitsConfig { auth, account, sign_in, read, write, webhook, instances };
     Limiter::new(&config, None)
 }
 

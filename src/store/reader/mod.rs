@@ -327,6 +327,11 @@ impl Reader {
         Arc::clone(&self.shared.rules.read())
     }
 
+    /// Control entries, and the bytes of memory that they take.
+    pub fn control_size(&self) -> (u64, u64) {
+        self.shared.controls.size()
+    }
+
     /// Figures of every part. Looks at the engine's directory: not for every request.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let shared = &*self.shared;
@@ -338,7 +343,7 @@ impl Reader {
             counters: cut.counters,
             digest: cut.digest,
             control: cut.control,
-            control_entries: shared.controls.size(),
+            control_entries: self.control_size(),
             rules: cut.rules,
             record_time_ms: cut.record_time_ms,
             frames: cut.next_frame.0,

@@ -176,6 +176,10 @@ fn foreign(topic: &str) -> Vec<RawRecord> {
         headers: vec![
             ("content-type".to_owned(), Some(b"application/json".to_vec())),
             ("trace".to_owned(), None),
+            // Anybody may have written these.
+            ("contactd_source".to_owned(), Some(b"forged".to_vec())),
+            ("contactd_origin".to_owned(), Some(b"forged:0:1".to_vec())),
+            ("contactd_principal".to_owned(), Some(b"user:forged".to_vec())),
             ("kafka_dlt-original-topic".to_owned(), Some(topic.as_bytes().to_vec())),
             ("kafka_dlt-original-partition".to_owned(), Some(2_i32.to_be_bytes().to_vec())),
             ("kafka_dlt-original-offset".to_owned(), Some(1042_i64.to_be_bytes().to_vec())),
@@ -243,6 +247,7 @@ async fn records_that_spring_and_connect_dead_lettered_are_redriven_and_land_rig
     for (id, name) in [("grace", "Grace"), ("edsger", "Edsger")] {
         let found = instance.until_contact(id, |answer| answer.status == 200).await.json();
         assert_eq!((&found["firstName"], &found["version"]), (&json!(name), &json!(1)));
+        assert_ne!(found["source"], "forged");
     }
     let letters = until("what is hopeless is a letter here, once for each time", async || {
         let page = client.get("/api/dead-letters").await.json();

@@ -32,7 +32,8 @@ async fn try_it(client: &Client, method: &Method, template: &str) -> Answer {
 
 #[tokio::test]
 async fn every_endpoint_lets_in_the_roles_of_its_row_and_nobody_else() {
-    let instance = Instance::start().await;
+    // More fail than one address may.
+    let instance = Instance::builder().with("limits.auth", "off").start().await;
     let table = access_table();
     assert!(table.len() > 8, "the table is not the table");
     let mut cells = 0;

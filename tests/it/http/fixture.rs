@@ -88,7 +88,7 @@ fn letters(log: &EventLog, reader: &Reader, control: &Arc<Control>) -> Arc<Lette
     let (log, control) = (log.clone(), Arc::clone(control));
     let lease = Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
     let metrics = Arc::new(Metrics::new().unwrap());
-    Arc::new(LetterDesk::new(log, control, lease, options, None, metrics))
+    Arc::new(LetterDesk::new(log, control, lease, options, None, Box::new(|_| true), metrics))
 }
 
 /// Nobody works on them.
@@ -198,6 +198,10 @@ impl Fixture {
         writer.commit().unwrap();
     }
 
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn reader(&self) -> &Reader {
         &self.open.as_ref().unwrap().1
     }
@@ -240,6 +244,14 @@ impl Fixture {
     }
 
     pub(super) fn router_with(&self, change: impl FnOnce(&mut HttpLimits)) -> Api {
+        self.router_by(change, Services::default())
+    }
+
+    pub(super) fn router_by(
+        &self,
+        change: impl FnOnce(&mut HttpLimits),
+        services: Services,
+    ) -> Api {
         let mut limits = HttpLimits {
             request_timeout: Duration::from_secs(10),
             body_bytes_max: 1 << 20,
@@ -251,7 +263,7 @@ impl Fixture {
             position_wait: Duration::from_millis(150),
         };
         change(&mut limits);
-        self.router_of(limits, Services::default())
+        self.router_of(limits, services)
     }
 
     pub(super) fn router_of(&self, limits: HttpLimits, mut services: Services) -> Api {

@@ -127,6 +127,11 @@ impl SseClient {
         Self::over(http(), url, headers).await
     }
 
+    /// Connects with a key of one's own.
+    pub async fn with_key(url: &str, key: &str) -> Result<Self, reqwest::Response> {
+        Self::over(http_with("x-api-key", key), url, &[]).await
+    }
+
     /// Connects with an access token.
     pub async fn signed_in(url: &str, token: &str) -> Result<Self, reqwest::Response> {
         Self::over(http_with("authorization", &format!("Bearer {token}")), url, &[]).await

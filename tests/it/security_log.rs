@@ -1,0 +1,117 @@
+//! The security log: a line for each incident, with whom, where and which request; and no secret.
+
+use std::net::TcpListener;
+
+use contactd::auth::{Accounts, Role, Roles};
+use serde_json::{Value, json};
+
+use crate::support::access::{JWT_SECRET, PASSWORD, key, write_users};
+use crate::support::client::Client;
+use crate::support::instance::until;
+use crate::support::logs::TestLog;
+use crate::support::node::Node;
+
+/// Typed where the name belongs.
+const MISTYPED: &str = "correct horse battery";
+
+/// The lines of the security log.
+fn lines(stderr: &str) -> Vec<Value> {
+    let lines = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["target"] == "contactd::security").collect()
+}
+
+/// Signs in, in many ways, and out; returns the id of the wrong sign-in's request.
+async fn all_sorts(client: &Client) -> String {
+    let anonymous = client.clone().anonymous();
+    let login = |name: &str, password: &str| {
+        let body = json!({ "username": name, "password": password });
+        let anonymous = anonymous.clone();
+        async move { anonymous.post("/api/auth/login", &body).await }
+    };
+    let tokens = login("viewer", PASSWORD).await.expect(200).json();
+    let wrong = login("viewer", "not that one").await.expect(401);
+    login(MISTYPED, "x").await.expect(401);
+    for _ in 0..5 {
+        login("editor", "not that one").await;
+    }
+    let text = |name: &str| tokens[name].as_str().unwrap().to_owned();
+    let mine = client.clone().with_token(&text("accessToken"));
+    let body = json!({ "refreshToken": text("refreshToken") });
+    mine.post("/api/contacts", &json!({ "id": "c1" })).await.expect(403);
+    anonymous.clone().with("x-api-key", "ck_nobodys").get("/api/stats").await.expect(401);
+    anonymous.clone().with_token("a.b.c").get("/api/stats").await.expect(401);
+    anonymous.post("/api/auth/refresh", &body).await.expect(200);
+    anonymous.post("/api/auth/refresh", &body).await.expect(401);
+    let tokens = login("viewer", PASSWORD).await.expect(200).json();
+    let mine = client.clone().with_token(tokens["accessToken"].as_str().unwrap());
+    mine.post("/api/auth/logout", &json!({})).await.expect(204);
+    // Expired or missing credentials are no incident.
+    anonymous.get("/api/stats").await.expect(401);
+    wrong.header("x-request-id").to_owned()
+}
+
+#[tokio::test]
+async fn each_incident_has_its_line_with_whom_where_and_which_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = directory.path().join("store");
+    let users_file = store.join("users.toml");
+    write_users(&users_file);
+    let node = TestLog::embedded(&directory.path().join("log"))
+        .followed_by(Node::new(&store))
+        .with("server.listen", address)
+        .with("jwt.secret", JWT_SECRET)
+        .with("telemetry.log", "info")
+        .with("telemetry.log_format", "json")
+        .with("limits.account", "3/1h")
+        .with("auth.refresh_grace", "0s");
+    let running = node.start("");
+    let client = Client::new(address).with_role(Role::Admin);
+    until("it is ready", async || {
+        let ready = reqwest::get(format!("http://{address}/readyz")).await.ok()?;
+        ready.status().is_success().then_some(())
+    })
+    .await;
+    let request_id = all_sorts(&client).await;
+    let accounts = Accounts::at(&users_file).by("user:boss");
+    accounts.create_key("robot", Roles::of(&[Role::Ingest]), None).unwrap();
+    accounts.disable_user("metrics").unwrap();
+    until("the changes are told", async || {
+        let told = lines(&running.stderr());
+        told.iter().any(|line| line["detail"] == "disabled").then_some(())
+    })
+    .await;
+    let stderr = tokio::task::spawn_blocking(move || running.stop()).await.unwrap().stderr;
+    let told = lines(&stderr);
+    let count = |incident: &str, user: &str, detail: &str| {
+        let found = told.iter().filter(|line| {
+            line["incident"] == incident
+                && line["user"] == user
+                && line["detail"].as_str().is_some_and(|at| at.starts_with(detail))
+        });
+        found.count()
+    };
+    for (incident, user, detail, lines) in [
+        ("signed_in", "viewer", "", 2),
+        ("sign_in_failed", "viewer", "wrong_password", 1),
+        ("sign_in_failed", "unknown", "unknown_user", 1),
+        ("sign_in_failed", "editor", "wrong_password", 3),
+        ("locked_out", "editor", "account", 2),
+        ("forbidden", "viewer", "", 1),
+        ("credential_refused", "unknown", "invalid_api_key", 1),
+        ("credential_refused", "unknown", "invalid_token", 1),
+        ("refresh_reused", "viewer", "", 1),
+        ("signed_out", "viewer", "", 1),
+        ("key_changed", "key:robot", "created with ingest", 1),
+        ("user_changed", "metrics", "disabled", 1),
+    ] {
+        assert_eq!(count(incident, user, detail), lines, "{incident} {user} {detail}: {told:#?}");
+    }
+    let wrong = told.iter().find(|line| line["request_id"] == request_id.as_str()).unwrap();
+    assert_eq!((&wrong["user"], &wrong["address"]), (&json!("viewer"), &json!("127.0.0.1")));
+    let changed = told.iter().find(|line| line["incident"] == "key_changed").unwrap();
+    assert_eq!(changed["by"], "user:boss");
+    for secret in [MISTYPED, "not that one", PASSWORD, "ck_nobodys", &key(Role::Admin)] {
+        assert!(!stderr.contains(secret), "{secret} is logged");
+    }
+}
