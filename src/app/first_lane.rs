@@ -54,7 +54,7 @@ pub(super) fn first_marker(
     stop: &CancellationToken,
 ) -> Result<Option<FirstMarker>, LogError> {
     let mut newest: Option<FirstMarker> = None;
-    read(log, DECIDES, until, stop, |marker, record| {
+    read_markers(log, until, stop, |marker, record| {
         if newest.as_ref().is_none_or(|newest| newest.founding < marker.founding)
             && let Some(first) = begins_with(marker, record)
         {
@@ -70,7 +70,7 @@ pub(super) fn first_marker(
 /// While the log can't be read.
 pub fn given_out(log: &EventLog) -> Result<Option<GivenOut>, LogError> {
     let mut greatest: Option<GivenOut> = None;
-    read(log, DECIDES, None, &CancellationToken::new(), |marker, _| {
+    read_markers(log, None, &CancellationToken::new(), |marker, _| {
         let Marker { number, founding, homes, .. } = marker;
         greatest = Some(match greatest {
             Some(known) if known.founding >= founding => {
@@ -81,26 +81,6 @@ pub fn given_out(log: &EventLog) -> Result<Option<GivenOut>, LogError> {
         });
     })?;
     Ok(greatest)
-}
-
-/// A lane whose beginning the log has dropped is read from its first marker on, else from its present
-/// end: by which rules what stands before was judged nobody can tell.
-///
-/// # Errors
-/// While the log can't be read.
-pub(super) fn pass_over_gaps(
-    log: &EventLog,
-    from: &mut BTreeMap<Lane, NextOffset>,
-    stop: &CancellationToken,
-) -> Result<(), LogError> {
-    for (lane, next) in from.iter_mut().filter(|(_, next)| next.0 > 0) {
-        let mut first = None;
-        let end = read(log, *lane, None, stop, |_, record| {
-            first.get_or_insert(NextOffset(record.offset.0));
-        })?;
-        *next = first.unwrap_or(end);
-    }
-    Ok(())
 }
 
 /// What a log begins with whose first marker this is; none: rules that can't be used are none.
@@ -122,49 +102,47 @@ fn begins_with(marker: Marker, record: &Record) -> Option<FirstMarker> {
 }
 
 /// Shows every marker that says something, from the lane's beginning to its present end, or to a record
-/// that is known to be there. Returns where that is.
-fn read(
+/// that is known to be there.
+fn read_markers(
     log: &EventLog,
-    lane: Lane,
     until: Option<Offset>,
     stop: &CancellationToken,
     mut each: impl FnMut(Marker, &Record),
-) -> Result<NextOffset, LogError> {
-    let held = log.watermarks(lane)?;
-    let mut end = NextOffset(held.low.0);
+) -> Result<(), LogError> {
+    let held = log.watermarks(DECIDES)?;
     let is_over = until.is_none_or(|until| until < held.low);
     if held.low.0 == held.high.0 && is_over {
-        return Ok(end);
+        return Ok(());
     }
-    let mut consumer = log.consume(&BTreeMap::from([(lane, end)]), BOUNDS)?;
+    let from = NextOffset(held.low.0);
+    let mut consumer = log.consume(&BTreeMap::from([(DECIDES, from)]), BOUNDS)?;
     while !stop.is_cancelled() {
         match consumer.next(LOOK)? {
             // Lanes that were added since come by themselves.
-            Some(Delivery::Batch(batch)) if batch.lane == lane => {
+            Some(Delivery::Batch(batch)) if batch.lane == DECIDES => {
                 for record in batch.records.iter().filter(|record| Marker::is_one(&batch, record)) {
                     if let Ok(marker) = Marker::read(&batch, record) {
                         each(marker, record);
                     }
                 }
-                end = batch.next;
-                if until.is_some_and(|until| until.next() <= end) {
-                    return Ok(end);
+                if until.is_some_and(|until| until.next() <= batch.next) {
+                    return Ok(());
                 }
                 consumer.recycle(batch);
             }
-            Some(Delivery::CaughtUp(at)) if at == lane && is_over => return Ok(end),
-            Some(Delivery::CaughtUp(at)) if at == lane => {
+            Some(Delivery::CaughtUp(DECIDES)) if is_over => return Ok(()),
+            Some(Delivery::CaughtUp(DECIDES)) => {
                 let why = "an open transaction stands before what was written last";
-                return Err(not_read(log, lane, why));
+                return Err(not_read(log, why));
             }
             Some(Delivery::Batch(_) | Delivery::CaughtUp(_)) | None => {}
         }
     }
-    Err(not_read(log, lane, "it was told to end before"))
+    Err(not_read(log, "it was told to end before"))
 }
 
-fn not_read(log: &EventLog, lane: Lane, why: &str) -> LogError {
+fn not_read(log: &EventLog, why: &str) -> LogError {
     let topic = log.identity().map_or_else(|_| "the log".to_owned(), |log| log.topic);
-    let detail = format!("the markers of partition {lane} were not all read: {why}");
+    let detail = format!("the markers of partition {DECIDES} were not all read: {why}");
     LogError::Unreachable { topic, detail }
 }

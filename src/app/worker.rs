@@ -24,7 +24,6 @@ use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
 use super::beginning::Beginning;
-use super::first_lane::pass_over_gaps;
 use super::founding::{self, FoundingError};
 use super::partial;
 use super::rules::keep_rules;
@@ -324,9 +323,6 @@ impl Worker {
         let beginning = if is_new { Some(beginning.find(proposed)?) } else { None };
         writer.settle_founding(&founding)?;
         if let Some((number, rules)) = beginning {
-            if proposed.is_none() {
-                pass_over_gaps(log, &mut from, stop)?;
-            }
             writer.begin_with(number, rules)?;
         }
         let control = self.control_start(writer)?;

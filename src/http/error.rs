@@ -406,13 +406,11 @@ impl From<EditError> for ApiError {
             EditError::NoTime => {
                 Self::new(Code::TookTooLong, "there was no time left for this; try again")
             }
-            EditError::Refused { reason: DeadLetterReason::TooLarge, detail } => {
-                Self::new(Code::ContactTooLarge, detail.clone())
-            }
-            EditError::Refused { reason, detail } => {
-                Self::new(Code::ValidationFailed, detail.clone())
-                    .with_details(json!({ "reason": reason.as_str() }))
-            }
+            EditError::Refused { reason, detail } => match reason {
+                DeadLetterReason::TooLarge => Self::new(Code::ContactTooLarge, detail.clone()),
+                _ => Self::new(Code::ValidationFailed, detail.clone())
+                    .with_details(json!({ "reason": reason.as_str() })),
+            },
             EditError::Command(CommandError::Refused { detail, .. }) => {
                 Self::new(Code::ValidationFailed, detail.clone())
             }

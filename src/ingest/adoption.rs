@@ -310,9 +310,8 @@ impl Adoption {
     fn unread(&self, marker: &InForce) -> BTreeMap<Lane, Offset> {
         let (number, rules) = (marker.number, marker.rules.fingerprint());
         let mut appended = self.appended.lock();
-        appended.retain(|lane, at| {
-            self.reader.next_offset(*lane).is_none_or(|next| next < at.offset.next())
-        });
+        let here = self.reader.position().next;
+        appended.retain(|lane, at| here.get(lane).is_none_or(|next| *next < at.offset.next()));
         let same = appended.iter().filter(|(_, at)| (at.number, at.rules) == (number, rules));
         same.map(|(lane, at)| (*lane, at.offset)).collect()
     }

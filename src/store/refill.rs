@@ -38,6 +38,9 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
     engine.flush()?;
     match Recovered::proved(ground, (engine, dirty), (cut, frames_redone), checkpoint) {
         Ok(recovered) => {
+            // Proving found what is forgotten: the checkpoint is of the engine without it.
+            empty(&recovered.engine, &recovered.dirty)?;
+            recovered.engine.flush()?;
             recovered.checkpoint.write(&ground.options.path)?;
             Ok(recovered)
         }

@@ -233,8 +233,8 @@ fn a_write_that_the_log_has_already_is_not_forwarded_again() {
     };
     let running = node.start("");
     is_there("/readyz", &|_| true);
-    let made = json!({ "firstName": "Ada" });
-    runtime.block_on(client.put("/api/contacts/c1", &made));
+    let made = json!({ "id": "c1", "firstName": "Ada" });
+    runtime.block_on(client.post("/api/contacts", &made));
     is_there("/api/contacts/c1", &|_| true);
     broker.run("kill");
     let title = json!({ "title": "Countess" });

@@ -353,9 +353,9 @@ impl Merging {
             .founding()
             .ok()
             .map(|founding| [into, from].map(|id| founding.home(id.as_bytes())));
-        let next = |lane| Some((lane, self.reader().next_offset(lane)?));
-        let next = homes.into_iter().flatten().filter_map(next).collect();
-        Position::of_lanes(self.reader().position().log, next)
+        let here = self.reader().position();
+        let next = |lane| Some((lane, *here.next.get(&lane)?));
+        Position::of_lanes(here.log, homes.into_iter().flatten().filter_map(next).collect())
     }
 }
 

@@ -241,11 +241,6 @@ impl Reader {
         self.shared.attempts.committed(id_hash, &cut)
     }
 
-    /// The next offset of a lane.
-    pub fn next_offset(&self, lane: Lane) -> Option<NextOffset> {
-        self.shared.cut.lock().lanes.get(&lane).map(|at| at.next)
-    }
-
     /// The control entry of a key, if there is one. One whose time is over may still be there.
     pub fn control(&self, key: &str) -> Option<ControlEntry> {
         self.shared.controls.get(key)

@@ -319,7 +319,7 @@ async fn a_redrive_whose_instance_is_gone_is_taken_over_where_it_was() {
         next
     };
     let job = json!({
-        "kind": "redrive", "selection": {}, "rate": 1000, "hopsMax": 5, "by": "user:grace",
+        "kind": "redrive", "selection": {}, "rate": 1000, "hopsMax": 5, "by": "key:admin",
         "atMs": 1, "state": "running", "upTo": next(&places), "done": next(&places[..3]),
         "counts": { "done": 3 }, "updatedMs": 1,
     });
@@ -340,6 +340,6 @@ async fn a_redrive_whose_instance_is_gone_is_taken_over_where_it_was() {
     });
     let left = left.count();
     assert!(left > 0 && left < 6, "{left}");
-    assert_eq!((&job["counts"]["done"], &job["by"]), (&json!(3 + left), &json!("user:grace")));
+    assert_eq!((&job["counts"]["done"], &job["by"]), (&json!(3 + left), &json!("key:admin")));
     until_letters(&client, 6 + left).await;
 }

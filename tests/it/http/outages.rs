@@ -77,7 +77,7 @@ async fn a_write_that_was_not_acknowledged_is_answered_with_where_to_ask() {
     let instance = builder.start().await;
     let client = instance.client();
     cluster.broker_down(1).unwrap();
-    let written = client.put("/api/contacts/c1", &json!({ "firstName": "Ada" })).await;
+    let written = client.post("/api/contacts", &json!({ "id": "c1", "firstName": "Ada" })).await;
     let written = written.expect_error(503, "WRITE_UNAVAILABLE");
     let event = written.header("location").to_owned();
     let error = written.json()["error"].clone();
