@@ -26,7 +26,7 @@ fn main() {
     let batches = batches();
     let rules = Arc::new(RuleSet::built_in().expect("the built-in rules"));
     let mut rules = LaneRules::beginning_with(1, InForce::at_founding(rules));
-    let homes = Founding::first(Partitioner::Murmur2, 1).homes();
+    let homes = Founding::first(Partitioner::Murmur2, 1);
     let started = Instant::now();
     let decoded: Vec<DecodedBatch> = batches
         .into_iter()

@@ -57,7 +57,7 @@ impl Beginning<'_> {
         if homes != *self.founding {
             return Err(WorkerError::Founding(FoundingError::Differs {
                 topic: self.identity.topic.clone(),
-                founding: self.founding.clone(),
+                founding: *self.founding,
                 offset,
                 marker: homes,
             }));

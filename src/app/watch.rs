@@ -280,7 +280,7 @@ impl Watch {
         let founded = founding.to_string();
         self.readiness.note(FOUNDING, move || Some(founded.clone()));
         if !is_partial {
-            let (status, home) = (Arc::clone(&consumer), founding.clone());
+            let (status, home) = (Arc::clone(&consumer), *founding);
             self.intake.log_settled(move |key| {
                 Some(NextOffset(status.lane(home.home(key))?.high.load(Ordering::Acquire)))
             });

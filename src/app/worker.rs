@@ -239,7 +239,7 @@ impl Worker {
             is_partial,
         );
         let pipeline = Pipeline {
-            terms: Terms { founding: founding.clone(), base: base.clone() },
+            terms: Terms { founding: *founding, base: base.clone() },
             options: ApplyOptions {
                 batch_records_max: self.config.apply.batch_records_max,
                 batch_bytes_max: self.config.apply.batch_bytes_max,

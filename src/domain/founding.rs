@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn it_comes_back_and_what_is_none_is_refused() {
         let founding = Founding::first(Partitioner::Crc32, 8);
-        assert_eq!(Founding::parse(&founding.to_json()), Ok(founding.clone()));
+        assert_eq!(Founding::parse(&founding.to_json()), Ok(founding));
         assert_eq!(Founding::from_header(&founding.to_header()), Some(founding));
         for bad in
             ["", "crc32", "md5 8", "crc32 0", "crc32 65535", "crc32 +8", "crc32 8 ", "crc32 8x"]

@@ -357,7 +357,7 @@ mod tests {
             retention_age: None,
         };
         let log = EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()));
-        let options = StoreOptions::at(&dir.path().join("store"));
+        let options = StoreOptions::at(dir.path().join("store"));
         let opened = store::open(options, Some(&log.identity().unwrap()), &|_| {}).unwrap();
         let Opened { mut writer, reader, .. } = opened;
         let rules = Arc::new(RuleSet::built_in().unwrap());

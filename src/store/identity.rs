@@ -114,7 +114,7 @@ pub(crate) fn settle_founding(dir: &Path, given: &Founding) -> Result<(), StoreE
         }),
         Some(_) => Ok(()),
         None => {
-            found.founding = Some(given.clone());
+            found.founding = Some(*given);
             write_file(dir, &IDENTITY, &found)
         }
     }

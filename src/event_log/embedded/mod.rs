@@ -173,7 +173,7 @@ impl EmbeddedLog {
 
     /// What a key's home lane follows from.
     pub fn founding(&self) -> Founding {
-        self.meta.founding.clone()
+        self.meta.founding
     }
 
     /// What opening found, for the one who writes.

@@ -44,7 +44,7 @@ impl KafkaLog {
 
     /// What a key's home lane follows from.
     pub fn founding(&self) -> Result<Founding, LogError> {
-        if let Some(founding) = self.topic.founding.read().clone() {
+        if let Some(founding) = *self.topic.founding.read() {
             return Ok(founding);
         }
         Ok(self.topic.unfounded(self.topic.known()?.lanes))
@@ -52,7 +52,7 @@ impl KafkaLog {
 
     /// Goes by this founding from now on.
     pub fn found(&self, founding: &Founding) {
-        *self.topic.founding.write() = Some(founding.clone());
+        *self.topic.founding.write() = Some(*founding);
     }
 
     /// Reads the control topic from its start, and what it says of the founding.
