@@ -2,7 +2,6 @@
 //! it begins, which numbers were given out.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,14 +9,10 @@ use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::Record;
 use crate::domain::rules::{InForce, LaneRules, Marker, Ruling};
-use crate::event_log::{ConsumeBounds, Delivery, EventLog, LogError};
+use crate::event_log::{EventLog, LanePart, LogError, ReadUntil};
 
 /// Whose order decides.
 pub(super) const DECIDES: Lane = Lane(0);
-/// How much of the lane is read at a time.
-const BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 4_096, bytes_max: 4 << 20 };
-/// How long one look for more lasts.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// The first marker of the newest founding that is on the lane.
 #[derive(Clone, Debug)]
@@ -114,31 +109,27 @@ fn read_markers(
     if held.low.0 == held.high.0 && is_over {
         return Ok(());
     }
-    let from = NextOffset(held.low.0);
-    let mut consumer = log.consume(&BTreeMap::from([(DECIDES, from)]), BOUNDS)?;
-    while !stop.is_cancelled() {
-        match consumer.next(LOOK)? {
-            // Lanes that were added since come by themselves.
-            Some(Delivery::Batch(batch)) if batch.lane == DECIDES => {
-                for record in batch.records.iter().filter(|record| Marker::is_one(&batch, record)) {
-                    if let Ok(marker) = Marker::read(&batch, record) {
-                        each(marker, record);
-                    }
-                }
-                if until.is_some_and(|until| until.next() <= batch.next) {
-                    return Ok(());
-                }
-                consumer.recycle(batch);
+    let part = LanePart {
+        lane: DECIDES,
+        from: NextOffset(held.low.0),
+        to: until.map(Offset::next),
+        patience: None,
+    };
+    let read = log.read_part(part, stop, |batch| {
+        for record in batch.records.iter().filter(|record| Marker::is_one(batch, record)) {
+            if let Ok(marker) = Marker::read(batch, record) {
+                each(marker, record);
             }
-            Some(Delivery::CaughtUp(DECIDES)) if is_over => return Ok(()),
-            Some(Delivery::CaughtUp(DECIDES)) => {
-                let why = "an open transaction stands before what was written last";
-                return Err(not_read(log, why));
-            }
-            Some(Delivery::Batch(_) | Delivery::CaughtUp(_)) | None => {}
         }
+    })?;
+    match read {
+        ReadUntil::There => Ok(()),
+        ReadUntil::CaughtUp if is_over => Ok(()),
+        ReadUntil::CaughtUp => {
+            Err(not_read(log, "an open transaction stands before what was written last"))
+        }
+        ReadUntil::GivenUp => Err(not_read(log, "it was told to end before")),
     }
-    Err(not_read(log, "it was told to end before"))
 }
 
 fn not_read(log: &EventLog, why: &str) -> LogError {

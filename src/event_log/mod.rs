@@ -22,9 +22,11 @@ pub mod contract;
 pub mod embedded;
 mod error;
 pub mod kafka;
+mod reading;
 
 pub use consumer::{ConsumeBounds, Consumer, ConsumerStatus, Delivery, Feed, LaneStatus, feed};
 pub use error::LogError;
+pub use reading::{LanePart, ReadUntil};
 
 /// A record to be appended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

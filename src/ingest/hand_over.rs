@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -17,18 +17,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::headers::{COMMAND, LANE_NEXT};
 use crate::domain::position::{Lane, NextOffset, Offset};
-use crate::domain::record::Record;
-use crate::event_log::{ConsumeBounds, Delivery, EventLog, LogError, NewRecord};
+use crate::event_log::{EventLog, LanePart, LogError, NewRecord, ReadUntil};
 
 use super::outbox::OutboxError;
 use super::stamps::replace_synced;
 
 /// The file of the mark.
 const FILE: &str = "handed-over";
-/// How much of a lane is read at a time.
-const BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 4096, bytes_max: 4 << 20 };
-/// How long one look for more lasts.
-const LOOK: Duration = Duration::from_millis(100);
 /// How long reading may bring nothing before it is given up for now.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -85,7 +80,10 @@ impl<'l> HandOver<'l> {
 
     /// Whether it takes reading the log to tell what of these it has.
     pub(super) fn must_look(&self, waiting: &[Waiting]) -> bool {
-        waiting.iter().any(|(offset, record)| is_command(record) && self.is_open(*offset, record))
+        let may_be_there = |(offset, record): &Waiting| {
+            is_command(record) && (offset.0 < self.mark.next || noted(record).is_some())
+        };
+        waiting.iter().any(may_be_there)
     }
 
     /// Asks where the lanes of these end now.
@@ -143,7 +141,8 @@ impl<'l> HandOver<'l> {
         for (offset, record) in waiting.iter().filter(|(_, record)| is_command(record)) {
             let lane = founding.home(&record.key);
             if let Some(from) = self.given_from(*offset, record, lane) {
-                let wanted = wanted.entry(lane).or_insert_with(|| Wanted::from(from));
+                let none = Wanted { from, hashes: BTreeSet::new() };
+                let wanted = wanted.entry(lane).or_insert(none);
                 wanted.from = wanted.from.min(from);
                 wanted.hashes.insert(hash(Some(&record.key), record.value.as_deref()));
             }
@@ -179,34 +178,30 @@ impl<'l> HandOver<'l> {
     ) -> Result<Look, LogError> {
         let low = NextOffset(self.log.watermarks(lane)?.low.0);
         let from = wanted.from.max(low);
-        let mut look = Look { found: BTreeSet::new(), is_whole: from >= end && low <= wanted.from };
-        if from >= end {
-            return Ok(look);
-        }
-        let mut consumer = self.log.consume(&BTreeMap::from([(lane, from)]), BOUNDS)?;
-        let mut heard = Instant::now();
-        while !stop.is_cancelled() && heard.elapsed() < SILENCE_MAX {
-            let batch = match consumer.next(LOOK)? {
-                Some(Delivery::Batch(batch)) => batch,
-                // What stands behind an open transaction can't be seen.
-                Some(Delivery::CaughtUp(_)) => return Ok(look),
-                None => continue,
-            };
-            heard = Instant::now();
-            let is_wanted = |record: &&Record| {
-                batch.headers(record).any(|(name, _)| name == COMMAND)
-                    && wanted.hashes.contains(&hash(batch.key(record), batch.value(record)))
-            };
-            let hashes = batch.records.iter().filter(is_wanted);
-            look.found.extend(hashes.map(|at| hash(batch.key(at), batch.value(at))));
-            if batch.next >= end {
-                look.is_whole = low <= wanted.from;
-                return Ok(look);
+        let mut found = BTreeSet::new();
+        let part = LanePart { lane, from, to: Some(end), patience: Some(SILENCE_MAX) };
+        let read = if from >= end {
+            ReadUntil::There
+        } else {
+            self.log.read_part(part, stop, |batch| {
+                let commands = batch
+                    .records
+                    .iter()
+                    .filter(|record| batch.headers(record).any(|(name, _)| name == COMMAND));
+                let hashes = commands.map(|at| hash(batch.key(at), batch.value(at)));
+                found.extend(hashes.filter(|hash| wanted.hashes.contains(hash)));
+            })?
+        };
+        let is_whole = match read {
+            ReadUntil::There => low <= wanted.from,
+            // What stands behind an open transaction can't be seen.
+            ReadUntil::CaughtUp => false,
+            ReadUntil::GivenUp => {
+                let detail = format!("partition {lane} could not be read up to offset {end}");
+                return Err(LogError::Unreachable { topic: self.log.identity()?.topic, detail });
             }
-            consumer.recycle(batch);
-        }
-        let detail = format!("partition {lane} could not be read up to offset {end}");
-        Err(LogError::Unreachable { topic: self.log.identity()?.topic, detail })
+        };
+        Ok(Look { found, is_whole })
     }
 
     /// From where on a record may stand on the log; none: it was never given.
@@ -214,10 +209,6 @@ impl<'l> HandOver<'l> {
         let marked = self.mark.ends.get(&lane.0).filter(|_| offset.0 < self.mark.next);
         let marked = marked.map(|end| NextOffset(*end));
         marked.into_iter().chain(noted(record)).min()
-    }
-
-    fn is_open(&self, offset: Offset, record: &NewRecord) -> bool {
-        offset.0 < self.mark.next || noted(record).is_some()
     }
 
     fn lanes(&self, waiting: &[Waiting]) -> Result<BTreeSet<Lane>, LogError> {
@@ -231,12 +222,6 @@ impl<'l> HandOver<'l> {
 struct Wanted {
     from: NextOffset,
     hashes: BTreeSet<u64>,
-}
-
-impl Wanted {
-    fn from(from: NextOffset) -> Self {
-        Self { from, hashes: BTreeSet::new() }
-    }
 }
 
 /// What was seen of a lane.
