@@ -177,8 +177,8 @@ fn read_or_found(
     let set = configured(config.partitioner);
     let marker = || Ok::<_, LogError>(first_marker(log, None, stop)?.map(|first| first.homes));
     if let ControlAccess::Refused(detail) = kafka.prepare_control()? {
-        if let Some(Founding { partitioner, lanes }) = marker()? {
-            return Ok(Founding::first(partitioner, lanes));
+        if let Some(founding) = marker()? {
+            return Ok(founding);
         }
         let partitioner = set.ok_or_else(|| FoundingError::NotSet { topic: topic(), detail })?;
         return Ok(Founding::first(partitioner, kafka.lanes()?));
@@ -291,7 +291,7 @@ pub fn found_again(
     let marker = first_marker(&log, None, &CancellationToken::new())?;
     let stands = match (read(&kafka, config)?.0, marker.map(|first| first.homes)) {
         (Some(stands), _) => stands,
-        (None, Some(homes)) if homes != proposed => Founding::first(homes.partitioner, homes.lanes),
+        (None, Some(homes)) if homes != proposed => homes,
         (None, Some(_) | None) => write(&kafka, config, &proposed, runtime.handle())?,
     };
     let is_it = stands == proposed;

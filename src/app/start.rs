@@ -13,8 +13,8 @@ use super::WorkerError;
 
 /// Where the contacts' lanes are read from.
 pub(super) enum Start {
-    /// Each from here.
-    From(BTreeMap<Lane, NextOffset>),
+    /// Each from here; and where each ended when it was asked.
+    From { from: BTreeMap<Lane, NextOffset>, ends: BTreeMap<Lane, NextOffset> },
     /// They are not: the log has dropped records that were never read.
     Partial(StoreError),
 }
@@ -27,15 +27,16 @@ pub(super) fn start_offsets(
     read: &BTreeMap<Lane, LaneProgress>,
     accepts_gap: bool,
 ) -> Result<Start, WorkerError> {
-    let mut offsets = BTreeMap::new();
+    let (mut from, mut ends) = (BTreeMap::new(), BTreeMap::new());
     for lane in (0..log.lanes()?).map(Lane) {
         let Watermarks { low, high } = log.watermarks(lane)?;
+        ends.insert(lane, high);
         let progress = read.get(&lane);
         let next = progress.map_or(NextOffset(0), |progress| progress.next);
         let first = NextOffset(low.0);
         if (accepts_gap || fault::bug("gaps_passed_over")) && next < first {
             tracing::warn!(partition = lane.0, %next, %low, "records that the log has dropped are done without");
-            offsets.insert(lane, first);
+            from.insert(lane, first);
             continue;
         }
         let last_hash = last_record_hash(log, lane, progress)?;
@@ -44,9 +45,9 @@ pub(super) fn start_offsets(
             Err(gap) if next < first => return Ok(Start::Partial(gap)),
             Err(error) => return Err(error.into()),
         }
-        offsets.insert(lane, next);
+        from.insert(lane, next);
     }
-    Ok(Start::From(offsets))
+    Ok(Start::From { from, ends })
 }
 
 /// Where reading the control lane goes on, and what is missing before that.

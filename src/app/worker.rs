@@ -16,9 +16,7 @@ use crate::domain::Class;
 use crate::domain::base::BaseRule;
 use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset};
-use crate::event_log::{
-    ConsumeBounds, Consumer, ConsumerStatus, ControlAccess, EventLog, LogError,
-};
+use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
 use crate::ingest::{Adoption, Commands, Pause, Stamps, Stopped, purge};
 use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
@@ -307,13 +305,13 @@ impl Worker {
         let founding = founding::settle(&self.log, kafka, writer.founding()?, runtime, stop)?;
         self.log.found(&founding);
         let accepts_gap = self.options.accepts_gap;
-        let mut from = match start_offsets(&self.log, writer.lanes(), accepts_gap)? {
-            _ if partial.is_some() => BTreeMap::new(),
-            Start::From(from) => from,
+        let (mut from, ends) = match start_offsets(&self.log, writer.lanes(), accepts_gap)? {
+            _ if partial.is_some() => Default::default(),
+            Start::From { from, ends } => (from, ends),
             Start::Partial(gap) if self.options.until_caught_up => return Err(gap.into()),
             Start::Partial(gap) => {
                 *partial = Some(gap.to_string());
-                BTreeMap::new()
+                Default::default()
             }
         };
         let (log, own) = (&self.log, &self.setup.rules);
@@ -349,25 +347,14 @@ impl Worker {
         if let Err(error) = self.log.commit(&from) {
             tracing::debug!(%error, "the first offsets were not committed to the log");
         }
-        self.ask_ends(&consumer.status(), from.keys().copied());
-        Ok(Following { identity, founding, base, consumer })
-    }
-
-    /// A command says where its lane ended before: the first ones must not go by where the store stands,
-    /// which may be far behind. Where brokers don't answer the statistics tell it later.
-    fn ask_ends(&self, consumer: &ConsumerStatus, lanes: impl Iterator<Item = Lane>) {
-        for lane in lanes.filter(|lane| *lane != CONTROL_LANE) {
-            match (self.log.watermarks(lane), consumer.lane(lane)) {
-                (Ok(marks), Some(status)) => {
-                    status.high.fetch_max(marks.high.0, Ordering::AcqRel);
-                }
-                (Ok(_), None) => {}
-                (Err(error), _) => {
-                    tracing::debug!(%error, "the ends of the partitions are not known yet");
-                    return;
-                }
+        // A command says where its lane ended before: the first ones must not go by where the store
+        // stands, which may be far behind.
+        for (lane, end) in ends {
+            if let Some(status) = consumer.status().lane(lane) {
+                status.high.fetch_max(end.0, Ordering::AcqRel);
             }
         }
+        Ok(Following { identity, founding, base, consumer })
     }
 
     /// Whether there were some.
