@@ -146,6 +146,19 @@ impl Lease {
         }
     }
 
+    /// Whether a role is this instance's now, taken if nobody has it. False too where that is not known,
+    /// or it is told to stop.
+    pub async fn takes(&self, role: &str, stop: &CancellationToken) -> bool {
+        match stop.run_until_cancelled(self.take(role)).await {
+            Some(Ok(is_ours)) => is_ours,
+            Some(Err(error)) => {
+                tracing::debug!(role, %error, "what rests on the role waits");
+                false
+            }
+            None => false,
+        }
+    }
+
     /// Whether somebody has a role who was heard of lately.
     pub fn is_taken(&self, role: &str) -> bool {
         let owner = || owner(&self.control.reader().control(role)?.value);

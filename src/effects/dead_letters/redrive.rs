@@ -46,7 +46,10 @@ pub(super) async fn redrive_all(desk: &Arc<LetterDesk>, stop: &CancellationToken
     let mut running: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
     loop {
         let waiting = waiting(desk, &held);
-        if !waiting.is_empty() && held.len() < JOBS_AT_ONCE && is_ours(desk, stop).await {
+        if !waiting.is_empty()
+            && held.len() < JOBS_AT_ONCE
+            && desk.lease.takes(REDRIVING, stop).await
+        {
             for id in waiting.into_iter().take(JOBS_AT_ONCE - held.len()) {
                 held.insert(id.clone());
                 running.push(redrive(desk, id, stop).boxed());
@@ -65,18 +68,6 @@ pub(super) async fn redrive_all(desk: &Arc<LetterDesk>, stop: &CancellationToken
             Ok(()) = changed.changed() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
-    }
-}
-
-/// Whether this instance is the one that works on jobs.
-async fn is_ours(desk: &LetterDesk, stop: &CancellationToken) -> bool {
-    match stop.run_until_cancelled(desk.lease.take(REDRIVING)).await {
-        Some(Ok(is_ours)) => is_ours,
-        Some(Err(error)) => {
-            tracing::debug!(%error, "redrives wait");
-            false
-        }
-        None => false,
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) async fn run(merging: &Merging, stop: &CancellationToken) {
     loop {
         changed.borrow_and_update();
         let waiting = waiting(merging, &held);
-        if !waiting.is_empty() && is_ours(merging, stop).await {
+        if !waiting.is_empty() && merging.lease.takes(MERGING, stop).await {
             for (id, contacts) in waiting {
                 held.insert(id.clone(), contacts);
                 running.push(work_on(merging, id).boxed());
@@ -121,18 +121,6 @@ pub(super) async fn run(merging: &Merging, stop: &CancellationToken) {
             Ok(()) = changed.changed() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
-    }
-}
-
-/// Whether this instance is the one that works.
-async fn is_ours(merging: &Merging, stop: &CancellationToken) -> bool {
-    match stop.run_until_cancelled(merging.lease.take(MERGING)).await {
-        Some(Ok(is_ours)) => is_ours,
-        Some(Err(error)) => {
-            tracing::debug!(%error, "merges wait");
-            false
-        }
-        None => false,
     }
 }
 
