@@ -39,6 +39,7 @@ pub(super) struct Peer {
     /// Whether it has shown a credential.
     is_known: AtomicBool,
     has_spoken: AtomicBool,
+    leaves_body: AtomicBool,
     /// Ends the connection, whatever is still on its way.
     pub(super) cut: CancellationToken,
     pub(super) kind: PeerKind,
@@ -66,6 +67,7 @@ impl Peer {
             address,
             is_known: AtomicBool::new(false),
             has_spoken: AtomicBool::new(false),
+            leaves_body: AtomicBool::new(false),
             cut: CancellationToken::new(),
             kind,
         }
@@ -79,6 +81,16 @@ impl Peer {
     /// Something came from it.
     pub(super) fn speaks(&self) {
         self.has_spoken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether some of a body that nobody reads may still be on its way.
+    pub(super) fn has_left_body(&self) -> bool {
+        self.leaves_body.load(Ordering::Relaxed)
+    }
+
+    /// Its body was not read to the end.
+    pub(super) fn leaves_body(&self) {
+        self.leaves_body.store(true, Ordering::Relaxed);
     }
 
     /// It has shown who it is.

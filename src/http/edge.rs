@@ -121,6 +121,7 @@ impl Api {
             let body = if leaves_body { &mut left } else { request.body_mut() };
             if !Box::pin(bodies::discard(asked.waits_to_send, body)).await {
                 // What is still to come belongs to a request that is over.
+                peer.leaves_body();
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }

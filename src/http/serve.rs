@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -223,9 +222,7 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     signals
         .push(Box::pin(tokio::time::sleep(options.first_byte_timeout).map(|()| Signal::FirstByte)));
     let stream = Paced::new(stream, options.write_timeout, Arc::clone(&peer));
-    let has_body = Arc::new(AtomicBool::new(false));
-    let shared = Arc::new((api, Arc::clone(&peer)));
-    let requests = Requests { shared, has_body: Arc::clone(&has_body) };
+    let requests = Requests(Arc::new((api, Arc::clone(&peer))));
     let mut connection = http1::Builder::new()
         .timer(LookedAt)
         .header_read_timeout(options.header_timeout)
@@ -248,7 +245,7 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
-    let may_send_more = ended.is_err() || has_body.load(Ordering::Relaxed);
+    let may_send_more = ended.is_err() || peer.has_left_body();
     let farewell = async {
         if ended.is_err_and(|error| error.is_timeout()) && !parts.read_buf.is_empty() {
             let _ = tokio::time::timeout(FAREWELL, stream.write_all(&slow_head_answer())).await;
@@ -289,13 +286,9 @@ fn slow_head_answer() -> Vec<u8> {
 #[derive(Clone, Debug)]
 pub(super) struct Connection(pub(super) CancellationToken);
 
-/// The API as hyper wants it, without the boxes of a generic adapter.
-struct Requests {
-    /// The connection's own: those of others do not count their uses in the same place.
-    shared: Arc<(Api, Arc<Peer>)>,
-    /// Whether the last request had one, of which a part may still be on its way.
-    has_body: Arc<AtomicBool>,
-}
+/// The API as hyper wants it, without the boxes of a generic adapter. What is shared is the connection's
+/// own: those of others do not count their uses in the same place.
+struct Requests(Arc<(Api, Arc<Peer>)>);
 
 impl Service<Request<Incoming>> for Requests {
     type Response = Response;
@@ -304,14 +297,12 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         // Most requests have none, and need no box for it.
-        let has_body = !request.body().is_end_stream();
-        self.has_body.store(has_body, Ordering::Relaxed);
         let mut request =
-            request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
+            request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
         if request.uri().path() == FEED {
-            request.extensions_mut().insert(Connection(self.shared.1.cut.clone()));
+            request.extensions_mut().insert(Connection(self.0.1.cut.clone()));
         }
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.0);
         Box::pin(async move {
             let (api, peer) = &*shared;
             let mut response = api.answer_to(peer, request).await;
