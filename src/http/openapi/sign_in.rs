@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::operation::{Answer, Kept, Operation, Param, Tag, text};
@@ -108,16 +108,26 @@ struct Me {
 
 fn login() -> Operation {
     let example = json!({ "username": "{{username}}", "password": "{{password}}" });
-    Operation::new(Method::POST, "/api/auth/login", "login", "Sign in")
+    let operation = Operation::new(Method::POST, "/api/auth/login", "login", "Sign in")
         .of(Tag::Auth)
         .about(
             "With a user name or an e-mail address. An unknown user and a wrong password are \
              answered alike; attempts that fail are limited by address and by account.",
         )
-        .body::<Login>(example)
-        .answers(Answer::json::<Tokens>(200, "Signed in.", tokens()))
+        .body::<Login>(example);
+    lets_in(operation, "Signed in.", Code::InvalidCredentials)
+}
+
+/// Its answer has the tokens; `refused`: where what was sent is wrong.
+fn lets_in(operation: Operation, about: &'static str, refused: Code) -> Operation {
+    let tokens = json!({
+        "accessToken": "{{token}}", "refreshToken": "{{refreshToken}}", "tokenType": "Bearer",
+        "expiresIn": 900,
+    });
+    operation
+        .answers(Answer::json::<Tokens>(200, about, tokens))
         .fails(&[
-            Code::InvalidCredentials,
+            refused,
             Code::UnsupportedMediaType,
             Code::ValidationFailed,
             Code::SessionsUnavailable,
@@ -126,37 +136,22 @@ fn login() -> Operation {
         .keeps("refreshToken", Kept::Body("refreshToken"))
 }
 
-fn tokens() -> Value {
-    json!({
-        "accessToken": "{{token}}", "refreshToken": "{{refreshToken}}", "tokenType": "Bearer",
-        "expiresIn": 900,
-    })
-}
-
 fn refresh() -> Operation {
     let example = json!({ "refreshToken": "{{refreshToken}}" });
-    Operation::new(Method::POST, "/api/auth/refresh", "refresh", "Stay signed in")
+    let operation = Operation::new(Method::POST, "/api/auth/refresh", "refresh", "Stay signed in")
         .of(Tag::Auth)
         .about(
             "Each refresh token is good once, and its answer has the next one. One that was used \
              before ends the sign-in, since somebody else may have it; of two requests at once with \
              the same one, one wins.",
         )
-        .body::<Refresh>(example)
-        .answers(Answer::json::<Tokens>(200, "The next tokens.", tokens()))
-        .fails(&[
-            Code::InvalidRefreshToken,
-            Code::UnsupportedMediaType,
-            Code::ValidationFailed,
-            Code::SessionsUnavailable,
-        ])
-        .keeps("token", Kept::Body("accessToken"))
-        .keeps("refreshToken", Kept::Body("refreshToken"))
+        .body::<Refresh>(example);
+    lets_in(operation, "The next tokens.", Code::InvalidRefreshToken)
 }
 
 fn change_password() -> Operation {
     let example = json!({ "currentPassword": "{{password}}", "newPassword": "{{password}}" });
-    Operation::new(
+    let operation = Operation::new(
         Method::POST,
         "/api/auth/password",
         "changePassword",
@@ -167,16 +162,8 @@ fn change_password() -> Operation {
         "Ends every sign-in of the user, this one too, and signs in anew. A wrong present password \
              counts as a sign-in that failed. API keys have no password.",
     )
-    .body::<ChangePassword>(example)
-    .answers(Answer::json::<Tokens>(200, "Changed; the tokens of the new sign-in.", tokens()))
-    .fails(&[
-        Code::InvalidCredentials,
-        Code::UnsupportedMediaType,
-        Code::ValidationFailed,
-        Code::SessionsUnavailable,
-    ])
-    .keeps("token", Kept::Body("accessToken"))
-    .keeps("refreshToken", Kept::Body("refreshToken"))
+    .body::<ChangePassword>(example);
+    lets_in(operation, "Changed; the tokens of the new sign-in.", Code::InvalidCredentials)
 }
 
 fn logout() -> Operation {
