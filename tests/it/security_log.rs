@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::access::{JWT_SECRET, PASSWORD, key, write_users};
 use crate::support::client::Client;
-use crate::support::instance::until;
+use crate::support::instance::{until, until_ready};
 use crate::support::logs::TestLog;
 use crate::support::node::Node;
 
@@ -67,11 +67,7 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
         .with("auth.refresh_grace", "0s");
     let running = node.start("");
     let client = Client::new(address).with_role(Role::Admin);
-    until("it is ready", async || {
-        let ready = reqwest::get(format!("http://{address}/readyz")).await.ok()?;
-        ready.status().is_success().then_some(())
-    })
-    .await;
+    until_ready(address).await;
     let request_id = all_sorts(&client).await;
     let accounts = Accounts::at(&users_file).by("user:boss");
     accounts.create_key("robot", Roles::of(&[Role::Ingest]), None).unwrap();

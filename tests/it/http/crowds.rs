@@ -1,29 +1,20 @@
 //! What clients do that nobody knows: hold connections, send bodies that nobody wants or that never
 //! end, frame requests in ways that others read differently. Whoever is known is served meanwhile.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use contactd::auth::Role;
 use contactd::config::ProxyConfig;
-use contactd::http::{ConnectionBounds, HttpLimits, ServeOptions, serve};
+use contactd::http::{ConnectionBounds, HttpLimits, ServeOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::fixture::Fixture;
-use super::sockets::read_to_end;
+use super::sockets::{Served, read_to_end};
 use crate::support::access;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const KIB: usize = 1024;
-
-struct Served {
-    address: SocketAddr,
-    shutdown: CancellationToken,
-    ended: JoinHandle<()>,
-}
 
 struct Bounds {
     max: usize,
@@ -38,9 +29,6 @@ async fn served(fixture: &Fixture, bounds: Bounds, change: impl FnOnce(&mut Http
         limits.request_timeout = DEADLINE;
         change(limits);
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
     let Bounds { max, of_address_max, first_byte_timeout } = bounds;
     let options = ServeOptions {
         first_byte_timeout,
@@ -51,10 +39,7 @@ async fn served(fixture: &Fixture, bounds: Bounds, change: impl FnOnce(&mut Http
         write_timeout: DEADLINE,
         tls: None,
     };
-    let serving = serve(listener, router, options, shutdown.clone());
-    #[expect(clippy::disallowed_methods, reason = "the test itself waits for it")]
-    let ended = tokio::spawn(async move { serving.await.unwrap() });
-    Served { address, shutdown, ended }
+    Served::start(router, options).await
 }
 
 impl Served {
@@ -70,15 +55,6 @@ impl Served {
         let mut stream = self.connect_from(last).await;
         stream.write_all(text).await.unwrap();
         stream
-    }
-
-    async fn exchange(&self, text: &str) -> String {
-        read_to_end(&mut self.holding(1, text.as_bytes()).await).await
-    }
-
-    async fn end(self) {
-        self.shutdown.cancel();
-        tokio::time::timeout(DEADLINE, self.ended).await.expect("the drain ends").unwrap();
     }
 }
 
@@ -128,7 +104,8 @@ async fn a_body_that_no_route_wants_is_not_waited_for() {
         (post("/api/auth/logout", "none", 1000), "401"),
         (post("/livez", "", 1000).replace("POST", "GET"), "200"),
     ] {
-        let answer = served.exchange(&(request.clone() + "{")).await;
+        let mut stream = served.holding(1, (request.clone() + "{").as_bytes()).await;
+        let answer = read_to_end(&mut stream).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}{answer}");
         assert!(answer.contains("connection: close"), "{request}{answer}");
     }
@@ -138,7 +115,7 @@ async fn a_body_that_no_route_wants_is_not_waited_for() {
     assert!(ask(&mut stream, &viewer).await.starts_with("HTTP/1.1 200 "));
     // Who waits to be asked for it is not.
     let expecting = post("/nope", "", 4).replace("host: x", "host: x\r\nexpect: 100-continue");
-    let answer = served.exchange(&expecting).await;
+    let answer = read_to_end(&mut served.holding(1, expecting.as_bytes()).await).await;
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     served.end().await;
 }

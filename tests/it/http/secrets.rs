@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::access::{JWT_SECRET, PASSWORD, key, write_users};
 use crate::support::client::Client;
-use crate::support::instance::until;
+use crate::support::instance::until_ready;
 use crate::support::logs::TestLog;
 use crate::support::node::Node;
 
@@ -73,11 +73,7 @@ async fn no_secret_and_nobodys_data_is_logged_counted_or_printed() {
     let node = node(directory.path(), address);
     let running = node.start("");
     let client = Client::new(address).with_role(Role::Admin);
-    until("it is ready", async || {
-        let ready = reqwest::get(format!("http://{address}/readyz")).await.ok()?;
-        ready.status().is_success().then_some(())
-    })
-    .await;
+    until_ready(address).await;
     let given = all_sorts(&client).await;
     let metrics =
         String::from_utf8(client.get("/metrics").await.expect(200).body.to_vec()).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use contactd::auth::Role;
 use contactd::config::ProxyConfig;
-use contactd::http::{ConnectionBounds, ServeOptions, serve};
+use contactd::http::{Api, ConnectionBounds, ServeOptions, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -22,17 +22,14 @@ pub(super) fn bounds(max: usize) -> ConnectionBounds {
     ConnectionBounds { max, of_address_max: max, proxies: ProxyConfig::default() }
 }
 
-struct Served {
-    address: SocketAddr,
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
     shutdown: CancellationToken,
     ended: JoinHandle<()>,
 }
 
 async fn served(fixture: &Fixture, header_timeout: Duration) -> Served {
     let router = fixture.router_with(|limits| limits.request_timeout = Duration::from_millis(200));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let shutdown = CancellationToken::new();
     let options = ServeOptions {
         first_byte_timeout: DEADLINE,
         header_timeout,
@@ -42,13 +39,20 @@ async fn served(fixture: &Fixture, header_timeout: Duration) -> Served {
         write_timeout: DEADLINE,
         tls: None,
     };
-    let serving = serve(listener, router, options, shutdown.clone());
-    #[expect(clippy::disallowed_methods, reason = "the test itself waits for it")]
-    let ended = tokio::spawn(async move { serving.await.unwrap() });
-    Served { address, shutdown, ended }
+    Served::start(router, options).await
 }
 
 impl Served {
+    pub(super) async fn start(router: Api, options: ServeOptions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = serve(listener, router, options, shutdown.clone());
+        #[expect(clippy::disallowed_methods, reason = "the test itself waits for it")]
+        let ended = tokio::spawn(async move { serving.await.unwrap() });
+        Self { address, shutdown, ended }
+    }
+
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
@@ -61,7 +65,7 @@ impl Served {
         read_to_end(&mut stream).await
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.shutdown.cancel();
         tokio::time::timeout(DEADLINE, self.ended).await.expect("the drain ends").unwrap();
     }

@@ -233,6 +233,15 @@ impl Drop for Instance {
     }
 }
 
+/// Until a process that was just started is ready.
+pub async fn until_ready(address: SocketAddr) {
+    until("it is ready", async || {
+        let ready = reqwest::get(format!("http://{address}/readyz")).await.ok()?;
+        ready.status().is_success().then_some(())
+    })
+    .await;
+}
+
 /// What `look` finds at last, asked again and again; fails at the deadline.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
