@@ -1,11 +1,13 @@
 """The broker and the Redis that `tests/services/up` starts: killed, frozen, brought back."""
 
+import base64
 import collections
 import os
 import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -17,14 +19,18 @@ SERVICES = Path(__file__).resolve().parents[2] / "services"
 class Kafka:
     """One broker; its data stays in the directory of the services."""
 
-    def __init__(self, directory, port):
+    # Of each topic.
+    copies = 1
+
+    def __init__(self, directory, port, env=None):
         self.directory, self.port = Path(directory), port
         self.bootstrap = f"127.0.0.1:{port}"
+        self.env = {**os.environ, **(env or {})}
         self._admin = None
 
     def _up(self, *command):
         up = [SERVICES / "up", self.directory, *command]
-        done = subprocess.run(up, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(up, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.env)
         assert done.returncode == 0, f"tests/services/up … {command} failed: {done.stderr}"
 
     def start(self):
@@ -72,7 +78,7 @@ class Kafka:
 
     def topic(self, name, partitions=8, **config):
         config = {key.replace("_", "."): str(value) for key, value in config.items()}
-        new = NewTopic(name, partitions, 1, config=config)
+        new = NewTopic(name, partitions, self.copies, config=config)
         for future in self.admin().create_topics([new]).values():
             future.result(20)
         # The metadata of a new topic is not everywhere at once.
@@ -127,6 +133,50 @@ class Kafka:
         made = self.producer(transactional_id=name, transaction_timeout_ms=30000, message_timeout_ms=20000)
         made.init_transactions(60)
         return made
+
+
+class Cluster(Kafka):
+    """Three brokers; each topic has a copy on each of them, and a write is acknowledged once two have it."""
+
+    copies = 3
+
+    def __init__(self, directory, port):
+        super().__init__(directory, port)
+        ports = [port + 4 * number for number in range(3)]
+        voters = ",".join(f"{number + 1}@127.0.0.1:{first + 3}" for number, first in enumerate(ports))
+        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+        self.nodes = {}
+        for number, first in enumerate(ports, 1):
+            env = {
+                "CONTACTD_TEST_KAFKA_PORT": str(first),
+                "CONTACTD_TEST_KAFKA_NODE": str(number),
+                "CONTACTD_TEST_KAFKA_VOTERS": voters,
+                "CONTACTD_TEST_KAFKA_CLUSTER": cluster,
+            }
+            self.nodes[number] = Kafka(self.directory / f"node-{number}", first, env)
+        self.bootstrap = ",".join(node.bootstrap for node in self.nodes.values())
+
+    def start(self):
+        """None of them is up before most of them are."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(Kafka.start, self.nodes.values()))
+        return self
+
+    def topic(self, name, partitions=8, **config):
+        super().topic(name, partitions, min_insync_replicas=2, **config)
+
+    def leader(self, topic, partition):
+        """The number of the broker that has the partition; None while there is none."""
+        found = self.admin().list_topics(topic, timeout=5).topics[topic].partitions[partition].leader
+        return found if found in self.nodes else None
+
+    def are_in_sync(self):
+        topics = self.admin().list_topics(timeout=5).topics.values()
+        return all(len(part.isrs) == self.copies for topic in topics for part in topic.partitions.values())
+
+    def end(self):
+        for node in self.nodes.values():
+            node.kill()
 
 
 class Redis:

@@ -9,6 +9,7 @@ import traceback
 from model import MAPPINGS
 from support.feed import Feed
 from support.registry import program
+from support.services import Cluster
 
 from . import chaos, compare, producers, readers, writers
 
@@ -118,6 +119,19 @@ def storm_on_one(case):
     batches, with and without conditions and keys, waited for and not; each answer is what became of it."""
     case.seconds = min(case.seconds, 30)
     run_storm(case, ("kill",), ("api",), contacts=2)
+
+
+@program(seconds=180, long=True)
+def leader_killed(case):
+    """Three brokers, each with a copy of everything: the one that leads is killed again and again in the middle of a
+    storm, and instances too; what was acknowledged stands, once."""
+    case.seconds = min(case.seconds, 60)
+    case.kafka = Cluster(case.work / "cluster", case.kafka_port + 4)
+    try:
+        case.kafka.start()
+        run_storm(case, ("kill", "leader"))
+    finally:
+        case.kafka.end()
 
 
 def _change_everything(storm):

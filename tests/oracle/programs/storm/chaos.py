@@ -3,6 +3,8 @@
 import random
 import time
 
+from support.services import wait_until
+
 
 def chaos_side(storm, kinds):
     draw, report = random.Random(storm.case.seed * 3 + 1), storm.report
@@ -71,6 +73,21 @@ def _redis_flush(storm, _):
     storm.case.redis.flush()
 
 
+def _kill_leader(storm, draw):
+    """The broker that leads a partition of the contacts, or the control topic, dies; another one leads, and it comes back."""
+    topic, part = draw.choice([(storm.topic, draw.randrange(8)), (storm.topic + ".control", 0)])
+    number = wait_until(lambda: storm.kafka.leader(topic, part), 30)
+    if not storm.report.check("has_leader", number, topic=topic, partition=part):
+        return
+    storm.kafka.nodes[number].kill()
+    is_led = wait_until(lambda: storm.kafka.leader(topic, part) not in (None, number), 60)
+    storm.report.check("is_led_by_another", is_led, topic=topic, partition=part, killed=number)
+    time.sleep(draw.uniform(0, 4))
+    storm.kafka.nodes[number].start()
+    # Two of three acknowledge: the next one may only die when this one has caught up.
+    storm.report.check("copies_in_sync", wait_until(storm.kafka.are_in_sync, 60), killed=number)
+
+
 ACTS = {
     "kill": [("kill_one", _kill_one)] * 5 + [("kill_both", _kill_both)],
     "broker": [
@@ -79,6 +96,7 @@ ACTS = {
         ("broker_stop", _outage("kafka", "stop", 0, 4)),
         ("kill_while_broker_is_away", _kill_while_broker_is_away),
     ],
+    "leader": [("leader_kill", _kill_leader)] * 6,
     "redis": [
         ("redis_kill", _outage("redis", "kill", 0, 3)),
         ("redis_freeze", _outage("redis", "freeze", 0.2, 3)),
