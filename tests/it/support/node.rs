@@ -21,7 +21,7 @@ pub struct Node {
     settings: BTreeMap<String, String>,
     arguments: Vec<String>,
     /// None: as many as the tests themselves.
-    open_files: Option<u32>,
+    open_files: Option<u64>,
 }
 
 /// How a child ended.
@@ -102,7 +102,7 @@ impl Node {
 
     /// May have so many open files and sockets.
     #[must_use]
-    pub fn with_open_files(mut self, open_files: u32) -> Self {
+    pub fn with_open_files(mut self, open_files: u64) -> Self {
         self.open_files = Some(open_files);
         self
     }
@@ -116,7 +116,8 @@ impl Node {
 
     /// `contactd` with this node's configuration, and nothing of the tests' own environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let program = env!("CARGO_BIN_EXE_contactd");
+        let given = std::env::var("CONTACTD_TEST_BINARY").ok();
+        let program = given.as_deref().unwrap_or(env!("CARGO_BIN_EXE_contactd"));
         let mut command = match self.open_files {
             None => Command::new(program),
             Some(open_files) => {
