@@ -132,6 +132,21 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A size within bounds, none for "unlimited", or nothing for "auto".
+    pub(super) fn size_limit_or_auto(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<u64>,
+    ) -> Option<Option<u64>> {
+        let expected = format!("\"auto\", \"unlimited\" or {}", size_expected(&bounds));
+        self.read(name, &expected, |text| {
+            if text == "auto" {
+                return Some(None);
+            }
+            unlimited(text, |text| parse_size(text).filter(|size| bounds.contains(size))).map(Some)
+        })
+    }
+
     /// A duration within bounds.
     pub(super) fn duration(&mut self, name: &str, bounds: RangeInclusive<Duration>) -> Duration {
         let expected = duration_expected(&bounds);

@@ -41,9 +41,9 @@ pub use rules::{AdoptChoice, RulesConfig};
 pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
-    JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig, PartitionerChoice,
-    RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig,
-    WebhooksConfig,
+    JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig,
+    PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig,
+    WebhookSourceConfig, WebhooksConfig,
 };
 pub use simulator::SimulatorConfig;
 pub use sources::{FileText, FlagSetting, Sources};

@@ -184,6 +184,17 @@ impl fmt::Debug for KafkaConfig {
     }
 }
 
+/// How many bytes of the journal are kept beyond what must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalRetention {
+    /// 8 GiB, or a tenth of the disk where that is less.
+    Auto,
+    /// All of them.
+    Unlimited,
+    /// So many.
+    Bytes(u64),
+}
+
 /// The store: journal, memory, sled, checkpoints, snapshots.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
@@ -205,8 +216,8 @@ pub struct StoreConfig {
     pub journal_segment_bytes: u64,
     /// How long history is kept; none: for ever.
     pub journal_retention_age: Option<Duration>,
-    /// Bytes of journal kept; none: no limit.
-    pub journal_retention_bytes: Option<u64>,
+    /// Bytes of journal kept.
+    pub journal_retention_bytes: JournalRetention,
     /// How long contacts stay deleted before they are erased; none: for ever.
     pub purge_deleted_after: Option<Duration>,
     /// Bytes of dead letters kept.

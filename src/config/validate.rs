@@ -402,8 +402,7 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
         journal_segment_bytes: fields.size("store.journal_segment_bytes", SEGMENT_BYTES),
         journal_retention_age: fields
             .duration_limit("store.journal_retention_age", seconds(1, 36_500 * DAY)),
-        journal_retention_bytes: fields
-            .size_limit("store.journal_retention_bytes", 4 * KIB..=1024 * TIB),
+        journal_retention_bytes: journal_retention(fields),
         purge_deleted_after: fields
             .duration_limit("store.purge_deleted_after", seconds(1, 36_500 * DAY)),
         dead_letters_bytes: fields.size("dead_letters.retention_bytes", MIB..=64 * GIB),
@@ -411,6 +410,14 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
             .duration_limit("dead_letters.retention_age", seconds(1, 36_500 * DAY)),
         min_free_bytes: fields.size("store.min_free_bytes", 0..=TIB),
         ballast_bytes: fields.size("store.ballast_bytes", 0..=GIB),
+    }
+}
+
+fn journal_retention(fields: &mut Fields<'_>) -> JournalRetention {
+    match fields.size_limit_or_auto("store.journal_retention_bytes", 4 * KIB..=1024 * TIB) {
+        None => JournalRetention::Auto,
+        Some(None) => JournalRetention::Unlimited,
+        Some(Some(bytes)) => JournalRetention::Bytes(bytes),
     }
 }
 

@@ -42,6 +42,12 @@ pub(crate) fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// The size of the file system under a path, in bytes.
+pub(crate) fn total_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+}
+
 /// A file of allotted blocks, given up so that a full disk can be opened: sled needs room for that.
 #[derive(Debug)]
 pub(crate) struct Ballast {

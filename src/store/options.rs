@@ -5,12 +5,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::StoreConfig;
+use crate::config::{JournalRetention, StoreConfig};
 
 use super::checkpoint::sync_dir;
 use super::dead_letters::{FOLDER, LetterLimits};
+use super::disk::total_bytes;
 use super::trim::Retention;
 use super::{Reader, StoreError, Writer};
+
+/// Of the journal, kept unless told otherwise: so much at most, and such a part of the disk.
+const AUTO_RETENTION_BYTES_MAX: u64 = 8 << 30;
+const AUTO_RETENTION_SHARE: u64 = 10;
 
 /// Settings of a store.
 #[derive(Clone, Debug)]
@@ -58,13 +63,26 @@ impl From<&StoreConfig> for StoreOptions {
             snapshot_interval: config.snapshot_interval,
             journal_segment_bytes: config.journal_segment_bytes,
             journal_retention_age: config.journal_retention_age,
-            journal_retention_bytes: config.journal_retention_bytes,
+            journal_retention_bytes: retention_bytes(config),
             dead_letters: LetterLimits {
                 bytes_max: config.dead_letters_bytes,
                 age_max: config.dead_letters_age,
             },
             min_free_bytes: config.min_free_bytes,
             ballast_bytes: config.ballast_bytes,
+        }
+    }
+}
+
+/// A disk that can't be asked for its size is no reason not to open a store on it.
+fn retention_bytes(config: &StoreConfig) -> Option<u64> {
+    match config.journal_retention_bytes {
+        JournalRetention::Unlimited => None,
+        JournalRetention::Bytes(bytes) => Some(bytes),
+        JournalRetention::Auto => {
+            let made = config.path.ancestors().find(|path| path.exists());
+            let disk = total_bytes(made.unwrap_or(Path::new("."))).unwrap_or(u64::MAX);
+            Some(AUTO_RETENTION_BYTES_MAX.min(disk / AUTO_RETENTION_SHARE))
         }
     }
 }
