@@ -7,18 +7,21 @@
 //!     ─► demo events, in `dev`                          (task `demo`)
 //! ```
 //!
-//! | task | input, bound | ends when | drained |
+//! | task | input, bound | told to end | drained |
 //! |---|---|---|---|
-//! | demo | a clock | told to stop | first |
-//! | http | connections, as many as descriptors allow | told to stop | second: requests under way, `server.drain_timeout` |
-//! | users | the file of users, looked at every 500 ms | told to stop | after http |
-//! | shared_state | Redis, and a clock | told to stop | after http |
-//! | feed | commits, while somebody listens | told to stop | with http |
-//! | simulator | what is asked for, and commits; `simulator.queue_max` webhooks | told to stop | with http |
-//! | bridge | other topics, `bridge.batch_records_max` | told to stop | with the worker |
-//! | dead_letters | jobs in the control entries, what the archive has and the topic has not; the instance's lease, restating, and merges | told to stop | before the worker, which applies what it writes down |
-//! | worker | the log, 16,384 records or 8 MiB | told to stop, caught up (one-shot), can't go on | third: the batch in hand, a checkpoint, its commit |
-//! | commits | the newest checkpoint | the worker has ended | with the worker |
+//! | demo | a clock | first | |
+//! | http | connections, as many as descriptors allow | first | requests under way, `server.drain_timeout` |
+//! | feed | commits, while somebody listens | first | every stream ends |
+//! | simulator | what is asked for, and commits; `simulator.queue_max` webhooks | first | |
+//! | users | the file of users, looked at every 500 ms | second | |
+//! | shared_state | Redis, and a clock | second | |
+//! | bridge | other topics, `bridge.batch_records_max` | second | what is under way |
+//! | outbox (a thread) | what waits for the log | second | what is under way |
+//! | dead_letters | jobs in the control entries, what the archive has and the topic has not; the instance's lease, restating, and merges | second | the part in hand |
+//! | apply (a thread) | the log, 16,384 records or 8 MiB | third, caught up (one-shot), can't go on | the batch in hand, a checkpoint, its commit |
+//! | commits, retention | the newest checkpoint and snapshot | with apply | |
+//! | rules | what holds on the log | with apply | |
+//! | purging | what was deleted long ago | with apply | |
 //!
 //! A task that ends before it is told to cancels the others, and the process exits with its error.
 //! A second signal ends the process at once, which is as safe as kill -9.
@@ -40,6 +43,7 @@ mod schemas;
 mod setup;
 mod simulator;
 mod start;
+mod tasks;
 mod watch;
 mod webhooks;
 mod worker;

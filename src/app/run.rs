@@ -1,6 +1,5 @@
 //! From the first task to the last.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,17 +7,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::effects::feed::{Feed, FeedOptions};
-use crate::event_log::{EventLog, LogError};
+use crate::event_log::EventLog;
 use crate::http::{
-    self, HttpLimits, HttpState, Readiness, ServeError, ServeOptions, Services, Tls, WebhookIntake,
+    self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, WebhookIntake,
 };
-use crate::ingest::OutboxError;
 use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
@@ -33,12 +30,14 @@ use super::permissions::warn_of_open_files;
 use super::roles::Roles;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
+use super::tasks::{Stage, Tasks, failed};
 use super::watch::Watch;
-use super::webhooks::{forward, open_webhooks, shut_outbox};
-use super::worker::{Worker, WorkerError, WorkerOptions};
+use super::webhooks::{open_webhooks, shut_outbox, start_forwarding};
+use super::worker::{self, Worker, WorkerOptions};
 
-/// How long the end waits for the batch in hand and the last checkpoint; redo covers the rest.
-const WORKER_DRAIN: Duration = Duration::from_secs(20);
+/// How long the end waits for each stage, so for the batch in hand and the last checkpoint; redo covers
+/// the rest.
+const DRAIN: Duration = Duration::from_secs(20);
 /// How long the end waits for records that are on their way to the log.
 const LOG_DRAIN: Duration = Duration::from_secs(5);
 
@@ -106,15 +105,27 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
+    let is_demo = options.demo.is_some();
     let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, address)?;
-    let stop = Stop::default();
-    let users_stop = stop.shared.clone();
-    // A run that ends when all is applied would leave the inputs half bridged.
-    let is_one_shot = options.worker.until_caught_up;
-    let bridge = (!is_one_shot).then(|| {
+    let tasks = Tasks::new();
+    // However the run ends, a panic included: a thread that is not told to end keeps the process.
+    let _told = StopAtEnd(tasks.clone());
+    start_front(&tasks, &watch, options.demo.map(|demo| (demo, log.clone())));
+    let router = http::router(watch.http.clone());
+    let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
+    tasks.start("http", Stage::Front, |stop| http::serve(listener, router, serving, stop));
+    tasks.start("users", Stage::Behind, |stop| async move { auth.run(stop).await });
+    tasks.start("shared_state", Stage::Behind, |stop| shared.run(stop));
+    tasks.start("dead_letters", Stage::Behind, |stop| letters(watch.clone(), stop));
+    // A run that ends when all is applied would leave the inputs half bridged, and end in the middle of
+    // what waits.
+    if !options.worker.until_caught_up {
         let (config, rules) = (Arc::clone(&config), setup.present.clone());
-        start(run_bridge(config, rules, log.clone(), watch.clone(), stop.bridge.clone()))
-    });
+        tasks.start("bridge", Stage::Behind, |stop| {
+            run_bridge(config, rules, log.clone(), watch.clone(), stop)
+        });
+        start_forwarding(&tasks, &intake)?;
+    }
     let worker = Worker {
         config: Arc::clone(&config),
         log: log.clone(),
@@ -124,34 +135,30 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         watch: watch.clone(),
         commands: OnceLock::new(),
         runtime: tokio::runtime::Handle::current(),
-        stop: stop.worker.clone(),
+        tasks: tasks.clone(),
+        stop: tasks.stop(Stage::Apply),
     };
-    let router = http::router(watch.http.clone());
-    let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
-    let tasks = Tasks {
-        http: start(http::serve(listener, router, serving, stop.http.clone())),
-        users: start(async move { auth.run(users_stop).await }),
-        shared: start(shared.run(stop.shared.clone())),
-        feed: start(watch.feed.clone().run(stop.http.clone())),
-        simulator: watch.simulator.clone().map(|one| start(one.run(stop.http.clone()))),
-        worker: tokio::task::spawn_blocking(move || worker.run()),
-        letters: start(letters(watch.clone(), stop.letters.clone())),
-        // What waits is not this run's, which would end in the middle of it.
-        outbox: if is_one_shot { None } else { forward(&intake, stop.outbox.clone()) },
-        bridge,
-        demo: options.demo.map(|demo| start(demo::run(log.clone(), demo, stop.demo.clone()))),
-    };
+    tasks.start_thread(worker::NAME, Stage::Apply, move |_| worker.run())?;
     // Before anybody is told that it runs: a signal from then on is an orderly end.
     let signals = Signals::new()?;
     if let Some(started) = options.started {
-        let contact = tasks.demo.is_some().then(demo::first_contact);
-        started(&Started { address, contact });
+        started(&Started { address, contact: is_demo.then(demo::first_contact) });
     }
-    let ended = tasks.run(&stop, options.stop.unwrap_or_default(), signals, &watch).await;
-    stop.all();
+    let ended = until_end(&tasks, options.stop.unwrap_or_default(), signals, &watch).await;
+    tasks.stop_all();
     shut_log(log).await;
     shut_outbox(intake).await;
     ended
+}
+
+fn start_front(tasks: &Tasks, watch: &Watch, demo: Option<(DemoOptions, EventLog)>) {
+    if let Some((demo, log)) = demo {
+        tasks.start("demo", Stage::Front, |stop| demo::run(log, demo, stop));
+    }
+    tasks.start("feed", Stage::Front, |stop| watch.feed.clone().run(stop));
+    if let Some(simulator) = watch.simulator.clone() {
+        tasks.start("simulator", Stage::Front, |stop| simulator.run(stop));
+    }
 }
 
 async fn letters(watch: Watch, stop: CancellationToken) {
@@ -217,98 +224,63 @@ fn cursor_keys(config: &Config) -> CursorKeys {
     }
 }
 
-/// The one place where tasks are started: each is waited for in [`Tasks::run`].
-#[expect(clippy::disallowed_methods, reason = "its handle goes into the table of tasks")]
-fn start<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-    tokio::spawn(task)
+/// Waits for a signal or the first task to end, then ends the others in their order.
+async fn until_end(
+    tasks: &Tasks,
+    told: CancellationToken,
+    mut signals: Signals,
+    watch: &Watch,
+) -> anyhow::Result<()> {
+    let early = tokio::select! {
+        () = signals.recv() => None,
+        () = told.cancelled() => None,
+        early = tasks.first_early() => Some(early),
+    };
+    watch.draining();
+    tokio::select! {
+        ended = drain(tasks, early) => ended,
+        () = signals.recv() => at_once(),
+    }
 }
 
-/// The table of tasks; `commits` is the worker's own.
-struct Tasks {
-    http: JoinHandle<Result<(), ServeError>>,
-    users: JoinHandle<()>,
-    shared: JoinHandle<()>,
-    feed: JoinHandle<()>,
-    simulator: Option<JoinHandle<()>>,
-    letters: JoinHandle<()>,
-    worker: JoinHandle<Result<(), WorkerError>>,
-    demo: Option<JoinHandle<Result<(), LogError>>>,
-    outbox: Option<JoinHandle<Result<(), OutboxError>>>,
-    bridge: Option<JoinHandle<Result<(), LogError>>>,
+async fn drain(
+    tasks: &Tasks,
+    early: Option<(&'static str, anyhow::Result<()>)>,
+) -> anyhow::Result<()> {
+    let result = match early {
+        None => {
+            tracing::info!("ending");
+            Ok(())
+        }
+        Some((name, result)) => {
+            tasks.stop_all();
+            match result {
+                // All that was asked for is applied.
+                Ok(()) if name == worker::NAME => Ok(()),
+                Ok(()) => Err(anyhow::anyhow!("the task {name} ended before it was told to")),
+                Err(error) => Err(failed(name, error)),
+            }
+        }
+    };
+    // All of them, whatever became of those before.
+    let mut results = vec![result];
+    for stage in [Stage::Front, Stage::Behind, Stage::Apply] {
+        results.push(tasks.drain(stage, DRAIN).await);
+    }
+    let mut errors = results.into_iter().filter_map(Result::err);
+    let first = errors.next();
+    for error in errors {
+        tracing::error!("{error:#}");
+    }
+    first.map_or(Ok(()), Err)
 }
 
-impl Tasks {
-    /// Waits for a signal or the first task to end, then ends the others in their order.
-    async fn run(
-        mut self,
-        stop: &Stop,
-        told: CancellationToken,
-        mut signals: Signals,
-        watch: &Watch,
-    ) -> anyhow::Result<()> {
-        let first = tokio::select! {
-            () = signals.recv() => First::Told,
-            () = told.cancelled() => First::Told,
-            worker = &mut self.worker => First::Worker(worker),
-            users = &mut self.users => First::Failed(early("users", users.map(Ok::<_, ServeError>))),
-            shared = &mut self.shared => First::Failed(early("shared_state", shared.map(Ok::<_, ServeError>))),
-            http = &mut self.http => First::Failed(early("http", http)),
-            feed = &mut self.feed => First::Failed(early("feed", feed.map(Ok::<_, Infallible>))),
-            simulator = ended(&mut self.simulator) => First::Failed(early("simulator", simulator.map(Ok::<_, Infallible>))),
-            letters = &mut self.letters => First::Failed(early("dead_letters", letters.map(Ok::<_, Infallible>))),
-            demo = ended(&mut self.demo) => First::Failed(early("demo", demo)),
-            outbox = ended(&mut self.outbox) => First::Failed(early("outbox", outbox)),
-            bridge = ended(&mut self.bridge) => First::Failed(early("bridge", bridge)),
-        };
-        watch.draining();
-        let second = start(end_at_second_signal());
-        let result = match first {
-            First::Worker(worker) => {
-                stop.all();
-                end_thread(self.outbox).await;
-                end_thread(self.bridge).await;
-                worker_result(worker)
-            }
-            First::Told => {
-                tracing::info!("ending");
-                stop.demo.cancel();
-                stop.http.cancel();
-                let served = self.http.await;
-                stop.shared.cancel();
-                stop.outbox.cancel();
-                stop.bridge.cancel();
-                stop.letters.cancel();
-                let fed = self.feed.await;
-                // Before the worker, which applies what they write down.
-                let redriven = self.letters.await;
-                stop.worker.cancel();
-                let drained = drain_worker(self.worker).await;
-                if let Some(outbox) = self.outbox {
-                    outbox.await.context("the task outbox panicked")??;
-                }
-                if let Some(bridge) = self.bridge {
-                    bridge.await.context("the task bridge panicked")??;
-                }
-                drained?;
-                fed.context("the task feed panicked")?;
-                if let Some(simulator) = self.simulator {
-                    simulator.await.context("the task simulator panicked")?;
-                }
-                redriven.context("the task dead_letters panicked")?;
-                Ok(served.context("the task http panicked")??)
-            }
-            First::Failed(error) => {
-                stop.all();
-                end_thread(self.outbox).await;
-                end_thread(self.bridge).await;
-                if let Err(also) = drain_worker(self.worker).await {
-                    tracing::error!(error = %also, "the worker did not end well either");
-                }
-                Err(error)
-            }
-        };
-        second.abort();
-        result
+/// However the run ends.
+struct StopAtEnd(Tasks);
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.stop_all();
     }
 }
 
@@ -335,85 +307,6 @@ impl Signals {
     }
 }
 
-/// What ends the process.
-enum First {
-    Told,
-    Worker(Joined<Result<(), WorkerError>>),
-    Failed(anyhow::Error),
-}
-
-/// One token a task, because they end one after the other.
-#[derive(Default)]
-struct Stop {
-    demo: CancellationToken,
-    http: CancellationToken,
-    shared: CancellationToken,
-    outbox: CancellationToken,
-    bridge: CancellationToken,
-    letters: CancellationToken,
-    worker: CancellationToken,
-}
-
-/// However the run ends, a panic included: a thread that is not told to end keeps the process.
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.all();
-    }
-}
-
-impl Stop {
-    fn all(&self) {
-        let Self { demo, http, shared, outbox, bridge, letters, worker } = self;
-        for token in [demo, http, shared, outbox, bridge, letters, worker] {
-            token.cancel();
-        }
-    }
-}
-
-type Joined<T> = Result<T, tokio::task::JoinError>;
-
-async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Joined<T> {
-    match task {
-        Some(task) => task.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for a thread that waits on the runtime, which is not to go before it.
-async fn end_thread<T>(task: Option<JoinHandle<T>>) {
-    // One that has ended may have been waited for already.
-    if let Some(task) = task.filter(|task| !task.is_finished())
-        && tokio::time::timeout(LOG_DRAIN, task).await.is_err()
-    {
-        tracing::warn!("a thread did not end in time");
-    }
-}
-
-async fn drain_worker(worker: JoinHandle<Result<(), WorkerError>>) -> anyhow::Result<()> {
-    match tokio::time::timeout(WORKER_DRAIN, worker).await {
-        Ok(worker) => worker_result(worker),
-        Err(_) => {
-            tracing::warn!("ending without the last checkpoint; the next start redoes the journal");
-            Ok(())
-        }
-    }
-}
-
-fn worker_result(worker: Joined<Result<(), WorkerError>>) -> anyhow::Result<()> {
-    Ok(worker.context("the worker panicked")??)
-}
-
-fn early<E>(task: &str, ended: Joined<Result<(), E>>) -> anyhow::Error
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    match ended {
-        Ok(Ok(())) => anyhow::anyhow!("the task {task} ended before it was told to"),
-        Ok(Err(error)) => anyhow::Error::new(error).context(format!("the task {task} failed")),
-        Err(error) => anyhow::Error::new(error).context(format!("the task {task} panicked")),
-    }
-}
-
 async fn shut_log(log: EventLog) {
     let shut = tokio::task::spawn_blocking(move || log.shutdown());
     match tokio::time::timeout(LOG_DRAIN, shut).await {
@@ -424,11 +317,7 @@ async fn shut_log(log: EventLog) {
 }
 
 /// Whoever asks twice does not want to wait: what is not checkpointed is redone at the next start.
-async fn end_at_second_signal() {
-    let Ok(mut signals) = Signals::new() else {
-        return;
-    };
-    signals.recv().await;
-    #[expect(clippy::disallowed_methods, reason = "as safe as kill -9, and asked for twice")]
-    std::process::exit(1);
+#[expect(clippy::disallowed_methods, reason = "as safe as kill -9, and asked for twice")]
+fn at_once() -> ! {
+    std::process::exit(1)
 }

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::event_log::EventLog;
 use crate::http::WebhookIntake;
-use crate::ingest::{Intake, IntakeOptions, Outbox, OutboxError, Webhooks};
+use crate::ingest::{Intake, IntakeOptions, Outbox, Webhooks};
 
 use super::setup::ApplySetup;
+use super::tasks::{Stage, Tasks};
 
 /// How long the end waits for what is being written to the outbox.
 const OUTBOX_DRAIN: Duration = Duration::from_secs(5);
@@ -42,14 +41,12 @@ pub(super) fn open_webhooks(
 }
 
 /// On a thread of its own, because reading the outbox blocks.
-pub(super) fn forward(
-    intake: &Arc<Intake>,
-    stop: CancellationToken,
-) -> Option<JoinHandle<Result<(), OutboxError>>> {
-    intake.outbox()?;
-    let intake = Arc::clone(intake);
-    let runtime = tokio::runtime::Handle::current();
-    Some(tokio::task::spawn_blocking(move || intake.forward(&runtime, &stop)))
+pub(super) fn start_forwarding(tasks: &Tasks, intake: &Arc<Intake>) -> anyhow::Result<()> {
+    if intake.outbox().is_none() {
+        return Ok(());
+    }
+    let (intake, runtime) = (Arc::clone(intake), tokio::runtime::Handle::current());
+    tasks.start_thread("outbox", Stage::Behind, move |stop| intake.forward(&runtime, &stop))
 }
 
 /// What waits is forwarded at the next start.

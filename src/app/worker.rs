@@ -27,9 +27,12 @@ use super::partial;
 use super::rules::keep_rules;
 use super::setup::ApplySetup;
 use super::start::{ControlStart, Start, control_offset, start_offsets};
+use super::tasks::Tasks;
 use super::watch::Watch;
 use super::writes::writes;
 
+/// The task's, and its thread's.
+pub(super) const NAME: &str = "apply";
 /// First and longest pause between two tries to reach the log.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -98,8 +101,10 @@ pub(super) struct Worker {
     pub(super) watch: Watch,
     /// How this instance writes, once its store is open.
     pub(super) commands: OnceLock<Commands>,
-    /// Where the task that commits to the broker runs.
+    /// Where what waits for others runs.
     pub(super) runtime: Handle,
+    /// Where what goes along with applying is started.
+    pub(super) tasks: Tasks,
     pub(super) stop: CancellationToken,
 }
 
@@ -218,16 +223,21 @@ impl Worker {
         is_partial: bool,
     ) -> Result<(), ApplyError> {
         let Following { identity, founding, base, consumer } = following;
+        let stop = self.stop.child_token();
+        let _ends_them = stop.clone().drop_guard();
         let commits =
             commit_offsets(self.log.clone(), writer.after_checkpoint(), self.watch.clone());
-        let commits = self.runtime.spawn(commits);
-        let retention = self.runtime.spawn(retain(self.log.clone(), writer.after_snapshot()));
-        let purging = if is_partial { None } else { self.purging() };
+        self.tasks.start_within("commits", &stop, commits);
+        let retention = retain(self.log.clone(), writer.after_snapshot());
+        self.tasks.start_within("retention", &stop, retention);
         let progress = Arc::new(Progress::default());
         let passing = Arc::clone(&progress);
         let stopped = move || passing.impassable().map(|marker| marker.to_string());
         rules.following((!is_partial).then(|| (consumer.status(), Arc::new(stopped) as Stopped)));
-        let keeping = if is_partial { None } else { self.keeping(rules, consumer) };
+        if !is_partial {
+            self.purge(&stop);
+            self.keep_rules(rules, consumer, &stop);
+        }
         self.watch.following(
             &self.log,
             identity,
@@ -250,23 +260,13 @@ impl Worker {
             progress,
             until_caught_up: self.options.until_caught_up,
         };
-        let applied = pipeline.run(consumer, writer, &self.stop);
-        commits.abort();
-        retention.abort();
-        for task in purging.into_iter().chain(keeping) {
-            task.abort();
-        }
-        applied
+        pipeline.run(consumer, writer, &self.stop)
     }
 
     /// Keeps the rules on the log. A run that ends at the log's end adds nothing to it.
-    fn keeping(
-        &self,
-        rules: &Arc<Adoption>,
-        consumer: &Consumer,
-    ) -> Option<tokio::task::JoinHandle<()>> {
+    fn keep_rules(&self, rules: &Arc<Adoption>, consumer: &Consumer, stop: &CancellationToken) {
         if self.options.until_caught_up {
-            return None;
+            return;
         }
         let by_itself = self.config.adopts_by_itself();
         if by_itself {
@@ -274,16 +274,18 @@ impl Worker {
         } else {
             self.watch.rules_settled(rules);
         }
-        let (watch, stop) = (self.watch.clone(), self.stop.clone());
-        let keeping = keep_rules(Arc::clone(rules), consumer.status(), by_itself, watch, stop);
-        Some(self.runtime.spawn(keeping))
+        let (watch, lanes) = (self.watch.clone(), consumer.status());
+        let keeping = keep_rules(Arc::clone(rules), lanes, by_itself, watch, stop.clone());
+        self.tasks.start_within("rules", stop, keeping);
     }
 
     /// Erases what was deleted long ago, where that is configured.
-    fn purging(&self) -> Option<tokio::task::JoinHandle<()>> {
-        let deleted_for = self.config.store.purge_deleted_after?;
-        let commands = self.commands.get()?.clone();
-        Some(self.runtime.spawn(purge(commands, deleted_for)))
+    fn purge(&self, stop: &CancellationToken) {
+        if let (Some(deleted_for), Some(commands)) =
+            (self.config.store.purge_deleted_after, self.commands.get())
+        {
+            self.tasks.start_within("purging", stop, purge(commands.clone(), deleted_for));
+        }
     }
 
     /// Checks that the log is the store's, and begins to read where the store stands; `partial`: why

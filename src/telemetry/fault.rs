@@ -4,15 +4,16 @@
 //! Armed by `CONTACTD_FAULT`, a comma-separated list: `kill:journalled:3` (SIGKILL at the third
 //! hit), `eio:journal_sync:1` and `enospc:journal_append:2` (that hit fails; `*` for every hit; also
 //! `emfile`, `enfile`, `eintr` and `eacces`),
-//! `bug:clock_from_record` (a deliberate mistake, to show that the tests see it), `power:DIR` (after
+//! `bug:clock_from_record` (a deliberate mistake, to show that the tests see it), `panic:feed` (the task of
+//! that name), `power:DIR` (after
 //! each sync of a file, keep in DIR a copy of what it covered, for a test that then cuts the power),
 //! `clock:ahead:3600` and `clock:behind:3600` (what this process takes for now, by seconds).
 //! Only builds with debug assertions hold any of it; in a release every function is an empty inline.
 
 #[cfg(debug_assertions)]
-pub use armed::{bug, clock_us, hits, io, is_armed, point, synced};
+pub use armed::{bug, clock_us, hits, io, is_armed, panic_if_armed, point, synced};
 #[cfg(not(debug_assertions))]
-pub use disarmed::{bug, clock_us, hits, io, is_armed, point, synced};
+pub use disarmed::{bug, clock_us, hits, io, is_armed, panic_if_armed, point, synced};
 
 #[cfg(not(debug_assertions))]
 mod disarmed {
@@ -31,6 +32,10 @@ mod disarmed {
     pub fn bug(_name: &'static str) -> bool {
         false
     }
+
+    /// Never panics in a release build.
+    #[inline(always)]
+    pub fn panic_if_armed(_name: &'static str) {}
 
     /// Always right in a release build.
     #[inline(always)]
@@ -99,6 +104,7 @@ mod armed {
         /// A call fails with this error of the system.
         Fail(i32),
         Bug,
+        Panic,
         /// Its name is a direction, its hit a number of seconds.
         Clock,
         /// Its name is a directory.
@@ -138,6 +144,7 @@ mod armed {
         let kind = match parts.next()? {
             "kill" => Kind::Kill,
             "bug" => Kind::Bug,
+            "panic" => Kind::Panic,
             "clock" => Kind::Clock,
             "power" => Kind::Power,
             word => Kind::Fail(FAILURES.iter().find(|(known, _)| *known == word)?.1),
@@ -189,10 +196,18 @@ mod armed {
             }
             match fault.kind {
                 Kind::Fail(number) => return Err(io::Error::from_raw_os_error(number)),
-                Kind::Kill | Kind::Bug | Kind::Clock | Kind::Power => {}
+                Kind::Kill | Kind::Bug | Kind::Panic | Kind::Clock | Kind::Power => {}
             }
         }
         Ok(())
+    }
+
+    /// Panics where that is armed: a task of that name.
+    #[expect(clippy::panic, reason = "that is what is asked for")]
+    pub fn panic_if_armed(name: &'static str) {
+        if faults().armed(name).any(|fault| fault.kind == Kind::Panic) {
+            panic!("the fault panic:{name}");
+        }
     }
 
     /// Whether the deliberate mistake `name` is let in.

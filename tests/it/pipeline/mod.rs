@@ -24,6 +24,7 @@ mod partial;
 mod rehoming;
 mod rights;
 mod rules;
+mod tasks;
 mod transactions;
 
 /// One empty log of each kind; real Kafka only where it is there.
