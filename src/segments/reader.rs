@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -151,6 +152,26 @@ impl SegmentReader {
             Ok(Some(payload)) => Ok(Some(payload)),
             Ok(None) | Err(_) => self.frame_among(no, &self.list()?),
         }
+    }
+
+    /// Bytes of a frame's payload, as they stand in the file, which ends where fewer come: whether they
+    /// are what was written, the caller's own checksum tells. `None`: the frame is not there.
+    pub fn part(&self, no: FrameNo, within: Range<usize>) -> Result<Option<Vec<u8>>, SegmentError> {
+        let known = self.shared.known.lock().bases.clone();
+        let Some((base, _)) = containing(&known, no) else {
+            return Ok(None);
+        };
+        let Some(opened) = self.opened(base)? else {
+            return Ok(None);
+        };
+        let Walk::At(at) = opened.walk(no)? else {
+            return Ok(None);
+        };
+        let OpenSegment { path, file, .. } = &opened.segment;
+        let mut window = Window::reading(within.len());
+        let at = at + (HEADER_BYTES + within.start) as u64;
+        let bytes = window.get(file, at, within.len()).map_err(io_error("read", path))?;
+        Ok(Some(bytes.to_vec()))
     }
 
     fn frame_among(&self, no: FrameNo, bases: &[FrameNo]) -> Result<Option<Vec<u8>>, SegmentError> {

@@ -66,7 +66,7 @@ impl Reader {
         if first == FrameNo(0) {
             return Ok(None);
         }
-        Ok(journal.frame(first)?.map(|frame| frame.after.record_time_ms))
+        Ok(journal.head(first)?.map(|head| head.after.record_time_ms))
     }
 
     /// What will be applied from now on.
@@ -178,7 +178,7 @@ impl Changes {
                 break;
             };
             let read = self.read_frame(&frame, until, each)?;
-            if self.place.frame() == frame.no {
+            if self.place.frame() == frame.head.no {
                 self.frame = Some(frame);
             }
             if read.is_break() {
@@ -224,8 +224,8 @@ impl Changes {
             Ok(ControlFlow::Continue(()))
         })?;
         if at_end {
-            *place = ChangeRef::new(frame.no.next(), 0);
-            seen.advance_to(frame.after.lanes.iter().map(|(lane, at)| (*lane, at.next)));
+            *place = ChangeRef::new(frame.head.no.next(), 0);
+            seen.advance_to(frame.head.after.lanes.iter().map(|(lane, at)| (*lane, at.next)));
         }
         Ok(told)
     }
@@ -249,8 +249,8 @@ fn first_unseen(
     let (mut low, mut high) = (first, end);
     while low < high {
         let middle = FrameNo(low.0 + (high.0 - low.0) / 2);
-        match journal.frame(middle)? {
-            Some(frame) if has_seen(position, &frame.after) => low = middle.next(),
+        match journal.head(middle)? {
+            Some(head) if has_seen(position, &head.after) => low = middle.next(),
             Some(_) => high = middle,
             None => {
                 // Trimmed meanwhile.
@@ -278,7 +278,7 @@ fn reaches(journal: &Journal, position: &Position, no: FrameNo) -> Result<bool, 
         return Ok(false);
     };
     let mut needed: BTreeMap<_, _> =
-        frame.after.lanes.iter().map(|(lane, at)| (*lane, at.next.0)).collect();
+        frame.head.after.lanes.iter().map(|(lane, at)| (*lane, at.next.0)).collect();
     frame.for_each(&mut Vec::new(), |entry| {
         let least = needed.entry(entry.lane).or_insert(entry.offset.0);
         *least = entry.offset.0.min(*least);

@@ -377,6 +377,7 @@ impl Checkpointer {
     fn retire(&self, generation: &Generation) -> Result<(), StoreError> {
         self.copy(generation);
         self.index(generation)?;
+        self.shared.cache.engine_was_written();
         self.shared.dirty.retire();
         Ok(())
     }

@@ -13,7 +13,7 @@
 //!                         ─► checkpoint file ─► Heap::fill ─► OrderedIndexes::take
 //!                         ─► flushing dropped ─► snapshot when due ─► journal trimmed
 //!
-//!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► Heap in the page cache ─► ContactCache
+//!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► Heap in the page cache ─► ReadCache
 //!                       ─► Heap on the disk ─► Engine, where the heap file failed
 //!                       history: Journal::entry(ChangeRef), back along `prev`
 //! ```

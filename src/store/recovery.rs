@@ -20,7 +20,7 @@ use crate::telemetry::fault;
 
 use super::announced::Announced;
 use super::attempts::{self, LaneAttempts};
-use super::cache::ContactCache;
+use super::cache::ReadCache;
 use super::checkpoint::{Checkpoint, StoreIdentity};
 use super::checkpointer::{CheckpointThread, Plan};
 use super::codec::{self, StoredContact};
@@ -129,7 +129,8 @@ pub fn open(
         ..RecoveryReport::default()
     };
     let checkpoint = read_checkpoint(&options)?;
-    let journal = Journal::open(&options.journal_dir())?;
+    let cache = ReadCache::new(options.cache_bytes, options.cache_ttl);
+    let journal = Journal::cached(&options.journal_dir(), Arc::new(cache))?;
     let is_new = checkpoint.is_none() && journal.is_empty()?;
     let (identity, restored) = settle(&options, log, is_new)?;
     let (segments, opened) = open_segments(&options, checkpoint.as_ref(), restored)?;
@@ -276,13 +277,14 @@ pub(crate) fn redo(
     let mut room = Room::default();
     for frame in ground.journal.frames_from(cut.next_frame) {
         let frame = frame?;
-        if frame.no != cut.next_frame {
-            let detail = format!("frame {} came where {} was expected", frame.no, cut.next_frame);
+        if frame.head.no != cut.next_frame {
+            let detail =
+                format!("frame {} came where {} was expected", frame.head.no, cut.next_frame);
             return Err(StoreError::damaged("journal", detail));
         }
         let mut rules = Arc::clone(&cut.rules);
         redo_frame(&frame, dirty, &mut rules, &mut room)?;
-        cut = Cut { rules, ..frame.after };
+        cut = Cut { rules, ..frame.head.after };
         fault::point("redoing");
         after_frame(dirty)?;
         done += 1;
@@ -347,7 +349,7 @@ fn assemble(
     let shared = Arc::new(Shared {
         dirty: recovered.dirty,
         engine: recovered.engine,
-        cache: ContactCache::new(options.cache_bytes, options.cache_ttl),
+        cache: Arc::clone(&journal.cache),
         ordered: recovered.ordered,
         heap: recovered.heap,
         controls: Controls::new(recovered.controls),

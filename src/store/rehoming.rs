@@ -4,6 +4,7 @@
 //! Every frame says how many there were up to it, so frames with some are found by bisection, and
 //! nothing is read while there are none. The journal is not trimmed before they are brought.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset, Position};
@@ -11,7 +12,7 @@ use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
 
 use super::StoreError;
-use super::journal::{Entry, Frame, Journal, Outcome};
+use super::journal::{Entry, Frame, FrameHead, Journal, Outcome};
 use super::reader::Reader;
 use super::shared::Cut;
 
@@ -95,7 +96,7 @@ impl Reader {
             self.brought_home(all, cut.next_frame);
             return Ok(nothing);
         };
-        self.brought_home(count.unwrap_or_default(), frame.no);
+        self.brought_home(count.unwrap_or_default(), frame.head.no);
         let mut records = Vec::new();
         frame.for_each(&mut Vec::new(), |entry| {
             if !has_seen(position, entry) {
@@ -103,8 +104,8 @@ impl Reader {
             }
             Ok(())
         })?;
-        let count = rehomed_up_to(&frame.after);
-        let seen = shared.position_of(contact_lanes(&frame.after).collect());
+        let count = rehomed_up_to(&frame.head.after);
+        let seen = shared.position_of(contact_lanes(&frame.head.after).collect());
         Ok(Rehomed { records, seen, count, is_end: false })
     }
 
@@ -120,8 +121,8 @@ impl Reader {
         let journal = &shared.journal;
         let first = journal.first()?;
         let begins_before =
-            |frame: Option<Frame>| frame.is_some_and(|frame| covers(position, &frame.after));
-        if first == FrameNo(0) || begins_before(journal.frame(first)?) {
+            |head: Option<Arc<FrameHead>>| head.is_some_and(|head| covers(position, &head.after));
+        if first == FrameNo(0) || begins_before(journal.head(first)?) {
             return Ok(Some(0));
         }
         let is_past = |cut: &Cut| {
@@ -133,20 +134,20 @@ impl Reader {
         }
         // From the first state that is past the position on, what the position has not seen is counted.
         let last = bisect(journal, first, &cut, is_past)?;
-        let up_to = match journal.frame(last)? {
-            Some(frame) => rehomed_up_to(&frame.after),
+        let up_to = match journal.head(last)? {
+            Some(head) => rehomed_up_to(&head.after),
             None => rehomed_up_to(&cut),
         };
         let (mut held, mut at) = (0, first);
         while at <= last
-            && let Some(frame) = next_with_some(journal, at, &cut)?.filter(|it| it.no <= last)
+            && let Some(frame) = next_with_some(journal, at, &cut)?.filter(|it| it.head.no <= last)
         {
             frame.for_each(&mut Vec::new(), |entry| {
                 let is_rehomed = matches!(entry.outcome, Outcome::Rehomed(_));
                 held += u64::from(is_rehomed && !has_seen(position, entry));
                 Ok(())
             })?;
-            at = frame.no.next();
+            at = frame.head.no.next();
         }
         Ok(Some(up_to.saturating_sub(count).saturating_sub(held)))
     }
@@ -218,7 +219,7 @@ fn next_with_some(
     cut: &Cut,
 ) -> Result<Option<Frame>, StoreError> {
     let before = match start.0.checked_sub(1) {
-        Some(last) => journal.frame(FrameNo(last))?.map(|frame| rehomed_up_to(&frame.after)),
+        Some(last) => journal.head(FrameNo(last))?.map(|head| rehomed_up_to(&head.after)),
         None => Some(0),
     };
     let Some(before) = before else {
@@ -243,8 +244,8 @@ fn bisect(
     let mut high = cut.next_frame;
     while low < high {
         let middle = FrameNo(low.0 + (high.0 - low.0) / 2);
-        match journal.frame(middle)? {
-            Some(frame) if holds(&frame.after) => high = middle,
+        match journal.head(middle)? {
+            Some(head) if holds(&head.after) => high = middle,
             // None: trimmed meanwhile.
             Some(_) | None => low = middle.next(),
         }

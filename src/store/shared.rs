@@ -17,7 +17,7 @@ use crate::segments::FrameNo;
 use super::StoreError;
 use super::announced::Announced;
 use super::attempts::LaneAttempts;
-use super::cache::ContactCache;
+use super::cache::ReadCache;
 use super::codec::{StoredContact, contact_key, id_hash};
 use super::control::{ControlSums, Controls};
 use super::dead_letters::DeadLetters;
@@ -102,8 +102,8 @@ pub struct Shared {
     pub(crate) engine: Engine,
     /// A copy of each contact that the engine holds.
     pub(crate) heap: Heap,
-    /// Contacts that had to be waited for.
-    pub(crate) cache: ContactCache,
+    /// What had to be waited for.
+    pub(crate) cache: Arc<ReadCache>,
     /// Control entries.
     pub(crate) controls: Controls,
     /// Attempts at commands, those of the batch in hand included.
@@ -177,7 +177,7 @@ impl Shared {
     ) -> Result<Option<StoredContact>, StoreError> {
         let place = match self.heap.find(hash) {
             Known::Nowhere => return Ok(None),
-            Known::InEngine => return self.in_engine(id),
+            Known::InEngine => return self.kept_or_in_engine(hash, id),
             Known::At(place) => place,
         };
         if let Some(value) = self.read_at_once(place, id) {
@@ -185,15 +185,29 @@ impl Shared {
         }
         match self.heap.read_whole(place, hash, id) {
             Some(value) => {
-                self.cache.fill(place, id, &value);
+                self.cache.keep_contact(ReadCache::at_place(place), id, &value);
                 Ok(Some(value))
             }
-            None => self.in_engine(id),
+            None => self.kept_or_in_engine(hash, id),
         }
     }
 
+    /// The engine puts a whole leaf together for one contact, so what it answered is kept.
+    fn kept_or_in_engine(&self, hash: u64, id: &[u8]) -> Result<Option<StoredContact>, StoreError> {
+        let key = self.cache.in_engine(hash);
+        if let Some(value) = self.cache.contact(key, id) {
+            return Ok(Some(value));
+        }
+        let value = self.in_engine(id)?;
+        if let Some(value) = &value {
+            self.cache.keep_contact(key, id, value);
+        }
+        Ok(value)
+    }
+
     fn read_at_once(&self, place: Place, id: &[u8]) -> Option<StoredContact> {
-        self.heap.read_at_once(place, id).or_else(|| self.cache.get(place, id))
+        let kept = || self.cache.contact(ReadCache::at_place(place), id);
+        self.heap.read_at_once(place, id).or_else(kept)
     }
 
     /// Whether the heap file would not show other bytes than these, which the contact has.

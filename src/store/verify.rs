@@ -133,7 +133,7 @@ fn check_journal(
     let mut scratch = Vec::new();
     for frame in shared.journal.frames_from(first) {
         let frame = frame?;
-        if frame.no >= cut.next_frame {
+        if frame.head.no >= cut.next_frame {
             break;
         }
         check.frame(&frame, &mut scratch)?;
@@ -197,7 +197,7 @@ impl JournalCheck<'_> {
         })?;
         self.state_after(frame, &counters, digest);
         self.controls.after(frame, self.before.as_ref(), self.report);
-        self.before = Some(frame.after.clone());
+        self.before = Some(frame.head.after.clone());
         Ok(())
     }
 
@@ -205,7 +205,7 @@ impl JournalCheck<'_> {
     fn entry_place(&mut self, frame: &Frame, entry: &Entry<'_>) {
         let from = self.before.as_ref().and_then(|cut| cut.lanes.get(&entry.lane));
         let is_new = from.is_none_or(|at| entry.offset.next() > at.next);
-        let to = frame.after.lanes.get(&entry.lane);
+        let to = frame.head.after.lanes.get(&entry.lane);
         let is_counted = to.is_some_and(|at| entry.offset.next() <= at.next);
         self.report.expect(is_new && is_counted, || {
             let (lane, offset) = (entry.lane, entry.offset);
@@ -242,9 +242,9 @@ impl JournalCheck<'_> {
     }
 
     fn state_after(&mut self, frame: &Frame, counters: &Counters, digest: Option<Digest>) {
-        let (no, after) = (frame.no.0, &frame.after);
+        let (no, after) = (frame.head.no.0, &frame.head.after);
         if let Some(before) = &self.before {
-            self.report.expect(before.next_frame == frame.no, || {
+            self.report.expect(before.next_frame == frame.head.no, || {
                 format!("journal frame {no} follows frame {}", before.next_frame.0)
             });
             self.report.expect(counters.verdicts == after.counters.verdicts, || {
@@ -401,7 +401,7 @@ fn check_checkpoint(
         && let Some(frame) = shared.journal.frame(last)?
     {
         let rules = Arc::clone(&checkpoint.cut.rules);
-        report.expect(Cut { rules, ..frame.after } == checkpoint.cut, || {
+        report.expect(Cut { rules, ..frame.head.after } == checkpoint.cut, || {
             format!("the checkpoint is not the state after journal frame {}", last.0)
         });
     }

@@ -62,18 +62,21 @@ impl JournalControls {
     /// Compares with what the frame says holds after it.
     pub(super) fn after(&mut self, frame: &Frame, before: Option<&Cut>, report: &mut VerifyReport) {
         let given = std::mem::take(&mut self.verdicts);
-        let after = &frame.after.control;
+        let after = &frame.head.after.control;
         if let Some(before) = before {
             let sums = before.control.verdicts.iter().zip(given).map(|(total, more)| total + more);
             report.expect(sums.eq(after.verdicts), || {
                 format!(
                     "the control counters of journal frame {} are not those of its entries",
-                    frame.no.0
+                    frame.head.no.0
                 )
             });
         }
         report.expect(self.digest.is_none_or(|digest| digest == after.digest), || {
-            format!("the control digest of journal frame {} is not that of its entries", frame.no.0)
+            format!(
+                "the control digest of journal frame {} is not that of its entries",
+                frame.head.no.0
+            )
         });
     }
 }

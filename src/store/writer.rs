@@ -459,6 +459,7 @@ impl Writer {
             let segments: Vec<_> = self.segments.sealed().copied().collect();
             if let Some(keep) = keep.first_kept(&segments, self.segments.bytes()) {
                 // What stays is asked for again by the next checkpoint.
+                self.shared.cache.journal_begins_at(keep);
                 if let Err(error) = self.segments.trim_before(keep) {
                     tracing::warn!(%error, "old segments of the journal were not removed now");
                 }

@@ -8,6 +8,7 @@ mod drain;
 mod drain_part;
 mod feed;
 mod fill;
+mod history;
 mod http_load;
 mod latency;
 mod page;

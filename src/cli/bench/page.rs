@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::super::output::show;
 use super::super::settings::SettingsArgs;
+use super::history;
 use super::http_load::Load;
 use super::start::Instance;
 use super::table::{print, thousands};
@@ -16,15 +17,18 @@ use super::world::{World, runtime, seconds};
 
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct PageArgs {
-    /// Contacts in the store
+    /// Contacts in the store; with --history updates of a tenth as many
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
-    contacts: u32,
+    pub(super) contacts: u32,
     /// Connections at once
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
-    connections: u64,
+    pub(super) connections: u64,
     /// Seconds of each question
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: u64,
+    pub(super) seconds: u64,
+    /// Ask for what happened to contacts instead, and for contacts beside that
+    #[arg(long, conflicts_with = "questions")]
+    history: bool,
     /// Ask this alone, written as in a URL's query: {n} is a random number, {t} a time, {l} a letter;
     /// may be given several times
     #[arg(long = "question", value_name = "QUERY")]
@@ -56,6 +60,9 @@ const QUESTIONS: [&str; 20] = [
 ];
 
 pub(super) fn run(settings: &SettingsArgs, args: &PageArgs) -> anyhow::Result<()> {
+    if args.history {
+        return history::run(settings, args);
+    }
     let world = World::new(settings, args.contacts)?;
     let started = Instant::now();
     let instance = world.start(None)?;

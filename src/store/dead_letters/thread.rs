@@ -146,7 +146,7 @@ impl Follower {
         // Log before archive: a power cut must not leave letters that the journal has lost.
         let end = self.sync.sync()?.min(committed);
         while let Some(frame) = next_with(&self.shared.journal, place.frame, end, place.letters)? {
-            let after = letters_up_to(&frame.after);
+            let after = letters_up_to(&frame.head.after);
             for letter in letters_of(&frame, self.log(), after)? {
                 if place.archive.has(&letter) {
                     continue;
@@ -155,7 +155,7 @@ impl Follower {
                     return Ok(ControlFlow::Break(()));
                 }
             }
-            (place.letters, place.frame) = (after, frame.no.next());
+            (place.letters, place.frame) = (after, frame.head.no.next());
             if place.rows.len() >= LETTERS_A_SYNC {
                 self.settle(place)?;
             }
@@ -225,11 +225,11 @@ fn next_with(
     end: FrameNo,
     letters: u64,
 ) -> Result<Option<Frame>, StoreError> {
-    let has = |no: u64| -> Result<Option<Frame>, StoreError> {
-        match journal.frame(FrameNo(no))? {
-            Some(frame) => Ok((letters_up_to(&frame.after) > letters).then_some(frame)),
+    let has = |no: u64| -> Result<bool, StoreError> {
+        match journal.head(FrameNo(no))? {
+            Some(head) => Ok(letters_up_to(&head.after) > letters),
             // Trimmed, and so archived.
-            None if FrameNo(no) < journal.first()? => Ok(None),
+            None if FrameNo(no) < journal.first()? => Ok(false),
             None => {
                 let detail = format!("frame {no} is not there, with its dead letters");
                 Err(StoreError::damaged("journal", detail))
@@ -238,22 +238,23 @@ fn next_with(
     };
     // In a flood the next frame has some; else steps grow, and the last one is halved.
     let (mut low, mut step) = (from.0, 1);
-    let (mut high, mut found) = loop {
+    let mut high = loop {
         if low >= end.0 {
             return Ok(None);
         }
         let probe = (low + step).min(end.0) - 1;
-        if let Some(frame) = has(probe)? {
-            break (probe, frame);
+        if has(probe)? {
+            break probe;
         }
         (low, step) = (probe + 1, step * 2);
     };
     while low < high {
         let middle = low + (high - low) / 2;
-        match has(middle)? {
-            Some(frame) => (high, found) = (middle, frame),
-            None => low = middle + 1,
+        if has(middle)? {
+            high = middle;
+        } else {
+            low = middle + 1;
         }
     }
-    Ok(Some(found))
+    journal.frame(FrameNo(high))
 }

@@ -11,7 +11,7 @@ use crate::segments::{FrameNo, IdTable, SegmentError, SegmentKind};
 
 use super::super::StoreError;
 use super::super::codec::ChangeRef;
-use super::super::journal::{Entry, Frame, Outcome, event_hash};
+use super::super::journal::{Entry, Frame, FrameHead, Outcome, event_hash};
 use super::super::shared::Shared;
 
 /// Records of one id that are shown, the newest ones.
@@ -281,8 +281,8 @@ fn frame_of(
     offset: Offset,
     end: FrameNo,
 ) -> Result<Option<Frame>, StoreError> {
-    let is_past = |frame: &Frame| {
-        let reached = frame.after.lanes.get(&lane).map(|at| at.next).unwrap_or_default();
+    let is_past = |head: &FrameHead| {
+        let reached = head.after.lanes.get(&lane).map(|at| at.next).unwrap_or_default();
         reached >= offset.next()
     };
     let bases = shared.journal.segment_bases()?;
@@ -291,8 +291,8 @@ fn frame_of(
         let middle = low + (high - low) / 2;
         let first = bases.get(middle).copied().unwrap_or(end);
         // One that is gone was trimmed, so what is looked for comes later or not at all.
-        match shared.journal.frame(first)? {
-            Some(frame) if is_past(&frame) => high = middle,
+        match shared.journal.head(first)? {
+            Some(head) if is_past(&head) => high = middle,
             Some(_) => low = middle + 1,
             None if first >= end => high = middle,
             None => low = middle + 1,
@@ -304,13 +304,13 @@ fn frame_of(
     let mut found = None;
     while from < to {
         let middle = FrameNo(from.0 + (to.0 - from.0) / 2);
-        match shared.journal.frame(middle)? {
-            Some(frame) if is_past(&frame) => {
+        match shared.journal.head(middle)? {
+            Some(head) if is_past(&head) => {
                 to = middle;
-                found = Some(frame);
+                found = Some(middle);
             }
             Some(_) | None => from = middle.next(),
         }
     }
-    Ok(found)
+    found.map_or(Ok(None), |no| shared.journal.frame(no))
 }

@@ -128,13 +128,13 @@ impl Tables {
         let (mut entries, mut scratch) = (Vec::new(), Vec::new());
         for frame in self.journal().frames_from(base) {
             let frame = frame?;
-            if frame.no >= end {
+            if frame.head.no >= end {
                 break;
             }
             if self.shared.events.is_stopped() {
                 return Ok(None);
             }
-            let place = u32::try_from(frame.no.0 - base.0).unwrap_or(u32::MAX);
+            let place = u32::try_from(frame.head.no.0 - base.0).unwrap_or(u32::MAX);
             frame.for_each(&mut scratch, |entry| {
                 if entry.event_hash != 0 {
                     entries.push((entry.event_hash, place));

@@ -1,9 +1,10 @@
 //! Reads frames back: for redo in order, for history one entry at a time.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::attempts::ENCODED_BYTES;
 use crate::domain::event::EventKind;
@@ -13,10 +14,12 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::{FrameNo, SegmentKind, SegmentReader};
 
 use super::super::StoreError;
+use super::super::cache::ReadCache;
 use super::super::codec::{ChangeRef, Links};
 use super::super::control::ControlSums;
 use super::super::digest::Digest;
 use super::super::shared::Cut;
+use super::blocks::{Block, FrameHead, PREFIX_BYTES, sealed_head};
 use super::encode::event_hash;
 use super::varint::Cursor;
 use super::{
@@ -27,58 +30,63 @@ use super::{
 /// The journal as readers see it: whole frames only, by several at once.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    segments: SegmentReader,
+    pub(super) segments: SegmentReader,
+    pub(in super::super) cache: Arc<ReadCache>,
     path: PathBuf,
 }
 
 /// One frame, its head read, its entries still compressed.
 #[derive(Debug)]
 pub struct Frame {
-    /// Its number.
-    pub no: FrameNo,
-    /// What holds after it, but for the rules.
-    pub after: Cut,
-    /// Entries in it.
-    pub entries: usize,
-    base_time_ms: i64,
+    /// What stands before its entries.
+    pub head: FrameHead,
     payload: Vec<u8>,
-    blocks_at: usize,
 }
 
-/// One entry, owned.
+/// One entry, in the block that it stands in.
 #[derive(Clone, Debug)]
 pub struct JournalEntry {
     change: ChangeRef,
     base_time_ms: i64,
-    bytes: Box<[u8]>,
+    block: Arc<[u8]>,
+    at: Range<usize>,
 }
 
 impl JournalEntry {
+    /// The entry of that number in a block.
+    pub(super) fn find(
+        block: Arc<[u8]>,
+        number: usize,
+        change: ChangeRef,
+        base_time_ms: i64,
+    ) -> Option<Self> {
+        let mut rest = Cursor(&block);
+        let entry = (0..=number).map(|_| next_entry(&mut rest)).last()??;
+        let end = block.len() - rest.0.len();
+        Some(Self { change, base_time_ms, at: end - entry.len()..end, block })
+    }
+
     /// The entry's parts.
     pub fn view(&self) -> Result<Entry<'_>, StoreError> {
-        parse_entry(&self.bytes, self.change, self.base_time_ms)
+        let bytes = self.block.get(self.at.clone()).unwrap_or_default();
+        parse_entry(bytes, self.change, self.base_time_ms)
             .ok_or_else(|| damaged(self.change.frame(), "an entry can't be read"))
     }
 }
 
 impl Journal {
-    /// Opens the journal's directory for reading.
+    /// Opens the journal's directory for reading, with nothing kept of it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Ok(Self {
-            segments: SegmentReader::open(dir, SegmentKind::Journal)?,
-            path: dir.to_path_buf(),
-        })
+        Self::cached(dir, Arc::new(ReadCache::new(0, Duration::ZERO)))
     }
 
-    /// The entry behind a ref; none when it was trimmed away.
-    pub fn entry(&self, change: ChangeRef) -> Result<Option<JournalEntry>, StoreError> {
-        if !change.is_some() {
-            return Ok(None);
-        }
-        let Some(frame) = self.frame(change.frame())? else {
-            return Ok(None);
-        };
-        frame.entry(change.index()).map(Some)
+    /// The same, with what was read kept in a cache.
+    pub(in super::super) fn cached(dir: &Path, cache: Arc<ReadCache>) -> Result<Self, StoreError> {
+        Ok(Self {
+            segments: SegmentReader::open(dir, SegmentKind::Journal)?,
+            cache,
+            path: dir.to_path_buf(),
+        })
     }
 
     /// A frame; none when it was trimmed away or not yet written.
@@ -124,27 +132,12 @@ impl Journal {
 impl Frame {
     /// Reads the head of a payload.
     pub fn parse(no: FrameNo, payload: Vec<u8>) -> Result<Self, StoreError> {
-        match payload.first() {
-            Some(&FORMAT) => {}
-            Some(&found) => {
-                return Err(StoreError::UnknownFormat {
-                    what: format!("journal frame {}", no.0),
-                    found: found.into(),
-                    known: FORMAT.into(),
-                });
-            }
-            None => return Err(damaged(no, "it is empty")),
+        let head = parse_head(no, &payload)?;
+        let end = head.blocks.last().map_or(payload.len(), |block| block.at.end);
+        if end != payload.len() {
+            return Err(damaged(no, "its blocks are not all there"));
         }
-        parse_head(no, &payload)
-            .map(|(after, base_time_ms, entries, blocks_at)| Self {
-                no,
-                after,
-                entries,
-                base_time_ms,
-                blocks_at,
-                payload,
-            })
-            .ok_or_else(|| damaged(no, "its head can't be read"))
+        Ok(Self { head, payload })
     }
 
     /// Shows every entry in order; `scratch` is room for one block.
@@ -163,111 +156,55 @@ impl Frame {
         scratch: &mut Vec<u8>,
         mut each: impl FnMut(&Entry<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        let mut index = 0;
-        let mut blocks = Cursor(self.blocks());
-        while !blocks.0.is_empty() {
-            let block = self.block(&mut blocks)?;
-            if index + block.entries <= from {
-                index += block.entries;
-                continue;
-            }
-            block.unpack(self.no, scratch)?;
+        let FrameHead { no, base_time_ms, .. } = self.head;
+        for block in self.head.blocks.iter().filter(|block| block.entries.end > from) {
+            let stored = self.payload.get(block.at.clone()).unwrap_or_default();
+            block.unpack(no, stored, scratch)?;
             let mut rest = Cursor(scratch);
-            for _ in 0..block.entries {
+            for index in block.entries.clone() {
                 let bytes = next_entry(&mut rest);
-                index += 1;
-                if index <= from {
+                if index < from {
                     continue;
                 }
                 let entry = bytes
                     .and_then(|bytes| {
-                        let change = ChangeRef::new(self.no, u16::try_from(index - 1).ok()?);
-                        parse_entry(bytes, change, self.base_time_ms)
+                        let change = ChangeRef::new(no, u16::try_from(index).ok()?);
+                        parse_entry(bytes, change, base_time_ms)
                     })
-                    .ok_or_else(|| damaged(self.no, "an entry can't be read"))?;
+                    .ok_or_else(|| damaged(no, "an entry can't be read"))?;
                 if each(&entry)?.is_break() {
                     return Ok(());
                 }
             }
         }
-        if index == self.entries { Ok(()) } else { Err(damaged(self.no, "entries are missing")) }
-    }
-
-    pub(crate) fn entry(&self, index: usize) -> Result<JournalEntry, StoreError> {
-        let mut before = 0;
-        let mut blocks = Cursor(self.blocks());
-        while !blocks.0.is_empty() {
-            let block = self.block(&mut blocks)?;
-            if index < before + block.entries {
-                let mut raw = Vec::new();
-                block.unpack(self.no, &mut raw)?;
-                let mut rest = Cursor(&raw);
-                let bytes = (before..=index)
-                    .map(|_| next_entry(&mut rest))
-                    .last()
-                    .flatten()
-                    .ok_or_else(|| damaged(self.no, "an entry can't be read"))?;
-                return Ok(JournalEntry {
-                    change: ChangeRef::new(self.no, index as u16),
-                    base_time_ms: self.base_time_ms,
-                    bytes: bytes.into(),
-                });
-            }
-            before += block.entries;
-        }
-        Err(damaged(self.no, "it lacks an entry that a contact points to"))
-    }
-
-    fn blocks(&self) -> &[u8] {
-        self.payload.get(self.blocks_at..).unwrap_or_default()
-    }
-
-    fn block<'a>(&self, from: &mut Cursor<'a>) -> Result<Block<'a>, StoreError> {
-        Block::parse(from).ok_or_else(|| damaged(self.no, "a block can't be read"))
+        Ok(())
     }
 }
 
-/// A run of entries, compressed where that made it shorter.
-struct Block<'a> {
-    raw_len: usize,
-    entries: usize,
-    stored: &'a [u8],
-}
-
-impl<'a> Block<'a> {
-    fn parse(from: &mut Cursor<'a>) -> Option<Self> {
-        let raw_len = from.len()?;
-        let stored_len = from.len()?;
-        let entries = from.len()?;
-        let stored = from.bytes(stored_len)?;
-        Some(Self { raw_len, entries, stored })
-    }
-
-    fn unpack(&self, no: FrameNo, out: &mut Vec<u8>) -> Result<(), StoreError> {
-        out.clear();
-        if self.stored.len() == self.raw_len {
-            out.extend_from_slice(self.stored);
-            return Ok(());
-        }
-        // LZ4 shrinks to 1/255 at best: a length beyond that is no length.
-        if self.raw_len / 256 > self.stored.len() {
-            return Err(damaged(no, "a block's length can't be"));
-        }
-        out.resize(self.raw_len, 0);
-        match lz4_flex::block::decompress_into(self.stored, out) {
-            Ok(len) if len == self.raw_len => Ok(()),
-            Ok(_) | Err(_) => Err(damaged(no, "a block can't be decompressed")),
-        }
-    }
-}
-
-fn damaged(no: FrameNo, detail: &str) -> StoreError {
+pub(super) fn damaged(no: FrameNo, detail: &str) -> StoreError {
     StoreError::damaged(format!("journal frame {}", no.0), detail)
 }
 
-fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
-    let mut at = Cursor(payload);
-    at.u8()?;
+/// The head at the beginning of a payload, of which the rest may be missing.
+pub(super) fn parse_head(no: FrameNo, payload: &[u8]) -> Result<FrameHead, StoreError> {
+    match payload.first() {
+        Some(&FORMAT) => {}
+        Some(&found) => {
+            return Err(StoreError::UnknownFormat {
+                what: format!("journal frame {}", no.0),
+                found: found.into(),
+                known: FORMAT.into(),
+            });
+        }
+        None => return Err(damaged(no, "it is empty")),
+    }
+    sealed_head(no, payload)
+        .and_then(|head| read_head(no, head))
+        .ok_or_else(|| damaged(no, "its head can't be read"))
+}
+
+fn read_head(no: FrameNo, head: &[u8]) -> Option<FrameHead> {
+    let mut at = Cursor(head);
     let base_time_ms = at.signed()?;
     let record_time_ms = at.signed()?;
     let lanes = parse_lanes(&mut at)?;
@@ -284,13 +221,18 @@ fn parse_head(no: FrameNo, payload: &[u8]) -> Option<(Cut, i64, usize, usize)> {
         *total = at.varint()?;
     }
     let attempts = Digest(u128::from_le_bytes(at.array()?));
-    let entries = at.len()?;
     let next_frame = FrameNo(no.0 + 1);
     // Of the rules a frame's entries say what is new.
     let rules = Arc::default();
     let after =
         Cut { next_frame, lanes, counters, digest, control, attempts, rules, record_time_ms };
-    Some((after, base_time_ms, entries, payload.len() - at.0.len()))
+    let (mut blocks, mut byte, mut entries) = (Vec::new(), PREFIX_BYTES + head.len(), 0);
+    while !at.0.is_empty() {
+        let block = Block::parse(&mut at, byte, entries)?;
+        (byte, entries) = (block.at.end, block.entries.end);
+        blocks.push(block);
+    }
+    Some(FrameHead { no, after, entries, base_time_ms, blocks: blocks.into() })
 }
 
 fn parse_lanes(at: &mut Cursor<'_>) -> Option<BTreeMap<Lane, LaneProgress>> {

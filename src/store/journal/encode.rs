@@ -7,10 +7,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::control::Decision;
 use crate::domain::verdict::Verdict;
+use crate::segments::FrameNo;
 
 use super::super::StoreError;
 use super::super::codec::{ChangeRef, Links};
 use super::super::shared::Cut;
+use super::blocks::{Block, seal_head};
 use super::varint::{put, put_signed};
 use super::{
     ATTEMPTED, AwayRecord, DeadLetter, EntryMeta, FORMAT, RulesChange, VALUE_HEAD, VALUE_KEPT_MAX,
@@ -32,6 +34,8 @@ pub(crate) struct FrameBuilder {
     /// Of the entries that have an event id.
     event_hashes: Vec<u64>,
     base_time_ms: i64,
+    head: Vec<u8>,
+    packed: Vec<u8>,
     small: CompressTable,
     large: CompressTable,
 }
@@ -80,6 +84,8 @@ impl FrameBuilder {
             entries: 0,
             event_hashes: Vec::new(),
             base_time_ms: 0,
+            head: Vec::new(),
+            packed: Vec::new(),
             small: CompressTable::small(),
             large: CompressTable::large(),
         }
@@ -262,41 +268,29 @@ impl FrameBuilder {
     /// The whole payload: what holds after the batch, then the entries. Leaves the entries as they
     /// are, so that a commit which found no room can be made again.
     pub(crate) fn finish(&mut self, after: &Cut, out: &mut Vec<u8>) {
-        out.clear();
-        out.push(FORMAT);
-        put_signed(out, self.base_time_ms);
-        put_signed(out, after.record_time_ms);
-        put_lanes(out, after);
-        for total in after.counters.verdicts {
-            put(out, total);
-        }
-        put(out, after.counters.active);
-        put(out, after.counters.deleted);
-        out.extend_from_slice(&after.digest.0.to_le_bytes());
-        out.extend_from_slice(&after.control.digest.0.to_le_bytes());
-        for total in after.control.verdicts {
-            put(out, total);
-        }
-        out.extend_from_slice(&after.attempts.0.to_le_bytes());
-        put(out, self.entries as u64);
         let is_backlog = self.raw.len() >= BACKLOG_BYTES;
+        let Self { raw, blocks, head, packed, small, large, .. } = self;
+        head.clear();
+        packed.clear();
+        put_after(head, self.base_time_ms, after);
         let (mut start, mut entries) = (0, 0);
-        let open = BlockEnd { end: self.raw.len(), entries: self.entries };
-        for block in self.blocks.iter().copied().chain([open]) {
+        let open = BlockEnd { end: raw.len(), entries: self.entries };
+        for block in blocks.iter().copied().chain([open]) {
             if block.entries > entries {
-                let raw = self.raw.get(start..block.end).unwrap_or_default();
-                let entries = block.entries - entries;
-                if is_backlog {
-                    put_block_head(out, raw.len(), raw.len(), entries);
-                    out.extend_from_slice(raw);
+                let raw = raw.get(start..block.end).unwrap_or_default();
+                let stored = if is_backlog {
+                    raw
                 } else {
                     let is_small = raw.len() < usize::from(u16::MAX);
-                    let table = if is_small { &mut self.small } else { &mut self.large };
-                    put_compressed(out, raw, entries, table);
-                }
+                    put_compressed(packed, raw, if is_small { small } else { large })
+                };
+                Block::put(head, raw.len(), block.entries - entries, stored);
             }
             (start, entries) = (block.end, block.entries);
         }
+        out.clear();
+        seal_head(FrameNo(after.next_frame.0 - 1), FORMAT, head, out);
+        out.extend_from_slice(if is_backlog { raw } else { packed });
     }
 
     /// Where the entry starts, and the hash of its event id.
@@ -347,6 +341,23 @@ pub(crate) fn event_hash(event_id: &[u8]) -> u64 {
     if event_id.is_empty() { 0 } else { xxh3_64(event_id) }
 }
 
+fn put_after(out: &mut Vec<u8>, base_time_ms: i64, after: &Cut) {
+    put_signed(out, base_time_ms);
+    put_signed(out, after.record_time_ms);
+    put_lanes(out, after);
+    for total in after.counters.verdicts {
+        put(out, total);
+    }
+    put(out, after.counters.active);
+    put(out, after.counters.deleted);
+    out.extend_from_slice(&after.digest.0.to_le_bytes());
+    out.extend_from_slice(&after.control.digest.0.to_le_bytes());
+    for total in after.control.verdicts {
+        put(out, total);
+    }
+    out.extend_from_slice(&after.attempts.0.to_le_bytes());
+}
+
 fn put_lanes(out: &mut Vec<u8>, after: &Cut) {
     put(out, after.lanes.len() as u64);
     for (lane, progress) in &after.lanes {
@@ -361,38 +372,17 @@ fn put_lanes(out: &mut Vec<u8>, after: &Cut) {
     }
 }
 
-/// A block of `stored` bytes follows; as many as `raw`: it was not compressed.
-fn put_block_head(out: &mut Vec<u8>, raw: usize, stored: usize, entries: usize) {
-    put(out, raw as u64);
-    put(out, stored as u64);
-    put(out, entries as u64);
-}
-
-/// Lengths come before the bytes, so the block is compressed behind a gap of the longest head that
-/// there can be, and moved down.
-fn put_compressed(out: &mut Vec<u8>, raw: &[u8], entries: usize, table: &mut CompressTable) {
-    const HEAD_BYTES_MAX: usize = 30;
+/// Appends a block, compressed where that makes it shorter, and shows what was appended.
+fn put_compressed<'a>(out: &'a mut Vec<u8>, raw: &[u8], table: &mut CompressTable) -> &'a [u8] {
     let start = out.len();
-    let gap = start + HEAD_BYTES_MAX;
-    out.resize(gap + get_maximum_output_size(raw.len()), 0);
-    let stored = match out.get_mut(gap..) {
-        Some(room) => compress_into_with_table(raw, room, table).ok(),
-        None => None,
-    }
-    .filter(|len| *len < raw.len());
-    let mut head = Vec::with_capacity(HEAD_BYTES_MAX);
-    put_block_head(&mut head, raw.len(), stored.unwrap_or(raw.len()), entries);
-    if let Some(at) = out.get_mut(start..start + head.len()) {
-        at.copy_from_slice(&head);
-    }
-    match stored {
-        Some(len) => {
-            out.copy_within(gap..gap + len, start + head.len());
-            out.truncate(start + head.len() + len);
-        }
-        None => {
-            out.truncate(start + head.len());
+    out.resize(start + get_maximum_output_size(raw.len()), 0);
+    let room = out.get_mut(start..).unwrap_or_default();
+    match compress_into_with_table(raw, room, table) {
+        Ok(len) if len < raw.len() => out.truncate(start + len),
+        Ok(_) | Err(_) => {
+            out.truncate(start);
             out.extend_from_slice(raw);
         }
     }
+    out.get(start..).unwrap_or_default()
 }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! frame payload (v = varint LEB128, z = zigzag varint, integers little endian)
-//! u8 format | z base time | z greatest record time
+//! u8 format | u32 length of the head | u32 CRC-32 of frame number u64 and head | head | blocks, LZ4 where shorter
+//! head: z base time | z greatest record time
 //! v lanes  (v lane | v next | u8 has last (v back from next | z epoch + 1, 0 none | u64 hash))*
 //! v verdict total * 9 | v active | v deleted | u128 digest                absolute, after the batch
 //! u128 control digest | v control verdict total * 9 | u128 digest of attempts
-//! v entries | blocks: (v raw length | v stored length | v entries | bytes)*   LZ4 where stored < raw
+//! (v raw length | v stored length | v entries | u32 CRC-32 of what is stored)*   a block each, in their order
 //! entry: u32 length of the rest | u8 verdict + 16 * record kind + 64 if an attempt + 128 if with an image
 //!        though not applied | v lane | v offset | z record time - base | [attempt as stored] | ...
 //!   applied, or with an image: u8 kind | v this ref - previous image, 0 none | v previous image - previous
@@ -24,11 +25,13 @@
 //!                  v len request id + 1 | v len entry + 1 | bytes of those | (v len | key dropped)*
 //! ```
 
+mod blocks;
 mod decode;
 mod encode;
 mod entry;
 pub(crate) mod varint;
 
+pub use blocks::FrameHead;
 pub use decode::{Frame, Journal, JournalEntry};
 pub(crate) use encode::{FrameBuilder, Place, event_hash};
 pub use entry::{

@@ -1,11 +1,16 @@
 //! Frames come back as they were staged, and no bytes make reading panic.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::*;
 use crate::domain::event::EventKind;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::RecordKind;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
-use crate::segments::FrameNo;
+use crate::segments::{FrameNo, SegmentKind, SegmentOptions, SegmentWriter};
+use crate::store::StoreError;
+use crate::store::cache::ReadCache;
 use crate::store::codec::{ChangeRef, Links};
 use crate::store::digest::Digest;
 use crate::store::shared::Cut;
@@ -40,6 +45,25 @@ fn away(value: &[u8]) -> AwayRecord<'_> {
     AwayRecord { contact_id: b"c-1", key: None, value: Some(value), headers: b"raw headers" }
 }
 
+/// An entry of a frame that stands in a journal, read with nothing of it kept, and with all.
+fn entry_of(payload: &[u8], index: u16) -> Result<JournalEntry, StoreError> {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SegmentOptions { kind: SegmentKind::Journal, segment_bytes_max: 1 << 20 };
+    let (mut writer, _) = SegmentWriter::open(dir.path(), options, None).unwrap();
+    for no in 0..8 {
+        writer.append(if no == 7 { payload } else { b"another" }).unwrap();
+    }
+    let cache = Arc::new(ReadCache::new(1 << 20, Duration::from_secs(60)));
+    let journal = Journal::cached(dir.path(), Arc::clone(&cache)).unwrap();
+    let change = ChangeRef::new(FrameNo(7), index);
+    let entry = journal.entry(change)?.unwrap();
+    assert_eq!((cache.stats().hits, cache.stats().misses), (0, 2));
+    let again = journal.entry(change)?.unwrap();
+    assert_eq!((cache.stats().hits, cache.stats().misses), (2, 2));
+    assert_eq!(again.view()?.attempt, entry.view()?.attempt);
+    Ok(entry)
+}
+
 fn after() -> Cut {
     let last = LastRecord { offset: Offset(41), leader_epoch: Some(0), hash: 99 };
     let mut cut = Cut::empty();
@@ -72,7 +96,7 @@ fn frame() -> Vec<u8> {
 #[test]
 fn frames_come_back() {
     let frame = Frame::parse(FrameNo(7), frame()).unwrap();
-    assert_eq!(frame.after, after());
+    assert_eq!(frame.head.after, after());
     let mut seen = Vec::new();
     frame
         .for_each(&mut Vec::new(), |entry| {
@@ -133,8 +157,7 @@ fn only_a_backlogs_frames_are_left_as_large_as_they_are() {
         let mut payload = Vec::new();
         builder.finish(&after(), &mut payload);
         let len = payload.len();
-        let frame = Frame::parse(FrameNo(7), payload).unwrap();
-        let entry = frame.entry(count - 1).unwrap();
+        let entry = entry_of(&payload, count as u16 - 1).unwrap();
         let Outcome::Applied(applied) = entry.view().unwrap().outcome else { panic!() };
         assert_eq!(applied.body, body);
         len
@@ -145,13 +168,12 @@ fn only_a_backlogs_frames_are_left_as_large_as_they_are() {
 
 #[test]
 fn one_entry_is_found_without_the_others() {
-    let frame = Frame::parse(FrameNo(7), frame()).unwrap();
-    let entry = frame.entry(1).unwrap();
+    let entry = entry_of(&frame(), 1).unwrap();
     let entry = entry.view().unwrap();
     let Outcome::Applied(applied) = entry.outcome else { panic!("{entry:?}") };
     assert_eq!(applied.previous, ChangeRef::new(FrameNo(7), 0).into());
     assert_eq!(applied.joined, b"c-1\0short");
-    frame.entry(6).unwrap_err();
+    entry_of(&frame(), 6).unwrap_err();
 }
 
 #[test]
@@ -165,7 +187,7 @@ fn an_image_without_a_change_leads_past_itself_to_the_change_before() {
         builder.image(&meta(40), verdict, this, before, b"c-1", b"body").unwrap();
         let mut payload = Vec::new();
         builder.finish(&after(), &mut payload);
-        let entry = Frame::parse(FrameNo(7), payload).unwrap().entry(0).unwrap();
+        let entry = entry_of(&payload, 0).unwrap();
         let entry = entry.view().unwrap();
         assert_eq!((entry.verdict, entry.record_kind), (verdict, RecordKind::Contact));
         let (image, is_change) = match entry.outcome {
@@ -188,6 +210,34 @@ fn an_image_without_a_change_leads_past_itself_to_the_change_before() {
     }
 }
 
+/// Whatever byte of a frame was changed, an entry is as it was written, or is refused.
+#[test]
+fn one_entry_of_a_damaged_frame_is_never_another() {
+    let mut builder = FrameBuilder::new();
+    builder
+        .image(
+            &meta(40),
+            Verdict::Applied,
+            ChangeRef::new(FrameNo(7), 0),
+            Links::NONE,
+            b"c-1",
+            b"body",
+        )
+        .unwrap();
+    builder.settled(&meta(41), Verdict::Stale).unwrap();
+    let mut good = Vec::new();
+    builder.finish(&after(), &mut good);
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        if let Ok(entry) = entry_of(&bad, 0)
+            && let Ok(Outcome::Applied(applied)) = entry.view().map(|entry| entry.outcome)
+        {
+            assert_eq!((applied.id, applied.body), (&b"c-1"[..], &b"body"[..]), "byte {at}");
+        }
+    }
+}
+
 #[test]
 fn damaged_payloads_are_errors_never_panics() {
     let good = frame();
@@ -201,7 +251,6 @@ fn damaged_payloads_are_errors_never_panics() {
         bad.truncate(random.usize(..=bad.len()));
         if let Ok(frame) = Frame::parse(FrameNo(7), bad) {
             let _ = frame.for_each(&mut Vec::new(), |_| Ok(()));
-            let _ = frame.entry(2);
         }
     }
     let mut newer = good;

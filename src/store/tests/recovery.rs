@@ -186,3 +186,32 @@ fn a_torn_last_frame_is_cut_off_and_read_again() {
     feed(&mut opened.writer, 95, 100);
     assert_same(&opened, 100);
 }
+
+#[test]
+fn what_the_engine_answers_for_the_heap_file_is_kept_until_it_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    let spoil = |opened: &mut Opened| {
+        opened.writer.checkpoint_now().unwrap();
+        for file in fs::read_dir(dir.path().join("heap")).unwrap() {
+            fs::write(file.unwrap().path(), b"").unwrap();
+        }
+    };
+    let figures = |opened: &Opened| {
+        let stats = opened.reader.stats().unwrap().cache;
+        (stats.hits, stats.misses)
+    };
+    feed(&mut opened.writer, 0, 100);
+    let before = images(&opened);
+    spoil(&mut opened);
+    let first = figures(&opened);
+    assert_eq!(images(&opened), before);
+    assert_eq!(images(&opened), before);
+    let contacts = before.len() as u64;
+    assert_eq!(figures(&opened), (first.0 + contacts, first.1 + contacts));
+    feed(&mut opened.writer, 100, 200);
+    let after = images(&opened);
+    spoil(&mut opened);
+    assert_ne!(after, before);
+    assert_eq!(images(&opened), after);
+}
