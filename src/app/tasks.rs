@@ -125,9 +125,10 @@ impl Tasks {
     ) -> anyhow::Result<()> {
         let stop = self.stop(stage);
         let (ended, end) = oneshot::channel();
-        let told = stop.clone();
+        let (told, runtime) = (stop.clone(), self.runtime.clone());
         let thread = std::thread::Builder::new().name(name.to_owned());
         let thread = thread.spawn(move || {
+            let _within = runtime.enter();
             fault::panic_if_armed(name);
             let _ = ended.send(task(told).ended());
         });
