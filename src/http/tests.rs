@@ -53,7 +53,7 @@ async fn a_panic_is_500_that_says_nothing_of_it() {
 
 #[test]
 fn series_stay_bounded_whatever_is_asked() {
-    use super::route_no::RouteNo;
+    use super::exchange::route_no::RouteNo;
     use axum::http::{Method, StatusCode};
     let state = state();
     for number in 0..2000 {

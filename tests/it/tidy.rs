@@ -64,7 +64,7 @@ const VENDORS: [(&str, &[&str]); 11] = [
     ("rdkafka", &["event_log"]),
     ("sled", &["store"]),
     ("moka", &["store"]),
-    ("axum", &["http"]),
+    ("axum", &["http", "cli"]),
     ("utoipa", &["http"]),
     ("redis", &["shared_state"]),
     ("governor", &["shared_state", "telemetry"]),

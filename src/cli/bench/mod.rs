@@ -3,6 +3,7 @@
 //! Whatever is measured runs in a process of its own, so that memory and CPU are its own too.
 
 mod bare;
+mod bare_http;
 mod disk;
 mod drain;
 mod drain_part;

@@ -8,6 +8,7 @@ use clap::Args;
 use super::super::output::show;
 use super::super::settings::SettingsArgs;
 use super::bare::{Bare, Measured, print_beside_limit, rate};
+use super::bare_http::serve_bare;
 use super::http_load::Load;
 use super::table::thousands;
 use super::world::{World, seconds};
@@ -47,7 +48,7 @@ pub(super) fn bare(args: &BareArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(args.address).await?;
-        Ok(crate::http::serve_bare(listener).await?)
+        Ok(serve_bare(listener).await?)
     })
 }
 

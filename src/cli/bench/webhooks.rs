@@ -13,13 +13,13 @@ use crate::app::now_ms;
 use crate::config::{Config, Mode};
 use crate::event_log::NewRecord;
 use crate::event_log::kafka::{BareProducer, KafkaLog, TopicPlan};
-use crate::http::{Append, serve_bare_webhooks};
 use crate::ingest::sign_acme;
 
 use super::super::offline::open_log;
 use super::super::output::show;
 use super::super::settings::SettingsArgs;
 use super::bare::{Bare, Measured, print_beside_limit, rate};
+use super::bare_http::{Append, serve_bare_webhooks};
 use super::drain::own_log;
 use super::http_load::{Answered, Load};
 use super::start::Instance;

@@ -1,0 +1,264 @@
+//! Many writes in one request: each stands for itself, the answers in their order.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::domain::contact::write_json;
+use crate::ingest::{Action, Done, Edit, EditError, Keyed};
+
+use super::body::{ContactBody, Meant, Members, Problems, id_problem};
+use super::preconditions::{etag, if_match_text};
+use super::writing::{JSON, Writing};
+use crate::http::exchange::answer::json_response;
+use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::params::Params;
+use crate::http::state::HttpState;
+
+/// Operations of one request.
+const OPERATIONS_MAX: usize = 200;
+
+/// One operation as it was asked for.
+struct Operation {
+    edit: Edit,
+    done: StatusCode,
+}
+
+/// One operation as it is answered.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    index: usize,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    superseded: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+}
+
+/// `POST /api/contacts/batch`
+pub(crate) async fn write_batch(
+    State(state): State<HttpState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[JSON])?;
+    let asked: Vec<Box<RawValue>> = serde_json::from_slice(&writing.body).map_err(|error| {
+        ApiError::new(Code::InvalidBody, format!("the body is no JSON array: {error}"))
+    })?;
+    if asked.is_empty() || asked.len() > OPERATIONS_MAX {
+        let mut problems = Problems::default();
+        problems.add("the array", format!("has 1 to {OPERATIONS_MAX} operations"));
+        problems.result()?;
+    }
+    let keyed = writing.keyed()?;
+    let keyed = keyed.as_ref().map(|(keyed, _)| keyed);
+    let read: Vec<Result<Operation, ApiError>> = asked
+        .iter()
+        .enumerate()
+        .map(|(index, operation)| read(&writing, index, operation, keyed))
+        .collect();
+    let edits: Vec<Edit> = read.iter().flatten().map(|operation| operation.edit.clone()).collect();
+    let mut done = writing.writes.edits.run(&edits, writing.wait()).await.into_iter();
+    let items: Vec<Item> = read
+        .into_iter()
+        .enumerate()
+        .map(|(index, operation)| match operation {
+            Ok(operation) => {
+                let done = done.next().unwrap_or(Err(EditError::NoTime));
+                item(index, &operation, done)
+            }
+            Err(error) => failed(index, None, &error),
+        })
+        .collect();
+    let failed = items.iter().filter(|item| item.error.is_some()).count();
+    let meta = json!({ "succeeded": items.len() - failed, "failed": failed });
+    let body = serde_json::to_vec(&Body { data: &items, meta });
+    let body = body.map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(writing.positioned(json_response(body)))
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    data: &'a [Item],
+    meta: Value,
+}
+
+fn read(
+    writing: &Writing<'_>,
+    index: usize,
+    operation: &RawValue,
+    keyed: Option<&Keyed>,
+) -> Result<Operation, ApiError> {
+    let mut problems = Problems::default();
+    let members = Members::strictly(operation, "the operation", &mut problems);
+    let Some(Members(members)) = members else {
+        problems.result()?;
+        return Err(ApiError::new(Code::InvalidBody, "the operation is no object"));
+    };
+    let mut members: BTreeMap<String, Box<RawValue>> = members.into_iter().collect();
+    let op = text(&mut members, "op", &mut problems);
+    let id = text(&mut members, "id", &mut problems);
+    let condition = text(&mut members, "ifMatch", &mut problems).map(|text| if_match_text(&text));
+    let contact = members.remove("contact");
+    for name in members.into_keys() {
+        problems.add(name, "is no member of an operation");
+    }
+    let wish = Wish { op: op.as_deref().unwrap_or_default(), id, contact };
+    let (id, action, done) = wish.action(writing, index, &mut problems)?;
+    problems.result()?;
+    let condition = match action {
+        Action::Create(_) | Action::Restore => condition.unwrap_or_default(),
+        _ => writing.required(condition)?,
+    };
+    let keyed = keyed.map(|keyed| Keyed {
+        event_id: format!("{}-{index}", keyed.event_id),
+        request_hash: keyed.request_hash,
+    });
+    let edit = Edit { id, action, condition, keyed, author: writing.author() };
+    Ok(Operation { edit, done })
+}
+
+/// What an operation asks for, before it is understood.
+struct Wish<'a> {
+    op: &'a str,
+    id: Option<String>,
+    contact: Option<Box<RawValue>>,
+}
+
+impl Wish<'_> {
+    fn action(
+        self,
+        writing: &Writing<'_>,
+        index: usize,
+        problems: &mut Problems,
+    ) -> Result<(String, Action, StatusCode), ApiError> {
+        let meant = if self.op == "update" { Meant::Patch } else { Meant::Whole };
+        let takes_contact = matches!(self.op, "create" | "replace" | "update");
+        let mut body = match &self.contact {
+            Some(contact) if takes_contact => Members::of_value(contact, "contact", problems)
+                .map(|members| ContactBody::read(&members, meant, problems)),
+            Some(_) => {
+                problems.add("contact", "has no place in this operation");
+                None
+            }
+            None if takes_contact => {
+                problems.add("contact", "is missing");
+                None
+            }
+            None => None,
+        };
+        let patch = body.as_mut().map(|body| std::mem::take(&mut body.patch)).unwrap_or_default();
+        let of_body = body.and_then(|body| body.id);
+        let id = match (self.id, of_body) {
+            (Some(id), Some(other)) if id != other => {
+                problems.add("contact.id", "is not the operation's id");
+                id
+            }
+            (Some(id), _) | (None, Some(id)) => id,
+            (None, None) if self.op == "create" => made_id(writing, index)?,
+            (None, None) => {
+                problems.add("id", "is missing");
+                String::new()
+            }
+        };
+        let (action, done) = match self.op {
+            "create" => {
+                if let Some(problem) = id_problem(&id) {
+                    problems.add("id", problem);
+                }
+                (Action::Create(patch), StatusCode::CREATED)
+            }
+            "replace" => (Action::Replace(patch), StatusCode::OK),
+            "update" => (Action::Update(patch), StatusCode::OK),
+            "restore" => (Action::Restore, StatusCode::OK),
+            "delete" => (Action::Delete, StatusCode::NO_CONTENT),
+            _ => {
+                problems.add("op", "must be create, replace, update, delete or restore");
+                (Action::Delete, StatusCode::NO_CONTENT)
+            }
+        };
+        Ok((id, action, done))
+    }
+}
+
+fn made_id(writing: &Writing<'_>, index: usize) -> Result<String, ApiError> {
+    let made = writing.with_key(|key| Ok(key.map(|key| key.contact_id_of(index))))?;
+    Ok(made.unwrap_or_else(|| Uuid::now_v7().to_string()))
+}
+
+fn text(
+    members: &mut BTreeMap<String, Box<RawValue>>,
+    name: &str,
+    problems: &mut Problems,
+) -> Option<String> {
+    let value = members.remove(name)?;
+    let text = serde_json::from_str::<String>(value.get()).ok();
+    if text.is_none() {
+        problems.add(name, "must be a text");
+    }
+    text
+}
+
+fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> Item {
+    let id = operation.edit.id.clone();
+    let mut item = Item {
+        index,
+        status: operation.done.as_u16(),
+        id: Some(id.clone()),
+        etag: None,
+        event_id: None,
+        superseded: Vec::new(),
+        contact: None,
+        error: None,
+    };
+    match done {
+        Ok(Done::Accepted { event_id }) => {
+            item.status = StatusCode::ACCEPTED.as_u16();
+            item.event_id = Some(event_id);
+        }
+        Ok(Done::Contact { value, superseded, .. }) => {
+            item.superseded = superseded;
+            let Ok(view) = value.view() else {
+                return failed(index, Some(id), &ApiError::internal("a contact can't be read"));
+            };
+            if operation.done != StatusCode::NO_CONTENT {
+                let mut json = Vec::new();
+                write_json(&id, &view, &mut json);
+                item.contact =
+                    String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
+                item.etag = etag(view.tag()).to_str().ok().map(str::to_owned);
+            }
+        }
+        Err(error) => return failed(index, Some(id), &error.into()),
+    }
+    item
+}
+
+fn failed(index: usize, id: Option<String>, error: &ApiError) -> Item {
+    Item {
+        index,
+        status: error.code().status().as_u16(),
+        id,
+        etag: None,
+        event_id: None,
+        superseded: Vec::new(),
+        contact: None,
+        error: Some(error.in_a_list()),
+    }
+}

@@ -1,0 +1,300 @@
+//! The body of a write: read strictly, and everything that is wrong with it named at once.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::domain::decode::contact_id_problem;
+use crate::domain::event::{EMAIL, FIELDS};
+use crate::domain::json::repeated_name;
+use crate::domain::limits::ID_BYTES_MAX;
+use crate::ingest::{ContactPatch, Said};
+
+use super::email::is_email;
+use crate::http::exchange::error::{ApiError, Code};
+
+/// Characters of each of [`FIELDS`].
+const FIELD_CHARS_MAX: [usize; FIELDS.len()] = [256, 256, 254, 64, 256, 256];
+const ATTRIBUTES_MAX: usize = 256;
+const ATTRIBUTE_NAME_BYTES_MAX: usize = 256;
+const ATTRIBUTES_BYTES_MAX: usize = 32 << 10;
+const ATTRIBUTE_DEPTH_MAX: usize = 32;
+/// Members that a contact is shown with and that nobody writes.
+const READ_ONLY: [&str; 7] =
+    ["status", "version", "sourceVersion", "source", "createdAt", "updatedAt", "changedAt"];
+
+/// How a body is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meant {
+    /// As the whole contact.
+    Whole,
+    /// As a merge patch (RFC 7396).
+    Patch,
+}
+
+/// What is wrong with a request, by place.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<(String, String)>);
+
+impl Problems {
+    pub(crate) fn add(&mut self, field: impl Into<String>, problem: impl Into<String>) {
+        self.0.push((field.into(), problem.into()));
+    }
+
+    /// All of them as one answer, if there are any.
+    pub(crate) fn result(self) -> Result<(), ApiError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> =
+            self.0.iter().map(|(field, problem)| format!("{field} {problem}")).collect();
+        let fields: Vec<Value> = self
+            .0
+            .iter()
+            .map(|(field, problem)| json!({ "field": field, "problem": problem }))
+            .collect();
+        Err(ApiError::new(Code::ValidationFailed, texts.join("; "))
+            .with_details(json!({ "fields": fields })))
+    }
+}
+
+/// An object's members in their order, a name as often as it stands there.
+pub(crate) struct Members(pub(crate) Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+impl Members {
+    /// Of a body that must be one JSON object.
+    pub(crate) fn of(body: &[u8]) -> Result<Self, ApiError> {
+        let value: &RawValue = serde_json::from_slice(body).map_err(|error| {
+            ApiError::new(Code::InvalidBody, format!("the body is not JSON: {error}"))
+        })?;
+        let mut problems = Problems::default();
+        let members = Self::strictly(value, "the body", &mut problems);
+        problems.result()?;
+        members.ok_or_else(|| ApiError::new(Code::InvalidBody, "the body is not JSON"))
+    }
+
+    /// None, and a problem: it is no object, or something in it stands twice, at any depth.
+    pub(crate) fn strictly(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
+        if let Some(path) = repeated_name(value.get()) {
+            problems.add(path, "is given twice");
+            return None;
+        }
+        Self::of_value(value, what, problems)
+    }
+
+    /// Of a part of what was read strictly.
+    pub(crate) fn of_value(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
+        let members = serde_json::from_str::<Self>(value.get()).ok();
+        if members.is_none() {
+            problems.add(what, "must be an object");
+        }
+        members
+    }
+}
+
+/// A contact's body with the id that it names.
+pub(crate) struct ContactBody {
+    pub(crate) id: Option<String>,
+    pub(crate) patch: ContactPatch,
+}
+
+impl ContactBody {
+    /// Reads the members; what is wrong is added to `problems`.
+    pub(crate) fn read(members: &Members, meant: Meant, problems: &mut Problems) -> Self {
+        let mut patch =
+            ContactPatch { merges_attributes: meant == Meant::Patch, ..ContactPatch::default() };
+        let mut id = None;
+        for (name, value) in &members.0 {
+            let field = FIELDS.iter().position(|field| field == name);
+            if let Some((place, slot)) = field.and_then(|at| Some((at, patch.fields.get_mut(at)?)))
+            {
+                *slot = field_said(place, value, problems);
+            } else if name == "id" {
+                id = id_of(value, problems);
+            } else if name == "attributes" {
+                attributes(value, meant, &mut patch, problems);
+            } else if READ_ONLY.contains(&name.as_str()) {
+                problems.add(name, "can't be written");
+            } else {
+                problems.add(
+                    shown(name),
+                    "is no field of a contact; what is your own goes under attributes",
+                );
+            }
+        }
+        Self { id, patch }
+    }
+}
+
+/// A name as it may stand in an answer.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+fn field_said(place: usize, value: &RawValue, problems: &mut Problems) -> Said<String> {
+    let name = FIELDS.get(place).copied().unwrap_or_default();
+    let chars_max = FIELD_CHARS_MAX.get(place).copied().unwrap_or_default();
+    let text = match serde_json::from_str::<Option<String>>(value.get()) {
+        Ok(None) => return Some(None),
+        Ok(Some(text)) => text,
+        Err(_) => {
+            problems.add(name, "must be a text or null");
+            return None;
+        }
+    };
+    if text.is_empty() {
+        problems.add(name, "is empty; null clears it");
+    } else if text.chars().count() > chars_max {
+        problems.add(name, format!("has {chars_max} characters at most"));
+    } else if text.chars().any(char::is_control) {
+        problems.add(name, "holds control characters");
+    } else if place == EMAIL && !is_email(&text) {
+        problems.add(name, "is no e-mail address");
+    } else {
+        return Some(Some(text));
+    }
+    None
+}
+
+fn id_of(value: &RawValue, problems: &mut Problems) -> Option<String> {
+    let Ok(id) = serde_json::from_str::<String>(value.get()) else {
+        problems.add("id", "must be a text");
+        return None;
+    };
+    match id_problem(&id) {
+        Some(problem) => {
+            problems.add("id", problem);
+            None
+        }
+        None => Some(id),
+    }
+}
+
+/// What keeps a text from being the id of a contact that a client makes.
+pub(crate) fn id_problem(id: &str) -> Option<String> {
+    if id.is_empty() || id.len() > ID_BYTES_MAX {
+        return Some(format!("has 1 to {ID_BYTES_MAX} bytes"));
+    }
+    contact_id_problem(id.as_bytes()).map(str::to_owned)
+}
+
+fn attributes(value: &RawValue, meant: Meant, patch: &mut ContactPatch, problems: &mut Problems) {
+    if value.get() == "null" {
+        // In a merge patch that takes the member away: all of it.
+        patch.clears_attributes = meant == Meant::Patch;
+        return;
+    }
+    let Some(Members(members)) = Members::of_value(value, "attributes", problems) else {
+        return;
+    };
+    if members.len() > ATTRIBUTES_MAX {
+        problems.add("attributes", format!("has {ATTRIBUTES_MAX} members at most"));
+    }
+    if value.get().len() > ATTRIBUTES_BYTES_MAX {
+        problems.add("attributes", format!("has {ATTRIBUTES_BYTES_MAX} bytes at most"));
+        return;
+    }
+    for (name, value) in members {
+        let place = || format!("attributes.{}", shown(&name));
+        if name.is_empty() || name.len() > ATTRIBUTE_NAME_BYTES_MAX {
+            problems.add(place(), format!("has a name of 1 to {ATTRIBUTE_NAME_BYTES_MAX} bytes"));
+        } else if name.chars().any(char::is_control) {
+            problems.add(place(), "has control characters in its name");
+        } else if depth(value.get()) > ATTRIBUTE_DEPTH_MAX {
+            problems.add(place(), format!("is nested {ATTRIBUTE_DEPTH_MAX} deep at most"));
+        } else {
+            let value = (value.get() != "null").then_some(value);
+            patch.attributes.insert(name, value);
+        }
+    }
+}
+
+/// How deep arrays and objects are nested in a JSON text.
+fn depth(json: &str) -> usize {
+    let (mut now, mut deepest) = (0_usize, 0);
+    let (mut is_text, mut is_escaped) = (false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => {
+                now += 1;
+                deepest = deepest.max(now);
+            }
+            b']' | b'}' if !is_text => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(body: &str, meant: Meant) -> Vec<String> {
+        let mut problems = Problems::default();
+        let members = Members::of(body.as_bytes()).unwrap();
+        ContactBody::read(&members, meant, &mut problems);
+        problems.0.into_iter().map(|(field, _)| field).collect()
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_at_once() {
+        let body = r#"{"id":"a\u0000","firstName":7,"lastName":"","email":"ada","phone":"\u0007",
+            "nick":"x","version":3,"attributes":{"":1,"ok":{"a":[1]}}}"#;
+        assert_eq!(
+            problems_of(body, Meant::Whole),
+            ["id", "firstName", "lastName", "email", "phone", "nick", "version", "attributes."]
+        );
+        assert!(
+            problems_of(r#"{"email":"a@b","title":null,"attributes":null}"#, Meant::Patch)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_refused_at_any_level() {
+        for (body, path) in [
+            (r#"{"a":1,"a":2}"#, "a is"),
+            (r#"{"attributes":{"a":1,"a":2}}"#, "attributes.a is"),
+            (r#"{"attributes":{"a":[{"b":1,"b":2}]}}"#, "attributes.a[0].b is"),
+        ] {
+            let error = Members::of(body.as_bytes()).err().unwrap();
+            assert!(error.in_a_list()["message"].as_str().unwrap().starts_with(path), "{body}");
+        }
+        assert!(Members::of(b"[]").is_err() && Members::of(b"{").is_err());
+    }
+
+    #[test]
+    fn depth_counts_what_is_no_text() {
+        for (json, expected) in [("1", 0), ("[]", 1), (r#"{"a":["[[["]}"#, 2), (r#""\"[""#, 0)] {
+            assert_eq!(depth(json), expected, "{json}");
+        }
+    }
+}

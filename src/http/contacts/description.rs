@@ -1,0 +1,212 @@
+//! Contacts: one, a page, and what happened to one.
+
+use serde_json::{Value, json};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat};
+
+use crate::http::description::operation::{
+    Answer, Header, Kept, Operation, Param, Tag, choice, flag, text, whole_number,
+};
+use crate::http::description::shapes::{Contact, ContactPage, History};
+use crate::http::exchange::error::Code;
+
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![list(), get(), history()]
+}
+
+/// The id that all paths of one contact have.
+pub(crate) fn contact_id() -> Param {
+    Param::path(
+        "id",
+        "{{contactId}}",
+        "The contact's id; never `batch`, which is a path of its own.",
+    )
+}
+
+/// A contact as examples show it.
+pub(crate) fn example() -> Value {
+    json!({
+        "id": "{{contactId}}", "firstName": "Ada", "lastName": "Lovelace",
+        "email": "ada@example.com", "phone": "+44 20 7946 0000", "company": "Analytical Engines",
+        "title": "Analyst", "attributes": { "acme_segment": "mid-market" }, "status": "ACTIVE",
+        "version": 3, "sourceVersion": 3, "source": "acme",
+        "createdAt": "2026-11-21T10:00:00.000Z", "updatedAt": "2026-11-21T10:36:44.451Z",
+        "changedAt": "2026-11-21T10:36:44.512Z",
+    })
+}
+
+fn page_size() -> Param {
+    let schema = whole_number(1, 200).default(Some(50.into()));
+    Param::query("limit", schema, 50, "Entries on a page.").sent()
+}
+
+fn cursor() -> Param {
+    Param::query(
+        "cursor",
+        text().pattern(Some("^[A-Za-z0-9_-]+$")),
+        "AQAv_OQQOKibugAIAAABof49HdRHwM1WCRmr4Q",
+        "As `meta.nextCursor` or `meta.prevCursor` of an earlier page gave it, with the same order \
+         and filters. Opaque.",
+    )
+}
+
+/// Some text that is more than space.
+fn given() -> ObjectBuilder {
+    text().pattern(Some("\\S"))
+}
+
+/// Which contacts a list holds.
+fn filters() -> Vec<Param> {
+    vec![
+        Param::query("email", given(), "ada@example.com", "The address, in any case."),
+        Param::query("company", given(), "Tyrell Robotics", "The company, in any case."),
+        Param::query("source", given(), "acme", "Who said the newest of it."),
+        Param::query(
+            "q",
+            given(),
+            "ada l",
+            "What the name (either name first), the e-mail address or the company begins with, in \
+             any case.",
+        ),
+        Param::query(
+            "updatedSince",
+            text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+            "2026-11-21T10:00:00Z",
+            "Its newest event is of then or later (RFC 3339). An event that comes late does not move \
+             that: to poll for changes, use changedSince.",
+        ),
+        Param::query(
+            "changedSince",
+            text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+            "2026-11-21T10:00:00Z",
+            "Its present version came then or later (RFC 3339).",
+        ),
+        Param::query(
+            "duplicates",
+            flag(),
+            true,
+            "Only contacts that share their e-mail address, by that address. Goes with `limit`, \
+             `cursor`, `status`, `includeDeleted` and `count` only.",
+        ),
+        Param::query(
+            "status",
+            choice(&["ACTIVE", "DELETED"]),
+            "ACTIVE",
+            "Only these; without it active ones.",
+        ),
+        Param::query("includeDeleted", flag(), true, "Deleted ones too."),
+    ]
+}
+
+/// How a list is ordered, and where a page of it lies.
+fn order_and_page() -> Vec<Param> {
+    vec![
+        page_size(),
+        cursor(),
+        Param::query(
+            "offset",
+            // No default: generated clients would send it beside a cursor.
+            whole_number(0, 10_000),
+            100,
+            "Contacts to leave out, instead of a cursor. Further on only cursors lead.",
+        ),
+        Param::query("count", flag(), true, "Count up to 10,000 where no index knows the total."),
+        Param::query(
+            "sort",
+            choice(&[
+                "updatedAt",
+                "createdAt",
+                "changedAt",
+                "name",
+                "company",
+                "id",
+                "-updatedAt",
+                "-createdAt",
+                "-changedAt",
+                "-name",
+                "-company",
+                "-id",
+            ]),
+            "name",
+            "What they are sorted by (with `-`: descending); the id decides between equals. \
+                 Without it: by what matched where `q` is given, by id where `email`, `company` or \
+                 `source` is, else newest change first.",
+        )
+        .sent(),
+        Param::query(
+            "order",
+            choice(&["asc", "desc"]),
+            "asc",
+            "Without it times descend, all else ascends.",
+        ),
+    ]
+}
+
+fn list() -> Operation {
+    let meta = json!({
+        "limit": 50, "nextCursor": "AQAv_OQQOKibugAIAAABof49HdRHwM1WCRmr4Q", "prevCursor": null,
+        "offset": 0, "total": 1234, "totalIsExact": true,
+    });
+    let example = json!({ "data": [example()], "meta": meta });
+    Operation::get("/api/contacts", "listContacts", "A page of contacts")
+        .of(Tag::Contacts)
+        .about(
+            "Follow `meta.nextCursor` (or `Link`) for the rest; a page may be short and yet have one, \
+             where enough contacts were looked at. Paging by cursor stays right while contacts \
+             change: one that stayed put is neither skipped nor shown twice.",
+        )
+        .params(filters())
+        .params(order_and_page())
+        .reads()
+        .answers(
+            Answer::json::<ContactPage>(200, "The page.", example)
+                .with(&[Header::Link, Header::Position]),
+        )
+        .fails(&[Code::InvalidCursor])
+        .keeps("position", Kept::Header("Position"))
+}
+
+fn get() -> Operation {
+    Operation::get("/api/contacts/{id}", "getContact", "One contact")
+        .of(Tag::Contacts)
+        .param(contact_id())
+        .param(Param::query("includeDeleted", flag(), true, "Although it is deleted."))
+        .param(Param::header(
+            "If-None-Match",
+            "{{etag}}",
+            "ETags; 304 where the contact still is in one of these states.",
+        ))
+        .reads()
+        .answers(
+            Answer::json::<Contact>(200, "The contact.", example())
+                .with(&[Header::ETag, Header::Position]),
+        )
+        .answers(
+            Answer::empty(304, "It is in the state that If-None-Match names.")
+                .with(&[Header::ETag, Header::Position]),
+        )
+        .fails(&[Code::ContactNotFound])
+        .keeps("etag", Kept::Header("ETag"))
+}
+
+fn history() -> Operation {
+    let change = json!({
+        "version": 3, "eventType": "contact.updated", "eventId": "evt_f07acb6428d68f8a",
+        "source": "acme", "timestamp": "2026-11-21T10:36:44.451Z",
+        "recordedAt": "2026-11-21T10:36:44.460Z", "partition": 1, "offset": 16,
+        "contact": example(),
+    });
+    let example = json!({ "data": [change], "meta": { "limit": 50, "nextCursor": null } });
+    Operation::get("/api/contacts/{id}/history", "getContactHistory", "What happened to a contact")
+        .of(Tag::Contacts)
+        .about("Every change that is still in the journal, newest first, deleted contacts' too.")
+        .param(contact_id())
+        .param(page_size())
+        .param(cursor())
+        .reads()
+        .answers(
+            Answer::json::<History>(200, "The changes.", example)
+                .with(&[Header::Link, Header::Position]),
+        )
+        .fails(&[Code::ContactNotFound, Code::InvalidCursor])
+        .keeps("eventId", Kept::Body("data.0.eventId"))
+}

@@ -1,0 +1,182 @@
+//! Merges of two contacts: ordered, and asked about.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{HeaderName, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+
+use crate::domain::timestamp::format_rfc3339;
+use crate::domain::verdict::DeadLetterReason;
+use crate::ingest::{EditError, Merge, MergeEnd, MergeError, MergeFailure, MergeJob, Merged};
+
+use super::body::{Members, Problems};
+use super::events::AGAIN_AFTER;
+use super::preconditions::if_match;
+use super::writing::{JSON, Writing, failure};
+use crate::http::exchange::answer::{begin, decoded, json_response};
+use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::params::Params;
+use crate::http::state::HttpState;
+
+const MERGE_ID: HeaderName = HeaderName::from_static("merge-id");
+
+type PathId = Result<Path<String>, PathRejection>;
+
+/// `POST /api/contacts/{id}/merge`
+pub(crate) async fn merge_contacts(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let into = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[JSON])?;
+    let from = merged_from(&Members::of(&writing.body)?, &into)?;
+    // Held until the answer is there.
+    let keyed = writing.keyed()?;
+    let merge = Merge {
+        condition: if_match(writing.headers())?.unwrap_or_default(),
+        keyed: keyed.as_ref().map(|(keyed, _)| keyed.clone()),
+        author: writing.author(),
+        into,
+        from,
+    };
+    match state.open()?.merging.merge(&merge, writing.wait()).await {
+        Ok(Merged::Done { id, survivor }) => {
+            let mut response = writing.answer(&merge.into, StatusCode::OK, &survivor);
+            if let Some(Ok(id)) = id.map(HeaderValue::from_maybe_shared) {
+                response.headers_mut().insert(MERGE_ID, id);
+            }
+            Ok(response)
+        }
+        Ok(Merged::Accepted { id }) => {
+            let body = json!({ "status": "ACCEPTED", "mergeId": id, "contactId": merge.into });
+            Ok(writing.accepted_as(&body, format!("/api/merges/{id}")))
+        }
+        Err(MergeError::Failed(MergeFailure::PreconditionFailed { tag })) => {
+            Ok(failure(EditError::PreconditionFailed(Some(tag))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `GET /api/merges/{id}`
+pub(crate) async fn get_merge(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    Params::of(request.uri(), &[])?;
+    begin(&state, request.headers())?;
+    let Some(job) = state.open()?.merging.job(&id)? else {
+        return Err(ApiError::new(
+            Code::MergeNotFound,
+            "there is no such merge: it was never begun, or ended more than a day ago",
+        ));
+    };
+    let is_running = job.end.is_none();
+    let mut response = json_response(shown(&id, job).to_string().into_bytes());
+    if is_running {
+        response.headers_mut().insert(RETRY_AFTER, AGAIN_AFTER);
+    }
+    Ok(response)
+}
+
+fn shown(id: &str, job: MergeJob) -> serde_json::Value {
+    let (status, error, position) = match job.end {
+        None => ("running", None, None),
+        Some(MergeEnd::Done { position, .. }) => ("done", None, Some(position)),
+        Some(MergeEnd::Failed(failure)) => ("failed", Some(ApiError::from(failure)), None),
+    };
+    json!({
+        "id": id,
+        "contactId": job.into,
+        "from": job.from,
+        "status": status,
+        "error": error.map(|error| error.in_a_list()),
+        "position": position,
+        "by": job.principal,
+        "requestedAt": format_rfc3339(job.at_ms),
+    })
+}
+
+fn merged_from(members: &Members, into: &str) -> Result<String, ApiError> {
+    let mut problems = Problems::default();
+    let mut from = None;
+    for (name, value) in &members.0 {
+        if name != "from" {
+            problems.add(name, "is no member of a merge");
+            continue;
+        }
+        match serde_json::from_str::<String>(value.get()) {
+            Ok(id) if id == into => problems.add("from", "is the survivor itself"),
+            Ok(id) if id.is_empty() => problems.add("from", "is empty"),
+            Ok(id) => from = Some(id),
+            Err(_) => problems.add("from", "must be a text"),
+        }
+    }
+    if members.0.iter().all(|(name, _)| name != "from") {
+        problems.add("from", "is missing: the id of the contact to be taken in");
+    }
+    problems.result()?;
+    from.ok_or_else(|| ApiError::new(Code::InvalidBody, "the body names no contact"))
+}
+
+impl From<MergeFailure> for ApiError {
+    fn from(failure: MergeFailure) -> Self {
+        match failure {
+            MergeFailure::SurvivorGone => EditError::NotFound.into(),
+            MergeFailure::OtherGone => {
+                let mut problems = Problems::default();
+                problems.add("from", "names no contact that is there");
+                problems.result().err().unwrap_or_else(|| EditError::NotFound.into())
+            }
+            MergeFailure::PreconditionFailed { tag } => {
+                EditError::PreconditionFailed(Some(tag)).into()
+            }
+            MergeFailure::Merging { id, into } => Self::new(
+                Code::ContactMerging,
+                "one of the two is being merged into another contact; try again once that has ended",
+            )
+            .with_details(json!({ "id": id, "into": into })),
+            MergeFailure::Contended => Self::new(
+                Code::Contended,
+                "others change the two contacts all the time, so they were not merged; try again",
+            ),
+            MergeFailure::Refused { reason, detail } => {
+                let found = DeadLetterReason::ALL.iter().find(|each| each.as_str() == reason);
+                let reason = found.copied().unwrap_or(DeadLetterReason::InvalidCommand);
+                EditError::Refused { reason, detail }.into()
+            }
+        }
+    }
+}
+
+impl From<MergeError> for ApiError {
+    fn from(error: MergeError) -> Self {
+        let text = error.to_string();
+        match error {
+            MergeError::Failed(failure) => failure.into(),
+            MergeError::KeyReused => EditError::KeyReused.into(),
+            MergeError::TooMany { .. } => Self::new(Code::Overloaded, text),
+            MergeError::NotWritten { id, .. } => Self::new(
+                Code::WriteUnavailable,
+                "the log did not say that it has the merge; GET /api/merges/{mergeId} tells whether \
+                 it came there after all, and the same request may be sent again",
+            )
+            .with_details(json!({ "mergeId": id }))
+            .with_internal(text),
+            MergeError::Refused { .. } => Self::new(
+                Code::WriteUnavailable,
+                "there is no room to note the merge; try again later",
+            )
+            .with_internal(text),
+            MergeError::Json(_) => Self::internal(text),
+            MergeError::Edit(error) => error.into(),
+        }
+    }
+}

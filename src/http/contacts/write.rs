@@ -1,0 +1,161 @@
+//! Writes of one contact: each a command on the log, answered with what became of it.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use uuid::Uuid;
+
+use crate::domain::command::Condition;
+use crate::ingest::{Action, Edit, EditError};
+
+use super::body::{ContactBody, Meant, Members, Problems, id_problem};
+use super::preconditions::{if_match, must_be_new, unless_match};
+use super::writing::{JSON, Writing, failure};
+use crate::http::exchange::answer::decoded;
+use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::params::Params;
+use crate::http::state::HttpState;
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+type PathId = Result<Path<String>, PathRejection>;
+
+/// `POST /api/contacts`
+pub(crate) async fn create_contact(
+    State(state): State<HttpState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[JSON])?;
+    let ContactBody { id, patch } = contact_body(&writing, Meant::Whole, None)?;
+    let made = || writing.with_key(|key| Ok(key.map(|key| key.contact_id())));
+    let id = match id {
+        Some(id) => id,
+        None => made()?.unwrap_or_else(|| Uuid::now_v7().to_string()),
+    };
+    edit(&writing, id, Action::Create(patch), Condition::default(), StatusCode::CREATED).await
+}
+
+/// `PUT /api/contacts/{id}`
+pub(crate) async fn put_contact(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[JSON])?;
+    let condition = if_match(writing.headers())?;
+    let is_new = must_be_new(writing.headers())?;
+    if is_new && condition.is_some() {
+        let text = "If-Match and If-None-Match: * can't both hold";
+        return Err(ApiError::new(Code::InvalidHeader, text));
+    }
+    let ContactBody { patch, .. } = contact_body(&writing, Meant::Whole, Some(&id))?;
+    if is_new {
+        let mut problems = Problems::default();
+        if let Some(problem) = id_problem(&id) {
+            problems.add("id", problem);
+        }
+        problems.result()?;
+        let action = Action::Create(patch);
+        return edit(&writing, id, action, Condition::default(), StatusCode::CREATED).await;
+    }
+    let condition = writing.required(condition)?;
+    edit(&writing, id, Action::Replace(patch), condition, StatusCode::OK).await
+}
+
+/// `PATCH /api/contacts/{id}`
+pub(crate) async fn patch_contact(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    writing.require_media(&[MERGE_PATCH, JSON])?;
+    let condition = writing.required(if_match(writing.headers())?)?;
+    let condition = unless_match(writing.headers(), condition)?;
+    let ContactBody { patch, .. } = contact_body(&writing, Meant::Patch, Some(&id))?;
+    edit(&writing, id, Action::Update(patch), condition, StatusCode::OK).await
+}
+
+/// `DELETE /api/contacts/{id}`
+pub(crate) async fn delete_contact(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    let erase = Params::of(&writing.parts.uri, &["erase"])?.flag("erase")?;
+    if erase {
+        writing.require_admin("erasing a contact")?;
+    }
+    let condition = writing.required(if_match(writing.headers())?)?;
+    let condition = unless_match(writing.headers(), condition)?;
+    let action = if erase { Action::Erase } else { Action::Delete };
+    edit(&writing, id, action, condition, StatusCode::NO_CONTENT).await
+}
+
+/// `POST /api/contacts/{id}/restore`
+pub(crate) async fn restore_contact(
+    State(state): State<HttpState>,
+    id: PathId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let writing = Writing::begin(&state, request).await?;
+    Params::of(&writing.parts.uri, &[])?;
+    let condition = if_match(writing.headers())?;
+    edit(&writing, id, Action::Restore, condition.unwrap_or_default(), StatusCode::OK).await
+}
+
+/// The body, strictly; an id in it must be the path's.
+fn contact_body(
+    writing: &Writing<'_>,
+    meant: Meant,
+    id: Option<&str>,
+) -> Result<ContactBody, ApiError> {
+    let members = Members::of(&writing.body)?;
+    let mut problems = Problems::default();
+    let body = ContactBody::read(&members, meant, &mut problems);
+    if let (Some(of_path), Some(of_body)) = (id, &body.id)
+        && of_path != of_body
+    {
+        problems.add("id", "is not that of the path");
+    }
+    problems.result()?;
+    Ok(body)
+}
+
+async fn edit(
+    writing: &Writing<'_>,
+    id: String,
+    action: Action,
+    condition: Condition,
+    status: StatusCode,
+) -> Result<Response, ApiError> {
+    // Held until the answer is there.
+    let keyed = writing.keyed()?;
+    let edit = Edit {
+        id: id.clone(),
+        // To a PUT that must create, a contact that is there is a condition that does not hold.
+        condition,
+        action,
+        keyed: keyed.as_ref().map(|(keyed, _)| keyed.clone()),
+        author: writing.author(),
+    };
+    let is_put = writing.parts.method == axum::http::Method::PUT;
+    match writing.writes.edits.run_one(edit, writing.wait()).await {
+        Ok(done) => Ok(writing.answer(&id, status, &done)),
+        Err(EditError::Exists(tag)) if is_put => {
+            Ok(failure(EditError::PreconditionFailed(Some(tag))))
+        }
+        Err(error) => Ok(failure(error)),
+    }
+}

@@ -1,0 +1,252 @@
+//! Writes of contacts: one by one, joined, and many in one request.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::description::{contact_id, example};
+use super::write_shapes::{
+    Accepted, AcceptedMerge, BatchAnswer, BatchOperations, ContactMerge, ContactPatch,
+    ContactToMerge, ContactToWrite,
+};
+use crate::http::description::operation::{Answer, Header, Kept, Operation, Param, Tag, flag};
+use crate::http::description::shapes::Contact;
+use crate::http::exchange::error::Code;
+
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![create(), put(), patch(), batch(), merge(), one_merge(), delete(), restore()]
+}
+
+const HOW: &str = "The answer waits until the write is applied. With `Prefer: respond-async`, or \
+where that takes longer than some seconds, it is 202: the write is kept, and `Location` tells what \
+became of it.";
+
+/// What all writes have: a key, a preference, and how they fail.
+fn writes(operation: Operation) -> Operation {
+    keyed(operation).answers(accepted())
+}
+
+fn keyed(operation: Operation) -> Operation {
+    operation
+        .of(Tag::Contacts)
+        .param(
+            Param::header(
+                "Idempotency-Key",
+                "5f0f7a9e-order-1729",
+                "The same request under the same key is done once, and answered as the first time; \
+             remembered by the contact for its last 16 writes.",
+            )
+            .matching("^[\\x21-\\x7e]{1,255}$"),
+        )
+        .param(Param::header("Prefer", "respond-async", "Not to wait until it is applied: 202."))
+        .reads()
+        .fails(&[
+            Code::ValidationFailed,
+            Code::IdempotencyKeyReused,
+            Code::RequestInFlight,
+            Code::WriteUnavailable,
+        ])
+}
+
+fn accepted() -> Answer {
+    let example = json!({
+        "status": "ACCEPTED", "eventId": "cmd_01971e5c7a557c3e9d516a1d3a0b4f10",
+        "contactId": "{{contactId}}",
+    });
+    Answer::json::<Accepted>(202, "Kept, and not applied yet.", example).with(&[Header::Location])
+}
+
+fn if_match() -> Param {
+    Param::header(
+        "If-Match",
+        "{{etag}}",
+        "The ETag of the contact as you have seen it: else 412. Required where the server is \
+         configured so: else 428.",
+    )
+}
+
+fn conditional(operation: Operation) -> Operation {
+    operation.param(if_match()).fails(&[
+        Code::ContactNotFound,
+        Code::PreconditionFailed,
+        Code::PreconditionRequired,
+        Code::Superseded,
+    ])
+}
+
+fn if_none_match() -> Param {
+    let about = "The contact must be in none of these states; `*`: in none at all.";
+    Param::header("If-None-Match", "\"9-0000000000000001\"", about)
+}
+
+fn written(status: u16, about: &'static str) -> Answer {
+    Answer::json::<Contact>(status, about, example()).with(&[Header::ETag, Header::Position])
+}
+
+fn fields() -> Value {
+    json!({
+        "firstName": "Ada", "lastName": "Lovelace", "email": "ada@example.com",
+        "company": "Analytical Engines", "attributes": { "newsletter": true },
+    })
+}
+
+fn create() -> Operation {
+    let operation = Operation::new(Method::POST, "/api/contacts", "createContact", "A new contact")
+        .about(HOW)
+        .body::<ContactToWrite>(fields())
+        .answers(written(201, "The contact.").with(&[Header::Location]))
+        .fails(&[Code::UnsupportedMediaType, Code::ContactExists, Code::ContactTooLarge])
+        .keeps("contactId", Kept::Body("id"))
+        .keeps("etag", Kept::Header("ETag"));
+    writes(operation)
+}
+
+fn put() -> Operation {
+    let operation =
+        Operation::new(Method::PUT, "/api/contacts/{id}", "replaceContact", "Another content")
+            .about(
+                "The contact becomes what the body says: what is left out is cleared. A contact \
+                 that there is not is 404, unless `If-None-Match: *` asks for a new one: then one \
+                 that there is, is 412.",
+            )
+            .param(contact_id())
+            .param(Param::header("If-None-Match", "*", "The contact must be new."))
+            .body::<ContactToWrite>(fields())
+            .answers(written(200, "The contact."))
+            .answers(written(201, "The new contact.").with(&[Header::Location]))
+            .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
+            .keeps("etag", Kept::Header("ETag"));
+    writes(conditional(operation))
+}
+
+fn patch() -> Operation {
+    let patch = json!({ "title": "Countess", "phone": null });
+    let operation =
+        Operation::new(Method::PATCH, "/api/contacts/{id}", "patchContact", "Some fields")
+            .about(
+                "A merge patch (RFC 7396): what is left out stays, null clears, attributes are \
+                 merged one by one. `application/json` is taken as the same.",
+            )
+            .param(contact_id())
+            .param(if_none_match())
+            .body_as::<ContactPatch>("application/merge-patch+json", patch)
+            .answers(written(200, "The contact."))
+            .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
+            .keeps("etag", Kept::Header("ETag"));
+    writes(conditional(operation))
+}
+
+fn delete() -> Operation {
+    let operation =
+        Operation::new(Method::DELETE, "/api/contacts/{id}", "deleteContact", "No more")
+            .about(
+                "It is DELETED and found with `includeDeleted=true` only; restore takes it back. \
+                 `erase=true` (role admin) forgets its fields too; not while it is being merged into \
+                 another: 409, which names that one.",
+            )
+            .param(contact_id())
+            .param(Param::query("erase", flag(), true, "Forget its fields."))
+            .param(if_none_match())
+            .answers(Answer::empty(204, "It is deleted.").with(&[Header::Position]))
+            .fails(&[Code::ContactMerging]);
+    writes(conditional(operation))
+}
+
+fn restore() -> Operation {
+    let operation = Operation::new(
+        Method::POST,
+        "/api/contacts/{id}/restore",
+        "restoreContact",
+        "Take a delete back",
+    )
+    .param(contact_id())
+    .answers(written(200, "The contact, ACTIVE."));
+    writes(conditional(operation))
+}
+
+fn merge() -> Operation {
+    let operation = Operation::new(
+        Method::POST,
+        "/api/contacts/{id}/merge",
+        "mergeContacts",
+        "Two contacts that are one",
+    )
+    .about(
+        "The contact takes the fields and attributes that it lacks from the other, which is then \
+         deleted; `mergedFrom` and `mergedInto` among their attributes say so. 200: both is done. 202: \
+         it is under way, `Location` tells how it ends, and it goes on whatever happens to the \
+         instance. Until then the other can't be erased or merged elsewhere (409), nor can the \
+         survivor be one that is being merged itself.",
+    )
+    .param(contact_id())
+    .body::<ContactToMerge>(json!({ "from": "{{otherId}}" }))
+    .answers(written(200, "The survivor.").with(&[Header::MergeId]))
+    .answers(accepted_merge())
+    .fails(&[
+        Code::UnsupportedMediaType,
+        Code::ContactTooLarge,
+        Code::ContactMerging,
+        Code::Contended,
+        Code::Overloaded,
+    ])
+    .keeps("etag", Kept::Header("ETag"))
+    .keeps("mergeId", Kept::Header("Merge-Id"));
+    keyed(conditional(operation))
+}
+
+fn accepted_merge() -> Answer {
+    let example = json!({
+        "status": "ACCEPTED", "mergeId": "{{mergeId}}",
+        "contactId": "{{contactId}}",
+    });
+    Answer::json::<AcceptedMerge>(202, "It is under way.", example).with(&[Header::Location])
+}
+
+fn one_merge() -> Operation {
+    let example = json!({
+        "id": "{{mergeId}}", "contactId": "{{contactId}}",
+        "from": "{{otherId}}", "status": "done", "error": null, "position": "{{position}}",
+        "by": "user:ada", "requestedAt": "2026-11-21T10:36:44.460Z",
+    });
+    let id = Param::path("id", "{{mergeId}}", "As the 202 said.");
+    Operation::get("/api/merges/{id}", "getMerge", "How a merge stands")
+        .of(Tag::Contacts)
+        .about(
+            "`running`, `done` or `failed`. With `done` a read at `position` sees both halves; with \
+             `failed` the other is there as before, and `error` says why. Known for a day after its \
+             end, of the last 1,024.",
+        )
+        .param(id)
+        .reads()
+        .answers(Answer::json::<ContactMerge>(200, "How it stands.", example))
+        .fails(&[Code::MergeNotFound])
+}
+
+fn batch() -> Operation {
+    let operations = json!([
+        { "op": "create", "contact": { "firstName": "Grace", "email": "grace@example.com" } },
+        { "op": "update", "id": "{{contactId}}", "contact": { "title": "Countess" } },
+    ]);
+    let created = json!({
+        "index": 0, "status": 201, "id": "{{contactId}}", "etag": "{{etag}}", "contact": example(),
+    });
+    let error = json!({
+        "code": "CONTACT_NOT_FOUND", "message": "there is no contact with this id", "details": null,
+    });
+    let failed = json!({ "index": 1, "status": 404, "id": "c-17", "error": error });
+    let answer = json!({ "data": [created, failed], "meta": { "succeeded": 1, "failed": 1 } });
+    let operation =
+        Operation::new(Method::POST, "/api/contacts/batch", "writeContacts", "Many writes at once")
+            .about(
+                "1 to 200 operations: create, replace, update, delete, restore. Each stands for \
+                 itself; those of one contact are done in their order. The answers stand in the \
+                 order of the operations, each with the status that it would have had alone.",
+            )
+            .body::<BatchOperations>(operations)
+            .answers(
+                Answer::json::<BatchAnswer>(200, "What became of each.", answer)
+                    .with(&[Header::Position]),
+            )
+            .fails(&[Code::UnsupportedMediaType, Code::PreconditionRequired])
+            .keeps("otherId", Kept::Body("data.0.id"));
+    writes(operation)
+}

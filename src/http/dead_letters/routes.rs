@@ -1,0 +1,354 @@
+//! `/api/dead-letters…`: what could not be applied, and sending it through again.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{LINK, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use crate::auth::Principal;
+use crate::domain::position::{Lane, Offset};
+use crate::domain::verdict::DeadLetterReason;
+use crate::effects::dead_letters::{
+    Job, JobKind, LetterDesk, LetterError, LetterQuery, Order, Preview, Selection,
+};
+use crate::query::{Cursor, CursorError, CursorKeys, Direction, QueryError};
+
+use super::answers::{job_json, letter_json, preview_json, whole_letter_json};
+use crate::http::edge::request_id;
+use crate::http::exchange::accept::accepts;
+use crate::http::exchange::answer::{blocking, decoded, json_response};
+use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::Fields;
+use crate::http::exchange::links::links;
+use crate::http::exchange::params::{Params, invalid, time};
+use crate::http::state::HttpState;
+
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 200;
+/// Letters a second where nothing is said.
+const RATE_DEFAULT: u64 = 1_000;
+const RATE_MAX: u64 = 100_000;
+const FATES: [&str; 3] = ["kept", "redriven", "discarded"];
+
+/// `GET /api/dead-letters`
+pub(crate) async fn list(
+    State(state): State<HttpState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let desk = begin(&state, request.headers())?;
+    let known = ["reason", "topic", "since", "until", "status", "limit", "cursor"];
+    let params = Params::of(request.uri(), &known)?;
+    let reasons: Vec<_> =
+        DeadLetterReason::ALL.iter().map(|reason| (reason.as_str(), *reason)).collect();
+    let selection = Selection {
+        reason: params.choice("reason", &reasons)?,
+        is_control: params.get("topic").map(|topic| is_control(&desk, topic)).transpose()?,
+        since_ms: params.get("since").map(|text| signed_ms(time("since", text))).transpose()?,
+        until_ms: params.get("until").map(|text| signed_ms(time("until", text))).transpose()?,
+        one: None,
+    };
+    let fate = params.choice("status", &FATES.map(|fate| (fate, fate)))?.map(str::to_owned);
+    let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
+    let keys = state.queries()?.cursor_keys().clone();
+    let asked = format!("dead letters {selection:?} {fate:?}");
+    let after = params.get("cursor").map(|text| place_of(text, &asked, &keys)).transpose()?;
+    let query = LetterQuery { selection, fate, limit, after };
+    let page = blocking({
+        let desk = Arc::clone(&desk);
+        move || desk.list(&query)
+    })
+    .await?;
+    let next = page.next.map(|place| cursor_of(place, &asked, &keys));
+    let topics = desk.topics();
+    let data: Vec<Value> = page.letters.iter().map(|letter| letter_json(letter, topics)).collect();
+    let body = json!({ "data": data, "meta": { "limit": limit, "nextCursor": next } });
+    let mut response = json_response(body.to_string().into_bytes());
+    let next = next.map(|cursor| Some(("cursor", cursor)));
+    if let Some(links) = links(request.uri(), &[("next", next)]) {
+        response.headers_mut().insert(LINK, links);
+    }
+    Ok(response)
+}
+
+/// A letter's place: the archives of two instances are in different orders, and both know it.
+fn cursor_of((lane, offset): (Lane, Offset), asked: &str, keys: &CursorKeys) -> String {
+    let mut key = lane.0.to_le_bytes().to_vec();
+    key.extend_from_slice(&offset.0.to_le_bytes());
+    Cursor { direction: Direction::Next, skip: 0, key }.encode(asked, keys)
+}
+
+fn place_of(text: &str, asked: &str, keys: &CursorKeys) -> Result<(Lane, Offset), ApiError> {
+    let read = |key: &[u8]| {
+        let (lane, offset) = key.split_first_chunk::<2>()?;
+        let (offset, _) = offset.split_first_chunk::<8>()?;
+        Some((Lane(u16::from_le_bytes(*lane)), Offset(u64::from_le_bytes(*offset))))
+    };
+    let cursor = Cursor::decode(text, asked, keys).map_err(QueryError::Cursor)?;
+    read(&cursor.key).ok_or_else(|| QueryError::Cursor(CursorError::Malformed).into())
+}
+
+/// `GET /api/dead-letters/{id}`
+pub(crate) async fn show(
+    State(state): State<HttpState>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let desk = begin(&state, request.headers())?;
+    Params::of(request.uri(), &[])?;
+    let (lane, offset) = letter_place(&desk, id)?;
+    let letter = blocking({
+        let desk = Arc::clone(&desk);
+        move || desk.one(lane, offset)
+    })
+    .await?;
+    Ok(json_response(whole_letter_json(&letter, desk.topics()).to_string().into_bytes()))
+}
+
+/// `POST /api/dead-letters/redrive/{id}`
+pub(crate) async fn redrive_one(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let desk = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    let (lane, offset) = letter_place(&desk, id)?;
+    let order = Order {
+        again: true,
+        ..order(JobKind::Redrive, Selection::one(lane, offset), &principal, &headers)
+    };
+    let preview = preview(&desk, &order).await?;
+    if preview.counts.selected() > 0 && preview.counts.done == 0 {
+        return Err(ApiError::new(
+            Code::NotRedrivable,
+            "this dead letter is a control record, was discarded, or was redriven too often",
+        )
+        .with_details(preview_json(&preview, desk.topics())));
+    }
+    let job = desk.order(order).await?;
+    let at_most = state.limits().position_wait;
+    let (done, is_interrupted) = desk.wait_for(&job, at_most).await.ok_or(LetterError::NoJob)?;
+    Ok(job_response(&desk, &job, &done, is_interrupted))
+}
+
+/// `DELETE /api/dead-letters/{id}`
+pub(crate) async fn discard_one(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let desk = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    let (lane, offset) = letter_place(&desk, id)?;
+    let selection = Selection::one(lane, offset);
+    desk.order(order(JobKind::Discard, selection, &principal, &headers)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /api/dead-letters/redrive`
+pub(crate) async fn redrive(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    many(JobKind::Redrive, &state, &principal, &uri, &headers, &body).await
+}
+
+/// `POST /api/dead-letters/discard`
+pub(crate) async fn discard(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    many(JobKind::Discard, &state, &principal, &uri, &headers, &body).await
+}
+
+async fn many(
+    kind: JobKind,
+    state: &HttpState,
+    principal: &Principal,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, ApiError> {
+    let desk = begin(state, headers)?;
+    Params::of(uri, &[])?;
+    let mut fields = Fields::of(headers, body)?;
+    let selection = selection(&desk, &mut fields);
+    let is_dry = fields.flag("dryRun").unwrap_or(false);
+    let mut order = order(kind, selection, principal, headers);
+    order.limit = fields.number("limit", 1..=u64::MAX);
+    if kind == JobKind::Redrive {
+        order.again = fields.flag("again").unwrap_or(false);
+        let rate = fields.number("rate", 1..=RATE_MAX).unwrap_or(RATE_DEFAULT);
+        order.rate = u32::try_from(rate).unwrap_or(u32::MAX);
+    }
+    fields.end()?;
+    if is_dry {
+        let preview = preview_json(&preview(&desk, &order).await?, desk.topics());
+        return Ok(json_response(preview.to_string().into_bytes()));
+    }
+    let id = desk.order(order).await?;
+    let (job, is_interrupted) = desk.job(&id).ok_or(LetterError::NoJob)?;
+    Ok(job_response(&desk, &id, &job, is_interrupted))
+}
+
+async fn preview(desk: &Arc<LetterDesk>, order: &Order) -> Result<Preview, ApiError> {
+    let (desk, order) = (Arc::clone(desk), order.clone());
+    blocking(move || desk.preview(&order)).await
+}
+
+/// Which letters the body means. All of them only where it says so.
+fn selection(desk: &LetterDesk, fields: &mut Fields) -> Selection {
+    let mut selection = Selection::default();
+    if let Some(text) = fields.text("reason") {
+        selection.reason = DeadLetterReason::ALL.iter().copied().find(|one| one.as_str() == text);
+        if selection.reason.is_none() {
+            fields.refuse("reason", "is no reason for which records are set aside");
+        }
+    }
+    if let Some(topic) = fields.text("topic") {
+        match is_control(desk, &topic) {
+            Ok(is_control) => selection.is_control = Some(is_control),
+            Err(_) => fields.refuse("topic", "is no topic that is followed here"),
+        }
+    }
+    let mut at = |name: &str| {
+        let text = fields.text(name)?;
+        let read = signed_ms(time(name, &text));
+        if read.is_err() {
+            fields.refuse(name, "must be an RFC 3339 time, such as 2026-11-21T10:00:00Z");
+        }
+        read.ok()
+    };
+    selection.since_ms = at("since");
+    selection.until_ms = at("until");
+    let all = fields.flag("all");
+    let refused = ["reason", "topic", "since", "until", "all"];
+    let is_wrong = refused.iter().any(|name| fields.is_refused(name));
+    match (all, selection.is_all()) {
+        _ if is_wrong => {}
+        (Some(true), false) => fields.refuse("all", "can't stand beside a filter"),
+        (Some(true), true) | (Some(false) | None, false) => {}
+        (Some(false) | None, true) => {
+            fields.refuse("all", "must be true where there is no filter");
+        }
+    }
+    selection
+}
+
+/// `GET /api/dead-letters/redrives`
+pub(crate) async fn jobs(
+    State(state): State<HttpState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let desk = begin(&state, request.headers())?;
+    let limit = Params::of(request.uri(), &["limit"])?.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
+    let jobs = desk.jobs(limit);
+    let data: Vec<Value> = jobs
+        .iter()
+        .map(|(id, job, is_interrupted)| job_json(id, job, *is_interrupted, desk.topics()))
+        .collect();
+    Ok(json_response(json!({ "data": data, "meta": { "limit": limit } }).to_string().into_bytes()))
+}
+
+/// `GET /api/dead-letters/redrives/{id}`
+pub(crate) async fn job(
+    State(state): State<HttpState>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let desk = begin(&state, request.headers())?;
+    Params::of(request.uri(), &[])?;
+    let id = decoded(id)?;
+    let (job, is_interrupted) = desk.job(&id).ok_or(LetterError::NoJob)?;
+    let shown = job_json(&id, &job, is_interrupted, desk.topics());
+    Ok(json_response(shown.to_string().into_bytes()))
+}
+
+/// `DELETE /api/dead-letters/redrives/{id}`
+pub(crate) async fn stop_job(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let desk = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    desk.stop_job(
+        &decoded(id)?,
+        &principal.name,
+        request_id::of_writing(&headers).map(str::to_owned),
+    )
+    .await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn begin(state: &HttpState, headers: &HeaderMap) -> Result<Arc<LetterDesk>, ApiError> {
+    if !accepts(headers, "application/json") {
+        return Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"));
+    }
+    Ok(Arc::clone(&state.open()?.letters))
+}
+
+fn order(kind: JobKind, selection: Selection, principal: &Principal, headers: &HeaderMap) -> Order {
+    Order {
+        kind,
+        selection,
+        again: false,
+        rate: u32::try_from(RATE_DEFAULT).unwrap_or(u32::MAX),
+        limit: None,
+        by: principal.name.to_string(),
+        request_id: request_id::of_writing(headers).map(str::to_owned),
+    }
+}
+
+/// 201 and where to look again.
+fn job_response(desk: &LetterDesk, id: &str, job: &Job, is_interrupted: bool) -> Response {
+    let shown = job_json(id, job, is_interrupted, desk.topics());
+    let mut response = json_response(shown.to_string().into_bytes());
+    *response.status_mut() = StatusCode::CREATED;
+    let location = format!("/api/dead-letters/redrives/{id}");
+    if let Ok(location) = HeaderValue::from_maybe_shared(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+fn letter_place(
+    desk: &LetterDesk,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<(Lane, Offset), ApiError> {
+    Ok(desk.topics().place(&decoded(id)?).ok_or(LetterError::NotFound)?)
+}
+
+fn is_control(desk: &LetterDesk, topic: &str) -> Result<bool, ApiError> {
+    let topics = desk.topics();
+    if topic == topics.contacts {
+        return Ok(false);
+    }
+    if topic == topics.control {
+        return Ok(true);
+    }
+    let problem = format!("must be {} or {}", topics.contacts, topics.control);
+    Err(invalid("topic", &problem))
+}
+
+fn signed_ms(us: Result<u64, ApiError>) -> Result<i64, ApiError> {
+    us.map(|us| i64::try_from(us / 1000).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,48 @@
+//! What stands for the collection's variables where an example is shown.
+
+use serde_json::Value;
+
+/// Variables, each with a value for readers. Those without a `$` are kept by the collection.
+pub(crate) const SAMPLES: &[(&str, &str)] = &[
+    ("baseUrl", "http://127.0.0.1:3000"),
+    ("username", "admin"),
+    ("password", "the password that was set"),
+    ("token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"),
+    ("refreshToken", "rt1.YWRtaW4.0a1b2c3d4e5f60718293a4b5c6d7e8f9.1.c2VjcmV0.cHJvb2Y"),
+    ("sessionId", "0a1b2c3d4e5f60718293a4b5c6d7e8f9"),
+    ("contactId", "c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c"),
+    ("eventId", "evt_f07acb6428d68f8a"),
+    ("etag", "\"3-9f86d081884c7d65\""),
+    ("webhookSecret", "a-secret-that-Acme-and-contactd-share"),
+    ("webhookSignature", "97f99362dc39e6f50958807ed57f3d16a496361e63a6f8ca6cb97696a11be7cd"),
+    ("webhookTimestamp", "1792230000"),
+    ("otherId", "f3a1c2d4-5b6e-4f70-8a91-b2c3d4e5f607"),
+    ("simulatedId", "sim_019aa5c20e2e7b13a4c5d6e7f8091a2b"),
+    ("deadLetterId", "contacts:1:16"),
+    ("redriveId", "019aa5e0-7a55-7c3e-9d51-6a1d3a0b4f10"),
+    ("mergeId", "cmd_01971e5c7a557c3e9d516a1d3a0b4f10"),
+    ("position", "p1-22d1ef5228eb9c01-0.8-1.11"),
+];
+
+/// The value of a variable.
+pub(crate) fn sample(name: &str) -> &'static str {
+    SAMPLES.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+}
+
+/// The example without variables.
+pub(crate) fn shown(example: &Value) -> Value {
+    match example {
+        Value::String(text) => Value::String(shown_text(text)),
+        Value::Array(items) => items.iter().map(shown).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), shown(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => example.clone(),
+    }
+}
+
+fn shown_text(text: &str) -> String {
+    SAMPLES.iter().fold(text.to_owned(), |text, (name, value)| {
+        if text.contains("{{") { text.replace(&format!("{{{{{name}}}}}"), value) } else { text }
+    })
+}

@@ -1,0 +1,170 @@
+//! That table, router and description list the same, and that examples fit their schemas.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::operations;
+use super::samples::shown;
+use crate::http::exchange::endpoint::{ENDPOINTS, endpoint};
+
+fn document() -> Value {
+    serde_json::from_str(&super::openapi_json()).unwrap()
+}
+
+fn endpoints() -> BTreeSet<String> {
+    ENDPOINTS.iter().map(|endpoint| format!("{} {}", endpoint.method, endpoint.path)).collect()
+}
+
+#[test]
+fn every_endpoint_is_described_and_nothing_else() {
+    let described: Vec<String> =
+        operations().iter().map(|one| format!("{} {}", one.method, one.path)).collect();
+    let once: BTreeSet<String> = described.iter().cloned().collect();
+    assert_eq!(once.len(), described.len(), "an operation is described twice");
+    assert_eq!(once, endpoints(), "left: described in http/openapi, right: the table of endpoints");
+    let document = document();
+    let mut listed = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            listed.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    assert_eq!(listed, endpoints());
+}
+
+#[test]
+fn a_body_is_read_where_one_is_described() {
+    for operation in operations() {
+        let endpoint = endpoint(operation.path, &operation.method).unwrap();
+        let described = operation.body.is_some();
+        assert_eq!(endpoint.takes_body(), described, "{} {}", operation.method, operation.path);
+    }
+}
+
+#[test]
+fn the_router_answers_the_table_and_nothing_else() {
+    let mut routes = BTreeSet::new();
+    for route in include_str!("../router.rs").split(".route(").skip(1) {
+        let path = route.split('"').nth(1).unwrap();
+        // Up to the next call on the router itself.
+        let methods = route.split("\n        .").next().unwrap();
+        for method in ["get", "post", "put", "patch", "delete"] {
+            let call = format!("{method}(");
+            let is_called = methods
+                .match_indices(&call)
+                .any(|(at, _)| !methods[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+            if is_called {
+                routes.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    assert_eq!(routes, endpoints(), "left: routes.rs, right: the table of endpoints");
+}
+
+#[test]
+fn names_are_unique_and_parameters_are_those_of_the_path() {
+    let mut ids = BTreeSet::new();
+    for operation in operations() {
+        assert!(ids.insert(operation.id), "{} twice", operation.id);
+        assert!(!operation.answers.is_empty(), "{} answers nothing", operation.id);
+        let in_path: BTreeSet<&str> =
+            operation.path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+        let described: BTreeSet<&str> = operation
+            .params
+            .iter()
+            .filter(|param| param.is_required)
+            .map(|param| param.name)
+            .collect();
+        assert_eq!(in_path, described, "{}", operation.id);
+    }
+}
+
+/// A path that two templates fit is answered by one of them, and nobody can tell which; one without
+/// parameters comes first.
+#[test]
+fn no_path_is_of_two_templates() {
+    let templates: BTreeSet<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
+    let is_param = |segment: &str| segment.starts_with('{');
+    let templates: Vec<Vec<&str>> = templates
+        .into_iter()
+        .filter(|path| path.contains('{'))
+        .map(|path| path.split('/').collect())
+        .collect();
+    for (at, one) in templates.iter().enumerate() {
+        for other in templates.iter().take(at).filter(|other| other.len() == one.len()) {
+            let mut pairs = one.iter().zip(other);
+            let differ = pairs.any(|(a, b)| a != b && !is_param(a) && !is_param(b));
+            assert!(differ, "{} and {}", one.join("/"), other.join("/"));
+        }
+    }
+}
+
+#[test]
+fn operations_whose_path_may_be_anothers_tell_of_405() {
+    let document = document();
+    let has_405 = |path: &str, method: &str| {
+        document["paths"][path][method]["responses"].as_object().unwrap().contains_key("405")
+    };
+    for (path, method, expected) in [
+        ("/api/contacts/{id}", "get", true),
+        ("/api/contacts/{id}", "delete", true),
+        ("/api/contacts/{id}/history", "get", false),
+        ("/api/contacts/batch", "post", false),
+        ("/api/dead-letters/{id}", "delete", true),
+        ("/api/contacts", "get", false),
+    ] {
+        assert_eq!(has_405(path, method), expected, "{method} {path}");
+    }
+}
+
+/// Fails unless the value fits a schema of the document.
+#[track_caller]
+fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {
+    let mut schema = schema.clone();
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let problems: Vec<String> =
+        validator.iter_errors(value).map(|problem| problem.to_string()).collect();
+    assert!(problems.is_empty(), "{what}: {}\n{value}", problems.join("; "));
+}
+
+#[test]
+fn every_example_fits_its_schema() {
+    let document = document();
+    let mut seen = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let what = format!("{method} {path}");
+            for param in operation["parameters"].as_array().into_iter().flatten() {
+                assert_fits(&document, &param["schema"], &param["example"], &what);
+            }
+            let bodies = operation["responses"].as_object().unwrap().values();
+            let shared = document["components"]["responses"].as_object().unwrap().values();
+            for body in bodies.chain([&operation["requestBody"]]).chain(shared) {
+                for content in body["content"].as_object().into_iter().flat_map(|all| all.values())
+                {
+                    let one = content.get("example").into_iter();
+                    let many = content["examples"]
+                        .as_object()
+                        .into_iter()
+                        .flat_map(|examples| examples.values().map(|example| &example["value"]));
+                    for example in one.chain(many) {
+                        seen += 1;
+                        assert_fits(&document, &content["schema"], example, &what);
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} examples found: the search is broken");
+}
+
+#[test]
+fn variables_are_shown_as_what_they_stand_for() {
+    let example = json!({ "ids": ["{{contactId}}"], "about": "{{etag}} of {{contactId}}" });
+    let shown = shown(&example).to_string();
+    assert!(!shown.contains("{{"), "{shown}");
+    let document = super::openapi_json();
+    assert!(!document.contains("{{"), "a variable has no sample");
+}

@@ -1,0 +1,123 @@
+//! Who may pass, before anything is read or done: the order in which a request is looked at.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::HeaderMap;
+
+use crate::auth::Principal;
+use crate::shared_state::{Decision, LimitClass as Counted, Subject};
+use crate::shares::Who;
+
+use super::Asked;
+use super::allow;
+use super::authorize::authorize;
+use super::client_address::{ClientAddress, client_address};
+use super::incidents;
+use super::rate_limit;
+use super::rate_limit::Refused;
+use crate::http::exchange::endpoint::Endpoint;
+use crate::http::exchange::error::ApiError;
+use crate::http::state::HttpState;
+
+/// What the gate found out about a request.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    /// Where it comes from.
+    pub(crate) address: IpAddr,
+    /// Who sends it; none: anybody may.
+    pub(crate) principal: Option<Arc<Principal>>,
+    /// How far its limit goes; none: it has none.
+    pub(crate) decision: Option<Decision>,
+}
+
+/// Address → limit by address → who it is and what that may do → limit by principal.
+pub(crate) async fn pass(
+    state: &HttpState,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> (Passing, Result<(), ApiError>) {
+    let address = client_address(state.proxies(), asked.peer, headers);
+    let mut passing = Passing { address, principal: None, decision: None };
+    let passed = match asked.endpoint {
+        Some(endpoint) => look(state, endpoint, headers, asked.started, &mut passing).await,
+        // The router says that there is nothing.
+        None => Ok(()),
+    };
+    if let Err(error) = &passed {
+        let request_id = asked.request_id.to_str().unwrap_or_default();
+        incidents::refused(state, error, address, request_id, headers);
+    }
+    (passing, passed)
+}
+
+async fn look(
+    state: &HttpState,
+    endpoint: &'static Endpoint,
+    headers: &HeaderMap,
+    started: Instant,
+    passing: &mut Passing,
+) -> Result<(), ApiError> {
+    allow::check(state.allow(), endpoint, passing.address)?;
+    let class = rate_limit::counted(endpoint.limit);
+    let by_address = class.filter(|class| rate_limit::is_by_address(*class));
+    if let Some(class) = by_address {
+        let subject = Subject::Address(passing.address);
+        passing.count(rate_limit::check(state, class, subject, started).await)?;
+    }
+    let authorized = authorize(state, endpoint, passing.address, headers);
+    if let Some(class) = class.filter(|_| by_address.is_none()) {
+        let subject = match &authorized {
+            Ok(Some(principal)) => Subject::Principal(&principal.name),
+            // Nobody is known: it counts by where it comes from.
+            Ok(None) | Err(_) => Subject::Address(passing.address),
+        };
+        passing.count(rate_limit::check(state, class, subject, started).await)?;
+    }
+    passing.principal = authorized?;
+    Ok(())
+}
+
+impl Passing {
+    fn count(&mut self, counted: Result<Option<Decision>, Refused>) -> Result<(), ApiError> {
+        match counted {
+            Ok(decision) => {
+                self.decision = decision;
+                Ok(())
+            }
+            Err(refused) => {
+                self.decision = Some(refused.0);
+                Err(refused.into())
+            }
+        }
+    }
+
+    /// Whose part of what clients share it takes.
+    pub(crate) fn who(&self) -> Who {
+        match &self.principal {
+            Some(principal) => Who::principal(&principal.name),
+            None => Who::address(self.address),
+        }
+    }
+
+    /// For the routes that ask for it.
+    pub(crate) fn tell(&self, request: &mut Request) {
+        let extensions = request.extensions_mut();
+        extensions.insert(ClientAddress(self.address));
+        if let Some(principal) = &self.principal {
+            extensions.insert(Arc::clone(principal));
+        }
+    }
+
+    /// An attempt that succeeded does not count.
+    pub(crate) async fn succeeded(&self, state: &HttpState) {
+        let is_attempt =
+            |decision: &&Decision| decision.class == Counted::Auth && decision.is_allowed;
+        if let Some(decision) = self.decision.as_ref().filter(is_attempt) {
+            let address = Subject::Address(self.address);
+            Box::pin(state.limiter().give_back(decision.class, &address)).await;
+        }
+    }
+}

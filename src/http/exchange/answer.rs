@@ -1,0 +1,76 @@
+//! What handlers have in common: how a read begins, and how an answer is put together.
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::header::{CONTENT_TYPE, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+
+use super::accept::accepts;
+use super::error::{ApiError, Code};
+use super::position::{PARTIAL, POSITION};
+use crate::http::state::HttpState;
+use crate::query::Queries;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// What every read of the API begins with.
+pub(crate) fn begin<'s>(
+    state: &'s HttpState,
+    headers: &HeaderMap,
+) -> Result<&'s Queries, ApiError> {
+    if !accepts(headers, "application/json") {
+        return Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"));
+    }
+    state.queries()
+}
+
+/// Off the threads that answer: for what waits for the disk or takes more than a moment.
+pub(crate) async fn blocking<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
+    question: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(question).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(error) => Err(ApiError::internal(format!("a query ended early: {error}"))),
+    }
+}
+
+pub(crate) fn decoded(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
+    match id {
+        Ok(Path(id)) => Ok(id),
+        Err(_) => Err(ApiError::new(Code::InvalidPath, "the id in the path is not UTF-8")),
+    }
+}
+
+pub(crate) fn json_response(body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    // Room for what the edge adds, without growing.
+    response.headers_mut().reserve(12);
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+pub(crate) fn with_position(
+    state: &HttpState,
+    queries: &Queries,
+    mut response: Response,
+) -> Response {
+    if let Some(position) = state.position_text().header(queries) {
+        response.headers_mut().insert(POSITION, position);
+    }
+    if state.partial().is_some() {
+        response.headers_mut().insert(PARTIAL, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Weak comparison, as `If-None-Match` asks for.
+pub(crate) fn none_match(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    headers.get_all(IF_NONE_MATCH).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|tag| {
+            let tag = tag.trim_ascii();
+            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
+        })
+    })
+}

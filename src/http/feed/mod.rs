@@ -1,0 +1,4 @@
+//! The feed.
+
+pub(crate) mod description;
+pub(crate) mod routes;

@@ -1,0 +1,81 @@
+//! `/api/rules`: by which rules records are judged, and letting this instance's own ones hold.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::auth::Principal;
+use crate::domain::fingerprint::Fingerprint;
+use crate::ingest::{AdoptError, RulesStanding};
+
+use crate::http::exchange::answer::json_response;
+use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::Fields;
+use crate::http::exchange::params::Params;
+use crate::http::state::HttpState;
+
+/// `GET /api/rules`: the log's, and how this instance's own files stand to them.
+pub(crate) async fn show(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let standing = state.open()?.rules.standing().ok_or(AdoptError::NotFollowing)?;
+    Ok(json_response(standing_json(&standing).to_string().into_bytes()))
+}
+
+/// `POST /api/rules/adopt`
+pub(crate) async fn adopt(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let mut fields = Fields::of(&headers, &body)?;
+    let expected = fields.text("fingerprint");
+    let expected = expected.map(|text| u64::from_str_radix(&text, 16).map(Fingerprint));
+    let expected = match expected.transpose() {
+        Ok(expected) => expected,
+        Err(_) => {
+            fields.refuse("fingerprint", "must be 16 hex digits");
+            None
+        }
+    };
+    fields.end()?;
+    let rules = Arc::clone(&state.open()?.rules);
+    let until = Instant::now() + state.limits().request_timeout.mul_f32(0.8);
+    let adopted = rules.adopt(&principal.name, expected, until).await?;
+    let body = json!({ "number": adopted.number, "adopted": adopted.is_new });
+    Ok(json_response(body.to_string().into_bytes()))
+}
+
+fn standing_json(standing: &RulesStanding) -> Value {
+    let RulesStanding { newest, lacking, own, differences } = standing;
+    json!({
+        "number": newest.number,
+        "fingerprint": newest.rules.fingerprint().to_string(),
+        "adoptedBy": newest.principal,
+        "lacking": lacking.iter().map(|lane| lane.0).collect::<Vec<_>>(),
+        "rules": newest.rules.text(),
+        "own": { "fingerprint": own.to_string(), "differences": differences },
+    })
+}
+
+impl From<AdoptError> for ApiError {
+    fn from(error: AdoptError) -> Self {
+        let code = match &error {
+            AdoptError::NotFollowing | AdoptError::Stopped(_) => Code::NotReady,
+            AdoptError::OtherFiles { .. } | AdoptError::Overtaken { .. } | AdoptError::NoNumber => {
+                Code::RulesDiffer
+            }
+            AdoptError::Log(_) | AdoptError::Unfinished { .. } => Code::WriteUnavailable,
+            AdoptError::Store(_) => return Self::internal(error.to_string()),
+        };
+        Self::new(code, error.to_string())
+    }
+}

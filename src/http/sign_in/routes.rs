@@ -1,0 +1,258 @@
+//! `/api/auth/…`: signing in, staying signed in, signing out, and who one is.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, USER_AGENT};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use crate::auth::{
+    Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, Session, SignedIn,
+    check_password,
+};
+use crate::domain::timestamp::format_rfc3339;
+
+use crate::http::edge::allow;
+use crate::http::edge::client_address::ClientAddress;
+use crate::http::edge::rate_limit::Refused;
+use crate::http::edge::request_id::REQUEST_ID;
+use crate::http::exchange::answer::{decoded, json_response};
+use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::Fields;
+use crate::http::exchange::params::Params;
+use crate::http::state::HttpState;
+
+/// `POST /api/auth/login`
+pub(crate) async fn login(
+    State(state): State<HttpState>,
+    address: Option<Extension<ClientAddress>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let mut fields = Fields::of(&headers, &body)?;
+    let (name, email) = (fields.text("username"), fields.text("email"));
+    let password = fields.required_text("password");
+    if name.is_some() && email.is_some() {
+        fields.refuse("email", "can't stand beside username; send one of them");
+    }
+    let login = name.or(email);
+    if login.is_none() && !fields.is_refused("username") && !fields.is_refused("email") {
+        fields.refuse("username", "is missing, and so is email");
+    }
+    fields.end()?;
+    let (login, password) = (login.unwrap_or_default(), password.unwrap_or_default());
+    let origin = origin(address, &headers);
+    let signed_in = auth(&state)?.login(&login, password, &origin).await?;
+    Ok(tokens(&signed_in))
+}
+
+/// `POST /api/auth/refresh`
+pub(crate) async fn refresh(
+    State(state): State<HttpState>,
+    address: Option<Extension<ClientAddress>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let mut fields = Fields::of(&headers, &body)?;
+    let token = fields.required_text("refreshToken");
+    fields.end()?;
+    let origin = origin(address, &headers);
+    let signed_in = auth(&state)?.refresh(&token.unwrap_or_default(), &origin).await?;
+    Ok(tokens(&signed_in))
+}
+
+/// `POST /api/auth/logout`
+pub(crate) async fn logout(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    address: Option<Extension<ClientAddress>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    auth(&state)?.logout(&principal, &origin(address, &headers)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `GET /api/auth/me`
+pub(crate) async fn me(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let (kind, name) = principal.name.split_once(':').unwrap_or(("user", &principal.name));
+    let email = auth(&state)?.email_of(&principal);
+    let expires = principal.expires_at_s.map(|at| format_rfc3339(at.saturating_mul(1000)));
+    let body = json!({
+        "principal": &*principal.name,
+        "kind": kind,
+        "username": name,
+        "email": email,
+        "roles": principal.roles.words(),
+        "session": principal.session.as_deref(),
+        "expiresAt": expires,
+    });
+    Ok(json_response(body.to_string().into_bytes()))
+}
+
+/// `GET /api/auth/tokens`
+pub(crate) async fn sessions(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let params = Params::of(&uri, &["user"])?;
+    let sessions = auth(&state)?.sessions(&principal, params.get("user"))?;
+    let sessions = sessions.ok_or_else(|| others_sessions(&principal))?;
+    let shown: Vec<Value> = sessions.iter().map(|session| shown(session, &principal)).collect();
+    Ok(json_response(json!({ "data": shown }).to_string().into_bytes()))
+}
+
+/// `DELETE /api/auth/tokens/{id}`
+pub(crate) async fn end_session(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    address: Option<Extension<ClientAddress>>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let params = Params::of(&uri, &["user"])?;
+    let origin = origin(address, &headers);
+    let ended = auth(&state)?.end_session(&principal, params.get("user"), &id, &origin).await?;
+    ended.ok_or_else(|| others_sessions(&principal))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `POST /api/auth/password`
+pub(crate) async fn change_password(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    address: Option<Extension<ClientAddress>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    Params::of(&uri, &[])?;
+    let mut fields = Fields::of(&headers, &body)?;
+    let present = fields.required_text("currentPassword").unwrap_or_default();
+    let new = fields.required_text("newPassword").unwrap_or_default();
+    if let Some(Err(unfit)) = principal
+        .name
+        .strip_prefix("user:")
+        .filter(|_| !fields.is_refused("newPassword"))
+        .map(|user| check_password(&new, user))
+    {
+        fields.refuse("newPassword", &format!("can't be it: {unfit}"));
+    }
+    fields.end()?;
+    let origin = origin(address, &headers);
+    let changed = auth(&state)?.change_password(&principal, present, new, &origin).await;
+    Ok(tokens(&changed?))
+}
+
+fn auth(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
+    state.auth().ok_or_else(|| ApiError::internal("there is no authentication"))
+}
+
+fn origin(address: Option<Extension<ClientAddress>>, headers: &HeaderMap) -> Origin {
+    let text = |name: &HeaderName| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    Origin {
+        address: address.map_or_else(String::new, |Extension(address)| address.0.to_string()),
+        agent: text(&USER_AGENT),
+        request_id: text(&REQUEST_ID),
+    }
+}
+
+fn shown(session: &Session, principal: &Principal) -> Value {
+    json!({
+        "id": session.id,
+        "createdAt": format_rfc3339(session.created_ms),
+        "lastUsedAt": format_rfc3339(session.used_ms),
+        "expiresAt": format_rfc3339(session.expires_ms),
+        "address": session.address,
+        "userAgent": session.agent,
+        "current": principal.session.as_deref() == Some(session.id.as_str()),
+    })
+}
+
+fn others_sessions(principal: &Principal) -> ApiError {
+    let why = "the sign-ins of others are for the role admin";
+    allow::needs_admin(Some(principal), why.to_owned())
+}
+
+fn tokens(signed_in: &SignedIn) -> Response {
+    let body = json!({
+        "accessToken": signed_in.access_token,
+        "refreshToken": signed_in.refresh_token,
+        "tokenType": "Bearer",
+        "expiresIn": signed_in.expires_in_s,
+    });
+    let mut response = json_response(body.to_string().into_bytes());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Marks of ended sign-ins go after a quarter of an hour, and some at any time.
+const FULL_RETRY_S: u64 = 60;
+const CHALLENGE: &str = "Bearer realm=\"contactd\"";
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::InvalidCredentials => {
+                Self::new(Code::InvalidCredentials, error.to_string()).with_challenge(CHALLENGE)
+            }
+            LoginError::Limited(decision) => Refused(decision).into(),
+            LoginError::Overloaded => Self::new(Code::Overloaded, error.to_string()),
+            LoginError::Family(error) => error.into(),
+            LoginError::Failed(_) => Self::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<ChangePasswordError> for ApiError {
+    fn from(error: ChangePasswordError) -> Self {
+        match error {
+            ChangePasswordError::Login(error) => error.into(),
+            ChangePasswordError::NoUser => Self::new(Code::Forbidden, error.to_string()),
+            ChangePasswordError::Unfit(_) | ChangePasswordError::Users(_) => {
+                Self::internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<FamilyError> for ApiError {
+    fn from(error: FamilyError) -> Self {
+        let text = error.to_string();
+        match error {
+            FamilyError::Invalid | FamilyError::Reused { .. } | FamilyError::Lost => {
+                Self::new(Code::InvalidRefreshToken, text).with_challenge(CHALLENGE)
+            }
+            FamilyError::NotFound => Self::new(Code::SessionNotFound, text),
+            FamilyError::Full => {
+                Self::new(Code::SessionsUnavailable, text).with_retry_after(FULL_RETRY_S)
+            }
+            FamilyError::Unavailable(_) => {
+                let public = "sign-ins can't be kept at the moment; try again";
+                Self::new(Code::SessionsUnavailable, public).with_internal(text)
+            }
+            FamilyError::Failed(_) => Self::internal(text),
+        }
+    }
+}

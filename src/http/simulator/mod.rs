@@ -1,0 +1,4 @@
+//! The simulator.
+
+pub(crate) mod description;
+pub(crate) mod routes;

@@ -1,0 +1,222 @@
+//! The simulator: webhooks as Acme sends them, and what became of each.
+
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::domain::Class;
+use crate::domain::event::EventKind;
+use crate::domain::limits::ID_BYTES_MAX;
+use crate::effects::simulator::{COUNT_MAX, Delivery, Order, Simulator, SimulatorError};
+use crate::simulate::ChaosOptions;
+
+use crate::http::exchange::answer::json_response;
+use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::Fields;
+use crate::http::exchange::params::Params;
+use crate::http::state::HttpState;
+
+/// Deliveries of one page, at first and at most.
+const LIMIT: usize = 50;
+const LIMIT_MAX: usize = 200;
+
+/// What an order is answered.
+#[derive(Serialize)]
+struct Sent<'a> {
+    data: &'a [Delivery],
+}
+
+/// A page of the history.
+#[derive(Serialize)]
+struct Page<'a> {
+    data: &'a [Delivery],
+    meta: Meta,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    limit: usize,
+    next_cursor: Option<String>,
+    /// Remembered by this instance.
+    total: usize,
+}
+
+/// `POST /api/simulator/webhooks`
+pub(crate) async fn send(
+    State(state): State<HttpState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let simulator = simulator(&state)?;
+    let order = order(Fields::of(&headers, &body)?)?;
+    let made = simulator.send(&order).await?;
+    let mut response = answered(&Sent { data: &made })?;
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let first = made.first().map_or("", |delivery| delivery.id.as_str());
+    if let Ok(place) = HeaderValue::try_from(format!("/api/simulator/webhooks/history/{first}")) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// `GET /api/simulator/webhooks/history`
+pub(crate) async fn history(
+    State(state): State<HttpState>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let simulator = simulator(&state)?;
+    let params = Params::of(&uri, &["limit", "cursor"])?;
+    let limit = params.limit(LIMIT, LIMIT_MAX)?;
+    let before = match params.get("cursor") {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            ApiError::new(Code::InvalidCursor, "the cursor is none that this history gave")
+        })?),
+    };
+    let page = simulator.history(limit, before);
+    let next_cursor = page.next.map(|number| number.to_string());
+    answered(&Page { data: &page.deliveries, meta: Meta { limit, next_cursor, total: page.total } })
+}
+
+/// `GET /api/simulator/webhooks/history/{id}`
+pub(crate) async fn delivery(
+    State(state): State<HttpState>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let simulator = simulator(&state)?;
+    Params::of(&uri, &[])?;
+    let Path(id) =
+        id.map_err(|_| ApiError::new(Code::InvalidPath, "the id in the path is not UTF-8"))?;
+    let delivery = simulator.delivery(&id).ok_or_else(|| {
+        let text = "this instance remembers no simulated webhook of this id";
+        ApiError::new(Code::SimulatedWebhookNotFound, text)
+    })?;
+    answered(&delivery)
+}
+
+fn simulator(state: &HttpState) -> Result<&Simulator, ApiError> {
+    state.services().simulator.as_deref().ok_or_else(|| {
+        let text = "the simulator is off here; simulator.enabled turns it on, and it signs with \
+                    acme.webhook_secret";
+        ApiError::new(Code::SimulatorOff, text)
+    })
+}
+
+fn answered(body: &impl Serialize) -> Result<Response, ApiError> {
+    let body = serde_json::to_vec(body).map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(json_response(body))
+}
+
+fn order(mut fields: Fields) -> Result<Order, ApiError> {
+    let kind = kind(&mut fields);
+    let data = object(&mut fields, "data");
+    if data.is_none() && !fields.is_refused("data") {
+        fields.refuse("data", "is missing");
+    }
+    let target_url = fields.text("targetUrl");
+    let id = fields.text("id");
+    if id.as_ref().is_some_and(|id| !(1..=ID_BYTES_MAX - 8).contains(&id.len())) {
+        fields.refuse("id", "is empty or too long");
+    }
+    let version = whole(&mut fields, "version", u64::MAX);
+    let count = whole(&mut fields, "count", COUNT_MAX as u64).unwrap_or(1);
+    if count == 0 {
+        fields.refuse("count", "must be at least 1");
+    }
+    let chaos = chaos(&mut fields);
+    fields.end()?;
+    Ok(Order {
+        // What was refused has ended this already.
+        kind: kind.unwrap_or(EventKind::Updated),
+        data: data.unwrap_or_default(),
+        target_url,
+        id,
+        version,
+        count: usize::try_from(count).unwrap_or(COUNT_MAX),
+        chaos,
+    })
+}
+
+fn kind(fields: &mut Fields) -> Option<EventKind> {
+    let text = fields.required_text("eventType")?;
+    let kind = EventKind::from_type(text.as_bytes()).filter(|kind| !kind.is_command_only());
+    if kind.is_none() {
+        let why = "must be contact.created, contact.updated or contact.deleted";
+        fields.refuse("eventType", why);
+    }
+    kind
+}
+
+fn object(fields: &mut Fields, name: &str) -> Option<Map<String, Value>> {
+    match fields.value(name)? {
+        Value::Object(members) => Some(members),
+        _ => {
+            fields.refuse(name, "must be an object");
+            None
+        }
+    }
+}
+
+fn whole(fields: &mut Fields, name: &str, most: u64) -> Option<u64> {
+    let value = fields.value(name)?;
+    let number = value.as_u64().filter(|number| *number <= most);
+    if number.is_none() {
+        fields.refuse(name, &format!("must be a whole number, at most {most}"));
+    }
+    number
+}
+
+/// Shares from 0 to 1, and a seed.
+fn chaos(fields: &mut Fields) -> ChaosOptions {
+    let mut chaos = ChaosOptions::default();
+    for (name, value) in object(fields, "chaos").into_iter().flatten() {
+        let share = value.as_f64().filter(|share| (0.0..=1.0).contains(share));
+        let place = match name.as_str() {
+            "duplicate" => &mut chaos.duplicate,
+            "reorder" => &mut chaos.reorder,
+            "late" => &mut chaos.late,
+            "forge" => &mut chaos.forge,
+            "truncate" => &mut chaos.truncate,
+            "seed" => {
+                match value.as_u64() {
+                    Some(seed) => chaos.seed = seed,
+                    None => fields.refuse("chaos.seed", "must be a whole number"),
+                }
+                continue;
+            }
+            _ => {
+                fields.refuse(&format!("chaos.{name}"), "is no field of this");
+                continue;
+            }
+        };
+        match share {
+            Some(share) => *place = share,
+            None => fields.refuse(&format!("chaos.{name}"), "must be a number from 0 to 1"),
+        }
+    }
+    chaos
+}
+
+impl From<SimulatorError> for ApiError {
+    fn from(error: SimulatorError) -> Self {
+        let text = error.to_string();
+        match error {
+            SimulatorError::Target(error) => match error.class() {
+                Class::Poison | Class::Fatal => Self::new(Code::TargetNotAllowed, text)
+                    .with_details(json!({ "field": "targetUrl" })),
+                Class::Retry => Self::new(Code::SimulatorBusy, text),
+            },
+            SimulatorError::TooLarge { .. } => Self::new(Code::BodyTooLarge, text),
+            SimulatorError::Busy { .. } | SimulatorError::Ended => {
+                Self::new(Code::SimulatorBusy, text)
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Sockets: accepting, slow clients, and the orderly end.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::Response;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ServerConfig;
+use crate::domain::Class;
+use crate::shares::PART;
+
+use super::connections::{ConnectionBounds, Connections, Peer, PeerKind, Place};
+use super::head_timer::{LookedAt, next_look};
+use super::paced::Paced;
+use super::tls::Tls;
+use crate::http::edge::Api;
+use crate::http::edge::request_id::request_id;
+use crate::http::exchange::endpoint::FEED;
+use crate::http::exchange::error::{ApiError, Code};
+
+/// After an accept that failed, as when descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// For a connection to become TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client that was too slow may take to read why.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a client may go on sending what is not wanted: closed at once, it would never read why.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Why serving ended or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener does not know its address.
+    #[error("the listener has no address: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+impl ServeError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Listener(_) => Class::Fatal,
+        }
+    }
+}
+
+/// Bounds of connections.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// For a connection's first byte to come.
+    pub first_byte_timeout: Duration,
+    /// For a request's head to come, and for an idle connection to be used again.
+    pub header_timeout: Duration,
+    /// For a client to take some of an answer.
+    pub write_timeout: Duration,
+    /// How long the end waits for requests under way.
+    pub drain_timeout: Duration,
+    /// How many connections there are, and who may have them.
+    pub connections: ConnectionBounds,
+    /// Bytes of a request's head that are read at most.
+    pub head_bytes_max: usize,
+    /// With it, only TLS is spoken.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl ServeOptions {
+    /// As configured, for so many connections.
+    pub fn new(config: &ServerConfig, connections_max: usize) -> Self {
+        let of_address_max = match config.connections_per_address_max {
+            0 => connections_max / PART,
+            max => max.min(connections_max),
+        };
+        Self {
+            first_byte_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(30),
+            write_timeout: config.write_timeout,
+            drain_timeout: config.drain_timeout,
+            connections: ConnectionBounds {
+                max: connections_max,
+                of_address_max: of_address_max.max(1),
+                proxies: config.proxies.clone(),
+            },
+            // More than the edge lets through, so that it can say so in our own format; as much as each
+            // connection may have us hold.
+            head_bytes_max: 32 * 1024,
+            tls: None,
+        }
+    }
+}
+
+/// Answers until `shutdown`, then lets the requests under way end, for as long as the options say.
+///
+/// # Errors
+/// When the listener is none.
+pub async fn serve(
+    listener: TcpListener,
+    api: Api,
+    options: ServeOptions,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    listener.local_addr()?;
+    let crowd = Connections::new(options.connections.clone(), api.pool_of_connections());
+    let mut connections = JoinSet::new();
+    let options = Arc::new(options);
+    let accepting = async {
+        while let Some((place, stream)) = accepted(&listener, &crowd, &shutdown).await {
+            while connections.try_join_next().is_some() {}
+            let peer = Arc::clone(&place.peer);
+            let connection =
+                connection(stream, peer, api.clone(), Arc::clone(&options), shutdown.clone());
+            connections.spawn(async move {
+                connection.await;
+                drop(place);
+            });
+        }
+    };
+    match &options.tls {
+        None => accepting.await,
+        Some(tls) => tokio::select! {
+            () = accepting => {}
+            () = tls.keep_current() => {}
+        },
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(options.drain_timeout, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections cut at the end of the drain");
+        connections.shutdown().await;
+    }
+    Ok(())
+}
+
+/// The next connection with its place among all; none: shut down.
+async fn accepted(
+    listener: &TcpListener,
+    crowd: &Arc<Connections>,
+    shutdown: &CancellationToken,
+) -> Option<(Place, TcpStream)> {
+    let next = async {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    if let Some(place) = crowd.place(peer.ip()).await {
+                        return (place, stream);
+                    }
+                }
+                Err(error) => {
+                    crowd.not_accepted(&error);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    shutdown.run_until_cancelled(next).await
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: Arc<Peer>,
+    api: Api,
+    options: Arc<ServeOptions>,
+    shutdown: CancellationToken,
+) {
+    // Small answers must not wait for a full packet.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = &options.tls else {
+        return conversation(stream, peer, api, &options, shutdown).await;
+    };
+    let shaking = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
+    let shaking = shutdown.run_until_cancelled(shaking);
+    match peer.cut.run_until_cancelled(shaking).await.flatten() {
+        Some(Ok(Ok(stream))) => conversation(stream, peer, api, &options, shutdown).await,
+        Some(Ok(Err(error))) => tracing::debug!(%error, "a connection did not become TLS"),
+        // Too slow, or it gives way, or we end.
+        Some(Err(_)) | None => {}
+    }
+}
+
+/// What a connection is told.
+enum Signal {
+    /// To end after the request under way.
+    Shutdown,
+    /// To end now.
+    Cut,
+    /// To look at its deadline.
+    Look,
+    /// To end if nothing has come.
+    FirstByte,
+}
+
+async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: Arc<Peer>,
+    api: Api,
+    options: &ServeOptions,
+    shutdown: CancellationToken,
+) {
+    // Each is polled only when it was woken, and not with every request.
+    let look = || Box::pin(next_look(options.header_timeout).map(|()| Signal::Look));
+    let mut signals = FuturesUnordered::<Pin<Box<dyn Future<Output = Signal> + Send>>>::new();
+    signals.push(Box::pin(shutdown.clone().cancelled_owned().map(|()| Signal::Shutdown)));
+    signals.push(Box::pin(peer.cut.clone().cancelled_owned().map(|()| Signal::Cut)));
+    signals.push(look());
+    signals
+        .push(Box::pin(tokio::time::sleep(options.first_byte_timeout).map(|()| Signal::FirstByte)));
+    let stream = Paced::new(stream, options.write_timeout, Arc::clone(&peer));
+    let requests = Requests(Arc::new((api, Arc::clone(&peer))));
+    let mut connection = http1::Builder::new()
+        .timer(LookedAt)
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(options.head_bytes_max)
+        .serve_connection(TokioIo::new(stream), requests);
+    let served = poll_fn(|context| {
+        while let Poll::Ready(Some(signal)) = signals.poll_next_unpin(context) {
+            match signal {
+                Signal::Shutdown => Pin::new(&mut connection).graceful_shutdown(),
+                Signal::Cut => return Poll::Ready(None),
+                Signal::Look => signals.push(look()),
+                Signal::FirstByte if peer.has_spoken() => {}
+                Signal::FirstByte => return Poll::Ready(None),
+            }
+        }
+        connection.poll_without_shutdown(context).map(Some)
+    });
+    let Some(ended) = served.await else {
+        return;
+    };
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    let may_send_more = ended.is_err() || peer.has_left_body();
+    let farewell = async {
+        if ended.is_err_and(|error| error.is_timeout()) && !parts.read_buf.is_empty() {
+            let _ = tokio::time::timeout(FAREWELL, stream.write_all(&slow_head_answer())).await;
+        }
+        let _ = tokio::time::timeout(FAREWELL, stream.shutdown()).await;
+        if may_send_more {
+            let rest = tokio::time::timeout(LINGER, sent_in_vain(&mut stream));
+            shutdown.run_until_cancelled(rest).await;
+        }
+    };
+    // Its place may be wanted.
+    peer.cut.run_until_cancelled(farewell).await;
+}
+
+/// Reads to the end what nobody wants: what is unread when a socket is closed takes our answer with it.
+async fn sent_in_vain<S: AsyncRead + Unpin>(stream: &mut S) {
+    let mut bytes = [0; 4096];
+    while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
+}
+
+/// For a head that did not come in time, where no request ever reached the router.
+fn slow_head_answer() -> Vec<u8> {
+    let error = ApiError::new(Code::RequestTimeout, "the request's head took too long to come");
+    let id = request_id(&axum::http::HeaderMap::new());
+    let id = id.to_str().unwrap_or_default();
+    let body = error.to_json(id, false);
+    let mut answer = format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+         x-request-id: {id}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    answer.extend_from_slice(&body);
+    answer
+}
+
+/// Cuts the connection, whatever is still on its way: for streams that their client does not read.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection(pub(crate) CancellationToken);
+
+/// The API as hyper wants it, without the boxes of a generic adapter. What is shared is the connection's
+/// own: those of others do not count their uses in the same place.
+struct Requests(Arc<(Api, Arc<Peer>)>);
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        // Most requests have none, and need no box for it.
+        let mut request =
+            request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
+        if request.uri().path() == FEED {
+            request.extensions_mut().insert(Connection(self.0.1.cut.clone()));
+        }
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (api, peer) = &*shared;
+            let mut response = api.answer_to(peer, request).await;
+            if peer.kind == PeerKind::Probe {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! Webhooks in.
+
+pub(crate) mod description;
+pub(crate) mod routes;
