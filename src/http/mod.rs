@@ -1,16 +1,17 @@
 //! The HTTP API: the only room that knows axum.
 //!
 //! ```text
-//! serve (sockets, slow clients, drain)
-//!   └─► edge (every request: id, bounds, time, panic, error body, headers, metrics, access log)
-//!         ├─► gate (address, limit by address, who it is and may do, limit by principal)
-//!         └─► router ─► sign-in ─► auth::Auth
-//!                    ├─► contacts, stats ─► query::Queries ─► the store's reader
-//!                    ├► feed ─► effects::feed
-//!                    ├► simulator ─► effects::simulator
-//!                    ├► probes: /livez /readyz /healthz /metrics
-//!                    └► docs: /openapi.json /docs, made by openapi; /schemas
+//! sockets (connections, slow clients, drain)
+//!   └─► router (made from the rows of all areas)
+//!         └─► edge (every request: id, bounds, time, panic, error body, headers, metrics, access log)
+//!               ├─► gate (address, limit by address, who it is and may do, limit by principal)
+//!               └─► the area's handler ─► auth, query, ingest, effects
 //! ```
+//!
+//! An area is a folder: its endpoints, a row each in its `mod.rs`, with handlers, bodies, answers and
+//! description beside them. A new endpoint touches its area and the snapshot of the description; a new
+//! area a line in `router.rs` as well. What all areas share is `exchange` (what a request and an answer
+//! are made of), `edge`, `sockets`, and `description`, which makes OpenAPI and a collection of the rows.
 //!
 //! The server is up before the store is open: until then `/livez` is 200, `/readyz` and the API
 //! answer 503 and say how far opening has come.
@@ -34,10 +35,8 @@ mod webhooks;
 pub use about::readiness::{Readiness, Report};
 pub use contacts::idempotency::IdempotencySecret;
 pub use description::{openapi_json, postman_json};
-pub use edge::Api;
-pub use exchange::endpoint::access_table;
 pub use exchange::error::{ApiError, Code};
-pub use router::router;
+pub use router::{Api, access_table, router};
 pub use services::{HttpLimits, OpenStore, Services, WebhookIntake, Writes};
 pub use sockets::connections::ConnectionBounds;
 pub use sockets::serve::{ServeError, ServeOptions, serve};

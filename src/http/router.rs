@@ -1,78 +1,78 @@
-//! All routes, in one table. A contact by an id that is written plainly does not come here: see
-//! [`crate::http::edge`].
+//! The router, made from the rows of all areas.
+
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, any};
+use tower::Service as _;
 
-use super::about::{docs, probes};
-use super::contacts::{batch, events, list, merges, read, write};
-use super::dead_letters::routes as dead_letters;
-use super::edge::Api;
+use crate::auth::Roles;
+use crate::telemetry::PoolMetrics;
+
+use super::edge::EdgeLayer;
+use super::exchange::endpoint::{Access, Endpoint};
 use super::exchange::error::{ApiError, Code};
-use super::feed::routes as feed;
-use super::rules::routes as rules;
-use super::sign_in::routes as sign_in;
-use super::simulator::routes as simulator;
+use super::sockets::connections::Peer;
 use super::state::HttpState;
-use super::webhooks::routes as webhooks;
+use super::{about, contacts, dead_letters, feed, rules, sign_in, simulator, webhooks};
+
+/// The rows of all areas, in the order of the description and of the collection.
+const AREAS: [&[Endpoint]; 9] = [
+    sign_in::ENDPOINTS,
+    contacts::ENDPOINTS,
+    feed::ENDPOINTS,
+    webhooks::ENDPOINTS,
+    simulator::ENDPOINTS,
+    dead_letters::ENDPOINTS,
+    about::ENDPOINTS,
+    rules::ENDPOINTS,
+    about::DOCUMENTS,
+];
+
+pub(crate) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    AREAS.into_iter().flatten()
+}
+
+/// The templates of all paths.
+pub(crate) fn paths() -> Vec<&'static str> {
+    let mut paths = Vec::new();
+    for endpoint in endpoints() {
+        if !paths.contains(&endpoint.path) {
+            paths.push(endpoint.path);
+        }
+    }
+    paths
+}
+
+/// Every endpoint with the roles of which one is needed; none: anybody may ask.
+pub fn access_table() -> Vec<(Method, &'static str, Option<Roles>)> {
+    let row = |endpoint: &Endpoint| {
+        let needed = match endpoint.access {
+            Access::Public => None,
+            Access::Roles(roles) => Some(roles),
+        };
+        (endpoint.method.clone(), endpoint.path, needed)
+    };
+    endpoints().map(row).collect()
+}
 
 /// Everything that is answered, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
-    let routes = Router::new()
-        .route(
-            "/api/contacts/{id}",
-            get(read::get_contact)
-                .put(write::put_contact)
-                .patch(write::patch_contact)
-                .delete(write::delete_contact),
-        )
-        .route("/api/contacts", get(list::list_contacts).post(write::create_contact))
-        .route("/api/contacts/batch", post(batch::write_batch))
-        .route("/api/contacts/{id}/restore", post(write::restore_contact))
-        .route("/api/contacts/{id}/merge", post(merges::merge_contacts))
-        .route("/api/merges/{id}", get(merges::get_merge))
-        .route("/api/contacts/{id}/history", get(read::contact_history))
-        .route("/api/auth/login", post(sign_in::login))
-        .route("/api/auth/refresh", post(sign_in::refresh))
-        .route("/api/auth/logout", post(sign_in::logout))
-        .route("/api/auth/password", post(sign_in::change_password))
-        .route("/api/auth/me", get(sign_in::me))
-        .route("/api/auth/tokens", get(sign_in::sessions))
-        .route("/api/auth/tokens/{id}", delete(sign_in::end_session))
-        .route("/api/stats", get(probes::stats))
-        .route("/api/rules", get(rules::show))
-        .route("/api/rules/adopt", post(rules::adopt))
-        .route("/api/webhooks", post(webhooks::receive))
-        .route("/api/webhooks/{source}", post(webhooks::receive_from))
-        .route("/api/simulator/webhooks", post(simulator::send))
-        .route("/api/simulator/webhooks/history", get(simulator::history))
-        .route("/api/simulator/webhooks/history/{id}", get(simulator::delivery))
-        .route("/api/feed", get(feed::feed))
-        .route("/api/events/{id}", get(events::get_event))
-        .route("/api/dead-letters", get(dead_letters::list))
-        .route("/api/dead-letters/redrive", post(dead_letters::redrive))
-        .route("/api/dead-letters/discard", post(dead_letters::discard))
-        .route("/api/dead-letters/redrives", get(dead_letters::jobs))
-        .route(
-            "/api/dead-letters/redrives/{id}",
-            get(dead_letters::job).delete(dead_letters::stop_job),
-        )
-        .route("/api/dead-letters/{id}", get(dead_letters::show).delete(dead_letters::discard_one))
-        .route("/api/dead-letters/redrive/{id}", post(dead_letters::redrive_one))
-        .route("/livez", get(probes::livez))
-        .route("/readyz", get(probes::readyz))
-        .route("/healthz", get(probes::healthz))
-        .route("/metrics", get(probes::metrics))
-        .route("/openapi.json", get(docs::document))
-        .route("/schemas/{name}", get(docs::schema))
-        .route("/docs", get(docs::page))
-        .route("/docs/{file}", get(docs::file))
-        .route("/", get(probes::index))
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(route_not_found)
-        .with_state(state.clone());
+    let mut routes = Router::new();
+    for path in paths() {
+        let mut there: Vec<_> = endpoints().filter(|endpoint| endpoint.path == path).collect();
+        // As `Allow` lists them.
+        there.sort_by_key(|endpoint| endpoint.method != Method::GET);
+        let methods = there
+            .iter()
+            .fold(MethodRouter::new(), |methods, endpoint| methods.merge(endpoint.route()))
+            .fallback(method_not_allowed);
+        routes = routes.route(path, methods.layer(EdgeLayer::new(&state, path, there)));
+    }
     Api::new(routes, state)
 }
 
@@ -91,4 +91,36 @@ async fn method_not_allowed(method: Method) -> Response {
         "this resource has no such method; Allow lists those it has",
     )
     .into_response()
+}
+
+/// Everything that is answered.
+#[derive(Clone)]
+pub struct Api {
+    routes: Router,
+    state: HttpState,
+}
+
+impl Api {
+    pub(crate) fn new(routes: Router<HttpState>, state: HttpState) -> Self {
+        let nowhere = any(route_not_found).layer(EdgeLayer::nowhere(&state));
+        let routes = routes.fallback_service(nowhere.with_state(state.clone()));
+        Self { routes: routes.with_state(state.clone()), state }
+    }
+
+    /// The figures of all connections.
+    pub(crate) fn pool_of_connections(&self) -> PoolMetrics {
+        self.state.metrics().pool("connections")
+    }
+
+    /// The answer to a request that came from an address, though by no connection of ours.
+    pub async fn answer(&self, address: IpAddr, request: Request) -> Response {
+        self.answer_to(&Arc::new(Peer::in_process(address)), request).await
+    }
+
+    /// The answer to a request.
+    pub(crate) async fn answer_to(&self, peer: &Arc<Peer>, mut request: Request) -> Response {
+        request.extensions_mut().insert(Arc::clone(peer));
+        let Ok(response) = self.routes.clone().call(request).await;
+        response
+    }
 }

@@ -14,7 +14,6 @@ use crate::telemetry::{Build, Metrics};
 
 use super::about::readiness::Readiness;
 use super::edge::cors::Cors;
-use super::edge::request_metrics::RequestMetrics;
 use super::exchange::error::{ApiError, Code};
 use super::services::{
     BodyRoom, Following, HttpLimits, OpenStore, Policies, PositionText, Services,
@@ -30,7 +29,6 @@ struct Shared {
     limits: HttpLimits,
     build: Build,
     metrics: Arc<Metrics>,
-    request_metrics: RequestMetrics,
     readiness: Arc<Readiness>,
     policies: Policies,
     cors: Cors,
@@ -57,7 +55,6 @@ impl HttpState {
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
     ) -> Self {
-        let request_metrics = RequestMetrics::new(metrics.http_requests.clone());
         let active = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&active);
         let requests = metrics.pool("requests");
@@ -76,7 +73,6 @@ impl HttpState {
             limits,
             build: Build::THIS,
             metrics,
-            request_metrics,
             readiness,
             policies: Policies::of(&services.limiter),
             cors: Cors::new(&services.cors_origins),
@@ -186,10 +182,6 @@ impl HttpState {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
-    }
-
-    pub(crate) fn request_metrics(&self) -> &RequestMetrics {
-        &self.0.request_metrics
     }
 
     pub(crate) fn readiness(&self) -> &Readiness {

@@ -5,10 +5,6 @@ use serde_json::json;
 use crate::http::description::operation::{Answer, Header, Operation, Param, Tag, choice};
 use crate::http::description::shapes::{Health, Index, Liveness, Readiness, Stats};
 
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![stats(), livez(), readyz(), healthz(), metrics(), index()]
-}
-
 fn verbose() -> Param {
     Param::query(
         "verbose",
@@ -18,7 +14,7 @@ fn verbose() -> Param {
     )
 }
 
-fn stats() -> Operation {
+pub(super) fn stats() -> Operation {
     let verdicts = json!({
         "applied": 62, "conflict": 0, "dead_lettered": 0, "duplicate": 1, "not_found": 0,
         "rehomed": 0, "stale": 0, "superseded": 0, "unchanged": 0,
@@ -33,27 +29,27 @@ fn stats() -> Operation {
         "storage": { "journalBytes": 12949, "journalFrames": 13, "engineBytes": 8192 },
         "cache": { "hits": 0, "misses": 0, "entries": 0, "bytes": 0 },
     });
-    Operation::get("/api/stats", "getStats", "What the store holds and how far it has come")
+    Operation::new("getStats", "What the store holds and how far it has come")
         .of(Tag::Operation)
         .reads()
         .answers(Answer::json::<Stats>(200, "The figures.", example).with(&[Header::Position]))
 }
 
-fn livez() -> Operation {
-    Operation::get("/livez", "isLive", "Whether the process answers")
+pub(super) fn livez() -> Operation {
+    Operation::new("isLive", "Whether the process answers")
         .of(Tag::Operation)
         .about("200 whatever it waits for: restart it only where this is not answered.")
         .param(verbose())
         .answers(Answer::json::<Liveness>(200, "It does.", json!({ "status": "live" })))
 }
 
-fn readyz() -> Operation {
+pub(super) fn readyz() -> Operation {
     let ready = json!({ "status": "ready", "parts": {} });
     let waiting = json!({
         "status": "not_ready",
         "parts": { "store": { "ready": false, "reason": "opening the store: 34 %" } },
     });
-    Operation::get("/readyz", "isReady", "Whether it is ready for requests")
+    Operation::new("isReady", "Whether it is ready for requests")
         .of(Tag::Operation)
         .param(verbose())
         .answers(Answer::json::<Readiness>(200, "Every part is ready.", ready))
@@ -63,7 +59,7 @@ fn readyz() -> Operation {
         )
 }
 
-fn healthz() -> Operation {
+pub(super) fn healthz() -> Operation {
     let log = json!({
         "kind": "embedded", "cluster": "b260cdf002a655721c40b587d4037b0e", "topic": "contacts",
     });
@@ -71,23 +67,25 @@ fn healthz() -> Operation {
         "status": "ready", "version": "0.1.0", "commit": "49b6e9d78f4c",
         "fingerprint": "b2230ca675e74cef", "log": log,
     });
-    Operation::get("/healthz", "getHealth", "Which build this is and what it follows")
+    Operation::new("getHealth", "Which build this is and what it follows")
         .of(Tag::Operation)
         .answers(Answer::json::<Health>(200, "Build, log and rules.", example))
 }
 
-fn metrics() -> Operation {
+pub(super) fn metrics() -> Operation {
     let example = "contactd_consumer_lag_records{partition=\"0\",topic=\"contacts\"} 0\n";
-    Operation::get("/metrics", "getMetrics", "Metrics in Prometheus's text format")
+    Operation::new("getMetrics", "Metrics in Prometheus's text format")
         .of(Tag::Operation)
         .answers(Answer::text(200, "All of them.", "text/plain; version=0.0.4", Some(example)))
 }
 
-fn index() -> Operation {
+pub(super) fn index() -> Operation {
     let example = json!({
         "name": "contactd", "version": "0.1.0", "routes": ["/api/contacts", "/docs", "/readyz"],
     });
-    Operation::get("/", "getIndex", "What there is")
-        .of(Tag::Operation)
-        .answers(Answer::json::<Index>(200, "Name, version and paths.", example))
+    Operation::new("getIndex", "What there is").of(Tag::Operation).answers(Answer::json::<Index>(
+        200,
+        "Name, version and paths.",
+        example,
+    ))
 }

@@ -47,7 +47,7 @@ static SCHEMAS: LazyLock<Vec<(String, Vec<u8>, HeaderValue)>> = LazyLock::new(||
 });
 
 /// `GET /openapi.json`
-pub(crate) async fn document(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn document(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     if !accepts(&headers, "application/json") {
         return Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"));
@@ -58,7 +58,7 @@ pub(crate) async fn document(uri: Uri, headers: HeaderMap) -> Result<Response, A
 }
 
 /// `GET /docs`
-pub(crate) async fn page(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn page(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     let (page, _) = ui_file("index.html")?;
     let page = String::from_utf8_lossy(&page)
@@ -74,7 +74,7 @@ pub(crate) async fn page(uri: Uri, headers: HeaderMap) -> Result<Response, ApiEr
 }
 
 /// `GET /docs/{file}`
-pub(crate) async fn file(
+pub(super) async fn file(
     file: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
@@ -88,7 +88,7 @@ pub(crate) async fn file(
 }
 
 /// `GET /schemas/{name}`
-pub(crate) async fn schema(
+pub(super) async fn schema(
     name: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,

@@ -6,15 +6,11 @@ use crate::http::description::operation::{Answer, Header, Operation, Param, Tag}
 use crate::http::description::shapes::{JsonSchemaDocument, OpenApiDocument};
 use crate::http::exchange::error::Code;
 
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![document(), schema(), page(), file()]
-}
-
-fn document() -> Operation {
+pub(super) fn document() -> Operation {
     let example = json!({
         "openapi": "3.1.0", "info": { "title": "contactd", "version": "0.1.0" }, "paths": {},
     });
-    Operation::get("/openapi.json", "getOpenApi", "This description")
+    Operation::new("getOpenApi", "This description")
         .of(Tag::Documents)
         .about("OpenAPI 3.1; `contactd openapi` prints the same.")
         .param(Param::header(
@@ -30,12 +26,12 @@ fn document() -> Operation {
         )
 }
 
-fn schema() -> Operation {
+pub(super) fn schema() -> Operation {
     let example = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:contactd:schema:contact-event", "title": "An event about a contact",
     });
-    Operation::get("/schemas/{name}", "getSchema", "A JSON Schema of what comes in")
+    Operation::new("getSchema", "A JSON Schema of what comes in")
         .of(Tag::Documents)
         .about(
             "JSON Schema 2020-12: `contact-event` and `contact` for what producers write to the topic, \
@@ -59,15 +55,15 @@ fn schema() -> Operation {
         .fails(&[Code::RouteNotFound])
 }
 
-fn page() -> Operation {
-    Operation::get("/docs", "getDocs", "This description for people")
+pub(super) fn page() -> Operation {
+    Operation::new("getDocs", "This description for people")
         .of(Tag::Documents)
         .about("A page to read and try every operation; all of it comes from this server.")
         .answers(Answer::text(200, "The page.", "text/html; charset=utf-8", None))
 }
 
-fn file() -> Operation {
-    Operation::get("/docs/{file}", "getDocsFile", "What the page for people needs")
+pub(super) fn file() -> Operation {
+    Operation::new("getDocsFile", "What the page for people needs")
         .of(Tag::Documents)
         .param(Param::path("file", "swagger-initializer.js", "The file's name."))
         .answers(

@@ -10,18 +10,18 @@ use serde_json::{Map, Value, json};
 use crate::http::exchange::answer::{begin, blocking, json_response, with_position};
 use crate::http::exchange::error::ApiError;
 use crate::http::exchange::params::Params;
-use crate::http::exchange::route_no::RouteNo;
+use crate::http::router::paths;
 use crate::http::state::HttpState;
 
 /// `GET /livez`: the process answers, whatever it waits for.
-pub(crate) async fn livez(uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn livez(uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &["verbose"])?.bare_flag("verbose")?;
     Ok(json_response(br#"{"status":"live"}"#.to_vec()))
 }
 
 /// `GET /readyz`: 200 when every part is ready, else 503 with those that are not and why;
 /// `?verbose` shows all.
-pub(crate) async fn readyz(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn readyz(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
     let verbose = Params::of(&uri, &["verbose"])?.bare_flag("verbose")?;
     let report = state.readiness().report();
     let parts: Map<String, Value> = report
@@ -50,7 +50,7 @@ pub(crate) async fn readyz(State(state): State<HttpState>, uri: Uri) -> Result<R
 }
 
 /// `GET /healthz`: which build this is and what it follows.
-pub(crate) async fn healthz(
+pub(super) async fn healthz(
     State(state): State<HttpState>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
@@ -69,7 +69,7 @@ pub(crate) async fn healthz(
 }
 
 /// `GET /metrics`: Prometheus's text format.
-pub(crate) async fn metrics(
+pub(super) async fn metrics(
     State(state): State<HttpState>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
@@ -89,7 +89,7 @@ pub(crate) async fn metrics(
 }
 
 /// `GET /api/stats`: what the store holds and how far it has come.
-pub(crate) async fn stats(
+pub(super) async fn stats(
     State(state): State<HttpState>,
     uri: Uri,
     headers: HeaderMap,
@@ -107,10 +107,10 @@ pub(crate) async fn stats(
 }
 
 /// `GET /`: what there is.
-pub(crate) async fn index(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn index(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    let routes: Vec<&str> =
-        RouteNo::all().map(RouteNo::as_str).filter(|route| *route != "/").collect();
+    let mut routes = paths();
+    routes.retain(|route| *route != "/");
     let body = json!({ "name": "contactd", "version": state.build().version, "routes": routes });
     Ok(json_response(body.to_string().into_bytes()))
 }

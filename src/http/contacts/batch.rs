@@ -51,7 +51,7 @@ struct Item {
 }
 
 /// `POST /api/contacts/batch`
-pub(crate) async fn write_batch(
+pub(super) async fn write(
     State(state): State<HttpState>,
     request: Request,
 ) -> Result<Response, ApiError> {

@@ -27,7 +27,7 @@ const READ_ONLY: [&str; 7] =
 
 /// How a body is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meant {
+pub(super) enum Meant {
     /// As the whole contact.
     Whole,
     /// As a merge patch (RFC 7396).
@@ -36,15 +36,15 @@ pub(crate) enum Meant {
 
 /// What is wrong with a request, by place.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(Vec<(String, String)>);
+pub(super) struct Problems(Vec<(String, String)>);
 
 impl Problems {
-    pub(crate) fn add(&mut self, field: impl Into<String>, problem: impl Into<String>) {
+    pub(super) fn add(&mut self, field: impl Into<String>, problem: impl Into<String>) {
         self.0.push((field.into(), problem.into()));
     }
 
     /// All of them as one answer, if there are any.
-    pub(crate) fn result(self) -> Result<(), ApiError> {
+    pub(super) fn result(self) -> Result<(), ApiError> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl Problems {
 }
 
 /// An object's members in their order, a name as often as it stands there.
-pub(crate) struct Members(pub(crate) Vec<(String, Box<RawValue>)>);
+pub(super) struct Members(pub(super) Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Members {
 
 impl Members {
     /// Of a body that must be one JSON object.
-    pub(crate) fn of(body: &[u8]) -> Result<Self, ApiError> {
+    pub(super) fn of(body: &[u8]) -> Result<Self, ApiError> {
         let value: &RawValue = serde_json::from_slice(body).map_err(|error| {
             ApiError::new(Code::InvalidBody, format!("the body is not JSON: {error}"))
         })?;
@@ -98,7 +98,7 @@ impl Members {
     }
 
     /// None, and a problem: it is no object, or something in it stands twice, at any depth.
-    pub(crate) fn strictly(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
+    pub(super) fn strictly(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
         if let Some(path) = repeated_name(value.get()) {
             problems.add(path, "is given twice");
             return None;
@@ -107,7 +107,7 @@ impl Members {
     }
 
     /// Of a part of what was read strictly.
-    pub(crate) fn of_value(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
+    pub(super) fn of_value(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
         let members = serde_json::from_str::<Self>(value.get()).ok();
         if members.is_none() {
             problems.add(what, "must be an object");
@@ -117,14 +117,14 @@ impl Members {
 }
 
 /// A contact's body with the id that it names.
-pub(crate) struct ContactBody {
-    pub(crate) id: Option<String>,
-    pub(crate) patch: ContactPatch,
+pub(super) struct ContactBody {
+    pub(super) id: Option<String>,
+    pub(super) patch: ContactPatch,
 }
 
 impl ContactBody {
     /// Reads the members; what is wrong is added to `problems`.
-    pub(crate) fn read(members: &Members, meant: Meant, problems: &mut Problems) -> Self {
+    pub(super) fn read(members: &Members, meant: Meant, problems: &mut Problems) -> Self {
         let mut patch =
             ContactPatch { merges_attributes: meant == Meant::Patch, ..ContactPatch::default() };
         let mut id = None;
@@ -195,7 +195,7 @@ fn id_of(value: &RawValue, problems: &mut Problems) -> Option<String> {
 }
 
 /// What keeps a text from being the id of a contact that a client makes.
-pub(crate) fn id_problem(id: &str) -> Option<String> {
+pub(super) fn id_problem(id: &str) -> Option<String> {
     if id.is_empty() || id.len() > ID_BYTES_MAX {
         return Some(format!("has 1 to {ID_BYTES_MAX} bytes"));
     }

@@ -9,12 +9,8 @@ use crate::http::description::operation::{
 use crate::http::description::shapes::{Contact, ContactPage, History};
 use crate::http::exchange::error::Code;
 
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![list(), get(), history()]
-}
-
 /// The id that all paths of one contact have.
-pub(crate) fn contact_id() -> Param {
+pub(super) fn contact_id() -> Param {
     Param::path(
         "id",
         "{{contactId}}",
@@ -23,7 +19,7 @@ pub(crate) fn contact_id() -> Param {
 }
 
 /// A contact as examples show it.
-pub(crate) fn example() -> Value {
+pub(super) fn example() -> Value {
     json!({
         "id": "{{contactId}}", "firstName": "Ada", "lastName": "Lovelace",
         "email": "ada@example.com", "phone": "+44 20 7946 0000", "company": "Analytical Engines",
@@ -141,13 +137,13 @@ fn order_and_page() -> Vec<Param> {
     ]
 }
 
-fn list() -> Operation {
+pub(super) fn list() -> Operation {
     let meta = json!({
         "limit": 50, "nextCursor": "AQAv_OQQOKibugAIAAABof49HdRHwM1WCRmr4Q", "prevCursor": null,
         "offset": 0, "total": 1234, "totalIsExact": true,
     });
     let example = json!({ "data": [example()], "meta": meta });
-    Operation::get("/api/contacts", "listContacts", "A page of contacts")
+    Operation::new("listContacts", "A page of contacts")
         .of(Tag::Contacts)
         .about(
             "Follow `meta.nextCursor` (or `Link`) for the rest; a page may be short and yet have one, \
@@ -165,8 +161,8 @@ fn list() -> Operation {
         .keeps("position", Kept::Header("Position"))
 }
 
-fn get() -> Operation {
-    Operation::get("/api/contacts/{id}", "getContact", "One contact")
+pub(super) fn get() -> Operation {
+    Operation::new("getContact", "One contact")
         .of(Tag::Contacts)
         .param(contact_id())
         .param(Param::query("includeDeleted", flag(), true, "Although it is deleted."))
@@ -188,7 +184,7 @@ fn get() -> Operation {
         .keeps("etag", Kept::Header("ETag"))
 }
 
-fn history() -> Operation {
+pub(super) fn history() -> Operation {
     let change = json!({
         "version": 3, "eventType": "contact.updated", "eventId": "evt_f07acb6428d68f8a",
         "source": "acme", "timestamp": "2026-11-21T10:36:44.451Z",
@@ -196,7 +192,7 @@ fn history() -> Operation {
         "contact": example(),
     });
     let example = json!({ "data": [change], "meta": { "limit": 50, "nextCursor": null } });
-    Operation::get("/api/contacts/{id}/history", "getContactHistory", "What happened to a contact")
+    Operation::new("getContactHistory", "What happened to a contact")
         .of(Tag::Contacts)
         .about("Every change that is still in the journal, newest first, deleted contacts' too.")
         .param(contact_id())

@@ -10,7 +10,7 @@ const LABEL_BYTES_MAX: usize = 63;
 
 /// A `Mailbox` of RFC 5321 section 4.1.2, with the letters of RFC 6531. Whether it arrives, only
 /// sending it tells.
-pub(crate) fn is_email(text: &str) -> bool {
+pub(super) fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
     };

@@ -6,11 +6,7 @@ use crate::http::description::operation::{Answer, Header, Operation, Param, Tag}
 use crate::http::description::shapes::EventReport;
 use crate::http::exchange::error::Code;
 
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![event()]
-}
-
-fn event() -> Operation {
+pub(super) fn event() -> Operation {
     let record = json!({
         "verdict": "applied", "eventId": "evt_f07acb6428d68f8a", "contactId": "{{contactId}}",
         "version": 3, "topic": "contacts", "partition": 1, "offset": 16,
@@ -19,7 +15,7 @@ fn event() -> Operation {
     let example = json!({
         "id": "evt_f07acb6428d68f8a", "status": "applied", "records": [record], "complete": true,
     });
-    Operation::get("/api/events/{id}", "getEvent", "What became of an event")
+    Operation::new("getEvent", "What became of an event")
         .of(Tag::Contacts)
         .about(
             "Of every record that an event came in, newest first: the verdict, why it was set aside, \

@@ -15,10 +15,10 @@ use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
 /// After which an event that is not there yet is worth asking for again, in seconds.
-pub(crate) const AGAIN_AFTER: HeaderValue = HeaderValue::from_static("1");
+pub(super) const AGAIN_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// `GET /api/events/{id}`
-pub(crate) async fn get_event(
+pub(super) async fn show(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     request: Request,

@@ -13,7 +13,7 @@ use crate::ingest::Keyed;
 
 use crate::http::exchange::error::{ApiError, Code};
 
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 const KEY_BYTES_MAX: usize = 255;
 
@@ -41,13 +41,13 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// A key that a request came with.
-pub(crate) struct IdempotencyKey<'r> {
+pub(super) struct IdempotencyKey<'r> {
     secret: &'r IdempotencySecret,
     scope: [&'r [u8]; 4],
 }
 
 /// The request's key, if it has one.
-pub(crate) fn idempotency_key<'r>(
+pub(super) fn idempotency_key<'r>(
     secret: &'r IdempotencySecret,
     principal: &'r str,
     method: &'r Method,
@@ -71,7 +71,7 @@ pub(crate) fn idempotency_key<'r>(
 
 impl IdempotencyKey<'_> {
     /// Its command, with what tells another request under the same key.
-    pub(crate) fn keyed(&self, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Keyed {
+    pub(super) fn keyed(&self, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Keyed {
         let id = self.hmac(b"command");
         let mut hasher = Sha256::new();
         let conditions = ["if-match", "if-none-match"].map(|name| headers.get(name));
@@ -85,13 +85,13 @@ impl IdempotencyKey<'_> {
     }
 
     /// The id of a contact that it makes.
-    pub(crate) fn contact_id(&self) -> String {
+    pub(super) fn contact_id(&self) -> String {
         let id = self.hmac(b"contact");
         Builder::from_custom_bytes(*first_16(&id)).into_uuid().to_string()
     }
 
     /// The id of a contact that its operation of that number makes.
-    pub(crate) fn contact_id_of(&self, index: usize) -> String {
+    pub(super) fn contact_id_of(&self, index: usize) -> String {
         let id = self.hmac(format!("contact {index}").as_bytes());
         Builder::from_custom_bytes(*first_16(&id)).into_uuid().to_string()
     }

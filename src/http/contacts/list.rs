@@ -41,7 +41,7 @@ const PARAMETERS: [&str; 15] = [
 const BESIDE_DUPLICATES: [&str; 6] =
     ["duplicates", "limit", "cursor", "status", "includeDeleted", "count"];
 
-pub(crate) async fn list_contacts(
+pub(super) async fn list(
     State(state): State<HttpState>,
     request: Request,
 ) -> Result<Response, ApiError> {

@@ -25,7 +25,7 @@ const MERGE_ID: HeaderName = HeaderName::from_static("merge-id");
 type PathId = Result<Path<String>, PathRejection>;
 
 /// `POST /api/contacts/{id}/merge`
-pub(crate) async fn merge_contacts(
+pub(super) async fn merge(
     State(state): State<HttpState>,
     id: PathId,
     request: Request,
@@ -64,7 +64,7 @@ pub(crate) async fn merge_contacts(
 }
 
 /// `GET /api/merges/{id}`
-pub(crate) async fn get_merge(
+pub(super) async fn show(
     State(state): State<HttpState>,
     id: PathId,
     request: Request,

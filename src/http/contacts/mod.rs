@@ -1,17 +1,35 @@
 //! Contacts: reads, lists, writes, merges, and what became of events.
 
-pub(crate) mod batch;
-pub(crate) mod body;
-pub(crate) mod description;
-pub(crate) mod email;
-pub(crate) mod event_description;
-pub(crate) mod events;
+mod batch;
+mod body;
+mod description;
+mod email;
+mod event_description;
+mod events;
 pub(crate) mod idempotency;
-pub(crate) mod list;
-pub(crate) mod merges;
-pub(crate) mod preconditions;
-pub(crate) mod read;
-pub(crate) mod write;
-pub(crate) mod write_description;
-pub(crate) mod write_shapes;
-pub(crate) mod writing;
+mod list;
+mod merges;
+mod preconditions;
+mod read;
+mod write;
+mod write_description;
+mod write_shapes;
+mod writing;
+
+use super::exchange::endpoint::{Endpoint, READ, READERS, WRITE, WRITERS, endpoints};
+
+/// What reads show is written first.
+pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
+    POST "/api/contacts", WRITERS, WRITE, write::create, write_description::create;
+    PUT "/api/contacts/{id}", WRITERS, WRITE, write::put, write_description::put;
+    PATCH "/api/contacts/{id}", WRITERS, WRITE, write::patch, write_description::patch;
+    POST "/api/contacts/batch", WRITERS, WRITE, batch::write, write_description::batch;
+    POST "/api/contacts/{id}/merge", WRITERS, WRITE, merges::merge, write_description::merge;
+    GET "/api/merges/{id}", READERS, READ, merges::show, write_description::one_merge;
+    DELETE "/api/contacts/{id}", WRITERS, WRITE, write::delete, write_description::delete;
+    POST "/api/contacts/{id}/restore", WRITERS, WRITE, write::restore, write_description::restore;
+    GET "/api/contacts", READERS, READ, list::list, description::list;
+    GET "/api/contacts/{id}", READERS, READ, read::show, description::get;
+    GET "/api/contacts/{id}/history", READERS, READ, read::history, description::history;
+    GET "/api/events/{id}", READERS, READ, events::show, event_description::event;
+];

@@ -9,7 +9,7 @@ use crate::domain::contact::StateTag;
 use crate::http::exchange::error::{ApiError, Code};
 
 /// `"<version>-<hash>"`, strong.
-pub(crate) fn etag(tag: StateTag) -> HeaderValue {
+pub(super) fn etag(tag: StateTag) -> HeaderValue {
     let mut text = Vec::with_capacity(40);
     text.push(b'"');
     tag.write(&mut text);
@@ -23,12 +23,12 @@ fn state_tag(text: &str) -> Option<StateTag> {
 }
 
 /// What `If-Match` says; `None`: it is not there.
-pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Condition>, ApiError> {
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Condition>, ApiError> {
     Ok(listed(headers, &IF_MATCH)?.map(condition))
 }
 
 /// The same of a text that is no header.
-pub(crate) fn if_match_text(text: &str) -> Condition {
+pub(super) fn if_match_text(text: &str) -> Condition {
     condition(text.split(',').map(str::trim).collect())
 }
 
@@ -40,7 +40,7 @@ fn condition(texts: Vec<&str>) -> Condition {
 }
 
 /// Whether the contact must not be there yet: `If-None-Match: *`.
-pub(crate) fn must_be_new(headers: &HeaderMap) -> Result<bool, ApiError> {
+pub(super) fn must_be_new(headers: &HeaderMap) -> Result<bool, ApiError> {
     match listed(headers, &IF_NONE_MATCH)? {
         None => Ok(false),
         Some(texts) if texts == ["*"] => Ok(true),
@@ -53,7 +53,7 @@ pub(crate) fn must_be_new(headers: &HeaderMap) -> Result<bool, ApiError> {
 
 /// What `If-None-Match` adds to the condition of a change of what is there: its state must be none of
 /// these; `*`, any at all.
-pub(crate) fn unless_match(
+pub(super) fn unless_match(
     headers: &HeaderMap,
     condition: Condition,
 ) -> Result<Condition, ApiError> {

@@ -2,8 +2,8 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{ETAG, LINK};
-use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
@@ -23,32 +23,24 @@ use crate::http::state::HttpState;
 const CONTACT_BYTES_TYPICAL: usize = 512;
 
 /// `GET /api/contacts/{id}`
-pub(crate) async fn get_contact(
+pub(super) async fn show(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    contact(&state, &decoded(id)?, request.uri(), request.headers()).await
-}
-
-/// The same, of an id that is known.
-pub(crate) async fn contact(
-    state: &HttpState,
-    id: &str,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
+    let id = decoded(id)?;
+    let (uri, headers) = (request.uri(), request.headers());
     let with_deleted = Params::of(uri, &["includeDeleted"])?.flag("includeDeleted")?;
-    let queries = begin(state, headers)?;
-    let found = match queries.contact_at_once(id) {
+    let queries = begin(&state, headers)?;
+    let found = match queries.contact_at_once(&id) {
         Some(found) => found,
         None => {
-            let (queries, id) = (queries.clone(), id.to_owned());
+            let (queries, id) = (queries.clone(), id.clone());
             blocking(move || queries.contact(&id)).await?
         }
     };
     let found = found.ok_or_else(not_found)?;
-    let contact = found.read(id)?;
+    let contact = found.read(&id)?;
     match contact.status() {
         Status::Deleted if !with_deleted => return Err(not_found()),
         Status::Active | Status::Deleted => {}
@@ -62,11 +54,11 @@ pub(crate) async fn contact(
         json_response(json)
     };
     response.headers_mut().insert(ETAG, etag);
-    Ok(with_position(state, queries, response))
+    Ok(with_position(&state, queries, response))
 }
 
 /// `GET /api/contacts/{id}/history`
-pub(crate) async fn contact_history(
+pub(super) async fn history(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     request: Request,

@@ -22,7 +22,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 type PathId = Result<Path<String>, PathRejection>;
 
 /// `POST /api/contacts`
-pub(crate) async fn create_contact(
+pub(super) async fn create(
     State(state): State<HttpState>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -39,7 +39,7 @@ pub(crate) async fn create_contact(
 }
 
 /// `PUT /api/contacts/{id}`
-pub(crate) async fn put_contact(
+pub(super) async fn put(
     State(state): State<HttpState>,
     id: PathId,
     request: Request,
@@ -69,7 +69,7 @@ pub(crate) async fn put_contact(
 }
 
 /// `PATCH /api/contacts/{id}`
-pub(crate) async fn patch_contact(
+pub(super) async fn patch(
     State(state): State<HttpState>,
     id: PathId,
     request: Request,
@@ -85,7 +85,7 @@ pub(crate) async fn patch_contact(
 }
 
 /// `DELETE /api/contacts/{id}`
-pub(crate) async fn delete_contact(
+pub(super) async fn delete(
     State(state): State<HttpState>,
     id: PathId,
     request: Request,
@@ -103,7 +103,7 @@ pub(crate) async fn delete_contact(
 }
 
 /// `POST /api/contacts/{id}/restore`
-pub(crate) async fn restore_contact(
+pub(super) async fn restore(
     State(state): State<HttpState>,
     id: PathId,
     request: Request,

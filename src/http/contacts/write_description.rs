@@ -1,6 +1,5 @@
 //! Writes of contacts: one by one, joined, and many in one request.
 
-use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::description::{contact_id, example};
@@ -11,10 +10,6 @@ use super::write_shapes::{
 use crate::http::description::operation::{Answer, Header, Kept, Operation, Param, Tag, flag};
 use crate::http::description::shapes::Contact;
 use crate::http::exchange::error::Code;
-
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![create(), put(), patch(), batch(), merge(), one_merge(), delete(), restore()]
-}
 
 const HOW: &str = "The answer waits until the write is applied. With `Prefer: respond-async`, or \
 where that takes longer than some seconds, it is 202: the write is kept, and `Location` tells what \
@@ -89,8 +84,8 @@ fn fields() -> Value {
     })
 }
 
-fn create() -> Operation {
-    let operation = Operation::new(Method::POST, "/api/contacts", "createContact", "A new contact")
+pub(super) fn create() -> Operation {
+    let operation = Operation::new("createContact", "A new contact")
         .about(HOW)
         .body::<ContactToWrite>(fields())
         .answers(written(201, "The contact.").with(&[Header::Location]))
@@ -100,44 +95,42 @@ fn create() -> Operation {
     writes(operation)
 }
 
-fn put() -> Operation {
-    let operation =
-        Operation::new(Method::PUT, "/api/contacts/{id}", "replaceContact", "Another content")
-            .about(
-                "The contact becomes what the body says: what is left out is cleared. A contact \
+pub(super) fn put() -> Operation {
+    let operation = Operation::new("replaceContact", "Another content")
+        .about(
+            "The contact becomes what the body says: what is left out is cleared. A contact \
                  that there is not is 404, unless `If-None-Match: *` asks for a new one: then one \
                  that there is, is 412.",
-            )
-            .param(contact_id())
-            .param(Param::header("If-None-Match", "*", "The contact must be new."))
-            .body::<ContactToWrite>(fields())
-            .answers(written(200, "The contact."))
-            .answers(written(201, "The new contact.").with(&[Header::Location]))
-            .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
-            .keeps("etag", Kept::Header("ETag"));
+        )
+        .param(contact_id())
+        .param(Param::header("If-None-Match", "*", "The contact must be new."))
+        .body::<ContactToWrite>(fields())
+        .answers(written(200, "The contact."))
+        .answers(written(201, "The new contact.").with(&[Header::Location]))
+        .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
+        .keeps("etag", Kept::Header("ETag"));
     writes(conditional(operation))
 }
 
-fn patch() -> Operation {
+pub(super) fn patch() -> Operation {
     let patch = json!({ "title": "Countess", "phone": null });
-    let operation =
-        Operation::new(Method::PATCH, "/api/contacts/{id}", "patchContact", "Some fields")
-            .about(
-                "A merge patch (RFC 7396): what is left out stays, null clears, attributes are \
+    let operation = Operation::new("patchContact", "Some fields")
+        .about(
+            "A merge patch (RFC 7396): what is left out stays, null clears, attributes are \
                  merged one by one. `application/json` is taken as the same.",
-            )
-            .param(contact_id())
-            .param(if_none_match())
-            .body_as::<ContactPatch>("application/merge-patch+json", patch)
-            .answers(written(200, "The contact."))
-            .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
-            .keeps("etag", Kept::Header("ETag"));
+        )
+        .param(contact_id())
+        .param(if_none_match())
+        .body_as::<ContactPatch>("application/merge-patch+json", patch)
+        .answers(written(200, "The contact."))
+        .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
+        .keeps("etag", Kept::Header("ETag"));
     writes(conditional(operation))
 }
 
-fn delete() -> Operation {
+pub(super) fn delete() -> Operation {
     let operation =
-        Operation::new(Method::DELETE, "/api/contacts/{id}", "deleteContact", "No more")
+        Operation::new("deleteContact", "No more")
             .about(
                 "It is DELETED and found with `includeDeleted=true` only; restore takes it back. \
                  `erase=true` (role admin) forgets its fields too; not while it is being merged into \
@@ -151,23 +144,15 @@ fn delete() -> Operation {
     writes(conditional(operation))
 }
 
-fn restore() -> Operation {
-    let operation = Operation::new(
-        Method::POST,
-        "/api/contacts/{id}/restore",
-        "restoreContact",
-        "Take a delete back",
-    )
-    .param(contact_id())
-    .answers(written(200, "The contact, ACTIVE."));
+pub(super) fn restore() -> Operation {
+    let operation = Operation::new("restoreContact", "Take a delete back")
+        .param(contact_id())
+        .answers(written(200, "The contact, ACTIVE."));
     writes(conditional(operation))
 }
 
-fn merge() -> Operation {
-    let operation = Operation::new(
-        Method::POST,
-        "/api/contacts/{id}/merge",
-        "mergeContacts",
+pub(super) fn merge() -> Operation {
+    let operation = Operation::new("mergeContacts",
         "Two contacts that are one",
     )
     .about(
@@ -201,14 +186,14 @@ fn accepted_merge() -> Answer {
     Answer::json::<AcceptedMerge>(202, "It is under way.", example).with(&[Header::Location])
 }
 
-fn one_merge() -> Operation {
+pub(super) fn one_merge() -> Operation {
     let example = json!({
         "id": "{{mergeId}}", "contactId": "{{contactId}}",
         "from": "{{otherId}}", "status": "done", "error": null, "position": "{{position}}",
         "by": "user:ada", "requestedAt": "2026-11-21T10:36:44.460Z",
     });
     let id = Param::path("id", "{{mergeId}}", "As the 202 said.");
-    Operation::get("/api/merges/{id}", "getMerge", "How a merge stands")
+    Operation::new("getMerge", "How a merge stands")
         .of(Tag::Contacts)
         .about(
             "`running`, `done` or `failed`. With `done` a read at `position` sees both halves; with \
@@ -221,7 +206,7 @@ fn one_merge() -> Operation {
         .fails(&[Code::MergeNotFound])
 }
 
-fn batch() -> Operation {
+pub(super) fn batch() -> Operation {
     let operations = json!([
         { "op": "create", "contact": { "firstName": "Grace", "email": "grace@example.com" } },
         { "op": "update", "id": "{{contactId}}", "contact": { "title": "Countess" } },
@@ -234,19 +219,18 @@ fn batch() -> Operation {
     });
     let failed = json!({ "index": 1, "status": 404, "id": "c-17", "error": error });
     let answer = json!({ "data": [created, failed], "meta": { "succeeded": 1, "failed": 1 } });
-    let operation =
-        Operation::new(Method::POST, "/api/contacts/batch", "writeContacts", "Many writes at once")
-            .about(
-                "1 to 200 operations: create, replace, update, delete, restore. Each stands for \
+    let operation = Operation::new("writeContacts", "Many writes at once")
+        .about(
+            "1 to 200 operations: create, replace, update, delete, restore. Each stands for \
                  itself; those of one contact are done in their order. The answers stand in the \
                  order of the operations, each with the status that it would have had alone.",
-            )
-            .body::<BatchOperations>(operations)
-            .answers(
-                Answer::json::<BatchAnswer>(200, "What became of each.", answer)
-                    .with(&[Header::Position]),
-            )
-            .fails(&[Code::UnsupportedMediaType, Code::PreconditionRequired])
-            .keeps("otherId", Kept::Body("data.0.id"));
+        )
+        .body::<BatchOperations>(operations)
+        .answers(
+            Answer::json::<BatchAnswer>(200, "What became of each.", answer)
+                .with(&[Header::Position]),
+        )
+        .fails(&[Code::UnsupportedMediaType, Code::PreconditionRequired])
+        .keeps("otherId", Kept::Body("data.0.id"));
     writes(operation)
 }

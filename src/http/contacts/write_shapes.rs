@@ -15,7 +15,7 @@ use crate::http::description::shapes::Contact;
 /// A contact's content. What is left out or null has no value.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ContactToWrite {
+pub(super) struct ContactToWrite {
     /// Given by the client, or made. Where the path has one it is the same.
     #[schema(min_length = 1, max_length = 256, nullable = false)]
     #[schema(pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
@@ -43,7 +43,7 @@ pub(crate) struct ContactToWrite {
 /// A merge patch (RFC 7396): what is left out stays, null clears.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ContactPatch {
+pub(super) struct ContactPatch {
     /// The same as in the path, if it is there.
     #[schema(min_length = 1, max_length = 256, nullable = false)]
     #[schema(pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
@@ -71,7 +71,7 @@ pub(crate) struct ContactPatch {
 /// The contact that is taken in.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ContactToMerge {
+pub(super) struct ContactToMerge {
     /// Its id.
     #[schema(min_length = 1)]
     from: String,
@@ -80,7 +80,7 @@ pub(crate) struct ContactToMerge {
 /// A write that is kept and not applied yet.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Accepted {
+pub(super) struct Accepted {
     status: AcceptedStatus,
     /// As in `/api/events/{id}`.
     event_id: String,
@@ -89,14 +89,14 @@ pub(crate) struct Accepted {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub(crate) enum AcceptedStatus {
+pub(super) enum AcceptedStatus {
     Accepted,
 }
 
 /// A merge that is under way.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct AcceptedMerge {
+pub(super) struct AcceptedMerge {
     status: AcceptedStatus,
     /// As in `/api/merges/{id}`.
     merge_id: String,
@@ -107,7 +107,7 @@ pub(crate) struct AcceptedMerge {
 /// How a merge stands.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ContactMerge {
+pub(super) struct ContactMerge {
     id: String,
     /// The survivor.
     contact_id: String,
@@ -127,7 +127,7 @@ pub(crate) struct ContactMerge {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum MergeStatus {
+pub(super) enum MergeStatus {
     Running,
     Done,
     Failed,
@@ -135,7 +135,7 @@ pub(crate) enum MergeStatus {
 
 /// Operations, each standing for itself.
 #[derive(Serialize)]
-pub(crate) struct BatchOperations(Vec<BatchOperation>);
+pub(super) struct BatchOperations(Vec<BatchOperation>);
 
 impl PartialSchema for BatchOperations {
     fn schema() -> RefOr<Schema> {
@@ -155,7 +155,7 @@ impl ToSchema for BatchOperations {
 /// One write of a batch.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct BatchOperation {
+pub(super) struct BatchOperation {
     op: BatchOp,
     /// Whose; `create` makes one where there is none.
     #[schema(nullable = false)]
@@ -170,7 +170,7 @@ pub(crate) struct BatchOperation {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum BatchOp {
+pub(super) enum BatchOp {
     Create,
     Replace,
     Update,
@@ -181,7 +181,7 @@ pub(crate) enum BatchOp {
 /// What became of each operation.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct BatchAnswer {
+pub(super) struct BatchAnswer {
     data: Vec<BatchItem>,
     meta: BatchMeta,
 }
@@ -189,7 +189,7 @@ pub(crate) struct BatchAnswer {
 /// What became of one operation.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct BatchItem {
+pub(super) struct BatchItem {
     /// Its place among the operations.
     index: u64,
     /// What it would have been answered with alone.
@@ -211,7 +211,7 @@ pub(crate) struct BatchItem {
 /// Why an operation was not done.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct BatchError {
+pub(super) struct BatchError {
     code: String,
     message: String,
     #[schema(required = true)]
@@ -221,7 +221,7 @@ pub(crate) struct BatchError {
 /// How many were done.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct BatchMeta {
+pub(super) struct BatchMeta {
     succeeded: u64,
     failed: u64,
 }

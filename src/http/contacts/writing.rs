@@ -25,24 +25,24 @@ use crate::http::exchange::position::POSITION;
 use crate::http::services::Writes;
 use crate::http::state::HttpState;
 
-pub(crate) const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// Fields and attributes of a write that did not take, each as in a query string, commas between them.
 const SUPERSEDED: HeaderName = HeaderName::from_static("superseded");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// One request that writes.
-pub(crate) struct Writing<'s> {
+pub(super) struct Writing<'s> {
     state: &'s HttpState,
-    pub(crate) writes: &'s Writes,
-    pub(crate) parts: Parts,
-    pub(crate) body: Bytes,
+    pub(super) writes: &'s Writes,
+    pub(super) parts: Parts,
+    pub(super) body: Bytes,
     principal: Option<Arc<Principal>>,
 }
 
 impl<'s> Writing<'s> {
     /// Waits for the request's `Position`, so that it changes what its client has seen.
-    pub(crate) async fn begin(state: &'s HttpState, request: Request) -> Result<Self, ApiError> {
+    pub(super) async fn begin(state: &'s HttpState, request: Request) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         if let Some(why) = state.partial() {
             return Err(ApiError::new(Code::NotReady, format!("nothing is written: {why}")));
@@ -56,7 +56,7 @@ impl<'s> Writing<'s> {
         Ok(Self { state, writes, parts, body, principal })
     }
 
-    pub(crate) fn headers(&self) -> &HeaderMap {
+    pub(super) fn headers(&self) -> &HeaderMap {
         &self.parts.headers
     }
 
@@ -64,13 +64,13 @@ impl<'s> Writing<'s> {
         self.principal.as_ref().map_or_else(|| "anonymous".into(), |at| Arc::clone(&at.name))
     }
 
-    pub(crate) fn author(&self) -> Author {
+    pub(super) fn author(&self) -> Author {
         let request_id = request_id::of_writing(self.headers()).unwrap_or_default().into();
         Author { principal: self.principal_name(), request_id }
     }
 
     /// For what only administrators may do within a route that others may ask.
-    pub(crate) fn require_admin(&self, what: &str) -> Result<(), ApiError> {
+    pub(super) fn require_admin(&self, what: &str) -> Result<(), ApiError> {
         let principal = self.principal.as_deref();
         if principal.is_some_and(|principal| principal.roles.has(Role::Admin)) {
             return Ok(());
@@ -79,7 +79,7 @@ impl<'s> Writing<'s> {
     }
 
     /// For a change of what is there.
-    pub(crate) fn required(&self, condition: Option<Condition>) -> Result<Condition, ApiError> {
+    pub(super) fn required(&self, condition: Option<Condition>) -> Result<Condition, ApiError> {
         if self.writes.require_if_match && condition.is_none() {
             return Err(ApiError::new(
                 Code::PreconditionRequired,
@@ -90,7 +90,7 @@ impl<'s> Writing<'s> {
     }
 
     /// Refuses a body of another kind.
-    pub(crate) fn require_media(&self, accepted: &[&str]) -> Result<(), ApiError> {
+    pub(super) fn require_media(&self, accepted: &[&str]) -> Result<(), ApiError> {
         let given = self.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let media = given.unwrap_or_default().split(|byte| *byte == b';').next();
         let media = media.unwrap_or_default().trim_ascii();
@@ -103,7 +103,7 @@ impl<'s> Writing<'s> {
     }
 
     /// The request's key, if it has one.
-    pub(crate) fn with_key<T>(
+    pub(super) fn with_key<T>(
         &self,
         then: impl FnOnce(Option<IdempotencyKey<'_>>) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
@@ -113,7 +113,7 @@ impl<'s> Writing<'s> {
     }
 
     /// The command of the request's key. The same request may not be under way.
-    pub(crate) fn keyed(&self) -> Result<Option<(Keyed, InFlight)>, ApiError> {
+    pub(super) fn keyed(&self) -> Result<Option<(Keyed, InFlight)>, ApiError> {
         let keyed = self.with_key(|key| {
             Ok(key.map(|key| key.keyed(&self.parts.uri, &self.parts.headers, &self.body)))
         })?;
@@ -131,7 +131,7 @@ impl<'s> Writing<'s> {
     }
 
     /// With the position of everything that can be read.
-    pub(crate) fn positioned(&self, response: Response) -> Response {
+    pub(super) fn positioned(&self, response: Response) -> Response {
         match self.state.queries() {
             Ok(queries) => with_position(self.state, queries, response),
             Err(_) => response,
@@ -147,12 +147,12 @@ impl<'s> Writing<'s> {
         })
     }
 
-    pub(crate) fn wait(&self) -> Wait {
+    pub(super) fn wait(&self) -> Wait {
         Wait::of(self.writes.wait, !self.is_async())
     }
 
     /// The contact as it was right after, or where to ask what became of the write.
-    pub(crate) fn answer(&self, id: &str, status: StatusCode, done: &Done) -> Response {
+    pub(super) fn answer(&self, id: &str, status: StatusCode, done: &Done) -> Response {
         match done {
             Done::Accepted { event_id } => self.accepted(id, event_id),
             Done::Contact { value, position, superseded } => {
@@ -193,7 +193,7 @@ impl<'s> Writing<'s> {
     }
 
     /// What came of it is told at that place.
-    pub(crate) fn accepted_as(&self, body: &serde_json::Value, location: String) -> Response {
+    pub(super) fn accepted_as(&self, body: &serde_json::Value, location: String) -> Response {
         let mut response = json_response(body.to_string().into_bytes());
         *response.status_mut() = StatusCode::ACCEPTED;
         insert(response.headers_mut(), LOCATION, location);
@@ -212,7 +212,7 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, text: String) {
 }
 
 /// Where a contact is read; whatever its id holds is one segment.
-pub(crate) fn contact_path(id: &str) -> String {
+pub(super) fn contact_path(id: &str) -> String {
     format!("/api/contacts/{}", percent_encoded(id))
 }
 
@@ -234,7 +234,7 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// An edit's failure with the contact's state, where that is the matter, or with where to ask.
-pub(crate) fn failure(error: EditError) -> Response {
+pub(super) fn failure(error: EditError) -> Response {
     let tag = state_of(&error);
     let mut event = None;
     if let EditError::Command(CommandError::NotAcknowledged { event_id, .. }) = &error {

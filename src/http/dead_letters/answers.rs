@@ -16,7 +16,7 @@ use crate::effects::dead_letters::{
 const KEY_SHOWN_MAX: usize = 128;
 
 /// As in a list: without value and headers.
-pub(crate) fn letter_json(shown: &LetterShown, topics: &Topics) -> Value {
+pub(super) fn letter_json(shown: &LetterShown, topics: &Topics) -> Value {
     let LetterShown { row, fate, letter } = shown;
     let (topic, partition) = topics.of(row.lane);
     let key = letter.key.as_deref().map(|key| {
@@ -48,7 +48,7 @@ fn deed_json(deed: &Deed) -> Value {
 }
 
 /// With its bytes.
-pub(crate) fn whole_letter_json(shown: &LetterShown, topics: &Topics) -> Value {
+pub(super) fn whole_letter_json(shown: &LetterShown, topics: &Topics) -> Value {
     let mut whole = letter_json(shown, topics);
     let letter = &shown.letter;
     let headers: Vec<Value> = letter
@@ -98,7 +98,7 @@ fn time(ms: i64) -> Value {
     u64::try_from(ms).map_or(Value::Null, |ms| format_rfc3339(ms).into())
 }
 
-pub(crate) fn job_json(id: &str, job: &Job, is_interrupted: bool, topics: &Topics) -> Value {
+pub(super) fn job_json(id: &str, job: &Job, is_interrupted: bool, topics: &Topics) -> Value {
     let state = match job.state {
         JobState::Running if is_interrupted => "interrupted",
         JobState::Running => "running",
@@ -153,7 +153,7 @@ fn counts_json(counts: &Counts) -> Value {
     })
 }
 
-pub(crate) fn preview_json(preview: &Preview, topics: &Topics) -> Value {
+pub(super) fn preview_json(preview: &Preview, topics: &Topics) -> Value {
     let first: Vec<String> =
         preview.first.iter().map(|row| topics.id(row.lane, row.offset)).collect();
     json!({ "dryRun": true, "counts": counts_json(&preview.counts), "first": first })

@@ -1,6 +1,5 @@
 //! Dead letters, and sending them through again.
 
-use axum::http::Method;
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 
@@ -13,21 +12,9 @@ use crate::http::description::operation::{
 };
 use crate::http::exchange::error::Code;
 
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![
-        list(),
-        show(),
-        redrive(),
-        discard(),
-        redrive_one(),
-        redrives(),
-        one_redrive(),
-        stop_redrive(),
-        discard_one(),
-    ]
-    .into_iter()
-    .map(|operation| operation.of(Tag::DeadLetters).fails(&[Code::NotAcceptable, Code::NotReady]))
-    .collect()
+/// What all of them have.
+fn described(operation: Operation) -> Operation {
+    operation.of(Tag::DeadLetters).fails(&[Code::NotAcceptable, Code::NotReady])
 }
 
 fn letter_id() -> Param {
@@ -70,10 +57,10 @@ fn listed() -> Value {
     })
 }
 
-fn list() -> Operation {
+pub(super) fn list() -> Operation {
     let example = json!({ "data": [listed()], "meta": { "limit": 50, "nextCursor": null } });
     let page = Answer::json::<DeadLetterPage>(200, "A page, the newest first.", example);
-    Operation::get("/api/dead-letters", "listDeadLetters", "List records that could not be applied")
+    described(Operation::new("listDeadLetters", "List records that could not be applied")
         .about(
             "Each with the reason and what became of it. They hold personal data, and are kept for \
              `dead_letters.retention_age`. A page may be short, or empty, and still have a next one.",
@@ -81,10 +68,10 @@ fn list() -> Operation {
         .params(filters())
         .answers(page.with(&[Header::Link]))
         .fails(&[Code::InvalidCursor])
-        .keeps("deadLetterId", Kept::Body("data.0.id"))
+        .keeps("deadLetterId", Kept::Body("data.0.id")))
 }
 
-fn show() -> Operation {
+pub(super) fn show() -> Operation {
     let mut example = listed();
     let bytes = |text: &str, base64: &str| json!({ "text": text, "base64": base64 });
     if let Value::Object(members) = &mut example {
@@ -94,11 +81,15 @@ fn show() -> Operation {
         members.insert("valueXxh3".to_owned(), "9f86d081884c7d65".into());
         members.insert("headers".to_owned(), json!([]));
     }
-    Operation::get("/api/dead-letters/{id}", "getDeadLetter", "One with its bytes")
-        .about("Bytes are base64, and text with control characters escaped where they are UTF-8.")
-        .param(letter_id())
-        .answers(Answer::json::<DeadLetter>(200, "The record as it came.", example))
-        .fails(&[Code::DeadLetterNotFound])
+    described(
+        Operation::new("getDeadLetter", "One with its bytes")
+            .about(
+                "Bytes are base64, and text with control characters escaped where they are UTF-8.",
+            )
+            .param(letter_id())
+            .answers(Answer::json::<DeadLetter>(200, "The record as it came.", example))
+            .fails(&[Code::DeadLetterNotFound]),
+    )
 }
 
 fn counts(done: u64) -> Value {
@@ -139,9 +130,8 @@ const ORDER_FAILS: [Code; 4] = [
     Code::WriteUnavailable,
 ];
 
-fn redrive() -> Operation {
-    let path = "/api/dead-letters/redrive";
-    Operation::new(Method::POST, path, "redriveDeadLetters", "Send many through again")
+pub(super) fn redrive() -> Operation {
+    described(Operation::new("redriveDeadLetters", "Send many through again")
         .about(
             "Appends them to the contact log as they came, in the background, after the cause was \
              mended. An event has one effect however often it is redriven. Those that were redriven \
@@ -152,64 +142,72 @@ fn redrive() -> Operation {
         .body::<RedriveOrder>(json!({ "reason": "malformed_json", "dryRun": true, "rate": 100 }))
         .answers(preview())
         .answers(made())
-        .fails(&ORDER_FAILS)
+        .fails(&ORDER_FAILS))
 }
 
-fn discard() -> Operation {
-    let path = "/api/dead-letters/discard";
-    Operation::new(Method::POST, path, "discardDeadLetters", "Discard many")
-        .about("They are no longer listed or redriven, and go with the retention.")
-        .body::<DiscardOrder>(json!({ "until": "2026-11-01T00:00:00Z", "dryRun": true }))
-        .answers(preview())
-        .answers(made())
-        .fails(&ORDER_FAILS)
+pub(super) fn discard() -> Operation {
+    described(
+        Operation::new("discardDeadLetters", "Discard many")
+            .about("They are no longer listed or redriven, and go with the retention.")
+            .body::<DiscardOrder>(json!({ "until": "2026-11-01T00:00:00Z", "dryRun": true }))
+            .answers(preview())
+            .answers(made())
+            .fails(&ORDER_FAILS),
+    )
 }
 
-fn redrive_one() -> Operation {
-    let path = "/api/dead-letters/redrive/{id}";
-    Operation::new(Method::POST, path, "redriveDeadLetter", "Send one through again")
-        .about("Also one that was redriven before.")
-        .param(letter_id())
-        .answers(made())
-        .fails(&[
-            Code::DeadLetterNotFound,
-            Code::NotRedrivable,
-            Code::TooManyRedrives,
-            Code::WriteUnavailable,
-        ])
-        .keeps("redriveId", Kept::Body("id"))
+pub(super) fn redrive_one() -> Operation {
+    described(
+        Operation::new("redriveDeadLetter", "Send one through again")
+            .about("Also one that was redriven before.")
+            .param(letter_id())
+            .answers(made())
+            .fails(&[
+                Code::DeadLetterNotFound,
+                Code::NotRedrivable,
+                Code::TooManyRedrives,
+                Code::WriteUnavailable,
+            ])
+            .keeps("redriveId", Kept::Body("id")),
+    )
 }
 
-fn redrives() -> Operation {
+pub(super) fn redrives() -> Operation {
     let example = json!({ "data": [job()], "meta": { "limit": 50 } });
     let limit = whole_number(1, 200).default(Some(50.into()));
-    Operation::get("/api/dead-letters/redrives", "listRedrives", "What was redriven and discarded")
-        .about("By whom, when and how many, the newest first.")
-        .param(Param::query("limit", limit, 50, "Entries at most."))
-        .answers(Answer::json::<Redrives>(200, "The newest.", example))
+    described(
+        Operation::new("listRedrives", "What was redriven and discarded")
+            .about("By whom, when and how many, the newest first.")
+            .param(Param::query("limit", limit, 50, "Entries at most."))
+            .answers(Answer::json::<Redrives>(200, "The newest.", example)),
+    )
 }
 
-fn one_redrive() -> Operation {
-    Operation::get("/api/dead-letters/redrives/{id}", "getRedrive", "How far a redrive is")
-        .param(redrive_id())
-        .answers(Answer::json::<Redrive>(200, "How it stands.", job()))
-        .fails(&[Code::RedriveNotFound])
+pub(super) fn one_redrive() -> Operation {
+    described(
+        Operation::new("getRedrive", "How far a redrive is")
+            .param(redrive_id())
+            .answers(Answer::json::<Redrive>(200, "How it stands.", job()))
+            .fails(&[Code::RedriveNotFound]),
+    )
 }
 
-fn stop_redrive() -> Operation {
-    let path = "/api/dead-letters/redrives/{id}";
-    Operation::new(Method::DELETE, path, "stopRedrive", "Stop a redrive")
-        .about("What it has sent is sent. One that has ended stays as it is.")
-        .param(redrive_id())
-        .answers(Answer::empty(204, "It is stopped."))
-        .fails(&[Code::RedriveNotFound, Code::Contended, Code::WriteUnavailable])
+pub(super) fn stop_redrive() -> Operation {
+    described(
+        Operation::new("stopRedrive", "Stop a redrive")
+            .about("What it has sent is sent. One that has ended stays as it is.")
+            .param(redrive_id())
+            .answers(Answer::empty(204, "It is stopped."))
+            .fails(&[Code::RedriveNotFound, Code::Contended, Code::WriteUnavailable]),
+    )
 }
 
-fn discard_one() -> Operation {
-    let path = "/api/dead-letters/{id}";
-    Operation::new(Method::DELETE, path, "discardDeadLetter", "Discard one")
-        .about("It is no longer listed or redriven, and goes with the retention.")
-        .param(letter_id())
-        .answers(Answer::empty(204, "It is discarded."))
-        .fails(&[Code::DeadLetterNotFound, Code::WriteUnavailable])
+pub(super) fn discard_one() -> Operation {
+    described(
+        Operation::new("discardDeadLetter", "Discard one")
+            .about("It is no longer listed or redriven, and goes with the retention.")
+            .param(letter_id())
+            .answers(Answer::empty(204, "It is discarded."))
+            .fails(&[Code::DeadLetterNotFound, Code::WriteUnavailable]),
+    )
 }

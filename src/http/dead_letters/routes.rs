@@ -37,7 +37,7 @@ const RATE_MAX: u64 = 100_000;
 const FATES: [&str; 3] = ["kept", "redriven", "discarded"];
 
 /// `GET /api/dead-letters`
-pub(crate) async fn list(
+pub(super) async fn list(
     State(state): State<HttpState>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -94,7 +94,7 @@ fn place_of(text: &str, asked: &str, keys: &CursorKeys) -> Result<(Lane, Offset)
 }
 
 /// `GET /api/dead-letters/{id}`
-pub(crate) async fn show(
+pub(super) async fn show(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     request: Request,
@@ -111,7 +111,7 @@ pub(crate) async fn show(
 }
 
 /// `POST /api/dead-letters/redrive/{id}`
-pub(crate) async fn redrive_one(
+pub(super) async fn redrive_one(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     id: Result<Path<String>, PathRejection>,
@@ -140,7 +140,7 @@ pub(crate) async fn redrive_one(
 }
 
 /// `DELETE /api/dead-letters/{id}`
-pub(crate) async fn discard_one(
+pub(super) async fn discard_one(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     id: Result<Path<String>, PathRejection>,
@@ -156,7 +156,7 @@ pub(crate) async fn discard_one(
 }
 
 /// `POST /api/dead-letters/redrive`
-pub(crate) async fn redrive(
+pub(super) async fn redrive(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     uri: Uri,
@@ -167,7 +167,7 @@ pub(crate) async fn redrive(
 }
 
 /// `POST /api/dead-letters/discard`
-pub(crate) async fn discard(
+pub(super) async fn discard(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     uri: Uri,
@@ -252,7 +252,7 @@ fn selection(desk: &LetterDesk, fields: &mut Fields) -> Selection {
 }
 
 /// `GET /api/dead-letters/redrives`
-pub(crate) async fn jobs(
+pub(super) async fn jobs(
     State(state): State<HttpState>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -267,7 +267,7 @@ pub(crate) async fn jobs(
 }
 
 /// `GET /api/dead-letters/redrives/{id}`
-pub(crate) async fn job(
+pub(super) async fn job(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     request: Request,
@@ -281,7 +281,7 @@ pub(crate) async fn job(
 }
 
 /// `DELETE /api/dead-letters/redrives/{id}`
-pub(crate) async fn stop_job(
+pub(super) async fn stop_job(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     id: Result<Path<String>, PathRejection>,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// What became of a dead letter.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum LetterStatus {
+pub(super) enum LetterStatus {
     Kept,
     Redriven,
     Discarded,
@@ -17,7 +17,7 @@ pub(crate) enum LetterStatus {
 /// Who did something to a dead letter.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LetterDeed {
+pub(super) struct LetterDeed {
     /// `user:ada`, `key:ci`.
     by: String,
     #[schema(format = DateTime)]
@@ -29,7 +29,7 @@ pub(crate) struct LetterDeed {
 /// Dead letters, the newest first.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DeadLetterPage {
+pub(super) struct DeadLetterPage {
     data: Vec<ListedLetter>,
     meta: DeadLetterPageMeta,
 }
@@ -37,7 +37,7 @@ pub(crate) struct DeadLetterPage {
 /// Where a page stands.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct DeadLetterPageMeta {
+pub(super) struct DeadLetterPageMeta {
     #[schema(minimum = 1, maximum = 200)]
     limit: u64,
     /// For the parameter `cursor`; null on the last page.
@@ -48,7 +48,7 @@ pub(crate) struct DeadLetterPageMeta {
 /// A record that could not be applied, without its bytes.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ListedLetter {
+pub(super) struct ListedLetter {
     /// `topic:partition:offset`.
     id: String,
     topic: String,
@@ -86,7 +86,7 @@ pub(crate) struct ListedLetter {
 /// Bytes of any kind.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LetterBytes {
+pub(super) struct LetterBytes {
     /// Where they are UTF-8: control and invisible characters as `\u{1b}`. For people.
     #[schema(required = true)]
     text: Option<String>,
@@ -97,7 +97,7 @@ pub(crate) struct LetterBytes {
 /// A record's header.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LetterHeader {
+pub(super) struct LetterHeader {
     name: String,
     #[schema(required = true)]
     value: Option<LetterBytes>,
@@ -106,7 +106,7 @@ pub(crate) struct LetterHeader {
 /// A record that could not be applied.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct DeadLetter {
+pub(super) struct DeadLetter {
     /// `topic:partition:offset`.
     id: String,
     topic: String,
@@ -150,7 +150,7 @@ pub(crate) struct DeadLetter {
 /// Which dead letters are meant: a filter, or `all`.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct DiscardOrder {
+pub(super) struct DiscardOrder {
     #[schema(nullable = false)]
     reason: Option<String>,
     #[schema(nullable = false)]
@@ -175,7 +175,7 @@ pub(crate) struct DiscardOrder {
 /// Which dead letters are meant, and how fast they go.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RedriveOrder {
+pub(super) struct RedriveOrder {
     #[schema(nullable = false)]
     reason: Option<String>,
     #[schema(nullable = false)]
@@ -206,7 +206,7 @@ pub(crate) struct RedriveOrder {
 /// What would be done.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct LetterPreview {
+pub(super) struct LetterPreview {
     dry_run: bool,
     counts: LetterCounts,
     /// Ids of the first of them, 20 at most.
@@ -216,7 +216,7 @@ pub(crate) struct LetterPreview {
 /// How many letters went which way.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct LetterCounts {
+pub(super) struct LetterCounts {
     selected: u64,
     /// Redriven, or discarded.
     done: u64,
@@ -226,7 +226,7 @@ pub(crate) struct LetterCounts {
 /// Why letters were left out.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct LettersLeftOut {
+pub(super) struct LettersLeftOut {
     /// Control records are not redriven.
     control: u64,
     /// Redriven as often as is allowed.
@@ -242,7 +242,7 @@ pub(crate) struct LettersLeftOut {
 /// How a redrive stands.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum RedriveState {
+pub(super) enum RedriveState {
     Running,
     /// The instance that worked on it is gone; another goes on with it.
     Interrupted,
@@ -253,7 +253,7 @@ pub(crate) enum RedriveState {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum RedriveKind {
+pub(super) enum RedriveKind {
     Redrive,
     Discard,
 }
@@ -261,7 +261,7 @@ pub(crate) enum RedriveKind {
 /// Which letters a redrive is about.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LetterSelection {
+pub(super) struct LetterSelection {
     #[schema(required = true)]
     id: Option<String>,
     #[schema(required = true)]
@@ -277,7 +277,7 @@ pub(crate) struct LetterSelection {
 /// A redrive or a discarding.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Redrive {
+pub(super) struct Redrive {
     id: String,
     kind: RedriveKind,
     state: RedriveState,
@@ -304,7 +304,7 @@ pub(crate) struct Redrive {
 /// Redrives and discardings, the newest first.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Redrives {
+pub(super) struct Redrives {
     data: Vec<Redrive>,
     meta: RedrivesMeta,
 }
@@ -312,6 +312,6 @@ pub(crate) struct Redrives {
 /// What a list of redrives was asked for.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RedrivesMeta {
+pub(super) struct RedrivesMeta {
     limit: u64,
 }

@@ -19,11 +19,12 @@ use utoipa::openapi::{
     Server,
 };
 
-use super::errors;
 use super::operation::{Answer, Content, Header, Operation, Param, Place, Tag};
 use super::samples::shown;
-use crate::http::exchange::endpoint::{Access, Endpoint, LimitClass, endpoint};
+use super::{Described, errors};
+use crate::http::exchange::endpoint::{Access, Endpoint};
 use crate::http::exchange::error::Code;
+use crate::shared_state::LimitClass;
 
 const ABOUT: &str = "\
 Keeps a company's contacts current from a log of events, and answers queries about them.
@@ -41,24 +42,20 @@ again. A path that there is not is 404 `ROUTE_NOT_FOUND`; a method that a path h
 ";
 
 /// The whole description.
-pub(crate) fn document(operations: &[Operation]) -> OpenApi {
+pub(crate) fn document(operations: &[Described]) -> OpenApi {
     let mut paths = Paths::new();
     let mut components = components();
-    for operation in operations {
+    for (endpoint, operation) in operations {
         for (name, schema) in operation.schemas() {
             components.schemas.insert(name.clone(), schema.clone());
         }
-        // A test holds that each has its row.
-        let Some(endpoint) = endpoint(operation.path, &operation.method) else {
-            continue;
-        };
-        let Some(method) = method(&operation.method) else {
+        let Some(method) = method(&endpoint.method) else {
             continue;
         };
         let mut shared = BTreeMap::new();
         let item = PathItem::new(method, described(endpoint, operation, &mut shared));
         components.responses.extend(shared);
-        paths.paths.entry(operation.path.to_owned()).or_default().merge_operations(item);
+        paths.paths.entry(endpoint.path.to_owned()).or_default().merge_operations(item);
     }
     let mut info = Info::new("contactd", env!("CARGO_PKG_VERSION"));
     info.description = Some(format!("{ABOUT}{}", errors::table()));
@@ -159,13 +156,12 @@ fn about(endpoint: &Endpoint, operation: &Operation) -> String {
     about
 }
 
-fn limit_word(limit: LimitClass) -> Option<&'static str> {
-    match limit {
-        LimitClass::Unlimited => None,
-        LimitClass::Auth => Some("auth"),
+fn limit_word(limit: Option<LimitClass>) -> Option<&'static str> {
+    match limit? {
         LimitClass::Read => Some("reads"),
         LimitClass::Write => Some("writes"),
         LimitClass::Webhook => Some("webhooks"),
+        LimitClass::Auth | LimitClass::Account | LimitClass::SignIn => Some("auth"),
     }
 }
 

@@ -13,9 +13,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::operation::{Header, Operation, Schemas, choice};
 use crate::http::edge::allow::groups;
-use crate::http::exchange::endpoint::{Access, Endpoint, LimitClass};
+use crate::http::exchange::endpoint::{Access, Endpoint};
 use crate::http::exchange::error::Code;
-use crate::http::exchange::route_no::is_shadowed;
+use crate::http::router::endpoints;
 
 /// A code of the catalogue.
 #[derive(Serialize)]
@@ -107,7 +107,7 @@ pub(crate) fn table() -> String {
 
 /// All that an operation can fail with: its own, and what its kind brings with it.
 pub(crate) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
-    let takes_time = operation.path.starts_with("/api/");
+    let takes_time = endpoint.path.starts_with("/api/");
     let is_implied = |code: Code| match code {
         Code::UnknownParameter
         | Code::UriTooLong
@@ -118,7 +118,7 @@ pub(crate) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
         | Code::TookTooLong
         | Code::Internal => true,
         Code::InvalidParameter => !operation.params.is_empty(),
-        Code::InvalidPath => operation.path.contains('{'),
+        Code::InvalidPath => endpoint.path.contains('{'),
         // No id is `batch`, say: that is a path of its own.
         Code::MethodNotAllowed => is_shadowed(endpoint),
         Code::UnsupportedMediaType => operation.body.is_some(),
@@ -135,6 +135,21 @@ pub(crate) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
     codes
 }
 
+/// Whether some word in place of a parameter makes the path another one, which has no such method.
+fn is_shadowed(endpoint: &Endpoint) -> bool {
+    let fits = |path: &str| {
+        let mut pairs = endpoint.path.split('/').zip(path.split('/'));
+        endpoint.path.split('/').count() == path.split('/').count()
+            && pairs.all(|(segment, word)| segment == word || segment.starts_with('{'))
+    };
+    let has_method = |path| {
+        let mut there = endpoints().filter(|other| other.path == path);
+        there.any(|other| other.method == endpoint.method)
+    };
+    endpoints()
+        .any(|other| !other.path.contains('{') && fits(other.path) && !has_method(other.path))
+}
+
 /// Those that follow from who may ask, and how often.
 fn is_implied_by_access(code: Code, endpoint: &Endpoint) -> bool {
     if code == Code::AddressNotAllowed {
@@ -142,7 +157,7 @@ fn is_implied_by_access(code: Code, endpoint: &Endpoint) -> bool {
     }
     match code.status().as_u16() {
         401 | 403 => endpoint.access != Access::Public,
-        429 => endpoint.limit != LimitClass::Unlimited,
+        429 => endpoint.limit.is_some(),
         _ => false,
     }
 }
@@ -188,10 +203,8 @@ pub(crate) fn response(codes: &[Code]) -> Response {
 /// What every answer of an endpoint has.
 pub(crate) fn common_headers(endpoint: &Endpoint) -> &'static [Header] {
     match endpoint.limit {
-        LimitClass::Unlimited => &[Header::RequestId],
-        LimitClass::Auth | LimitClass::Read | LimitClass::Write | LimitClass::Webhook => {
-            &[Header::RequestId, Header::RateLimit, Header::RateLimitPolicy]
-        }
+        None => &[Header::RequestId],
+        Some(_) => &[Header::RequestId, Header::RateLimit, Header::RateLimitPolicy],
     }
 }
 

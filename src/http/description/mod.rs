@@ -1,16 +1,14 @@
-//! The API's description: OpenAPI 3.1 and a Postman collection, made from the table of endpoints
-//! (`endpoints.rs`: path, method, roles, limit) and one [`Operation`] for each of its rows.
+//! The API's description: OpenAPI 3.1 and a Postman collection, made from the endpoints' rows (path,
+//! method, roles, limit) and the [`Operation`] that each describes itself with.
 //!
-//! A new endpoint needs its row there and its `Operation` here, in the file of its area (a new
-//! area: a file, a `Tag`, a line in [`operations`]): id, summary, parameters, body, its answers
-//! with an example each (the first is what the example request is answered), and the error codes
-//! beyond those that every operation of its kind can have (`errors::codes`). Bodies are types in
-//! `shapes.rs`. `{{name}}` in an example is a variable of the collection: `samples.rs` says what it
-//! is shown as, [`Operation::keeps`] which answer sets it.
+//! An `Operation` says: id, summary, parameters, body, its answers with an example each (the first is
+//! what the example request is answered), and the error codes beyond those that every operation of
+//! its kind can have (`errors::codes`). `{{name}}` in an example is a variable of the collection:
+//! `samples.rs` says what it is shown as, [`Operation::keeps`] which answer sets it.
 //!
-//! Tests fail for an endpoint that is not described, for one that the router has and the table has
-//! not, and for an example that does not fit its schema. A change of the description shows in its
-//! snapshot: `INSTA_UPDATE=always cargo test --test it http::description` writes it anew.
+//! Tests fail for an example that does not fit its schema, and for an answer that does not. A change
+//! of the description shows in its snapshot:
+//! `INSTA_UPDATE=always cargo test --test it http::description` writes it anew.
 
 mod document;
 mod errors;
@@ -20,35 +18,16 @@ mod postman;
 mod samples;
 pub(crate) mod shapes;
 
-use super::about::{description as probes, docs_description as documents};
-use super::contacts::{description as contacts, event_description as events, write_description};
-use super::dead_letters::description as dead_letters;
-use super::feed::description as feed;
-use super::rules::description as rules;
-use super::sign_in::description as sign_in;
-use super::simulator::description as simulator;
-use super::webhooks::description as webhooks;
 use operation::Operation;
 
-/// All operations, in the order in which the collection sends them.
-fn operations() -> Vec<Operation> {
-    [
-        sign_in::operations(),
-        // What reads show is written first.
-        write_description::operations(),
-        contacts::operations(),
-        events::operations(),
-        feed::operations(),
-        webhooks::operations(),
-        simulator::operations(),
-        dead_letters::operations(),
-        probes::operations(),
-        rules::operations(),
-        documents::operations(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+use super::exchange::endpoint::Endpoint;
+use super::router::endpoints;
+
+/// An endpoint's row, and what it is described with.
+type Described = (&'static Endpoint, Operation);
+
+fn operations() -> Vec<Described> {
+    endpoints().map(|endpoint| (endpoint, (endpoint.describe)())).collect()
 }
 
 /// The description as OpenAPI 3.1 in JSON.

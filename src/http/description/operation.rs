@@ -1,6 +1,5 @@
 //! One operation as its area describes it.
 
-use axum::http::Method;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
@@ -249,10 +248,8 @@ pub(crate) enum Kept {
     Header(&'static str),
 }
 
-/// One operation: a row of the table of endpoints, described.
+/// What an endpoint's row does not say: names, parameters, bodies, answers.
 pub(crate) struct Operation {
-    pub(crate) method: Method,
-    pub(crate) path: &'static str,
     pub(crate) id: &'static str,
     pub(crate) tag: Tag,
     pub(crate) summary: &'static str,
@@ -269,20 +266,8 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    pub(crate) fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        Self::new(Method::GET, path, id, summary)
-    }
-
-    /// Of any method.
-    pub(crate) fn new(
-        method: Method,
-        path: &'static str,
-        id: &'static str,
-        summary: &'static str,
-    ) -> Self {
+    pub(crate) fn new(id: &'static str, summary: &'static str) -> Self {
         Self {
-            method,
-            path,
             id,
             tag: Tag::Operation,
             summary,
@@ -368,6 +353,11 @@ impl Operation {
             Code::PositionNotReached,
             Code::NotReady,
         ])
+    }
+
+    /// Whether its requests may have this header, for a reason of its own.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.params.iter().any(|param| param.place == Place::Header && param.name == name)
     }
 
     /// All schemas that it names.

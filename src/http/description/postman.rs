@@ -3,27 +3,28 @@
 
 use serde_json::{Value, json};
 
+use super::Described;
 use super::operation::{Kept, Operation, Param, Place, Tag, Turn};
 use super::samples::SAMPLES;
-use crate::http::exchange::endpoint::{Access, endpoint};
+use crate::http::exchange::endpoint::Access;
 
 const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
 
-pub(crate) fn collection(operations: &[Operation]) -> Value {
+pub(crate) fn collection(operations: &[Described]) -> Value {
     let mut folders: Vec<Value> = Tag::ALL
         .iter()
         .map(|tag| {
             let own = operations
                 .iter()
-                .filter(|operation| operation.tag == *tag && operation.turn == Turn::InOrder);
+                .filter(|(_, operation)| operation.tag == *tag && operation.turn == Turn::InOrder);
             json!({
                 "name": tag.name(), "description": tag.about(),
                 "item": own.map(item).collect::<Vec<_>>(),
             })
         })
         .collect();
-    let last: Vec<Value> =
-        operations.iter().filter(|operation| operation.turn == Turn::Last).map(item).collect();
+    let last = operations.iter().filter(|(_, operation)| operation.turn == Turn::Last);
+    let last: Vec<Value> = last.map(item).collect();
     if !last.is_empty() {
         folders.push(json!({ "name": "At the end", "item": last }));
     }
@@ -44,17 +45,15 @@ pub(crate) fn collection(operations: &[Operation]) -> Value {
     })
 }
 
-fn item(operation: &Operation) -> Value {
-    let is_public = endpoint(operation.path, &operation.method)
-        .is_none_or(|endpoint| endpoint.access == Access::Public);
+fn item((endpoint, operation): &Described) -> Value {
     let mut request = json!({
-        "method": operation.method.as_str(),
+        "method": endpoint.method.as_str(),
         "description": operation.about,
-        "url": url(operation),
+        "url": url(endpoint.path, operation),
         "header": headers(operation),
     });
     if let Value::Object(request) = &mut request {
-        if is_public {
+        if endpoint.access == Access::Public {
             request.insert("auth".to_owned(), json!({ "type": "noauth" }));
         }
         if let Some(example) = operation.body.as_ref().and_then(|body| body.example.as_ref()) {
@@ -105,13 +104,12 @@ const SIGN: [&str; 5] = [
     "pm.collectionVariables.set(\"webhookSignature\", CryptoJS.HmacSHA256(signed, secret).toString());",
 ];
 
-fn url(operation: &Operation) -> Value {
+fn url(path: &str, operation: &Operation) -> Value {
     let in_path = |name: &str| {
         let named = |param: &&Param| param.place == Place::Path && param.name == name;
         operation.params.iter().find(named).map(|param| as_text(&param.example))
     };
-    let path: Vec<String> = operation
-        .path
+    let path: Vec<String> = path
         .trim_start_matches('/')
         .split('/')
         .map(|segment| {

@@ -97,13 +97,11 @@ pub(crate) fn groups(endpoint: &Endpoint) -> impl Iterator<Item = Group> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Method;
-
     use super::*;
-    use crate::http::exchange::endpoint::LimitClass;
+    use crate::http::router::endpoints;
 
     fn endpoint(path: &'static str, access: Access) -> Endpoint {
-        Endpoint { method: Method::POST, path, access, limit: LimitClass::Write }
+        Endpoint { path, access, ..endpoints().next().unwrap().clone() }
     }
 
     #[test]

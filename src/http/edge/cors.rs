@@ -11,8 +11,6 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use crate::http::exchange::route_no::RouteNo;
-
 /// Request headers that mean something to us.
 const ALLOWED: HeaderValue = HeaderValue::from_static(
     "accept, authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, \
@@ -61,14 +59,18 @@ impl Cors {
     }
 
     /// Answers a browser that asks whether it may; none: this is no such question, or it may not.
-    pub(crate) fn preflight(&self, request: &Request, route: RouteNo) -> Option<Response> {
+    pub(crate) fn preflight<'m>(
+        &self,
+        request: &Request,
+        methods: impl Iterator<Item = &'m Method>,
+    ) -> Option<Response> {
         let headers = request.headers();
         let asks = *request.method() == Method::OPTIONS
             && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if !asks || self.allowed(headers.get(ORIGIN)?).is_none() {
             return None;
         }
-        let methods = methods(route)?;
+        let methods = listed(methods)?;
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
         headers.insert(ALLOW, methods.clone());
@@ -91,10 +93,9 @@ impl Cors {
     }
 }
 
-/// Those that the table of endpoints has for a path.
-fn methods(route: RouteNo) -> Option<HeaderValue> {
-    let mut names: Vec<&str> =
-        route.endpoints().iter().map(|endpoint| endpoint.method.as_str()).collect();
+/// The methods of a path; none: there is no such path.
+fn listed<'m>(methods: impl Iterator<Item = &'m Method>) -> Option<HeaderValue> {
+    let mut names: Vec<&str> = methods.map(Method::as_str).collect();
     if names.is_empty() {
         return None;
     }

@@ -11,7 +11,7 @@ use crate::auth::Principal;
 use crate::shared_state::{Decision, LimitClass as Counted, Subject};
 use crate::shares::Who;
 
-use super::Asked;
+use super::RequestContext;
 use super::allow;
 use super::authorize::authorize;
 use super::client_address::{ClientAddress, client_address};
@@ -36,18 +36,18 @@ pub(crate) struct Passing {
 /// Address → limit by address → who it is and what that may do → limit by principal.
 pub(crate) async fn pass(
     state: &HttpState,
-    asked: &Asked,
+    context: &RequestContext,
     headers: &HeaderMap,
 ) -> (Passing, Result<(), ApiError>) {
-    let address = client_address(state.proxies(), asked.peer, headers);
+    let address = client_address(state.proxies(), context.peer, headers);
     let mut passing = Passing { address, principal: None, decision: None };
-    let passed = match asked.endpoint {
-        Some(endpoint) => look(state, endpoint, headers, asked.started, &mut passing).await,
+    let passed = match context.endpoint {
+        Some(endpoint) => look(state, endpoint, headers, context.started, &mut passing).await,
         // The router says that there is nothing.
         None => Ok(()),
     };
     if let Err(error) = &passed {
-        let request_id = asked.request_id.to_str().unwrap_or_default();
+        let request_id = context.request_id.to_str().unwrap_or_default();
         incidents::refused(state, error, address, request_id, headers);
     }
     (passing, passed)
@@ -61,7 +61,7 @@ async fn look(
     passing: &mut Passing,
 ) -> Result<(), ApiError> {
     allow::check(state.allow(), endpoint, passing.address)?;
-    let class = rate_limit::counted(endpoint.limit);
+    let class = endpoint.limit;
     let by_address = class.filter(|class| rate_limit::is_by_address(*class));
     if let Some(class) = by_address {
         let subject = Subject::Address(passing.address);

@@ -1,6 +1,6 @@
-//! What holds for every request, in one place around the router.
+//! What holds for every request, in one layer around what answers it.
 //!
-//! One function rather than a tower of layers: each layer would box a future and more a request.
+//! One rather than a tower of them: each would box a future and more a request.
 
 pub(crate) mod allow;
 pub(crate) mod authorize;
@@ -14,38 +14,37 @@ pub(crate) mod rate_limit;
 pub(crate) mod request_id;
 pub(crate) mod request_metrics;
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    EXPECT, ORIGIN, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, EXPECT, ORIGIN,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::Route;
 use serde_json::json;
 use tokio::time::timeout;
-use tower::Service as _;
+use tower::{Layer, Service};
 
 use crate::shares::Part;
-use crate::telemetry::{PoolMetrics, RequestFailed, RequestSlow};
+use crate::telemetry::{RequestFailed, RequestSlow};
 
-use super::contacts::read;
 use super::exchange::accept::wants_problem;
-use super::exchange::endpoint::{CONTACT, Endpoint, LimitClass};
+use super::exchange::endpoint::Endpoint;
 use super::exchange::error::{ApiError, Code};
 use super::exchange::position::{self, POSITION};
-use super::exchange::route_no::RouteNo;
 use super::services::HttpLimits;
 use super::sockets::bodies;
 use super::sockets::connections::{Peer, PeerKind};
@@ -54,20 +53,27 @@ use super::state::HttpState;
 use compress::{compressed, takes_gzip};
 use gate::Passing;
 use request_id::{REQUEST_ID, request_id};
+use request_metrics::RequestMetrics;
 
 /// A request that took longer has its line whatever its status.
 const SLOW_MS: u128 = 1000;
 
+/// The route of requests to paths that there are not.
+const UNMATCHED: &str = "unmatched";
+
 /// What is needed of a request until it is answered.
-pub(crate) struct Asked {
+pub(crate) struct RequestContext {
     pub(crate) started: Instant,
     pub(crate) peer: IpAddr,
-    /// Whether a body comes with it, and its route wants one.
-    reads_body: bool,
-    method: Method,
-    route: RouteNo,
+    /// None: its path has no such method.
     pub(crate) endpoint: Option<&'static Endpoint>,
     pub(crate) request_id: HeaderValue,
+    /// The path's template, so that a label never is a path.
+    route: &'static str,
+    method: Method,
+    /// Whether a body comes with it, and its endpoint wants one.
+    reads_body: bool,
+    waits_for_position: bool,
     accept: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     takes_gzip: bool,
@@ -75,100 +81,172 @@ pub(crate) struct Asked {
     waits_to_send: bool,
 }
 
-/// Everything that is answered: the routes, with what holds for every request around them.
-#[derive(Clone)]
-pub struct Api {
-    routes: Router,
-    state: HttpState,
+impl RequestContext {
+    fn is_api(&self) -> bool {
+        self.route.starts_with("/api/")
+    }
 }
 
-impl Api {
-    pub(crate) fn new(routes: Router, state: HttpState) -> Self {
-        Self { routes, state }
+/// Makes an [`Edge`] around what answers the methods of one path.
+#[derive(Clone)]
+pub(crate) struct EdgeLayer(Arc<Resource>);
+
+/// One path, and what there is at it.
+struct Resource {
+    state: HttpState,
+    path: &'static str,
+    methods: Vec<AllowedMethod>,
+    metrics: RequestMetrics,
+}
+
+/// A method of a path, with what its description says of its requests.
+struct AllowedMethod {
+    endpoint: &'static Endpoint,
+    takes_body: bool,
+    waits_for_position: bool,
+}
+
+impl EdgeLayer {
+    pub(crate) fn new(
+        state: &HttpState,
+        path: &'static str,
+        endpoints: Vec<&'static Endpoint>,
+    ) -> Self {
+        let methods = endpoints.into_iter().map(|endpoint| {
+            let operation = (endpoint.describe)();
+            AllowedMethod {
+                endpoint,
+                takes_body: operation.body.is_some(),
+                waits_for_position: operation.has_header("Position"),
+            }
+        });
+        Self(Arc::new(Resource {
+            state: state.clone(),
+            path,
+            methods: methods.collect(),
+            metrics: RequestMetrics::of_route(state.metrics(), path),
+        }))
     }
 
-    /// The figures of all connections.
-    pub(crate) fn pool_of_connections(&self) -> PoolMetrics {
-        self.state.metrics().pool("connections")
+    /// For requests to paths that there are not.
+    pub(crate) fn nowhere(state: &HttpState) -> Self {
+        Self::new(state, UNMATCHED, Vec::new())
+    }
+}
+
+impl Layer<Route> for EdgeLayer {
+    type Service = Edge;
+
+    fn layer(&self, inner: Route) -> Edge {
+        Edge { resource: Arc::clone(&self.0), inner }
+    }
+}
+
+/// What answers a request, with all that holds for every one around it.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    resource: Arc<Resource>,
+    inner: Route,
+}
+
+impl Service<Request> for Edge {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    /// The answer to a request that came from an address, though by no connection of ours.
-    pub async fn answer(&self, address: IpAddr, request: Request) -> Response {
-        self.answer_to(&Peer::in_process(address), request).await
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Self { resource, inner } = self.clone();
+        Box::pin(async move { Ok(resource.answer(request, inner).await) })
     }
+}
 
-    /// The answer to a request.
-    pub(crate) async fn answer_to(&self, peer: &Peer, mut request: Request) -> Response {
+impl Resource {
+    async fn answer(&self, mut request: Request, inner: Route) -> Response {
         let state = &self.state;
-        let route = RouteNo::of_path(request.uri().path());
-        let endpoint = route.endpoint(request.method());
+        let peer = request.extensions().get::<Arc<Peer>>().cloned();
+        let peer = peer.unwrap_or_else(|| Arc::new(Peer::in_process(Ipv4Addr::UNSPECIFIED.into())));
         let has_body = !request.body().is_end_stream();
-        let asked = Asked {
-            started: Instant::now(),
-            peer: peer.address,
-            reads_body: has_body && endpoint.is_some_and(Endpoint::takes_body),
-            method: request.method().clone(),
-            route,
-            endpoint,
-            request_id: request_id(request.headers()),
-            accept: request.headers().get(ACCEPT).cloned(),
-            origin: request.headers().get(ORIGIN).cloned(),
-            takes_gzip: request.method() != Method::HEAD && takes_gzip(request.headers()),
-            waits_to_send: has_body && request.headers().contains_key(EXPECT),
-        };
+        let context = self.context(&peer, &request, has_body);
         if !request.method().is_safe() {
             // What it writes names it.
-            request.headers_mut().insert(REQUEST_ID, asked.request_id.clone());
+            request.headers_mut().insert(REQUEST_ID, context.request_id.clone());
         }
-        let admitted = admit(state, peer, &asked, &request);
-        // The router is not to have a body that it does not want.
-        let leaves_body = has_body && !asked.reads_body;
+        let admitted = admit(state, &peer, &context, &request);
+        // The handler is not to have a body that it does not want.
+        let leaves_body = has_body && !context.reads_body;
         let mut left = if leaves_body { std::mem::take(request.body_mut()) } else { Body::empty() };
         let mut response = match admitted {
-            Ok(place) => match state.cors().preflight(&request, route) {
-                Some(response) => response,
-                None => self.passed_and_answered(&asked, peer, &mut request, place).await,
-            },
+            Ok(place) => {
+                let methods = self.methods.iter().map(|method| &method.endpoint.method);
+                match state.cors().preflight(&request, methods) {
+                    Some(response) => response,
+                    None => self.pass(&context, &peer, &mut request, place, inner).await,
+                }
+            }
             Err(error) => error.into_response(),
         };
-        finish(state, &asked, &mut response);
+        finish(state, &context, &mut response);
         if has_body {
             let body = if leaves_body { &mut left } else { request.body_mut() };
-            if !Box::pin(bodies::discard(asked.waits_to_send, body)).await {
+            if !Box::pin(bodies::discard(context.waits_to_send, body)).await {
                 // What is still to come belongs to a request that is over.
                 peer.leaves_body();
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
-        let is_api = route.as_str().starts_with("/api/");
-        let response = compressed(asked.takes_gzip, is_api, response).await;
-        let (status, took) = (response.status(), asked.started.elapsed());
-        state.request_metrics().observe(&asked.method, route, status, took);
-        log_access(state, &asked, status, took.as_millis());
+        let response = compressed(context.takes_gzip, context.is_api(), response).await;
+        let (status, took) = (response.status(), context.started.elapsed());
+        self.metrics.observe(&context.method, status, took);
+        log_access(state, &context, status, took.as_millis());
         response
     }
 
-    /// Through the gate, and to its route.
-    async fn passed_and_answered(
+    fn context(&self, peer: &Peer, request: &Request, has_body: bool) -> RequestContext {
+        let (method, headers) = (request.method(), request.headers());
+        let answering = if *method == Method::HEAD { &Method::GET } else { method };
+        let allowed = self.methods.iter().find(|allowed| allowed.endpoint.method == *answering);
+        RequestContext {
+            started: Instant::now(),
+            peer: peer.address,
+            endpoint: allowed.map(|allowed| allowed.endpoint),
+            request_id: request_id(headers),
+            route: self.path,
+            method: method.clone(),
+            reads_body: has_body && allowed.is_some_and(|allowed| allowed.takes_body),
+            waits_for_position: allowed.is_some_and(|allowed| allowed.waits_for_position),
+            accept: headers.get(ACCEPT).cloned(),
+            origin: headers.get(ORIGIN).cloned(),
+            takes_gzip: *method != Method::HEAD && takes_gzip(headers),
+            waits_to_send: has_body && headers.contains_key(EXPECT),
+        }
+    }
+
+    /// Through the gate, and to its handler.
+    async fn pass(
         &self,
-        asked: &Asked,
+        context: &RequestContext,
         peer: &Peer,
         request: &mut Request,
         place: UnderWay<'_>,
+        inner: Route,
     ) -> Response {
         let state = &self.state;
-        let (passing, passed) = gate::pass(state, asked, request.headers()).await;
+        let (passing, passed) = gate::pass(state, context, request.headers()).await;
         if passing.principal.is_some() {
             peer.is_known_now();
         }
         let mut response = match passed {
-            Ok(()) => self.routed(asked, &passing, request, place).await,
+            Ok(()) => self.handle(context, &passing, request, place, inner).await,
             Err(error) => error.into_response(),
         };
         if response.status().is_success() {
             passing.succeeded(state).await;
             // A signature or a password was right.
-            if asked.endpoint.is_some_and(|endpoint| endpoint.limit != LimitClass::Unlimited) {
+            if context.endpoint.is_some_and(|endpoint| endpoint.limit.is_some()) {
                 peer.is_known_now();
             }
         }
@@ -178,26 +256,27 @@ impl Api {
         response
     }
 
-    /// What its route answers, within its time and whatever happens there.
-    async fn routed(
+    /// What its handler answers, within its time and whatever happens there.
+    async fn handle(
         &self,
-        asked: &Asked,
+        context: &RequestContext,
         passing: &Passing,
         request: &mut Request,
         place: UnderWay<'_>,
+        mut inner: Route,
     ) -> Response {
         let limits = self.state.limits();
         let mut _with_body = (None, place);
-        if asked.reads_body {
+        if context.reads_body {
             // Boxed: it is rare, and would make the future of every request larger.
-            match Box::pin(self.read_body(asked, passing, request)).await {
+            match Box::pin(self.read_body(context, passing, request)).await {
                 Ok(read) => _with_body = read,
                 Err(error) => return error.into_response(),
             }
         }
         let answer = pin!(async {
             if let Some(position) = request.headers().get(POSITION)
-                && asked.endpoint.is_some_and(Endpoint::heeds_position)
+                && context.waits_for_position
             {
                 // Boxed for the same reason.
                 let (who, headers) = (passing.who(), request.headers());
@@ -206,14 +285,8 @@ impl Api {
                     return error.into_response();
                 }
             }
-            // What is asked for most of all goes past the router, which copies and boxes.
-            if let Some(id) = plain_contact(asked, request.uri()) {
-                let answer = read::contact(&self.state, id, request.uri(), request.headers());
-                return answer.await.into_response();
-            }
             passing.tell(request);
-            let routed = self.routes.clone().call(std::mem::take(request));
-            let Ok(response) = routed.await;
+            let Ok(response) = inner.call(std::mem::take(request)).await;
             response
         });
         let mut answer = pin!(without_panic(answer));
@@ -232,38 +305,28 @@ impl Api {
             }
         }
     }
-}
 
-impl Api {
     /// A body on its way has no place among the requests: else who sends it slowly holds one.
     async fn read_body(
         &self,
-        asked: &Asked,
+        context: &RequestContext,
         passing: &Passing,
         request: &mut Request,
     ) -> Result<(Option<Part>, UnderWay<'_>), ApiError> {
         let part = bodies::read_whole(&self.state, passing, request).await?;
-        Ok((part, UnderWay::one_of(&self.state, asked.route)?))
+        Ok((part, UnderWay::one_of(&self.state, context)?))
     }
-}
-
-/// The id in `GET /api/contacts/{id}`, where the router would give it to the handler as it is written.
-fn plain_contact<'u>(asked: &Asked, uri: &'u Uri) -> Option<&'u str> {
-    if asked.method != Method::GET || asked.route.as_str() != CONTACT {
-        return None;
-    }
-    uri.path().rsplit('/').next().filter(|id| !id.contains('%'))
 }
 
 /// One request under way; counted down however it ends. None: its body is.
 struct UnderWay<'s>(Option<&'s AtomicUsize>);
 
 impl<'s> UnderWay<'s> {
-    fn one_of(state: &'s HttpState, route: RouteNo) -> Result<Self, ApiError> {
+    fn one_of(state: &'s HttpState, context: &RequestContext) -> Result<Self, ApiError> {
         let active = state.active().fetch_add(1, Ordering::Relaxed);
         let under_way = Self(Some(state.active()));
         // An instance that is only busy must not be taken for a dead one.
-        if active >= state.limits().requests_max && route.as_str().starts_with("/api/") {
+        if active >= state.limits().requests_max && context.is_api() {
             let text = "too many requests are under way; try again";
             return Err(ApiError::new(Code::Overloaded, text));
         }
@@ -282,23 +345,22 @@ impl Drop for UnderWay<'_> {
 fn admit<'s>(
     state: &'s HttpState,
     peer: &Peer,
-    asked: &Asked,
+    context: &RequestContext,
     request: &Request,
 ) -> Result<UnderWay<'s>, ApiError> {
-    let route = asked.route;
     match peer.kind {
         PeerKind::InProcess => {}
         PeerKind::Ordinary => framing::check(request)?,
-        PeerKind::Probe if route.as_str().starts_with("/api/") => {
+        PeerKind::Probe if context.is_api() => {
             let text = "all connections are taken, and this one is for probes; try again";
             return Err(ApiError::new(Code::Overloaded, text));
         }
         PeerKind::Probe => framing::check(request)?,
     }
     check_head(state.limits(), request)?;
-    let place = UnderWay::one_of(state, route)?;
+    let place = UnderWay::one_of(state, context)?;
     // With a body it has one once that is there; who comes to a full house need not send it.
-    Ok(if asked.reads_body { UnderWay(None) } else { place })
+    Ok(if context.reads_body { UnderWay(None) } else { place })
 }
 
 fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
@@ -344,12 +406,12 @@ fn without_panic<F: Future>(
 }
 
 /// The error's body, and the headers that every answer has.
-fn finish(state: &HttpState, asked: &Asked, response: &mut Response) {
+fn finish(state: &HttpState, context: &RequestContext, response: &mut Response) {
     if let Some(error) = response.extensions_mut().remove::<Arc<ApiError>>() {
-        write_error(state, asked, &error, response);
+        write_error(state, context, &error, response);
     }
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, asked.request_id.clone());
+    headers.insert(REQUEST_ID, context.request_id.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Only the page for people has its own.
     headers
@@ -362,29 +424,32 @@ fn finish(state: &HttpState, asked: &Asked, response: &mut Response) {
     if state.speaks_tls() {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
-    state.cors().tell(asked.origin.as_ref(), headers);
+    state.cors().tell(context.origin.as_ref(), headers);
 }
 
-fn write_error(state: &HttpState, asked: &Asked, error: &ApiError, response: &mut Response) {
+fn write_error(
+    state: &HttpState,
+    context: &RequestContext,
+    error: &ApiError,
+    response: &mut Response,
+) {
     let code = error.code();
-    let request_id = asked.request_id.to_str().unwrap_or_default();
+    let request_id = context.request_id.to_str().unwrap_or_default();
     if code.status().is_server_error() {
         RequestFailed {
             request_id,
-            method: asked.method.as_str(),
-            route: asked.route.as_str(),
+            method: context.method.as_str(),
+            route: context.route,
             status: code.status().as_u16(),
             code: code.as_str(),
             error: error.internal_text(),
         }
         .emit(state.metrics());
     }
-    let as_problem = wants_problem(asked.accept.as_ref());
+    let as_problem = wants_problem(context.accept.as_ref());
     *response.body_mut() = Body::from(error.to_json(request_id, as_problem));
     let media_type = if as_problem { "application/problem+json" } else { "application/json" };
     let headers: &mut HeaderMap = response.headers_mut();
-    // That of the body that was replaced.
-    headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_name(HeaderName::from_static("accept")));
@@ -398,10 +463,10 @@ fn write_error(state: &HttpState, asked: &Asked, error: &ApiError, response: &mu
 
 /// No path, query, address or name: nothing personal. Ordinary requests only with
 /// `contactd::http=debug`.
-fn log_access(state: &HttpState, asked: &Asked, status: StatusCode, took_ms: u128) {
-    let (method, route, status) = (asked.method.as_str(), asked.route.as_str(), status.as_u16());
+fn log_access(state: &HttpState, context: &RequestContext, status: StatusCode, took_ms: u128) {
+    let (method, route, status) = (context.method.as_str(), context.route, status.as_u16());
     // Read only where the line is wanted.
-    let request_id = || asked.request_id.to_str().unwrap_or_default();
+    let request_id = || context.request_id.to_str().unwrap_or_default();
     if took_ms >= SLOW_MS {
         let request_id = request_id();
         RequestSlow { request_id, method, route, status, took_ms }.emit(state.metrics());

@@ -8,24 +8,12 @@ use serde_json::json;
 use crate::domain::digits::write_decimal;
 use crate::shared_state::{AtOnce, Decision, LimitClass as Counted, Subject};
 
-use crate::http::exchange::endpoint::LimitClass;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::services::Policies;
 use crate::http::state::HttpState;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-
-/// What an endpoint's requests are counted as.
-pub(crate) fn counted(class: LimitClass) -> Option<Counted> {
-    match class {
-        LimitClass::Unlimited => None,
-        LimitClass::Auth => Some(Counted::Auth),
-        LimitClass::Read => Some(Counted::Read),
-        LimitClass::Write => Some(Counted::Write),
-        LimitClass::Webhook => Some(Counted::Webhook),
-    }
-}
 
 /// Whether it is counted before anybody is authenticated, and so by address.
 pub(crate) fn is_by_address(class: Counted) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use prometheus::{Histogram, HistogramVec};
 
-use crate::http::exchange::route_no::RouteNo;
+use crate::telemetry::Metrics;
 
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
@@ -17,50 +17,43 @@ const STATUSES: [u16; 22] = [
     429, 500, 503,
 ];
 
+/// Those of one route.
 pub(crate) struct RequestMetrics {
     family: HistogramVec,
+    route: &'static str,
     children: Vec<OnceLock<Histogram>>,
 }
 
 impl RequestMetrics {
-    pub(crate) fn new(family: HistogramVec) -> Self {
-        let count = RouteNo::count() * METHODS.len() * STATUSES.len();
-        let metrics =
-            Self { family, children: std::iter::repeat_with(OnceLock::new).take(count).collect() };
+    pub(crate) fn of_route(metrics: &Metrics, route: &'static str) -> Self {
+        let count = METHODS.len() * STATUSES.len();
+        let children = std::iter::repeat_with(OnceLock::new).take(count).collect();
+        let metrics = Self { family: metrics.http_requests.clone(), route, children };
         // The first error of a route must show as a rise from 0.
-        for route in RouteNo::all() {
-            for status in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR] {
-                metrics.child(&Method::GET, route, status);
-            }
+        for status in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR] {
+            metrics.child(&Method::GET, status);
         }
         metrics
     }
 
-    pub(crate) fn observe(
-        &self,
-        method: &Method,
-        route: RouteNo,
-        status: StatusCode,
-        took: Duration,
-    ) {
-        match self.child(method, route, status) {
+    pub(crate) fn observe(&self, method: &Method, status: StatusCode, took: Duration) {
+        match self.child(method, status) {
             Some(child) => child.observe(took.as_secs_f64()),
-            None => self.resolve(method, route, status).observe(took.as_secs_f64()),
+            None => self.resolve(method, status).observe(took.as_secs_f64()),
         }
     }
 
-    fn child(&self, method: &Method, route: RouteNo, status: StatusCode) -> Option<&Histogram> {
+    fn child(&self, method: &Method, status: StatusCode) -> Option<&Histogram> {
         let method_no = METHODS.iter().position(|known| *known == method.as_str())?;
         let status_no = STATUSES.iter().position(|known| *known == status.as_u16())?;
-        let place = (route.place() * METHODS.len() + method_no) * STATUSES.len() + status_no;
-        let child = self.children.get(place)?;
-        Some(child.get_or_init(|| self.resolve(method, route, status)))
+        let child = self.children.get(method_no * STATUSES.len() + status_no)?;
+        Some(child.get_or_init(|| self.resolve(method, status)))
     }
 
-    fn resolve(&self, method: &Method, route: RouteNo, status: StatusCode) -> Histogram {
+    fn resolve(&self, method: &Method, status: StatusCode) -> Histogram {
         // OpenTelemetry's word for methods that are not known: series stay bounded.
         let method =
             METHODS.iter().find(|known| **known == method.as_str()).copied().unwrap_or("_OTHER");
-        self.family.with_label_values(&[method, route.as_str(), status.as_str()])
+        self.family.with_label_values(&[method, self.route, status.as_str()])
     }
 }

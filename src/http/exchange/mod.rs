@@ -8,5 +8,4 @@ pub(crate) mod json_body;
 pub(crate) mod links;
 pub(crate) mod params;
 pub(crate) mod position;
-pub(crate) mod route_no;
 pub(crate) mod timestamp;

@@ -9,10 +9,6 @@ use crate::http::description::operation::{
 };
 use crate::http::exchange::error::Code;
 
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![feed()]
-}
-
 /// As it is sent, but for the contact, of which a part is shown.
 const EXAMPLE: &str = "retry: 2000\nid: p1-22d1ef5228eb9c01-0.8-1.11\n\n\
     event: contact.updated\n\
@@ -22,8 +18,8 @@ const EXAMPLE: &str = "retry: 2000\nid: p1-22d1ef5228eb9c01-0.8-1.11\n\n\
     \"recordedAt\":\"2026-11-21T10:36:44.460Z\",\"partition\":1,\"offset\":17}}\n\
     id: p1-22d1ef5228eb9c01-0.8-1.12\n\n: heartbeat\nid: p1-22d1ef5228eb9c01-0.8-1.12\n\n";
 
-fn feed() -> Operation {
-    Operation::get("/api/feed", "followChanges", "Every change, as it is applied")
+pub(super) fn feed() -> Operation {
+    Operation::new("followChanges", "Every change, as it is applied")
         .of(Tag::Contacts)
         .about(
             "Server-sent events without an end. `contact.created`, `contact.updated`, \

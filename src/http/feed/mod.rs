@@ -1,4 +1,10 @@
 //! The feed.
 
-pub(crate) mod description;
-pub(crate) mod routes;
+mod description;
+mod routes;
+
+use super::exchange::endpoint::{Endpoint, READ, READERS, endpoints};
+
+pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
+    GET "/api/feed", READERS, READ, routes::feed, description::feed;
+];

@@ -17,11 +17,10 @@ use crate::shares::Who;
 
 use crate::http::edge::authorize;
 use crate::http::exchange::accept::accepts;
-use crate::http::exchange::endpoint;
-use crate::http::exchange::endpoint::{Endpoint, FEED};
+use crate::http::exchange::endpoint::Endpoint;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::{Params, invalid};
-use crate::http::sockets::serve::Connection;
+use crate::http::sockets::connections::Peer;
 use crate::http::state::HttpState;
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -37,7 +36,7 @@ const CONTACTS_MAX: usize = 100;
 /// `GET /api/feed`
 ///
 /// Only the head is bound by the request's time: the stream goes on until either side ends it.
-pub(crate) async fn feed(
+pub(super) async fn feed(
     State(state): State<HttpState>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -49,7 +48,7 @@ pub(crate) async fn feed(
     let body = if request.method() == Method::HEAD {
         Body::empty()
     } else {
-        let connection = request.extensions().get().map(|Connection(cut)| cut.clone());
+        let connection = request.extensions().get::<Arc<Peer>>().map(|peer| peer.cut.clone());
         let who = request.extensions().get::<Arc<Principal>>().map(|known| &*known.name);
         let who = Who::principal(who.unwrap_or_default());
         let still_allowed = authorize::still_allowed(&state, endpoint()?, &request);
@@ -65,7 +64,7 @@ pub(crate) async fn feed(
 }
 
 fn endpoint() -> Result<&'static Endpoint, ApiError> {
-    endpoint::endpoint(FEED, &Method::GET).ok_or_else(|| ApiError::internal("the feed is gone"))
+    super::ENDPOINTS.first().ok_or_else(|| ApiError::internal("the feed is gone"))
 }
 
 fn stream(subscription: Subscription) -> Body {

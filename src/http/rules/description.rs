@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::Method;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::http::description::operation::{Answer, Operation, Tag};
 use crate::http::exchange::error::Code;
-
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![show(), adopt()]
-}
 
 /// The rules of the log, and how this instance's own files stand to them.
 #[derive(Serialize, ToSchema)]
@@ -75,7 +70,7 @@ struct Adopted {
     adopted: bool,
 }
 
-fn show() -> Operation {
+pub(super) fn show() -> Operation {
     let rules = json!({
         "applyVersion": 1, "contactBytesMax": 65_536, "recordBytesMax": 1_048_576,
         "futureToleranceMs": 300_000, "mapping": { "acme": { "acme_email": "email" } }, "schemas": {},
@@ -84,7 +79,7 @@ fn show() -> Operation {
         "number": 0, "fingerprint": "b2230ca675e74cef", "adoptedBy": null, "lacking": [],
         "rules": rules, "own": { "fingerprint": "b2230ca675e74cef", "differences": [] },
     });
-    Operation::get("/api/rules", "getRules", "By which rules records are judged")
+    Operation::new("getRules", "By which rules records are judged")
         .of(Tag::Operation)
         .about(
             "Mapping, schemas, limits and tolerances stand on the log: every instance goes by them, \
@@ -93,10 +88,9 @@ fn show() -> Operation {
         .answers(Answer::json::<Rules>(200, "The rules that hold.", example))
 }
 
-fn adopt() -> Operation {
-    let path = "/api/rules/adopt";
+pub(super) fn adopt() -> Operation {
     let example = json!({ "number": 1, "adopted": true });
-    Operation::new(Method::POST, path, "adoptRules", "Let this instance's rules hold")
+    Operation::new("adoptRules", "Let this instance's rules hold")
         .of(Tag::Operation)
         .about(
             "Appends them to every partition of the log. From there on every instance judges by them, \

@@ -21,14 +21,14 @@ use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
 /// `GET /api/rules`: the log's, and how this instance's own files stand to them.
-pub(crate) async fn show(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn show(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     let standing = state.open()?.rules.standing().ok_or(AdoptError::NotFollowing)?;
     Ok(json_response(standing_json(&standing).to_string().into_bytes()))
 }
 
 /// `POST /api/rules/adopt`
-pub(crate) async fn adopt(
+pub(super) async fn adopt(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     uri: Uri,

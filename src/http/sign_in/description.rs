@@ -1,16 +1,11 @@
 //! Signing in, and who one is.
 
-use axum::http::Method;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::http::description::operation::{Answer, Kept, Operation, Param, Tag, text};
 use crate::http::exchange::error::Code;
-
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![login(), refresh(), change_password(), me(), sessions(), end_session(), logout()]
-}
 
 /// A user and the password; one of `username` and `email`.
 #[derive(Serialize, ToSchema)]
@@ -106,9 +101,9 @@ struct Me {
     expires_at: Option<String>,
 }
 
-fn login() -> Operation {
+pub(super) fn login() -> Operation {
     let example = json!({ "username": "{{username}}", "password": "{{password}}" });
-    let operation = Operation::new(Method::POST, "/api/auth/login", "login", "Sign in")
+    let operation = Operation::new("login", "Sign in")
         .of(Tag::Auth)
         .about(
             "With a user name or an e-mail address. An unknown user and a wrong password are \
@@ -136,9 +131,9 @@ fn lets_in(operation: Operation, about: &'static str, refused: Code) -> Operatio
         .keeps("refreshToken", Kept::Body("refreshToken"))
 }
 
-fn refresh() -> Operation {
+pub(super) fn refresh() -> Operation {
     let example = json!({ "refreshToken": "{{refreshToken}}" });
-    let operation = Operation::new(Method::POST, "/api/auth/refresh", "refresh", "Stay signed in")
+    let operation = Operation::new("refresh", "Stay signed in")
         .of(Tag::Auth)
         .about(
             "Each refresh token is good once, and its answer has the next one. One that was used \
@@ -149,12 +144,9 @@ fn refresh() -> Operation {
     lets_in(operation, "The next tokens.", Code::InvalidRefreshToken)
 }
 
-fn change_password() -> Operation {
+pub(super) fn change_password() -> Operation {
     let example = json!({ "currentPassword": "{{password}}", "newPassword": "{{password}}" });
-    let operation = Operation::new(
-        Method::POST,
-        "/api/auth/password",
-        "changePassword",
+    let operation = Operation::new("changePassword",
         "Change one's own password",
     )
     .of(Tag::Auth)
@@ -166,8 +158,8 @@ fn change_password() -> Operation {
     lets_in(operation, "Changed; the tokens of the new sign-in.", Code::InvalidCredentials)
 }
 
-fn logout() -> Operation {
-    Operation::new(Method::POST, "/api/auth/logout", "logout", "Sign out")
+pub(super) fn logout() -> Operation {
+    Operation::new("logout", "Sign out")
         .of(Tag::Auth)
         .about("Ends the sign-in of the access token, and every token that came of it, everywhere.")
         .answers(Answer::empty(204, "Signed out."))
@@ -180,22 +172,22 @@ fn of_user() -> Param {
     Param::query("user", text(), "admin", about)
 }
 
-fn sessions() -> Operation {
+pub(super) fn sessions() -> Operation {
     let session = json!({
         "id": "{{sessionId}}", "createdAt": "2026-11-21T10:00:00.000Z",
         "lastUsedAt": "2026-11-21T10:36:44.451Z", "expiresAt": "2026-11-28T10:36:44.451Z",
         "address": "203.0.113.7", "userAgent": "curl/8.5.0", "current": true,
     });
-    Operation::get("/api/auth/tokens", "listSessions", "Where a user is signed in")
+    Operation::new("listSessions", "Where a user is signed in")
         .of(Tag::Auth)
         .param(of_user())
         .answers(Answer::json::<Sessions>(200, "Sign-ins.", json!({ "data": [session] })))
         .fails(&[Code::SessionsUnavailable])
 }
 
-fn end_session() -> Operation {
+pub(super) fn end_session() -> Operation {
     let id = Param::path("id", "{{sessionId}}", "As `GET /api/auth/tokens` names it.");
-    Operation::new(Method::DELETE, "/api/auth/tokens/{id}", "endSession", "End a sign-in")
+    Operation::new("endSession", "End a sign-in")
         .of(Tag::Auth)
         .about("Its tokens are refused everywhere from then on.")
         .param(id)
@@ -204,13 +196,15 @@ fn end_session() -> Operation {
         .fails(&[Code::SessionNotFound, Code::SessionsUnavailable])
 }
 
-fn me() -> Operation {
+pub(super) fn me() -> Operation {
     let example = json!({
         "principal": "user:admin", "kind": "user", "username": "admin", "email": null,
         "roles": ["admin"], "session": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
         "expiresAt": "2026-11-21T10:51:44.000Z",
     });
-    Operation::get("/api/auth/me", "whoAmI", "Who sends the request")
-        .of(Tag::Auth)
-        .answers(Answer::json::<Me>(200, "Name and roles.", example))
+    Operation::new("whoAmI", "Who sends the request").of(Tag::Auth).answers(Answer::json::<Me>(
+        200,
+        "Name and roles.",
+        example,
+    ))
 }

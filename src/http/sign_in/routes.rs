@@ -28,7 +28,7 @@ use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
 /// `POST /api/auth/login`
-pub(crate) async fn login(
+pub(super) async fn login(
     State(state): State<HttpState>,
     address: Option<Extension<ClientAddress>>,
     uri: Uri,
@@ -54,7 +54,7 @@ pub(crate) async fn login(
 }
 
 /// `POST /api/auth/refresh`
-pub(crate) async fn refresh(
+pub(super) async fn refresh(
     State(state): State<HttpState>,
     address: Option<Extension<ClientAddress>>,
     uri: Uri,
@@ -71,7 +71,7 @@ pub(crate) async fn refresh(
 }
 
 /// `POST /api/auth/logout`
-pub(crate) async fn logout(
+pub(super) async fn logout(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     address: Option<Extension<ClientAddress>>,
@@ -84,7 +84,7 @@ pub(crate) async fn logout(
 }
 
 /// `GET /api/auth/me`
-pub(crate) async fn me(
+pub(super) async fn me(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     uri: Uri,
@@ -106,7 +106,7 @@ pub(crate) async fn me(
 }
 
 /// `GET /api/auth/tokens`
-pub(crate) async fn sessions(
+pub(super) async fn sessions(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     uri: Uri,
@@ -119,7 +119,7 @@ pub(crate) async fn sessions(
 }
 
 /// `DELETE /api/auth/tokens/{id}`
-pub(crate) async fn end_session(
+pub(super) async fn end_session(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     address: Option<Extension<ClientAddress>>,
@@ -136,7 +136,7 @@ pub(crate) async fn end_session(
 }
 
 /// `POST /api/auth/password`
-pub(crate) async fn change_password(
+pub(super) async fn change_password(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     address: Option<Extension<ClientAddress>>,

@@ -1,6 +1,5 @@
 //! The simulator.
 
-use axum::http::Method;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
@@ -11,10 +10,6 @@ use crate::http::description::operation::{
     Answer, Header, Kept, Operation, Param, Tag, choice, text,
 };
 use crate::http::exchange::error::Code;
-
-pub(crate) fn operations() -> Vec<Operation> {
-    vec![send(), history(), delivery()]
-}
 
 /// What is to be sent.
 #[derive(Serialize, ToSchema)]
@@ -161,13 +156,13 @@ struct SimulatedAttempt {
     retry_in_ms: Option<u64>,
 }
 
-fn send() -> Operation {
+pub(super) fn send() -> Operation {
     let example = json!({
         "eventType": "contact.updated",
         "data": { "id": "{{contactId}}", "acme_first_name": "Ada", "acme_last_name": "Lovelace" },
     });
     let answer = json!({ "data": [shown("pending", json!([]))] });
-    Operation::new(Method::POST, "/api/simulator/webhooks", "simulateWebhook", "Send a webhook as Acme")
+    Operation::new("simulateWebhook", "Send a webhook as Acme")
         .of(Tag::Simulator)
         .about(
             "Signed with the secret of the source `acme`, and tried again after 408, 425, 429, 5xx or no \
@@ -190,12 +185,12 @@ fn send() -> Operation {
         .keeps("simulatedId", Kept::Body("data.0.id"))
 }
 
-fn history() -> Operation {
+pub(super) fn history() -> Operation {
     let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(200));
     let example = json!({
         "data": [delivered()], "meta": { "limit": 50, "nextCursor": null, "total": 1 },
     });
-    Operation::get("/api/simulator/webhooks/history", "listSimulatedWebhooks", "What was sent")
+    Operation::new("listSimulatedWebhooks", "What was sent")
         .of(Tag::Simulator)
         .about("This instance's own, in memory: the newest `simulator.history_max`.")
         .param(Param::query("limit", limit, 50, "Of one page."))
@@ -204,18 +199,14 @@ fn history() -> Operation {
         .fails(&[Code::InvalidCursor, Code::SimulatorOff])
 }
 
-fn delivery() -> Operation {
+pub(super) fn delivery() -> Operation {
     let id = Param::path("id", "{{simulatedId}}", "As the history names it.");
-    Operation::get(
-        "/api/simulator/webhooks/history/{id}",
-        "getSimulatedWebhook",
-        "What became of a webhook that was sent",
-    )
-    .of(Tag::Simulator)
-    .about("With every try, its status, latency and the beginning of its answer.")
-    .param(id)
-    .answers(Answer::json::<SimulatedDelivery>(200, "As it stands.", delivered()))
-    .fails(&[Code::SimulatedWebhookNotFound, Code::SimulatorOff])
+    Operation::new("getSimulatedWebhook", "What became of a webhook that was sent")
+        .of(Tag::Simulator)
+        .about("With every try, its status, latency and the beginning of its answer.")
+        .param(id)
+        .answers(Answer::json::<SimulatedDelivery>(200, "As it stands.", delivered()))
+        .fails(&[Code::SimulatedWebhookNotFound, Code::SimulatorOff])
 }
 
 fn delivered() -> Value {

@@ -48,7 +48,7 @@ struct Meta {
 }
 
 /// `POST /api/simulator/webhooks`
-pub(crate) async fn send(
+pub(super) async fn send(
     State(state): State<HttpState>,
     headers: HeaderMap,
     body: Bytes,
@@ -66,7 +66,7 @@ pub(crate) async fn send(
 }
 
 /// `GET /api/simulator/webhooks/history`
-pub(crate) async fn history(
+pub(super) async fn history(
     State(state): State<HttpState>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
@@ -85,7 +85,7 @@ pub(crate) async fn history(
 }
 
 /// `GET /api/simulator/webhooks/history/{id}`
-pub(crate) async fn delivery(
+pub(super) async fn delivery(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,

@@ -31,10 +31,9 @@ use super::connections::{ConnectionBounds, Connections, Peer, PeerKind, Place};
 use super::head_timer::{LookedAt, next_look};
 use super::paced::Paced;
 use super::tls::Tls;
-use crate::http::edge::Api;
 use crate::http::edge::request_id::request_id;
-use crate::http::exchange::endpoint::FEED;
 use crate::http::exchange::error::{ApiError, Code};
+use crate::http::router::Api;
 
 /// After an accept that failed, as when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -282,10 +281,6 @@ fn slow_head_answer() -> Vec<u8> {
     answer
 }
 
-/// Cuts the connection, whatever is still on its way: for streams that their client does not read.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection(pub(crate) CancellationToken);
-
 /// The API as hyper wants it, without the boxes of a generic adapter. What is shared is the connection's
 /// own: those of others do not count their uses in the same place.
 struct Requests(Arc<(Api, Arc<Peer>)>);
@@ -297,11 +292,8 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         // Most requests have none, and need no box for it.
-        let mut request =
+        let request =
             request.map(|body| if body.is_end_stream() { Body::empty() } else { Body::new(body) });
-        if request.uri().path() == FEED {
-            request.extensions_mut().insert(Connection(self.0.1.cut.clone()));
-        }
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
             let (api, peer) = &*shared;

@@ -1,27 +1,18 @@
 //! Webhooks in.
 
-use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::http::description::operation::{Answer, Operation, Param, Tag};
 use crate::http::description::shapes::{WebhookBody, WebhookReceipt};
 use crate::http::exchange::error::Code;
 
-pub(crate) fn operations() -> Vec<Operation> {
-    let default = Operation::new(
-        Method::POST,
-        "/api/webhooks",
-        "receiveWebhook",
-        "Take events of the default source",
-    );
-    let named = Operation::new(
-        Method::POST,
-        "/api/webhooks/{source}",
-        "receiveWebhookFrom",
-        "Take events of a source",
-    )
-    .param(Param::path("source", "acme", "As configured under `[webhook.<source>]`."));
-    [default, named].into_iter().map(described).collect()
+pub(super) fn receive() -> Operation {
+    described(Operation::new("receiveWebhook", "Take events of the default source"))
+}
+
+pub(super) fn receive_from() -> Operation {
+    let source = Param::path("source", "acme", "As configured under `[webhook.<source>]`.");
+    described(Operation::new("receiveWebhookFrom", "Take events of a source").param(source))
 }
 
 fn described(operation: Operation) -> Operation {

@@ -31,7 +31,7 @@ struct Answer<'a> {
 }
 
 /// `POST /api/webhooks`
-pub(crate) async fn receive(
+pub(super) async fn receive(
     State(state): State<HttpState>,
     headers: HeaderMap,
     body: Bytes,
@@ -40,7 +40,7 @@ pub(crate) async fn receive(
 }
 
 /// `POST /api/webhooks/{source}`
-pub(crate) async fn receive_from(
+pub(super) async fn receive_from(
     State(state): State<HttpState>,
     source: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
