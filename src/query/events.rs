@@ -1,9 +1,8 @@
 //! What became of an event, by its id or its place on the log.
 
-use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset, Position};
+use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset};
 use crate::domain::record::RecordKind;
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::Verdict;
@@ -15,7 +14,7 @@ use super::error::QueryError;
 #[derive(Clone, Debug)]
 pub enum EventFound {
     /// It was applied, or set aside.
-    Decided(EventReport),
+    Decided(EventDecision),
     /// It was taken here and has not been met on the log yet.
     Taken,
     /// Its place on the log is not reached yet.
@@ -39,38 +38,16 @@ pub enum EventFound {
 }
 
 /// What became of an event.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EventReport {
-    /// As it was asked for.
-    id: String,
+#[derive(Clone, Debug)]
+pub struct EventDecision {
+    /// [`LogIdentity::fingerprint`] of the log that its records stand on.
+    pub log: u64,
     /// `applied` where any of its records was, else the verdict on the newest.
-    status: &'static str,
+    pub verdict: Verdict,
     /// Newest first, 16 at most: the same event may have come several times.
-    records: Vec<RecordReport>,
+    pub records: Vec<EventRecord>,
     /// Whether everything that is kept was looked through.
-    complete: bool,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RecordReport {
-    verdict: &'static str,
-    event_id: Option<String>,
-    contact_id: Option<String>,
-    /// The contact's version after it.
-    version: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-    topic: String,
-    partition: u16,
-    offset: u64,
-    /// The record's own time.
-    recorded_at: String,
-    /// A read with this `Position` sees what it did.
-    position: String,
+    pub is_complete: bool,
 }
 
 pub(super) fn event(
@@ -81,20 +58,19 @@ pub(super) fn event(
     let mut found = reader.event(name.as_bytes())?;
     // Control records are none of the API's: their keys name sessions.
     found.records.retain(is_shown);
-    let report = |records: Vec<EventRecord>, complete| {
-        EventReport::of(reader.position().log, log, name, &records, complete)
-    };
+    let decision =
+        |records, is_complete| EventDecision::of(reader.position().log, records, is_complete);
     // Of an event whose decision is not kept any more a repeat tells nothing but that there was one.
     let is_repeated = !found.records.is_empty();
     if !found.records.iter().any(EventRecord::is_decision) {
         found.records.clear();
     }
-    if let Some(decided) = report(found.records, found.is_complete) {
+    if let Some(decided) = decision(found.records, found.is_complete) {
         return Ok(EventFound::Decided(decided));
     }
     if let Some((lane, offset)) = place(name, log) {
         let record = reader.event_at(lane, offset)?.filter(is_shown);
-        if let Some(decided) = report(record.into_iter().collect(), true) {
+        if let Some(decided) = decision(record.into_iter().collect(), true) {
             return Ok(EventFound::Decided(decided));
         }
         let next = reader.position().next.get(&lane).copied().unwrap_or_default();
@@ -134,40 +110,12 @@ fn time(ms: i64) -> String {
     format_rfc3339(u64::try_from(ms).unwrap_or(0))
 }
 
-impl EventReport {
-    fn of(
-        position: u64,
-        log: Option<&LogIdentity>,
-        name: &str,
-        records: &[EventRecord],
-        complete: bool,
-    ) -> Option<Self> {
+impl EventDecision {
+    fn of(log: u64, records: Vec<EventRecord>, is_complete: bool) -> Option<Self> {
         // What a repeat found does not hide what the first one did.
         let applied = records.iter().find(|record| record.verdict == Verdict::Applied);
-        let status = applied.or(records.first())?.verdict.as_str();
-        let topic = log.map_or("contacts", |log| &log.topic);
-        let record = |record: &EventRecord| RecordReport::of(position, topic, record);
-        let records = records.iter().map(record).collect();
-        Some(Self { id: name.to_owned(), status, records, complete })
-    }
-}
-
-impl RecordReport {
-    fn of(log: u64, topic: &str, record: &EventRecord) -> Self {
-        let position = Position::behind(log, record.lane, record.offset);
-        Self {
-            verdict: record.verdict.as_str(),
-            event_id: record.event_id.clone(),
-            contact_id: record.contact_id.clone(),
-            version: record.version,
-            reason: record.reason.as_ref().map(|(reason, _)| reason.as_str()),
-            detail: record.reason.as_ref().map(|(_, detail)| detail.clone()),
-            topic: topic.to_owned(),
-            partition: record.lane.0,
-            offset: record.offset.0,
-            recorded_at: time(record.record_time_ms),
-            position: position.encode(),
-        }
+        let verdict = applied.or(records.first())?.verdict;
+        Some(Self { log, verdict, records, is_complete })
     }
 }
 
@@ -219,8 +167,8 @@ mod tests {
         assert!(matches!(found, EventFound::Unknown { is_repeated: false, .. }), "{found:?}");
         // Of a record what became of that very record is asked.
         let found = event(&opened.reader, Some(&log()), "0:8").unwrap();
-        let EventFound::Decided(report) = found else { panic!("{found:?}") };
-        assert_eq!(report.status, "duplicate");
+        let EventFound::Decided(decision) = found else { panic!("{found:?}") };
+        assert_eq!(decision.verdict, Verdict::Duplicate);
     }
 
     #[test]

@@ -15,7 +15,6 @@ mod events;
 mod history;
 mod list;
 mod page;
-mod stats;
 
 use std::time::Duration;
 
@@ -25,18 +24,17 @@ use crate::store::Reader;
 use page::Asked;
 
 pub use crate::domain::contact::StateTag;
-pub use crate::store::{Filters, fold};
+pub use crate::store::{EventRecord, Filters, HistoryEntry, StoreStats, fold};
 
 pub use contact::{FoundContact, ReadContact};
 pub use cursor::{Cursor, CursorError, CursorKeys, Direction};
 pub use error::QueryError;
-pub use events::{EventFound, EventReport};
-pub use history::{ChangeShown, HistoryPage, HistoryQuery};
+pub use events::{EventDecision, EventFound};
+pub use history::{HistoryPage, HistoryQuery};
 pub use list::{
     ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart, SortBy, StatusFilter,
 };
 pub use page::ContactPage;
-pub use stats::StatsReport;
 
 /// Answers questions from one open store; cheap to clone.
 #[derive(Clone)]
@@ -117,8 +115,8 @@ impl Queries {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn stats(&self) -> Result<StatsReport, QueryError> {
-        Ok(StatsReport::of(&self.reader.stats()?))
+    pub fn stats(&self) -> Result<StoreStats, QueryError> {
+        Ok(self.reader.stats()?)
     }
 
     /// Up to where everything that can be read is applied.

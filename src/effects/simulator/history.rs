@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::timestamp::format_rfc3339;
@@ -14,8 +13,7 @@ use crate::simulate::Manner;
 const SHOWN_BYTES_MAX: usize = 4 << 10;
 
 /// How a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// It waits, for its first or for another attempt.
     Pending,
@@ -27,9 +25,20 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// Stable lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What made it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// Somebody asked for it.
     Request,
@@ -37,9 +46,18 @@ pub enum Trigger {
     Write,
 }
 
+impl Trigger {
+    /// Stable lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// One try to deliver it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     /// When it began: RFC 3339.
     pub at: String,
@@ -58,13 +76,11 @@ pub struct Attempt {
 }
 
 /// One webhook, as it is remembered.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// Names it on this instance.
     pub id: String,
     /// Counts deliveries.
-    #[serde(skip)]
     pub(super) number: u64,
     /// How it stands.
     pub status: Status,

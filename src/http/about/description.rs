@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use super::answers::{Health, Index, Liveness, Readiness, Stats};
 use crate::http::description::operation::{Answer, Header, Operation, Param, Tag, choice};
-use crate::http::description::shapes::{Health, Index, Liveness, Readiness, Stats};
 
 fn verbose() -> Param {
     Param::query(

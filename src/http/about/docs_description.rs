@@ -1,10 +1,31 @@
 //! The description itself, for programs and for people, and the schemas of events.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::http::description::operation::{Answer, Header, Operation, Param, Tag};
-use crate::http::description::shapes::{JsonSchemaDocument, OpenApiDocument};
 use crate::http::exchange::error::Code;
+
+/// An OpenAPI 3.1 document.
+#[derive(Serialize, ToSchema)]
+struct OpenApiDocument {
+    openapi: String,
+    info: BTreeMap<String, Value>,
+    paths: BTreeMap<String, Value>,
+}
+
+/// A JSON Schema (2020-12).
+#[derive(Serialize, ToSchema)]
+struct JsonSchemaDocument {
+    #[serde(rename = "$schema")]
+    schema: String,
+    #[serde(rename = "$id")]
+    id: String,
+    title: String,
+}
 
 pub(super) fn document() -> Operation {
     let example = json!({

@@ -1,5 +1,6 @@
 //! How the instance is, what it is, and what it answers: probes, metrics, documents.
 
+mod answers;
 mod description;
 mod docs;
 mod docs_description;

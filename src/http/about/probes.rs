@@ -1,22 +1,25 @@
 //! How the instance is: for orchestrators, monitoring and people.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use axum::response::Response;
-use serde_json::{Map, Value, json};
+use axum::response::{IntoResponse as _, Response};
 
-use crate::http::exchange::answer::{begin, blocking, json_response, with_position};
+use super::answers::{
+    Health, Index, Liveness, LogName, PartReadiness, Readiness, ReadyStatus, Stats,
+};
+use crate::http::exchange::answer::{begin, blocking, with_position};
 use crate::http::exchange::error::ApiError;
 use crate::http::exchange::params::Params;
 use crate::http::router::paths;
 use crate::http::state::HttpState;
 
 /// `GET /livez`: the process answers, whatever it waits for.
-pub(super) async fn livez(uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn livez(uri: Uri) -> Result<Json<Liveness>, ApiError> {
     Params::of(&uri, &["verbose"])?.bare_flag("verbose")?;
-    Ok(json_response(br#"{"status":"live"}"#.to_vec()))
+    Ok(Json(Liveness { status: "live" }))
 }
 
 /// `GET /readyz`: 200 when every part is ready, else 503 with those that are not and why;
@@ -24,48 +27,36 @@ pub(super) async fn livez(uri: Uri) -> Result<Response, ApiError> {
 pub(super) async fn readyz(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
     let verbose = Params::of(&uri, &["verbose"])?.bare_flag("verbose")?;
     let report = state.readiness().report();
-    let parts: Map<String, Value> = report
-        .parts
-        .iter()
-        .filter(|(_, why_not)| verbose || why_not.is_some())
-        .map(|(name, why_not)| {
-            let part = match why_not {
-                None => match state.readiness().note_of(name) {
-                    None => json!({ "ready": true }),
-                    Some(note) => json!({ "ready": true, "note": note }),
-                },
-                Some(why) => json!({ "ready": false, "reason": why }),
-            };
-            ((*name).to_owned(), part)
-        })
-        .collect();
-    let status = if report.is_ready() { "ready" } else { "not_ready" };
-    let body = json!({ "status": status, "parts": parts });
-    let mut response = json_response(body.to_string().into_bytes());
-    if !report.is_ready() {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    let is_ready = report.is_ready();
+    let parts = report.parts.into_iter().filter(|(_, why_not)| verbose || why_not.is_some());
+    let parts = parts.map(|(name, reason)| {
+        let ready = reason.is_none();
+        let note = ready.then(|| state.readiness().note_of(name)).flatten();
+        (name.to_owned(), PartReadiness { ready, reason, note })
+    });
+    let body = Json(Readiness { status: ReadyStatus::of(is_ready), parts: parts.collect() });
+    if is_ready {
+        return Ok(body.into_response());
     }
-    Ok(response)
+    Ok((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], body).into_response())
 }
 
 /// `GET /healthz`: which build this is and what it follows.
 pub(super) async fn healthz(
     State(state): State<HttpState>,
     uri: Uri,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Health>, ApiError> {
     Params::of(&uri, &[])?;
     let build = state.build();
     let following = state.following();
-    let identity = following.and_then(|following| following.identity.as_ref());
-    let body = json!({
-        "status": if state.readiness().report().is_ready() { "ready" } else { "not_ready" },
-        "version": build.version,
-        "commit": build.commit,
-        "fingerprint": following.map(|following| (following.fingerprint)().to_string()),
-        "log": identity,
-    });
-    Ok(json_response(body.to_string().into_bytes()))
+    let log = following.and_then(|following| following.identity.as_ref());
+    Ok(Json(Health {
+        status: ReadyStatus::of(state.readiness().report().is_ready()),
+        version: build.version,
+        commit: build.commit,
+        fingerprint: following.map(|following| (following.fingerprint)().to_string()),
+        log: log.map(LogName::of),
+    }))
 }
 
 /// `GET /metrics`: Prometheus's text format.
@@ -101,16 +92,17 @@ pub(super) async fn stats(
         move || queries.stats()
     })
     .await?;
-    let stats = stats.with_partial(state.partial());
-    let body = serde_json::to_vec(&stats).map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok(with_position(&state, &queries, json_response(body)))
+    let stats = Json(Stats::of(&stats, state.partial()));
+    Ok(with_position(&state, &queries, stats.into_response()))
 }
 
 /// `GET /`: what there is.
-pub(super) async fn index(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn index(
+    State(state): State<HttpState>,
+    uri: Uri,
+) -> Result<Json<Index>, ApiError> {
     Params::of(&uri, &[])?;
     let mut routes = paths();
     routes.retain(|route| *route != "/");
-    let body = json!({ "name": "contactd", "version": state.build().version, "routes": routes });
-    Ok(json_response(body.to_string().into_bytes()))
+    Ok(Json(Index { name: "contactd", version: state.build().version, routes }))
 }

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::Response;
-use serde::Serialize;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::contact::write_json;
 use crate::ingest::{Action, Done, Edit, EditError, Keyed};
 
+use super::answers::{BatchAnswer, BatchItem, BatchMeta};
 use super::body::{ContactBody, Meant, Members, Problems, id_problem};
 use super::preconditions::{etag, if_match_text};
 use super::writing::{JSON, Writing};
-use crate::http::exchange::answer::json_response;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
@@ -28,26 +27,6 @@ const OPERATIONS_MAX: usize = 200;
 struct Operation {
     edit: Edit,
     done: StatusCode,
-}
-
-/// One operation as it is answered.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    index: usize,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    etag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_id: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    superseded: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contact: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Value>,
 }
 
 /// `POST /api/contacts/batch`
@@ -75,7 +54,7 @@ pub(super) async fn write(
         .collect();
     let edits: Vec<Edit> = read.iter().flatten().map(|operation| operation.edit.clone()).collect();
     let mut done = writing.writes.edits.run(&edits, writing.wait()).await.into_iter();
-    let items: Vec<Item> = read
+    let items: Vec<BatchItem> = read
         .into_iter()
         .enumerate()
         .map(|(index, operation)| match operation {
@@ -83,20 +62,12 @@ pub(super) async fn write(
                 let done = done.next().unwrap_or(Err(EditError::NoTime));
                 item(index, &operation, done)
             }
-            Err(error) => failed(index, None, &error),
+            Err(error) => failed(index, None, error),
         })
         .collect();
     let failed = items.iter().filter(|item| item.error.is_some()).count();
-    let meta = json!({ "succeeded": items.len() - failed, "failed": failed });
-    let body = serde_json::to_vec(&Body { data: &items, meta });
-    let body = body.map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok(writing.positioned(json_response(body)))
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    data: &'a [Item],
-    meta: Value,
+    let meta = BatchMeta { succeeded: (items.len() - failed) as u64, failed: failed as u64 };
+    Ok(writing.positioned(Json(BatchAnswer { data: items, meta }).into_response()))
 }
 
 fn read(
@@ -215,18 +186,11 @@ fn text(
     text
 }
 
-fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> Item {
+fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> BatchItem {
     let id = operation.edit.id.clone();
-    let mut item = Item {
-        index,
-        status: operation.done.as_u16(),
-        id: Some(id.clone()),
-        etag: None,
-        event_id: None,
-        superseded: Vec::new(),
-        contact: None,
-        error: None,
-    };
+    let status = operation.done.as_u16();
+    let mut item =
+        BatchItem { index: index as u64, status, id: Some(id.clone()), ..BatchItem::default() };
     match done {
         Ok(Done::Accepted { event_id }) => {
             item.status = StatusCode::ACCEPTED.as_u16();
@@ -235,7 +199,7 @@ fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> I
         Ok(Done::Contact { value, superseded, .. }) => {
             item.superseded = superseded;
             let Ok(view) = value.view() else {
-                return failed(index, Some(id), &ApiError::internal("a contact can't be read"));
+                return failed(index, Some(id), ApiError::internal("a contact can't be read"));
             };
             if operation.done != StatusCode::NO_CONTENT {
                 let mut json = Vec::new();
@@ -245,20 +209,18 @@ fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> I
                 item.etag = etag(view.tag()).to_str().ok().map(str::to_owned);
             }
         }
-        Err(error) => return failed(index, Some(id), &error.into()),
+        Err(error) => return failed(index, Some(id), error.into()),
     }
     item
 }
 
-fn failed(index: usize, id: Option<String>, error: &ApiError) -> Item {
-    Item {
-        index,
-        status: error.code().status().as_u16(),
+fn failed(index: usize, id: Option<String>, error: ApiError) -> BatchItem {
+    let status = error.code().status().as_u16();
+    BatchItem {
+        index: index as u64,
+        status,
         id,
-        etag: None,
-        event_id: None,
-        superseded: Vec::new(),
-        contact: None,
         error: Some(error.in_a_list()),
+        ..BatchItem::default()
     }
 }

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat};
 
+use super::answers::{Contact, ContactPage, EventReport, History};
 use crate::http::description::operation::{
     Answer, Header, Kept, Operation, Param, Tag, choice, flag, text, whole_number,
 };
-use crate::http::description::shapes::{Contact, ContactPage, History};
 use crate::http::exchange::error::Code;
 
 /// The id that all paths of one contact have.
@@ -205,4 +205,35 @@ pub(super) fn history() -> Operation {
         )
         .fails(&[Code::ContactNotFound, Code::InvalidCursor])
         .keeps("eventId", Kept::Body("data.0.eventId"))
+}
+
+pub(super) fn event() -> Operation {
+    let record = json!({
+        "verdict": "applied", "eventId": "evt_f07acb6428d68f8a", "contactId": "{{contactId}}",
+        "version": 3, "topic": "contacts", "partition": 1, "offset": 16,
+        "recordedAt": "2026-11-21T10:36:44.460Z", "position": "{{position}}",
+    });
+    let example = json!({
+        "id": "evt_f07acb6428d68f8a", "status": "applied", "records": [record], "complete": true,
+    });
+    Operation::new("getEvent", "What became of an event")
+        .of(Tag::Contacts)
+        .about(
+            "Of every record that an event came in, newest first: the verdict, why it was set aside, \
+             the contact and its version after it. `pending`: taken or on the log, and not applied \
+             yet; ask again. What changed nothing is known by its id's hash alone, without the \
+             contact. How far back it goes is the journal's retention: of an event decided before that \
+             nothing is known, though it may have come again.",
+        )
+        .param(Param::path(
+            "id",
+            "{{eventId}}",
+            "The event's id, or its place: `3:1042` or `contacts:3:1042`.",
+        ))
+        .reads()
+        .answers(
+            Answer::json::<EventReport>(200, "What is known of it.", example)
+                .with(&[Header::Position]),
+        )
+        .fails(&[Code::EventNotFound])
 }

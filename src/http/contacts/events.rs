@@ -1,15 +1,17 @@
 //! What became of one event.
 
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use crate::query::EventFound;
 
-use crate::http::exchange::answer::{begin, blocking, json_response, with_position};
+use super::answers::EventReport;
+use crate::http::exchange::answer::{begin, blocking, decoded, with_position};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
@@ -23,24 +25,22 @@ pub(super) async fn show(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Ok(Path(id)) = id else {
-        return Err(ApiError::new(Code::InvalidPath, "the id in the path is not UTF-8"));
-    };
+    let id = decoded(id)?;
     Params::of(request.uri(), &[])?;
     let queries = begin(&state, request.headers())?.clone();
     let log = state.following().and_then(|following| following.identity.clone());
+    let topic = log.as_ref().map_or_else(|| "contacts".to_owned(), |log| log.topic.clone());
     let found = blocking({
         let (queries, id) = (queries.clone(), id.clone());
         move || queries.event(log.as_ref(), &id)
     })
     .await?;
     let response = match found {
-        EventFound::Decided(report) => {
-            let body = serde_json::to_vec(&report);
-            json_response(body.map_err(|error| ApiError::internal(error.to_string()))?)
+        EventFound::Decided(decision) => {
+            Json(EventReport::of(id, &topic, decision)).into_response()
         }
-        EventFound::Taken => pending(&id),
-        EventFound::Ahead { lane, offset, .. } if state.is_on_log(lane, offset) => pending(&id),
+        EventFound::Taken => pending(id),
+        EventFound::Ahead { lane, offset, .. } if state.is_on_log(lane, offset) => pending(id),
         EventFound::Ahead { lane, next, .. } => {
             let details = json!({ "partition": lane.0, "appliedUpTo": next.0 });
             return Ok(not_found("the log has no record at this offset yet", details));
@@ -60,13 +60,8 @@ pub(super) async fn show(
     Ok(with_position(&state, &queries, response))
 }
 
-/// Taken, or on the log, and not applied yet.
-fn pending(id: &str) -> Response {
-    let body = json!({ "id": id, "status": "pending", "records": [], "complete": true });
-    let mut response = json_response(body.to_string().into_bytes());
-    response.headers_mut().insert(RETRY_AFTER, AGAIN_AFTER);
-    *response.status_mut() = StatusCode::OK;
-    response
+fn pending(id: String) -> Response {
+    ([(RETRY_AFTER, AGAIN_AFTER)], Json(EventReport::pending(id))).into_response()
 }
 
 fn not_found(why: &str, details: serde_json::Value) -> Response {

@@ -1,18 +1,16 @@
 //! `GET /api/contacts`: filters, orders, pages.
 
-use std::io::Write as _;
-
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::http::header::LINK;
 use axum::response::Response;
-use serde_json::json;
 
 use crate::query::{
     ContactPage, Filters, ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart,
     SortBy, StatusFilter, fold,
 };
 
+use super::answers::ContactPageMeta;
 use crate::http::exchange::answer::{begin, blocking, json_response, with_position};
 use crate::http::exchange::error::ApiError;
 use crate::http::exchange::links::links;
@@ -58,19 +56,21 @@ pub(super) async fn list(
         PageStart::Offset(offset) => Some(*offset),
         PageStart::Cursor(_) => None,
     };
-    let meta = json!({
-        "limit": query.limit,
-        "nextCursor": page.next_cursor,
-        "prevCursor": page.previous_cursor,
-        "offset": offset,
-        "total": page.total,
-        "totalIsExact": page.total_is_exact,
-    });
+    let meta = ContactPageMeta {
+        limit: query.limit as u64,
+        next_cursor: page.next_cursor.clone(),
+        prev_cursor: page.previous_cursor.clone(),
+        offset: offset.map(|offset| offset as u64),
+        total: page.total,
+        total_is_exact: page.total_is_exact,
+    };
     let mut body = Vec::with_capacity(page.contacts_json.len() + 512);
     body.extend_from_slice(b"{\"data\":");
     body.extend_from_slice(&page.contacts_json);
-    // A write into a vector does not fail.
-    let _ = write!(body, ",\"meta\":{meta}}}");
+    body.extend_from_slice(b",\"meta\":");
+    serde_json::to_writer(&mut body, &meta)
+        .map_err(|error| ApiError::internal(error.to_string()))?;
+    body.push(b'}');
     let mut response = json_response(body);
     if let Some(links) = page_links(request.uri(), &query, page) {
         response.headers_mut().insert(LINK, links);

@@ -1,21 +1,22 @@
 //! Merges of two contacts: ordered, and asked about.
 
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{HeaderName, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
-use crate::ingest::{EditError, Merge, MergeEnd, MergeError, MergeFailure, MergeJob, Merged};
+use crate::ingest::{EditError, Merge, MergeError, MergeFailure, Merged};
 
+use super::answers::{AcceptedMerge, AcceptedStatus, ContactMerge};
 use super::body::{Members, Problems};
 use super::events::AGAIN_AFTER;
 use super::preconditions::if_match;
 use super::writing::{JSON, Writing, failure};
-use crate::http::exchange::answer::{begin, decoded, json_response};
+use crate::http::exchange::answer::{begin, decoded};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
@@ -53,8 +54,9 @@ pub(super) async fn merge(
             Ok(response)
         }
         Ok(Merged::Accepted { id }) => {
-            let body = json!({ "status": "ACCEPTED", "mergeId": id, "contactId": merge.into });
-            Ok(writing.accepted_as(&body, format!("/api/merges/{id}")))
+            let location = format!("/api/merges/{id}");
+            let (status, contact_id) = (AcceptedStatus::Accepted, merge.into);
+            Ok(writing.accepted_as(AcceptedMerge { status, merge_id: id, contact_id }, location))
         }
         Err(MergeError::Failed(MergeFailure::PreconditionFailed { tag })) => {
             Ok(failure(EditError::PreconditionFailed(Some(tag))))
@@ -79,29 +81,11 @@ pub(super) async fn show(
         ));
     };
     let is_running = job.end.is_none();
-    let mut response = json_response(shown(&id, job).to_string().into_bytes());
+    let mut response = Json(ContactMerge::of(id, job)).into_response();
     if is_running {
         response.headers_mut().insert(RETRY_AFTER, AGAIN_AFTER);
     }
     Ok(response)
-}
-
-fn shown(id: &str, job: MergeJob) -> serde_json::Value {
-    let (status, error, position) = match job.end {
-        None => ("running", None, None),
-        Some(MergeEnd::Done { position, .. }) => ("done", None, Some(position)),
-        Some(MergeEnd::Failed(failure)) => ("failed", Some(ApiError::from(failure)), None),
-    };
-    json!({
-        "id": id,
-        "contactId": job.into,
-        "from": job.from,
-        "status": status,
-        "error": error.map(|error| error.in_a_list()),
-        "position": position,
-        "by": job.principal,
-        "requestedAt": format_rfc3339(job.at_ms),
-    })
 }
 
 fn merged_from(members: &Members, into: &str) -> Result<String, ApiError> {

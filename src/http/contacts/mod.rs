@@ -1,19 +1,20 @@
 //! Contacts: reads, lists, writes, merges, and what became of events.
 
+mod answers;
 mod batch;
 mod body;
 mod description;
 mod email;
-mod event_description;
+mod errors;
 mod events;
 pub(crate) mod idempotency;
 mod list;
 mod merges;
 mod preconditions;
 mod read;
+mod requests;
 mod write;
 mod write_description;
-mod write_shapes;
 mod writing;
 
 use super::exchange::endpoint::{Endpoint, READ, READERS, WRITE, WRITERS, endpoints};
@@ -31,5 +32,5 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
     GET "/api/contacts", READERS, READ, list::list, description::list;
     GET "/api/contacts/{id}", READERS, READ, read::show, description::get;
     GET "/api/contacts/{id}/history", READERS, READ, read::history, description::history;
-    GET "/api/events/{id}", READERS, READ, events::show, event_description::event;
+    GET "/api/events/{id}", READERS, READ, events::show, description::event;
 ];

@@ -1,15 +1,16 @@
 //! Contacts: one, and what happened to one.
 
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{ETAG, LINK};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
 
 use crate::domain::contact::Status;
-use crate::query::{ChangeShown, HistoryQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX};
+use crate::query::{HistoryQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, QueryError};
 
+use super::answers::{Change, History, HistoryMeta};
 use super::preconditions::etag;
 use crate::http::exchange::answer::{
     begin, blocking, decoded, json_response, none_match, with_position,
@@ -65,44 +66,30 @@ pub(super) async fn history(
 ) -> Result<Response, ApiError> {
     let id = decoded(id)?;
     let params = Params::of(request.uri(), &["limit", "cursor"])?;
-    let query = HistoryQuery {
-        id,
-        limit: params.limit(PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX)?,
-        cursor: params.get("cursor").map(str::to_owned),
-    };
-    let limit = query.limit;
+    let limit = params.limit(PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX)?;
+    let query = HistoryQuery { id, limit, cursor: params.get("cursor").map(str::to_owned) };
     let queries = begin(&state, request.headers())?.clone();
-    let page = blocking({
+    let history = blocking({
         let queries = queries.clone();
-        move || queries.history(&query)
+        move || -> Result<_, QueryError> {
+            let Some(page) = queries.history(&query)? else {
+                return Ok(None);
+            };
+            let data = page.entries.iter().map(|entry| Change::of(&query.id, entry));
+            let data = data.collect::<Result<_, _>>()?;
+            let meta = HistoryMeta { limit: limit as u64, next_cursor: page.next_cursor };
+            Ok(Some(History { data, meta }))
+        }
     })
     .await?
     .ok_or_else(not_found)?;
-    let next = page.next_cursor.clone().map(|cursor| Some(("cursor", cursor)));
+    let next = history.meta.next_cursor.clone().map(|cursor| Some(("cursor", cursor)));
     let link = links(request.uri(), &[("next", next)]);
-    let body = HistoryBody {
-        data: &page.changes,
-        meta: HistoryMeta { limit, next_cursor: page.next_cursor.as_deref() },
-    };
-    let body = serde_json::to_vec(&body).map_err(|error| ApiError::internal(error.to_string()))?;
-    let mut response = json_response(body);
+    let mut response = Json(history).into_response();
     if let Some(link) = link {
         response.headers_mut().insert(LINK, link);
     }
     Ok(with_position(&state, &queries, response))
-}
-
-#[derive(Serialize)]
-struct HistoryBody<'a> {
-    data: &'a [ChangeShown],
-    meta: HistoryMeta<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct HistoryMeta<'a> {
-    limit: usize,
-    next_cursor: Option<&'a str>,
 }
 
 fn not_found() -> ApiError {

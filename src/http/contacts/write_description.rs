@@ -2,13 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::answers::{Accepted, AcceptedMerge, BatchAnswer, Contact, ContactMerge};
 use super::description::{contact_id, example};
-use super::write_shapes::{
-    Accepted, AcceptedMerge, BatchAnswer, BatchOperations, ContactMerge, ContactPatch,
-    ContactToMerge, ContactToWrite,
-};
+use super::requests::{BatchOperations, ContactPatch, ContactToMerge, ContactToWrite};
 use crate::http::description::operation::{Answer, Header, Kept, Operation, Param, Tag, flag};
-use crate::http::description::shapes::Contact;
 use crate::http::exchange::error::Code;
 
 const HOW: &str = "The answer waits until the write is applied. With `Prefer: respond-async`, or \

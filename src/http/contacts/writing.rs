@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::auth::{Principal, Role};
@@ -15,12 +17,14 @@ use crate::domain::command::Condition;
 use crate::domain::contact::{StateTag, write_json};
 use crate::ingest::{Author, CommandError, Done, EditError, InFlight, Keyed, Wait};
 
+use super::answers::{Accepted, AcceptedStatus};
+use super::errors::event_path;
 use super::idempotency::{IdempotencyKey, idempotency_key};
 use super::preconditions::etag;
 use crate::http::edge::allow;
 use crate::http::edge::request_id;
 use crate::http::exchange::answer::{begin, json_response, with_position};
-use crate::http::exchange::error::{ApiError, Code, event_path};
+use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::position::POSITION;
 use crate::http::services::Writes;
 use crate::http::state::HttpState;
@@ -188,13 +192,17 @@ impl<'s> Writing<'s> {
     }
 
     fn accepted(&self, id: &str, event_id: &str) -> Response {
-        let body = json!({ "status": "ACCEPTED", "eventId": event_id, "contactId": id });
-        self.accepted_as(&body, event_path(event_id))
+        let accepted = Accepted {
+            status: AcceptedStatus::Accepted,
+            event_id: event_id.to_owned(),
+            contact_id: id.to_owned(),
+        };
+        self.accepted_as(accepted, event_path(event_id))
     }
 
     /// What came of it is told at that place.
-    pub(super) fn accepted_as(&self, body: &serde_json::Value, location: String) -> Response {
-        let mut response = json_response(body.to_string().into_bytes());
+    pub(super) fn accepted_as(&self, body: impl Serialize, location: String) -> Response {
+        let mut response = Json(body).into_response();
         *response.status_mut() = StatusCode::ACCEPTED;
         insert(response.headers_mut(), LOCATION, location);
         if self.is_async() {

@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 
-use super::shapes::{
-    DeadLetter, DeadLetterPage, DiscardOrder, LetterPreview, Redrive, RedriveOrder, Redrives,
-};
+use super::answers::{DeadLetter, DeadLetterPage, LetterPreview, Redrive, Redrives};
+use super::requests::{DiscardOrder, RedriveOrder};
 use crate::domain::verdict::DeadLetterReason;
 use crate::http::description::operation::{
     Answer, Header, Kept, Operation, Param, Tag, choice, text, whole_number,

@@ -2,8 +2,8 @@
 
 mod answers;
 mod description;
+mod requests;
 mod routes;
-mod shapes;
 
 use super::exchange::endpoint::{ADMINS, Endpoint, READ, WRITE, WRITERS, endpoints};
 

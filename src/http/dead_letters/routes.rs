@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{LINK, LOCATION};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Value, json};
+use axum::{Extension, Json};
+use serde_json::json;
 
 use crate::auth::Principal;
 use crate::domain::position::{Lane, Offset};
@@ -19,10 +19,13 @@ use crate::effects::dead_letters::{
 };
 use crate::query::{Cursor, CursorError, CursorKeys, Direction, QueryError};
 
-use super::answers::{job_json, letter_json, preview_json, whole_letter_json};
+use super::answers::{
+    DeadLetter, DeadLetterPage, DeadLetterPageMeta, LetterPreview, ListedLetter, Redrive, Redrives,
+    RedrivesMeta,
+};
 use crate::http::edge::request_id;
 use crate::http::exchange::accept::accepts;
-use crate::http::exchange::answer::{blocking, decoded, json_response};
+use crate::http::exchange::answer::{blocking, decoded};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::links::links;
@@ -66,9 +69,9 @@ pub(super) async fn list(
     .await?;
     let next = page.next.map(|place| cursor_of(place, &asked, &keys));
     let topics = desk.topics();
-    let data: Vec<Value> = page.letters.iter().map(|letter| letter_json(letter, topics)).collect();
-    let body = json!({ "data": data, "meta": { "limit": limit, "nextCursor": next } });
-    let mut response = json_response(body.to_string().into_bytes());
+    let data = page.letters.iter().map(|letter| ListedLetter::of(letter, topics)).collect();
+    let meta = DeadLetterPageMeta { limit: limit as u64, next_cursor: next.clone() };
+    let mut response = Json(DeadLetterPage { data, meta }).into_response();
     let next = next.map(|cursor| Some(("cursor", cursor)));
     if let Some(links) = links(request.uri(), &[("next", next)]) {
         response.headers_mut().insert(LINK, links);
@@ -98,7 +101,7 @@ pub(super) async fn show(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Json<DeadLetter>, ApiError> {
     let desk = begin(&state, request.headers())?;
     Params::of(request.uri(), &[])?;
     let (lane, offset) = letter_place(&desk, id)?;
@@ -107,7 +110,7 @@ pub(super) async fn show(
         move || desk.one(lane, offset)
     })
     .await?;
-    Ok(json_response(whole_letter_json(&letter, desk.topics()).to_string().into_bytes()))
+    Ok(Json(DeadLetter::of(&letter, desk.topics())))
 }
 
 /// `POST /api/dead-letters/redrive/{id}`
@@ -131,7 +134,7 @@ pub(super) async fn redrive_one(
             Code::NotRedrivable,
             "this dead letter is a control record, was discarded, or was redriven too often",
         )
-        .with_details(preview_json(&preview, desk.topics())));
+        .with_details(json!(LetterPreview::of(&preview, desk.topics()))));
     }
     let job = desk.order(order).await?;
     let at_most = state.limits().position_wait;
@@ -199,8 +202,8 @@ async fn many(
     }
     fields.end()?;
     if is_dry {
-        let preview = preview_json(&preview(&desk, &order).await?, desk.topics());
-        return Ok(json_response(preview.to_string().into_bytes()));
+        let preview = preview(&desk, &order).await?;
+        return Ok(Json(LetterPreview::of(&preview, desk.topics())).into_response());
     }
     let id = desk.order(order).await?;
     let (job, is_interrupted) = desk.job(&id).ok_or(LetterError::NoJob)?;
@@ -255,15 +258,14 @@ fn selection(desk: &LetterDesk, fields: &mut Fields) -> Selection {
 pub(super) async fn jobs(
     State(state): State<HttpState>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Redrives>, ApiError> {
     let desk = begin(&state, request.headers())?;
     let limit = Params::of(request.uri(), &["limit"])?.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
     let jobs = desk.jobs(limit);
-    let data: Vec<Value> = jobs
+    let data = jobs
         .iter()
-        .map(|(id, job, is_interrupted)| job_json(id, job, *is_interrupted, desk.topics()))
-        .collect();
-    Ok(json_response(json!({ "data": data, "meta": { "limit": limit } }).to_string().into_bytes()))
+        .map(|(id, job, is_interrupted)| Redrive::of(id, job, *is_interrupted, desk.topics()));
+    Ok(Json(Redrives { data: data.collect(), meta: RedrivesMeta { limit: limit as u64 } }))
 }
 
 /// `GET /api/dead-letters/redrives/{id}`
@@ -271,13 +273,12 @@ pub(super) async fn job(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Redrive>, ApiError> {
     let desk = begin(&state, request.headers())?;
     Params::of(request.uri(), &[])?;
     let id = decoded(id)?;
     let (job, is_interrupted) = desk.job(&id).ok_or(LetterError::NoJob)?;
-    let shown = job_json(&id, &job, is_interrupted, desk.topics());
-    Ok(json_response(shown.to_string().into_bytes()))
+    Ok(Json(Redrive::of(&id, &job, is_interrupted, desk.topics())))
 }
 
 /// `DELETE /api/dead-letters/redrives/{id}`
@@ -320,14 +321,9 @@ fn order(kind: JobKind, selection: Selection, principal: &Principal, headers: &H
 
 /// 201 and where to look again.
 fn job_response(desk: &LetterDesk, id: &str, job: &Job, is_interrupted: bool) -> Response {
-    let shown = job_json(id, job, is_interrupted, desk.topics());
-    let mut response = json_response(shown.to_string().into_bytes());
-    *response.status_mut() = StatusCode::CREATED;
-    let location = format!("/api/dead-letters/redrives/{id}");
-    if let Ok(location) = HeaderValue::from_maybe_shared(location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    response
+    let redrive = Redrive::of(id, job, is_interrupted, desk.topics());
+    let location = [(LOCATION, format!("/api/dead-letters/redrives/{id}"))];
+    (StatusCode::CREATED, location, Json(redrive)).into_response()
 }
 
 fn letter_place(
@@ -351,4 +347,24 @@ fn is_control(desk: &LetterDesk, topic: &str) -> Result<bool, ApiError> {
 
 fn signed_ms(us: Result<u64, ApiError>) -> Result<i64, ApiError> {
     us.map(|us| i64::try_from(us / 1000).unwrap_or(i64::MAX))
+}
+
+impl From<LetterError> for ApiError {
+    fn from(error: LetterError) -> Self {
+        let text = error.to_string();
+        match &error {
+            LetterError::NotLoaded => Self::new(Code::NotReady, text),
+            LetterError::NotFound => Self::new(Code::DeadLetterNotFound, text),
+            LetterError::NoJob => Self::new(Code::RedriveNotFound, text),
+            LetterError::Conflict => Self::new(Code::Contended, text),
+            LetterError::TooMany { .. } => Self::new(Code::TooManyRedrives, text),
+            LetterError::Control(_) | LetterError::Refused { .. } | LetterError::Log(_) => {
+                let told = "what is to be done could not be written to the log; try again";
+                Self::new(Code::WriteUnavailable, told).with_internal(text)
+            }
+            LetterError::Json(_) | LetterError::Store(_) | LetterError::Panicked(_) => {
+                Self::internal(text)
+            }
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! How errors are described: the catalogue, the two forms, and each operation's own codes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
@@ -14,77 +14,34 @@ use utoipa::{PartialSchema, ToSchema};
 use super::operation::{Header, Operation, Schemas, choice};
 use crate::http::edge::allow::groups;
 use crate::http::exchange::endpoint::{Access, Endpoint};
-use crate::http::exchange::error::Code;
+use crate::http::exchange::error::{Code, Envelope, Problem};
 use crate::http::router::endpoints;
 
-/// A code of the catalogue.
-#[derive(Serialize)]
-pub(crate) struct ErrorCode;
-
-impl PartialSchema for ErrorCode {
+impl PartialSchema for Code {
     fn schema() -> RefOr<Schema> {
-        let codes: Vec<&'static str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        let codes: Vec<&'static str> = Self::ALL.iter().map(|code| code.as_str()).collect();
         let about = "What went wrong; a code is never renamed or reused.";
         let schema: Object = choice(&codes).description(Some(about)).build();
         RefOr::T(schema.into())
     }
 }
 
-impl ToSchema for ErrorCode {}
-
-/// An answer that is an error.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Error {
-    error: ErrorBody,
-}
-
-/// What went wrong, for people and for programs.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ErrorBody {
-    /// For people; may change.
-    message: String,
-    /// The class of codes with one status.
-    #[serde(rename = "type")]
-    kind: String,
-    #[schema(minimum = 400, maximum = 599)]
-    status: u16,
-    #[schema(format = DateTime)]
-    timestamp: String,
-    code: ErrorCode,
-    /// Facts that belong to the code.
-    #[schema(required = true)]
-    details: Option<BTreeMap<String, Value>>,
-    /// As in `X-Request-Id`: what to name when asking for help.
-    request_id: String,
-}
-
-/// The same error as RFC 9457 has it.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Problem {
-    #[serde(rename = "type")]
-    kind: String,
-    title: String,
-    #[schema(minimum = 400, maximum = 599)]
-    status: u16,
-    detail: String,
-    code: ErrorCode,
-    request_id: String,
-    error: ErrorBody,
+impl ToSchema for Code {
+    fn name() -> Cow<'static, str> {
+        "ErrorCode".into()
+    }
 }
 
 pub(crate) fn schemas() -> Schemas {
     let mut schemas = Schemas::new();
     for (name, schema) in [
-        (Error::name(), Error::schema()),
+        (Envelope::name(), Envelope::schema()),
         (Problem::name(), Problem::schema()),
-        (ErrorCode::name(), ErrorCode::schema()),
+        (Code::name(), Code::schema()),
     ] {
         schemas.push((name.into_owned(), schema));
     }
-    Error::schemas(&mut schemas);
+    Envelope::schemas(&mut schemas);
     Problem::schemas(&mut schemas);
     schemas
 }

@@ -16,7 +16,6 @@ mod headers;
 pub(crate) mod operation;
 mod postman;
 mod samples;
-pub(crate) mod shapes;
 
 use operation::Operation;
 

@@ -4,13 +4,10 @@ use std::time::SystemTime;
 
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use utoipa::ToSchema;
 
-use crate::domain::verdict::DeadLetterReason;
-use crate::effects::dead_letters::LetterError;
-use crate::effects::feed::FeedError;
-use crate::ingest::{CommandError, EditError};
 use crate::query::{CursorError, QueryError};
 
 /// Declares a code with its status, its text in an answer and its general title.
@@ -205,6 +202,12 @@ impl Code {
     }
 }
 
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// An answer that is an error: what the client is told, and apart from it what the log is.
 #[derive(Clone, Debug)]
 pub struct ApiError {
@@ -288,10 +291,8 @@ impl ApiError {
     }
 
     /// As one of several results: what differs by request stays out.
-    pub(crate) fn in_a_list(&self) -> Value {
-        serde_json::json!({
-            "code": self.code.as_str(), "message": self.message, "details": self.details,
-        })
+    pub(crate) fn in_a_list(self) -> ListedError {
+        ListedError { code: self.code.as_str(), message: self.message, details: self.details }
     }
 
     /// The text that only the log gets.
@@ -308,7 +309,7 @@ impl ApiError {
             kind: self.code.kind(),
             status,
             timestamp: &timestamp,
-            code: self.code.as_str(),
+            code: self.code,
             details: self.details.as_ref(),
             request_id,
         };
@@ -318,7 +319,7 @@ impl ApiError {
                 title: self.code.title(),
                 status,
                 detail: &self.message,
-                code: self.code.as_str(),
+                code: self.code,
                 request_id,
                 error,
             })
@@ -329,35 +330,59 @@ impl ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// An answer that is an error.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Error)]
+pub(crate) struct Envelope<'a> {
     error: ErrorBody<'a>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ErrorBody<'a> {
+/// What went wrong, for people and for programs.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ErrorBody<'a> {
+    /// For people; may change.
     message: &'a str,
+    /// The class of codes with one status.
     #[serde(rename = "type")]
     kind: &'static str,
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    #[schema(format = DateTime)]
     timestamp: &'a str,
-    code: &'static str,
+    code: Code,
+    /// Facts that belong to the code.
+    #[schema(required = true, value_type = Option<BTreeMap<String, Value>>)]
     details: Option<&'a Value>,
+    /// As in `X-Request-Id`: what to name when asking for help.
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Problem<'a> {
+/// The same error as RFC 9457 has it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Problem<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     detail: &'a str,
-    code: &'static str,
+    code: Code,
     request_id: &'a str,
     error: ErrorBody<'a>,
+}
+
+/// Why an operation was not done.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BatchError)]
+pub(crate) struct ListedError {
+    code: &'static str,
+    pub(crate) message: String,
+    #[schema(required = true, value_type = Option<BTreeMap<String, Value>>)]
+    details: Option<Value>,
 }
 
 impl IntoResponse for ApiError {
@@ -366,73 +391,6 @@ impl IntoResponse for ApiError {
         let mut response = self.code.status().into_response();
         response.extensions_mut().insert(std::sync::Arc::new(self));
         response
-    }
-}
-
-/// Where what became of an event is told.
-pub(crate) fn event_path(event_id: &str) -> String {
-    format!("/api/events/{event_id}")
-}
-
-impl From<EditError> for ApiError {
-    fn from(error: EditError) -> Self {
-        match &error {
-            EditError::NotFound => Self::new(Code::ContactNotFound, error.to_string()),
-            EditError::Exists(tag) => Self::new(
-                Code::ContactExists,
-                "there is a contact with this id; PUT or PATCH changes it",
-            )
-            .with_details(json!({ "version": tag.version })),
-            EditError::PreconditionFailed(tag) => Self::new(
-                Code::PreconditionFailed,
-                "the contact is not in the state that the request expects; read it and try again",
-            )
-            .with_details(json!({ "version": tag.map(|tag| tag.version) })),
-            EditError::Superseded(tag) => Self::new(
-                Code::Superseded,
-                "events that are newer than this write say otherwise; read the contact and try \
-                 again",
-            )
-            .with_details(json!({ "version": tag.map(|tag| tag.version) })),
-            EditError::KeyReused => Self::new(
-                Code::IdempotencyKeyReused,
-                "this Idempotency-Key was used for another request; use a new one",
-            ),
-            EditError::Merging { into } => Self::new(
-                Code::ContactMerging,
-                "the contact is being merged into another; try again once that has ended",
-            )
-            .with_details(json!({ "into": into })),
-            EditError::NoTime => {
-                Self::new(Code::TookTooLong, "there was no time left for this; try again")
-            }
-            EditError::Refused { reason, detail } => match reason {
-                DeadLetterReason::TooLarge => Self::new(Code::ContactTooLarge, detail.clone()),
-                _ => Self::new(Code::ValidationFailed, detail.clone())
-                    .with_details(json!({ "reason": reason.as_str() })),
-            },
-            EditError::Command(CommandError::Refused { detail, .. }) => {
-                Self::new(Code::ValidationFailed, detail.clone())
-            }
-            EditError::Command(CommandError::NotAcknowledged { event_id: None, .. }) => Self::new(
-                Code::WriteUnavailable,
-                "the contact log did not take the write; try again, with an Idempotency-Key if it \
-                 must not be done twice",
-            ),
-            EditError::Command(CommandError::NotAcknowledged { event_id: Some(id), .. }) => {
-                let path = event_path(id);
-                let text = format!(
-                    "the contact log did not say in time that it has the write, which may be done all \
-                     the same: {path} tells. Try again, with the same Idempotency-Key if it must not \
-                     be done twice"
-                );
-                Self::new(Code::WriteUnavailable, text)
-                    .with_details(json!({ "eventId": id, "event": path }))
-            }
-            EditError::Command(CommandError::Store(_))
-            | EditError::Store(_)
-            | EditError::Corrupt(_) => Self::internal(error.to_string()),
-        }
     }
 }
 
@@ -451,50 +409,6 @@ impl From<QueryError> for ApiError {
                 "what the Position speaks of is not applied yet; try again",
             ),
             QueryError::Corrupt { .. } | QueryError::Store(_) => Self::internal(error.to_string()),
-        }
-    }
-}
-
-impl From<FeedError> for ApiError {
-    fn from(error: FeedError) -> Self {
-        match &error {
-            FeedError::AnotherLog => Self::new(
-                Code::PositionGone,
-                "the position belongs to another log than the one that is followed now; begin anew \
-                 with snapshot=true",
-            ),
-            gone if gone.is_gone() => Self::new(
-                Code::PositionGone,
-                "the journal no longer holds all that came after the position; begin anew with \
-                 snapshot=true",
-            ),
-            FeedError::NotOpen | FeedError::Closing => Self::new(Code::NotReady, error.to_string()),
-            FeedError::TooManyClients { .. } | FeedError::TooManyStates { .. } => {
-                Self::new(Code::Overloaded, error.to_string())
-            }
-            FeedError::Gone | FeedError::Store(_) | FeedError::Panicked(_) => {
-                Self::internal(error.to_string())
-            }
-        }
-    }
-}
-
-impl From<LetterError> for ApiError {
-    fn from(error: LetterError) -> Self {
-        let text = error.to_string();
-        match &error {
-            LetterError::NotLoaded => Self::new(Code::NotReady, text),
-            LetterError::NotFound => Self::new(Code::DeadLetterNotFound, text),
-            LetterError::NoJob => Self::new(Code::RedriveNotFound, text),
-            LetterError::Conflict => Self::new(Code::Contended, text),
-            LetterError::TooMany { .. } => Self::new(Code::TooManyRedrives, text),
-            LetterError::Control(_) | LetterError::Refused { .. } | LetterError::Log(_) => {
-                let told = "what is to be done could not be written to the log; try again";
-                Self::new(Code::WriteUnavailable, told).with_internal(text)
-            }
-            LetterError::Json(_) | LetterError::Store(_) | LetterError::Panicked(_) => {
-                Self::internal(text)
-            }
         }
     }
 }

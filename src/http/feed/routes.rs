@@ -12,7 +12,7 @@ use axum::response::Response;
 use crate::auth::Principal;
 use crate::domain::event::EventKind;
 use crate::domain::position::Position;
-use crate::effects::feed::{Client, Filter, Start, Subscription};
+use crate::effects::feed::{Client, FeedError, Filter, Start, Subscription};
 use crate::shares::Who;
 
 use crate::http::edge::authorize;
@@ -117,5 +117,29 @@ fn after(params: &Params<'_>, headers: &HeaderMap) -> Result<Option<Position>, A
         Some(Ok(position)) if position.is_place => Err(invalid("after", A_PLACE)),
         Some(Ok(position)) => Ok(Some(position)),
         Some(Err(_)) => Err(invalid("after", "is no position that was given out")),
+    }
+}
+
+impl From<FeedError> for ApiError {
+    fn from(error: FeedError) -> Self {
+        match &error {
+            FeedError::AnotherLog => Self::new(
+                Code::PositionGone,
+                "the position belongs to another log than the one that is followed now; begin anew \
+                 with snapshot=true",
+            ),
+            gone if gone.is_gone() => Self::new(
+                Code::PositionGone,
+                "the journal no longer holds all that came after the position; begin anew with \
+                 snapshot=true",
+            ),
+            FeedError::NotOpen | FeedError::Closing => Self::new(Code::NotReady, error.to_string()),
+            FeedError::TooManyClients { .. } | FeedError::TooManyStates { .. } => {
+                Self::new(Code::Overloaded, error.to_string())
+            }
+            FeedError::Gone | FeedError::Store(_) | FeedError::Panicked(_) => {
+                Self::internal(error.to_string())
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The rules by which records are judged.
 
+mod answers;
 mod description;
 mod routes;
 

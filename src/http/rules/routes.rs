@@ -3,28 +3,29 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
-use axum::response::Response;
-use serde_json::{Value, json};
+use axum::{Extension, Json};
 
 use crate::auth::Principal;
 use crate::domain::fingerprint::Fingerprint;
-use crate::ingest::{AdoptError, RulesStanding};
+use crate::ingest::AdoptError;
 
-use crate::http::exchange::answer::json_response;
+use super::answers::{Adopted, Rules};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
 /// `GET /api/rules`: the log's, and how this instance's own files stand to them.
-pub(super) async fn show(State(state): State<HttpState>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn show(
+    State(state): State<HttpState>,
+    uri: Uri,
+) -> Result<Json<Rules>, ApiError> {
     Params::of(&uri, &[])?;
     let standing = state.open()?.rules.standing().ok_or(AdoptError::NotFollowing)?;
-    Ok(json_response(standing_json(&standing).to_string().into_bytes()))
+    Ok(Json(Rules::of(standing)))
 }
 
 /// `POST /api/rules/adopt`
@@ -34,7 +35,7 @@ pub(super) async fn adopt(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Adopted>, ApiError> {
     Params::of(&uri, &[])?;
     let mut fields = Fields::of(&headers, &body)?;
     let expected = fields.text("fingerprint");
@@ -50,20 +51,7 @@ pub(super) async fn adopt(
     let rules = Arc::clone(&state.open()?.rules);
     let until = Instant::now() + state.limits().request_timeout.mul_f32(0.8);
     let adopted = rules.adopt(&principal.name, expected, until).await?;
-    let body = json!({ "number": adopted.number, "adopted": adopted.is_new });
-    Ok(json_response(body.to_string().into_bytes()))
-}
-
-fn standing_json(standing: &RulesStanding) -> Value {
-    let RulesStanding { newest, lacking, own, differences } = standing;
-    json!({
-        "number": newest.number,
-        "fingerprint": newest.rules.fingerprint().to_string(),
-        "adoptedBy": newest.principal,
-        "lacking": lacking.iter().map(|lane| lane.0).collect::<Vec<_>>(),
-        "rules": newest.rules.text(),
-        "own": { "fingerprint": own.to_string(), "differences": differences },
-    })
+    Ok(Json(Adopted { number: adopted.number, adopted: adopted.is_new }))
 }
 
 impl From<AdoptError> for ApiError {

@@ -1,105 +1,11 @@
 //! Signing in, and who one is.
 
-use serde::Serialize;
 use serde_json::json;
-use utoipa::ToSchema;
 
+use super::answers::{Me, Sessions, Tokens};
+use super::requests::{ChangePassword, Login, Refresh};
 use crate::http::description::operation::{Answer, Kept, Operation, Param, Tag, text};
 use crate::http::exchange::error::Code;
-
-/// A user and the password; one of `username` and `email`.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Login {
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<String>,
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
-    #[schema(format = Password)]
-    password: String,
-}
-
-/// What lets one in.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Tokens {
-    /// For `Authorization: Bearer`; opaque.
-    access_token: String,
-    /// For `POST /api/auth/refresh`; good once.
-    refresh_token: String,
-    /// `Bearer`.
-    token_type: String,
-    /// Seconds until the access token ends.
-    #[schema(minimum = 0)]
-    expires_in: u64,
-}
-
-/// The refresh token that came last.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Refresh {
-    refresh_token: String,
-}
-
-/// The present password and the one that shall be.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ChangePassword {
-    #[schema(format = Password)]
-    current_password: String,
-    #[schema(format = Password, min_length = 8)]
-    new_password: String,
-}
-
-/// Sign-ins, the last used first.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Sessions {
-    data: Vec<Session>,
-}
-
-/// One sign-in: a family of refresh tokens, of which one is current.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Session {
-    id: String,
-    #[schema(format = DateTime)]
-    created_at: String,
-    /// When it was last refreshed.
-    #[schema(format = DateTime)]
-    last_used_at: String,
-    /// When it ends, unless it is refreshed before.
-    #[schema(format = DateTime)]
-    expires_at: String,
-    /// Of the last use.
-    address: String,
-    /// Of the last use.
-    user_agent: String,
-    /// Whether the request's access token came of it.
-    current: bool,
-}
-
-/// Who sends the request.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Me {
-    /// As histories name it: `user:ada`, `key:ci`.
-    principal: String,
-    /// `user` or `key`.
-    kind: String,
-    username: String,
-    #[schema(required = true)]
-    email: Option<String>,
-    roles: Vec<String>,
-    /// The sign-in; null for an API key.
-    #[schema(required = true)]
-    session: Option<String>,
-    /// When the access token or API key ends; null: never.
-    #[schema(required = true, format = DateTime)]
-    expires_at: Option<String>,
-}
 
 pub(super) fn login() -> Operation {
     let example = json!({ "username": "{{username}}", "password": "{{password}}" });

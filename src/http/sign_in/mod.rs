@@ -1,6 +1,8 @@
 //! Signing in, staying signed in, signing out, and who one is.
 
+mod answers;
 mod description;
+mod requests;
 mod routes;
 
 use super::exchange::endpoint::{ANYBODY, AUTH, Endpoint, PUBLIC, READ, WRITE, endpoints};

@@ -2,26 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, USER_AGENT};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Value, json};
+use axum::{Extension, Json};
 
 use crate::auth::{
-    Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, Session, SignedIn,
-    check_password,
+    Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, SignedIn, check_password,
 };
-use crate::domain::timestamp::format_rfc3339;
 
+use super::answers::{Me, Session, Sessions, Tokens};
 use crate::http::edge::allow;
 use crate::http::edge::client_address::ClientAddress;
 use crate::http::edge::rate_limit::Refused;
 use crate::http::edge::request_id::REQUEST_ID;
-use crate::http::exchange::answer::{decoded, json_response};
+use crate::http::exchange::answer::decoded;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::params::Params;
@@ -34,7 +32,7 @@ pub(super) async fn login(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, ApiError> {
+) -> Result<Secret<Tokens>, ApiError> {
     Params::of(&uri, &[])?;
     let mut fields = Fields::of(&headers, &body)?;
     let (name, email) = (fields.text("username"), fields.text("email"));
@@ -50,7 +48,7 @@ pub(super) async fn login(
     let (login, password) = (login.unwrap_or_default(), password.unwrap_or_default());
     let origin = origin(address, &headers);
     let signed_in = auth(&state)?.login(&login, password, &origin).await?;
-    Ok(tokens(&signed_in))
+    Ok(tokens(signed_in))
 }
 
 /// `POST /api/auth/refresh`
@@ -60,14 +58,14 @@ pub(super) async fn refresh(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, ApiError> {
+) -> Result<Secret<Tokens>, ApiError> {
     Params::of(&uri, &[])?;
     let mut fields = Fields::of(&headers, &body)?;
     let token = fields.required_text("refreshToken");
     fields.end()?;
     let origin = origin(address, &headers);
     let signed_in = auth(&state)?.refresh(&token.unwrap_or_default(), &origin).await?;
-    Ok(tokens(&signed_in))
+    Ok(tokens(signed_in))
 }
 
 /// `POST /api/auth/logout`
@@ -88,21 +86,10 @@ pub(super) async fn me(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Me>, ApiError> {
     Params::of(&uri, &[])?;
-    let (kind, name) = principal.name.split_once(':').unwrap_or(("user", &principal.name));
     let email = auth(&state)?.email_of(&principal);
-    let expires = principal.expires_at_s.map(|at| format_rfc3339(at.saturating_mul(1000)));
-    let body = json!({
-        "principal": &*principal.name,
-        "kind": kind,
-        "username": name,
-        "email": email,
-        "roles": principal.roles.words(),
-        "session": principal.session.as_deref(),
-        "expiresAt": expires,
-    });
-    Ok(json_response(body.to_string().into_bytes()))
+    Ok(Json(Me::of(&principal, email)))
 }
 
 /// `GET /api/auth/tokens`
@@ -110,12 +97,12 @@ pub(super) async fn sessions(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Sessions>, ApiError> {
     let params = Params::of(&uri, &["user"])?;
     let sessions = auth(&state)?.sessions(&principal, params.get("user"))?;
     let sessions = sessions.ok_or_else(|| others_sessions(&principal))?;
-    let shown: Vec<Value> = sessions.iter().map(|session| shown(session, &principal)).collect();
-    Ok(json_response(json!({ "data": shown }).to_string().into_bytes()))
+    let data = sessions.into_iter().map(|session| Session::of(session, &principal)).collect();
+    Ok(Json(Sessions { data }))
 }
 
 /// `DELETE /api/auth/tokens/{id}`
@@ -143,7 +130,7 @@ pub(super) async fn change_password(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, ApiError> {
+) -> Result<Secret<Tokens>, ApiError> {
     Params::of(&uri, &[])?;
     let mut fields = Fields::of(&headers, &body)?;
     let present = fields.required_text("currentPassword").unwrap_or_default();
@@ -159,7 +146,7 @@ pub(super) async fn change_password(
     fields.end()?;
     let origin = origin(address, &headers);
     let changed = auth(&state)?.change_password(&principal, present, new, &origin).await;
-    Ok(tokens(&changed?))
+    Ok(tokens(changed?))
 }
 
 fn auth(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
@@ -178,33 +165,16 @@ fn origin(address: Option<Extension<ClientAddress>>, headers: &HeaderMap) -> Ori
     }
 }
 
-fn shown(session: &Session, principal: &Principal) -> Value {
-    json!({
-        "id": session.id,
-        "createdAt": format_rfc3339(session.created_ms),
-        "lastUsedAt": format_rfc3339(session.used_ms),
-        "expiresAt": format_rfc3339(session.expires_ms),
-        "address": session.address,
-        "userAgent": session.agent,
-        "current": principal.session.as_deref() == Some(session.id.as_str()),
-    })
-}
-
 fn others_sessions(principal: &Principal) -> ApiError {
     let why = "the sign-ins of others are for the role admin";
     allow::needs_admin(Some(principal), why.to_owned())
 }
 
-fn tokens(signed_in: &SignedIn) -> Response {
-    let body = json!({
-        "accessToken": signed_in.access_token,
-        "refreshToken": signed_in.refresh_token,
-        "tokenType": "Bearer",
-        "expiresIn": signed_in.expires_in_s,
-    });
-    let mut response = json_response(body.to_string().into_bytes());
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// An answer that no cache keeps.
+type Secret<T> = ([(HeaderName, &'static str); 1], Json<T>);
+
+fn tokens(signed_in: SignedIn) -> Secret<Tokens> {
+    ([(CACHE_CONTROL, "no-store")], Json(Tokens::of(signed_in)))
 }
 
 /// Marks of ended sign-ins go after a quarter of an hour, and some at any time.

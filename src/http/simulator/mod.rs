@@ -1,6 +1,8 @@
 //! The simulator.
 
+mod answers;
 mod description;
+mod requests;
 mod routes;
 
 use super::exchange::endpoint::{ADMINS, Endpoint, READ, WRITE, endpoints};

@@ -1,21 +1,22 @@
 //! The simulator: webhooks as Acme sends them, and what became of each.
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use axum::response::Response;
-use serde::Serialize;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
 use crate::domain::Class;
 use crate::domain::event::EventKind;
 use crate::domain::limits::ID_BYTES_MAX;
-use crate::effects::simulator::{COUNT_MAX, Delivery, Order, Simulator, SimulatorError};
+use crate::effects::simulator::{COUNT_MAX, Order, Simulator, SimulatorError};
 use crate::simulate::ChaosOptions;
 
-use crate::http::exchange::answer::json_response;
+use super::answers::{SimulatedDelivery, SimulatedHistory, SimulatedMeta, SimulatedWebhooks};
+use crate::http::exchange::answer::decoded;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::params::Params;
@@ -24,28 +25,6 @@ use crate::http::state::HttpState;
 /// Deliveries of one page, at first and at most.
 const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 200;
-
-/// What an order is answered.
-#[derive(Serialize)]
-struct Sent<'a> {
-    data: &'a [Delivery],
-}
-
-/// A page of the history.
-#[derive(Serialize)]
-struct Page<'a> {
-    data: &'a [Delivery],
-    meta: Meta,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    limit: usize,
-    next_cursor: Option<String>,
-    /// Remembered by this instance.
-    total: usize,
-}
 
 /// `POST /api/simulator/webhooks`
 pub(super) async fn send(
@@ -56,20 +35,17 @@ pub(super) async fn send(
     let simulator = simulator(&state)?;
     let order = order(Fields::of(&headers, &body)?)?;
     let made = simulator.send(&order).await?;
-    let mut response = answered(&Sent { data: &made })?;
-    *response.status_mut() = StatusCode::ACCEPTED;
     let first = made.first().map_or("", |delivery| delivery.id.as_str());
-    if let Ok(place) = HeaderValue::try_from(format!("/api/simulator/webhooks/history/{first}")) {
-        response.headers_mut().insert(LOCATION, place);
-    }
-    Ok(response)
+    let location = [(LOCATION, format!("/api/simulator/webhooks/history/{first}"))];
+    let data = made.into_iter().map(SimulatedDelivery::from).collect();
+    Ok((StatusCode::ACCEPTED, location, Json(SimulatedWebhooks { data })).into_response())
 }
 
 /// `GET /api/simulator/webhooks/history`
 pub(super) async fn history(
     State(state): State<HttpState>,
     uri: Uri,
-) -> Result<Response, ApiError> {
+) -> Result<Json<SimulatedHistory>, ApiError> {
     let simulator = simulator(&state)?;
     let params = Params::of(&uri, &["limit", "cursor"])?;
     let limit = params.limit(LIMIT, LIMIT_MAX)?;
@@ -80,8 +56,13 @@ pub(super) async fn history(
         })?),
     };
     let page = simulator.history(limit, before);
-    let next_cursor = page.next.map(|number| number.to_string());
-    answered(&Page { data: &page.deliveries, meta: Meta { limit, next_cursor, total: page.total } })
+    let meta = SimulatedMeta {
+        limit: limit as u64,
+        next_cursor: page.next.map(|number| number.to_string()),
+        total: page.total as u64,
+    };
+    let data = page.deliveries.into_iter().map(SimulatedDelivery::from).collect();
+    Ok(Json(SimulatedHistory { data, meta }))
 }
 
 /// `GET /api/simulator/webhooks/history/{id}`
@@ -89,16 +70,15 @@ pub(super) async fn delivery(
     State(state): State<HttpState>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
-) -> Result<Response, ApiError> {
+) -> Result<Json<SimulatedDelivery>, ApiError> {
     let simulator = simulator(&state)?;
     Params::of(&uri, &[])?;
-    let Path(id) =
-        id.map_err(|_| ApiError::new(Code::InvalidPath, "the id in the path is not UTF-8"))?;
+    let id = decoded(id)?;
     let delivery = simulator.delivery(&id).ok_or_else(|| {
         let text = "this instance remembers no simulated webhook of this id";
         ApiError::new(Code::SimulatedWebhookNotFound, text)
     })?;
-    answered(&delivery)
+    Ok(Json(delivery.into()))
 }
 
 fn simulator(state: &HttpState) -> Result<&Simulator, ApiError> {
@@ -107,11 +87,6 @@ fn simulator(state: &HttpState) -> Result<&Simulator, ApiError> {
                     acme.webhook_secret";
         ApiError::new(Code::SimulatorOff, text)
     })
-}
-
-fn answered(body: &impl Serialize) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(body).map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok(json_response(body))
 }
 
 fn order(mut fields: Fields) -> Result<Order, ApiError> {

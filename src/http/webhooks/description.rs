@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::answers::{WebhookBody, WebhookReceipt};
 use crate::http::description::operation::{Answer, Operation, Param, Tag};
-use crate::http::description::shapes::{WebhookBody, WebhookReceipt};
 use crate::http::exchange::error::Code;
 
 pub(super) fn receive() -> Operation {

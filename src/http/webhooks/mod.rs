@@ -1,5 +1,6 @@
 //! Webhooks in.
 
+mod answers;
 mod description;
 mod routes;
 

@@ -1,41 +1,26 @@
 //! Webhooks in: what a source signed is kept, and said to be.
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
-use serde::Serialize;
+use axum::http::HeaderMap;
 use serde_json::json;
 
-use crate::ingest::{
-    IntakeError, ItemReport, Kept, Received, SignatureError, WebhookError, now_ms,
-};
+use crate::ingest::{IntakeError, Kept, Received, SignatureError, WebhookError, now_ms};
 use crate::telemetry::WebhookOutcome;
 
-use crate::http::exchange::answer::json_response;
+use super::answers::{KeptIn, WebhookReceipt, WebhookResult};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::services::WebhookIntake;
 use crate::http::state::HttpState;
-
-/// What a request with at least one accepted event is answered.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    received: usize,
-    accepted: usize,
-    rejected: usize,
-    /// `log` or `outbox`.
-    kept: &'static str,
-    results: &'a [ItemReport],
-}
 
 /// `POST /api/webhooks`
 pub(super) async fn receive(
     State(state): State<HttpState>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, ApiError> {
+) -> Result<Json<WebhookReceipt>, ApiError> {
     take(&state, None, &headers, &body).await
 }
 
@@ -45,7 +30,7 @@ pub(super) async fn receive_from(
     source: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Response, ApiError> {
+) -> Result<Json<WebhookReceipt>, ApiError> {
     let Path(source) = source
         .map_err(|_| ApiError::new(Code::InvalidPath, "the source in the path is not UTF-8"))?;
     take(&state, Some(&source), &headers, &body).await
@@ -56,7 +41,7 @@ async fn take(
     source: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Response, ApiError> {
+) -> Result<Json<WebhookReceipt>, ApiError> {
     let Some(WebhookIntake { webhooks, intake }) = state.services().webhooks.as_ref() else {
         return Err(ApiError::new(Code::NotReady, "webhooks are not taken yet"));
     };
@@ -72,34 +57,34 @@ async fn take(
     let rejected = received.items.len() - accepted;
     state.metrics().webhook(WebhookOutcome::Rejected, rejected as u64);
     let (outcome, kept) = match received.kept {
-        Some(Kept::OnLog(_)) => (WebhookOutcome::OnLog, "log"),
-        Some(Kept::InOutbox) => (WebhookOutcome::InOutbox, "outbox"),
-        None => return Err(all_rejected(&received)),
+        Some(Kept::OnLog(_)) => (WebhookOutcome::OnLog, KeptIn::Log),
+        Some(Kept::InOutbox) => (WebhookOutcome::InOutbox, KeptIn::Outbox),
+        None => return Err(all_rejected(received)),
     };
     state.metrics().webhook(outcome, accepted as u64);
-    let answer = Answer {
+    Ok(Json(WebhookReceipt {
         received: received.items.len(),
         accepted,
         rejected,
         kept,
-        results: &received.items,
-    };
-    let body =
-        serde_json::to_vec(&answer).map_err(|error| ApiError::internal(error.to_string()))?;
-    let mut response = json_response(body);
-    *response.status_mut() = StatusCode::OK;
-    Ok(response)
+        results: results(received),
+    }))
+}
+
+fn results(received: Received) -> Vec<WebhookResult> {
+    received.items.into_iter().map(WebhookResult::from).collect()
 }
 
 /// Nothing is kept: the sender should know that sending it again is in vain.
-fn all_rejected(received: &Received) -> ApiError {
+fn all_rejected(received: Received) -> ApiError {
     let message = match received.items.as_slice() {
         [item] if !received.is_array => {
             item.detail.clone().unwrap_or_else(|| "the event was rejected".to_owned())
         }
         items => format!("all {} events were rejected; details say why", items.len()),
     };
-    ApiError::new(Code::EventRejected, message).with_details(json!({ "results": received.items }))
+    ApiError::new(Code::EventRejected, message)
+        .with_details(json!({ "results": results(received) }))
 }
 
 fn outcome_of(error: &WebhookError) -> WebhookOutcome {

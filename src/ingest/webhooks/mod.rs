@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
@@ -108,20 +107,15 @@ impl WebhookSetupError {
 }
 
 /// What became of one event of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemReport {
-    /// `accepted` or `rejected`.
-    pub status: &'static str,
     /// The event's id, where it has one or one was made from its bytes.
     pub event_id: Option<String>,
     /// The contact that it is about.
     pub contact_id: Option<String>,
-    /// Why it was rejected: a stable word.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why it was rejected: a stable word; none: it was accepted.
     pub reason: Option<&'static str>,
     /// Why it was rejected, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
@@ -310,7 +304,6 @@ impl Webhooks {
             return Prepared::Rejected(rejected(Some((&batch, &event)), reason, detail));
         }
         let report = ItemReport {
-            status: "accepted",
             event_id: Some(text_of(event.event_id.of(&batch.arena))),
             contact_id: Some(text_of(event.contact_id.of(&batch.arena))),
             reason: None,
@@ -463,7 +456,6 @@ fn rejected(
         decoded.map(|(batch, event)| text_of(span(event).of(&batch.arena)))
     };
     ItemReport {
-        status: "rejected",
         event_id: id(|event| event.event_id),
         contact_id: id(|event| event.contact_id),
         reason: Some(reason),

@@ -1,4 +1,4 @@
-//! The bodies of writes as the description shows them.
+//! The bodies of writes as they are described; `body.rs`, `batch.rs` and `merges.rs` read them.
 
 #![expect(dead_code, reason = "only their schemas are used")]
 
@@ -9,8 +9,6 @@ use serde_json::Value;
 use utoipa::openapi::schema::{ArrayBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
-
-use crate::http::description::shapes::Contact;
 
 /// A contact's content. What is left out or null has no value.
 #[derive(Serialize, ToSchema)]
@@ -77,62 +75,6 @@ pub(super) struct ContactToMerge {
     from: String,
 }
 
-/// A write that is kept and not applied yet.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Accepted {
-    status: AcceptedStatus,
-    /// As in `/api/events/{id}`.
-    event_id: String,
-    contact_id: String,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum AcceptedStatus {
-    Accepted,
-}
-
-/// A merge that is under way.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct AcceptedMerge {
-    status: AcceptedStatus,
-    /// As in `/api/merges/{id}`.
-    merge_id: String,
-    /// The survivor.
-    contact_id: String,
-}
-
-/// How a merge stands.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct ContactMerge {
-    id: String,
-    /// The survivor.
-    contact_id: String,
-    /// The contact that is taken in.
-    from: String,
-    status: MergeStatus,
-    /// Why it failed.
-    #[schema(required = true)]
-    error: Option<BatchError>,
-    /// From where on both halves can be read.
-    #[schema(required = true)]
-    position: Option<String>,
-    /// Who wanted it.
-    by: String,
-    requested_at: String,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum MergeStatus {
-    Running,
-    Done,
-    Failed,
-}
-
 /// Operations, each standing for itself.
 #[derive(Serialize)]
 pub(super) struct BatchOperations(Vec<BatchOperation>);
@@ -176,52 +118,4 @@ pub(super) enum BatchOp {
     Update,
     Delete,
     Restore,
-}
-
-/// What became of each operation.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BatchAnswer {
-    data: Vec<BatchItem>,
-    meta: BatchMeta,
-}
-
-/// What became of one operation.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct BatchItem {
-    /// Its place among the operations.
-    index: u64,
-    /// What it would have been answered with alone.
-    #[schema(minimum = 200, maximum = 599)]
-    status: u16,
-    #[schema(nullable = false)]
-    id: Option<String>,
-    #[schema(nullable = false)]
-    etag: Option<String>,
-    /// Where it is kept and not applied yet.
-    #[schema(nullable = false)]
-    event_id: Option<String>,
-    #[schema(nullable = false)]
-    contact: Option<Contact>,
-    #[schema(nullable = false)]
-    error: Option<BatchError>,
-}
-
-/// Why an operation was not done.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BatchError {
-    code: String,
-    message: String,
-    #[schema(required = true)]
-    details: Option<BTreeMap<String, Value>>,
-}
-
-/// How many were done.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BatchMeta {
-    succeeded: u64,
-    failed: u64,
 }
