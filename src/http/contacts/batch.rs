@@ -1,7 +1,5 @@
 //! Many writes in one request: each stands for itself, the answers in their order.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -13,10 +11,11 @@ use crate::domain::contact::write_json;
 use crate::ingest::{Action, Done, Edit, EditError, Keyed};
 
 use super::answers::{BatchAnswer, BatchItem, BatchMeta};
-use super::body::{ContactBody, Meant, Members, Problems, id_problem};
+use super::body::{ContactBody, Meant, id_problem};
 use super::preconditions::{etag, if_match_text};
 use super::writing::{JSON, Writing};
 use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::{Fields, Members, Problems};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
@@ -78,21 +77,15 @@ fn read(
 ) -> Result<Operation, ApiError> {
     let mut problems = Problems::default();
     let members = Members::strictly(operation, "the operation", &mut problems);
-    let Some(Members(members)) = members else {
-        problems.result()?;
-        return Err(ApiError::new(Code::InvalidBody, "the operation is no object"));
-    };
-    let mut members: BTreeMap<String, Box<RawValue>> = members.into_iter().collect();
-    let op = text(&mut members, "op", &mut problems);
-    let id = text(&mut members, "id", &mut problems);
-    let condition = text(&mut members, "ifMatch", &mut problems).map(|text| if_match_text(&text));
-    let contact = members.remove("contact");
-    for name in members.into_keys() {
-        problems.add(name, "is no member of an operation");
-    }
-    let wish = Wish { op: op.as_deref().unwrap_or_default(), id, contact };
-    let (id, action, done) = wish.action(writing, index, &mut problems)?;
     problems.result()?;
+    let mut fields = Fields::from(members.unwrap_or_default());
+    let op = fields.text("op").unwrap_or_default();
+    let id = fields.text("id");
+    let condition = fields.text("ifMatch").map(|text| if_match_text(&text));
+    let contact = fields.raw("contact");
+    let wish = Wish { op: &op, id, contact };
+    let (id, action, done) = wish.action(writing, index, fields.problems())?;
+    fields.end()?;
     let condition = match action {
         Action::Create(_) | Action::Restore => condition.unwrap_or_default(),
         _ => writing.required(condition)?,
@@ -171,19 +164,6 @@ impl Wish<'_> {
 fn made_id(writing: &Writing<'_>, index: usize) -> Result<String, ApiError> {
     let made = writing.with_key(|key| Ok(key.map(|key| key.contact_id_of(index))))?;
     Ok(made.unwrap_or_else(|| Uuid::now_v7().to_string()))
-}
-
-fn text(
-    members: &mut BTreeMap<String, Box<RawValue>>,
-    name: &str,
-    problems: &mut Problems,
-) -> Option<String> {
-    let value = members.remove(name)?;
-    let text = serde_json::from_str::<String>(value.get()).ok();
-    if text.is_none() {
-        problems.add(name, "must be a text");
-    }
-    text
 }
 
 fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> BatchItem {

@@ -1,22 +1,17 @@
 //! The body of a write: read strictly, and everything that is wrong with it named at once.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use crate::domain::decode::contact_id_problem;
 use crate::domain::event::{EMAIL, FIELDS};
-use crate::domain::json::repeated_name;
 use crate::domain::limits::ID_BYTES_MAX;
 use crate::ingest::{ContactPatch, Said};
 
 use super::email::is_email;
-use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::{Members, Problems, shown};
 
 /// Characters of each of [`FIELDS`].
-const FIELD_CHARS_MAX: [usize; FIELDS.len()] = [256, 256, 254, 64, 256, 256];
+pub(super) const FIELD_CHARS_MAX: [usize; FIELDS.len()] = [256, 256, 254, 64, 256, 256];
 const ATTRIBUTES_MAX: usize = 256;
 const ATTRIBUTE_NAME_BYTES_MAX: usize = 256;
 const ATTRIBUTES_BYTES_MAX: usize = 32 << 10;
@@ -32,88 +27,6 @@ pub(super) enum Meant {
     Whole,
     /// As a merge patch (RFC 7396).
     Patch,
-}
-
-/// What is wrong with a request, by place.
-#[derive(Debug, Default)]
-pub(super) struct Problems(Vec<(String, String)>);
-
-impl Problems {
-    pub(super) fn add(&mut self, field: impl Into<String>, problem: impl Into<String>) {
-        self.0.push((field.into(), problem.into()));
-    }
-
-    /// All of them as one answer, if there are any.
-    pub(super) fn result(self) -> Result<(), ApiError> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let texts: Vec<String> =
-            self.0.iter().map(|(field, problem)| format!("{field} {problem}")).collect();
-        let fields: Vec<Value> = self
-            .0
-            .iter()
-            .map(|(field, problem)| json!({ "field": field, "problem": problem }))
-            .collect();
-        Err(ApiError::new(Code::ValidationFailed, texts.join("; "))
-            .with_details(json!({ "fields": fields })))
-    }
-}
-
-/// An object's members in their order, a name as often as it stands there.
-pub(super) struct Members(pub(super) Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-impl Members {
-    /// Of a body that must be one JSON object.
-    pub(super) fn of(body: &[u8]) -> Result<Self, ApiError> {
-        let value: &RawValue = serde_json::from_slice(body).map_err(|error| {
-            ApiError::new(Code::InvalidBody, format!("the body is not JSON: {error}"))
-        })?;
-        let mut problems = Problems::default();
-        let members = Self::strictly(value, "the body", &mut problems);
-        problems.result()?;
-        members.ok_or_else(|| ApiError::new(Code::InvalidBody, "the body is not JSON"))
-    }
-
-    /// None, and a problem: it is no object, or something in it stands twice, at any depth.
-    pub(super) fn strictly(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
-        if let Some(path) = repeated_name(value.get()) {
-            problems.add(path, "is given twice");
-            return None;
-        }
-        Self::of_value(value, what, problems)
-    }
-
-    /// Of a part of what was read strictly.
-    pub(super) fn of_value(value: &RawValue, what: &str, problems: &mut Problems) -> Option<Self> {
-        let members = serde_json::from_str::<Self>(value.get()).ok();
-        if members.is_none() {
-            problems.add(what, "must be an object");
-        }
-        members
-    }
 }
 
 /// A contact's body with the id that it names.
@@ -150,11 +63,6 @@ impl ContactBody {
     }
 }
 
-/// A name as it may stand in an answer.
-fn shown(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(64).collect()
-}
-
 fn field_said(place: usize, value: &RawValue, problems: &mut Problems) -> Said<String> {
     let name = FIELDS.get(place).copied().unwrap_or_default();
     let chars_max = FIELD_CHARS_MAX.get(place).copied().unwrap_or_default();
@@ -162,7 +70,7 @@ fn field_said(place: usize, value: &RawValue, problems: &mut Problems) -> Said<S
         Ok(None) => return Some(None),
         Ok(Some(text)) => text,
         Err(_) => {
-            problems.add(name, "must be a text or null");
+            problems.add(name, "must be a string or null");
             return None;
         }
     };
@@ -182,7 +90,7 @@ fn field_said(place: usize, value: &RawValue, problems: &mut Problems) -> Said<S
 
 fn id_of(value: &RawValue, problems: &mut Problems) -> Option<String> {
     let Ok(id) = serde_json::from_str::<String>(value.get()) else {
-        problems.add("id", "must be a text");
+        problems.add("id", "must be a string");
         return None;
     };
     match id_problem(&id) {
@@ -276,19 +184,6 @@ mod tests {
             problems_of(r#"{"email":"a@b","title":null,"attributes":null}"#, Meant::Patch)
                 .is_empty()
         );
-    }
-
-    #[test]
-    fn a_name_that_stands_twice_is_refused_at_any_level() {
-        for (body, path) in [
-            (r#"{"a":1,"a":2}"#, "a is"),
-            (r#"{"attributes":{"a":1,"a":2}}"#, "attributes.a is"),
-            (r#"{"attributes":{"a":[{"b":1,"b":2}]}}"#, "attributes.a[0].b is"),
-        ] {
-            let error = Members::of(body.as_bytes()).err().unwrap();
-            assert!(error.in_a_list().message.starts_with(path), "{body}");
-        }
-        assert!(Members::of(b"[]").is_err() && Members::of(b"{").is_err());
     }
 
     #[test]

@@ -12,12 +12,12 @@ use crate::domain::verdict::DeadLetterReason;
 use crate::ingest::{EditError, Merge, MergeError, MergeFailure, Merged};
 
 use super::answers::{AcceptedMerge, AcceptedStatus, ContactMerge};
-use super::body::{Members, Problems};
 use super::events::AGAIN_AFTER;
 use super::preconditions::if_match;
 use super::writing::{JSON, Writing, failure};
 use crate::http::exchange::answer::{begin, decoded};
 use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::{Fields, Members, Problems};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
@@ -35,7 +35,7 @@ pub(super) async fn merge(
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
     writing.require_media(&[JSON])?;
-    let from = merged_from(&Members::of(&writing.body)?, &into)?;
+    let from = merged_from(Members::of(&writing.body)?.into(), &into)?;
     // Held until the answer is there.
     let keyed = writing.keyed()?;
     let merge = Merge {
@@ -88,26 +88,15 @@ pub(super) async fn show(
     Ok(response)
 }
 
-fn merged_from(members: &Members, into: &str) -> Result<String, ApiError> {
-    let mut problems = Problems::default();
-    let mut from = None;
-    for (name, value) in &members.0 {
-        if name != "from" {
-            problems.add(name, "is no member of a merge");
-            continue;
-        }
-        match serde_json::from_str::<String>(value.get()) {
-            Ok(id) if id == into => problems.add("from", "is the survivor itself"),
-            Ok(id) if id.is_empty() => problems.add("from", "is empty"),
-            Ok(id) => from = Some(id),
-            Err(_) => problems.add("from", "must be a text"),
-        }
+fn merged_from(mut fields: Fields, into: &str) -> Result<String, ApiError> {
+    let from = fields.required_text("from");
+    if from == into {
+        fields.refuse("from", "is the survivor itself");
+    } else if from.is_empty() && !fields.is_refused("from") {
+        fields.refuse("from", "is empty");
     }
-    if members.0.iter().all(|(name, _)| name != "from") {
-        problems.add("from", "is missing: the id of the contact to be taken in");
-    }
-    problems.result()?;
-    from.ok_or_else(|| ApiError::new(Code::InvalidBody, "the body names no contact"))
+    fields.end()?;
+    Ok(from)
 }
 
 impl From<MergeFailure> for ApiError {

@@ -9,11 +9,12 @@ use uuid::Uuid;
 use crate::domain::command::Condition;
 use crate::ingest::{Action, Edit, EditError};
 
-use super::body::{ContactBody, Meant, Members, Problems, id_problem};
+use super::body::{ContactBody, Meant, id_problem};
 use super::preconditions::{if_match, must_be_new, unless_match};
 use super::writing::{JSON, Writing, failure};
 use crate::http::exchange::answer::decoded;
 use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::{Members, Problems};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::fingerprint::Fingerprint;
 use crate::domain::rules;
+use crate::http::exchange::error::ApiError;
+use crate::http::exchange::json_body::Fields;
 use crate::ingest::RulesStanding;
 
 /// The rules of the log, and how this instance's own files stand to them.
@@ -85,6 +88,19 @@ pub(super) struct AdoptOrder {
     #[schema(pattern = "^[0-9a-f]{1,16}$", nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
+}
+
+impl AdoptOrder {
+    /// The fingerprint that it names.
+    pub(super) fn read(mut fields: Fields) -> Result<Option<Fingerprint>, ApiError> {
+        let fingerprint = fields.text("fingerprint");
+        let fingerprint = fingerprint.map(|text| u64::from_str_radix(&text, 16)).transpose();
+        if fingerprint.is_err() {
+            fields.refuse("fingerprint", "must be 16 hex digits");
+        }
+        fields.end()?;
+        Ok(fingerprint.ok().flatten().map(Fingerprint))
+    }
 }
 
 /// What became of it.

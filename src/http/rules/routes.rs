@@ -9,10 +9,9 @@ use axum::http::{HeaderMap, Uri};
 use axum::{Extension, Json};
 
 use crate::auth::Principal;
-use crate::domain::fingerprint::Fingerprint;
 use crate::ingest::AdoptError;
 
-use super::answers::{Adopted, Rules};
+use super::answers::{AdoptOrder, Adopted, Rules};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::params::Params;
@@ -37,17 +36,7 @@ pub(super) async fn adopt(
     body: Bytes,
 ) -> Result<Json<Adopted>, ApiError> {
     Params::of(&uri, &[])?;
-    let mut fields = Fields::of(&headers, &body)?;
-    let expected = fields.text("fingerprint");
-    let expected = expected.map(|text| u64::from_str_radix(&text, 16).map(Fingerprint));
-    let expected = match expected.transpose() {
-        Ok(expected) => expected,
-        Err(_) => {
-            fields.refuse("fingerprint", "must be 16 hex digits");
-            None
-        }
-    };
-    fields.end()?;
+    let expected = AdoptOrder::read(Fields::of(&headers, &body)?)?;
     let rules = Arc::clone(&state.open()?.rules);
     let until = Instant::now() + state.limits().request_timeout.mul_f32(0.8);
     let adopted = rules.adopt(&principal.name, expected, until).await?;

@@ -11,10 +11,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 
 use crate::auth::{
-    Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, SignedIn, check_password,
+    Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, SignedIn,
 };
 
 use super::answers::{Me, Session, Sessions, Tokens};
+use super::requests::{ChangePassword, Login, Refresh};
 use crate::http::edge::allow;
 use crate::http::edge::client_address::ClientAddress;
 use crate::http::edge::rate_limit::Refused;
@@ -34,18 +35,8 @@ pub(super) async fn login(
     body: Bytes,
 ) -> Result<Secret<Tokens>, ApiError> {
     Params::of(&uri, &[])?;
-    let mut fields = Fields::of(&headers, &body)?;
-    let (name, email) = (fields.text("username"), fields.text("email"));
-    let password = fields.required_text("password");
-    if name.is_some() && email.is_some() {
-        fields.refuse("email", "can't stand beside username; send one of them");
-    }
-    let login = name.or(email);
-    if login.is_none() && !fields.is_refused("username") && !fields.is_refused("email") {
-        fields.refuse("username", "is missing, and so is email");
-    }
-    fields.end()?;
-    let (login, password) = (login.unwrap_or_default(), password.unwrap_or_default());
+    let Login { username, email, password } = Login::read(Fields::of(&headers, &body)?)?;
+    let login = username.or(email).unwrap_or_default();
     let origin = origin(address, &headers);
     let signed_in = auth(&state)?.login(&login, password, &origin).await?;
     Ok(tokens(signed_in))
@@ -60,11 +51,9 @@ pub(super) async fn refresh(
     body: Bytes,
 ) -> Result<Secret<Tokens>, ApiError> {
     Params::of(&uri, &[])?;
-    let mut fields = Fields::of(&headers, &body)?;
-    let token = fields.required_text("refreshToken");
-    fields.end()?;
+    let Refresh { refresh_token } = Refresh::read(Fields::of(&headers, &body)?)?;
     let origin = origin(address, &headers);
-    let signed_in = auth(&state)?.refresh(&token.unwrap_or_default(), &origin).await?;
+    let signed_in = auth(&state)?.refresh(&refresh_token, &origin).await?;
     Ok(tokens(signed_in))
 }
 
@@ -132,20 +121,12 @@ pub(super) async fn change_password(
     body: Bytes,
 ) -> Result<Secret<Tokens>, ApiError> {
     Params::of(&uri, &[])?;
-    let mut fields = Fields::of(&headers, &body)?;
-    let present = fields.required_text("currentPassword").unwrap_or_default();
-    let new = fields.required_text("newPassword").unwrap_or_default();
-    if let Some(Err(unfit)) = principal
-        .name
-        .strip_prefix("user:")
-        .filter(|_| !fields.is_refused("newPassword"))
-        .map(|user| check_password(&new, user))
-    {
-        fields.refuse("newPassword", &format!("can't be it: {unfit}"));
-    }
-    fields.end()?;
+    let fields = Fields::of(&headers, &body)?;
+    let ChangePassword { current_password, new_password } =
+        ChangePassword::read(fields, &principal)?;
     let origin = origin(address, &headers);
-    let changed = auth(&state)?.change_password(&principal, present, new, &origin).await;
+    let changed =
+        auth(&state)?.change_password(&principal, current_password, new_password, &origin).await;
     Ok(tokens(changed?))
 }
 

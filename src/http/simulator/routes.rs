@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::domain::Class;
 use crate::domain::event::EventKind;
@@ -91,7 +91,7 @@ fn simulator(state: &HttpState) -> Result<&Simulator, ApiError> {
 
 fn order(mut fields: Fields) -> Result<Order, ApiError> {
     let kind = kind(&mut fields);
-    let data = object(&mut fields, "data");
+    let data = fields.object("data");
     if data.is_none() && !fields.is_refused("data") {
         fields.refuse("data", "is missing");
     }
@@ -100,11 +100,8 @@ fn order(mut fields: Fields) -> Result<Order, ApiError> {
     if id.as_ref().is_some_and(|id| !(1..=ID_BYTES_MAX - 8).contains(&id.len())) {
         fields.refuse("id", "is empty or too long");
     }
-    let version = whole(&mut fields, "version", u64::MAX);
-    let count = whole(&mut fields, "count", COUNT_MAX as u64).unwrap_or(1);
-    if count == 0 {
-        fields.refuse("count", "must be at least 1");
-    }
+    let version = fields.number("version", 0..=u64::MAX);
+    let count = fields.number("count", 1..=COUNT_MAX as u64).unwrap_or(1);
     let chaos = chaos(&mut fields);
     fields.end()?;
     Ok(Order {
@@ -120,38 +117,19 @@ fn order(mut fields: Fields) -> Result<Order, ApiError> {
 }
 
 fn kind(fields: &mut Fields) -> Option<EventKind> {
-    let text = fields.required_text("eventType")?;
+    let text = fields.required_text("eventType");
     let kind = EventKind::from_type(text.as_bytes()).filter(|kind| !kind.is_command_only());
-    if kind.is_none() {
+    if kind.is_none() && !fields.is_refused("eventType") {
         let why = "must be contact.created, contact.updated or contact.deleted";
         fields.refuse("eventType", why);
     }
     kind
 }
 
-fn object(fields: &mut Fields, name: &str) -> Option<Map<String, Value>> {
-    match fields.value(name)? {
-        Value::Object(members) => Some(members),
-        _ => {
-            fields.refuse(name, "must be an object");
-            None
-        }
-    }
-}
-
-fn whole(fields: &mut Fields, name: &str, most: u64) -> Option<u64> {
-    let value = fields.value(name)?;
-    let number = value.as_u64().filter(|number| *number <= most);
-    if number.is_none() {
-        fields.refuse(name, &format!("must be a whole number, at most {most}"));
-    }
-    number
-}
-
 /// Shares from 0 to 1, and a seed.
 fn chaos(fields: &mut Fields) -> ChaosOptions {
     let mut chaos = ChaosOptions::default();
-    for (name, value) in object(fields, "chaos").into_iter().flatten() {
+    for (name, value) in fields.object("chaos").into_iter().flatten() {
         let share = value.as_f64().filter(|share| (0.0..=1.0).contains(share));
         let place = match name.as_str() {
             "duplicate" => &mut chaos.duplicate,
