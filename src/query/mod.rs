@@ -98,9 +98,9 @@ impl Queries {
     /// One page of what happened to a contact, newest first; none: there never was such a contact.
     ///
     /// # Errors
-    /// When the cursor is none of this contact, or the store fails.
+    /// When the store fails.
     pub fn history(&self, query: &HistoryQuery) -> Result<Option<HistoryPage>, QueryError> {
-        history::history(&self.reader, query, &self.cursor_keys)
+        history::history(&self.reader, query)
     }
 
     /// What became of an event, by its id or its place on the log: `3:1042`, `topic:3:1042`.

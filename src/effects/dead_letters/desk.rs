@@ -350,10 +350,11 @@ impl LetterDesk {
         job.is_running() && is_silent && !self.lease.is_taken(REDRIVING)
     }
 
-    /// The newest jobs, newest first.
-    pub fn jobs(&self, limit: usize) -> Vec<(String, Arc<Job>, bool)> {
-        let jobs: Vec<Listed> =
-            self.decisions(|decisions| decisions.jobs().rev().take(limit).collect());
+    /// Jobs, the newest first; with an id, those older than that one.
+    pub fn jobs(&self, limit: usize, before: Option<&str>) -> Vec<(String, Arc<Job>, bool)> {
+        let is_older = |listed: &Listed| before.is_none_or(|before| listed.id.as_str() < before);
+        let jobs: Vec<Listed> = self
+            .decisions(|decisions| decisions.jobs().rev().filter(is_older).take(limit).collect());
         let shown = jobs.into_iter().map(|listed| {
             let is_interrupted = self.is_interrupted(&listed.job);
             (listed.id, listed.job, is_interrupted)

@@ -14,6 +14,7 @@ use crate::domain;
 use crate::domain::position::Position;
 use crate::domain::timestamp::format_rfc3339;
 use crate::http::exchange::error::{ApiError, ListedError};
+use crate::http::exchange::page::PageMeta;
 use crate::ingest::{MergeEnd, MergeJob};
 use crate::query::{EventDecision, EventRecord, HistoryEntry, QueryError};
 
@@ -157,18 +158,7 @@ fn recorded_at(ms: i64) -> String {
 #[serde(deny_unknown_fields)]
 pub(super) struct History {
     pub(super) data: Vec<Change>,
-    pub(super) meta: HistoryMeta,
-}
-
-/// Where a page of changes stands.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct HistoryMeta {
-    #[schema(minimum = 1, maximum = 200)]
-    pub(super) limit: u64,
-    /// For the parameter `cursor`; null at the end.
-    #[schema(required = true)]
-    pub(super) next_cursor: Option<String>,
+    pub(super) meta: PageMeta,
 }
 
 /// What became of an event.

@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat};
 
 use super::answers::{Contact, ContactPage, EventReport, History};
 use crate::http::description::operation::{
-    Answer, Header, Kept, Operation, Param, Tag, choice, flag, text, whole_number,
+    Answer, Header, Kept, Operation, Param, Tag, choice, flag, page_params, text, whole_number,
 };
 use crate::http::exchange::error::Code;
 
@@ -28,21 +28,6 @@ pub(super) fn example() -> Value {
         "createdAt": "2026-11-21T10:00:00.000Z", "updatedAt": "2026-11-21T10:36:44.451Z",
         "changedAt": "2026-11-21T10:36:44.512Z",
     })
-}
-
-fn page_size() -> Param {
-    let schema = whole_number(1, 200).default(Some(50.into()));
-    Param::query("limit", schema, 50, "Entries on a page.").sent()
-}
-
-fn cursor() -> Param {
-    Param::query(
-        "cursor",
-        text().pattern(Some("^[A-Za-z0-9_-]+$")),
-        "AQAv_OQQOKibugAIAAABof49HdRHwM1WCRmr4Q",
-        "As `meta.nextCursor` or `meta.prevCursor` of an earlier page gave it, with the same order \
-         and filters. Opaque.",
-    )
 }
 
 /// Some text that is more than space.
@@ -95,9 +80,8 @@ fn filters() -> Vec<Param> {
 
 /// How a list is ordered, and where a page of it lies.
 fn order_and_page() -> Vec<Param> {
-    vec![
-        page_size(),
-        cursor(),
+    let mut params = page_params();
+    params.extend([
         Param::query(
             "offset",
             // No default: generated clients would send it beside a cursor.
@@ -134,7 +118,8 @@ fn order_and_page() -> Vec<Param> {
             "asc",
             "Without it times descend, all else ascends.",
         ),
-    ]
+    ]);
+    params
 }
 
 pub(super) fn list() -> Operation {
@@ -196,8 +181,7 @@ pub(super) fn history() -> Operation {
         .of(Tag::Contacts)
         .about("Every change that is still in the journal, newest first, deleted contacts' too.")
         .param(contact_id())
-        .param(page_size())
-        .param(cursor())
+        .params(page_params())
         .reads()
         .answers(
             Answer::json::<History>(200, "The changes.", example)

@@ -1,22 +1,21 @@
 //! Contacts: one, and what happened to one.
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{ETAG, LINK};
+use axum::http::header::ETAG;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::domain::contact::Status;
-use crate::query::{HistoryQuery, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, QueryError};
+use crate::query::{HistoryQuery, QueryError};
 
-use super::answers::{Change, History, HistoryMeta};
+use super::answers::{Change, History};
 use super::preconditions::etag;
 use crate::http::exchange::answer::{
     begin, blocking, decoded, json_response, none_match, with_position,
 };
 use crate::http::exchange::error::{ApiError, Code};
-use crate::http::exchange::links::links;
+use crate::http::exchange::page::{PageRequest, paged};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
@@ -66,30 +65,24 @@ pub(super) async fn history(
 ) -> Result<Response, ApiError> {
     let id = decoded(id)?;
     let params = Params::of(request.uri(), &["limit", "cursor"])?;
-    let limit = params.limit(PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX)?;
-    let query = HistoryQuery { id, limit, cursor: params.get("cursor").map(str::to_owned) };
-    let queries = begin(&state, request.headers())?.clone();
-    let history = blocking({
+    let queries = begin(&state, request.headers())?;
+    let page = PageRequest::new(queries, format!("history {id}"), &params)?;
+    let before = page.after(|key| Some(u64::from_be_bytes(key.try_into().ok()?)))?;
+    let query = HistoryQuery { id, limit: page.limit, before };
+    let found = blocking({
         let queries = queries.clone();
         move || -> Result<_, QueryError> {
-            let Some(page) = queries.history(&query)? else {
+            let Some(found) = queries.history(&query)? else {
                 return Ok(None);
             };
-            let data = page.entries.iter().map(|entry| Change::of(&query.id, entry));
-            let data = data.collect::<Result<_, _>>()?;
-            let meta = HistoryMeta { limit: limit as u64, next_cursor: page.next_cursor };
-            Ok(Some(History { data, meta }))
+            let data = found.entries.iter().map(|entry| Change::of(&query.id, entry));
+            Ok(Some((data.collect::<Result<_, _>>()?, found.next)))
         }
-    })
-    .await?
-    .ok_or_else(not_found)?;
-    let next = history.meta.next_cursor.clone().map(|cursor| Some(("cursor", cursor)));
-    let link = links(request.uri(), &[("next", next)]);
-    let mut response = Json(history).into_response();
-    if let Some(link) = link {
-        response.headers_mut().insert(LINK, link);
-    }
-    Ok(with_position(&state, &queries, response))
+    });
+    let (data, next) = found.await?.ok_or_else(not_found)?;
+    let meta = page.meta(next.map(|change: u64| change.to_be_bytes().to_vec()));
+    let response = paged(request.uri(), meta.next_cursor.clone(), History { data, meta });
+    Ok(with_position(&state, queries, response))
 }
 
 fn not_found() -> ApiError {

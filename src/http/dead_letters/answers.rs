@@ -13,6 +13,7 @@ use crate::domain::timestamp::format_rfc3339;
 use crate::effects::dead_letters::{
     Counts, Deed, Fate, Job, JobKind, JobState, LetterShown, Preview, Selection, Topics,
 };
+use crate::http::exchange::page::PageMeta;
 
 /// Bytes of a key that are shown in a list.
 const KEY_SHOWN_MAX: usize = 128;
@@ -59,18 +60,7 @@ impl LetterDeed {
 #[serde(deny_unknown_fields)]
 pub(super) struct DeadLetterPage {
     pub(super) data: Vec<ListedLetter>,
-    pub(super) meta: DeadLetterPageMeta,
-}
-
-/// Where a page stands.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct DeadLetterPageMeta {
-    #[schema(minimum = 1, maximum = 200)]
-    pub(super) limit: u64,
-    /// For the parameter `cursor`; null on the last page.
-    #[schema(required = true)]
-    pub(super) next_cursor: Option<String>,
+    pub(super) meta: PageMeta,
 }
 
 /// A record that could not be applied, without its bytes.
@@ -417,14 +407,7 @@ impl Redrive {
 #[serde(deny_unknown_fields)]
 pub(super) struct Redrives {
     pub(super) data: Vec<Redrive>,
-    pub(super) meta: RedrivesMeta,
-}
-
-/// What a list of redrives was asked for.
-#[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RedrivesMeta {
-    pub(super) limit: u64,
+    pub(super) meta: PageMeta,
 }
 
 /// A text without characters that act on a terminal or hide what it says.

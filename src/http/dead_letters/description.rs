@@ -7,7 +7,7 @@ use super::answers::{DeadLetter, DeadLetterPage, LetterPreview, Redrive, Redrive
 use super::requests::{DiscardOrder, RedriveOrder};
 use crate::domain::verdict::DeadLetterReason;
 use crate::http::description::operation::{
-    Answer, Header, Kept, Operation, Param, Tag, choice, text, whole_number,
+    Answer, Header, Kept, Operation, Param, Tag, choice, page_params, text,
 };
 use crate::http::exchange::error::Code;
 
@@ -28,8 +28,6 @@ fn filters() -> Vec<Param> {
     let reasons: Vec<&'static str> =
         DeadLetterReason::ALL.iter().map(|reason| reason.as_str()).collect();
     let date = || text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-    let limit = whole_number(1, 200).default(Some(50.into()));
-    let cursor = text().pattern(Some("^[A-Za-z0-9_-]+$"));
     vec![
         Param::query("reason", choice(&reasons), "malformed_json", "Set aside for this reason."),
         Param::query("topic", text(), "contacts", "From this topic."),
@@ -41,8 +39,6 @@ fn filters() -> Vec<Param> {
             "kept",
             "What became of it; without it all but discarded ones.",
         ),
-        Param::query("limit", limit, 50, "Entries on a page.").sent(),
-        Param::query("cursor", cursor, "AgAv_OQQ", "As `meta.nextCursor` gave it."),
     ]
 }
 
@@ -65,6 +61,7 @@ pub(super) fn list() -> Operation {
              `dead_letters.retention_age`. A page may be short, or empty, and still have a next one.",
         )
         .params(filters())
+.params(page_params())
         .answers(page.with(&[Header::Link]))
         .fails(&[Code::InvalidCursor])
         .keeps("deadLetterId", Kept::Body("data.0.id")))
@@ -172,13 +169,14 @@ pub(super) fn redrive_one() -> Operation {
 }
 
 pub(super) fn redrives() -> Operation {
-    let example = json!({ "data": [job()], "meta": { "limit": 50 } });
-    let limit = whole_number(1, 200).default(Some(50.into()));
+    let example = json!({ "data": [job()], "meta": { "limit": 50, "nextCursor": null } });
+    let page = Answer::json::<Redrives>(200, "A page, the newest first.", example);
     described(
         Operation::new("listRedrives", "What was redriven and discarded")
             .about("By whom, when and how many, the newest first.")
-            .param(Param::query("limit", limit, 50, "Entries at most."))
-            .answers(Answer::json::<Redrives>(200, "The newest.", example)),
+            .params(page_params())
+            .answers(page.with(&[Header::Link]))
+            .fails(&[Code::InvalidCursor]),
     )
 }
 

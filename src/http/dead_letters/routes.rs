@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{LINK, LOCATION};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -17,23 +17,17 @@ use crate::domain::verdict::DeadLetterReason;
 use crate::effects::dead_letters::{
     Job, JobKind, LetterDesk, LetterError, LetterQuery, Order, Preview, Selection,
 };
-use crate::query::{Cursor, CursorError, CursorKeys, Direction, QueryError};
 
-use super::answers::{
-    DeadLetter, DeadLetterPage, DeadLetterPageMeta, LetterPreview, ListedLetter, Redrive, Redrives,
-    RedrivesMeta,
-};
+use super::answers::{DeadLetter, DeadLetterPage, LetterPreview, ListedLetter, Redrive, Redrives};
 use crate::http::edge::request_id;
 use crate::http::exchange::accept::accepts;
 use crate::http::exchange::answer::{blocking, decoded};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
-use crate::http::exchange::links::links;
+use crate::http::exchange::page::{PageRequest, paged};
 use crate::http::exchange::params::{Params, invalid, time};
 use crate::http::state::HttpState;
 
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 200;
 /// Letters a second where nothing is said.
 const RATE_DEFAULT: u64 = 1_000;
 const RATE_MAX: u64 = 100_000;
@@ -57,43 +51,29 @@ pub(super) async fn list(
         one: None,
     };
     let fate = params.choice("status", &FATES.map(|fate| (fate, fate)))?.map(str::to_owned);
-    let limit = params.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-    let keys = state.queries()?.cursor_keys().clone();
-    let asked = format!("dead letters {selection:?} {fate:?}");
-    let after = params.get("cursor").map(|text| place_of(text, &asked, &keys)).transpose()?;
-    let query = LetterQuery { selection, fate, limit, after };
-    let page = blocking({
+    let list = format!("dead letters {selection:?} {fate:?}");
+    let page = PageRequest::new(state.queries()?, list, &params)?;
+    let query = LetterQuery { selection, fate, limit: page.limit, after: page.after(place_in)? };
+    let found = blocking({
         let desk = Arc::clone(&desk);
         move || desk.list(&query)
     })
     .await?;
-    let next = page.next.map(|place| cursor_of(place, &asked, &keys));
+    let meta = page.meta(found.next.map(key_of));
     let topics = desk.topics();
-    let data = page.letters.iter().map(|letter| ListedLetter::of(letter, topics)).collect();
-    let meta = DeadLetterPageMeta { limit: limit as u64, next_cursor: next.clone() };
-    let mut response = Json(DeadLetterPage { data, meta }).into_response();
-    let next = next.map(|cursor| Some(("cursor", cursor)));
-    if let Some(links) = links(request.uri(), &[("next", next)]) {
-        response.headers_mut().insert(LINK, links);
-    }
-    Ok(response)
+    let data = found.letters.iter().map(|letter| ListedLetter::of(letter, topics)).collect();
+    Ok(paged(request.uri(), meta.next_cursor.clone(), DeadLetterPage { data, meta }))
 }
 
 /// A letter's place: the archives of two instances are in different orders, and both know it.
-fn cursor_of((lane, offset): (Lane, Offset), asked: &str, keys: &CursorKeys) -> String {
-    let mut key = lane.0.to_le_bytes().to_vec();
-    key.extend_from_slice(&offset.0.to_le_bytes());
-    Cursor { direction: Direction::Next, skip: 0, key }.encode(asked, keys)
+fn key_of((lane, offset): (Lane, Offset)) -> Vec<u8> {
+    [lane.0.to_le_bytes().as_slice(), &offset.0.to_le_bytes()].concat()
 }
 
-fn place_of(text: &str, asked: &str, keys: &CursorKeys) -> Result<(Lane, Offset), ApiError> {
-    let read = |key: &[u8]| {
-        let (lane, offset) = key.split_first_chunk::<2>()?;
-        let (offset, _) = offset.split_first_chunk::<8>()?;
-        Some((Lane(u16::from_le_bytes(*lane)), Offset(u64::from_le_bytes(*offset))))
-    };
-    let cursor = Cursor::decode(text, asked, keys).map_err(QueryError::Cursor)?;
-    read(&cursor.key).ok_or_else(|| QueryError::Cursor(CursorError::Malformed).into())
+fn place_in(key: &[u8]) -> Option<(Lane, Offset)> {
+    let (lane, offset) = key.split_first_chunk::<2>()?;
+    let (offset, _) = offset.split_first_chunk::<8>()?;
+    Some((Lane(u16::from_le_bytes(*lane)), Offset(u64::from_le_bytes(*offset))))
 }
 
 /// `GET /api/dead-letters/{id}`
@@ -258,14 +238,21 @@ fn selection(desk: &LetterDesk, fields: &mut Fields) -> Selection {
 pub(super) async fn jobs(
     State(state): State<HttpState>,
     request: Request,
-) -> Result<Json<Redrives>, ApiError> {
+) -> Result<Response, ApiError> {
     let desk = begin(&state, request.headers())?;
-    let limit = Params::of(request.uri(), &["limit"])?.limit(LIMIT_DEFAULT, LIMIT_MAX)?;
-    let jobs = desk.jobs(limit);
+    let params = Params::of(request.uri(), &["limit", "cursor"])?;
+    let page = PageRequest::new(state.queries()?, "redrives".to_owned(), &params)?;
+    let before = page.after(|key| String::from_utf8(key.to_vec()).ok())?;
+    // One more than is shown tells whether there is more.
+    let mut jobs = desk.jobs(page.limit + 1, before.as_deref());
+    let has_more = jobs.len() > page.limit;
+    jobs.truncate(page.limit);
+    let meta = page.meta(jobs.last().filter(|_| has_more).map(|(id, ..)| id.clone().into_bytes()));
     let data = jobs
         .iter()
         .map(|(id, job, is_interrupted)| Redrive::of(id, job, *is_interrupted, desk.topics()));
-    Ok(Json(Redrives { data: data.collect(), meta: RedrivesMeta { limit: limit as u64 } }))
+    let data = data.collect();
+    Ok(paged(request.uri(), meta.next_cursor.clone(), Redrives { data, meta }))
 }
 
 /// `GET /api/dead-letters/redrives/{id}`

@@ -147,6 +147,22 @@ pub(crate) fn flag() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::Boolean).default(Some(false.into()))
 }
 
+/// Which page of a list.
+pub(crate) fn page_params() -> Vec<Param> {
+    let limit = whole_number(1, 200).default(Some(50.into()));
+    let cursor = text().pattern(Some("^[A-Za-z0-9_-]+$"));
+    vec![
+        Param::query("limit", limit, 50, "Entries on a page.").sent(),
+        Param::query(
+            "cursor",
+            cursor,
+            "AQAv_OQQOKibugAIAAABof49HdRHwM1WCRmr4Q",
+            "As `meta.nextCursor` or `meta.prevCursor` of an earlier page gave it, with the same order \
+             and filters. Opaque.",
+        ),
+    ]
+}
+
 /// The headers that answers can have; what each means stands in `headers.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Header {

@@ -6,6 +6,7 @@ pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod json_body;
 pub(crate) mod links;
+pub(crate) mod page;
 pub(crate) mod params;
 pub(crate) mod position;
 pub(crate) mod timestamp;

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{self, Principal, SignedIn};
 use crate::domain::timestamp::format_rfc3339;
+use crate::http::exchange::page::PageMeta;
 
 /// What lets one in.
 #[derive(Serialize, ToSchema)]
@@ -37,6 +38,7 @@ impl Tokens {
 #[serde(deny_unknown_fields)]
 pub(super) struct Sessions {
     pub(super) data: Vec<Session>,
+    pub(super) meta: PageMeta,
 }
 
 /// One sign-in: a family of refresh tokens, of which one is current.

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use super::answers::{Me, Sessions, Tokens};
 use super::requests::{ChangePassword, Login, Refresh};
-use crate::http::description::operation::{Answer, Kept, Operation, Param, Tag, text};
+use crate::http::description::operation::{
+    Answer, Header, Kept, Operation, Param, Tag, page_params, text,
+};
 use crate::http::exchange::error::Code;
 
 pub(super) fn login() -> Operation {
@@ -87,8 +89,16 @@ pub(super) fn sessions() -> Operation {
     Operation::new("listSessions", "Where a user is signed in")
         .of(Tag::Auth)
         .param(of_user())
-        .answers(Answer::json::<Sessions>(200, "Sign-ins.", json!({ "data": [session] })))
-        .fails(&[Code::SessionsUnavailable])
+        .params(page_params())
+        .answers(
+            Answer::json::<Sessions>(
+                200,
+                "Sign-ins.",
+                json!({ "data": [session], "meta": { "limit": 50, "nextCursor": null } }),
+            )
+            .with(&[Header::Link]),
+        )
+        .fails(&[Code::InvalidCursor, Code::NotReady, Code::SessionsUnavailable])
 }
 
 pub(super) fn end_session() -> Operation {

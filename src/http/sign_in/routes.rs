@@ -1,5 +1,6 @@
 //! `/api/auth/…`: signing in, staying signed in, signing out, and who one is.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -11,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 
 use crate::auth::{
-    Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, SignedIn,
+    self, Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, SignedIn,
 };
 
 use super::answers::{Me, Session, Sessions, Tokens};
@@ -23,6 +24,7 @@ use crate::http::edge::request_id::REQUEST_ID;
 use crate::http::exchange::answer::decoded;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
+use crate::http::exchange::page::{PageRequest, paged};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
@@ -38,7 +40,7 @@ pub(super) async fn login(
     let Login { username, email, password } = Login::read(Fields::of(&headers, &body)?)?;
     let login = username.or(email).unwrap_or_default();
     let origin = origin(address, &headers);
-    let signed_in = auth(&state)?.login(&login, password, &origin).await?;
+    let signed_in = users(&state)?.login(&login, password, &origin).await?;
     Ok(tokens(signed_in))
 }
 
@@ -53,7 +55,7 @@ pub(super) async fn refresh(
     Params::of(&uri, &[])?;
     let Refresh { refresh_token } = Refresh::read(Fields::of(&headers, &body)?)?;
     let origin = origin(address, &headers);
-    let signed_in = auth(&state)?.refresh(&refresh_token, &origin).await?;
+    let signed_in = users(&state)?.refresh(&refresh_token, &origin).await?;
     Ok(tokens(signed_in))
 }
 
@@ -66,7 +68,7 @@ pub(super) async fn logout(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    auth(&state)?.logout(&principal, &origin(address, &headers)).await?;
+    users(&state)?.logout(&principal, &origin(address, &headers)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -77,7 +79,7 @@ pub(super) async fn me(
     uri: Uri,
 ) -> Result<Json<Me>, ApiError> {
     Params::of(&uri, &[])?;
-    let email = auth(&state)?.email_of(&principal);
+    let email = users(&state)?.email_of(&principal);
     Ok(Json(Me::of(&principal, email)))
 }
 
@@ -86,12 +88,29 @@ pub(super) async fn sessions(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     uri: Uri,
-) -> Result<Json<Sessions>, ApiError> {
-    let params = Params::of(&uri, &["user"])?;
-    let sessions = auth(&state)?.sessions(&principal, params.get("user"))?;
-    let sessions = sessions.ok_or_else(|| others_sessions(&principal))?;
+) -> Result<Response, ApiError> {
+    let params = Params::of(&uri, &["user", "limit", "cursor"])?;
+    let sessions = users(&state)?.sessions(&principal, params.get("user"))?;
+    let mut sessions = sessions.ok_or_else(|| others_sessions(&principal))?;
+    let list = format!("sign-ins {} {:?}", principal.name, params.get("user"));
+    let page = PageRequest::new(state.queries()?, list, &params)?;
+    let after = page.after(|key| {
+        let (used_ms, id) = key.split_first_chunk()?;
+        Some((Reverse(u64::from_be_bytes(*used_ms)), String::from_utf8(id.to_vec()).ok()?))
+    })?;
+    let place = |session: &auth::Session| (Reverse(session.used_ms), session.id.clone());
+    sessions.sort_by_key(place);
+    sessions.retain(|session| after.as_ref().is_none_or(|after| place(session) > *after));
+    let has_more = sessions.len() > page.limit;
+    sessions.truncate(page.limit);
+    let meta = page.meta(
+        sessions
+            .last()
+            .filter(|_| has_more)
+            .map(|last| [last.used_ms.to_be_bytes().as_slice(), last.id.as_bytes()].concat()),
+    );
     let data = sessions.into_iter().map(|session| Session::of(session, &principal)).collect();
-    Ok(Json(Sessions { data }))
+    Ok(paged(&uri, meta.next_cursor.clone(), Sessions { data, meta }))
 }
 
 /// `DELETE /api/auth/tokens/{id}`
@@ -106,7 +125,7 @@ pub(super) async fn end_session(
     let id = decoded(id)?;
     let params = Params::of(&uri, &["user"])?;
     let origin = origin(address, &headers);
-    let ended = auth(&state)?.end_session(&principal, params.get("user"), &id, &origin).await?;
+    let ended = users(&state)?.end_session(&principal, params.get("user"), &id, &origin).await?;
     ended.ok_or_else(|| others_sessions(&principal))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -126,11 +145,11 @@ pub(super) async fn change_password(
         ChangePassword::read(fields, &principal)?;
     let origin = origin(address, &headers);
     let changed =
-        auth(&state)?.change_password(&principal, current_password, new_password, &origin).await;
+        users(&state)?.change_password(&principal, current_password, new_password, &origin).await;
     Ok(tokens(changed?))
 }
 
-fn auth(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
+fn users(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
     state.auth().ok_or_else(|| ApiError::internal("there is no authentication"))
 }
 

@@ -1,11 +1,12 @@
 //! The simulator.
 
 use serde_json::{Value, json};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::answers::{SimulatedDelivery, SimulatedHistory, SimulatedWebhooks};
 use super::requests::SimulatedWebhook;
-use crate::http::description::operation::{Answer, Header, Kept, Operation, Param, Tag, text};
+use crate::http::description::operation::{
+    Answer, Header, Kept, Operation, Param, Tag, page_params,
+};
 use crate::http::exchange::error::Code;
 
 pub(super) fn send() -> Operation {
@@ -38,17 +39,18 @@ pub(super) fn send() -> Operation {
 }
 
 pub(super) fn history() -> Operation {
-    let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(200));
     let example = json!({
         "data": [delivered()], "meta": { "limit": 50, "nextCursor": null, "total": 1 },
     });
     Operation::new("listSimulatedWebhooks", "What was sent")
         .of(Tag::Simulator)
         .about("This instance's own, in memory: the newest `simulator.history_max`.")
-        .param(Param::query("limit", limit, 50, "Of one page."))
-        .param(Param::query("cursor", text(), "41", "As `meta.nextCursor` gave it: older ones."))
-        .answers(Answer::json::<SimulatedHistory>(200, "The newest first.", example))
-        .fails(&[Code::InvalidCursor, Code::SimulatorOff])
+        .params(page_params())
+        .answers(
+            Answer::json::<SimulatedHistory>(200, "The newest first.", example)
+                .with(&[Header::Link]),
+        )
+        .fails(&[Code::InvalidCursor, Code::SimulatorOff, Code::NotReady])
 }
 
 pub(super) fn delivery() -> Operation {

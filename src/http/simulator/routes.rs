@@ -19,12 +19,9 @@ use super::answers::{SimulatedDelivery, SimulatedHistory, SimulatedMeta, Simulat
 use crate::http::exchange::answer::decoded;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
+use crate::http::exchange::page::{PageMeta, PageRequest, paged};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
-
-/// Deliveries of one page, at first and at most.
-const LIMIT: usize = 50;
-const LIMIT_MAX: usize = 200;
 
 /// `POST /api/simulator/webhooks`
 pub(super) async fn send(
@@ -45,24 +42,17 @@ pub(super) async fn send(
 pub(super) async fn history(
     State(state): State<HttpState>,
     uri: Uri,
-) -> Result<Json<SimulatedHistory>, ApiError> {
+) -> Result<Response, ApiError> {
     let simulator = simulator(&state)?;
     let params = Params::of(&uri, &["limit", "cursor"])?;
-    let limit = params.limit(LIMIT, LIMIT_MAX)?;
-    let before = match params.get("cursor") {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_| {
-            ApiError::new(Code::InvalidCursor, "the cursor is none that this history gave")
-        })?),
-    };
-    let page = simulator.history(limit, before);
-    let meta = SimulatedMeta {
-        limit: limit as u64,
-        next_cursor: page.next.map(|number| number.to_string()),
-        total: page.total as u64,
-    };
-    let data = page.deliveries.into_iter().map(SimulatedDelivery::from).collect();
-    Ok(Json(SimulatedHistory { data, meta }))
+    let page = PageRequest::new(state.queries()?, "simulated webhooks".to_owned(), &params)?;
+    let before = page.after(|key| Some(u64::from_be_bytes(key.try_into().ok()?)))?;
+    let found = simulator.history(page.limit, before);
+    let PageMeta { limit, next_cursor } =
+        page.meta(found.next.map(|number| number.to_be_bytes().to_vec()));
+    let data = found.deliveries.into_iter().map(SimulatedDelivery::from).collect();
+    let meta = SimulatedMeta { limit, next_cursor: next_cursor.clone(), total: found.total as u64 };
+    Ok(paged(&uri, next_cursor, SimulatedHistory { data, meta }))
 }
 
 /// `GET /api/simulator/webhooks/history/{id}`

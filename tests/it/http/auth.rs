@@ -402,6 +402,15 @@ async fn sign_ins_are_listed_and_ended_by_their_user_or_an_admin() {
     editor.delete(&format!("/api/auth/tokens/{id}")).await.expect_error(404, "SESSION_NOT_FOUND");
     let seen = client.get("/api/auth/tokens?user=viewer").await.expect(200).json();
     assert_eq!(seen["data"].as_array().unwrap().len(), 2);
+    let first = client.get("/api/auth/tokens?user=viewer&limit=1").await.expect(200);
+    assert!(first.header("link").ends_with("rel=\"next\""));
+    let first = first.json();
+    let cursor = first["meta"]["nextCursor"].as_str().unwrap();
+    let path = format!("/api/auth/tokens?limit=1&cursor={cursor}");
+    let last = client.get(&format!("{path}&user=viewer")).await.expect(200).json();
+    assert_eq!(last["meta"]["nextCursor"], json!(null));
+    assert_eq!(json!([first["data"][0], last["data"][0]]), seen["data"]);
+    client.get(&path).await.expect_error(400, "INVALID_CURSOR");
     client.delete(&format!("/api/auth/tokens/{id}?user=viewer")).await.expect(204);
     assert_eq!((status_of(&client, &one).await, status_of(&client, &two).await), (200, 401));
     mine.delete(&format!("/api/auth/tokens/{id}")).await.expect(404);

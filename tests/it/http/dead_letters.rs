@@ -298,6 +298,12 @@ async fn two_redrives_of_one_filter_at_once_send_each_letter_once() {
         sent += job["counts"]["done"].as_u64().unwrap();
     }
     assert_eq!(sent, 90);
+    let first = client.get("/api/dead-letters/redrives?limit=1").await.expect(200).json();
+    let cursor = first["meta"]["nextCursor"].as_str().unwrap();
+    let path = format!("/api/dead-letters/redrives?limit=1&cursor={cursor}");
+    let last = client.get(&path).await.expect(200).json();
+    assert!(first["data"][0]["id"].as_str() > last["data"][0]["id"].as_str());
+    assert_eq!(last["meta"]["nextCursor"], json!(null));
     until_letters(&client, 180).await;
 }
 
