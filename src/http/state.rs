@@ -3,12 +3,9 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
-use crate::auth::Auth;
-use crate::config::{AllowConfig, ProxyConfig};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::position::{Lane, LogIdentity, Offset};
 use crate::query::Queries;
-use crate::shared_state::Limiter;
 use crate::shares::Pool;
 use crate::telemetry::{Build, Metrics};
 
@@ -144,36 +141,12 @@ impl HttpState {
         &self.0.limits
     }
 
-    pub(crate) fn auth(&self) -> Option<&Arc<Auth>> {
-        self.0.services.auth.as_ref()
-    }
-
-    pub(crate) fn metrics_need_role(&self) -> bool {
-        self.0.services.metrics_need_role
-    }
-
-    pub(crate) fn limiter(&self) -> &Limiter {
-        &self.0.services.limiter
-    }
-
     pub(crate) fn policies(&self) -> &Policies {
         &self.0.policies
     }
 
     pub(crate) fn cors(&self) -> &Cors {
         &self.0.cors
-    }
-
-    pub(crate) fn speaks_tls(&self) -> bool {
-        self.0.services.speaks_tls
-    }
-
-    pub(crate) fn proxies(&self) -> &ProxyConfig {
-        &self.0.services.proxies
-    }
-
-    pub(crate) fn allow(&self) -> &AllowConfig {
-        &self.0.services.allow
     }
 
     pub(crate) fn build(&self) -> Build {

@@ -6,8 +6,6 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -18,7 +16,7 @@ use crate::domain::schemas::{Published, published};
 
 use crate::http::description::openapi_json;
 use crate::http::exchange::accept::accepts;
-use crate::http::exchange::answer::none_match;
+use crate::http::exchange::answer::{PathParam, none_match};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::Params;
 
@@ -75,28 +73,22 @@ pub(super) async fn page(uri: Uri, headers: HeaderMap) -> Result<Response, ApiEr
 
 /// `GET /docs/{file}`
 pub(super) async fn file(
-    file: Result<Path<String>, PathRejection>,
+    PathParam(file): PathParam,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    let Ok(Path(file)) = file else {
-        return Err(ApiError::new(Code::InvalidPath, "the file's name is not UTF-8"));
-    };
     let (bytes, media_type) = ui_file(&file)?;
     Ok(unless_known(&headers, etag(&bytes), media_type, || bytes))
 }
 
 /// `GET /schemas/{name}`
 pub(super) async fn schema(
-    name: Result<Path<String>, PathRejection>,
+    PathParam(name): PathParam,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    let Ok(Path(name)) = name else {
-        return Err(ApiError::new(Code::InvalidPath, "the schema's name is not UTF-8"));
-    };
     let (_, text, etag) = SCHEMAS.iter().find(|(known, _, _)| *known == name).ok_or_else(|| {
         let names: Vec<&str> = SCHEMAS.iter().map(|(known, _, _)| known.as_str()).collect();
         let text = format!("there is no such schema; there are {}", names.join(", "));

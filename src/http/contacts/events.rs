@@ -1,8 +1,7 @@
 //! What became of one event.
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse as _, Response};
@@ -11,7 +10,7 @@ use serde_json::json;
 use crate::query::EventFound;
 
 use super::answers::EventReport;
-use crate::http::exchange::answer::{begin, blocking, decoded, with_position};
+use crate::http::exchange::answer::{PathParam, begin, blocking, with_position};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
@@ -22,10 +21,9 @@ pub(super) const AGAIN_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// `GET /api/events/{id}`
 pub(super) async fn show(
     State(state): State<HttpState>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     Params::of(request.uri(), &[])?;
     let queries = begin(&state, request.headers())?.clone();
     let log = state.following().and_then(|following| following.identity.clone());

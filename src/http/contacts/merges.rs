@@ -1,8 +1,7 @@
 //! Merges of two contacts: ordered, and asked about.
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{HeaderName, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -15,7 +14,7 @@ use super::answers::{AcceptedMerge, AcceptedStatus, ContactMerge};
 use super::events::AGAIN_AFTER;
 use super::preconditions::if_match;
 use super::writing::{JSON, Writing, failure};
-use crate::http::exchange::answer::{begin, decoded};
+use crate::http::exchange::answer::{PathParam, begin};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::{Fields, Members, Problems};
 use crate::http::exchange::params::Params;
@@ -23,15 +22,12 @@ use crate::http::state::HttpState;
 
 const MERGE_ID: HeaderName = HeaderName::from_static("merge-id");
 
-type PathId = Result<Path<String>, PathRejection>;
-
 /// `POST /api/contacts/{id}/merge`
 pub(super) async fn merge(
     State(state): State<HttpState>,
-    id: PathId,
+    PathParam(into): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let into = decoded(id)?;
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
     writing.require_media(&[JSON])?;
@@ -68,10 +64,9 @@ pub(super) async fn merge(
 /// `GET /api/merges/{id}`
 pub(super) async fn show(
     State(state): State<HttpState>,
-    id: PathId,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     Params::of(request.uri(), &[])?;
     begin(&state, request.headers())?;
     let Some(job) = state.open()?.merging.job(&id)? else {

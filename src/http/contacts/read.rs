@@ -1,7 +1,6 @@
 //! Contacts: one, and what happened to one.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse as _, Response};
@@ -12,7 +11,7 @@ use crate::query::{HistoryQuery, QueryError};
 use super::answers::{Change, History};
 use super::preconditions::etag;
 use crate::http::exchange::answer::{
-    begin, blocking, decoded, json_response, none_match, with_position,
+    PathParam, begin, blocking, json_response, none_match, with_position,
 };
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::page::{PageRequest, paged};
@@ -25,10 +24,9 @@ const CONTACT_BYTES_TYPICAL: usize = 512;
 /// `GET /api/contacts/{id}`
 pub(super) async fn show(
     State(state): State<HttpState>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     let (uri, headers) = (request.uri(), request.headers());
     let with_deleted = Params::of(uri, &["includeDeleted"])?.flag("includeDeleted")?;
     let queries = begin(&state, headers)?;
@@ -60,10 +58,9 @@ pub(super) async fn show(
 /// `GET /api/contacts/{id}/history`
 pub(super) async fn history(
     State(state): State<HttpState>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     let params = Params::of(request.uri(), &["limit", "cursor"])?;
     let queries = begin(&state, request.headers())?;
     let page = PageRequest::new(queries, format!("history {id}"), &params)?;

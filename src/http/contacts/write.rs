@@ -1,7 +1,6 @@
 //! Writes of one contact: each a command on the log, answered with what became of it.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use uuid::Uuid;
@@ -12,15 +11,13 @@ use crate::ingest::{Action, Edit, EditError};
 use super::body::{ContactBody, Meant, id_problem};
 use super::preconditions::{if_match, must_be_new, unless_match};
 use super::writing::{JSON, Writing, failure};
-use crate::http::exchange::answer::decoded;
+use crate::http::exchange::answer::PathParam;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::{Members, Problems};
 use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
-
-type PathId = Result<Path<String>, PathRejection>;
 
 /// `POST /api/contacts`
 pub(super) async fn create(
@@ -42,10 +39,9 @@ pub(super) async fn create(
 /// `PUT /api/contacts/{id}`
 pub(super) async fn put(
     State(state): State<HttpState>,
-    id: PathId,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
     writing.require_media(&[JSON])?;
@@ -72,10 +68,9 @@ pub(super) async fn put(
 /// `PATCH /api/contacts/{id}`
 pub(super) async fn patch(
     State(state): State<HttpState>,
-    id: PathId,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
     writing.require_media(&[MERGE_PATCH, JSON])?;
@@ -88,10 +83,9 @@ pub(super) async fn patch(
 /// `DELETE /api/contacts/{id}`
 pub(super) async fn delete(
     State(state): State<HttpState>,
-    id: PathId,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     let writing = Writing::begin(&state, request).await?;
     let erase = Params::of(&writing.parts.uri, &["erase"])?.flag("erase")?;
     if erase {
@@ -106,10 +100,9 @@ pub(super) async fn delete(
 /// `POST /api/contacts/{id}/restore`
 pub(super) async fn restore(
     State(state): State<HttpState>,
-    id: PathId,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     let writing = Writing::begin(&state, request).await?;
     Params::of(&writing.parts.uri, &[])?;
     let condition = if_match(writing.headers())?;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -21,7 +20,7 @@ use crate::effects::dead_letters::{
 use super::answers::{DeadLetter, DeadLetterPage, LetterPreview, ListedLetter, Redrive, Redrives};
 use crate::http::edge::request_id;
 use crate::http::exchange::accept::accepts;
-use crate::http::exchange::answer::{blocking, decoded};
+use crate::http::exchange::answer::{PathParam, blocking};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::page::{PageRequest, paged};
@@ -79,12 +78,12 @@ fn place_in(key: &[u8]) -> Option<(Lane, Offset)> {
 /// `GET /api/dead-letters/{id}`
 pub(super) async fn show(
     State(state): State<HttpState>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Json<DeadLetter>, ApiError> {
     let desk = begin(&state, request.headers())?;
     Params::of(request.uri(), &[])?;
-    let (lane, offset) = letter_place(&desk, id)?;
+    let (lane, offset) = letter_place(&desk, &id)?;
     let letter = blocking({
         let desk = Arc::clone(&desk);
         move || desk.one(lane, offset)
@@ -97,13 +96,13 @@ pub(super) async fn show(
 pub(super) async fn redrive_one(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let desk = begin(&state, &headers)?;
     Params::of(&uri, &[])?;
-    let (lane, offset) = letter_place(&desk, id)?;
+    let (lane, offset) = letter_place(&desk, &id)?;
     let order = Order {
         again: true,
         ..order(JobKind::Redrive, Selection::one(lane, offset), &principal, &headers)
@@ -126,13 +125,13 @@ pub(super) async fn redrive_one(
 pub(super) async fn discard_one(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let desk = begin(&state, &headers)?;
     Params::of(&uri, &[])?;
-    let (lane, offset) = letter_place(&desk, id)?;
+    let (lane, offset) = letter_place(&desk, &id)?;
     let selection = Selection::one(lane, offset);
     desk.order(order(JobKind::Discard, selection, &principal, &headers)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -258,12 +257,11 @@ pub(super) async fn jobs(
 /// `GET /api/dead-letters/redrives/{id}`
 pub(super) async fn job(
     State(state): State<HttpState>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     request: Request,
 ) -> Result<Json<Redrive>, ApiError> {
     let desk = begin(&state, request.headers())?;
     Params::of(request.uri(), &[])?;
-    let id = decoded(id)?;
     let (job, is_interrupted) = desk.job(&id).ok_or(LetterError::NoJob)?;
     Ok(Json(Redrive::of(&id, &job, is_interrupted, desk.topics())))
 }
@@ -272,18 +270,14 @@ pub(super) async fn job(
 pub(super) async fn stop_job(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let desk = begin(&state, &headers)?;
     Params::of(&uri, &[])?;
-    desk.stop_job(
-        &decoded(id)?,
-        &principal.name,
-        request_id::of_writing(&headers).map(str::to_owned),
-    )
-    .await?;
+    desk.stop_job(&id, &principal.name, request_id::of_writing(&headers).map(str::to_owned))
+        .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -313,11 +307,8 @@ fn job_response(desk: &LetterDesk, id: &str, job: &Job, is_interrupted: bool) ->
     (StatusCode::CREATED, location, Json(redrive)).into_response()
 }
 
-fn letter_place(
-    desk: &LetterDesk,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<(Lane, Offset), ApiError> {
-    Ok(desk.topics().place(&decoded(id)?).ok_or(LetterError::NotFound)?)
+fn letter_place(desk: &LetterDesk, id: &str) -> Result<(Lane, Offset), ApiError> {
+    Ok(desk.topics().place(id).ok_or(LetterError::NotFound)?)
 }
 
 fn is_control(desk: &LetterDesk, topic: &str) -> Result<bool, ApiError> {

@@ -21,7 +21,7 @@ use utoipa::openapi::{
 
 use super::operation::{Answer, Content, Header, Operation, Param, Place, Tag};
 use super::samples::shown;
-use super::{Described, errors};
+use super::{Row, errors};
 use crate::http::exchange::endpoint::{Access, Endpoint};
 use crate::http::exchange::error::Code;
 use crate::shared_state::LimitClass;
@@ -42,7 +42,7 @@ again. A path that there is not is 404 `ROUTE_NOT_FOUND`; a method that a path h
 ";
 
 /// The whole description.
-pub(crate) fn document(operations: &[Described]) -> OpenApi {
+pub(crate) fn document(operations: &[Row]) -> OpenApi {
     let mut paths = Paths::new();
     let mut components = components();
     for (endpoint, operation) in operations {

@@ -23,9 +23,9 @@ use super::exchange::endpoint::Endpoint;
 use super::router::endpoints;
 
 /// An endpoint's row, and what it is described with.
-type Described = (&'static Endpoint, Operation);
+type Row = (&'static Endpoint, Operation);
 
-fn operations() -> Vec<Described> {
+fn operations() -> Vec<Row> {
     endpoints().map(|endpoint| (endpoint, (endpoint.describe)())).collect()
 }
 

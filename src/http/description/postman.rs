@@ -3,14 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::Described;
+use super::Row;
 use super::operation::{Kept, Operation, Param, Place, Tag, Turn};
 use super::samples::SAMPLES;
 use crate::http::exchange::endpoint::Access;
 
 const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
 
-pub(crate) fn collection(operations: &[Described]) -> Value {
+pub(crate) fn collection(operations: &[Row]) -> Value {
     let mut folders: Vec<Value> = Tag::ALL
         .iter()
         .map(|tag| {
@@ -45,7 +45,7 @@ pub(crate) fn collection(operations: &[Described]) -> Value {
     })
 }
 
-fn item((endpoint, operation): &Described) -> Value {
+fn item((endpoint, operation): &Row) -> Value {
     let mut request = json!({
         "method": endpoint.method.as_str(),
         "description": operation.about,

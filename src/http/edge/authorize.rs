@@ -56,12 +56,14 @@ fn permitted(
     headers: &HeaderMap,
 ) -> Result<Option<Arc<Principal>>, Refused> {
     let needed = match endpoint.access {
-        Access::Public if endpoint.path == "/metrics" && state.metrics_need_role() => METRICS,
+        Access::Public if endpoint.path == "/metrics" && state.services().metrics_need_role => {
+            METRICS
+        }
         Access::Public => return Ok(None),
         Access::Roles(roles) => roles,
     };
     let principal = authenticated(state, headers).map_err(Refused::Unknown)?;
-    let principal = allow::as_seen_from(state.allow(), address, principal);
+    let principal = allow::as_seen_from(&state.services().allow, address, principal);
     // Where any role will do it is enough to be known.
     if needed == ANY || principal.roles.meets(needed) {
         Ok(Some(principal))
@@ -75,7 +77,7 @@ fn authenticated(state: &HttpState, headers: &HeaderMap) -> Result<Arc<Principal
         authorization: only(headers, &AUTHORIZATION)?,
         api_key: only(headers, &API_KEY)?,
     };
-    match state.auth() {
+    match &state.services().auth {
         Some(auth) => auth.authenticate(credentials),
         // Nobody can be known, so nobody is let in.
         None => Err(AuthError::Missing),
@@ -86,7 +88,7 @@ fn authenticated(state: &HttpState, headers: &HeaderMap) -> Result<Arc<Principal
 pub(crate) fn named_by(state: &HttpState, headers: &HeaderMap) -> Option<String> {
     let authorization = only(headers, &AUTHORIZATION).ok()?;
     let api_key = only(headers, &API_KEY).ok()?;
-    state.auth()?.named_by(Credentials { authorization, api_key })
+    state.services().auth.as_ref()?.named_by(Credentials { authorization, api_key })
 }
 
 /// Whether the same request would be let in again, for answers that go on and on.

@@ -39,7 +39,7 @@ pub(crate) async fn pass(
     context: &RequestContext,
     headers: &HeaderMap,
 ) -> (Passing, Result<(), ApiError>) {
-    let address = client_address(state.proxies(), context.peer, headers);
+    let address = client_address(&state.services().proxies, context.peer, headers);
     let mut passing = Passing { address, principal: None, decision: None };
     let passed = match context.endpoint {
         Some(endpoint) => look(state, endpoint, headers, context.started, &mut passing).await,
@@ -60,7 +60,7 @@ async fn look(
     started: Instant,
     passing: &mut Passing,
 ) -> Result<(), ApiError> {
-    allow::check(state.allow(), endpoint, passing.address)?;
+    allow::check(&state.services().allow, endpoint, passing.address)?;
     let class = endpoint.limit;
     let by_address = class.filter(|class| rate_limit::is_by_address(*class));
     if let Some(class) = by_address {
@@ -117,7 +117,7 @@ impl Passing {
             |decision: &&Decision| decision.class == Counted::Auth && decision.is_allowed;
         if let Some(decision) = self.decision.as_ref().filter(is_attempt) {
             let address = Subject::Address(self.address);
-            Box::pin(state.limiter().give_back(decision.class, &address)).await;
+            Box::pin(state.services().limiter.give_back(decision.class, &address)).await;
         }
     }
 }

@@ -421,7 +421,7 @@ fn finish(state: &HttpState, context: &RequestContext, response: &mut Response) 
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-cache"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if state.speaks_tls() {
+    if state.services().speaks_tls {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     state.cors().tell(context.origin.as_ref(), headers);

@@ -30,7 +30,7 @@ pub(crate) async fn check(
     subject: Subject<'_>,
     now: Instant,
 ) -> Result<Option<Decision>, Refused> {
-    let limiter = state.limiter();
+    let limiter = &state.services().limiter;
     let decision = match limiter.at_once(class, &subject, now) {
         AtOnce::Unlimited => return Ok(None),
         AtOnce::Decided(decision) => decision,

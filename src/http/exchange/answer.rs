@@ -1,9 +1,9 @@
 //! What handlers have in common: how a read begins, and how an answer is put together.
 
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::header::{CONTENT_TYPE, IF_NONE_MATCH};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 
@@ -36,10 +36,16 @@ pub(crate) async fn blocking<T: Send + 'static, E: Into<ApiError> + Send + 'stat
     }
 }
 
-pub(crate) fn decoded(id: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
-    match id {
-        Ok(Path(id)) => Ok(id),
-        Err(_) => Err(ApiError::new(Code::InvalidPath, "the id in the path is not UTF-8")),
+/// The one parameter of a path.
+pub(crate) struct PathParam(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathParam {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::from_request_parts(parts, state).await;
+        let text = "what the path names is not UTF-8";
+        path.map(|Path(name)| Self(name)).map_err(|_| ApiError::new(Code::InvalidPath, text))
     }
 }
 

@@ -4,8 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -21,7 +20,7 @@ use crate::http::edge::allow;
 use crate::http::edge::client_address::ClientAddress;
 use crate::http::edge::rate_limit::Refused;
 use crate::http::edge::request_id::REQUEST_ID;
-use crate::http::exchange::answer::decoded;
+use crate::http::exchange::answer::PathParam;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::page::{PageRequest, paged};
@@ -118,11 +117,10 @@ pub(super) async fn end_session(
     State(state): State<HttpState>,
     Extension(principal): Extension<Arc<Principal>>,
     address: Option<Extension<ClientAddress>>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let id = decoded(id)?;
     let params = Params::of(&uri, &["user"])?;
     let origin = origin(address, &headers);
     let ended = users(&state)?.end_session(&principal, params.get("user"), &id, &origin).await?;
@@ -150,7 +148,7 @@ pub(super) async fn change_password(
 }
 
 fn users(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
-    state.auth().ok_or_else(|| ApiError::internal("there is no authentication"))
+    state.services().auth.as_ref().ok_or_else(|| ApiError::internal("there is no authentication"))
 }
 
 fn origin(address: Option<Extension<ClientAddress>>, headers: &HeaderMap) -> Origin {

@@ -2,8 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -16,7 +15,7 @@ use crate::effects::simulator::{COUNT_MAX, Order, Simulator, SimulatorError};
 use crate::simulate::ChaosOptions;
 
 use super::answers::{SimulatedDelivery, SimulatedHistory, SimulatedMeta, SimulatedWebhooks};
-use crate::http::exchange::answer::decoded;
+use crate::http::exchange::answer::PathParam;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::page::{PageMeta, PageRequest, paged};
@@ -58,12 +57,11 @@ pub(super) async fn history(
 /// `GET /api/simulator/webhooks/history/{id}`
 pub(super) async fn delivery(
     State(state): State<HttpState>,
-    id: Result<Path<String>, PathRejection>,
+    PathParam(id): PathParam,
     uri: Uri,
 ) -> Result<Json<SimulatedDelivery>, ApiError> {
     let simulator = simulator(&state)?;
     Params::of(&uri, &[])?;
-    let id = decoded(id)?;
     let delivery = simulator.delivery(&id).ok_or_else(|| {
         let text = "this instance remembers no simulated webhook of this id";
         ApiError::new(Code::SimulatedWebhookNotFound, text)

@@ -2,8 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use serde_json::json;
 
@@ -11,6 +10,7 @@ use crate::ingest::{IntakeError, Kept, Received, SignatureError, WebhookError, n
 use crate::telemetry::WebhookOutcome;
 
 use super::answers::{KeptIn, WebhookReceipt, WebhookResult};
+use crate::http::exchange::answer::PathParam;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::services::WebhookIntake;
 use crate::http::state::HttpState;
@@ -27,12 +27,10 @@ pub(super) async fn receive(
 /// `POST /api/webhooks/{source}`
 pub(super) async fn receive_from(
     State(state): State<HttpState>,
-    source: Result<Path<String>, PathRejection>,
+    PathParam(source): PathParam,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<WebhookReceipt>, ApiError> {
-    let Path(source) = source
-        .map_err(|_| ApiError::new(Code::InvalidPath, "the source in the path is not UTF-8"))?;
     take(&state, Some(&source), &headers, &body).await
 }
 
