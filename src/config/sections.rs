@@ -26,6 +26,8 @@ pub struct ServerConfig {
     pub connections_per_address_max: usize,
     /// API requests under way at once.
     pub requests_max: usize,
+    /// Requests of one user, key or unknown address among them; 0: an eighth.
+    pub requests_per_principal_max: usize,
     /// Bytes of all bodies on their way.
     pub bodies_bytes_max: usize,
     /// Reads that wait for their `Position` at once.

@@ -25,7 +25,6 @@ use serde_json::json;
 use tokio::time::timeout;
 use tower::Service as _;
 
-use crate::shares::Part;
 use crate::telemetry::{PoolMetrics, RequestFailed, RequestSlow};
 
 use super::accept::wants_problem;
@@ -33,7 +32,7 @@ use super::compress::{compressed, takes_gzip};
 use super::connections::{Peer, PeerKind};
 use super::endpoints::{CONTACT, Endpoint, LimitClass};
 use super::error::{ApiError, Code};
-use super::gate::{self, Passing};
+use super::gate::{self, Passing, Place};
 use super::position::{self, POSITION};
 use super::request_id::{REQUEST_ID, request_id};
 use super::route_no::RouteNo;
@@ -85,6 +84,7 @@ impl Api {
     /// The answer to a request.
     pub(super) async fn answer_to(&self, peer: &Peer, mut request: Request) -> Response {
         let state = &self.state;
+        let _under_way = UnderWay::one_of(state.active());
         let route = RouteNo::of_path(request.uri().path());
         let endpoint = route.endpoint(request.method());
         let has_body = !request.body().is_end_stream();
@@ -110,9 +110,9 @@ impl Api {
         let leaves_body = has_body && !asked.reads_body;
         let mut left = if leaves_body { std::mem::take(request.body_mut()) } else { Body::empty() };
         let mut response = match admitted {
-            Ok(place) => match state.cors().preflight(&request, route) {
+            Ok(()) => match state.cors().preflight(&request, route) {
                 Some(response) => response,
-                None => self.passed_and_answered(&asked, peer, &mut request, place).await,
+                None => self.passed_and_answered(&asked, peer, &mut request).await,
             },
             Err(error) => error.into_response(),
         };
@@ -139,7 +139,6 @@ impl Api {
         asked: &Asked,
         peer: &Peer,
         request: &mut Request,
-        place: UnderWay<'_>,
     ) -> Response {
         let state = &self.state;
         let (passing, passed) = gate::pass(state, asked, request.headers()).await;
@@ -147,7 +146,7 @@ impl Api {
             peer.is_known_now();
         }
         let mut response = match passed {
-            Ok(()) => self.routed(asked, &passing, request, place).await,
+            Ok(place) => self.routed(asked, &passing, request, place).await,
             Err(error) => error.into_response(),
         };
         if response.status().is_success() {
@@ -169,14 +168,20 @@ impl Api {
         asked: &Asked,
         passing: &Passing,
         request: &mut Request,
-        place: UnderWay<'_>,
+        mut place: Option<Place<'_>>,
     ) -> Response {
         let limits = self.state.limits();
-        let mut _with_body = (None, place);
+        let mut _of_bodies = None;
         if asked.reads_body {
+            // One on its way has no place among the requests: else who sends it slowly holds one.
+            let had_place = place.take().is_some();
             // Boxed: it is rare, and would make the future of every request larger.
-            match Box::pin(self.read_body(asked, passing, request)).await {
-                Ok(read) => _with_body = read,
+            match Box::pin(bodies::read_whole(&self.state, passing, request)).await {
+                Ok(part) => _of_bodies = part,
+                Err(error) => return error.into_response(),
+            }
+            match had_place.then(|| gate::place(&self.state, passing.who())).transpose() {
+                Ok(again) => place = again,
                 Err(error) => return error.into_response(),
             }
         }
@@ -186,7 +191,8 @@ impl Api {
             {
                 // Boxed for the same reason.
                 let (who, headers) = (passing.who(), request.headers());
-                let waited = Box::pin(position::wait_for(&self.state, who, headers, position));
+                let waiting = position::wait_for(&self.state, who, headers, position, &mut place);
+                let waited = Box::pin(waiting);
                 if let Err(error) = waited.await {
                     return error.into_response();
                 }
@@ -219,19 +225,6 @@ impl Api {
     }
 }
 
-impl Api {
-    /// A body on its way has no place among the requests: else who sends it slowly holds one.
-    async fn read_body(
-        &self,
-        asked: &Asked,
-        passing: &Passing,
-        request: &mut Request,
-    ) -> Result<(Option<Part>, UnderWay<'_>), ApiError> {
-        let part = bodies::read_whole(&self.state, passing, request).await?;
-        Ok((part, UnderWay::one_of(&self.state, asked.route)?))
-    }
-}
-
 /// The id in `GET /api/contacts/{id}`, where the router would give it to the handler as it is written.
 fn plain_contact<'u>(asked: &Asked, uri: &'u Uri) -> Option<&'u str> {
     if asked.method != Method::GET || asked.route.as_str() != CONTACT {
@@ -240,36 +233,23 @@ fn plain_contact<'u>(asked: &Asked, uri: &'u Uri) -> Option<&'u str> {
     uri.path().rsplit('/').next().filter(|id| !id.contains('%'))
 }
 
-/// One request under way; counted down however it ends. None: its body is.
-struct UnderWay<'s>(Option<&'s AtomicUsize>);
+/// One request under way; counted down however it ends.
+struct UnderWay<'s>(&'s AtomicUsize);
 
 impl<'s> UnderWay<'s> {
-    fn one_of(state: &'s HttpState, route: RouteNo) -> Result<Self, ApiError> {
-        let active = state.active().fetch_add(1, Ordering::Relaxed);
-        let under_way = Self(Some(state.active()));
-        // An instance that is only busy must not be taken for a dead one.
-        if active >= state.limits().requests_max && route.as_str().starts_with("/api/") {
-            let text = "too many requests are under way; try again";
-            return Err(ApiError::new(Code::Overloaded, text));
-        }
-        Ok(under_way)
+    fn one_of(active: &'s AtomicUsize) -> Self {
+        active.fetch_add(1, Ordering::Relaxed);
+        Self(active)
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if let Some(active) = self.0 {
-            active.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn admit<'s>(
-    state: &'s HttpState,
-    peer: &Peer,
-    asked: &Asked,
-    request: &Request,
-) -> Result<UnderWay<'s>, ApiError> {
+fn admit(state: &HttpState, peer: &Peer, asked: &Asked, request: &Request) -> Result<(), ApiError> {
     let route = asked.route;
     match peer.kind {
         PeerKind::InProcess => {}
@@ -280,10 +260,7 @@ fn admit<'s>(
         }
         PeerKind::Probe => framing::check(request)?,
     }
-    check_head(state.limits(), request)?;
-    let place = UnderWay::one_of(state, route)?;
-    // With a body it has one once that is there; who comes to a full house need not send it.
-    Ok(if asked.reads_body { UnderWay(None) } else { place })
+    check_head(state.limits(), request)
 }
 
 fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {

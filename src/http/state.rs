@@ -14,7 +14,7 @@ use crate::effects::simulator::Simulator;
 use crate::ingest;
 use crate::query::Queries;
 use crate::shared_state::Limiter;
-use crate::shares::Pool;
+use crate::shares::{PART, Pool};
 use crate::telemetry::{Build, Metrics};
 
 use super::bodies::BodyRoom;
@@ -42,6 +42,8 @@ pub struct HttpLimits {
     pub bodies_bytes_max: usize,
     /// API requests under way at once; more are answered 503.
     pub requests_max: usize,
+    /// How many of them one user, key or unknown client may have.
+    pub requests_per_principal_max: usize,
     /// Reads that wait for their `Position` at once; more are answered 503.
     pub waiting_reads_max: usize,
     /// How long a read waits for its `Position`.
@@ -57,6 +59,10 @@ impl From<&ServerConfig> for HttpLimits {
             header_bytes_max: 16 * 1024,
             bodies_bytes_max: config.bodies_bytes_max,
             requests_max: config.requests_max,
+            requests_per_principal_max: match config.requests_per_principal_max {
+                0 => (config.requests_max / PART).max(1),
+                max => max,
+            },
             waiting_reads_max: config.waiting_reads_max,
             // Shorter than the request's own time, so that the answer says what was waited for.
             position_wait: (config.request_timeout / 2).min(Duration::from_secs(5)),
@@ -135,6 +141,7 @@ struct Shared {
     is_on_log: OnceLock<OnLog>,
     position_text: PositionText,
     active: Arc<AtomicUsize>,
+    requests: Pool,
     bodies: BodyRoom,
     waiting_reads: Pool,
 }
@@ -151,14 +158,13 @@ impl HttpState {
         let request_metrics = RequestMetrics::new(metrics.http_requests.clone());
         let active = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&active);
-        let requests = metrics.pool("requests");
-        requests.set_bounds(limits.requests_max, limits.requests_max);
         metrics.on_scrape(move |metrics| {
             let active = counted.load(std::sync::atomic::Ordering::Relaxed);
-            requests.set_taken(active);
             metrics.http_active.set(i64::try_from(active).unwrap_or(i64::MAX));
         });
+        let requests = metrics.pool("requests");
         Self(Arc::new(Shared {
+            requests: Pool::new(limits.requests_max, limits.requests_per_principal_max, requests),
             bodies: BodyRoom::new(&limits, &metrics),
             waiting_reads: Pool::in_eighths(
                 limits.waiting_reads_max,
@@ -298,6 +304,10 @@ impl HttpState {
     /// Requests under way.
     pub(super) fn active(&self) -> &AtomicUsize {
         &self.0.active
+    }
+
+    pub(super) fn requests(&self) -> &Pool {
+        &self.0.requests
     }
 
     pub(super) fn bodies(&self) -> &BodyRoom {

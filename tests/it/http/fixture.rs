@@ -35,7 +35,7 @@ use crate::support::access;
 const FINGERPRINT: Fingerprint = Fingerprint(42);
 const FEED: FeedOptions = FeedOptions {
     heartbeat: Duration::from_millis(50),
-    clients_max: 4,
+    clients_max: 8,
     clients_per_principal_max: 4,
     snapshots_max: 4,
     buffer_bytes: 1 << 20,
@@ -265,6 +265,7 @@ impl Fixture {
         change(&mut limits);
         self.router_of(limits, services)
     }
+            requests_per_principal_max: 100,
 
     pub(super) fn router_of(&self, limits: HttpLimits, mut services: Services) -> Api {
         let auth = || access::auth(self.directory.path(), &self.metrics);
