@@ -1,5 +1,6 @@
 //! Webhooks in: what a source signed is kept, and said to be.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -13,8 +14,10 @@ use crate::ingest::{
 };
 use crate::telemetry::WebhookOutcome;
 
+use super::client_address::ClientAddress;
 use super::contacts::json_response;
 use super::error::{ApiError, Code};
+use super::incidents;
 use super::state::HttpState;
 
 /// The sources and where their events go.
@@ -40,27 +43,30 @@ struct Answer<'a> {
 /// `POST /api/webhooks`
 pub(super) async fn receive(
     State(state): State<HttpState>,
+    address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    take(&state, None, &headers, &body).await
+    take(&state, None, address, &headers, &body).await
 }
 
 /// `POST /api/webhooks/{source}`
 pub(super) async fn receive_from(
     State(state): State<HttpState>,
+    address: Option<Extension<ClientAddress>>,
     source: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let Path(source) = source
         .map_err(|_| ApiError::new(Code::InvalidPath, "the source in the path is not UTF-8"))?;
-    take(&state, Some(&source), &headers, &body).await
+    take(&state, Some(&source), address, &headers, &body).await
 }
 
 async fn take(
     state: &HttpState,
     source: Option<&str>,
+    address: Option<Extension<ClientAddress>>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, ApiError> {
@@ -72,6 +78,9 @@ async fn take(
         Ok(received) => received,
         Err(error) => {
             state.metrics().webhook(outcome_of(&error), 1);
+            let source = source.unwrap_or(webhooks.default_source());
+            let address = address.map(|Extension(ClientAddress(address))| address);
+            incidents::webhook_refused(state, &error, source, address, headers);
             return Err(error.into());
         }
     };
