@@ -388,6 +388,8 @@ pub struct DeadLettersConfig {
     pub topic: Option<String>,
     /// How often one record may be redriven.
     pub redrive_hops_max: u8,
+    /// Letters that all redrives together send a second.
+    pub redrives_per_second_max: u32,
 }
 
 /// What is kept on this disk while Kafka is away.

@@ -84,7 +84,8 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
 
 fn letters(log: &EventLog, reader: &Reader, control: &Arc<Control>) -> Arc<LetterDesk> {
     let topics = Topics { contacts: "contacts".to_owned(), control: "control".to_owned() };
-    let options = LetterOptions { topics, hops_max: 3, age_max: None };
+    let options =
+        LetterOptions { topics, hops_max: 3, age_max: None, redrives_per_second_max: 10_000 };
     let (log, control) = (log.clone(), Arc::clone(control));
     let lease = Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
     let metrics = Arc::new(Metrics::new().unwrap());
