@@ -29,7 +29,7 @@ use super::{Control, ControlOutcome, ControlWrite, IngestError, Lease, Pause, no
 
 mod home_copy;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use home_copy::at_home;
 

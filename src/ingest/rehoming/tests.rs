@@ -25,16 +25,16 @@ const LANES: u16 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store that follows a log until it is dropped.
-struct World {
-    log: EventLog,
-    reader: Reader,
-    control: Arc<Control>,
+pub(in crate::ingest) struct World {
+    pub(in crate::ingest) log: EventLog,
+    pub(in crate::ingest) reader: Reader,
+    pub(in crate::ingest) control: Arc<Control>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
     applying: Option<JoinHandle<Writer>>,
 }
 
-fn open_log(path: &Path) -> EventLog {
+pub(in crate::ingest) fn open_log(path: &Path) -> EventLog {
     let options = EmbeddedOptions {
         path: path.to_owned(),
         topic: "contacts".to_owned(),
@@ -79,7 +79,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 impl World {
-    fn follow(dir: &Path, log: EventLog) -> Self {
+    pub(in crate::ingest) fn follow(dir: &Path, log: EventLog) -> Self {
         Self::follow_under(1, dir, log)
     }
 
