@@ -308,6 +308,28 @@ async fn a_log_that_was_founded_anew_is_gone_through_anew() {
 }
 
 #[tokio::test]
+async fn who_works_under_a_founding_that_is_over_keeps_nobody_from_bringing_them_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_log(&dir.path().join("log"));
+    let old = World::follow_under(1, &dir.path().join("old"), log.clone());
+    let new = World::follow_under(2, &dir.path().join("new"), log);
+    old.append(vec![stray("ada")]);
+    new.catch_up();
+    let of = |world: &World, instance| {
+        let lease = Arc::new(Lease::new(Arc::clone(&world.control), instance));
+        Rehoming { lease, ..world.rehoming() }
+    };
+    let (older, newer) = (of(&old, 1), of(&new, 2));
+    let (mut before, mut after) = (old.looked(), new.looked());
+    assert!(older.adopt(&mut before) && older.is_ours(&before).await.unwrap());
+    newer.turn(&mut after).await.unwrap();
+    new.assert_at_home(&["ada"]);
+    assert_eq!(new.said().unwrap().founding, 2);
+    wait_until("the older one knows", || old.said().is_some());
+    assert!(!older.adopt(&mut before), "it brings nothing any more");
+}
+
+#[tokio::test]
 async fn what_the_log_never_takes_holds_up_the_rest_and_is_not_passed() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::follow(&dir.path().join("store"), open_log(&dir.path().join("log")));
