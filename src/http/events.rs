@@ -40,6 +40,12 @@ pub(super) async fn get_event(
             json_response(body.map_err(|error| ApiError::internal(error.to_string()))?)
         }
         EventFound::Taken => pending(&id),
+        EventFound::Refused { why } => {
+            let body = json!({
+                "id": id, "status": "refused", "detail": why, "records": [], "complete": true,
+            });
+            json_response(body.to_string().into_bytes())
+        }
         EventFound::Ahead { lane, offset, .. } if state.is_on_log(lane, offset) => pending(&id),
         EventFound::Ahead { lane, next, .. } => {
             let details = json!({ "partition": lane.0, "appliedUpTo": next.0 });

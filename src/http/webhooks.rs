@@ -126,7 +126,9 @@ fn outcome_of(error: &WebhookError) -> WebhookOutcome {
         WebhookError::Body(_)
         | WebhookError::TooMany { .. }
         | WebhookError::Intake(IntakeError::Refused(_)) => WebhookOutcome::Rejected,
-        WebhookError::Intake(IntakeError::Unavailable(_)) => WebhookOutcome::Unavailable,
+        WebhookError::Intake(IntakeError::Unavailable(_) | IntakeError::Unacknowledged(_)) => {
+            WebhookOutcome::Unavailable
+        }
     }
 }
 
@@ -149,7 +151,9 @@ impl From<WebhookError> for ApiError {
             WebhookError::TooMany { events_max, .. } => Self::new(Code::TooManyEvents, text)
                 .with_details(json!({ "maxEvents": events_max })),
             WebhookError::Intake(IntakeError::Refused(_)) => Self::new(Code::EventRejected, text),
-            WebhookError::Intake(IntakeError::Unavailable(why)) => {
+            WebhookError::Intake(
+                IntakeError::Unavailable(why) | IntakeError::Unacknowledged(why),
+            ) => {
                 // Its line is the request's own, of which there are not too many.
                 Self::new(Code::IntakeUnavailable, "the event can't be kept now; send it again")
                     .with_internal(format!("a webhook was not kept: {why}"))

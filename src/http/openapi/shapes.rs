@@ -146,8 +146,11 @@ pub(super) struct HistoryMeta {
 pub(super) struct EventReport {
     /// As it was asked for.
     id: String,
-    /// `applied` where any of its records was, else the verdict on the newest; or `pending`.
+    /// `applied` where any of its records was, else the newest one's verdict; or `pending`, `refused`.
     status: String,
+    /// Why the log did not take it, where it is `refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     /// Newest first, 16 at most.
     records: Vec<EventRecord>,
     /// Whether everything that is kept was looked through.

@@ -408,12 +408,6 @@ impl Reader {
         Expected::new(&self.shared, event_hash)
     }
 
-    /// Whether a record whose event id has this hash was expected here lately, and nobody has been
-    /// told of it: it may still come.
-    pub fn awaits(&self, event_hash: u64) -> bool {
-        self.shared.outcomes.awaits(event_hash)
-    }
-
     fn covers(&self, position: &Position) -> bool {
         let cut = self.shared.cut.lock();
         position.next.iter().all(|(lane, next)| {

@@ -29,6 +29,7 @@ use contactd::telemetry::Metrics;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::access;
 
@@ -207,6 +208,11 @@ impl Fixture {
         &self.open.as_ref().unwrap().1
     }
 
+    /// A write that was taken here, and not by the log.
+    pub(super) fn refuse(&self, event_id: &str, why: &str) {
+        self.reader().expect(xxh3_64(event_id.as_bytes())).refused(why);
+    }
+
     pub(super) fn position(&self) -> Position {
         self.reader().position()
     }
@@ -259,6 +265,7 @@ impl Fixture {
             uri_bytes_max: 8 * 1024,
             header_bytes_max: 16 * 1024,
             requests_max: 100,
+            requests_per_principal_max: 100,
             bodies_bytes_max: 1 << 20,
             waiting_reads_max: 100,
             position_wait: Duration::from_millis(150),
@@ -266,7 +273,6 @@ impl Fixture {
         change(&mut limits);
         self.router_of(limits, services)
     }
-            requests_per_principal_max: 100,
 
     pub(super) fn router_of(&self, limits: HttpLimits, mut services: Services) -> Api {
         let auth = || access::auth(self.directory.path(), &self.metrics);
