@@ -36,6 +36,7 @@ impl Letters {
                 },
                 hops_max: config.dead_letters.redrive_hops_max,
                 age_max: config.store.dead_letters_age,
+                redrives_per_second_max: config.dead_letters.redrives_per_second_max,
             },
             topic: dead_letter_topic(config),
             auth,

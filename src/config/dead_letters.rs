@@ -31,5 +31,10 @@ pub(super) fn dead_letters(fields: &mut Fields<'_>, kafka: &KafkaConfig) -> Dead
         }
     }
     let hops_max = fields.number("dead_letters.redrive_hops_max", 1..=100);
-    DeadLettersConfig { topic, redrive_hops_max: u8::try_from(hops_max).unwrap_or(u8::MAX) }
+    let per_second = fields.number("dead_letters.redrives_per_second_max", 1..=1_000_000);
+    DeadLettersConfig {
+        topic,
+        redrive_hops_max: u8::try_from(hops_max).unwrap_or(u8::MAX),
+        redrives_per_second_max: u32::try_from(per_second).unwrap_or(u32::MAX),
+    }
 }

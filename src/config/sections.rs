@@ -26,6 +26,8 @@ pub struct ServerConfig {
     pub connections_per_address_max: usize,
     /// API requests under way at once.
     pub requests_max: usize,
+    /// Requests of one user, key or unknown address among them; 0: an eighth.
+    pub requests_per_principal_max: usize,
     /// Bytes of all bodies on their way.
     pub bodies_bytes_max: usize,
     /// Reads that wait for their `Position` at once.
@@ -386,6 +388,8 @@ pub struct DeadLettersConfig {
     pub topic: Option<String>,
     /// How often one record may be redriven.
     pub redrive_hops_max: u8,
+    /// Letters that all redrives together send a second.
+    pub redrives_per_second_max: u32,
 }
 
 /// What is kept on this disk while Kafka is away.

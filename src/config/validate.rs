@@ -182,6 +182,8 @@ fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
         connections_per_address_max: fields
             .count("server.connections_per_address_max", 0..=1_000_000),
         requests_max: fields.count("server.requests_max", 1..=1_000_000),
+        requests_per_principal_max: fields
+            .count("server.requests_per_principal_max", 0..=1_000_000),
         bodies_bytes_max: usize::try_from(fields.size("server.bodies_bytes_max", MIB..=64 * GIB))
             .unwrap_or(usize::MAX),
         waiting_reads_max: fields.count("server.waiting_reads_max", 1..=1_000_000),

@@ -29,7 +29,7 @@ fn can_be_homes(lanes: u16) -> bool {
 /// A founding that can't be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the log's founding can't be read: {0}")]
-pub struct InvalidFounding(String);
+pub struct InvalidFounding(pub(crate) String);
 
 impl Founding {
     /// Of a log with so many lanes.

@@ -16,7 +16,7 @@ use crate::effects::simulator::Simulator;
 use crate::ingest::{self, Edits, Intake, Webhooks};
 use crate::query::Queries;
 use crate::shared_state::{LimitClass as Counted, Limiter};
-use crate::shares::Pool;
+use crate::shares::{PART, Pool};
 use crate::telemetry::Metrics;
 
 use super::contacts::idempotency::IdempotencySecret;
@@ -36,6 +36,8 @@ pub struct HttpLimits {
     pub bodies_bytes_max: usize,
     /// API requests under way at once; more are answered 503.
     pub requests_max: usize,
+    /// How many of them one user, key or unknown client may have.
+    pub requests_per_principal_max: usize,
     /// Reads that wait for their `Position` at once; more are answered 503.
     pub waiting_reads_max: usize,
     /// How long a read waits for its `Position`.
@@ -51,6 +53,10 @@ impl From<&ServerConfig> for HttpLimits {
             header_bytes_max: 16 * 1024,
             bodies_bytes_max: config.bodies_bytes_max,
             requests_max: config.requests_max,
+            requests_per_principal_max: match config.requests_per_principal_max {
+                0 => (config.requests_max / PART).max(1),
+                max => max,
+            },
             waiting_reads_max: config.waiting_reads_max,
             // Shorter than the request's own time, so that the answer says what was waited for.
             position_wait: (config.request_timeout / 2).min(Duration::from_secs(5)),
@@ -186,7 +192,7 @@ pub(crate) struct BodyRoom {
 impl BodyRoom {
     pub(crate) fn new(limits: &HttpLimits, metrics: &Metrics) -> Self {
         let half = (limits.bodies_bytes_max / 2).max(limits.body_bytes_max);
-        let part = (limits.bodies_bytes_max / crate::shares::PART).max(limits.body_bytes_max);
+        let part = (limits.bodies_bytes_max / PART).max(limits.body_bytes_max);
         Self {
             known: Pool::new(half, part, metrics.pool("bodies")),
             unknown: Pool::new(half, part, metrics.pool("bodies_unknown")),

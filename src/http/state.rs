@@ -39,6 +39,7 @@ struct Shared {
     is_on_log: OnceLock<OnLog>,
     position_text: PositionText,
     active: Arc<AtomicUsize>,
+    requests: Pool,
     bodies: BodyRoom,
     waiting_reads: Pool,
 }
@@ -54,14 +55,13 @@ impl HttpState {
     ) -> Self {
         let active = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&active);
-        let requests = metrics.pool("requests");
-        requests.set_bounds(limits.requests_max, limits.requests_max);
         metrics.on_scrape(move |metrics| {
             let active = counted.load(std::sync::atomic::Ordering::Relaxed);
-            requests.set_taken(active);
             metrics.http_active.set(i64::try_from(active).unwrap_or(i64::MAX));
         });
+        let requests = metrics.pool("requests");
         Self(Arc::new(Shared {
+            requests: Pool::new(limits.requests_max, limits.requests_per_principal_max, requests),
             bodies: BodyRoom::new(&limits, &metrics),
             waiting_reads: Pool::in_eighths(
                 limits.waiting_reads_max,
@@ -172,6 +172,10 @@ impl HttpState {
     /// Requests under way.
     pub(crate) fn active(&self) -> &AtomicUsize {
         &self.0.active
+    }
+
+    pub(crate) fn requests(&self) -> &Pool {
+        &self.0.requests
     }
 
     pub(crate) fn bodies(&self) -> &BodyRoom {

@@ -21,6 +21,7 @@ fn state() -> HttpState {
         uri_bytes_max: 1024,
         header_bytes_max: 1024,
         requests_max: 8,
+        requests_per_principal_max: 1,
         bodies_bytes_max: 1 << 20,
         waiting_reads_max: 8,
         position_wait: Duration::from_secs(1),

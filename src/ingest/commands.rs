@@ -23,7 +23,7 @@ use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::{Ack, NewRecord};
 use crate::store::{Expected, Reader, RecordOutcome, StoreError};
 
-use super::intake::{Intake, Kept};
+use super::intake::{Intake, IntakeError, Kept};
 use super::patch::ContactPatch;
 use super::stamps::Stamps;
 use super::{PresentRules, command_record, now_ms};
@@ -133,6 +133,18 @@ impl Wait {
 impl Commands {
     /// Kept by the intake, decided by the store that follows it.
     pub fn new(intake: Arc<Intake>, reader: Reader, rules: PresentRules, stamps: Stamps) -> Self {
+        intake.tells(reader.clone());
+        // What waits is not applied yet, and later commands of its contacts come behind it.
+        if let Some(outbox) = intake.outbox() {
+            let given = outbox.commands(|contact_id, command| {
+                if let Some(stamp) = command.stamp() {
+                    stamps.given(contact_id, stamp);
+                }
+            });
+            if let Err(error) = given {
+                tracing::warn!(%error, "the times of commands that wait are not known");
+            }
+        }
         Self(Arc::new(Shared { intake, reader, rules, stamps }))
     }
 
@@ -165,19 +177,23 @@ impl Commands {
             return answers;
         }
         let kept = tokio::time::timeout_at(wait.until, self.0.intake.keep(records)).await;
-        let detail = match kept {
+        let (detail, why) = match kept {
             Ok(Ok(Kept::OnLog(acks))) => {
                 return self.outcomes(answers, expected, acks, wait).await;
             }
             // Nobody knows when it comes onto the log.
             Ok(Ok(Kept::InOutbox)) => return answers,
-            Ok(Err(error)) => error.to_string(),
-            Err(_elapsed) => "it took too long".to_owned(),
+            Ok(Err(error)) => (error.to_string(), refusal(&error, expected.len())),
+            Err(_elapsed) => ("it took too long".to_owned(), None),
         };
-        for (place, _) in expected {
-            let event_id = commands.get(place).map(|command| command.event_id.clone());
-            let error = CommandError::NotAcknowledged { detail: detail.clone(), event_id };
-            set(&mut answers, place, Err(error));
+        for (place, expected) in expected {
+            let detail = detail.clone();
+            let event_id = commands.get(place).filter(|_| why.is_none());
+            let event_id = event_id.map(|command| command.event_id.clone());
+            if let Some(why) = &why {
+                expected.refused(why);
+            }
+            set(&mut answers, place, Err(CommandError::NotAcknowledged { detail, event_id }));
         }
         answers
     }
@@ -195,11 +211,18 @@ impl Commands {
         let record = self.record(command)?;
         let expected = self.0.reader.expect(xxh3_64(command.event_id.as_bytes()));
         let deciding = async {
-            let kept = self.0.intake.keep_on_log(vec![record]).await;
-            let acks = kept.map_err(|error| CommandError::NotAcknowledged {
-                detail: error.to_string(),
-                event_id: Some(command.event_id.clone()),
-            })?;
+            let acks = match self.0.intake.keep_on_log(vec![record]).await {
+                Ok(acks) => acks,
+                Err(error) => {
+                    let why = refusal(&error, 1);
+                    let event_id = why.is_none().then(|| command.event_id.clone());
+                    if let Some(why) = why {
+                        expected.refused(&why);
+                    }
+                    let detail = error.to_string();
+                    return Err(CommandError::NotAcknowledged { detail, event_id });
+                }
+            };
             match acks.first() {
                 Some(Ack { lane, offset }) => Ok(Some(expected.outcome_at(*lane, *offset).await?)),
                 None => Ok(None),
@@ -257,8 +280,114 @@ impl Commands {
     }
 }
 
+/// Why the log has none of so many records for certain, as anybody may know it; none: it may have them.
+fn refusal(error: &IntakeError, records: usize) -> Option<String> {
+    error.is_certain(records).then(|| match error {
+        IntakeError::Refused(error) => error.to_string(),
+        IntakeError::Unavailable(_) | IntakeError::Unacknowledged(_) => {
+            "neither the contact log nor the outbox took it".to_owned()
+        }
+    })
+}
+
 fn set<T>(answers: &mut [T], place: usize, answer: T) {
     if let Some(slot) = answers.get_mut(place) {
         *slot = answer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, EmbeddedLogConfig, Mode};
+    use crate::domain::position::{LogIdentity, LogKind};
+    use crate::domain::rules::RuleSet;
+    use crate::event_log::EventLog;
+    use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+    use crate::ingest::{IntakeOptions, Outbox};
+    use crate::store::{self, Opened, Prospect, StoreOptions};
+
+    use super::*;
+
+    fn command(event_id: &str) -> Command {
+        Command {
+            intent: Intent::Update,
+            id: "c1".to_owned(),
+            patch: ContactPatch::default(),
+            condition: Condition::default(),
+            event_id: event_id.to_owned(),
+            request_hash: None,
+            survivor: None,
+            author: Author { principal: Arc::from("user:ada"), request_id: Arc::from("r1") },
+        }
+    }
+
+    struct World {
+        store: Opened,
+        log: EventLog,
+        dir: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let cluster = "test".to_owned();
+            let topic = "contacts".to_owned();
+            let identity = LogIdentity { kind: LogKind::Embedded, cluster, topic };
+            let options = StoreOptions::at(&dir.path().join("store"));
+            let store = store::open(options, Some(&identity), &|_| ()).unwrap();
+            let config = Config::built_in(Mode::Dev).unwrap().embedded_log;
+            let config = EmbeddedLogConfig { path: dir.path().join("log"), ..config };
+            let log = EmbeddedLog::open(EmbeddedOptions::new(&config, "contacts")).unwrap();
+            Self { store, log: EventLog::Embedded(Arc::new(log)), dir }
+        }
+
+        fn commands(&self, outbox: Option<Arc<Outbox>>, min_free_bytes: u64) -> Commands {
+            let ack_timeout = Duration::from_secs(5);
+            let path = self.dir.path().to_owned();
+            let options = IntakeOptions { ack_timeout, path, min_free_bytes };
+            let intake = Arc::new(Intake::new(self.log.clone(), outbox, options));
+            let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
+            Commands::new(intake, self.store.reader.clone(), rules, Stamps::in_memory())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_kept_nowhere_is_known_to_be_refused() {
+        let world = World::new();
+        let commands = world.commands(None, u64::MAX);
+        let wait = Wait::of(Duration::from_secs(20), true);
+        let answers = commands.submit(&[command("e1")], wait).await;
+        let none = matches!(
+            answers.as_slice(),
+            [Err(CommandError::NotAcknowledged { event_id: None, .. })]
+        );
+        assert!(none, "{answers:?}");
+        commands.decided(&command("e2"), wait.until).await.unwrap_err();
+        for event in ["e1", "e2"] {
+            let prospect = world.store.reader.prospect(xxh3_64(event.as_bytes()));
+            assert!(matches!(prospect, Prospect::Refused(_)), "{event}: {prospect:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_command_comes_behind_those_of_its_contact_that_wait_since_before_the_start() {
+        let world = World::new();
+        let outbox = || Arc::new(Outbox::open(&world.dir.path().join("outbox"), 1 << 20).unwrap());
+        let before = outbox();
+        let year_ahead = super::super::now_us() + 365 * 86_400_000_000;
+        let waits = command_record::record(&command("e1"), year_ahead, now_ms());
+        before.keep(vec![waits]).await.unwrap();
+        before.shutdown().unwrap();
+        drop(before);
+        let after = outbox();
+        // The contact log is away.
+        let commands = world.commands(Some(Arc::clone(&after)), 0);
+        let wait = Wait::of(Duration::from_secs(20), true);
+        let answers = commands.submit(&[command("e2")], wait).await;
+        assert!(matches!(answers.as_slice(), [Ok(Submitted::Kept)]), "{answers:?}");
+        let mut stamps = Vec::new();
+        after.commands(|_, command| stamps.extend(command.stamp())).unwrap();
+        assert_eq!(stamps, [year_ahead, year_ahead + 1]);
+        after.shutdown().unwrap();
     }
 }

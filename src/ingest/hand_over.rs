@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::headers::{COMMAND, LANE_NEXT};
 use crate::domain::position::{Lane, NextOffset, Offset};
+use crate::domain::timestamp::parse_rfc3339_us;
 use crate::event_log::{EventLog, LanePart, LogError, NewRecord, ReadUntil};
 
 use super::outbox::OutboxError;
@@ -237,6 +238,30 @@ fn hash(key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
     xxh3_64(&[key, &key.len().to_le_bytes(), value.unwrap_or_default()].concat())
 }
 
+/// A command as its record has it.
+#[derive(Deserialize)]
+pub(super) struct WaitingCommand {
+    id: String,
+    timestamp: String,
+}
+
+impl WaitingCommand {
+    /// None: the record is none.
+    pub(super) fn of(record: &NewRecord) -> Option<Self> {
+        serde_json::from_slice(record.value.as_deref().filter(|_| is_command(record))?).ok()
+    }
+
+    /// Of its event id.
+    pub(super) fn event_hash(&self) -> u64 {
+        xxh3_64(self.id.as_bytes())
+    }
+
+    /// In µs since 1970.
+    pub(super) fn stamp(&self) -> Option<u64> {
+        parse_rfc3339_us(self.timestamp.as_bytes())
+    }
+}
+
 fn is_command(record: &NewRecord) -> bool {
     record.headers.iter().any(|(name, _)| name == COMMAND)
 }
@@ -341,6 +366,17 @@ mod tests {
         to.look(&mut waiting, &stop).unwrap();
         assert_eq!(ends(&waiting), [(1, Some(1))]);
         log.shutdown().unwrap();
+    }
+
+    #[test]
+    fn a_command_that_waits_says_which_it_is_and_no_event_does() {
+        let mut record = command(3);
+        record.value = Some(br#"{"id":"e3","timestamp":"2026-11-21T10:00:00.000001Z"}"#.to_vec());
+        let waits = WaitingCommand::of(&record).unwrap();
+        let stamp = Some(1_795_255_200_000_001);
+        assert_eq!((waits.event_hash(), waits.stamp()), (xxh3_64(b"e3"), stamp));
+        record.headers.clear();
+        assert!(WaitingCommand::of(&record).is_none());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::Class;
 use crate::domain::position::NextOffset;
 use crate::event_log::{Ack, EventLog, LogError, NewRecord};
+use crate::store::Reader;
 
 use super::hand_over::note_ends;
 use super::outbox::{Outbox, OutboxError};
@@ -36,9 +37,12 @@ pub enum IntakeError {
     /// The contact log refuses this record, and always will.
     #[error(transparent)]
     Refused(LogError),
-    /// Neither the log nor the outbox takes it now.
+    /// Neither the log nor the outbox takes it now, and it was given to neither.
     #[error("{0}")]
     Unavailable(String),
+    /// It was given to the log, which did not say that it has it: nobody knows.
+    #[error("{0}")]
+    Unacknowledged(String),
 }
 
 impl IntakeError {
@@ -46,7 +50,17 @@ impl IntakeError {
     pub fn class(&self) -> Class {
         match self {
             Self::Refused(_) => Class::Poison,
-            Self::Unavailable(_) => Class::Retry,
+            Self::Unavailable(_) | Self::Unacknowledged(_) => Class::Retry,
+        }
+    }
+
+    /// Whether the log has none of so many records for certain.
+    pub fn is_certain(&self, records: usize) -> bool {
+        match self {
+            // Those that are given with one that is refused may be taken.
+            Self::Refused(_) => records == 1,
+            Self::Unavailable(_) => true,
+            Self::Unacknowledged(_) => false,
         }
     }
 }
@@ -75,13 +89,22 @@ pub struct Intake {
     turns: Turns,
     /// Why nothing is taken until somebody has mended it.
     blocked: OnceLock<String>,
+    /// The store that is told what the log will never take.
+    decides: OnceLock<Reader>,
 }
 
 impl Intake {
     /// To a log, with an outbox where that log may be away.
     pub fn new(log: EventLog, outbox: Option<Arc<Outbox>>, options: IntakeOptions) -> Self {
-        let (settled, blocked) = (OnceLock::new(), OnceLock::new());
-        Self { log, outbox, options, settled, turns: Turns::default(), blocked }
+        Self {
+            log,
+            outbox,
+            options,
+            settled: OnceLock::new(),
+            turns: Turns::default(),
+            blocked: OnceLock::new(),
+            decides: OnceLock::new(),
+        }
     }
 
     /// From now on the log puts keys into the lanes that the store knows them in; before, only the
@@ -98,6 +121,11 @@ impl Intake {
     /// Whether the log may be appended to.
     pub fn is_settled(&self) -> bool {
         self.settled.get().is_some()
+    }
+
+    /// What the log will never take of the outbox is told to this store. Only the first one counts.
+    pub(super) fn tells(&self, reader: Reader) {
+        let _ = self.decides.set(reader);
     }
 
     /// Nothing is taken any more, and why. Only the first reason counts.
@@ -124,7 +152,11 @@ impl Intake {
                 return Ok(());
             }
         }
-        outbox.forward(&self.log, runtime, stop)
+        outbox.forward(&self.log, runtime, stop, &|event_hash, why| {
+            if let Some(reader) = self.decides.get() {
+                reader.refused(event_hash, why);
+            }
+        })
     }
 
     /// The outbox, if there is one.
@@ -145,17 +177,18 @@ impl Intake {
         let inside = outbox.enter().await;
         let goes_to_log = outbox.records() == 0 && self.is_settled();
         drop(inside);
+        let mut tried = None;
         if goes_to_log {
             self.note_ends(&mut records);
             match self.append(records.clone()).await {
                 Ok(acks) => return Ok(Kept::OnLog(acks)),
                 Err(error @ IntakeError::Refused(_)) => return Err(error),
-                Err(IntakeError::Unavailable(_)) => {}
+                Err(error) => tried = Some(error),
             }
         }
         turn.first().await;
         let _inside = outbox.enter().await;
-        self.set_aside(outbox, records).await
+        self.set_aside(outbox, records).await.map_err(|error| tried.unwrap_or(error))
     }
 
     /// Keeps records on the log, whatever waits in the outbox.
@@ -190,8 +223,8 @@ impl Intake {
         match tokio::time::timeout(self.options.ack_timeout, self.log.append(records)).await {
             Ok(Ok(acks)) => Ok(acks),
             Ok(Err(error)) if error.class() == Class::Poison => Err(IntakeError::Refused(error)),
-            Ok(Err(error)) => Err(IntakeError::Unavailable(error.to_string())),
-            Err(_elapsed) => Err(IntakeError::Unavailable(format!(
+            Ok(Err(error)) => Err(IntakeError::Unacknowledged(error.to_string())),
+            Err(_elapsed) => Err(IntakeError::Unacknowledged(format!(
                 "the contact log did not acknowledge within {} ms",
                 self.options.ack_timeout.as_millis()
             ))),

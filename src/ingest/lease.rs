@@ -36,6 +36,9 @@ const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// How long a lease that nobody renews is kept, in milliseconds of record time.
 const KEPT_MS: u64 = 60_000;
 
+/// What time it is: by a clock that never steps, and by one that runs on while the machine sleeps.
+pub type Clocks = Box<dyn Fn() -> (Instant, SystemTime) + Send + Sync>;
+
 /// This instance's lease.
 pub struct Lease {
     control: Arc<Control>,
@@ -49,13 +52,14 @@ pub struct Lease {
     renewing: tokio::sync::Mutex<()>,
     others: Mutex<BTreeMap<String, Other>>,
     wanted: Notify,
+    clocks: Clocks,
 }
 
 /// The last renewal that was acknowledged.
 #[derive(Clone, Copy)]
 struct Renewed {
     revision: u64,
-    /// When it was begun, by a clock that never steps and one that runs on while the machine sleeps.
+    /// When it was begun.
     began: (Instant, SystemTime),
 }
 
@@ -82,7 +86,13 @@ struct Role {
 impl Lease {
     /// Of the instance with this store.
     pub fn new(control: Arc<Control>, instance: u64) -> Self {
+        Self::by(Box::new(|| (Instant::now(), SystemTime::now())), control, instance)
+    }
+
+    /// The same by other clocks.
+    pub fn by(clocks: Clocks, control: Arc<Control>, instance: u64) -> Self {
         Self {
+            clocks,
             control,
             instance: format!("{instance:016x}"),
             process: format!("{:032x}", fastrand::u128(..)),
@@ -101,7 +111,7 @@ impl Lease {
 
     /// Whether this instance may go on with what it has taken.
     pub fn is_held(&self) -> bool {
-        self.is_alone || self.renewed.lock().is_some_and(|renewed| renewed.holds())
+        self.is_alone || self.renewed.lock().is_some_and(|renewed| renewed.holds((self.clocks)()))
     }
 
     /// The control record of the last renewal's time, in milliseconds since 1970; none: not held.
@@ -173,19 +183,32 @@ impl Lease {
             stop.cancelled().await;
             return;
         }
-        let mut due = Instant::now() + RENEW_EVERY;
+        let mut due = self.next_due();
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            self.look();
-            if Instant::now() < due {
-                continue;
-            }
-            due = Instant::now() + RENEW_EVERY;
-            let renewed = stop.run_until_cancelled(self.renew()).await;
-            if let Some(Err(error)) = renewed {
-                tracing::debug!(%error, "the lease is not renewed");
-            }
+            stop.run_until_cancelled(self.keep(&mut due)).await;
         }
         self.give_up().await;
+    }
+
+    /// When a renewal is due that follows one of now.
+    pub fn next_due(&self) -> Instant {
+        self.now() + RENEW_EVERY
+    }
+
+    /// Looks at the others' leases, and renews this one where that is due.
+    pub async fn keep(&self, due: &mut Instant) {
+        self.look();
+        if self.now() < *due {
+            return;
+        }
+        *due = self.next_due();
+        if let Err(error) = self.renew().await {
+            tracing::debug!(%error, "the lease is not renewed");
+        }
+    }
+
+    fn now(&self) -> Instant {
+        (self.clocks)().0
     }
 
     fn key(&self) -> String {
@@ -196,7 +219,7 @@ impl Lease {
     fn is_free(&self, owner: &str) -> bool {
         self.look();
         let others = self.others.lock();
-        others.get(owner).is_none_or(|other| other.since.elapsed() >= DEAD_AFTER)
+        others.get(owner).is_none_or(|other| self.now() - other.since >= DEAD_AFTER)
     }
 
     /// How far leases' record times are ahead of this clock as they come, in ms. Those are the brokers'
@@ -204,7 +227,7 @@ impl Lease {
     /// that is off least, so that of three clocks the one that is wrong is told, and by itself.
     pub fn log_ahead_ms(&self) -> Option<i64> {
         let leases = self.others.lock();
-        let lately = leases.iter().filter(|(_, lease)| lease.since.elapsed() < DEAD_AFTER);
+        let lately = leases.iter().filter(|(_, lease)| self.now() - lease.since < DEAD_AFTER);
         let (own, others): (Vec<_>, Vec<_>) =
             lately.partition(|(instance, _)| **instance == self.instance);
         let ahead = |(_, lease): (&String, &Other)| lease.ahead_ms;
@@ -213,7 +236,7 @@ impl Lease {
     }
 
     fn look(&self) {
-        let (since, now_ms) = (Instant::now(), now_ms());
+        let (since, now_ms) = (self.now(), now_ms());
         let leases = self.control.reader().controls(PREFIX, None, LEASES_MAX);
         let mut others = self.others.lock();
         let mut before = std::mem::take(&mut *others);
@@ -236,7 +259,7 @@ impl Lease {
     /// False: another process has this instance's lease.
     async fn renew(&self) -> Result<bool, IngestError> {
         let _one_at_a_time = self.renewing.lock().await;
-        let began = (Instant::now(), SystemTime::now());
+        let began = (self.clocks)();
         let entry = self.control.reader().control(&self.key());
         let process = entry.as_ref().and_then(|entry| {
             serde_json::from_slice::<Held>(&entry.value).ok().map(|held| held.process)
@@ -275,10 +298,9 @@ impl Lease {
 }
 
 impl Renewed {
-    fn holds(&self) -> bool {
-        let (monotonic, awake_or_not) = self.began;
-        let slept = awake_or_not.elapsed();
-        monotonic.elapsed() < HELD_FOR && slept.is_ok_and(|slept| slept < HELD_FOR)
+    fn holds(&self, (monotonic, awake_or_not): (Instant, SystemTime)) -> bool {
+        let slept = awake_or_not.duration_since(self.began.1);
+        monotonic - self.began.0 < HELD_FOR && slept.is_ok_and(|slept| slept < HELD_FOR)
     }
 }
 

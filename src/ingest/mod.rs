@@ -39,7 +39,7 @@ pub use control::{Control, ControlOutcome, ControlWrite};
 pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed};
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
-pub use lease::Lease;
+pub use lease::{Clocks, Lease};
 pub use markers::marker_record;
 pub use merging::{Merge, MergeEnd, MergeError, MergeFailure, MergeJob, Merged, Merging};
 pub use outbox::{Outbox, OutboxError};

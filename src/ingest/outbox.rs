@@ -33,7 +33,7 @@ use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, Ne
 use crate::telemetry::fault;
 
 use super::Pause;
-use super::hand_over::{HandOver, Waiting};
+use super::hand_over::{HandOver, Waiting, WaitingCommand};
 
 /// Acknowledged records that the contact log refused for good, a JSON object a line.
 const REFUSED: &str = "refused.ndjson";
@@ -51,6 +51,9 @@ const HAND_OVER_RECORDS_MAX: u64 = 1024;
 const HAND_OVER_TIME_MAX: Duration = Duration::from_secs(1);
 /// Largest segment; what is forwarded is given back a segment at a time.
 const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+
+/// Told of a command by its event id's hash, and why it is refused.
+pub(super) type Refusals<'r> = &'r (dyn Fn(u64, &str) + Sync);
 
 /// What cannot be kept now.
 #[derive(Debug, thiserror::Error)]
@@ -181,15 +184,46 @@ impl Outbox {
         Ok(())
     }
 
-    /// Forwards what waits, in order, until told to stop. Blocks the calling thread.
+    /// Shows the commands that wait, each with its contact. Blocks while it reads.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(super) fn commands(
+        &self,
+        mut show: impl FnMut(&[u8], &WaitingCommand),
+    ) -> Result<(), OutboxError> {
+        let from = NextOffset(self.forwarded.load(Ordering::Acquire));
+        let end = self.log.watermarks(LANE)?.high;
+        if from >= end {
+            return Ok(());
+        }
+        let mut consumer = self.log.consume(&BTreeMap::from([(LANE, from)]), FORWARD_BOUNDS)?;
+        loop {
+            let Some(Delivery::Batch(batch)) = consumer.next(STOP_LOOK)? else {
+                continue;
+            };
+            for (_, record) in waiting(&batch) {
+                if let Some(command) = WaitingCommand::of(&record) {
+                    show(&record.key, &command);
+                }
+            }
+            if batch.next >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Forwards what waits, in order, until told to stop. Blocks the calling thread. `refused` is told
+    /// of commands that the log will never take.
     ///
     /// # Errors
     /// What can't heal by waiting: damage, or the contact log refusing a record for good.
-    pub fn forward(
+    pub(super) fn forward(
         &self,
         to: &EventLog,
         runtime: &Handle,
         stop: &CancellationToken,
+        refused: Refusals<'_>,
     ) -> Result<(), OutboxError> {
         let dir = self.cursor.with_file_name("");
         let to = &mut HandOver::open(to, dir)?;
@@ -205,7 +239,7 @@ impl Outbox {
             let Some(batch) = self.hand_over(batch, &mut consumer, to, runtime)? else {
                 continue;
             };
-            if !self.send(waiting(&batch), to, runtime, stop)? {
+            if !self.send(waiting(&batch), to, (runtime, stop), refused)? {
                 return Ok(());
             }
             self.advance(batch.next);
@@ -276,8 +310,8 @@ impl Outbox {
         &self,
         mut waiting: Vec<Waiting>,
         to: &mut HandOver<'_>,
-        runtime: &Handle,
-        stop: &CancellationToken,
+        (runtime, stop): (&Handle, &CancellationToken),
+        refused: Refusals<'_>,
     ) -> Result<bool, OutboxError> {
         let mut pause = Pause::default();
         // At once, until it is to be known which one the log does not take.
@@ -300,6 +334,10 @@ impl Outbox {
                                 return Ok(false);
                             }
                             continue;
+                        }
+                        let commands = now.iter().map(|(_, record)| WaitingCommand::of(record));
+                        for command in commands.flatten() {
+                            refused(command.event_hash(), &error.to_string());
                         }
                     }
                     Some(Err(error)) => {

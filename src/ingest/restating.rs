@@ -99,7 +99,7 @@ impl Restating {
         let wait = (part / LOOKS_A_PART).clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
         let mut is_first_failure = true;
         loop {
-            match self.restate_due(part).await {
+            match self.restate_due(part, now_ms()).await {
                 Ok(()) => is_first_failure = true,
                 Err(error) if is_first_failure => {
                     is_first_failure = false;
@@ -112,9 +112,9 @@ impl Restating {
     }
 
     /// Restates all that was stated longer ago than `part`, if it is this instance's turn.
-    async fn restate_due(&self, part: Duration) -> Result<(), RestatingError> {
+    async fn restate_due(&self, part: Duration, now_ms: u64) -> Result<(), RestatingError> {
         let part_ms = u64::try_from(part.as_millis()).unwrap_or(u64::MAX);
-        let before_ms = now_ms().saturating_sub(part_ms);
+        let before_ms = now_ms.saturating_sub(part_ms);
         let reader = self.control.reader();
         if reader.is_control_unsettled() || fault::bug("nothing_restated") {
             return Ok(());
@@ -186,4 +186,36 @@ impl Restating {
 
 fn control_next(reader: &Reader) -> NextOffset {
     reader.position().next.get(&CONTROL_LANE).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rehoming::tests::{World, open_log};
+    use super::*;
+
+    #[tokio::test]
+    async fn an_entry_is_restated_once_a_part_of_the_retention_has_passed_and_not_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open_log(&dir.path().join("log"));
+        let world = World::follow(&dir.path().join("store"), log);
+        let write = ControlWrite {
+            key: "an/entry".to_owned(),
+            value: Some(b"1".to_vec()),
+            ..ControlWrite::default()
+        };
+        world.control.put(write).await.unwrap();
+        let entry = || world.reader.control("an/entry").unwrap();
+        let (first, part) = (entry(), Duration::from_secs(3_600));
+        let lease = Arc::new(Lease::new(Arc::clone(&world.control), 1));
+        let restating = Restating::new(world.log.clone(), Arc::clone(&world.control), lease);
+        let due_ms = first.stated.time_ms + 3_600_000;
+        restating.restate_due(part, due_ms).await.unwrap();
+        assert_eq!(entry().stated, first.stated);
+        restating.restate_due(part, due_ms + 1).await.unwrap();
+        let again = entry();
+        assert!(again.stated.offset > first.stated.offset);
+        assert_eq!((again.revision, &again.value), (first.revision, &first.value));
+        // From where on all is restated is said with it.
+        assert!(world.reader.control(RESTATED_KEY).is_some());
+    }
 }

@@ -50,6 +50,16 @@ impl Stamps {
         Self { path: None, state: Mutex::new(State { now: 0, reserved: 0, last }) }
     }
 
+    /// A contact's stamp that was given out before this process began.
+    pub(super) fn given(&self, contact_id: &[u8], stamp: u64) {
+        let hash = xxh3_64(contact_id);
+        let last = &mut self.state.lock().last;
+        if let Some(place) = last.get_mut(hash as usize % PLACES).filter(|(_, last)| *last < stamp)
+        {
+            *place = (hash, stamp);
+        }
+    }
+
     /// The next stamp of a contact, in µs since 1970; `known` is the greatest time that is known of it.
     ///
     /// # Errors

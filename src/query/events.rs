@@ -6,7 +6,7 @@ use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offse
 use crate::domain::record::RecordKind;
 use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::Verdict;
-use crate::store::{EventRecord, Reader};
+use crate::store::{EventRecord, Prospect, Reader};
 
 use super::error::QueryError;
 
@@ -17,6 +17,11 @@ pub enum EventFound {
     Decided(EventDecision),
     /// It was taken here and has not been met on the log yet.
     Taken,
+    /// It was taken here, and the log did not take it.
+    Refused {
+        /// What the log says.
+        why: String,
+    },
     /// Its place on the log is not reached yet.
     Ahead {
         /// The partition.
@@ -78,8 +83,10 @@ pub(super) fn event(
             return Ok(EventFound::Ahead { lane, offset, next });
         }
     }
-    if reader.awaits(xxh3_64(name.as_bytes())) {
-        return Ok(EventFound::Taken);
+    match reader.prospect(xxh3_64(name.as_bytes())) {
+        Prospect::Open => return Ok(EventFound::Taken),
+        Prospect::Refused(why) => return Ok(EventFound::Refused { why }),
+        Prospect::Unknown => {}
     }
     let kept_since = reader.journal_since()?.map(time);
     Ok(EventFound::Unknown { is_complete: found.is_complete, kept_since, is_repeated })
@@ -169,6 +176,18 @@ mod tests {
         let found = event(&opened.reader, Some(&log()), "0:8").unwrap();
         let EventFound::Decided(decision) = found else { panic!("{found:?}") };
         assert_eq!(decision.verdict, Verdict::Duplicate);
+    }
+
+    #[test]
+    fn what_the_log_did_not_take_is_said_to_be_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions::at(dir.path());
+        let opened = store::open(options, Some(&log()), &|_| ()).unwrap();
+        let expected = opened.reader.expect(xxh3_64(b"evt-1"));
+        let found = || event(&opened.reader, Some(&log()), "evt-1").unwrap();
+        assert!(matches!(found(), EventFound::Taken));
+        expected.refused("too large");
+        assert!(matches!(found(), EventFound::Refused { why } if why == "too large"));
     }
 
     #[test]

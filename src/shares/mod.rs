@@ -1,17 +1,21 @@
 //! Pools of which nobody has more than a part: what one credential or one address takes never keeps
 //! all others out.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::telemetry::PoolMetrics;
 
 /// Nobody has more than this part of a pool, where nothing else is set.
 pub const PART: usize = 8;
+/// Locks of one pool: nobody waits for all others.
+const SHARDS: usize = 64;
 
 /// Whose part it is: a kind and a hash, so that no name passes for another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +42,15 @@ impl Who {
             v4 @ IpAddr::V4(_) => v4,
         })
     }
+
+    fn shard_no(self) -> usize {
+        let hash = match self {
+            Self::Principal(hash) => hash,
+            Self::Address(IpAddr::V4(v4)) => v4.to_bits().into(),
+            Self::Address(IpAddr::V6(v6)) => (v6.to_bits() >> 64) as u64,
+        };
+        (hash % SHARDS as u64) as usize
+    }
 }
 
 /// Why there is nothing left.
@@ -58,20 +71,23 @@ struct Shared {
     max: usize,
     part_max: usize,
     metrics: PoolMetrics,
-    taken: Mutex<Taken>,
+    all: AtomicUsize,
+    parts: [Mutex<BTreeMap<Who, usize>>; SHARDS],
 }
 
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    parts: BTreeMap<Who, usize>,
+impl Shared {
+    #[expect(clippy::indexing_slicing, reason = "a remainder of their number")]
+    fn parts(&self, who: Who) -> MutexGuard<'_, BTreeMap<Who, usize>> {
+        self.parts[who.shard_no()].lock()
+    }
 }
 
 impl Pool {
     /// A pool of `max`, of which nobody gets more than `part_max`.
     pub fn new(max: usize, part_max: usize, metrics: PoolMetrics) -> Self {
         metrics.set_bounds(max, part_max);
-        Self(Arc::new(Shared { max, part_max, metrics, taken: Mutex::default() }))
+        let parts = std::array::from_fn(|_| Mutex::default());
+        Self(Arc::new(Shared { max, part_max, metrics, all: AtomicUsize::new(0), parts }))
     }
 
     /// A pool of `max`, an eighth of it for each at most, and one at least.
@@ -92,58 +108,70 @@ impl Pool {
     /// # Errors
     /// When there is not so much left.
     pub fn take(&self, who: Who, amount: usize) -> Result<Part, Full> {
-        let mut part = Part { pool: self.clone(), who, amount: 0 };
-        part.grow(amount)?;
-        Ok(part)
+        Part::of(self.clone(), who, amount)
+    }
+
+    /// The same while the pool is at hand, so that nothing counts the uses of the pool itself.
+    ///
+    /// # Errors
+    /// When there is not so much left.
+    pub fn lend(&self, who: Who, amount: usize) -> Result<Part<&Self>, Full> {
+        Part::of(self, who, amount)
     }
 }
 
 /// What somebody has of a pool.
 #[derive(Debug)]
-pub struct Part {
-    pool: Pool,
+pub struct Part<P: Borrow<Pool> = Pool> {
+    pool: P,
     who: Who,
     amount: usize,
 }
 
-impl Part {
+impl<P: Borrow<Pool>> Part<P> {
+    fn of(pool: P, who: Who, amount: usize) -> Result<Self, Full> {
+        let mut part = Self { pool, who, amount: 0 };
+        part.grow(amount)?;
+        Ok(part)
+    }
+
     /// Takes more.
     ///
     /// # Errors
     /// When there is not so much left; what was taken before stays.
     pub fn grow(&mut self, more: usize) -> Result<(), Full> {
-        let Shared { max, part_max, metrics, taken } = &*self.pool.0;
-        let mut taken = taken.lock();
-        let own = taken.parts.get(&self.who).copied().unwrap_or(0);
-        let full = if own + more > *part_max {
+        let shared = &*self.pool.borrow().0;
+        let mut parts = shared.parts(self.who);
+        let own = parts.get(&self.who).copied().unwrap_or(0);
+        let within = |taken: usize| Some(taken + more).filter(|taken| *taken <= shared.max);
+        let full = if own + more > shared.part_max {
             Full::Part
-        } else if taken.all + more > *max {
+        } else if shared.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_err() {
             Full::All
         } else {
-            taken.all += more;
-            taken.parts.insert(self.who, own + more);
-            metrics.set_taken(taken.all);
+            parts.insert(self.who, own + more);
             self.amount += more;
+            shared.metrics.taken(more);
             return Ok(());
         };
-        metrics.refused(full == Full::Part);
+        shared.metrics.refused(full == Full::Part);
         Err(full)
     }
 }
 
-impl Drop for Part {
+impl<P: Borrow<Pool>> Drop for Part<P> {
     fn drop(&mut self) {
         if self.amount == 0 {
             return;
         }
-        let Shared { metrics, taken, .. } = &*self.pool.0;
-        let mut taken = taken.lock();
-        taken.all -= self.amount;
-        metrics.set_taken(taken.all);
-        if let Some(own) = taken.parts.get_mut(&self.who) {
+        let shared = &*self.pool.borrow().0;
+        let mut parts = shared.parts(self.who);
+        shared.all.fetch_sub(self.amount, Ordering::Relaxed);
+        shared.metrics.given_back(self.amount);
+        if let Some(own) = parts.get_mut(&self.who) {
             *own -= self.amount;
             if *own == 0 {
-                taken.parts.remove(&self.who);
+                parts.remove(&self.who);
             }
         }
     }
@@ -171,8 +199,8 @@ mod tests {
         part.grow(5).unwrap();
         assert_eq!(part.grow(1).unwrap_err(), Full::Part);
         drop((part, held));
-        let taken = pool.0.taken.lock();
-        assert_eq!((taken.all, taken.parts.len()), (0, 0));
+        assert_eq!(pool.0.all.load(Ordering::Relaxed), 0);
+        assert!(pool.0.parts.iter().all(|parts| parts.lock().is_empty()));
     }
 
     #[test]

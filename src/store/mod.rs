@@ -96,7 +96,7 @@ pub use journal::{
 };
 pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
 pub use ordered::{Cut as PageCut, Filters, PageKey, PageRequest, SortOrder, Total, fold};
-pub use outcomes::{Expected, RecordOutcome};
+pub use outcomes::{Expected, Prospect, RecordOutcome};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::open;
 pub use rehoming::{Rehomed, RehomedRecord};

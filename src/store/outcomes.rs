@@ -22,6 +22,7 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 use super::StoreError;
 use super::codec::{Links, StoredContact};
 use super::journal::{EntryMeta, FrameBuilder, Place};
+use super::reader::Reader;
 use super::shared::Shared;
 
 /// Records that may be expected at once; one more is answered as if its time were over.
@@ -65,17 +66,46 @@ impl Staged {
     }
 }
 
+/// A record that was expected, and nobody was told of.
+#[derive(Debug)]
+struct Left {
+    /// Of its event id.
+    hash: u64,
+    since: Instant,
+    /// Why it will never come, where that is known.
+    refused: Option<String>,
+}
+
+/// What may still become of a record that was expected here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// None was, or that is long ago.
+    Unknown,
+    /// It may come.
+    Open,
+    /// The log did not take it, and why.
+    Refused(String),
+}
+
 /// Who waits, by event hash and a number that tells those of the same hash apart.
 #[derive(Debug, Default)]
 struct Waiting {
     told: BTreeMap<(u64, u64), mpsc::Sender<RecordOutcome>>,
     last: u64,
-    /// Event hashes of those who gave up before they were told anything, oldest first.
-    left: VecDeque<(u64, Instant)>,
+    /// Those who gave up before they were told anything, oldest first.
+    left: VecDeque<Left>,
     is_closed: bool,
 }
 
 impl Waiting {
+    /// Notes one that nobody was told of.
+    fn leave(&mut self, hash: u64, refused: Option<String>) {
+        if self.left.len() >= LEFT_MAX {
+            self.left.pop_front();
+        }
+        self.left.push_back(Left { hash, since: Instant::now(), refused });
+    }
+
     fn of(&self, hash: u64) -> impl Iterator<Item = &mpsc::Sender<RecordOutcome>> {
         self.told.range((hash, 0)..=(hash, u64::MAX)).map(|(_, waiting)| waiting)
     }
@@ -147,12 +177,24 @@ impl Outcomes {
         self.count.store(0, Ordering::Release);
     }
 
-    /// Whether a record of that event id was to come, and nobody has been told of it.
-    pub(crate) fn awaits(&self, hash: u64) -> bool {
+    /// What may become of a record of that event id, of which nobody has been told.
+    pub(crate) fn prospect(&self, hash: u64) -> Prospect {
         let waiting = self.waiting.lock();
-        let is_recent = |since: &Instant| since.elapsed() < LEFT_FOR;
-        waiting.of(hash).next().is_some()
-            || waiting.left.iter().any(|(left, since)| *left == hash && is_recent(since))
+        if waiting.of(hash).next().is_some() {
+            return Prospect::Open;
+        }
+        // The last try counts.
+        let left = waiting.left.iter().rev().find(|left| left.hash == hash);
+        match left.filter(|left| left.since.elapsed() < LEFT_FOR) {
+            None => Prospect::Unknown,
+            Some(Left { refused: None, .. }) => Prospect::Open,
+            Some(Left { refused: Some(why), .. }) => Prospect::Refused(why.clone()),
+        }
+    }
+
+    /// No record of that event id will come of the last try.
+    pub(crate) fn refused(&self, hash: u64, why: &str) {
+        self.waiting.lock().leave(hash, Some(why.to_owned()));
     }
 
     #[cfg(test)]
@@ -174,13 +216,23 @@ impl Outcomes {
     fn remove(&self, key: (u64, u64), was_told: bool) {
         let mut waiting = self.waiting.lock();
         if !was_told {
-            if waiting.left.len() >= LEFT_MAX {
-                waiting.left.pop_front();
-            }
-            waiting.left.push_back((key.0, Instant::now()));
+            waiting.leave(key.0, None);
         }
         waiting.told.remove(&key);
         self.count.store(waiting.told.len(), Ordering::Release);
+    }
+}
+
+impl Reader {
+    /// What may still become of a record whose event id has this hash, where it was expected here lately
+    /// and nobody has been told of it.
+    pub fn prospect(&self, event_hash: u64) -> Prospect {
+        self.shared().outcomes.prospect(event_hash)
+    }
+
+    /// A record whose event id has this hash was kept, and the log will never take it.
+    pub fn refused(&self, event_hash: u64, why: &str) {
+        self.shared().outcomes.refused(event_hash, why);
     }
 }
 
@@ -228,6 +280,12 @@ impl Expected {
             }
             is_rehomed |= is_it;
         }
+    }
+
+    /// The log did not take the record, and why: nothing will come of it.
+    pub fn refused(mut self, why: &str) {
+        self.shared.outcomes.refused(self.key.0, why);
+        self.was_told = true;
     }
 
     pub(super) async fn next(&mut self) -> Result<RecordOutcome, StoreError> {

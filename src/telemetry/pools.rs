@@ -78,6 +78,16 @@ impl PoolMetrics {
         set(&self.part_max, part_max as u64);
     }
 
+    /// So much more is taken.
+    pub fn taken(&self, more: usize) {
+        self.taken.add(i64::try_from(more).unwrap_or(i64::MAX));
+    }
+
+    /// So much was given back.
+    pub fn given_back(&self, amount: usize) {
+        self.taken.sub(i64::try_from(amount).unwrap_or(i64::MAX));
+    }
+
     /// What is taken now.
     pub fn set_taken(&self, taken: usize) {
         set(&self.taken, taken as u64);

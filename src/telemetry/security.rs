@@ -49,6 +49,8 @@ pub enum IncidentKind {
     AddressRefused,
     /// Requests came too often.
     RateLimited,
+    /// A webhook that is not believed, or of a source that there is not.
+    WebhookRefused,
     /// The file of users: a user.
     UserChanged,
     /// The file of users: an API key.
@@ -68,6 +70,7 @@ impl IncidentKind {
             Self::Forbidden => "forbidden",
             Self::AddressRefused => "address_refused",
             Self::RateLimited => "rate_limited",
+            Self::WebhookRefused => "webhook_refused",
             Self::UserChanged => "user_changed",
             Self::KeyChanged => "key_changed",
         }
@@ -83,7 +86,8 @@ impl IncidentKind {
             | Self::CredentialRefused
             | Self::Forbidden
             | Self::AddressRefused
-            | Self::RateLimited => false,
+            | Self::RateLimited
+            | Self::WebhookRefused => false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use contactd::auth::{Accounts, Role, Roles};
+use contactd::ingest::sign_acme;
 use serde_json::{Value, json};
 
 use crate::support::access::{JWT_SECRET, PASSWORD, key, write_users};
@@ -11,6 +12,7 @@ use crate::support::instance::{until, until_ready};
 use crate::support::logs::TestLog;
 use crate::support::node::Node;
 
+const WEBHOOK_SECRET: &str = "a-webhook-secret-of-at-least-32-bytes";
 /// Typed where the name belongs.
 const MISTYPED: &str = "correct horse battery";
 
@@ -45,9 +47,21 @@ async fn all_sorts(client: &Client) -> String {
     let tokens = login("viewer", PASSWORD).await.expect(200).json();
     let mine = client.clone().with_token(tokens["accessToken"].as_str().unwrap());
     mine.post("/api/auth/logout", &json!({})).await.expect(204);
+    webhooks(&anonymous).await;
     // Expired or missing credentials are no incident.
     anonymous.get("/api/stats").await.expect(401);
     wrong.header("x-request-id").to_owned()
+}
+
+/// One without a signature, one of long ago, one of a source that somebody made up.
+async fn webhooks(anonymous: &Client) {
+    let body = json!({});
+    anonymous.post("/api/webhooks", &body).await.expect(401);
+    let signature = sign_acme(WEBHOOK_SECRET, "1000", body.to_string().as_bytes());
+    let stale = anonymous.clone().with("x-acme-timestamp", "1000");
+    let stale = stale.with("x-acme-signature", &signature);
+    stale.post("/api/webhooks", &body).await.expect_error(401, "TIMESTAMP_OUT_OF_WINDOW");
+    anonymous.post("/api/webhooks/made-up", &body).await.expect(404);
 }
 
 #[tokio::test]
@@ -64,7 +78,8 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
         .with("telemetry.log", "info")
         .with("telemetry.log_format", "json")
         .with("limits.account", "3/1h")
-        .with("auth.refresh_grace", "0s");
+        .with("auth.refresh_grace", "0s")
+        .with("webhook.acme.secret", WEBHOOK_SECRET);
     let running = node.start("");
     let client = Client::new(address).with_role(Role::Admin);
     until_ready(address).await;
@@ -98,16 +113,20 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
         ("credential_refused", "unknown", "invalid_token", 1),
         ("refresh_reused", "viewer", "", 1),
         ("signed_out", "viewer", "", 1),
+        ("webhook_refused", "unknown", "invalid_signature acme", 1),
+        ("webhook_refused", "unknown", "timestamp_out_of_window acme", 1),
+        ("webhook_refused", "unknown", "unknown_source", 1),
         ("key_changed", "key:robot", "created with ingest", 1),
         ("user_changed", "metrics", "disabled", 1),
     ] {
         assert_eq!(count(incident, user, detail), lines, "{incident} {user} {detail}: {told:#?}");
     }
-    let wrong = told.iter().find(|line| line["request_id"] == request_id.as_str()).unwrap();
+    let one = |name: &str, value: &str| told.iter().find(|line| line[name] == value).unwrap();
+    let wrong = one("request_id", &request_id);
     assert_eq!((&wrong["user"], &wrong["address"]), (&json!("viewer"), &json!("127.0.0.1")));
-    let changed = told.iter().find(|line| line["incident"] == "key_changed").unwrap();
-    assert_eq!(changed["by"], "user:boss");
-    for secret in [MISTYPED, "not that one", PASSWORD, "ck_nobodys", &key(Role::Admin)] {
+    assert_eq!(one("incident", "key_changed")["by"], "user:boss");
+    let secrets = [MISTYPED, "not that one", PASSWORD, "ck_nobodys", WEBHOOK_SECRET, "made-up"];
+    for secret in secrets.into_iter().chain([&*key(Role::Admin)]) {
         assert!(!stderr.contains(secret), "{secret} is logged");
     }
 }

@@ -67,7 +67,7 @@ const VENDORS: [(&str, &[&str]); 11] = [
     ("axum", &["http", "cli"]),
     ("utoipa", &["http"]),
     ("redis", &["shared_state"]),
-    ("governor", &["shared_state", "telemetry"]),
+    ("governor", &["effects", "shared_state", "telemetry"]),
     ("jsonwebtoken", &["auth"]),
     ("prometheus", &["telemetry", "http"]),
     ("clap", &["cli"]),

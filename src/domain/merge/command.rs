@@ -183,13 +183,17 @@ fn stands(after: &State<'_>, event: &Event, command: &Command, clock: Clock) -> 
     }
 }
 
-/// What of a command did not take, by name, given the contact as it was right after: newer events
-/// said otherwise.
+/// What of a command did not take, by name and whether it was given a value, given the contact as it was
+/// right after: newer events said otherwise.
 pub fn superseded<'n>(
-    named: impl Iterator<Item = &'n str>,
+    named: impl Iterator<Item = (&'n str, bool)>,
     after: &ContactView<'_>,
     command_hash: u64,
 ) -> Vec<String> {
-    let lost = |name: &&str| after.clock_of(name).is_some_and(|clock| clock.hash != command_hash);
-    named.filter(lost).map(str::to_owned).collect()
+    let lost = |(name, is_set): &(&str, bool)| match after.clock_of(name) {
+        Some(clock) => clock.hash != command_hash,
+        // A value that stands nowhere was older than something that is forgotten.
+        None => *is_set,
+    };
+    named.filter(lost).map(|(name, _)| name.to_owned()).collect()
 }

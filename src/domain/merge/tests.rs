@@ -258,7 +258,7 @@ fn what_stands_in_part_is_done_and_what_did_not_take_is_named() {
     assert_eq!(contact.command(Update, "b", 50, &[(0, "B"), (1, "M")], any()), Verdict::Applied);
     assert_eq!(contact.fields(), [Some("Eve"), Some("M")]);
     let hash = id_hash(b"", b"b");
-    let names = ["firstName", "lastName", "email"].into_iter();
+    let names = [("firstName", true), ("lastName", true), ("email", false)].into_iter();
     assert_eq!(superseded(names, &contact.view(), hash), ["firstName"]);
     // The later of two replacing ones stands, in whatever order they come.
     assert_eq!(contact.command(Replace, "d", 300, &[(1, "D")], any()), Verdict::Applied);

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::join::settle_deletes;
 use super::*;
+use crate::domain::command::{Command, Condition, Intent};
 use crate::domain::contact::Status;
 use crate::domain::event::{EventKind, Patch};
+use crate::domain::position::NextOffset;
 use crate::domain::span::Span;
 
 /// Deletes kept in the test of all orders, where 33 would be too many to try.
@@ -100,6 +102,26 @@ fn a_restore_takes_deletes_back_for_good_and_keeps_the_floor() {
     assert_eq!((state.reset, state.deletes.len()), (Some(clock(11)), 0));
 }
 
+/// An event that says nothing.
+fn silent(kind: EventKind, at: u64) -> Event {
+    Event {
+        kind,
+        contact_id: Span::default(),
+        is_id_given: true,
+        event_id: Span::default(),
+        source: Span::default(),
+        timestamp: Some(at),
+        body_hash: None,
+        clock: Some(clock(at)),
+        id_hash: 7,
+        source_version: None,
+        fields: [Patch::Absent; 6],
+        attributes: Vec::new(),
+        replaces: false,
+        command: None,
+    }
+}
+
 /// A contact and what it should be, from rules as plain as can be; no two clocks are equal.
 #[derive(Default)]
 struct Both {
@@ -129,22 +151,7 @@ impl Both {
             let value = value.map(&mut put);
             (put(key), value.map_or(Patch::Clear, Patch::Set))
         });
-        let event = Event {
-            kind,
-            contact_id: Span::default(),
-            is_id_given: true,
-            event_id: Span::default(),
-            source: Span::default(),
-            timestamp: Some(at),
-            body_hash: None,
-            clock: Some(clock(at)),
-            id_hash: 7,
-            source_version: None,
-            fields: [Patch::Absent; 6],
-            attributes: attributes.into_iter().collect(),
-            replaces: false,
-            command: None,
-        };
+        let event = Event { attributes: attributes.into_iter().collect(), ..silent(kind, at) };
         let (body, limits) = (self.body.as_deref(), Limits::default());
         let verdict = merge(body, &event, &self.arena, 0, &limits, &mut self.out).unwrap();
         if !self.out.is_empty() {
@@ -249,4 +256,36 @@ fn what_may_have_been_cleared_and_forgotten_is_stale() {
     let newer = both.event(EventKind::Updated, 5_000, Some(("new", Some("1"))));
     assert_eq!(newer, Verdict::Applied);
     both.compare();
+}
+
+#[test]
+fn what_of_a_command_may_have_been_cleared_and_forgotten_is_named() {
+    let mut both = Both::default();
+    for key in 0..200_u64 {
+        both.event(EventKind::Updated, 1_000 + key, Some((&format!("key-{key}"), None)));
+    }
+    let arena = b"new1Ada";
+    let (name, value, ada) = (Span::new(0, 3), Span::new(3, 1), Span::new(4, 3));
+    let mut event = silent(EventKind::Updated, both.horizon);
+    event.fields[0] = Patch::Set(ada);
+    event.attributes = vec![(name, Patch::Set(value))];
+    let command = Command {
+        intent: Intent::Update,
+        condition: Condition::default(),
+        clears_attributes: false,
+        merges_attributes: false,
+        body_hash: [0; 16],
+        is_keyed: false,
+        lane_next: NextOffset(0),
+        survivor: None,
+        principal: None,
+        request_id: None,
+    };
+    let times = CommandTimes { record_ms: 0, latest_us: u64::MAX };
+    let (body, limits, mut out) = (both.body.as_deref(), Limits::default(), Vec::new());
+    let verdict = decide(body, (&event, &command), arena, times, &limits, &mut out);
+    assert_eq!(verdict, Ok(Verdict::Applied));
+    let after = ContactView::parse(&out).unwrap();
+    let named = [("firstName", true), ("new", true), ("gone", false)].into_iter();
+    assert_eq!(superseded(named, &after, event.id_hash), ["new"]);
 }

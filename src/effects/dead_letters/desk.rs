@@ -18,6 +18,7 @@ use crate::telemetry::Metrics;
 use super::decisions::{Decisions, JOBS_MAX, Listed};
 use super::error::LetterError;
 use super::job::{Counts, Fate, Job, JobKind, JobState, PREFIX};
+use super::pace::Pace;
 use super::preview::{Preview, preview};
 use super::publish::{Publisher, lag, publish_all};
 use super::redrive::redrive_all;
@@ -44,6 +45,8 @@ pub struct LetterOptions {
     pub hops_max: u8,
     /// How long letters are kept, and with them what was decided of them; none: for ever.
     pub age_max: Option<Duration>,
+    /// Letters that all redrives together send a second.
+    pub redrives_per_second_max: u32,
 }
 
 /// Whether a principal, by its name, may still order what it has ordered.
@@ -59,6 +62,8 @@ pub struct LetterDesk {
     pub(super) metrics: Arc<Metrics>,
     pub(super) publisher: Option<Publisher>,
     pub(super) may_still_order: MayStillOrder,
+    /// Of all redrives together.
+    pub(super) pace: Pace,
     decisions: Mutex<Decisions>,
     /// The jobs that are worked on here, with what each has under way, so that no two send one letter.
     pub(super) under_way: Mutex<BTreeMap<String, Arc<Job>>>,
@@ -129,7 +134,9 @@ impl LetterDesk {
         may_still_order: MayStillOrder,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let per_second = options.redrives_per_second_max;
         Self {
+            pace: Pace::new(per_second, per_second),
             reader: control.reader().clone(),
             log,
             control,

@@ -19,6 +19,7 @@ mod decisions;
 mod desk;
 mod error;
 mod job;
+mod pace;
 mod preview;
 mod provenance;
 mod publish;

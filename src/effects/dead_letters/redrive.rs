@@ -20,14 +20,14 @@ use crate::telemetry::fault;
 use super::desk::{LetterDesk, REDRIVING, blocking};
 use super::error::LetterError;
 use super::job::{FAILED_MAX, Job, JobState, LeftOut};
+use super::pace::{Pace, at_once};
 use super::provenance::redriven;
 
 /// Jobs that one instance works on at once; others wait.
 const JOBS_AT_ONCE: usize = 4;
 /// How often it is looked for jobs whose instance is gone.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Letters and bytes that are appended together.
-const LETTERS_AT_ONCE: usize = 100;
+/// Bytes that are appended together.
 const BYTES_AT_ONCE: usize = 1 << 20;
 /// Letters that are looked at together.
 const ROWS: usize = 2048;
@@ -121,6 +121,10 @@ async fn work(
     if !write(desk, id, &mut work).await? {
         return Ok(());
     }
+    let some = at_once(work.job.rate);
+    let pace = Pace::new(work.job.rate, some);
+    // The first ones go at once.
+    pace.wait(some as usize, stop).await;
     while !stop.is_cancelled() {
         if !desk.lease.is_held() {
             return Ok(());
@@ -131,7 +135,6 @@ async fn work(
         if !(desk.may_still_order)(&work.job.by) {
             return stop_of_itself(desk, id, work).await;
         }
-        let started = Instant::now();
         let chunk = blocking({
             let (desk, id) = (Arc::clone(desk), id.to_owned());
             let (job, frame) = (work.job.clone(), work.frame);
@@ -155,9 +158,8 @@ async fn work(
             tell(id, &work.job);
             return Ok(());
         }
-        let time = Duration::from_secs_f64(sent as f64 / f64::from(work.job.rate.max(1)));
-        let rest = time.saturating_sub(started.elapsed());
-        stop.run_until_cancelled(tokio::time::sleep(rest)).await;
+        pace.wait(sent, stop).await;
+        desk.pace.wait(sent, stop).await;
     }
     // An orderly end: whoever is next goes on from here.
     write(desk, id, &mut work).await.map(|_| ())
@@ -223,7 +225,7 @@ fn next_chunk(desk: &LetterDesk, id: &str, job: Job, frame: u64) -> Result<Chunk
     let letters = desk.letters();
     // Until the letters of this chunk are counted as done, nobody else chooses any.
     let mut under_way = desk.under_way.lock();
-    let at_once = usize::try_from(job.rate / 5).unwrap_or(usize::MAX).clamp(1, LETTERS_AT_ONCE);
+    let at_once = at_once(job.rate.min(desk.options.redrives_per_second_max)) as usize;
     let rows = letters.rows_from(frame, ROWS);
     let mut chunk = Chunk { is_end: rows.is_empty(), job, records: Vec::new(), frame };
     let mut bytes = 0;

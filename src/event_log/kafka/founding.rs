@@ -62,15 +62,13 @@ impl KafkaLog {
     pub fn read_founding(&self) -> Result<ControlFounding, LogError> {
         let brokers = &self.topic.brokers;
         let is_whole = brokers.watermarks(CONTROL_LANE)?.low.0 == 0;
-        let mut state = ControlState::default();
+        let mut entry = FoundingEntry::new(is_whole);
         brokers.read_lane(CONTROL_LANE, |message| {
             if message.key() == Some(FOUNDING_KEY.as_bytes()) {
-                take(&mut state, message, is_whole);
+                entry.take(message.payload(), place(message));
             }
         })?;
-        let entry = state.get(FOUNDING_KEY).filter(|entry| !entry.is_removed());
-        let founding = entry.map(|entry| Founding::parse(&entry.value)).transpose();
-        Ok(ControlFounding { founding, is_whole })
+        Ok(ControlFounding { founding: entry.founding(), is_whole })
     }
 
     /// Looks at both ends of every lane of the contact topic. Blocks for some seconds at most.
@@ -113,21 +111,58 @@ pub fn configured(choice: PartitionerChoice) -> Option<Partitioner> {
     }
 }
 
-/// As applying decides it. Where the first records are gone, what is restated tells what they said, and
-/// another record before it may have been refused.
-fn take(state: &mut ControlState, message: &BorrowedMessage<'_>, is_whole: bool) {
-    let Ok(record) = ControlRecord::decode(message.key(), message.payload()) else {
-        return;
-    };
-    let at = RecordAt {
+/// What the records of the founding come to.
+#[derive(Default)]
+pub(super) struct FoundingEntry {
+    /// Whether the topic still has its first record.
+    is_whole: bool,
+    state: ControlState,
+    /// Of the first record that is not understood: a later version may have written it.
+    unreadable: Option<InvalidFounding>,
+}
+
+impl FoundingEntry {
+    pub(super) fn new(is_whole: bool) -> Self {
+        Self { is_whole, ..Self::default() }
+    }
+
+    /// As applying decides it. Where the first records are gone, what is restated tells what they said,
+    /// and another record before it may have been refused.
+    pub(super) fn take(&mut self, value: Option<&[u8]>, at: RecordAt) {
+        // A tombstone says nothing, in any version.
+        if value.is_none() {
+            return;
+        }
+        let record = match ControlRecord::decode(Some(FOUNDING_KEY.as_bytes()), value) {
+            Ok(record) => record,
+            Err(reject) => {
+                let why = format!("offset {}: {}", at.offset, reject.detail);
+                self.unreadable.get_or_insert(InvalidFounding(why));
+                return;
+            }
+        };
+        if !self.is_whole && record.restated.is_some() {
+            self.state = ControlState::default();
+        }
+        if let Ok(decision) = self.state.decide(&record, at, &ControlLimits::default()) {
+            self.state.take(&record.key, &decision);
+        }
+    }
+
+    /// What stands; where nothing does, what is not understood is not taken for nothing.
+    pub(super) fn founding(self) -> Result<Option<Founding>, InvalidFounding> {
+        let entry = self.state.get(FOUNDING_KEY).filter(|entry| !entry.is_removed());
+        match entry {
+            Some(entry) => Founding::parse(&entry.value).map(Some),
+            None => self.unreadable.map_or(Ok(None), Err),
+        }
+    }
+}
+
+fn place(message: &BorrowedMessage<'_>) -> RecordAt {
+    RecordAt {
         offset: Offset(u64::try_from(message.offset()).unwrap_or(0)),
         time_ms: u64::try_from(message.timestamp().to_millis().unwrap_or(0)).unwrap_or(0),
-    };
-    if !is_whole && record.restated.is_some() {
-        *state = ControlState::default();
-    }
-    if let Ok(decision) = state.decide(&record, at, &ControlLimits::default()) {
-        state.take(&record.key, &decision);
     }
 }
 

@@ -167,8 +167,12 @@ pub(super) struct History {
 pub(super) struct EventReport {
     /// As it was asked for.
     id: String,
-    /// `applied` where any of its records was, else the verdict on the newest; or `pending`.
+    /// `applied` where any of its records was, else the newest one's verdict; or `pending`, `refused`.
     status: &'static str,
+    /// Why the log did not take it, where it is `refused`.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     /// Newest first, 16 at most.
     records: Vec<EventReportRecord>,
     /// Whether everything that is kept was looked through.
@@ -179,12 +183,18 @@ impl EventReport {
     pub(super) fn of(id: String, topic: &str, decision: EventDecision) -> Self {
         let EventDecision { log, verdict, records, is_complete } = decision;
         let records = records.into_iter().map(|record| EventReportRecord::of(log, topic, record));
-        Self { id, status: verdict.as_str(), records: records.collect(), complete: is_complete }
+        let (status, records) = (verdict.as_str(), records.collect());
+        Self { id, status, detail: None, records, complete: is_complete }
     }
 
     /// Taken, or on the log, and not applied yet.
     pub(super) fn pending(id: String) -> Self {
-        Self { id, status: "pending", records: Vec::new(), complete: true }
+        Self { id, status: "pending", detail: None, records: Vec::new(), complete: true }
+    }
+
+    /// Not taken by the log, so that nothing was done.
+    pub(super) fn refused(id: String, why: String) -> Self {
+        Self { status: "refused", detail: Some(why), ..Self::pending(id) }
     }
 }
 

@@ -205,7 +205,8 @@ pub(super) fn event() -> Operation {
         .about(
             "Of every record that an event came in, newest first: the verdict, why it was set aside, \
              the contact and its version after it. `pending`: taken or on the log, and not applied \
-             yet; ask again. What changed nothing is known by its id's hash alone, without the \
+             yet; ask again. `refused`: the log did not take it, so nothing was done. What changed \
+             nothing is known by its id's hash alone, without the \
              contact. How far back it goes is the journal's retention: of an event decided before that \
              nothing is known, though it may have come again.",
         )

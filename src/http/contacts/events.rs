@@ -38,6 +38,7 @@ pub(super) async fn show(
             Json(EventReport::of(id, &topic, decision)).into_response()
         }
         EventFound::Taken => pending(id),
+        EventFound::Refused { why } => Json(EventReport::refused(id, why)).into_response(),
         EventFound::Ahead { lane, offset, .. } if state.is_on_log(lane, offset) => pending(id),
         EventFound::Ahead { lane, next, .. } => {
             let details = json!({ "partition": lane.0, "appliedUpTo": next.0 });

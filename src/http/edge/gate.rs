@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use serde_json::json;
 
 use crate::auth::Principal;
 use crate::shared_state::{Decision, LimitClass as Counted, Subject};
-use crate::shares::Who;
+use crate::shares::{Full, Part, Pool, Who};
 
 use super::RequestContext;
 use super::allow;
@@ -19,8 +20,24 @@ use super::incidents;
 use super::rate_limit;
 use super::rate_limit::Refused;
 use crate::http::exchange::endpoint::Endpoint;
-use crate::http::exchange::error::ApiError;
+use crate::http::exchange::error::{ApiError, Code};
 use crate::http::state::HttpState;
+
+/// One request's place among those under way.
+pub(crate) type Place<'s> = Part<&'s Pool>;
+
+/// A place for who sends a request.
+pub(crate) fn place(state: &HttpState, who: Who) -> Result<Place<'_>, ApiError> {
+    let pool = state.requests();
+    pool.lend(who, 1).map_err(|full| {
+        let text = match full {
+            Full::Part => "your requests under way are all that one may have; try again",
+            Full::All => "too many requests are under way; try again",
+        };
+        ApiError::new(Code::Overloaded, text)
+            .with_details(json!({ "limit": "requests", "max": pool.bound(full) }))
+    })
+}
 
 /// What the gate found out about a request.
 #[derive(Debug)]
@@ -33,18 +50,19 @@ pub(crate) struct Passing {
     pub(crate) decision: Option<Decision>,
 }
 
-/// Address → limit by address → who it is and what that may do → limit by principal.
-pub(crate) async fn pass(
-    state: &HttpState,
+/// Address → limit by address → who it is and what that may do → limit by principal. Before each limit,
+/// which may wait, it takes its place among the requests of whoever is known by then.
+pub(crate) async fn pass<'s>(
+    state: &'s HttpState,
     context: &RequestContext,
     headers: &HeaderMap,
-) -> (Passing, Result<(), ApiError>) {
+) -> (Passing, Result<Option<Place<'s>>, ApiError>) {
     let address = client_address(&state.services().proxies, context.peer, headers);
     let mut passing = Passing { address, principal: None, decision: None };
     let passed = match context.endpoint {
         Some(endpoint) => look(state, endpoint, headers, context.started, &mut passing).await,
         // The router says that there is nothing.
-        None => Ok(()),
+        None => Ok(None),
     };
     if let Err(error) = &passed {
         let request_id = context.request_id.to_str().unwrap_or_default();
@@ -53,21 +71,31 @@ pub(crate) async fn pass(
     (passing, passed)
 }
 
-async fn look(
-    state: &HttpState,
+async fn look<'s>(
+    state: &'s HttpState,
     endpoint: &'static Endpoint,
     headers: &HeaderMap,
     started: Instant,
     passing: &mut Passing,
-) -> Result<(), ApiError> {
+) -> Result<Option<Place<'s>>, ApiError> {
     allow::check(&state.services().allow, endpoint, passing.address)?;
+    // An instance that is only busy must not be taken for a dead one.
+    let needs_place = endpoint.path.starts_with("/api/");
+    let mut taken = None;
     let class = endpoint.limit;
     let by_address = class.filter(|class| rate_limit::is_by_address(*class));
     if let Some(class) = by_address {
+        taken = needs_place.then(|| place(state, passing.who())).transpose()?;
         let subject = Subject::Address(passing.address);
         passing.count(rate_limit::check(state, class, subject, started).await)?;
     }
     let authorized = authorize(state, endpoint, passing.address, headers);
+    let principal = authorized.as_ref().ok().and_then(Option::as_ref);
+    if needs_place && (taken.is_none() || principal.is_some()) {
+        drop(taken.take());
+        let who = principal.map(|principal| Who::principal(&principal.name));
+        taken = Some(place(state, who.unwrap_or_else(|| passing.who()))?);
+    }
     if let Some(class) = class.filter(|_| by_address.is_none()) {
         let subject = match &authorized {
             Ok(Some(principal)) => Subject::Principal(&principal.name),
@@ -77,7 +105,7 @@ async fn look(
         passing.count(rate_limit::check(state, class, subject, started).await)?;
     }
     passing.principal = authorized?;
-    Ok(())
+    Ok(taken)
 }
 
 impl Passing {

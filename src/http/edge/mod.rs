@@ -38,7 +38,6 @@ use serde_json::json;
 use tokio::time::timeout;
 use tower::{Layer, Service};
 
-use crate::shares::Part;
 use crate::telemetry::{RequestFailed, RequestSlow};
 
 use super::exchange::accept::wants_problem;
@@ -51,7 +50,7 @@ use super::sockets::connections::{Peer, PeerKind};
 use super::state::HttpState;
 
 use compress::{compressed, takes_gzip};
-use gate::Passing;
+use gate::{Passing, Place};
 use request_id::{REQUEST_ID, request_id};
 use request_metrics::RequestMetrics;
 
@@ -167,6 +166,7 @@ impl Service<Request> for Edge {
 impl Resource {
     async fn answer(&self, mut request: Request, inner: Route) -> Response {
         let state = &self.state;
+        let _under_way = UnderWay::one_of(state.active());
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let peer = peer.unwrap_or_else(|| Arc::new(Peer::in_process(Ipv4Addr::UNSPECIFIED.into())));
         let has_body = !request.body().is_end_stream();
@@ -180,11 +180,11 @@ impl Resource {
         let leaves_body = has_body && !context.reads_body;
         let mut left = if leaves_body { std::mem::take(request.body_mut()) } else { Body::empty() };
         let mut response = match admitted {
-            Ok(place) => {
+            Ok(()) => {
                 let methods = self.methods.iter().map(|method| &method.endpoint.method);
                 match state.cors().preflight(&request, methods) {
                     Some(response) => response,
-                    None => self.pass(&context, &peer, &mut request, place, inner).await,
+                    None => self.pass(&context, &peer, &mut request, inner).await,
                 }
             }
             Err(error) => error.into_response(),
@@ -231,7 +231,6 @@ impl Resource {
         context: &RequestContext,
         peer: &Peer,
         request: &mut Request,
-        place: UnderWay<'_>,
         inner: Route,
     ) -> Response {
         let state = &self.state;
@@ -240,7 +239,7 @@ impl Resource {
             peer.is_known_now();
         }
         let mut response = match passed {
-            Ok(()) => self.handle(context, &passing, request, place, inner).await,
+            Ok(place) => self.handle(context, &passing, request, place, inner).await,
             Err(error) => error.into_response(),
         };
         if response.status().is_success() {
@@ -262,15 +261,21 @@ impl Resource {
         context: &RequestContext,
         passing: &Passing,
         request: &mut Request,
-        place: UnderWay<'_>,
+        mut place: Option<Place<'_>>,
         mut inner: Route,
     ) -> Response {
         let limits = self.state.limits();
-        let mut _with_body = (None, place);
+        let mut _of_bodies = None;
         if context.reads_body {
+            // One on its way has no place among the requests: else who sends it slowly holds one.
+            let had_place = place.take().is_some();
             // Boxed: it is rare, and would make the future of every request larger.
-            match Box::pin(self.read_body(context, passing, request)).await {
-                Ok(read) => _with_body = read,
+            match Box::pin(bodies::read_whole(&self.state, passing, request)).await {
+                Ok(part) => _of_bodies = part,
+                Err(error) => return error.into_response(),
+            }
+            match had_place.then(|| gate::place(&self.state, passing.who())).transpose() {
+                Ok(again) => place = again,
                 Err(error) => return error.into_response(),
             }
         }
@@ -280,7 +285,8 @@ impl Resource {
             {
                 // Boxed for the same reason.
                 let (who, headers) = (passing.who(), request.headers());
-                let waited = Box::pin(position::wait_for(&self.state, who, headers, position));
+                let waiting = position::wait_for(&self.state, who, headers, position, &mut place);
+                let waited = Box::pin(waiting);
                 if let Err(error) = waited.await {
                     return error.into_response();
                 }
@@ -305,49 +311,30 @@ impl Resource {
             }
         }
     }
-
-    /// A body on its way has no place among the requests: else who sends it slowly holds one.
-    async fn read_body(
-        &self,
-        context: &RequestContext,
-        passing: &Passing,
-        request: &mut Request,
-    ) -> Result<(Option<Part>, UnderWay<'_>), ApiError> {
-        let part = bodies::read_whole(&self.state, passing, request).await?;
-        Ok((part, UnderWay::one_of(&self.state, context)?))
-    }
 }
 
-/// One request under way; counted down however it ends. None: its body is.
-struct UnderWay<'s>(Option<&'s AtomicUsize>);
+/// One request under way; counted down however it ends.
+struct UnderWay<'s>(&'s AtomicUsize);
 
 impl<'s> UnderWay<'s> {
-    fn one_of(state: &'s HttpState, context: &RequestContext) -> Result<Self, ApiError> {
-        let active = state.active().fetch_add(1, Ordering::Relaxed);
-        let under_way = Self(Some(state.active()));
-        // An instance that is only busy must not be taken for a dead one.
-        if active >= state.limits().requests_max && context.is_api() {
-            let text = "too many requests are under way; try again";
-            return Err(ApiError::new(Code::Overloaded, text));
-        }
-        Ok(under_way)
+    fn one_of(active: &'s AtomicUsize) -> Self {
+        active.fetch_add(1, Ordering::Relaxed);
+        Self(active)
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        if let Some(active) = self.0 {
-            active.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn admit<'s>(
-    state: &'s HttpState,
+fn admit(
+    state: &HttpState,
     peer: &Peer,
     context: &RequestContext,
     request: &Request,
-) -> Result<UnderWay<'s>, ApiError> {
+) -> Result<(), ApiError> {
     match peer.kind {
         PeerKind::InProcess => {}
         PeerKind::Ordinary => framing::check(request)?,
@@ -357,10 +344,7 @@ fn admit<'s>(
         }
         PeerKind::Probe => framing::check(request)?,
     }
-    check_head(state.limits(), request)?;
-    let place = UnderWay::one_of(state, context)?;
-    // With a body it has one once that is there; who comes to a full house need not send it.
-    Ok(if context.reads_body { UnderWay(None) } else { place })
+    check_head(state.limits(), request)
 }
 
 fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {

@@ -1,7 +1,6 @@
 //! The `Position` header: on a read, wait until it is applied; on an answer, what it covers.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use futures_util::FutureExt as _;
@@ -11,6 +10,7 @@ use crate::shares::{Full, Who};
 
 use super::error::{ApiError, Code};
 use crate::http::edge::authorize::Standing;
+use crate::http::edge::gate::{self, Place};
 use crate::http::state::HttpState;
 
 /// On an answer of a store that does not know everything.
@@ -19,11 +19,12 @@ pub(crate) const POSITION: HeaderName = HeaderName::from_static("position");
 
 /// Waits until what the client has seen can be read here too. While it waits it has no place among the
 /// requests under way, but one of those that wait.
-pub(crate) async fn wait_for(
-    state: &HttpState,
+pub(crate) async fn wait_for<'s>(
+    state: &'s HttpState,
     who: Who,
     headers: &HeaderMap,
     value: &HeaderValue,
+    place: &mut Option<Place<'s>>,
 ) -> Result<(), ApiError> {
     let queries = state.queries()?;
     let position =
@@ -43,23 +44,8 @@ pub(crate) async fn wait_for(
         ApiError::new(Code::Overloaded, text)
     })?;
     let standing = Standing::of(state, headers);
-    let _elsewhere = Elsewhere::leave(state.active());
+    drop(place.take());
     waiting.await?;
+    *place = Some(gate::place(state, who)?);
     standing.check(state, headers)
-}
-
-/// A request that is not among those under way for a while.
-struct Elsewhere<'s>(&'s AtomicUsize);
-
-impl<'s> Elsewhere<'s> {
-    fn leave(active: &'s AtomicUsize) -> Self {
-        active.fetch_sub(1, Ordering::Relaxed);
-        Self(active)
-    }
-}
-
-impl Drop for Elsewhere<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }

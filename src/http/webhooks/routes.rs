@@ -1,6 +1,6 @@
 //! Webhooks in: what a source signed is kept, and said to be.
 
-use axum::Json;
+use axum::{Extension, Json};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -10,6 +10,8 @@ use crate::ingest::{IntakeError, Kept, Received, SignatureError, WebhookError, n
 use crate::telemetry::WebhookOutcome;
 
 use super::answers::{KeptIn, WebhookReceipt, WebhookResult};
+use crate::http::edge::client_address::ClientAddress;
+use crate::http::edge::incidents;
 use crate::http::exchange::answer::PathParam;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::services::WebhookIntake;
@@ -18,25 +20,28 @@ use crate::http::state::HttpState;
 /// `POST /api/webhooks`
 pub(super) async fn receive(
     State(state): State<HttpState>,
+    address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<WebhookReceipt>, ApiError> {
-    take(&state, None, &headers, &body).await
+    take(&state, None, address, &headers, &body).await
 }
 
 /// `POST /api/webhooks/{source}`
 pub(super) async fn receive_from(
     State(state): State<HttpState>,
     PathParam(source): PathParam,
+    address: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<WebhookReceipt>, ApiError> {
-    take(&state, Some(&source), &headers, &body).await
+    take(&state, Some(&source), address, &headers, &body).await
 }
 
 async fn take(
     state: &HttpState,
     source: Option<&str>,
+    address: Option<Extension<ClientAddress>>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Json<WebhookReceipt>, ApiError> {
@@ -48,6 +53,9 @@ async fn take(
         Ok(received) => received,
         Err(error) => {
             state.metrics().webhook(outcome_of(&error), 1);
+            let source = source.unwrap_or(webhooks.default_source());
+            let address = address.map(|Extension(ClientAddress(address))| address);
+            incidents::webhook_refused(state, &error, source, address, headers);
             return Err(error.into());
         }
     };
@@ -93,7 +101,9 @@ fn outcome_of(error: &WebhookError) -> WebhookOutcome {
         WebhookError::Body(_)
         | WebhookError::TooMany { .. }
         | WebhookError::Intake(IntakeError::Refused(_)) => WebhookOutcome::Rejected,
-        WebhookError::Intake(IntakeError::Unavailable(_)) => WebhookOutcome::Unavailable,
+        WebhookError::Intake(IntakeError::Unavailable(_) | IntakeError::Unacknowledged(_)) => {
+            WebhookOutcome::Unavailable
+        }
     }
 }
 
@@ -116,7 +126,9 @@ impl From<WebhookError> for ApiError {
             WebhookError::TooMany { events_max, .. } => Self::new(Code::TooManyEvents, text)
                 .with_details(json!({ "maxEvents": events_max })),
             WebhookError::Intake(IntakeError::Refused(_)) => Self::new(Code::EventRejected, text),
-            WebhookError::Intake(IntakeError::Unavailable(why)) => {
+            WebhookError::Intake(
+                IntakeError::Unavailable(why) | IntakeError::Unacknowledged(why),
+            ) => {
                 // Its line is the request's own, of which there are not too many.
                 Self::new(Code::IntakeUnavailable, "the event can't be kept now; send it again")
                     .with_internal(format!("a webhook was not kept: {why}"))

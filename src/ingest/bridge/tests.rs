@@ -100,6 +100,7 @@ fn no_header_of_an_input_makes_a_command_or_another_source() {
         ("contactd_principal", Some(b"root")),
         ("contactd_source", Some(b"forged")),
         ("contactd_anything_new", Some(b"1")),
+        ("contactd_marker", Some(b"9")),
         ("x-own", Some(b"kept")),
         ("x-null", None),
     ];

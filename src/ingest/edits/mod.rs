@@ -333,12 +333,15 @@ impl Action {
         };
         let is_whole = intent.replaces();
         let fields = FIELDS.iter().zip(&patch.fields);
-        let fields = fields.filter(|(_, said)| is_whole || said.is_some()).map(|(name, _)| *name);
-        let attributes = patch.attributes.keys().map(String::as_str);
+        let fields = fields.filter(|(_, said)| is_whole || said.is_some());
+        let fields = fields.map(|(name, said)| (*name, matches!(said, Some(Some(_)))));
+        let attributes = &patch.attributes;
+        let attributes = attributes.iter().map(|(name, value)| (name.as_str(), value.is_some()));
         // What was to be taken away is named where it is there still.
         let others = after.attributes().map(|(name, _)| name).filter(|name| {
             (is_whole || patch.clears_attributes) && !patch.attributes.contains_key(*name)
         });
+        let others = others.map(|name| (name, false));
         superseded(fields.chain(attributes).chain(others), after, command_hash)
     }
 }

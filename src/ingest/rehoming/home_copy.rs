@@ -1,6 +1,6 @@
 //! The copy of a record that is appended to its contact's home lane.
 
-use crate::domain::headers::{EVENT_ID, FOUNDING, LANE_NEXT, ORIGIN, ORIGIN_KEY, TIME};
+use crate::domain::headers::{EVENT_ID, FOUNDING, LANE_NEXT, MARKER, ORIGIN, ORIGIN_KEY, TIME};
 use crate::domain::record::{Headers, owned_headers};
 use crate::event_log::NewRecord;
 use crate::store::RehomedRecord;
@@ -10,9 +10,9 @@ use crate::store::RehomedRecord;
 /// its record's, so that a second copy is a repeat.
 pub(super) fn at_home(topic: &str, founding: u64, record: &RehomedRecord) -> NewRecord {
     let mut headers = owned_headers(Headers::new(&record.headers));
-    // The next offset of the lane where it stood says nothing of its home lane, and what an earlier
-    // founding's copy says is not this one's.
-    headers.retain(|(name, _)| name != LANE_NEXT && name != FOUNDING);
+    // The next offset of the lane where it stood says nothing of its home lane, what an earlier founding's
+    // copy says is not this one's, and what was no marker must not become one by standing first.
+    headers.retain(|(name, _)| ![LANE_NEXT, FOUNDING, MARKER].contains(&name.as_str()));
     let origin = format!("{topic}:{}:{}", record.lane, record.offset);
     headers.push((ORIGIN.to_owned(), Some(origin.into_bytes())));
     if let Some(key) = record.key.as_ref().filter(|key| **key != record.contact_id) {
@@ -41,6 +41,7 @@ mod tests {
     use super::*;
     use crate::domain::position::{Lane, Offset};
     use crate::domain::record::RecordBatch;
+    use crate::domain::rules::Marker;
 
     fn stray(headers: &[(&str, Option<&[u8]>)]) -> RehomedRecord {
         let mut batch = RecordBatch::new(Lane(0));
@@ -94,5 +95,16 @@ mod tests {
         let stray = RehomedRecord { timestamp_ms: i64::MAX, ..stray(&[]) };
         let time = (TIME.to_owned(), Some(u64::MAX.to_string().into_bytes()));
         assert!(at_home("contacts", 1, &stray).headers.contains(&time));
+    }
+
+    #[test]
+    fn a_copy_is_no_marker_whatever_its_record_says() {
+        let names = [LANE_NEXT, FOUNDING, MARKER, "x-own"];
+        let copy = at_home("contacts", 2, &stray(&names.map(|name| (name, Some(&b"9"[..])))));
+        let mut batch = RecordBatch::new(Lane(0));
+        let headers = copy.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+        batch.push(Offset(0), 0, None, None, headers);
+        assert!(!Marker::is_one(&batch, &batch.records[0]));
+        assert_eq!(copy.headers[0].0, "x-own");
     }
 }

@@ -29,14 +29,14 @@ use super::{Control, ControlOutcome, ControlWrite, IngestError, Lease, Pause, no
 
 mod home_copy;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use home_copy::at_home;
 
 /// The control entry that says how far it is.
 const KEY: &str = "rehoming";
-/// Who has it appends them.
-const ROLE: &str = "rehoming/role";
+/// Who has it under a founding appends them: who works under one before that keeps nobody from it.
+const ROLE_PREFIX: &str = "rehoming/role/";
 /// How often it is looked at least, for one that has given up.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How long commits are let come together before the journal is looked at.
@@ -293,7 +293,8 @@ impl Rehoming {
         if self.log.is_control_refused() {
             return Ok(true);
         }
-        let is_ours = self.lease.take(ROLE).await?;
+        let role = format!("{ROLE_PREFIX}{}", self.reader.rules().founding());
+        let is_ours = self.lease.take(&role).await?;
         // Another may have been further than was known here.
         let known = self.reader.control(KEY).map_or(0, |entry| entry.revision);
         Ok(is_ours && looked.revision == Some(known))

@@ -25,16 +25,16 @@ const LANES: u16 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store that follows a log until it is dropped.
-struct World {
-    log: EventLog,
-    reader: Reader,
-    control: Arc<Control>,
+pub(in crate::ingest) struct World {
+    pub(in crate::ingest) log: EventLog,
+    pub(in crate::ingest) reader: Reader,
+    pub(in crate::ingest) control: Arc<Control>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
     applying: Option<JoinHandle<Writer>>,
 }
 
-fn open_log(path: &Path) -> EventLog {
+pub(in crate::ingest) fn open_log(path: &Path) -> EventLog {
     let options = EmbeddedOptions {
         path: path.to_owned(),
         topic: "contacts".to_owned(),
@@ -79,7 +79,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 impl World {
-    fn follow(dir: &Path, log: EventLog) -> Self {
+    pub(in crate::ingest) fn follow(dir: &Path, log: EventLog) -> Self {
         Self::follow_under(1, dir, log)
     }
 
@@ -305,6 +305,28 @@ async fn a_log_that_was_founded_anew_is_gone_through_anew() {
     world.catch_up();
     assert!(world.reader.contact(b"bea").unwrap().is_none());
     assert_eq!(world.said().unwrap().founding, 3);
+}
+
+#[tokio::test]
+async fn who_works_under_a_founding_that_is_over_keeps_nobody_from_bringing_them_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_log(&dir.path().join("log"));
+    let old = World::follow_under(1, &dir.path().join("old"), log.clone());
+    let new = World::follow_under(2, &dir.path().join("new"), log);
+    old.append(vec![stray("ada")]);
+    new.catch_up();
+    let of = |world: &World, instance| {
+        let lease = Arc::new(Lease::new(Arc::clone(&world.control), instance));
+        Rehoming { lease, ..world.rehoming() }
+    };
+    let (older, newer) = (of(&old, 1), of(&new, 2));
+    let (mut before, mut after) = (old.looked(), new.looked());
+    assert!(older.adopt(&mut before) && older.is_ours(&before).await.unwrap());
+    newer.turn(&mut after).await.unwrap();
+    new.assert_at_home(&["ada"]);
+    assert_eq!(new.said().unwrap().founding, 2);
+    wait_until("the older one knows", || old.said().is_some());
+    assert!(!older.adopt(&mut before), "it brings nothing any more");
 }
 
 #[tokio::test]

@@ -196,6 +196,11 @@ impl Webhooks {
         self.sources.values().map(|source| (source.name.as_str(), source.verifier.scheme()))
     }
 
+    /// The source of webhooks whose path names none.
+    pub fn default_source(&self) -> &str {
+        &self.default_source
+    }
+
     /// Verifies, checks and keeps what a request carries. `source`: as the path names it; none: the
     /// default one.
     ///

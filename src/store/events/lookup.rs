@@ -17,7 +17,7 @@ use super::super::shared::Shared;
 /// Records of one id that are shown, the newest ones.
 const RECORDS_MAX: usize = 16;
 /// How long a lookup may take before it answers with what it has found.
-const TIME_MAX: Duration = Duration::from_secs(2);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What became of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,11 +115,15 @@ impl EventLookup {
     }
 }
 
-/// All records with an event's id, newest first.
-pub(crate) fn by_id(shared: &Shared, id: &[u8]) -> Result<EventLookup, StoreError> {
+/// All records with an event's id, newest first, as far as there is time.
+pub(crate) fn by_id(
+    shared: &Shared,
+    id: &[u8],
+    deadline: Instant,
+) -> Result<EventLookup, StoreError> {
     let hash = event_hash(id);
     let mut found = EventLookup::default();
-    found.is_complete = walk(shared, hash, Instant::now() + TIME_MAX, |frame| {
+    found.is_complete = walk(shared, hash, deadline, |frame| {
         for record in records(frame, hash, id)? {
             found.add(record);
         }
@@ -165,6 +169,14 @@ pub(crate) fn first_seen_us(
     Ok(first)
 }
 
+/// How a walk through some frames ended.
+enum Shown {
+    All,
+    Enough,
+    /// The time was over.
+    Some,
+}
+
 /// Shows the frames that hold an event's hash, newest first, until `visit` has enough or the time is
 /// over. Whether it had enough or saw all that there are.
 fn walk(
@@ -181,28 +193,34 @@ fn walk(
     let seen = shared.events.find(hash);
     let mut is_complete = !seen.is_partial;
     let mut show = |frames: BTreeSet<FrameNo>| {
-        for frame in frames.into_iter().rev() {
+        for (count, frame) in frames.into_iter().rev().enumerate() {
+            // The newest one is always looked at.
+            if count > 0 && Instant::now() >= deadline {
+                return Ok(Shown::Some);
+            }
             if let Some(frame) = shared.journal.frame(frame)?
                 && visit(&frame)?
             {
-                return Ok::<_, StoreError>(true);
+                return Ok::<_, StoreError>(Shown::Enough);
             }
         }
-        Ok(false)
+        Ok(Shown::All)
     };
-    if show(seen.frames.into_iter().collect())? {
-        return Ok(is_complete);
+    match show(seen.frames.into_iter().collect())? {
+        Shown::All => {}
+        Shown::Enough => return Ok(is_complete),
+        Shown::Some => return Ok(false),
     }
     for base in bases.into_iter().rev().filter(|base| !seen.bases.contains(base)) {
         if Instant::now() >= deadline {
             return Ok(false);
         }
         match frames_in(shared, base, hash)? {
-            Some(frames) => {
-                if show(frames)? {
-                    break;
-                }
-            }
+            Some(frames) => match show(frames)? {
+                Shown::All => {}
+                Shown::Enough => break,
+                Shown::Some => return Ok(false),
+            },
             None => is_complete = false,
         }
     }

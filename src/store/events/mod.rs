@@ -15,6 +15,6 @@ mod rolling;
 mod tables;
 
 pub use lookup::{EventLookup, EventRecord, Untimed};
-pub(super) use lookup::{at, by_id, first_seen_us};
+pub(super) use lookup::{TIME_MAX, at, by_id, first_seen_us};
 pub(crate) use rolling::Rolling;
 pub(crate) use tables::TablesThread;

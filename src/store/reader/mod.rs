@@ -408,12 +408,6 @@ impl Reader {
         Expected::new(&self.shared, event_hash)
     }
 
-    /// Whether a record whose event id has this hash was expected here lately, and nobody has been
-    /// told of it: it may still come.
-    pub fn awaits(&self, event_hash: u64) -> bool {
-        self.shared.outcomes.awaits(event_hash)
-    }
-
     fn covers(&self, position: &Position) -> bool {
         let cut = self.shared.cut.lock();
         position.next.iter().all(|(lane, next)| {
@@ -425,7 +419,7 @@ impl Reader {
     /// What became of the records with that event id, newest first. Those that changed nothing are
     /// known by the id's 64-bit hash alone.
     pub fn event(&self, id: &[u8]) -> Result<EventLookup, StoreError> {
-        events::by_id(&self.shared, id)
+        events::by_id(&self.shared, id, Instant::now() + events::TIME_MAX)
     }
 
     /// The time that an event without one of its own took when it came first, in µs since 1970: from

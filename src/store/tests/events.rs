@@ -115,11 +115,9 @@ fn what_was_trimmed_is_not_found_and_its_tables_are_gone() {
     assert!(tables(dir.path()).iter().all(|at| at.file_name().unwrap().to_str() >= Some(&name)));
 }
 
-#[test]
-fn one_event_that_came_often_is_shown_newest_first_and_bounded_with_what_became_of_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut opened = open_small(dir.path());
-    let again = |offset: u64| EntryMeta {
+/// `evt-again`: at offset 1 what became of it, and then repeats without end.
+fn come(opened: &mut Opened, offset: u64) {
+    let meta = EntryMeta {
         lane: Lane(0),
         offset: Offset(offset),
         record_time_ms: 1,
@@ -132,13 +130,32 @@ fn one_event_that_came_often_is_shown_newest_first_and_bounded_with_what_became_
         request_id: None,
         attempt: None,
     };
-    let come = |opened: &mut Opened, offset: u64| {
-        // What became of it, and then repeats without end.
-        let verdict = if offset == 1 { Verdict::Unchanged } else { Verdict::Duplicate };
-        opened.writer.settled(&again(offset), verdict, b"c").unwrap();
-        let next = LaneProgress::at(NextOffset(offset + 1));
-        opened.writer.advance(Lane(0), next);
+    let verdict = if offset == 1 { Verdict::Unchanged } else { Verdict::Duplicate };
+    opened.writer.settled(&meta, verdict, b"c").unwrap();
+    opened.writer.advance(Lane(0), LaneProgress::at(NextOffset(offset + 1)));
+}
+
+#[test]
+fn a_lookup_whose_time_is_over_shows_what_it_has_found_within_a_segment_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    for offset in 0..10 {
+        come(&mut opened, offset);
+        opened.writer.commit().unwrap();
+    }
+    let look = |deadline| {
+        let found = crate::store::events::by_id(opened.reader.shared(), b"evt-again", deadline);
+        let found = found.unwrap();
+        (found.records.len(), found.is_complete)
     };
+    assert_eq!(look(Instant::now()), (1, false));
+    assert_eq!(look(Instant::now() + Duration::from_secs(60)), (10, true));
+}
+
+#[test]
+fn one_event_that_came_often_is_shown_newest_first_and_bounded_with_what_became_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_small(dir.path());
     come(&mut opened, 0);
     come(&mut opened, 1);
     opened.writer.commit().unwrap();

@@ -96,3 +96,24 @@ fn nobody_waits_for_a_store_that_has_ended() {
     let late = reader.expect(1);
     assert!(matches!(now(late.outcome()), Some(Err(StoreError::TimedOut))));
 }
+
+#[test]
+fn what_the_log_did_not_take_is_not_said_to_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    let (reader, hash) = (opened.reader.clone(), event_hash(7));
+    assert_eq!(reader.prospect(hash), Prospect::Unknown);
+    let expected = reader.expect(hash);
+    assert_eq!(reader.prospect(hash), Prospect::Open);
+    drop(expected);
+    assert_eq!(reader.prospect(hash), Prospect::Open, "it may stand on the log");
+    reader.refused(hash, "too large");
+    assert_eq!(reader.prospect(hash), Prospect::Refused("too large".to_owned()));
+    // Tried once more, and not even kept.
+    let again = reader.expect(hash);
+    assert_eq!(reader.prospect(hash), Prospect::Open);
+    again.refused("no room");
+    assert_eq!(reader.prospect(hash), Prospect::Refused("no room".to_owned()));
+    feed(&mut opened.writer, 0, 40);
+    assert!(reader.event(b"evt-7").unwrap().records[0].is_decision());
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::http::Method;
 use contactd::domain::position::Position;
 use contactd::http::Api;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Answer, ask, get, get_with};
 use super::fixture::Fixture;
@@ -293,4 +293,13 @@ async fn a_position_that_is_not_reached_is_503_and_a_foreign_one_410() {
     assert_eq!(answer.code(), "POSITION_GONE");
     let answer = get_with(&router, path, &[("position", "what?")]).await.expect(400);
     assert_eq!(answer.code(), "INVALID_HEADER");
+}
+
+#[tokio::test]
+async fn an_event_that_the_log_did_not_take_is_said_to_be_refused() {
+    let fixture = Fixture::with_contacts(1);
+    let why = "a record of 2097152 bytes is larger than the log takes";
+    fixture.refuse("evt-large", why);
+    let event = get(&fixture.router(), "/api/events/evt-large").await.expect(200).json();
+    assert_eq!((&event["status"], &event["detail"]), (&json!("refused"), &json!(why)));
 }

@@ -29,13 +29,14 @@ use contactd::telemetry::Metrics;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::access;
 
 const FINGERPRINT: Fingerprint = Fingerprint(42);
 const FEED: FeedOptions = FeedOptions {
     heartbeat: Duration::from_millis(50),
-    clients_max: 4,
+    clients_max: 8,
     clients_per_principal_max: 4,
     snapshots_max: 4,
     buffer_bytes: 1 << 20,
@@ -84,7 +85,8 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
 
 fn letters(log: &EventLog, reader: &Reader, control: &Arc<Control>) -> Arc<LetterDesk> {
     let topics = Topics { contacts: "contacts".to_owned(), control: "control".to_owned() };
-    let options = LetterOptions { topics, hops_max: 3, age_max: None };
+    let options =
+        LetterOptions { topics, hops_max: 3, age_max: None, redrives_per_second_max: 10_000 };
     let (log, control) = (log.clone(), Arc::clone(control));
     let lease = Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
     let metrics = Arc::new(Metrics::new().unwrap());
@@ -206,6 +208,11 @@ impl Fixture {
         &self.open.as_ref().unwrap().1
     }
 
+    /// A write that was taken here, and not by the log.
+    pub(super) fn refuse(&self, event_id: &str, why: &str) {
+        self.reader().expect(xxh3_64(event_id.as_bytes())).refused(why);
+    }
+
     pub(super) fn position(&self) -> Position {
         self.reader().position()
     }
@@ -258,6 +265,7 @@ impl Fixture {
             uri_bytes_max: 8 * 1024,
             header_bytes_max: 16 * 1024,
             requests_max: 100,
+            requests_per_principal_max: 100,
             bodies_bytes_max: 1 << 20,
             waiting_reads_max: 100,
             position_wait: Duration::from_millis(150),

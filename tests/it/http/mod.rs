@@ -26,6 +26,7 @@ mod repeats;
 mod samples;
 mod schemas;
 mod secrets;
+mod shares;
 mod sign_ins;
 mod simulator;
 mod simulator_writes;

@@ -171,6 +171,24 @@ fn a_founding_that_the_log_has_lost_is_asked_for() {
     assert_eq!(Image::read(&node.store).verdict_totals["applied"], 40);
 }
 
+#[test]
+fn a_founding_that_a_later_version_wrote_stops_the_start_and_says_what_to_do() {
+    const TEST: &str = "a_founding_that_a_later_version_wrote_stops_the_start_and_says_what_to_do";
+    let Some(topic) = topic(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let control = topic.control();
+    control.create_single(&[]);
+    let later = RawRecord {
+        key: Some(b"log/founding".to_vec()),
+        value: Some(br#"{"id":"f1","form":2,"founding":{"lanes":4}}"#.to_vec()),
+        lane: Some(0),
+        ..RawRecord::from(event("updated", "c1", 1, ""))
+    };
+    control.append(std::iter::once(later));
+    let refused = unset(&topic, dir.path(), "store").catch_up("");
+    refused.assert_refused(&["log/founding", "start the version that wrote it"]);
+}
+
 /// Gives the topic more partitions, and waits until the brokers tell of them.
 #[track_caller]
 fn grow(topic: &KafkaTopic) {

@@ -1,12 +1,13 @@
 //! What only one instance does at a time: who has it, and who takes it over.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use contactd::domain::control::ControlRecord;
 use contactd::domain::position::CONTROL_LANE;
 use contactd::event_log::NewRecord;
-use contactd::ingest::{Control, Lease, now_ms};
+use contactd::ingest::{Clocks, Control, Lease, now_ms};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::follower::Follower;
@@ -31,6 +32,10 @@ fn instances(dir: &tempfile::TempDir) -> Instances {
 impl Instances {
     fn lease(&self, instance: u64) -> Arc<Lease> {
         Arc::new(Lease::new(Arc::clone(&self.control), instance))
+    }
+
+    fn lease_by(&self, time: &Time, instance: u64) -> Lease {
+        Lease::by(time.clocks(), Arc::clone(&self.control), instance)
     }
 
     fn revision(&self, key: &str) -> u64 {
@@ -77,28 +82,91 @@ async fn one_instance_has_a_role_and_renews_one_lease_for_all_of_them() {
     assert!(other.take("role/0").await.unwrap());
 }
 
+/// Two clocks that stand still until they are moved.
+#[derive(Clone)]
+struct Time {
+    began: (Instant, SystemTime),
+    /// How far each is, in milliseconds.
+    moved: Arc<[AtomicU64; 2]>,
+}
+
+impl Time {
+    fn new() -> Self {
+        Self { began: (Instant::now(), SystemTime::now()), moved: Arc::default() }
+    }
+
+    fn clocks(&self) -> Clocks {
+        let Self { began: (monotonic, wall), moved } = self.clone();
+        let at = move |clock: usize| Duration::from_millis(moved[clock].load(Ordering::SeqCst));
+        Box::new(move || (monotonic + at(0), wall + at(1)))
+    }
+
+    fn pass(&self, ms: u64) {
+        self.moved[0].fetch_add(ms, Ordering::SeqCst);
+        self.sleep(ms);
+    }
+
+    /// The machine sleeps, and the clock that never steps with it.
+    fn sleep(&self, ms: u64) {
+        self.moved[1].fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
 #[tokio::test]
 async fn a_role_is_taken_over_only_when_its_owner_has_stopped_believing_in_it() {
     let dir = tempfile::tempdir().unwrap();
-    let all = instances(&dir);
+    let (all, time) = (instances(&dir), Time::new());
     // It never renews, as an instance that is paused.
-    let (paused, other) = (all.lease(1), all.lease(2));
+    let (paused, other) = (all.lease_by(&time, 1), all.lease_by(&time, 2));
     assert!(paused.take("role").await.unwrap());
-    let began = Instant::now();
-    let mut let_go = None;
-    until("it is taken over", async || {
-        if !paused.is_held() {
-            let_go.get_or_insert(began.elapsed());
-        }
-        let is_taken = other.take("role").await.unwrap();
-        assert!(!is_taken || let_go.is_some(), "two have it");
-        is_taken
-    })
-    .await;
-    let taken_over = began.elapsed();
-    assert!(let_go.unwrap() < Duration::from_secs(12), "{let_go:?}");
-    assert!(taken_over >= Duration::from_secs(15), "{taken_over:?}");
+    assert!(!other.take("role").await.unwrap());
+    time.pass(9_999);
+    assert!(paused.is_held() && !other.take("role").await.unwrap());
+    time.pass(1);
+    assert!(!paused.is_held(), "10 s after its last renewal");
+    time.pass(4_999);
+    assert!(!other.take("role").await.unwrap(), "it may be a moment late");
+    time.pass(1);
+    assert!(other.take("role").await.unwrap(), "nothing was heard of it for 15 s");
     assert!(!paused.take("role").await.unwrap(), "it sees that it is another's now");
+}
+
+#[tokio::test]
+async fn a_renewal_is_due_after_five_seconds_and_holds_for_ten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (all, time) = (instances(&dir), Time::new());
+    let one = all.lease_by(&time, 1);
+    assert!(one.take("role").await.unwrap());
+    let mut due = one.next_due();
+    time.pass(4_999);
+    one.keep(&mut due).await;
+    time.pass(5_000);
+    assert!(one.is_held());
+    time.pass(1);
+    assert!(!one.is_held(), "nothing was due when it was looked at");
+    assert!(one.take("role").await.unwrap());
+    let mut due = one.next_due();
+    for _ in 0..20 {
+        time.pass(5_000);
+        one.keep(&mut due).await;
+        assert!(one.is_held());
+    }
+    time.pass(9_999);
+    assert!(one.is_held());
+    time.pass(1);
+    assert!(!one.is_held());
+}
+
+#[tokio::test]
+async fn a_machine_that_slept_has_no_lease_when_it_wakes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (all, time) = (instances(&dir), Time::new());
+    let one = all.lease_by(&time, 1);
+    assert!(one.take("role").await.unwrap());
+    time.sleep(9_999);
+    assert!(one.is_held());
+    time.sleep(1);
+    assert!(!one.is_held());
 }
 
 #[tokio::test]

@@ -4,8 +4,11 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::*;
+use crate::domain::control::{ControlRecord, RecordAt};
+use crate::domain::founding::{FOUNDING_KEY, Founding};
 use crate::domain::partitioner::Partitioner;
 use crate::event_log::kafka::brokers::Sample;
+use crate::event_log::kafka::founding::FoundingEntry;
 use crate::event_log::kafka::lanes::Lanes;
 use crate::event_log::kafka::learn::learn;
 use crate::event_log::kafka::watch::{Statistics, Watch};
@@ -137,4 +140,31 @@ fn tls_without_the_feature_is_an_error_that_names_it() {
     config.security_protocol = SecurityProtocol::Ssl;
     let error = KafkaLog::open(&config).unwrap_err();
     assert!(error.to_string().contains("cargo feature `tls`"), "{error}");
+}
+
+#[test]
+fn a_founding_that_a_later_version_wrote_is_not_taken_for_none() {
+    let at = |offset| RecordAt { offset: Offset(offset), time_ms: 1 };
+    let entry = || FoundingEntry::new(true);
+    let mut empty = entry();
+    empty.take(None, at(0));
+    assert_eq!(empty.founding(), Ok(None));
+    let later = br#"{"id":"f1","form":2,"founding":{"partitioner":"murmur3","lanes":8}}"#;
+    let mut unreadable = entry();
+    unreadable.take(Some(later), at(1));
+    let why = unreadable.founding().unwrap_err().to_string();
+    assert!(why.contains("offset 1"), "{why}");
+    // What stands can't be undone by it.
+    let stands = Founding::first(Partitioner::Murmur2, 8);
+    let record = ControlRecord {
+        id: "f0".to_owned(),
+        key: FOUNDING_KEY.to_owned(),
+        expected_revision: Some(0),
+        value: Some(stands.to_json()),
+        ..ControlRecord::default()
+    };
+    let mut founded = entry();
+    founded.take(Some(&record.encode().unwrap()), at(0));
+    founded.take(Some(later), at(1));
+    assert_eq!(founded.founding(), Ok(Some(stands)));
 }

@@ -117,6 +117,7 @@ impl World {
             uri_bytes_max: 8 * 1024,
             header_bytes_max: 16 * 1024,
             requests_max: 100,
+            requests_per_principal_max: 100,
             bodies_bytes_max: 1 << 20,
             waiting_reads_max: 100,
             position_wait: Duration::from_millis(150),
