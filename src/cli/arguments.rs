@@ -100,6 +100,13 @@ pub(super) enum Command {
     /// Print the description of topics and webhooks (AsyncAPI 3.0)
     #[command(after_help = "Example:\n  contactd asyncapi > asyncapi.json")]
     Asyncapi,
+    /// Write the reference pages: configuration, metrics, error codes and commands
+    #[command(after_help = "Example:\n  contactd docs docs/reference")]
+    Docs {
+        /// The directory for them
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Measure this machine, each figure beside its own limit
     #[command(subcommand)]
     Bench(BenchCommand),

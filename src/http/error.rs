@@ -15,11 +15,11 @@ use crate::query::{CursorError, QueryError};
 
 /// Declares a code with its status, its text in an answer and its general title.
 macro_rules! catalogue {
-    ($($(#[$doc:meta])* $code:ident = $status:ident, $text:literal, $title:literal;)+) => {
+    ($($(#[doc = $about:literal])+ $code:ident = $status:ident, $text:literal, $title:literal;)+) => {
         /// What went wrong, as a client can rely on it: a code is never renamed or reused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code {
-            $($(#[$doc])* $code,)+
+            $($(#[doc = $about])+ $code,)+
         }
 
         impl Code {
@@ -39,6 +39,11 @@ macro_rules! catalogue {
             /// The same for every occurrence.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$code => $title,)+ }
+            }
+
+            /// What it means, in a sentence.
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$code => concat!($($about),+),)+ }
             }
         }
     };
@@ -200,8 +205,7 @@ impl Code {
 
     /// Seconds after which trying again makes sense, where nothing says more.
     pub fn retry_after_seconds(self) -> Option<u64> {
-        let passes = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
-        passes.contains(&self.status()).then_some(1)
+        matches!(self.status().as_u16(), 429 | 503).then_some(1)
     }
 }
 
@@ -233,9 +237,8 @@ impl ApiError {
 
     /// Our fault: the client is told nothing, the log line everything.
     pub fn internal(internal: impl Into<String>) -> Self {
-        let mut error = Self::new(Code::Internal, "the request failed for a reason of our own");
-        error.internal = Some(internal.into());
-        error
+        Self::new(Code::Internal, "the request failed for a reason of our own")
+            .with_internal(internal)
     }
 
     /// With a text that only the log gets.
@@ -254,8 +257,7 @@ impl ApiError {
 
     /// Of 429: the limit that was met.
     pub(super) fn limited_class(&self) -> &str {
-        let limit = self.details.as_ref().and_then(|details| details.get("limit"));
-        limit.and_then(Value::as_str).unwrap_or_default()
+        self.details.as_ref().and_then(|it| it.get("limit")?.as_str()).unwrap_or_default()
     }
 
     /// With the seconds after which trying again makes sense.
@@ -289,9 +291,7 @@ impl ApiError {
 
     /// As one of several results: what differs by request stays out.
     pub(super) fn in_a_list(&self) -> Value {
-        serde_json::json!({
-            "code": self.code.as_str(), "message": self.message, "details": self.details,
-        })
+        json!({ "code": self.code.as_str(), "message": self.message, "details": self.details })
     }
 
     /// The text that only the log gets.
