@@ -21,6 +21,10 @@ lint:
     cargo fmt --all
     cargo clippy --locked --all-targets -- -D warnings
 
+# Write the reference pages anew.
+docs:
+    cargo run -- docs docs/reference
+
 # Licences, sources and known faults of the dependencies (needs cargo-deny).
 deny:
     cargo deny --config .deny.toml check

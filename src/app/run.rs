@@ -83,6 +83,12 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
     runtime.block_on(life(Arc::new(config), options))
 }
 
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("can't listen on {address}; another port is set by PORT or --listen")
+    })
+}
+
 async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     warn_of_open_files(&config.data_directories());
     let connections_max = descriptors::connections(config.server.connections_max);
@@ -99,9 +105,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let auth = Arc::new(Auth::new(&config, &shared, Arc::clone(&metrics))?);
     let tls = config.server.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.key));
     let tls = tls.transpose()?.map(Arc::new);
-    let listener = TcpListener::bind(config.server.listen)
-        .await
-        .with_context(|| format!("can't listen on {}", config.server.listen))?;
+    let listener = listen(config.server.listen).await?;
     let address = listener.local_addr()?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);

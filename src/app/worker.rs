@@ -144,7 +144,10 @@ impl Worker {
             opened => (opened?, None),
         };
         let Opened { writer, reader, report } = opened;
-        tracing::info!(?report, "store open");
+        let took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
+        let (contacts, frames_redone) = (report.contacts, report.frames_redone);
+        let (cut_bytes, refilled) = (report.journal_truncated_bytes, report.refilled.as_deref());
+        tracing::info!(contacts, frames_redone, cut_bytes, refilled, took_ms, "store open");
         let commands = self.commands.get_or_init(|| {
             let stamps = Stamps::in_directory(&self.config.store.path);
             let (intake, rules) = (Arc::clone(&self.watch.intake), self.setup.present.clone());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::auth::Role;
@@ -29,7 +30,7 @@ Examples:
   contactd                              try it: embedded log, demo events, data in .contactd/
   contactd dev --ephemeral              the same, leaving nothing behind
   KAFKA_BROKERS=host:9092 contactd serve --config my.toml
-                                        follow the Kafka topic `contacts`
+                                        follow the Kafka topic `contacts`; needs JWT_SECRET as well
   contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0
                                         one contact
   contactd store export > contacts.ndjson
@@ -99,6 +100,13 @@ pub(super) enum Command {
     /// Print the description of topics and webhooks (AsyncAPI 3.0)
     #[command(after_help = "Example:\n  contactd asyncapi > asyncapi.json")]
     Asyncapi,
+    /// Write the reference pages: configuration, metrics, error codes and commands
+    #[command(after_help = "Example:\n  contactd docs docs/reference")]
+    Docs {
+        /// The directory for them
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Measure this machine, each figure beside its own limit
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -106,7 +114,7 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  contactd completions bash > \
         ~/.local/share/bash-completion/completions/contactd")]
     Completions {
-        /// Which shell
+        /// The shell that is to complete commands
         shell: clap_complete::Shell,
     },
 }
@@ -142,10 +150,10 @@ pub(super) struct ServeArgs {
     | contactd check-event - --source acme --json"
 )]
 pub(super) struct CheckEventArgs {
-    /// The file; - is standard input
+    /// The file with the events; - is standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// As this source's webhook: its mapping and its JSON Schemas
+    /// Check it as this source's webhook, with its mapping and its JSON Schemas
     #[arg(long, value_name = "NAME")]
     pub(super) source: Option<String>,
     /// Print the report as JSON
@@ -192,10 +200,10 @@ Examples:
   contactd produce --events 1000 --malformed 0.1 --late 0.2
   contactd produce --events 1000000 --hostile --seed 7")]
 pub(super) struct ProduceArgs {
-    /// Records in all
+    /// How many records
     #[arg(long, default_value_t = 100_000)]
     pub(super) events: u64,
-    /// Contacts that they are about
+    /// How many contacts they are about
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) contacts: u32,
     /// Equal seeds give equal events
@@ -262,7 +270,7 @@ pub(super) enum StoreCommand {
         | zstd > contacts.ndjson.zst"
     )]
     Export {
-        /// Deleted contacts too
+        /// Include deleted contacts
         #[arg(long)]
         include_deleted: bool,
     },
@@ -290,7 +298,7 @@ pub(super) enum StoreCommand {
     Snapshot,
 }
 
-/// A running instance hears of any change within a second.
+/// An instance that runs with the file hears of any change within a second.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum UserCommand {
     /// Add a user; asks for the password
@@ -299,37 +307,37 @@ pub(super) enum UserCommand {
     Add {
         /// Lower-case letters, digits and ._-
         name: String,
-        /// What the user may do: admin, editor, viewer, ingest, metrics; can be repeated
-        #[arg(long = "role", value_name = "ROLE", required = true, value_parser = role)]
+        /// What the user may do; can be repeated
+        #[arg(long = "role", value_name = "ROLE", required = true, value_parser = role())]
         roles: Vec<Role>,
         /// Address to sign in with as well
         #[arg(long)]
         email: Option<String>,
-        /// Read the password from standard input
+        /// Read the password from standard input instead of asking for it
         #[arg(long)]
         password_stdin: bool,
     },
     /// Set a user's password, and sign the user out everywhere
     Passwd {
-        /// The user
+        /// The user's name
         name: String,
-        /// Read the password from standard input
+        /// Read the password from standard input instead of asking for it
         #[arg(long)]
         password_stdin: bool,
     },
     /// Keep a user out, signed in or not, until `user enable`
     Disable {
-        /// The user
+        /// The user's name
         name: String,
     },
     /// Let a disabled user in again
     Enable {
-        /// The user
+        /// The user's name
         name: String,
     },
     /// Remove a user, and sign the user out everywhere
     Remove {
-        /// The user
+        /// The user's name
         name: String,
     },
     /// Print all users
@@ -340,16 +348,16 @@ pub(super) enum UserCommand {
 pub(super) enum KeyCommand {
     /// Make an API key and print it; it can't be shown again
     #[command(
-        after_help = "Example:\n  contactd key create ci --role ingest --expires 90d\n  curl \
+        after_help = "Example:\n  contactd key create ci --role viewer --expires 90d\n  curl \
         -H 'X-API-Key: ck_…' localhost:3000/api/contacts"
     )]
     Create {
         /// Lower-case letters, digits and ._-
         name: String,
-        /// What the key may do: admin, editor, viewer, ingest, metrics; can be repeated
-        #[arg(long = "role", value_name = "ROLE", required = true, value_parser = role)]
+        /// What the key may do; can be repeated
+        #[arg(long = "role", value_name = "ROLE", required = true, value_parser = role())]
         roles: Vec<Role>,
-        /// How long it is good for, as 90d; for ever where nothing is said
+        /// How long it is good for, with its unit, as 90d or 12h; for ever if nothing is said
         #[arg(long, value_name = "DURATION", value_parser = lifetime)]
         expires: Option<Duration>,
     },
@@ -362,14 +370,18 @@ pub(super) enum KeyCommand {
     List,
 }
 
-fn role(word: &str) -> Result<Role, String> {
-    let words = Role::ALL.map(Role::as_str).join(", ");
-    Role::from_word(word).ok_or_else(|| format!("must be one of {words}"))
+/// The words that there are show in the help and in completions.
+fn role() -> impl TypedValueParser<Value = Role> {
+    let words = PossibleValuesParser::new(Role::ALL.map(Role::as_str));
+    words.try_map(|word| Role::from_word(&word).ok_or("no role"))
 }
 
+/// Always with a unit: whoever says 90 means days.
 fn lifetime(text: &str) -> Result<Duration, String> {
+    let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
     let fits = |lifetime: &Duration| !lifetime.is_zero() && lifetime.as_secs() < 100 * 366 * 86_400;
-    parse_duration(text).filter(fits).ok_or_else(|| "must be a duration like 90d or 12h".to_owned())
+    let lifetime = parse_duration(text).filter(fits).filter(|_| has_unit);
+    lifetime.ok_or_else(|| "must be a duration with its unit, like 90d or 12h".to_owned())
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -398,7 +410,7 @@ pub(super) enum TopicsCommand {
         /// Copies of a topic that is made; the brokers' default where nothing is said
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         replication: Option<u16>,
-        /// Do it
+        /// Do it; without this only what would be done is said
         #[arg(long)]
         yes: bool,
     },

@@ -188,7 +188,9 @@ impl Report {
             );
         }
         if source.is_empty() {
-            notes.push("it names no source: only our own names of fields are mapped".to_owned());
+            notes.push(
+                "it names no source: the mappings of all sources are used together".to_owned(),
+            );
         }
         let unmapped: Vec<String> =
             event.attributes.iter().map(|(key, _)| text(key.of(arena))).collect();

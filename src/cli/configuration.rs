@@ -31,6 +31,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &ConfigCommand) -> anyhow::R
             settings.config = file.clone().or(settings.config);
             let config = settings.load(Mode::Serve, Vec::new())?;
             warn(&config.warnings);
+            config.require_fit_to_serve()?;
             tell("the configuration is right");
             Ok(())
         }

@@ -21,6 +21,7 @@ mod output;
 mod pinned;
 mod produce;
 mod progress;
+mod reference;
 mod schemas;
 mod serve;
 mod settings;
@@ -79,6 +80,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Openapi { postman } => openapi(postman),
         Command::Schemas(args) => schemas::run(&args),
         Command::Asyncapi => asyncapi::run(settings),
+        Command::Docs { directory } => reference::run(&directory),
         Command::Bench(command) => bench::run(settings, &command),
         Command::Completions { shell } => completions(shell),
     }

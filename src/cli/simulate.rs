@@ -41,13 +41,13 @@ Examples:
   CONTACTD_WEBHOOK_SECRET=... CONTACTD_API_KEY=... contactd simulate --target https://crm.example.com"
 )]
 pub(super) struct SimulateArgs {
-    /// Where to; the configured instance on this machine where nothing is said
+    /// The target's address; the configured instance on this machine if nothing is said
     #[arg(long, value_name = "URL", env = "CONTACTD_URL")]
     target: Option<String>,
-    /// What to sign with. Others see it on a command line: better set the variable, or use a file
+    /// The secret to sign with. Others see it on a command line: better set the variable, or use a file
     #[arg(long, env = "CONTACTD_WEBHOOK_SECRET", hide_env_values = true)]
     secret: Option<String>,
-    /// File with what to sign with
+    /// File that holds the secret to sign with
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// API key to read contacts with; that of the instance on this machine where nothing is said
@@ -56,10 +56,10 @@ pub(super) struct SimulateArgs {
     /// Access token to read contacts with, in place of a key
     #[arg(long)]
     token: Option<String>,
-    /// Different events
+    /// How many different events
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     events: u64,
-    /// Contacts that they are about
+    /// How many contacts they are about
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     contacts: u32,
     /// Equal seeds do equal things
@@ -71,16 +71,16 @@ pub(super) struct SimulateArgs {
     /// Share of the events that is sent twice
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = percentage)]
     duplicate: f64,
-    /// Share that is sent after up to 8 later ones
+    /// Share of the events that is sent after up to 8 later ones
     #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = percentage)]
     reorder: f64,
-    /// Share that is sent after 64 to 511 later ones
+    /// Share of the events that is sent after 64 to 511 later ones
     #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = percentage)]
     late: f64,
-    /// Share that somebody without the secret sends besides, changed
+    /// Share of the events that is also sent changed, by somebody without the secret
     #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = percentage)]
     forge: f64,
-    /// Share that is sent besides without its end
+    /// Share of the events that is also sent without its end
     #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = percentage)]
     truncate: f64,
     /// Date of the first event

@@ -79,12 +79,14 @@ fn ensure(config: &Config, partitions: u16, replication: Option<u16>) -> anyhow:
     let log = KafkaLog::open(&config.kafka)?;
     let ensured = log.ensure_topic(TopicPlan::contacts(partitions, replication))?;
     tell_ensured(&config.kafka.topic, partitions, ensured);
+    tell_kept(&log, partitions, ensured)?;
     let ensured = log.ensure_control_topic(replication)?;
     tell_ensured(&config.kafka.control_topic, 1, ensured);
     if let Some(topic) = &config.dead_letters.topic {
         let log = KafkaLog::open(&topic_as_log(config, topic.clone()))?;
         let ensured = log.ensure_topic(TopicPlan::dead_letters(partitions, replication))?;
         tell_ensured(topic, partitions, ensured);
+        tell_kept(&log, partitions, ensured)?;
     }
     Ok(())
 }
@@ -95,4 +97,12 @@ fn tell_ensured(topic: &str, partitions: u16, ensured: TopicEnsured) {
         (false, true) => tell(format_args!("topic {topic}: cleanup.policy set to delete")),
         (false, false) => tell(format_args!("topic {topic} is as it should be")),
     }
+}
+
+/// A topic that is there keeps its partitions, whatever was asked for.
+fn tell_kept(log: &KafkaLog, asked: u16, ensured: TopicEnsured) -> anyhow::Result<()> {
+    if !ensured.created && log.lanes()? != asked {
+        tell(format_args!("  it keeps its {} partitions; {asked} were asked for", log.lanes()?));
+    }
+    Ok(())
 }

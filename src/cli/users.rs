@@ -24,6 +24,7 @@ pub(super) fn user(settings: &SettingsArgs, command: &UserCommand) -> anyhow::Re
     match command {
         UserCommand::Add { name, roles, email, password_stdin } => {
             let password = new_password(name, *password_stdin)?;
+            tell_of_new_file(&accounts);
             accounts.add_user(name, email.as_deref(), Roles::of(roles), password.expose())?;
             done(&accounts, &format!("user {name} added"));
         }
@@ -64,6 +65,7 @@ pub(super) fn key(settings: &SettingsArgs, command: &KeyCommand) -> anyhow::Resu
     let accounts = accounts(&config);
     match command {
         KeyCommand::Create { name, roles, expires } => {
+            tell_of_new_file(&accounts);
             let key = accounts.create_key(name, Roles::of(roles), *expires)?;
             output::write_all(format!("{key}\n").as_bytes())?;
             done(&accounts, &format!("key {name} created; it can't be shown again"));
@@ -89,9 +91,19 @@ fn accounts(config: &Config) -> Accounts {
 
 fn done(accounts: &Accounts, what: &str) {
     tell(format_args!(
-        "{what} ({}); a running instance knows within a second",
+        "{what}; an instance that runs with {} knows within a second",
         accounts.path().display()
     ));
+}
+
+/// A first user is nothing special; a command in a directory that is no instance's looks the same.
+fn tell_of_new_file(accounts: &Accounts) {
+    if !accounts.path().exists() {
+        tell(format_args!(
+            "{} is made new: instances read it if their auth.users_file or store.path says so",
+            accounts.path().display()
+        ));
+    }
 }
 
 /// From standard input, or asked for twice on the terminal. Never an argument: those show in the

@@ -17,6 +17,7 @@ use super::secret::Secret;
 use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
+use super::webhook_secret::too_short;
 use super::{Config, Mode, Sources, bridge, dead_letters, rules, simulator, webhooks};
 
 const KIB: u64 = 1 << 10;
@@ -44,9 +45,10 @@ pub(super) fn config(
     let jwt = jwt(&mut fields, &mut unfit);
     let kafka = kafka(&mut fields);
     let log = log(&mut fields, &kafka);
+    let acme_secret = fields.secret("acme.webhook_secret");
     let acme = AcmeConfig {
         api_key: fields.secret("acme.api_key"),
-        webhook_secret: fields.secret("acme.webhook_secret"),
+        webhook_secret: unfit.checked(&fields, "acme.webhook_secret", acme_secret, too_short),
     };
     Config {
         mode: sources.mode,
@@ -85,12 +87,14 @@ struct Unfit {
 }
 
 impl Unfit {
-    /// The secret where it is one. In `dev`, which has another, a weak one is only warned of.
+    /// The secret where it is one. In `dev`, which has another, a weak one is only warned of; examples hold
+    /// such, and stop no other command.
     fn checked(
         &mut self,
         fields: &Fields<'_>,
         key: &str,
         secret: Option<Secret>,
+        weakness: fn(&Secret) -> Option<String>,
     ) -> Option<Secret> {
         let Some(weakness) = secret.as_ref().and_then(weakness) else {
             return secret;
@@ -124,8 +128,8 @@ fn jwt(fields: &mut Fields<'_>, unfit: &mut Unfit) -> JwtConfig {
     }
     let previous = fields.secret("jwt.secret_previous");
     JwtConfig {
-        secret: unfit.checked(fields, "jwt.secret", secret),
-        secret_previous: unfit.checked(fields, "jwt.secret_previous", previous),
+        secret: unfit.checked(fields, "jwt.secret", secret, weakness),
+        secret_previous: unfit.checked(fields, "jwt.secret_previous", previous, weakness),
         expiration: fields.duration("jwt.expiration", seconds(1, 365 * DAY)),
         issuer: named(fields, "jwt.issuer"),
         audience: named(fields, "jwt.audience"),
@@ -173,7 +177,7 @@ pub(super) fn millis(least: u64, most: u64) -> RangeInclusive<Duration> {
 fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
     let secret = fields.secret("server.idempotency_secret");
     ServerConfig {
-        idempotency_secret: unfit.checked(fields, "server.idempotency_secret", secret),
+        idempotency_secret: unfit.checked(fields, "server.idempotency_secret", secret, weakness),
         listen: listen(fields),
         request_timeout: fields.duration("server.request_timeout", millis(10, 600_000)),
         body_bytes_max: usize::try_from(fields.size("server.body_bytes_max", KIB..=64 * MIB))

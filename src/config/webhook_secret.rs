@@ -5,8 +5,10 @@ use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::secret::Secret;
+
 /// A shorter secret can be found by trying; Standard Webhooks asks for so many bytes too.
-pub(super) const KEY_BYTES_MIN: usize = 24;
+const KEY_BYTES_MIN: usize = 24;
 /// Stands before the base64 of a Standard Webhooks secret, as dashboards show it.
 const STANDARD_PREFIX: &str = "whsec_";
 /// Some put the signatures' version before that.
@@ -18,6 +20,12 @@ const ANY_PADDING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, ANY_PADDING);
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, ANY_PADDING);
+
+/// What is wrong with it under any scheme.
+pub(super) fn too_short(secret: &Secret) -> Option<String> {
+    let is_short = secret.expose().len() < KEY_BYTES_MIN;
+    is_short.then(|| format!("is shorter than {KEY_BYTES_MIN} bytes"))
+}
 
 /// The HMAC key of a secret under a scheme of `webhook.<source>.scheme`.
 ///

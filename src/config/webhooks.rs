@@ -9,7 +9,7 @@ use super::secret::Secret;
 use super::sections::{AcmeConfig, OutboxConfig, WebhookSourceConfig, WebhooksConfig};
 use super::suggest::nearest;
 use super::validate::{free, millis, seconds};
-use super::webhook_secret::{KEY_BYTES_MIN, webhook_key};
+use super::webhook_secret::{too_short, webhook_key};
 
 /// What stands under `[webhook.<source>]`.
 const KEYS: [&str; 7] = [
@@ -113,11 +113,9 @@ fn secret(
     };
     if let Some(secret) = &secret {
         let name = format!("webhook.{name}.{key}");
-        match secret.expose().len() {
-            0..KEY_BYTES_MIN => {
-                fields.refuse(&name, format!("is shorter than {KEY_BYTES_MIN} bytes"));
-            }
-            _ => check(fields, &name, scheme, secret),
+        match too_short(secret) {
+            Some(problem) => fields.refuse(&name, problem),
+            None => check(fields, &name, scheme, secret),
         }
     }
     secret

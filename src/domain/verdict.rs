@@ -95,6 +95,13 @@ macro_rules! reasons {
                     $(Self::$name => $text,)+
                 }
             }
+
+            /// What it means, in a sentence.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+),)+
+                }
+            }
         }
     };
 }

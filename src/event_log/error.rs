@@ -91,7 +91,9 @@ pub enum LogError {
         detail: String,
     },
     /// Another process writes this log.
-    #[error("the log in {path} is written by another process (its writer.lock is held)")]
+    #[error(
+        "the log in {path} is in use by another process, which holds its writer.lock; stop it, or use another directory"
+    )]
     Locked {
         /// Its directory.
         path: PathBuf,

@@ -83,13 +83,13 @@ impl BridgeMetrics {
     pub(super) fn register(families: &Families<'_>) -> Result<Self, MetricsError> {
         let errors = families.counters(
             "contactd_bridge_errors_total",
-            "What failed in the bridge, and was tried again.",
+            "What failed in the bridge and was tried again: read, append, commit.",
             &["step"],
         )?;
         Ok(Self {
             records: families.counters(
                 "contactd_bridge_records_total",
-                "Records of other topics, by what they became on the contact log.",
+                "Records of other topics by what they became: event, unreadable (a dead letter), reduced (kept in part), returned (from the contact log, left there).",
                 &["topic", "outcome"],
             )?,
             lag: families.gauges(

@@ -60,11 +60,11 @@ impl DeadLetterMetrics {
             bytes: families.gauge("contactd_dead_letters_bytes", "Bytes of their archive.")?,
             oldest: families.seconds_gauge(
                 "contactd_dead_letters_oldest_age_seconds",
-                "Age of the oldest dead letter that is kept.",
+                "Age of the oldest dead letter that is kept, by its record's time.",
             )?,
             unpublished: families.gauge(
                 "contactd_dead_letters_publish_lag_records",
-                "Dead letters that wait to be published, about.",
+                "Dead letters that wait to be published, about, as this instance knows.",
             )?,
         })
     }

@@ -59,7 +59,7 @@ impl IntakeFamilies {
     pub(super) fn register(families: &Families<'_>) -> Result<Self, MetricsError> {
         let webhooks = families.counters(
             "contactd_webhook_events_total",
-            "Webhook events by where they are kept, or why they are not.",
+            "Webhook events by where they are kept (log, outbox), or why they are not (rejected, unauthenticated, unavailable).",
             &["outcome"],
         )?;
         Ok(Self {
@@ -67,8 +67,10 @@ impl IntakeFamilies {
                 .iter()
                 .map(|outcome| webhooks.with_label_values(&[outcome.as_str()]))
                 .collect(),
-            outbox_records: families
-                .gauge("contactd_outbox_records", "Events that wait for Kafka.")?,
+            outbox_records: families.gauge(
+                "contactd_outbox_records",
+                "Events that wait on this instance's disk for Kafka.",
+            )?,
             outbox_bytes: families.gauge("contactd_outbox_bytes", "Bytes of the outbox.")?,
             outbox_oldest: families.seconds_gauge(
                 "contactd_outbox_oldest_age_seconds",

@@ -26,7 +26,9 @@ use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
 use super::pools::{PoolFamilies, PoolMetrics};
-use super::registry::{BATCH_RECORDS, Families, HTTP_SECONDS, MetricsError, STAGE_SECONDS};
+use super::registry::{
+    BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS,
+};
 use super::rehoming::RehomingMetrics;
 use super::rules::RulesMetrics;
 use super::security::SecurityLog;
@@ -184,6 +186,7 @@ pub struct Metrics {
     pools: PoolFamilies,
     pub(super) dead_letter_lines: Throttle,
     pub(super) request_lines: RequestLines,
+    families: Vec<FamilyInfo>,
 }
 
 impl Metrics {
@@ -193,7 +196,7 @@ impl Metrics {
     /// When two families have one name, which a test would have shown.
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
-        let families = Families(&registry);
+        let families = Families::of(&registry);
         let [stage_decode, stage_plan, stage_encode, stage_journal, stage_memory, stage_checkpoint] =
             stage_children(&families)?;
         let metrics = Self {
@@ -228,7 +231,7 @@ impl Metrics {
             retries: retries(&families)?,
             dependencies: families.gauges(
                 "contactd_dependency_up",
-                "1 while the dependency answers, else 0.",
+                "1 while the dependency answers, else 0; there for those that are configured.",
                 &["dependency"],
             )?,
             build_info: families.gauges(
@@ -247,10 +250,16 @@ impl Metrics {
             pools: PoolFamilies::register(&families)?,
             dead_letter_lines: Throttle::default(),
             request_lines: RequestLines::default(),
+            families: families.into_infos(),
             registry,
         };
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(metrics)
+    }
+
+    /// What there is to say of every family of ours.
+    pub fn families(&self) -> &[FamilyInfo] {
+        &self.families
     }
 
     /// The counter of one verdict.

@@ -39,7 +39,7 @@ pub use limits::LimitMetrics;
 pub use logging::{LoggingError, init_logging};
 pub use metrics::{CacheTotals, Dependency, Metrics, StoreGauges};
 pub use pools::PoolMetrics;
-pub use registry::MetricsError;
+pub use registry::{FamilyInfo, MetricsError};
 pub use rules::RulesMetrics;
 pub use security::{Incident, IncidentKind, SecurityLog};
 pub use simulator::{SimulatorMetrics, SimulatorOutcome};

@@ -42,15 +42,15 @@ impl PoolFamilies {
                 "What is taken of what all clients share: connections, requests, bytes of bodies, waiting reads, the feed's clients and snapshots.",
                 &["pool"],
             )?,
-            max: families.gauges("contactd_pool_max", "All there is of it.", &["pool"])?,
+            max: families.gauges("contactd_pool_max", "What there is in all of what clients share.", &["pool"])?,
             part_max: families.gauges(
                 "contactd_pool_part_max",
-                "What one address, user or key may have of it.",
+                "What one address, user or key may have of what clients share.",
                 &["pool"],
             )?,
             refused: families.counters(
                 "contactd_pool_refused_total",
-                "Who got nothing of it: because all was taken, or all of its own part.",
+                "Clients that got nothing of what is shared or had to give way: because all was taken, or their own part.",
                 &["pool", "full"],
             )?,
         };

@@ -1,5 +1,7 @@
 //! One registry, and short words for registering a family in it.
 
+use std::cell::RefCell;
+
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -23,12 +25,47 @@ pub(super) const BATCH_RECORDS: [f64; 12] =
 #[error("a metric can't be registered: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// Registers families.
-pub(super) struct Families<'a>(pub(super) &'a Registry);
+/// What there is to say of a family.
+#[derive(Clone, Debug)]
+pub struct FamilyInfo {
+    /// Its name in the text format.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Names of its labels.
+    pub labels: Vec<String>,
+    /// A sentence.
+    pub help: String,
+}
 
-impl Families<'_> {
-    fn registered<C: Collector + Clone + 'static>(&self, family: C) -> Result<C, MetricsError> {
-        self.0.register(Box::new(family.clone()))?;
+/// Registers families, and remembers what there is to say of them.
+pub(super) struct Families<'a> {
+    registry: &'a Registry,
+    infos: RefCell<Vec<FamilyInfo>>,
+}
+
+impl<'a> Families<'a> {
+    pub(super) fn of(registry: &'a Registry) -> Self {
+        Self { registry, infos: RefCell::default() }
+    }
+
+    /// Of every family that was registered.
+    pub(super) fn into_infos(self) -> Vec<FamilyInfo> {
+        self.infos.into_inner()
+    }
+
+    fn registered<C: Collector + Clone + 'static>(
+        &self,
+        kind: &'static str,
+        family: C,
+    ) -> Result<C, MetricsError> {
+        self.registry.register(Box::new(family.clone()))?;
+        self.infos.borrow_mut().extend(family.desc().into_iter().map(|of| FamilyInfo {
+            name: of.fq_name.clone(),
+            kind,
+            labels: of.variable_labels.clone(),
+            help: of.help.clone(),
+        }));
         Ok(family)
     }
 
@@ -38,23 +75,23 @@ impl Families<'_> {
         help: &str,
         labels: &[&str],
     ) -> Result<IntCounterVec, MetricsError> {
-        self.registered(IntCounterVec::new(Opts::new(name, help), labels)?)
+        self.registered("counter", IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
     pub(super) fn counter(&self, name: &str, help: &str) -> Result<IntCounter, MetricsError> {
-        self.registered(IntCounter::new(name, help)?)
+        self.registered("counter", IntCounter::new(name, help)?)
     }
 
     pub(super) fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
-        self.registered(IntGauge::new(name, help)?)
+        self.registered("gauge", IntGauge::new(name, help)?)
     }
 
     pub(super) fn seconds_gauge(&self, name: &str, help: &str) -> Result<Gauge, MetricsError> {
-        self.registered(Gauge::new(name, help)?)
+        self.registered("gauge", Gauge::new(name, help)?)
     }
 
     pub(super) fn ratio_gauge(&self, name: &str, help: &str) -> Result<Gauge, MetricsError> {
-        self.registered(Gauge::new(name, help)?)
+        self.registered("gauge", Gauge::new(name, help)?)
     }
 
     pub(super) fn gauges(
@@ -63,7 +100,7 @@ impl Families<'_> {
         help: &str,
         labels: &[&str],
     ) -> Result<IntGaugeVec, MetricsError> {
-        self.registered(IntGaugeVec::new(Opts::new(name, help), labels)?)
+        self.registered("gauge", IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     pub(super) fn float_gauges(
@@ -72,7 +109,7 @@ impl Families<'_> {
         help: &str,
         labels: &[&str],
     ) -> Result<GaugeVec, MetricsError> {
-        self.registered(GaugeVec::new(Opts::new(name, help), labels)?)
+        self.registered("gauge", GaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     pub(super) fn histogram(
@@ -82,7 +119,7 @@ impl Families<'_> {
         bounds: &[f64],
     ) -> Result<Histogram, MetricsError> {
         let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
-        self.registered(Histogram::with_opts(options)?)
+        self.registered("histogram", Histogram::with_opts(options)?)
     }
 
     pub(super) fn histograms(
@@ -93,6 +130,6 @@ impl Families<'_> {
         bounds: &[f64],
     ) -> Result<HistogramVec, MetricsError> {
         let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
-        self.registered(HistogramVec::new(options, labels)?)
+        self.registered("histogram", HistogramVec::new(options, labels)?)
     }
 }

@@ -43,7 +43,7 @@ impl SimulatorMetrics {
     pub(super) fn register(families: &Families<'_>) -> Result<Self, MetricsError> {
         let deliveries = families.counters(
             "contactd_simulator_deliveries_total",
-            "Webhooks of the simulator by how they ended.",
+            "Webhooks of the simulator by how they ended; dropped means no room in the queue.",
             &["outcome"],
         )?;
         let attempts = families.counters(

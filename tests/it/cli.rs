@@ -173,8 +173,19 @@ fn the_built_in_configuration_can_be_printed_and_used() {
 }
 
 #[test]
+fn what_serve_would_refuse_is_not_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let output =
+        contactd(directory.path()).args(["config", "check"]).env_remove("JWT_SECRET").output();
+    let output = output.unwrap();
+    expect_code(&output, 3);
+    assert!(text(&output.stderr).contains("JWT_SECRET"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn completions_are_a_script() {
     let directory = tempfile::tempdir().unwrap();
+    assert!(prints(directory.path(), "completions bash").contains("admin editor viewer"));
     for shell in ["bash", "zsh", "fish"] {
         assert!(prints(directory.path(), &format!("completions {shell}")).contains("contactd"));
     }

@@ -31,7 +31,9 @@ fn users_and_keys_are_kept_without_their_secrets() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let password = "seven paper cranes\n";
-    ends(path, "user add ada --role admin --email ada@example.com --password-stdin", password, 0);
+    let add = "user add ada --role admin --email ada@example.com --password-stdin";
+    let (_, told) = ends(path, add, password, 0);
+    assert!(told.contains("users.toml is made new"), "{told}");
     ends(path, "user add ada --role admin --password-stdin", password, 5);
     ends(path, "user add bob --role emperor --password-stdin", password, 2);
     ends(path, "user add bob --role viewer --password-stdin", "password1\n", 2);
@@ -42,6 +44,10 @@ fn users_and_keys_are_kept_without_their_secrets() {
     let (key, told) = ends(path, "key create ci --role ingest --role viewer --expires 90d", "", 0);
     let key = key.trim();
     assert!(key.starts_with("ck_") && !told.contains(key), "{told}");
+    assert!(!told.contains("made new"), "{told}");
+    // Days or seconds: a number alone does not say.
+    let (_, told) = ends(path, "key create cd --role viewer --expires 90", "", 2);
+    assert!(told.contains("with its unit, like 90d"), "{told}");
     let (list, _) = ends(path, "key list", "", 0);
     assert!(list.contains("ci") && list.contains("ingest") && !list.contains(key), "{list}");
     let file = std::fs::read_to_string(path.join(".contactd/users.toml")).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! `support` is what the tests stand on; `pipeline` runs the same scenarios over the embedded log,
 //! the mock cluster and real Kafka; `store` holds the library's store against a model and against
-//! files of earlier versions; `http` and `cli` are what users meet; `tidy` holds the house rules.
+//! files of earlier versions; `http` and `cli` are what users meet; `docs` runs what the documents say;
+//! `tidy` holds the house rules.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@ mod cli_auth;
 mod cli_safe;
 mod cli_simulate;
 mod dead_letters;
+mod docs;
 mod http;
 mod pipeline;
 mod security_log;

@@ -13,24 +13,24 @@ pub(in crate::cli) enum DlqCommand {
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// Only those of which this became
+        /// Only those in this state
         #[arg(long, value_enum)]
         status: Option<Status>,
-        /// Letters at most
+        /// How many dead letters to list at most
         #[arg(long, default_value_t = 50)]
         limit: usize,
         #[command(flatten)]
         answer: AnswerArgs,
     },
-    /// Show one with its bytes
+    /// Show a dead letter with its bytes
     #[command(after_help = "Example:\n  contactd dlq show contacts:3:1042")]
     Show {
-        /// topic:partition:offset, as the list has it
+        /// Its id, topic:partition:offset, as `dlq list` shows it
         id: String,
         #[command(flatten)]
         answer: AnswerArgs,
     },
-    /// Send them through again, after the cause was mended
+    /// Send dead letters through again once their cause is corrected
     #[command(after_help = "They are appended to the contact log as they came; an event has one \
 effect however often it is redriven. Waits until it is done.
 
@@ -44,7 +44,7 @@ Examples:
   contactd dlq redrive --all --rate 100
   contactd dlq redrive --from-topic crm-connect-dlq --apply")]
     Redrive(RedriveArgs),
-    /// Discard them: they are no longer listed or redriven
+    /// Discard dead letters: they are no longer listed or redriven
     Discard {
         #[command(flatten)]
         which: WhichArgs,
@@ -53,7 +53,7 @@ Examples:
     },
     /// List what was redriven and discarded, by whom and how far it is
     Redrives {
-        /// At most
+        /// How many to list at most
         #[arg(long, default_value_t = 20)]
         limit: usize,
         #[command(flatten)]
@@ -61,7 +61,7 @@ Examples:
     },
     /// Stop a redrive that is under way
     Stop {
-        /// As `redrives` lists it
+        /// Its id, as `dlq redrives` lists it
         id: String,
         #[command(flatten)]
         answer: AnswerArgs,
@@ -72,13 +72,13 @@ Examples:
 pub(in crate::cli) struct RedriveArgs {
     #[command(flatten)]
     pub(super) which: WhichArgs,
-    /// Letters a second at most
+    /// How many dead letters a second at most
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) rate: Option<u32>,
-    /// Those that were redriven before too
+    /// Include those that were redriven before
     #[arg(long)]
     pub(super) again: bool,
-    /// From this Kafka topic instead of the instance's own letters
+    /// Take them from this Kafka topic instead of the instance's own dead letters
     #[arg(long, value_name = "TOPIC", conflicts_with_all = ["ids", "reason", "topic", "since", "until", "all", "again", "dry_run"])]
     pub(super) from_topic: Option<String>,
     /// With --from-topic: do it; without this only what would be done is said
@@ -91,34 +91,34 @@ pub(in crate::cli) struct RedriveArgs {
 /// Which letters are meant.
 #[derive(Clone, Debug, Default, Args)]
 pub(in crate::cli) struct WhichArgs {
-    /// These; or else a filter, or --all
+    /// The ids of the dead letters; or else a filter, or --all
     #[arg(value_name = "ID", conflicts_with_all = ["reason", "topic", "since", "until", "all", "dry_run"])]
     pub(super) ids: Vec<String>,
     #[command(flatten)]
     pub(super) filter: FilterArgs,
-    /// All of them
+    /// All dead letters
     #[arg(long, conflicts_with_all = ["reason", "topic", "since", "until"])]
     pub(super) all: bool,
     /// Only say what would be done
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Letters at most, the oldest first
+    /// How many dead letters at most, the oldest first
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Args)]
 pub(in crate::cli) struct FilterArgs {
-    /// Set aside for this reason
+    /// Only those with this reason
     #[arg(long)]
     pub(super) reason: Option<String>,
-    /// From this topic
+    /// Only those from this topic
     #[arg(long)]
     pub(super) topic: Option<String>,
-    /// Records of then or later (RFC 3339)
+    /// Only records of this time or later (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
-    /// Records from before then (RFC 3339)
+    /// Only records from before this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     pub(super) until: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Every spelling of a moment that common encoders write, each with one meaning. The README's table
+//! Every spelling of a moment that common encoders write, each with one meaning. The table in docs/events.md
 //! says who writes which. What has no offset from UTC names no moment, and is none.
 
 use super::{TIMESTAMP_US_MAX, days_since_epoch, parse_rfc3339_us};

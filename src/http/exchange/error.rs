@@ -12,11 +12,11 @@ use crate::query::{CursorError, QueryError};
 
 /// Declares a code with its status, its text in an answer and its general title.
 macro_rules! catalogue {
-    ($($(#[$doc:meta])* $code:ident = $status:ident, $text:literal, $title:literal;)+) => {
+    ($($(#[doc = $about:literal])+ $code:ident = $status:ident, $text:literal, $title:literal;)+) => {
         /// What went wrong, as a client can rely on it: a code is never renamed or reused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code {
-            $($(#[$doc])* $code,)+
+            $($(#[doc = $about])+ $code,)+
         }
 
         impl Code {
@@ -36,6 +36,11 @@ macro_rules! catalogue {
             /// The same for every occurrence.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$code => $title,)+ }
+            }
+
+            /// What it means, in a sentence.
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$code => concat!($($about),+),)+ }
             }
         }
     };
@@ -197,8 +202,7 @@ impl Code {
 
     /// Seconds after which trying again makes sense, where nothing says more.
     pub fn retry_after_seconds(self) -> Option<u64> {
-        let passes = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
-        passes.contains(&self.status()).then_some(1)
+        matches!(self.status().as_u16(), 429 | 503).then_some(1)
     }
 }
 
@@ -236,9 +240,8 @@ impl ApiError {
 
     /// Our fault: the client is told nothing, the log line everything.
     pub fn internal(internal: impl Into<String>) -> Self {
-        let mut error = Self::new(Code::Internal, "the request failed for a reason of our own");
-        error.internal = Some(internal.into());
-        error
+        Self::new(Code::Internal, "the request failed for a reason of our own")
+            .with_internal(internal)
     }
 
     /// With a text that only the log gets.

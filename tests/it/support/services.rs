@@ -84,8 +84,8 @@ fn read(path: &PathBuf) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// The first of four free ports in a row.
-fn free_ports() -> u16 {
+/// The first of four free ports in a row, none of which the system gives to a connection meanwhile.
+pub fn free_ports() -> u16 {
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     (0..200)
         .map(|_| fastrand::u16(20_000..30_000))

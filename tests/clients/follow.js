@@ -1,11 +1,8 @@
-// The README's function that follows the feed, as it stands there: changes come once and in order
-// through streams that end again and again, and a refused token ends it.
-const { readFileSync } = require("node:fs");
+// The sample that follows the feed: changes come once and in order through streams that end again and
+// again, and a refused token ends it.
+const { resolve } = require("node:path");
 
 const { URL: base, TOKEN } = process.env;
-const block = /```js\n(async function follow\(.*?)```/s.exec(readFileSync(process.argv[2], "utf8"));
-if (!block) throw new Error("the README has no function follow");
-const follow = new Function(`${block[1]}; return follow;`)();
 
 async function send(method, path, type, body) {
   const headers = { Authorization: `Bearer ${TOKEN}`, "Content-Type": type };
@@ -15,6 +12,7 @@ async function send(method, path, type, body) {
 }
 
 async function main() {
+  const { follow } = await import(resolve(process.argv[2]));
   const { id } = await send("POST", "/api/contacts", "application/json", { firstName: "Ada" });
   const rename = (firstName) =>
     send("PATCH", `/api/contacts/${id}`, "application/merge-patch+json", { firstName });
