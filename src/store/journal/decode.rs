@@ -240,7 +240,9 @@ impl<'a> Block<'a> {
         let stored_len = from.len()?;
         let entries = from.len()?;
         let stored = from.bytes(stored_len)?;
-        Some(Self { raw_len, entries, stored })
+        // LZ4 shrinks to 1/255 at best, and an entry has a length: others are no lengths.
+        let can_be = raw_len / 256 <= stored_len && entries <= raw_len;
+        can_be.then_some(Self { raw_len, entries, stored })
     }
 
     fn unpack(&self, no: FrameNo, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -248,10 +250,6 @@ impl<'a> Block<'a> {
         if self.stored.len() == self.raw_len {
             out.extend_from_slice(self.stored);
             return Ok(());
-        }
-        // LZ4 shrinks to 1/255 at best: a length beyond that is no length.
-        if self.raw_len / 256 > self.stored.len() {
-            return Err(damaged(no, "a block's length can't be"));
         }
         out.resize(self.raw_len, 0);
         match lz4_flex::block::decompress_into(self.stored, out) {
@@ -304,7 +302,7 @@ fn parse_lanes(at: &mut Cursor<'_>) -> Option<BTreeMap<Lane, LaneProgress>> {
                 offset: Offset(next.0.wrapping_sub(at.varint()?)),
                 leader_epoch: match at.signed()? {
                     0 => None,
-                    epoch => Some(i32::try_from(epoch - 1).ok()?),
+                    epoch => Some(i32::try_from(epoch.checked_sub(1)?).ok()?),
                 },
                 hash: at.u64()?,
             }),
