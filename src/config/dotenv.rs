@@ -1,13 +1,24 @@
 //! `.env` files: `NAME=value` lines, with quotes, comments and `export` as the field writes them.
 
 use super::FileText;
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 
 /// A line that sets a variable.
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) line: usize,
+}
+
+/// The variables of a `.env` file with their values, in its order.
+///
+/// # Errors
+/// Every line that sets none.
+pub fn dotenv_variables(file: &FileText) -> Result<Vec<(String, String)>, ConfigErrors> {
+    let mut errors = Vec::new();
+    let lines = parse(file, &mut errors).into_iter();
+    let variables = lines.map(|line| (line.name, line.value)).collect();
+    if errors.is_empty() { Ok(variables) } else { Err(ConfigErrors(errors)) }
 }
 
 /// The variables of a file in its order; what is no such line is an error.

@@ -77,7 +77,7 @@ pub use idempotency::IdempotencySecret;
 pub use openapi::{openapi_json, postman_json};
 pub use readiness::{Readiness, Report};
 pub use routes::router;
-pub use serve::{ServeError, ServeOptions, serve};
+pub use serve::{ServeError, ServeOptions, serve, serve_stream};
 pub use state::{HttpLimits, HttpState, OpenStore, Services};
 pub use webhooks::WebhookIntake;
 pub use writing::Writes;

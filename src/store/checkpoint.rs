@@ -36,7 +36,7 @@ pub(crate) const HEAD: usize = 12;
 /// A kind of small file.
 pub(crate) struct FileKind {
     pub(crate) name: &'static str,
-    magic: [u8; 4],
+    pub(crate) magic: [u8; 4],
     /// Written in.
     format: u32,
     /// Kill point between the two halves of the write.
@@ -170,21 +170,44 @@ impl TryFrom<CutRecord> for Cut {
     }
 }
 
+impl From<&Checkpoint> for CheckpointRecord {
+    fn from(checkpoint: &Checkpoint) -> Self {
+        let Checkpoint { number, store, cut } = checkpoint;
+        Self { number: *number, store: *store, cut: CutRecord::from(cut) }
+    }
+}
+
+impl TryFrom<CheckpointRecord> for Checkpoint {
+    type Error = StoreError;
+
+    fn try_from(record: CheckpointRecord) -> Result<Self, StoreError> {
+        let CheckpointRecord { number, store, cut } = record;
+        Ok(Self { number, store, cut: cut.try_into()? })
+    }
+}
+
 impl Checkpoint {
     pub(crate) fn write(&self, dir: &Path) -> Result<(), StoreError> {
-        let record = CheckpointRecord {
-            number: self.number,
-            store: self.store,
-            cut: CutRecord::from(&self.cut),
-        };
-        write_file(dir, &CHECKPOINT, &record)
+        write_file(dir, &CHECKPOINT, &CheckpointRecord::from(self))
     }
 
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StoreError> {
-        let Some(CheckpointRecord { number, store, cut }) = read_file(dir, &CHECKPOINT)? else {
-            return Ok(None);
-        };
-        Ok(Some(Self { number, store, cut: cut.try_into()? }))
+        read_file::<CheckpointRecord>(dir, &CHECKPOINT)?.map(Self::try_from).transpose()
+    }
+
+    /// Its file's bytes, read and written again.
+    pub(crate) fn again(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let FileKind { name, magic, format, .. } = CHECKPOINT;
+        let record = unseal(magic, name, format, bytes)?.decode::<CheckpointRecord>()?;
+        seal(magic, format, name, &CheckpointRecord::from(&Self::try_from(record)?))
+    }
+}
+
+impl StoreIdentity {
+    /// Its file's bytes, read and written again.
+    pub(crate) fn again(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let FileKind { name, magic, format, .. } = IDENTITY;
+        seal(magic, format, name, &unseal(magic, name, format, bytes)?.decode::<Self>()?)
     }
 }
 

@@ -94,7 +94,11 @@ impl KeptLetter {
         redrive_hops(self.headers())
     }
 
-    pub(super) fn encode(&self) -> Result<Vec<u8>, StoreError> {
+    /// Its bytes in the archive.
+    ///
+    /// # Errors
+    /// When it can't be written, which no letter that was read is.
+    pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = vec![FORMAT];
         let content = bincode::encode_to_vec(self, bincode::config::standard());
         let content =
@@ -103,7 +107,11 @@ impl KeptLetter {
         Ok(bytes)
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+    /// From its bytes in the archive.
+    ///
+    /// # Errors
+    /// Bytes that are no letter.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let (content, format) = match bytes.split_first() {
             Some((&FORMAT, content)) => (content, FORMAT),
             found => {
