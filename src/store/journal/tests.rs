@@ -211,3 +211,23 @@ fn damaged_payloads_are_errors_never_panics() {
         Err(crate::store::StoreError::UnknownFormat { .. })
     ));
 }
+
+#[test]
+fn numbers_that_can_not_be_are_errors_never_overflows() {
+    let mut empty = Vec::new();
+    FrameBuilder::new().finish(&Cut::empty(), &mut empty);
+    // A block with one entry, and one that claims all there can be.
+    let mut blocks = [empty.as_slice(), &[1, 1, 1, 0]].concat();
+    for number in [u64::MAX, 1, u64::MAX] {
+        varint::put(&mut blocks, number);
+    }
+    blocks.push(0);
+    let frame = Frame::parse(FrameNo(7), blocks).unwrap();
+    frame.entry(5).unwrap_err();
+    frame.for_each_from(5, &mut Vec::new(), |_| unreachable!()).unwrap_err();
+    // Format, two times, one lane: its number, next offset, that there is a last record, how far back.
+    let mut lane = vec![FORMAT, 0, 0, 1, 0, 9, 1, 1];
+    varint::put_signed(&mut lane, i64::MIN);
+    lane.extend_from_slice(&empty);
+    Frame::parse(FrameNo(7), lane).unwrap_err();
+}
