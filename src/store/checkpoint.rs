@@ -11,6 +11,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 use crate::domain::founding::Founding;
@@ -30,6 +31,10 @@ use super::shared::Cut;
 pub(crate) const FORMAT: u32 = 1;
 /// Files of this sort are far smaller, whatever the rules of each lane; a longer one is no such file.
 const BYTES_MAX: usize = 1 << 30;
+/// Nearly all files of this sort are shorter.
+const SHORT_BYTES: usize = 64 << 10;
+/// Bytes of memory that a byte can stand for, and more.
+const IN_MEMORY: usize = 64;
 /// Bytes before the content.
 pub(crate) const HEAD: usize = 12;
 
@@ -246,11 +251,21 @@ pub(crate) struct Sealed<'a> {
 
 impl Sealed<'_> {
     pub(crate) fn decode<T: Decode<()>>(&self) -> Result<T, StoreError> {
-        let config = bincode::config::standard().with_limit::<BYTES_MAX>();
-        let (value, _) = bincode::decode_from_slice(self.content, config)
-            .map_err(|error| StoreError::damaged(self.what, error.to_string()))?;
-        Ok(value)
+        decoded::<T, BYTES_MAX>(self.content)
+            .map_err(|error| StoreError::damaged(self.what, error.to_string()))
     }
+}
+
+/// From bincode of `MAX` bytes at most. Of few bytes not much is made: room for a length that they claim
+/// is taken before what has it is read.
+pub(crate) fn decoded<T: Decode<()>, const MAX: usize>(content: &[u8]) -> Result<T, DecodeError> {
+    let config = bincode::config::standard();
+    let decoded = if content.len() <= SHORT_BYTES {
+        bincode::decode_from_slice(content, config.with_limit::<{ SHORT_BYTES * IN_MEMORY }>())
+    } else {
+        bincode::decode_from_slice(content, config.with_limit::<MAX>())
+    };
+    decoded.map(|(value, _)| value)
 }
 
 /// Opens what [`seal`] wrapped.
@@ -355,6 +370,20 @@ mod tests {
             fs::write(&path, &good[..at]).unwrap();
             Checkpoint::read(dir.path()).unwrap_err();
         }
+    }
+
+    #[test]
+    fn of_few_bytes_not_much_is_made_whatever_they_claim() {
+        let few = (u32::MAX >> 2).to_le_bytes();
+        let claimed = [&[252], few.as_slice(), b"and so on"].concat();
+        let error = decoded::<Vec<u64>, BYTES_MAX>(&claimed).unwrap_err();
+        assert!(matches!(error, DecodeError::LimitExceeded), "{error}");
+        let long: Vec<u64> = (0..SHORT_BYTES as u64).collect();
+        let bytes = bincode::encode_to_vec(&long, bincode::config::standard()).unwrap();
+        assert_eq!(decoded::<Vec<u64>, BYTES_MAX>(&bytes).unwrap(), long);
+        let short = vec![0_u64; SHORT_BYTES - 9];
+        let bytes = bincode::encode_to_vec(&short, bincode::config::standard()).unwrap();
+        assert_eq!(decoded::<Vec<u64>, BYTES_MAX>(&bytes).unwrap(), short);
     }
 
     #[test]

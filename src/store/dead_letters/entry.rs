@@ -8,6 +8,7 @@ use crate::domain::record::Headers;
 use crate::domain::verdict::DeadLetterReason;
 
 use super::super::StoreError;
+use super::super::checkpoint::decoded;
 use super::super::journal::{Entry, Letter};
 
 const FORMAT: u8 = 1;
@@ -122,12 +123,11 @@ impl KeptLetter {
                 });
             }
         };
-        let config = bincode::config::standard().with_limit::<BYTES_MAX>();
         let damaged = |detail: String| {
             StoreError::damaged(format!("a dead letter of format {format}"), detail)
         };
-        let (letter, _): (Self, usize) = bincode::decode_from_slice(content, config)
-            .map_err(|error| damaged(error.to_string()))?;
+        let letter =
+            decoded::<Self, BYTES_MAX>(content).map_err(|error| damaged(error.to_string()))?;
         match DeadLetterReason::from_u8(letter.reason) {
             Some(_) => Ok(letter),
             None => Err(damaged(format!("reason {} is not known", letter.reason))),
