@@ -40,6 +40,30 @@ pub struct UsersText {
     pub keys: Vec<KeyText>,
 }
 
+impl UsersText {
+    /// From the file's text.
+    ///
+    /// # Errors
+    /// The line, and what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| {
+                text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
+            });
+            format!("line {line}: {}", error.message())
+        })
+    }
+
+    /// As the file has it.
+    ///
+    /// # Errors
+    /// What can't be: an entry, or its way into the file.
+    pub fn to_file(&self) -> Result<String, String> {
+        Directory::new(self)?;
+        toml::to_string(self).map_err(|error| format!("can't be written: {error}"))
+    }
+}
+
 /// Someone who signs in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -89,13 +89,8 @@ pub(super) fn read_text(path: &Path) -> Result<UsersText, UsersFileError> {
         }
         Ok(_) => std::fs::read_to_string(path).map_err(UsersFileError::io(path))?,
     };
-    toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| {
-            text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1
-        });
-        let problem = format!("line {line}: {}", error.message());
-        UsersFileError::Content { path: path.to_owned(), problem }
-    })
+    UsersText::parse(&text)
+        .map_err(|problem| UsersFileError::Content { path: path.to_owned(), problem })
 }
 
 /// Everybody in the file.
@@ -122,9 +117,7 @@ pub(super) fn change<T>(
     let _lock = lock(path)?;
     let mut text = read_text(path)?;
     let done = change(&mut text)?;
-    Directory::new(&text).map_err(UsersFileError::Refused)?;
-    let body = toml::to_string(&text)
-        .map_err(|error| UsersFileError::Refused(format!("can't be written: {error}")))?;
+    let body = text.to_file().map_err(UsersFileError::Refused)?;
     // Made with mode 0600.
     let mut new =
         tempfile::NamedTempFile::new_in(directory).map_err(UsersFileError::io(directory))?;

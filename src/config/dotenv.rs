@@ -1,13 +1,24 @@
 //! `.env` files: `NAME=value` lines, with quotes, comments and `export` as the field writes them.
 
 use super::FileText;
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 
 /// A line that sets a variable.
 pub(super) struct Line {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) line: usize,
+}
+
+/// The variables of a `.env` file with their values, in its order.
+///
+/// # Errors
+/// Every line that sets none.
+pub fn dotenv_variables(file: &FileText) -> Result<Vec<(String, String)>, ConfigErrors> {
+    let mut errors = Vec::new();
+    let lines = parse(file, &mut errors).into_iter();
+    let variables = lines.map(|line| (line.name, line.value)).collect();
+    if errors.is_empty() { Ok(variables) } else { Err(ConfigErrors(errors)) }
 }
 
 /// The variables of a file in its order; what is no such line is an error.
@@ -84,11 +95,14 @@ fn double_quoted(text: &str) -> Option<(String, &str)> {
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         match character {
-            '"' => return Some((value.replace("\r\n", "\n"), characters.as_str())),
+            '"' => return Some((value, characters.as_str())),
+            // Of the end of a line; one that is escaped counts.
+            '\r' if characters.as_str().starts_with('\n') => {}
             '\\' => value.push(match characters.next()? {
                 'n' => '\n',
                 't' => '\t',
                 'r' => '\r',
+                '\r' if characters.as_str().starts_with('\n') => characters.next()?,
                 other => other,
             }),
             other => value.push(other),
@@ -148,6 +162,13 @@ mod tests {
         ];
         assert_eq!(values, expected);
         assert_eq!(errors, 0);
+    }
+
+    #[test]
+    fn an_escaped_end_of_line_is_kept_as_it_is_written() {
+        let (values, errors) = read("A=\"x\\r\\ny\\r\"\r\nB=\"x\\\r\ny\r\n\"\n");
+        let values: Vec<&str> = values.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!((values, errors), (vec!["x\r\ny\r", "x\ny\n"], 0));
     }
 
     #[test]

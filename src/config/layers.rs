@@ -253,9 +253,10 @@ impl Layered {
 fn read_toml(file: &FileText, layer: Layer, errors: &mut Vec<ConfigError>) -> Vec<(Key, Setting)> {
     let (table, mut problems) = DeTable::parse_recoverable(&file.text);
     problems.sort_by_key(|problem| problem.span().map(|span| span.start));
+    let line_ends: Vec<usize> = file.text.match_indices('\n').map(|(at, _)| at).collect();
     for problem in &problems {
         let place = match problem.span() {
-            Some(span) => format!("{}:{}", file.name, line_at(&file.text, span.start)),
+            Some(span) => format!("{}:{}", file.name, line_at(&line_ends, span.start)),
             None => file.name.clone(),
         };
         let problem = problem.message().to_owned();
@@ -263,14 +264,14 @@ fn read_toml(file: &FileText, layer: Layer, errors: &mut Vec<ConfigError>) -> Ve
     }
     let mut leaves = Vec::new();
     if problems.is_empty() {
-        collect(file, layer, table.get_ref(), &mut Vec::new(), &mut leaves);
+        collect((file, &line_ends), layer, table.get_ref(), &mut Vec::new(), &mut leaves);
         leaves.sort_by_key(|(_, setting)| setting.order);
     }
     leaves
 }
 
 fn collect(
-    file: &FileText,
+    (file, line_ends): (&FileText, &[usize]),
     layer: Layer,
     table: &DeTable<'_>,
     path: &mut Key,
@@ -279,10 +280,10 @@ fn collect(
     for (name, value) in table {
         path.push(name.get_ref().to_string());
         if let DeValue::Table(table) = value.get_ref() {
-            collect(file, layer, table, path, leaves);
+            collect((file, line_ends), layer, table, path, leaves);
         } else {
             let order = name.span().start;
-            let place = format!("{}:{}", file.name, line_at(&file.text, order));
+            let place = format!("{}:{}", file.name, line_at(line_ends, order));
             let value = value_of(value);
             leaves.push((free_key(path.clone()), Setting { value, place, layer, order }));
         }
@@ -310,7 +311,6 @@ fn text_of(value: &Spanned<DeValue<'_>>) -> String {
     }
 }
 
-fn line_at(text: &str, position: usize) -> usize {
-    let before = text.as_bytes().iter().take(position);
-    before.filter(|byte| **byte == b'\n').count() + 1
+fn line_at(line_ends: &[usize], position: usize) -> usize {
+    line_ends.partition_point(|end| *end < position) + 1
 }

@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use bridge::{BridgeConfig, InputConfig};
+pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use rules::{AdoptChoice, RulesConfig};

@@ -89,7 +89,23 @@ pub(super) fn to_toml(entries: &[Effective]) -> String {
 fn name_text(name: &str) -> String {
     let bare = !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-    if bare { name.to_owned() } else { quoted(name) }
+    if bare { name.to_owned() } else { quoted_name(name) }
+}
+
+/// In one line, as a name must be.
+fn quoted_name(name: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in name.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            control if control.is_control() => {
+                quoted.push_str(&format!("\\u{:04x}", u32::from(control)));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn value_text(value: &Value) -> String {

@@ -232,6 +232,9 @@ fn what_is_printed_is_read_again_as_the_same() {
         ("CONTACTD_MAPPING__WEB__NAME", "firstName"),
         ("CONTACTD_KAFKA__PROPERTIES__SOCKET_TIMEOUT_MS", "9"),
     ]);
+    let odd = r#""a\nb\"\\\u007f\u0085 é""#;
+    sources.file =
+        file(&format!("[kafka.properties]\n{odd} = {odd}\n[mapping.{odd}]\n{odd} = 'email'"));
     let config = load(&sources).unwrap();
     let printed = config.to_toml();
     let mut again = Sources::new(Mode::Serve);

@@ -224,7 +224,8 @@ impl Position {
         }
     }
 
-    /// Reads the text form; lanes must be ascending, so that one position has one text.
+    /// Reads the text form; lanes must be ascending and numbers as short as they can be, so that one
+    /// position has one text.
     pub fn decode(text: &str) -> Result<Self, InvalidPosition> {
         let mut parts = text.split('-');
         let is_place = match parts.next() {
@@ -236,11 +237,11 @@ impl Position {
         let mut position = Self { log: hex(log)?, next: BTreeMap::new(), is_place };
         for part in parts {
             let (lane, next) = part.split_once('.').ok_or(InvalidPosition)?;
-            let lane = Lane(u16::try_from(hex(lane)?).map_err(|_| InvalidPosition)?);
+            let lane = Lane(u16::try_from(number(lane)?).map_err(|_| InvalidPosition)?);
             if position.next.last_key_value().is_some_and(|(last, _)| *last >= lane) {
                 return Err(InvalidPosition);
             }
-            position.next.insert(lane, NextOffset(hex(next)?));
+            position.next.insert(lane, NextOffset(number(next)?));
         }
         if is_place && position.next.len() != 1 {
             return Err(InvalidPosition);
@@ -256,6 +257,10 @@ impl Position {
                 .iter()
                 .all(|(lane, next)| self.next.get(lane).copied().unwrap_or_default() >= *next)
     }
+}
+
+fn number(text: &str) -> Result<u64, InvalidPosition> {
+    if text.len() > 1 && text.starts_with('0') { Err(InvalidPosition) } else { hex(text) }
 }
 
 fn hex(text: &str) -> Result<u64, InvalidPosition> {
@@ -298,6 +303,8 @@ mod tests {
             "p1-000000000000feed-1.0-0.0",
             "p1-000000000000feed-+1.2",
             "p1-000000000000feed-10000.0",
+            "p1-000000000000feed-00.1",
+            "p1-000000000000feed-0.01",
         ] {
             assert_eq!(Position::decode(text), Err(InvalidPosition), "{text}");
         }

@@ -39,7 +39,7 @@ pub use exchange::error::{ApiError, Code};
 pub use router::{Api, access_table, router};
 pub use services::{HttpLimits, OpenStore, Services, WebhookIntake, Writes};
 pub use sockets::connections::ConnectionBounds;
-pub use sockets::serve::{ServeError, ServeOptions, serve};
+pub use sockets::serve::{ServeError, ServeOptions, serve, serve_stream};
 pub use sockets::tls::{Tls, TlsError};
 pub use state::HttpState;
 

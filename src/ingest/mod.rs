@@ -51,8 +51,8 @@ pub use rehoming::Rehoming;
 pub use restating::Restating;
 pub use stamps::Stamps;
 pub use webhooks::{
-    ItemReport, Received, Scheme, SecretError, SignatureError, Verified, Verifier, WebhookError,
-    WebhookSetupError, Webhooks, sign_acme,
+    Checked, ItemReport, Received, Scheme, SecretError, SignatureError, Verified, Verifier,
+    WebhookError, WebhookSetupError, Webhooks, sign_acme,
 };
 
 /// Milliseconds since 1970.

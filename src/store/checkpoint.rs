@@ -11,6 +11,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use bincode::error::DecodeError;
 use bincode::{Decode, Encode};
 
 use crate::domain::founding::Founding;
@@ -30,13 +31,17 @@ use super::shared::Cut;
 pub(crate) const FORMAT: u32 = 1;
 /// Files of this sort are far smaller, whatever the rules of each lane; a longer one is no such file.
 const BYTES_MAX: usize = 1 << 30;
+/// Nearly all files of this sort are shorter.
+const SHORT_BYTES: usize = 64 << 10;
+/// Bytes of memory that a byte can stand for, and more.
+const IN_MEMORY: usize = 64;
 /// Bytes before the content.
 pub(crate) const HEAD: usize = 12;
 
 /// A kind of small file.
 pub(crate) struct FileKind {
     pub(crate) name: &'static str,
-    magic: [u8; 4],
+    pub(crate) magic: [u8; 4],
     /// Written in.
     format: u32,
     /// Kill point between the two halves of the write.
@@ -170,21 +175,44 @@ impl TryFrom<CutRecord> for Cut {
     }
 }
 
+impl From<&Checkpoint> for CheckpointRecord {
+    fn from(checkpoint: &Checkpoint) -> Self {
+        let Checkpoint { number, store, cut } = checkpoint;
+        Self { number: *number, store: *store, cut: CutRecord::from(cut) }
+    }
+}
+
+impl TryFrom<CheckpointRecord> for Checkpoint {
+    type Error = StoreError;
+
+    fn try_from(record: CheckpointRecord) -> Result<Self, StoreError> {
+        let CheckpointRecord { number, store, cut } = record;
+        Ok(Self { number, store, cut: cut.try_into()? })
+    }
+}
+
 impl Checkpoint {
     pub(crate) fn write(&self, dir: &Path) -> Result<(), StoreError> {
-        let record = CheckpointRecord {
-            number: self.number,
-            store: self.store,
-            cut: CutRecord::from(&self.cut),
-        };
-        write_file(dir, &CHECKPOINT, &record)
+        write_file(dir, &CHECKPOINT, &CheckpointRecord::from(self))
     }
 
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StoreError> {
-        let Some(CheckpointRecord { number, store, cut }) = read_file(dir, &CHECKPOINT)? else {
-            return Ok(None);
-        };
-        Ok(Some(Self { number, store, cut: cut.try_into()? }))
+        read_file::<CheckpointRecord>(dir, &CHECKPOINT)?.map(Self::try_from).transpose()
+    }
+
+    /// Its file's bytes, read and written again.
+    pub(crate) fn again(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let FileKind { name, magic, format, .. } = CHECKPOINT;
+        let record = unseal(magic, name, format, bytes)?.decode::<CheckpointRecord>()?;
+        seal(magic, format, name, &CheckpointRecord::from(&Self::try_from(record)?))
+    }
+}
+
+impl StoreIdentity {
+    /// Its file's bytes, read and written again.
+    pub(crate) fn again(bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let FileKind { name, magic, format, .. } = IDENTITY;
+        seal(magic, format, name, &unseal(magic, name, format, bytes)?.decode::<Self>()?)
     }
 }
 
@@ -223,11 +251,21 @@ pub(crate) struct Sealed<'a> {
 
 impl Sealed<'_> {
     pub(crate) fn decode<T: Decode<()>>(&self) -> Result<T, StoreError> {
-        let config = bincode::config::standard().with_limit::<BYTES_MAX>();
-        let (value, _) = bincode::decode_from_slice(self.content, config)
-            .map_err(|error| StoreError::damaged(self.what, error.to_string()))?;
-        Ok(value)
+        decoded::<T, BYTES_MAX>(self.content)
+            .map_err(|error| StoreError::damaged(self.what, error.to_string()))
     }
+}
+
+/// From bincode of `MAX` bytes at most. Of few bytes not much is made: room for a length that they claim
+/// is taken before what has it is read.
+pub(crate) fn decoded<T: Decode<()>, const MAX: usize>(content: &[u8]) -> Result<T, DecodeError> {
+    let config = bincode::config::standard();
+    let decoded = if content.len() <= SHORT_BYTES {
+        bincode::decode_from_slice(content, config.with_limit::<{ SHORT_BYTES * IN_MEMORY }>())
+    } else {
+        bincode::decode_from_slice(content, config.with_limit::<MAX>())
+    };
+    decoded.map(|(value, _)| value)
 }
 
 /// Opens what [`seal`] wrapped.
@@ -332,6 +370,20 @@ mod tests {
             fs::write(&path, &good[..at]).unwrap();
             Checkpoint::read(dir.path()).unwrap_err();
         }
+    }
+
+    #[test]
+    fn of_few_bytes_not_much_is_made_whatever_they_claim() {
+        let few = (u32::MAX >> 2).to_le_bytes();
+        let claimed = [&[252], few.as_slice(), b"and so on"].concat();
+        let error = decoded::<Vec<u64>, BYTES_MAX>(&claimed).unwrap_err();
+        assert!(matches!(error, DecodeError::LimitExceeded), "{error}");
+        let long: Vec<u64> = (0..SHORT_BYTES as u64).collect();
+        let bytes = bincode::encode_to_vec(&long, bincode::config::standard()).unwrap();
+        assert_eq!(decoded::<Vec<u64>, BYTES_MAX>(&bytes).unwrap(), long);
+        let short = vec![0_u64; SHORT_BYTES - 9];
+        let bytes = bincode::encode_to_vec(&short, bincode::config::standard()).unwrap();
+        assert_eq!(decoded::<Vec<u64>, BYTES_MAX>(&bytes).unwrap(), short);
     }
 
     #[test]

@@ -65,6 +65,7 @@ mod options;
 mod ordered;
 mod outcomes;
 mod overlay;
+mod parts;
 mod reader;
 mod recovery;
 mod refill;
@@ -97,6 +98,7 @@ pub use journal::{
 pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
 pub use ordered::{Cut as PageCut, Filters, PageKey, PageRequest, SortOrder, Total, fold};
 pub use outcomes::{Expected, Prospect, RecordOutcome};
+pub use parts::{contact_in_heap, contact_of_heap, small_file_again, snapshot_images};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::open;
 pub use rehoming::{Rehomed, RehomedRecord};

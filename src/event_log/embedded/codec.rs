@@ -8,7 +8,7 @@
 //! headers (encoded as in `domain::record`). Little endian.
 
 use crate::domain::position::{Lane, NextOffset, Offset};
-use crate::domain::record::header_refs;
+use crate::domain::record::{Headers, header_refs, owned_headers};
 use crate::event_log::NewRecord;
 
 const LANES: u8 = 1;
@@ -131,6 +131,28 @@ pub(super) fn decode(payload: &[u8]) -> Result<LogFrame<'_>, &'static str> {
     }
 }
 
+/// A frame's bytes, read and written again.
+///
+/// # Errors
+/// Why it is no frame of a log.
+pub fn frame_again(payload: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let sections = match decode(payload)? {
+        LogFrame::Lanes(next) => return Ok(encode_lanes(&next)),
+        LogFrame::Records(sections) => sections,
+    };
+    let mut again = frame_head(sections.len()).to_vec();
+    for section in sections {
+        let mut records = Vec::new();
+        for record in section.records() {
+            encode_record(&mut records, &record?.1.to_be_appended());
+        }
+        let Section { lane, base, count, .. } = section;
+        again.extend_from_slice(&section_head(lane, count, base, records.len()));
+        again.append(&mut records);
+    }
+    Ok(again)
+}
+
 fn decode_section<'a>(rest: &mut &'a [u8]) -> Result<Section<'a>, &'static str> {
     let lane = Lane(u16::from_le_bytes(take(rest)?));
     let count = u32::from_le_bytes(take(rest)?);
@@ -167,6 +189,18 @@ impl<'a> RawRecord<'a> {
         let (key, rest) = self.body.split_at_checked(key_bytes).unwrap_or_default();
         let value = rest.get(..self.value_bytes.unwrap_or(0)).unwrap_or_default();
         (self.key_bytes.map(|_| key), self.value_bytes.map(|_| value))
+    }
+
+    fn to_be_appended(self) -> NewRecord {
+        let (key, value) = self.parts();
+        let before = self.key_bytes.unwrap_or(0) + self.value_bytes.unwrap_or(0);
+        NewRecord {
+            key: key.unwrap_or_default().to_vec(),
+            value: value.map(<[u8]>::to_vec),
+            headers: owned_headers(Headers::new(self.body.get(before..).unwrap_or_default())),
+            timestamp_ms: self.timestamp_ms,
+            lane: None,
+        }
     }
 }
 

@@ -38,6 +38,7 @@ mod queue;
 mod retention;
 mod tail;
 
+pub use codec::frame_again;
 pub use options::EmbeddedOptions;
 
 use committer::Committer;

@@ -57,6 +57,11 @@ pub(crate) enum PeerKind {
 }
 
 impl Peer {
+    /// At the other end of a stream that has no place among connections.
+    pub(super) fn by_itself(address: IpAddr) -> Self {
+        Self::new(address, PeerKind::Ordinary)
+    }
+
     /// One that is not at the other end of a socket.
     pub(crate) fn in_process(address: IpAddr) -> Self {
         Self::new(address, PeerKind::InProcess)

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -145,6 +146,17 @@ pub async fn serve(
         connections.shutdown().await;
     }
     Ok(())
+}
+
+/// Answers what comes by one stream, which need not be a socket, until that ends.
+pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    address: IpAddr,
+    api: Api,
+    options: &ServeOptions,
+) {
+    let peer = Arc::new(Peer::by_itself(address));
+    conversation(stream, peer, api, options, CancellationToken::new()).await;
 }
 
 /// The next connection with its place among all; none: shut down.

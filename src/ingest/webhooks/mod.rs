@@ -130,6 +130,18 @@ pub struct Received {
     pub kept: Option<Kept>,
 }
 
+/// What a request carries.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// What becomes of each event, in order.
+    pub items: Vec<ItemReport>,
+    /// What is to be kept of those that are accepted.
+    pub records: Vec<NewRecord>,
+    /// Whether the body was an array.
+    pub is_array: bool,
+    keys: Vec<Option<RepeatKey>>,
+}
+
 /// The sources that may send, and how their events are checked.
 pub struct Webhooks {
     sources: BTreeMap<String, Source>,
@@ -214,20 +226,8 @@ impl Webhooks {
         body: &[u8],
         now_ms: u64,
     ) -> Result<Received, WebhookError> {
-        let (prepared, is_array) = self.prepare(source, header, body, now_ms)?;
-        let mut items = Vec::with_capacity(prepared.len());
-        let mut records = Vec::with_capacity(prepared.len());
-        let mut keys = Vec::with_capacity(prepared.len());
-        for event in prepared {
-            match event {
-                Prepared::Accepted(item, record, key) => {
-                    items.push(item);
-                    records.push(record);
-                    keys.push(key);
-                }
-                Prepared::Rejected(item) => items.push(item),
-            }
-        }
+        let Checked { items, mut records, is_array, keys } =
+            self.check(source, header, body, now_ms)?;
         if let Some(store) = self.rules.store() {
             records = first_times::give(store, records, keys).await;
         }
@@ -235,13 +235,17 @@ impl Webhooks {
         Ok(Received { items, is_array, kept })
     }
 
-    fn prepare<'h>(
+    /// The same, but that nothing is kept.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check<'h>(
         &self,
         source: Option<&str>,
         header: impl Fn(&str) -> Option<&'h [u8]>,
         body: &[u8],
         now_ms: u64,
-    ) -> Result<(Vec<Prepared>, bool), WebhookError> {
+    ) -> Result<Checked, WebhookError> {
         let name = source.unwrap_or(&self.default_source);
         let source = self
             .sources
@@ -263,11 +267,20 @@ impl Webhooks {
             None => events(body, self.events_max)?,
         };
         let attributes = attributes.as_ref();
-        let one = |(place, text)| {
+        let mut checked = Checked { is_array, ..Checked::default() };
+        for (place, text) in events.into_iter().enumerate() {
             let place = is_array.then_some(place);
-            self.event(source, &verified, Sent { text, attributes, request_id, place }, now_ms)
-        };
-        Ok((events.into_iter().enumerate().map(one).collect(), is_array))
+            let sent = Sent { text, attributes, request_id, place };
+            match self.event(source, &verified, sent, now_ms) {
+                Prepared::Accepted(item, record, key) => {
+                    checked.items.push(item);
+                    checked.records.push(record);
+                    checked.keys.push(key);
+                }
+                Prepared::Rejected(item) => checked.items.push(item),
+            }
+        }
+        Ok(checked)
     }
 
     fn event(&self, source: &Source, verified: &Verified, sent: Sent<'_>, now_ms: u64) -> Prepared {

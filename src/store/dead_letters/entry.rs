@@ -8,6 +8,7 @@ use crate::domain::record::Headers;
 use crate::domain::verdict::DeadLetterReason;
 
 use super::super::StoreError;
+use super::super::checkpoint::decoded;
 use super::super::journal::{Entry, Letter};
 
 const FORMAT: u8 = 1;
@@ -94,7 +95,11 @@ impl KeptLetter {
         redrive_hops(self.headers())
     }
 
-    pub(super) fn encode(&self) -> Result<Vec<u8>, StoreError> {
+    /// Its bytes in the archive.
+    ///
+    /// # Errors
+    /// When it can't be written, which no letter that was read is.
+    pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = vec![FORMAT];
         let content = bincode::encode_to_vec(self, bincode::config::standard());
         let content =
@@ -103,7 +108,11 @@ impl KeptLetter {
         Ok(bytes)
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+    /// From its bytes in the archive.
+    ///
+    /// # Errors
+    /// Bytes that are no letter.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let (content, format) = match bytes.split_first() {
             Some((&FORMAT, content)) => (content, FORMAT),
             found => {
@@ -114,12 +123,11 @@ impl KeptLetter {
                 });
             }
         };
-        let config = bincode::config::standard().with_limit::<BYTES_MAX>();
         let damaged = |detail: String| {
             StoreError::damaged(format!("a dead letter of format {format}"), detail)
         };
-        let (letter, _): (Self, usize) = bincode::decode_from_slice(content, config)
-            .map_err(|error| damaged(error.to_string()))?;
+        let letter =
+            decoded::<Self, BYTES_MAX>(content).map_err(|error| damaged(error.to_string()))?;
         match DeadLetterReason::from_u8(letter.reason) {
             Some(_) => Ok(letter),
             None => Err(damaged(format!("reason {} is not known", letter.reason))),

@@ -29,10 +29,10 @@ use parking_lot::{Mutex, RwLock};
 use super::codec::StoredContact;
 use filler::Filling;
 use places::Places;
-use record::Record;
 
 pub(crate) use filler::Filler;
 pub(crate) use places::Place;
+pub(crate) use record::Record;
 
 /// Most contacts are read without an allocation for it.
 const CONTACT_BYTES_TYPICAL: usize = 1024;

@@ -20,14 +20,14 @@ pub(super) const RECORD_BYTES_MAX: usize = padded(HEAD_BYTES + ID_BYTES_MAX + VA
 
 /// A contact as it lies there.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
-    pub(super) id: &'a [u8],
-    pub(super) value: &'a [u8],
+pub(crate) struct Record<'a> {
+    pub(crate) id: &'a [u8],
+    pub(crate) value: &'a [u8],
 }
 
 impl<'a> Record<'a> {
     /// None: those are no such record.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (checksum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
         let (id_len, tail) = rest.split_first_chunk::<2>()?;
         let (value_len, tail) = tail.split_first_chunk::<4>()?;
@@ -44,7 +44,7 @@ impl<'a> Record<'a> {
         padded(HEAD_BYTES + self.id.len() + self.value.len())
     }
 
-    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; CHECKSUM_BYTES]);
         out.extend_from_slice(&(self.id.len() as u16).to_le_bytes());

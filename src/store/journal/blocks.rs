@@ -65,10 +65,11 @@ impl Block {
 
     /// The block behind those that end at a byte and an entry.
     pub(super) fn parse(from: &mut Cursor<'_>, at: usize, entry: usize) -> Option<Self> {
-        let raw_len = from.len()?;
-        let end = at.checked_add(from.len()?)?;
-        let entries = entry..entry.checked_add(from.len()?)?;
-        Some(Self { at: at..end, raw_len, entries, crc: from.u32()? })
+        let (raw_len, stored_len, count) = (from.len()?, from.len()?, from.len()?);
+        let (end, entries) = (at.checked_add(stored_len)?, entry..entry.checked_add(count)?);
+        // LZ4 shrinks to 1/255 at best, and an entry has a length: others are no lengths.
+        let can_be = raw_len / 256 <= stored_len && count <= raw_len;
+        can_be.then_some(Self { at: at..end, raw_len, entries, crc: from.u32()? })
     }
 
     /// Its entries' bytes, of the bytes that are stored.
@@ -82,10 +83,6 @@ impl Block {
         if stored.len() == self.raw_len {
             out.extend_from_slice(stored);
             return Ok(());
-        }
-        // LZ4 shrinks to 1/255 at best: a length beyond that is no length.
-        if self.raw_len / 256 > stored.len() {
-            return Err(damaged(no, "a block's length can't be"));
         }
         out.resize(self.raw_len, 0);
         match lz4_flex::block::decompress_into(stored, out) {
@@ -108,6 +105,17 @@ pub(super) fn sealed_head(no: FrameNo, payload: &[u8]) -> Option<&[u8]> {
     let mut at = Cursor(payload.get(1..)?);
     let (len, crc) = (at.u32()?, at.u32()?);
     at.bytes(len as usize).filter(|head| checksum(no, head) == crc)
+}
+
+/// The same payload with the checksum that its head should have: for fuzzing what stands behind it.
+pub fn resealed(no: FrameNo, payload: &[u8]) -> Vec<u8> {
+    let (format, rest) = payload.split_first().unwrap_or((&0, &[]));
+    let len = Cursor(rest).u32().unwrap_or_default() as usize;
+    let (head, blocks) = rest.get(PREFIX_BYTES - 1..).unwrap_or_default().split_at_checked(len).unwrap_or_default();
+    let mut sealed = Vec::new();
+    seal_head(no, *format, head, &mut sealed);
+    sealed.extend_from_slice(blocks);
+    sealed
 }
 
 fn checksum(no: FrameNo, head: &[u8]) -> u32 {

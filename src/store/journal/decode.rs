@@ -246,7 +246,7 @@ fn parse_lanes(at: &mut Cursor<'_>) -> Option<BTreeMap<Lane, LaneProgress>> {
                 offset: Offset(next.0.wrapping_sub(at.varint()?)),
                 leader_epoch: match at.signed()? {
                     0 => None,
-                    epoch => Some(i32::try_from(epoch - 1).ok()?),
+                    epoch => Some(i32::try_from(epoch.checked_sub(1)?).ok()?),
                 },
                 hash: at.u64()?,
             }),

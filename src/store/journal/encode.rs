@@ -289,7 +289,7 @@ impl FrameBuilder {
             (start, entries) = (block.end, block.entries);
         }
         out.clear();
-        seal_head(FrameNo(after.next_frame.0 - 1), FORMAT, head, out);
+        seal_head(FrameNo(after.next_frame.0.saturating_sub(1)), FORMAT, head, out);
         out.extend_from_slice(if is_backlog { raw } else { packed });
     }
 

@@ -260,3 +260,29 @@ fn damaged_payloads_are_errors_never_panics() {
         Err(crate::store::StoreError::UnknownFormat { .. })
     ));
 }
+
+#[test]
+fn numbers_that_can_not_be_are_errors_never_overflows() {
+    let no = FrameNo(7);
+    let sealed = |head: &[u8]| {
+        let mut payload = Vec::new();
+        blocks::seal_head(no, FORMAT, head, &mut payload);
+        Frame::parse(no, payload)
+    };
+    let mut empty = Vec::new();
+    FrameBuilder::new().finish(&after(), &mut empty);
+    let head = blocks::sealed_head(no, &empty).unwrap();
+    sealed(head).unwrap();
+    // A block that claims all the entries there can be.
+    let mut block = head.to_vec();
+    for number in [u64::MAX, 1, u64::MAX] {
+        varint::put(&mut block, number);
+    }
+    block.extend_from_slice(&[0; 4]);
+    sealed(&block).unwrap_err();
+    // Two times, one lane: its number, next offset, that there is a last record, how far back.
+    let mut lane = vec![0, 0, 1, 0, 9, 1, 1];
+    varint::put_signed(&mut lane, i64::MIN);
+    lane.extend_from_slice(head);
+    sealed(&lane).unwrap_err();
+}
