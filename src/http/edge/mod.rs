@@ -9,7 +9,7 @@ mod compress;
 pub(crate) mod cors;
 mod framing;
 pub(crate) mod gate;
-mod incidents;
+pub(crate) mod incidents;
 pub(crate) mod rate_limit;
 pub(crate) mod request_id;
 pub(crate) mod request_metrics;
