@@ -333,7 +333,7 @@ mod tests {
             let cluster = "test".to_owned();
             let topic = "contacts".to_owned();
             let identity = LogIdentity { kind: LogKind::Embedded, cluster, topic };
-            let options = StoreOptions::at(&dir.path().join("store"));
+            let options = StoreOptions::at(dir.path().join("store"));
             let store = store::open(options, Some(&identity), &|_| ()).unwrap();
             let config = Config::built_in(Mode::Dev).unwrap().embedded_log;
             let config = EmbeddedLogConfig { path: dir.path().join("log"), ..config };

@@ -75,10 +75,28 @@ fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {
     assert!(problems.is_empty(), "{what}: {}\n{value}", problems.join("; "));
 }
 
+/// How many examples a body has; each must fit.
+fn assert_examples_fit(document: &Value, body: &Value, what: &str) -> usize {
+    let mut seen = 0;
+    for content in body["content"].as_object().into_iter().flat_map(|all| all.values()) {
+        let one = content.get("example").into_iter();
+        let many = content["examples"].as_object().into_iter();
+        let many = many.flat_map(|many| many.values().map(|example| &example["value"]));
+        for example in one.chain(many) {
+            seen += 1;
+            assert_fits(document, &content["schema"], example, what);
+        }
+    }
+    seen
+}
+
 #[test]
 fn every_example_fits_its_schema() {
     let document = document();
     let mut seen = 0;
+    for (name, shared) in document["components"]["responses"].as_object().unwrap() {
+        seen += assert_examples_fit(&document, shared, name);
+    }
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let what = format!("{method} {path}");
@@ -86,20 +104,8 @@ fn every_example_fits_its_schema() {
                 assert_fits(&document, &param["schema"], &param["example"], &what);
             }
             let bodies = operation["responses"].as_object().unwrap().values();
-            let shared = document["components"]["responses"].as_object().unwrap().values();
-            for body in bodies.chain([&operation["requestBody"]]).chain(shared) {
-                for content in body["content"].as_object().into_iter().flat_map(|all| all.values())
-                {
-                    let one = content.get("example").into_iter();
-                    let many = content["examples"]
-                        .as_object()
-                        .into_iter()
-                        .flat_map(|examples| examples.values().map(|example| &example["value"]));
-                    for example in one.chain(many) {
-                        seen += 1;
-                        assert_fits(&document, &content["schema"], example, &what);
-                    }
-                }
+            for body in bodies.chain([&operation["requestBody"]]) {
+                seen += assert_examples_fit(&document, body, &what);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Webhooks in: what a source signed is kept, and said to be.
 
-use axum::{Extension, Json};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::{Extension, Json};
 use serde_json::json;
 
 use crate::ingest::{IntakeError, Kept, Received, SignatureError, WebhookError, now_ms};

@@ -111,7 +111,8 @@ pub(super) fn sealed_head(no: FrameNo, payload: &[u8]) -> Option<&[u8]> {
 pub fn resealed(no: FrameNo, payload: &[u8]) -> Vec<u8> {
     let (format, rest) = payload.split_first().unwrap_or((&0, &[]));
     let len = Cursor(rest).u32().unwrap_or_default() as usize;
-    let (head, blocks) = rest.get(PREFIX_BYTES - 1..).unwrap_or_default().split_at_checked(len).unwrap_or_default();
+    let (head, blocks) =
+        rest.get(PREFIX_BYTES - 1..).unwrap_or_default().split_at_checked(len).unwrap_or_default();
     let mut sealed = Vec::new();
     seal_head(no, *format, head, &mut sealed);
     sealed.extend_from_slice(blocks);
