@@ -44,3 +44,29 @@ pub fn contact_in_heap(id: &[u8], value: &[u8]) -> Vec<u8> {
 pub fn contact_of_heap(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Record::parse(bytes).map(|record| (record.id, record.value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_holds_more_than_it_says_is_refused() {
+        let name = "tests/fixtures/format-1/store/snapshots/00000000000000000004.snapshot";
+        let whole = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        let head = 12 + u32::from_le_bytes(*whole[8..].first_chunk().unwrap()) as usize + 4;
+        // One byte, and no contact, under a right checksum.
+        let mut block = [1_u32, 2, 0].map(u32::to_le_bytes).concat();
+        let stored = [0x10, b'x'];
+        let crc = crc32fast::hash(&[block.as_slice(), &stored].concat());
+        block.extend_from_slice(&crc.to_le_bytes());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let shown = |bytes: Vec<u8>| {
+            std::fs::write(file.path(), bytes).unwrap();
+            let mut images = 0;
+            snapshot_images(file.path(), |_, _, _| images += 1).map(|()| images)
+        };
+        assert!(shown(whole.clone()).unwrap() > 0);
+        let error = shown([&whole[..head], &block, &stored, &whole[head..]].concat()).unwrap_err();
+        assert!(error.to_string().contains("more than it says"), "{error}");
+    }
+}

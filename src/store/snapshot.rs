@@ -308,6 +308,9 @@ impl Snapshot {
                 contacts += 1;
                 each(&image)?;
             }
+            if !rest.0.is_empty() {
+                return Err(self.damaged("a block holds more than it says"));
+            }
         }
         let is_whole = counted.is_none_or(|counted| counted == contacts) && digest == expected;
         if !is_whole || !self.ends_with(contacts, digest)? {
