@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     let mut block = [raw, stored.len() as u32, contacts].map(u32::to_le_bytes).concat();
     let crc = crc32fast::hash(&[&block, stored].concat());
     block.extend_from_slice(&crc.to_le_bytes());
-    // The digest of all that is shown is another one.
+    // All that is shown has a digest, and nothing else is in a block.
     assert!(read(&[&whole[..head], &block, stored, &whole[head..]].concat()).is_none());
 });
 
