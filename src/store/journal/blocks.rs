@@ -107,18 +107,6 @@ pub(super) fn sealed_head(no: FrameNo, payload: &[u8]) -> Option<&[u8]> {
     at.bytes(len as usize).filter(|head| checksum(no, head) == crc)
 }
 
-/// The same payload with the checksum that its head should have: for fuzzing what stands behind it.
-pub fn resealed(no: FrameNo, payload: &[u8]) -> Vec<u8> {
-    let (format, rest) = payload.split_first().unwrap_or((&0, &[]));
-    let len = Cursor(rest).u32().unwrap_or_default() as usize;
-    let (head, blocks) =
-        rest.get(PREFIX_BYTES - 1..).unwrap_or_default().split_at_checked(len).unwrap_or_default();
-    let mut sealed = Vec::new();
-    seal_head(no, *format, head, &mut sealed);
-    sealed.extend_from_slice(blocks);
-    sealed
-}
-
 fn checksum(no: FrameNo, head: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&no.0.to_le_bytes());

@@ -31,7 +31,7 @@ mod encode;
 mod entry;
 pub(crate) mod varint;
 
-pub use blocks::{FrameHead, resealed};
+pub use blocks::FrameHead;
 pub use decode::{Frame, Journal, JournalEntry};
 pub(crate) use encode::{FrameBuilder, Place, event_hash};
 pub use entry::{

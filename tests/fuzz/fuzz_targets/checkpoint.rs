@@ -8,8 +8,9 @@ use contactd::store::small_file_again;
 use contactd_fuzz::{damage, fixture, parts};
 use libfuzzer_sys::fuzz_target;
 
-static WHOLE: LazyLock<[Vec<u8>; 2]> =
-    LazyLock::new(|| ["checkpoint", "identity"].map(|name| fixture(&format!("format-1/store/{name}"))));
+static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    ["checkpoint", "identity"].map(|name| fixture(&format!("format-1/store/{name}")))
+});
 
 fuzz_target!(|data: &[u8]| {
     let [how, content] = parts(data);

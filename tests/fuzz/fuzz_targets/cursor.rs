@@ -12,7 +12,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let [text, query, body] = parts(data);
-    let (query, keys) = (String::from_utf8_lossy(query), CursorKeys::of_secrets(SECRET.as_bytes(), &[]));
+    let (query, keys) =
+        (String::from_utf8_lossy(query), CursorKeys::of_secrets(SECRET.as_bytes(), &[]));
     let check = |text: &str| {
         let decoded = Cursor::decode(text, &query, &keys);
         if let Ok(cursor) = &decoded {

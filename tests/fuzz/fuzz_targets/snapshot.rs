@@ -27,9 +27,9 @@ fuzz_target!(|data: &[u8]| {
         assert!(read == *images);
     }
     let head = 12 + u32::from_le_bytes(whole[8..12].try_into().expect("a length")) as usize + 4;
-    let mut numbers = entries.chunks(4).map(|number| {
-        number.iter().rev().fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte))
-    });
+    let mut numbers = entries
+        .chunks(4)
+        .map(|number| number.iter().rev().fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte)));
     let [raw, contacts] = [(); 2].map(|()| numbers.next().unwrap_or(1));
     let mut block = [raw, stored.len() as u32, contacts].map(u32::to_le_bytes).concat();
     let crc = crc32fast::hash(&[&block, stored].concat());

@@ -49,7 +49,7 @@ fn all() -> [(&'static str, Seeds); 19] {
         ("position", of_positions()),
         ("contact", of_contacts()),
         ("segments", of_segments()),
-        ("journal", frames("format-1/store/journal", SegmentKind::Journal)),
+        ("journal", of_journal()),
         ("log_frame", frames("format-1/log/segments", SegmentKind::Log)),
         ("snapshot", of_snapshots()),
         ("users", of_users()),
@@ -81,7 +81,8 @@ fn of_records() -> Seeds {
 
 fn of_webhooks() -> Seeds {
     let cloud_event = |name: &str| {
-        let pairs = [("specversion", "1.0"), ("id", "1"), ("type", "contact.updated"), ("source", "x")];
+        let pairs =
+            [("specversion", "1.0"), ("id", "1"), ("type", "contact.updated"), ("source", "x")];
         let named = pairs.map(|(name, value)| (format!("ce-{name}"), Some(value.into())));
         if name == "acme" { records::headers(&named.to_vec()) } else { Vec::new() }
     };
@@ -201,6 +202,20 @@ fn frames(folder: &str, kind: SegmentKind) -> Seeds {
     reader.iter_from(FrameNo(0)).map(|frame| frame.expect("a frame").1).collect()
 }
 
+/// Heads and blocks, without the format, length and checksum before them.
+fn of_journal() -> Seeds {
+    let split = |frame: Vec<u8>| {
+        let len = u32::from_le_bytes(*frame.get(1..)?.first_chunk()?) as usize;
+        let (head, blocks) = frame.get(9..)?.split_at_checked(len)?;
+        Some(joined(&[head, blocks]))
+    };
+    let frames = frames("format-1/store/journal", SegmentKind::Journal);
+    // One entry that says nothing but its verdict.
+    let entry = [&[12, 0, 0, 0, 2], [0; 11].as_slice()].concat();
+    let head = [[0; 71].as_slice(), &[16, 16, 1], &crc32fast::hash(&entry).to_le_bytes()].concat();
+    frames.into_iter().filter_map(split).chain([joined(&[&head, &entry])]).collect()
+}
+
 fn of_snapshots() -> Seeds {
     let raw = b"\x02\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0idbod";
     let stored = lz4_flex::block::compress(raw);
@@ -214,7 +229,8 @@ fn of_users() -> Seeds {
         crate::world::PASSWORD_HASH,
         "ab".repeat(32)
     );
-    let more = texts(&["", "user = []\nkey = []", "[[user]]\nname = 1", "[user]\n", "a = [[[[{}]]]]"]);
+    let more =
+        texts(&["", "user = []\nkey = []", "[[user]]\nname = 1", "[user]\n", "a = [[[[{}]]]]"]);
     [vec![whole.into_bytes()], more].concat()
 }
 
@@ -271,7 +287,8 @@ fn of_http() -> Seeds {
         "/../%2e%2e/%00?%zz",
     ];
     let mut seeds: Vec<String> = paths.iter().map(|path| get(path)).collect();
-    let chunked = "Transfer-Encoding: chunked\r\n\r\n5;x=y\r\n{\"id\"\r\n3\r\n:1}\r\n0\r\nA: b\r\n\r\n";
+    let chunked =
+        "Transfer-Encoding: chunked\r\n\r\n5;x=y\r\n{\"id\"\r\n3\r\n:1}\r\n0\r\nA: b\r\n\r\n";
     seeds.extend([
         with("PUT /api/contacts/c0", "If-Match: \"1-00000000000000ab\"\r\n", body),
         with("PATCH /api/contacts/c1", "If-None-Match: W/\"x\", *\r\n", r#"{"title":null}"#),

@@ -23,8 +23,8 @@ use contactd::http::{
     WebhookIntake, Writes, router, serve_stream,
 };
 use contactd::ingest::{
-    Adoption, Commands, Control, Edits, Intake, IntakeOptions, Lease, Merging, PresentRules, Stamps,
-    Webhooks,
+    Adoption, Commands, Control, Edits, Intake, IntakeOptions, Lease, Merging, PresentRules,
+    Stamps, Webhooks,
 };
 use contactd::shared_state::SharedState;
 use contactd::store::{self, EntryMeta, LaneProgress, Opened, Reader, StoreOptions, Writer};
@@ -103,10 +103,8 @@ impl World {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().expect("a runtime");
         let _inside = runtime.enter();
-        let log = EmbeddedLogConfig {
-            path: directory().join("log"),
-            ..config.embedded_log.clone()
-        };
+        let log =
+            EmbeddedLogConfig { path: directory().join("log"), ..config.embedded_log.clone() };
         let log = EmbeddedLog::open(EmbeddedOptions::new(&log, "contacts")).expect("a log");
         let log = EventLog::Embedded(Arc::new(log));
         let identity = log.identity().expect("its identity");
@@ -195,8 +193,7 @@ fn intake(log: &EventLog) -> Arc<Intake> {
 fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenStore {
     let control = Arc::new(Control::new(log.clone(), reader.clone()));
     let commands = || Commands::new(intake(log), reader.clone(), rules(), Stamps::in_memory());
-    let lease =
-        || Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
+    let lease = || Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
     let feed = FeedOptions {
         heartbeat: Duration::from_secs(15),
         clients_max: 4,
