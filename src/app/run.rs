@@ -80,7 +80,10 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
         .thread_name("http")
         .build()
         .context("can't start the runtime")?;
-    runtime.block_on(life(Arc::new(config), options))
+    let ended = runtime.block_on(life(Arc::new(config), options));
+    // What blocks for longer is given up, as it was told to end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -144,15 +147,27 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     };
     tasks.start_thread(worker::NAME, Stage::Apply, move |_| worker.run())?;
     // Before anybody is told that it runs: a signal from then on is an orderly end.
-    let signals = Signals::new()?;
+    let mut signals = Signals::new()?;
     if let Some(started) = options.started {
         started(&Started { address, contact: is_demo.then(demo::first_contact) });
     }
-    let ended = until_end(&tasks, options.stop.unwrap_or_default(), signals, &watch).await;
-    tasks.stop_all();
-    shut_log(log).await;
-    shut_outbox(intake).await;
-    ended
+    let early = tokio::select! {
+        () = signals.recv() => None,
+        () = options.stop.unwrap_or_default().cancelled_owned() => None,
+        early = tasks.first_early() => Some(early),
+    };
+    watch.draining();
+    let end = async {
+        let ended = drain(&tasks, early, config.server.drain_timeout).await;
+        tasks.stop_all();
+        shut_log(log).await;
+        shut_outbox(intake).await;
+        ended
+    };
+    tokio::select! {
+        ended = end => ended,
+        () = signals.recv() => at_once(),
+    }
 }
 
 fn start_front(tasks: &Tasks, watch: &Watch, demo: Option<(DemoOptions, EventLog)>) {
@@ -228,28 +243,11 @@ fn cursor_keys(config: &Config) -> CursorKeys {
     }
 }
 
-/// Waits for a signal or the first task to end, then ends the others in their order.
-async fn until_end(
-    tasks: &Tasks,
-    told: CancellationToken,
-    mut signals: Signals,
-    watch: &Watch,
-) -> anyhow::Result<()> {
-    let early = tokio::select! {
-        () = signals.recv() => None,
-        () = told.cancelled() => None,
-        early = tasks.first_early() => Some(early),
-    };
-    watch.draining();
-    tokio::select! {
-        ended = drain(tasks, early) => ended,
-        () = signals.recv() => at_once(),
-    }
-}
-
+/// Ends the tasks in their order, whatever ended first.
 async fn drain(
     tasks: &Tasks,
     early: Option<(&'static str, anyhow::Result<()>)>,
+    drain_timeout: Duration,
 ) -> anyhow::Result<()> {
     let result = match early {
         None => {
@@ -268,8 +266,10 @@ async fn drain(
     };
     // All of them, whatever became of those before.
     let mut results = vec![result];
-    for stage in [Stage::Front, Stage::Behind, Stage::Apply] {
-        results.push(tasks.drain(stage, DRAIN).await);
+    // Requests under way have their own time.
+    let front = DRAIN.max(drain_timeout + Duration::from_secs(1));
+    for (stage, limit) in [(Stage::Front, front), (Stage::Behind, DRAIN), (Stage::Apply, DRAIN)] {
+        results.push(tasks.drain(stage, limit).await);
     }
     let mut errors = results.into_iter().filter_map(Result::err);
     let first = errors.next();

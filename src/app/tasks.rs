@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::fault;
 
+use super::worker::WorkerError;
+
 /// When a task is told to end; the next stage follows when all of one have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -95,7 +97,10 @@ impl Tasks {
     ) {
         let stop = self.stop(stage);
         let task = task(stop.clone());
-        self.add(Entry { name, stage, stop }, async move { task.await.ended() });
+        self.add(Entry { name, stage, stop }, async move {
+            fault::panic_if_armed(name);
+            task.await.ended()
+        });
     }
 
     /// Starts a task that another one tells to end, by dropping it.
@@ -108,6 +113,7 @@ impl Tasks {
         let entry = Entry { name, stage: Stage::Apply, stop: stop.clone() };
         let stop = stop.clone();
         self.add(entry, async move {
+            fault::panic_if_armed(name);
             stop.run_until_cancelled(task).await;
             Ok(())
         });
@@ -140,12 +146,7 @@ impl Tasks {
     }
 
     fn add(&self, entry: Entry, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        let name = entry.name;
         let mut running = self.running.lock();
-        let task = async move {
-            fault::panic_if_armed(name);
-            task.await
-        };
         let id = running.set.spawn_on(task, &self.runtime).id();
         running.entries.insert(id, entry);
     }
@@ -217,7 +218,7 @@ impl Tasks {
 
 /// A task's own error, with its name. Applying is what the process is for: its errors stand for themselves.
 pub(super) fn failed(name: &str, error: anyhow::Error) -> anyhow::Error {
-    if name == super::worker::NAME && !error.is::<tokio::task::JoinError>() {
+    if error.is::<WorkerError>() {
         return error;
     }
     error.context(format!("the task {name} failed"))

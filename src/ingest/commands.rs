@@ -188,11 +188,9 @@ impl Commands {
         };
         for (place, expected) in expected {
             let detail = detail.clone();
-            let event_id = commands.get(place).filter(|_| why.is_none());
+            let is_nowhere = why.as_ref().is_some_and(|why| expected.refused(why));
+            let event_id = commands.get(place).filter(|_| !is_nowhere);
             let event_id = event_id.map(|command| command.event_id.clone());
-            if let Some(why) = &why {
-                expected.refused(why);
-            }
             set(&mut answers, place, Err(CommandError::NotAcknowledged { detail, event_id }));
         }
         answers

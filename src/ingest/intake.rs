@@ -40,7 +40,7 @@ pub enum IntakeError {
     /// Neither the log nor the outbox takes it now, and it was given to neither.
     #[error("{0}")]
     Unavailable(String),
-    /// It was given to the log, which did not say that it has it: nobody knows.
+    /// It was given to the log or the outbox, which did not say that it has it: nobody knows.
     #[error("{0}")]
     Unacknowledged(String),
 }
@@ -242,7 +242,11 @@ impl Intake {
             Err(OutboxError::Log(error)) if error.class() == Class::Poison => {
                 Err(IntakeError::Refused(error))
             }
-            Err(error) => Err(IntakeError::Unavailable(error.to_string())),
+            Err(error) if error.class() == Class::Retry => {
+                Err(IntakeError::Unavailable(error.to_string()))
+            }
+            // A frame that was written and not synced may be found whole by the next start.
+            Err(error) => Err(IntakeError::Unacknowledged(error.to_string())),
         }
     }
 

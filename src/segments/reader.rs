@@ -154,8 +154,8 @@ impl SegmentReader {
         }
     }
 
-    /// Bytes of a frame's payload, as they stand in the file, which ends where fewer come: whether they
-    /// are what was written, the caller's own checksum tells. `None`: the frame is not there.
+    /// Bytes of a frame's payload, as they stand in the file; fewer where the payload ends. Whether they
+    /// are what was written, the caller's own checksum tells. `None`: the frame is not there, or not whole.
     pub fn part(&self, no: FrameNo, within: Range<usize>) -> Result<Option<Vec<u8>>, SegmentError> {
         let known = self.shared.known.lock().bases.clone();
         let Some((base, _)) = containing(&known, no) else {
@@ -168,9 +168,20 @@ impl SegmentReader {
             return Ok(None);
         };
         let OpenSegment { path, file, .. } = &opened.segment;
-        let mut window = Window::reading(within.len());
+        // What begins a payload is read with its header.
+        let first = if within.start == 0 { within.end } else { 0 };
+        let mut window = Window::reading(HEADER_BYTES + first);
+        let start = window.get(file, at, HEADER_BYTES).map_err(io_error("read", path))?;
+        let Some(header) = frame::header(start).filter(|header| header.is_plausible(no)) else {
+            return Ok(None);
+        };
+        if at + header.frame_bytes() as u64 > opened.segment.bytes()? {
+            return Ok(None);
+        }
+        // A length made up by damage must not make us allocate for it.
+        let len = within.end.min(header.len as usize).saturating_sub(within.start);
         let at = at + (HEADER_BYTES + within.start) as u64;
-        let bytes = window.get(file, at, within.len()).map_err(io_error("read", path))?;
+        let bytes = window.get(file, at, len).map_err(io_error("read", path))?;
         Ok(Some(bytes.to_vec()))
     }
 

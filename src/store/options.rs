@@ -81,7 +81,9 @@ fn retention_bytes(config: &StoreConfig) -> Option<u64> {
         JournalRetention::Bytes(bytes) => Some(bytes),
         JournalRetention::Auto => {
             let made = config.path.ancestors().find(|path| path.exists());
-            let disk = total_bytes(made.unwrap_or(Path::new("."))).unwrap_or(u64::MAX);
+            let disk = total_bytes(made.unwrap_or(Path::new("."))).ok();
+            // Some file systems say that they have no size.
+            let disk = disk.filter(|bytes| *bytes > 0).unwrap_or(u64::MAX);
             Some(AUTO_RETENTION_BYTES_MAX.min(disk / AUTO_RETENTION_SHARE))
         }
     }

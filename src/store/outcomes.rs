@@ -192,6 +192,19 @@ impl Outcomes {
         }
     }
 
+    /// One try of that event id came to nothing. Whether that is all there was: an earlier try may still
+    /// come, and then it is not said to be refused.
+    fn refused_once(&self, hash: u64, why: &str) -> bool {
+        let mut waiting = self.waiting.lock();
+        let left = waiting.left.iter().rev().find(|left| left.hash == hash);
+        let may_come =
+            left.is_some_and(|left| left.refused.is_none() && left.since.elapsed() < LEFT_FOR);
+        if !may_come {
+            waiting.leave(hash, Some(why.to_owned()));
+        }
+        !may_come
+    }
+
     /// No record of that event id will come of the last try.
     pub(crate) fn refused(&self, hash: u64, why: &str) {
         self.waiting.lock().leave(hash, Some(why.to_owned()));
@@ -282,10 +295,11 @@ impl Expected {
         }
     }
 
-    /// The log did not take the record, and why: nothing will come of it.
-    pub fn refused(mut self, why: &str) {
-        self.shared.outcomes.refused(self.key.0, why);
+    /// The log did not take the record, and why: nothing will come of this try. Whether nothing will come
+    /// of an earlier one either.
+    pub fn refused(mut self, why: &str) -> bool {
         self.was_told = true;
+        self.shared.outcomes.refused_once(self.key.0, why)
     }
 
     pub(super) async fn next(&mut self) -> Result<RecordOutcome, StoreError> {

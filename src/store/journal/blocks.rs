@@ -72,6 +72,10 @@ impl Block {
         can_be.then_some(Self { at: at..end, raw_len, entries, crc: from.u32()? })
     }
 
+    fn is_stored_as(&self, stored: &[u8]) -> bool {
+        stored.len() == self.at.len() && crc32fast::hash(stored) == self.crc
+    }
+
     /// Its entries' bytes, of the bytes that are stored.
     pub(super) fn unpack(
         &self,
@@ -171,10 +175,16 @@ impl Journal {
         if let Some(Kept::Block(bytes)) = self.cache.block(key) {
             return Ok(Some(bytes));
         }
-        let Some(stored) = self.segments.part(no, block.at.clone())? else {
-            return Ok(None);
+        let stored = self.segments.part(no, block.at.clone())?;
+        let stored = match stored.filter(|stored| block.is_stored_as(stored)) {
+            Some(stored) => stored,
+            // The whole frame says best what is wrong with it, or that it isn't there.
+            None => match self.frame(no)? {
+                Some(frame) => frame.stored(block).to_vec(),
+                None => return Ok(None),
+            },
         };
-        if stored.len() != block.at.len() || crc32fast::hash(&stored) != block.crc {
+        if !block.is_stored_as(&stored) {
             return Err(damaged(no, "a block is not as it was written"));
         }
         let mut raw = Vec::new();

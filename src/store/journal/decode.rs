@@ -140,6 +140,10 @@ impl Frame {
         Ok(Self { head, payload })
     }
 
+    pub(super) fn stored(&self, block: &Block) -> &[u8] {
+        self.payload.get(block.at.clone()).unwrap_or_default()
+    }
+
     /// Shows every entry in order; `scratch` is room for one block.
     pub fn for_each(
         &self,
@@ -158,8 +162,7 @@ impl Frame {
     ) -> Result<(), StoreError> {
         let FrameHead { no, base_time_ms, .. } = self.head;
         for block in self.head.blocks.iter().filter(|block| block.entries.end > from) {
-            let stored = self.payload.get(block.at.clone()).unwrap_or_default();
-            block.unpack(no, stored, scratch)?;
+            block.unpack(no, self.stored(block), scratch)?;
             let mut rest = Cursor(scratch);
             for index in block.entries.clone() {
                 let bytes = next_entry(&mut rest);

@@ -114,6 +114,10 @@ fn what_the_log_did_not_take_is_not_said_to_come() {
     assert_eq!(reader.prospect(hash), Prospect::Open);
     again.refused("no room");
     assert_eq!(reader.prospect(hash), Prospect::Refused("no room".to_owned()));
+    // Of a try that may have been kept something may come, whatever became of a later one.
+    drop(reader.expect(hash));
+    assert!(!reader.expect(hash).refused("no room"));
+    assert_eq!(reader.prospect(hash), Prospect::Open);
     feed(&mut opened.writer, 0, 40);
     assert!(reader.event(b"evt-7").unwrap().records[0].is_decision());
 }
