@@ -151,11 +151,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     if let Some(started) = options.started {
         started(&Started { address, contact: is_demo.then(demo::first_contact) });
     }
-    let early = tokio::select! {
-        () = signals.recv() => None,
-        () = options.stop.unwrap_or_default().cancelled_owned() => None,
-        early = tasks.first_early() => Some(early),
-    };
+    let told = options.stop.unwrap_or_default();
+    let early = first_end(&tasks, told, &mut signals).await;
     watch.draining();
     let end = async {
         let ended = drain(&tasks, early, config.server.drain_timeout).await;
@@ -167,6 +164,19 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     tokio::select! {
         ended = end => ended,
         () = signals.recv() => at_once(),
+    }
+}
+
+/// Waits for a signal or the first task to end.
+async fn first_end(
+    tasks: &Tasks,
+    told: CancellationToken,
+    signals: &mut Signals,
+) -> Option<(&'static str, anyhow::Result<()>)> {
+    tokio::select! {
+        () = signals.recv() => None,
+        () = told.cancelled() => None,
+        early = tasks.first_early() => Some(early),
     }
 }
 

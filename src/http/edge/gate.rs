@@ -89,22 +89,23 @@ async fn look<'s>(
         let subject = Subject::Address(passing.address);
         passing.count(rate_limit::check(state, class, subject, started).await)?;
     }
-    let authorized = authorize(state, endpoint, passing.address, headers);
-    let principal = authorized.as_ref().ok().and_then(Option::as_ref);
-    if needs_place && (taken.is_none() || principal.is_some()) {
+    // Who is known stays known, whatever keeps the request out.
+    let authorized = authorize(state, endpoint, passing.address, headers)
+        .map(|principal| passing.principal = principal);
+    if needs_place && (taken.is_none() || passing.principal.is_some()) {
         drop(taken.take());
-        let who = principal.map(|principal| Who::principal(&principal.name));
-        taken = Some(place(state, who.unwrap_or_else(|| passing.who()))?);
+        taken = Some(place(state, passing.who())?);
     }
     if let Some(class) = class.filter(|_| by_address.is_none()) {
-        let subject = match &authorized {
-            Ok(Some(principal)) => Subject::Principal(&principal.name),
+        let subject = match &passing.principal {
+            Some(principal) => Subject::Principal(&principal.name),
             // Nobody is known: it counts by where it comes from.
-            Ok(None) | Err(_) => Subject::Address(passing.address),
+            None => Subject::Address(passing.address),
         };
-        passing.count(rate_limit::check(state, class, subject, started).await)?;
+        let counted = rate_limit::check(state, class, subject, started).await;
+        passing.count(counted)?;
     }
-    passing.principal = authorized?;
+    authorized?;
     Ok(taken)
 }
 

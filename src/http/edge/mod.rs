@@ -25,7 +25,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, EXPECT, ORIGIN,
     REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
@@ -276,8 +276,14 @@ impl Resource {
             }
             match had_place.then(|| gate::place(&self.state, passing.who())).transpose() {
                 Ok(again) => place = again,
-                Err(error) => return error.into_response(),
+                Err(error) => {
+                    // Nothing of it is left to come, so the connection goes on.
+                    *request.body_mut() = Body::empty();
+                    return error.into_response();
+                }
             }
+            // What a body may have is our own bound, which it kept to.
+            DefaultBodyLimit::disable().apply(request);
         }
         let answer = pin!(async {
             if let Some(position) = request.headers().get(POSITION)

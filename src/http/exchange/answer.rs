@@ -52,7 +52,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParam {
 pub(crate) fn json_response(body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     // Room for what the edge adds, without growing.
-    response.headers_mut().reserve(12);
+    response.headers_mut().reserve(16);
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }

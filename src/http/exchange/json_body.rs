@@ -13,13 +13,18 @@ use crate::domain::json::repeated_name;
 
 use super::error::{ApiError, Code};
 
+const PROBLEMS_MAX: usize = 100;
+
 /// What is wrong with a request, by place.
 #[derive(Debug, Default)]
 pub(crate) struct Problems(pub(crate) Vec<(String, String)>);
 
 impl Problems {
+    /// Beyond the first hundred they are left out: an answer is not to be larger than what was sent.
     pub(crate) fn add(&mut self, field: impl Into<String>, problem: impl Into<String>) {
-        self.0.push((field.into(), problem.into()));
+        if self.0.len() < PROBLEMS_MAX {
+            self.0.push((field.into(), problem.into()));
+        }
     }
 
     /// Whether there is one of the field already.
