@@ -10,7 +10,6 @@ use crate::domain::record::{Record, RecordBatch};
 use crate::domain::rules::{InForce, LaneRules, Marker, RuleSet, Ruling};
 use crate::domain::verdict::DeadLetterReason;
 use crate::store::{EntryMeta, Writer};
-#[cfg(debug_assertions)]
 use crate::telemetry::fault;
 
 use super::control::{self, DecodedControl};
