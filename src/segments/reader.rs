@@ -158,13 +158,7 @@ impl SegmentReader {
     /// are what was written, the caller's own checksum tells. `None`: the frame is not there, or not whole.
     pub fn part(&self, no: FrameNo, within: Range<usize>) -> Result<Option<Vec<u8>>, SegmentError> {
         let known = self.shared.known.lock().bases.clone();
-        let Some((base, _)) = containing(&known, no) else {
-            return Ok(None);
-        };
-        let Some(opened) = self.opened(base)? else {
-            return Ok(None);
-        };
-        let Walk::At(at) = opened.walk(no)? else {
+        let Some((opened, Walk::At(at), _)) = self.walked(no, &known)? else {
             return Ok(None);
         };
         let OpenSegment { path, file, .. } = &opened.segment;
@@ -181,18 +175,30 @@ impl SegmentReader {
         // A length made up by damage must not make us allocate for it.
         let len = within.end.min(header.len as usize).saturating_sub(within.start);
         let at = at + (HEADER_BYTES + within.start) as u64;
-        let bytes = window.get(file, at, len).map_err(io_error("read", path))?;
-        Ok(Some(bytes.to_vec()))
+        window.into_bytes(file, at, len).map(Some).map_err(io_error("read", path))
     }
 
-    fn frame_among(&self, no: FrameNo, bases: &[FrameNo]) -> Result<Option<Vec<u8>>, SegmentError> {
+    /// The segment that should hold frame `no`, where a walk to it came to, and whether it is sealed.
+    fn walked(
+        &self,
+        no: FrameNo,
+        bases: &[FrameNo],
+    ) -> Result<Option<(Arc<Opened>, Walk, bool)>, SegmentError> {
         let Some((base, is_sealed)) = containing(bases, no) else {
             return Ok(None);
         };
         let Some(opened) = self.opened(base)? else {
             return Ok(None);
         };
-        let at = match opened.walk(no)? {
+        let walk = opened.walk(no)?;
+        Ok(Some((opened, walk, is_sealed)))
+    }
+
+    fn frame_among(&self, no: FrameNo, bases: &[FrameNo]) -> Result<Option<Vec<u8>>, SegmentError> {
+        let Some((opened, walk, is_sealed)) = self.walked(no, bases)? else {
+            return Ok(None);
+        };
+        let at = match walk {
             Walk::At(at) => at,
             Walk::Short(end, at) if is_sealed => return Err(opened.damage(end, at)),
             Walk::Short(..) => return Ok(None),

@@ -60,6 +60,15 @@ impl Window {
         Ok(held.get(..len).unwrap_or(held))
     }
 
+    /// The same, kept by whoever asks.
+    pub(super) fn into_bytes(mut self, file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        let len = self.get(file, at, len)?.len();
+        let skip = self.filled - self.held(at).len();
+        self.bytes.truncate(skip + len);
+        self.bytes.drain(..skip);
+        Ok(self.bytes)
+    }
+
     /// The frame `no` of `segment` at `at`.
     pub(super) fn frame(
         &mut self,

@@ -133,7 +133,7 @@ impl Reader {
             return Ok(None);
         }
         // From the first state that is past the position on, what the position has not seen is counted.
-        let last = bisect(journal, first, &cut, is_past)?;
+        let last = journal.first_where(first, cut.next_frame, is_past)?;
         let up_to = match journal.head(last)? {
             Some(head) => rehomed_up_to(&head.after),
             None => rehomed_up_to(&cut),
@@ -209,7 +209,7 @@ fn covers(position: &Position, cut: &Cut) -> bool {
 
 /// The first frame with something that the position has not seen.
 fn first_unseen(journal: &Journal, position: &Position, cut: &Cut) -> Result<FrameNo, StoreError> {
-    bisect(journal, journal.first()?, cut, |after| !covers(position, after))
+    journal.first_where(journal.first()?, cut.next_frame, |after| !covers(position, after))
 }
 
 /// The first frame from `start` on that holds one.
@@ -229,28 +229,9 @@ fn next_with_some(
     if rehomed_up_to(cut) == before {
         return Ok(None);
     }
-    let found = bisect(journal, start, cut, |after| rehomed_up_to(after) > before)?;
+    let found =
+        journal.first_where(start, cut.next_frame, |after| rehomed_up_to(after) > before)?;
     if found >= cut.next_frame { Ok(None) } else { journal.frame(found) }
-}
-
-/// The first frame from `low` on after which something holds that goes on holding; the one behind
-/// the last where it holds after none.
-fn bisect(
-    journal: &Journal,
-    mut low: FrameNo,
-    cut: &Cut,
-    holds: impl Fn(&Cut) -> bool,
-) -> Result<FrameNo, StoreError> {
-    let mut high = cut.next_frame;
-    while low < high {
-        let middle = FrameNo(low.0 + (high.0 - low.0) / 2);
-        match journal.head(middle)? {
-            Some(head) if holds(&head.after) => high = middle,
-            // None: trimmed meanwhile.
-            Some(_) | None => low = middle.next(),
-        }
-    }
-    Ok(low)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use crate::segments::{FrameNo, IdTable, SegmentError, SegmentKind};
 
 use super::super::StoreError;
 use super::super::codec::ChangeRef;
-use super::super::journal::{Entry, Frame, FrameHead, Outcome, event_hash};
-use super::super::shared::Shared;
+use super::super::journal::{Entry, Frame, Outcome, event_hash};
+use super::super::shared::{Cut, Shared};
 
 /// Records of one id that are shown, the newest ones.
 const RECORDS_MAX: usize = 16;
@@ -299,8 +299,8 @@ fn frame_of(
     offset: Offset,
     end: FrameNo,
 ) -> Result<Option<Frame>, StoreError> {
-    let is_past = |head: &FrameHead| {
-        let reached = head.after.lanes.get(&lane).map(|at| at.next).unwrap_or_default();
+    let is_past = |after: &Cut| {
+        let reached = after.lanes.get(&lane).map(|at| at.next).unwrap_or_default();
         reached >= offset.next()
     };
     let bases = shared.journal.segment_bases()?;
@@ -310,25 +310,15 @@ fn frame_of(
         let first = bases.get(middle).copied().unwrap_or(end);
         // One that is gone was trimmed, so what is looked for comes later or not at all.
         match shared.journal.head(first)? {
-            Some(head) if is_past(&head) => high = middle,
+            Some(head) if is_past(&head.after) => high = middle,
             Some(_) => low = middle + 1,
             None if first >= end => high = middle,
             None => low = middle + 1,
         }
     }
     // The first frame of segment `low` is past it, the one of the segment before is not.
-    let mut from = low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default();
-    let mut to = bases.get(low).map_or(end, |base| base.next()).min(end);
-    let mut found = None;
-    while from < to {
-        let middle = FrameNo(from.0 + (to.0 - from.0) / 2);
-        match shared.journal.head(middle)? {
-            Some(head) if is_past(&head) => {
-                to = middle;
-                found = Some(middle);
-            }
-            Some(_) | None => from = middle.next(),
-        }
-    }
-    found.map_or(Ok(None), |no| shared.journal.frame(no))
+    let from = low.checked_sub(1).and_then(|at| bases.get(at)).copied().unwrap_or_default();
+    let to = bases.get(low).map_or(end, |base| base.next()).min(end);
+    let found = shared.journal.first_where(from, to, is_past)?;
+    if found < to { shared.journal.frame(found) } else { Ok(None) }
 }

@@ -146,6 +146,24 @@ impl Journal {
         Ok(Some(head))
     }
 
+    /// The first frame of `low..high` after which something holds that goes on holding; `high` where it
+    /// holds after none. A frame that was trimmed away meanwhile counts as one after which it does not.
+    pub fn first_where(
+        &self,
+        mut low: FrameNo,
+        mut high: FrameNo,
+        holds: impl Fn(&Cut) -> bool,
+    ) -> Result<FrameNo, StoreError> {
+        while low < high {
+            let middle = FrameNo(low.0 + (high.0 - low.0) / 2);
+            match self.head(middle)? {
+                Some(head) if holds(&head.after) => high = middle,
+                Some(_) | None => low = middle.next(),
+            }
+        }
+        Ok(low)
+    }
+
     /// The entry behind a ref; none when it was trimmed away.
     pub fn entry(&self, change: ChangeRef) -> Result<Option<JournalEntry>, StoreError> {
         if !change.is_some() {
