@@ -7,21 +7,7 @@
 //!     ─► demo events, in `dev`                          (task `demo`)
 //! ```
 //!
-//! | task | input, bound | told to end | drained |
-//! |---|---|---|---|
-//! | demo | a clock | first | |
-//! | http | connections, as many as descriptors allow | first | requests under way, `server.drain_timeout` |
-//! | feed | commits, while somebody listens | first | every stream ends |
-//! | simulator | what is asked for, and commits; `simulator.queue_max` webhooks | first | |
-//! | users | the file of users, looked at every 500 ms | second | |
-//! | shared_state | Redis, and a clock | second | |
-//! | bridge | other topics, `bridge.batch_records_max` | second | what is under way |
-//! | outbox (a thread) | what waits for the log | second | what is under way |
-//! | dead_letters | jobs in the control entries, what the archive has and the topic has not; the instance's lease, restating, and merges | second | the part in hand |
-//! | apply (a thread) | the log, 16,384 records or 8 MiB | third, caught up (one-shot), can't go on | the batch in hand, a checkpoint, its commit |
-//! | commits, retention | the newest checkpoint and snapshot | with apply | |
-//! | rules | what holds on the log | with apply | |
-//! | purging | what was deleted long ago | with apply | |
+//! The table of tasks is [`tasks`]; what each takes in and how it is drained stands in ARCHITECTURE.md.
 //!
 //! A task that ends before it is told to cancels the others, and the process exits with its error.
 //! A second signal ends the process at once, which is as safe as kill -9.

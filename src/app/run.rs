@@ -30,7 +30,7 @@ use super::permissions::warn_of_open_files;
 use super::roles::Roles;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
-use super::tasks::{Stage, Tasks, failed};
+use super::tasks::{STAGES, Stage, Tasks, failed};
 use super::watch::Watch;
 use super::webhooks::{open_webhooks, shut_outbox, start_forwarding};
 use super::worker::{self, Worker, WorkerOptions};
@@ -156,7 +156,6 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     watch.draining();
     let end = async {
         let ended = drain(&tasks, early, config.server.drain_timeout).await;
-        tasks.stop_all();
         shut_log(log).await;
         shut_outbox(intake).await;
         ended
@@ -276,9 +275,12 @@ async fn drain(
     };
     // All of them, whatever became of those before.
     let mut results = vec![result];
-    // Requests under way have their own time.
-    let front = DRAIN.max(drain_timeout + Duration::from_secs(1));
-    for (stage, limit) in [(Stage::Front, front), (Stage::Behind, DRAIN), (Stage::Apply, DRAIN)] {
+    for stage in STAGES {
+        let limit = match stage {
+            // Requests under way have their own time.
+            Stage::Front => DRAIN.max(drain_timeout + Duration::from_secs(1)),
+            Stage::Behind | Stage::Apply => DRAIN,
+        };
         results.push(tasks.drain(stage, limit).await);
     }
     let mut errors = results.into_iter().filter_map(Result::err);

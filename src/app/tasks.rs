@@ -28,7 +28,8 @@ pub(super) enum Stage {
     Apply,
 }
 
-const STAGES: [Stage; 3] = [Stage::Front, Stage::Behind, Stage::Apply];
+/// In their order.
+pub(super) const STAGES: [Stage; 3] = [Stage::Front, Stage::Behind, Stage::Apply];
 
 /// What a task comes back with.
 pub(super) trait Ended {
@@ -81,11 +82,12 @@ impl Tasks {
     /// Told to end with a stage.
     pub(super) fn stop(&self, stage: Stage) -> CancellationToken {
         let [front, behind, apply] = &*self.stops;
-        match stage {
-            Stage::Front => front.clone(),
-            Stage::Behind => behind.clone(),
-            Stage::Apply => apply.clone(),
-        }
+        let stop = match stage {
+            Stage::Front => front,
+            Stage::Behind => behind,
+            Stage::Apply => apply,
+        };
+        stop.clone()
     }
 
     /// Starts a task of a stage.

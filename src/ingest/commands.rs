@@ -187,11 +187,9 @@ impl Commands {
             Err(_elapsed) => ("it took too long".to_owned(), None),
         };
         for (place, expected) in expected {
-            let detail = detail.clone();
-            let is_nowhere = why.as_ref().is_some_and(|why| expected.refused(why));
-            let event_id = commands.get(place).filter(|_| !is_nowhere);
-            let event_id = event_id.map(|command| command.event_id.clone());
-            set(&mut answers, place, Err(CommandError::NotAcknowledged { detail, event_id }));
+            let command = commands.get(place);
+            let error = not_acknowledged(expected, command, why.as_deref(), detail.clone());
+            set(&mut answers, place, Err(error));
         }
         answers
     }
@@ -212,13 +210,8 @@ impl Commands {
             let acks = match self.0.intake.keep_on_log(vec![record]).await {
                 Ok(acks) => acks,
                 Err(error) => {
-                    let why = refusal(&error, 1);
-                    let event_id = why.is_none().then(|| command.event_id.clone());
-                    if let Some(why) = why {
-                        expected.refused(&why);
-                    }
-                    let detail = error.to_string();
-                    return Err(CommandError::NotAcknowledged { detail, event_id });
+                    let (why, detail) = (refusal(&error, 1), error.to_string());
+                    return Err(not_acknowledged(expected, Some(command), why.as_deref(), detail));
                 }
             };
             match acks.first() {
@@ -286,6 +279,18 @@ fn refusal(error: &IntakeError, records: usize) -> Option<String> {
             "neither the contact log nor the outbox took it".to_owned()
         }
     })
+}
+
+/// `why`: none of this try stands anywhere. It is found by its event's id where it may stand all the same.
+fn not_acknowledged(
+    expected: Expected,
+    command: Option<&Command>,
+    why: Option<&str>,
+    detail: String,
+) -> CommandError {
+    let is_nowhere = why.is_some_and(|why| expected.refused(why));
+    let event_id = command.filter(|_| !is_nowhere).map(|command| command.event_id.clone());
+    CommandError::NotAcknowledged { detail, event_id }
 }
 
 fn set<T>(answers: &mut [T], place: usize, answer: T) {
