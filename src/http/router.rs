@@ -13,12 +13,11 @@ use tower::Service as _;
 use crate::auth::Roles;
 use crate::telemetry::PoolMetrics;
 
-use super::edge::EdgeLayer;
 use super::exchange::endpoint::{Access, Endpoint};
 use super::exchange::error::{ApiError, Code};
 use super::sockets::connections::Peer;
 use super::state::HttpState;
-use super::{about, contacts, dead_letters, feed, rules, sign_in, simulator, webhooks};
+use super::{about, contacts, dead_letters, edge, feed, rules, sign_in, simulator, webhooks};
 
 /// The rows of all areas, in the order of the description and of the collection.
 const AREAS: [&[Endpoint]; 9] = [
@@ -71,7 +70,7 @@ pub fn router(state: HttpState) -> Api {
             .iter()
             .fold(MethodRouter::new(), |methods, endpoint| methods.merge(endpoint.route()))
             .fallback(method_not_allowed);
-        routes = routes.route(path, methods.layer(EdgeLayer::new(&state, path, there)));
+        routes = routes.route(path, edge::around(methods, &state, path, there));
     }
     Api::new(routes, state)
 }
@@ -102,7 +101,7 @@ pub struct Api {
 
 impl Api {
     pub(crate) fn new(routes: Router<HttpState>, state: HttpState) -> Self {
-        let nowhere = any(route_not_found).layer(EdgeLayer::nowhere(&state));
+        let nowhere = edge::around(any(route_not_found), &state, edge::UNMATCHED, Vec::new());
         let routes = routes.fallback_service(nowhere.with_state(state.clone()));
         Self { routes: routes.with_state(state.clone()), state }
     }

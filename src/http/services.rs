@@ -16,7 +16,7 @@ use crate::effects::simulator::Simulator;
 use crate::ingest::{self, Edits, Intake, Webhooks};
 use crate::query::Queries;
 use crate::shared_state::{LimitClass as Counted, Limiter};
-use crate::shares::{PART, Pool};
+use crate::shares::{PART, Pool, part_of};
 use crate::telemetry::Metrics;
 
 use super::contacts::idempotency::IdempotencySecret;
@@ -53,10 +53,10 @@ impl From<&ServerConfig> for HttpLimits {
             header_bytes_max: 16 * 1024,
             bodies_bytes_max: config.bodies_bytes_max,
             requests_max: config.requests_max,
-            requests_per_principal_max: match config.requests_per_principal_max {
-                0 => (config.requests_max / PART).max(1),
-                max => max,
-            },
+            requests_per_principal_max: part_of(
+                config.requests_max,
+                config.requests_per_principal_max,
+            ),
             waiting_reads_max: config.waiting_reads_max,
             // Shorter than the request's own time, so that the answer says what was waited for.
             position_wait: (config.request_timeout / 2).min(Duration::from_secs(5)),

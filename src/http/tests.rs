@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::get;
 
-use super::edge::EdgeLayer;
+use super::edge;
 use super::router::{Api, endpoints, router};
 use super::{HttpLimits, HttpState, Readiness, Services};
 use crate::telemetry::Metrics;
@@ -42,8 +42,8 @@ async fn panics() {
 async fn a_panic_is_500_that_says_nothing_of_it() {
     let state = state();
     let livez = endpoints().filter(|endpoint| endpoint.path == "/livez").collect();
-    let edge = EdgeLayer::new(&state, "/livez", livez);
-    let api = Api::new(Router::new().route("/livez", get(panics).layer(edge)), state.clone());
+    let route = edge::around(get(panics), &state, "/livez", livez);
+    let api = Api::new(Router::new().route("/livez", route), state.clone());
     let request = Request::get("/livez").body(Body::empty()).unwrap();
     let response = api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await;
     assert_eq!(response.status(), 500);

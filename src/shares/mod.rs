@@ -14,6 +14,12 @@ use crate::telemetry::PoolMetrics;
 
 /// Nobody has more than this part of a pool, where nothing else is set.
 pub const PART: usize = 8;
+
+/// What one may have of a pool of `max`: as it is set; 0: an eighth, and one at least.
+pub fn part_of(max: usize, set: usize) -> usize {
+    if set == 0 { (max / PART).max(1) } else { set }
+}
+
 /// Locks of one pool: nobody waits for all others.
 const SHARDS: usize = 64;
 
@@ -92,7 +98,7 @@ impl Pool {
 
     /// A pool of `max`, an eighth of it for each at most, and one at least.
     pub fn in_eighths(max: usize, metrics: PoolMetrics) -> Self {
-        Self::new(max, (max / PART).max(1), metrics)
+        Self::new(max, part_of(max, 0), metrics)
     }
 
     /// What there is of what is full.

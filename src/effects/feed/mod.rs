@@ -38,7 +38,7 @@ pub use hub::Feed;
 
 use crate::config::FeedConfig;
 use crate::domain::position::Position;
-use crate::shares::PART;
+use crate::shares::part_of;
 
 /// Bounds of the feed.
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +64,10 @@ impl From<&FeedConfig> for FeedOptions {
         Self {
             heartbeat: config.heartbeat,
             clients_max: config.clients_max,
-            clients_per_principal_max: match config.clients_per_principal_max {
-                0 => (config.clients_max / PART).max(1),
-                max => max,
-            },
+            clients_per_principal_max: part_of(
+                config.clients_max,
+                config.clients_per_principal_max,
+            ),
             snapshots_max: config.snapshots_max,
             buffer_bytes: config.buffer_bytes,
             stall_timeout: config.stall_timeout,

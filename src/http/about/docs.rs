@@ -15,8 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::schemas::{Published, published};
 
 use crate::http::description::openapi_json;
-use crate::http::exchange::accept::accepts;
-use crate::http::exchange::answer::{PathParam, none_match};
+use crate::http::exchange::answer::{PathParam, json_only, none_match};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::Params;
 
@@ -47,9 +46,7 @@ static SCHEMAS: LazyLock<Vec<(String, Vec<u8>, HeaderValue)>> = LazyLock::new(||
 /// `GET /openapi.json`
 pub(super) async fn document(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
-    if !accepts(&headers, "application/json") {
-        return Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"));
-    }
+    json_only(&headers)?;
     let (document, etag) = &*DOCUMENT;
     let media_type = HeaderValue::from_static("application/json");
     Ok(unless_known(&headers, etag.clone(), media_type, || document.clone()))

@@ -16,7 +16,6 @@ use super::preconditions::{etag, if_match_text};
 use super::writing::{JSON, Writing};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::{Fields, Members, Problems};
-use crate::http::exchange::params::Params;
 use crate::http::state::HttpState;
 
 /// Operations of one request.
@@ -33,8 +32,7 @@ pub(super) async fn write(
     State(state): State<HttpState>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let writing = Writing::begin(&state, request).await?;
-    Params::of(&writing.parts.uri, &[])?;
+    let writing = Writing::without_params(&state, request).await?;
     writing.require_media(&[JSON])?;
     let asked: Vec<Box<RawValue>> = serde_json::from_slice(&writing.body).map_err(|error| {
         ApiError::new(Code::InvalidBody, format!("the body is no JSON array: {error}"))

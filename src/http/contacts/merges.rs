@@ -28,8 +28,7 @@ pub(super) async fn merge(
     PathParam(into): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let writing = Writing::begin(&state, request).await?;
-    Params::of(&writing.parts.uri, &[])?;
+    let writing = Writing::without_params(&state, request).await?;
     writing.require_media(&[JSON])?;
     let from = merged_from(Members::of(&writing.body)?.into(), &into)?;
     // Held until the answer is there.

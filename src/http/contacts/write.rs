@@ -24,8 +24,7 @@ pub(super) async fn create(
     State(state): State<HttpState>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let writing = Writing::begin(&state, request).await?;
-    Params::of(&writing.parts.uri, &[])?;
+    let writing = Writing::without_params(&state, request).await?;
     writing.require_media(&[JSON])?;
     let ContactBody { id, patch } = contact_body(&writing, Meant::Whole, None)?;
     let made = || writing.with_key(|key| Ok(key.map(|key| key.contact_id())));
@@ -42,8 +41,7 @@ pub(super) async fn put(
     PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let writing = Writing::begin(&state, request).await?;
-    Params::of(&writing.parts.uri, &[])?;
+    let writing = Writing::without_params(&state, request).await?;
     writing.require_media(&[JSON])?;
     let condition = if_match(writing.headers())?;
     let is_new = must_be_new(writing.headers())?;
@@ -71,8 +69,7 @@ pub(super) async fn patch(
     PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let writing = Writing::begin(&state, request).await?;
-    Params::of(&writing.parts.uri, &[])?;
+    let writing = Writing::without_params(&state, request).await?;
     writing.require_media(&[MERGE_PATCH, JSON])?;
     let condition = writing.required(if_match(writing.headers())?)?;
     let condition = unless_match(writing.headers(), condition)?;
@@ -103,8 +100,7 @@ pub(super) async fn restore(
     PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let writing = Writing::begin(&state, request).await?;
-    Params::of(&writing.parts.uri, &[])?;
+    let writing = Writing::without_params(&state, request).await?;
     let condition = if_match(writing.headers())?;
     edit(&writing, id, Action::Restore, condition.unwrap_or_default(), StatusCode::OK).await
 }

@@ -25,6 +25,7 @@ use crate::http::edge::allow;
 use crate::http::edge::request_id;
 use crate::http::exchange::answer::{begin, json_response, with_position};
 use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::params::Params;
 use crate::http::exchange::position::POSITION;
 use crate::http::services::Writes;
 use crate::http::state::HttpState;
@@ -58,6 +59,16 @@ impl<'s> Writing<'s> {
         let body = body.map_err(|_| ApiError::new(Code::InvalidBody, "the body ended early"))?;
         let principal = parts.extensions.get::<Arc<Principal>>().cloned();
         Ok(Self { state, writes, parts, body, principal })
+    }
+
+    /// The same for a path that takes no parameters.
+    pub(super) async fn without_params(
+        state: &'s HttpState,
+        request: Request,
+    ) -> Result<Self, ApiError> {
+        let writing = Self::begin(state, request).await?;
+        Params::of(&writing.parts.uri, &[])?;
+        Ok(writing)
     }
 
     pub(super) fn headers(&self) -> &HeaderMap {

@@ -19,8 +19,7 @@ use crate::effects::dead_letters::{
 
 use super::answers::{DeadLetter, DeadLetterPage, LetterPreview, ListedLetter, Redrive, Redrives};
 use crate::http::edge::request_id;
-use crate::http::exchange::accept::accepts;
-use crate::http::exchange::answer::{PathParam, blocking};
+use crate::http::exchange::answer::{PathParam, blocking, json_only};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::page::{PageRequest, paged};
@@ -81,9 +80,7 @@ pub(super) async fn show(
     PathParam(id): PathParam,
     request: Request,
 ) -> Result<Json<DeadLetter>, ApiError> {
-    let desk = begin(&state, request.headers())?;
-    Params::of(request.uri(), &[])?;
-    let (lane, offset) = letter_place(&desk, &id)?;
+    let (desk, lane, offset) = letter(&state, request.headers(), request.uri(), &id)?;
     let letter = blocking({
         let desk = Arc::clone(&desk);
         move || desk.one(lane, offset)
@@ -100,9 +97,7 @@ pub(super) async fn redrive_one(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let desk = begin(&state, &headers)?;
-    Params::of(&uri, &[])?;
-    let (lane, offset) = letter_place(&desk, &id)?;
+    let (desk, lane, offset) = letter(&state, &headers, &uri, &id)?;
     let order = Order {
         again: true,
         ..order(JobKind::Redrive, Selection::one(lane, offset), &principal, &headers)
@@ -129,9 +124,7 @@ pub(super) async fn discard_one(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let desk = begin(&state, &headers)?;
-    Params::of(&uri, &[])?;
-    let (lane, offset) = letter_place(&desk, &id)?;
+    let (desk, lane, offset) = letter(&state, &headers, &uri, &id)?;
     let selection = Selection::one(lane, offset);
     desk.order(order(JobKind::Discard, selection, &principal, &headers)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -282,9 +275,7 @@ pub(super) async fn stop_job(
 }
 
 fn begin(state: &HttpState, headers: &HeaderMap) -> Result<Arc<LetterDesk>, ApiError> {
-    if !accepts(headers, "application/json") {
-        return Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"));
-    }
+    json_only(headers)?;
     Ok(Arc::clone(&state.open()?.letters))
 }
 
@@ -307,8 +298,17 @@ fn job_response(desk: &LetterDesk, id: &str, job: &Job, is_interrupted: bool) ->
     (StatusCode::CREATED, location, Json(redrive)).into_response()
 }
 
-fn letter_place(desk: &LetterDesk, id: &str) -> Result<(Lane, Offset), ApiError> {
-    Ok(desk.topics().place(id).ok_or(LetterError::NotFound)?)
+/// The desk, and where the letter stands that the path names.
+fn letter(
+    state: &HttpState,
+    headers: &HeaderMap,
+    uri: &Uri,
+    id: &str,
+) -> Result<(Arc<LetterDesk>, Lane, Offset), ApiError> {
+    let desk = begin(state, headers)?;
+    Params::of(uri, &[])?;
+    let (lane, offset) = desk.topics().place(id).ok_or(LetterError::NotFound)?;
+    Ok((desk, lane, offset))
 }
 
 fn is_control(desk: &LetterDesk, topic: &str) -> Result<bool, ApiError> {

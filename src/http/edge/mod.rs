@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Instant;
 
 use axum::body::{Body, HttpBody as _};
@@ -33,10 +33,11 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::Route;
+use axum::routing::{MethodRouter, Route};
 use serde_json::json;
 use tokio::time::timeout;
-use tower::{Layer, Service};
+use tower::layer::layer_fn;
+use tower::{Service as _, service_fn};
 
 use crate::telemetry::{RequestFailed, RequestSlow};
 
@@ -58,7 +59,7 @@ use request_metrics::RequestMetrics;
 const SLOW_MS: u128 = 1000;
 
 /// The route of requests to paths that there are not.
-const UNMATCHED: &str = "unmatched";
+pub(crate) const UNMATCHED: &str = "unmatched";
 
 /// What is needed of a request until it is answered.
 pub(crate) struct RequestContext {
@@ -86,10 +87,6 @@ impl RequestContext {
     }
 }
 
-/// Makes an [`Edge`] around what answers the methods of one path.
-#[derive(Clone)]
-pub(crate) struct EdgeLayer(Arc<Resource>);
-
 /// One path, and what there is at it.
 struct Resource {
     state: HttpState,
@@ -105,62 +102,34 @@ struct AllowedMethod {
     waits_for_position: bool,
 }
 
-impl EdgeLayer {
-    pub(crate) fn new(
-        state: &HttpState,
-        path: &'static str,
-        endpoints: Vec<&'static Endpoint>,
-    ) -> Self {
-        let methods = endpoints.into_iter().map(|endpoint| {
-            let operation = (endpoint.describe)();
-            AllowedMethod {
-                endpoint,
-                takes_body: operation.body.is_some(),
-                waits_for_position: operation.has_header("Position"),
-            }
-        });
-        Self(Arc::new(Resource {
-            state: state.clone(),
-            path,
-            methods: methods.collect(),
-            metrics: RequestMetrics::of_route(state.metrics(), path),
-        }))
-    }
-
-    /// For requests to paths that there are not.
-    pub(crate) fn nowhere(state: &HttpState) -> Self {
-        Self::new(state, UNMATCHED, Vec::new())
-    }
-}
-
-impl Layer<Route> for EdgeLayer {
-    type Service = Edge;
-
-    fn layer(&self, inner: Route) -> Edge {
-        Edge { resource: Arc::clone(&self.0), inner }
-    }
-}
-
-/// What answers a request, with all that holds for every one around it.
-#[derive(Clone)]
-pub(crate) struct Edge {
-    resource: Arc<Resource>,
-    inner: Route,
-}
-
-impl Service<Request> for Edge {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let Self { resource, inner } = self.clone();
-        Box::pin(async move { Ok(resource.answer(request, inner).await) })
-    }
+/// Puts all that holds for every request around what answers the methods of one path.
+pub(crate) fn around(
+    router: MethodRouter<HttpState>,
+    state: &HttpState,
+    path: &'static str,
+    endpoints: Vec<&'static Endpoint>,
+) -> MethodRouter<HttpState> {
+    let methods = endpoints.into_iter().map(|endpoint| {
+        let operation = (endpoint.describe)();
+        AllowedMethod {
+            endpoint,
+            takes_body: operation.body.is_some(),
+            waits_for_position: operation.has_header("Position"),
+        }
+    });
+    let resource = Arc::new(Resource {
+        state: state.clone(),
+        path,
+        methods: methods.collect(),
+        metrics: RequestMetrics::of_route(state.metrics(), path),
+    });
+    router.layer(layer_fn(move |inner: Route| {
+        let resource = Arc::clone(&resource);
+        service_fn(move |request| {
+            let (resource, inner) = (Arc::clone(&resource), inner.clone());
+            async move { Ok::<_, Infallible>(resource.answer(request, inner).await) }
+        })
+    }))
 }
 
 impl Resource {

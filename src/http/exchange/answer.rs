@@ -15,14 +15,20 @@ use crate::query::Queries;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// Refuses who does not take JSON.
+pub(crate) fn json_only(headers: &HeaderMap) -> Result<(), ApiError> {
+    if accepts(headers, "application/json") {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"))
+}
+
 /// What every read of the API begins with.
 pub(crate) fn begin<'s>(
     state: &'s HttpState,
     headers: &HeaderMap,
 ) -> Result<&'s Queries, ApiError> {
-    if !accepts(headers, "application/json") {
-        return Err(ApiError::new(Code::NotAcceptable, "this resource is application/json only"));
-    }
+    json_only(headers)?;
     state.queries()
 }
 

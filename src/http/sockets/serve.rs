@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerConfig;
 use crate::domain::Class;
-use crate::shares::PART;
+use crate::shares::part_of;
 
 use super::connections::{ConnectionBounds, Connections, Peer, PeerKind, Place};
 use super::head_timer::{LookedAt, next_look};
@@ -84,10 +84,7 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// As configured, for so many connections.
     pub fn new(config: &ServerConfig, connections_max: usize) -> Self {
-        let of_address_max = match config.connections_per_address_max {
-            0 => connections_max / PART,
-            max => max.min(connections_max),
-        };
+        let of_address_max = part_of(connections_max, config.connections_per_address_max);
         Self {
             first_byte_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(30),
@@ -95,7 +92,7 @@ impl ServeOptions {
             drain_timeout: config.drain_timeout,
             connections: ConnectionBounds {
                 max: connections_max,
-                of_address_max: of_address_max.max(1),
+                of_address_max: of_address_max.min(connections_max).max(1),
                 proxies: config.proxies.clone(),
             },
             // More than the edge lets through, so that it can say so in our own format; as much as each
