@@ -1,6 +1,7 @@
 //! `store verify`, `export`, `rebuild` and `snapshot`: the data directory of a stopped instance.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -17,6 +18,9 @@ use super::offline::{explain_lock, open_log, open_store};
 use super::output::{Output, tell};
 use super::progress;
 use super::settings::SettingsArgs;
+
+/// How long a snapshot waits for the archive of dead letters; a full disk may hold it up.
+const ARCHIVE_WAIT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(settings: &SettingsArgs, command: &StoreCommand) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, Vec::new())?;
@@ -70,6 +74,8 @@ fn export(config: &Config, include_deleted: bool) -> anyhow::Result<()> {
 fn snapshot(config: &Config) -> anyhow::Result<()> {
     let mut opened = open_store(config)?;
     let bar = progress::bar(None, "writing a snapshot");
+    // The journal is trimmed behind the snapshot only as far as its dead letters are archived.
+    opened.writer.wait_for_dead_letters(ARCHIVE_WAIT);
     let written = opened.writer.snapshot_now();
     bar.finish_and_clear();
     opened.writer.close()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::domain::Class;
 use crate::domain::attempts::{Attempt, ENCODED_BYTES, Seen};
@@ -324,6 +324,12 @@ impl Writer {
     pub fn checkpoint_now(&mut self) -> Result<(), StoreError> {
         self.checkpoints.run_now(&self.shared)?;
         self.housekeeping()
+    }
+
+    /// Waits until all dead letters that were committed are in their archive, for `at_most`; until then the
+    /// journal is not trimmed.
+    pub fn wait_for_dead_letters(&self, at_most: Duration) {
+        self.shared.dead_letters.wait_until_archived(at_most);
     }
 
     /// Waits until everything committed so far is in a checkpoint and a verified snapshot.

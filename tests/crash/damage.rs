@@ -15,6 +15,7 @@ use crate::support::logs::TestLog;
 use crate::support::node::Node;
 
 const RECORDS: usize = 2_000;
+const DEAD_LETTERS: usize = 8;
 const CONTACTS: u32 = 400;
 const ROUNDS: usize = 20;
 const PAGE: usize = 4096;
@@ -30,7 +31,13 @@ impl Sound {
     fn new(seed: u64) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let log = TestLog::embedded(&dir.path().join("log"));
-        log.append(Load::new(seed, CONTACTS).take(RECORDS));
+        // None is away from home: the journal would be kept until it is brought there.
+        let mut load = Load::well_formed(seed, CONTACTS);
+        for _ in 0..DEAD_LETTERS {
+            let mut records = load.take(RECORDS / DEAD_LETTERS);
+            records.last_mut().expect("some").value = Some(b"{".to_vec());
+            log.append(records);
+        }
         let whole = log.followed_by(Node::new(&dir.path().join("whole")));
         let trimmed = whole.clone().on(&dir.path().join("trimmed"));
         let nodes = [whole, trimmed.with("store.journal_retention_bytes", "16KiB")];

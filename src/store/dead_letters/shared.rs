@@ -51,6 +51,8 @@ pub struct DeadLetters {
     instance: u64,
     stop: Mutex<bool>,
     wake: Condvar,
+    /// What was committed is archived, or more of it.
+    settled: Condvar,
     /// The frame after the last archived letter.
     changed: watch::Sender<u64>,
     pub(super) limits: LetterLimits,
@@ -74,6 +76,7 @@ impl DeadLetters {
             instance,
             stop: Mutex::new(false),
             wake: Condvar::new(),
+            settled: Condvar::new(),
             changed: watch::Sender::new(0),
             limits,
         })
@@ -175,7 +178,12 @@ impl DeadLetters {
             index.end()
         };
         self.read_to.store(read_to.0, Ordering::Release);
-        self.archived.store(archived, Ordering::Release);
+        {
+            // Under the lock, so that who is about to wait has seen it.
+            let _stop = self.stop.lock();
+            self.archived.store(archived, Ordering::Release);
+            self.settled.notify_all();
+        }
         if is_news {
             self.changed.send_replace(end);
         }
@@ -196,6 +204,21 @@ impl DeadLetters {
             }
         }
         !*stop
+    }
+
+    /// Waits until all that is committed is archived, for `at_most`.
+    pub(crate) fn wait_until_archived(&self, at_most: Duration) {
+        let end = Instant::now() + at_most;
+        let mut stop = self.stop.lock();
+        while !*stop {
+            let archived = self.archived.load(Ordering::Acquire);
+            if self.is_loaded() && archived >= self.committed.load(Ordering::Acquire) {
+                break;
+            }
+            if self.settled.wait_until(&mut stop, end).timed_out() {
+                break;
+            }
+        }
     }
 
     /// Waits, whatever is committed. False: told to stop.

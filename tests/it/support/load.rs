@@ -12,8 +12,17 @@ pub struct Load {
 }
 
 impl Load {
-    /// Few contacts, so that each changes often; some records that can't be read.
+    /// Few contacts, so that each changes often; some records that can't be read, or are not at home.
     pub fn new(seed: u64, contacts: u32) -> Self {
+        Self::with_malformed(seed, contacts, 0.004)
+    }
+
+    /// The same, without those.
+    pub fn well_formed(seed: u64, contacts: u32) -> Self {
+        Self::with_malformed(seed, contacts, 0.0)
+    }
+
+    fn with_malformed(seed: u64, contacts: u32, malformed: f64) -> Self {
         let options = LoadOptions {
             events: u64::MAX,
             contacts,
@@ -21,7 +30,7 @@ impl Load {
             duplicates: 0.03,
             late: 0.05,
             deletes: 0.05,
-            malformed: 0.004,
+            malformed,
             ..LoadOptions::default()
         };
         Self { generator: LoadGenerator::new(&options) }
