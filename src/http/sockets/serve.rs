@@ -120,13 +120,13 @@ pub async fn serve(
     let accepting = async {
         while let Some((place, stream)) = accepted(&listener, &crowd, &shutdown).await {
             while connections.try_join_next().is_some() {}
-            let peer = Arc::clone(&place.peer);
-            let connection =
-                connection(stream, peer, api.clone(), Arc::clone(&options), shutdown.clone());
-            connections.spawn(async move {
-                connection.await;
-                drop(place);
-            });
+            connections.spawn(connection(
+                stream,
+                place,
+                api.clone(),
+                Arc::clone(&options),
+                shutdown.clone(),
+            ));
         }
     };
     match &options.tls {
@@ -180,19 +180,21 @@ async fn accepted(
     shutdown.run_until_cancelled(next).await
 }
 
+/// As small as can be, for there are thousands: a future that is handed on by value stands in it twice.
 async fn connection(
     stream: TcpStream,
-    peer: Arc<Peer>,
+    place: Place,
     api: Api,
     options: Arc<ServeOptions>,
     shutdown: CancellationToken,
 ) {
+    let peer = Arc::clone(&place.peer);
     // Small answers must not wait for a full packet.
     let _ = stream.set_nodelay(true);
     let Some(tls) = &options.tls else {
         return conversation(stream, peer, api, &options, shutdown).await;
     };
-    let shaking = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
+    let shaking = Box::pin(tokio::time::timeout(HANDSHAKE, tls.accept(stream)));
     let shaking = shutdown.run_until_cancelled(shaking);
     match peer.cut.run_until_cancelled(shaking).await.flatten() {
         Some(Ok(Ok(stream))) => conversation(stream, peer, api, &options, shutdown).await,
@@ -254,7 +256,7 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
     let may_send_more = ended.is_err() || peer.has_left_body();
-    let farewell = async {
+    let farewell = Box::pin(async {
         if ended.is_err_and(|error| error.is_timeout()) && !parts.read_buf.is_empty() {
             let _ = tokio::time::timeout(FAREWELL, stream.write_all(&slow_head_answer())).await;
         }
@@ -263,14 +265,14 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
             let rest = tokio::time::timeout(LINGER, sent_in_vain(&mut stream));
             shutdown.run_until_cancelled(rest).await;
         }
-    };
+    });
     // Its place may be wanted.
     peer.cut.run_until_cancelled(farewell).await;
 }
 
 /// Reads to the end what nobody wants: what is unread when a socket is closed takes our answer with it.
 async fn sent_in_vain<S: AsyncRead + Unpin>(stream: &mut S) {
-    let mut bytes = [0; 4096];
+    let mut bytes = vec![0; 4096];
     while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
 }
 
