@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::domain::position::{Lane, NextOffset};
 
-use super::shared::Cut;
+use super::cut::Cut;
 
 #[derive(Debug)]
 pub(crate) struct Announced {

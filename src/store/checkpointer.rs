@@ -19,10 +19,10 @@ use crate::telemetry::fault;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
-use super::dirty::{DirtyContact, Generation};
-use super::heap::Filler;
+use super::cut::Cut;
+use super::dirty::Generation;
 use super::insertion::{insert, insert_helped, stamp};
-use super::shared::{Cut, Shared};
+use super::shared::Shared;
 use super::snapshot;
 use super::trim::{Retention, Trim};
 
@@ -140,14 +140,14 @@ impl CheckpointThread {
 
     /// Returns once the current generation has room.
     pub(crate) fn wait_for_room(&self, shared: &Shared, bytes_max: u64) -> Result<(), StoreError> {
-        shared.check()?;
-        if shared.dirty.bytes().0 < bytes_max {
+        shared.commits.check()?;
+        if shared.contacts.dirty.bytes().0 < bytes_max {
             return Ok(());
         }
         let started = Instant::now();
         let mut state = self.control.state.lock();
-        while shared.dirty.bytes().0 >= bytes_max {
-            shared.check()?;
+        while shared.contacts.dirty.bytes().0 >= bytes_max {
+            shared.commits.check()?;
             self.control.request_in(&mut state);
             state.checkpoints_awaited = state.checkpoints_asked;
             self.control.done.wait_for(&mut state, LOOK_AGAIN);
@@ -186,10 +186,10 @@ impl CheckpointThread {
     fn wait(&self, shared: &Shared, is_done: impl Fn(&State) -> bool) -> Result<(), StoreError> {
         let mut state = self.control.state.lock();
         while !is_done(&state) {
-            shared.check()?;
+            shared.commits.check()?;
             self.control.done.wait_for(&mut state, LOOK_AGAIN);
         }
-        shared.check()
+        shared.commits.check()
     }
 
     /// Ends the thread after what it is doing.
@@ -240,7 +240,7 @@ impl Checkpointer {
                 Err(StoreError::damaged("the checkpoint thread", "it panicked"))
             });
             if let Err(error) = done {
-                self.shared.fail(error);
+                self.shared.commits.fail(error);
                 self.control.done.notify_all();
                 return;
             }
@@ -299,18 +299,18 @@ impl Checkpointer {
         }
         let number = self.last.number + 1;
         if is_awaited {
-            insert_helped(&self.shared.engine, &generation, || self.index(&generation))?;
+            insert_helped(&self.shared.contacts.engine, &generation, || self.index(&generation))?;
         } else {
-            insert(&self.shared.engine, &generation)?;
+            insert(&self.shared.contacts.engine, &generation)?;
         }
-        stamp(&self.shared.engine, number, self.plan.store)?;
-        self.shared.engine.flush()?;
+        stamp(&self.shared.contacts.engine, number, self.plan.store)?;
+        self.shared.contacts.engine.flush()?;
         fault::point("sled_flushed");
         if is_out_of_order {
             self.sync_journal(&cut)?;
         }
         let cut = if fault::bug("counters_at_write") {
-            let now = self.shared.cut.lock().clone();
+            let now = self.shared.commits.cut.lock().clone();
             Cut { counters: now.counters, digest: now.digest, ..cut }
         } else {
             cut
@@ -319,7 +319,7 @@ impl Checkpointer {
         self.write(&checkpoint)?;
         fault::point("checkpoint_written");
         self.last = checkpoint;
-        self.retire(&generation)?;
+        self.shared.contacts.retire(&generation, || self.index(&generation))?;
         self.tell(started);
         if std::mem::take(&mut self.is_recovering) {
             fault::point("recovered_checkpoint");
@@ -333,13 +333,13 @@ impl Checkpointer {
             let error = match checkpoint.write(&self.plan.dir) {
                 Err(error) if error.class() == Class::Retry => error,
                 written => {
-                    if self.shared.waiting.lock().take().is_some() {
+                    if self.shared.commits.waiting.lock().take().is_some() {
                         tracing::info!("checkpoints go on");
                     }
                     return written;
                 }
             };
-            let before = self.shared.waiting.lock().replace(error.to_string());
+            let before = self.shared.commits.waiting.lock().replace(error.to_string());
             if before.is_none() {
                 tracing::warn!(%error, "checkpoints wait; this one is tried again");
             }
@@ -353,11 +353,11 @@ impl Checkpointer {
 
     /// The cut between two batches. None: nothing was committed since the last checkpoint.
     fn swap(&self) -> Option<(Cut, Arc<Generation>)> {
-        let cut = self.shared.cut.lock();
+        let cut = self.shared.commits.cut.lock();
         if cut.next_frame == self.last.cut.next_frame {
             return None;
         }
-        let generation = self.shared.dirty.swap()?;
+        let generation = self.shared.contacts.dirty.swap()?;
         Some((cut.clone(), generation))
     }
 
@@ -373,28 +373,9 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Lets readers go on without the generation; see the module's head for the order.
-    fn retire(&self, generation: &Generation) -> Result<(), StoreError> {
-        self.copy(generation);
-        self.index(generation)?;
-        self.shared.cache.engine_was_written();
-        self.shared.dirty.retire();
-        Ok(())
-    }
-
-    fn copy(&self, generation: &Generation) {
-        self.shared.heap.fill(|filler| {
-            let put = |filler: &mut Filler<'_>, at: &DirtyContact| {
-                filler.put(at.hash, &at.id, at.value.bytes());
-            };
-            generation.for_each_in_parts(filler, put, Filler::write_much);
-        });
-    }
-
     fn index(&self, generation: &Generation) -> Result<(), StoreError> {
         let is_load = self.is_load(generation.bytes());
-        let indexed = self.shared.ordered.take(&self.shared.dirty, is_load);
-        indexed.map_err(|error| StoreError::damaged("a contact", error.to_string()))
+        Ok(self.shared.ordered.take(&self.shared.contacts.dirty, is_load)?)
     }
 
     fn tell(&self, started: Instant) {
@@ -406,7 +387,7 @@ impl Checkpointer {
         let took = started.elapsed().as_micros() as u64;
         figures.checkpoint_micros_last.store(took, Ordering::Relaxed);
         let next = Arc::new(self.last.cut.next_offsets());
-        self.shared.checkpointed.send_replace(next);
+        self.shared.commits.checkpointed.send_replace(next);
         self.control.done.notify_all();
     }
 
@@ -423,7 +404,7 @@ impl Checkpointer {
         let least = self.plan.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
         let since = figures.journal_since_snapshot.load(Ordering::Relaxed);
         // The next generation fills while the last one was flushed.
-        let is_busy = self.is_load(self.shared.dirty.bytes().0);
+        let is_busy = self.is_load(self.shared.contacts.dirty.bytes().0);
         let overdue = if is_busy { SNAPSHOT_OVERDUE } else { 1 };
         since > twice.max(least).saturating_mul(overdue)
     }
@@ -439,8 +420,9 @@ impl Checkpointer {
         self.snapshot_at = Instant::now();
         let figures = &self.shared.figures;
         let since = figures.journal_since_snapshot.swap(0, Ordering::Relaxed);
-        let log = self.shared.identity.as_ref();
-        let written = snapshot::write(&self.plan.dir, log, &self.last, &self.shared.engine);
+        let log = self.shared.commits.log.as_ref();
+        let written =
+            snapshot::write(&self.plan.dir, log, &self.last, &self.shared.contacts.engine);
         let written = match written {
             Ok(written) => written,
             Err(error) if error.class() == Class::Retry => {
@@ -456,7 +438,7 @@ impl Checkpointer {
         let held = self.last.cut.next_frame;
         figures.snapshot_next_frame.store(held.0, Ordering::Relaxed);
         let next = Arc::new(self.last.cut.next_offsets());
-        self.shared.snapshotted.send_replace(next);
+        self.shared.commits.snapshotted.send_replace(next);
         Ok(())
     }
 

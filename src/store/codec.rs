@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::domain::contact::{ContactView, CorruptContact};
 use crate::segments::FrameNo;
 
 /// Prefix of contact keys.
@@ -135,6 +136,11 @@ impl StoredContact {
     /// The contact's bytes as domain reads them.
     pub fn body(&self) -> &[u8] {
         self.0.get(HEAD..).unwrap_or_default()
+    }
+
+    /// The contact's parts.
+    pub fn view(&self) -> Result<ContactView<'_>, CorruptContact> {
+        ContactView::parse(self.body())
     }
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::config::{JournalRetention, StoreConfig};
 
+use super::StoreError;
 use super::checkpoint::sync_dir;
 use super::dead_letters::{FOLDER, LetterLimits};
 use super::disk::total_bytes;
 use super::trim::Retention;
-use super::{Reader, StoreError, Writer};
 
 /// Of the journal, kept unless told otherwise: so much at most, and such a part of the disk.
 const AUTO_RETENTION_BYTES_MAX: u64 = 8 << 30;
@@ -125,34 +125,6 @@ impl StoreOptions {
     pub(crate) fn retention(&self) -> Retention {
         Retention { age: self.journal_retention_age, bytes: self.journal_retention_bytes }
     }
-}
-
-/// An open store.
-#[derive(Debug)]
-pub struct Opened {
-    /// For apply alone.
-    pub writer: Writer,
-    /// For everyone.
-    pub reader: Reader,
-    /// What opening found and did.
-    pub report: RecoveryReport,
-}
-
-/// What opening found and did.
-#[derive(Clone, Debug, Default)]
-pub struct RecoveryReport {
-    /// Journal frames redone after the checkpoint or snapshot.
-    pub frames_redone: u64,
-    /// Contacts found.
-    pub contacts: u64,
-    /// Bytes of a torn frame cut off the journal's end.
-    pub journal_truncated_bytes: u64,
-    /// Why the engine was moved aside and filled again, if it was.
-    pub refilled: Option<String>,
-    /// Whether the ballast was given up because the disk was full.
-    pub ballast_released: bool,
-    /// How long it took.
-    pub took: Duration,
 }
 
 /// What an opening is busy with.

@@ -1,5 +1,7 @@
 //! The words of a journal entry, as they are staged and as they are read.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::domain::attempts::ENCODED_BYTES;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::position::{Lane, NextOffset, Offset};
@@ -360,4 +362,9 @@ pub struct Letter<'a> {
     pub value_hash: u64,
     /// The record's headers, as a batch's arena holds them.
     pub headers: &'a [u8],
+}
+
+/// What event lookups go by; 0 for an event without an id.
+pub(crate) fn event_hash(event_id: &[u8]) -> u64 {
+    if event_id.is_empty() { 0 } else { xxh3_64(event_id) }
 }

@@ -12,8 +12,8 @@ use crate::segments::{FrameNo, SegmentKind, SegmentOptions, SegmentWriter};
 use crate::store::StoreError;
 use crate::store::cache::ReadCache;
 use crate::store::codec::{ChangeRef, Links};
+use crate::store::cut::Cut;
 use crate::store::digest::Digest;
-use crate::store::shared::Cut;
 
 fn meta(offset: u64) -> EntryMeta<'static> {
     EntryMeta {

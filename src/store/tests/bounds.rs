@@ -50,7 +50,7 @@ fn a_full_dirty_set_holds_the_writer_up_and_stays_bounded() {
     let mut opened = open(small, Some(&log()), &|_| ()).unwrap();
     for from in (0..200).step_by(10) {
         feed(&mut opened.writer, from, from + 10);
-        let (current, _) = opened.reader.shared().dirty.bytes();
+        let (current, _) = opened.reader.shared().contacts.dirty.bytes();
         assert!(current < (8 << 10) + 10_000, "{current}");
     }
     assert_same(&opened, 200);
@@ -61,7 +61,7 @@ fn a_failure_is_final() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open_store(dir.path());
     feed(&mut opened.writer, 0, 10);
-    opened.reader.shared().fail(StoreError::damaged("sled", "test"));
+    opened.reader.shared().commits.fail(StoreError::damaged("sled", "test"));
     for _ in 0..2 {
         let error = opened.writer.commit().unwrap_err();
         assert!(matches!(error, StoreError::Stopped(_)), "{error}");

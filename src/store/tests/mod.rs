@@ -14,10 +14,10 @@ use crate::domain::verdict::Verdict;
 
 use super::checkpoint::Checkpoint;
 use super::codec::{self, StoredContact};
+use super::cut::Cut;
 use super::digest::Digest;
 use super::engine::Engine;
 use super::journal::LastRecord;
-use super::shared::Cut;
 use super::*;
 
 mod attempts;

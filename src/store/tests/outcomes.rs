@@ -45,7 +45,7 @@ fn the_outcome_is_that_of_the_record_and_comes_with_its_commit() {
     assert!(applied > 20, "{applied} of 40 applied");
     assert!(now(async { unseen.next().await }).is_none());
     drop(unseen);
-    assert!(opened.reader.shared().outcomes.is_idle());
+    assert!(opened.reader.shared().commits.outcomes.is_idle());
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn lists_that_are_put_off_while_someone_asks_are_not_shown_empty() {
     assert!(bench.are_put_off());
     // As one who saw how far commits had come before these.
     let shared = bench.reader.shared();
-    let lists = shared.ordered.lists(&shared.dirty, 0).unwrap();
+    let lists = shared.ordered.lists(&shared.contacts.dirty, 0).unwrap();
     let request = PageRequest { limit: 1_000, ..PageRequest::default() };
     assert_eq!(lists.page(&request).keys.len(), 900);
 }
@@ -90,7 +90,8 @@ fn a_new_contact_is_not_looked_for_and_a_known_one_is_found_without_the_engine()
     bench.load(0..300);
     bench.reopen();
     bench.load(300..600);
-    let found = |id: &str| bench.reader.shared().heap.find(codec::id_hash(id.as_bytes()));
+    let found =
+        |id: &str| bench.reader.shared().contacts.heap().find(codec::id_hash(id.as_bytes()));
     assert!((0..600).all(|n| matches!(found(&format!("contact-{n:04}")), Known::At(_))));
     assert!((0..600).all(|n| found(&format!("another-{n:04}")) == Known::Nowhere));
     for (id, bodies) in &bench.model {

@@ -65,7 +65,7 @@ impl Bench {
 
     /// As if the system's page cache never held anything, so that our cache is what answers.
     fn wait_for_all(&self) {
-        self.reader.shared.heap.waits_for_all.store(true, Ordering::Relaxed);
+        self.reader.shared.contacts.heap().waits_for_all.store(true, Ordering::Relaxed);
     }
 
     fn writer(&mut self) -> &mut Writer {
