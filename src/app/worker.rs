@@ -22,6 +22,7 @@ use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
 use crate::telemetry::{Metrics, fault};
 
 use super::beginning::Beginning;
+use super::error::WorkerError;
 use super::founding::{self, FoundingError};
 use super::partial;
 use super::rules::keep_rules;
@@ -38,46 +39,6 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How much of the log may wait between its thread and the applier.
 const CONSUME_BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 16_384, bytes_max: 8 << 20 };
-
-/// What ends the stream's side when it was not told to.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// The log can't be read on.
-    #[error("{0}")]
-    Log(#[from] LogError),
-    /// Applying can't go on.
-    #[error("{0}")]
-    Apply(#[from] ApplyError),
-    /// The store can't be opened, written or closed, or doesn't belong to this log.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// Nothing may be judged before the log says by which rules.
-    #[error("topic {topic} does not say by which rules its records are judged: {why}")]
-    Unfounded {
-        /// The log's topic.
-        topic: String,
-        /// Why that could not be mended.
-        why: String,
-        /// Whether waiting does not mend it.
-        is_lasting: bool,
-    },
-    /// The log is not founded, or otherwise than this store knows it.
-    #[error("{0}")]
-    Founding(#[from] FoundingError),
-}
-
-impl WorkerError {
-    /// What to do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Log(error) => error.class(),
-            Self::Apply(error) => error.class(),
-            Self::Store(error) => error.class(),
-            Self::Unfounded { .. } => Class::Retry,
-            Self::Founding(error) => error.class(),
-        }
-    }
-}
 
 /// What one-shot runs do differently.
 #[derive(Clone, Copy, Debug, Default)]
