@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::domain::Class;
 use crate::segments::{FrameNo, SegmentSync};
@@ -34,8 +34,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const SNAPSHOT_SEGMENTS_MIN: u64 = 4;
 /// A snapshot that would hold the writer up waits for a calmer moment until it is so much overdue.
 const SNAPSHOT_OVERDUE: u64 = 4;
-/// A generation with more than this part of what may be dirty is one of a load.
-const LOAD_PART: u64 = 4;
 
 /// What the thread goes by.
 #[derive(Clone, Debug)]
@@ -46,7 +44,8 @@ pub(crate) struct Plan {
     pub(crate) checkpoint_interval: Duration,
     pub(crate) snapshot_interval: Duration,
     pub(crate) journal_segment_bytes: u64,
-    pub(crate) dirty_bytes_max: u64,
+    /// A generation of more bytes is one of a load.
+    pub(crate) load_bytes: u64,
     pub(crate) retention: Retention,
 }
 
@@ -69,8 +68,6 @@ struct State {
     checkpoints_awaited: u64,
     snapshots_asked: u64,
     snapshots_done: u64,
-    /// Whether lists that were put off are to be made.
-    are_lists_asked: bool,
     stop: bool,
     trim: Option<Trim>,
 }
@@ -87,12 +84,6 @@ impl Control {
             state.checkpoints_asked += 1;
             self.wake.notify_one();
         }
-    }
-
-    /// Asks for a checkpoint, and for the lists after it.
-    pub(crate) fn request_lists(&self) {
-        self.state.lock().are_lists_asked = true;
-        self.wake.notify_one();
     }
 
     pub(crate) fn take_trim(&self) -> Option<Trim> {
@@ -226,10 +217,10 @@ struct Checkpointer {
 /// What the writer or the clock wants.
 struct Work {
     checkpoints: u64,
+    is_asked: bool,
     is_awaited: bool,
     snapshots: u64,
     is_snapshot_asked: bool,
-    are_lists_asked: bool,
 }
 
 impl Checkpointer {
@@ -254,30 +245,40 @@ impl Checkpointer {
     fn next_work(&self) -> Option<Work> {
         let due = Instant::now() + self.plan.checkpoint_interval;
         let mut state = self.control.state.lock();
+        let mut is_calm = false;
         loop {
             if state.stop {
                 return None;
             }
-            let is_asked =
-                state.checkpoints_asked > state.checkpoints_done || state.are_lists_asked;
-            if is_asked || Instant::now() >= due {
+            let is_asked = state.checkpoints_asked > state.checkpoints_done;
+            if is_asked || is_calm || Instant::now() >= due {
                 return Some(Work {
                     checkpoints: state.checkpoints_asked,
+                    is_asked,
                     is_awaited: state.checkpoints_awaited > state.checkpoints_done,
                     snapshots: state.snapshots_asked,
                     is_snapshot_asked: state.snapshots_asked > state.snapshots_done,
-                    are_lists_asked: std::mem::take(&mut state.are_lists_asked),
                 });
             }
-            self.control.wake.wait_until(&mut state, due);
+            is_calm = self.wait(&mut state, due);
         }
     }
 
-    fn work(&mut self, work: &Work) -> Result<(), StoreError> {
-        self.checkpoint(work.is_awaited)?;
-        if work.are_lists_asked {
-            drop(self.shared.lists()?);
+    /// Waits to be woken. Whether a load is over by which the lists were put off.
+    fn wait(&self, state: &mut MutexGuard<'_, State>, due: Instant) -> bool {
+        let Shared { ordered, commits, bounds, .. } = &*self.shared;
+        if !ordered.are_put_off() {
+            self.control.wake.wait_until(state, due);
+            return false;
         }
+        let frames = *commits.frames.borrow();
+        let until = due.min(Instant::now() + bounds.pause);
+        let has_passed = self.control.wake.wait_until(state, until).timed_out();
+        has_passed && frames == *commits.frames.borrow()
+    }
+
+    fn work(&mut self, work: &Work) -> Result<(), StoreError> {
+        self.checkpoint(work)?;
         if work.is_snapshot_asked || self.is_snapshot_due() {
             self.snapshot()?;
         }
@@ -286,10 +287,11 @@ impl Checkpointer {
     }
 
     /// One checkpoint, if anything was committed since the last; with both hands if it is awaited.
-    fn checkpoint(&mut self, is_awaited: bool) -> Result<(), StoreError> {
+    fn checkpoint(&mut self, work: &Work) -> Result<(), StoreError> {
         let started = Instant::now();
         let Some((cut, generation)) = self.swap() else {
-            return Ok(());
+            // Asked for, it says nothing of whether a load goes on.
+            return if work.is_asked { Ok(()) } else { self.index() };
         };
         self.control.done.notify_all();
         fault::point("swapped");
@@ -298,8 +300,8 @@ impl Checkpointer {
             self.sync_journal(&cut)?;
         }
         let number = self.last.number + 1;
-        if is_awaited {
-            insert_helped(&self.shared.contacts.engine, &generation, || self.index(&generation))?;
+        if work.is_awaited {
+            insert_helped(&self.shared.contacts.engine, &generation, || self.index())?;
         } else {
             insert(&self.shared.contacts.engine, &generation)?;
         }
@@ -319,7 +321,7 @@ impl Checkpointer {
         self.write(&checkpoint)?;
         fault::point("checkpoint_written");
         self.last = checkpoint;
-        self.shared.contacts.retire(&generation, || self.index(&generation))?;
+        self.shared.contacts.retire(&generation, || self.index())?;
         self.tell(started);
         if std::mem::take(&mut self.is_recovering) {
             fault::point("recovered_checkpoint");
@@ -373,9 +375,8 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn index(&self, generation: &Generation) -> Result<(), StoreError> {
-        let is_load = self.is_load(generation.bytes());
-        Ok(self.shared.ordered.take(&self.shared.contacts.dirty, is_load)?)
+    fn index(&self) -> Result<(), StoreError> {
+        Ok(self.shared.ordered.take(&self.shared.contacts.dirty)?)
     }
 
     fn tell(&self, started: Instant) {
@@ -404,14 +405,9 @@ impl Checkpointer {
         let least = self.plan.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
         let since = figures.journal_since_snapshot.load(Ordering::Relaxed);
         // The next generation fills while the last one was flushed.
-        let is_busy = self.is_load(self.shared.contacts.dirty.bytes().0);
+        let is_busy = self.shared.contacts.dirty.bytes().0 > self.plan.load_bytes;
         let overdue = if is_busy { SNAPSHOT_OVERDUE } else { 1 };
         since > twice.max(least).saturating_mul(overdue)
-    }
-
-    /// Whether a generation of so many bytes is one of a load.
-    fn is_load(&self, bytes: u64) -> bool {
-        bytes > self.plan.dirty_bytes_max / LOAD_PART
     }
 
     /// A verified image of the checkpoint. One that can't be made now is left for later: it is

@@ -37,6 +37,7 @@
 
 mod announced;
 mod attempts;
+mod bounds;
 mod brought_home;
 pub mod cache;
 mod changes;
@@ -83,6 +84,7 @@ mod verify;
 mod verify_controls;
 mod writer;
 
+pub use bounds::Bounds;
 pub use changes::Changes;
 pub use codec::{ChangeRef, Links, StoredContact};
 pub use commit::{CommitTimes, Committed};

@@ -8,11 +8,14 @@ use std::time::Duration;
 use crate::config::{JournalRetention, StoreConfig};
 
 use super::StoreError;
+use super::bounds::Bounds;
 use super::checkpoint::sync_dir;
 use super::dead_letters::{FOLDER, LetterLimits};
 use super::disk::total_bytes;
 use super::trim::Retention;
 
+/// A generation with more than this part of what may be dirty is one of a load.
+const LOAD_PART: u64 = 4;
 /// Of the journal, kept unless told otherwise: so much at most, and such a part of the disk.
 const AUTO_RETENTION_BYTES_MAX: u64 = 8 << 30;
 const AUTO_RETENTION_SHARE: u64 = 10;
@@ -48,6 +51,8 @@ pub struct StoreOptions {
     pub min_free_bytes: u64,
     /// Size of the file that is given up when a full disk is opened; 0: none.
     pub ballast_bytes: u64,
+    /// What no setting names.
+    pub bounds: Bounds,
 }
 
 impl From<&StoreConfig> for StoreOptions {
@@ -70,6 +75,7 @@ impl From<&StoreConfig> for StoreOptions {
             },
             min_free_bytes: config.min_free_bytes,
             ballast_bytes: config.ballast_bytes,
+            bounds: Bounds::SHIPPED,
         }
     }
 }
@@ -107,6 +113,7 @@ impl StoreOptions {
             dead_letters: LetterLimits::default(),
             min_free_bytes: 0,
             ballast_bytes: 0,
+            bounds: Bounds::SHIPPED,
         }
     }
 
@@ -120,6 +127,11 @@ impl StoreOptions {
 
     pub(crate) fn heap_dir(&self) -> PathBuf {
         self.path.join("heap")
+    }
+
+    /// A generation of more bytes is one of a load.
+    pub(crate) fn load_bytes(&self) -> u64 {
+        self.dirty_bytes_max / LOAD_PART
     }
 
     pub(crate) fn retention(&self) -> Retention {

@@ -245,6 +245,7 @@ fn assemble(
         figures,
         path: options.path.clone(),
         opened: Instant::now(),
+        bounds: options.bounds,
         lock,
     });
     let plan = plan(&options, identity.store);
@@ -277,7 +278,7 @@ fn plan(options: &StoreOptions, store: u64) -> Plan {
         checkpoint_interval: options.checkpoint_interval,
         snapshot_interval: options.snapshot_interval,
         journal_segment_bytes: options.journal_segment_bytes,
-        dirty_bytes_max: options.dirty_bytes_max,
+        load_bytes: options.load_bytes(),
         retention: options.retention(),
     }
 }

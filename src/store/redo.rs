@@ -41,7 +41,7 @@ impl RecoveryInput<'_> {
         if self.is_offline {
             Heap::off()
         } else {
-            Heap::new(self.options.heap_dir(), reserve_bytes)
+            Heap::new(self.options.heap_dir(), reserve_bytes, self.options.bounds)
         }
     }
 }

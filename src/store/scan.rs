@@ -151,7 +151,12 @@ fn scan(
             cut.attempts
         )));
     }
-    Ok(Scanned { ordered: ordered.finish(), heap, controls, attempts })
+    Ok(Scanned {
+        ordered: ordered.finish(input.options.load_bytes(), input.options.bounds),
+        heap,
+        controls,
+        attempts,
+    })
 }
 
 /// Reads the engine's contacts in runs, until its end or nobody wants more.

@@ -9,6 +9,7 @@ use parking_lot::RwLockReadGuard;
 
 use super::StoreError;
 use super::attempts::LaneAttempts;
+use super::bounds::Bounds;
 use super::brought_home::BroughtHome;
 use super::commits::Commits;
 use super::contacts::Contacts;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     /// The data directory.
     pub(crate) path: PathBuf,
     pub(crate) opened: Instant,
+    pub(crate) bounds: Bounds,
     /// Keeps other processes out for as long as anyone holds the store.
     #[expect(dead_code, reason = "held, never read")]
     pub(crate) lock: std::fs::File,

@@ -313,14 +313,6 @@ impl Writer {
         Ok(self.committed_as(frame, times))
     }
 
-    /// To be called when nothing has come for a while: what was put off meanwhile is done then, in
-    /// the background.
-    pub fn idle(&self) {
-        if self.shared.ordered.are_put_off() {
-            self.checkpoints.control().request_lists();
-        }
-    }
-
     /// Waits until everything committed so far is in a checkpoint.
     pub fn checkpoint_now(&mut self) -> Result<(), StoreError> {
         self.checkpoints.run_now(&self.shared)?;

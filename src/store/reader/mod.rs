@@ -28,9 +28,6 @@ use super::outcomes::Prospect;
 use super::shared::Shared;
 use super::verify::{self, VerifyReport};
 
-/// Bytes of a page's contacts after which it is too much work to be done at once.
-const AT_ONCE_BYTES: usize = if cfg!(test) { 2_000 } else { 256 << 10 };
-
 /// A contact as the reader hands it out: shared, not copied.
 pub type Value = StoredContact;
 
@@ -163,10 +160,9 @@ impl Reader {
         let total = lists.total(request);
         drop(lists);
         let mut values = Vec::with_capacity(places.keys.len());
-        let mut bytes = 0;
+        let (mut bytes, bytes_max) = (0, self.shared.bounds.page_at_once_bytes);
         for key in &places.keys {
-            let Some(value) = self.contact_at_once(&key.id).filter(|_| bytes <= AT_ONCE_BYTES)
-            else {
+            let Some(value) = self.contact_at_once(&key.id).filter(|_| bytes <= bytes_max) else {
                 return Ok(None);
             };
             bytes += value.as_ref().map_or(0, |value| value.bytes().len());

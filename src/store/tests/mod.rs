@@ -36,6 +36,7 @@ fn log() -> LogIdentity {
 fn options(dir: &Path) -> StoreOptions {
     StoreOptions {
         checkpoint_interval: std::time::Duration::from_secs(3_600),
+        bounds: Bounds::SMALL,
         ..StoreOptions::at(dir)
     }
 }

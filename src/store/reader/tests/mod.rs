@@ -19,7 +19,7 @@ use crate::domain::span::Span;
 use crate::domain::verdict::Verdict;
 
 use super::super::ordered::{PageKey, PageRequest, SortOrder};
-use super::super::{EntryMeta, LaneProgress, Opened, StoreOptions, Writer, open};
+use super::super::{Bounds, EntryMeta, LaneProgress, Opened, StoreOptions, Writer, open};
 use super::*;
 
 const FIRST_NAME: usize = 0;
@@ -49,6 +49,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let mut options = StoreOptions::at(dir.path());
         options.checkpoint_interval = Duration::from_secs(3600);
+        options.bounds = Bounds::SMALL;
         set(&mut options);
         let Opened { writer, reader, .. } = open(options.clone(), Some(&log()), &|_| {}).unwrap();
         Self {
