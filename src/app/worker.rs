@@ -18,7 +18,7 @@ use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset};
 use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
 use crate::ingest::{Adoption, Commands, Pause, Stamps, Stopped, purge};
-use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
+use crate::store::{self, ControlGap, Opened, StoreError, Writer};
 use crate::telemetry::{Metrics, fault};
 
 use super::beginning::Beginning;
@@ -91,7 +91,7 @@ impl Worker {
     /// The store, and the log's identity where the log had to be asked for it. A store that is there
     /// is opened whether or not the log answers, so that reads are answered.
     fn open_store(&self) -> Result<Option<OpenedStore>, WorkerError> {
-        let options = StoreOptions::from(&self.config.store);
+        let options = self.config.store.clone();
         let progress = |progress| self.watch.opening(&progress);
         let open = |identity| store::open(options.clone(), identity, &progress);
         let (opened, identity) = match open(None) {

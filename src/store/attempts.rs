@@ -98,10 +98,7 @@ impl AttemptStage {
             return Ok(());
         }
         self.changed.clear();
-        let before = load(engine, dirty).map_err(|differs| match differs {
-            EngineMismatch::Damage(why) => StoreError::damaged("the engine", why),
-            EngineMismatch::Fatal(error) => error,
-        })?;
+        let before = load(engine, dirty).map_err(|mismatch| mismatch.into_error("the engine"))?;
         *tables.lanes.write() = before.lanes.into_inner();
         Ok(())
     }

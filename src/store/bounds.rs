@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The bounds of a store.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Contacts that a page looks at where filters are combined.
     pub(crate) page_scan_max: usize,
     /// Contacts beside its own that a page looks at without others waiting for it.

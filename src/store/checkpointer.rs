@@ -5,7 +5,6 @@
 //! snapshot, made there, is a plain scan of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::config::StoreConfig;
 use crate::domain::Class;
 use crate::segments::{FrameNo, SegmentSync};
 use crate::telemetry::fault;
@@ -24,7 +24,7 @@ use super::dirty::Generation;
 use super::insertion::{insert, insert_helped, stamp};
 use super::shared::Shared;
 use super::snapshot;
-use super::trim::{Retention, Trim};
+use super::trim::Trim;
 
 /// Wakes nobody; guards against a wake that came between look and wait.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -34,20 +34,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const SNAPSHOT_SEGMENTS_MIN: u64 = 4;
 /// A snapshot that would hold the writer up waits for a calmer moment until it is so much overdue.
 const SNAPSHOT_OVERDUE: u64 = 4;
-
-/// What the thread goes by.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    /// The data directory.
-    pub(crate) dir: PathBuf,
-    pub(crate) store: u64,
-    pub(crate) checkpoint_interval: Duration,
-    pub(crate) snapshot_interval: Duration,
-    pub(crate) journal_segment_bytes: u64,
-    /// A generation of more bytes is one of a load.
-    pub(crate) load_bytes: u64,
-    pub(crate) retention: Retention,
-}
 
 /// What the writer and the thread say to each other.
 #[derive(Debug, Default)]
@@ -103,18 +89,18 @@ impl CheckpointThread {
     pub(crate) fn start(
         shared: Arc<Shared>,
         sync: SegmentSync,
-        plan: Plan,
+        config: StoreConfig,
         last: Checkpoint,
         is_recovering: bool,
     ) -> Result<Self, StoreError> {
         let control = Arc::new(Control::default());
-        let dir = plan.dir.clone();
+        let dir = config.path.clone();
         let mut checkpointer = Checkpointer {
             snapshot_at: Instant::now(),
             shared,
             control: Arc::clone(&control),
             sync,
-            plan,
+            config,
             last,
             is_recovering,
         };
@@ -152,26 +138,27 @@ impl CheckpointThread {
 
     /// Returns once all that was committed is in a checkpoint.
     pub(crate) fn run_now(&self, shared: &Shared) -> Result<(), StoreError> {
-        let asked = {
-            let mut state = self.control.state.lock();
-            state.checkpoints_asked += 1;
+        let asked = self.ask(|state| {
             state.checkpoints_awaited = state.checkpoints_asked;
-            self.control.wake.notify_one();
             state.checkpoints_asked
-        };
+        });
         self.wait(shared, |state| state.checkpoints_done >= asked)
     }
 
     /// Returns once all that was committed is in a verified snapshot.
     pub(crate) fn snapshot_now(&self, shared: &Shared) -> Result<(), StoreError> {
-        let asked = {
-            let mut state = self.control.state.lock();
-            state.checkpoints_asked += 1;
+        let asked = self.ask(|state| {
             state.snapshots_asked += 1;
-            self.control.wake.notify_one();
             state.snapshots_asked
-        };
+        });
         self.wait(shared, |state| state.snapshots_done >= asked)
+    }
+
+    fn ask(&self, note: impl FnOnce(&mut State) -> u64) -> u64 {
+        let mut state = self.control.state.lock();
+        state.checkpoints_asked += 1;
+        self.control.wake.notify_one();
+        note(&mut state)
     }
 
     fn wait(&self, shared: &Shared, is_done: impl Fn(&State) -> bool) -> Result<(), StoreError> {
@@ -206,7 +193,7 @@ struct Checkpointer {
     shared: Arc<Shared>,
     control: Arc<Control>,
     sync: SegmentSync,
-    plan: Plan,
+    config: StoreConfig,
     last: Checkpoint,
     /// The first checkpoint follows a redo.
     is_recovering: bool,
@@ -243,7 +230,7 @@ impl Checkpointer {
     }
 
     fn next_work(&self) -> Option<Work> {
-        let due = Instant::now() + self.plan.checkpoint_interval;
+        let due = Instant::now() + self.config.checkpoint_interval;
         let mut state = self.control.state.lock();
         let mut is_calm = false;
         loop {
@@ -305,7 +292,7 @@ impl Checkpointer {
         } else {
             insert(&self.shared.contacts.engine, &generation)?;
         }
-        stamp(&self.shared.contacts.engine, number, self.plan.store)?;
+        stamp(&self.shared.contacts.engine, number, self.last.store)?;
         self.shared.contacts.engine.flush()?;
         fault::point("sled_flushed");
         if is_out_of_order {
@@ -317,7 +304,7 @@ impl Checkpointer {
         } else {
             cut
         };
-        let checkpoint = Checkpoint { number, store: self.plan.store, cut };
+        let checkpoint = Checkpoint { number, store: self.last.store, cut };
         self.write(&checkpoint)?;
         fault::point("checkpoint_written");
         self.last = checkpoint;
@@ -332,7 +319,7 @@ impl Checkpointer {
     /// Tries until the file can be made: what the swap took out of the dirty set has no way back.
     fn write(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         loop {
-            let error = match checkpoint.write(&self.plan.dir) {
+            let error = match checkpoint.write(&self.config.path) {
                 Err(error) if error.class() == Class::Retry => error,
                 written => {
                     if self.shared.commits.waiting.lock().take().is_some() {
@@ -398,14 +385,14 @@ impl Checkpointer {
         if first_unheld == self.last.cut.next_frame.0 {
             return false;
         }
-        if self.snapshot_at.elapsed() >= self.plan.snapshot_interval {
+        if self.snapshot_at.elapsed() >= self.config.snapshot_interval {
             return true;
         }
         let twice = figures.snapshot_bytes.load(Ordering::Relaxed).saturating_mul(2);
-        let least = self.plan.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
+        let least = self.config.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
         let since = figures.journal_since_snapshot.load(Ordering::Relaxed);
         // The next generation fills while the last one was flushed.
-        let is_busy = self.shared.contacts.dirty.bytes().0 > self.plan.load_bytes;
+        let is_busy = self.shared.contacts.dirty.bytes().0 > self.config.load_bytes();
         let overdue = if is_busy { SNAPSHOT_OVERDUE } else { 1 };
         since > twice.max(least).saturating_mul(overdue)
     }
@@ -418,7 +405,7 @@ impl Checkpointer {
         let since = figures.journal_since_snapshot.swap(0, Ordering::Relaxed);
         let log = self.shared.commits.log.as_ref();
         let written =
-            snapshot::write(&self.plan.dir, log, &self.last, &self.shared.contacts.engine);
+            snapshot::write(&self.config.path, log, &self.last, &self.shared.contacts.engine);
         let written = match written {
             Ok(written) => written,
             Err(error) if error.class() == Class::Retry => {
@@ -445,7 +432,7 @@ impl Checkpointer {
             let below = below
                 .min(self.shared.dead_letters.needs_from(&self.last.cut))
                 .min(self.shared.brought_home.needs_from(&self.last.cut));
-            let retention = self.plan.retention;
+            let retention = self.config.retention();
             self.control.state.lock().trim = Some(Trim { below, retention });
         }
     }

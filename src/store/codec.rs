@@ -20,8 +20,6 @@ pub const CONTACT: u8 = b'c';
 pub const CONTROL: u8 = b'k';
 /// Prefix of the keys of attempts at commands.
 pub const ATTEMPT: u8 = b'a';
-/// Prefix of meta keys.
-pub const META: u8 = b'm';
 /// The byte that leads a value.
 pub const VALUE_FORMAT: u8 = 1;
 /// Bytes before a contact's body.

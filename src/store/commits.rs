@@ -1,6 +1,7 @@
 //! What is committed, who is told of it, and why nothing more is.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
@@ -10,7 +11,6 @@ use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
 use crate::domain::rules::LaneRules;
 
 use super::StoreError;
-use super::announced::Announced;
 use super::cut::Cut;
 use super::outcomes::Outcomes;
 
@@ -87,5 +87,39 @@ impl Commits {
         let error = Arc::clone(self.failure.get_or_init(|| Arc::new(error)));
         self.outcomes.close();
         StoreError::Stopped(error)
+    }
+}
+
+/// An upper bound of all that readers can have seen. It moves before a commit's memory phase, so
+/// whoever has seen a change of that commit finds its number here, without the lock under which the
+/// changes are published.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    commit: AtomicU64,
+    /// The same number, with its next offsets.
+    next: RwLock<(u64, BTreeMap<Lane, NextOffset>)>,
+}
+
+impl Announced {
+    pub(crate) fn new(cut: &Cut) -> Self {
+        let commit = cut.next_frame.0;
+        Self { commit: AtomicU64::new(commit), next: RwLock::new((commit, cut.next_offsets())) }
+    }
+
+    /// Before anything of the commit can be seen.
+    pub(crate) fn announce(&self, after: &Cut) {
+        let commit = after.next_frame.0;
+        *self.next.write() = (commit, after.next_offsets());
+        self.commit.store(commit, Ordering::Release);
+    }
+
+    /// Moves with every commit.
+    pub(crate) fn commit(&self) -> u64 {
+        self.commit.load(Ordering::Acquire)
+    }
+
+    /// The number, and the next offsets that belong to it.
+    pub(crate) fn next(&self) -> (u64, BTreeMap<Lane, NextOffset>) {
+        self.next.read().clone()
     }
 }

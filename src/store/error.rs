@@ -231,6 +231,14 @@ impl EngineMismatch {
     pub(crate) fn damage(why: &str) -> Self {
         Self::Damage(why.to_owned())
     }
+
+    /// Where it can't be filled again.
+    pub(crate) fn into_error(self, what: &str) -> StoreError {
+        match self {
+            Self::Damage(why) => StoreError::damaged(what, why),
+            Self::Fatal(error) => error,
+        }
+    }
 }
 
 impl From<StoreError> for EngineMismatch {

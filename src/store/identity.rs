@@ -95,6 +95,11 @@ pub(crate) fn settle(
     }
 }
 
+fn settled(dir: &Path) -> Result<StoreIdentity, StoreError> {
+    let missing = || StoreError::damaged("identity", "the file is missing");
+    read_file(dir, &IDENTITY)?.ok_or_else(missing)
+}
+
 /// The founding that the store goes by, if it was told one.
 pub(crate) fn founding(dir: &Path) -> Result<Option<Founding>, StoreError> {
     Ok(read_file::<StoreIdentity>(dir, &IDENTITY)?.and_then(|found| found.founding))
@@ -103,9 +108,7 @@ pub(crate) fn founding(dir: &Path) -> Result<Option<Founding>, StoreError> {
 /// The store goes by this founding from now on. A contact's home decides what is applied, so one that
 /// went by another can't.
 pub(crate) fn settle_founding(dir: &Path, given: &Founding) -> Result<(), StoreError> {
-    let Some(mut found) = read_file::<StoreIdentity>(dir, &IDENTITY)? else {
-        return Err(StoreError::damaged("identity", "the file is missing"));
-    };
+    let mut found = settled(dir)?;
     match &found.founding {
         Some(stored) if stored != given => Err(StoreError::AnotherFounding {
             path: dir.to_path_buf(),
@@ -127,9 +130,7 @@ pub(crate) fn base(dir: &Path) -> Result<Option<(String, bool)>, StoreError> {
 
 /// The log has this base from now on.
 pub(crate) fn settle_base(dir: &Path, id: &str, is_ours: bool) -> Result<(), StoreError> {
-    let Some(mut found) = read_file::<StoreIdentity>(dir, &IDENTITY)? else {
-        return Err(StoreError::damaged("identity", "the file is missing"));
-    };
+    let mut found = settled(dir)?;
     let base = Some((id.to_owned(), is_ours));
     if found.base != base {
         found.base = base;

@@ -35,7 +35,6 @@
 //! [`DirtySet::drain_changed`] hands out the unmarked ones, the flushing generation first, and
 //! marks them. It is bounded by the dirty set. Calls to it must not overlap (hold the indexes' lock).
 
-mod announced;
 mod attempts;
 mod bounds;
 mod brought_home;
@@ -64,7 +63,6 @@ mod history;
 mod identity;
 mod insertion;
 pub mod journal;
-mod markers;
 mod options;
 mod ordered;
 mod outcomes;
@@ -84,13 +82,13 @@ mod verify;
 mod verify_controls;
 mod writer;
 
-pub use bounds::Bounds;
+pub use crate::config::StoreConfig;
 pub use changes::Changes;
 pub use codec::{ChangeRef, Links, StoredContact};
 pub use commit::{CommitTimes, Committed};
 pub use control::ControlGap;
 pub use cut::{ControlSums, Cut};
-pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterLimits, LetterRow};
+pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterRow};
 pub use dirty::{DirtyContact, DirtySet, Generation};
 pub use error::StoreError;
 pub use events::{EventLookup, EventRecord, Untimed};
@@ -103,7 +101,7 @@ pub use journal::{
     AwayRecord, ControlChange, Counters, DeadLetter, EntryMeta, Journal, JournalEntry,
     LaneProgress, LastRecord,
 };
-pub use options::{OpenProgress, StoreOptions, set_aside};
+pub use options::{OpenProgress, set_aside};
 pub use ordered::{Cut as PageCut, Filters, PageKey, PageRequest, SortOrder, Total, fold};
 pub use outcomes::{Prospect, RecordOutcome};
 pub use parts::{contact_in_heap, contact_of_heap, small_file_again, snapshot_images};

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+use crate::config::StoreConfig;
 use crate::domain::position::LogIdentity;
 use crate::segments::{FrameNo, OpenReport, SegmentKind, SegmentOptions, SegmentWriter};
 
+use super::bounds::Bounds;
 use super::cache::ReadCache;
 use super::checkpoint::{Checkpoint, StoreIdentity};
-use super::checkpointer::{CheckpointThread, Plan};
+use super::checkpointer::CheckpointThread;
 use super::codec;
 use super::commits::Commits;
 use super::contacts::Contacts;
@@ -26,7 +28,7 @@ use super::error::EngineMismatch;
 use super::events::{Rolling, TablesThread};
 use super::heap::Heap;
 use super::journal::Journal;
-use super::options::{OpenProgress, StoreOptions, lock};
+use super::options::{OpenProgress, lock};
 use super::redo::{RecoveryInput, open_engine, redo};
 use super::scan::Recovered;
 use super::shared::{Figures, Shared};
@@ -67,34 +69,44 @@ pub struct RecoveryReport {
 /// # Errors
 /// Everything is fatal. [`StoreError::is_about_data`] tells data from machine.
 pub fn open(
-    options: StoreOptions,
+    config: StoreConfig,
+    log: Option<&LogIdentity>,
+    progress: &dyn Fn(OpenProgress),
+) -> Result<Opened, StoreError> {
+    open_within(Bounds::SHIPPED, config, log, progress)
+}
+
+pub(super) fn open_within(
+    bounds: Bounds,
+    config: StoreConfig,
     log: Option<&LogIdentity>,
     progress: &dyn Fn(OpenProgress),
 ) -> Result<Opened, StoreError> {
     let started = Instant::now();
-    let dir = options.path.clone();
+    let dir = config.path.clone();
     if log.is_some() {
         std::fs::create_dir_all(&dir).map_err(StoreError::io("making", &dir))?;
     } else if !dir.is_dir() {
         return Err(StoreError::NoStore { path: dir });
     }
     let lock = lock(&dir)?;
-    Heap::remove_left(&options.heap_dir());
-    let ballast = Ballast::new(&dir, options.ballast_bytes);
+    Heap::remove_left(&config.heap_dir());
+    let ballast = Ballast::new(&dir, config.ballast_bytes);
     let mut report = RecoveryReport {
         ballast_released: ballast.release_if_short(&dir)?,
         ..RecoveryReport::default()
     };
-    let checkpoint = read_checkpoint(&options)?;
-    let cache = ReadCache::new(options.cache_bytes, options.cache_ttl);
-    let journal = Journal::cached(&options.journal_dir(), Arc::new(cache))?;
+    let checkpoint = read_checkpoint(&config)?;
+    let cache = ReadCache::new(config.cache_bytes, config.cache_ttl);
+    let journal = Journal::cached(&config.journal_dir(), Arc::new(cache))?;
     let is_new = checkpoint.is_none() && journal.is_empty()?;
-    let (identity, restored) = settle(&options, log, is_new)?;
-    let (segments, opened) = open_segments(&options, checkpoint.as_ref(), restored)?;
+    let (identity, restored) = settle(&config, log, is_new)?;
+    let (segments, opened) = open_segments(&config, checkpoint.as_ref(), restored)?;
     report.journal_truncated_bytes = opened.truncated_bytes;
     let recovered = recover(
         &RecoveryInput {
-            options: &options,
+            config: &config,
+            bounds,
             store: identity.store,
             checkpoint,
             journal: &journal,
@@ -107,14 +119,14 @@ pub fn open(
     )?;
     ballast.restore(&dir)?;
     report.contacts = recovered.cut.counters.active + recovered.cut.counters.deleted;
-    let opened = assemble(options, identity, journal, segments, recovered, lock)?;
+    let opened = assemble((config, bounds), identity, journal, segments, recovered, lock)?;
     report.took = started.elapsed();
     Ok(Opened { report, ..opened })
 }
 
 /// A checkpoint that can't be read is none: the journal and a snapshot hold all that it says.
-fn read_checkpoint(options: &StoreOptions) -> Result<Option<Checkpoint>, StoreError> {
-    match Checkpoint::read(&options.path) {
+fn read_checkpoint(config: &StoreConfig) -> Result<Option<Checkpoint>, StoreError> {
+    match Checkpoint::read(&config.path) {
         Err(error @ StoreError::Damaged { .. }) => {
             tracing::warn!(%error, "going on without the checkpoint");
             Ok(None)
@@ -126,26 +138,26 @@ fn read_checkpoint(options: &StoreOptions) -> Result<Option<Checkpoint>, StoreEr
 /// Who the store is. A directory with nothing but a snapshot is a restore: the second part is then
 /// the frame at which its journal begins.
 fn settle(
-    options: &StoreOptions,
+    config: &StoreConfig,
     log: Option<&LogIdentity>,
     is_new: bool,
 ) -> Result<(StoreIdentity, Option<FrameNo>), StoreError> {
-    let newest = if is_new { snapshot::list(&options.path)?.pop() } else { None };
+    let newest = if is_new { snapshot::list(&config.path)?.pop() } else { None };
     let Some((path, next)) = newest else {
-        return Ok((identity::settle(&options.path, log, is_new)?, None));
+        return Ok((identity::settle(&config.path, log, is_new)?, None));
     };
     let image = Snapshot::open(&path)?;
     let followed = image.log.as_ref().or(log);
-    let settled = identity::settle(&options.path, followed, true)?;
+    let settled = identity::settle(&config.path, followed, true)?;
     match (log, &settled.log) {
         (Some(given), Some(stored)) if given != stored => Err(StoreError::AnotherLog {
-            path: options.path.clone(),
+            path: config.path.clone(),
             stored: stored.to_string(),
             given: given.to_string(),
         }),
         (Some(_) | None, Some(_) | None) => {
             if let Some(founding) = &image.founding {
-                identity::settle_founding(&options.path, founding)?;
+                identity::settle_founding(&config.path, founding)?;
             }
             Ok((settled, Some(next)))
         }
@@ -153,14 +165,14 @@ fn settle(
 }
 
 fn open_segments(
-    options: &StoreOptions,
+    config: &StoreConfig,
     checkpoint: Option<&Checkpoint>,
     restored: Option<FrameNo>,
 ) -> Result<(SegmentWriter, OpenReport), StoreError> {
-    let dir = options.journal_dir();
+    let dir = config.journal_dir();
     let segment_options = SegmentOptions {
         kind: SegmentKind::Journal,
-        segment_bytes_max: options.journal_segment_bytes,
+        segment_bytes_max: config.journal_segment_bytes,
     };
     if let Some(first) = restored {
         // Dropped and opened as any other, so that there is one way to begin.
@@ -218,16 +230,16 @@ fn redo_on_engine(input: &RecoveryInput<'_>) -> Result<Recovered, EngineMismatch
 }
 
 fn assemble(
-    options: StoreOptions,
+    (config, bounds): (StoreConfig, Bounds),
     identity: StoreIdentity,
     journal: Journal,
     segments: SegmentWriter,
     recovered: Recovered,
     lock: std::fs::File,
 ) -> Result<Opened, StoreError> {
-    let figures = figures(&options, &recovered, &segments)?;
-    let (limits, cut) = (options.dead_letters, &recovered.cut);
-    let dead_letters = DeadLetters::new(&options.path, limits, identity.store, cut)?;
+    let figures = figures(&config, &recovered, &segments)?;
+    let (limits, cut) = (config.dead_letters(), &recovered.cut);
+    let dead_letters = DeadLetters::new(&config.path, limits, identity.store, cut)?;
     let Recovered { engine, dirty, scanned, cut, checkpoint: last, frames_redone } = recovered;
     let is_recovering = frames_redone > 0;
     let commits = Arc::new(Commits::new(cut, &last.cut, identity.log));
@@ -243,65 +255,44 @@ fn assemble(
         brought_home: Default::default(),
         journal,
         figures,
-        path: options.path.clone(),
+        path: config.path.clone(),
         opened: Instant::now(),
-        bounds: options.bounds,
+        bounds,
         lock,
     });
-    let plan = plan(&options, identity.store);
-    let sync = segments.sync_handle();
-    let checkpoints =
-        CheckpointThread::start(Arc::clone(&shared), sync, plan, last, is_recovering)?;
+    let (at, sync, settings) = (Arc::clone(&shared), segments.sync_handle(), config.clone());
+    let checkpoints = CheckpointThread::start(at, sync, settings, last, is_recovering)?;
     if is_recovering {
         checkpoints.control().request();
     }
-    let followers = followers(&options, &shared, &segments)?;
-    let disk = DiskGuard::new(&options.path, options.min_free_bytes);
+    let followers = followers(&config, &shared, &segments)?;
+    let disk = DiskGuard::new(&config.path, config.min_free_bytes);
     Ok(Opened {
         reader: Reader::new(Arc::clone(&shared)),
-        writer: Writer::new(
-            shared,
-            segments,
-            checkpoints,
-            followers,
-            disk,
-            options.dirty_bytes_max,
-        ),
+        writer: Writer::new(shared, segments, checkpoints, followers, disk, config.dirty_bytes_max),
         report: RecoveryReport::default(),
     })
 }
 
-fn plan(options: &StoreOptions, store: u64) -> Plan {
-    Plan {
-        dir: options.path.clone(),
-        store,
-        checkpoint_interval: options.checkpoint_interval,
-        snapshot_interval: options.snapshot_interval,
-        journal_segment_bytes: options.journal_segment_bytes,
-        load_bytes: options.load_bytes(),
-        retention: options.retention(),
-    }
-}
-
 /// The threads that follow the journal, ended with the writer.
 fn followers(
-    options: &StoreOptions,
+    config: &StoreConfig,
     shared: &Arc<Shared>,
     segments: &SegmentWriter,
 ) -> Result<(TablesThread, DeadLettersThread), StoreError> {
     let sealed = segments.sealed().map(|segment| segment.base).collect();
     let tables = TablesThread::start(Arc::clone(shared), sealed)?;
-    let (sync, min_free_bytes) = (segments.sync_handle(), options.min_free_bytes);
+    let (sync, min_free_bytes) = (segments.sync_handle(), config.min_free_bytes);
     Ok((tables, DeadLettersThread::start(Arc::clone(shared), sync, min_free_bytes)?))
 }
 
 /// Where the figures stand after an opening.
 fn figures(
-    options: &StoreOptions,
+    config: &StoreConfig,
     recovered: &Recovered,
     segments: &SegmentWriter,
 ) -> Result<Figures, StoreError> {
-    let snapshot = snapshot::list(&options.path)?.pop();
+    let snapshot = snapshot::list(&config.path)?.pop();
     let next_frame = snapshot.as_ref().map_or(snapshot::NONE.0, |at| at.1.0);
     let bytes = snapshot.map_or(0, |(path, _)| path.metadata().map_or(0, |at| at.len()));
     Ok(Figures {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::config::StoreConfig;
 use crate::domain::rules::LaneRules;
 use crate::segments::FrameNo;
 use crate::telemetry::fault;
 
 use super::StoreError;
+use super::bounds::Bounds;
 use super::checkpoint::Checkpoint;
 use super::codec::{self, StoredContact};
 use super::cut::Cut;
@@ -15,7 +17,7 @@ use super::engine::Engine;
 use super::error::EngineMismatch;
 use super::heap::Heap;
 use super::journal::{Frame, Journal, Outcome};
-use super::options::{OpenProgress, StoreOptions};
+use super::options::OpenProgress;
 use super::overlay::facts_of;
 use super::{attempts, control, rules};
 
@@ -24,7 +26,8 @@ const REPORT_FRAMES: u64 = 256;
 
 /// What there is to recover from.
 pub(crate) struct RecoveryInput<'a> {
-    pub(crate) options: &'a StoreOptions,
+    pub(crate) config: &'a StoreConfig,
+    pub(crate) bounds: Bounds,
     pub(crate) store: u64,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) journal: &'a Journal,
@@ -37,21 +40,18 @@ pub(crate) struct RecoveryInput<'a> {
 
 impl RecoveryInput<'_> {
     pub(crate) fn heap(&self) -> Heap {
-        let reserve_bytes = self.options.min_free_bytes.saturating_add(self.options.ballast_bytes);
+        let reserve_bytes = self.config.min_free_bytes.saturating_add(self.config.ballast_bytes);
         if self.is_offline {
             Heap::off()
         } else {
-            Heap::new(self.options.heap_dir(), reserve_bytes, self.options.bounds)
+            Heap::new(self.config.heap_dir(), reserve_bytes, self.bounds)
         }
     }
 }
 
 pub(crate) fn open_engine(input: &RecoveryInput<'_>) -> Result<Engine, EngineMismatch> {
-    let options = input.options;
-    if options.engine_in_memory {
-        return Ok(Engine::memory());
-    }
-    Ok(Engine::open(&options.engine_dir(), options.sled_cache_bytes)?)
+    let config = input.config;
+    Ok(Engine::open(&config.engine_dir(), config.sled_cache_bytes)?)
 }
 
 /// Redoes all frames from a cut on into the dirty set; `after_frame` may take it from there.

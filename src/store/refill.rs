@@ -8,7 +8,6 @@ use super::codec::{self, StoredContact};
 use super::cut::Cut;
 use super::dirty::DirtySet;
 use super::engine::{self, Engine};
-use super::error::EngineMismatch;
 use super::insertion::{insert, stamp};
 use super::options::OpenProgress;
 use super::redo::{RecoveryInput, open_engine, redo};
@@ -21,7 +20,7 @@ const RUN: usize = 8_192;
 /// Moves the engine aside and fills a new one.
 pub(crate) fn refill(input: &RecoveryInput<'_>) -> Result<Recovered, StoreError> {
     let (engine, from) = start(input)?;
-    let bytes_max = input.options.dirty_bytes_max;
+    let bytes_max = input.config.dirty_bytes_max;
     let dirty = DirtySet::new();
     let (cut, frames_redone) = redo(input, from, &dirty, &mut |dirty| {
         if dirty.bytes().0 < bytes_max {
@@ -37,20 +36,14 @@ pub(crate) fn refill(input: &RecoveryInput<'_>) -> Result<Recovered, StoreError>
     };
     stamp(&engine, checkpoint.number, input.store)?;
     engine.flush()?;
-    match Recovered::proved(input, (engine, dirty), (cut, frames_redone), checkpoint) {
-        Ok(recovered) => {
-            // Proving found what is forgotten: the checkpoint is of the engine without it.
-            empty(&recovered.engine, &recovered.dirty)?;
-            recovered.engine.flush()?;
-            recovered.checkpoint.write(&input.options.path)?;
-            Ok(recovered)
-        }
-        Err(EngineMismatch::Fatal(error)) => Err(error),
-        Err(EngineMismatch::Damage(why)) => {
-            let detail = format!("filled again from snapshot and journal, {why}");
-            Err(StoreError::damaged("the store", detail))
-        }
-    }
+    let proved = Recovered::proved(input, (engine, dirty), (cut, frames_redone), checkpoint);
+    let what = "the store, filled again from snapshot and journal,";
+    let recovered = proved.map_err(|mismatch| mismatch.into_error(what))?;
+    // Proving found what is forgotten: the checkpoint is of the engine without it.
+    empty(&recovered.engine, &recovered.dirty)?;
+    recovered.engine.flush()?;
+    recovered.checkpoint.write(&input.config.path)?;
+    Ok(recovered)
 }
 
 /// Takes all of the dirty set into the engine. The journal was synced when it was opened.
@@ -65,7 +58,7 @@ fn empty(engine: &Engine, dirty: &DirtySet) -> Result<(), StoreError> {
 /// An engine filled from the newest snapshot that is whole and that the journal goes on from.
 fn start(input: &RecoveryInput<'_>) -> Result<(Engine, Cut), StoreError> {
     let mut why = String::from("there is no snapshot that the journal goes on from");
-    for (path, next) in snapshot::list(&input.options.path)?.into_iter().rev() {
+    for (path, next) in snapshot::list(&input.config.path)?.into_iter().rev() {
         if next < input.journal_first || next > input.journal_next {
             continue;
         }
@@ -94,15 +87,11 @@ fn start(input: &RecoveryInput<'_>) -> Result<(Engine, Cut), StoreError> {
 }
 
 fn new_engine(input: &RecoveryInput<'_>) -> Result<Engine, StoreError> {
-    let dir = input.options.engine_dir();
-    if !input.options.engine_in_memory && dir.exists() {
+    let dir = input.config.engine_dir();
+    if dir.exists() {
         engine::move_aside(&dir).map_err(StoreError::io("moving aside", &dir))?;
     }
-    match open_engine(input) {
-        Ok(engine) => Ok(engine),
-        Err(EngineMismatch::Fatal(error)) => Err(error),
-        Err(EngineMismatch::Damage(why)) => Err(StoreError::damaged("a new engine", why)),
-    }
+    open_engine(input).map_err(|mismatch| mismatch.into_error("a new engine"))
 }
 
 fn fill(

@@ -152,7 +152,7 @@ fn scan(
         )));
     }
     Ok(Scanned {
-        ordered: ordered.finish(input.options.load_bytes(), input.options.bounds),
+        ordered: ordered.finish(input.config.load_bytes(), input.bounds),
         heap,
         controls,
         attempts,

@@ -42,10 +42,6 @@ impl Contacts {
         &self,
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let show_live =
-            |id: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError>| {
-                self.get_in_engine(id)?.map_or(Ok(()), |value| each(id, value.bytes()))
-            };
         // Those that are not in the engine as they are, or not at all. Everyone else's value was
         // there before the scan began. These are read one by one, since the scan may have a page in
         // hand that is older than their way into the engine.
@@ -54,13 +50,21 @@ impl Contacts {
             let (key, value) = entry.map_err(|error| self.commits.fail(error.into()))?;
             let id = key.get(1..).unwrap_or_default();
             while let Some(id) = dirty.next_if(|dirty| **dirty < *id) {
-                show_live(&id, &mut each)?;
+                self.show(&id, &mut each)?;
             }
             match dirty.next_if(|dirty| **dirty == *id) {
-                Some(id) => show_live(&id, &mut each)?,
+                Some(id) => self.show(&id, &mut each)?,
                 None => each(id, &value)?,
             }
         }
-        dirty.try_for_each(|id| show_live(&id, &mut each))
+        dirty.try_for_each(|id| self.show(&id, &mut each))
+    }
+
+    fn show(
+        &self,
+        id: &[u8],
+        each: &mut impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.get_in_engine(id)?.map_or(Ok(()), |value| each(id, value.bytes()))
     }
 }

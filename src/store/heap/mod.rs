@@ -212,18 +212,11 @@ fn remove(dir: &Path) -> io::Result<()> {
 }
 
 /// Reads only what the system's page cache holds.
-#[cfg(target_os = "linux")]
 fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     use rustix::io::{ReadWriteFlags, preadv2};
     let len = bytes.len();
     let read = preadv2(file, &mut [io::IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT)?;
     if read < len { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-}
-
-/// Nobody says here what the page cache holds.
-#[cfg(not(target_os = "linux"))]
-fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> io::Result<()> {
-    Err(io::ErrorKind::WouldBlock.into())
 }
 
 #[cfg(test)]

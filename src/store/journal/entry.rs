@@ -110,12 +110,12 @@ pub struct EntryMeta<'a> {
 }
 
 impl<'a> EntryMeta<'a> {
-    /// Of a record that could not be decoded.
-    pub fn of_record(lane: Lane, record: &Record) -> Self {
+    /// Of a record at a place, of which nothing else is known.
+    pub fn at(lane: Lane, offset: Offset, record_time_ms: i64) -> Self {
         Self {
             lane,
-            offset: record.offset,
-            record_time_ms: record.timestamp_ms,
+            offset,
+            record_time_ms,
             record_kind: RecordKind::Contact,
             event_id: &[],
             kind: EventKind::Updated,
@@ -127,22 +127,23 @@ impl<'a> EntryMeta<'a> {
         }
     }
 
+    /// Of a record that could not be decoded.
+    pub fn of_record(lane: Lane, record: &Record) -> Self {
+        Self::at(lane, record.offset, record.timestamp_ms)
+    }
+
     /// Of a decoded event.
     pub fn of_event(batch: &'a RecordBatch, record: &Record, event: &Event) -> Self {
         let arena = &batch.arena;
         let command = event.command.as_deref();
         Self {
-            lane: batch.lane,
-            offset: record.offset,
-            record_time_ms: record.timestamp_ms,
-            record_kind: RecordKind::Contact,
             event_id: event.event_id.of(arena),
             kind: event.kind,
             source: event.source.of(arena),
             event_time_us: event.timestamp,
             principal: command.and_then(|at| at.principal).map(|at| at.of(arena)),
             request_id: command.and_then(|at| at.request_id).map(|at| at.of(arena)),
-            attempt: None,
+            ..Self::of_record(batch.lane, record)
         }
     }
 }

@@ -20,7 +20,7 @@ fn another_log_and_a_second_process_are_refused() {
 #[test]
 fn no_room_changes_nothing_and_the_same_commit_is_made_later() {
     let dir = tempfile::tempdir().unwrap();
-    let full = StoreOptions { min_free_bytes: u64::MAX / 2, ..options(dir.path()) };
+    let full = StoreConfig { min_free_bytes: u64::MAX / 2, ..options(dir.path()) };
     let mut opened = open(full, Some(&log()), &|_| ()).unwrap();
     let meta = EntryMeta::of_record(
         Lane(0),
@@ -46,7 +46,7 @@ fn no_room_changes_nothing_and_the_same_commit_is_made_later() {
 #[test]
 fn a_full_dirty_set_holds_the_writer_up_and_stays_bounded() {
     let dir = tempfile::tempdir().unwrap();
-    let small = StoreOptions { dirty_bytes_max: 8 << 10, ..options(dir.path()) };
+    let small = StoreConfig { dirty_bytes_max: 8 << 10, ..options(dir.path()) };
     let mut opened = open(small, Some(&log()), &|_| ()).unwrap();
     for from in (0..200).step_by(10) {
         feed(&mut opened.writer, from, from + 10);

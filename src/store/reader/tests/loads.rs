@@ -86,10 +86,8 @@ fn lists_are_made_in_the_background_when_little_comes_after_a_load() {
 
 #[test]
 fn lists_are_made_in_the_background_once_nothing_comes_for_a_while() {
-    let mut bench = Bench::new(|options| {
-        options.dirty_bytes_max = 100_000;
-        options.bounds.pause = Duration::from_millis(10);
-    });
+    let bounds = Bounds { pause: Duration::from_millis(10), ..Bounds::SMALL };
+    let mut bench = Bench::within(bounds, |options| options.dirty_bytes_max = 100_000);
     bench.load(0..500);
     let deadline = Instant::now() + Duration::from_secs(60);
     while bench.are_put_off() {
