@@ -15,7 +15,7 @@ use contactd::domain::position::{Lane, LogIdentity, LogKind, Offset};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::rules::{InForce, LaneRules, RuleSet};
 use contactd::simulate::{LoadGenerator, LoadOptions};
-use contactd::store::{self, StoreOptions};
+use contactd::store;
 
 const EVENTS: u64 = 400_000;
 const CONTACTS: u32 = 100_000;
@@ -39,8 +39,7 @@ fn main() {
     config.path = directory.path().join("store");
     let identity =
         LogIdentity { kind: LogKind::Embedded, cluster: "bench".into(), topic: "contacts".into() };
-    let mut opened =
-        store::open(StoreOptions::from(&config), Some(&identity), &|_| {}).expect("a new store");
+    let mut opened = store::open(config, Some(&identity), &|_| {}).expect("a new store");
     let mut planner = Planner::new(Terms::of(Founding::first(Partitioner::Murmur2, 1)));
     let (mut plan, mut encode, mut append, mut memory) = <(Duration, _, _, _)>::default();
     for batch in &decoded {

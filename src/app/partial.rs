@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
-    use crate::store::{self, Opened, StoreOptions};
+    use crate::store::{self, Opened, StoreConfig};
 
     fn log(dir: &Path) -> EventLog {
         let options = EmbeddedOptions {
@@ -155,7 +155,7 @@ mod tests {
         let path = dir.path().join("log");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let first = log(&path);
-        let options = StoreOptions::at(dir.path().join("store"));
+        let options = StoreConfig::at(dir.path().join("store"));
         let opened = store::open(options, Some(&first.identity().unwrap()), &|_| {}).unwrap();
         let Opened { mut writer, reader, .. } = opened;
         let from = BTreeMap::from([(Lane(0), NextOffset(5))]);

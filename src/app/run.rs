@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::config::Config;
-use crate::effects::feed::{Feed, FeedOptions};
+use crate::effects::feed::Feed;
 use crate::event_log::EventLog;
 use crate::http::{
     self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, WebhookIntake,
@@ -223,7 +223,7 @@ fn watch(
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
-        feed: Feed::new(FeedOptions::from(&config.feed), &metrics),
+        feed: Feed::new(config.feed, &metrics),
         readiness,
         metrics,
         is_kafka,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::fault;
 
-use super::worker::WorkerError;
+use super::error::WorkerError;
 
 /// When a task is told to end; the next stage follows when all of one have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

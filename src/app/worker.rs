@@ -18,10 +18,11 @@ use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset, Offset};
 use crate::event_log::{ConsumeBounds, Consumer, ControlAccess, EventLog, LogError};
 use crate::ingest::{Adoption, Commands, Pause, Stamps, Stopped, purge};
-use crate::store::{self, ControlGap, Opened, StoreError, StoreOptions, Writer};
+use crate::store::{self, ControlGap, Opened, StoreError, Writer};
 use crate::telemetry::{Metrics, fault};
 
 use super::beginning::Beginning;
+use super::error::WorkerError;
 use super::founding::{self, FoundingError};
 use super::partial;
 use super::rules::keep_rules;
@@ -38,46 +39,6 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// How much of the log may wait between its thread and the applier.
 const CONSUME_BOUNDS: ConsumeBounds = ConsumeBounds { records_max: 16_384, bytes_max: 8 << 20 };
-
-/// What ends the stream's side when it was not told to.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    /// The log can't be read on.
-    #[error("{0}")]
-    Log(#[from] LogError),
-    /// Applying can't go on.
-    #[error("{0}")]
-    Apply(#[from] ApplyError),
-    /// The store can't be opened, written or closed, or doesn't belong to this log.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// Nothing may be judged before the log says by which rules.
-    #[error("topic {topic} does not say by which rules its records are judged: {why}")]
-    Unfounded {
-        /// The log's topic.
-        topic: String,
-        /// Why that could not be mended.
-        why: String,
-        /// Whether waiting does not mend it.
-        is_lasting: bool,
-    },
-    /// The log is not founded, or otherwise than this store knows it.
-    #[error("{0}")]
-    Founding(#[from] FoundingError),
-}
-
-impl WorkerError {
-    /// What to do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Log(error) => error.class(),
-            Self::Apply(error) => error.class(),
-            Self::Store(error) => error.class(),
-            Self::Unfounded { .. } => Class::Retry,
-            Self::Founding(error) => error.class(),
-        }
-    }
-}
 
 /// What one-shot runs do differently.
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,7 +91,7 @@ impl Worker {
     /// The store, and the log's identity where the log had to be asked for it. A store that is there
     /// is opened whether or not the log answers, so that reads are answered.
     fn open_store(&self) -> Result<Option<OpenedStore>, WorkerError> {
-        let options = StoreOptions::from(&self.config.store);
+        let options = self.config.store.clone();
         let progress = |progress| self.watch.opening(&progress);
         let open = |identity| store::open(options.clone(), identity, &progress);
         let (opened, identity) = match open(None) {

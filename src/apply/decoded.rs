@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::decode::{Decoder, Reject};
 use crate::domain::event::Event;
 use crate::domain::founding::Founding;
-use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
+use crate::domain::position::{CONTROL_LANE, NextOffset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::rules::{InForce, LaneRules, Marker, RuleSet, Ruling};
 use crate::domain::verdict::DeadLetterReason;
@@ -13,7 +13,7 @@ use crate::store::{EntryMeta, Writer};
 use crate::telemetry::fault;
 
 use super::control::{self, DecodedControl};
-use super::{ApplyError, Planner};
+use super::{ApplyError, Impassable, Planner};
 
 /// A lane's records with what each one says, or why it says nothing.
 #[derive(Debug)]
@@ -47,24 +47,6 @@ pub(super) enum MarkerRuling {
     Unchanged,
     Stale,
     Invalid(Reject),
-}
-
-/// A marker that this program can't go on behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Impassable {
-    /// Its lane.
-    pub lane: Lane,
-    /// Where it stands.
-    pub offset: Offset,
-    /// What to do.
-    pub why: String,
-}
-
-impl std::fmt::Display for Impassable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { lane, offset, why } = self;
-        write!(f, "partition {lane} is not applied from offset {offset} on: {why}")
-    }
 }
 
 impl DecodedBatch {

@@ -7,8 +7,6 @@ use crate::domain::position::{Lane, Offset};
 use crate::event_log::LogError;
 use crate::store::StoreError;
 
-use super::Impassable;
-
 /// Why the pipeline ended without being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -76,5 +74,23 @@ impl ApplyError {
             | Self::AnotherBase { .. }
             | Self::Panicked { .. } => Class::Fatal,
         }
+    }
+}
+
+/// A marker that this program can't go on behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impassable {
+    /// Its lane.
+    pub lane: Lane,
+    /// Where it stands.
+    pub offset: Offset,
+    /// What to do.
+    pub why: String,
+}
+
+impl std::fmt::Display for Impassable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { lane, offset, why } = self;
+        write!(f, "partition {lane} is not applied from offset {offset} on: {why}")
     }
 }

@@ -16,8 +16,8 @@ mod pipeline;
 mod plan;
 mod strays;
 
-pub use decoded::{DecodedBatch, Impassable};
-pub use error::ApplyError;
+pub use decoded::DecodedBatch;
+pub use error::{ApplyError, Impassable};
 pub use pipeline::{ApplyOptions, Pipeline, Progress};
 pub use plan::{Planner, SetAside, Terms};
 

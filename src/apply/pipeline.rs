@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -24,8 +24,6 @@ use super::{ApplyError, DecodedBatch, Impassable, Planner, SetAside, Terms};
 
 /// How long a stage waits before it looks again whether it should stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
-/// So long without a record is a pause in which the store may do what it put off.
-const IDLE_AFTER: Duration = Duration::from_millis(250);
 /// How long the applier waits after the disk was full, before it tries the same commit again.
 const FULL_DISK_PAUSE: Duration = Duration::from_millis(500);
 /// Decoded groups that may wait for the applier.
@@ -228,7 +226,7 @@ impl Pipeline {
         let mut planner = Planner::new(self.terms.clone());
         let mut strays = Strays::default();
         // Ends when the decode stage has ended and all it sent is committed.
-        while let Some(group) = self.next_group(writer, decoded) {
+        while let Ok(group) = decoded.recv() {
             let started = Instant::now();
             let before = writer.committed().counters;
             let controls = writer.committed().control.verdicts;
@@ -257,23 +255,6 @@ impl Pipeline {
             let _ = give_back.try_send(group);
         }
         Ok(())
-    }
-
-    /// The next group; none: there are no more.
-    fn next_group(&self, writer: &Writer, decoded: &Receiver<Group>) -> Option<Group> {
-        loop {
-            match decoded.recv_timeout(IDLE_AFTER) {
-                Ok(group) => return Some(group),
-                Err(RecvTimeoutError::Timeout) => writer.idle(),
-                Err(RecvTimeoutError::Disconnected) => {
-                    // A run that ends there ends with what one that goes on would do now.
-                    if self.until_caught_up {
-                        writer.idle();
-                    }
-                    return None;
-                }
-            }
-        }
     }
 
     /// Commits what is staged, waiting while the disk is full or no file can be made. None: told to stop while waiting;

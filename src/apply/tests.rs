@@ -11,7 +11,7 @@ use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, LogKind, NextOffs
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
 use crate::domain::rules::{InForce, LaneRules, Marker, RuleSet, RuleText};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
-use crate::store::{self, Opened, StoreOptions};
+use crate::store::{self, Opened};
 
 use super::{ApplyError, DecodedBatch, Planner, Terms};
 
@@ -36,7 +36,7 @@ fn bench() -> Bench {
     config.path = directory.path().join("store");
     config.ballast_bytes = 0;
     config.min_free_bytes = 0;
-    let opened = store::open(StoreOptions::from(&config), Some(&identity), &|_| {}).unwrap();
+    let opened = store::open(config, Some(&identity), &|_| {}).unwrap();
     let rules = Arc::new(RuleSet::built_in().unwrap());
     Bench {
         _directory: directory,

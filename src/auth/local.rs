@@ -12,10 +12,9 @@ use crate::config::Secret;
 use super::accounts::Accounts;
 use super::random::{NoRandomness, base64url, bytes, secret_text, sha256};
 use super::roles::{Principal, Role, Roles};
+use super::users::LOCAL_KEY_NAME;
 use super::users_file::UsersFileError;
 
-/// No other key has this name.
-pub(super) const LOCAL_KEY_NAME: &str = "local";
 /// In the data directory.
 pub const LOCAL_KEY_FILE: &str = "local.key";
 const JWT_SECRET_FILE: &str = "jwt.secret";

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::timestamp::parse_rfc3339_us;
 
-use super::local::LOCAL_KEY_NAME;
 use super::password;
 use super::random::{base64url, from_hex, sha256};
 use super::roles::{Principal, Roles};
@@ -21,6 +20,8 @@ const KEY_PREFIX: &str = "ck_";
 const KEY_LABEL_CHARS: usize = 8;
 /// Bytes of the stamp that ties a token to a user's password and roles.
 const STAMP_BYTES: usize = 9;
+/// Of the key that a start makes for whoever reads its data directory: no other one has it.
+pub(super) const LOCAL_KEY_NAME: &str = "local";
 
 /// The file, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use crate::app;
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
-use crate::store::{self, OpenProgress, Opened, StoreError, StoreOptions};
+use crate::store::{self, OpenProgress, Opened, StoreError};
 
 use super::exit::Failure;
 use super::progress;
@@ -40,8 +40,7 @@ pub(super) fn open_log_to_append(config: &Config) -> anyhow::Result<EventLog> {
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Opened> {
     let bar = Arc::new(progress::bar(None, "opening the store"));
     let shown = Arc::clone(&bar);
-    let opened =
-        store::open(StoreOptions::from(&config.store), None, &move |step| show(&shown, &step));
+    let opened = store::open(config.store.clone(), None, &move |step| show(&shown, &step));
     bar.finish_and_clear();
     opened.map_err(explain_lock)
 }

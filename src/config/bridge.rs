@@ -7,10 +7,9 @@ use regex::Regex;
 use crate::domain::decode::KeyForm;
 
 use super::error::ConfigError;
-use super::fields::Fields;
+use super::fields::{Fields, YES_OR_NO, free};
 use super::sections::{KafkaConfig, LogChoice, LogConfig};
 use super::suggest::nearest;
-use super::validate::{YES_OR_NO, free};
 
 /// What stands under `[input.<topic>]`.
 const KEYS: [&str; 3] = ["source", "complete", "key"];

@@ -11,6 +11,8 @@ use super::layers::{Key, Layered, Setting, Value};
 use super::secret::Secret;
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 
+pub(super) const YES_OR_NO: [(&str, bool); 2] = [("false", false), ("true", true)];
+
 /// Reads keys of one section after another.
 pub(super) struct Fields<'a> {
     pub(super) sources: &'a Sources<'a>,
@@ -238,4 +240,38 @@ fn size_expected(bounds: &RangeInclusive<u64>) -> String {
 fn duration_expected(bounds: &RangeInclusive<Duration>) -> String {
     let (least, most) = (format_duration(*bounds.start()), format_duration(*bounds.end()));
     format!("a duration from {least} to {most}, in seconds or like \"1h30m\"")
+}
+
+/// The settings under a table that takes any name.
+pub(super) fn free(fields: &mut Fields<'_>, table: &str) -> Vec<([String; 3], String)> {
+    let mut found = Vec::new();
+    for (key, setting) in &fields.layered.settings {
+        let [section, middle, name] = key.as_slice() else {
+            continue;
+        };
+        // The one table of any name within a section that has other keys.
+        let is_properties = table == "properties" && section == "kafka" && middle == table;
+        if section != table && !is_properties {
+            continue;
+        }
+        match &setting.value {
+            Value::Text(text) => {
+                found.push(([section.clone(), middle.clone(), name.clone()], text.clone()));
+            }
+            Value::List(_) => fields.errors.push(ConfigError::Invalid {
+                place: setting.place.clone(),
+                key: key.join("."),
+                problem: "takes one value, not a list".to_owned(),
+            }),
+        }
+    }
+    found
+}
+
+pub(super) fn seconds(least: u64, most: u64) -> RangeInclusive<Duration> {
+    Duration::from_secs(least)..=Duration::from_secs(most)
+}
+
+pub(super) fn millis(least: u64, most: u64) -> RangeInclusive<Duration> {
+    Duration::from_millis(least)..=Duration::from_millis(most)
 }

@@ -232,6 +232,30 @@ pub struct StoreConfig {
     pub ballast_bytes: u64,
 }
 
+impl StoreConfig {
+    /// Settings for a directory, as the built-in configuration has them but for what that keeps free
+    /// on the disk and for how long.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            cache_bytes: 48 << 20,
+            cache_ttl: Duration::from_secs(600),
+            sled_cache_bytes: 64 << 20,
+            dirty_bytes_max: 64 << 20,
+            checkpoint_interval: Duration::from_secs(5),
+            snapshot_interval: Duration::from_secs(24 * 60 * 60),
+            journal_segment_bytes: 64 << 20,
+            journal_retention_age: None,
+            journal_retention_bytes: JournalRetention::Unlimited,
+            purge_deleted_after: None,
+            dead_letters_bytes: 256 << 20,
+            dead_letters_age: Some(Duration::from_secs(30 * 24 * 60 * 60)),
+            min_free_bytes: 0,
+            ballast_bytes: 0,
+        }
+    }
+}
+
 /// How records are applied.
 #[derive(Clone, Debug)]
 pub struct ApplyConfig {
@@ -246,9 +270,9 @@ pub struct ApplyConfig {
 }
 
 /// The feed of changes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct FeedConfig {
-    /// How often a client hears something.
+    /// How often a client hears something, and is asked whether it may still listen.
     pub heartbeat: Duration,
     /// Clients at once; more are answered 503.
     pub clients_max: usize,

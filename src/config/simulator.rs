@@ -5,9 +5,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::Mode;
-use super::fields::Fields;
+use super::fields::{Fields, millis};
 use super::limits::networks;
-use super::validate::millis;
 
 /// The simulator.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::domain::limits::{CONTACT_BYTES, FUTURE_TOLERANCE_SECONDS_MAX};
 
 use super::error::ConfigError;
-use super::fields::Fields;
-use super::layers::{Layered, Value};
+use super::fields::{Fields, YES_OR_NO, free, millis, seconds};
+use super::layers::Layered;
 use super::limits;
 use super::print;
 use super::secret::Secret;
@@ -27,8 +27,6 @@ const TIB: u64 = 1 << 40;
 const DAY: u64 = 86_400;
 /// Small enough for a test that wants many segments.
 const SEGMENT_BYTES: RangeInclusive<u64> = 4 * KIB..=4 * GIB;
-
-pub(super) const YES_OR_NO: [(&str, bool); 2] = [("false", false), ("true", true)];
 
 /// What a source's field can be called here.
 const OUR_NAMES: [&str; 7] = ["id", "firstName", "lastName", "email", "phone", "company", "title"];
@@ -164,14 +162,6 @@ fn auth(fields: &mut Fields<'_>, store: &Path, token_lifetime: Duration) -> Auth
         fields.refuse("auth.refresh_lifetime_max", "is shorter than auth.refresh_lifetime");
     }
     config
-}
-
-pub(super) fn seconds(least: u64, most: u64) -> RangeInclusive<Duration> {
-    Duration::from_secs(least)..=Duration::from_secs(most)
-}
-
-pub(super) fn millis(least: u64, most: u64) -> RangeInclusive<Duration> {
-    Duration::from_millis(least)..=Duration::from_millis(most)
 }
 
 fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
@@ -345,32 +335,6 @@ fn check_kafka(fields: &mut Fields<'_>, config: &KafkaConfig) {
 
 fn properties(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     free(fields, "properties").into_iter().map(|([_, _, name], text)| (name, text)).collect()
-}
-
-/// The settings under a table that takes any name.
-pub(super) fn free(fields: &mut Fields<'_>, table: &str) -> Vec<([String; 3], String)> {
-    let mut found = Vec::new();
-    for (key, setting) in &fields.layered.settings {
-        let [section, middle, name] = key.as_slice() else {
-            continue;
-        };
-        // The one table of any name within a section that has other keys.
-        let is_properties = table == "properties" && section == "kafka" && middle == table;
-        if section != table && !is_properties {
-            continue;
-        }
-        match &setting.value {
-            Value::Text(text) => {
-                found.push(([section.clone(), middle.clone(), name.clone()], text.clone()));
-            }
-            Value::List(_) => fields.errors.push(ConfigError::Invalid {
-                place: setting.place.clone(),
-                key: key.join("."),
-                problem: "takes one value, not a list".to_owned(),
-            }),
-        }
-    }
-    found
 }
 
 fn mapping(fields: &mut Fields<'_>) -> BTreeMap<String, BTreeMap<String, String>> {

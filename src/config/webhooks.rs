@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::ConfigError;
-use super::fields::Fields;
+use super::fields::{Fields, free, millis, seconds};
 use super::secret::Secret;
 use super::sections::{AcmeConfig, OutboxConfig, WebhookSourceConfig, WebhooksConfig};
 use super::suggest::nearest;
-use super::validate::{free, millis, seconds};
 use super::webhook_secret::{too_short, webhook_key};
 
 /// What stands under `[webhook.<source>]`.

@@ -335,7 +335,7 @@ mod tests {
     use crate::domain::rules::RuleText;
     use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
     use crate::event_log::{ConsumeBounds, Consumer};
-    use crate::store::{self, Opened, StoreOptions};
+    use crate::store::{self, Opened, StoreConfig};
 
     struct World {
         adoption: Adoption,
@@ -357,7 +357,7 @@ mod tests {
             retention_age: None,
         };
         let log = EventLog::Embedded(Arc::new(EmbeddedLog::open(options).unwrap()));
-        let options = StoreOptions::at(dir.path().join("store"));
+        let options = StoreConfig::at(dir.path().join("store"));
         let opened = store::open(options, Some(&log.identity().unwrap()), &|_| {}).unwrap();
         let Opened { mut writer, reader, .. } = opened;
         let rules = Arc::new(RuleSet::built_in().unwrap());

@@ -307,7 +307,7 @@ mod tests {
     use crate::event_log::EventLog;
     use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
     use crate::ingest::{IntakeOptions, Outbox};
-    use crate::store::{self, Opened, Prospect, StoreOptions};
+    use crate::store::{self, Opened, Prospect, StoreConfig};
 
     use super::*;
 
@@ -336,7 +336,7 @@ mod tests {
             let cluster = "test".to_owned();
             let topic = "contacts".to_owned();
             let identity = LogIdentity { kind: LogKind::Embedded, cluster, topic };
-            let options = StoreOptions::at(dir.path().join("store"));
+            let options = StoreConfig::at(dir.path().join("store"));
             let store = store::open(options, Some(&identity), &|_| ()).unwrap();
             let config = Config::built_in(Mode::Dev).unwrap().embedded_log;
             let config = EmbeddedLogConfig { path: dir.path().join("log"), ..config };

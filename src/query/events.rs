@@ -130,7 +130,7 @@ impl EventDecision {
 mod tests {
     use crate::domain::event::EventKind;
     use crate::domain::position::LogKind;
-    use crate::store::{self, EntryMeta, LaneProgress, StoreOptions};
+    use crate::store::{self, EntryMeta, LaneProgress, StoreConfig};
 
     use super::*;
 
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_repeat_of_what_is_not_kept_any_more_is_no_answer() {
         let dir = tempfile::tempdir().unwrap();
-        let options = StoreOptions::at(dir.path());
+        let options = StoreConfig::at(dir.path());
         let mut opened = store::open(options, Some(&log()), &|_| ()).unwrap();
         let mut come = |offset, verdict| {
             let meta = EntryMeta {
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_the_log_did_not_take_is_said_to_be_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let options = StoreOptions::at(dir.path());
+        let options = StoreConfig::at(dir.path());
         let opened = store::open(options, Some(&log()), &|_| ()).unwrap();
         let expected = opened.reader.expect(xxh3_64(b"evt-1"));
         let found = || event(&opened.reader, Some(&log()), "evt-1").unwrap();

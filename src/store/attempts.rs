@@ -17,11 +17,11 @@ use crate::domain::position::{Lane, NextOffset, Offset};
 
 use super::StoreError;
 use super::codec;
+use super::cut::Cut;
 use super::digest::{Digest, contact_hash};
 use super::dirty::{DirtySet, Generation};
 use super::engine::Engine;
-use super::scan::Differs;
-use super::shared::Cut;
+use super::error::EngineMismatch;
 
 const KEY_BYTES: usize = 10;
 
@@ -98,10 +98,7 @@ impl AttemptStage {
             return Ok(());
         }
         self.changed.clear();
-        let before = load(engine, dirty).map_err(|differs| match differs {
-            Differs::Damage(why) => StoreError::damaged("the engine", why),
-            Differs::Fatal(error) => error,
-        })?;
+        let before = load(engine, dirty).map_err(|mismatch| mismatch.into_error("the engine"))?;
         *tables.lanes.write() = before.lanes.into_inner();
         Ok(())
     }
@@ -124,7 +121,7 @@ pub(crate) fn redo(generation: &Generation, lane: Lane, offset: Offset, attempt:
 fn stored(
     engine: &Engine,
     dirty: &DirtySet,
-) -> Result<BTreeMap<(Lane, Offset), LaneAttempt>, Differs> {
+) -> Result<BTreeMap<(Lane, Offset), LaneAttempt>, EngineMismatch> {
     // Taken first: what is flushed meanwhile is in the engine too.
     let in_front = dirty.entries(codec::ATTEMPT);
     let mut stored = BTreeMap::new();
@@ -144,7 +141,7 @@ fn stored(
 
 /// The stored attempts, but for those that newer ones left no room or time for: a journal's entry
 /// does not say what was forgotten for it, so after a redo they are still there, and are dropped now.
-pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<LaneAttempts, Differs> {
+pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<LaneAttempts, EngineMismatch> {
     let mut lanes: BTreeMap<Lane, Attempts> = BTreeMap::new();
     for ((lane, offset), attempt) in stored(engine, dirty)? {
         lanes.entry(lane).or_default().restore(offset, attempt);
@@ -167,7 +164,7 @@ pub(crate) fn digest_of(tables: &LaneAttempts) -> Digest {
 }
 
 /// What the stored ones add up to.
-pub(crate) fn digest_stored(engine: &Engine, dirty: &DirtySet) -> Result<Digest, Differs> {
+pub(crate) fn digest_stored(engine: &Engine, dirty: &DirtySet) -> Result<Digest, EngineMismatch> {
     Ok(sum(stored(engine, dirty)?.into_iter()))
 }
 
@@ -191,7 +188,7 @@ fn engine_key(key: &[u8]) -> Vec<u8> {
     codec::entry_key(codec::ATTEMPT, key)
 }
 
-fn parse_key(key: Option<&[u8]>) -> Result<(Lane, Offset), Differs> {
+fn parse_key(key: Option<&[u8]>) -> Result<(Lane, Offset), EngineMismatch> {
     let parsed = key.and_then(|key| {
         let (lane, offset) = key.split_first_chunk::<2>()?;
         let offset = u64::from_be_bytes(offset.try_into().ok()?);
@@ -200,10 +197,10 @@ fn parse_key(key: Option<&[u8]>) -> Result<(Lane, Offset), Differs> {
     parsed.ok_or_else(unreadable)
 }
 
-fn parse(value: &[u8]) -> Result<LaneAttempt, Differs> {
+fn parse(value: &[u8]) -> Result<LaneAttempt, EngineMismatch> {
     codec::entry_body(value).and_then(LaneAttempt::decode).ok_or_else(unreadable)
 }
 
-fn unreadable() -> Differs {
-    Differs::damage("an attempt at a command can't be read")
+fn unreadable() -> EngineMismatch {
+    EngineMismatch::damage("an attempt at a command can't be read")
 }

@@ -16,11 +16,10 @@ use crate::segments::{FrameNo, SegmentError};
 
 use super::StoreError;
 use super::codec::{ChangeRef, StoredContact};
-use super::export::{as_of, show_live, stored};
+use super::cut::Cut;
 use super::history::image_before;
 use super::journal::{Applied, Entry, Frame, Journal, Outcome};
 use super::reader::Reader;
-use super::shared::{Cut, Shared};
 
 type Frames = Box<dyn Iterator<Item = Result<Frame, StoreError>> + Send>;
 
@@ -50,12 +49,12 @@ impl std::fmt::Debug for Changes {
 impl Reader {
     /// Moves with every commit.
     pub fn commits(&self) -> watch::Receiver<u64> {
-        self.shared().committed.subscribe()
+        self.shared().commits.frames.subscribe()
     }
 
     /// The place behind everything committed and visible.
     pub fn changes_end(&self) -> ChangeRef {
-        ChangeRef::new(self.shared().cut.lock().next_frame, 0)
+        ChangeRef::new(self.shared().commits.cut.lock().next_frame, 0)
     }
 
     /// The time of the newest record of the journal's first frame, in ms; none where the journal
@@ -71,7 +70,7 @@ impl Reader {
 
     /// What will be applied from now on.
     pub fn changes_from_now(&self) -> Changes {
-        let cut = self.shared().cut.lock().clone();
+        let cut = self.shared().commits.cut.lock().clone();
         self.changes_since(&cut)
     }
 
@@ -84,7 +83,7 @@ impl Reader {
     /// What was applied after a position of this log; none where the journal holds not all of it.
     pub fn changes_after(&self, position: &Position) -> Result<Option<Changes>, StoreError> {
         let shared = self.shared();
-        let cut = shared.cut.lock().clone();
+        let cut = shared.commits.cut.lock().clone();
         let at = |frame| Some(self.changes_at(ChangeRef::new(frame, 0), position.clone()));
         if has_seen(position, &cut) {
             return Ok(at(cut.next_frame));
@@ -100,12 +99,12 @@ impl Reader {
         each: &mut dyn FnMut(&str, &ContactView<'_>) -> ControlFlow<()>,
     ) -> Result<Option<Changes>, StoreError> {
         let shared = self.shared();
-        let cut = shared.cut.lock().clone();
+        let cut = shared.commits.cut.lock().clone();
         let mut broke = false;
         let mut show = |id: &[u8], value: &StoredContact| {
             let text = std::str::from_utf8(id)
                 .map_err(|error| StoreError::damaged("a contact's id", error.to_string()))?;
-            if each(text, &self.view(id, value)?).is_break() {
+            if each(text, &shared.contacts.view(id, value)?).is_break() {
                 broke = true;
                 let gone = std::io::ErrorKind::BrokenPipe.into();
                 return Err(StoreError::io("showing", &shared.path)(gone));
@@ -113,10 +112,13 @@ impl Reader {
             Ok(())
         };
         let shown = match only {
-            None => as_of(shared, &cut, show),
-            Some(ids) => {
-                ids.iter().try_for_each(|id| one_as_of(shared, &cut, id.as_bytes(), &mut show))
-            }
+            None => shared.contacts.as_of(&shared.journal, &cut, show),
+            Some(ids) => ids.iter().map(String::as_bytes).try_for_each(|id| {
+                let value = shared.contacts.get_in_engine(id)?;
+                let before = |value| image_before(&shared.journal, id, value, cut.next_frame);
+                let value = value.map(before).transpose()?.flatten();
+                value.map_or(Ok(()), |value| show(id, &value))
+            }),
         };
         match shown {
             Err(_) if broke => Ok(None),
@@ -126,24 +128,9 @@ impl Reader {
     }
 
     fn changes_since(&self, cut: &Cut) -> Changes {
-        let seen = self.shared().position_of(cut.next_offsets());
+        let seen = self.shared().commits.position_of(cut.next_offsets());
         self.changes_at(ChangeRef::new(cut.next_frame, 0), seen)
     }
-}
-
-fn one_as_of(
-    shared: &Shared,
-    cut: &Cut,
-    id: &[u8],
-    show: &mut impl FnMut(&[u8], &StoredContact) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    show_live(shared, id, &mut |id: &[u8], bytes: &[u8]| {
-        let value = stored(shared, id, bytes)?;
-        match image_before(&shared.journal, id, value, cut.next_frame)? {
-            Some(value) => show(id, &value),
-            None => Ok(()),
-        }
-    })
 }
 
 impl Changes {

@@ -21,11 +21,10 @@ use crate::segments::FrameNo;
 use crate::telemetry::fault;
 
 use super::StoreError;
-use super::control::ControlSums;
+use super::cut::{ControlSums, Cut};
 use super::digest::Digest;
 use super::journal::{Counters, LaneProgress, LastRecord};
 use super::rules::RulesRecord;
-use super::shared::Cut;
 
 /// The format of the envelope's content.
 pub(crate) const FORMAT: u32 = 1;

@@ -5,26 +5,26 @@
 //! snapshot, made there, is a plain scan of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::config::StoreConfig;
 use crate::domain::Class;
 use crate::segments::{FrameNo, SegmentSync};
 use crate::telemetry::fault;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
-use super::dirty::{DirtyContact, Generation};
-use super::heap::Filler;
+use super::cut::Cut;
+use super::dirty::Generation;
 use super::insertion::{insert, insert_helped, stamp};
-use super::shared::{Cut, Shared};
+use super::shared::Shared;
 use super::snapshot;
-use super::trim::{Retention, Trim};
+use super::trim::Trim;
 
 /// Wakes nobody; guards against a wake that came between look and wait.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -34,21 +34,6 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const SNAPSHOT_SEGMENTS_MIN: u64 = 4;
 /// A snapshot that would hold the writer up waits for a calmer moment until it is so much overdue.
 const SNAPSHOT_OVERDUE: u64 = 4;
-/// A generation with more than this part of what may be dirty is one of a load.
-const LOAD_PART: u64 = 4;
-
-/// What the thread goes by.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    /// The data directory.
-    pub(crate) dir: PathBuf,
-    pub(crate) store: u64,
-    pub(crate) checkpoint_interval: Duration,
-    pub(crate) snapshot_interval: Duration,
-    pub(crate) journal_segment_bytes: u64,
-    pub(crate) dirty_bytes_max: u64,
-    pub(crate) retention: Retention,
-}
 
 /// What the writer and the thread say to each other.
 #[derive(Debug, Default)]
@@ -69,8 +54,6 @@ struct State {
     checkpoints_awaited: u64,
     snapshots_asked: u64,
     snapshots_done: u64,
-    /// Whether lists that were put off are to be made.
-    are_lists_asked: bool,
     stop: bool,
     trim: Option<Trim>,
 }
@@ -87,12 +70,6 @@ impl Control {
             state.checkpoints_asked += 1;
             self.wake.notify_one();
         }
-    }
-
-    /// Asks for a checkpoint, and for the lists after it.
-    pub(crate) fn request_lists(&self) {
-        self.state.lock().are_lists_asked = true;
-        self.wake.notify_one();
     }
 
     pub(crate) fn take_trim(&self) -> Option<Trim> {
@@ -112,18 +89,18 @@ impl CheckpointThread {
     pub(crate) fn start(
         shared: Arc<Shared>,
         sync: SegmentSync,
-        plan: Plan,
+        config: StoreConfig,
         last: Checkpoint,
         is_recovering: bool,
     ) -> Result<Self, StoreError> {
         let control = Arc::new(Control::default());
-        let dir = plan.dir.clone();
+        let dir = config.path.clone();
         let mut checkpointer = Checkpointer {
             snapshot_at: Instant::now(),
             shared,
             control: Arc::clone(&control),
             sync,
-            plan,
+            config,
             last,
             is_recovering,
         };
@@ -140,14 +117,14 @@ impl CheckpointThread {
 
     /// Returns once the current generation has room.
     pub(crate) fn wait_for_room(&self, shared: &Shared, bytes_max: u64) -> Result<(), StoreError> {
-        shared.check()?;
-        if shared.dirty.bytes().0 < bytes_max {
+        shared.commits.check()?;
+        if shared.contacts.dirty.bytes().0 < bytes_max {
             return Ok(());
         }
         let started = Instant::now();
         let mut state = self.control.state.lock();
-        while shared.dirty.bytes().0 >= bytes_max {
-            shared.check()?;
+        while shared.contacts.dirty.bytes().0 >= bytes_max {
+            shared.commits.check()?;
             self.control.request_in(&mut state);
             state.checkpoints_awaited = state.checkpoints_asked;
             self.control.done.wait_for(&mut state, LOOK_AGAIN);
@@ -161,35 +138,36 @@ impl CheckpointThread {
 
     /// Returns once all that was committed is in a checkpoint.
     pub(crate) fn run_now(&self, shared: &Shared) -> Result<(), StoreError> {
-        let asked = {
-            let mut state = self.control.state.lock();
-            state.checkpoints_asked += 1;
+        let asked = self.ask(|state| {
             state.checkpoints_awaited = state.checkpoints_asked;
-            self.control.wake.notify_one();
             state.checkpoints_asked
-        };
+        });
         self.wait(shared, |state| state.checkpoints_done >= asked)
     }
 
     /// Returns once all that was committed is in a verified snapshot.
     pub(crate) fn snapshot_now(&self, shared: &Shared) -> Result<(), StoreError> {
-        let asked = {
-            let mut state = self.control.state.lock();
-            state.checkpoints_asked += 1;
+        let asked = self.ask(|state| {
             state.snapshots_asked += 1;
-            self.control.wake.notify_one();
             state.snapshots_asked
-        };
+        });
         self.wait(shared, |state| state.snapshots_done >= asked)
+    }
+
+    fn ask(&self, note: impl FnOnce(&mut State) -> u64) -> u64 {
+        let mut state = self.control.state.lock();
+        state.checkpoints_asked += 1;
+        self.control.wake.notify_one();
+        note(&mut state)
     }
 
     fn wait(&self, shared: &Shared, is_done: impl Fn(&State) -> bool) -> Result<(), StoreError> {
         let mut state = self.control.state.lock();
         while !is_done(&state) {
-            shared.check()?;
+            shared.commits.check()?;
             self.control.done.wait_for(&mut state, LOOK_AGAIN);
         }
-        shared.check()
+        shared.commits.check()
     }
 
     /// Ends the thread after what it is doing.
@@ -215,7 +193,7 @@ struct Checkpointer {
     shared: Arc<Shared>,
     control: Arc<Control>,
     sync: SegmentSync,
-    plan: Plan,
+    config: StoreConfig,
     last: Checkpoint,
     /// The first checkpoint follows a redo.
     is_recovering: bool,
@@ -226,10 +204,10 @@ struct Checkpointer {
 /// What the writer or the clock wants.
 struct Work {
     checkpoints: u64,
+    is_asked: bool,
     is_awaited: bool,
     snapshots: u64,
     is_snapshot_asked: bool,
-    are_lists_asked: bool,
 }
 
 impl Checkpointer {
@@ -240,7 +218,7 @@ impl Checkpointer {
                 Err(StoreError::damaged("the checkpoint thread", "it panicked"))
             });
             if let Err(error) = done {
-                self.shared.fail(error);
+                self.shared.commits.fail(error);
                 self.control.done.notify_all();
                 return;
             }
@@ -252,32 +230,42 @@ impl Checkpointer {
     }
 
     fn next_work(&self) -> Option<Work> {
-        let due = Instant::now() + self.plan.checkpoint_interval;
+        let due = Instant::now() + self.config.checkpoint_interval;
         let mut state = self.control.state.lock();
+        let mut is_calm = false;
         loop {
             if state.stop {
                 return None;
             }
-            let is_asked =
-                state.checkpoints_asked > state.checkpoints_done || state.are_lists_asked;
-            if is_asked || Instant::now() >= due {
+            let is_asked = state.checkpoints_asked > state.checkpoints_done;
+            if is_asked || is_calm || Instant::now() >= due {
                 return Some(Work {
                     checkpoints: state.checkpoints_asked,
+                    is_asked,
                     is_awaited: state.checkpoints_awaited > state.checkpoints_done,
                     snapshots: state.snapshots_asked,
                     is_snapshot_asked: state.snapshots_asked > state.snapshots_done,
-                    are_lists_asked: std::mem::take(&mut state.are_lists_asked),
                 });
             }
-            self.control.wake.wait_until(&mut state, due);
+            is_calm = self.wait(&mut state, due);
         }
     }
 
-    fn work(&mut self, work: &Work) -> Result<(), StoreError> {
-        self.checkpoint(work.is_awaited)?;
-        if work.are_lists_asked {
-            drop(self.shared.lists()?);
+    /// Waits to be woken. Whether a load is over by which the lists were put off.
+    fn wait(&self, state: &mut MutexGuard<'_, State>, due: Instant) -> bool {
+        let Shared { ordered, commits, bounds, .. } = &*self.shared;
+        if !ordered.are_put_off() {
+            self.control.wake.wait_until(state, due);
+            return false;
         }
+        let frames = *commits.frames.borrow();
+        let until = due.min(Instant::now() + bounds.pause);
+        let has_passed = self.control.wake.wait_until(state, until).timed_out();
+        has_passed && frames == *commits.frames.borrow()
+    }
+
+    fn work(&mut self, work: &Work) -> Result<(), StoreError> {
+        self.checkpoint(work)?;
         if work.is_snapshot_asked || self.is_snapshot_due() {
             self.snapshot()?;
         }
@@ -286,10 +274,11 @@ impl Checkpointer {
     }
 
     /// One checkpoint, if anything was committed since the last; with both hands if it is awaited.
-    fn checkpoint(&mut self, is_awaited: bool) -> Result<(), StoreError> {
+    fn checkpoint(&mut self, work: &Work) -> Result<(), StoreError> {
         let started = Instant::now();
         let Some((cut, generation)) = self.swap() else {
-            return Ok(());
+            // Asked for, it says nothing of whether a load goes on.
+            return if work.is_asked { Ok(()) } else { self.index() };
         };
         self.control.done.notify_all();
         fault::point("swapped");
@@ -298,28 +287,28 @@ impl Checkpointer {
             self.sync_journal(&cut)?;
         }
         let number = self.last.number + 1;
-        if is_awaited {
-            insert_helped(&self.shared.engine, &generation, || self.index(&generation))?;
+        if work.is_awaited {
+            insert_helped(&self.shared.contacts.engine, &generation, || self.index())?;
         } else {
-            insert(&self.shared.engine, &generation)?;
+            insert(&self.shared.contacts.engine, &generation)?;
         }
-        stamp(&self.shared.engine, number, self.plan.store)?;
-        self.shared.engine.flush()?;
+        stamp(&self.shared.contacts.engine, number, self.last.store)?;
+        self.shared.contacts.engine.flush()?;
         fault::point("sled_flushed");
         if is_out_of_order {
             self.sync_journal(&cut)?;
         }
         let cut = if fault::bug("counters_at_write") {
-            let now = self.shared.cut.lock().clone();
+            let now = self.shared.commits.cut.lock().clone();
             Cut { counters: now.counters, digest: now.digest, ..cut }
         } else {
             cut
         };
-        let checkpoint = Checkpoint { number, store: self.plan.store, cut };
+        let checkpoint = Checkpoint { number, store: self.last.store, cut };
         self.write(&checkpoint)?;
         fault::point("checkpoint_written");
         self.last = checkpoint;
-        self.retire(&generation)?;
+        self.shared.contacts.retire(&generation, || self.index())?;
         self.tell(started);
         if std::mem::take(&mut self.is_recovering) {
             fault::point("recovered_checkpoint");
@@ -330,16 +319,16 @@ impl Checkpointer {
     /// Tries until the file can be made: what the swap took out of the dirty set has no way back.
     fn write(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         loop {
-            let error = match checkpoint.write(&self.plan.dir) {
+            let error = match checkpoint.write(&self.config.path) {
                 Err(error) if error.class() == Class::Retry => error,
                 written => {
-                    if self.shared.waiting.lock().take().is_some() {
+                    if self.shared.commits.waiting.lock().take().is_some() {
                         tracing::info!("checkpoints go on");
                     }
                     return written;
                 }
             };
-            let before = self.shared.waiting.lock().replace(error.to_string());
+            let before = self.shared.commits.waiting.lock().replace(error.to_string());
             if before.is_none() {
                 tracing::warn!(%error, "checkpoints wait; this one is tried again");
             }
@@ -353,11 +342,11 @@ impl Checkpointer {
 
     /// The cut between two batches. None: nothing was committed since the last checkpoint.
     fn swap(&self) -> Option<(Cut, Arc<Generation>)> {
-        let cut = self.shared.cut.lock();
+        let cut = self.shared.commits.cut.lock();
         if cut.next_frame == self.last.cut.next_frame {
             return None;
         }
-        let generation = self.shared.dirty.swap()?;
+        let generation = self.shared.contacts.dirty.swap()?;
         Some((cut.clone(), generation))
     }
 
@@ -373,28 +362,8 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Lets readers go on without the generation; see the module's head for the order.
-    fn retire(&self, generation: &Generation) -> Result<(), StoreError> {
-        self.copy(generation);
-        self.index(generation)?;
-        self.shared.cache.engine_was_written();
-        self.shared.dirty.retire();
-        Ok(())
-    }
-
-    fn copy(&self, generation: &Generation) {
-        self.shared.heap.fill(|filler| {
-            let put = |filler: &mut Filler<'_>, at: &DirtyContact| {
-                filler.put(at.hash, &at.id, at.value.bytes());
-            };
-            generation.for_each_in_parts(filler, put, Filler::write_much);
-        });
-    }
-
-    fn index(&self, generation: &Generation) -> Result<(), StoreError> {
-        let is_load = self.is_load(generation.bytes());
-        let indexed = self.shared.ordered.take(&self.shared.dirty, is_load);
-        indexed.map_err(|error| StoreError::damaged("a contact", error.to_string()))
+    fn index(&self) -> Result<(), StoreError> {
+        Ok(self.shared.ordered.take(&self.shared.contacts.dirty)?)
     }
 
     fn tell(&self, started: Instant) {
@@ -406,7 +375,7 @@ impl Checkpointer {
         let took = started.elapsed().as_micros() as u64;
         figures.checkpoint_micros_last.store(took, Ordering::Relaxed);
         let next = Arc::new(self.last.cut.next_offsets());
-        self.shared.checkpointed.send_replace(next);
+        self.shared.commits.checkpointed.send_replace(next);
         self.control.done.notify_all();
     }
 
@@ -416,21 +385,16 @@ impl Checkpointer {
         if first_unheld == self.last.cut.next_frame.0 {
             return false;
         }
-        if self.snapshot_at.elapsed() >= self.plan.snapshot_interval {
+        if self.snapshot_at.elapsed() >= self.config.snapshot_interval {
             return true;
         }
         let twice = figures.snapshot_bytes.load(Ordering::Relaxed).saturating_mul(2);
-        let least = self.plan.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
+        let least = self.config.journal_segment_bytes.saturating_mul(SNAPSHOT_SEGMENTS_MIN);
         let since = figures.journal_since_snapshot.load(Ordering::Relaxed);
         // The next generation fills while the last one was flushed.
-        let is_busy = self.is_load(self.shared.dirty.bytes().0);
+        let is_busy = self.shared.contacts.dirty.bytes().0 > self.config.load_bytes();
         let overdue = if is_busy { SNAPSHOT_OVERDUE } else { 1 };
         since > twice.max(least).saturating_mul(overdue)
-    }
-
-    /// Whether a generation of so many bytes is one of a load.
-    fn is_load(&self, bytes: u64) -> bool {
-        bytes > self.plan.dirty_bytes_max / LOAD_PART
     }
 
     /// A verified image of the checkpoint. One that can't be made now is left for later: it is
@@ -439,8 +403,9 @@ impl Checkpointer {
         self.snapshot_at = Instant::now();
         let figures = &self.shared.figures;
         let since = figures.journal_since_snapshot.swap(0, Ordering::Relaxed);
-        let log = self.shared.identity.as_ref();
-        let written = snapshot::write(&self.plan.dir, log, &self.last, &self.shared.engine);
+        let log = self.shared.commits.log.as_ref();
+        let written =
+            snapshot::write(&self.config.path, log, &self.last, &self.shared.contacts.engine);
         let written = match written {
             Ok(written) => written,
             Err(error) if error.class() == Class::Retry => {
@@ -456,7 +421,7 @@ impl Checkpointer {
         let held = self.last.cut.next_frame;
         figures.snapshot_next_frame.store(held.0, Ordering::Relaxed);
         let next = Arc::new(self.last.cut.next_offsets());
-        self.shared.snapshotted.send_replace(next);
+        self.shared.commits.snapshotted.send_replace(next);
         Ok(())
     }
 
@@ -467,7 +432,7 @@ impl Checkpointer {
             let below = below
                 .min(self.shared.dead_letters.needs_from(&self.last.cut))
                 .min(self.shared.brought_home.needs_from(&self.last.cut));
-            let retention = self.plan.retention;
+            let retention = self.config.retention();
             self.control.state.lock().trim = Some(Trim { below, retention });
         }
     }

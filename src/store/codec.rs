@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::domain::contact::{ContactView, CorruptContact};
 use crate::segments::FrameNo;
 
 /// Prefix of contact keys.
@@ -19,8 +20,6 @@ pub const CONTACT: u8 = b'c';
 pub const CONTROL: u8 = b'k';
 /// Prefix of the keys of attempts at commands.
 pub const ATTEMPT: u8 = b'a';
-/// Prefix of meta keys.
-pub const META: u8 = b'm';
 /// The byte that leads a value.
 pub const VALUE_FORMAT: u8 = 1;
 /// Bytes before a contact's body.
@@ -135,6 +134,11 @@ impl StoredContact {
     /// The contact's bytes as domain reads them.
     pub fn body(&self) -> &[u8] {
         self.0.get(HEAD..).unwrap_or_default()
+    }
+
+    /// The contact's parts.
+    pub fn view(&self) -> Result<ContactView<'_>, CorruptContact> {
+        ContactView::parse(self.body())
     }
 }
 

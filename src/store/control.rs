@@ -14,31 +14,13 @@ use tokio::sync::watch;
 
 use crate::domain::control::{ControlEntry, ControlState, Decision, UNSETTLED_KEY};
 use crate::domain::position::NextOffset;
-use crate::domain::verdict::Verdict;
 
 use super::codec;
 use super::digest::{Digest, contact_hash};
 use super::dirty::{DirtySet, Generation};
 use super::engine::Engine;
+use super::error::EngineMismatch;
 use super::journal::ControlChange;
-use super::scan::Differs;
-
-/// What holds of control records, beside what holds of contacts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ControlSums {
-    /// Sum over all entries, as over contacts.
-    pub digest: Digest,
-    /// How often each verdict was given, by [`Verdict::index`].
-    pub verdicts: [u64; Verdict::COUNT],
-}
-
-impl ControlSums {
-    pub(crate) fn count(&mut self, verdict: Verdict) {
-        if let Some(total) = self.verdicts.get_mut(verdict.index()) {
-            *total += 1;
-        }
-    }
-}
 
 /// What was not read of the control lane before the next record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,7 +240,7 @@ pub(crate) fn redo(generation: &Generation, change: &ControlChange<'_>) {
 }
 
 /// Every entry of the engine, with the dirty set in front of it.
-pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<ControlState, Differs> {
+pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<ControlState, EngineMismatch> {
     let mut state = ControlState::default();
     let dirty = dirty.entries(codec::CONTROL);
     for found in engine.scan(&[codec::CONTROL], None) {
@@ -276,14 +258,14 @@ pub(crate) fn load(engine: &Engine, dirty: &DirtySet) -> Result<ControlState, Di
     Ok(state)
 }
 
-fn put(state: &mut ControlState, key: &[u8], value: &[u8]) -> Result<(), Differs> {
+fn put(state: &mut ControlState, key: &[u8], value: &[u8]) -> Result<(), EngineMismatch> {
     let entry = codec::entry_body(value).and_then(ControlEntry::decode);
     match (std::str::from_utf8(key), entry) {
         (Ok(key), Some(entry)) => {
             state.put(Arc::from(key), Arc::new(entry));
             Ok(())
         }
-        (Ok(_) | Err(_), _) => Err(Differs::damage("a control entry can't be read")),
+        (Ok(_) | Err(_), _) => Err(EngineMismatch::damage("a control entry can't be read")),
     }
 }
 

@@ -86,11 +86,6 @@ impl Generation {
     }
 
     /// The value of a contact changed in it.
-    pub fn get(&self, hash: u64, id: &[u8]) -> Option<StoredContact> {
-        let shard = shard(&self.contacts, hash)?.read();
-        Some(shard.find(hash, |at| &*at.id == id)?.value.clone())
-    }
-
     pub(crate) fn get_with_facts(&self, hash: u64, id: &[u8]) -> Option<(StoredContact, Facts)> {
         let shard = shard(&self.contacts, hash)?.read();
         let found = shard.find(hash, |at| &*at.id == id)?;
@@ -237,10 +232,10 @@ impl DirtySet {
 
     /// A contact's latest value, if it is not yet in the engine.
     pub fn get(&self, hash: u64, id: &[u8]) -> Option<StoredContact> {
-        let both = self.generations.read();
-        both.current.get(hash, id).or_else(|| both.flushing.as_ref()?.get(hash, id))
+        self.get_with_facts(hash, id).map(|(value, _)| value)
     }
 
+    /// The same, with what the writer knows of it.
     pub(crate) fn get_with_facts(&self, hash: u64, id: &[u8]) -> Option<(StoredContact, Facts)> {
         let both = self.generations.read();
         both.current

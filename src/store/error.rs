@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::domain::Class;
+use crate::domain::contact::CorruptContact;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::segments::{SegmentError, is_passing};
 
@@ -208,5 +209,46 @@ impl StoreError {
 
     pub(crate) fn damaged(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Damaged { what: what.into(), detail: detail.into() }
+    }
+}
+
+impl From<CorruptContact> for StoreError {
+    fn from(error: CorruptContact) -> Self {
+        Self::damaged("a contact", error.to_string())
+    }
+}
+
+/// Why an engine's content is not taken.
+#[derive(Debug)]
+pub(crate) enum EngineMismatch {
+    /// It is not what it should be, and can be filled again.
+    Damage(String),
+    /// Filling it again would not help.
+    Fatal(StoreError),
+}
+
+impl EngineMismatch {
+    pub(crate) fn damage(why: &str) -> Self {
+        Self::Damage(why.to_owned())
+    }
+
+    /// Where it can't be filled again.
+    pub(crate) fn into_error(self, what: &str) -> StoreError {
+        match self {
+            Self::Damage(why) => StoreError::damaged(what, why),
+            Self::Fatal(error) => error,
+        }
+    }
+}
+
+impl From<StoreError> for EngineMismatch {
+    fn from(error: StoreError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+impl From<EngineError> for EngineMismatch {
+    fn from(error: EngineError) -> Self {
+        if error.is_damage() { Self::Damage(error.to_string()) } else { Self::Fatal(error.into()) }
     }
 }

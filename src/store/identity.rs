@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::domain::founding::{FOUNDING_KEY, Founding};
+use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 
+use super::StoreError;
 use super::checkpoint::{IDENTITY, StoreIdentity, read_file, write_file};
 use super::journal::LaneProgress;
-use super::{StoreError, Writer};
 
 /// The offsets that a lane of the log holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,11 @@ pub(crate) fn settle(
     }
 }
 
+fn settled(dir: &Path) -> Result<StoreIdentity, StoreError> {
+    let missing = || StoreError::damaged("identity", "the file is missing");
+    read_file(dir, &IDENTITY)?.ok_or_else(missing)
+}
+
 /// The founding that the store goes by, if it was told one.
 pub(crate) fn founding(dir: &Path) -> Result<Option<Founding>, StoreError> {
     Ok(read_file::<StoreIdentity>(dir, &IDENTITY)?.and_then(|found| found.founding))
@@ -103,9 +108,7 @@ pub(crate) fn founding(dir: &Path) -> Result<Option<Founding>, StoreError> {
 /// The store goes by this founding from now on. A contact's home decides what is applied, so one that
 /// went by another can't.
 pub(crate) fn settle_founding(dir: &Path, given: &Founding) -> Result<(), StoreError> {
-    let Some(mut found) = read_file::<StoreIdentity>(dir, &IDENTITY)? else {
-        return Err(StoreError::damaged("identity", "the file is missing"));
-    };
+    let mut found = settled(dir)?;
     match &found.founding {
         Some(stored) if stored != given => Err(StoreError::AnotherFounding {
             path: dir.to_path_buf(),
@@ -127,56 +130,13 @@ pub(crate) fn base(dir: &Path) -> Result<Option<(String, bool)>, StoreError> {
 
 /// The log has this base from now on.
 pub(crate) fn settle_base(dir: &Path, id: &str, is_ours: bool) -> Result<(), StoreError> {
-    let Some(mut found) = read_file::<StoreIdentity>(dir, &IDENTITY)? else {
-        return Err(StoreError::damaged("identity", "the file is missing"));
-    };
+    let mut found = settled(dir)?;
     let base = Some((id.to_owned(), is_ours));
     if found.base != base {
         found.base = base;
         write_file(dir, &IDENTITY, &found)?;
     }
     Ok(())
-}
-
-impl Writer {
-    /// What contacts' homes follow from here: as the store was told first, or as the control entries
-    /// that it holds say.
-    pub fn founding(&self) -> Result<Option<Founding>, StoreError> {
-        let told = founding(&self.shared.path)?;
-        let on_log = self.founding_entry();
-        match (&told, &on_log) {
-            (Some(told), Some(on_log)) if told != on_log => Err(StoreError::AnotherFounding {
-                path: self.shared.path.clone(),
-                stored: told.to_string(),
-                given: on_log.to_string(),
-            }),
-            (Some(_) | None, Some(_) | None) => Ok(told.or(on_log)),
-        }
-    }
-
-    /// The founding that the control entries tell of.
-    pub fn founding_entry(&self) -> Option<Founding> {
-        let entry = self.controls().get(FOUNDING_KEY).filter(|entry| !entry.is_removed());
-        entry.and_then(|entry| Founding::parse(&entry.value).ok())
-    }
-
-    /// Contacts' homes follow from this, here and from now on.
-    ///
-    /// # Errors
-    /// [`StoreError::AnotherFounding`] when they followed from another one.
-    pub fn settle_founding(&self, given: &Founding) -> Result<(), StoreError> {
-        settle_founding(&self.shared.path, given)
-    }
-
-    /// Id of the log's base, where it has one, and whether this store comes from it.
-    pub fn base(&self) -> Result<Option<(String, bool)>, StoreError> {
-        base(&self.shared.path)
-    }
-
-    /// The log has this base from now on.
-    pub fn settle_base(&self, id: &str, is_ours: bool) -> Result<(), StoreError> {
-        settle_base(&self.shared.path, id, is_ours)
-    }
 }
 
 #[cfg(test)]

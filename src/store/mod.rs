@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!               ┌──────────────────────── Writer (one, only apply has it) ─────────────────────────┐
-//! contact(id) ◄─┤ overlay (a batch) ◄ DirtySet.current ◄ DirtySet.flushing ◄ Heap ◄ Engine (sled)   │
+//! contact(id) ◄─┤ overlay (a batch) ◄ Contacts                                                      │
 //! applied(..) ─►│ entries (raw bytes)                                                               │
 //! commit()    ─►│ 1 journal append  ─►  2 DirtySet.current, Cut                  ─►  3 waiters      │
 //!               └───────────────────────────────────────────────────────────────────────────────────┘
@@ -10,11 +10,10 @@
 //!                                            │ the Cut (position, counters, digest) taken there
 //!                                            ▼
 //!  Checkpointer (thread): journal fsync ─► Engine::insert_sorted ─► Engine::flush + fdatasync
-//!                         ─► checkpoint file ─► Heap::fill ─► OrderedIndexes::take
-//!                         ─► flushing dropped ─► snapshot when due ─► journal trimmed
+//!                         ─► checkpoint file ─► Contacts::retire, OrderedIndexes::take within
+//!                         ─► snapshot when due ─► journal trimmed
 //!
-//!  Reader (any thread): DirtySet.current ─► DirtySet.flushing ─► Heap in the page cache ─► ReadCache
-//!                       ─► Heap on the disk ─► Engine, where the heap file failed
+//!  Reader (any thread): a contact: Contacts; a list: OrderedIndexes, then the contacts of it
 //!                       history: Journal::entry(ChangeRef), back along `prev`
 //! ```
 //!
@@ -30,24 +29,25 @@
 //!    differs, it is moved aside and filled again.
 //! 7. The digest (see [`digest`]) is carried by every frame, checkpoint and snapshot.
 //!
-//! Retiring a generation, in this order, after the checkpoint is written: its contacts go to the
-//! [`heap`] file, the ordered indexes take what they have not seen, the generation is dropped. Until
-//! the drop a reader finds the value in the generation, after it in the heap file. No place there is
-//! written twice, so what the cache keeps of one can't become older than what was asked for.
+//! Where a contact is at any moment is a matter of `contacts/` alone.
 //!
 //! The feed of changed ids: every dirty contact has a mark "the ordered indexes know this image";
 //! [`DirtySet::drain_changed`] hands out the unmarked ones, the flushing generation first, and
 //! marks them. It is bounded by the dirty set. Calls to it must not overlap (hold the indexes' lock).
 
-mod announced;
 mod attempts;
+mod bounds;
+mod brought_home;
 pub mod cache;
 mod changes;
 mod checkpoint;
 mod checkpointer;
 pub mod codec;
 mod commit;
+mod commits;
+mod contacts;
 mod control;
+mod cut;
 mod dead_letters;
 pub mod digest;
 mod dirty;
@@ -55,7 +55,9 @@ mod disk;
 pub mod engine;
 mod error;
 mod events;
+mod expected;
 mod export;
+mod founding;
 mod heap;
 mod history;
 mod identity;
@@ -68,6 +70,7 @@ mod overlay;
 mod parts;
 mod reader;
 mod recovery;
+mod redo;
 mod refill;
 mod rehoming;
 mod rules;
@@ -79,14 +82,17 @@ mod verify;
 mod verify_controls;
 mod writer;
 
+pub use crate::config::StoreConfig;
 pub use changes::Changes;
 pub use codec::{ChangeRef, Links, StoredContact};
 pub use commit::{CommitTimes, Committed};
-pub use control::{ControlGap, ControlSums};
-pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterLimits, LetterRow};
+pub use control::ControlGap;
+pub use cut::{ControlSums, Cut};
+pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterRow};
 pub use dirty::{DirtyContact, DirtySet, Generation};
 pub use error::StoreError;
 pub use events::{EventLookup, EventRecord, Untimed};
+pub use expected::Expected;
 pub use export::ExportReport;
 pub use heap::HeapStats;
 pub use history::HistoryEntry;
@@ -95,14 +101,13 @@ pub use journal::{
     AwayRecord, ControlChange, Counters, DeadLetter, EntryMeta, Journal, JournalEntry,
     LaneProgress, LastRecord,
 };
-pub use options::{OpenProgress, Opened, RecoveryReport, StoreOptions, set_aside};
+pub use options::{OpenProgress, set_aside};
 pub use ordered::{Cut as PageCut, Filters, PageKey, PageRequest, SortOrder, Total, fold};
-pub use outcomes::{Expected, Prospect, RecordOutcome};
+pub use outcomes::{Prospect, RecordOutcome};
 pub use parts::{contact_in_heap, contact_of_heap, small_file_again, snapshot_images};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
-pub use recovery::open;
+pub use recovery::{Opened, RecoveryReport, open};
 pub use rehoming::{Rehomed, RehomedRecord};
-pub use shared::{Cut, Shared};
 pub use verify::VerifyReport;
 pub use writer::Writer;
 

@@ -1,78 +1,22 @@
-//! How a store is opened, and what opening tells.
+//! What a store makes of its settings, and what opening tells.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::config::{JournalRetention, StoreConfig};
 
+use super::StoreError;
 use super::checkpoint::sync_dir;
 use super::dead_letters::{FOLDER, LetterLimits};
 use super::disk::total_bytes;
 use super::trim::Retention;
-use super::{Reader, StoreError, Writer};
 
+/// A generation with more than this part of what may be dirty is one of a load.
+const LOAD_PART: u64 = 4;
 /// Of the journal, kept unless told otherwise: so much at most, and such a part of the disk.
 const AUTO_RETENTION_BYTES_MAX: u64 = 8 << 30;
 const AUTO_RETENTION_SHARE: u64 = 10;
-
-/// Settings of a store.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// The data directory.
-    pub path: PathBuf,
-    /// Keep the engine in memory: it is then filled from the journal at each opening.
-    pub engine_in_memory: bool,
-    /// Bytes of contacts cached that the disk was waited for; 0: no cache.
-    pub cache_bytes: u64,
-    /// How long a contact stays cached.
-    pub cache_ttl: Duration,
-    /// Bytes of pages that sled keeps in memory.
-    pub sled_cache_bytes: u64,
-    /// Bytes of contacts in a generation at most; more holds up the writer.
-    pub dirty_bytes_max: u64,
-    /// How often contacts go to the engine, at least.
-    pub checkpoint_interval: Duration,
-    /// How often a snapshot is written, at least.
-    pub snapshot_interval: Duration,
-    /// A journal segment of more bytes is closed.
-    pub journal_segment_bytes: u64,
-    /// How long history is kept; none: for ever.
-    pub journal_retention_age: Option<Duration>,
-    /// Bytes of journal kept; none: no limit.
-    pub journal_retention_bytes: Option<u64>,
-    /// How much is kept of what could not be applied.
-    pub dead_letters: LetterLimits,
-    /// Free bytes on the disk below which nothing is committed.
-    pub min_free_bytes: u64,
-    /// Size of the file that is given up when a full disk is opened; 0: none.
-    pub ballast_bytes: u64,
-}
-
-impl From<&StoreConfig> for StoreOptions {
-    fn from(config: &StoreConfig) -> Self {
-        Self {
-            path: config.path.clone(),
-            engine_in_memory: false,
-            cache_bytes: config.cache_bytes,
-            cache_ttl: config.cache_ttl,
-            sled_cache_bytes: config.sled_cache_bytes,
-            dirty_bytes_max: config.dirty_bytes_max,
-            checkpoint_interval: config.checkpoint_interval,
-            snapshot_interval: config.snapshot_interval,
-            journal_segment_bytes: config.journal_segment_bytes,
-            journal_retention_age: config.journal_retention_age,
-            journal_retention_bytes: retention_bytes(config),
-            dead_letters: LetterLimits {
-                bytes_max: config.dead_letters_bytes,
-                age_max: config.dead_letters_age,
-            },
-            min_free_bytes: config.min_free_bytes,
-            ballast_bytes: config.ballast_bytes,
-        }
-    }
-}
 
 /// A disk that can't be asked for its size is no reason not to open a store on it.
 fn retention_bytes(config: &StoreConfig) -> Option<u64> {
@@ -89,27 +33,7 @@ fn retention_bytes(config: &StoreConfig) -> Option<u64> {
     }
 }
 
-impl StoreOptions {
-    /// Sensible settings for a directory, as the built-in configuration has them.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            engine_in_memory: false,
-            cache_bytes: 48 << 20,
-            cache_ttl: Duration::from_secs(600),
-            sled_cache_bytes: 64 << 20,
-            dirty_bytes_max: 64 << 20,
-            checkpoint_interval: Duration::from_secs(5),
-            snapshot_interval: Duration::from_secs(24 * 60 * 60),
-            journal_segment_bytes: 64 << 20,
-            journal_retention_age: None,
-            journal_retention_bytes: None,
-            dead_letters: LetterLimits::default(),
-            min_free_bytes: 0,
-            ballast_bytes: 0,
-        }
-    }
-
+impl StoreConfig {
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.path.join("journal")
     }
@@ -122,37 +46,18 @@ impl StoreOptions {
         self.path.join("heap")
     }
 
-    pub(crate) fn retention(&self) -> Retention {
-        Retention { age: self.journal_retention_age, bytes: self.journal_retention_bytes }
+    /// A generation of more bytes is one of a load.
+    pub(crate) fn load_bytes(&self) -> u64 {
+        self.dirty_bytes_max / LOAD_PART
     }
-}
 
-/// An open store.
-#[derive(Debug)]
-pub struct Opened {
-    /// For apply alone.
-    pub writer: Writer,
-    /// For everyone.
-    pub reader: Reader,
-    /// What opening found and did.
-    pub report: RecoveryReport,
-}
+    pub(crate) fn retention(&self) -> Retention {
+        Retention { age: self.journal_retention_age, bytes: retention_bytes(self) }
+    }
 
-/// What opening found and did.
-#[derive(Clone, Debug, Default)]
-pub struct RecoveryReport {
-    /// Journal frames redone after the checkpoint or snapshot.
-    pub frames_redone: u64,
-    /// Contacts found.
-    pub contacts: u64,
-    /// Bytes of a torn frame cut off the journal's end.
-    pub journal_truncated_bytes: u64,
-    /// Why the engine was moved aside and filled again, if it was.
-    pub refilled: Option<String>,
-    /// Whether the ballast was given up because the disk was full.
-    pub ballast_released: bool,
-    /// How long it took.
-    pub took: Duration,
+    pub(crate) fn dead_letters(&self) -> LetterLimits {
+        LetterLimits { bytes_max: self.dead_letters_bytes, age_max: self.dead_letters_age }
+    }
 }
 
 /// What an opening is busy with.

@@ -8,7 +8,6 @@
 //! waits, a record costs one atomic load.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,17 +18,11 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::position::{Lane, Offset, Position};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
-use super::StoreError;
 use super::codec::{Links, StoredContact};
 use super::journal::{EntryMeta, FrameBuilder, Place};
-use super::reader::Reader;
-use super::shared::Shared;
 
 /// Records that may be expected at once; one more is answered as if its time were over.
 const EXPECTED_MAX: usize = 1 << 17;
-/// Records of one id that may come before the one who waits has looked.
-const UNSEEN_MAX: usize = 16;
-
 /// Records that nobody waits for any more and that may still come: these many, for so long.
 const LEFT_MAX: usize = 1 << 16;
 const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -194,7 +187,7 @@ impl Outcomes {
 
     /// One try of that event id came to nothing. Whether that is all there was: an earlier try may still
     /// come, and then it is not said to be refused.
-    fn refused_once(&self, hash: u64, why: &str) -> bool {
+    pub(super) fn refused_once(&self, hash: u64, why: &str) -> bool {
         let mut waiting = self.waiting.lock();
         let left = waiting.left.iter().rev().find(|left| left.hash == hash);
         let may_come =
@@ -215,7 +208,7 @@ impl Outcomes {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    fn add(&self, hash: u64, told: mpsc::Sender<RecordOutcome>) -> (u64, u64) {
+    pub(super) fn add(&self, hash: u64, told: mpsc::Sender<RecordOutcome>) -> (u64, u64) {
         let mut waiting = self.waiting.lock();
         waiting.last += 1;
         let key = (hash, waiting.last);
@@ -226,98 +219,12 @@ impl Outcomes {
         key
     }
 
-    fn remove(&self, key: (u64, u64), was_told: bool) {
+    pub(super) fn remove(&self, key: (u64, u64), was_told: bool) {
         let mut waiting = self.waiting.lock();
         if !was_told {
             waiting.leave(key.0, None);
         }
         waiting.told.remove(&key);
         self.count.store(waiting.told.len(), Ordering::Release);
-    }
-}
-
-impl Reader {
-    /// What may still become of a record whose event id has this hash, where it was expected here lately
-    /// and nobody has been told of it.
-    pub fn prospect(&self, event_hash: u64) -> Prospect {
-        self.shared().outcomes.prospect(event_hash)
-    }
-
-    /// A record whose event id has this hash was kept, and the log will never take it.
-    pub fn refused(&self, event_hash: u64, why: &str) {
-        self.shared().outcomes.refused(event_hash, why);
-    }
-}
-
-/// One who waits; gives up when dropped.
-#[derive(Debug)]
-pub struct Expected {
-    shared: Arc<Shared>,
-    key: (u64, u64),
-    told: mpsc::Receiver<RecordOutcome>,
-    was_told: bool,
-}
-
-impl Expected {
-    pub(super) fn new(shared: &Arc<Shared>, event_hash: u64) -> Self {
-        let (tell, told) = mpsc::channel(UNSEEN_MAX);
-        let key = shared.outcomes.add(event_hash, tell);
-        Self { shared: Arc::clone(shared), key, told, was_told: false }
-    }
-
-    /// What became of the first record with this event id since the call of `expect`.
-    ///
-    /// # Errors
-    /// When the store has stopped or is being closed.
-    pub async fn outcome(mut self) -> Result<RecordOutcome, StoreError> {
-        self.next().await
-    }
-
-    /// What became of the record at that place, which has this event id: for ids under which more
-    /// than one record may come. Where it stood away from its contact's home, that is what becomes of
-    /// it there.
-    ///
-    /// # Errors
-    /// When the store has stopped or is being closed.
-    pub async fn outcome_at(
-        mut self,
-        lane: Lane,
-        offset: Offset,
-    ) -> Result<RecordOutcome, StoreError> {
-        let mut is_rehomed = false;
-        loop {
-            let outcome = self.next().await?;
-            let is_it = is_rehomed || (outcome.lane, outcome.offset) == (lane, offset);
-            if is_it && outcome.verdict != Verdict::Rehomed {
-                return Ok(outcome);
-            }
-            is_rehomed |= is_it;
-        }
-    }
-
-    /// The log did not take the record, and why: nothing will come of this try. Whether nothing will come
-    /// of an earlier one either.
-    pub fn refused(mut self, why: &str) -> bool {
-        self.was_told = true;
-        self.shared.outcomes.refused_once(self.key.0, why)
-    }
-
-    pub(super) async fn next(&mut self) -> Result<RecordOutcome, StoreError> {
-        match self.told.recv().await {
-            Some(outcome) => {
-                self.was_told = true;
-                Ok(outcome)
-            }
-            None => {
-                self.shared.check()?;
-                Err(StoreError::TimedOut)
-            }
-        }
-    }
-}
-
-impl Drop for Expected {
-    fn drop(&mut self) {
-        self.shared.outcomes.remove(self.key, self.was_told);
     }
 }

@@ -4,11 +4,11 @@ use hashbrown::HashTable;
 
 use super::StoreError;
 use super::codec::{self, Links, StoredContact};
+use super::contacts::Contacts;
 use super::digest::contact_hash;
 use super::dirty::Facts;
 use super::journal::FrameBuilder;
 use super::journal::Place;
-use super::shared::Shared;
 use crate::domain::contact::{ContactView, Status};
 
 /// Contacts of a batch; emptied and used again.
@@ -65,7 +65,7 @@ impl Overlay {
     }
 
     /// The slot of a contact, looking it up below where the batch has not met it yet.
-    pub(crate) fn slot(&mut self, id: &[u8], below: &Shared) -> Result<usize, StoreError> {
+    pub(crate) fn slot(&mut self, id: &[u8], below: &Contacts) -> Result<usize, StoreError> {
         if self.slots.get(self.last).is_some_and(|at| at.id(&self.ids) == id) {
             return Ok(self.last);
         }
@@ -78,7 +78,13 @@ impl Overlay {
             self.last = *at as usize;
             return Ok(self.last);
         }
-        let (base, base_facts, links) = self.below(hash, id, below)?;
+        let (base, base_facts, links) = match below.get_for_change(hash, id)? {
+            Some((value, facts)) => {
+                let links = value.links();
+                (Base::Found(value), facts, links)
+            }
+            None => (Base::Absent, Some(Facts::default()), Links::NONE),
+        };
         let start = self.ids.len();
         self.ids.extend_from_slice(id);
         let facts = base_facts.unwrap_or_default();
@@ -95,23 +101,6 @@ impl Overlay {
         });
         self.table.insert_unique(hash, (hash, self.last as u32), |at| at.0);
         Ok(self.last)
-    }
-
-    fn below(
-        &self,
-        hash: u64,
-        id: &[u8],
-        below: &Shared,
-    ) -> Result<(Base, Option<Facts>, Links), StoreError> {
-        if let Some((value, facts)) = below.dirty.get_with_facts(hash, id) {
-            let links = value.links();
-            return Ok((Base::Found(value), Some(facts), links));
-        }
-        let Some(value) = below.retired(hash, id)? else {
-            return Ok((Base::Absent, Some(Facts::default()), Links::NONE));
-        };
-        let links = value.links();
-        Ok((Base::Found(value), None, links))
     }
 
     /// A contact's body as the batch has left it.

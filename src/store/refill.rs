@@ -5,24 +5,24 @@ use crate::segments::FrameNo;
 use super::StoreError;
 use super::checkpoint::Checkpoint;
 use super::codec::{self, StoredContact};
+use super::cut::Cut;
 use super::dirty::DirtySet;
 use super::engine::{self, Engine};
 use super::insertion::{insert, stamp};
 use super::options::OpenProgress;
-use super::recovery::{Ground, Recovered, open_engine, redo};
-use super::scan::Differs;
-use super::shared::Cut;
+use super::redo::{RecoveryInput, open_engine, redo};
+use super::scan::Recovered;
 use super::snapshot::{self, Snapshot};
 
 /// Contacts that are put into the engine together.
 const RUN: usize = 8_192;
 
 /// Moves the engine aside and fills a new one.
-pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
-    let (engine, from) = start(ground)?;
-    let bytes_max = ground.options.dirty_bytes_max;
+pub(crate) fn refill(input: &RecoveryInput<'_>) -> Result<Recovered, StoreError> {
+    let (engine, from) = start(input)?;
+    let bytes_max = input.config.dirty_bytes_max;
     let dirty = DirtySet::new();
-    let (cut, frames_redone) = redo(ground, from, &dirty, &mut |dirty| {
+    let (cut, frames_redone) = redo(input, from, &dirty, &mut |dirty| {
         if dirty.bytes().0 < bytes_max {
             return Ok(());
         }
@@ -30,26 +30,20 @@ pub(crate) fn refill(ground: &Ground<'_>) -> Result<Recovered, StoreError> {
     })?;
     empty(&engine, &dirty)?;
     let checkpoint = Checkpoint {
-        number: ground.checkpoint.as_ref().map_or(0, |at| at.number) + 1,
-        store: ground.store,
+        number: input.checkpoint.as_ref().map_or(0, |at| at.number) + 1,
+        store: input.store,
         cut: cut.clone(),
     };
-    stamp(&engine, checkpoint.number, ground.store)?;
+    stamp(&engine, checkpoint.number, input.store)?;
     engine.flush()?;
-    match Recovered::proved(ground, (engine, dirty), (cut, frames_redone), checkpoint) {
-        Ok(recovered) => {
-            // Proving found what is forgotten: the checkpoint is of the engine without it.
-            empty(&recovered.engine, &recovered.dirty)?;
-            recovered.engine.flush()?;
-            recovered.checkpoint.write(&ground.options.path)?;
-            Ok(recovered)
-        }
-        Err(Differs::Fatal(error)) => Err(error),
-        Err(Differs::Damage(why)) => {
-            let detail = format!("filled again from snapshot and journal, {why}");
-            Err(StoreError::damaged("the store", detail))
-        }
-    }
+    let proved = Recovered::proved(input, (engine, dirty), (cut, frames_redone), checkpoint);
+    let what = "the store, filled again from snapshot and journal,";
+    let recovered = proved.map_err(|mismatch| mismatch.into_error(what))?;
+    // Proving found what is forgotten: the checkpoint is of the engine without it.
+    empty(&recovered.engine, &recovered.dirty)?;
+    recovered.engine.flush()?;
+    recovered.checkpoint.write(&input.config.path)?;
+    Ok(recovered)
 }
 
 /// Takes all of the dirty set into the engine. The journal was synced when it was opened.
@@ -62,10 +56,10 @@ fn empty(engine: &Engine, dirty: &DirtySet) -> Result<(), StoreError> {
 }
 
 /// An engine filled from the newest snapshot that is whole and that the journal goes on from.
-fn start(ground: &Ground<'_>) -> Result<(Engine, Cut), StoreError> {
+fn start(input: &RecoveryInput<'_>) -> Result<(Engine, Cut), StoreError> {
     let mut why = String::from("there is no snapshot that the journal goes on from");
-    for (path, next) in snapshot::list(&ground.options.path)?.into_iter().rev() {
-        if next < ground.journal_first || next > ground.journal_next {
+    for (path, next) in snapshot::list(&input.config.path)?.into_iter().rev() {
+        if next < input.journal_first || next > input.journal_next {
             continue;
         }
         let image = match Snapshot::open(&path) {
@@ -75,9 +69,9 @@ fn start(ground: &Ground<'_>) -> Result<(Engine, Cut), StoreError> {
                 continue;
             }
         };
-        let engine = new_engine(ground)?;
+        let engine = new_engine(input)?;
         let cut = image.cut.clone();
-        match fill(&engine, image, ground.progress) {
+        match fill(&engine, image, input.progress) {
             Ok(()) => return Ok((engine, cut)),
             Err(error @ StoreError::Damaged { .. }) => {
                 tracing::warn!(%error, "trying an older snapshot");
@@ -86,22 +80,18 @@ fn start(ground: &Ground<'_>) -> Result<(Engine, Cut), StoreError> {
             Err(error) => return Err(error),
         }
     }
-    if ground.journal_first == FrameNo(0) {
-        return Ok((new_engine(ground)?, Cut::empty()));
+    if input.journal_first == FrameNo(0) {
+        return Ok((new_engine(input)?, Cut::empty()));
     }
     Err(StoreError::damaged("the store", why))
 }
 
-fn new_engine(ground: &Ground<'_>) -> Result<Engine, StoreError> {
-    let dir = ground.options.engine_dir();
-    if !ground.options.engine_in_memory && dir.exists() {
+fn new_engine(input: &RecoveryInput<'_>) -> Result<Engine, StoreError> {
+    let dir = input.config.engine_dir();
+    if dir.exists() {
         engine::move_aside(&dir).map_err(StoreError::io("moving aside", &dir))?;
     }
-    match open_engine(ground) {
-        Ok(engine) => Ok(engine),
-        Err(Differs::Fatal(error)) => Err(error),
-        Err(Differs::Damage(why)) => Err(StoreError::damaged("a new engine", why)),
-    }
+    open_engine(input).map_err(|mismatch| mismatch.into_error("a new engine"))
 }
 
 fn fill(

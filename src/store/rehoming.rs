@@ -5,16 +5,15 @@
 //! nothing is read while there are none. The journal is not trimmed before they are brought.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset, Position};
-use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
 
 use super::StoreError;
+use super::brought_home::rehomed_up_to;
+use super::cut::Cut;
 use super::journal::{Entry, Frame, FrameHead, Journal, Outcome};
 use super::reader::Reader;
-use super::shared::Cut;
 
 /// A record as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,23 +51,6 @@ pub struct Rehomed {
     pub is_end: bool,
 }
 
-/// How far they are brought home, as whoever brings them has said.
-#[derive(Debug, Default)]
-pub(crate) struct BroughtHome {
-    /// How many.
-    count: AtomicU64,
-    /// All of the journal's frames before it.
-    before: AtomicU64,
-}
-
-impl BroughtHome {
-    /// The first frame of the journal that is still needed for records up to a cut.
-    pub(crate) fn needs_from(&self, cut: &Cut) -> FrameNo {
-        let is_all = self.count.load(Ordering::Acquire) >= rehomed_up_to(cut);
-        if is_all { FrameNo(u64::MAX) } else { FrameNo(self.before.load(Ordering::Acquire)) }
-    }
-}
-
 impl Reader {
     /// Records away from home that the position has not seen, of one frame that has some; none: up
     /// to the end. `count`: how many there were in the frames of this store that were looked through,
@@ -82,8 +64,8 @@ impl Reader {
         count: Option<u64>,
     ) -> Result<Rehomed, StoreError> {
         let shared = self.shared();
-        let cut = shared.cut.lock().clone();
-        let seen = shared.position_of(contact_lanes(&cut).collect());
+        let cut = shared.commits.cut.lock().clone();
+        let seen = shared.commits.position_of(contact_lanes(&cut).collect());
         let all = rehomed_up_to(&cut);
         let nothing = Rehomed { records: Vec::new(), seen, count: all, is_end: true };
         if count == Some(all) {
@@ -105,7 +87,7 @@ impl Reader {
             Ok(())
         })?;
         let count = rehomed_up_to(&frame.head.after);
-        let seen = shared.position_of(contact_lanes(&frame.head.after).collect());
+        let seen = shared.commits.position_of(contact_lanes(&frame.head.after).collect());
         Ok(Rehomed { records, seen, count, is_end: false })
     }
 
@@ -117,7 +99,7 @@ impl Reader {
     /// When the journal can't be read.
     pub fn rehomed_lost(&self, position: &Position, count: u64) -> Result<Option<u64>, StoreError> {
         let shared = self.shared();
-        let cut = shared.cut.lock().clone();
+        let cut = shared.commits.cut.lock().clone();
         let journal = &shared.journal;
         let first = journal.first()?;
         let begins_before =
@@ -154,7 +136,7 @@ impl Reader {
 
     /// How many records ever stood away from home.
     pub fn rehomed(&self) -> u64 {
-        rehomed_up_to(&self.shared().cut.lock())
+        rehomed_up_to(&self.shared().commits.cut.lock())
     }
 
     /// Nobody brings any home here: the journal does not wait for them.
@@ -163,14 +145,8 @@ impl Reader {
     }
 
     fn brought_home(&self, count: u64, before: FrameNo) {
-        let brought = &self.shared().brought_home;
-        brought.before.store(before.0, Ordering::Release);
-        brought.count.store(count, Ordering::Release);
+        self.shared().brought_home.set(count, before);
     }
-}
-
-fn rehomed_up_to(cut: &Cut) -> u64 {
-    cut.counters.verdict(Verdict::Rehomed)
 }
 
 fn rehomed(entry: &Entry<'_>) -> Option<RehomedRecord> {
@@ -232,22 +208,4 @@ fn next_with_some(
     let found =
         journal.first_where(start, cut.next_frame, |after| rehomed_up_to(after) > before)?;
     if found >= cut.next_frame { Ok(None) } else { journal.frame(found) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_journal_is_needed_until_all_are_at_home() {
-        let mut cut = Cut::empty();
-        let brought = BroughtHome::default();
-        assert_eq!(brought.needs_from(&cut), FrameNo(u64::MAX));
-        cut.counters.count(Verdict::Rehomed);
-        assert_eq!(brought.needs_from(&cut), FrameNo(0), "nobody has said anything yet");
-        brought.before.store(7, Ordering::Release);
-        assert_eq!(brought.needs_from(&cut), FrameNo(7));
-        brought.count.store(1, Ordering::Release);
-        assert_eq!(brought.needs_from(&cut), FrameNo(u64::MAX));
-    }
 }

@@ -7,16 +7,18 @@ use crate::domain::control::ControlState;
 
 use super::StoreError;
 use super::attempts::{self, LaneAttempts};
+use super::checkpoint::Checkpoint;
 use super::codec;
 use super::control;
+use super::cut::Cut;
 use super::digest::{Digest, contact_hash};
 use super::dirty::DirtySet;
-use super::engine::{Engine, EngineError, StoredBytes};
+use super::engine::{Engine, StoredBytes};
+use super::error::EngineMismatch;
 use super::heap::{Filler, Heap};
 use super::options::OpenProgress;
 use super::ordered::{OrderedBuilder, OrderedIndexes};
-use super::recovery::Ground;
-use super::shared::Cut;
+use super::redo::RecoveryInput;
 
 /// Contacts between two reports of progress.
 const REPORT_CONTACTS: u64 = 50_000;
@@ -37,30 +39,26 @@ pub(crate) struct Scanned {
 /// Keys and values as the engine has them.
 type Run = Vec<(StoredBytes, StoredBytes)>;
 
-/// Why an engine's content is not taken.
-#[derive(Debug)]
-pub(crate) enum Differs {
-    /// It is not what it should be, and can be filled again.
-    Damage(String),
-    /// Filling it again would not help.
-    Fatal(StoreError),
+/// A state that was proved whole.
+pub(crate) struct Recovered {
+    pub(crate) engine: Engine,
+    pub(crate) dirty: DirtySet,
+    pub(crate) scanned: Scanned,
+    pub(crate) cut: Cut,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) frames_redone: u64,
 }
 
-impl Differs {
-    pub(crate) fn damage(why: &str) -> Self {
-        Self::Damage(why.to_owned())
-    }
-}
-
-impl From<StoreError> for Differs {
-    fn from(error: StoreError) -> Self {
-        Self::Fatal(error)
-    }
-}
-
-impl From<EngineError> for Differs {
-    fn from(error: EngineError) -> Self {
-        if error.is_damage() { Self::Damage(error.to_string()) } else { Self::Fatal(error.into()) }
+impl Recovered {
+    /// What was redone, once a scan has shown that all of it is there.
+    pub(crate) fn proved(
+        input: &RecoveryInput<'_>,
+        (engine, dirty): (Engine, DirtySet),
+        (cut, frames_redone): (Cut, u64),
+        checkpoint: Checkpoint,
+    ) -> Result<Self, EngineMismatch> {
+        let scanned = scan(input, &engine, &dirty, &cut)?;
+        Ok(Self { engine, dirty, scanned, cut, checkpoint, frames_redone })
     }
 }
 
@@ -74,7 +72,12 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, id: &[u8], body: &[u8], ordered: &mut OrderedBuilder) -> Result<(), Differs> {
+    fn add(
+        &mut self,
+        id: &[u8],
+        body: &[u8],
+        ordered: &mut OrderedBuilder,
+    ) -> Result<(), EngineMismatch> {
         self.digest.add(contact_hash(id, body, &mut self.scratch));
         let is_active = ordered.push(id, body).map_err(unreadable)?;
         *(if is_active { &mut self.active } else { &mut self.deleted }) += 1;
@@ -85,14 +88,14 @@ impl Sums {
 /// Reads every contact of the engine, with the dirty set in front of it, and compares with the cut.
 /// The engine's go into the heap file on the way.
 /// One thread reads, this one adds up: each is about half of the work.
-pub(crate) fn scan(
-    ground: &Ground<'_>,
+fn scan(
+    input: &RecoveryInput<'_>,
     engine: &Engine,
     dirty: &DirtySet,
     cut: &Cut,
-) -> Result<Scanned, Differs> {
+) -> Result<Scanned, EngineMismatch> {
     let total = cut.counters.active + cut.counters.deleted;
-    let heap = ground.heap();
+    let heap = input.heap();
     let mut ordered = OrderedBuilder::default();
     let mut sums = Sums::default();
     std::thread::scope(|scope| {
@@ -101,13 +104,14 @@ pub(crate) fn scan(
             .name("scan".into())
             .spawn_scoped(scope, move || read(engine, &to_sums))
             .map_err(|error| {
-                Differs::Fatal(StoreError::io("starting", Path::new("scan"))(error))
+                EngineMismatch::Fatal(StoreError::io("starting", Path::new("scan"))(error))
             })?;
         // Ends when the engine was read; dropped early, it ends the reading.
         let added = heap.fill(|filler| {
-            add(found, dirty, filler, &mut sums, &mut ordered, total, ground.progress)
+            add(found, dirty, filler, &mut sums, &mut ordered, total, input.progress)
         });
-        let read = reading.join().unwrap_or_else(|_| Err(Differs::damage("reading it panicked")));
+        let read =
+            reading.join().unwrap_or_else(|_| Err(EngineMismatch::damage("reading it panicked")));
         read.and(added)
     })?;
     // What redo brought is in front of the engine; the indexes take it here and not from the feed.
@@ -120,13 +124,13 @@ pub(crate) fn scan(
     added?;
     let counters = (cut.counters.active, cut.counters.deleted);
     if (sums.active, sums.deleted) != counters {
-        return Err(Differs::Damage(format!(
+        return Err(EngineMismatch::Damage(format!(
             "it holds {} active and {} deleted contacts instead of {} and {}",
             sums.active, sums.deleted, counters.0, counters.1
         )));
     }
     if sums.digest != cut.digest {
-        return Err(Differs::Damage(format!(
+        return Err(EngineMismatch::Damage(format!(
             "its digest is {} instead of {}",
             sums.digest, cut.digest
         )));
@@ -134,7 +138,7 @@ pub(crate) fn scan(
     let controls = control::load(engine, dirty)?;
     let digest = control::digest_of(&controls);
     if digest != cut.control.digest {
-        return Err(Differs::Damage(format!(
+        return Err(EngineMismatch::Damage(format!(
             "its control entries' digest is {digest} instead of {}",
             cut.control.digest
         )));
@@ -142,16 +146,21 @@ pub(crate) fn scan(
     let attempts = attempts::load(engine, dirty)?;
     let digest = attempts::digest_of(&attempts);
     if digest != cut.attempts {
-        return Err(Differs::Damage(format!(
+        return Err(EngineMismatch::Damage(format!(
             "the digest of its attempts at commands is {digest} instead of {}",
             cut.attempts
         )));
     }
-    Ok(Scanned { ordered: ordered.finish(), heap, controls, attempts })
+    Ok(Scanned {
+        ordered: ordered.finish(input.config.load_bytes(), input.bounds),
+        heap,
+        controls,
+        attempts,
+    })
 }
 
 /// Reads the engine's contacts in runs, until its end or nobody wants more.
-fn read(engine: &Engine, to_sums: &SyncSender<Run>) -> Result<(), Differs> {
+fn read(engine: &Engine, to_sums: &SyncSender<Run>) -> Result<(), EngineMismatch> {
     let mut run = Run::with_capacity(RUN_CONTACTS);
     for found in engine.scan(&[codec::CONTACT], None) {
         run.push(found?);
@@ -176,7 +185,7 @@ fn add(
     ordered: &mut OrderedBuilder,
     total: u64,
     progress: &dyn Fn(OpenProgress),
-) -> Result<(), Differs> {
+) -> Result<(), EngineMismatch> {
     let is_clean = dirty.current().is_empty();
     let mut done = 0;
     for (key, value) in found.into_iter().flatten() {
@@ -184,7 +193,7 @@ fn add(
         let hash = codec::id_hash(id);
         if is_clean || dirty.get(hash, id).is_none() {
             let Some((_, body)) = codec::parse_contact(&value) else {
-                return Err(Differs::damage("a contact's value can't be read"));
+                return Err(EngineMismatch::damage("a contact's value can't be read"));
             };
             sums.add(id, body, ordered)?;
             filler.put(hash, id, &value);
@@ -198,6 +207,6 @@ fn add(
     Ok(())
 }
 
-fn unreadable(error: impl std::fmt::Display) -> Differs {
-    Differs::Damage(error.to_string())
+fn unreadable(error: impl std::fmt::Display) -> EngineMismatch {
+    EngineMismatch::Damage(error.to_string())
 }

@@ -27,11 +27,11 @@ use crate::telemetry::fault;
 use super::StoreError;
 use super::checkpoint::{Checkpoint, CutRecord, HEAD, seal, sealed_bytes, sync_dir, unseal};
 use super::codec::{self, ChangeRef, Links};
+use super::cut::Cut;
 use super::digest::{Digest, contact_hash};
 use super::engine::Engine;
 use super::identity;
 use super::journal::varint::{self, Cursor};
-use super::shared::Cut;
 
 const MAGIC: [u8; 4] = *b"CDSN";
 const DIR: &str = "snapshots";

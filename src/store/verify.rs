@@ -24,12 +24,12 @@ use crate::domain::verdict::Verdict;
 use super::StoreError;
 use super::checkpoint::Checkpoint;
 use super::codec::{self, ChangeRef, Links, STAMP_KEY, id_hash, parse_stamp};
+use super::contacts::Contacts;
+use super::cut::Cut;
 use super::digest::{Digest, contact_hash, joined_hash};
-use super::export::scan;
 use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::ordered::Lists;
-use super::reader::Reader;
-use super::shared::{Cut, Shared};
+use super::shared::Shared;
 use super::verify_controls::{self, JournalControls};
 use super::{rules, snapshot};
 
@@ -84,18 +84,17 @@ impl VerifyReport {
 type LastImages = HashMap<u64, (Links, u128)>;
 
 pub(super) fn verify(
-    reader: &Reader,
+    shared: &Shared,
     progress: &mut dyn FnMut(&str, u64),
 ) -> Result<VerifyReport, StoreError> {
-    let shared = reader.shared();
-    let cut = shared.cut.lock().clone();
+    let cut = shared.commits.cut.lock().clone();
     let mut report = VerifyReport::default();
     let (journal, controls) = check_journal(shared, &cut, &mut report, progress)?;
     verify_controls::check(shared, &cut, &controls, &mut report)?;
     check_contacts(shared, &cut, &journal, &mut report, progress)?;
     check_checkpoint(shared, &cut, &mut report)?;
     check_snapshots(shared, &mut report, progress)?;
-    let now = shared.cut.lock().next_frame;
+    let now = shared.commits.cut.lock().next_frame;
     report.expect(now == cut.next_frame, || {
         "something was committed meanwhile: the rest proves nothing".to_owned()
     });
@@ -268,7 +267,7 @@ fn named(change: ChangeRef) -> String {
 
 /// The contacts' pass: what they add up to.
 struct ContactCheck<'c> {
-    shared: &'c Shared,
+    contacts: &'c Contacts,
     lists: RwLockReadGuard<'c, Lists>,
     journal: &'c LastImages,
     /// The first change that the journal still has.
@@ -290,7 +289,7 @@ fn check_contacts(
     progress: &mut dyn FnMut(&str, u64),
 ) -> Result<(), StoreError> {
     let mut check = ContactCheck {
-        shared,
+        contacts: &shared.contacts,
         lists: shared.lists()?,
         journal,
         first: ChangeRef::new(shared.journal.first()?, 0),
@@ -301,7 +300,7 @@ fn check_contacts(
         journalled: 0,
         scratch: Vec::new(),
     };
-    scan(shared, |id, bytes| {
+    shared.contacts.scan(|id, bytes| {
         check.report.contacts += 1;
         if check.report.contacts.is_multiple_of(PROGRESS_STEP) {
             progress("contacts", check.report.contacts);
@@ -341,7 +340,7 @@ impl ContactCheck<'_> {
             Status::Active => self.active += 1,
             Status::Deleted => self.deleted += 1,
         }
-        self.report.expect(self.shared.heap_agrees(id, bytes), || {
+        self.report.expect(self.contacts.heap_agrees(id, bytes), || {
             format!("contact {} is another in the heap file", name())
         });
         if let Ok(Some(how)) = self.lists.difference_of(id, body) {
@@ -377,7 +376,7 @@ fn check_checkpoint(
     cut: &Cut,
     report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
-    let stamp = shared.engine.get(STAMP_KEY)?;
+    let stamp = shared.contacts.engine.get(STAMP_KEY)?;
     let stamp = stamp.as_deref().and_then(parse_stamp);
     let Some(checkpoint) = Checkpoint::read(&shared.path)? else {
         // The first one's number is in the engine before the checkpoint is written.

@@ -8,10 +8,11 @@ use crate::segments::FrameNo;
 use super::StoreError;
 use super::attempts;
 use super::control::{self, digest_of};
+use super::cut::Cut;
 use super::digest::{Digest, contact_hash};
+use super::error::EngineMismatch;
 use super::journal::{ControlChange, Frame};
-use super::scan::Differs;
-use super::shared::{Cut, Shared};
+use super::shared::Shared;
 use super::verify::VerifyReport;
 
 /// What the journal says of control entries.
@@ -88,15 +89,17 @@ pub(super) fn check(
     journal: &JournalControls,
     report: &mut VerifyReport,
 ) -> Result<(), StoreError> {
-    let loaded = control::load(&shared.engine, &shared.dirty)
-        .and_then(|stored| Ok((stored, attempts::digest_stored(&shared.engine, &shared.dirty)?)));
+    let loaded =
+        control::load(&shared.contacts.engine, &shared.contacts.dirty).and_then(|stored| {
+            Ok((stored, attempts::digest_stored(&shared.contacts.engine, &shared.contacts.dirty)?))
+        });
     let (stored, attempts) = match loaded {
         Ok(loaded) => loaded,
-        Err(Differs::Damage(why)) => {
+        Err(EngineMismatch::Damage(why)) => {
             report.found(|| why);
             return Ok(());
         }
-        Err(Differs::Fatal(error)) => return Err(error),
+        Err(EngineMismatch::Fatal(error)) => return Err(error),
     };
     let in_memory = attempts::digest_of(&shared.attempts);
     for (place, digest) in [("in memory", in_memory), ("stored", attempts)] {

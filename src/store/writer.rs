@@ -20,6 +20,7 @@ use super::checkpointer::CheckpointThread;
 use super::codec::{ChangeRef, Links, StoredContact};
 use super::commit::{CommitTimes, Committed};
 use super::control::{ControlGap, ControlStage};
+use super::cut::Cut;
 use super::dead_letters::DeadLettersThread;
 use super::digest::joined_hash;
 use super::dirty::Facts;
@@ -28,7 +29,7 @@ use super::events::TablesThread;
 use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
 use super::outcomes::Staged;
 use super::overlay::{Overlay, is_active};
-use super::shared::{Cut, Shared};
+use super::shared::Shared;
 
 /// Commits batches. There is one, and only apply has it.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Writer {
         disk: DiskGuard,
         dirty_bytes_max: u64,
     ) -> Self {
-        let committed = shared.cut.lock().clone();
+        let committed = shared.commits.cut.lock().clone();
         let mut overlay = Overlay::default();
         overlay.clear();
         Self {
@@ -106,7 +107,7 @@ impl Writer {
     /// # Errors
     /// [`StoreError::AnotherLog`].
     pub fn require_log(&self, given: &LogIdentity) -> Result<(), StoreError> {
-        match &self.shared.identity {
+        match &self.shared.commits.log {
             Some(stored) if stored != given => Err(StoreError::AnotherLog {
                 path: self.shared.path.clone(),
                 stored: stored.to_string(),
@@ -275,8 +276,8 @@ impl Writer {
         self.controls.abandon(&self.shared.controls);
         self.frame.clear();
         self.expected.clear();
-        let Shared { attempts, engine, dirty, .. } = &*self.shared;
-        self.attempts.abandon(attempts, engine, dirty)
+        let Shared { attempts, contacts, .. } = &*self.shared;
+        self.attempts.abandon(attempts, &contacts.engine, &contacts.dirty)
     }
 
     /// Commits what is staged: one journal append, then memory. Waits while the dirty set is full.
@@ -312,14 +313,6 @@ impl Writer {
         Ok(self.committed_as(frame, times))
     }
 
-    /// To be called when nothing has come for a while: what was put off meanwhile is done then, in
-    /// the background.
-    pub fn idle(&self) {
-        if self.shared.ordered.are_put_off() {
-            self.checkpoints.control().request_lists();
-        }
-    }
-
     /// Waits until everything committed so far is in a checkpoint.
     pub fn checkpoint_now(&mut self) -> Result<(), StoreError> {
         self.checkpoints.run_now(&self.shared)?;
@@ -342,13 +335,13 @@ impl Writer {
     pub fn after_checkpoint(
         &self,
     ) -> tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>> {
-        self.shared.checkpointed.subscribe()
+        self.shared.commits.checkpointed.subscribe()
     }
 
     /// Tells the next offsets of every verified snapshot from now on: what the log need not keep
     /// for this store.
     pub fn after_snapshot(&self) -> tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>> {
-        self.shared.snapshotted.subscribe()
+        self.shared.commits.snapshotted.subscribe()
     }
 
     /// A last checkpoint, then the background thread's end. What is staged is dropped.
@@ -360,7 +353,7 @@ impl Writer {
     }
 
     fn slot(&mut self, id: &[u8]) -> Result<usize, StoreError> {
-        self.overlay.slot(id, &self.shared)
+        self.overlay.slot(id, &self.shared.contacts)
     }
 
     /// The ref of the entry staged next. Only this writer appends, so the frame's number is known.
@@ -388,9 +381,9 @@ impl Writer {
         image: Option<(Links, Place)>,
         reason: Option<(DeadLetterReason, &str)>,
     ) {
-        let Shared { outcomes, identity, .. } = &*self.shared;
-        let log = || identity.as_ref().map_or(0, LogIdentity::fingerprint);
-        self.expected.extend(outcomes.staged(meta, verdict, image, reason, log));
+        let commits = &self.shared.commits;
+        let log = || commits.log_fingerprint();
+        self.expected.extend(commits.outcomes.staged(meta, verdict, image, reason, log));
     }
 
     /// What holds after the batch: the staged cut with the net effect of all changes.
@@ -414,11 +407,11 @@ impl Writer {
         let frame = match self.segments.append(&self.payload) {
             Ok(frame) => frame,
             Err(error) if error.class() == Class::Retry => return Err(error.into()),
-            Err(error) => return Err(self.shared.fail(error.into())),
+            Err(error) => return Err(self.shared.commits.fail(error.into())),
         };
         if frame != expected {
             let detail = format!("frame {frame} came where {expected} was expected");
-            return Err(self.shared.fail(StoreError::damaged("journal", detail)));
+            return Err(self.shared.commits.fail(StoreError::damaged("journal", detail)));
         }
         let (figures, bytes) = (&self.shared.figures, self.payload.len() as u64);
         figures.journal_appended_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -428,9 +421,9 @@ impl Writer {
 
     /// The memory phase, under the cut's lock: a swap comes before all of it or after.
     fn publish(&mut self, after: Cut) {
-        self.shared.announced.announce(&after);
-        let mut cut = self.shared.cut.lock();
-        let generation = self.shared.dirty.current();
+        self.shared.commits.announced.announce(&after);
+        let mut cut = self.shared.commits.cut.lock();
+        let generation = self.shared.contacts.dirty.current();
         for (slot, id, place) in self.overlay.changed() {
             let body = self.frame.bytes(place.body());
             let facts = Facts { digest: slot.digest, active: slot.active };
@@ -442,13 +435,13 @@ impl Writer {
         cut.clone_from(&after);
         drop(cut);
         if !Arc::ptr_eq(&after.rules, &self.committed.rules) {
-            *self.shared.rules.write() = Arc::clone(&after.rules);
+            *self.shared.commits.rules.write() = Arc::clone(&after.rules);
         }
         let frame = FrameNo(after.next_frame.0.saturating_sub(1));
         self.shared.events.add(self.segments.segment_base(), frame, self.frame.event_hashes());
         let expected = self.expected.drain(..);
-        self.shared.outcomes.committed(expected, &self.frame, &mut self.scratch);
-        self.shared.committed.send_replace(after.next_frame.0);
+        self.shared.commits.outcomes.committed(expected, &self.frame, &mut self.scratch);
+        self.shared.commits.frames.send_replace(after.next_frame.0);
         self.shared.dead_letters.committed(&after);
         self.staged.clone_from(&after);
         self.committed = after;
@@ -458,14 +451,14 @@ impl Writer {
 
     /// After a commit: wakes the checkpointer when there is much to do, gives back old segments.
     fn housekeeping(&mut self) -> Result<(), StoreError> {
-        if self.shared.dirty.bytes().0 >= self.dirty_bytes_max {
+        if self.shared.contacts.dirty.bytes().0 >= self.dirty_bytes_max {
             self.checkpoints.control().request();
         }
         if let Some(keep) = self.checkpoints.control().take_trim() {
             let segments: Vec<_> = self.segments.sealed().copied().collect();
             if let Some(keep) = keep.first_kept(&segments, self.segments.bytes()) {
                 // What stays is asked for again by the next checkpoint.
-                self.shared.cache.journal_begins_at(keep);
+                self.shared.journal.cache.journal_begins_at(keep);
                 if let Err(error) = self.segments.trim_before(keep) {
                     tracing::warn!(%error, "old segments of the journal were not removed now");
                 }
@@ -476,13 +469,17 @@ impl Writer {
     }
 
     fn committed_as(&self, frame: FrameNo, times: CommitTimes) -> Committed {
-        Committed { frame, position: self.shared.position_of(self.committed.next_offsets()), times }
+        Committed {
+            frame,
+            position: self.shared.commits.position_of(self.committed.next_offsets()),
+            times,
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.shared.outcomes.close();
+        self.shared.commits.outcomes.close();
     }
 }
 

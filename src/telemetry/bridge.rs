@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
-use super::metrics::set;
-use super::registry::{Families, MetricsError};
+use super::registry::{Families, MetricsError, set};
 
 /// Topics beyond so many share a label: patterns may mean many.
 const TOPICS_MAX: usize = 128;

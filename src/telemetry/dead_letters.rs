@@ -4,8 +4,7 @@ use prometheus::{Gauge, IntCounter, IntGauge};
 
 use crate::domain::verdict::DeadLetterReason;
 
-use super::metrics::set;
-use super::registry::{Families, MetricsError};
+use super::registry::{Families, MetricsError, set};
 
 /// What the archive says of itself at a scrape.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,8 +2,7 @@
 
 use prometheus::{Gauge, IntCounter, IntGauge};
 
-use super::metrics::set;
-use super::registry::{Families, MetricsError};
+use super::registry::{Families, MetricsError, set};
 
 /// What became of an event that came by webhook, or of a request that was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
 use super::pools::{PoolFamilies, PoolMetrics};
 use super::registry::{
-    BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS,
+    BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS, set,
 };
 use super::rehoming::RehomingMetrics;
 use super::rules::RulesMetrics;
@@ -354,10 +354,6 @@ const RETRY_REASONS: [&str; 7] = [
     "dead_letter_topic",
     "other",
 ];
-
-pub(super) fn set(gauge: &IntGauge, value: u64) {
-    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-}
 
 fn http_requests(families: &Families<'_>) -> Result<HistogramVec, MetricsError> {
     families.histograms(

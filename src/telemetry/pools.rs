@@ -2,8 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use super::metrics::set;
-use super::registry::{Families, MetricsError};
+use super::registry::{Families, MetricsError, set};
 
 /// Every pool; the documents name what each is bounded by.
 const POOLS: [&str; 7] = [

@@ -133,3 +133,7 @@ impl<'a> Families<'a> {
         self.registered("histogram", HistogramVec::new(options, labels)?)
     }
 }
+
+pub(super) fn set(gauge: &IntGauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}

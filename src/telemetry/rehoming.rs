@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
 
-use super::metrics::set;
-use super::registry::{Families, MetricsError};
+use super::registry::{Families, MetricsError, set};
 
 /// How many were brought, and how many are still to be.
 pub struct RehomingMetrics {

@@ -171,7 +171,7 @@ pub fn lose_tail_after(dir: &Path, node: &Node, fault: &str) -> TailLoss {
         return TailLoss::NotKilled;
     }
     strike(&node.store, &outage, Struck::Journal, Loss::All, &mut random);
-    let options = contactd::store::StoreOptions::at(&node.store);
+    let options = contactd::store::StoreConfig::at(&node.store);
     match contactd::store::open(options, None, &|_| {}) {
         Ok(opened) => opened.report.refilled.map_or(TailLoss::Harmless, TailLoss::Harmful),
         Err(error) => TailLoss::Harmful(error.to_string()),

@@ -116,7 +116,7 @@ fn all_rust_files() -> Vec<(String, String)> {
 }
 
 /// What users run: no tests, and no comments.
-fn shipped_code(name: &str, text: &str) -> String {
+pub(crate) fn shipped_code(name: &str, text: &str) -> String {
     if name.ends_with("/tests.rs") || name.contains("/tests/") || name.ends_with("/contract.rs") {
         return String::new();
     }
@@ -124,7 +124,7 @@ fn shipped_code(name: &str, text: &str) -> String {
     text.lines().filter(|line| is_code(line)).collect::<Vec<_>>().join("\n")
 }
 
-fn room_of(name: &str) -> &str {
+pub(crate) fn room_of(name: &str) -> &str {
     name.strip_prefix("src/").and_then(|rest| rest.split('/').next()).unwrap_or_default()
 }
 
@@ -157,7 +157,7 @@ fn named_rooms(code: &str) -> BTreeSet<&str> {
 }
 
 #[track_caller]
-fn assert_none(problems: &[String], rule: &str) {
+pub(crate) fn assert_none(problems: &[String], rule: &str) {
     assert!(problems.is_empty(), "{rule}:\n  {}", problems.join("\n  "));
 }
 

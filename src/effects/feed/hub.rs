@@ -11,7 +11,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::shares::{Full, Part, Pool, Who};
+use crate::config::FeedConfig;
+use crate::shares::{Full, Part, Pool, Who, part_of};
 use crate::store::{ChangeRef, Changes, Reader, StoreError};
 use crate::telemetry::{FeedMetrics, Metrics};
 
@@ -19,7 +20,7 @@ use super::chunk::Chunk;
 use super::error::FeedError;
 use super::ring::Ring;
 use super::sse::ResetReason;
-use super::{FeedOptions, client, client::Client, client::Subscription};
+use super::{client, client::Client, client::Subscription};
 
 /// Readers of the journal at once: clients that are behind take turns.
 const CATCH_UPS_MAX: usize = 4;
@@ -39,7 +40,7 @@ pub struct Feed(Arc<Shared>);
 
 /// What clients and the task share.
 pub(super) struct Shared {
-    pub(super) options: FeedOptions,
+    pub(super) options: FeedConfig,
     pub(super) metrics: FeedMetrics,
     /// Empty until the store is open.
     reader: OnceLock<Reader>,
@@ -170,11 +171,11 @@ impl Drop for Registration {
 
 impl Feed {
     /// Before the store is open: nobody can listen yet.
-    pub fn new(options: FeedOptions, metrics: &Metrics) -> Self {
-        let FeedOptions { clients_max, clients_per_principal_max, snapshots_max, .. } = options;
-        let clients = metrics.pool("feed_clients");
+    pub fn new(options: FeedConfig, metrics: &Metrics) -> Self {
+        let FeedConfig { clients_max, clients_per_principal_max, snapshots_max, .. } = options;
+        let part = part_of(clients_max, clients_per_principal_max);
         Self(Arc::new(Shared {
-            places: Pool::new(clients_max, clients_per_principal_max, clients),
+            places: Pool::new(clients_max, part, metrics.pool("feed_clients")),
             states: Pool::in_eighths(snapshots_max, metrics.pool("feed_snapshots")),
             states_left: Notify::new(),
             state: Mutex::new(State {

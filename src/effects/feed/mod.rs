@@ -29,52 +29,13 @@ mod ring;
 mod sse;
 mod states;
 
-use std::time::Duration;
-
+pub use crate::config::FeedConfig;
 pub use client::{Client, StillAllowed, Subscription};
 pub use error::FeedError;
 pub use filter::Filter;
 pub use hub::Feed;
 
-use crate::config::FeedConfig;
 use crate::domain::position::Position;
-use crate::shares::part_of;
-
-/// Bounds of the feed.
-#[derive(Clone, Copy, Debug)]
-pub struct FeedOptions {
-    /// How often a client hears something, and is asked whether it may still listen.
-    pub heartbeat: Duration,
-    /// Clients at once.
-    pub clients_max: usize,
-    /// Clients of one user or key.
-    pub clients_per_principal_max: usize,
-    /// Clients that are sent all contacts at once.
-    pub snapshots_max: usize,
-    /// Bytes of recent events kept in memory for all clients together.
-    pub buffer_bytes: usize,
-    /// How long a client may take nothing.
-    pub stall_timeout: Duration,
-    /// What clients are told to wait before they come back.
-    pub retry: Duration,
-}
-
-impl From<&FeedConfig> for FeedOptions {
-    fn from(config: &FeedConfig) -> Self {
-        Self {
-            heartbeat: config.heartbeat,
-            clients_max: config.clients_max,
-            clients_per_principal_max: part_of(
-                config.clients_max,
-                config.clients_per_principal_max,
-            ),
-            snapshots_max: config.snapshots_max,
-            buffer_bytes: config.buffer_bytes,
-            stall_timeout: config.stall_timeout,
-            retry: config.retry,
-        }
-    }
-}
 
 /// Where a client begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use crate::auth::Principal;
 use crate::shared_state::{Decision, LimitClass as Counted, Subject};
 use crate::shares::{Full, Part, Pool, Who};
 
-use super::RequestContext;
 use super::allow;
 use super::authorize::authorize;
 use super::client_address::{ClientAddress, client_address};
+use super::context::RequestContext;
 use super::incidents;
 use super::rate_limit;
 use super::rate_limit::Refused;

@@ -6,6 +6,7 @@ pub(crate) mod allow;
 pub(crate) mod authorize;
 pub(crate) mod client_address;
 mod compress;
+mod context;
 pub(crate) mod cors;
 mod framing;
 pub(crate) mod gate;
@@ -16,7 +17,7 @@ pub(crate) mod request_metrics;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -51,6 +52,7 @@ use super::sockets::connections::{Peer, PeerKind};
 use super::state::HttpState;
 
 use compress::{compressed, takes_gzip};
+pub(crate) use context::RequestContext;
 use gate::{Passing, Place};
 use request_id::{REQUEST_ID, request_id};
 use request_metrics::RequestMetrics;
@@ -60,32 +62,6 @@ const SLOW_MS: u128 = 1000;
 
 /// The route of requests to paths that there are not.
 pub(crate) const UNMATCHED: &str = "unmatched";
-
-/// What is needed of a request until it is answered.
-pub(crate) struct RequestContext {
-    pub(crate) started: Instant,
-    pub(crate) peer: IpAddr,
-    /// None: its path has no such method.
-    pub(crate) endpoint: Option<&'static Endpoint>,
-    pub(crate) request_id: HeaderValue,
-    /// The path's template, so that a label never is a path.
-    route: &'static str,
-    method: Method,
-    /// Whether a body comes with it, and its endpoint wants one.
-    reads_body: bool,
-    waits_for_position: bool,
-    accept: Option<HeaderValue>,
-    origin: Option<HeaderValue>,
-    takes_gzip: bool,
-    /// Whether the client waits to be asked for its body.
-    waits_to_send: bool,
-}
-
-impl RequestContext {
-    fn is_api(&self) -> bool {
-        self.route.starts_with("/api/")
-    }
-}
 
 /// One path, and what there is at it.
 struct Resource {

@@ -18,7 +18,7 @@ use crate::domain::rules::{InForce, RuleSet};
 use crate::event_log::ConsumeBounds;
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions, RECORD_BYTES_MAX};
 use crate::event_log::kafka::KafkaLog;
-use crate::store::{self, Opened, StoreOptions, Writer};
+use crate::store::{self, Opened, StoreConfig, Writer};
 
 const LANES: u16 = 4;
 /// Far longer than anything here takes.
@@ -84,7 +84,7 @@ impl World {
     }
 
     fn follow_under(founding: u64, dir: &Path, log: EventLog) -> Self {
-        let options = StoreOptions::at(dir);
+        let options = StoreConfig::at(dir);
         let opened = store::open(options, Some(&log.identity().unwrap()), &|_| {});
         let Opened { mut writer, reader, .. } = opened.unwrap();
         if writer.rules().beginning().is_none() {

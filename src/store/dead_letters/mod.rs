@@ -38,17 +38,11 @@ const LETTERS_MAX: usize = 1_000_000;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LetterLimits {
+pub(crate) struct LetterLimits {
     /// Bytes on the disk.
-    pub bytes_max: u64,
+    pub(crate) bytes_max: u64,
     /// How long one is kept; none: for ever.
-    pub age_max: Option<Duration>,
-}
-
-impl Default for LetterLimits {
-    fn default() -> Self {
-        Self { bytes_max: 256 << 20, age_max: Some(Duration::from_secs(30 * 24 * 60 * 60)) }
-    }
+    pub(crate) age_max: Option<Duration>,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::{FrameNo, SegmentReader};
 
 use super::super::StoreError;
-use super::super::shared::Cut;
+use super::super::cut::Cut;
 use super::archive;
 use super::entry::KeptLetter;
 use super::index::{Index, LetterRow};

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::domain::event::EventKind;
+use crate::config::JournalRetention;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, LogKind, NextOffset, Offset};
 use crate::domain::record::RecordKind;
 use crate::domain::verdict::DeadLetterReason;
 
 use super::super::journal::{DeadLetter, EntryMeta, LaneProgress};
-use super::super::{Opened, Reader, StoreOptions, Writer, open};
+use super::super::{Opened, Reader, StoreConfig, Writer, open};
 use super::archive::Archive;
 use super::entry::KeptLetter;
 use super::{FOLDER, FOLDER_BEFORE, LetterLimits};
@@ -20,9 +20,9 @@ fn log(topic: &str) -> LogIdentity {
     LogIdentity { kind: LogKind::Embedded, cluster, topic: topic.to_owned() }
 }
 
-fn options(dir: &Path) -> StoreOptions {
+fn options(dir: &Path) -> StoreConfig {
     let checkpoint_interval = Duration::from_secs(3_600);
-    StoreOptions { checkpoint_interval, journal_segment_bytes: 4 << 10, ..StoreOptions::at(dir) }
+    StoreConfig { checkpoint_interval, journal_segment_bytes: 4 << 10, ..StoreConfig::at(dir) }
 }
 
 #[track_caller]
@@ -34,19 +34,7 @@ fn open_store(dir: &Path) -> Opened {
 fn feed(writer: &mut Writer, from: u64, to: u64) {
     for number in from..to {
         let (lane, offset) = (Lane((number % 2) as u16), Offset(number / 2));
-        let meta = EntryMeta {
-            lane,
-            offset,
-            record_time_ms: 1_000 + number as i64,
-            record_kind: RecordKind::Contact,
-            event_id: &[],
-            kind: EventKind::Updated,
-            source: &[],
-            event_time_us: None,
-            principal: None,
-            request_id: None,
-            attempt: None,
-        };
+        let meta = EntryMeta::at(lane, offset, 1_000 + number as i64);
         if number % 3 == 0 {
             let value = format!("value {number} {}", "x".repeat(100));
             let letter = DeadLetter {
@@ -159,7 +147,10 @@ fn journal_is_not_trimmed_past_what_is_archived() {
 #[test]
 fn letters_outlive_the_journal_that_they_came_from() {
     let dir = tempfile::tempdir().unwrap();
-    let retention = StoreOptions { journal_retention_bytes: Some(8 << 10), ..options(dir.path()) };
+    let retention = StoreConfig {
+        journal_retention_bytes: JournalRetention::Bytes(8 << 10),
+        ..options(dir.path())
+    };
     let mut opened = open(retention, Some(&log("contacts")), &|_| ()).unwrap();
     for part in 0..20 {
         feed(&mut opened.writer, part * 50, part * 50 + 50);
@@ -192,7 +183,11 @@ fn archive_of_another_log_is_set_aside() {
 fn retention_by_bytes_and_by_age_gives_back_whole_segments_oldest_first() {
     let dir = tempfile::tempdir().unwrap();
     let limits = LetterLimits { bytes_max: 64 << 10, age_max: Some(Duration::from_secs(3_600)) };
-    let retention = StoreOptions { dead_letters: limits, ..options(dir.path()) };
+    let retention = StoreConfig {
+        dead_letters_bytes: limits.bytes_max,
+        dead_letters_age: limits.age_max,
+        ..options(dir.path())
+    };
     let mut opened = open(retention, Some(&log("contacts")), &|_| ()).unwrap();
     feed(&mut opened.writer, 0, 3_000);
     settle(&opened.reader);
@@ -227,19 +222,8 @@ fn retention_by_bytes_and_by_age_gives_back_whole_segments_oldest_first() {
 fn control_records_are_kept_too_and_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open_store(dir.path());
-    let meta = EntryMeta {
-        lane: CONTROL_LANE,
-        offset: Offset(7),
-        record_time_ms: 5,
-        record_kind: RecordKind::Control,
-        event_id: &[],
-        kind: EventKind::Updated,
-        source: &[],
-        event_time_us: None,
-        principal: None,
-        request_id: None,
-        attempt: None,
-    };
+    let meta =
+        EntryMeta { record_kind: RecordKind::Control, ..EntryMeta::at(CONTROL_LANE, Offset(7), 5) };
     let value = vec![b'x'; 100_000];
     let letter = DeadLetter {
         reason: DeadLetterReason::RecordTooLarge,
@@ -287,7 +271,10 @@ fn a_letter_of_format_1_is_read() {
 #[test]
 fn frames_that_were_trimmed_while_there_were_no_letters_are_not_missed() {
     let dir = tempfile::tempdir().unwrap();
-    let retention = StoreOptions { journal_retention_bytes: Some(4 << 10), ..options(dir.path()) };
+    let retention = StoreConfig {
+        journal_retention_bytes: JournalRetention::Bytes(4 << 10),
+        ..options(dir.path())
+    };
     let mut opened = open(retention, Some(&log("contacts")), &|_| ()).unwrap();
     feed(&mut opened.writer, 0, 1);
     settle(&opened.reader);

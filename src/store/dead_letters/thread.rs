@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crate::domain::Class;
-use crate::domain::position::LogIdentity;
 use crate::segments::{FrameNo, SegmentSync};
 use crate::telemetry::fault;
 
@@ -48,7 +47,7 @@ impl DeadLettersThread {
             .name("dead-letters".into())
             .spawn(move || {
                 if let Err(error) = follower.run() {
-                    follower.shared.fail(error);
+                    follower.shared.commits.fail(error);
                 }
             })
             .map_err(StoreError::io("starting a thread for", &path))?;
@@ -128,7 +127,7 @@ impl Follower {
         let Found { archive, index, letters } =
             Archive::open(&self.shared.path, self.shared.dead_letters.limits, log)?;
         self.shared.dead_letters.loaded(index, archive.bytes());
-        let committed = letters_up_to(&self.shared.cut.lock());
+        let committed = letters_up_to(&self.shared.commits.cut.lock());
         // More than there are: the journal is an older one. By their places it is known which are there.
         let letters = if letters > committed { 0 } else { letters };
         let frame = self.shared.journal.first()?;
@@ -137,12 +136,12 @@ impl Follower {
     }
 
     fn log(&self) -> u64 {
-        self.shared.identity.as_ref().map_or(0, LogIdentity::fingerprint)
+        self.shared.commits.log_fingerprint()
     }
 
     /// Archives what is committed by now. Break: told to stop.
     fn round(&self, place: &mut Place) -> Result<ControlFlow<()>, StoreError> {
-        let committed = FrameNo(*self.shared.committed.borrow());
+        let committed = FrameNo(*self.shared.commits.frames.borrow());
         // Log before archive: a power cut must not leave letters that the journal has lost.
         let end = self.sync.sync()?.min(committed);
         while let Some(frame) = next_with(&self.shared.journal, place.frame, end, place.letters)? {

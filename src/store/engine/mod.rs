@@ -134,14 +134,6 @@ impl Engine {
         }
     }
 
-    /// The values of several keys, in their order.
-    pub fn get_many<'k>(
-        &self,
-        keys: impl IntoIterator<Item = &'k [u8]>,
-    ) -> Result<Vec<Option<StoredBytes>>, EngineError> {
-        keys.into_iter().map(|key| self.get(key)).collect()
-    }
-
     /// The entries whose keys begin with `prefix`, sorted, after the key `after` if one is given.
     /// Live: what changes behind the scan isn't seen, what changes ahead of it is.
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>) -> Scan {

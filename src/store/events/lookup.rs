@@ -11,8 +11,9 @@ use crate::segments::{FrameNo, IdTable, SegmentError, SegmentKind};
 
 use super::super::StoreError;
 use super::super::codec::ChangeRef;
+use super::super::cut::Cut;
 use super::super::journal::{Entry, Frame, Outcome, event_hash};
-use super::super::shared::{Cut, Shared};
+use super::super::shared::Shared;
 
 /// Records of one id that are shown, the newest ones.
 const RECORDS_MAX: usize = 16;
@@ -277,7 +278,7 @@ pub(crate) fn at(
     lane: Lane,
     offset: Offset,
 ) -> Result<Option<EventRecord>, StoreError> {
-    let end = FrameNo(*shared.committed.borrow());
+    let end = FrameNo(*shared.commits.frames.borrow());
     let Some(frame) = frame_of(shared, lane, offset, end)? else {
         return Ok(None);
     };

@@ -122,7 +122,7 @@ impl Tables {
             None => {
                 let bases = self.journal().segment_bases()?;
                 let next = bases.into_iter().find(|other| *other > base);
-                next.unwrap_or_else(|| FrameNo(*self.shared.committed.borrow()))
+                next.unwrap_or_else(|| FrameNo(*self.shared.commits.frames.borrow()))
             }
         };
         let (mut entries, mut scratch) = (Vec::new(), Vec::new());

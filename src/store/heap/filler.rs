@@ -11,21 +11,21 @@ use parking_lot::MutexGuard;
 
 use crate::telemetry::fault;
 
+use super::super::bounds::Bounds;
 use super::super::codec::id_hash;
 use super::super::disk::free_bytes;
 use super::Heap;
 use super::places::{Place, SEGMENT_BYTES_MAX, SEGMENT_NUMBERS};
 use super::record::{RECORD_BYTES_MAX, Record};
 
-/// Size of the smallest segments, in bytes; smaller in tests, so that they meet many.
-pub(super) const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 4 << 10 } else { 16 << 20 };
 /// No segment gets smaller than this part of all that counts: each is an open file.
 const SEGMENTS_WANTED: u64 = 32;
-/// Bytes that are written and read at once.
-const RUN_BYTES: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
-/// So many are written at the latest.
-const RUN_BYTES_MAX: usize = 16 * RUN_BYTES;
-const _: () = assert!((RUN_BYTES_MAX + RECORD_BYTES_MAX) as u64 <= SEGMENT_BYTES_MAX);
+/// So many runs are written together at most.
+const RUNS_MAX: usize = 16;
+const _: () = {
+    let bytes = RUNS_MAX * Bounds::SHIPPED.heap_run_bytes + RECORD_BYTES_MAX;
+    assert!(bytes as u64 <= SEGMENT_BYTES_MAX);
+};
 
 /// What appending goes by.
 #[derive(Debug, Default)]
@@ -62,9 +62,9 @@ impl Filling {
     }
 
     /// Size of the next segment: larger as there is more, so that there are not too many.
-    fn segment_bytes(&self) -> u64 {
+    fn segment_bytes(&self, bounds: Bounds) -> u64 {
         let bytes = self.sum(|at| at.live) / SEGMENTS_WANTED;
-        bytes.next_power_of_two().clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)
+        bytes.next_power_of_two().clamp(bounds.heap_segment_bytes_min, SEGMENT_BYTES_MAX)
     }
 }
 
@@ -91,14 +91,14 @@ impl<'h> Filler<'h> {
         }
         record.append_to(&mut self.filling.run);
         self.filling.staged.push((hash, record.len()));
-        if self.filling.run.len() >= RUN_BYTES_MAX {
+        if self.filling.run.len() >= RUNS_MAX * self.heap.bounds.heap_run_bytes {
             self.write();
         }
     }
 
     /// Writes what was taken, if it is much.
     pub(crate) fn write_much(&mut self) {
-        if self.filling.run.len() >= RUN_BYTES {
+        if self.filling.run.len() >= self.heap.bounds.heap_run_bytes {
             self.write();
         }
     }
@@ -151,7 +151,7 @@ impl<'h> Filler<'h> {
     }
 
     fn open_segment(&mut self, bytes_min: u64) -> io::Result<Current> {
-        let bytes_max = self.filling.segment_bytes().max(bytes_min);
+        let bytes_max = self.filling.segment_bytes(self.heap.bounds).max(bytes_min);
         let free = free_bytes(self.heap.parent()).map_err(io::Error::other)?;
         if free < self.heap.reserve_bytes.saturating_add(bytes_max) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -190,7 +190,7 @@ impl<'h> Filler<'h> {
     pub(super) fn clean(&mut self) {
         loop {
             let filling = &*self.filling;
-            let most = 2 * filling.sum(|at| at.live) + 2 * filling.segment_bytes();
+            let most = 2 * filling.sum(|at| at.live) + 2 * filling.segment_bytes(self.heap.bounds);
             let is_too_much = filling.sum(|at| at.written) > most && !self.has_failed;
             let current = filling.current.as_ref().map(|at| at.segment);
             let sealed = filling.segments.iter().filter(|(segment, _)| Some(**segment) != current);
@@ -222,8 +222,9 @@ impl<'h> Filler<'h> {
     }
 
     fn copy(&mut self, segment: u32, file: &File, written: u64) -> io::Result<()> {
-        let mut run = vec![0; RUN_BYTES.max(RECORD_BYTES_MAX)];
-        let (mut offset, mut len) = (0, RUN_BYTES);
+        let run_bytes = self.heap.bounds.heap_run_bytes;
+        let mut run = vec![0; run_bytes.max(RECORD_BYTES_MAX)];
+        let (mut offset, mut len) = (0, run_bytes);
         while offset < written {
             let run = run.get_mut(..len.min((written - offset) as usize)).unwrap_or_default();
             file.read_exact_at(run, offset)?;
@@ -243,7 +244,7 @@ impl<'h> Filler<'h> {
                     let text = format!("segment {segment} is damaged at {offset}");
                     return Err(io::Error::other(text));
                 }
-                _ => (offset, len) = (offset + done as u64, RUN_BYTES),
+                _ => (offset, len) = (offset + done as u64, run_bytes),
             }
             self.write_much();
         }

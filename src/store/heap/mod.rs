@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::bounds::Bounds;
 use super::codec::StoredContact;
 use filler::Filling;
 use places::Places;
@@ -42,6 +43,7 @@ const CONTACT_BYTES_TYPICAL: usize = 1024;
 pub(crate) struct Heap {
     dir: PathBuf,
     reserve_bytes: u64,
+    bounds: Bounds,
     is_off: bool,
     places: Places,
     files: RwLock<BTreeMap<u32, Arc<File>>>,
@@ -80,10 +82,11 @@ pub(crate) enum Known {
 
 impl Heap {
     /// An empty one, in a directory below the store's. It leaves `reserve_bytes` of the disk to others.
-    pub(crate) fn new(dir: PathBuf, reserve_bytes: u64) -> Self {
+    pub(crate) fn new(dir: PathBuf, reserve_bytes: u64, bounds: Bounds) -> Self {
         Self {
             dir,
             reserve_bytes,
+            bounds,
             is_off: false,
             places: Places::default(),
             files: RwLock::default(),
@@ -96,7 +99,7 @@ impl Heap {
 
     /// None: the engine answers everything. For stores that are opened to be looked at.
     pub(crate) fn off() -> Self {
-        let mut off = Self::new(PathBuf::new(), 0);
+        let mut off = Self::new(PathBuf::new(), 0, Bounds::SHIPPED);
         off.is_off = true;
         off
     }
@@ -209,18 +212,11 @@ fn remove(dir: &Path) -> io::Result<()> {
 }
 
 /// Reads only what the system's page cache holds.
-#[cfg(target_os = "linux")]
 fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     use rustix::io::{ReadWriteFlags, preadv2};
     let len = bytes.len();
     let read = preadv2(file, &mut [io::IoSliceMut::new(bytes)], offset, ReadWriteFlags::NOWAIT)?;
     if read < len { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-}
-
-/// Nobody says here what the page cache holds.
-#[cfg(not(target_os = "linux"))]
-fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> io::Result<()> {
-    Err(io::ErrorKind::WouldBlock.into())
 }
 
 #[cfg(test)]

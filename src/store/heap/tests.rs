@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::super::codec::{ChangeRef, id_hash};
 use super::super::disk::free_bytes;
 use super::super::engine::VALUE_BYTES_MAX;
-use super::filler::SEGMENT_BYTES_MIN;
 use super::*;
 use crate::domain::limits::ID_BYTES_MAX;
+
+const SEGMENT_BYTES_MIN: u64 = Bounds::SMALL.heap_segment_bytes_min;
 
 struct Bench {
     heap: Heap,
@@ -17,7 +18,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { heap: Heap::new(dir.path().join("heap"), 0), dir }
+        Self { heap: Heap::new(dir.path().join("heap"), 0, Bounds::SMALL), dir }
     }
 
     fn put(&self, contacts: &[(&str, &StoredContact)]) {
@@ -229,7 +230,7 @@ fn what_an_earlier_process_left_is_removed_and_so_is_this_ones_at_its_end() {
     std::fs::write(path.join("00000000.heap"), "old").unwrap();
     Heap::remove_left(&path);
     assert!(!path.exists());
-    let heap = Heap::new(path.clone(), 0);
+    let heap = Heap::new(path.clone(), 0, Bounds::SMALL);
     heap.fill(|filler| filler.put(1, b"ada", value("ada's").bytes()));
     assert_eq!(std::fs::read_dir(&path).unwrap().count(), 1);
     drop(heap);

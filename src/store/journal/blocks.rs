@@ -10,7 +10,7 @@ use crate::segments::FrameNo;
 use super::super::StoreError;
 use super::super::cache::{BlockKey, Kept};
 use super::super::codec::ChangeRef;
-use super::super::shared::Cut;
+use super::super::cut::Cut;
 use super::decode::{Journal, JournalEntry, damaged, parse_head};
 use super::varint::{Cursor, put};
 

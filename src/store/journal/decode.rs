@@ -16,11 +16,10 @@ use crate::segments::{FrameNo, SegmentKind, SegmentReader};
 use super::super::StoreError;
 use super::super::cache::ReadCache;
 use super::super::codec::{ChangeRef, Links};
-use super::super::control::ControlSums;
+use super::super::cut::{ControlSums, Cut};
 use super::super::digest::Digest;
-use super::super::shared::Cut;
 use super::blocks::{Block, FrameHead, PREFIX_BYTES, sealed_head};
-use super::encode::event_hash;
+use super::entry::event_hash;
 use super::varint::Cursor;
 use super::{
     ATTEMPTED, Applied, AwayRecord, ControlChange, Counters, Entry, FORMAT, LaneProgress,

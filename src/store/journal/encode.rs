@@ -11,12 +11,12 @@ use crate::segments::FrameNo;
 
 use super::super::StoreError;
 use super::super::codec::{ChangeRef, Links};
-use super::super::shared::Cut;
+use super::super::cut::Cut;
 use super::blocks::{Block, seal_head};
 use super::varint::{put, put_signed};
 use super::{
     ATTEMPTED, AwayRecord, DeadLetter, EntryMeta, FORMAT, RulesChange, VALUE_HEAD, VALUE_KEPT_MAX,
-    WITH_IMAGE,
+    WITH_IMAGE, event_hash,
 };
 
 /// A block is closed by the entry that takes it past this. Below 64 KiB in most cases, where LZ4
@@ -334,11 +334,6 @@ impl FrameBuilder {
             self.blocks.push(BlockEnd { end: self.raw.len(), entries: self.entries });
         }
     }
-}
-
-/// What event lookups go by; 0 for an event without an id.
-pub(crate) fn event_hash(event_id: &[u8]) -> u64 {
-    if event_id.is_empty() { 0 } else { xxh3_64(event_id) }
 }
 
 fn put_after(out: &mut Vec<u8>, base_time_ms: i64, after: &Cut) {

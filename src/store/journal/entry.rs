@@ -1,5 +1,7 @@
 //! The words of a journal entry, as they are staged and as they are read.
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::domain::attempts::ENCODED_BYTES;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::position::{Lane, NextOffset, Offset};
@@ -108,12 +110,12 @@ pub struct EntryMeta<'a> {
 }
 
 impl<'a> EntryMeta<'a> {
-    /// Of a record that could not be decoded.
-    pub fn of_record(lane: Lane, record: &Record) -> Self {
+    /// Of a record at a place, of which nothing else is known.
+    pub fn at(lane: Lane, offset: Offset, record_time_ms: i64) -> Self {
         Self {
             lane,
-            offset: record.offset,
-            record_time_ms: record.timestamp_ms,
+            offset,
+            record_time_ms,
             record_kind: RecordKind::Contact,
             event_id: &[],
             kind: EventKind::Updated,
@@ -125,22 +127,23 @@ impl<'a> EntryMeta<'a> {
         }
     }
 
+    /// Of a record that could not be decoded.
+    pub fn of_record(lane: Lane, record: &Record) -> Self {
+        Self::at(lane, record.offset, record.timestamp_ms)
+    }
+
     /// Of a decoded event.
     pub fn of_event(batch: &'a RecordBatch, record: &Record, event: &Event) -> Self {
         let arena = &batch.arena;
         let command = event.command.as_deref();
         Self {
-            lane: batch.lane,
-            offset: record.offset,
-            record_time_ms: record.timestamp_ms,
-            record_kind: RecordKind::Contact,
             event_id: event.event_id.of(arena),
             kind: event.kind,
             source: event.source.of(arena),
             event_time_us: event.timestamp,
             principal: command.and_then(|at| at.principal).map(|at| at.of(arena)),
             request_id: command.and_then(|at| at.request_id).map(|at| at.of(arena)),
-            attempt: None,
+            ..Self::of_record(batch.lane, record)
         }
     }
 }
@@ -360,4 +363,9 @@ pub struct Letter<'a> {
     pub value_hash: u64,
     /// The record's headers, as a batch's arena holds them.
     pub headers: &'a [u8],
+}
+
+/// What event lookups go by; 0 for an event without an id.
+pub(crate) fn event_hash(event_id: &[u8]) -> u64 {
+    if event_id.is_empty() { 0 } else { xxh3_64(event_id) }
 }

@@ -33,7 +33,8 @@ pub(crate) mod varint;
 
 pub use blocks::FrameHead;
 pub use decode::{Frame, Journal, JournalEntry};
-pub(crate) use encode::{FrameBuilder, Place, event_hash};
+pub(crate) use encode::{FrameBuilder, Place};
+pub(crate) use entry::event_hash;
 pub use entry::{
     Applied, AwayRecord, ControlChange, Counters, DeadLetter, Entry, EntryMeta, LaneProgress,
     LastRecord, Letter, Outcome, Rehomed, RulesChange,

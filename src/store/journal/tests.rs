@@ -12,22 +12,17 @@ use crate::segments::{FrameNo, SegmentKind, SegmentOptions, SegmentWriter};
 use crate::store::StoreError;
 use crate::store::cache::ReadCache;
 use crate::store::codec::{ChangeRef, Links};
+use crate::store::cut::Cut;
 use crate::store::digest::Digest;
-use crate::store::shared::Cut;
 
 fn meta(offset: u64) -> EntryMeta<'static> {
     EntryMeta {
-        lane: Lane(3),
-        offset: Offset(offset),
-        record_time_ms: 1_700_000_000_000 - offset as i64,
-        record_kind: crate::domain::record::RecordKind::Contact,
         event_id: b"evt_1",
         kind: EventKind::Deleted,
         source: b"acme",
         event_time_us: Some(7),
         principal: Some(b"ada"),
-        request_id: None,
-        attempt: None,
+        ..EntryMeta::at(Lane(3), Offset(offset), 1_700_000_000_000 - offset as i64)
     }
 }
 

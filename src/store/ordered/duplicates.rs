@@ -1,7 +1,8 @@
 //! Contacts that share an e-mail address: found by walking along the e-mail index, kept nowhere.
 
+use super::super::bounds::Bounds;
 use super::lists::Lists;
-use super::pages::{COUNT_MAX, SCAN_MAX};
+use super::pages::COUNT_SCANS;
 use super::request::{Cut, Places, Total};
 use super::walk::{Met, Walk};
 use super::{Index, PageKey, PageRequest};
@@ -10,15 +11,18 @@ impl Lists {
     /// A page of them, by address and then by id. A group that began on the page before goes on
     /// with the contacts that are left of it.
     pub(super) fn duplicates(&self, request: &PageRequest) -> Places {
-        let (keys, given_up) = self.shared_emails(request, request.limit, SCAN_MAX);
+        let (keys, given_up) =
+            self.shared_emails(request, request.limit, self.bounds.page_scan_max);
         Places { keys, cut: given_up.map(|key| Cut { key, skip: 0 }) }
     }
 
     pub(super) fn count_duplicates(&self, request: &PageRequest) -> Total {
         let request = PageRequest { after: None, descending: false, ..request.clone() };
-        let (keys, given_up) = self.shared_emails(&request, COUNT_MAX as usize, 5 * SCAN_MAX);
+        let Bounds { page_scan_max, page_count_max, .. } = self.bounds;
+        let looks_max = COUNT_SCANS * page_scan_max;
+        let (keys, given_up) = self.shared_emails(&request, page_count_max as usize, looks_max);
         let count = keys.len() as u64;
-        if given_up.is_some() || count == COUNT_MAX {
+        if given_up.is_some() || count == page_count_max {
             Total::AtLeast(count)
         } else {
             Total::Exact(count)

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use crate::domain::contact::CorruptContact;
 
+use super::super::bounds::Bounds;
 use super::keys::SortKeys;
 use super::probe::Probe;
 use super::rows::{Row, Rows};
@@ -26,54 +27,32 @@ pub(crate) struct Lists {
     /// ACTIVE and DELETED of each index, as they stand in [`Index`].
     lists: [[Sorted; 2]; Index::ALL.len()],
     are_put_off: bool,
-}
-
-impl Default for Lists {
-    fn default() -> Self {
-        let none = |index: Index| Sorted::from_sorted(&[], index.has_prefixes());
-        let lists = Index::ALL.map(|index| [none(index), none(index)]);
-        Self { rows: Rows::default(), lists, are_put_off: false }
-    }
+    pub(super) bounds: Bounds,
 }
 
 impl Lists {
-    pub(super) fn of_rows(rows: Rows) -> Self {
-        let mut lists = Self { rows, ..Self::default() };
+    pub(super) fn of_rows(rows: Rows, bounds: Bounds) -> Self {
+        let mut lists = Self::empty(rows, bounds);
         lists.build_all();
         lists
     }
 
+    fn empty(rows: Rows, bounds: Bounds) -> Self {
+        let none = |index: Index| Sorted::from_sorted(&[], index.has_prefixes());
+        let lists = Index::ALL.map(|index| [none(index), none(index)]);
+        Self { rows, lists, are_put_off: false, bounds }
+    }
+
     pub(super) fn of(&self, index: Index) -> &[Sorted; 2] {
-        let [id, updated_at, created_at, changed_at, name, first_name, email, company, source] =
-            &self.lists;
-        match index {
-            Index::Id => id,
-            Index::UpdatedAt => updated_at,
-            Index::CreatedAt => created_at,
-            Index::ChangedAt => changed_at,
-            Index::Name => name,
-            Index::FirstName => first_name,
-            Index::Email => email,
-            Index::Company => company,
-            Index::Source => source,
-        }
+        let Self { lists: [first, rest @ ..], .. } = self;
+        rest.get((index as usize).wrapping_sub(1)).unwrap_or(first)
     }
 
     fn list_mut(&mut self, index: Index, active: bool) -> (&Rows, &mut Sorted) {
-        let [id, updated_at, created_at, changed_at, name, first_name, email, company, source] =
-            &mut self.lists;
-        let [active_list, deleted_list] = match index {
-            Index::Id => id,
-            Index::UpdatedAt => updated_at,
-            Index::CreatedAt => created_at,
-            Index::ChangedAt => changed_at,
-            Index::Name => name,
-            Index::FirstName => first_name,
-            Index::Email => email,
-            Index::Company => company,
-            Index::Source => source,
-        };
-        (&self.rows, if active { active_list } else { deleted_list })
+        let Self { rows, lists: [first, rest @ ..], .. } = self;
+        let both = rest.get_mut((index as usize).wrapping_sub(1)).unwrap_or(first);
+        let [active_list, deleted_list] = both;
+        (rows, if active { active_list } else { deleted_list })
     }
 
     fn build_all(&mut self) {
@@ -113,8 +92,8 @@ impl Lists {
 
     /// Empties the lists; until they are made, changes go to the rows alone.
     pub(super) fn put_off(&mut self) {
-        let rows = std::mem::take(&mut self.rows);
-        *self = Self { rows, are_put_off: true, ..Self::default() };
+        let empty = Self::empty(std::mem::take(&mut self.rows), self.bounds);
+        *self = Self { are_put_off: true, ..empty };
     }
 
     /// Whether they are empty until they are made.

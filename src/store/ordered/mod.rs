@@ -7,8 +7,8 @@
 //! between is moved once.
 //!
 //! Moving a contact in every list takes longer than applying its event. In a load, while nobody asks
-//! for a list, the lists are emptied and only the rows kept; they are made anew when nothing has come
-//! for a while, or someone asks.
+//! for a list, the lists are emptied and only the rows kept; they are made anew once little is
+//! committed between two checkpoints, or nothing for a while, or when someone asks.
 //!
 //! ACTIVE and DELETED contacts are in lists of their own, so a filter by status skips nothing; a list
 //! of both is the two merged. Texts are lowercased (the source is not) and cut (see [`keys`]); what
@@ -32,6 +32,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::domain::contact::CorruptContact;
 
+use super::bounds::Bounds;
 use super::codec::StoredContact;
 use super::dirty::DirtySet;
 use keys::SortKeys;
@@ -111,7 +112,7 @@ impl Index {
 type Changed = (Box<[u8]>, StoredContact);
 
 /// The indexes behind their lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OrderedIndexes {
     lists: RwLock<Lists>,
     /// Held while changes are taken: they must go in in the order they came out.
@@ -124,26 +125,32 @@ pub(crate) struct OrderedIndexes {
     are_put_off: AtomicBool,
     /// Kept here, since whoever asks must not wait until lists are made.
     bytes: AtomicUsize,
+    /// A generation of more bytes is one of a load.
+    load_bytes: u64,
 }
 
 impl OrderedIndexes {
-    /// Takes what the flushing generation has, before that is dropped. In a load, in which nobody asks
-    /// for a list, it is noted with the contacts alone for now.
-    pub(crate) fn take(&self, dirty: &DirtySet, is_load: bool) -> Result<(), CorruptContact> {
+    /// Takes what the flushing generation has, before that is dropped, or that there is none. Of a
+    /// load, in which nobody asks for a list, only the rows are kept; what comes after it, or
+    /// nothing, has the lists made again.
+    pub(crate) fn take(&self, dirty: &DirtySet) -> Result<(), CorruptContact> {
+        let is_load = dirty.bytes().1 > self.load_bytes;
         let mut changes = self.feed.lock();
         // Collected first: the dirty set's locks, which the applier needs, are held for less.
         dirty.drain_flushing(|at| changes.push((at.id.clone(), at.value.clone())));
-        if changes.is_empty() {
-            return Ok(());
+        if !changes.is_empty() {
+            let is_asked = self.is_asked.swap(false, Ordering::Relaxed);
+            let mut lists = self.lists.write();
+            if is_load && !is_asked && lists.is_worth_putting_off(changes.len()) {
+                self.put_off(&mut lists);
+            }
+            drop(lists);
+            self.put(&mut changes)?;
+            self.note_bytes();
         }
-        let is_asked = self.is_asked.swap(false, Ordering::Relaxed);
-        let mut lists = self.lists.write();
-        if is_load && !is_asked && lists.is_worth_putting_off(changes.len()) {
-            self.put_off(&mut lists);
+        if !is_load {
+            self.make();
         }
-        drop(lists);
-        self.put(&mut changes)?;
-        self.note_bytes();
         Ok(())
     }
 
@@ -184,12 +191,17 @@ impl OrderedIndexes {
         }
         drop(lists);
         self.put(&mut changes)?;
+        self.make();
+        Ok(())
+    }
+
+    /// Makes the lists, if they were put off.
+    fn make(&self) {
         if self.are_put_off() {
             self.lists.write().make();
             self.are_put_off.store(false, Ordering::Relaxed);
             self.note_bytes();
         }
-        Ok(())
     }
 
     fn put(&self, changes: &mut Vec<Changed>) -> Result<(), CorruptContact> {
@@ -246,10 +258,17 @@ impl OrderedBuilder {
         self.rows.put(id, &self.keys);
     }
 
-    /// Sorts.
-    pub(crate) fn finish(self) -> OrderedIndexes {
-        let lists = RwLock::new(Lists::of_rows(self.rows));
-        let indexes = OrderedIndexes { lists, ..OrderedIndexes::default() };
+    /// Sorts. A generation of more than `load_bytes` will be one of a load.
+    pub(crate) fn finish(self, load_bytes: u64, bounds: Bounds) -> OrderedIndexes {
+        let indexes = OrderedIndexes {
+            lists: RwLock::new(Lists::of_rows(self.rows, bounds)),
+            feed: Mutex::default(),
+            taken: AtomicU64::default(),
+            is_asked: AtomicBool::default(),
+            are_put_off: AtomicBool::default(),
+            bytes: AtomicUsize::default(),
+            load_bytes,
+        };
         indexes.note_bytes();
         indexes
     }

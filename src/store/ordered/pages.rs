@@ -15,14 +15,8 @@ use super::walk::{Met, Run, Walk, compare};
 use super::wanted::{Part, Wanted};
 use super::{Index, PageKey, PageRequest, SortOrder};
 
-/// Contacts that a page looks at; few in tests, so that they meet it.
-pub(super) const SCAN_MAX: usize = if cfg!(test) { 150 } else { 10_000 };
-/// Contacts that may be looked at without others waiting for it.
-const FEW: usize = if cfg!(test) { 20 } else { 500 };
-/// Contacts that are counted.
-pub(super) const COUNT_MAX: u64 = if cfg!(test) { 300 } else { 10_000 };
-/// Contacts that counting looks at.
-const COUNT_SCAN_MAX: usize = 5 * SCAN_MAX;
+/// Counting looks at so many times the contacts that a page looks at.
+pub(super) const COUNT_SCANS: usize = 5;
 
 /// Where the contacts of a page are looked for.
 struct Plan<'l> {
@@ -78,7 +72,7 @@ impl Lists {
         }
         let wanted = Wanted::of(&request.filters);
         let plan = self.plan(request, &wanted);
-        self.page_by(plan, request, &wanted, request.limit + FEW)
+        self.page_by(plan, request, &wanted, request.limit + self.bounds.page_few)
     }
 
     /// None: more than `looks_max` contacts would have to be looked at.
@@ -116,7 +110,7 @@ impl Lists {
             (Some(at), _) if is_alone => {
                 Plan { runs: parts.swap_remove(at).2, how: How::AsTheyLie }
             }
-            (_, Some(len)) if len <= SCAN_MAX => {
+            (_, Some(len)) if len <= self.bounds.page_scan_max => {
                 let (_, part, runs) = parts.swap_remove(0);
                 Plan { runs, how: How::Sorted { is_prefix: part == Part::Query } }
             }
@@ -164,7 +158,7 @@ impl Lists {
             }
             // A cut between two places of one text would leave the contact out.
             let is_copy = by_match && self.is_copy(wanted, met);
-            let is_enough = looked_at >= SCAN_MAX && !is_copy;
+            let is_enough = looked_at >= self.bounds.page_scan_max && !is_copy;
             if leaves_out && is_enough && places.keys.len() < request.limit {
                 places.cut = self.key(request.order, met).map(|key| Cut { key, skip });
                 break;
@@ -274,8 +268,9 @@ impl Lists {
 
     fn counted(&self, wanted: &Wanted, runs: &[Run<'_>], once: bool) -> Total {
         let (mut looked_at, mut count) = (0, 0);
+        let looks_max = COUNT_SCANS * self.bounds.page_scan_max;
         for (index, slot) in runs.iter().flat_map(|run| run.slots().map(|slot| (run.index, slot))) {
-            if looked_at == COUNT_SCAN_MAX || count == COUNT_MAX {
+            if looked_at == looks_max || count == self.bounds.page_count_max {
                 return Total::AtLeast(count);
             }
             looked_at += 1;

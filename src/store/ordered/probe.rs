@@ -32,17 +32,7 @@ pub(super) struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     pub(super) fn of_row(row: &'a Row, index: Index) -> Self {
-        let number = match index {
-            Index::UpdatedAt => row.updated_at_us,
-            Index::CreatedAt => row.created_at_us,
-            Index::ChangedAt => row.changed_at_us,
-            Index::Id
-            | Index::Name
-            | Index::FirstName
-            | Index::Email
-            | Index::Company
-            | Index::Source => 0,
-        };
+        let number = row.number(index).unwrap_or_default();
         let (prefix, text) = (row.prefix(index), row.text(index));
         Self { index, prefix, number, text, tail: Tail::Id(row.id()) }
     }
@@ -96,12 +86,10 @@ impl<'a> Probe<'a> {
         let Some(row) = rows.get(slot) else {
             return Ordering::Less;
         };
-        let by_value = match self.index {
-            Index::Id => Ordering::Equal,
-            Index::UpdatedAt => row.updated_at_us.cmp(&self.number),
-            Index::CreatedAt => row.created_at_us.cmp(&self.number),
-            Index::ChangedAt => row.changed_at_us.cmp(&self.number),
-            Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
+        let by_value = match row.number(self.index) {
+            Some(number) => number.cmp(&self.number),
+            None if self.index == Index::Id => Ordering::Equal,
+            None => {
                 let text = row.text(self.index);
                 match self.tail {
                     Tail::AfterBeginning if text.starts_with(self.text) => Ordering::Less,

@@ -89,28 +89,34 @@ impl Row {
         index.holds_all() || !self.text(index).is_empty()
     }
 
-    pub(super) fn prefix(&self, index: Index) -> Prefix {
+    /// What it is sorted by where that is a number.
+    pub(super) fn number(&self, index: Index) -> Option<u64> {
         match index {
-            Index::UpdatedAt => Prefix::of_number(self.updated_at_us),
-            Index::CreatedAt => Prefix::of_number(self.created_at_us),
-            Index::ChangedAt => Prefix::of_number(self.changed_at_us),
-            Index::Id => Prefix::of_text(self.id()),
-            Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
-                Prefix::of_text(self.text(index))
-            }
+            Index::UpdatedAt => Some(self.updated_at_us),
+            Index::CreatedAt => Some(self.created_at_us),
+            Index::ChangedAt => Some(self.changed_at_us),
+            Index::Id
+            | Index::Name
+            | Index::FirstName
+            | Index::Email
+            | Index::Company
+            | Index::Source => None,
+        }
+    }
+
+    pub(super) fn prefix(&self, index: Index) -> Prefix {
+        match self.number(index) {
+            Some(number) => Prefix::of_number(number),
+            None if index == Index::Id => Prefix::of_text(self.id()),
+            None => Prefix::of_text(self.text(index)),
         }
     }
 
     /// The sort key as a page's end carries it.
     pub(super) fn sort(&self, index: Index) -> Vec<u8> {
-        match index {
-            Index::UpdatedAt => self.updated_at_us.to_be_bytes().to_vec(),
-            Index::CreatedAt => self.created_at_us.to_be_bytes().to_vec(),
-            Index::ChangedAt => self.changed_at_us.to_be_bytes().to_vec(),
-            Index::Id => Vec::new(),
-            Index::Name | Index::FirstName | Index::Email | Index::Company | Index::Source => {
-                self.text(index).to_vec()
-            }
+        match self.number(index) {
+            Some(number) => number.to_be_bytes().to_vec(),
+            None => self.text(index).to_vec(),
         }
     }
 

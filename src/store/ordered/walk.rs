@@ -91,18 +91,7 @@ pub(super) type Met = (Index, u32);
 pub(super) fn compare(rows: &Rows, a: Met, b: Met) -> Ordering {
     let key = |(index, slot): Met| {
         let row = rows.get(slot)?;
-        let number = match index {
-            Index::UpdatedAt => row.updated_at_us,
-            Index::CreatedAt => row.created_at_us,
-            Index::ChangedAt => row.changed_at_us,
-            Index::Id
-            | Index::Name
-            | Index::FirstName
-            | Index::Email
-            | Index::Company
-            | Index::Source => 0,
-        };
-        Some((number, row.text(index), row.id(), index))
+        Some((row.number(index), row.text(index), row.id(), index))
     };
     key(a).cmp(&key(b))
 }

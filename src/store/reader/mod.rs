@@ -6,39 +6,30 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::domain::attempts::Attempt;
-use crate::domain::contact::{ContactView, CorruptContact, Status};
+use crate::domain::contact::Status;
 use crate::domain::control::ControlEntry;
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset, Position};
 use crate::domain::rules::LaneRules;
 
 use super::StoreError;
 use super::cache::CacheStats;
-use super::codec::{ChangeRef, StoredContact, id_hash};
-use super::control::ControlSums;
+use super::codec::{ChangeRef, StoredContact};
+use super::cut::ControlSums;
 use super::dead_letters::DeadLetters;
 use super::digest::Digest;
 use super::events::{self, EventLookup, EventRecord, Untimed};
+use super::expected::Expected;
 use super::export::{self, ExportReport};
 use super::heap::HeapStats;
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
 use super::ordered::{Cut, PageKey, PageRequest, Places, Total};
-use super::outcomes::Expected;
+use super::outcomes::Prospect;
 use super::shared::Shared;
 use super::verify::{self, VerifyReport};
 
-/// Bytes of a page's contacts after which it is too much work to be done at once.
-const AT_ONCE_BYTES: usize = if cfg!(test) { 2_000 } else { 256 << 10 };
-
 /// A contact as the reader hands it out: shared, not copied.
 pub type Value = StoredContact;
-
-impl StoredContact {
-    /// The contact's parts.
-    pub fn view(&self) -> Result<ContactView<'_>, CorruptContact> {
-        ContactView::parse(self.body())
-    }
-}
 
 /// Answers from everything committed; cheap to clone. All calls may block on the disk, except those
 /// that end in `at_once`.
@@ -138,20 +129,12 @@ impl Reader {
 
     /// The latest value of a contact, a DELETED one's too.
     pub fn contact(&self, id: &[u8]) -> Result<Option<Value>, StoreError> {
-        let hash = id_hash(id);
-        match self.shared.dirty.get(hash, id) {
-            Some(value) => Ok(Some(value)),
-            None => self.shared.retired(hash, id),
-        }
+        self.shared.contacts.get(id)
     }
 
     /// The same, if that can be said without waiting for the disk.
     pub fn contact_at_once(&self, id: &[u8]) -> Option<Option<Value>> {
-        let hash = id_hash(id);
-        match self.shared.dirty.get(hash, id) {
-            Some(value) => Some(Some(value)),
-            None => self.shared.retired_at_once(hash, id),
-        }
+        self.shared.contacts.get_at_once(id)
     }
 
     /// A page of an order. It is short only where `rest` says that there is more: the contacts that
@@ -177,10 +160,9 @@ impl Reader {
         let total = lists.total(request);
         drop(lists);
         let mut values = Vec::with_capacity(places.keys.len());
-        let mut bytes = 0;
+        let (mut bytes, bytes_max) = (0, self.shared.bounds.page_at_once_bytes);
         for key in &places.keys {
-            let Some(value) = self.contact_at_once(&key.id).filter(|_| bytes <= AT_ONCE_BYTES)
-            else {
+            let Some(value) = self.contact_at_once(&key.id).filter(|_| bytes <= bytes_max) else {
                 return Ok(None);
             };
             bytes += value.as_ref().map_or(0, |value| value.bytes().len());
@@ -207,7 +189,7 @@ impl Reader {
             let Some(value) = value else {
                 continue;
             };
-            let view = self.view(&key.id, &value)?;
+            let view = self.shared.contacts.view(&key.id, &value)?;
             let status = view.status();
             if request.status.is_none_or(|wanted| wanted == status)
                 && (request.filters.is_empty() || request.filters.pass(&view))
@@ -237,7 +219,7 @@ impl Reader {
 
     /// What was done under a command's [`crate::domain::clock::id_hash`], as far as its lane remembers.
     pub fn command_done(&self, id_hash: u64) -> Option<Attempt> {
-        let cut = self.shared.cut.lock();
+        let cut = self.shared.commits.cut.lock();
         self.shared.attempts.committed(id_hash, &cut)
     }
 
@@ -298,12 +280,12 @@ impl Reader {
 
     /// The log that is followed, once the store was told.
     pub fn log(&self) -> Option<&LogIdentity> {
-        self.shared.identity.as_ref()
+        self.shared.commits.log.as_ref()
     }
 
     /// How many contacts there are.
     pub fn counts(&self) -> ContactCounts {
-        let counters = self.shared.cut.lock().counters;
+        let counters = self.shared.commits.cut.lock().counters;
         ContactCounts { active: counters.active, deleted: counters.deleted }
     }
 
@@ -319,7 +301,7 @@ impl Reader {
 
     /// What records are judged by from here on, lane by lane.
     pub fn rules(&self) -> Arc<LaneRules> {
-        Arc::clone(&self.shared.rules.read())
+        Arc::clone(&self.shared.commits.rules.read())
     }
 
     /// Control entries, and the bytes of memory that they take.
@@ -330,11 +312,12 @@ impl Reader {
     /// Figures of every part. Looks at the engine's directory: not for every request.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let shared = &*self.shared;
-        let cut = shared.cut.lock().clone();
+        let cut = shared.commits.cut.lock().clone();
         let figures = &shared.figures;
-        let (dirty_bytes, flushing_bytes) = shared.dirty.bytes();
+        let (dirty_bytes, flushing_bytes) = shared.contacts.dirty.bytes();
+        let (heap, cache) = shared.contacts.stats();
         Ok(StoreStats {
-            position: shared.position_of(cut.next_offsets()),
+            position: shared.commits.position_of(cut.next_offsets()),
             counters: cut.counters,
             digest: cut.digest,
             control: cut.control,
@@ -350,39 +333,39 @@ impl Reader {
             snapshots: figures.snapshots.load(Ordering::Relaxed),
             snapshot_bytes: figures.snapshot_bytes.load(Ordering::Relaxed),
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
-            engine_disk_bytes: shared.engine.stats()?.disk_bytes,
+            engine_disk_bytes: shared.contacts.engine.stats()?.disk_bytes,
             dirty_bytes,
             flushing_bytes,
             index_bytes: shared.ordered.bytes() as u64,
             backpressure: Duration::from_micros(
                 figures.backpressure_micros.load(Ordering::Relaxed),
             ),
-            heap: shared.heap.stats(),
-            cache: shared.cache.stats(),
+            heap,
+            cache,
         })
     }
 
     /// Greatest record timestamp that was applied, in ms; none before the first record.
     pub fn record_time_ms(&self) -> Option<i64> {
-        let time = self.shared.cut.lock().record_time_ms;
+        let time = self.shared.commits.cut.lock().record_time_ms;
         (time != 0).then_some(time)
     }
 
     /// Up to where everything that can be read is applied.
     pub fn position(&self) -> Position {
-        self.shared.position()
+        self.shared.commits.position()
     }
 
     /// Moves with every commit, before anything of it can be read.
     pub fn commit_announced(&self) -> u64 {
-        self.shared.announced.commit()
+        self.shared.commits.announced.commit()
     }
 
     /// A position that covers all that can have been read, and the commit that it belongs to. Never
     /// waits for a commit that is under way.
     pub fn position_announced(&self) -> (u64, Position) {
-        let (commit, next) = self.shared.announced.next();
-        (commit, self.shared.position_of(next))
+        let (commit, next) = self.shared.commits.announced.next();
+        (commit, self.shared.commits.position_of(next))
     }
 
     /// Ends when everything up to a position can be read. A position of another log never comes.
@@ -390,14 +373,14 @@ impl Reader {
     /// # Errors
     /// When the store has stopped, or is being closed.
     pub async fn wait_for(&self, position: &Position) -> Result<(), StoreError> {
-        let mut commits = self.shared.committed.subscribe();
+        let mut commits = self.shared.commits.frames.subscribe();
         loop {
             if self.covers(position) {
                 return Ok(());
             }
-            self.shared.check()?;
+            self.shared.commits.check()?;
             if commits.changed().await.is_err() {
-                return self.shared.check();
+                return self.shared.commits.check();
             }
         }
     }
@@ -405,11 +388,22 @@ impl Reader {
     /// Waits from now on for what becomes of the records whose event id has this hash (xxh3_64): to
     /// be called before such a record is appended.
     pub fn expect(&self, event_hash: u64) -> Expected {
-        Expected::new(&self.shared, event_hash)
+        Expected::new(&self.shared.commits, event_hash)
+    }
+
+    /// What may still become of a record whose event id has this hash, where it was expected here lately
+    /// and nobody has been told of it.
+    pub fn prospect(&self, event_hash: u64) -> Prospect {
+        self.shared.commits.outcomes.prospect(event_hash)
+    }
+
+    /// A record whose event id has this hash was kept, and the log will never take it.
+    pub fn refused(&self, event_hash: u64, why: &str) {
+        self.shared.commits.outcomes.refused(event_hash, why);
     }
 
     fn covers(&self, position: &Position) -> bool {
-        let cut = self.shared.cut.lock();
+        let cut = self.shared.commits.cut.lock();
         position.next.iter().all(|(lane, next)| {
             let reached = cut.lanes.get(lane).map(|at| at.next).unwrap_or_default();
             reached >= *next
@@ -452,34 +446,22 @@ impl Reader {
         include_deleted: bool,
         out: &mut dyn Write,
     ) -> Result<ExportReport, StoreError> {
-        export::export(self, include_deleted, out)
+        export::export(&self.shared, include_deleted, out)
     }
 
     /// Cross-checks everything that is stored twice. Nothing may be committed meanwhile.
     pub fn verify(&self, progress: &mut dyn FnMut(&str, u64)) -> Result<VerifyReport, StoreError> {
-        verify::verify(self, progress)
+        verify::verify(&self.shared, progress)
     }
 
     /// The first fatal error, if there was one.
     pub fn health(&self) -> Result<(), StoreError> {
-        self.shared.check()
+        self.shared.commits.check()
     }
 
     /// Why the store does not get on now, though it will by itself.
     pub fn waits_for(&self) -> Option<String> {
-        self.shared.waiting.lock().clone()
-    }
-
-    /// A value's parts; a value that has none stops the store.
-    pub(super) fn view<'v>(
-        &self,
-        id: &[u8],
-        value: &'v Value,
-    ) -> Result<ContactView<'v>, StoreError> {
-        value.view().map_err(|error| {
-            let id = String::from_utf8_lossy(id);
-            self.shared.fail(StoreError::damaged(format!("contact {id}"), error.to_string()))
-        })
+        self.shared.commits.waiting.lock().clone()
     }
 }
 

@@ -1,8 +1,6 @@
 //! Attempts at commands keep the store's rules: what a lane forgot is nowhere, whatever happened between.
 
 use crate::domain::attempts::Attempt;
-use crate::domain::event::EventKind;
-use crate::domain::record::RecordKind;
 
 use super::*;
 
@@ -23,17 +21,10 @@ fn attempt(writer: &mut Writer, from: u64, to: u64) {
         let noted = writer.note_attempt((lane, offset), attempt, record_time_ms);
         let event_id = format!("e{number}");
         let meta = EntryMeta {
-            lane,
-            offset,
-            record_time_ms,
-            record_kind: RecordKind::Contact,
             event_id: event_id.as_bytes(),
-            kind: EventKind::Updated,
             source: b"contactd",
-            event_time_us: None,
-            principal: None,
-            request_id: None,
             attempt: Some(&noted),
+            ..EntryMeta::at(lane, offset, record_time_ms)
         };
         writer.settled(&meta, attempt.verdict, b"nobody").unwrap();
         writer.advance(lane, LaneProgress::at(NextOffset(number + 1)));

@@ -20,7 +20,7 @@ fn another_log_and_a_second_process_are_refused() {
 #[test]
 fn no_room_changes_nothing_and_the_same_commit_is_made_later() {
     let dir = tempfile::tempdir().unwrap();
-    let full = StoreOptions { min_free_bytes: u64::MAX / 2, ..options(dir.path()) };
+    let full = StoreConfig { min_free_bytes: u64::MAX / 2, ..options(dir.path()) };
     let mut opened = open(full, Some(&log()), &|_| ()).unwrap();
     let meta = EntryMeta::of_record(
         Lane(0),
@@ -46,11 +46,11 @@ fn no_room_changes_nothing_and_the_same_commit_is_made_later() {
 #[test]
 fn a_full_dirty_set_holds_the_writer_up_and_stays_bounded() {
     let dir = tempfile::tempdir().unwrap();
-    let small = StoreOptions { dirty_bytes_max: 8 << 10, ..options(dir.path()) };
+    let small = StoreConfig { dirty_bytes_max: 8 << 10, ..options(dir.path()) };
     let mut opened = open(small, Some(&log()), &|_| ()).unwrap();
     for from in (0..200).step_by(10) {
         feed(&mut opened.writer, from, from + 10);
-        let (current, _) = opened.reader.shared().dirty.bytes();
+        let (current, _) = opened.reader.shared().contacts.dirty.bytes();
         assert!(current < (8 << 10) + 10_000, "{current}");
     }
     assert_same(&opened, 200);
@@ -61,7 +61,7 @@ fn a_failure_is_final() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open_store(dir.path());
     feed(&mut opened.writer, 0, 10);
-    opened.reader.shared().fail(StoreError::damaged("sled", "test"));
+    opened.reader.shared().commits.fail(StoreError::damaged("sled", "test"));
     for _ in 0..2 {
         let error = opened.writer.commit().unwrap_err();
         assert!(matches!(error, StoreError::Stopped(_)), "{error}");

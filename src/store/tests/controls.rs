@@ -3,7 +3,6 @@
 use crate::domain::control::{
     ControlLimits, ControlRecord, Decision, RESTATED_KEY, RecordAt, UNSETTLED_KEY, restated_from,
 };
-use crate::domain::event::EventKind;
 use crate::domain::position::CONTROL_LANE;
 use crate::domain::record::RecordKind;
 
@@ -46,17 +45,10 @@ fn decide(writer: &mut Writer, from: u64, to: u64) {
 
 fn meta(record: &ControlRecord, number: u64) -> EntryMeta<'_> {
     EntryMeta {
-        lane: CONTROL_LANE,
-        offset: Offset(number),
-        record_time_ms: (NOW_MS + number) as i64,
         record_kind: RecordKind::Control,
         event_id: record.id.as_bytes(),
-        kind: EventKind::Updated,
-        source: b"",
-        event_time_us: None,
         principal: record.principal.as_deref().map(str::as_bytes),
-        request_id: None,
-        attempt: None,
+        ..EntryMeta::at(CONTROL_LANE, Offset(number), (NOW_MS + number) as i64)
     }
 }
 

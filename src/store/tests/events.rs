@@ -7,8 +7,8 @@ use super::*;
 const EVENTS: u64 = 1_200;
 
 /// So small that some tens of frames fill a segment.
-fn small(dir: &Path) -> StoreOptions {
-    StoreOptions { journal_segment_bytes: 4 << 10, ..options(dir) }
+fn small(dir: &Path) -> StoreConfig {
+    StoreConfig { journal_segment_bytes: 4 << 10, ..options(dir) }
 }
 
 #[track_caller]
@@ -99,7 +99,10 @@ fn missing_and_damaged_tables_are_made_again() {
 #[test]
 fn what_was_trimmed_is_not_found_and_its_tables_are_gone() {
     let dir = tempfile::tempdir().unwrap();
-    let retention = StoreOptions { journal_retention_bytes: Some(8 << 10), ..small(dir.path()) };
+    let retention = StoreConfig {
+        journal_retention_bytes: JournalRetention::Bytes(8 << 10),
+        ..small(dir.path())
+    };
     let mut opened = open(retention, Some(&log()), &|_| ()).unwrap();
     feed(&mut opened.writer, 0, EVENTS - 5);
     assert_all_found(&opened.reader, 0..1);
@@ -118,17 +121,9 @@ fn what_was_trimmed_is_not_found_and_its_tables_are_gone() {
 /// `evt-again`: at offset 1 what became of it, and then repeats without end.
 fn come(opened: &mut Opened, offset: u64) {
     let meta = EntryMeta {
-        lane: Lane(0),
-        offset: Offset(offset),
-        record_time_ms: 1,
-        record_kind: crate::domain::record::RecordKind::Contact,
         event_id: b"evt-again",
-        kind: EventKind::Updated,
         source: b"lab",
-        event_time_us: None,
-        principal: None,
-        request_id: None,
-        attempt: None,
+        ..EntryMeta::at(Lane(0), Offset(offset), 1)
     };
     let verdict = if offset == 1 { Verdict::Unchanged } else { Verdict::Duplicate };
     opened.writer.settled(&meta, verdict, b"c").unwrap();

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::config::JournalRetention;
 use crate::domain::Class;
 use crate::domain::clock::{Clock, id_hash};
 use crate::domain::event::{Event, EventKind, Patch};
@@ -12,12 +13,14 @@ use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
 use crate::domain::span::Span;
 use crate::domain::verdict::Verdict;
 
+use super::bounds::Bounds;
 use super::checkpoint::Checkpoint;
 use super::codec::{self, StoredContact};
+use super::cut::Cut;
 use super::digest::Digest;
 use super::engine::Engine;
 use super::journal::LastRecord;
-use super::shared::Cut;
+use super::recovery::open_within;
 use super::*;
 
 mod attempts;
@@ -33,11 +36,19 @@ fn log() -> LogIdentity {
 }
 
 /// Never checkpoints of its own accord.
-fn options(dir: &Path) -> StoreOptions {
-    StoreOptions {
+fn options(dir: &Path) -> StoreConfig {
+    StoreConfig {
         checkpoint_interval: std::time::Duration::from_secs(3_600),
-        ..StoreOptions::at(dir)
+        ..StoreConfig::at(dir)
     }
+}
+
+fn open(
+    config: StoreConfig,
+    log: Option<&LogIdentity>,
+    progress: &dyn Fn(OpenProgress),
+) -> Result<Opened, StoreError> {
+    open_within(Bounds::SMALL, config, log, progress)
 }
 
 #[track_caller]
@@ -79,17 +90,11 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
         };
         let lane = Lane((number % 2) as u16);
         let meta = EntryMeta {
-            lane,
-            offset: Offset(number / 2),
-            record_time_ms: number as i64,
-            record_kind: crate::domain::record::RecordKind::Contact,
             event_id: event_id.as_bytes(),
             kind: event.kind,
             source: b"lab",
             event_time_us: Some(ts_us),
-            principal: None,
-            request_id: None,
-            attempt: None,
+            ..EntryMeta::at(lane, Offset(number / 2), number as i64)
         };
         let mut body = Vec::new();
         let current = writer.contact(id.as_bytes()).unwrap();

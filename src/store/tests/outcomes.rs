@@ -45,7 +45,7 @@ fn the_outcome_is_that_of_the_record_and_comes_with_its_commit() {
     assert!(applied > 20, "{applied} of 40 applied");
     assert!(now(async { unseen.next().await }).is_none());
     drop(unseen);
-    assert!(opened.reader.shared().outcomes.is_idle());
+    assert!(opened.reader.shared().commits.outcomes.is_idle());
 }
 
 #[test]
@@ -53,17 +53,9 @@ fn a_staged_record_is_told_of_after_its_commit_and_by_its_own_place() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open_store(dir.path());
     let meta = |offset| EntryMeta {
-        lane: Lane(1),
-        offset: Offset(offset),
-        record_time_ms: 1,
-        record_kind: crate::domain::record::RecordKind::Contact,
         event_id: b"once",
-        kind: EventKind::Updated,
         source: b"lab",
-        event_time_us: None,
-        principal: None,
-        request_id: None,
-        attempt: None,
+        ..EntryMeta::at(Lane(1), Offset(offset), 1)
     };
     let mut expected = opened.reader.expect(xxh3_64(b"once"));
     let by_place = opened.reader.expect(xxh3_64(b"once"));

@@ -8,9 +8,9 @@ use super::*;
 #[test]
 fn trimming_stops_at_the_snapshot_and_refill_needs_no_more() {
     let dir = tempfile::tempdir().unwrap();
-    let small = StoreOptions {
+    let small = StoreConfig {
         journal_segment_bytes: 4 << 10,
-        journal_retention_bytes: Some(1),
+        journal_retention_bytes: JournalRetention::Bytes(1),
         ..options(dir.path())
     };
     let mut opened = open(small, Some(&log()), &|_| ()).unwrap();

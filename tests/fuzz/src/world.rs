@@ -15,7 +15,7 @@ use contactd::domain::position::Lane;
 use contactd::domain::rules::RuleSet;
 use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
-use contactd::effects::feed::{Feed, FeedOptions};
+use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::http::{
@@ -27,7 +27,7 @@ use contactd::ingest::{
     Stamps, Webhooks,
 };
 use contactd::shared_state::SharedState;
-use contactd::store::{self, EntryMeta, LaneProgress, Opened, Reader, StoreOptions, Writer};
+use contactd::store::{self, EntryMeta, LaneProgress, Opened, Reader, StoreConfig, Writer};
 use contactd::telemetry::Metrics;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
@@ -108,7 +108,7 @@ impl World {
         let log = EmbeddedLog::open(EmbeddedOptions::new(&log, "contacts")).expect("a log");
         let log = EventLog::Embedded(Arc::new(log));
         let identity = log.identity().expect("its identity");
-        let options = StoreOptions::at(&directory().join("store"));
+        let options = StoreConfig::at(&directory().join("store"));
         let opened = store::open(options, Some(&identity), &|_| {}).expect("a store");
         let Opened { mut writer, reader, .. } = opened;
         fill(&mut writer);
@@ -194,7 +194,7 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
     let control = Arc::new(Control::new(log.clone(), reader.clone()));
     let commands = || Commands::new(intake(log), reader.clone(), rules(), Stamps::in_memory());
     let lease = || Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
-    let feed = FeedOptions {
+    let feed = FeedConfig {
         heartbeat: Duration::from_secs(15),
         clients_max: 4,
         clients_per_principal_max: 4,

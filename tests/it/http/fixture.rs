@@ -14,7 +14,7 @@ use contactd::domain::record::RecordBatch;
 use contactd::domain::rules::RuleSet;
 use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
-use contactd::effects::feed::{Feed, FeedOptions};
+use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::http::{
@@ -24,7 +24,7 @@ use contactd::ingest::{
     Adoption, Commands, Control, Edits, Intake, IntakeOptions, Lease, Merging, PresentRules, Stamps,
 };
 use contactd::shared_state::SharedState;
-use contactd::store::{EntryMeta, LaneProgress, Reader, StoreOptions, Writer, open};
+use contactd::store::{EntryMeta, LaneProgress, Reader, StoreConfig, Writer, open};
 use contactd::telemetry::Metrics;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::support::access;
 
 const FINGERPRINT: Fingerprint = Fingerprint(42);
-const FEED: FeedOptions = FeedOptions {
+const FEED: FeedConfig = FeedConfig {
     heartbeat: Duration::from_millis(50),
     clients_max: 8,
     clients_per_principal_max: 4,
@@ -146,7 +146,7 @@ impl Fixture {
     /// `c000000`, `c000001` … called `Ada 0`, `Ada 1` …; each one whose number ends in 9 is deleted.
     pub(super) fn with_contacts(count: usize) -> Self {
         let mut fixture = Self::not_open();
-        let options = StoreOptions::at(fixture.directory.path());
+        let options = StoreConfig::at(fixture.directory.path());
         let opened = open(options, Some(&identity()), &|_| {}).unwrap();
         fixture.open = Some((Mutex::new(opened.writer), opened.reader));
         for number in 0..count {

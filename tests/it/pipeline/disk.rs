@@ -102,7 +102,7 @@ fn a_data_directory_has_one_process() {
     log.append(Load::new(34, 100).take(100));
     let first = node(dir.path(), &log);
     first.catch_up_soundly();
-    let store = contactd::store::StoreOptions::at(&first.store);
+    let store = contactd::store::StoreConfig::at(&first.store);
     let opened = contactd::store::open(store, None, &|_| {}).expect("the store opens");
     first.catch_up("").assert_refused(&["in use"]);
     drop(opened);

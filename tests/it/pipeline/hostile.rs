@@ -14,7 +14,7 @@ use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::event_log::{ConsumeBounds, EventLog};
 use contactd::simulate::{HOSTILE_NUMBER, hostile};
 use contactd::store::journal::{Letter, Outcome};
-use contactd::store::{self, Journal, Opened, StoreOptions};
+use contactd::store::{self, Journal, Opened, StoreConfig};
 use contactd::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
@@ -61,7 +61,7 @@ fn filled_log(dir: &Path, seed: u64, records: u64) -> EventLog {
 /// Applies the whole log; what the metrics say of it.
 fn apply(dir: &Path, log: &EventLog) -> BTreeMap<String, f64> {
     let identity = log.identity().expect("the log answers");
-    let opened = store::open(StoreOptions::at(dir), Some(&identity), &|_| {});
+    let opened = store::open(StoreConfig::at(dir), Some(&identity), &|_| {});
     let Opened { mut writer, .. } = opened.expect("the store opens");
     begin(&mut writer);
     let from = (0..LANES).map(|lane| (Lane(lane), NextOffset(0))).collect();

@@ -10,7 +10,7 @@ use contactd::domain::merge::merge;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::verdict::{DeadLetterReason, Verdict};
-use contactd::store::{self, DeadLetter, EntryMeta, LaneProgress, Opened, StoreOptions};
+use contactd::store::{self, DeadLetter, EntryMeta, LaneProgress, Opened, StoreConfig};
 
 const LANES: u16 = 2;
 const START_MS: u64 = 1_790_000_000_000;
@@ -94,12 +94,12 @@ impl World {
 
     /// Opens it, with or without a cache.
     pub(super) fn open(&mut self) {
-        let options = StoreOptions {
+        let options = StoreConfig {
             cache_bytes: if self.random.bool() { 0 } else { 64 << 10 },
             sled_cache_bytes: 4 << 20,
             dirty_bytes_max: 64 << 10,
             journal_segment_bytes: 8 << 10,
-            ..StoreOptions::at(&self.dir)
+            ..StoreConfig::at(&self.dir)
         };
         let log = LogIdentity {
             kind: LogKind::Embedded,

@@ -11,7 +11,7 @@ use contactd::domain::position::{CONTROL_LANE, Lane, NextOffset};
 use contactd::domain::rules::{InForce, RuleSet};
 use contactd::event_log::{ConsumeBounds, ControlAccess, EventLog};
 use contactd::ingest::Control;
-use contactd::store::{self, Opened, Reader, StoreOptions, Writer};
+use contactd::store::{self, Opened, Reader, StoreConfig, Writer};
 use contactd::telemetry::Metrics;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ impl Follower {
     #[track_caller]
     pub fn start(dir: &Path, log: EventLog) -> Self {
         let identity = log.identity().expect("the log answers");
-        let opened = store::open(StoreOptions::at(dir), Some(&identity), &|_| {});
+        let opened = store::open(StoreConfig::at(dir), Some(&identity), &|_| {});
         let Opened { mut writer, reader, .. } = opened.expect("the store opens");
         begin(&mut writer);
         let access = log.prepare_control().expect("the log answers");

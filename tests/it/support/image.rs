@@ -14,7 +14,7 @@ use contactd::domain::verdict::{DeadLetterReason, Verdict};
 use contactd::segments::FrameNo;
 use contactd::store::journal::{Applied, Entry, Letter, Outcome};
 use contactd::store::{
-    self, ChangeRef, Filters, Journal, Links, Opened, PageRequest, Reader, StoreOptions,
+    self, ChangeRef, Filters, Journal, Links, Opened, PageRequest, Reader, StoreConfig,
 };
 
 use super::wait::wait_until;
@@ -268,7 +268,7 @@ impl Image {
 /// Opens a stopped store as offline tools do.
 #[track_caller]
 pub fn open(dir: &Path) -> Opened {
-    let options = StoreOptions { sled_cache_bytes: 8 << 20, ..StoreOptions::at(dir) };
+    let options = StoreConfig { sled_cache_bytes: 8 << 20, ..StoreConfig::at(dir) };
     match store::open(options, None, &|_| {}) {
         Ok(opened) => opened,
         Err(error) => panic!("{} can't be opened: {error}", dir.display()),

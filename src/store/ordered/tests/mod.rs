@@ -7,11 +7,15 @@ use super::keys::{NAME_BYTES_MAX, TEXT_BYTES_MAX, fold_into};
 use super::*;
 use model::{Model, agrees, differences, id, keys, walk};
 
+fn empty() -> Lists {
+    Lists::of_rows(Rows::default(), Bounds::SMALL)
+}
+
 #[test]
 fn random_changes_agree_with_a_plain_sort() {
     for (seed, contacts, steps) in [(1, 40, 400), (2, 3_000, 9_000), (3, 6_000, 6_000)] {
         let mut random = fastrand::Rng::with_seed(seed);
-        let (mut lists, mut model) = (Lists::default(), Model::new());
+        let (mut lists, mut model) = (empty(), Model::new());
         for step in 1..=steps {
             let (id, keys) = (id(&mut random, contacts), keys(&mut random));
             lists.put(&id, &keys);
@@ -25,7 +29,7 @@ fn random_changes_agree_with_a_plain_sort() {
 
 #[test]
 fn timestamps_that_only_grow_keep_the_list_dense() {
-    let (mut lists, mut model) = (Lists::default(), Model::new());
+    let (mut lists, mut model) = (empty(), Model::new());
     let mut random = fastrand::Rng::with_seed(4);
     for now in 0..60_000 {
         let id = id(&mut random, 5_000);
@@ -48,14 +52,14 @@ fn building_at_once_equals_adding_one_by_one() {
         builder.push_keys(&id);
         model.insert(id, builder.keys.clone());
     }
-    let indexes = builder.finish();
+    let indexes = builder.finish(u64::MAX, Bounds::SMALL);
     agrees(&indexes.lists.read(), &model, 99);
 }
 
 #[test]
 fn lists_that_were_put_off_are_made_of_all_that_changed_meanwhile() {
     let mut random = fastrand::Rng::with_seed(6);
-    let (mut lists, mut model) = (Lists::default(), Model::new());
+    let (mut lists, mut model) = (empty(), Model::new());
     for round in 0..6 {
         for _ in 0..random.usize(1..3_000) {
             let (id, keys) = (id(&mut random, 2_000), keys(&mut random));
@@ -84,14 +88,14 @@ fn two_threads_build_what_one_would() {
         builder.push_keys(&id);
         model.insert(id, builder.keys.clone());
     }
-    assert_eq!(differences(&builder.finish().lists.read(), &model), "");
+    assert_eq!(differences(&builder.finish(u64::MAX, Bounds::SMALL).lists.read(), &model), "");
 }
 
 /// What a contact of usual size takes in all indexes.
 #[test]
 fn the_indexes_of_200_000_contacts_fit_into_their_budget() {
     let mut random = fastrand::Rng::with_seed(9);
-    let (mut lists, contacts) = (Lists::default(), 20_000);
+    let (mut lists, contacts) = (empty(), 20_000);
     for round in 0..3 {
         for n in 0..contacts {
             let id = format!("{:08x}-786f-4ae3-b692-{n:012}", random.u32(..));
@@ -156,7 +160,7 @@ fn texts_are_folded_and_cut_between_characters() {
 #[test]
 fn a_wrong_entry_is_a_named_difference() {
     let mut random = fastrand::Rng::with_seed(7);
-    let (mut lists, mut model) = (Lists::default(), Model::new());
+    let (mut lists, mut model) = (empty(), Model::new());
     for n in 0..100 {
         let (id, keys) = (format!("{n:03}").into_bytes(), keys(&mut random));
         lists.put(&id, &keys);
@@ -182,7 +186,7 @@ fn a_wrong_entry_is_a_named_difference() {
 
 #[test]
 fn a_page_of_nothing_is_empty() {
-    let lists = Lists::default();
+    let lists = empty();
     for order in SortOrder::ALL {
         assert_eq!(walk(&lists, PageRequest { order, limit: 3, ..PageRequest::default() }), []);
     }

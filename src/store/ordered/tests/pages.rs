@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::domain::contact::Status;
 
-use super::super::pages::{COUNT_MAX, SCAN_MAX};
 use super::super::*;
+use super::empty;
 use super::model::{Model, expected, expected_duplicates, id, keys, walk};
 
 fn filled(seed: u64, contacts: u32, changes: u32) -> (Lists, Model, fastrand::Rng) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let (mut lists, mut model) = (Lists::default(), Model::new());
+    let (mut lists, mut model) = (empty(), Model::new());
     for _ in 0..changes {
         let (id, keys) = (id(&mut random, contacts), keys(&mut random));
         lists.put(&id, &keys);
@@ -74,7 +74,10 @@ fn totals_are_right_or_say_that_they_are_not() {
             match total {
                 Total::Exact(total) => assert_eq!(total, all, "{request:?}"),
                 Total::AtLeast(total) => {
-                    assert!(counting && total <= all && total <= COUNT_MAX, "{request:?}");
+                    assert!(
+                        counting && total <= all && total <= Bounds::SMALL.page_count_max,
+                        "{request:?}"
+                    );
                 }
                 Total::Unknown => assert!(!counting, "{request:?}"),
             }
@@ -98,8 +101,8 @@ fn totals_are_right_or_say_that_they_are_not() {
 
 #[test]
 fn a_page_looks_at_so_many_contacts_and_says_where_it_goes_on() {
-    let (mut lists, keys) = (Lists::default(), SortKeys { active: true, ..SortKeys::default() });
-    let contacts = 10 * SCAN_MAX;
+    let (mut lists, keys) = (empty(), SortKeys { active: true, ..SortKeys::default() });
+    let contacts = 10 * Bounds::SMALL.page_scan_max;
     for n in 0..contacts {
         let company = if n == contacts - 1 { "last" } else { "other" };
         let keys = SortKeys { company: company.into(), source: b"acme".into(), ..keys.clone() };
@@ -112,7 +115,7 @@ fn a_page_looks_at_so_many_contacts_and_says_where_it_goes_on() {
             source: Some("acme".into()),
             ..Filters::default()
         },
-        skip: 5 * SCAN_MAX,
+        skip: 5 * Bounds::SMALL.page_scan_max,
         limit: 10,
         ..PageRequest::default()
     };
@@ -125,7 +128,7 @@ fn a_page_looks_at_so_many_contacts_and_says_where_it_goes_on() {
         (request.after, request.skip) = (Some(cut.key), cut.skip);
     };
     assert_eq!((pages, found.len()), (6, 10));
-    assert_eq!(found[0].id, format!("{:06}", 5 * SCAN_MAX).into_bytes());
+    assert_eq!(found[0].id, format!("{:06}", 5 * Bounds::SMALL.page_scan_max).into_bytes());
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn page_while_changing(mut request: PageRequest, still: &Model, lists: &mut List
 fn pages_while_changes_go_on_neither_skip_nor_repeat_what_stayed() {
     let mut random = fastrand::Rng::with_seed(6);
     for round in 0..60 {
-        let (mut lists, mut still) = (Lists::default(), Model::new());
+        let (mut lists, mut still) = (empty(), Model::new());
         for n in 0..1_200 {
             let (id, keys) = (format!("still-{n:05}").into_bytes(), keys(&mut random));
             lists.put(&id, &keys);

@@ -82,7 +82,7 @@ fn nothing_is_waited_for() {
 #[test]
 fn large_contacts_are_not_read_at_once_by_the_page() {
     let mut bench = Bench::new(|_| {});
-    let title = "x".repeat(AT_ONCE_BYTES / 4);
+    let title = "x".repeat(Bounds::SMALL.page_at_once_bytes / 4);
     for n in 0..8 {
         bench.stage(EventKind::Created, &format!("contact-{n}"), &[(TITLE, &title)]);
     }

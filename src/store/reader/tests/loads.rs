@@ -66,22 +66,35 @@ fn lists_that_are_put_off_while_someone_asks_are_not_shown_empty() {
     assert!(bench.are_put_off());
     // As one who saw how far commits had come before these.
     let shared = bench.reader.shared();
-    let lists = shared.ordered.lists(&shared.dirty, 0).unwrap();
+    let lists = shared.ordered.lists(&shared.contacts.dirty, 0).unwrap();
     let request = PageRequest { limit: 1_000, ..PageRequest::default() };
     assert_eq!(lists.page(&request).keys.len(), 900);
 }
 
 #[test]
-fn lists_are_made_in_the_background_once_nothing_waits() {
+fn lists_are_made_in_the_background_when_little_comes_after_a_load() {
     let mut bench = small();
     bench.load(0..500);
+    bench.checkpoint();
+    assert!(bench.are_put_off(), "it may go on");
     bench.stage(EventKind::Created, "another", &[]);
     bench.commit();
-    bench.writer().idle();
-    // The one that is asked for next comes after it.
     bench.checkpoint();
     assert!(!bench.are_put_off());
     assert_eq!(bench.listed(), 501);
+}
+
+#[test]
+fn lists_are_made_in_the_background_once_nothing_comes_for_a_while() {
+    let bounds = Bounds { pause: Duration::from_millis(10), ..Bounds::SMALL };
+    let mut bench = Bench::within(bounds, |options| options.dirty_bytes_max = 100_000);
+    bench.load(0..500);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while bench.are_put_off() {
+        assert!(Instant::now() < deadline, "they are still put off");
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.listed(), 500);
 }
 
 #[test]
@@ -90,7 +103,8 @@ fn a_new_contact_is_not_looked_for_and_a_known_one_is_found_without_the_engine()
     bench.load(0..300);
     bench.reopen();
     bench.load(300..600);
-    let found = |id: &str| bench.reader.shared().heap.find(codec::id_hash(id.as_bytes()));
+    let found =
+        |id: &str| bench.reader.shared().contacts.heap().find(codec::id_hash(id.as_bytes()));
     assert!((0..600).all(|n| matches!(found(&format!("contact-{n:04}")), Known::At(_))));
     assert!((0..600).all(|n| found(&format!("another-{n:04}")) == Known::Nowhere));
     for (id, bodies) in &bench.model {

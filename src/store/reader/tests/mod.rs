@@ -18,8 +18,10 @@ use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
 use crate::domain::span::Span;
 use crate::domain::verdict::Verdict;
 
+use super::super::bounds::Bounds;
 use super::super::ordered::{PageKey, PageRequest, SortOrder};
-use super::super::{EntryMeta, LaneProgress, Opened, StoreOptions, Writer, open};
+use super::super::recovery::open_within;
+use super::super::{EntryMeta, LaneProgress, Opened, StoreConfig, Writer};
 use super::*;
 
 const FIRST_NAME: usize = 0;
@@ -29,7 +31,8 @@ const TITLE: usize = 5;
 
 /// A store in a directory of its own, and all that was ever applied to it.
 struct Bench {
-    options: StoreOptions,
+    bounds: Bounds,
+    options: StoreConfig,
     writer: Option<Writer>,
     reader: Reader,
     next: u64,
@@ -45,13 +48,19 @@ fn log() -> LogIdentity {
 }
 
 impl Bench {
-    fn new(set: impl FnOnce(&mut StoreOptions)) -> Self {
+    fn new(set: impl FnOnce(&mut StoreConfig)) -> Self {
+        Self::within(Bounds::SMALL, set)
+    }
+
+    fn within(bounds: Bounds, set: impl FnOnce(&mut StoreConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = StoreOptions::at(dir.path());
+        let mut options = StoreConfig::at(dir.path());
         options.checkpoint_interval = Duration::from_secs(3600);
         set(&mut options);
-        let Opened { writer, reader, .. } = open(options.clone(), Some(&log()), &|_| {}).unwrap();
+        let opened = open_within(bounds, options.clone(), Some(&log()), &|_| {}).unwrap();
+        let Opened { writer, reader, .. } = opened;
         Self {
+            bounds,
             options,
             writer: Some(writer),
             reader,
@@ -65,7 +74,7 @@ impl Bench {
 
     /// As if the system's page cache never held anything, so that our cache is what answers.
     fn wait_for_all(&self) {
-        self.reader.shared.heap.waits_for_all.store(true, Ordering::Relaxed);
+        self.reader.shared.contacts.heap().waits_for_all.store(true, Ordering::Relaxed);
     }
 
     fn writer(&mut self) -> &mut Writer {
@@ -108,17 +117,11 @@ impl Bench {
         let verdict =
             merge(current, &event, &self.arena, ts_us as i64, &Limits::default(), &mut self.body);
         let meta = EntryMeta {
-            lane: Lane(0),
-            offset: Offset(self.next - 1),
-            record_time_ms: ts_us as i64,
-            record_kind: crate::domain::record::RecordKind::Contact,
             event_id: event_id.as_bytes(),
             kind,
             source: b"bench",
             event_time_us: Some(ts_us),
-            principal: None,
-            request_id: None,
-            attempt: None,
+            ..EntryMeta::at(Lane(0), Offset(self.next - 1), ts_us as i64)
         };
         match verdict.unwrap() {
             verdict if self.body.is_empty() => {
@@ -150,7 +153,8 @@ impl Bench {
         let gone = Bench::new(|_| {});
         self.reader = gone.reader.clone();
         drop(gone);
-        let opened = open(self.options.clone(), Some(&log()), &|_| {}).unwrap();
+        let options = self.options.clone();
+        let opened = open_within(self.bounds, options, Some(&log()), &|_| {}).unwrap();
         self.writer = Some(opened.writer);
         self.reader = opened.reader;
     }

@@ -20,7 +20,7 @@ fn told(bench: &Bench) -> String {
 }
 
 fn put(bench: &Bench, key: &[u8], value: Option<&[u8]>) {
-    bench.reader.shared.engine.insert_sorted([(key, value)]).unwrap();
+    bench.reader.shared.contacts.engine.insert_sorted([(key, value)]).unwrap();
 }
 
 #[test]
@@ -62,11 +62,11 @@ fn a_value_that_is_none_is_named() {
 #[test]
 fn wrong_counters_and_a_wrong_stamp_are_named() {
     let bench = filled();
-    bench.reader.shared.cut.lock().counters.active += 1;
+    bench.reader.shared.commits.cut.lock().counters.active += 1;
     let told_now = told(&bench);
     assert!(told_now.contains("counted were"), "{told_now}");
     assert!(told_now.contains("the journal's end is not the state"), "{told_now}");
-    bench.reader.shared.cut.lock().counters.active -= 1;
+    bench.reader.shared.commits.cut.lock().counters.active -= 1;
     assert_eq!(told(&bench), "");
     put(&bench, crate::store::codec::STAMP_KEY, None);
     assert!(told(&bench).contains("is not what the engine holds"));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use contactd::effects::feed::{Client, FeedOptions, Filter, Start};
+use contactd::effects::feed::{Client, FeedConfig, Filter, Start};
 use contactd::shares::Who;
-use contactd::store::StoreOptions;
+use contactd::store::StoreConfig;
 use tempfile::tempdir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -46,13 +46,13 @@ async fn until_clients(world: &World, count: i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_takes_nothing_is_told_reset_and_then_cut_off() {
     let dir = tempdir().unwrap();
-    let short = FeedOptions {
+    let short = FeedConfig {
         heartbeat: Duration::from_millis(20),
         // On a busy machine the reset must come before that.
         stall_timeout: Duration::from_secs(5),
         ..FEED
     };
-    let mut world = World::start_with(StoreOptions::at(dir.path()), short, "contacts").await;
+    let mut world = World::start_with(StoreConfig::at(dir.path()), short, "contacts").await;
     let mut slow = raw(&world).await;
     let mut dead = raw(&world).await;
     let mut quick = world.listen("").await;
@@ -140,8 +140,8 @@ async fn fifty_open_streams_do_not_hold_up_the_end() {
 #[tokio::test]
 async fn there_is_no_place_for_more_clients_than_configured_until_one_goes() {
     let dir = tempdir().unwrap();
-    let few = FeedOptions { clients_max: 2, clients_per_principal_max: 2, ..FEED };
-    let world = World::start_with(StoreOptions::at(dir.path()), few, "contacts").await;
+    let few = FeedConfig { clients_max: 2, clients_per_principal_max: 2, ..FEED };
+    let world = World::start_with(StoreConfig::at(dir.path()), few, "contacts").await;
     let first = world.listen("").await;
     let _second = world.listen("").await;
     assert_eq!(world.refused("", &[]).await, (503, "OVERLOADED".to_owned()));
@@ -165,8 +165,8 @@ fn client(who: &str) -> Client {
 #[tokio::test]
 async fn nobody_has_all_places() {
     let dir = tempdir().unwrap();
-    let shared = FeedOptions { clients_max: 4, clients_per_principal_max: 1, ..FEED };
-    let world = World::start_with(StoreOptions::at(dir.path()), shared, "contacts").await;
+    let shared = FeedConfig { clients_max: 4, clients_per_principal_max: 1, ..FEED };
+    let world = World::start_with(StoreConfig::at(dir.path()), shared, "contacts").await;
     let first = world.feed.subscribe(client("user:ada")).await.unwrap();
     let refused = world.feed.subscribe(client("user:ada")).await.err().unwrap();
     assert!(refused.to_string().contains("with these credentials"), "{refused}");
@@ -180,8 +180,8 @@ async fn nobody_has_all_places() {
 async fn who_is_sent_all_contacts_and_takes_nothing_gives_way_to_who_wants_them() {
     let dir = tempdir().unwrap();
     let stall_timeout = Duration::from_millis(400);
-    let shared = FeedOptions { snapshots_max: 1, stall_timeout, ..FEED };
-    let world = World::start_with(StoreOptions::at(dir.path()), shared, "contacts").await;
+    let shared = FeedConfig { snapshots_max: 1, stall_timeout, ..FEED };
+    let world = World::start_with(StoreConfig::at(dir.path()), shared, "contacts").await;
     let cut = CancellationToken::new();
     let all = |who| {
         let start = Start { snapshot: true, ..Start::default() };

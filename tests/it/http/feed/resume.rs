@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use contactd::config::JournalRetention;
 use contactd::domain::position::Position;
-use contactd::store::StoreOptions;
+use contactd::store::StoreConfig;
 use tempfile::tempdir;
 
 use crate::support::instance::until;
@@ -107,8 +108,8 @@ async fn a_client_goes_on_after_a_restart_with_what_came_meanwhile() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_far_behind_catch_up_while_more_comes_and_none_misses_or_repeats_any() {
     let dir = tempdir().unwrap();
-    let small = contactd::effects::feed::FeedOptions { buffer_bytes: 20_000, ..FEED };
-    let mut world = World::start_with(StoreOptions::at(dir.path()), small, "contacts").await;
+    let small = contactd::effects::feed::FeedConfig { buffer_bytes: 20_000, ..FEED };
+    let mut world = World::start_with(StoreConfig::at(dir.path()), small, "contacts").await;
     for _ in 0..60 {
         world.commit(&[(0, 7), (1, 3), (2, 5)]);
     }
@@ -130,8 +131,9 @@ async fn clients_far_behind_catch_up_while_more_comes_and_none_misses_or_repeats
 #[tokio::test]
 async fn what_the_journal_no_longer_holds_is_410_or_a_new_snapshot() {
     let dir = tempdir().unwrap();
-    let mut options = StoreOptions::at(dir.path());
-    (options.journal_segment_bytes, options.journal_retention_bytes) = (4 << 10, Some(4 << 10));
+    let mut options = StoreConfig::at(dir.path());
+    options.journal_segment_bytes = 4 << 10;
+    options.journal_retention_bytes = JournalRetention::Bytes(4 << 10);
     let mut world = World::start_with(options, FEED, "contacts").await;
     world.commit(&[(0, 5)]);
     let early = world.position();
@@ -171,7 +173,7 @@ async fn what_the_journal_no_longer_holds_is_410_or_a_new_snapshot() {
 async fn another_logs_position_is_410() {
     let (one, two) = (tempdir().unwrap(), tempdir().unwrap());
     let mut world = World::start(one.path()).await;
-    let other = World::start_with(StoreOptions::at(two.path()), FEED, "other").await;
+    let other = World::start_with(StoreConfig::at(two.path()), FEED, "other").await;
     world.commit(&[(0, 3)]);
     let query = format!("?after={}", other.position());
     assert_eq!(world.refused(&query, &[]).await, (410, "POSITION_GONE".to_owned()));

@@ -14,10 +14,10 @@ use contactd::domain::partitioner::Partitioner;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, Offset};
 use contactd::domain::record::RecordBatch;
 use contactd::domain::rules::{InForce, LaneRules, RuleSet};
-use contactd::effects::feed::{Feed, FeedOptions};
+use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::http::{HttpLimits, HttpState, Readiness, ServeOptions, Services};
 use contactd::http::{router, serve};
-use contactd::store::{Reader, StoreOptions, Writer, open};
+use contactd::store::{Reader, StoreConfig, Writer, open};
 use contactd::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -35,7 +35,7 @@ const CONTACTS_A_LANE: u64 = 5;
 const START_MS: u64 = 1_795_255_200_000;
 const DEADLINE: Duration = Duration::from_secs(20);
 
-pub(super) const FEED: FeedOptions = FeedOptions {
+pub(super) const FEED: FeedConfig = FeedConfig {
     heartbeat: Duration::from_millis(40),
     clients_max: 100,
     clients_per_principal_max: 100,
@@ -99,10 +99,10 @@ pub(super) fn changes_of(lane: u16, from: u64, to: u64) -> impl Iterator<Item = 
 
 impl World {
     pub(super) async fn start(path: &Path) -> Self {
-        Self::start_with(StoreOptions::at(path), FEED, "contacts").await
+        Self::start_with(StoreConfig::at(path), FEED, "contacts").await
     }
 
-    pub(super) async fn start_with(options: StoreOptions, feed: FeedOptions, topic: &str) -> Self {
+    pub(super) async fn start_with(options: StoreConfig, feed: FeedConfig, topic: &str) -> Self {
         let path = options.path.clone();
         let opened = open(options, Some(&identity(topic)), &|_| {}).unwrap();
         let (writer, reader) = (opened.writer, opened.reader);
