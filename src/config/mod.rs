@@ -15,6 +15,7 @@ mod error;
 mod fields;
 mod layers;
 mod limits;
+mod log_choice;
 mod print;
 mod rules;
 mod secret;

@@ -38,6 +38,32 @@ fn the_built_in_default_is_right() {
 }
 
 #[test]
+fn dev_follows_a_topic_only_where_a_flag_asks_for_it() {
+    let mut sources = Sources::new(Mode::Dev);
+    sources.file = file("[log]\nkind = \"kafka\"");
+    sources.environment =
+        environment(&[("KAFKA_BROKERS", "prod:9092"), ("CONTACTD_LOG__KIND", "kafka")]);
+    let config = load(&sources).unwrap();
+    assert!(!config.follows_kafka());
+    assert!(config.warnings.iter().any(|line| line.contains("prod:9092")), "{:?}", config.warnings);
+    sources.flags.push(flag("log.kind", "kafka"));
+    let config = load(&sources).unwrap();
+    assert!(config.follows_kafka() && config.warnings.is_empty());
+    (sources.mode, sources.flags) = (Mode::Serve, Vec::new());
+    assert!(load(&sources).unwrap().follows_kafka());
+}
+
+#[test]
+fn a_stop_is_told_to_balancers_in_serve_and_waits_for_nobody_in_dev() {
+    let lame_duck = |sources: &Sources<'_>| load(sources).unwrap().server.lame_duck;
+    assert_eq!(lame_duck(&Sources::new(Mode::Dev)), Duration::ZERO);
+    let mut sources = Sources::new(Mode::Serve);
+    assert_eq!(lame_duck(&sources), Duration::from_secs(5));
+    sources.flags.push(flag("server.lame_duck", "0s"));
+    assert_eq!(lame_duck(&sources), Duration::ZERO);
+}
+
+#[test]
 fn each_layer_stands_over_the_one_below() {
     let mut sources = Sources::new(Mode::Serve);
     let listen = |sources: &Sources<'_>| load(sources).unwrap().server.listen.port();

@@ -18,7 +18,7 @@ use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
 use super::webhook_secret::too_short;
-use super::{Config, Mode, Sources, bridge, dead_letters, rules, simulator, webhooks};
+use super::{Config, Mode, Sources, bridge, dead_letters, log_choice, rules, simulator, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -44,7 +44,7 @@ pub(super) fn config(
     let mut unfit = Unfit::default();
     let jwt = jwt(&mut fields, &mut unfit);
     let kafka = kafka(&mut fields);
-    let log = log(&mut fields, &kafka);
+    let log = log_choice::log(&mut fields, &kafka, &mut unfit.warnings);
     let acme_secret = fields.secret("acme.webhook_secret");
     let acme = AcmeConfig {
         api_key: fields.secret("acme.api_key"),
@@ -194,6 +194,7 @@ fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
         require_if_match: fields.choice("server.require_if_match", false, &YES_OR_NO),
         drain_timeout: fields.duration("server.drain_timeout", seconds(0, 600)),
         proxies: limits::proxies(fields),
+        lame_duck: lame_duck(fields),
         write_timeout: fields.duration("server.write_timeout", millis(100, 3_600_000)),
         cors_origins: limits::cors_origins(fields),
         tls: limits::tls(fields),
@@ -202,6 +203,15 @@ fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
 
 /// `listen` is an address, or an address with a port that then stands over `port` of a lower layer.
 fn listen(fields: &mut Fields<'_>) -> SocketAddr {
+/// Balancers ask again within some seconds; nobody waits for those on a machine of one's own.
+fn lame_duck(fields: &mut Fields<'_>) -> Duration {
+    let otherwise = match fields.sources.mode {
+        Mode::Dev => Duration::ZERO,
+        Mode::Serve => Duration::from_secs(5),
+    };
+    fields.duration_or_empty("server.lame_duck", seconds(0, 600)).unwrap_or(otherwise)
+}
+
     let text = fields.text("server.listen");
     let mut port = fields.port("server.port", 0);
     if text.is_empty() {
@@ -238,16 +248,6 @@ fn named_socket(text: &str) -> Option<SocketAddr> {
         None => text.to_owned(),
     };
     text.parse().ok()
-}
-
-fn log(fields: &mut Fields<'_>, kafka: &KafkaConfig) -> LogConfig {
-    let words =
-        [("auto", LogChoice::Auto), ("embedded", LogChoice::Embedded), ("kafka", LogChoice::Kafka)];
-    let kind = fields.choice("log.kind", LogChoice::Auto, &words);
-    if kind == LogChoice::Kafka && kafka.brokers.is_empty() {
-        fields.refuse("log.kind", "is \"kafka\", but kafka.brokers (KAFKA_BROKERS) is not set");
-    }
-    LogConfig { kind }
 }
 
 fn embedded_log(fields: &mut Fields<'_>, store: &Path) -> EmbeddedLogConfig {
