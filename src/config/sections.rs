@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// Connections of one address; 0: an eighth of all.
     pub connections_per_address_max: usize,
+    /// Requests of one HTTP/2 connection at once.
+    pub http2_streams_max: u32,
     /// API requests under way at once.
     pub requests_max: usize,
     /// Requests of one user, key or unknown address among them; 0: an eighth.

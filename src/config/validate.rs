@@ -185,6 +185,8 @@ fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
         connections_max: fields.count("server.connections_max", 16..=1_000_000),
         connections_per_address_max: fields
             .count("server.connections_per_address_max", 0..=1_000_000),
+        http2_streams_max: u32::try_from(fields.number("server.http2_streams_max", 1..=10_000))
+            .unwrap_or(u32::MAX),
         requests_max: fields.count("server.requests_max", 1..=1_000_000),
         requests_per_principal_max: fields
             .count("server.requests_per_principal_max", 0..=1_000_000),
