@@ -164,6 +164,12 @@ impl Config {
         }
     }
 
+    /// The place that says what `key` is; the key itself where it is a whole section.
+    pub fn place(&self, key: &str) -> String {
+        let entry = self.effective.iter().find(|entry| entry.key.join(".") == key);
+        entry.map_or_else(|| "configuration".to_owned(), |entry| entry.place.clone())
+    }
+
     /// The effective configuration as TOML, each key with where it comes from, secrets redacted.
     pub fn to_toml(&self) -> String {
         print::to_toml(&self.effective)

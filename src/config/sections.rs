@@ -38,10 +38,10 @@ pub struct ServerConfig {
     pub require_if_match: bool,
     /// What keys of repeated requests are known by; none: the secret that signs tokens.
     pub idempotency_secret: Option<Secret>,
-    /// How long a stop waits for requests under way.
-    pub drain_timeout: Duration,
     /// How long it is not ready, and answers all the same, before the listener closes.
     pub lame_duck: Duration,
+    /// How long a stop waits for requests under way.
+    pub drain_timeout: Duration,
     /// Who stands before us.
     pub proxies: ProxyConfig,
     /// A client that takes nothing of an answer for so long is given up.

@@ -194,17 +194,15 @@ fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
             .unwrap_or(usize::MAX),
         waiting_reads_max: fields.count("server.waiting_reads_max", 1..=1_000_000),
         require_if_match: fields.choice("server.require_if_match", false, &YES_OR_NO),
+        lame_duck: lame_duck(fields),
         drain_timeout: fields.duration("server.drain_timeout", seconds(0, 600)),
         proxies: limits::proxies(fields),
-        lame_duck: lame_duck(fields),
         write_timeout: fields.duration("server.write_timeout", millis(100, 3_600_000)),
         cors_origins: limits::cors_origins(fields),
         tls: limits::tls(fields),
     }
 }
 
-/// `listen` is an address, or an address with a port that then stands over `port` of a lower layer.
-fn listen(fields: &mut Fields<'_>) -> SocketAddr {
 /// Balancers ask again within some seconds; nobody waits for those on a machine of one's own.
 fn lame_duck(fields: &mut Fields<'_>) -> Duration {
     let otherwise = match fields.sources.mode {
@@ -214,6 +212,8 @@ fn lame_duck(fields: &mut Fields<'_>) -> Duration {
     fields.duration_or_empty("server.lame_duck", seconds(0, 600)).unwrap_or(otherwise)
 }
 
+/// `listen` is an address, or an address with a port that then stands over `port` of a lower layer.
+fn listen(fields: &mut Fields<'_>) -> SocketAddr {
     let text = fields.text("server.listen");
     let mut port = fields.port("server.port", 0);
     if text.is_empty() {
@@ -400,7 +400,7 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
         fields.refuse("store.path", "is empty, and must name a directory");
     }
     StoreConfig {
-        path: path.into(),
+        path: fields.path_said_by("store.path", &path),
         cache_bytes: fields.size("store.cache_bytes", 0..=TIB),
         cache_ttl: fields.duration("store.cache_ttl", seconds(1, 365 * DAY)),
         sled_cache_bytes: fields.size("store.sled_cache_bytes", MIB..=TIB),

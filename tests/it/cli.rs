@@ -66,6 +66,7 @@ fn help_teaches_and_goes_to_standard_output() {
         "serve",
         "produce",
         "get",
+        "status",
         "check-event",
         "simulate",
         "dlq list",
@@ -400,8 +401,8 @@ fn dev_touches_no_topic_that_the_shell_happens_to_name() {
     let dev = |more: &[&str]| {
         let child = contactd(directory.path())
             .args(["dev", "--ephemeral", "--listen", "127.0.0.1:0"])
-            .env("KAFKA_BROKERS", "127.0.0.1:1")
             .args(more)
+            .env("KAFKA_BROKERS", "127.0.0.1:1")
             .env("CONTACTD_LOG__KIND", "kafka")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

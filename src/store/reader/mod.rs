@@ -109,6 +109,8 @@ pub struct StoreStats {
     pub snapshots: u64,
     /// Size of the last snapshot, in bytes.
     pub snapshot_bytes: u64,
+    /// Time since that was written; none: there is none.
+    pub snapshot_age: Option<Duration>,
     /// Bytes of the journal on disk.
     pub journal_bytes: u64,
     /// Bytes allotted to the engine on disk.
@@ -349,6 +351,7 @@ impl Reader {
             ),
             snapshots: figures.snapshots.load(Ordering::Relaxed),
             snapshot_bytes: figures.snapshot_bytes.load(Ordering::Relaxed),
+            snapshot_age: shared.snapshot_age(),
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
             engine_disk_bytes: shared.engine.stats()?.disk_bytes,
             dirty_bytes,
