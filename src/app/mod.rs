@@ -14,6 +14,7 @@
 
 mod beginning;
 mod bridge;
+mod check;
 mod dead_letters;
 mod demo;
 mod descriptors;
@@ -37,6 +38,7 @@ mod worker;
 mod writes;
 
 pub use crate::ingest::now_ms;
+pub use check::check;
 pub use dead_letters::topic_as_log;
 pub use demo::DemoOptions;
 pub use error::WorkerError;

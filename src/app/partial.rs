@@ -96,7 +96,9 @@ pub(super) fn accept_gaps(
         writer.advance(lane, LaneProgress::at(first));
     }
     writer.commit()?;
-    tracing::warn!(base = base.id, gaps = ?base.gaps, "this store is what the log goes on from");
+    let gap = |(lane, from, to): &(u16, u64, u64)| format!("partition {lane}: {from} to {to}");
+    let gaps = base.gaps.iter().map(gap).collect::<Vec<_>>().join(", ");
+    tracing::warn!(base = base.id, gaps, "this store is what the log goes on from");
     Ok(true)
 }
 

@@ -88,7 +88,9 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!("can't listen on {address}; another port is set by PORT or --listen")
+        format!(
+            "can't listen on {address}: stop whatever does, or set another port (PORT, --listen)"
+        )
     })
 }
 
@@ -153,8 +155,9 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     }
     let told = options.stop.unwrap_or_default();
     let early = first_end(&tasks, told, &mut signals).await;
-    watch.draining();
     let end = async {
+        let early = lame_duck(&tasks, &watch, config.server.lame_duck, early).await;
+        watch.draining();
         let ended = drain(&tasks, early, config.server.drain_timeout).await;
         shut_log(log).await;
         shut_outbox(intake).await;
@@ -166,15 +169,36 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     }
 }
 
+/// A task that ended although nobody told it to.
+type EarlyEnd = (&'static str, anyhow::Result<()>);
+
 /// Waits for a signal or the first task to end.
 async fn first_end(
     tasks: &Tasks,
     told: CancellationToken,
     signals: &mut Signals,
-) -> Option<(&'static str, anyhow::Result<()>)> {
+) -> Option<EarlyEnd> {
     tokio::select! {
         () = signals.recv() => None,
         () = told.cancelled() => None,
+        early = tasks.first_early() => Some(early),
+    }
+}
+
+/// Told to end, the process is not ready first and answers all the same, so that balancers send nobody any
+/// more by the time the listener closes.
+async fn lame_duck(
+    tasks: &Tasks,
+    watch: &Watch,
+    lasts: Duration,
+    early: Option<EarlyEnd>,
+) -> Option<EarlyEnd> {
+    if early.is_some() || lasts.is_zero() {
+        return early;
+    }
+    watch.told_to_end(lasts);
+    tokio::select! {
+        () = tokio::time::sleep(lasts) => None,
         early = tasks.first_early() => Some(early),
     }
 }
@@ -255,7 +279,7 @@ fn cursor_keys(config: &Config) -> CursorKeys {
 /// Ends the tasks in their order, whatever ended first.
 async fn drain(
     tasks: &Tasks,
-    early: Option<(&'static str, anyhow::Result<()>)>,
+    early: Option<EarlyEnd>,
     drain_timeout: Duration,
 ) -> anyhow::Result<()> {
     let result = match early {

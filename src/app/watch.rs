@@ -38,6 +38,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 const STORE: &str = "store";
 const LOG: &str = "log";
 const APPLY: &str = "apply";
+/// Only once it was told to end.
+const PROCESS: &str = "process";
 /// Only with Kafka, where it is a topic of its own.
 const CONTROL: &str = "control";
 /// What contacts' homes follow from.
@@ -111,8 +113,17 @@ impl Watch {
         });
     }
 
+    pub(super) fn told_to_end(&self, lame_duck: Duration) {
+        let seconds = lame_duck.as_secs_f64();
+        tracing::info!(seconds, "told to end: not ready, and answering until balancers know");
+        self.readiness.waiting(
+            PROCESS,
+            format!("told to end; requests are answered for {seconds} s, then the listener closes"),
+        );
+    }
+
     pub(super) fn draining(&self) {
-        self.readiness.waiting(APPLY, "the process is ending");
+        self.readiness.waiting(PROCESS, "the process is ending");
     }
 
     pub(super) fn new_store_waits(&self) {

@@ -53,9 +53,7 @@ impl Api {
             let response = request.send().await?;
             Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
         });
-        let (status, body) = answered.map_err(|error| {
-            Failure::Unreachable(format!("{url} does not answer: {}", innermost(&error)))
-        })?;
+        let (status, body) = answered.map_err(|error| instance::unreachable(url, &error))?;
         let json: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         if status.is_success() {
             return Ok(json);
@@ -72,15 +70,6 @@ impl Api {
         }
         .into())
     }
-}
-
-/// The cause at the bottom, which is what the system says.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// A text as one segment of a path: everything but RFC 3986's unreserved characters is escaped.

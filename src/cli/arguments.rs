@@ -14,6 +14,7 @@ use super::dlq::{AnswerArgs, DlqCommand};
 use super::instance::InstanceArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
+use super::status::StatusArgs;
 
 /// Version, commit and features: what a bug report needs.
 const VERSION: &str = concat!(
@@ -62,6 +63,8 @@ pub(super) enum Command {
     Produce(ProduceArgs),
     /// Print one contact as JSON
     Get(GetArgs),
+    /// Say how the running instance is: ready or why not, lag, sizes, ages; for health checks --quiet
+    Status(StatusArgs),
     /// Say what events would do and why they would be refused; nothing is sent
     CheckEvent(CheckEventArgs),
     /// Send webhooks as on a bad day to any target, and compare what it holds in the end

@@ -7,7 +7,7 @@ use crate::app::Started;
 use crate::auth::{FIRST_USER, LOCAL_KEY_FILE};
 use crate::config::{Config, Secret};
 
-use super::instance::reachable;
+use super::instance::address_on;
 
 /// What is known before the start.
 pub(super) struct Banner {
@@ -19,6 +19,8 @@ pub(super) struct Banner {
     local_key: String,
     /// The data directory.
     path: String,
+    /// The certificate that curl is to trust, where TLS is spoken.
+    certificate: Option<String>,
 }
 
 impl Banner {
@@ -49,11 +51,16 @@ impl Banner {
             password,
             local_key: shell_word(&shortest(&config.store.path.join(LOCAL_KEY_FILE))),
             path: shell_word(&shortest(&config.store.path)),
+            certificate: config
+                .server
+                .tls
+                .as_ref()
+                .map(|tls| shell_word(&shortest(&tls.certificate))),
         }
     }
 
     pub(super) fn text(&self, started: &Started) -> String {
-        let url = format!("http://{}", reachable(started.address));
+        let url = address_on(started.address, self.certificate.is_some());
         let log_kind = if self.log.starts_with("embedded") { "embedded log" } else { "Kafka" };
         let mut text = format!(
             "\ncontactd {}: development, single node, {log_kind}\n\n\
@@ -92,13 +99,16 @@ impl Banner {
     fn add_tries(&self, text: &mut String, url: &str, contact: Option<&str>) {
         let _ = writeln!(text, "\nTry, with the key of this machine's commands:");
         let _ = writeln!(text, "  KEY=\"X-API-Key: $(cat {})\"", self.local_key);
+        let trusted = self.certificate.as_ref().map(|file| format!(" --cacert {file}"));
+        let trusted = trusted.unwrap_or_default();
+        let curl = format!("curl -s{trusted}");
         if let Some(id) = contact {
-            let _ = writeln!(text, "  curl -s -H \"$KEY\" {url}/api/contacts/{id}");
-            let _ = writeln!(text, "  curl -s -H \"$KEY\" {url}/api/contacts/{id}/history");
+            let _ = writeln!(text, "  {curl} -H \"$KEY\" {url}/api/contacts/{id}");
+            let _ = writeln!(text, "  {curl} -H \"$KEY\" {url}/api/contacts/{id}/history");
         }
-        let _ = writeln!(text, "  curl -s -H \"$KEY\" '{url}/api/contacts?limit=3'");
+        let _ = writeln!(text, "  {curl} -H \"$KEY\" '{url}/api/contacts?limit=3'");
         let _ = writeln!(text, "Or signed webhooks on a bad day, compared in the end:");
-        let _ = writeln!(text, "  contactd simulate --target {url} --path {}", self.path);
+        let _ = writeln!(text, "  contactd simulate --target {url}{trusted} --path {}", self.path);
         let Some(password) = &self.password else {
             return;
         };
@@ -106,10 +116,10 @@ impl Banner {
         let _ = writeln!(text, "Or signed in:");
         let _ = writeln!(
             text,
-            "  TOKEN=$(curl -s {url}/api/auth/login -H 'Content-Type: application/json' -d '{body}' \
+            "  TOKEN=$({curl} {url}/api/auth/login -H 'Content-Type: application/json' -d '{body}' \
              | sed 's/.*\"accessToken\":\"\\([^\"]*\\)\".*/\\1/')"
         );
-        let _ = writeln!(text, "  curl -s -H \"Authorization: Bearer $TOKEN\" {url}/api/stats");
+        let _ = writeln!(text, "  {curl} -H \"Authorization: Bearer $TOKEN\" {url}/api/stats");
     }
 }
 
@@ -135,7 +145,7 @@ fn absolute(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Mode;
+    use crate::config::{Mode, TlsFiles};
 
     #[test]
     fn the_banner_says_where_everything_is() {
@@ -158,6 +168,18 @@ mod tests {
         }
         let later = Banner::new(&config, false, None, None).text(&started);
         assert!(later.contains("contactd user passwd admin") && !later.contains("accessToken"));
+    }
+
+    #[test]
+    fn with_tls_its_commands_speak_it() {
+        let mut config = Config::built_in(Mode::Dev).unwrap();
+        let (certificate, key) = ("its cert.pem".into(), "key.pem".into());
+        config.server.tls = Some(TlsFiles { certificate, key });
+        let started = Started { address: config.server.listen, contact: None };
+        let text = Banner::new(&config, false, None, None).text(&started);
+        let curl =
+            "curl -s --cacert 'its cert.pem' -H \"$KEY\" 'https://127.0.0.1:3000/api/contacts";
+        assert!(text.contains(curl) && !text.contains("http://"), "{text}");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &ConfigCommand) -> anyhow::R
             settings.config = file.clone().or(settings.config);
             let config = settings.load(Mode::Serve, Vec::new())?;
             warn(&config.warnings);
-            config.require_fit_to_serve()?;
+            app::check(&config)?;
             tell("the configuration is right");
             Ok(())
         }

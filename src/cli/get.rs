@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use crate::config::{Config, Mode};
 use crate::domain::contact::{Contact, Status};
 
-use super::api::{innermost, path_segment};
+use super::api::path_segment;
 use super::arguments::GetArgs;
 use super::exit::Failure;
 use super::instance::{self, Instance};
@@ -22,14 +22,11 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 pub(super) fn run(settings: &SettingsArgs, args: &GetArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, Vec::new())?;
     let instance = Instance::new(&config, &args.instance, ANSWER_WAIT)?;
-    let url = &instance.url;
     let json = match ask(&instance, args)? {
         Asked::Answered(json) => json,
         // Where the instance was named, silence is an error.
         Asked::Silent(error) if args.instance.url.is_some() => {
-            return Err(
-                Failure::Unreachable(format!("no instance answers at {url}: {error}")).into()
-            );
+            return Err(error.into());
         }
         Asked::Silent(_) => read(&config, args)?,
     };
@@ -39,7 +36,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &GetArgs) -> anyhow::Result<()>
 enum Asked {
     Answered(Vec<u8>),
     /// Nobody listens there.
-    Silent(String),
+    Silent(Failure),
 }
 
 fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
@@ -55,11 +52,13 @@ fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
         };
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_connect() => return Ok(Asked::Silent(innermost(&error))),
-            Err(error) => return Err(unreachable(url, &error)),
+            Err(error) if error.is_connect() => {
+                return Ok(Asked::Silent(instance::unreachable(url, &error)));
+            }
+            Err(error) => return Err(instance::unreachable(url, &error).into()),
         };
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| unreachable(url, &error))?;
+        let body = response.bytes().await.map_err(|error| instance::unreachable(url, &error))?;
         match status {
             StatusCode::OK => Ok(Asked::Answered(body.to_vec())),
             StatusCode::NOT_FOUND => Err(not_found(&args.id)),
@@ -72,10 +71,6 @@ fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
             }
         }
     })
-}
-
-fn unreachable(url: &str, error: &reqwest::Error) -> anyhow::Error {
-    Failure::Unreachable(format!("{url} does not answer: {}", innermost(error))).into()
 }
 
 fn not_found(id: &str) -> anyhow::Error {

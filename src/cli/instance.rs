@@ -24,8 +24,8 @@ pub(super) struct InstanceArgs {
     #[arg(long, env = "CONTACTD_API_KEY", hide_env_values = true)]
     pub(super) key: Option<String>,
     /// Certificates (PEM) of which one must stand behind the instance's, instead of the system's
-    #[arg(long, env = "CONTACTD_CA_FILE", value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
+    #[arg(long, env = "CONTACTD_CACERT", value_name = "FILE")]
+    pub(super) cacert: Option<PathBuf>,
 }
 
 /// A way to ask one instance.
@@ -48,29 +48,49 @@ impl Instance {
             None => url(config),
         };
         let key = key(config, args.key.as_deref(), &url);
-        let client = client(config, args).context("can't set up TLS")?;
-        // A redirect would take the key to wherever the answer says.
-        let client = client.no_proxy().redirect(redirect::Policy::none()).timeout(answer_wait);
-        Ok(Self { url, key, client: client.build()? })
+        let client = client(config, &url, args.cacert.as_deref(), answer_wait)?;
+        Ok(Self { url, key, client })
     }
 }
 
+/// Asks one instance, and no other: a redirect would take the key to wherever the answer says.
+pub(super) fn client(
+    config: &Config,
+    url: &str,
+    cacert: Option<&Path>,
+    answer_wait: Duration,
+) -> anyhow::Result<reqwest::Client> {
+    let client = trusting(config, url, cacert).context("can't set up TLS")?;
+    let client = client.no_proxy().redirect(redirect::Policy::none()).timeout(answer_wait);
+    Ok(client.build()?)
+}
+
 /// What the instance must show: the configured certificate where it is the configured one.
-fn client(config: &Config, args: &InstanceArgs) -> anyhow::Result<reqwest::ClientBuilder> {
+fn trusting(
+    config: &Config,
+    url: &str,
+    cacert: Option<&Path>,
+) -> anyhow::Result<reqwest::ClientBuilder> {
     let client = reqwest::Client::builder();
-    if let Some(file) = &args.ca {
+    if let Some(file) = cacert {
         return Ok(client.tls_certs_only(certificates(file)?));
     }
     match &config.server.tls {
-        Some(tls) if args.url.is_none() => {
+        Some(tls) if is_configured(config, url) => {
             Ok(client.tls_backend_preconfigured(pinned::client_config(&tls.certificate)?))
         }
         Some(_) | None => Ok(client),
     }
 }
 
+/// Whether that is the configured instance, by any name of this machine.
+fn is_configured(config: &Config, address: &str) -> bool {
+    let port = checked_url("--url", address).ok().and_then(|url| url.port_or_known_default());
+    address == url(config) || (is_here(address) && port == Some(config.server.listen.port()))
+}
+
 fn certificates(file: &Path) -> anyhow::Result<Vec<Certificate>> {
-    let wrong = |problem: String| Failure::Usage(format!("--ca {}: {problem}", file.display()));
+    let wrong = |problem: String| Failure::Usage(format!("--cacert {}: {problem}", file.display()));
     let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
     if found.is_empty() {
@@ -81,8 +101,13 @@ fn certificates(file: &Path) -> anyhow::Result<Vec<Certificate>> {
 
 /// Where the configured instance answers on this machine.
 pub(super) fn url(config: &Config) -> String {
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{}", reachable(config.server.listen))
+    address_on(config.server.listen, config.server.tls.is_some())
+}
+
+/// Where what listens there is reached from this machine.
+pub(super) fn address_on(listen: SocketAddr, speaks_tls: bool) -> String {
+    let scheme = if speaks_tls { "https" } else { "http" };
+    format!("{scheme}://{}", reachable(listen))
 }
 
 /// `http://host:port`, with a path where the instance is behind one.
@@ -137,12 +162,39 @@ pub(super) fn is_here(url: &str) -> bool {
 pub(super) fn refused(url: &str, had_key: bool) -> String {
     let why = if had_key {
         "does not let this API key do that"
+    } else if is_here(url) {
+        "needs an API key, and none of a running instance was found in the data directory (--path \
+         names another one)"
     } else {
-        "needs an API key, and none of an instance on this machine was found in the data directory"
+        "needs an API key, and that of the instance on this machine is not sent to others"
     };
     format!(
         "{url} {why}; give one with --key or CONTACTD_API_KEY (`contactd key create` makes them)"
     )
+}
+
+/// What to do where no answer comes.
+pub(super) fn unreachable(url: &str, error: &reqwest::Error) -> Failure {
+    let why = innermost(error);
+    let advice = if why.contains("certificate") {
+        "; --cacert FILE names the certificates to trust"
+    } else if why.contains("InvalidContentType") {
+        "; does it speak TLS at all? If not, its address begins with http://"
+    } else if error.is_connect() {
+        "; start it, or name another one by --url"
+    } else {
+        ""
+    };
+    Failure::Unreachable(format!("{url} does not answer: {why}{advice}"))
+}
+
+/// The cause at the bottom, which is what the system says.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 #[cfg(test)]

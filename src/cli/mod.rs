@@ -26,6 +26,7 @@ mod schemas;
 mod serve;
 mod settings;
 mod simulate;
+mod status;
 mod store;
 mod topics;
 mod users;
@@ -69,6 +70,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Serve(args) => serve::serve(settings, &args),
         Command::Produce(args) => produce::run(settings, &args),
         Command::Get(args) => get::run(settings, &args),
+        Command::Status(args) => status::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Simulate(args) => simulate::run(settings, &args),
         Command::Dlq(command) => dlq::run(settings, &command),

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::app::{self, DemoOptions, RunOptions, WorkerOptions};
 use crate::auth::{FIRST_USER, first_user, kept_jwt_secret, kept_webhook_secret};
-use crate::config::{Config, FlagSetting, LogChoice, Mode};
+use crate::config::{Config, FlagSetting, Mode};
 use crate::telemetry::init_logging;
 
 use super::arguments::{DevArgs, ServeArgs};
@@ -42,7 +42,6 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
     }
     let mut config = settings.load(Mode::Dev, flags)?;
     begin(&config)?;
-    stay_embedded(&mut config);
     if config.jwt.secret.is_none() {
         config.jwt.secret = Some(kept_jwt_secret(&config.store.path)?);
     }
@@ -71,22 +70,6 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         tell(format_args!("{FIRST_USER} has been given the password {}", password.expose()));
     }
     ended
-}
-
-/// What a shell or a `.env` says of brokers is meant for `serve`: trying contactd out touches no topic
-/// unless that is asked for.
-fn stay_embedded(config: &mut Config) {
-    if config.log.kind != LogChoice::Auto {
-        return;
-    }
-    if config.follows_kafka() {
-        tracing::warn!(
-            brokers = config.kafka.brokers.join(","),
-            "kafka.brokers (KAFKA_BROKERS) is set, and dev follows the embedded log all the same; \
-             `contactd serve` follows the topic, and so does dev with log.kind = \"kafka\""
-        );
-    }
-    config.log.kind = LogChoice::Embedded;
 }
 
 fn worker(args: &ServeArgs) -> WorkerOptions {

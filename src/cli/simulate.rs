@@ -56,6 +56,9 @@ pub(super) struct SimulateArgs {
     /// Access token to read contacts with, in place of a key
     #[arg(long)]
     token: Option<String>,
+    /// Certificates (PEM) of which one must stand behind the target's, instead of the system's
+    #[arg(long, env = "CONTACTD_CACERT", value_name = "FILE")]
+    cacert: Option<PathBuf>,
     /// How many different events
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     events: u64,
@@ -94,6 +97,8 @@ pub(super) struct SimulateArgs {
     json: bool,
 }
 
+/// How long one answer may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// Between two generated events lie 1 to this many milliseconds.
 const STEP_MS_MAX: u64 = 9;
 
@@ -113,6 +118,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &SimulateArgs) -> anyhow::Resul
     let sign = move |timestamp: &str, body: &[u8]| sign_acme(secret.expose(), timestamp, body);
     let had_key = !credentials.is_empty();
     let simulation = Simulation {
+        http: instance::client(&config, &target, args.cacert.as_deref(), ANSWER_WAIT)?,
         target: target.clone(),
         load: load(args)?,
         chaos: chaos(args),

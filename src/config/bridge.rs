@@ -241,7 +241,7 @@ mod tests {
     fn loaded(text: &str) -> Result<BridgeConfig, Vec<String>> {
         let text = format!("[kafka]\nbrokers = \"localhost:9092\"\n{text}");
         let file = Some(FileText { name: "my.toml".to_owned(), text });
-        let loaded = load(&Sources { file, ..Sources::new(Mode::Dev) });
+        let loaded = load(&Sources { file, ..Sources::new(Mode::Serve) });
         loaded
             .map(|config| config.bridge)
             .map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
@@ -307,7 +307,7 @@ mod tests {
         }
         let no_brokers =
             FileText { name: "my.toml".to_owned(), text: "[bridge]\ntopics = \"crm\"".to_owned() };
-        let sources = Sources { file: Some(no_brokers), ..Sources::new(Mode::Dev) };
+        let sources = Sources { file: Some(no_brokers), ..Sources::new(Mode::Serve) };
         let problems = load(&sources).unwrap_err().to_string();
         assert!(problems.contains("bridge.topics needs kafka.brokers"), "{problems}");
     }
@@ -330,7 +330,7 @@ mod tests {
             flag("bridge.topics", "crm.all.users"),
             flag("input.crm.all.users.complete", "true"),
         ];
-        let config = load(&Sources { flags, ..Sources::new(Mode::Dev) }).unwrap();
+        let config = load(&Sources { flags, ..Sources::new(Mode::Serve) }).unwrap();
         assert!(config.bridge.input("crm.all.users").is_some_and(|input| input.complete));
         let again = config.to_toml();
         assert!(again.contains("[input.\"crm.all.users\"]\ncomplete = \"true\""), "{again}");

@@ -26,9 +26,10 @@ const USUAL: [(&str, [&str; 2]); 18] = [
 ];
 
 /// Variables of ours that set no key: read by the command line, or by tests.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "CONTACTD_URL",
     "CONTACTD_API_KEY",
+    "CONTACTD_CACERT",
     "CONTACTD_WEBHOOK_SECRET",
     "CONTACTD_CONFIG",
     "CONTACTD_FAULT",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Sources;
 use super::error::ConfigError;
-use super::layers::{Key, Layered, Setting, Value};
+use super::layers::{Key, Layer, Layered, Setting, Value};
 use super::secret::Secret;
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 
@@ -84,14 +84,26 @@ impl<'a> Fields<'a> {
 
     /// A path that may be empty, which is none.
     pub(super) fn optional_path(&mut self, name: &str) -> Option<PathBuf> {
-        self.optional(name).map(PathBuf::from)
+        let path = self.optional(name)?;
+        Some(self.path_said_by(name, &path))
     }
 
-    /// Several values: a TOML list, or a text with commas.
+    /// Where a path leads that `name` says: one in a file counts from where the file is, so that it means
+    /// the same wherever the program is started.
+    pub(super) fn path_said_by(&self, name: &str, path: &str) -> PathBuf {
+        let is_in_file = self.setting(name).is_some_and(|setting| setting.layer == Layer::File);
+        let file = self.sources.file.as_ref().filter(|_| is_in_file);
+        let directory = file.and_then(|file| Path::new(&file.name).parent());
+        directory.unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Several values: a TOML list, also as the text of a flag or a variable, or a text with commas.
     pub(super) fn list(&mut self, name: &str) -> Vec<String> {
         let items = match self.setting(name).map(|setting| &setting.value) {
             Some(Value::List(items)) => items.clone(),
-            Some(Value::Text(text)) => text.split(',').map(str::to_owned).collect(),
+            Some(Value::Text(text)) => {
+                list_in(text).unwrap_or_else(|| text.split(',').map(str::to_owned).collect())
+            }
             None => Vec::new(),
         };
         items
@@ -212,7 +224,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn secret_in_file(&mut self, name: &str, path: &str) -> Option<Secret> {
-        let problem = match (self.sources.read_secret)(Path::new(path)) {
+        let problem = match (self.sources.read_secret)(&self.path_said_by(name, path)) {
             Ok(text) => match text.trim_end_matches(['\r', '\n']) {
                 "" => "it is empty".to_owned(),
                 secret => return Some(Secret::new(secret)),
@@ -223,6 +235,17 @@ impl<'a> Fields<'a> {
         self.errors.push(ConfigError::SecretFile { place, path: path.to_owned(), problem });
         None
     }
+}
+
+/// `["10.0.0.0/8", "::1"]`, as a file has it.
+fn list_in(text: &str) -> Option<Vec<String>> {
+    let text = text.trim();
+    if !text.starts_with('[') || !text.ends_with(']') {
+        return None;
+    }
+    let table: toml::Table = format!("list = {text}").parse().ok()?;
+    let items = table.get("list")?.as_array()?;
+    items.iter().map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 fn unlimited<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {

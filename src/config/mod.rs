@@ -15,6 +15,7 @@ mod error;
 mod fields;
 mod layers;
 mod limits;
+mod log_choice;
 mod print;
 mod rules;
 mod secret;
@@ -161,6 +162,12 @@ impl Config {
             AdoptChoice::Auto => true,
             AdoptChoice::Manual => false,
         }
+    }
+
+    /// The place that says what `key` is; the key itself where it is a whole section.
+    pub fn place(&self, key: &str) -> String {
+        let entry = self.effective.iter().find(|entry| entry.key.join(".") == key);
+        entry.map_or_else(|| "configuration".to_owned(), |entry| entry.place.clone())
     }
 
     /// The effective configuration as TOML, each key with where it comes from, secrets redacted.

@@ -12,9 +12,9 @@ const SECRET_PROPERTIES: [&str; 6] = ["password", "secret", "pem", "jaas", "oaut
 /// A key as it stands in the end.
 #[derive(Clone, Debug)]
 pub(super) struct Effective {
-    key: Key,
+    pub(super) key: Key,
     value: Value,
-    place: String,
+    pub(super) place: String,
 }
 
 /// Every key in the order of the built-in file, free ones at the end of their table.

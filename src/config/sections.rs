@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// Connections of one address; 0: an eighth of all.
     pub connections_per_address_max: usize,
+    /// Requests of one HTTP/2 connection at once.
+    pub http2_streams_max: u32,
     /// API requests under way at once.
     pub requests_max: usize,
     /// Requests of one user, key or unknown address among them; 0: an eighth.
@@ -36,6 +38,8 @@ pub struct ServerConfig {
     pub require_if_match: bool,
     /// What keys of repeated requests are known by; none: the secret that signs tokens.
     pub idempotency_secret: Option<Secret>,
+    /// How long it is not ready, and answers all the same, before the listener closes.
+    pub lame_duck: Duration,
     /// How long a stop waits for requests under way.
     pub drain_timeout: Duration,
     /// Who stands before us.

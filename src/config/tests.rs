@@ -38,6 +38,70 @@ fn the_built_in_default_is_right() {
 }
 
 #[test]
+fn dev_follows_a_topic_only_where_a_flag_asks_for_it() {
+    let mut sources = Sources::new(Mode::Dev);
+    sources.file = file("[log]\nkind = \"kafka\"");
+    sources.environment =
+        environment(&[("KAFKA_BROKERS", "prod:9092"), ("CONTACTD_LOG__KIND", "kafka")]);
+    let config = load(&sources).unwrap();
+    assert!(!config.follows_kafka());
+    assert!(config.warnings.iter().any(|line| line.contains("prod:9092")), "{:?}", config.warnings);
+    sources.flags.push(flag("log.kind", "kafka"));
+    let config = load(&sources).unwrap();
+    assert!(config.follows_kafka() && config.warnings.is_empty());
+    (sources.mode, sources.flags) = (Mode::Serve, Vec::new());
+    assert!(load(&sources).unwrap().follows_kafka());
+}
+
+#[test]
+fn a_stop_is_told_to_balancers_in_serve_and_waits_for_nobody_in_dev() {
+    let lame_duck = |sources: &Sources<'_>| load(sources).unwrap().server.lame_duck;
+    assert_eq!(lame_duck(&Sources::new(Mode::Dev)), Duration::ZERO);
+    let mut sources = Sources::new(Mode::Serve);
+    assert_eq!(lame_duck(&sources), Duration::from_secs(5));
+    sources.flags.push(flag("server.lame_duck", "0s"));
+    assert_eq!(lame_duck(&sources), Duration::ZERO);
+}
+
+#[test]
+fn a_path_counts_from_the_file_that_says_it() {
+    let mut sources = Sources::new(Mode::Serve);
+    let text = "store.path = \"data\"\nauth.users_file = \"/etc/users.toml\"\n\
+        jwt.secret_file = \"jwt\"\n[webhook.crm]\nschemas = \"schemas\"";
+    sources.file =
+        Some(FileText { name: "/etc/contactd/my.toml".to_owned(), text: text.to_owned() });
+    sources.environment = environment(&[("CONTACTD_OUTBOX__PATH", "outbox")]);
+    let read = |path: &Path| {
+        assert_eq!(path, Path::new("/etc/contactd/jwt"));
+        Ok("q3Jx0b+8v1Yy5wz2m1bUq8rW4pQ7n9Lk0TzVfX2cH6s".to_owned())
+    };
+    sources.read_secret = &read;
+    let config = load(&sources).unwrap();
+    assert_eq!(config.store.path, Path::new("/etc/contactd/data"));
+    assert_eq!(config.auth.users_file, Path::new("/etc/users.toml"));
+    assert_eq!(config.webhooks.sources["crm"].schemas.as_deref(), Some("/etc/contactd/schemas"));
+    assert_eq!(config.outbox.path, Path::new("outbox"));
+    sources.flags.push(flag("store.path", "here"));
+    assert_eq!(load(&sources).unwrap().store.path, Path::new("here"));
+}
+
+#[test]
+fn a_flag_takes_a_list_as_a_file_does() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file("allow.admin = [\"10.0.0.0/8\", \"::1\"]");
+    let as_in_file = load(&sources).unwrap().allow.admin;
+    for text in ["[\"10.0.0.0/8\", \"::1\"]", " [ '10.0.0.0/8','::1', ] ", "10.0.0.0/8, ::1"] {
+        let mut sources = Sources::new(Mode::Serve);
+        sources.flags.push(flag("allow.admin", text));
+        assert_eq!(load(&sources).unwrap().allow.admin, as_in_file, "{text}");
+    }
+    sources.flags.push(flag("allow.admin", "[]"));
+    assert!(load(&sources).unwrap().allow.admin.is_empty());
+    sources.flags.push(flag("allow.admin", "[10.0.0.0/8]"));
+    assert!(problems(&sources)[0].contains("has \"[10.0.0.0/8]\", and must be addresses"));
+}
+
+#[test]
 fn each_layer_stands_over_the_one_below() {
     let mut sources = Sources::new(Mode::Serve);
     let listen = |sources: &Sources<'_>| load(sources).unwrap().server.listen.port();

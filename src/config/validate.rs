@@ -18,7 +18,7 @@ use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
 use super::webhook_secret::too_short;
-use super::{Config, Mode, Sources, bridge, dead_letters, rules, simulator, webhooks};
+use super::{Config, Mode, Sources, bridge, dead_letters, log_choice, rules, simulator, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -42,7 +42,7 @@ pub(super) fn config(
     let mut unfit = Unfit::default();
     let jwt = jwt(&mut fields, &mut unfit);
     let kafka = kafka(&mut fields);
-    let log = log(&mut fields, &kafka);
+    let log = log_choice::log(&mut fields, &kafka, &mut unfit.warnings);
     let acme_secret = fields.secret("acme.webhook_secret");
     let acme = AcmeConfig {
         api_key: fields.secret("acme.api_key"),
@@ -175,6 +175,8 @@ fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
         connections_max: fields.count("server.connections_max", 16..=1_000_000),
         connections_per_address_max: fields
             .count("server.connections_per_address_max", 0..=1_000_000),
+        http2_streams_max: u32::try_from(fields.number("server.http2_streams_max", 1..=10_000))
+            .unwrap_or(u32::MAX),
         requests_max: fields.count("server.requests_max", 1..=1_000_000),
         requests_per_principal_max: fields
             .count("server.requests_per_principal_max", 0..=1_000_000),
@@ -182,12 +184,22 @@ fn server(fields: &mut Fields<'_>, unfit: &mut Unfit) -> ServerConfig {
             .unwrap_or(usize::MAX),
         waiting_reads_max: fields.count("server.waiting_reads_max", 1..=1_000_000),
         require_if_match: fields.choice("server.require_if_match", false, &YES_OR_NO),
+        lame_duck: lame_duck(fields),
         drain_timeout: fields.duration("server.drain_timeout", seconds(0, 600)),
         proxies: limits::proxies(fields),
         write_timeout: fields.duration("server.write_timeout", millis(100, 3_600_000)),
         cors_origins: limits::cors_origins(fields),
         tls: limits::tls(fields),
     }
+}
+
+/// Balancers ask again within some seconds; nobody waits for those on a machine of one's own.
+fn lame_duck(fields: &mut Fields<'_>) -> Duration {
+    let otherwise = match fields.sources.mode {
+        Mode::Dev => Duration::ZERO,
+        Mode::Serve => Duration::from_secs(5),
+    };
+    fields.duration_or_empty("server.lame_duck", seconds(0, 600)).unwrap_or(otherwise)
 }
 
 /// `listen` is an address, or an address with a port that then stands over `port` of a lower layer.
@@ -228,16 +240,6 @@ fn named_socket(text: &str) -> Option<SocketAddr> {
         None => text.to_owned(),
     };
     text.parse().ok()
-}
-
-fn log(fields: &mut Fields<'_>, kafka: &KafkaConfig) -> LogConfig {
-    let words =
-        [("auto", LogChoice::Auto), ("embedded", LogChoice::Embedded), ("kafka", LogChoice::Kafka)];
-    let kind = fields.choice("log.kind", LogChoice::Auto, &words);
-    if kind == LogChoice::Kafka && kafka.brokers.is_empty() {
-        fields.refuse("log.kind", "is \"kafka\", but kafka.brokers (KAFKA_BROKERS) is not set");
-    }
-    LogConfig { kind }
 }
 
 fn embedded_log(fields: &mut Fields<'_>, store: &Path) -> EmbeddedLogConfig {
@@ -362,7 +364,7 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
         fields.refuse("store.path", "is empty, and must name a directory");
     }
     StoreConfig {
-        path: path.into(),
+        path: fields.path_said_by("store.path", &path),
         cache_bytes: fields.size("store.cache_bytes", 0..=TIB),
         cache_ttl: fields.duration("store.cache_ttl", seconds(1, 365 * DAY)),
         sled_cache_bytes: fields.size("store.sled_cache_bytes", MIB..=TIB),

@@ -89,7 +89,10 @@ fn source(
         scheme: scheme.to_owned(),
         secret: secret(fields, name, scheme, texts, "secret"),
         secret_previous: secret(fields, name, scheme, texts, "secret_previous"),
-        schemas: texts.get("schemas").cloned(),
+        schemas: texts.get("schemas").map(|path| {
+            let path = fields.path_said_by(&format!("webhook.{name}.schemas"), path);
+            path.to_string_lossy().into_owned()
+        }),
     }
 }
 

@@ -92,7 +92,7 @@ pub enum LogError {
     },
     /// Another process writes this log.
     #[error(
-        "the log in {path} is in use by another process, which holds its writer.lock; stop it, or use another directory"
+        "the log in {path} is in use by another process, which holds its writer.lock: stop that one, or give this one a directory (--path) and a port (PORT) of its own"
     )]
     Locked {
         /// Its directory.

@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, any};
 use tower::Service as _;
 
 use crate::auth::Roles;
-use crate::telemetry::PoolMetrics;
+use crate::telemetry::Metrics;
 
 use super::exchange::endpoint::{Access, Endpoint};
 use super::exchange::error::{ApiError, Code};
@@ -106,9 +106,9 @@ impl Api {
         Self { routes: routes.with_state(state.clone()), state }
     }
 
-    /// The figures of all connections.
-    pub(crate) fn pool_of_connections(&self) -> PoolMetrics {
-        self.state.metrics().pool("connections")
+    /// Where its figures go.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.state.metrics()
     }
 
     /// The answer to a request that came from an address, though by no connection of ours.

@@ -64,6 +64,8 @@ pub enum Stage {
 
 /// What is sent where.
 pub struct Simulation {
+    /// Asks the target; follows no redirects.
+    pub http: reqwest::Client,
     /// `http://host:port`, with the path before `/api` if there is one.
     pub target: String,
     /// The events.
@@ -91,7 +93,8 @@ pub async fn simulate(
     progress: &dyn Fn(Stage),
 ) -> Result<Report, SimulateError> {
     let sign = Arc::clone(&simulation.sign);
-    let target = Target::new(&simulation.target, sign, simulation.credentials.clone())?;
+    let http = simulation.http.clone();
+    let target = Target::new(http, &simulation.target, sign, simulation.credentials.clone());
     let events = || LoadGenerator::new(&simulation.load).filter_map(|record| record.value);
     let mut expected = Expected::new(Arc::clone(&simulation.decoder), SOURCE);
     for event in events() {

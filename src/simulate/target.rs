@@ -13,8 +13,6 @@ use super::run::SimulateError;
 /// Makes the signature of a timestamp and a body.
 pub type Sign = Arc<dyn Fn(&str, &[u8]) -> String + Send + Sync>;
 
-/// How long one answer may take.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// How often one request is sent at most.
 const TRIES_MAX: u32 = 8;
 /// Before the second try, doubled each time.
@@ -40,17 +38,12 @@ pub(super) enum Outcome {
 
 impl Target {
     pub(super) fn new(
+        http: reqwest::Client,
         base: &str,
         sign: Sign,
         credentials: Vec<(&'static str, String)>,
-    ) -> Result<Self, SimulateError> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(ANSWER_WAIT)
-            .build()
-            .map_err(|error| SimulateError::Unreachable(innermost(&error)))?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), sign, credentials })
+    ) -> Self {
+        Self { http, base: base.trim_end_matches('/').to_owned(), sign, credentials }
     }
 
     /// Sends one request until it is answered for good; how often it was sent again.

@@ -418,6 +418,8 @@ impl Checkpointer {
         tracing::info!(path = %written.path.display(), bytes = written.bytes, "snapshot written");
         figures.snapshots.fetch_add(1, Ordering::Relaxed);
         figures.snapshot_bytes.store(written.bytes, Ordering::Relaxed);
+        let at = snapshot::written_at_seconds(&written.path);
+        figures.snapshot_at_seconds.store(at, Ordering::Relaxed);
         let held = self.last.cut.next_frame;
         figures.snapshot_next_frame.store(held.0, Ordering::Relaxed);
         let next = Arc::new(self.last.cut.next_offsets());

@@ -45,7 +45,7 @@ pub enum StoreError {
         needed: u64,
     },
     /// Another process has the data directory.
-    #[error("the data directory {path} is in use by another process; stop it, or use another directory", path = .path.display())]
+    #[error("the data directory {path} is in use by another process: stop that one, or give this one a directory (--path) and a port (PORT) of its own", path = .path.display())]
     Locked {
         /// The data directory.
         path: PathBuf,
@@ -84,7 +84,7 @@ pub enum StoreError {
     },
     /// The store follows another log.
     #[error(
-        "the store in {path} follows {stored}, not {given}; point it at its own log, use another data directory, or run `contactd store rebuild` to follow the new log", path = .path.display()
+        "the store in {path} follows {stored}, not {given}: another directory (--path) keeps both apart, and `contactd store rebuild` moves this store aside and follows the new log", path = .path.display()
     )]
     AnotherLog {
         /// The data directory.

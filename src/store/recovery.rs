@@ -294,6 +294,7 @@ fn figures(
 ) -> Result<Figures, StoreError> {
     let snapshot = snapshot::list(&config.path)?.pop();
     let next_frame = snapshot.as_ref().map_or(snapshot::NONE.0, |at| at.1.0);
+    let at = snapshot.as_ref().map_or(0, |(path, _)| snapshot::written_at_seconds(path));
     let bytes = snapshot.map_or(0, |(path, _)| path.metadata().map_or(0, |at| at.len()));
     Ok(Figures {
         checkpoint_number: AtomicU64::new(recovered.checkpoint.number),
@@ -301,6 +302,7 @@ fn figures(
         journal_synced_next: AtomicU64::new(segments.next().0),
         snapshot_next_frame: AtomicU64::new(next_frame),
         snapshot_bytes: AtomicU64::new(bytes),
+        snapshot_at_seconds: AtomicU64::new(at),
         ..Figures::default()
     })
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::RwLockReadGuard;
 
@@ -70,6 +70,13 @@ impl Shared {
         let at = Duration::from_micros(self.figures.checkpoint_at_micros.load(Ordering::Relaxed));
         self.opened.elapsed().saturating_sub(at)
     }
+
+    /// Time since the last verified snapshot was written.
+    pub(crate) fn snapshot_age(&self) -> Option<Duration> {
+        let at = self.figures.snapshot_at_seconds.load(Ordering::Relaxed);
+        let at = UNIX_EPOCH + Duration::from_secs(at);
+        (at != UNIX_EPOCH).then(|| SystemTime::now().duration_since(at).unwrap_or_default())
+    }
 }
 
 /// Figures of the background work; all relaxed, for statistics only.
@@ -82,6 +89,8 @@ pub(crate) struct Figures {
     pub(crate) checkpoint_at_micros: AtomicU64,
     pub(crate) snapshots: AtomicU64,
     pub(crate) snapshot_bytes: AtomicU64,
+    /// When the last verified snapshot was written, in seconds since 1970; 0: there is none.
+    pub(crate) snapshot_at_seconds: AtomicU64,
     /// First journal frame that the last verified snapshot does not hold; `u64::MAX`: no snapshot.
     pub(crate) snapshot_next_frame: AtomicU64,
     pub(crate) journal_bytes: AtomicU64,

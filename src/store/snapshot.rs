@@ -15,6 +15,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use bincode::{Decode, Encode};
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
@@ -114,6 +115,13 @@ pub(crate) fn write(
         fs::remove_file(&old).map_err(StoreError::io("removing", &old))?;
     }
     Ok(Written { path, bytes })
+}
+
+/// When it was written, in seconds since 1970; 0: nobody knows.
+pub(crate) fn written_at_seconds(path: &Path) -> u64 {
+    let written = path.metadata().and_then(|at| at.modified()).ok();
+    let since = written.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// Snapshots in a data directory with the first frame that each does not hold, oldest first.

@@ -5,8 +5,9 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::registry::{Families, MetricsError, set};
 
 /// Every pool; the documents name what each is bounded by.
-const POOLS: [&str; 7] = [
+const POOLS: [&str; 8] = [
     "connections",
+    "streams",
     "requests",
     "bodies",
     "bodies_unknown",
@@ -38,7 +39,7 @@ impl PoolFamilies {
         let pools = Self {
             taken: families.gauges(
                 "contactd_pool_taken",
-                "What is taken of what all clients share: connections, requests, bytes of bodies, waiting reads, the feed's clients and snapshots.",
+                "What is taken of what all clients share: connections, streams of HTTP/2 beside their first, requests, bytes of bodies, waiting reads, the feed's clients and snapshots.",
                 &["pool"],
             )?,
             max: families.gauges("contactd_pool_max", "What there is in all of what clients share.", &["pool"])?,

@@ -180,8 +180,8 @@ fn what_others_wrote_moves_no_cursor() {
 }
 
 #[test]
-fn with_tls_the_command_line_reaches_its_own_instance_and_another_by_its_ca() {
-    let test = "with_tls_the_command_line_reaches_its_own_instance_and_another_by_its_ca";
+fn with_tls_the_command_line_reaches_its_own_instance_and_another_by_its_certificate() {
+    let test = "with_tls_the_command_line_reaches_its_own_instance_and_another_by_its_certificate";
     let directory = tempfile::tempdir().unwrap();
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
@@ -218,12 +218,24 @@ fn with_tls_the_command_line_reaches_its_own_instance_and_another_by_its_ca() {
     assert!(output.status.success(), "{told}");
     assert_eq!(printed, "no dead letters\n");
     let url = format!("https://{address}");
-    let (output, _, told) = run(&node, &["get", "c1", "--url", &url]);
-    assert_eq!(output.status.code(), Some(4), "the system does not trust it: {told}");
-    let (output, _, told) = run(&node, &["get", "c1", "--url", &url, "--ca", "/nowhere.pem"]);
+    let (_, printed, told) = run(&node, &["get", "c1", "--url", &url]);
+    assert!(printed.contains("\"Ada\""), "it is the configured one all the same: {told}");
+    // Whose configuration names no certificate goes by what the system trusts.
+    let other = log.followed_by(Node::new(&store)).with("server.listen", address);
+    let (output, _, told) = run(&other, &["get", "c1", "--url", &url]);
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("--cacert FILE names"), "{told}");
+    let (output, _, told) = run(&other, &["get", "c1", "--url", &url, "--cacert", "/nowhere.pem"]);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    let by_ca = ["get", "c1", "--url", &url, "--ca", cert.to_str().unwrap()];
-    let (_, printed, told) = run(&node, &by_ca);
+    let by_ca = ["get", "c1", "--url", &url, "--cacert", cert.to_str().unwrap()];
+    let (_, printed, told) = run(&other, &by_ca);
     assert!(printed.contains("\"Ada\""), "{told}");
+    let (output, printed, told) = run(&node, &["status"]);
+    assert!(output.status.success(), "{told}");
+    let first = format!("at https://{address}\nstate        ready\n");
+    assert!(printed.contains(&first) && printed.contains("contacts     1 active"), "{printed}");
+    assert_eq!(printed.lines().count(), 10, "{printed}");
+    let (output, printed, told) = run(&node, &["status", "--quiet"]);
+    assert_eq!((output.status.code(), printed.as_str(), told.as_str()), (Some(0), "", ""));
     assert!(running.stop().status.success());
 }

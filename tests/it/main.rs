@@ -20,6 +20,7 @@ mod cli;
 mod cli_auth;
 mod cli_safe;
 mod cli_simulate;
+mod cli_status;
 mod dead_letters;
 mod docs;
 mod http;

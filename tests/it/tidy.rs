@@ -62,11 +62,12 @@ const ROOMS: [(&str, &[&str]); 19] = [
 ];
 
 /// Crates that one room (and those that wire it) may name.
-const VENDORS: [(&str, &[&str]); 11] = [
+const VENDORS: [(&str, &[&str]); 12] = [
     ("rdkafka", &["event_log"]),
     ("sled", &["store"]),
     ("moka", &["store"]),
     ("axum", &["http", "cli"]),
+    ("h2", &["http"]),
     ("utoipa", &["http"]),
     ("redis", &["shared_state"]),
     ("governor", &["effects", "shared_state", "telemetry"]),

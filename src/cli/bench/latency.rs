@@ -58,6 +58,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &LatencyArgs) -> anyhow::Result
             flag("bench", "store.path", path),
             flag("bench", "embedded_log.path", ""),
             flag("bench", "server.listen", "127.0.0.1:0"),
+            flag("bench", "server.lame_duck", "0"),
         ],
     )?;
     let log = open_log(&config)?;

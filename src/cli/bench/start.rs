@@ -99,6 +99,7 @@ impl Instance {
         let child = command
             // Gone with its data; `serve` must have one.
             .env("JWT_SECRET", secret)
+            .env("CONTACTD_SERVER__LAME_DUCK", "0")
             .stdout(Stdio::null())
             .stderr(said.try_clone()?)
             .spawn()

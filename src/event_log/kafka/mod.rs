@@ -50,6 +50,7 @@ use lanes::{Lanes, LastRead};
 pub use learn::Learned;
 use poll::Poller;
 use produce::{Appender, Bulk};
+pub use settings::check_settings;
 use watch::Watch;
 
 /// What a topic takes where the brokers don't say.

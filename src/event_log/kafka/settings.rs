@@ -241,6 +241,17 @@ pub(super) fn check(config: &KafkaConfig) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Refuses what no client could be made of, as far as that shows without one.
+///
+/// # Errors
+/// What this build can't do, and what librdkafka doesn't like.
+pub fn check_settings(config: &KafkaConfig) -> Result<(), LogError> {
+    check(config)?;
+    let clients = [consumer(config), reader(config), admin(config)];
+    let made = clients.iter().try_for_each(|client| client.create_native_config().map(drop));
+    made.map_err(|error| refused_settings(&error))
+}
+
 /// Makes a client; what librdkafka doesn't like about the settings is an error of configuration.
 pub(super) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
     settings: &ClientConfig,

@@ -31,6 +31,8 @@ pub(super) struct Stats {
     /// The next offset of each partition.
     next_offsets: BTreeMap<String, u64>,
     checkpoint: BTreeMap<String, u64>,
+    /// The last verified one; empty where there is none yet.
+    snapshot: BTreeMap<String, u64>,
     storage: BTreeMap<String, u64>,
     cache: BTreeMap<String, u64>,
 }
@@ -63,6 +65,11 @@ impl Stats {
                 ("ageMs", ms(stats.checkpoint_age)),
                 ("tookMs", ms(stats.checkpoint_took)),
             ]),
+            snapshot: stats
+                .snapshot_age
+                .map(|age| ("ageMs".to_owned(), ms(age)))
+                .into_iter()
+                .collect(),
             storage: figures([
                 ("journalBytes", stats.journal_bytes),
                 ("journalFrames", stats.frames),

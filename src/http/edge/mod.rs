@@ -60,6 +60,9 @@ use request_metrics::RequestMetrics;
 /// A request that took longer has its line whatever its status.
 const SLOW_MS: u128 = 1000;
 
+/// Headers of a request.
+const HEADERS_MAX: usize = 100;
+
 /// The route of requests to paths that there are not.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
@@ -307,6 +310,12 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
             format!("path and query have {max} bytes at most"),
         )
         .with_details(json!({ "maxBytes": max })));
+    }
+    // As many as hyper takes in HTTP/1.
+    if request.headers().len() > HEADERS_MAX {
+        let text = format!("there are {HEADERS_MAX} headers at most");
+        return Err(ApiError::new(Code::HeadersTooLarge, text)
+            .with_details(json!({ "maxHeaders": HEADERS_MAX })));
     }
     let bytes: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();

@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ProxyConfig;
-use crate::shares::Who;
-use crate::telemetry::{PoolMetrics, Throttle};
+use crate::shares::{Full, Part, Pool, Who};
+use crate::telemetry::{Metrics, PoolMetrics, Throttle};
 
 use crate::http::edge::client_address::is_trusted;
 
@@ -112,6 +112,8 @@ pub(crate) struct Connections {
     bounds: ConnectionBounds,
     places: Arc<Semaphore>,
     probe_places: Arc<Semaphore>,
+    /// Streams of HTTP/2 beside each connection's first.
+    streams: Pool,
     state: Mutex<State>,
     metrics: PoolMetrics,
     crowds: Throttle,
@@ -131,6 +133,13 @@ pub(crate) struct Place {
     number: u64,
     pub(crate) peer: Arc<Peer>,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Those that it is one of.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
 }
 
 impl Drop for Place {
@@ -172,9 +181,12 @@ impl State {
 }
 
 impl Connections {
-    pub(crate) fn new(bounds: ConnectionBounds, metrics: PoolMetrics) -> Arc<Self> {
+    pub(crate) fn new(bounds: ConnectionBounds, metrics: &Metrics) -> Arc<Self> {
+        let streams = Pool::new(bounds.max, bounds.of_address_max, metrics.pool("streams"));
+        let metrics = metrics.pool("connections");
         metrics.set_bounds(bounds.max, bounds.of_address_max);
         Arc::new(Self {
+            streams,
             places: Arc::new(Semaphore::new(bounds.max)),
             probe_places: Arc::new(Semaphore::new(PROBE_PLACES)),
             state: Mutex::default(),
@@ -209,6 +221,20 @@ impl Connections {
         *state.by_address.entry(Who::address(address)).or_default() += 1;
         self.metrics.set_taken(state.open.len());
         Some(Place { connections: Arc::clone(self), number, peer, _permit: permit })
+    }
+
+    /// A place for one more stream of a connection.
+    ///
+    /// # Errors
+    /// When its address has all it may have, or all are taken.
+    pub(super) fn stream(&self, peer: &Arc<Peer>) -> Result<Part, Full> {
+        let who = if is_trusted(&self.bounds.proxies, peer.address) {
+            // It speaks for many, so that each of its connections has a part of its own.
+            Who::Principal(Arc::as_ptr(peer).addr() as u64)
+        } else {
+            Who::address(peer.address)
+        };
+        self.streams.take(who, 1)
     }
 
     /// Whether an address may have one more; else its own oldest gives way, if it can.
@@ -288,7 +314,7 @@ mod tests {
             header: ForwardedHeader::XForwardedFor,
         };
         let bounds = ConnectionBounds { max, of_address_max, proxies };
-        Connections::new(bounds, Metrics::new().unwrap().pool("connections"))
+        Connections::new(bounds, &Metrics::new().unwrap())
     }
 
     fn from(last: u8) -> IpAddr {
@@ -320,6 +346,18 @@ mod tests {
         let connections = connections(8, 1);
         let held: Vec<_> = (0..8).map(|_| place(&connections, [10, 9, 0, 1].into())).collect();
         assert!(held.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn streams_of_one_address_have_a_part_and_those_of_a_proxy_one_each_connection() {
+        let connections = connections(4, 2);
+        let peer = |address| Arc::new(Peer::by_itself(address));
+        let (one, other) = (peer(from(1)), peer(from(1)));
+        let _held = [connections.stream(&one).unwrap(), connections.stream(&other).unwrap()];
+        assert_eq!(connections.stream(&one).unwrap_err(), Full::Part);
+        let (one, other) = (peer([10, 9, 0, 1].into()), peer([10, 9, 0, 1].into()));
+        let _held = [connections.stream(&one).unwrap(), connections.stream(&other).unwrap()];
+        assert_eq!(connections.stream(&other).unwrap_err(), Full::All);
     }
 
     #[test]

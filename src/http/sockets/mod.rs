@@ -3,6 +3,8 @@
 pub(crate) mod bodies;
 pub(crate) mod connections;
 pub(crate) mod head_timer;
+mod http2;
+mod http2_stream;
 pub(crate) mod paced;
 pub(crate) mod serve;
 pub(crate) mod tls;

@@ -30,8 +30,9 @@ use crate::shares::part_of;
 
 use super::connections::{ConnectionBounds, Connections, Peer, PeerKind, Place};
 use super::head_timer::{LookedAt, next_look};
+use super::http2;
 use super::paced::Paced;
-use super::tls::Tls;
+use super::tls::{Tls, is_http2};
 use crate::http::edge::request_id::request_id;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::router::Api;
@@ -77,6 +78,8 @@ pub struct ServeOptions {
     pub connections: ConnectionBounds,
     /// Bytes of a request's head that are read at most.
     pub head_bytes_max: usize,
+    /// Requests of one connection of HTTP/2 at once.
+    pub streams_max: u32,
     /// With it, only TLS is spoken.
     pub tls: Option<Arc<Tls>>,
 }
@@ -98,6 +101,7 @@ impl ServeOptions {
             // More than the edge lets through, so that it can say so in our own format; as much as each
             // connection may have us hold.
             head_bytes_max: 32 * 1024,
+            streams_max: config.http2_streams_max,
             tls: None,
         }
     }
@@ -114,19 +118,14 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     listener.local_addr()?;
-    let crowd = Connections::new(options.connections.clone(), api.pool_of_connections());
+    let crowd = Connections::new(options.connections.clone(), api.metrics());
     let mut connections = JoinSet::new();
     let options = Arc::new(options);
     let accepting = async {
         while let Some((place, stream)) = accepted(&listener, &crowd, &shutdown).await {
             while connections.try_join_next().is_some() {}
-            connections.spawn(connection(
-                stream,
-                place,
-                api.clone(),
-                Arc::clone(&options),
-                shutdown.clone(),
-            ));
+            let (api, options) = (api.clone(), Arc::clone(&options));
+            connections.spawn(connection(stream, place, api, options, shutdown.clone()));
         }
     };
     match &options.tls {
@@ -180,6 +179,7 @@ async fn accepted(
     shutdown.run_until_cancelled(next).await
 }
 
+/// One connection, from its first byte to its last; then its place is free.
 /// As small as can be, for there are thousands: a future that is handed on by value stands in it twice.
 async fn connection(
     stream: TcpStream,
@@ -197,6 +197,10 @@ async fn connection(
     let shaking = Box::pin(tokio::time::timeout(HANDSHAKE, tls.accept(stream)));
     let shaking = shutdown.run_until_cancelled(shaking);
     match peer.cut.run_until_cancelled(shaking).await.flatten() {
+        Some(Ok(Ok(stream))) if is_http2(&stream) => {
+            let crowd = place.connections();
+            Box::pin(http2::conversation(stream, peer, api, &options, crowd, shutdown)).await;
+        }
         Some(Ok(Ok(stream))) => conversation(stream, peer, api, &options, shutdown).await,
         Some(Ok(Err(error))) => tracing::debug!(%error, "a connection did not become TLS"),
         // Too slow, or it gives way, or we end.
@@ -205,7 +209,7 @@ async fn connection(
 }
 
 /// What a connection is told.
-enum Signal {
+pub(super) enum Signal {
     /// To end after the request under way.
     Shutdown,
     /// To end now.
@@ -216,6 +220,28 @@ enum Signal {
     FirstByte,
 }
 
+type SignalFuture = Pin<Box<dyn Future<Output = Signal> + Send>>;
+
+/// The next look at deadlines.
+pub(super) fn look(options: &ServeOptions) -> SignalFuture {
+    Box::pin(next_look(options.header_timeout).map(|()| Signal::Look))
+}
+
+/// Each is polled only when it was woken, and not with every request.
+pub(super) fn signals(
+    peer: &Peer,
+    options: &ServeOptions,
+    shutdown: &CancellationToken,
+) -> FuturesUnordered<SignalFuture> {
+    let signals = FuturesUnordered::<SignalFuture>::new();
+    signals.push(Box::pin(shutdown.clone().cancelled_owned().map(|()| Signal::Shutdown)));
+    signals.push(Box::pin(peer.cut.clone().cancelled_owned().map(|()| Signal::Cut)));
+    signals.push(look(options));
+    signals
+        .push(Box::pin(tokio::time::sleep(options.first_byte_timeout).map(|()| Signal::FirstByte)));
+    signals
+}
+
 async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Arc<Peer>,
@@ -223,14 +249,7 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
     options: &ServeOptions,
     shutdown: CancellationToken,
 ) {
-    // Each is polled only when it was woken, and not with every request.
-    let look = || Box::pin(next_look(options.header_timeout).map(|()| Signal::Look));
-    let mut signals = FuturesUnordered::<Pin<Box<dyn Future<Output = Signal> + Send>>>::new();
-    signals.push(Box::pin(shutdown.clone().cancelled_owned().map(|()| Signal::Shutdown)));
-    signals.push(Box::pin(peer.cut.clone().cancelled_owned().map(|()| Signal::Cut)));
-    signals.push(look());
-    signals
-        .push(Box::pin(tokio::time::sleep(options.first_byte_timeout).map(|()| Signal::FirstByte)));
+    let mut signals = signals(&peer, options, &shutdown);
     let stream = Paced::new(stream, options.write_timeout, Arc::clone(&peer));
     let requests = Requests(Arc::new((api, Arc::clone(&peer))));
     let mut connection = http1::Builder::new()
@@ -243,7 +262,7 @@ async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
             match signal {
                 Signal::Shutdown => Pin::new(&mut connection).graceful_shutdown(),
                 Signal::Cut => return Poll::Ready(None),
-                Signal::Look => signals.push(look()),
+                Signal::Look => signals.push(look(options)),
                 Signal::FirstByte if peer.has_spoken() => {}
                 Signal::FirstByte => return Poll::Ready(None),
             }

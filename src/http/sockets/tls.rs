@@ -21,6 +21,9 @@ use crate::domain::Class;
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Its name in ALPN (RFC 9113, 3.1).
+const HTTP2: &[u8] = b"h2";
+
 /// Why a certificate can't be used. Never holds anything of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -78,7 +81,7 @@ impl ResolvesServerCert for Current {
 }
 
 impl Tls {
-    /// TLS 1.2 and 1.3, with a chain and its key in PEM.
+    /// TLS 1.2 and 1.3, with a chain and its key in PEM; HTTP/2 and 1.1 by ALPN.
     ///
     /// # Errors
     /// When they can't be read, or do not go together.
@@ -91,7 +94,7 @@ impl Tls {
             .map_err(|source| pair_error(certificate, key, source))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             current,
@@ -133,6 +136,11 @@ impl Tls {
             Some((metadata.modified().ok()?, metadata.len()))
         })
     }
+}
+
+/// Whether the client chose HTTP/2.
+pub(super) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP2)
 }
 
 fn pair_error(certificate: &Path, key: &Path, source: rustls::Error) -> TlsError {

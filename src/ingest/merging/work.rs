@@ -344,7 +344,10 @@ impl Merging {
                 }
                 verdict => Err(format!("it was not unbound: {}", verdict.as_str())),
             },
-            Err(Stopped::Failed(failure)) => Err(format!("it was not unbound: {failure:?}")),
+            Err(Stopped::Failed(failure)) => {
+                let failure = serde_json::to_string(&failure).unwrap_or_default();
+                Err(format!("it was not unbound: {failure}"))
+            }
             Err(Stopped::Later(why)) => Err(why),
         }
     }

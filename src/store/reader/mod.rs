@@ -100,6 +100,8 @@ pub struct StoreStats {
     pub snapshots: u64,
     /// Size of the last snapshot, in bytes.
     pub snapshot_bytes: u64,
+    /// Time since that was written; none: there is none.
+    pub snapshot_age: Option<Duration>,
     /// Bytes of the journal on disk.
     pub journal_bytes: u64,
     /// Bytes allotted to the engine on disk.
@@ -332,6 +334,7 @@ impl Reader {
             ),
             snapshots: figures.snapshots.load(Ordering::Relaxed),
             snapshot_bytes: figures.snapshot_bytes.load(Ordering::Relaxed),
+            snapshot_age: shared.snapshot_age(),
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
             engine_disk_bytes: shared.contacts.engine.stats()?.disk_bytes,
             dirty_bytes,

@@ -65,7 +65,10 @@ impl Session {
         let mut shell = Command::new("timeout");
         shell.args([PAGE_SECONDS, "bash", "--noprofile", "--norc"]).env_clear();
         shell.envs([("PATH", path.as_str()), ("HOME", "/nonexistent"), ("LANG", "C.UTF-8")]);
-        shell.env("PORT", port.to_string()).current_dir(&work);
+        shell
+            .env("PORT", port.to_string())
+            .env("CONTACTD_SERVER__LAME_DUCK", "0")
+            .current_dir(&work);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut shell = shell.spawn().unwrap();
         let input = shell.stdin.take();

@@ -36,6 +36,7 @@ async fn served(fixture: &Fixture, bounds: Bounds, change: impl FnOnce(&mut Http
         drain_timeout: Duration::ZERO,
         connections: ConnectionBounds { max, of_address_max, proxies: ProxyConfig::default() },
         head_bytes_max: 32 * KIB,
+        streams_max: 100,
         write_timeout: DEADLINE,
         tls: None,
     };

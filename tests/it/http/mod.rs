@@ -15,6 +15,7 @@ mod errors;
 mod feed;
 mod fixture;
 mod hostile;
+mod http2;
 mod limits;
 mod lists;
 mod merges;

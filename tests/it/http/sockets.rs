@@ -28,7 +28,7 @@ pub(super) struct Served {
     ended: JoinHandle<()>,
 }
 
-async fn served(fixture: &Fixture, header_timeout: Duration) -> Served {
+pub(super) async fn served(fixture: &Fixture, header_timeout: Duration) -> Served {
     let router = fixture.router_with(|limits| limits.request_timeout = Duration::from_millis(200));
     let options = ServeOptions {
         first_byte_timeout: DEADLINE,
@@ -36,6 +36,7 @@ async fn served(fixture: &Fixture, header_timeout: Duration) -> Served {
         drain_timeout: Duration::from_secs(5),
         connections: bounds(8),
         head_bytes_max: 32 * 1024,
+        streams_max: 100,
         write_timeout: DEADLINE,
         tls: None,
     };
@@ -65,8 +66,12 @@ impl Served {
         read_to_end(&mut stream).await
     }
 
-    pub(super) async fn end(self) {
+    pub(super) fn shutdown(&self) {
         self.shutdown.cancel();
+    }
+
+    pub(super) async fn end(self) {
+        self.shutdown();
         tokio::time::timeout(DEADLINE, self.ended).await.expect("the drain ends").unwrap();
     }
 }

@@ -21,7 +21,7 @@ use crate::support::services::skip;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A self-signed certificate for 127.0.0.1 and its key, by the openssl command.
-fn certificate(directory: &Path) -> bool {
+pub(super) fn certificate(directory: &Path) -> bool {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-days", "2", "-subj", "/CN=contactd", "-addext", "subjectAltName=IP:127.0.0.1"])
@@ -36,6 +36,11 @@ fn certificate(directory: &Path) -> bool {
 
 /// Who trusts nothing but that certificate.
 fn trusting(certificate: &Path) -> TlsConnector {
+    trusting_by(certificate, &[])
+}
+
+/// The same, speaking these protocols.
+pub(super) fn trusting_by(certificate: &Path, protocols: &[&str]) -> TlsConnector {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -44,6 +49,7 @@ fn trusting(certificate: &Path) -> TlsConnector {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     // A session that goes on shows no certificate.
     config.resumption = rustls::client::Resumption::disabled();
     TlsConnector::from(Arc::new(config))
@@ -81,6 +87,7 @@ async fn only_tls_is_spoken_and_a_renewed_certificate_is_shown_without_a_restart
         drain_timeout: Duration::from_secs(5),
         connections: bounds(8),
         head_bytes_max: 64 * 1024,
+        streams_max: 100,
         tls: Some(Arc::new(Tls::load(&cert, &key).unwrap())),
     };
     let serving = serve(listener, router, options, shutdown.clone());

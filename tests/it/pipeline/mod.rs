@@ -18,6 +18,7 @@ mod founding;
 mod golden;
 mod hostile;
 mod identity;
+mod lame_duck;
 mod leases;
 mod outages;
 mod partial;

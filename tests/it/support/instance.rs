@@ -125,6 +125,7 @@ impl Builder {
         let settings = [
             ("store.path", path.as_str()),
             ("server.listen", "127.0.0.1:0"),
+            ("server.lame_duck", "0"),
             ("log.kind", "embedded"),
             ("jwt.secret", access::JWT_SECRET),
             ("store.cache_bytes", "4MiB"),

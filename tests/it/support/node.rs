@@ -44,6 +44,8 @@ impl Node {
     pub fn new(store: &Path) -> Self {
         let settings = [
             ("server.listen", "127.0.0.1:0"),
+            // Nobody balances anything here.
+            ("server.lame_duck", "0"),
             ("jwt.secret", "q3Jx0b+8v1Yy5wz2m1bUq8rW4pQ7n9Lk0TzVfX2cH6s"),
             ("store.cache_bytes", "1MiB"),
             ("store.sled_cache_bytes", "8MiB"),

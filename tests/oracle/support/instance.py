@@ -79,6 +79,7 @@ class Instance:
             JWT_SECRET=JWT_SECRET,
             ACME_WEBHOOK_SECRET=WEBHOOK_SECRET,
             CONTACTD_SERVER__LISTEN="127.0.0.1",
+            CONTACTD_SERVER__LAME_DUCK="0",
             CONTACTD_STORE__PATH=str(self.data),
             CONTACTD_STORE__CHECKPOINT_INTERVAL="2s",
             CONTACTD_AUTH__USERS_FILE=str(users),

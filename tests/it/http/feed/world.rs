@@ -135,6 +135,7 @@ impl World {
             drain_timeout: Duration::from_secs(5),
             connections: bounds(200),
             head_bytes_max: 64 * 1024,
+            streams_max: 100,
             write_timeout: DEADLINE,
             tls: None,
         };
