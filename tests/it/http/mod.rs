@@ -34,6 +34,7 @@ mod sockets;
 mod standing;
 mod storm;
 mod tls;
+mod upserts;
 mod webhooks;
 mod whole;
 mod writes;
