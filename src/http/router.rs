@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{Method, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any};
 use tower::Service as _;
@@ -36,6 +36,17 @@ pub(crate) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     AREAS.into_iter().flatten()
 }
 
+const METRICS: &str = "/metrics";
+/// What `telemetry.listen` answers.
+const OF_TELEMETRY: [&str; 4] = [METRICS, "/livez", "/readyz", "/healthz"];
+
+/// The templates of all paths of the API's address.
+pub(crate) fn api_paths(state: &HttpState) -> Vec<&'static str> {
+    let mut paths = paths();
+    paths.retain(|path| *path != METRICS || !state.services().metrics_elsewhere);
+    paths
+}
+
 /// The templates of all paths.
 pub(crate) fn paths() -> Vec<&'static str> {
     let mut paths = Vec::new();
@@ -59,10 +70,20 @@ pub fn access_table() -> Vec<(Method, &'static str, Option<Roles>)> {
     endpoints().map(row).collect()
 }
 
-/// Everything that is answered, with what holds for every request around it.
+/// Everything that the API's address answers, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
+    let paths = api_paths(&state);
+    answering(state, &paths, "connections")
+}
+
+/// The same for the address that metrics have of their own.
+pub fn telemetry_router(state: HttpState) -> Api {
+    answering(state, &OF_TELEMETRY, "telemetry_connections")
+}
+
+fn answering(state: HttpState, paths: &[&'static str], pool: &'static str) -> Api {
     let mut routes = Router::new();
-    for path in paths() {
+    for path in paths.iter().copied() {
         let mut there: Vec<_> = endpoints().filter(|endpoint| endpoint.path == path).collect();
         // As `Allow` lists them.
         there.sort_by_key(|endpoint| endpoint.method != Method::GET);
@@ -72,11 +93,18 @@ pub fn router(state: HttpState) -> Api {
             .fallback(method_not_allowed);
         routes = routes.route(path, edge::around(methods, &state, path, there));
     }
-    Api::new(routes, state)
+    Api::new(routes, state, pool)
 }
 
-async fn route_not_found() -> ApiError {
-    ApiError::new(Code::RouteNotFound, "there is nothing at this path; / lists what there is")
+async fn route_not_found(State(state): State<HttpState>, uri: Uri) -> ApiError {
+    let text = if !state.services().metrics_elsewhere {
+        "there is nothing at this path; / lists what there is"
+    } else if uri.path() == METRICS {
+        "metrics have an address of their own here: telemetry.listen"
+    } else {
+        "there is nothing at this path; / of the API lists what there is"
+    };
+    ApiError::new(Code::RouteNotFound, text)
 }
 
 /// The router adds `Allow`.
@@ -97,18 +125,19 @@ async fn method_not_allowed(method: Method) -> Response {
 pub struct Api {
     routes: Router,
     state: HttpState,
+    pool: &'static str,
 }
 
 impl Api {
-    pub(crate) fn new(routes: Router<HttpState>, state: HttpState) -> Self {
+    pub(crate) fn new(routes: Router<HttpState>, state: HttpState, pool: &'static str) -> Self {
         let nowhere = edge::around(any(route_not_found), &state, edge::UNMATCHED, Vec::new());
         let routes = routes.fallback_service(nowhere.with_state(state.clone()));
-        Self { routes: routes.with_state(state.clone()), state }
+        Self { routes: routes.with_state(state.clone()), state, pool }
     }
 
     /// The figures of all connections.
     pub(crate) fn pool_of_connections(&self) -> PoolMetrics {
-        self.state.metrics().pool("connections")
+        self.state.metrics().pool(self.pool)
     }
 
     /// The answer to a request that came from an address, though by no connection of ours.

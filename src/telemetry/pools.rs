@@ -6,8 +6,9 @@ use super::metrics::set;
 use super::registry::{Families, MetricsError};
 
 /// Every pool; the documents name what each is bounded by.
-const POOLS: [&str; 7] = [
+const POOLS: [&str; 8] = [
     "connections",
+    "telemetry_connections",
     "requests",
     "bodies",
     "bodies_unknown",
