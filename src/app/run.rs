@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
-use crate::config::Config;
+use crate::config::{Config, ServerConfig};
 use crate::effects::feed::Feed;
 use crate::event_log::EventLog;
 use crate::http::{
@@ -41,6 +41,9 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// How long the end waits for records that are on their way to the log.
 const LOG_DRAIN: Duration = Duration::from_secs(5);
 
+/// Connections to the address that metrics have of their own.
+const TELEMETRY_CONNECTIONS: usize = 64;
+
 /// Called when the process has started.
 pub type WhenStarted = Box<dyn FnOnce(&Started) + Send>;
 
@@ -66,6 +69,8 @@ pub struct RunOptions {
 pub struct Started {
     /// Where HTTP is answered.
     pub address: SocketAddr,
+    /// Where `/metrics` is.
+    pub metrics: SocketAddr,
     /// A contact to ask for, in a demo.
     pub contact: Option<String>,
 }
@@ -86,12 +91,47 @@ pub fn run(config: Config, options: RunOptions) -> anyhow::Result<()> {
     ended
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "can't listen on {address}: stop whatever does, or set another port (PORT, --listen)"
-        )
+        format!("can't listen on {address}: stop whatever does, or set another ({setting})")
     })
+}
+
+/// Where HTTP is answered.
+struct Listeners {
+    api: TcpListener,
+    /// Of `/metrics`, where it has an address of its own.
+    telemetry: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let api = listen(config.server.listen, "PORT, --listen").await?;
+        let telemetry = match config.telemetry.listen {
+            Some(address) => Some(listen(address, "telemetry.listen").await?),
+            None => None,
+        };
+        Ok(Self { api, telemetry })
+    }
+
+    fn started(&self, contact: Option<String>) -> anyhow::Result<Started> {
+        let address = self.api.local_addr()?;
+        let metrics = self.telemetry.as_ref().map_or(Ok(address), TcpListener::local_addr)?;
+        Ok(Started { address, metrics, contact })
+    }
+
+    /// Metrics are answered until the requests that are under way have ended.
+    fn serve(self, tasks: &Tasks, state: &HttpState, options: ServeOptions, config: &ServerConfig) {
+        if let Some(listener) = self.telemetry {
+            let own = ServeOptions::new(config, TELEMETRY_CONNECTIONS);
+            let own = ServeOptions { tls: options.tls.clone(), ..own };
+            let router = http::telemetry_router(state.clone());
+            tasks
+                .start("telemetry", Stage::Behind, |stop| http::serve(listener, router, own, stop));
+        }
+        let router = http::router(state.clone());
+        tasks.start("http", Stage::Front, |stop| http::serve(self.api, router, options, stop));
+    }
 }
 
 async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
@@ -110,19 +150,17 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let auth = Arc::new(Auth::new(&config, &shared, Arc::clone(&metrics))?);
     let tls = config.server.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.key));
     let tls = tls.transpose()?.map(Arc::new);
-    let listener = listen(config.server.listen).await?;
-    let address = listener.local_addr()?;
+    let listeners = Listeners::bind(&config).await?;
+    let begun = listeners.started(options.demo.is_some().then(demo::first_contact))?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let is_demo = options.demo.is_some();
-    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, address)?;
+    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, begun.address)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
     start_front(&tasks, &watch, options.demo.map(|demo| (demo, log.clone())));
-    let router = http::router(watch.http.clone());
     let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
-    tasks.start("http", Stage::Front, |stop| http::serve(listener, router, serving, stop));
+    listeners.serve(&tasks, &watch.http, serving, &config.server);
     tasks.start("users", Stage::Behind, |stop| async move { auth.run(stop).await });
     tasks.start("shared_state", Stage::Behind, |stop| shared.run(stop));
     tasks.start("dead_letters", Stage::Behind, |stop| letters(watch.clone(), stop));
@@ -151,7 +189,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     // Before anybody is told that it runs: a signal from then on is an orderly end.
     let mut signals = Signals::new()?;
     if let Some(started) = options.started {
-        started(&Started { address, contact: is_demo.then(demo::first_contact) });
+        started(&begun);
     }
     let told = options.stop.unwrap_or_default();
     let early = first_end(&tasks, told, &mut signals).await;
@@ -237,6 +275,7 @@ fn watch(
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,
+        metrics_elsewhere: config.telemetry.listen.is_some(),
         limiter: Arc::clone(&shared.limiter),
         proxies: config.server.proxies.clone(),
         allow: config.allow.clone(),

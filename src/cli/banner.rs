@@ -60,13 +60,15 @@ impl Banner {
     }
 
     pub(super) fn text(&self, started: &Started) -> String {
-        let url = address_on(started.address, self.certificate.is_some());
+        let speaks_tls = self.certificate.is_some();
+        let url = address_on(started.address, speaks_tls);
+        let metrics = address_on(started.metrics, speaks_tls);
         let log_kind = if self.log.starts_with("embedded") { "embedded log" } else { "Kafka" };
         let mut text = format!(
             "\ncontactd {}: development, single node, {log_kind}\n\n\
              \x20 API      {url}/api/contacts\n\
              \x20 Docs     {url}/docs\n\
-             \x20 Metrics  {url}/metrics\n\
+             \x20 Metrics  {metrics}/metrics\n\
              \x20 Log      {}\n\
              \x20 Data     {}\n\
              \x20 Demo     {}\n\
@@ -150,8 +152,8 @@ mod tests {
     #[test]
     fn the_banner_says_where_everything_is() {
         let config = Config::built_in(Mode::Dev).unwrap();
-        let started =
-            Started { address: config.server.listen, contact: Some("some-id".to_owned()) };
+        let (address, contact) = (config.server.listen, Some("some-id".to_owned()));
+        let started = Started { address, metrics: address, contact };
         let password = Some(Secret::new("the-password"));
         let text = Banner::new(&config, true, Some(3.0), password).text(&started);
         for part in [

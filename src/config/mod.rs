@@ -24,6 +24,7 @@ mod sections;
 mod simulator;
 mod sources;
 mod suggest;
+mod telemetry;
 pub mod units;
 mod validate;
 mod webhook_secret;

@@ -310,6 +310,8 @@ pub struct TelemetryConfig {
     pub log: String,
     /// Their form.
     pub log_format: LogFormat,
+    /// An address of its own for `/metrics`; none: the API's.
+    pub listen: Option<SocketAddr>,
     /// Whether `/metrics` answers only to who has a role for it.
     pub require_role: bool,
 }

@@ -18,7 +18,9 @@ use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::suggest::nearest;
 use super::webhook_secret::too_short;
-use super::{Config, Mode, Sources, bridge, dead_letters, log_choice, rules, simulator, webhooks};
+use super::{
+    Config, Mode, Sources, bridge, dead_letters, log_choice, rules, simulator, telemetry, webhooks,
+};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -48,9 +50,9 @@ pub(super) fn config(
         api_key: fields.secret("acme.api_key"),
         webhook_secret: unfit.checked(&fields, "acme.webhook_secret", acme_secret, too_short),
     };
+    let server = server(&mut fields, &mut unfit);
     Config {
         mode: sources.mode,
-        server: server(&mut fields, &mut unfit),
         limits: limits::limits(&mut fields),
         allow: limits::allow(&mut fields),
         embedded_log: embedded_log(&mut fields, &store.path),
@@ -63,13 +65,14 @@ pub(super) fn config(
         apply: apply(&mut fields),
         mapping: mapping(&mut fields),
         feed: feed(&mut fields),
-        telemetry: telemetry(&mut fields),
+        telemetry: telemetry::telemetry(&mut fields, server.listen),
         redis: redis(&mut fields),
         jwt,
         webhooks: webhooks::webhooks(&mut fields, &acme),
         outbox: webhooks::outbox(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
         acme,
+        server,
         store,
         warnings: layered.warnings.iter().cloned().chain(unfit.warnings).collect(),
         unfit_to_serve: unfit.errors,
@@ -234,7 +237,7 @@ fn listen(fields: &mut Fields<'_>) -> SocketAddr {
     SocketAddr::new(address, port)
 }
 
-fn named_socket(text: &str) -> Option<SocketAddr> {
+pub(super) fn named_socket(text: &str) -> Option<SocketAddr> {
     let text = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => text.to_owned(),
@@ -415,19 +418,6 @@ fn feed(fields: &mut Fields<'_>) -> FeedConfig {
         buffer_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
         stall_timeout: fields.duration("feed.stall_timeout", millis(10, 3_600_000)),
         retry: fields.duration("feed.retry", millis(0, 3_600_000)),
-    }
-}
-
-fn telemetry(fields: &mut Fields<'_>) -> TelemetryConfig {
-    let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
-    let log = fields.text("telemetry.log");
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log) {
-        fields.refuse("telemetry.log", format!("is \"{log}\", and is no filter: {error}"));
-    }
-    TelemetryConfig {
-        log,
-        log_format: fields.choice("telemetry.log_format", LogFormat::Auto, &formats),
-        require_role: fields.choice("telemetry.require_role", false, &YES_OR_NO),
     }
 }
 

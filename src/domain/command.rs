@@ -6,6 +6,7 @@
 //! | create | absent or DELETED | ACTIVE |
 //! | replace | ACTIVE | ACTIVE |
 //! | update | ACTIVE | as said in one field or attribute at least |
+//! | upsert | absent or ACTIVE | the same; one that comes to be, ACTIVE |
 //! | delete | ACTIVE | DELETED |
 //! | restore | there | ACTIVE |
 //! | erase | there, not bound | DELETED, without a value |
@@ -32,6 +33,8 @@ pub enum Intent {
     Replace,
     /// It takes what is named.
     Update,
+    /// The same, and it comes to be where there is none.
+    Upsert,
     /// It is deleted, its fields kept.
     Delete,
     /// A delete is taken back.
@@ -50,10 +53,11 @@ pub enum Intent {
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Replace,
         Self::Update,
+        Self::Upsert,
         Self::Delete,
         Self::Restore,
         Self::Erase,
@@ -69,6 +73,7 @@ impl Intent {
             Self::Create => "create",
             Self::Replace => "replace",
             Self::Update => "update",
+            Self::Upsert => "upsert",
             Self::Delete => "delete",
             Self::Restore => "restore",
             Self::Erase => "erase",
@@ -88,9 +93,12 @@ impl Intent {
     pub const fn kind(self) -> EventKind {
         match self {
             Self::Create => EventKind::Created,
-            Self::Replace | Self::Update | Self::Bind | Self::Unbind | Self::TakeIn => {
-                EventKind::Updated
-            }
+            Self::Replace
+            | Self::Update
+            | Self::Upsert
+            | Self::Bind
+            | Self::Unbind
+            | Self::TakeIn => EventKind::Updated,
             Self::Delete | Self::GiveWay => EventKind::Deleted,
             Self::Restore => EventKind::Restored,
             Self::Erase => EventKind::Erased,
@@ -160,14 +168,16 @@ impl Command {
         let status = contact.map(ContactView::status);
         let is_fit = match self.intent {
             Intent::Create => status != Some(Status::Active),
+            // A delete is taken back by who means to, not by who did not know of it.
+            Intent::Upsert => status != Some(Status::Deleted),
             Intent::Replace | Intent::Update | Intent::Delete | Intent::Bind | Intent::TakeIn => {
                 status == Some(Status::Active)
             }
             Intent::Restore | Intent::Erase | Intent::Unbind | Intent::GiveWay => status.is_some(),
         };
         if !is_fit {
-            let is_there = self.intent == Intent::Create;
-            return Some(if is_there { Verdict::Conflict } else { Verdict::NotFound });
+            let is_in_the_way = matches!(self.intent, Intent::Create | Intent::Upsert);
+            return Some(if is_in_the_way { Verdict::Conflict } else { Verdict::NotFound });
         }
         let holds = match contact {
             Some(contact) => self.condition.holds(contact.tag()) && self.may_be(contact, arena),
@@ -187,6 +197,7 @@ impl Command {
             Intent::Create
             | Intent::Replace
             | Intent::Update
+            | Intent::Upsert
             | Intent::Delete
             | Intent::Restore
             | Intent::Unbind => true,

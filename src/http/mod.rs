@@ -36,7 +36,7 @@ pub use about::readiness::{Readiness, Report};
 pub use contacts::idempotency::IdempotencySecret;
 pub use description::{openapi_json, postman_json};
 pub use exchange::error::{ApiError, Code};
-pub use router::{Api, access_table, router};
+pub use router::{Api, access_table, router, telemetry_router};
 pub use services::{HttpLimits, OpenStore, Services, WebhookIntake, Writes};
 pub use sockets::connections::ConnectionBounds;
 pub use sockets::serve::{ServeError, ServeOptions, serve, serve_stream};

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{Method, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any};
 use tower::Service as _;
 
 use crate::auth::Roles;
-use crate::telemetry::Metrics;
+use crate::telemetry::PoolMetrics;
 
 use super::exchange::endpoint::{Access, Endpoint};
 use super::exchange::error::{ApiError, Code};
@@ -34,6 +34,17 @@ const AREAS: [&[Endpoint]; 9] = [
 
 pub(crate) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     AREAS.into_iter().flatten()
+}
+
+const METRICS: &str = "/metrics";
+/// What `telemetry.listen` answers.
+const OF_TELEMETRY: [&str; 4] = [METRICS, "/livez", "/readyz", "/healthz"];
+
+/// The templates of all paths of the API's address.
+pub(crate) fn api_paths(state: &HttpState) -> Vec<&'static str> {
+    let mut paths = paths();
+    paths.retain(|path| *path != METRICS || !state.services().metrics_elsewhere);
+    paths
 }
 
 /// The templates of all paths.
@@ -59,10 +70,20 @@ pub fn access_table() -> Vec<(Method, &'static str, Option<Roles>)> {
     endpoints().map(row).collect()
 }
 
-/// Everything that is answered, with what holds for every request around it.
+/// Everything that the API's address answers, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
+    let paths = api_paths(&state);
+    answering(state, &paths, ["connections", "streams"])
+}
+
+/// The same for the address that metrics have of their own.
+pub fn telemetry_router(state: HttpState) -> Api {
+    answering(state, &OF_TELEMETRY, ["telemetry_connections", "telemetry_streams"])
+}
+
+fn answering(state: HttpState, paths: &[&'static str], pools: [&'static str; 2]) -> Api {
     let mut routes = Router::new();
-    for path in paths() {
+    for path in paths.iter().copied() {
         let mut there: Vec<_> = endpoints().filter(|endpoint| endpoint.path == path).collect();
         // As `Allow` lists them.
         there.sort_by_key(|endpoint| endpoint.method != Method::GET);
@@ -72,11 +93,18 @@ pub fn router(state: HttpState) -> Api {
             .fallback(method_not_allowed);
         routes = routes.route(path, edge::around(methods, &state, path, there));
     }
-    Api::new(routes, state)
+    Api::new(routes, state, pools)
 }
 
-async fn route_not_found() -> ApiError {
-    ApiError::new(Code::RouteNotFound, "there is nothing at this path; / lists what there is")
+async fn route_not_found(State(state): State<HttpState>, uri: Uri) -> ApiError {
+    let text = if !state.services().metrics_elsewhere {
+        "there is nothing at this path; / lists what there is"
+    } else if uri.path() == METRICS {
+        "metrics have an address of their own here: telemetry.listen"
+    } else {
+        "there is nothing at this path; / of the API lists what there is"
+    };
+    ApiError::new(Code::RouteNotFound, text)
 }
 
 /// The router adds `Allow`.
@@ -97,18 +125,24 @@ async fn method_not_allowed(method: Method) -> Response {
 pub struct Api {
     routes: Router,
     state: HttpState,
+    /// Names of what bounds its connections, and their streams.
+    pools: [&'static str; 2],
 }
 
 impl Api {
-    pub(crate) fn new(routes: Router<HttpState>, state: HttpState) -> Self {
+    pub(crate) fn new(
+        routes: Router<HttpState>,
+        state: HttpState,
+        pools: [&'static str; 2],
+    ) -> Self {
         let nowhere = edge::around(any(route_not_found), &state, edge::UNMATCHED, Vec::new());
         let routes = routes.fallback_service(nowhere.with_state(state.clone()));
-        Self { routes: routes.with_state(state.clone()), state }
+        Self { routes: routes.with_state(state.clone()), state, pools }
     }
 
-    /// Where its figures go.
-    pub(crate) fn metrics(&self) -> &Metrics {
-        self.state.metrics()
+    /// The figures of its connections, and of their streams.
+    pub(crate) fn pools(&self) -> [PoolMetrics; 2] {
+        self.pools.map(|pool| self.state.metrics().pool(pool))
     }
 
     /// The answer to a request that came from an address, though by no connection of ours.

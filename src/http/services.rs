@@ -77,6 +77,8 @@ pub struct Services {
     pub auth: Option<Arc<Auth>>,
     /// Whether `/metrics` needs a role.
     pub metrics_need_role: bool,
+    /// Whether `/metrics` has an address of its own.
+    pub metrics_elsewhere: bool,
     /// How often requests may come.
     pub limiter: Arc<Limiter>,
     /// Who stands before us, and says where clients are.

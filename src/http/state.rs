@@ -53,6 +53,9 @@ impl HttpState {
         metrics: Arc<Metrics>,
         readiness: Arc<Readiness>,
     ) -> Self {
+        for code in Code::ALL.iter().filter(|code| code.status().is_server_error()) {
+            metrics.http_failed.with_label_values(&[code.as_str()]);
+        }
         let active = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&active);
         metrics.on_scrape(move |metrics| {

@@ -43,7 +43,8 @@ async fn a_panic_is_500_that_says_nothing_of_it() {
     let state = state();
     let livez = endpoints().filter(|endpoint| endpoint.path == "/livez").collect();
     let route = edge::around(get(panics), &state, "/livez", livez);
-    let api = Api::new(Router::new().route("/livez", route), state.clone());
+    let api =
+        Api::new(Router::new().route("/livez", route), state.clone(), ["connections", "streams"]);
     let request = Request::get("/livez").body(Body::empty()).unwrap();
     let response = api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await;
     assert_eq!(response.status(), 500);

@@ -84,8 +84,7 @@ impl DependencyDown<'_> {
     }
 }
 
-/// A request was answered with a status of 500 or more; its metric is the request's own. Of each code
-/// one line a second is written, which says how many it stands for.
+/// A request was answered with a status of 500 or more. Of each code one line a second is written, which says how many it stands for.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFailed<'a> {
     /// The id that the client was told.
@@ -103,8 +102,9 @@ pub struct RequestFailed<'a> {
 }
 
 impl RequestFailed<'_> {
-    /// One line, if one is due.
+    /// The counter, and one line if one is due.
     pub fn emit(self, metrics: &Metrics) {
+        metrics.http_failed.with_label_values(&[self.code]).inc();
         let passed = metrics.request_lines.failed.lock().entry(self.code).or_default().pass();
         let Some(left_out) = passed else {
             return;

@@ -2,7 +2,8 @@
 //!
 //! Names and labels follow Prometheus (base units, `_total`), HTTP those of OpenTelemetry's stable
 //! conventions. Labels are bounded: never an id, an address or free text. Children are resolved
-//! once, here; every counter stands at 0 from the start, so that `rate()` sees the first one.
+//! once, here; every counter stands at 0 from the start, so that `rate()` sees the first one. Only the
+//! histogram by route and status has its children when they are first used: most never are.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -135,6 +136,8 @@ pub struct Metrics {
     hooks: Mutex<Vec<ScrapeHook>>,
     /// Duration of HTTP requests by method, route template and status.
     pub(crate) http_requests: HistogramVec,
+    /// Those of them that were answered with 500 or more, by code.
+    pub(crate) http_failed: IntCounterVec,
     /// HTTP requests under way.
     pub(crate) http_active: IntGauge,
     /// Records a commit.
@@ -202,6 +205,11 @@ impl Metrics {
         let metrics = Self {
             hooks: Mutex::new(Vec::new()),
             http_requests: http_requests(&families)?,
+            http_failed: families.counters(
+                "contactd_http_requests_failed_total",
+                "HTTP requests that were answered with a status of 500 or more, by error code.",
+                &["code"],
+            )?,
             http_active: families
                 .gauge("http_server_active_requests", "HTTP requests under way.")?,
             batch_records: families.histogram(
@@ -358,7 +366,7 @@ const RETRY_REASONS: [&str; 7] = [
 fn http_requests(families: &Families<'_>) -> Result<HistogramVec, MetricsError> {
     families.histograms(
         "http_server_request_duration_seconds",
-        "Duration of HTTP server requests.",
+        "Duration of HTTP server requests; a series comes with its first request.",
         &["http_request_method", "http_route", "http_response_status_code"],
         &HTTP_SECONDS,
     )

@@ -5,9 +5,11 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::registry::{Families, MetricsError, set};
 
 /// Every pool; the documents name what each is bounded by.
-const POOLS: [&str; 8] = [
+const POOLS: [&str; 10] = [
     "connections",
     "streams",
+    "telemetry_connections",
+    "telemetry_streams",
     "requests",
     "bodies",
     "bodies_unknown",

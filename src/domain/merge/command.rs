@@ -49,10 +49,11 @@ fn decide_into(
     if let Some(refusal) = command.refusal(view.as_ref(), arena) {
         return Ok(refusal);
     }
-    if command.intent == Intent::Update && !says_anything(event) && !command.clears_attributes {
+    let is_new = view.is_none();
+    let may_be_silent = matches!(command.intent, Intent::Update | Intent::Upsert) && !is_new;
+    if may_be_silent && !says_anything(event) && !command.clears_attributes {
         return Ok(Verdict::Unchanged);
     }
-    let is_new = view.is_none();
     let canonical = view.as_ref().map(ContactView::canonical);
     let mut before = view.as_ref().map_or_else(Before::default, Before::of);
     let (state, rings) = view.map_or_else(Default::default, ContactView::into_parts);
@@ -128,6 +129,8 @@ fn resolved(
             (None, None) => break,
         };
         let at = stands.next_if(|(at, _)| *at == key).and_then(|(_, register)| register.value);
+        // What stood there before is hidden.
+        let at = at.filter(|_| !event.replaces);
         match named.next_if(|(name, _)| name.of(arena) == key) {
             Some((_, Patch::Set(span))) => {
                 let said = span.of(arena);
@@ -173,7 +176,7 @@ fn stands(after: &State<'_>, event: &Event, command: &Command, clock: Clock) -> 
     match command.intent {
         Intent::Create | Intent::Replace => is_active && Some(clock) >= after.floor(),
         // What clears attributes where there are none has nothing that could stand.
-        Intent::Update | Intent::TakeIn => {
+        Intent::Update | Intent::Upsert | Intent::TakeIn => {
             is_active && (!says_anything(event) || values().any(|register| register.clock == clock))
         }
         Intent::Restore => is_active,

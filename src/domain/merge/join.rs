@@ -98,8 +98,9 @@ fn join_facts<'a>(
         state.source_version = state.source_version.max(event.source_version);
     }
     if let Some(time) = event.timestamp {
-        // An edit of ours has a contact to edit: only without other events is one the beginning.
-        let is_edit = event.command.is_some() && event.kind == EventKind::Updated;
+        // An edit of ours has a contact to edit: only without other events is one the beginning,
+        // unless the contact came to be by it.
+        let is_edit = event.command.is_some() && event.kind == EventKind::Updated && !is_new;
         state.note_time(time, is_edit);
     }
 }

@@ -136,7 +136,9 @@ impl Subject {
 }
 
 use EventKind::{Created, Deleted, Updated};
-use Intent::{Bind, Create, Delete, Erase, GiveWay, Replace, Restore, TakeIn, Unbind, Update};
+use Intent::{
+    Bind, Create, Delete, Erase, GiveWay, Replace, Restore, TakeIn, Unbind, Update, Upsert,
+};
 
 /// The greatest stamp that the records of these commands allow.
 const LATEST: u64 = 10_000;
@@ -201,6 +203,7 @@ fn a_command_needs_the_contact_to_be_as_its_kind_says() {
     assert_eq!(contact.command(Create, "a", 10, &[(0, "Ada")], any()), Verdict::Applied);
     assert_eq!(contact.command(Create, "b", 11, &[(0, "Bob")], any()), Verdict::Conflict);
     assert_eq!(contact.command(Delete, "c", 12, &[], any()), Verdict::Applied);
+    assert_eq!(contact.command(Upsert, "x", 20, &[(0, "B")], any()), Verdict::Conflict);
     for intent in [Replace, Update, Delete] {
         assert_eq!(contact.command(intent, "x", 20, &[(0, "B")], any()), Verdict::NotFound);
     }
@@ -210,6 +213,10 @@ fn a_command_needs_the_contact_to_be_as_its_kind_says() {
     assert_eq!((contact.view().status(), contact.fields()), (Status::Deleted, [None, None]));
     assert_eq!(contact.command(Create, "f", 23, &[(1, "L")], any()), Verdict::Applied);
     assert_eq!(contact.fields(), [None, Some("L")]);
+    let mut made = Subject::default();
+    assert_eq!(made.command(Upsert, "a", 10, &[(0, "Ada")], any()), Verdict::Applied);
+    assert_eq!(made.apply(Updated, "b", 20, &[]), Verdict::Unchanged);
+    assert_eq!((made.view().created_at_us(), made.view().status()), (Some(10), Status::Active));
 }
 
 #[test]

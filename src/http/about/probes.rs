@@ -13,7 +13,7 @@ use super::answers::{
 use crate::http::exchange::answer::{begin, blocking, with_position};
 use crate::http::exchange::error::ApiError;
 use crate::http::exchange::params::Params;
-use crate::http::router::paths;
+use crate::http::router::api_paths;
 use crate::http::state::HttpState;
 
 /// `GET /livez`: the process answers, whatever it waits for.
@@ -102,7 +102,7 @@ pub(super) async fn index(
     uri: Uri,
 ) -> Result<Json<Index>, ApiError> {
     Params::of(&uri, &[])?;
-    let mut routes = paths();
+    let mut routes = api_paths(&state);
     routes.retain(|route| *route != "/");
     Ok(Json(Index { name: "contactd", version: state.build().version, routes }))
 }

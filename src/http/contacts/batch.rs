@@ -13,19 +13,13 @@ use crate::ingest::{Action, Done, Edit, EditError, Keyed};
 use super::answers::{BatchAnswer, BatchItem, BatchMeta};
 use super::body::{ContactBody, Meant, id_problem};
 use super::preconditions::{etag, if_match_text};
-use super::writing::{JSON, Writing};
+use super::writing::{JSON, Writing, status_of};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::{Fields, Members, Problems};
 use crate::http::state::HttpState;
 
 /// Operations of one request.
 const OPERATIONS_MAX: usize = 200;
-
-/// One operation as it was asked for.
-struct Operation {
-    edit: Edit,
-    done: StatusCode,
-}
 
 /// `POST /api/contacts/batch`
 pub(super) async fn write(
@@ -44,21 +38,18 @@ pub(super) async fn write(
     }
     let keyed = writing.keyed()?;
     let keyed = keyed.as_ref().map(|(keyed, _)| keyed);
-    let read: Vec<Result<Operation, ApiError>> = asked
+    let read: Vec<Result<Edit, ApiError>> = asked
         .iter()
         .enumerate()
         .map(|(index, operation)| read(&writing, index, operation, keyed))
         .collect();
-    let edits: Vec<Edit> = read.iter().flatten().map(|operation| operation.edit.clone()).collect();
+    let edits: Vec<Edit> = read.iter().flatten().cloned().collect();
     let mut done = writing.writes.edits.run(&edits, writing.wait()).await.into_iter();
     let items: Vec<BatchItem> = read
         .into_iter()
         .enumerate()
-        .map(|(index, operation)| match operation {
-            Ok(operation) => {
-                let done = done.next().unwrap_or(Err(EditError::NoTime));
-                item(index, &operation, done)
-            }
+        .map(|(index, edit)| match edit {
+            Ok(edit) => item(index, &edit, done.next().unwrap_or(Err(EditError::NoTime))),
             Err(error) => failed(index, None, error),
         })
         .collect();
@@ -72,7 +63,7 @@ fn read(
     index: usize,
     operation: &RawValue,
     keyed: Option<&Keyed>,
-) -> Result<Operation, ApiError> {
+) -> Result<Edit, ApiError> {
     let mut problems = Problems::default();
     let members = Members::strictly(operation, "the operation", &mut problems);
     problems.result()?;
@@ -82,7 +73,7 @@ fn read(
     let condition = fields.text("ifMatch").map(|text| if_match_text(&text));
     let contact = fields.raw("contact");
     let wish = Wish { op: &op, id, contact };
-    let (id, action, done) = wish.action(writing, index, fields.problems())?;
+    let (id, action) = wish.action(writing, index, condition.is_some(), fields.problems())?;
     fields.end()?;
     let condition = match action {
         Action::Create(_) | Action::Restore => condition.unwrap_or_default(),
@@ -92,8 +83,7 @@ fn read(
         event_id: format!("{}-{index}", keyed.event_id),
         request_hash: keyed.request_hash,
     });
-    let edit = Edit { id, action, condition, keyed, author: writing.author() };
-    Ok(Operation { edit, done })
+    Ok(Edit { id, action, condition, keyed, author: writing.author() })
 }
 
 /// What an operation asks for, before it is understood.
@@ -108,10 +98,12 @@ impl Wish<'_> {
         self,
         writing: &Writing<'_>,
         index: usize,
+        must_exist: bool,
         problems: &mut Problems,
-    ) -> Result<(String, Action, StatusCode), ApiError> {
-        let meant = if self.op == "update" { Meant::Patch } else { Meant::Whole };
-        let takes_contact = matches!(self.op, "create" | "replace" | "update");
+    ) -> Result<(String, Action), ApiError> {
+        let is_patch = matches!(self.op, "update" | "upsert");
+        let meant = if is_patch { Meant::Patch } else { Meant::Whole };
+        let takes_contact = is_patch || matches!(self.op, "create" | "replace");
         let mut body = match &self.contact {
             Some(contact) if takes_contact => Members::of_value(contact, "contact", problems)
                 .map(|members| ContactBody::read(&members, meant, problems)),
@@ -139,23 +131,24 @@ impl Wish<'_> {
                 String::new()
             }
         };
-        let (action, done) = match self.op {
-            "create" => {
-                if let Some(problem) = id_problem(&id) {
-                    problems.add("id", problem);
-                }
-                (Action::Create(patch), StatusCode::CREATED)
-            }
-            "replace" => (Action::Replace(patch), StatusCode::OK),
-            "update" => (Action::Update(patch), StatusCode::OK),
-            "restore" => (Action::Restore, StatusCode::OK),
-            "delete" => (Action::Delete, StatusCode::NO_CONTENT),
+        let action = match self.op {
+            "create" => Action::Create(patch),
+            "replace" => Action::Replace(patch),
+            "update" => Action::Update(patch),
+            "upsert" => Action::Upsert { patch, must_exist },
+            "restore" => Action::Restore,
+            "delete" => Action::Delete,
             _ => {
-                problems.add("op", "must be create, replace, update, delete or restore");
-                (Action::Delete, StatusCode::NO_CONTENT)
+                problems.add("op", "must be create, replace, update, upsert, delete or restore");
+                Action::Delete
             }
         };
-        Ok((id, action, done))
+        if let (Action::Create(_) | Action::Upsert { .. }, Some(problem)) =
+            (&action, id_problem(&id))
+        {
+            problems.add("id", problem);
+        }
+        Ok((id, action))
     }
 }
 
@@ -164,22 +157,27 @@ fn made_id(writing: &Writing<'_>, index: usize) -> Result<String, ApiError> {
     Ok(made.unwrap_or_else(|| Uuid::now_v7().to_string()))
 }
 
-fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> BatchItem {
-    let id = operation.edit.id.clone();
-    let status = operation.done.as_u16();
-    let mut item =
-        BatchItem { index: index as u64, status, id: Some(id.clone()), ..BatchItem::default() };
+fn item(index: usize, edit: &Edit, done: Result<Done, EditError>) -> BatchItem {
+    let id = edit.id.clone();
+    let done = match done {
+        Ok(done) => done,
+        Err(error) => return failed(index, Some(id), error.into()),
+    };
+    let status = status_of(&edit.action, &done);
+    let mut item = BatchItem {
+        index: index as u64,
+        status: status.as_u16(),
+        id: Some(id.clone()),
+        ..BatchItem::default()
+    };
     match done {
-        Ok(Done::Accepted { event_id }) => {
-            item.status = StatusCode::ACCEPTED.as_u16();
-            item.event_id = Some(event_id);
-        }
-        Ok(Done::Contact { value, superseded, .. }) => {
+        Done::Accepted { event_id } => item.event_id = Some(event_id),
+        Done::Contact { value, superseded, .. } => {
             item.superseded = superseded;
             let Ok(view) = value.view() else {
                 return failed(index, Some(id), ApiError::internal("a contact can't be read"));
             };
-            if operation.done != StatusCode::NO_CONTENT {
+            if status != StatusCode::NO_CONTENT {
                 let mut json = Vec::new();
                 write_json(&id, &view, &mut json);
                 item.contact =
@@ -187,7 +185,6 @@ fn item(index: usize, operation: &Operation, done: Result<Done, EditError>) -> B
                 item.etag = etag(view.tag()).to_str().ok().map(str::to_owned);
             }
         }
-        Err(error) => return failed(index, Some(id), error.into()),
     }
     item
 }

@@ -20,6 +20,12 @@ impl From<EditError> for ApiError {
                 "there is a contact with this id; PUT or PATCH changes it",
             )
             .with_details(json!({ "version": tag.version })),
+            EditError::Deleted { tag, merged_into } => Self::new(
+                Code::ContactDeleted,
+                "the contact is deleted; POST to its path with /restore takes the delete back, PUT with \
+                 If-None-Match: * makes it anew",
+            )
+            .with_details(json!({ "version": tag.version, "mergedInto": merged_into })),
             EditError::PreconditionFailed(tag) => Self::new(
                 Code::PreconditionFailed,
                 "the contact is not in the state that the request expects; read it and try again",

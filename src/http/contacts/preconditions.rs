@@ -51,6 +51,11 @@ pub(super) fn must_be_new(headers: &HeaderMap) -> Result<bool, ApiError> {
     }
 }
 
+/// Whether `If-None-Match` lets a contact of no state at all be there: `*`.
+pub(super) fn must_be_absent(headers: &HeaderMap) -> Result<bool, ApiError> {
+    Ok(listed(headers, &IF_NONE_MATCH)?.is_some_and(|texts| texts.contains(&"*")))
+}
+
 /// What `If-None-Match` adds to the condition of a change of what is there: its state must be none of
 /// these; `*`, any at all.
 pub(super) fn unless_match(

@@ -112,7 +112,7 @@ pub(super) struct BatchOperation {
     /// As the header If-Match.
     #[schema(nullable = false)]
     if_match: Option<String>,
-    /// For create, replace and update.
+    /// For create, replace, update and upsert.
     #[schema(nullable = false, value_type = Option<ContactToWrite>)]
     contact: Option<ContactToWrite>,
 }
@@ -124,6 +124,7 @@ pub(super) enum BatchOp {
     Create,
     Replace,
     Update,
+    Upsert,
     Delete,
     Restore,
 }

@@ -1,16 +1,15 @@
 //! Writes of one contact: each a command on the log, answered with what became of it.
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
 use crate::domain::command::Condition;
 use crate::ingest::{Action, Edit, EditError};
 
 use super::body::{ContactBody, Meant, id_problem};
-use super::preconditions::{if_match, must_be_new, unless_match};
-use super::writing::{JSON, Writing, failure};
+use super::preconditions::{if_match, must_be_absent, must_be_new, unless_match};
+use super::writing::{JSON, Writing, failure, status_of};
 use crate::http::exchange::answer::PathParam;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::{Members, Problems};
@@ -32,7 +31,7 @@ pub(super) async fn create(
         Some(id) => id,
         None => made()?.unwrap_or_else(|| Uuid::now_v7().to_string()),
     };
-    edit(&writing, id, Action::Create(patch), Condition::default(), StatusCode::CREATED).await
+    edit(&writing, id, Action::Create(patch), Condition::default(), failure).await
 }
 
 /// `PUT /api/contacts/{id}`
@@ -49,18 +48,13 @@ pub(super) async fn put(
         let text = "If-Match and If-None-Match: * can't both hold";
         return Err(ApiError::new(Code::InvalidHeader, text));
     }
-    let ContactBody { patch, .. } = contact_body(&writing, Meant::Whole, Some(&id))?;
     if is_new {
-        let mut problems = Problems::default();
-        if let Some(problem) = id_problem(&id) {
-            problems.add("id", problem);
-        }
-        problems.result()?;
-        let action = Action::Create(patch);
-        return edit(&writing, id, action, Condition::default(), StatusCode::CREATED).await;
+        let ContactBody { patch, .. } = new_contact_body(&writing, Meant::Whole, &id)?;
+        return edit(&writing, id, Action::Create(patch), Condition::default(), not_replaced).await;
     }
+    let ContactBody { patch, .. } = contact_body(&writing, Meant::Whole, Some(&id))?;
     let condition = writing.required(condition)?;
-    edit(&writing, id, Action::Replace(patch), condition, StatusCode::OK).await
+    edit(&writing, id, Action::Replace(patch), condition, not_replaced).await
 }
 
 /// `PATCH /api/contacts/{id}`
@@ -69,12 +63,24 @@ pub(super) async fn patch(
     PathParam(id): PathParam,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let writing = Writing::without_params(&state, request).await?;
+    let writing = Writing::begin(&state, request).await?;
+    let is_upsert = Params::of(&writing.parts.uri, &["upsert"])?.flag("upsert")?;
     writing.require_media(&[MERGE_PATCH, JSON])?;
-    let condition = writing.required(if_match(writing.headers())?)?;
-    let condition = unless_match(writing.headers(), condition)?;
+    let given = if_match(writing.headers())?;
+    if is_upsert && given.is_none() && must_be_absent(writing.headers())? {
+        let ContactBody { patch, .. } = new_contact_body(&writing, Meant::Patch, &id)?;
+        return edit(&writing, id, Action::Create(patch), Condition::default(), not_replaced).await;
+    }
+    // What must match something has to be there.
+    let must_exist = given.is_some();
+    let condition = unless_match(writing.headers(), writing.required(given)?)?;
+    if is_upsert {
+        let ContactBody { patch, .. } = new_contact_body(&writing, Meant::Patch, &id)?;
+        let action = Action::Upsert { patch, must_exist };
+        return edit(&writing, id, action, condition, failure).await;
+    }
     let ContactBody { patch, .. } = contact_body(&writing, Meant::Patch, Some(&id))?;
-    edit(&writing, id, Action::Update(patch), condition, StatusCode::OK).await
+    edit(&writing, id, Action::Update(patch), condition, not_updated).await
 }
 
 /// `DELETE /api/contacts/{id}`
@@ -91,7 +97,7 @@ pub(super) async fn delete(
     let condition = writing.required(if_match(writing.headers())?)?;
     let condition = unless_match(writing.headers(), condition)?;
     let action = if erase { Action::Erase } else { Action::Delete };
-    edit(&writing, id, action, condition, StatusCode::NO_CONTENT).await
+    edit(&writing, id, action, condition, failure).await
 }
 
 /// `POST /api/contacts/{id}/restore`
@@ -102,7 +108,7 @@ pub(super) async fn restore(
 ) -> Result<Response, ApiError> {
     let writing = Writing::without_params(&state, request).await?;
     let condition = if_match(writing.headers())?;
-    edit(&writing, id, Action::Restore, condition.unwrap_or_default(), StatusCode::OK).await
+    edit(&writing, id, Action::Restore, condition.unwrap_or_default(), failure).await
 }
 
 /// The body, strictly; an id in it must be the path's.
@@ -123,29 +129,61 @@ fn contact_body(
     Ok(body)
 }
 
+/// The same where the path's id may come to be a contact's.
+fn new_contact_body(
+    writing: &Writing<'_>,
+    meant: Meant,
+    id: &str,
+) -> Result<ContactBody, ApiError> {
+    let body = contact_body(writing, meant, Some(id))?;
+    let mut problems = Problems::default();
+    if let Some(problem) = id_problem(id) {
+        problems.add("id", problem);
+    }
+    problems.result()?;
+    Ok(body)
+}
+
+/// `refused` answers what was not done.
 async fn edit(
     writing: &Writing<'_>,
     id: String,
     action: Action,
     condition: Condition,
-    status: StatusCode,
+    refused: fn(EditError) -> Response,
 ) -> Result<Response, ApiError> {
     // Held until the answer is there.
     let keyed = writing.keyed()?;
     let edit = Edit {
-        id: id.clone(),
-        // To a PUT that must create, a contact that is there is a condition that does not hold.
+        id,
         condition,
         action,
         keyed: keyed.as_ref().map(|(keyed, _)| keyed.clone()),
         author: writing.author(),
     };
-    let is_put = writing.parts.method == axum::http::Method::PUT;
-    match writing.writes.edits.run_one(edit, writing.wait()).await {
-        Ok(done) => Ok(writing.answer(&id, status, &done)),
-        Err(EditError::Exists(tag)) if is_put => {
-            Ok(failure(EditError::PreconditionFailed(Some(tag))))
-        }
-        Err(error) => Ok(failure(error)),
+    Ok(match writing.writes.edits.run_one(&edit, writing.wait()).await {
+        Ok(done) => writing.answer(&edit.id, status_of(&edit.action, &done), &done),
+        Err(error) => refused(error),
+    })
+}
+
+fn not_replaced(error: EditError) -> Response {
+    match error {
+        // To what must create one, a contact that is there is a condition that does not hold.
+        EditError::Exists(tag) => failure(EditError::PreconditionFailed(Some(tag))),
+        EditError::NotFound => missing("PUT with If-None-Match: * makes one"),
+        other => failure(other),
     }
+}
+
+fn not_updated(error: EditError) -> Response {
+    match error {
+        EditError::NotFound => missing("PATCH with ?upsert=true makes one"),
+        other => failure(other),
+    }
+}
+
+fn missing(advice: &str) -> Response {
+    let text = format!("{}; {advice}", EditError::NotFound);
+    ApiError::new(Code::ContactNotFound, text).into_response()
 }

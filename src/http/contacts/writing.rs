@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::auth::{Principal, Role};
 use crate::domain::command::Condition;
 use crate::domain::contact::{StateTag, write_json};
-use crate::ingest::{Author, CommandError, Done, EditError, InFlight, Keyed, Wait};
+use crate::ingest::{Action, Author, CommandError, Done, EditError, InFlight, Keyed, Wait};
 
 use super::answers::{Accepted, AcceptedStatus};
 use super::errors::event_path;
@@ -170,7 +170,7 @@ impl<'s> Writing<'s> {
     pub(super) fn answer(&self, id: &str, status: StatusCode, done: &Done) -> Response {
         match done {
             Done::Accepted { event_id } => self.accepted(id, event_id),
-            Done::Contact { value, position, superseded } => {
+            Done::Contact { value, position, superseded, .. } => {
                 let Ok(view) = value.view() else {
                     return ApiError::internal(format!("contact {id} can't be read"))
                         .into_response();
@@ -224,6 +224,21 @@ impl<'s> Writing<'s> {
     }
 }
 
+/// What a write that was done is answered with.
+pub(super) fn status_of(action: &Action, done: &Done) -> StatusCode {
+    match (action, done) {
+        (_, Done::Accepted { .. }) => StatusCode::ACCEPTED,
+        (Action::Create(_), _) | (Action::Upsert { .. }, Done::Contact { is_new: true, .. }) => {
+            StatusCode::CREATED
+        }
+        (
+            Action::Replace(_) | Action::Update(_) | Action::Upsert { .. } | Action::Restore,
+            Done::Contact { .. },
+        ) => StatusCode::OK,
+        (Action::Delete | Action::Erase, _) => StatusCode::NO_CONTENT,
+    }
+}
+
 fn insert(headers: &mut HeaderMap, name: HeaderName, text: String) {
     if let Ok(value) = HeaderValue::from_maybe_shared(text) {
         headers.insert(name, value);
@@ -271,7 +286,7 @@ pub(super) fn failure(error: EditError) -> Response {
 
 fn state_of(error: &EditError) -> Option<StateTag> {
     match error {
-        EditError::Exists(tag) => Some(*tag),
+        EditError::Exists(tag) | EditError::Deleted { tag, .. } => Some(*tag),
         EditError::Superseded(tag) | EditError::PreconditionFailed(tag) => *tag,
         EditError::NotFound
         | EditError::KeyReused

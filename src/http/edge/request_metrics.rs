@@ -1,4 +1,4 @@
-//! The duration of every request by method, route and status, children resolved once.
+//! The duration of every request by method, route and status, children resolved at their first use.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -28,12 +28,7 @@ impl RequestMetrics {
     pub(crate) fn of_route(metrics: &Metrics, route: &'static str) -> Self {
         let count = METHODS.len() * STATUSES.len();
         let children = std::iter::repeat_with(OnceLock::new).take(count).collect();
-        let metrics = Self { family: metrics.http_requests.clone(), route, children };
-        // The first error of a route must show as a rise from 0.
-        for status in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR] {
-            metrics.child(&Method::GET, status);
-        }
-        metrics
+        Self { family: metrics.http_requests.clone(), route, children }
     }
 
     pub(crate) fn observe(&self, method: &Method, status: StatusCode, took: Duration) {

@@ -109,6 +109,8 @@ catalogue! {
     RequestTimeout = REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout";
     /// The contact that is to be made is there.
     ContactExists = CONFLICT, "CONTACT_EXISTS", "The contact exists";
+    /// The contact is deleted, and an upsert does not take that back.
+    ContactDeleted = CONFLICT, "CONTACT_DELETED", "The contact is deleted";
     /// The contact is being merged into another.
     ContactMerging = CONFLICT, "CONTACT_MERGING", "The contact is being merged";
     /// Newer events say otherwise.

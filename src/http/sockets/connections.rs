@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ProxyConfig;
 use crate::shares::{Full, Part, Pool, Who};
-use crate::telemetry::{Metrics, PoolMetrics, Throttle};
+use crate::telemetry::{PoolMetrics, Throttle};
 
 use crate::http::edge::client_address::is_trusted;
 
@@ -181,9 +181,8 @@ impl State {
 }
 
 impl Connections {
-    pub(crate) fn new(bounds: ConnectionBounds, metrics: &Metrics) -> Arc<Self> {
-        let streams = Pool::new(bounds.max, bounds.of_address_max, metrics.pool("streams"));
-        let metrics = metrics.pool("connections");
+    pub(crate) fn new(bounds: ConnectionBounds, [metrics, streams]: [PoolMetrics; 2]) -> Arc<Self> {
+        let streams = Pool::new(bounds.max, bounds.of_address_max, streams);
         metrics.set_bounds(bounds.max, bounds.of_address_max);
         Arc::new(Self {
             streams,
@@ -314,7 +313,8 @@ mod tests {
             header: ForwardedHeader::XForwardedFor,
         };
         let bounds = ConnectionBounds { max, of_address_max, proxies };
-        Connections::new(bounds, &Metrics::new().unwrap())
+        let metrics = Metrics::new().unwrap();
+        Connections::new(bounds, ["connections", "streams"].map(|pool| metrics.pool(pool)))
     }
 
     fn from(last: u8) -> IpAddr {

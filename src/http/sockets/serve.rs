@@ -118,7 +118,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     listener.local_addr()?;
-    let crowd = Connections::new(options.connections.clone(), api.metrics());
+    let crowd = Connections::new(options.connections.clone(), api.pools());
     let mut connections = JoinSet::new();
     let options = Arc::new(options);
     let accepting = async {

@@ -1,5 +1,6 @@
 //! The answer that a request was given when it was first done.
 
+use crate::domain::verdict::Verdict;
 use crate::store::{ChangeRef, Reader, StoredContact};
 
 use super::{Done, Edit, EditError, Edits, command_hash};
@@ -21,7 +22,8 @@ impl Edits {
             return Err(EditError::KeyReused);
         }
         let value = as_of(reader, edit.id.as_bytes(), first.version)?;
-        edit.done(&keyed.event_id, value, None).map(Some)
+        let is_applied = first.verdict == Verdict::Applied;
+        edit.done(&keyed.event_id, is_applied, value, None).map(Some)
     }
 }
 

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use crate::domain::Class;
 use crate::domain::clock::id_hash;
 use crate::domain::command::{Condition, Intent};
-use crate::domain::contact::{ContactView, CorruptContact, StateTag};
+use crate::domain::contact::{ContactView, CorruptContact, StateTag, Status};
 use crate::domain::event::FIELDS;
 use crate::domain::merge::superseded;
 use crate::domain::position::Position;
@@ -30,6 +30,7 @@ use crate::telemetry::fault;
 
 use super::command_record::API_SOURCE;
 use super::commands::{Author, Command, CommandError, Commands, Submitted, Wait};
+use super::merging::{MERGED_INTO, listed};
 use super::patch::ContactPatch;
 
 pub(super) use first::as_of;
@@ -43,6 +44,13 @@ pub enum Action {
     Replace(ContactPatch),
     /// It takes what is named.
     Update(ContactPatch),
+    /// The same, and it comes to be where there is none; it must not be deleted.
+    Upsert {
+        /// What is named.
+        patch: ContactPatch,
+        /// Its condition names a state, so that it has to be there.
+        must_exist: bool,
+    },
     /// It is deleted, its fields kept.
     Delete,
     /// It is deleted, its fields forgotten.
@@ -82,6 +90,8 @@ pub enum Done {
     Contact {
         /// The contact.
         value: StoredContact,
+        /// Whether it came to be by this.
+        is_new: bool,
         /// From where on that can be read; none: it could be read before.
         position: Option<Position>,
         /// What of the wish did not take, by name: events that are newer say otherwise.
@@ -103,6 +113,14 @@ pub enum EditError {
     /// There is one already.
     #[error("there is a contact with this id already")]
     Exists(StateTag),
+    /// It is deleted, and is not taken back by this.
+    #[error("the contact is deleted")]
+    Deleted {
+        /// Its state.
+        tag: StateTag,
+        /// Into whom it was merged, if that is why.
+        merged_into: Option<String>,
+    },
     /// It is not in the state that was expected.
     #[error("the contact is not in the state that was expected")]
     PreconditionFailed(Option<StateTag>),
@@ -146,6 +164,7 @@ impl EditError {
         match self {
             Self::NotFound
             | Self::Exists(_)
+            | Self::Deleted { .. }
             | Self::PreconditionFailed(_)
             | Self::Merging { .. }
             | Self::Superseded(_)
@@ -193,8 +212,8 @@ impl Edits {
     }
 
     /// One of them.
-    pub async fn run_one(&self, edit: Edit, wait: Wait) -> Result<Done, EditError> {
-        let done = self.run(&[edit], wait).await.pop();
+    pub async fn run_one(&self, edit: &Edit, wait: Wait) -> Result<Done, EditError> {
+        let done = self.run(std::slice::from_ref(edit), wait).await.pop();
         done.unwrap_or(Err(EditError::NoTime))
     }
 
@@ -249,9 +268,12 @@ impl Edits {
         };
         match verdict {
             Verdict::Applied | Verdict::Unchanged => {
-                edit.done(event_id, value.ok_or(EditError::NotFound)?, Some(position))
+                let is_applied = verdict == Verdict::Applied;
+                edit.done(event_id, is_applied, value.ok_or(EditError::NotFound)?, Some(position))
             }
-            Verdict::NotFound => Err(EditError::NotFound),
+            Verdict::NotFound if !matches!(edit.action, Action::Upsert { .. }) => {
+                Err(EditError::NotFound)
+            }
             Verdict::DeadLettered => {
                 let (reason, detail) = reason.unwrap_or_else(|| {
                     (DeadLetterReason::InvalidCommand, "it could not be applied".to_owned())
@@ -259,23 +281,16 @@ impl Edits {
                 Err(EditError::Refused { reason, detail })
             }
             Verdict::Superseded if fault::bug("superseded_is_done") => {
-                edit.done(event_id, value.ok_or(EditError::NotFound)?, Some(position))
+                edit.done(event_id, false, value.ok_or(EditError::NotFound)?, Some(position))
             }
             // It is on its way to its contact's home.
             Verdict::Rehomed => Ok(Done::Accepted { event_id: event_id.to_owned() }),
-            Verdict::Duplicate | Verdict::Conflict => {
+            Verdict::Duplicate | Verdict::Conflict | Verdict::NotFound => {
                 if let Some(done) = self.first_answer(edit)? {
                     return Ok(done);
                 }
                 let view = value.as_ref().map(StoredContact::view).transpose()?;
-                let bound_to = view.as_ref().and_then(ContactView::merging_into);
-                if let (Action::Erase, Some(into)) = (&edit.action, bound_to) {
-                    return Err(EditError::Merging { into: into.to_owned() });
-                }
-                match (&edit.action, tag()?) {
-                    (Action::Create(_), Some(tag)) => Err(EditError::Exists(tag)),
-                    (_, tag) => Err(EditError::PreconditionFailed(tag)),
-                }
+                Err(edit.refused(view.as_ref()))
             }
             Verdict::Stale | Verdict::Superseded => Err(EditError::Superseded(tag()?)),
         }
@@ -303,14 +318,33 @@ impl Edit {
         }
     }
 
+    /// Why a contact that stands so at its place does not let it.
+    fn refused(&self, contact: Option<&ContactView<'_>>) -> EditError {
+        let Some(contact) = contact else {
+            return EditError::PreconditionFailed(None);
+        };
+        let tag = contact.tag();
+        match (&self.action, contact.merging_into()) {
+            (Action::Erase, Some(into)) => EditError::Merging { into: into.to_owned() },
+            (Action::Create(_), _) => EditError::Exists(tag),
+            (Action::Upsert { .. }, _) if contact.status() == Status::Deleted => {
+                EditError::Deleted { tag, merged_into: merged_into(contact) }
+            }
+            _ => EditError::PreconditionFailed(Some(tag)),
+        }
+    }
+
     fn done(
         &self,
         event_id: &str,
+        is_applied: bool,
         value: StoredContact,
         position: Option<Position>,
     ) -> Result<Done, EditError> {
-        let lost = self.action.lost(&value.view()?, command_hash(event_id));
-        Ok(Done::Contact { value, position, superseded: lost })
+        let view = value.view()?;
+        let superseded = self.action.lost(&view, command_hash(event_id));
+        let is_new = is_applied && view.version() == 1;
+        Ok(Done::Contact { value, is_new, position, superseded })
     }
 }
 
@@ -320,6 +354,8 @@ impl Action {
             Self::Create(patch) => (Intent::Create, Some(patch)),
             Self::Replace(patch) => (Intent::Replace, Some(patch)),
             Self::Update(patch) => (Intent::Update, Some(patch)),
+            Self::Upsert { patch, must_exist: true } => (Intent::Update, Some(patch)),
+            Self::Upsert { patch, must_exist: false } => (Intent::Upsert, Some(patch)),
             Self::Delete => (Intent::Delete, None),
             Self::Erase => (Intent::Erase, None),
             Self::Restore => (Intent::Restore, None),
@@ -344,6 +380,11 @@ impl Action {
         let others = others.map(|name| (name, false));
         superseded(fields.chain(attributes).chain(others), after, command_hash)
     }
+}
+
+/// Into whom a contact was merged, as its merge has written there.
+fn merged_into(contact: &ContactView<'_>) -> Option<String> {
+    listed(contact, MERGED_INTO).pop()
 }
 
 /// What a command's values have in their clocks, and attempts at it are remembered by.

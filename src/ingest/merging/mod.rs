@@ -45,7 +45,7 @@ const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 /// The survivor's attribute that lists whom it has taken in.
 const MERGED_FROM: &str = "mergedFrom";
 /// The other's attribute that names the survivor.
-const MERGED_INTO: &str = "mergedInto";
+pub(super) const MERGED_INTO: &str = "mergedInto";
 
 /// Two contacts to be made one.
 #[derive(Clone, Debug)]
@@ -252,7 +252,8 @@ impl Merging {
         if !merge.condition.holds(tag) {
             return Err(MergeFailure::PreconditionFailed { tag }.into());
         }
-        let done = |value| Done::Contact { value, position: None, superseded: Vec::new() };
+        let done =
+            |value| Done::Contact { value, is_new: false, position: None, superseded: Vec::new() };
         Ok(survivor.map(done))
     }
 
@@ -301,7 +302,7 @@ impl Merging {
             self.reader().wait_for(position).await?;
         }
         let value = as_of(self.reader(), job.into.as_bytes(), version)?;
-        Ok(Done::Contact { value, position, superseded: Vec::new() })
+        Ok(Done::Contact { value, is_new: false, position, superseded: Vec::new() })
     }
 
     fn reader(&self) -> &Reader {
@@ -390,7 +391,7 @@ fn is_merged(other: &StoredContact, into: &str) -> Result<bool, CorruptContact> 
 }
 
 /// The ids that an attribute holds: one text, or a list of such.
-fn listed(contact: &ContactView<'_>, attribute: &str) -> Vec<String> {
+pub(super) fn listed(contact: &ContactView<'_>, attribute: &str) -> Vec<String> {
     let Some((_, json)) = contact.attributes().find(|(name, _)| *name == attribute) else {
         return Vec::new();
     };

@@ -35,6 +35,7 @@ mod sockets;
 mod standing;
 mod storm;
 mod tls;
+mod upserts;
 mod webhooks;
 mod whole;
 mod writes;

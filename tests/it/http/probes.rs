@@ -2,8 +2,12 @@
 
 use serde_json::json;
 
+use contactd::auth::Role;
+
 use super::client::get;
 use super::fixture::Fixture;
+use crate::support::client::Client;
+use crate::support::instance::Instance;
 
 #[tokio::test]
 async fn before_the_store_is_open_it_is_live_not_ready_and_says_how_far_it_is() {
@@ -68,8 +72,7 @@ async fn metrics_start_at_zero_and_count_by_route_and_never_by_path() {
         "contactd_cache_requests_total{result=\"hit\"} 0",
         "contactd_cache_requests_total{result=\"miss\"} 0",
         "contactd_batch_apply_duration_seconds_count{stage=\"journal\"} 0",
-        "http_server_request_duration_seconds_count{http_request_method=\"GET\",\
-         http_response_status_code=\"500\",http_route=\"/api/contacts\"} 0",
+        "contactd_http_requests_failed_total{code=\"INTERNAL_ERROR\"} 0",
         "process_open_fds ",
     ] {
         assert!(before.contains(line), "{line} is missing from\n{before}");
@@ -89,6 +92,43 @@ async fn metrics_start_at_zero_and_count_by_route_and_never_by_path() {
     assert!(after.contains(&count(404, "unmatched")));
     assert!(!after.contains(".env") && !after.contains("c000000"));
     assert!(after.contains("http_server_active_requests 1\n"));
+}
+
+/// Most of it once were empty buckets of requests that nobody sends.
+#[tokio::test]
+async fn the_metrics_of_a_fresh_instance_are_small() {
+    let instance = Instance::start().await;
+    let metrics = instance.client().get("/metrics").await.expect(200).body;
+    assert!(metrics.len() <= 60 << 10, "{} bytes", metrics.len());
+    let text = String::from_utf8(metrics).unwrap();
+    let routes = text.lines().filter(|line| line.starts_with("http_server_request_duration"));
+    assert!(routes.clone().all(|line| line.contains("/readyz")), "{:?}", routes.last());
+}
+
+#[tokio::test]
+async fn metrics_may_have_an_address_of_their_own() {
+    let instance = Instance::builder()
+        .with("telemetry.listen", "127.0.0.1:0")
+        .with("telemetry.require_role", "true")
+        .start()
+        .await;
+    assert_ne!(instance.metrics_address, instance.address);
+    let own = Client::new(instance.metrics_address);
+    own.get("/metrics").await.expect_error(401, "AUTHENTICATION_REQUIRED");
+    let key = own.clone().with_role(Role::Metrics);
+    let text = String::from_utf8(key.get("/metrics").await.expect(200).body).unwrap();
+    assert!(text.contains("contactd_pool_max{pool=\"telemetry_connections\"} 64\n"), "{text}");
+    for path in ["/livez", "/readyz", "/healthz"] {
+        own.get(path).await.expect(200);
+    }
+    for path in ["/", "/docs", "/api/contacts"] {
+        key.get(path).await.expect_error(404, "ROUTE_NOT_FOUND");
+    }
+    let elsewhere = instance.client().get("/metrics").await.expect_error(404, "ROUTE_NOT_FOUND");
+    let message = elsewhere.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("telemetry.listen"), "{message}");
+    let index = instance.client().get("/").await.expect(200).json();
+    assert!(!index["routes"].as_array().unwrap().contains(&"/metrics".into()), "{index}");
 }
 
 #[tokio::test]

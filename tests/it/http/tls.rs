@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::fixture::Fixture;
 use super::limits::configured;
 use super::sockets::bounds;
+use crate::support::instance::Instance;
 use crate::support::services::skip;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -116,6 +117,26 @@ async fn only_tls_is_spoken_and_a_renewed_certificate_is_shown_without_a_restart
     asked(&first, address).await.unwrap_err();
     shutdown.cancel();
     tokio::time::timeout(DEADLINE, ended).await.expect("the drain ends").unwrap();
+}
+
+#[tokio::test]
+async fn the_address_of_metrics_speaks_tls_where_the_api_does() {
+    let directory = tempfile::tempdir().unwrap();
+    if !certificate(directory.path()) {
+        let test = "the_address_of_metrics_speaks_tls_where_the_api_does";
+        skip(test, "there is no openssl command (apt-get install openssl)");
+        return;
+    }
+    let file = |name: &str| directory.path().join(name);
+    let instance = Instance::builder()
+        .with("server.tls_certificate", file("cert.pem").display())
+        .with("server.tls_key", file("key.pem").display())
+        .with("telemetry.listen", "127.0.0.1:0")
+        .begin(tempfile::tempdir().unwrap());
+    let answer = asked(&trusting(&file("cert.pem")), instance.metrics_address).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let plain = reqwest::get(format!("http://{}/metrics", instance.metrics_address)).await;
+    assert!(plain.is_err(), "{plain:?}");
 }
 
 #[test]

@@ -32,8 +32,9 @@ fn a_task_that_panics_ends_the_process_by_its_name() {
     let node = super::node(dir.path(), &log)
         .with("simulator.enabled", true)
         .with("acme.webhook_secret", "a secret of this test alone, and long enough")
-        .with("store.purge_deleted_after", "1d");
-    for task in TASKS.into_iter().chain(["purging"]) {
+        .with("store.purge_deleted_after", "1d")
+        .with("telemetry.listen", "127.0.0.1:0");
+    for task in TASKS.into_iter().chain(["purging", "telemetry"]) {
         assert_ends_with(&node, "serve", task);
     }
     assert_ends_with(&Node::new(&dir.path().join("dev")), "dev", "demo");

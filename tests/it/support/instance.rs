@@ -42,6 +42,8 @@ pub struct Builder {
 /// One that runs.
 pub struct Instance {
     pub address: SocketAddr,
+    /// Where `/metrics` is.
+    pub metrics_address: SocketAddr,
     pub metrics: Arc<Metrics>,
     log: EventLog,
     stop: CancellationToken,
@@ -108,16 +110,17 @@ impl Builder {
             metrics: Some(Arc::clone(&metrics)),
             worker: self.worker,
             started: Some(Box::new(move |started: &app::Started| {
-                tell.send(started.address).expect("the test waits for it");
+                tell.send(started.clone()).expect("the test waits for it");
             })),
             ..RunOptions::default()
         };
         let running = std::thread::spawn(move || app::run(config, options));
-        let Ok(address) = told.recv_timeout(PATIENCE) else {
+        let Ok(started) = told.recv_timeout(PATIENCE) else {
             panic!("it did not start: {:?}", running.join());
         };
         let (running, directory) = (Some(running), Some(directory));
-        Instance { address, metrics, log, stop, running, directory }
+        let (address, metrics_address) = (started.address, started.metrics);
+        Instance { address, metrics_address, metrics, log, stop, running, directory }
     }
 
     fn config(&self, directory: &Path) -> Config {

@@ -174,11 +174,12 @@ class Contact:
         if command.intent in ("bind", "unbind"):
             self._bind(command)
             return "unchanged"
-        if command.intent == "update" and not event.values and not command.clears_attributes:
+        is_new = self.version == 0
+        if command.intent in ("update", "upsert") and not is_new and not event.values and not command.clears_attributes:
             return "unchanged"
         undo = self._copy()
         clock = self._counted(event, command, record_us)
-        before, is_new = self.seen(), self.version == 0
+        before = self.seen()
         self._take(event, self._wanted(event, command), clock)
         if not self._stands(event, command, clock):
             self.__dict__.update(undo)
@@ -205,12 +206,14 @@ class Contact:
         is_there, is_active = self.version > 0, self.version > 0 and not self.is_deleted()
         if command.intent == "create":
             is_fit = not is_active
+        elif command.intent == "upsert":
+            is_fit = is_active or not is_there
         elif command.intent in ("restore", "erase", "unbind", "give_way"):
             is_fit = is_there
         else:
             is_fit = is_active
         if not is_fit:
-            return "conflict" if command.intent == "create" else "not_found"
+            return "conflict" if command.intent in ("create", "upsert") else "not_found"
         state = self.version if is_there else None
         is_met = command.if_match is None or state in command.if_match
         if command.intent in ("erase", "take_in"):
@@ -236,7 +239,9 @@ class Contact:
             wanted.update({key: None for key in have if key[0] == "a"})
         for key, value in event.values.items():
             if key[0] == "a" and value is not None and command.merges_attributes:
-                target = json.loads(have[key]) if key in have else None
+                # What a new one replaces is hidden.
+                is_seen = key in have and not event.replaces
+                target = json.loads(have[key]) if is_seen else None
                 value = compact(merge_patch(json.loads(value), target))
             wanted[key] = value
         return wanted
@@ -247,7 +252,7 @@ class Contact:
             return False
         if command.intent in ("create", "replace"):
             return clock >= self.floor()
-        if command.intent in ("update", "take_in"):
+        if command.intent in ("update", "upsert", "take_in"):
             return not event.values or any(each[0] == clock for each in self.visible().values())
         return command.intent != "erase" or not self.values()
 
@@ -268,7 +273,8 @@ class Contact:
         if event.command is None and event.version is not None:
             self.source_version = greatest(self.source_version, event.version)
         if event.clock is not None:
-            if event.command is not None and event.kind == "updated":
+            is_new = self.version == 0
+            if event.command is not None and event.kind == "updated" and not is_new:
                 self.first_edit = least(self.first_edit, clock[0])
             else:
                 self.first_event = least(self.first_event, clock[0])

@@ -24,6 +24,7 @@ INTENTS = {
     "create": "created",
     "replace": "updated",
     "update": "updated",
+    "upsert": "updated",
     "delete": "deleted",
     "restore": "restored",
     "erase": "erased",

@@ -144,6 +144,80 @@ def _one_key(people, report, key):
     report.check("one_key_one_answer", len(texts) == 1, answers=list(texts)[:3], statuses=dict(statuses))
 
 
+@program(seconds=30)
+def upserts(case):
+    """64 people at two instances upsert one contact that is not there: one of them makes it, nobody's part is lost, and
+    each key has one answer; accepted ones, batches and those of an outage mean the same; a deleted one stays deleted."""
+    report, topic = case.report, case.topic(4)
+    instances = case.pair(topic)
+    people = Editors(case, instances)
+    for number in range(6):
+        _everybody_upserts(people, report, number)
+    path = "/api/contacts/{}?upsert=true".format
+    one = instances[0]
+    told = {"batched": []}
+    told["async"] = [one.request("PATCH", path("async"), json=body, headers=ASYNC) for body in PARTS]
+    items = [{"op": "upsert", "id": "batched", "contact": body} for body in PARTS]
+    batch = one.request("POST", "/api/contacts/batch", json=items).json()
+    report.check("batch_upserts", [item["status"] for item in batch["data"]] in ([201, 200], [202, 202]), got=batch)
+    people.request(0, "POST", "/api/contacts", json={"id": "gone", "firstName": "Before"})
+    people.request(0, "DELETE", "/api/contacts/gone")
+    refused = people.request(0, "PATCH", path("gone"), json=PARTS[0])
+    report.check("deleted_is_refused", (refused.status_code, refused.json()["error"]["code"]) == (409, "CONTACT_DELETED"))
+    for name, status in (("gone", 409), ("none", 412)):
+        condition = {"If-Match": '"1-0000000000000000"'} if name == "none" else {}
+        again = people.request(1, "PATCH", path(name), json=PARTS[1], headers=condition)
+        report.check("refused_upsert", again.status_code == status, id=name, body=again.text[:200])
+    case.settled(topic, instances)
+    case.kafka.kill()
+    told["outage"] = [one.request("PATCH", path("outage"), json=body) for body in PARTS]
+    waiting = one.request("PATCH", path("gone"), json=PARTS[0])
+    case.kafka.start()
+    case.settled(topic, instances)
+    for way, answers in told.items():
+        contact, verdicts = one.contact(way), _decided(one, answers)
+        got = (contact["firstName"], contact["phone"], contact["attributes"])
+        want = ("A", "2", {"o": {"x": 1, "y": 2}})
+        report.check("upserts_mean_the_same", got == want, way=way, verdicts=verdicts, contact=contact)
+    report.check("accepted_on_deleted", _decided(one, [waiting]) == ["conflict"], status=waiting.status_code)
+    report.check("still_deleted", one.contact("gone")["status"] == "DELETED", contact=one.contact("gone"))
+    case.finish(instances, case.fold(topic), topic)
+
+
+# Two parts of a contact, sent one after the other.
+PARTS = [
+    {"firstName": "A", "attributes": {"o": {"x": 1, "gone": None}}},
+    {"phone": "2", "attributes": {"o": {"y": 2}}},
+]
+
+
+def _everybody_upserts(people, report, number):
+    name = f"shared{number}"
+
+    def upsert(editor):
+        headers = {"Idempotency-Key": f"{name}-{editor}"} if number % 2 else {}
+        body, tries = {"attributes": {f"e{editor}": editor}}, []
+        for at in (0, 1) if headers else (editor % 2,):
+            path = f"/api/contacts/{name}?upsert=true"
+            tries.append(people.request(editor, "PATCH", path, at, json=body, headers=headers))
+        return tries
+
+    answers = people.all_at_once(upsert)
+    statuses = collections.Counter(tries[0].status_code for tries in answers)
+    is_open = statuses[202] + statuses[503]
+    report.check("one_maker", statuses[201] == 1 or is_open, round=number, statuses=dict(statuses))
+    for tries in answers:
+        report.check("upsert_is_done", tries[0].status_code in (200, 201, 202, 503), body=tries[0].text[:200])
+        same = {(answer.status_code, answer.text) for answer in tries if answer.status_code in (200, 201)}
+        report.check("one_key_one_answer", len(same) <= 1, answers=sorted(same))
+
+    def is_whole():
+        attributes = people.request(0, "GET", f"/api/contacts/{name}").json().get("attributes", {})
+        return len(attributes) == EDITORS
+
+    report.check("no_part_is_lost", wait_until(is_whole, 20) or statuses[503], round=number)
+
+
 @program(seconds=40)
 def refused_writes(case):
     """A PATCH at one instance races a DELETE at the other: who is answered 4xx changed nothing, and the same

@@ -16,7 +16,8 @@ OPERATIONS = {
     "create": 10,
     "put": 10,
     "put_new": 5,
-    "patch": 40,
+    "patch": 34,
+    "upsert": 6,
     "delete": 8,
     "erase": 1,
     "restore": 6,
@@ -67,7 +68,7 @@ class Client:
         operation = draw.choices(list(OPERATIONS), list(OPERATIONS.values()))[0]
         contact_id = draw.choice(storm.ids)
         request = getattr(self, operation)(contact_id)
-        if operation in ("put", "patch", "delete") and draw.random() < 0.4 and contact_id in storm.etags:
+        if operation in ("put", "patch", "upsert", "delete") and draw.random() < 0.4 and contact_id in storm.etags:
             request.headers["If-Match"] = storm.etags[contact_id]
         if draw.random() < 0.5:
             request.headers["Idempotency-Key"] = str(uuid.UUID(int=draw.getrandbits(128)))
@@ -98,6 +99,11 @@ class Client:
     def patch(self, contact_id):
         return Request("patch", "PATCH", f"/api/contacts/{contact_id}", contact_id, self.body(), {})
 
+    def upsert(self, contact_id):
+        if self.random.random() < 0.3:
+            contact_id = f"u{self.number}-{self.count}"
+        return Request("upsert", "PATCH", f"/api/contacts/{contact_id}?upsert=true", contact_id, self.body(), {})
+
     def delete(self, contact_id):
         return Request("delete", "DELETE", f"/api/contacts/{contact_id}", contact_id, None, {})
 
@@ -114,9 +120,9 @@ class Client:
     def batch(self, _):
         items = []
         for contact_id in self.random.sample(self.storm.ids, self.random.randint(1, min(7, len(self.storm.ids)))):
-            operation = self.random.choice(["create", "replace", "update", "delete", "restore"])
+            operation = self.random.choice(["create", "replace", "update", "upsert", "delete", "restore"])
             item = {"op": operation, "id": contact_id}
-            if operation in ("create", "replace", "update"):
+            if operation in ("create", "replace", "update", "upsert"):
                 item["contact"] = self.body()
             items.append(item)
         return Request("batch", "POST", "/api/contacts/batch", None, items, {})
