@@ -23,6 +23,7 @@ use crate::domain::event::FIELDS;
 use crate::domain::merge::superseded;
 use crate::domain::position::Position;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::store::{RecordOutcome, StoreError, StoredContact};
@@ -34,6 +35,9 @@ use super::merging::{MERGED_INTO, listed};
 use super::patch::ContactPatch;
 
 pub(super) use first::as_of;
+
+/// How often one is given where writes beside it are in its way.
+const TRIES: u32 = 4;
 
 /// What is to happen to a contact.
 #[derive(Clone, Debug)]
@@ -213,8 +217,16 @@ impl Edits {
 
     /// One of them.
     pub async fn run_one(&self, edit: &Edit, wait: Wait) -> Result<Done, EditError> {
-        let done = self.run(std::slice::from_ref(edit), wait).await.pop();
-        done.unwrap_or(Err(EditError::NoTime))
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            let done = self.run(std::slice::from_ref(edit), wait).await.pop();
+            match done.unwrap_or(Err(EditError::NoTime)) {
+                // A write beside it was stamped later and stands before it: the last one is to win.
+                Err(EditError::Superseded(_)) if tries > 0 && Instant::now() < wait.until => {}
+                done => return done,
+            }
+        }
     }
 
     /// All of them, appended together, each on its own; those of one contact in their order. The
