@@ -20,7 +20,7 @@ pub const START_MS: u64 = 1_767_225_600_000;
 /// Events that may wait to be delivered late, and of which a duplicate is taken.
 const WINDOW: u64 = 1024;
 /// Between two events lie 1 to this many milliseconds.
-const STEP_MS_MAX: u64 = 9;
+pub const STEP_MS_MAX: u64 = 9;
 /// Of the events for a deleted contact, the share that creates it again.
 const RECREATED: f64 = 0.5;
 /// Of the updates, the share that carries the whole contact and not some fields.

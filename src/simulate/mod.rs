@@ -19,7 +19,7 @@ mod zipf;
 
 pub use chaos::{Chaos, ChaosOptions, Manner, Seal, Shot, Signed};
 pub use hostile::{HOSTILE_NUMBER, hostile};
-pub use load::{LoadGenerator, LoadOptions, LoadRecord, START_MS};
+pub use load::{LoadGenerator, LoadOptions, LoadRecord, START_MS, STEP_MS_MAX};
 pub use report::{ContactCounts, Difference, Report, RequestCounts};
 pub use run::{SimulateError, Simulation, Stage, simulate};
 pub use target::Sign;

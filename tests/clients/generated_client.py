@@ -12,7 +12,7 @@ from contactd_client.api.contacts import (
     patch_contact,
 )
 from contactd_client.api.signing_in import login, who_am_i
-from contactd_client.models import ContactPatch, ContactToWrite, Error, Login
+from contactd_client.models import ApiError, ContactPatch, ContactToWrite, Login
 from contactd_client.types import UNSET
 
 base = os.environ["URL"]
@@ -25,7 +25,7 @@ def body_of(answer, status):
 
 wrong = Login(username=os.environ["USERNAME"], password="not the password")
 refused = body_of(login.sync_detailed(client=Client(base), body=wrong), 401)
-assert isinstance(refused, Error) and refused.error.code == "INVALID_CREDENTIALS", refused
+assert isinstance(refused, ApiError) and refused.error.code == "INVALID_CREDENTIALS", refused
 
 right = Login(username=os.environ["USERNAME"], password=os.environ["PASSWORD"])
 tokens = body_of(login.sync_detailed(client=Client(base), body=right), 200)

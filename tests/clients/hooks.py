@@ -102,6 +102,7 @@ UNFORESEEN = {
     b"is the survivor itself": "the same",
     b"IDEMPOTENCY_KEY_REUSED": "the tester sends one key with two requests",
     b"CONTACT_TOO_LARGE": "attributes are bounded in bytes all together",
+    b'"field":"id"': "the id of a contact that an upsert makes is held to more than one in a path",
     b'"attributes': "names and depth of attributes are bounded, in bytes",
 }
 

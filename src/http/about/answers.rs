@@ -182,6 +182,7 @@ impl LogName {
 
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PathIndex)]
 pub(super) struct Index {
     pub(super) name: &'static str,
     pub(super) version: &'static str,

@@ -29,14 +29,14 @@ pub(super) fn stats() -> Operation {
         "storage": { "journalBytes": 12949, "journalFrames": 13, "engineBytes": 8192 },
         "cache": { "hits": 0, "misses": 0, "entries": 0, "bytes": 0 },
     });
-    Operation::new("getStats", "What the store holds and how far it has come")
+    Operation::new("getStats", "Get statistics: contacts, events, storage")
         .of(Tag::Operation)
         .reads()
         .answers(Answer::json::<Stats>(200, "The figures.", example).with(&[Header::Position]))
 }
 
 pub(super) fn livez() -> Operation {
-    Operation::new("isLive", "Whether the process answers")
+    Operation::new("isLive", "Check liveness")
         .of(Tag::Operation)
         .about("200 whatever it waits for: restart it only where this is not answered.")
         .param(verbose())
@@ -49,7 +49,7 @@ pub(super) fn readyz() -> Operation {
         "status": "not_ready",
         "parts": { "store": { "ready": false, "reason": "opening the store: 34 %" } },
     });
-    Operation::new("isReady", "Whether it is ready for requests")
+    Operation::new("isReady", "Check readiness")
         .of(Tag::Operation)
         .param(verbose())
         .answers(Answer::json::<Readiness>(200, "Every part is ready.", ready))
@@ -67,14 +67,14 @@ pub(super) fn healthz() -> Operation {
         "status": "ready", "version": "0.1.0", "commit": "49b6e9d78f4c",
         "fingerprint": "b2230ca675e74cef", "log": log,
     });
-    Operation::new("getHealth", "Which build this is and what it follows")
+    Operation::new("getHealth", "Get the version and what is followed (health)")
         .of(Tag::Operation)
         .answers(Answer::json::<Health>(200, "Build, log and rules.", example))
 }
 
 pub(super) fn metrics() -> Operation {
     let example = "contactd_consumer_lag_records{partition=\"0\",topic=\"contacts\"} 0\n";
-    Operation::new("getMetrics", "Metrics in Prometheus's text format")
+    Operation::new("getMetrics", "Get metrics for Prometheus")
         .of(Tag::Operation)
         .answers(Answer::text(200, "All of them.", "text/plain; version=0.0.4", Some(example)))
 }
@@ -83,7 +83,7 @@ pub(super) fn index() -> Operation {
     let example = json!({
         "name": "contactd", "version": "0.1.0", "routes": ["/api/contacts", "/docs", "/readyz"],
     });
-    Operation::new("getIndex", "What there is").of(Tag::Operation).answers(Answer::json::<Index>(
+    Operation::new("getIndex", "List all paths").of(Tag::Operation).answers(Answer::json::<Index>(
         200,
         "Name, version and paths.",
         example,

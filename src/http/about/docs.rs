@@ -98,8 +98,11 @@ pub(super) async fn schema(
 /// A file of Swagger UI, with its media type.
 fn ui_file(name: &str) -> Result<(Vec<u8>, HeaderValue), ApiError> {
     // Relative to `/docs`, so that it holds behind a proxy's prefix too. No badge of a validator:
-    // that is another server.
-    let config = Config::new(["openapi.json"]).validator_url("none").persist_authorization(false);
+    // that is another server. No colours: a long answer in them stops the page for many seconds.
+    let config = Config::new(["openapi.json"])
+        .validator_url("none")
+        .persist_authorization(false)
+        .with_syntax_highlight(false);
     let file = utoipa_swagger_ui::serve(name, Arc::new(config))
         .map_err(|error| ApiError::internal(error.to_string()))?
         .ok_or_else(|| ApiError::new(Code::RouteNotFound, "there is no such file"))?;

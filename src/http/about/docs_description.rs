@@ -31,7 +31,7 @@ pub(super) fn document() -> Operation {
     let example = json!({
         "openapi": "3.1.0", "info": { "title": "contactd", "version": "0.1.0" }, "paths": {},
     });
-    Operation::new("getOpenApi", "This description")
+    Operation::new("getOpenApi", "Get this description (OpenAPI)")
         .of(Tag::Documents)
         .about("OpenAPI 3.1; `contactd openapi` prints the same.")
         .param(Param::header(
@@ -52,7 +52,7 @@ pub(super) fn schema() -> Operation {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:contactd:schema:contact-event", "title": "An event about a contact",
     });
-    Operation::new("getSchema", "A JSON Schema of what comes in")
+    Operation::new("getSchema", "Get a JSON Schema of events")
         .of(Tag::Documents)
         .about(
             "JSON Schema 2020-12: `contact-event` and `contact` for what producers write to the topic, \
@@ -77,14 +77,14 @@ pub(super) fn schema() -> Operation {
 }
 
 pub(super) fn page() -> Operation {
-    Operation::new("getDocs", "This description for people")
+    Operation::new("getDocs", "Read this description as a page")
         .of(Tag::Documents)
         .about("A page to read and try every operation; all of it comes from this server.")
         .answers(Answer::text(200, "The page.", "text/html; charset=utf-8", None))
 }
 
 pub(super) fn file() -> Operation {
-    Operation::new("getDocsFile", "What the page for people needs")
+    Operation::new("getDocsFile", "Get a file of that page")
         .of(Tag::Documents)
         .param(Param::path("file", "swagger-initializer.js", "The file's name."))
         .answers(

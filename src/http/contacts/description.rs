@@ -40,7 +40,12 @@ fn filters() -> Vec<Param> {
     vec![
         Param::query("email", given(), "ada@example.com", "The address, in any case."),
         Param::query("company", given(), "Tyrell Robotics", "The company, in any case."),
-        Param::query("source", given(), "acme", "Who said the newest of it."),
+        Param::query(
+            "source",
+            given(),
+            "acme",
+            "The source of its newest event, letter by letter: `Acme` is another one than `acme`.",
+        ),
         Param::query(
             "q",
             given(),
@@ -128,7 +133,7 @@ pub(super) fn list() -> Operation {
         "offset": 0, "total": 1234, "totalIsExact": true,
     });
     let example = json!({ "data": [example()], "meta": meta });
-    Operation::new("listContacts", "A page of contacts")
+    Operation::new("listContacts", "List and search contacts")
         .of(Tag::Contacts)
         .about(
             "Follow `meta.nextCursor` (or `Link`) for the rest; a page may be short and yet have one, \
@@ -147,7 +152,7 @@ pub(super) fn list() -> Operation {
 }
 
 pub(super) fn get() -> Operation {
-    Operation::new("getContact", "One contact")
+    Operation::new("getContact", "Get a contact")
         .of(Tag::Contacts)
         .param(contact_id())
         .param(Param::query("includeDeleted", flag(), true, "Although it is deleted."))
@@ -177,7 +182,7 @@ pub(super) fn history() -> Operation {
         "contact": example(),
     });
     let example = json!({ "data": [change], "meta": { "limit": 50, "nextCursor": null } });
-    Operation::new("getContactHistory", "What happened to a contact")
+    Operation::new("getContactHistory", "List the history of a contact")
         .of(Tag::Contacts)
         .about("Every change that is still in the journal, newest first, deleted contacts' too.")
         .param(contact_id())
@@ -200,7 +205,7 @@ pub(super) fn event() -> Operation {
     let example = json!({
         "id": "evt_f07acb6428d68f8a", "status": "applied", "records": [record], "complete": true,
     });
-    Operation::new("getEvent", "What became of an event")
+    Operation::new("getEvent", "Get what became of an event or write")
         .of(Tag::Contacts)
         .about(
             "Of every record that an event came in, newest first: the verdict, why it was set aside, \

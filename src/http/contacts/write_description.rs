@@ -82,7 +82,7 @@ fn fields() -> Value {
 }
 
 pub(super) fn create() -> Operation {
-    let operation = Operation::new("createContact", "A new contact")
+    let operation = Operation::new("createContact", "Create a contact")
         .about(HOW)
         .body::<ContactToWrite>(fields())
         .answers(written(201, "The contact.").with(&[Header::Location]))
@@ -93,7 +93,7 @@ pub(super) fn create() -> Operation {
 }
 
 pub(super) fn put() -> Operation {
-    let operation = Operation::new("replaceContact", "Another content")
+    let operation = Operation::new("replaceContact", "Replace a contact")
         .about(
             "The contact becomes what the body says: what is left out is cleared. A contact \
                  that there is not is 404, unless `If-None-Match: *` asks for a new one: then one \
@@ -111,23 +111,28 @@ pub(super) fn put() -> Operation {
 
 pub(super) fn patch() -> Operation {
     let patch = json!({ "title": "Countess", "phone": null });
-    let operation = Operation::new("patchContact", "Some fields")
+    let operation = Operation::new("patchContact", "Update or upsert a contact")
         .about(
             "A merge patch (RFC 7396): what is left out stays, null clears, attributes are \
-                 merged one by one. `application/json` is taken as the same.",
+                 merged one by one. `application/json` is taken as the same.\n\n\
+             With `upsert=true` a contact that there is not is made of it: 201. Then `If-None-Match: *` \
+             only makes one, If-Match only changes one (else 412), and a deleted contact stays deleted: \
+             409 `CONTACT_DELETED`, which names the survivor where it was merged into another.",
         )
         .param(contact_id())
+        .param(Param::query("upsert", flag(), true, "Make the contact where there is none."))
         .param(if_none_match())
         .body_as::<ContactPatch>("application/merge-patch+json", patch)
         .answers(written(200, "The contact."))
-        .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge])
+        .answers(written(201, "The new contact.").with(&[Header::Location]))
+        .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge, Code::ContactDeleted])
         .keeps("etag", Kept::Header("ETag"));
     writes(conditional(operation))
 }
 
 pub(super) fn delete() -> Operation {
     let operation =
-        Operation::new("deleteContact", "No more")
+        Operation::new("deleteContact", "Delete or erase a contact")
             .about(
                 "It is DELETED and found with `includeDeleted=true` only; restore takes it back. \
                  `erase=true` (role admin) forgets its fields too; not while it is being merged into \
@@ -142,7 +147,7 @@ pub(super) fn delete() -> Operation {
 }
 
 pub(super) fn restore() -> Operation {
-    let operation = Operation::new("restoreContact", "Take a delete back")
+    let operation = Operation::new("restoreContact", "Restore a deleted contact")
         .param(contact_id())
         .answers(written(200, "The contact, ACTIVE."));
     writes(conditional(operation))
@@ -150,7 +155,7 @@ pub(super) fn restore() -> Operation {
 
 pub(super) fn merge() -> Operation {
     let operation = Operation::new("mergeContacts",
-        "Two contacts that are one",
+        "Merge two contacts",
     )
     .about(
         "The contact takes the fields and attributes that it lacks from the other, which is then \
@@ -190,7 +195,7 @@ pub(super) fn one_merge() -> Operation {
         "by": "user:ada", "requestedAt": "2026-11-21T10:36:44.460Z",
     });
     let id = Param::path("id", "{{mergeId}}", "As the 202 said.");
-    Operation::new("getMerge", "How a merge stands")
+    Operation::new("getMerge", "Get the state of a merge")
         .of(Tag::Contacts)
         .about(
             "`running`, `done` or `failed`. With `done` a read at `position` sees both halves; with \
@@ -216,18 +221,20 @@ pub(super) fn batch() -> Operation {
     });
     let failed = json!({ "index": 1, "status": 404, "id": "c-17", "error": error });
     let answer = json!({ "data": [created, failed], "meta": { "succeeded": 1, "failed": 1 } });
-    let operation = Operation::new("writeContacts", "Many writes at once")
-        .about(
-            "1 to 200 operations: create, replace, update, delete, restore. Each stands for \
+    let operation = Operation::new(
+        "writeContacts",
+        "Create, update, upsert and delete contacts in a batch",
+    )
+    .about(
+        "1 to 200 operations: create, replace, update, upsert, delete, restore. Each stands for \
                  itself; those of one contact are done in their order. The answers stand in the \
                  order of the operations, each with the status that it would have had alone.",
-        )
-        .body::<BatchOperations>(operations)
-        .answers(
-            Answer::json::<BatchAnswer>(200, "What became of each.", answer)
-                .with(&[Header::Position]),
-        )
-        .fails(&[Code::UnsupportedMediaType, Code::PreconditionRequired])
-        .keeps("otherId", Kept::Body("data.0.id"));
+    )
+    .body::<BatchOperations>(operations)
+    .answers(
+        Answer::json::<BatchAnswer>(200, "What became of each.", answer).with(&[Header::Position]),
+    )
+    .fails(&[Code::UnsupportedMediaType, Code::PreconditionRequired])
+    .keeps("otherId", Kept::Body("data.0.id"));
     writes(operation)
 }

@@ -55,7 +55,7 @@ fn listed() -> Value {
 pub(super) fn list() -> Operation {
     let example = json!({ "data": [listed()], "meta": { "limit": 50, "nextCursor": null } });
     let page = Answer::json::<DeadLetterPage>(200, "A page, the newest first.", example);
-    described(Operation::new("listDeadLetters", "List records that could not be applied")
+    described(Operation::new("listDeadLetters", "List dead letters (records that could not be applied)")
         .about(
             "Each with the reason and what became of it. They hold personal data, and are kept for \
              `dead_letters.retention_age`. A page may be short, or empty, and still have a next one.",
@@ -78,7 +78,7 @@ pub(super) fn show() -> Operation {
         members.insert("headers".to_owned(), json!([]));
     }
     described(
-        Operation::new("getDeadLetter", "One with its bytes")
+        Operation::new("getDeadLetter", "Get a dead letter with its bytes")
             .about(
                 "Bytes are base64, and text with control characters escaped where they are UTF-8.",
             )
@@ -127,7 +127,7 @@ const ORDER_FAILS: [Code; 4] = [
 ];
 
 pub(super) fn redrive() -> Operation {
-    described(Operation::new("redriveDeadLetters", "Send many through again")
+    described(Operation::new("redriveDeadLetters", "Redrive (retry) dead letters")
         .about(
             "Appends them to the contact log as they came, in the background, after the cause was \
              mended. An event has one effect however often it is redriven. Those that were redriven \
@@ -143,7 +143,7 @@ pub(super) fn redrive() -> Operation {
 
 pub(super) fn discard() -> Operation {
     described(
-        Operation::new("discardDeadLetters", "Discard many")
+        Operation::new("discardDeadLetters", "Discard dead letters")
             .about("They are no longer listed or redriven, and go with the retention.")
             .body::<DiscardOrder>(json!({ "until": "2026-11-01T00:00:00Z", "dryRun": true }))
             .answers(preview())
@@ -154,7 +154,7 @@ pub(super) fn discard() -> Operation {
 
 pub(super) fn redrive_one() -> Operation {
     described(
-        Operation::new("redriveDeadLetter", "Send one through again")
+        Operation::new("redriveDeadLetter", "Redrive (retry) one dead letter")
             .about("Also one that was redriven before.")
             .param(letter_id())
             .answers(made())
@@ -172,7 +172,7 @@ pub(super) fn redrives() -> Operation {
     let example = json!({ "data": [job()], "meta": { "limit": 50, "nextCursor": null } });
     let page = Answer::json::<Redrives>(200, "A page, the newest first.", example);
     described(
-        Operation::new("listRedrives", "What was redriven and discarded")
+        Operation::new("listRedrives", "List redrives of dead letters")
             .about("By whom, when and how many, the newest first.")
             .params(page_params())
             .answers(page.with(&[Header::Link]))
@@ -182,7 +182,7 @@ pub(super) fn redrives() -> Operation {
 
 pub(super) fn one_redrive() -> Operation {
     described(
-        Operation::new("getRedrive", "How far a redrive is")
+        Operation::new("getRedrive", "Get the state of a redrive")
             .param(redrive_id())
             .answers(Answer::json::<Redrive>(200, "How it stands.", job()))
             .fails(&[Code::RedriveNotFound]),
@@ -201,7 +201,7 @@ pub(super) fn stop_redrive() -> Operation {
 
 pub(super) fn discard_one() -> Operation {
     described(
-        Operation::new("discardDeadLetter", "Discard one")
+        Operation::new("discardDeadLetter", "Discard one dead letter")
             .about("It is no longer listed or redriven, and goes with the retention.")
             .param(letter_id())
             .answers(Answer::empty(204, "It is discarded."))

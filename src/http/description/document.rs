@@ -10,17 +10,18 @@ use utoipa::openapi::path::{
 };
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Components, ContentBuilder, Info, License, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
-    Server,
+    Components, ContentBuilder, Info, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
+    Required, Server,
 };
 
 use super::operation::{Answer, Content, Header, Operation, Param, Place, Tag};
-use super::samples::shown;
+use super::samples::{is_known, shown};
 use super::{Row, errors};
 use crate::http::exchange::endpoint::{Access, Endpoint};
 use crate::http::exchange::error::Code;
@@ -37,8 +38,8 @@ read sees at least as much.
 `{\"error\": {message, type, status, timestamp, code, details, requestId}}`, or RFC 9457 for those who \
 accept `application/problem+json`. Programs go by `code`. On 429 and 503 `Retry-After` says when to try \
 again. A path that there is not is 404 `ROUTE_NOT_FOUND`; a method that a path has not is 405 \
-`METHOD_NOT_ALLOWED`, with `Allow`.
-
+`METHOD_NOT_ALLOWED`, with `Allow`. Each operation lists its own codes; the schema `ErrorCode`, behind \
+the operations, lists all.
 ";
 
 /// The whole description.
@@ -58,8 +59,9 @@ pub(crate) fn document(operations: &[Row]) -> OpenApi {
         paths.paths.entry(endpoint.path.to_owned()).or_default().merge_operations(item);
     }
     let mut info = Info::new("contactd", env!("CARGO_PKG_VERSION"));
-    info.description = Some(format!("{ABOUT}{}", errors::table()));
-    info.license = Some(License::new("Apache-2.0 OR MIT"));
+    info.description = Some(ABOUT.to_owned());
+    let license = "Apache-2.0 OR MIT";
+    info.license = Some(LicenseBuilder::new().name(license).identifier(Some(license)).build());
     let tags = Tag::ALL
         .map(|tag| TagBuilder::new().name(tag.name()).description(Some(tag.about())).build());
     OpenApiBuilder::new()
@@ -171,13 +173,23 @@ fn parameter(param: &Param) -> ParameterBuilder {
         Place::Query => ParameterIn::Query,
         Place::Header => ParameterIn::Header,
     };
+    // What has an `example` is filled in by the page for people, and sent.
+    let (mut schema, example) = (param.schema.clone(), shown(&param.example));
+    let prefilled = (param.is_sent && is_known(&param.example)).then(|| example.clone());
+    if prefilled.is_none() {
+        match &mut schema {
+            Schema::Object(object) => object.examples.push(example),
+            Schema::Array(array) => array.examples.push(example),
+            _ => {}
+        }
+    }
     ParameterBuilder::new()
         .name(param.name)
         .parameter_in(place)
         .required(if param.is_required { Required::True } else { Required::False })
         .description(Some(param.about))
-        .schema(Some(param.schema.clone()))
-        .example(Some(shown(&param.example)))
+        .schema(Some(schema))
+        .example(prefilled)
 }
 
 fn request_body(content: &Content) -> RequestBody {

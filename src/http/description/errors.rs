@@ -20,7 +20,7 @@ use crate::http::router::endpoints;
 impl PartialSchema for Code {
     fn schema() -> RefOr<Schema> {
         let codes: Vec<&'static str> = Self::ALL.iter().map(|code| code.as_str()).collect();
-        let about = "What went wrong; a code is never renamed or reused.";
+        let about = format!("What went wrong; a code is never renamed or reused.\n\n{}", table());
         let schema: Object = choice(&codes).description(Some(about)).build();
         RefOr::T(schema.into())
     }
@@ -139,7 +139,7 @@ pub(crate) fn response(codes: &[Code]) -> Response {
         codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
     let mut response = ResponseBuilder::new()
         .description(about.join("\n"))
-        .content("application/json", content("Error", codes, envelope))
+        .content("application/json", content("ApiError", codes, envelope))
         .content("application/problem+json", content("Problem", codes, problem));
     let again = codes.iter().any(|code| code.retry_after_seconds().is_some());
     let challenge = codes.iter().any(|code| code.status().as_u16() == 401);

@@ -10,19 +10,29 @@ pub(crate) const SAMPLES: &[(&str, &str)] = &[
     ("token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"),
     ("refreshToken", "rt1.YWRtaW4.0a1b2c3d4e5f60718293a4b5c6d7e8f9.1.c2VjcmV0.cHJvb2Y"),
     ("sessionId", "0a1b2c3d4e5f60718293a4b5c6d7e8f9"),
-    ("contactId", "c8b5f7d9-8e7a-4a1d-9b5c-1d2e3f4a5b6c"),
-    ("eventId", "evt_f07acb6428d68f8a"),
+    ("contactId", "b29ed950-786f-4ae3-b692-6feea3f9467e"),
+    ("eventId", "evt_f63e0a725bfd333f"),
     ("etag", "\"3-9f86d081884c7d65\""),
     ("webhookSecret", "a-secret-that-Acme-and-contactd-share"),
     ("webhookSignature", "97f99362dc39e6f50958807ed57f3d16a496361e63a6f8ca6cb97696a11be7cd"),
     ("webhookTimestamp", "1792230000"),
-    ("otherId", "f3a1c2d4-5b6e-4f70-8a91-b2c3d4e5f607"),
+    ("otherId", "7c816738-c129-43b2-a5c2-4f4dbce12b4b"),
     ("simulatedId", "sim_019aa5c20e2e7b13a4c5d6e7f8091a2b"),
     ("deadLetterId", "contacts:1:16"),
     ("redriveId", "019aa5e0-7a55-7c3e-9d51-6a1d3a0b4f10"),
     ("mergeId", "cmd_01971e5c7a557c3e9d516a1d3a0b4f10"),
     ("position", "p1-22d1ef5228eb9c01-0.8-1.11"),
 ];
+
+/// Variables whose values are right in a fresh `dev`: the demo's first events are about them.
+const OF_DEMO: [&str; 3] = ["contactId", "otherId", "eventId"];
+
+/// Whether what an example shows can be sent as it is to a fresh `dev`.
+pub(crate) fn is_known(example: &Value) -> bool {
+    let text = example.to_string();
+    let mut names = text.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+    names.all(|name| OF_DEMO.contains(&name))
+}
 
 /// The value of a variable.
 pub(crate) fn sample(name: &str) -> &'static str {

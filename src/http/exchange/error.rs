@@ -338,7 +338,7 @@ impl ApiError {
 /// An answer that is an error.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Error)]
+#[schema(as = ApiError)]
 pub(crate) struct Envelope<'a> {
     error: ErrorBody<'a>,
 }

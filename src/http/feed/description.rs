@@ -19,7 +19,7 @@ const EXAMPLE: &str = "retry: 2000\nid: p1-22d1ef5228eb9c01-0.8-1.11\n\n\
     id: p1-22d1ef5228eb9c01-0.8-1.12\n\n: heartbeat\nid: p1-22d1ef5228eb9c01-0.8-1.12\n\n";
 
 pub(super) fn feed() -> Operation {
-    Operation::new("followChanges", "Every change, as it is applied")
+    Operation::new("followChanges", "Stream changes as they are applied (feed, SSE)")
         .of(Tag::Contacts)
         .about(
             "Server-sent events without an end. `contact.created`, `contact.updated`, \

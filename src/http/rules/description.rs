@@ -15,7 +15,7 @@ pub(super) fn show() -> Operation {
         "number": 0, "fingerprint": "b2230ca675e74cef", "adoptedBy": null, "lacking": [],
         "rules": rules, "own": { "fingerprint": "b2230ca675e74cef", "differences": [] },
     });
-    Operation::new("getRules", "By which rules records are judged")
+    Operation::new("getRules", "Get the rules by which events are judged")
         .of(Tag::Operation)
         .about(
             "Mapping, schemas, limits and tolerances stand on the log: every instance goes by them, \
@@ -26,7 +26,7 @@ pub(super) fn show() -> Operation {
 
 pub(super) fn adopt() -> Operation {
     let example = json!({ "number": 1, "adopted": true });
-    Operation::new("adoptRules", "Let this instance's rules hold")
+    Operation::new("adoptRules", "Adopt this instance's rules")
         .of(Tag::Operation)
         .about(
             "Appends them to every partition of the log. From there on every instance judges by them, \

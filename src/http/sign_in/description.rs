@@ -11,7 +11,7 @@ use crate::http::exchange::error::Code;
 
 pub(super) fn login() -> Operation {
     let example = json!({ "username": "{{username}}", "password": "{{password}}" });
-    let operation = Operation::new("login", "Sign in")
+    let operation = Operation::new("login", "Log in")
         .of(Tag::Auth)
         .about(
             "With a user name or an e-mail address. An unknown user and a wrong password are \
@@ -41,7 +41,7 @@ fn lets_in(operation: Operation, about: &'static str, refused: Code) -> Operatio
 
 pub(super) fn refresh() -> Operation {
     let example = json!({ "refreshToken": "{{refreshToken}}" });
-    let operation = Operation::new("refresh", "Stay signed in")
+    let operation = Operation::new("refresh", "Refresh the access token")
         .of(Tag::Auth)
         .about(
             "Each refresh token is good once, and its answer has the next one. One that was used \
@@ -55,7 +55,7 @@ pub(super) fn refresh() -> Operation {
 pub(super) fn change_password() -> Operation {
     let example = json!({ "currentPassword": "{{password}}", "newPassword": "{{password}}" });
     let operation = Operation::new("changePassword",
-        "Change one's own password",
+        "Change your password",
     )
     .of(Tag::Auth)
     .about(
@@ -67,7 +67,7 @@ pub(super) fn change_password() -> Operation {
 }
 
 pub(super) fn logout() -> Operation {
-    Operation::new("logout", "Sign out")
+    Operation::new("logout", "Log out")
         .of(Tag::Auth)
         .about("Ends the sign-in of the access token, and every token that came of it, everywhere.")
         .answers(Answer::empty(204, "Signed out."))
@@ -86,7 +86,7 @@ pub(super) fn sessions() -> Operation {
         "lastUsedAt": "2026-11-21T10:36:44.451Z", "expiresAt": "2026-11-28T10:36:44.451Z",
         "address": "203.0.113.7", "userAgent": "curl/8.5.0", "current": true,
     });
-    Operation::new("listSessions", "Where a user is signed in")
+    Operation::new("listSessions", "List a user's sign-ins (sessions)")
         .of(Tag::Auth)
         .param(of_user())
         .params(page_params())
@@ -103,7 +103,7 @@ pub(super) fn sessions() -> Operation {
 
 pub(super) fn end_session() -> Operation {
     let id = Param::path("id", "{{sessionId}}", "As `GET /api/auth/tokens` names it.");
-    Operation::new("endSession", "End a sign-in")
+    Operation::new("endSession", "End a sign-in (session)")
         .of(Tag::Auth)
         .about("Its tokens are refused everywhere from then on.")
         .param(id)
@@ -118,7 +118,7 @@ pub(super) fn me() -> Operation {
         "roles": ["admin"], "session": "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
         "expiresAt": "2026-11-21T10:51:44.000Z",
     });
-    Operation::new("whoAmI", "Who sends the request").of(Tag::Auth).answers(Answer::json::<Me>(
+    Operation::new("whoAmI", "Show the current user").of(Tag::Auth).answers(Answer::json::<Me>(
         200,
         "Name and roles.",
         example,

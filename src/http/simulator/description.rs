@@ -15,7 +15,7 @@ pub(super) fn send() -> Operation {
         "data": { "id": "{{contactId}}", "acme_first_name": "Ada", "acme_last_name": "Lovelace" },
     });
     let answer = json!({ "data": [shown("pending", json!([]))] });
-    Operation::new("simulateWebhook", "Send a webhook as Acme")
+    Operation::new("simulateWebhook", "Send a test webhook as Acme")
         .of(Tag::Simulator)
         .about(
             "Signed with the secret of the source `acme`, and tried again after 408, 425, 429, 5xx or no \
@@ -42,7 +42,7 @@ pub(super) fn history() -> Operation {
     let example = json!({
         "data": [delivered()], "meta": { "limit": 50, "nextCursor": null, "total": 1 },
     });
-    Operation::new("listSimulatedWebhooks", "What was sent")
+    Operation::new("listSimulatedWebhooks", "List test webhooks")
         .of(Tag::Simulator)
         .about("This instance's own, in memory: the newest `simulator.history_max`.")
         .params(page_params())
@@ -55,7 +55,7 @@ pub(super) fn history() -> Operation {
 
 pub(super) fn delivery() -> Operation {
     let id = Param::path("id", "{{simulatedId}}", "As the history names it.");
-    Operation::new("getSimulatedWebhook", "What became of a webhook that was sent")
+    Operation::new("getSimulatedWebhook", "Get a test webhook and its deliveries")
         .of(Tag::Simulator)
         .about("With every try, its status, latency and the beginning of its answer.")
         .param(id)

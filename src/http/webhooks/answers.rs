@@ -8,17 +8,7 @@ use utoipa::ToSchema;
 
 use crate::ingest::ItemReport;
 
-/// An event, or several.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "`ingest::webhooks` reads it, from its raw bytes")]
-pub(super) enum WebhookBody {
-    /// One.
-    One(WebhookEvent),
-    /// Several, each with a verdict of its own.
-    Several(Vec<WebhookEvent>),
-}
-
+// An array of such is taken too; generators of clients know no body that is either.
 /// An event about a contact. `event_type`, `event_id` and `contact_id` are understood as well.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

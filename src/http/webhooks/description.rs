@@ -2,17 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{WebhookBody, WebhookReceipt};
+use super::answers::{WebhookEvent, WebhookReceipt};
 use crate::http::description::operation::{Answer, Operation, Param, Tag};
 use crate::http::exchange::error::Code;
 
 pub(super) fn receive() -> Operation {
-    described(Operation::new("receiveWebhook", "Take events of the default source"))
+    described(Operation::new("receiveWebhook", "Receive webhook events of the default source"))
 }
 
 pub(super) fn receive_from() -> Operation {
     let source = Param::path("source", "acme", "As configured under `[webhook.<source>]`.");
-    described(Operation::new("receiveWebhookFrom", "Take events of a source").param(source))
+    described(
+        Operation::new("receiveWebhookFrom", "Receive webhook events of a source").param(source),
+    )
 }
 
 fn described(operation: Operation) -> Operation {
@@ -39,7 +41,7 @@ fn described(operation: Operation) -> Operation {
             "{{webhookTimestamp}}",
             "When it was signed: seconds since 1970 or RFC 3339, within five minutes of our clock.",
         ).sent())
-        .body::<WebhookBody>(event())
+        .body::<WebhookEvent>(event())
         .answers(Answer::json::<WebhookReceipt>(200, "At least one event is kept.", receipt))
         .fails(&[
             Code::InvalidBody,

@@ -22,8 +22,9 @@ impl Edits {
             return Err(EditError::KeyReused);
         }
         let value = as_of(reader, edit.id.as_bytes(), first.version)?;
-        let is_applied = first.verdict == Verdict::Applied;
-        edit.done(&keyed.event_id, is_applied, value, None).map(Some)
+        // The journal may no longer hold that version.
+        let is_new = first.verdict == Verdict::Applied && first.version == 1;
+        edit.done(&keyed.event_id, is_new, value, None).map(Some)
     }
 }
 

@@ -280,8 +280,9 @@ impl Edits {
         };
         match verdict {
             Verdict::Applied | Verdict::Unchanged => {
-                let is_applied = verdict == Verdict::Applied;
-                edit.done(event_id, is_applied, value.ok_or(EditError::NotFound)?, Some(position))
+                let value = value.ok_or(EditError::NotFound)?;
+                let is_new = verdict == Verdict::Applied && value.view()?.version() == 1;
+                edit.done(event_id, is_new, value, Some(position))
             }
             Verdict::NotFound if !matches!(edit.action, Action::Upsert { .. }) => {
                 Err(EditError::NotFound)
@@ -349,13 +350,11 @@ impl Edit {
     fn done(
         &self,
         event_id: &str,
-        is_applied: bool,
+        is_new: bool,
         value: StoredContact,
         position: Option<Position>,
     ) -> Result<Done, EditError> {
-        let view = value.view()?;
-        let superseded = self.action.lost(&view, command_hash(event_id));
-        let is_new = is_applied && view.version() == 1;
+        let superseded = self.action.lost(&value.view()?, command_hash(event_id));
         Ok(Done::Contact { value, is_new, position, superseded })
     }
 }
