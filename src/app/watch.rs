@@ -345,7 +345,11 @@ struct Lag {
 }
 
 impl Lag {
+    /// None while nobody says where the log ends.
     fn lanes(&self) -> Vec<LaneLag> {
+        if self.consumer.trouble().is_some() {
+            return Vec::new();
+        }
         let position = self.reader.position();
         let age = self.reader.record_time_ms().map_or(0.0, age_seconds);
         self.consumer

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use crate::app::{self, FoundingError, topic_as_log};
+use crate::config::units::format_duration;
 use crate::config::{Config, Mode};
 use crate::domain::partitioner::Partitioner;
-use crate::event_log::EventLog;
 use crate::event_log::kafka::{KafkaLog, TopicEnsured, TopicPlan};
+use crate::event_log::{EventLog, Retention};
 use crate::ingest::adopt_control;
 
 use super::arguments::TopicsCommand;
@@ -80,6 +81,7 @@ fn ensure(config: &Config, partitions: u16, replication: Option<u16>) -> anyhow:
     let ensured = log.ensure_topic(TopicPlan::contacts(partitions, replication))?;
     tell_ensured(&config.kafka.topic, partitions, ensured);
     tell_kept(&log, partitions, ensured)?;
+    tell_retention(log.retention()?);
     let ensured = log.ensure_control_topic(replication)?;
     tell_ensured(&config.kafka.control_topic, 1, ensured);
     if let Some(topic) = &config.dead_letters.topic {
@@ -95,8 +97,24 @@ fn tell_ensured(topic: &str, partitions: u16, ensured: TopicEnsured) {
     match (ensured.created, ensured.policy_mended) {
         (true, _) => tell(format_args!("topic {topic} made, partitions: {partitions}")),
         (false, true) => tell(format_args!("topic {topic}: cleanup.policy set to delete")),
-        (false, false) => tell(format_args!("topic {topic} is as it should be")),
+        (false, false) => {
+            tell(format_args!("topic {topic} is there, with the right cleanup.policy"))
+        }
     }
+}
+
+/// Nobody's disk is filled without being asked: what it should be is only said.
+fn tell_retention(Retention { age, is_by_bytes }: Retention) {
+    let limit = match (age, is_by_bytes) {
+        (None, false) => return,
+        (Some(age), false) => format!("for {}", format_duration(age)),
+        (None, true) => "up to its retention.bytes".to_owned(),
+        (Some(age), true) => format!("for {} and up to its retention.bytes", format_duration(age)),
+    };
+    tell(format_args!(
+        "  it keeps records {limit} only, and an instance that starts later lacks what is gone; to keep \
+         all of them set its retention.ms and retention.bytes to -1"
+    ));
 }
 
 /// A topic that is there keeps its partitions, whatever was asked for.

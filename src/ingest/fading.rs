@@ -32,7 +32,12 @@ impl Fading {
             self.asked = Some(Instant::now());
             let (log, lanes) = (log.clone(), rules.lanes().keys().copied().collect::<Vec<_>>());
             match tokio::task::spawn_blocking(move || look(&log, &lanes)).await {
-                Ok(Ok((retention, held))) => (self.retention, self.held) = (retention, held),
+                Ok(Ok((retention, held))) => {
+                    if retention != self.retention {
+                        warn_of(retention);
+                    }
+                    (self.retention, self.held) = (retention, held);
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "what the log keeps is not known"),
                 Err(_) => {}
             }
@@ -45,6 +50,18 @@ impl Fading {
         };
         let lanes = rules.lanes().iter().filter(|(_, at)| at.number == newest.number);
         lanes.filter(is_fading).map(|(lane, _)| *lane).collect()
+    }
+}
+
+/// A store reads the log from its beginning.
+fn warn_of(Retention { age, is_by_bytes }: Retention) {
+    if age.is_some() || is_by_bytes {
+        tracing::warn!(
+            kept_for_seconds = age.map(|age| age.as_secs()),
+            is_bounded_by_bytes = is_by_bytes,
+            "the contact log does not keep all of its records; an instance that starts later without a \
+             snapshot lacks those that are gone"
+        );
     }
 }
 

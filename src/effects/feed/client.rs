@@ -305,6 +305,11 @@ impl Subscription {
     }
 
     fn fail(&mut self, error: &FeedError) -> Option<Bytes> {
+        if let FeedError::Store(damage) = error
+            && damage.is_about_data()
+        {
+            tracing::error!(%error, "a feed's client must begin anew; see `contactd store verify`");
+        }
         if error.is_gone() {
             return self.reset(ResetReason::PositionGone);
         }

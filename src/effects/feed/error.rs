@@ -69,7 +69,8 @@ impl FeedError {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Gone | Self::AnotherLog => true,
-            Self::Store(error) => error.is_trimmed(),
+            // What is damaged does not come back either.
+            Self::Store(error) => error.is_trimmed() || error.is_about_data(),
             Self::NotOpen
             | Self::TooManyClients { .. }
             | Self::TooManyStates { .. }
