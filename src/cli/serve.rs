@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::app::{self, DemoOptions, RunOptions, WorkerOptions};
 use crate::auth::{FIRST_USER, first_user, kept_jwt_secret, kept_webhook_secret};
-use crate::config::{Config, FlagSetting, Mode};
+use crate::config::{Config, FlagSetting, LogChoice, Mode};
 use crate::telemetry::init_logging;
 
 use super::arguments::{DevArgs, ServeArgs};
@@ -19,6 +19,12 @@ pub(super) fn serve(settings: &SettingsArgs, args: &ServeArgs) -> anyhow::Result
     let config = settings.load(Mode::Serve, flags(args))?;
     config.require_fit_to_serve()?;
     begin(&config)?;
+    if !config.follows_kafka() && config.log.kind == LogChoice::Auto {
+        tracing::warn!(
+            "no brokers are configured (KAFKA_BROKERS), so this instance follows a log of its own; set \
+             log.kind to \"embedded\" where that is meant"
+        );
+    }
     let started = |started: &app::Started| {
         tracing::info!(address = %started.address, "listening");
     };

@@ -50,8 +50,8 @@ pub(super) async fn show(
                 "the event was decided before what is kept, and has come again since: what became \
                  of it is not known here any more"
             } else {
-                "no such event is known: it was never on the log, is not applied yet, or is older \
-                 than what is kept"
+                "no such event is known: it was never on the log, is not applied yet, is older than \
+                 what is kept, or could not be read (then it is among /api/dead-letters)"
             };
             return Ok(not_found(why, details));
         }
