@@ -125,18 +125,28 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// A new folder for what a rebuild moves aside.
+fn unused_folder(path: &Path) -> Result<PathBuf, StoreError> {
+    let mut number = 1_u32;
+    loop {
+        let name = match number {
+            1 => "before-rebuild".to_owned(),
+            _ => format!("before-rebuild.{number}"),
+        };
+        let aside = path.join(name);
+        match std::fs::create_dir(&aside) {
+            Ok(()) => return Ok(aside),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(StoreError::io("making", &aside)(error)),
+        }
+    }
+}
+
 /// Moves all that a store consists of into a folder beside it within the data directory, so that
-/// it can be built anew from its log. Returns that folder; one earlier one is dropped.
+/// it can be built anew from its log. Returns that folder; earlier ones stay as they are.
 pub fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let _lock = lock(path)?;
-    let aside = path.join("before-rebuild");
-    match std::fs::remove_dir_all(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(StoreError::io("removing", &aside)(error));
-        }
-        Ok(()) | Err(_) => {}
-    }
-    std::fs::create_dir(&aside).map_err(StoreError::io("making", &aside))?;
+    let aside = unused_folder(path)?;
     // The identity goes last: without it beside the others the rest is refused, not misread.
     for name in ["checkpoint", "sled", "snapshots", "journal", FOLDER, "identity"] {
         let from = path.join(name);
