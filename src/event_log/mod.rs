@@ -224,6 +224,11 @@ impl EventLog {
     /// Not to be taken back: when the future is dropped, or fails with class Retry, some of the
     /// records may stand in the log all the same.
     pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
+        self.append_borrowed(&records).await
+    }
+
+    /// The same for who may have to keep them elsewhere.
+    pub async fn append_borrowed(&self, records: &[NewRecord]) -> Result<Vec<Ack>, LogError> {
         match self {
             Self::Embedded(log) => log.append(records).await,
             Self::Kafka(log) => log.append(records).await,
@@ -244,13 +249,13 @@ impl EventLog {
             Self::Embedded(log) => log,
         };
         // It refuses one before it appends any.
-        match log.append(records.clone()).await {
+        match log.append(&records).await {
             Err(error) if error.class() == Class::Poison => {}
             appended => return Ok(appended?.into_iter().map(Ok).collect()),
         }
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
-            outcomes.push(log.append(vec![record]).await.map(|acks| acks.first().copied()));
+            outcomes.push(log.append([record]).await.map(|acks| acks.first().copied()));
         }
         let topic = &log.identity()?.topic;
         let missing = || LogError::Closed { topic: topic.clone() };

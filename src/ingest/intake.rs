@@ -180,7 +180,7 @@ impl Intake {
         let mut tried = None;
         if goes_to_log {
             self.note_ends(&mut records);
-            match self.append(records.clone()).await {
+            match self.append(&records).await {
                 Ok(acks) => return Ok(Kept::OnLog(acks)),
                 Err(error @ IntakeError::Refused(_)) => return Err(error),
                 Err(error) => tried = Some(error),
@@ -202,7 +202,7 @@ impl Intake {
             return Err(IntakeError::Unavailable("the contact log is not open yet".to_owned()));
         }
         self.note_ends(&mut records);
-        self.append(records).await
+        self.append(&records).await
     }
 
     fn check_open(&self) -> Result<(), IntakeError> {
@@ -219,8 +219,10 @@ impl Intake {
         }
     }
 
-    async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, IntakeError> {
-        match tokio::time::timeout(self.options.ack_timeout, self.log.append(records)).await {
+    async fn append(&self, records: &[NewRecord]) -> Result<Vec<Ack>, IntakeError> {
+        match tokio::time::timeout(self.options.ack_timeout, self.log.append_borrowed(records))
+            .await
+        {
             Ok(Ok(acks)) => Ok(acks),
             Ok(Err(error)) if error.class() == Class::Poison => Err(IntakeError::Refused(error)),
             Ok(Err(error)) => Err(IntakeError::Unacknowledged(error.to_string())),

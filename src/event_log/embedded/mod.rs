@@ -252,9 +252,10 @@ impl EmbeddedLog {
     /// # Errors
     /// `NoSpace` and `NotMade` (class Retry): none of these records was acknowledged, some may stand.
     /// `Failed`: an fsync failed, now or before.
-    pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
+    pub async fn append(&self, records: impl AsRef<[NewRecord]>) -> Result<Vec<Ack>, LogError> {
+        let records = records.as_ref();
         let appender = self.appender()?;
-        let portions = self.encode(&records)?;
+        let portions = self.encode(records)?;
         let mut replies = Vec::with_capacity(portions.len());
         for portion in portions {
             let (reply, acks) = oneshot::channel();

@@ -15,12 +15,13 @@ type Report = oneshot::Receiver<Result<Ack, LogError>>;
 
 impl KafkaLog {
     /// Appends, and resolves when all delivery reports are in.
-    pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
+    pub async fn append(&self, records: impl AsRef<[NewRecord]>) -> Result<Vec<Ack>, LogError> {
+        let records = records.as_ref();
         self.check_open()?;
-        let known = self.topic.clone().known_for(&records).await?;
+        let known = self.topic.clone().known_for(records).await?;
         let appender = self.appender(&known, Packing::Plain)?;
         let mut reports = Vec::with_capacity(records.len());
-        for record in &records {
+        for record in records {
             reports.push(self.enqueue(record, &known, &appender).await?);
         }
         let mut acks = Vec::with_capacity(reports.len());
