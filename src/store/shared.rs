@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use parking_lot::RwLockReadGuard;
 
@@ -63,12 +63,6 @@ impl Shared {
     pub(crate) fn lists_at_once(&self) -> Option<RwLockReadGuard<'_, Lists>> {
         let visible = self.commits.cut.try_lock()?.next_frame.0;
         self.ordered.lists_at_once(visible)
-    }
-
-    /// Time since the last checkpoint, or since the opening.
-    pub(crate) fn checkpoint_age(&self) -> Duration {
-        let at = Duration::from_micros(self.figures.checkpoint_at_micros.load(Ordering::Relaxed));
-        self.opened.elapsed().saturating_sub(at)
     }
 }
 
