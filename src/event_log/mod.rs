@@ -223,10 +223,15 @@ impl EventLog {
     ///
     /// Not to be taken back: when the future is dropped, or fails with class Retry, some of the
     /// records may stand in the log all the same.
-    pub async fn append(&self, records: impl AsRef<[NewRecord]>) -> Result<Vec<Ack>, LogError> {
+    pub async fn append(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, LogError> {
+        self.append_borrowed(&records).await
+    }
+
+    /// The same for who may have to keep them elsewhere.
+    pub async fn append_borrowed(&self, records: &[NewRecord]) -> Result<Vec<Ack>, LogError> {
         match self {
-            Self::Embedded(log) => log.append(records.as_ref()).await,
-            Self::Kafka(log) => log.append(records.as_ref()).await,
+            Self::Embedded(log) => log.append(records).await,
+            Self::Kafka(log) => log.append(records).await,
         }
     }
 

@@ -220,7 +220,9 @@ impl Intake {
     }
 
     async fn append(&self, records: &[NewRecord]) -> Result<Vec<Ack>, IntakeError> {
-        match tokio::time::timeout(self.options.ack_timeout, self.log.append(records)).await {
+        match tokio::time::timeout(self.options.ack_timeout, self.log.append_borrowed(records))
+            .await
+        {
             Ok(Ok(acks)) => Ok(acks),
             Ok(Err(error)) if error.class() == Class::Poison => Err(IntakeError::Refused(error)),
             Ok(Err(error)) => Err(IntakeError::Unacknowledged(error.to_string())),

@@ -180,7 +180,7 @@ impl Outbox {
             record.lane = Some(LANE);
             record
         });
-        self.log.append(records.collect()).await?;
+        self.log.append(records.collect::<Vec<_>>()).await?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Pages of contacts in an order.
 
-use crate::store::{Page, PageCut, PageKey, PageRequest, Total};
+use crate::store::{Page, PageBoundary, PageKey, PageRequest, Total};
 
 use super::contact::FoundContact;
 use super::cursor::{Cursor, CursorError, CursorKeys, Direction};
@@ -96,13 +96,13 @@ pub(super) fn shown(
     let Asked { request, name, backwards, is_first, offset } = asked;
     let limit = request.limit;
     let is_whole = found.contacts.len() == limit;
-    let at = |direction, PageCut { key, skip }: PageCut| {
+    let at = |direction, PageBoundary { key, skip }: PageBoundary| {
         // No more than an offset was to be skipped.
         let skip = u16::try_from(skip).unwrap_or(u16::MAX);
         Cursor { direction, skip, key: key.to_bytes() }.encode(&name, keys)
     };
     let rest = found.rest;
-    let back = found.first.filter(|_| !is_first).map(|key| PageCut { key, skip: 0 });
+    let back = found.first.filter(|_| !is_first).map(|key| PageBoundary { key, skip: 0 });
     let next_offset = offset.map(|offset| offset + limit);
     let next_offset = next_offset.filter(|next| rest.is_some() && is_whole && *next <= OFFSET_MAX);
     let (next, previous) = if backwards { (back, rest) } else { (rest, back) };

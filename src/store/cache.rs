@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::segments::FrameNo;
 
 use super::codec::StoredContact;
-use super::heap::Place;
+use super::heap::HeapAddress;
 use super::journal::FrameHead;
 
 /// What an entry costs beside its bytes: moka's node, the hash table, two allocations.
@@ -22,7 +22,7 @@ const ENTRY_OVERHEAD_BYTES: usize = 160;
 /// The cache; without capacity it answers nothing and keeps nothing.
 #[derive(Debug)]
 pub struct ReadCache {
-    entries: Option<moka::sync::Cache<Key, Kept>>,
+    entries: Option<moka::sync::Cache<Key, CacheEntry>>,
     /// How often the engine was written.
     engine_writes: AtomicU64,
     /// What the journal held before was trimmed away.
@@ -42,7 +42,7 @@ pub(crate) enum BlockKey {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    Heap(Place),
+    Heap(HeapAddress),
     /// After so many writes of the engine, by the id's hash.
     Engine(u64, u64),
     Journal(FrameNo, BlockKey),
@@ -50,7 +50,7 @@ enum Key {
 
 /// Something kept.
 #[derive(Clone, Debug)]
-pub(crate) enum Kept {
+pub(crate) enum CacheEntry {
     /// A contact, and whose it is: ids may share a hash, and so a place.
     Contact(Arc<[u8]>, StoredContact),
     /// A frame's head.
@@ -59,7 +59,7 @@ pub(crate) enum Kept {
     Block(Arc<[u8]>),
 }
 
-impl Kept {
+impl CacheEntry {
     fn bytes(&self) -> usize {
         match self {
             Self::Contact(id, value) => id.len() + value.bytes().len(),
@@ -92,7 +92,7 @@ impl ReadCache {
         let entries = (bytes_max > 0).then(|| {
             moka::sync::Cache::builder()
                 .max_capacity(bytes_max)
-                .weigher(|_, kept: &Kept| {
+                .weigher(|_, kept: &CacheEntry| {
                     u32::try_from(kept.bytes() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
                 })
                 .time_to_live(ttl)
@@ -108,7 +108,7 @@ impl ReadCache {
     }
 
     /// A contact at a place of the heap file.
-    pub(crate) fn at_place(place: Place) -> ContactKey {
+    pub(crate) fn at_place(place: HeapAddress) -> ContactKey {
         ContactKey(Key::Heap(place))
     }
 
@@ -126,21 +126,21 @@ impl ReadCache {
     /// A contact that was kept.
     pub(crate) fn contact(&self, key: ContactKey, id: &[u8]) -> Option<StoredContact> {
         match self.entries.as_ref()?.get(&key.0)? {
-            Kept::Contact(whose, value) if *whose == *id => {
+            CacheEntry::Contact(whose, value) if *whose == *id => {
                 self.hits.fetch_add(1, Ordering::Relaxed);
                 Some(value)
             }
-            Kept::Contact(..) | Kept::Head(_) | Kept::Block(_) => None,
+            CacheEntry::Contact(..) | CacheEntry::Head(_) | CacheEntry::Block(_) => None,
         }
     }
 
     /// Keeps a contact that was waited for.
     pub(crate) fn keep_contact(&self, key: ContactKey, id: &[u8], value: &StoredContact) {
-        self.keep(key.0, || Kept::Contact(id.into(), value.clone()));
+        self.keep(key.0, || CacheEntry::Contact(id.into(), value.clone()));
     }
 
     /// A part of a frame that was kept.
-    pub(crate) fn block(&self, (no, part): (FrameNo, BlockKey)) -> Option<Kept> {
+    pub(crate) fn block(&self, (no, part): (FrameNo, BlockKey)) -> Option<CacheEntry> {
         if no.0 < self.journal_first.load(Ordering::Acquire) {
             return None;
         }
@@ -150,7 +150,7 @@ impl ReadCache {
     }
 
     /// Keeps a part of a frame.
-    pub(crate) fn keep_block(&self, (no, part): (FrameNo, BlockKey), kept: Kept) {
+    pub(crate) fn keep_block(&self, (no, part): (FrameNo, BlockKey), kept: CacheEntry) {
         self.keep(Key::Journal(no, part), || kept);
     }
 
@@ -159,7 +159,7 @@ impl ReadCache {
         self.journal_first.fetch_max(first.0, Ordering::Release);
     }
 
-    fn keep(&self, key: Key, kept: impl FnOnce() -> Kept) {
+    fn keep(&self, key: Key, kept: impl FnOnce() -> CacheEntry) {
         self.misses.fetch_add(1, Ordering::Relaxed);
         if let Some(entries) = &self.entries {
             entries.insert(key, kept());
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn place(offset: u64) -> ContactKey {
-        ReadCache::at_place(Place::new(3, offset, 64))
+        ReadCache::at_place(HeapAddress::new(3, offset, 64))
     }
 
     fn cache(bytes_max: u64) -> ReadCache {
@@ -222,7 +222,7 @@ mod tests {
         let cache = cache(1 << 20);
         let key = |no| (FrameNo(no), BlockKey::Block(0));
         for no in [4, 5] {
-            cache.keep_block(key(no), Kept::Block(Arc::from(*b"entries")));
+            cache.keep_block(key(no), CacheEntry::Block(Arc::from(*b"entries")));
         }
         cache.journal_begins_at(FrameNo(5));
         assert!(cache.block(key(4)).is_none());

@@ -102,7 +102,7 @@ pub use journal::{
     LaneProgress, LastRecord,
 };
 pub use options::{OpenProgress, set_aside};
-pub use ordered::{Cut as PageCut, Filters, PageKey, PageRequest, SortOrder, Total, fold};
+pub use ordered::{Filters, PageBoundary, PageKey, PageRequest, SortOrder, Total, fold};
 pub use outcomes::{Prospect, RecordOutcome};
 pub use parts::{contact_in_heap, contact_of_heap, small_file_again, snapshot_images};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};

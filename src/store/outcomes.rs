@@ -19,7 +19,7 @@ use crate::domain::position::{Lane, Offset, Position};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::codec::{Links, StoredContact};
-use super::journal::{EntryMeta, FrameBuilder, Place};
+use super::journal::{EntryMeta, FrameBuilder, FrameRange};
 
 /// Records that may be expected at once; one more is answered as if its time were over.
 const EXPECTED_MAX: usize = 1 << 17;
@@ -46,13 +46,13 @@ pub struct RecordOutcome {
 
 /// What was staged of a record that is waited for.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub(crate) struct PendingOutcome {
     hash: u64,
     outcome: RecordOutcome,
-    image: Option<(Links, Place)>,
+    image: Option<(Links, FrameRange)>,
 }
 
-impl Staged {
+impl PendingOutcome {
     /// The contact that the record met, where it changed nothing.
     pub(crate) fn set_value(&mut self, value: Option<StoredContact>) {
         self.outcome.value = value;
@@ -134,26 +134,26 @@ impl Outcomes {
         &self,
         meta: &EntryMeta<'_>,
         verdict: Verdict,
-        image: Option<(Links, Place)>,
+        image: Option<(Links, FrameRange)>,
         reason: Option<(DeadLetterReason, &str)>,
         log: impl Fn() -> u64,
-    ) -> Option<Staged> {
+    ) -> Option<PendingOutcome> {
         let hash = self.expects(meta.event_id)?;
         let position = Position::behind(log(), meta.lane, meta.offset);
         let (lane, offset) = (meta.lane, meta.offset);
         let reason = reason.map(|(reason, detail)| (reason, detail.to_owned()));
         let outcome = RecordOutcome { lane, offset, verdict, value: None, position, reason };
-        Some(Staged { hash, outcome, image })
+        Some(PendingOutcome { hash, outcome, image })
     }
 
     /// Tells those who wait, once what was staged can be read.
     pub(crate) fn committed(
         &self,
-        staged: impl Iterator<Item = Staged>,
+        staged: impl Iterator<Item = PendingOutcome>,
         frame: &FrameBuilder,
         scratch: &mut Vec<u8>,
     ) {
-        for Staged { hash, mut outcome, image } in staged {
+        for PendingOutcome { hash, mut outcome, image } in staged {
             if let Some((links, place)) = image {
                 let body = frame.bytes(place.body());
                 outcome.value = Some(StoredContact::build(links, body, scratch));

@@ -8,7 +8,7 @@ use super::contacts::Contacts;
 use super::digest::contact_hash;
 use super::dirty::Facts;
 use super::journal::FrameBuilder;
-use super::journal::Place;
+use super::journal::FrameRange;
 use crate::domain::contact::{ContactView, Status};
 
 /// Contacts of a batch; emptied and used again.
@@ -33,7 +33,7 @@ pub(crate) struct Slot {
     /// Where it and its latest change lie, in or before the batch.
     pub(crate) links: Links,
     /// Its body after the batch's latest image of it.
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<FrameRange>,
     /// Its status now.
     pub(crate) active: bool,
     /// Its summand in the digest now; set when the batch is closed.
@@ -144,12 +144,12 @@ impl Overlay {
     }
 
     /// Every changed contact with its id.
-    pub(crate) fn changed(&self) -> impl Iterator<Item = (&Slot, &[u8], Place)> {
+    pub(crate) fn changed(&self) -> impl Iterator<Item = (&Slot, &[u8], FrameRange)> {
         self.slots.iter().filter_map(|slot| Some((slot, slot.id(&self.ids), slot.place?)))
     }
 
     /// Every changed contact.
-    pub(crate) fn changed_mut(&mut self) -> impl Iterator<Item = (&mut Slot, Place)> {
+    pub(crate) fn changed_mut(&mut self) -> impl Iterator<Item = (&mut Slot, FrameRange)> {
         self.slots.iter_mut().filter_map(|slot| {
             let place = slot.place?;
             Some((slot, place))

@@ -65,12 +65,6 @@ impl Shared {
         self.ordered.lists_at_once(visible)
     }
 
-    /// Time since the last checkpoint, or since the opening.
-    pub(crate) fn checkpoint_age(&self) -> Duration {
-        let at = Duration::from_micros(self.figures.checkpoint_at_micros.load(Ordering::Relaxed));
-        self.opened.elapsed().saturating_sub(at)
-    }
-
     /// Time since the last verified snapshot was written.
     pub(crate) fn snapshot_age(&self) -> Option<Duration> {
         let at = self.figures.snapshot_at_seconds.load(Ordering::Relaxed);

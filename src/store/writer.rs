@@ -26,8 +26,8 @@ use super::digest::joined_hash;
 use super::dirty::Facts;
 use super::disk::DiskGuard;
 use super::events::TablesThread;
-use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, LaneProgress, Place};
-use super::outcomes::Staged;
+use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, FrameRange, LaneProgress};
+use super::outcomes::PendingOutcome;
 use super::overlay::{Overlay, is_active};
 use super::shared::Shared;
 
@@ -49,8 +49,8 @@ pub struct Writer {
     controls: ControlStage,
     attempts: AttemptStage,
     pub(super) frame: FrameBuilder,
-    /// Staged records that someone waits for.
-    expected: Vec<Staged>,
+    /// PendingOutcome records that someone waits for.
+    expected: Vec<PendingOutcome>,
     payload: Vec<u8>,
     scratch: Vec<u8>,
 }
@@ -365,7 +365,7 @@ impl Writer {
         &mut self,
         meta: &EntryMeta<'_>,
         verdict: Verdict,
-        image: Option<(Links, Place)>,
+        image: Option<(Links, FrameRange)>,
         reason: Option<(DeadLetterReason, &str)>,
     ) {
         self.staged.counters.count(verdict);
@@ -378,7 +378,7 @@ impl Writer {
         &mut self,
         meta: &EntryMeta<'_>,
         verdict: Verdict,
-        image: Option<(Links, Place)>,
+        image: Option<(Links, FrameRange)>,
         reason: Option<(DeadLetterReason, &str)>,
     ) {
         let commits = &self.shared.commits;

@@ -172,11 +172,10 @@ impl Drop for Registration {
 impl Feed {
     /// Before the store is open: nobody can listen yet.
     pub fn new(options: FeedConfig, metrics: &Metrics) -> Self {
-        let FeedConfig { clients_max, clients_per_principal_max, snapshots_max, .. } = options;
-        let part = part_of(clients_max, clients_per_principal_max);
+        let part = part_of(options.clients_max, options.clients_per_principal_max);
         Self(Arc::new(Shared {
-            places: Pool::new(clients_max, part, metrics.pool("feed_clients")),
-            states: Pool::in_eighths(snapshots_max, metrics.pool("feed_snapshots")),
+            places: Pool::new(options.clients_max, part, metrics.pool("feed_clients")),
+            states: Pool::in_eighths(options.snapshots_max, metrics.pool("feed_snapshots")),
             states_left: Notify::new(),
             state: Mutex::new(State {
                 ring: Ring::new(options.buffer_bytes),

@@ -22,7 +22,7 @@ use super::codec::{StoredContact, contact_key, id_hash};
 use super::commits::Commits;
 use super::dirty::{DirtyContact, DirtySet, Facts, Generation};
 use super::engine::Engine;
-use super::heap::{Filler, Heap, HeapStats, Known, Place};
+use super::heap::{Filler, Heap, HeapAddress, HeapStats, Location};
 
 /// Every contact, in memory and on the disk.
 #[derive(Debug)]
@@ -64,9 +64,9 @@ impl Contacts {
             return Some(Some(value));
         }
         match self.heap.find(hash) {
-            Known::Nowhere => Some(None),
-            Known::InEngine => None,
-            Known::At(place) => self.read_at_once(place, id).map(Some),
+            Location::Nowhere => Some(None),
+            Location::InEngine => None,
+            Location::At(place) => self.read_at_once(place, id).map(Some),
         }
     }
 
@@ -93,9 +93,9 @@ impl Contacts {
     /// A contact that the dirty set has not.
     fn retired(&self, hash: u64, id: &[u8]) -> Result<Option<StoredContact>, StoreError> {
         let place = match self.heap.find(hash) {
-            Known::Nowhere => return Ok(None),
-            Known::InEngine => return self.kept_or_in_engine(hash, id),
-            Known::At(place) => place,
+            Location::Nowhere => return Ok(None),
+            Location::InEngine => return self.kept_or_in_engine(hash, id),
+            Location::At(place) => place,
         };
         if let Some(value) = self.read_at_once(place, id) {
             return Ok(Some(value));
@@ -109,7 +109,7 @@ impl Contacts {
         }
     }
 
-    fn read_at_once(&self, place: Place, id: &[u8]) -> Option<StoredContact> {
+    fn read_at_once(&self, place: HeapAddress, id: &[u8]) -> Option<StoredContact> {
         let kept = || self.cache.contact(ReadCache::at_place(place), id);
         self.heap.read_at_once(place, id).or_else(kept)
     }
@@ -159,9 +159,9 @@ impl Contacts {
             return true;
         }
         match self.heap.find(hash) {
-            Known::Nowhere => false,
-            Known::InEngine => true,
-            Known::At(place) => {
+            Location::Nowhere => false,
+            Location::InEngine => true,
+            Location::At(place) => {
                 let value = self.heap.read_whole(place, hash, id);
                 value.is_none_or(|value| value.bytes() == bytes)
             }

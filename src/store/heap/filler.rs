@@ -15,7 +15,7 @@ use super::super::bounds::Bounds;
 use super::super::codec::id_hash;
 use super::super::disk::free_bytes;
 use super::Heap;
-use super::places::{Place, SEGMENT_BYTES_MAX, SEGMENT_NUMBERS};
+use super::addresses::{HeapAddress, SEGMENT_BYTES_MAX, SEGMENT_NUMBERS};
 use super::record::{RECORD_BYTES_MAX, Record};
 
 /// No segment gets smaller than this part of all that counts: each is an open file.
@@ -87,7 +87,7 @@ impl<'h> Filler<'h> {
             return;
         }
         if record.len() > RECORD_BYTES_MAX {
-            return self.set(hash, Place::ENGINE);
+            return self.set(hash, HeapAddress::ENGINE);
         }
         record.append_to(&mut self.filling.run);
         self.filling.staged.push((hash, record.len()));
@@ -112,10 +112,10 @@ impl<'h> Filler<'h> {
         for (hash, len) in &staged {
             match &mut place {
                 Some((segment, offset)) => {
-                    self.set(*hash, Place::new(*segment, *offset, *len));
+                    self.set(*hash, HeapAddress::new(*segment, *offset, *len));
                     *offset += *len as u64;
                 }
-                None => self.set(*hash, Place::ENGINE),
+                None => self.set(*hash, HeapAddress::ENGINE),
             }
         }
         if let Err(error) = written {
@@ -170,11 +170,11 @@ impl<'h> Filler<'h> {
         Ok(Current { segment, file, bytes_max })
     }
 
-    fn set(&mut self, hash: u64, place: Place) {
+    fn set(&mut self, hash: u64, place: HeapAddress) {
         let old = self.heap.places.set(hash, place);
         let segments = &mut self.filling.segments;
-        let mut live = |place: Place, change: fn(u64, u64) -> u64| {
-            let at = segments.get_mut(&place.segment()).filter(|_| place != Place::ENGINE);
+        let mut live = |place: HeapAddress, change: fn(u64, u64) -> u64| {
+            let at = segments.get_mut(&place.segment()).filter(|_| place != HeapAddress::ENGINE);
             if let Some(at) = at {
                 at.live = change(at.live, place.len() as u64);
             }
@@ -230,7 +230,7 @@ impl<'h> Filler<'h> {
             file.read_exact_at(run, offset)?;
             let mut done = 0;
             while let Some(record) = run.get(done..).and_then(Record::parse) {
-                let place = Place::new(segment, offset + done as u64, record.len());
+                let place = HeapAddress::new(segment, offset + done as u64, record.len());
                 let hash = id_hash(record.id);
                 if self.heap.places.get(hash) == Some(place) {
                     self.put(hash, record.id, record.value);

@@ -12,8 +12,8 @@
 //! what is read at one is the same for ever. A segment of which the smaller part still counts is
 //! emptied: that part is appended anew, and the file removed.
 
+mod addresses;
 mod filler;
-mod places;
 mod record;
 
 use std::collections::BTreeMap;
@@ -28,11 +28,11 @@ use parking_lot::{Mutex, RwLock};
 
 use super::bounds::Bounds;
 use super::codec::StoredContact;
+use addresses::Addresses;
 use filler::Filling;
-use places::Places;
 
+pub(crate) use addresses::HeapAddress;
 pub(crate) use filler::Filler;
-pub(crate) use places::Place;
 pub(crate) use record::Record;
 
 /// Most contacts are read without an allocation for it.
@@ -45,7 +45,7 @@ pub(crate) struct Heap {
     reserve_bytes: u64,
     bounds: Bounds,
     is_off: bool,
-    places: Places,
+    places: Addresses,
     files: RwLock<BTreeMap<u32, Arc<File>>>,
     filling: Mutex<Filling>,
     figures: Figures,
@@ -71,13 +71,13 @@ pub struct HeapStats {
 
 /// Where a contact lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum Location {
     /// There is none of this id, except in the dirty set.
     Nowhere,
     /// In the engine alone.
     InEngine,
     /// Here.
-    At(Place),
+    At(HeapAddress),
 }
 
 impl Heap {
@@ -88,7 +88,7 @@ impl Heap {
             reserve_bytes,
             bounds,
             is_off: false,
-            places: Places::default(),
+            places: Addresses::default(),
             files: RwLock::default(),
             filling: Mutex::default(),
             figures: Figures::default(),
@@ -112,17 +112,17 @@ impl Heap {
     }
 
     /// Where a contact lies, by its id's hash. Another one of the same hash may lie there.
-    pub(crate) fn find(&self, hash: u64) -> Known {
+    pub(crate) fn find(&self, hash: u64) -> Location {
         match self.places.get(hash) {
-            None if self.is_off => Known::InEngine,
-            None => Known::Nowhere,
-            Some(Place::ENGINE) => Known::InEngine,
-            Some(place) => Known::At(place),
+            None if self.is_off => Location::InEngine,
+            None => Location::Nowhere,
+            Some(HeapAddress::ENGINE) => Location::InEngine,
+            Some(place) => Location::At(place),
         }
     }
 
     /// What lies at a place, if that can be said without waiting for the disk.
-    pub(crate) fn read_at_once(&self, place: Place, id: &[u8]) -> Option<StoredContact> {
+    pub(crate) fn read_at_once(&self, place: HeapAddress, id: &[u8]) -> Option<StoredContact> {
         #[cfg(test)]
         if self.waits_for_all.load(Ordering::Relaxed) {
             return None;
@@ -133,12 +133,17 @@ impl Heap {
     }
 
     /// What lies at a place; none: the engine knows. Damage is met once for each place.
-    pub(crate) fn read_whole(&self, place: Place, hash: u64, id: &[u8]) -> Option<StoredContact> {
+    pub(crate) fn read_whole(
+        &self,
+        place: HeapAddress,
+        hash: u64,
+        id: &[u8],
+    ) -> Option<StoredContact> {
         // Emptied since the place was found; the engine has what it held.
         let file = self.files.read().get(&place.segment()).cloned()?;
         let found = read(&file, place, id, |file, bytes, offset| file.read_exact_at(bytes, offset));
         found.unwrap_or_else(|error| {
-            self.places.replace(hash, place, Place::ENGINE);
+            self.places.replace(hash, place, HeapAddress::ENGINE);
             self.failed("reading", &error);
             None
         })
@@ -190,7 +195,7 @@ impl Drop for Heap {
 /// What lies at a place of its file; none: another contact.
 fn read(
     file: &File,
-    place: Place,
+    place: HeapAddress,
     id: &[u8],
     read: impl FnOnce(&File, &mut [u8], u64) -> io::Result<()>,
 ) -> io::Result<Option<StoredContact>> {

@@ -30,9 +30,9 @@ impl Bench {
         });
     }
 
-    fn place(&self, id: &str) -> Place {
+    fn place(&self, id: &str) -> HeapAddress {
         match self.heap.find(id_hash(id.as_bytes())) {
-            Known::At(place) => place,
+            Location::At(place) => place,
             other => panic!("{id} is {other:?}"),
         }
     }
@@ -91,7 +91,7 @@ fn what_was_put_last_is_read_and_room_is_taken_for_little_more() {
         assert!(on_disk <= 2 * live + 2 * SEGMENT_BYTES_MIN, "{on_disk} bytes for {live}");
     }
     assert!(removed > 100, "{removed} segments were emptied");
-    assert_eq!(bench.heap.find(id_hash(b"nobody")), Known::Nowhere);
+    assert_eq!(bench.heap.find(id_hash(b"nobody")), Location::Nowhere);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn of_two_ids_with_one_hash_the_engine_answers_for_the_earlier() {
         filler.put(1, b"ada", value("ada's").bytes());
         filler.put(1, b"grace", value("grace's").bytes());
     });
-    let Known::At(place) = bench.heap.find(1) else {
+    let Location::At(place) = bench.heap.find(1) else {
         panic!("nothing is there");
     };
     assert_eq!(bench.heap.read_whole(place, 1, b"ada"), None);
@@ -162,7 +162,7 @@ fn damage_is_noticed_and_met_once() {
     damage(&bench.segments()[0], place.offset() + 30);
     assert_eq!(bench.heap.read_at_once(place, b"ada"), None);
     assert_eq!(bench.read("ada"), None);
-    assert_eq!(bench.heap.find(id_hash(b"ada")), Known::InEngine);
+    assert_eq!(bench.heap.find(id_hash(b"ada")), Location::InEngine);
     assert_eq!(bench.heap.stats().failures, 1);
     assert_eq!(bench.read("grace"), Some(value("grace's")));
 }
@@ -181,7 +181,7 @@ fn what_damage_hides_from_the_copying_is_left_to_the_engine() {
     let change: Vec<_> = ids.iter().filter(|id| !stays(id)).collect();
     bench.put(&change.iter().map(|id| (id.as_str(), &small)).collect::<Vec<_>>());
     assert!(stay.len() > 8 && !first.exists());
-    assert_eq!(bench.heap.find(id_hash(ids[1].as_bytes())), Known::InEngine);
+    assert_eq!(bench.heap.find(id_hash(ids[1].as_bytes())), Location::InEngine);
     assert!(stay[1..].iter().all(|id| bench.read(id).as_ref() == Some(&large)));
     assert!(change.iter().all(|id| bench.read(id).as_ref() == Some(&small)));
     assert_eq!(bench.heap.stats().failures, 1);
@@ -197,14 +197,14 @@ fn without_room_contacts_are_left_to_the_engine_until_there_is_some() {
         bench.heap.reserve_bytes = reserve_bytes;
         bench.put(&[("ada", &large), ("grace", &large)]);
         for id in ["ada", "grace"] {
-            assert_eq!(bench.heap.find(id_hash(id.as_bytes())), Known::InEngine, "{id}");
+            assert_eq!(bench.heap.find(id_hash(id.as_bytes())), Location::InEngine, "{id}");
         }
     }
     assert!(bench.heap.stats().failures > 0);
     bench.heap.reserve_bytes = 0;
     bench.put(&[("ada", &large)]);
     assert_eq!(bench.read("ada"), Some(large));
-    assert_eq!(bench.heap.find(id_hash(b"grace")), Known::InEngine);
+    assert_eq!(bench.heap.find(id_hash(b"grace")), Location::InEngine);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn what_cannot_be_written_is_left_to_the_engine_and_the_rest_stays() {
     std::fs::create_dir(dir.join("00000001.heap")).unwrap();
     let large = value(&"x".repeat(SEGMENT_BYTES_MIN as usize));
     bench.put(&[("grace", &large), ("edsger", &value("small"))]);
-    assert_eq!(bench.heap.find(id_hash(b"grace")), Known::InEngine);
+    assert_eq!(bench.heap.find(id_hash(b"grace")), Location::InEngine);
     assert_eq!(bench.read("ada"), Some(value("first")));
     assert_eq!(bench.read("edsger"), Some(value("small")), "the next one can");
     assert_eq!(bench.heap.stats().failures, 1);
@@ -241,7 +241,7 @@ fn what_an_earlier_process_left_is_removed_and_so_is_this_ones_at_its_end() {
 fn one_that_is_off_leaves_all_to_the_engine() {
     let heap = Heap::off();
     heap.fill(|filler| filler.put(1, b"ada", value("ada's").bytes()));
-    assert_eq!((heap.find(1), heap.find(2)), (Known::InEngine, Known::InEngine));
+    assert_eq!((heap.find(1), heap.find(2)), (Location::InEngine, Location::InEngine));
     assert_eq!(heap.stats(), HeapStats::default());
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::segments::FrameNo;
 
 use super::super::StoreError;
-use super::super::cache::{BlockKey, Kept};
+use super::super::cache::{BlockKey, CacheEntry};
 use super::super::codec::ChangeRef;
 use super::super::cut::Cut;
 use super::decode::{Journal, JournalEntry, damaged, parse_head};
@@ -121,7 +121,7 @@ fn checksum(no: FrameNo, head: &[u8]) -> u32 {
 impl Journal {
     /// A frame's head; none when the frame was trimmed away or not yet written.
     pub fn head(&self, no: FrameNo) -> Result<Option<Arc<FrameHead>>, StoreError> {
-        let Some(Kept::Head(head)) = self.cache.block((no, BlockKey::Head)) else {
+        let Some(CacheEntry::Head(head)) = self.cache.block((no, BlockKey::Head)) else {
             return self.read_head(no);
         };
         Ok(Some(head))
@@ -142,7 +142,7 @@ impl Journal {
             },
         };
         let head = Arc::new(head);
-        self.cache.keep_block((no, BlockKey::Head), Kept::Head(Arc::clone(&head)));
+        self.cache.keep_block((no, BlockKey::Head), CacheEntry::Head(Arc::clone(&head)));
         Ok(Some(head))
     }
 
@@ -190,7 +190,7 @@ impl Journal {
         block: &Block,
     ) -> Result<Option<Arc<[u8]>>, StoreError> {
         let key = (no, BlockKey::Block(number));
-        if let Some(Kept::Block(bytes)) = self.cache.block(key) {
+        if let Some(CacheEntry::Block(bytes)) = self.cache.block(key) {
             return Ok(Some(bytes));
         }
         let stored = self.segments.part(no, block.at.clone())?;
@@ -208,7 +208,7 @@ impl Journal {
         let mut raw = Vec::new();
         block.unpack(no, &stored, &mut raw)?;
         let bytes: Arc<[u8]> = raw.into();
-        self.cache.keep_block(key, Kept::Block(Arc::clone(&bytes)));
+        self.cache.keep_block(key, CacheEntry::Block(Arc::clone(&bytes)));
         Ok(Some(bytes))
     }
 }

@@ -57,7 +57,7 @@ struct BlockEnd {
 
 /// Where an applied entry lies in the builder's buffer.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct FrameRange {
     /// Where `id 0x00 body` begins.
     pub(crate) joined: usize,
     /// Where the body begins.
@@ -66,7 +66,7 @@ pub(crate) struct Place {
     pub(crate) end: usize,
 }
 
-impl Place {
+impl FrameRange {
     pub(crate) fn joined(self) -> Range<usize> {
         self.joined..self.end
     }
@@ -121,7 +121,7 @@ impl FrameBuilder {
         previous: Links,
         id: &[u8],
         body: &[u8],
-    ) -> Result<Place, StoreError> {
+    ) -> Result<FrameRange, StoreError> {
         let (start, _) = self.begin(meta, verdict)?;
         let raw = &mut self.raw;
         if verdict != Verdict::Applied
@@ -148,7 +148,7 @@ impl FrameBuilder {
         raw.push(0);
         let at = raw.len();
         raw.extend_from_slice(body);
-        let place = Place { joined, body: at, end: self.raw.len() };
+        let place = FrameRange { joined, body: at, end: self.raw.len() };
         self.end(start);
         Ok(place)
     }
@@ -169,7 +169,7 @@ impl FrameBuilder {
         meta: &EntryMeta<'_>,
         key: &str,
         decision: &Decision,
-    ) -> Result<Place, StoreError> {
+    ) -> Result<FrameRange, StoreError> {
         let (start, _) = self.begin(meta, decision.verdict)?;
         let mut entry = Vec::new();
         if let Some(after) = &decision.entry {
@@ -187,7 +187,7 @@ impl FrameBuilder {
         raw.extend_from_slice(meta.request_id.unwrap_or_default());
         let at = raw.len();
         raw.extend_from_slice(&entry);
-        let place = Place { joined: at, body: at, end: raw.len() };
+        let place = FrameRange { joined: at, body: at, end: raw.len() };
         for key in &decision.expired {
             put(raw, key.len() as u64);
             raw.extend_from_slice(key.as_bytes());

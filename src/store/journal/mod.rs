@@ -33,7 +33,7 @@ pub(crate) mod varint;
 
 pub use blocks::FrameHead;
 pub use decode::{Frame, Journal, JournalEntry};
-pub(crate) use encode::{FrameBuilder, Place};
+pub(crate) use encode::{FrameBuilder, FrameRange};
 pub(crate) use entry::event_hash;
 pub use entry::{
     Applied, AwayRecord, ControlChange, Counters, DeadLetter, Entry, EntryMeta, LaneProgress,

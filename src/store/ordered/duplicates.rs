@@ -3,8 +3,8 @@
 use super::super::bounds::Bounds;
 use super::lists::Lists;
 use super::pages::COUNT_SCANS;
-use super::request::{Cut, Places, Total};
-use super::walk::{Met, Walk};
+use super::request::{PageBoundary, Places, Total};
+use super::walk::{RowMatch, Walk};
 use super::{Index, PageKey, PageRequest};
 
 impl Lists {
@@ -13,7 +13,7 @@ impl Lists {
     pub(super) fn duplicates(&self, request: &PageRequest) -> Places {
         let (keys, given_up) =
             self.shared_emails(request, request.limit, self.bounds.page_scan_max);
-        Places { keys, cut: given_up.map(|key| Cut { key, skip: 0 }) }
+        Places { keys, cut: given_up.map(|key| PageBoundary { key, skip: 0 }) }
     }
 
     pub(super) fn count_duplicates(&self, request: &PageRequest) -> Total {
@@ -71,11 +71,11 @@ impl Lists {
         (keys, None)
     }
 
-    fn email(&self, (_, slot): Met) -> &[u8] {
+    fn email(&self, (_, slot): RowMatch) -> &[u8] {
         self.rows.get(slot).map_or(&[], |row| row.text(Index::Email))
     }
 
-    fn email_key(&self, (index, slot): Met) -> Option<PageKey> {
+    fn email_key(&self, (index, slot): RowMatch) -> Option<PageKey> {
         let row = self.rows.get(slot)?;
         Some(PageKey { sort: row.sort(index), id: row.id().to_vec() })
     }

@@ -15,6 +15,7 @@
 //! is equal goes by id, so every order is total and a page can be continued from any key.
 
 mod duplicates;
+mod filter_keys;
 mod keys;
 mod lists;
 mod pages;
@@ -24,7 +25,6 @@ mod rows;
 mod sorted;
 mod sorting;
 mod walk;
-mod wanted;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -41,7 +41,7 @@ pub(crate) use request::Places;
 use rows::Rows;
 
 pub use keys::fold;
-pub use request::{Cut, Filters, PageKey, PageRequest, SortOrder, Total};
+pub use request::{Filters, PageBoundary, PageKey, PageRequest, SortOrder, Total};
 
 /// Changes taken under one hold of the lock, so that pages don't wait for a whole generation.
 const CHANGES_A_HOLD: usize = 256;

@@ -8,11 +8,11 @@ use std::cmp::Ordering;
 
 use crate::domain::contact::Status;
 
+use super::filter_keys::{FilterKeys, Part};
 use super::lists::Lists;
 use super::probe::Probe;
-use super::request::{Cut, Places, Total};
-use super::walk::{Met, Run, Walk, compare};
-use super::wanted::{Part, Wanted};
+use super::request::{PageBoundary, Places, Total};
+use super::walk::{RowMatch, Run, Walk, compare};
 use super::{Index, PageKey, PageRequest, SortOrder};
 
 /// Counting looks at so many times the contacts that a page looks at.
@@ -59,7 +59,7 @@ impl Lists {
         if request.duplicates {
             return self.duplicates(request);
         }
-        let wanted = Wanted::of(&request.filters);
+        let wanted = FilterKeys::of(&request.filters);
         let plan = self.plan(request, &wanted);
         let places = self.page_by(plan, request, &wanted, usize::MAX);
         places.unwrap_or_default()
@@ -70,7 +70,7 @@ impl Lists {
         if request.duplicates || request.counting {
             return None;
         }
-        let wanted = Wanted::of(&request.filters);
+        let wanted = FilterKeys::of(&request.filters);
         let plan = self.plan(request, &wanted);
         self.page_by(plan, request, &wanted, request.limit + self.bounds.page_few)
     }
@@ -80,7 +80,7 @@ impl Lists {
         &self,
         plan: Plan<'_>,
         request: &PageRequest,
-        wanted: &Wanted,
+        wanted: &FilterKeys,
         looks_max: usize,
     ) -> Option<Places> {
         match plan.how {
@@ -93,7 +93,7 @@ impl Lists {
         }
     }
 
-    fn plan<'l>(&'l self, request: &PageRequest, wanted: &Wanted) -> Plan<'l> {
+    fn plan<'l>(&'l self, request: &PageRequest, wanted: &FilterKeys) -> Plan<'l> {
         let mut parts: Vec<(usize, Part, Vec<Run<'l>>)> = wanted
             .parts()
             .into_iter()
@@ -127,7 +127,7 @@ impl Lists {
     fn along(
         &self,
         request: &PageRequest,
-        wanted: &Wanted,
+        wanted: &FilterKeys,
         runs: Vec<Run<'_>>,
         is_filtered: bool,
         looks_max: usize,
@@ -160,7 +160,7 @@ impl Lists {
             let is_copy = by_match && self.is_copy(wanted, met);
             let is_enough = looked_at >= self.bounds.page_scan_max && !is_copy;
             if leaves_out && is_enough && places.keys.len() < request.limit {
-                places.cut = self.key(request.order, met).map(|key| Cut { key, skip });
+                places.cut = self.key(request.order, met).map(|key| PageBoundary { key, skip });
                 break;
             }
         }
@@ -168,7 +168,13 @@ impl Lists {
     }
 
     /// Whether a contact is shown where it was met; one that lies in several runs, in the first.
-    fn is_shown(&self, wanted: &Wanted, (index, slot): Met, is_filtered: bool, once: bool) -> bool {
+    fn is_shown(
+        &self,
+        wanted: &FilterKeys,
+        (index, slot): RowMatch,
+        is_filtered: bool,
+        once: bool,
+    ) -> bool {
         self.rows.get(slot).is_some_and(|row| {
             (!is_filtered || wanted.passes(row))
                 && (!once || wanted.first_match(row) == Some(index))
@@ -176,7 +182,7 @@ impl Lists {
     }
 
     /// Whether the contact is shown at another place of the same text.
-    fn is_copy(&self, wanted: &Wanted, (index, slot): Met) -> bool {
+    fn is_copy(&self, wanted: &FilterKeys, (index, slot): RowMatch) -> bool {
         self.rows.get(slot).is_some_and(|row| {
             let first = wanted.first_match(row);
             first.is_some_and(|first| first != index && row.text(first) == row.text(index))
@@ -187,12 +193,12 @@ impl Lists {
     fn sorted(
         &self,
         request: &PageRequest,
-        wanted: &Wanted,
+        wanted: &FilterKeys,
         runs: &[Run<'_>],
         is_prefix: bool,
     ) -> Places {
         let met = runs.iter().flat_map(|run| run.slots().map(|slot| (run.index, slot)));
-        let mut found: Vec<Met> = met
+        let mut found: Vec<RowMatch> = met
             .filter(|met| self.is_shown(wanted, *met, true, is_prefix))
             .filter_map(|(_, slot)| {
                 let index = match request.order {
@@ -203,7 +209,7 @@ impl Lists {
             })
             .filter(|met| self.is_after(request, *met))
             .collect();
-        let in_order = |a: &Met, b: &Met| {
+        let in_order = |a: &RowMatch, b: &RowMatch| {
             let ascending = compare(&self.rows, *a, *b);
             if request.descending { ascending.reverse() } else { ascending }
         };
@@ -217,7 +223,7 @@ impl Lists {
         Places { keys: shown.filter_map(|met| self.key(request.order, met)).collect(), cut: None }
     }
 
-    fn is_after(&self, request: &PageRequest, (index, slot): Met) -> bool {
+    fn is_after(&self, request: &PageRequest, (index, slot): RowMatch) -> bool {
         request.after.as_ref().is_none_or(|after| {
             let place = Probe::of_key(index, after, request.descending).against(&self.rows, slot);
             place == if request.descending { Ordering::Less } else { Ordering::Greater }
@@ -225,7 +231,7 @@ impl Lists {
     }
 
     /// A contact's place in an order, wherever it was met.
-    fn key(&self, order: SortOrder, (index, slot): Met) -> Option<PageKey> {
+    fn key(&self, order: SortOrder, (index, slot): RowMatch) -> Option<PageKey> {
         let row = self.rows.get(slot)?;
         let index = if order == SortOrder::Match { index } else { Index::of(order) };
         Some(PageKey { sort: row.sort(index), id: row.id().to_vec() })
@@ -247,7 +253,7 @@ impl Lists {
         if request.duplicates {
             return if request.counting { self.count_duplicates(request) } else { Total::Unknown };
         }
-        let wanted = Wanted::of(&request.filters);
+        let wanted = FilterKeys::of(&request.filters);
         let parts = wanted.parts();
         let lengths = |runs: &[Run<'_>]| runs.iter().map(Run::len).sum::<usize>();
         let runs_of = |part| (wanted.runs(part, self, request.status), part);
@@ -266,7 +272,7 @@ impl Lists {
         }
     }
 
-    fn counted(&self, wanted: &Wanted, runs: &[Run<'_>], once: bool) -> Total {
+    fn counted(&self, wanted: &FilterKeys, runs: &[Run<'_>], once: bool) -> Total {
         let (mut looked_at, mut count) = (0, 0);
         let looks_max = COUNT_SCANS * self.bounds.page_scan_max;
         for (index, slot) in runs.iter().flat_map(|run| run.slots().map(|slot| (run.index, slot))) {

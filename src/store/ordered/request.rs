@@ -155,12 +155,12 @@ pub(crate) struct Places {
     /// In order.
     pub(crate) keys: Vec<PageKey>,
     /// Where it was given up, having looked at enough; none: it is full, or the list has ended.
-    pub(crate) cut: Option<Cut>,
+    pub(crate) cut: Option<PageBoundary>,
 }
 
 /// Where a page goes on that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct PageBoundary {
     /// Strictly after this place.
     pub key: PageKey,
     /// Contacts still to leave out.

@@ -51,7 +51,7 @@ pub(super) struct Entry {
 
 /// Between which entries of the list something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct ListPosition {
     chunk: usize,
     index: usize,
 }
@@ -163,24 +163,24 @@ impl Sorted {
     }
 
     /// The place before the first entry that is not less than the key.
-    pub(super) fn lower(&self, prefix: Prefix, against: impl Fn(u32) -> Ordering) -> Place {
+    pub(super) fn lower(&self, prefix: Prefix, against: impl Fn(u32) -> Ordering) -> ListPosition {
         self.partition(|chunk, at| chunk.compare(at, prefix, &against) == Ordering::Less)
     }
 
     /// The place after the last entry that is not greater than the key.
-    pub(super) fn upper(&self, prefix: Prefix, against: impl Fn(u32) -> Ordering) -> Place {
+    pub(super) fn upper(&self, prefix: Prefix, against: impl Fn(u32) -> Ordering) -> ListPosition {
         self.partition(|chunk, at| chunk.compare(at, prefix, &against) != Ordering::Greater)
     }
 
-    fn partition(&self, is_before: impl Fn(&Chunk, usize) -> bool) -> Place {
+    fn partition(&self, is_before: impl Fn(&Chunk, usize) -> bool) -> ListPosition {
         let is_whole = |chunk: &Chunk| is_before(chunk, chunk.len().saturating_sub(1));
         let chunk = self.chunks.partition_point(is_whole);
         let within = |chunk: &Chunk| chunk.partition(|at| is_before(chunk, at));
-        Place { chunk, index: self.chunks.get(chunk).map_or(0, within) }
+        ListPosition { chunk, index: self.chunks.get(chunk).map_or(0, within) }
     }
 
     pub(super) fn insert(&mut self, entry: Entry, against: impl Fn(u32) -> Ordering) {
-        let Place { mut chunk, mut index } = self.lower(entry.prefix, against);
+        let ListPosition { mut chunk, mut index } = self.lower(entry.prefix, against);
         let has_prefixes = self.has_prefixes;
         self.len += 1;
         // Past the last one: at the end of the last chunk, so that growth at the end fills chunks.
@@ -210,7 +210,7 @@ impl Sorted {
 
     /// Removes the slot of that key, if it is there.
     pub(super) fn remove(&mut self, entry: Entry, against: impl Fn(u32) -> Ordering) -> bool {
-        let Place { chunk, index } = self.lower(entry.prefix, against);
+        let ListPosition { chunk, index } = self.lower(entry.prefix, against);
         let Some(at) = self.chunks.get_mut(chunk) else {
             return false;
         };
@@ -245,24 +245,24 @@ impl Sorted {
     }
 
     /// The slot behind a place, and the place behind that.
-    pub(super) fn after(&self, place: Place) -> Option<(u32, Place)> {
+    pub(super) fn after(&self, place: ListPosition) -> Option<(u32, ListPosition)> {
         let chunk = self.chunks.get(place.chunk)?;
         let slot = *chunk.slots.get(place.index)?;
         let next = if place.index + 1 < chunk.len() {
-            Place { index: place.index + 1, ..place }
+            ListPosition { index: place.index + 1, ..place }
         } else {
-            Place { chunk: place.chunk + 1, index: 0 }
+            ListPosition { chunk: place.chunk + 1, index: 0 }
         };
         Some((slot, next))
     }
 
     /// The slot before a place, and the place before that.
-    pub(super) fn before(&self, place: Place) -> Option<(u32, Place)> {
+    pub(super) fn before(&self, place: ListPosition) -> Option<(u32, ListPosition)> {
         let next = match place.index.checked_sub(1) {
-            Some(index) => Place { index, ..place },
+            Some(index) => ListPosition { index, ..place },
             None => {
                 let chunk = place.chunk.checked_sub(1)?;
-                Place { chunk, index: self.chunks.get(chunk)?.len().checked_sub(1)? }
+                ListPosition { chunk, index: self.chunks.get(chunk)?.len().checked_sub(1)? }
             }
         };
         let slot = *self.chunks.get(next.chunk)?.slots.get(next.index)?;
@@ -270,13 +270,13 @@ impl Sorted {
     }
 
     /// What the entry behind a place begins with, in a list that keeps that; the default elsewhere.
-    pub(super) fn prefix(&self, place: Place) -> Prefix {
+    pub(super) fn prefix(&self, place: ListPosition) -> Prefix {
         let chunk = self.chunks.get(place.chunk);
         chunk.and_then(|chunk| chunk.prefixes.get(place.index)).copied().unwrap_or_default()
     }
 
     /// Entries between two places.
-    pub(super) fn between(&self, from: Place, to: Place) -> usize {
+    pub(super) fn between(&self, from: ListPosition, to: ListPosition) -> usize {
         if to <= from {
             return 0;
         }
@@ -286,11 +286,11 @@ impl Sorted {
     }
 
     /// The place so many entries behind another, or the end.
-    pub(super) fn advanced(&self, from: Place, by: usize) -> Place {
+    pub(super) fn advanced(&self, from: ListPosition, by: usize) -> ListPosition {
         let mut left = from.index + by;
         for (at, chunk) in self.chunks.iter().enumerate().skip(from.chunk) {
             if left < chunk.len() {
-                return Place { chunk: at, index: left };
+                return ListPosition { chunk: at, index: left };
             }
             left -= chunk.len();
         }
@@ -298,7 +298,7 @@ impl Sorted {
     }
 
     /// The place so many entries before another, or the beginning.
-    pub(super) fn receded(&self, from: Place, by: usize) -> Place {
+    pub(super) fn receded(&self, from: ListPosition, by: usize) -> ListPosition {
         let (start, _) = self.ends();
         self.advanced(start, self.between(start, from).saturating_sub(by))
     }
@@ -309,9 +309,9 @@ impl Sorted {
     }
 
     /// The places before everything and after it.
-    pub(super) fn ends(&self) -> (Place, Place) {
-        let end = Place { chunk: self.chunks.len(), index: 0 };
-        (Place { chunk: 0, index: 0 }, end)
+    pub(super) fn ends(&self) -> (ListPosition, ListPosition) {
+        let end = ListPosition { chunk: self.chunks.len(), index: 0 };
+        (ListPosition { chunk: 0, index: 0 }, end)
     }
 
     /// Bytes of memory that it takes.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::probe::Probe;
 use super::rows::Rows;
-use super::sorted::{Place, Prefix, Sorted};
+use super::sorted::{ListPosition, Prefix, Sorted};
 use super::{Index, PageKey};
 
 /// A stretch of one list.
@@ -12,8 +12,8 @@ use super::{Index, PageKey};
 pub(super) struct Run<'a> {
     pub(super) index: Index,
     list: &'a Sorted,
-    from: Place,
-    to: Place,
+    from: ListPosition,
+    to: ListPosition,
 }
 
 impl<'a> Run<'a> {
@@ -85,11 +85,11 @@ impl<'a> Run<'a> {
 type Head = (u32, Prefix);
 
 /// A slot, and by which index it was met.
-pub(super) type Met = (Index, u32);
+pub(super) type RowMatch = (Index, u32);
 
 /// How two slots compare, each by its index; those are the same, or both of texts.
-pub(super) fn compare(rows: &Rows, a: Met, b: Met) -> Ordering {
-    let key = |(index, slot): Met| {
+pub(super) fn compare(rows: &Rows, a: RowMatch, b: RowMatch) -> Ordering {
+    let key = |(index, slot): RowMatch| {
         let row = rows.get(slot)?;
         Some((row.number(index), row.text(index), row.id(), index))
     };
@@ -133,18 +133,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn next(&mut self) -> Option<Met> {
+    pub(super) fn next(&mut self) -> Option<RowMatch> {
         self.next_with_prefix().map(|(met, _)| met)
     }
 
     /// With what it is sorted by begins with: where that differs, so does the whole. Nothing can be
     /// told from it in a list that keeps none.
-    pub(super) fn next_with_prefix(&mut self) -> Option<(Met, Prefix)> {
+    pub(super) fn next_with_prefix(&mut self) -> Option<(RowMatch, Prefix)> {
         if let [only] = self.runs.as_mut_slice() {
             let (slot, prefix) = only.next(self.descending)?;
             return Some(((only.index, slot), prefix));
         }
-        let mut first: Option<(usize, Met, Prefix)> = None;
+        let mut first: Option<(usize, RowMatch, Prefix)> = None;
         for (at, (run, head)) in self.runs.iter().zip(&self.heads).enumerate() {
             let Some((slot, prefix)) = *head else {
                 continue;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::attempts::Attempt;
@@ -23,7 +23,7 @@ use super::export::{self, ExportReport};
 use super::heap::HeapStats;
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
-use super::ordered::{Cut, PageKey, PageRequest, Places, Total};
+use super::ordered::{PageBoundary, PageKey, PageRequest, Places, Total};
 use super::outcomes::Prospect;
 use super::shared::Shared;
 use super::verify::{self, VerifyReport};
@@ -57,7 +57,7 @@ pub struct Page {
     /// The first place that was looked at, whether or not it is shown; none: there was none.
     pub first: Option<PageKey>,
     /// Where the list goes on; none: it has ended.
-    pub rest: Option<Cut>,
+    pub rest: Option<PageBoundary>,
     /// How many contacts the request is about, whatever its page.
     pub total: Total,
 }
@@ -184,7 +184,7 @@ impl Reader {
         let mut rest = places.cut;
         if places.keys.len() > request.limit {
             places.keys.truncate(request.limit);
-            rest = places.keys.last().map(|key| Cut { key: key.clone(), skip: 0 });
+            rest = places.keys.last().map(|key| PageBoundary { key: key.clone(), skip: 0 });
         }
         let mut contacts = Vec::with_capacity(places.keys.len());
         for (key, value) in places.keys.into_iter().zip(values) {
@@ -318,6 +318,8 @@ impl Reader {
         let figures = &shared.figures;
         let (dirty_bytes, flushing_bytes) = shared.contacts.dirty.bytes();
         let (heap, cache) = shared.contacts.stats();
+        let micros = |figure: &AtomicU64| Duration::from_micros(figure.load(Ordering::Relaxed));
+        let checkpoint_at = micros(&figures.checkpoint_at_micros);
         Ok(StoreStats {
             position: shared.commits.position_of(cut.next_offsets()),
             counters: cut.counters,
@@ -328,10 +330,8 @@ impl Reader {
             record_time_ms: cut.record_time_ms,
             frames: cut.next_frame.0,
             checkpoint_number: figures.checkpoint_number.load(Ordering::Relaxed),
-            checkpoint_age: shared.checkpoint_age(),
-            checkpoint_took: Duration::from_micros(
-                figures.checkpoint_micros_last.load(Ordering::Relaxed),
-            ),
+            checkpoint_age: shared.opened.elapsed().saturating_sub(checkpoint_at),
+            checkpoint_took: micros(&figures.checkpoint_micros_last),
             snapshots: figures.snapshots.load(Ordering::Relaxed),
             snapshot_bytes: figures.snapshot_bytes.load(Ordering::Relaxed),
             snapshot_age: shared.snapshot_age(),
@@ -340,9 +340,7 @@ impl Reader {
             dirty_bytes,
             flushing_bytes,
             index_bytes: shared.ordered.bytes() as u64,
-            backpressure: Duration::from_micros(
-                figures.backpressure_micros.load(Ordering::Relaxed),
-            ),
+            backpressure: micros(&figures.backpressure_micros),
             heap,
             cache,
         })

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU32;
 
 use super::*;
 use crate::store::codec;
-use crate::store::heap::Known;
+use crate::store::heap::Location;
 
 impl Bench {
     /// Many new contacts at once, as the first load brings them.
@@ -105,8 +105,8 @@ fn a_new_contact_is_not_looked_for_and_a_known_one_is_found_without_the_engine()
     bench.load(300..600);
     let found =
         |id: &str| bench.reader.shared().contacts.heap().find(codec::id_hash(id.as_bytes()));
-    assert!((0..600).all(|n| matches!(found(&format!("contact-{n:04}")), Known::At(_))));
-    assert!((0..600).all(|n| found(&format!("another-{n:04}")) == Known::Nowhere));
+    assert!((0..600).all(|n| matches!(found(&format!("contact-{n:04}")), Location::At(_))));
+    assert!((0..600).all(|n| found(&format!("another-{n:04}")) == Location::Nowhere));
     for (id, bodies) in &bench.model {
         let value = bench.reader.contact(id.as_bytes()).unwrap().unwrap();
         assert_eq!(value.body(), bodies.last().unwrap().as_slice(), "{id}");

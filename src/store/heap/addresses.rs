@@ -19,9 +19,9 @@ const _: () = assert!(RECORD_BYTES_MAX < UNIT << LEN_BITS);
 
 /// A record's segment, offset and length.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Place(u64);
+pub(crate) struct HeapAddress(u64);
 
-impl Place {
+impl HeapAddress {
     /// None here: the engine has it.
     pub(super) const ENGINE: Self = Self(u64::MAX);
 
@@ -44,7 +44,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for HeapAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if *self == Self::ENGINE {
             return f.write_str("in the engine");
@@ -54,27 +54,27 @@ impl std::fmt::Debug for Place {
 }
 
 /// Hashes of ids, each with its place.
-type Shard = RwLock<HashTable<(u64, Place)>>;
+type Shard = RwLock<HashTable<(u64, HeapAddress)>>;
 
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Addresses {
     shards: Box<[Shard]>,
 }
 
-impl Default for Places {
+impl Default for Addresses {
     fn default() -> Self {
         Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
     }
 }
 
-impl Places {
-    pub(super) fn get(&self, hash: u64) -> Option<Place> {
+impl Addresses {
+    pub(super) fn get(&self, hash: u64) -> Option<HeapAddress> {
         let shard = shard(&self.shards, hash)?.read();
         shard.find(hash, |at| at.0 == hash).map(|at| at.1)
     }
 
     /// Sets a contact's place and returns the one before.
-    pub(super) fn set(&self, hash: u64, place: Place) -> Option<Place> {
+    pub(super) fn set(&self, hash: u64, place: HeapAddress) -> Option<HeapAddress> {
         let mut shard = shard(&self.shards, hash)?.write();
         match shard.entry(hash, |at| at.0 == hash, |at| at.0) {
             Entry::Occupied(mut at) => Some(std::mem::replace(&mut at.get_mut().1, place)),
@@ -86,7 +86,7 @@ impl Places {
     }
 
     /// Sets it, if it is still as it was.
-    pub(super) fn replace(&self, hash: u64, old: Place, new: Place) {
+    pub(super) fn replace(&self, hash: u64, old: HeapAddress, new: HeapAddress) {
         let Some(shard) = shard(&self.shards, hash) else {
             return;
         };
@@ -101,8 +101,8 @@ impl Places {
             let mut shard = shard.write();
             shard
                 .iter_mut()
-                .filter(|at| at.1 != Place::ENGINE && at.1.segment() == segment)
-                .for_each(|at| at.1 = Place::ENGINE);
+                .filter(|at| at.1 != HeapAddress::ENGINE && at.1.segment() == segment)
+                .for_each(|at| at.1 = HeapAddress::ENGINE);
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Part {
 
 /// The filters with their texts folded and cut.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct FilterKeys {
     email: Option<Vec<u8>>,
     company: Option<Vec<u8>>,
     source: Option<Vec<u8>>,
@@ -47,7 +47,7 @@ impl Part {
     }
 }
 
-impl Wanted {
+impl FilterKeys {
     pub(super) fn of(filters: &Filters) -> Self {
         let fold = |text: &Option<String>, max| text.as_deref().map(|text| fold_cut(text, max));
         Self {
