@@ -14,6 +14,7 @@ mod hand_over;
 mod intake;
 mod lease;
 mod markers;
+mod merged;
 mod merging;
 mod outbox;
 mod patch;

@@ -26,9 +26,12 @@ const TYPED = {
 };
 
 function signed() {
-  const time = Math.floor(Date.now() / 1000).toString();
+  let time;
   const signature = (body) => createHmac('sha256', WEBHOOK_SECRET).update(`${time}.${body}`).digest('hex');
-  return { 'X-Acme-Timestamp': () => time, 'X-Acme-Signature': signature };
+  return {
+    'X-Acme-Timestamp': () => (time = Math.floor(Date.now() / 1000).toString()),
+    'X-Acme-Signature': signature,
+  };
 }
 
 function inOrder(described) {

@@ -31,7 +31,7 @@ use crate::telemetry::fault;
 
 use super::command_record::API_SOURCE;
 use super::commands::{Author, Command, CommandError, Commands, Submitted, Wait};
-use super::merging::{MERGED_INTO, listed};
+use super::merged::{MERGED_INTO, listed};
 use super::patch::ContactPatch;
 
 pub(super) use first::as_of;

@@ -29,6 +29,7 @@ use super::commands::{Author, Commands, Wait};
 use super::control::{Control, ControlOutcome, ControlWrite};
 use super::edits::{Done, EditError, Keyed, as_of};
 use super::lease::Lease;
+use super::merged::{MERGED_FROM, MERGED_INTO, listed};
 use super::{IngestError, now_ms};
 
 pub use job::{MergeEnd, MergeFailure, MergeJob};
@@ -42,10 +43,6 @@ const JOBS_MAX: usize = 1024;
 const LISTED_MAX: usize = 8 * JOBS_MAX;
 /// How long it is known how a merge ended, in milliseconds of record time.
 const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
-/// The survivor's attribute that lists whom it has taken in.
-const MERGED_FROM: &str = "mergedFrom";
-/// The other's attribute that names the survivor.
-pub(super) const MERGED_INTO: &str = "mergedInto";
 
 /// Two contacts to be made one.
 #[derive(Clone, Debug)]
@@ -388,15 +385,4 @@ fn is_merged(other: &StoredContact, into: &str) -> Result<bool, CorruptContact> 
     let other = other.view()?;
     let is_over = other.status() == Status::Deleted && other.merging_into().is_none();
     Ok(is_over && listed(&other, MERGED_INTO).iter().any(|id| id == into))
-}
-
-/// The ids that an attribute holds: one text, or a list of such.
-pub(super) fn listed(contact: &ContactView<'_>, attribute: &str) -> Vec<String> {
-    let Some((_, json)) = contact.attributes().find(|(name, _)| *name == attribute) else {
-        return Vec::new();
-    };
-    match serde_json::from_str::<Vec<String>>(json) {
-        Ok(list) => list,
-        Err(_) => serde_json::from_str::<String>(json).into_iter().collect(),
-    }
 }

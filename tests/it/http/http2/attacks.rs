@@ -85,16 +85,16 @@ async fn a_connection_without_requests_is_idle_though_it_pings() {
     let mut client = RawClient::connect(&secure, &[]).await;
     client.send(&frame(HEADERS, WHOLE, 1, &get("/livez", &[]))).await.unwrap();
     client.until(DATA).await;
-    let ended = loop {
-        if client.send(&frame(PING, 0, 0, &[7; 8])).await.is_err() {
-            break None;
-        }
-        match client.next().await {
-            Some(frame) if frame.kind == GOAWAY => break Some(frame.reason()),
-            Some(_) => {}
-            None => break None,
+    let pinging = async {
+        loop {
+            client.send(&frame(PING, 0, 0, &[7; 8])).await.ok()?;
+            let frame = client.next().await?;
+            if frame.kind == GOAWAY {
+                return Some(frame.reason());
+            }
         }
     };
+    let ended = tokio::time::timeout(DEADLINE, pinging).await.expect("it is told to go");
     assert_eq!(ended, Some(0));
     secure.served.end().await;
 }

@@ -1,0 +1,19 @@
+//! What contacts say of their merges, in attributes.
+
+use crate::domain::contact::ContactView;
+
+/// The survivor's attribute that lists whom it has taken in.
+pub(super) const MERGED_FROM: &str = "mergedFrom";
+/// The other's attribute that names the survivor.
+pub(super) const MERGED_INTO: &str = "mergedInto";
+
+/// The ids that an attribute holds: one text, or a list of such.
+pub(super) fn listed(contact: &ContactView<'_>, attribute: &str) -> Vec<String> {
+    let Some((_, json)) = contact.attributes().find(|(name, _)| *name == attribute) else {
+        return Vec::new();
+    };
+    match serde_json::from_str::<Vec<String>>(json) {
+        Ok(list) => list,
+        Err(_) => serde_json::from_str::<String>(json).into_iter().collect(),
+    }
+}
