@@ -20,6 +20,7 @@ mod demo;
 mod descriptors;
 mod error;
 mod first_lane;
+mod followers;
 mod founding;
 mod log;
 mod partial;

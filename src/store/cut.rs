@@ -32,6 +32,12 @@ pub struct Cut {
     pub record_time_ms: i64,
 }
 
+impl Default for Cut {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl Cut {
     pub(crate) fn empty() -> Self {
         Self {
@@ -44,6 +50,16 @@ impl Cut {
             attempts: Digest::default(),
             record_time_ms: 0,
         }
+    }
+
+    /// Records that were set aside, contacts' and control records.
+    pub fn dead_letters(&self) -> u64 {
+        letters_up_to(self)
+    }
+
+    /// Records that stood away from their contact's home lane.
+    pub fn rehomed(&self) -> u64 {
+        self.counters.verdict(Verdict::Rehomed)
     }
 
     /// The next offset of every lane.

@@ -57,6 +57,7 @@ mod error;
 mod events;
 mod expected;
 mod export;
+mod followers;
 mod founding;
 mod heap;
 mod history;

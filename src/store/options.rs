@@ -33,6 +33,14 @@ fn retention_bytes(config: &StoreConfig) -> Option<u64> {
     }
 }
 
+fn bytes_max(config: &StoreConfig) -> Option<u64> {
+    match config.journal_bytes_max {
+        JournalRetention::Unlimited => None,
+        JournalRetention::Bytes(bytes) => Some(bytes),
+        JournalRetention::Auto => retention_bytes(config).map(|bytes| bytes.saturating_mul(2)),
+    }
+}
+
 impl StoreConfig {
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.path.join("journal")
@@ -52,7 +60,11 @@ impl StoreConfig {
     }
 
     pub(crate) fn retention(&self) -> Retention {
-        Retention { age: self.journal_retention_age, bytes: retention_bytes(self) }
+        Retention {
+            age: self.journal_retention_age,
+            bytes: retention_bytes(self),
+            bytes_max: bytes_max(self),
+        }
     }
 
     pub(crate) fn dead_letters(&self) -> LetterLimits {

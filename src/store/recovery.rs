@@ -253,6 +253,7 @@ fn assemble(
         events: Rolling::new(segments.segment_base(), segments.next()),
         dead_letters,
         brought_home: Default::default(),
+        followers: Default::default(),
         journal,
         figures,
         path: config.path.clone(),

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) events: Rolling,
     /// How far what stood away from home is brought there.
     pub(crate) brought_home: BroughtHome,
+    /// What the journal is kept for.
+    pub(crate) followers: FollowerNeeds,
     /// What could not be applied, kept beyond the journal.
     pub(crate) dead_letters: DeadLetters,
     /// For history and as-of reads.

@@ -23,6 +23,7 @@ mod cli_simulate;
 mod cli_status;
 mod dead_letters;
 mod docs;
+mod followers;
 mod http;
 mod pipeline;
 mod security_log;

@@ -25,7 +25,6 @@ use std::time::Duration;
 
 pub use entry::KeptLetter;
 pub use index::LetterRow;
-pub(crate) use shared::letters_up_to;
 pub use shared::{DeadLetters, LetterFigures};
 pub(crate) use thread::DeadLettersThread;
 

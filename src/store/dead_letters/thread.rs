@@ -16,7 +16,6 @@ use super::super::shared::Shared;
 use super::archive::{Archive, Found, now_ms};
 use super::entry::KeptLetter;
 use super::index::LetterRow;
-use super::letters_up_to;
 
 /// How often the limits are looked at while nothing comes.
 const LOOK_AT_LIMITS: Duration = Duration::from_secs(30);
@@ -127,7 +126,7 @@ impl Follower {
         let Found { archive, index, letters } =
             Archive::open(&self.shared.path, self.shared.dead_letters.limits, log)?;
         self.shared.dead_letters.loaded(index, archive.bytes());
-        let committed = letters_up_to(&self.shared.commits.cut.lock());
+        let committed = self.shared.commits.cut.lock().dead_letters();
         // More than there are: the journal is an older one. By their places it is known which are there.
         let letters = if letters > committed { 0 } else { letters };
         let frame = self.shared.journal.first()?;
@@ -145,7 +144,7 @@ impl Follower {
         // Log before archive: a power cut must not leave letters that the journal has lost.
         let end = self.sync.sync()?.min(committed);
         while let Some(frame) = next_with(&self.shared.journal, place.frame, end, place.letters)? {
-            let after = letters_up_to(&frame.head.after);
+            let after = frame.head.after.dead_letters();
             for letter in letters_of(&frame, self.log(), after)? {
                 if place.archive.has(&letter) {
                     continue;
@@ -226,7 +225,7 @@ fn next_with(
 ) -> Result<Option<Frame>, StoreError> {
     let has = |no: u64| -> Result<bool, StoreError> {
         match journal.head(FrameNo(no))? {
-            Some(head) => Ok(letters_up_to(&head.after) > letters),
+            Some(head) => Ok(head.after.dead_letters() > letters),
             // Trimmed, and so archived.
             None if FrameNo(no) < journal.first()? => Ok(false),
             None => {
