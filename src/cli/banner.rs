@@ -177,7 +177,8 @@ mod tests {
         let mut config = Config::built_in(Mode::Dev).unwrap();
         let (certificate, key) = ("its cert.pem".into(), "key.pem".into());
         config.server.tls = Some(TlsFiles { certificate, key });
-        let started = Started { address: config.server.listen, contact: None };
+        let started =
+            Started { address: config.server.listen, metrics: config.server.listen, contact: None };
         let text = Banner::new(&config, false, None, None).text(&started);
         let curl =
             "curl -s --cacert 'its cert.pem' -H \"$KEY\" 'https://127.0.0.1:3000/api/contacts";

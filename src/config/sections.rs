@@ -253,6 +253,7 @@ impl StoreConfig {
             journal_segment_bytes: 64 << 20,
             journal_retention_age: None,
             journal_retention_bytes: JournalRetention::Unlimited,
+            journal_bytes_max: JournalRetention::Unlimited,
             purge_deleted_after: None,
             dead_letters_bytes: 256 << 20,
             dead_letters_age: Some(Duration::from_secs(30 * 24 * 60 * 60)),

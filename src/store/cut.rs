@@ -54,7 +54,8 @@ impl Cut {
 
     /// Records that were set aside, contacts' and control records.
     pub fn dead_letters(&self) -> u64 {
-        letters_up_to(self)
+        let of_control = self.control.verdicts.get(Verdict::DeadLettered.index()).copied();
+        self.counters.verdict(Verdict::DeadLettered) + of_control.unwrap_or(0)
     }
 
     /// Records that stood away from their contact's home lane.

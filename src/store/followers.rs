@@ -13,9 +13,9 @@ use crate::segments::FrameNo;
 use super::StoreError;
 use super::changes::{Changes, before_frame};
 use super::codec::ChangeRef;
+use super::cut::Cut;
 use super::journal::Journal;
 use super::reader::Reader;
-use super::shared::Cut;
 
 /// Up to where each follower is done, as it is written down.
 #[derive(Debug, Default)]
@@ -82,15 +82,15 @@ impl Reader {
         let shared = self.shared();
         let first = shared.journal.first()?;
         if first == FrameNo(0) {
-            return Ok((shared.position_of(BTreeMap::new()), None));
+            return Ok((shared.commits.position_of(BTreeMap::new()), None));
         }
         let Some(frame) = shared.journal.frame(first)? else {
-            let cut = shared.cut.lock().clone();
-            return Ok((shared.position_of(cut.next_offsets()), Some(cut.record_time_ms)));
+            let cut = shared.commits.cut.lock().clone();
+            return Ok((shared.commits.position_of(cut.next_offsets()), Some(cut.record_time_ms)));
         };
         let next = before_frame(&frame)?;
         let next = next.into_iter().map(|(lane, next)| (lane, NextOffset(next))).collect();
-        Ok((shared.position_of(next), Some(frame.head.after.record_time_ms)))
+        Ok((shared.commits.position_of(next), Some(frame.head.after.record_time_ms)))
     }
 
     /// The position before the first records of a time, in ms, or the present one where there are none
@@ -100,15 +100,15 @@ impl Reader {
     /// When the journal can't be read.
     pub fn position_at(&self, time_ms: i64) -> Result<Option<Position>, StoreError> {
         let shared = self.shared();
-        let cut = shared.cut.lock().clone();
+        let cut = shared.commits.cut.lock().clone();
         let first = shared.journal.first()?;
         let is_then = |after: &Cut| after.record_time_ms >= time_ms;
         let frame = shared.journal.first_where(first, cut.next_frame, is_then)?;
         let Some(before) = frame.0.checked_sub(1).map(FrameNo) else {
-            return Ok(Some(shared.position_of(BTreeMap::new())));
+            return Ok(Some(shared.commits.position_of(BTreeMap::new())));
         };
         let head = shared.journal.head(before)?;
-        Ok(head.map(|head| shared.position_of(contact_lanes(&head.after))))
+        Ok(head.map(|head| shared.commits.position_of(contact_lanes(&head.after))))
     }
 }
 

@@ -93,7 +93,7 @@ impl FollowerMetrics {
             (&self.parked, figures.parked),
         ];
         for (family, value) in gauges {
-            super::metrics::set(&family.with_label_values(&[label]), value);
+            super::registry::set(&family.with_label_values(&[label]), value);
         }
         self.lag_seconds.with_label_values(&[label]).set(figures.lag_seconds);
     }

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::domain::position::{Lane, Offset};
-use crate::domain::verdict::{DeadLetterReason, Verdict};
+use crate::domain::verdict::DeadLetterReason;
 use crate::segments::{FrameNo, SegmentReader};
 
 use super::super::StoreError;
@@ -70,7 +70,7 @@ impl DeadLetters {
             segments: archive::reader(&dir.join(FOLDER))?,
             bytes: AtomicU64::new(0),
             is_loaded: AtomicBool::new(false),
-            committed: AtomicU64::new(letters_up_to(cut)),
+            committed: AtomicU64::new(cut.dead_letters()),
             archived: AtomicU64::new(0),
             read_to: AtomicU64::new(0),
             instance,
@@ -146,7 +146,7 @@ impl DeadLetters {
 
     /// The writer has committed.
     pub(crate) fn committed(&self, cut: &Cut) {
-        let letters = letters_up_to(cut);
+        let letters = cut.dead_letters();
         if self.committed.swap(letters, Ordering::AcqRel) != letters {
             // Under the lock, so that a thread about to wait has seen it.
             let _stop = self.stop.lock();
@@ -157,7 +157,7 @@ impl DeadLetters {
     /// The first frame of the journal that is still needed for letters up to a cut.
     pub(crate) fn needs_from(&self, cut: &Cut) -> FrameNo {
         let is_archived =
-            self.is_loaded() && self.archived.load(Ordering::Acquire) >= letters_up_to(cut);
+            self.is_loaded() && self.archived.load(Ordering::Acquire) >= cut.dead_letters();
         if is_archived { FrameNo(u64::MAX) } else { FrameNo(self.read_to.load(Ordering::Acquire)) }
     }
 
@@ -233,10 +233,4 @@ impl DeadLetters {
         *self.stop.lock() = true;
         self.wake.notify_all();
     }
-}
-
-/// Letters up to a cut, contacts' and control records'.
-pub(crate) fn letters_up_to(cut: &Cut) -> u64 {
-    let of_control = cut.control.verdicts.get(Verdict::DeadLettered.index()).copied();
-    cut.counters.verdict(Verdict::DeadLettered) + of_control.unwrap_or(0)
 }

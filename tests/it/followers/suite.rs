@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use contactd::config::JournalRetention;
 use contactd::domain::position::Position;
 use contactd::effects::follower::{FollowerError, Followers, ReplayFrom, Sink as _};
 use contactd::store::StoreConfig;
@@ -151,8 +152,8 @@ fn forgetful(options: &mut StoreConfig) {
     options.checkpoint_interval = Duration::from_millis(20);
     options.snapshot_interval = Duration::from_millis(20);
     options.journal_segment_bytes = 4 << 10;
-    options.journal_retention_bytes = Some(8 << 10);
-    options.journal_bytes_max = Some(16 << 10);
+    options.journal_retention_bytes = JournalRetention::Bytes(8 << 10);
+    options.journal_bytes_max = JournalRetention::Bytes(16 << 10);
 }
 
 async fn an_overrun_is_told_and_passed<S: Subject>(subject: &S) {

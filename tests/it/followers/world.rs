@@ -12,7 +12,7 @@ use contactd::effects::follower::{
 use contactd::event_log::NewRecord;
 use contactd::ingest::{Clocks, Control, Lease};
 use contactd::store::journal::Entry;
-use contactd::store::{Cut, Reader, StoreError, StoreConfig};
+use contactd::store::{Cut, Reader, StoreConfig, StoreError};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
