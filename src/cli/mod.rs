@@ -26,6 +26,7 @@ mod schemas;
 mod serve;
 mod settings;
 mod simulate;
+mod source;
 mod store;
 mod topics;
 mod users;
@@ -70,6 +71,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Produce(args) => produce::run(settings, &args),
         Command::Get(args) => get::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
+        Command::Source(command) => source::run(settings, &command),
         Command::Simulate(args) => simulate::run(settings, &args),
         Command::Dlq(command) => dlq::run(settings, &command),
         Command::Store(command) => store::run(settings, &command),

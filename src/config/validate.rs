@@ -16,9 +16,9 @@ use super::print;
 use super::secret::Secret;
 use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
-use super::suggest::nearest;
 use super::webhook_secret::too_short;
-use super::{Config, Mode, Sources, bridge, dead_letters, rules, simulator, webhooks};
+use super::{Config, Mode, Sources};
+use super::{bridge, dead_letters, rules, simulator, source_tables, webhooks};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -29,9 +29,6 @@ const DAY: u64 = 86_400;
 const SEGMENT_BYTES: RangeInclusive<u64> = 4 * KIB..=4 * GIB;
 
 pub(super) const YES_OR_NO: [(&str, bool); 2] = [("false", false), ("true", true)];
-
-/// What a source's field can be called here.
-const OUR_NAMES: [&str; 7] = ["id", "firstName", "lastName", "email", "phone", "company", "title"];
 
 /// Validates everything; errors are added to `errors`, and then the result is not to be used.
 pub(super) fn config(
@@ -50,25 +47,26 @@ pub(super) fn config(
         api_key: fields.secret("acme.api_key"),
         webhook_secret: unfit.checked(&fields, "acme.webhook_secret", acme_secret, too_short),
     };
+    let tables = source_tables::sources(&mut fields, &acme);
     Config {
         mode: sources.mode,
         server: server(&mut fields, &mut unfit),
         limits: limits::limits(&mut fields),
         allow: limits::allow(&mut fields),
         embedded_log: embedded_log(&mut fields, &store.path),
-        bridge: bridge::bridge(&mut fields, &log, &kafka),
+        bridge: bridge::bridge(&mut fields, &log, &kafka, &tables.sources),
         log,
         dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
         rules: rules::rules(&mut fields),
         kafka,
         auth: auth(&mut fields, &store.path, jwt.expiration),
         apply: apply(&mut fields),
-        mapping: mapping(&mut fields),
+        sources: tables.sources,
         feed: feed(&mut fields),
         telemetry: telemetry(&mut fields),
         redis: redis(&mut fields),
         jwt,
-        webhooks: webhooks::webhooks(&mut fields, &acme),
+        webhooks: webhooks::webhooks(&mut fields, tables.webhooks),
         outbox: webhooks::outbox(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
         acme,
@@ -371,25 +369,6 @@ pub(super) fn free(fields: &mut Fields<'_>, table: &str) -> Vec<([String; 3], St
         }
     }
     found
-}
-
-fn mapping(fields: &mut Fields<'_>) -> BTreeMap<String, BTreeMap<String, String>> {
-    let mut mapping: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for ([_, source, theirs], ours) in free(fields, "mapping") {
-        let of_source = mapping.entry(source.clone()).or_default();
-        if ours.is_empty() {
-            continue;
-        }
-        if OUR_NAMES.contains(&ours.as_str()) {
-            of_source.insert(theirs, ours);
-            continue;
-        }
-        let meant = nearest(&ours, OUR_NAMES.into_iter());
-        let meant = meant.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
-        let problem = format!("is \"{ours}\", and must be one of {}{meant}", OUR_NAMES.join(", "));
-        fields.refuse(&format!("mapping.{source}.{theirs}"), problem);
-    }
-    mapping
 }
 
 fn store(fields: &mut Fields<'_>) -> StoreConfig {

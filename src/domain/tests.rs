@@ -13,10 +13,10 @@ use super::decode::Decoder;
 use super::event::{Event, EventKind, FIELDS, Patch};
 use super::headers;
 use super::limits::Limits;
-use super::mapping::Mapping;
 use super::merge::{CommandTimes, decide, merge};
 use super::position::{Lane, Offset};
 use super::record::RecordBatch;
+use super::sources::Sources;
 use super::timestamp::format_rfc3339_us;
 use super::verdict::Verdict;
 
@@ -192,7 +192,7 @@ fn apply<'a>(
 }
 
 fn decoder() -> Decoder {
-    Decoder::new(Mapping::built_in(), Limits::default())
+    Decoder::new(Sources::built_in(), Limits::default())
 }
 
 type Delivery = (Vec<Sample>, Vec<(Index, i64)>, Vec<usize>, i64);

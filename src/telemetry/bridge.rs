@@ -24,11 +24,14 @@ pub enum BridgeOutcome {
     Reduced,
     /// It came from the contact log itself.
     Returned,
+    /// A null value that says nothing in its source.
+    Ignored,
 }
 
 impl BridgeOutcome {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Event, Self::Unreadable, Self::Reduced, Self::Returned];
+    pub const ALL: [Self; 5] =
+        [Self::Event, Self::Unreadable, Self::Reduced, Self::Returned, Self::Ignored];
 
     /// Label value.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +40,7 @@ impl BridgeOutcome {
             Self::Unreadable => "unreadable",
             Self::Reduced => "reduced",
             Self::Returned => "returned",
+            Self::Ignored => "ignored",
         }
     }
 }

@@ -49,7 +49,7 @@ impl Decoded {
 }
 
 fn decode_with(value: &[u8], headers: &[Header<'_>]) -> Result<Decoded, Reject> {
-    let decoder = Decoder::new(Mapping::built_in(), Limits::default());
+    let decoder = Decoder::new(Sources::built_in(), Limits::default());
     let mut batch = RecordBatch::new(Lane(0));
     // Spans must hold in the middle of an arena as well.
     batch.push(Offset(0), 5, Some(b"other"), Some(b"before"), std::iter::empty());
@@ -369,7 +369,7 @@ fn the_key_names_the_contact_where_nothing_else_does() {
 fn events_are_held_against_their_sources_schemas_and_commands_are_not() {
     let named = r#"{"properties":{"data":{"required":["acme_last_name"]}}}"#;
     let schemas = Schemas::compile([("contact.updated", named)]).unwrap();
-    let plain = Decoder::new(Mapping::built_in(), Limits::default());
+    let plain = Decoder::new(Sources::built_in(), Limits::default());
     let decoder = plain.clone().with_schemas([("acme".to_owned(), schemas)].into_iter().collect());
     let decode = |value: &str, headers: &[Header<'_>]| {
         let mut batch = RecordBatch::new(Lane(0));
