@@ -66,7 +66,8 @@ impl Sample {
 
     fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut all = Vec::new();
-        if self.is_complete {
+        // Without a field it would be a dead letter.
+        if self.is_complete && !self.fields.is_empty() {
             all.push((headers::COMPLETE, Vec::new()));
         }
         if let Some(intent) = self.intent {

@@ -54,7 +54,7 @@ pub(super) struct RuleText {
     future_tolerance_ms: u64,
     /// By source: where its records have what (`record`), its types (`types`), where it has our fields
     /// (`fields`), and what becomes of the rest (`unknown`).
-    #[schema(value_type = BTreeMap<String, BTreeMap<String, Object>>)]
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
     sources: SourceTexts,
     /// By source: the name of a schema, and its text.
     schemas: BTreeMap<String, BTreeMap<String, String>>,

@@ -117,7 +117,8 @@ pub struct Message<'m> {
 #[derive(Clone)]
 enum Key {
     Sha256(Hmac<Sha256>),
-    Sha512(Hmac<Sha512>),
+    /// Twice as large as the usual one.
+    Sha512(Box<Hmac<Sha512>>),
 }
 
 impl Key {
@@ -126,7 +127,9 @@ impl Key {
         let refused = |error: hmac::digest::InvalidLength| SecretError(error.to_string());
         Ok(match form.algorithm {
             Algorithm::Sha256 => Self::Sha256(Hmac::new_from_slice(&bytes).map_err(refused)?),
-            Algorithm::Sha512 => Self::Sha512(Hmac::new_from_slice(&bytes).map_err(refused)?),
+            Algorithm::Sha512 => {
+                Self::Sha512(Box::new(Hmac::new_from_slice(&bytes).map_err(refused)?))
+            }
         })
     }
 
@@ -160,7 +163,7 @@ impl Key {
     fn fits(&self, signature: &[u8]) -> bool {
         match self {
             Self::Sha256(mac) => mac.clone().verify_slice(signature).is_ok(),
-            Self::Sha512(mac) => mac.clone().verify_slice(signature).is_ok(),
+            Self::Sha512(mac) => Hmac::clone(mac).verify_slice(signature).is_ok(),
         }
     }
 

@@ -4,6 +4,7 @@
 use crate::config::{Part, Secret, WebhookSourceConfig};
 use crate::domain::Class;
 use crate::domain::schemas::{SchemaError, Schemas};
+use crate::telemetry::Throttle;
 
 use super::signature::{SecretError, Verifier};
 
@@ -44,6 +45,8 @@ pub(super) struct Source {
     /// The built-in ones, where none are configured.
     pub(super) schemas: Schemas,
     pub(super) binary_cloudevents: bool,
+    /// Anybody can send what does not fit.
+    hints: Throttle,
 }
 
 impl Source {
@@ -70,7 +73,13 @@ impl Source {
                 .map_err(|source| WebhookSetupError::Schema { name: name.to_owned(), source })?,
         };
         let binary_cloudevents = config.binary_cloudevents;
-        Ok(Some(Self { name: name.to_owned(), verifier, schemas, binary_cloudevents }))
+        Ok(Some(Self {
+            name: name.to_owned(),
+            verifier,
+            schemas,
+            binary_cloudevents,
+            hints: Throttle::a_minute(),
+        }))
     }
 
     /// Which setting would make a signature fit.
@@ -82,11 +91,14 @@ impl Source {
                 "a webhook is signed over its body alone, so its time can be forged: where that is \
                  accepted, set source.{name}.signature = \"acme-body\""
             );
-        } else if form.signed.contains(&Part::Url) {
+        } else if form.signed.contains(&Part::Url)
+            && let Some(left_out) = self.hints.pass()
+        {
             let url = url.split('?').next().unwrap_or_default();
             tracing::warn!(
                 source = name,
                 url,
+                left_out,
                 "the signature of a webhook does not fit; it covers the URL, which must be the one that \
                  the sender uses: behind a proxy, set server.trusted_proxies, and let the proxy send \
                  X-Forwarded-Host and X-Forwarded-Proto"
