@@ -93,7 +93,7 @@ impl BridgeMetrics {
         Ok(Self {
             records: families.counters(
                 "contactd_bridge_records_total",
-                "Records of other topics by what they became: event, unreadable (a dead letter), reduced (kept in part), returned (from the contact log, left there).",
+                "Records of other topics by what they became: event, unreadable (a dead letter), reduced (kept in part), returned (from the contact log, left there), ignored (a null value that says nothing).",
                 &["topic", "outcome"],
             )?,
             lag: families.gauges(
