@@ -17,6 +17,9 @@ use crate::domain::sources::{Preset, SourceText, Unknown};
 use crate::domain::verdict::DeadLetterReason;
 use crate::ingest::PresentRules;
 
+/// The contact, the event's kind and its time; or why it is a dead letter.
+type Seen = Result<(String, EventKind, Option<u64>), DeadLetterReason>;
+
 /// A converter that knows the source `crm` by a preset, and what its input says.
 fn by_preset(name: &str, unknown: Unknown) -> (Converter, InputConfig) {
     let preset = Preset::of(name).unwrap();
@@ -42,7 +45,7 @@ fn seen(
     (converter, input): &(Converter, InputConfig),
     key: Option<&str>,
     value: Option<&str>,
-) -> Vec<Result<(String, EventKind, Option<u64>), DeadLetterReason>> {
+) -> Vec<Seen> {
     let mut batch = RecordBatch::new(Lane(6));
     let (key, value) = (key.map(str::as_bytes), value.map(str::as_bytes));
     batch.push(Offset(7), TIME, key, value, std::iter::empty());
@@ -109,9 +112,7 @@ fn a_batch_and_an_event_of_several_contacts_are_a_record_each() {
         json!({ "subscriptionType": "contact.propertyChange", "objectId": id, "occurredAt": 1,
             "propertyName": "email", "propertyValue": "a@b.c" })
     };
-    let ids = |made: Vec<Result<(String, EventKind, Option<u64>), DeadLetterReason>>| {
-        made.into_iter().map(|each| each.unwrap().0).collect::<Vec<_>>()
-    };
+    let ids = |made: Vec<Seen>| made.into_iter().map(|each| each.unwrap().0).collect::<Vec<_>>();
     let batch = text(&json!([change(1), change(2), change(1)]));
     assert_eq!(
         ids(seen(&by_preset("hubspot", Unknown::Drop), None, Some(&batch))),
