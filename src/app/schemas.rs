@@ -26,10 +26,8 @@ pub(super) fn configured_schemas(config: &Config) -> Result<ByName, ConfigErrors
             Ok(texts) if texts.is_empty() => {}
             Ok(texts) => drop(all.insert(name.clone(), texts)),
             Err(problem) => {
-                wrong.push(ConfigError::Syntax {
-                    place: format!("webhook.{name}.schemas"),
-                    problem,
-                });
+                wrong
+                    .push(ConfigError::Syntax { place: format!("source.{name}.schemas"), problem });
             }
         }
     }

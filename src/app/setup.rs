@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::config::{Config, ConfigError, ConfigErrors};
 use crate::domain::decode::Decoder;
 use crate::domain::limits::Limits;
-use crate::domain::mapping::{Mapping, UnknownField};
 use crate::domain::rules::{RuleSet, RuleText};
 use crate::ingest::PresentRules;
 
@@ -28,17 +27,16 @@ impl ApplySetup {
     /// From the configuration.
     ///
     /// # Errors
-    /// Every mapping that names a field that there is not, every schema that is none.
+    /// Every schema that is none.
     pub fn new(config: &Config) -> Result<Self, ConfigErrors> {
-        let mapping = Mapping::from_config(&config.mapping).map_err(wrong_mapping)?;
         let limits =
             Limits { contact_bytes_max: config.apply.contact_bytes_max, ..Limits::default() };
         let tolerance = config.apply.future_tolerance.as_millis();
         let future_tolerance_ms = u64::try_from(tolerance).unwrap_or(u64::MAX);
-        let mut text = RuleText::new(&mapping, &limits, future_tolerance_ms);
+        let mut text = RuleText::new(config.source_texts(), &limits, future_tolerance_ms);
         text.schemas = configured_schemas(config)?;
         let rules = RuleSet::compile(text).map_err(|error| {
-            let place = "mapping, schemas and apply".to_owned();
+            let place = "sources, schemas and apply".to_owned();
             ConfigErrors(vec![ConfigError::Syntax { place, problem: error.to_string() }])
         })?;
         let decoder = Arc::clone(rules.decoder());
@@ -46,12 +44,4 @@ impl ApplySetup {
         let present = PresentRules::new(Arc::clone(&rules));
         Ok(Self { rules, decoder, future_tolerance_ms, present })
     }
-}
-
-fn wrong_mapping(wrong: Vec<UnknownField>) -> ConfigErrors {
-    let error = |field: UnknownField| ConfigError::Syntax {
-        place: "mapping".to_owned(),
-        problem: field.to_string(),
-    };
-    ConfigErrors(wrong.into_iter().map(error).collect())
 }

@@ -23,12 +23,14 @@ pub(super) fn open_simulator(
         return Ok(None);
     }
     let source = config.webhooks.sources.get(SOURCE);
-    let Some(secret) = source.and_then(|source| source.secret.clone()) else {
+    let signs = source.and_then(|source| Some((source.signature.clone(), source.secret.clone()?)));
+    let Some((form, secret)) = signs else {
         tracing::warn!("the simulator has nothing to sign with: set acme.webhook_secret");
         return Ok(None);
     };
     let options = SimulatorOptions {
         config: config.simulator.clone(),
+        form,
         secret,
         own,
         speaks_tls: config.server.tls.is_some(),

@@ -34,8 +34,19 @@ pub(super) fn open_webhooks(
     };
     let intake = Arc::new(Intake::new(log, outbox.map(Arc::new), options));
     let webhooks = Webhooks::new(&config.webhooks, setup.present.clone())?;
-    for (source, scheme) in webhooks.sources() {
-        tracing::info!(source, scheme = scheme.as_str(), "webhooks are taken");
+    for (source, signature) in webhooks.sources() {
+        tracing::info!(source, signature, "webhooks are taken");
+    }
+    for source in setup.decoder.sources().iter() {
+        for (field, why) in source.one_way() {
+            let source = source.name();
+            tracing::info!(
+                source,
+                field,
+                why,
+                "a field is taken from a source and never sent there"
+            );
+        }
     }
     Ok(WebhookIntake { webhooks, intake })
 }

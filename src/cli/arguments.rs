@@ -68,6 +68,9 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Say what events would do and why they would be refused; nothing is sent
     CheckEvent(CheckEventArgs),
+    /// Tell what sources are known, and what becomes of their records; nothing is sent
+    #[command(subcommand)]
+    Source(SourceCommand),
     /// Send webhooks as on a bad day to any target, and compare what it holds in the end
     Simulate(SimulateArgs),
     /// List, show, redrive or discard records that could not be applied
@@ -160,12 +163,40 @@ pub(super) struct CheckEventArgs {
     /// The file with the events; - is standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// Check it as this source's webhook, with its mapping and its JSON Schemas
+    /// Check it as this source's webhook, with its table and its JSON Schemas
     #[arg(long, value_name = "NAME")]
     pub(super) source: Option<String>,
     /// Print the report as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum SourceCommand {
+    /// List the configured sources and the presets
+    List,
+    /// Print a source's table with everything that its preset says, or a preset
+    #[command(
+        after_help = "Example:\n  contactd source show hubspot > crm.toml    # to begin one's own"
+    )]
+    Show {
+        /// A configured source, or a preset
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Print what becomes of each field of a source's records, and why
+    #[command(
+        after_help = "One record, a batch as the source sends it, or one after the other. Exit code 5 \
+        where one would be refused.\n\nExample:\n  contactd source test hubspot batch.json"
+    )]
+    Test {
+        /// A configured source, or a preset
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The file with the records; - is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -240,7 +271,7 @@ pub(super) struct ProduceArgs {
 #[command(
     after_help = "Without arguments all of them, as one JSON object by name. A running instance has \
     each at /schemas/NAME.\n\nExamples:\n  contactd schemas | jq keys\n  contactd schemas schemas/    \
-    # schemas/acme is fit for webhook.acme.schemas\n  contactd schemas --event contact.updated"
+    # schemas/acme is fit for source.acme.schemas\n  contactd schemas --event contact.updated"
 )]
 pub(super) struct SchemasArgs {
     /// Write a file each into this directory
@@ -282,7 +313,7 @@ pub(super) enum StoreCommand {
         include_deleted: bool,
     },
     /// Move the store aside and make it anew from the log
-    #[command(after_help = "Needed after a change of the mapping, when the past is to come under \
+    #[command(after_help = "Needed after a change of the sources, when the past is to come under \
         it as well. The log must still hold its first record. The old store stays beside the new \
         one until you remove it.")]
     Rebuild {
@@ -296,7 +327,7 @@ pub(super) enum StoreCommand {
         /// Say that no store has those records
         #[arg(long, requires = "accept_gap")]
         sole: bool,
-        /// Found the log anew: all of it is judged by the configuration's mapping, schemas and limits.
+        /// Found the log anew: all of it is judged by the configuration's sources, schemas and limits.
         /// Every other instance stops applying until it was rebuilt too
         #[arg(long)]
         under_present_rules: bool,
@@ -449,7 +480,7 @@ pub(super) enum ConfigCommand {
         /// The file to check; what `--config` names where nothing is said
         file: Option<PathBuf>,
     },
-    /// Let its mapping, schemas and limits hold on the contact log, from here on
+    /// Let its sources, schemas and limits hold on the contact log, from here on
     #[command(
         after_help = "What the log says holds on every instance, whatever its files say. This \
 asks the running instance to put its own rules onto the log, and refuses where they are not those of \

@@ -10,12 +10,14 @@ use serde_json::value::RawValue;
 use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
 use crate::domain::contact::{Contact, ContactView};
+use crate::domain::decode::Reject;
 use crate::domain::event::{Event, FIELDS};
 use crate::domain::headers::SOURCE;
 use crate::domain::merge::{MergeError, merge};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
 use crate::domain::schemas::Schemas;
+use crate::domain::sources::Sources;
 use crate::domain::timestamp::format_rfc3339_us;
 use crate::domain::verdict::DeadLetterReason;
 
@@ -35,7 +37,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &CheckEventArgs) -> anyhow::Res
         source: args.source.clone(),
         now_ms: now_ms(),
     };
-    let reports: Vec<Report> = events(&input).into_iter().map(|text| check.event(text)).collect();
+    let reports: Vec<Report> = check.all(&input);
     let refused = reports.iter().filter(|report| report.reason.is_some()).count();
     if args.json {
         let told = serde_json::to_string(&reports).context("writing the report")?;
@@ -59,7 +61,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &CheckEventArgs) -> anyhow::Res
     Ok(())
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file != Path::new("-") {
         return std::fs::read(file)
             .map_err(|error| Failure::Data(format!("{}: {error}", file.display())).into());
@@ -70,7 +72,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// One event, an array of them, or one after the other; what is none of these is one bad event.
-fn events(input: &[u8]) -> Vec<&[u8]> {
+pub(super) fn events(input: &[u8]) -> Vec<&[u8]> {
     let input = input.trim_ascii();
     let all: Result<Vec<&RawValue>, _> = if input.starts_with(b"[") {
         serde_json::from_slice(input)
@@ -128,18 +130,41 @@ struct Report {
 }
 
 impl Check {
-    fn event(&self, text: &[u8]) -> Report {
+    /// Taken apart as the source's webhooks are.
+    fn all(&self, input: &[u8]) -> Vec<Report> {
+        let decoder = &self.setup.decoder;
+        let source = self.source.as_deref().unwrap_or_default().as_bytes();
+        let mut reports = Vec::new();
+        for text in events(input) {
+            let batch = match decoder.batch(source, text) {
+                Ok(batch) => batch,
+                Err(Reject { reason, detail }) => {
+                    reports.push(Report::default().refused(reason.as_str(), detail));
+                    continue;
+                }
+            };
+            for event in events(batch) {
+                match decoder.contacts(source, event).as_slice() {
+                    [] | [_] => reports.push(self.event(event, None)),
+                    ids => reports.extend(ids.iter().map(|id| self.event(event, Some(id)))),
+                }
+            }
+        }
+        reports
+    }
+
+    fn event(&self, text: &[u8], key: Option<&[u8]>) -> Report {
         let mut batch = RecordBatch::new(Lane(0));
         let source = self.source.as_ref().map(|name| (SOURCE, Some(name.as_bytes())));
         let time = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
-        batch.push(Offset(0), time, None, Some(text), source.into_iter());
+        batch.push(Offset(0), time, key, Some(text), source.into_iter());
         let event = match self.setup.decoder.decode(&mut batch, 0) {
             Ok(event) => event,
             Err(reject) => {
                 return Report::default().refused(reject.reason.as_str(), reject.detail);
             }
         };
-        let report = Report::of(&event, &batch);
+        let report = Report::of(&event, &batch, self.setup.decoder.sources());
         if let Some((reason, detail)) = self.refusal(&event, text) {
             return report.refused(reason, detail);
         }
@@ -172,7 +197,7 @@ impl Check {
 }
 
 impl Report {
-    fn of(event: &Event, batch: &RecordBatch) -> Self {
+    fn of(event: &Event, batch: &RecordBatch, sources: &Sources) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let arena = &batch.arena;
         let source = text(event.source.of(arena));
@@ -187,15 +212,18 @@ impl Report {
                     .to_owned(),
             );
         }
-        if source.is_empty() {
-            notes.push(
-                "it names no source: the mappings of all sources are used together".to_owned(),
-            );
-        }
         let unmapped: Vec<String> =
             event.attributes.iter().map(|(key, _)| text(key.of(arena))).collect();
+        if source.is_empty() {
+            let knowing = sources.who_knows(unmapped.iter().map(String::as_str));
+            let hint = match knowing.as_slice() {
+                [] => String::new(),
+                names => format!("; the source {} knows more of them", names.join(" or ")),
+            };
+            notes.push(format!("it names no source: only our own names count{hint}"));
+        }
         if !unmapped.is_empty() {
-            notes.push(format!("no mapping knows {}: kept as attributes", unmapped.join(", ")));
+            notes.push(format!("nothing stands for {}: kept as attributes", unmapped.join(", ")));
         }
         Self {
             event_type: Some(event.kind.as_str()),

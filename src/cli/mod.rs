@@ -27,6 +27,7 @@ mod schemas;
 mod serve;
 mod settings;
 mod simulate;
+mod source;
 mod status;
 mod store;
 mod topics;
@@ -73,6 +74,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Get(args) => get::run(settings, &args),
         Command::Status(args) => status::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
+        Command::Source(command) => source::run(settings, &command),
         Command::Simulate(args) => simulate::run(settings, &args),
         Command::Dlq(command) => dlq::run(settings, &command),
         Command::Follower(command) => follower::run(settings, &command),

@@ -65,6 +65,7 @@ impl SettingsArgs {
             environment: environment(),
             flags: set.chain(path).chain(more).collect(),
             read_secret: &|path| fs::read_to_string(path),
+            read_tables: &source_files,
         };
         Ok(config::load(&sources)?)
     }
@@ -79,6 +80,21 @@ fn config_file(path: &Path) -> anyhow::Result<FileText> {
             Err(ConfigErrors(vec![ConfigError::Syntax { place: name, problem }]).into())
         }
     }
+}
+
+/// A file, or the `*.toml` of a directory, by name.
+fn source_files(path: &Path) -> std::io::Result<Vec<FileText>> {
+    let mut paths = vec![path.to_owned()];
+    if fs::metadata(path)?.is_dir() {
+        let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path()));
+        paths = entries.collect::<std::io::Result<Vec<_>>>()?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        paths.sort();
+    }
+    let read = |path: PathBuf| {
+        Ok(FileText { name: path.display().to_string(), text: fs::read_to_string(&path)? })
+    };
+    paths.into_iter().map(read).collect()
 }
 
 fn dotenv_file() -> anyhow::Result<Option<FileText>> {

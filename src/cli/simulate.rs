@@ -13,10 +13,11 @@ use crate::app::{ApplySetup, now_ms};
 use crate::auth::local_webhook_secret;
 use crate::config::units::parse_duration;
 use crate::config::{Config, Mode, Secret};
+use crate::domain::sources::ACME;
 use crate::domain::timestamp::{format_rfc3339, parse_rfc3339_us};
-use crate::ingest::sign_acme;
+use crate::ingest::{Message, sign, signed_headers};
 use crate::simulate::{
-    ChaosOptions, LoadOptions, Manner, Report, SimulateError, Simulation, Stage, simulate,
+    ChaosOptions, LoadOptions, Manner, Report, SimulateError, Simulation, Stage, ToSign, simulate,
 };
 
 use super::arguments::rate;
@@ -115,7 +116,19 @@ pub(super) fn run(settings: &SettingsArgs, args: &SimulateArgs) -> anyhow::Resul
         (None, None) => Vec::new(),
     };
     let secret = secret(&config, args, &target)?;
-    let sign = move |timestamp: &str, body: &[u8]| sign_acme(secret.expose(), timestamp, body);
+    let form = config.webhooks.sources.get(ACME).map(|source| source.signature.clone());
+    let form = form.context("the source acme is not configured")?;
+    let url = format!("{}/api/webhooks", target.trim_end_matches('/'));
+    let made = move |to_sign: &ToSign<'_>| {
+        let id = format!("sim_{:016x}", fastrand::u64(..));
+        let (timestamp, id) = (to_sign.timestamp.as_bytes(), id.as_bytes());
+        let message = |body| Message { timestamp, id, url: &url, body };
+        let signature = to_sign
+            .body
+            .as_ref()
+            .and_then(|body| sign(&form, secret.expose(), &message(body)).ok());
+        signed_headers(&form, &message(&[]), signature)
+    };
     let had_key = !credentials.is_empty();
     let simulation = Simulation {
         http: instance::client(&config, &target, args.cacert.as_deref(), ANSWER_WAIT)?,
@@ -124,7 +137,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &SimulateArgs) -> anyhow::Resul
         chaos: chaos(args),
         rate: args.rate,
         wait: args.wait,
-        sign: Arc::new(sign),
+        sign: Arc::new(made),
         credentials,
         decoder: ApplySetup::new(&config)?.decoder,
     };
@@ -186,7 +199,7 @@ fn secret(config: &Config, args: &SimulateArgs, target: &str) -> anyhow::Result<
             .with_context(|| format!("can't read --secret-file {}", file.display()))?;
         return Ok(Secret::new(text.trim()));
     }
-    let configured = config.webhooks.sources.get("acme").and_then(|acme| acme.secret.clone());
+    let configured = config.webhooks.sources.get(ACME).and_then(|acme| acme.secret.clone());
     let local = || local_webhook_secret(&config.store.path).filter(|_| instance::is_here(target));
     configured.or_else(local).ok_or_else(|| {
         let text = "there is no secret to sign with; set CONTACTD_WEBHOOK_SECRET or \

@@ -9,10 +9,11 @@ use crate::domain::decode::KeyForm;
 use super::error::ConfigError;
 use super::fields::{Fields, YES_OR_NO, free};
 use super::sections::{KafkaConfig, LogChoice, LogConfig};
+use super::source_tables::{SourceTable, Tombstones};
 use super::suggest::nearest;
 
 /// What stands under `[input.<topic>]`.
-const KEYS: [&str; 3] = ["source", "complete", "key"];
+const KEYS: [&str; 1] = ["source"];
 /// Begins a pattern.
 const PATTERN: char = '^';
 /// Where records go that can't be applied.
@@ -50,6 +51,8 @@ pub struct InputConfig {
     pub complete: bool,
     /// How its keys are written.
     pub key: KeyForm,
+    /// What null values are.
+    pub tombstones: Tombstones,
 }
 
 #[derive(Clone, Debug)]
@@ -98,8 +101,9 @@ pub(super) fn bridge(
     fields: &mut Fields<'_>,
     log: &LogConfig,
     kafka: &KafkaConfig,
+    sources: &BTreeMap<String, SourceTable>,
 ) -> BridgeConfig {
-    let mut tables = tables(fields);
+    let mut tables = tables(fields, sources);
     let excluded = own_topics(log, kafka);
     let mut inputs = Vec::new();
     for topic in fields.list("bridge.topics") {
@@ -175,7 +179,10 @@ fn matcher(topic: &str, excluded: &BTreeSet<String>) -> Result<Matcher, String> 
     Ok(Matcher::Name(topic.to_owned()))
 }
 
-fn tables(fields: &mut Fields<'_>) -> BTreeMap<String, InputConfig> {
+fn tables(
+    fields: &mut Fields<'_>,
+    sources: &BTreeMap<String, SourceTable>,
+) -> BTreeMap<String, InputConfig> {
     let mut tables: BTreeMap<String, InputConfig> = BTreeMap::new();
     for ([_, topic, key], text) in free(fields, "input") {
         let name = format!("input.{topic}.{key}");
@@ -194,23 +201,12 @@ fn tables(fields: &mut Fields<'_>) -> BTreeMap<String, InputConfig> {
                 );
                 fields.errors.push(invalid(problem));
             }
-            "source" => table.source = Some(text.to_owned()).filter(|text| !text.is_empty()),
-            "complete" => match text {
-                "true" => table.complete = true,
-                "false" | "" => table.complete = false,
-                _ => {
-                    fields.errors.push(invalid(format!("is \"{text}\", and must be true or false")))
-                }
-            },
-            "key" => match KeyForm::parse(text) {
-                Some(form) => table.key = form,
-                None => {
-                    let problem = format!(
-                        "is \"{text}\", and must be text, json, or a path such as json:$.id"
-                    );
-                    fields.errors.push(invalid(problem));
-                }
-            },
+            "source" => {
+                let SourceTable { key, complete, tombstones, .. } =
+                    sources.get(text).cloned().unwrap_or_default();
+                let source = Some(text.to_owned()).filter(|text| !text.is_empty());
+                *table = InputConfig { source, complete, key, tombstones };
+            }
             _ => {
                 let suggestion = nearest(&key, KEYS.into_iter()).map(str::to_owned);
                 fields.errors.push(ConfigError::UnknownKey { place, key: name, suggestion });
@@ -255,10 +251,14 @@ mod tests {
             [input.'^(crm|contacts|contactd)\..*|contacts']
             source = "crm"
             [input."crm.whole"]
-            source = "crm"
-            complete = true
+            source = "rows"
             [input.billing]
+            source = "billing"
+            [source.rows]
             complete = true
+            [source.billing]
+            complete = true
+            tombstones = "ignore"
             key = "json:$.id""#,
         )
         .unwrap();
@@ -266,9 +266,20 @@ mod tests {
         let crm = InputConfig { source: Some("crm".to_owned()), ..InputConfig::default() };
         assert_eq!(input("crm.users"), Some(crm.clone()));
         assert_eq!(input("contacts.created"), Some(crm.clone()));
-        assert_eq!(input("crm.whole"), Some(InputConfig { complete: true, ..crm }));
-        let key = KeyForm::Json(vec!["id".to_owned()]);
-        assert_eq!(input("billing"), Some(InputConfig { source: None, complete: true, key }));
+        let rows = InputConfig {
+            source: Some("rows".to_owned()),
+            complete: true,
+            tombstones: Tombstones::Delete,
+            ..InputConfig::default()
+        };
+        assert_eq!(input("crm.whole"), Some(rows));
+        let billing = InputConfig {
+            source: Some("billing".to_owned()),
+            complete: true,
+            key: KeyForm::Json(vec!["id".to_owned()]),
+            tombstones: Tombstones::Ignore,
+        };
+        assert_eq!(input("billing"), Some(billing));
         for other in ["contacts", "contacts.dlq", "contactd.control", "xcrm.users", "crm"] {
             assert_eq!(input(other), None, "{other}");
         }
@@ -283,10 +294,8 @@ mod tests {
             r#"[bridge]
             topics = ["contacts", "contactd.control", "contacts.dlq", "__consumer_offsets", "a b", "^(", "crm"]
             [input.crn]
-            complete = true
+            source = "x"
             [input.crm]
-            complete = "maybe"
-            key = "avro"
             sourc = "x""#,
         )
         .unwrap_err()
@@ -299,8 +308,6 @@ mod tests {
             "has \"a b\", and must hold names",
             "has \"^(\", which is no pattern",
             "input.crn is no input: bridge.topics neither names nor matches it; did you mean \"crm\"?",
-            "input.crm.complete is \"maybe\", and must be true or false",
-            "input.crm.key is \"avro\", and must be text, json, or a path such as json:$.id",
             "unknown key `input.crm.sourc`; did you mean `source`?",
         ] {
             assert!(problems.contains(part), "no {part:?} in:\n{problems}");
@@ -328,11 +335,11 @@ mod tests {
         let flags = vec![
             flag("kafka.brokers", "localhost:9092"),
             flag("bridge.topics", "crm.all.users"),
-            flag("input.crm.all.users.complete", "true"),
+            flag("input.crm.all.users.source", "acme"),
         ];
         let config = load(&Sources { flags, ..Sources::new(Mode::Serve) }).unwrap();
-        assert!(config.bridge.input("crm.all.users").is_some_and(|input| input.complete));
+        assert!(config.bridge.input("crm.all.users").is_some_and(|input| input.source.is_some()));
         let again = config.to_toml();
-        assert!(again.contains("[input.\"crm.all.users\"]\ncomplete = \"true\""), "{again}");
+        assert!(again.contains("[input.\"crm.all.users\"]\nsource = \"acme\""), "{again}");
     }
 }

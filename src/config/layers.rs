@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::path::Path;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::suggest::nearest;
 use super::{BUILT_IN, FileText, Sources, dotenv, environment};
+
+/// Where more tables of sources are.
+const SOURCES_PATH: &str = "sources.path";
 
 /// `["store", "path"]`; free keys may hold dots, so it is no joined text.
 pub(super) type Key = Vec<String>;
@@ -102,6 +107,7 @@ pub(super) fn gather(sources: &Sources<'_>, errors: &mut Vec<ConfigError>) -> La
         };
         layered.set(free_key(key), setting, errors);
     }
+    layered.read_source_files(sources, errors);
     layered
 }
 
@@ -110,6 +116,20 @@ fn free_key(key: Key) -> Key {
     match key.as_slice() {
         [section, topic @ .., name] if section == "input" && topic.len() > 1 => {
             vec![section.clone(), topic.join("."), name.clone()]
+        }
+        // A type of event has dots too, and so has the name of an attribute.
+        [section, name, table, rest @ ..]
+            if section == "source" && table == "types" && rest.len() > 1 =>
+        {
+            vec![section.clone(), name.clone(), table.clone(), rest.join(".")]
+        }
+        [section, name, table, group, ours, rest @ ..]
+            if section == "source" && table == "fields" && group == "attributes" =>
+        {
+            let mut key = vec![section.clone(), name.clone(), table.clone()];
+            key.push(format!("{group}.{ours}"));
+            key.extend_from_slice(rest);
+            key
         }
         [section, table, first, rest @ ..] if section == "kafka" && table == "properties" => {
             let mut name = first.clone();
@@ -126,12 +146,8 @@ fn free_key(key: Key) -> Key {
 /// Whether any name may stand here.
 pub(super) fn is_free(key: &[String]) -> bool {
     match key {
-        [section, table, _] => {
-            section == "mapping"
-                || section == "webhook"
-                || section == "input"
-                || (section == "kafka" && table == "properties")
-        }
+        [section, _, _, ..] if section == "source" => true,
+        [section, table, _] => section == "input" || (section == "kafka" && table == "properties"),
         _ => false,
     }
 }
@@ -141,6 +157,48 @@ impl Layered {
     pub(super) fn layer(&self, key: &[&str]) -> Option<Layer> {
         let key: Key = key.iter().map(|part| (*part).to_owned()).collect();
         self.settings.get(&key).map(|setting| setting.layer)
+    }
+
+    /// The files of `sources.path`, which nothing but sources stands in; what other files, variables and
+    /// flags say of one stands over them.
+    fn read_source_files(&mut self, sources: &Sources<'_>, errors: &mut Vec<ConfigError>) {
+        let key: Key = SOURCES_PATH.split('.').map(str::to_owned).collect();
+        let Some(Setting { value: Value::Text(path), place, .. }) = self.settings.get(&key) else {
+            return;
+        };
+        if path.trim().is_empty() {
+            return;
+        }
+        let files = match (sources.read_tables)(Path::new(path.trim())) {
+            Ok(files) => files,
+            Err(error) => {
+                let (place, problem) = (place.clone(), format!("{path} can't be read: {error}"));
+                errors.push(ConfigError::Invalid { place, key: key.join("."), problem });
+                return;
+            }
+        };
+        let mut read: BTreeMap<Key, String> = BTreeMap::new();
+        for file in &files {
+            for (key, setting) in read_toml(file, Layer::File, errors) {
+                let is_source = key.first().is_some_and(|section| section == "source");
+                let other = read.insert(key.clone(), setting.place.clone());
+                let problem = match other {
+                    _ if !is_source => {
+                        "stands in a file of sources, which takes [source.<name>] alone".to_owned()
+                    }
+                    Some(other) => format!("stands at {other} too"),
+                    None => {
+                        let present = self.settings.get(&key).map(|setting| setting.layer);
+                        if present.is_none_or(|layer| layer == Layer::BuiltIn) {
+                            self.set(key, setting, errors);
+                        }
+                        continue;
+                    }
+                };
+                let place = setting.place;
+                errors.push(ConfigError::Invalid { place, key: key.join("."), problem });
+            }
+        }
     }
 
     fn set(&mut self, key: Key, setting: Setting, errors: &mut Vec<ConfigError>) {

@@ -21,7 +21,9 @@ mod rules;
 mod secret;
 mod secret_strength;
 mod sections;
+mod signature;
 mod simulator;
+mod source_tables;
 mod sources;
 mod suggest;
 mod telemetry;
@@ -36,6 +38,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::domain::sources::SourceTexts;
+
 pub use bridge::{BridgeConfig, InputConfig};
 pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
@@ -48,7 +52,9 @@ pub use sections::{
     PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig,
     WebhookSourceConfig, WebhooksConfig,
 };
+pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;
+pub use source_tables::{SourceTable, Tombstones};
 pub use sources::{FileText, FlagSetting, Sources};
 pub use webhook_secret::webhook_key;
 
@@ -85,8 +91,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// How records are applied.
     pub apply: ApplyConfig,
-    /// By source: their field → ours.
-    pub mapping: BTreeMap<String, BTreeMap<String, String>>,
+    /// What is said of each source, but for how it signs; `sources.path` was read for it too.
+    pub sources: BTreeMap<String, SourceTable>,
     /// The feed of changes.
     pub feed: FeedConfig,
     /// Logs.
@@ -154,6 +160,11 @@ impl Config {
         let others = [&*self.embedded_log.path, &*self.outbox.path];
         let elsewhere = others.into_iter().filter(|path| !path.starts_with(store));
         std::iter::once(store).chain(elsewhere).collect()
+    }
+
+    /// By source, what the rules say of it.
+    pub fn source_texts(&self) -> SourceTexts {
+        source_tables::texts(&self.sources)
     }
 
     /// Whether the rules of its own are put onto the log at the start.

@@ -52,7 +52,7 @@ fn shown(layered: &Layered, key: &[String], value: &Value) -> Value {
     let name = key.last().map(|name| name.to_lowercase()).unwrap_or_default();
     let secret_property = key.get(1).is_some_and(|table| table == "properties")
         && SECRET_PROPERTIES.iter().any(|part| name.contains(part));
-    let webhook_secret = key.first().is_some_and(|section| section == "webhook")
+    let webhook_secret = key.first().is_some_and(|section| section == "source")
         && matches!(name.as_str(), "secret" | "secret_previous");
     let is_secret = secret_property || webhook_secret || layered.built_in.contains_key(&file);
     match value {

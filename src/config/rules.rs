@@ -1,4 +1,4 @@
-//! When the configuration's own mapping, schemas and limits are to hold.
+//! When the configuration's own sources, schemas and limits are to hold.
 
 use super::fields::Fields;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::limits::{ProxyConfig, TlsFiles};
 use super::secret::Secret;
+use super::signature::SignatureForm;
 
 /// Where and how HTTP is served.
 #[derive(Clone, Debug)]
@@ -402,8 +403,8 @@ pub struct WebhooksConfig {
 /// Who may send webhooks.
 #[derive(Clone, Debug)]
 pub struct WebhookSourceConfig {
-    /// How it signs: `acme`, `acme-body` or `standard`.
-    pub scheme: String,
+    /// How it signs.
+    pub signature: SignatureForm,
     /// What it signs with; none: nothing of it is taken.
     pub secret: Option<Secret>,
     /// What it signed with before, still taken.

@@ -29,6 +29,8 @@ pub struct Sources<'a> {
     pub flags: Vec<FlagSetting>,
     /// Reads the file that a `*_FILE` names.
     pub read_secret: &'a dyn Fn(&Path) -> io::Result<String>,
+    /// Reads the file that `sources.path` names, or those of a directory, by name.
+    pub read_tables: &'a dyn Fn(&Path) -> io::Result<Vec<FileText>>,
 }
 
 /// A key that a flag sets.
@@ -52,6 +54,7 @@ impl Sources<'_> {
             environment: BTreeMap::new(),
             flags: Vec::new(),
             read_secret: &|_| Err(io::ErrorKind::Unsupported.into()),
+            read_tables: &|_| Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::sources::{Unknown, built_in};
 
 fn file(text: &str) -> Option<FileText> {
     Some(FileText { name: "my.toml".to_owned(), text: text.to_owned() })
@@ -31,8 +32,7 @@ fn the_built_in_default_is_right() {
     assert_eq!(config.store.path, Path::new(".contactd"));
     assert_eq!(config.embedded_log.path, Path::new(".contactd/log"));
     assert_eq!(config.apply.batch_records_max, 4096);
-    assert_eq!(config.mapping["acme"]["acme_email"], "email");
-    assert_eq!(config.mapping["acme"].len(), 6);
+    assert_eq!(config.source_texts(), built_in());
     assert!(!config.follows_kafka());
     assert!(config.warnings.is_empty());
 }
@@ -67,7 +67,7 @@ fn a_stop_is_told_to_balancers_in_serve_and_waits_for_nobody_in_dev() {
 fn a_path_counts_from_the_file_that_says_it() {
     let mut sources = Sources::new(Mode::Serve);
     let text = "store.path = \"data\"\nauth.users_file = \"/etc/users.toml\"\n\
-        jwt.secret_file = \"jwt\"\n[webhook.crm]\nschemas = \"schemas\"";
+        jwt.secret_file = \"jwt\"\n[source.crm]\nschemas = \"schemas\"";
     sources.file =
         Some(FileText { name: "/etc/contactd/my.toml".to_owned(), text: text.to_owned() });
     sources.environment = environment(&[("CONTACTD_OUTBOX__PATH", "outbox")]);
@@ -167,7 +167,7 @@ fn everything_wrong_is_told_at_once_with_its_place() {
     let mut sources = Sources::new(Mode::Serve);
     sources.file = file(
         "[store]\ncach_bytes = 5\npath = \"\"\n[stor]\npath = \"x\"\nother = 1\n[server]\n\
-         listen = \"example.com\"\nbody_bytes_max = [1, 2]\n[mapping.acme]\nacme_email = \"emial\"\n",
+         listen = \"example.com\"\nbody_bytes_max = [1, 2]\n[source.acme.fields]\nemial = \"x\"\n",
     );
     sources.environment = environment(&[
         ("CONTACTD_STORE__CACHE_BYTES", "lots"),
@@ -191,8 +191,8 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         "environment CONTACTD_STORE__PAHT: unknown key `CONTACTD_STORE__PAHT`; did you mean \
          `CONTACTD_STORE__PATH`?",
         "environment KAFKA_BROKERS: kafka.brokers has \"one\", and must be \"host:port,host:port\"",
-        "my.toml:11: mapping.acme.acme_email is \"emial\", and must be one of id, firstName, \
-         lastName, email, phone, company, title; did you mean \"email\"?",
+        "my.toml:11: source.acme.fields.emial is none of id, firstName, lastName, email, phone, \
+         company, title, or attributes.NAME; did you mean \"email\"?",
         "my.toml:2: unknown key `store.cach_bytes`; did you mean `store.cache_bytes`?",
         "my.toml:3: store.path is empty, and must name a directory",
         "my.toml:5: unknown section [stor]; did you mean `store`?",
@@ -293,19 +293,20 @@ fn what_is_printed_is_read_again_as_the_same() {
     let mut sources = Sources::new(Mode::Serve);
     sources.environment = environment(&[
         ("KAFKA_BROKERS", "a:1,b:2"),
-        ("CONTACTD_MAPPING__WEB__NAME", "firstName"),
+        ("CONTACTD_SOURCE__WEB__FIELDS__FIRSTNAME", "name"),
         ("CONTACTD_KAFKA__PROPERTIES__SOCKET_TIMEOUT_MS", "9"),
     ]);
     let odd = r#""a\nb\"\\\u007f\u0085 é""#;
-    sources.file =
-        file(&format!("[kafka.properties]\n{odd} = {odd}\n[mapping.{odd}]\n{odd} = 'email'"));
+    sources.file = file(&format!(
+        "[kafka.properties]\n{odd} = {odd}\n[source.shop.fields]\nemail = {{ from = {odd}, do = ['trim'] }}"
+    ));
     let config = load(&sources).unwrap();
     let printed = config.to_toml();
     let mut again = Sources::new(Mode::Serve);
     again.file = Some(FileText { name: "printed".to_owned(), text: printed.clone() });
     let again = load(&again).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
     assert_eq!(again.kafka.brokers, config.kafka.brokers);
-    assert_eq!(again.mapping, config.mapping);
+    assert_eq!(again.sources, config.sources);
     assert_eq!(again.kafka.properties, config.kafka.properties);
     assert_eq!(format!("{:?}", again.store), format!("{:?}", config.store));
     assert!(printed.starts_with("[server]\nlisten = \"\"\n"), "{printed}");
@@ -324,12 +325,95 @@ fn sasl_without_a_name_and_kafka_without_brokers_are_errors() {
 }
 
 #[test]
-fn a_line_of_the_mapping_can_be_taken_out() {
+fn a_line_of_a_preset_can_be_taken_out_and_put_elsewhere() {
     let mut sources = Sources::new(Mode::Serve);
-    sources.file = file("[mapping.acme]\nacme_email = \"\"\nacme_mail = \"email\"");
-    let mapping = load(&sources).unwrap().mapping;
-    assert_eq!(mapping["acme"].get("acme_email"), None);
-    assert_eq!(mapping["acme"]["acme_mail"], "email");
+    sources.file = file(
+        "[source.acme.fields]\nemail = \"\"\nphone = { do = [\"e164:DE\"] }\ntitle = \"acme_role\"\n\
+         attributes.since = \"acme_since\"",
+    );
+    let text = load(&sources).unwrap().source_texts().remove("acme").unwrap();
+    let from = |ours: &str| text.fields.get(ours).map(|field| field.from.concat());
+    assert_eq!(from("email"), None);
+    assert_eq!(from("phone").as_deref(), Some("acme_phone"));
+    assert_eq!(text.fields["phone"].steps, ["e164:DE"]);
+    assert_eq!(from("title").as_deref(), Some("acme_role"));
+    assert_eq!(from("attributes.since").as_deref(), Some("acme_since"));
+    assert_eq!(from("company").as_deref(), Some("acme_company"));
+}
+
+#[test]
+fn everything_wrong_with_a_source_is_told_with_its_line_and_what_was_meant() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file(
+        "[source.crm]\npreset = \"hubspo\"\nsignatur = \"hmac\"\nunknown = \"throw\"\nkey = \"avro\"\n\
+         [source.crm.record]\ntime = \"a..b\"\nname = \"n\"\ntyp = \"t\"\n[source.crm.types]\n\
+         \"x.y\" = \"contact.saved\"\n[source.crm.fields]\nfirstName = \"name\"\nlastName = \"name\"\n\
+         phone = { from = \"p\", do = [\"e164:XX\"] }\nemail = { fro = \"mail\" }\ntitle = { do = [\"trim\"] }\n\
+         company = { from = \"c\", owner = \"them\" }\n[source.web]\nsignature = \"hmac\"\n[source.web.hmac]\n\
+         signed = \"{timestamp}.{bdy}\"\nencodin = \"hex\"",
+    );
+    let problems = problems(&sources).join("\n");
+    for part in [
+        "my.toml:2: source.crm.preset is \"hubspo\", and must be one of contactd",
+        "did you mean \"hubspot\"?",
+        "my.toml:3: unknown key `source.crm.signatur`; did you mean `signature`?",
+        "my.toml:4: source.crm.unknown is \"throw\", and must be one of keep, drop, refuse",
+        "my.toml:5: source.crm.key is \"avro\"",
+        "my.toml:7: source.crm.record.time has \"a..b\", which is no path such as a.b[0].c",
+        "my.toml:9: unknown key `source.crm.record.typ`; did you mean `record.type`?",
+        "my.toml:11: source.crm.types.x.y is \"contact.saved\", and must be contact.created",
+        "my.toml:14: source.crm.fields.lastName takes \"name\", which firstName takes already",
+        "my.toml:15: source.crm.fields.phone has \"e164:XX\", and must name a country",
+        "my.toml:16: unknown key `source.crm.fields.email.fro`; did you mean `from`?",
+        "my.toml:17: source.crm.fields.title says nowhere what it is made from",
+        "my.toml:18: source.crm.fields.company has the owner \"them\"",
+        "my.toml:22: source.web.hmac.signed has {bdy}, which is none of",
+        "source.web.hmac.header is not set",
+        "my.toml:23: unknown key `source.web.hmac.encodin`; did you mean `hmac.encoding`?",
+    ] {
+        assert!(problems.contains(part), "no {part:?} in:\n{problems}");
+    }
+}
+
+#[test]
+fn tables_in_files_of_their_own_stand_below_what_is_said_elsewhere() {
+    let read = |texts: [&'static str; 2]| {
+        move |path: &Path| {
+            assert_eq!(path, Path::new("crms"));
+            let named = ["crms/a.toml", "crms/b.toml"].into_iter().zip(texts);
+            let file = |(name, text): (&str, &str)| FileText {
+                name: name.to_owned(),
+                text: text.to_owned(),
+            };
+            Ok(named.map(file).collect())
+        }
+    };
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file("[sources]\npath = \"crms\"\n[source.a]\npreset = \"debezium\"");
+    let right = read([
+        "[source.a]\npreset = \"hubspot\"\nunknown = \"drop\"",
+        "[source.b]\npreset = \"hubspot\"",
+    ]);
+    sources.read_tables = &right;
+    let config = load(&sources).unwrap();
+    assert_eq!(
+        (&*config.sources["a"].preset, &*config.sources["b"].preset),
+        ("debezium", "hubspot")
+    );
+    assert_eq!(config.sources["a"].text.unknown, Unknown::Drop);
+    let wrong = read([
+        "[source.a]\nunknown = \"x\"\n[jwt]\nsecret = \"y\"",
+        "[source.a]\nunknown = \"drop\"",
+    ]);
+    sources.read_tables = &wrong;
+    let told = problems(&sources);
+    for part in [
+        "crms/a.toml:2: source.a.unknown is \"x\"",
+        "crms/a.toml:4: jwt.secret stands in a file of sources",
+        "crms/b.toml:2: source.a.unknown stands at crms/a.toml:2 too",
+    ] {
+        assert!(told.iter().any(|problem| problem.contains(part)), "no {part:?} in {told:?}");
+    }
 }
 
 #[test]
@@ -346,16 +430,16 @@ fn the_example_env_file_is_read_and_changes_nothing() {
 fn a_webhook_secret_that_serve_would_refuse_is_refused_where_it_stands() {
     let mut sources = Sources::new(Mode::Serve);
     sources.file = file(
-        "[webhook.crm]\nscheme = \"standard\"\nsecret = \"whsec_this is no base64 at all\"\n\
-         secret_previous = \"whsec_AAAAAAAAAAAAAAAAAAAAAAAA\"\n[webhook.acme]\nscheme = \"standard\"\n",
+        "[source.crm]\nsignature = \"standard\"\nsecret = \"whsec_this is no base64 at all\"\n\
+         secret_previous = \"whsec_AAAAAAAAAAAAAAAAAAAAAAAA\"\n[source.acme]\nsignature = \"standard\"\n",
     );
     sources.environment =
         environment(&[("ACME_WEBHOOK_SECRET", "an acme secret that is no base64")]);
     let problems = load(&sources).unwrap_err().to_string();
     for part in [
-        "my.toml:3: webhook.crm.secret is no secret of the scheme standard",
-        "my.toml:4: webhook.crm.secret_previous decodes to 18 bytes, and must have 24",
-        "ACME_WEBHOOK_SECRET: acme.webhook_secret is no secret of the scheme standard",
+        "my.toml:3: source.crm.secret is no secret of Standard Webhooks",
+        "my.toml:4: source.crm.secret_previous decodes to 18 bytes, and must have 24",
+        "ACME_WEBHOOK_SECRET: acme.webhook_secret is no secret of Standard Webhooks",
     ] {
         assert!(problems.contains(part), "no {part:?} in:\n{problems}");
     }

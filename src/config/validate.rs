@@ -16,10 +16,10 @@ use super::print;
 use super::secret::Secret;
 use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
-use super::suggest::nearest;
 use super::webhook_secret::too_short;
 use super::{
-    Config, Mode, Sources, bridge, dead_letters, log_choice, rules, simulator, telemetry, webhooks,
+    Config, Mode, Sources, bridge, dead_letters, log_choice, rules, simulator, source_tables,
+    telemetry, webhooks,
 };
 
 const KIB: u64 = 1 << 10;
@@ -29,9 +29,6 @@ const TIB: u64 = 1 << 40;
 const DAY: u64 = 86_400;
 /// Small enough for a test that wants many segments.
 const SEGMENT_BYTES: RangeInclusive<u64> = 4 * KIB..=4 * GIB;
-
-/// What a source's field can be called here.
-const OUR_NAMES: [&str; 7] = ["id", "firstName", "lastName", "email", "phone", "company", "title"];
 
 /// Validates everything; errors are added to `errors`, and then the result is not to be used.
 pub(super) fn config(
@@ -51,24 +48,25 @@ pub(super) fn config(
         webhook_secret: unfit.checked(&fields, "acme.webhook_secret", acme_secret, too_short),
     };
     let server = server(&mut fields, &mut unfit);
+    let tables = source_tables::sources(&mut fields, &acme);
     Config {
         mode: sources.mode,
         limits: limits::limits(&mut fields),
         allow: limits::allow(&mut fields),
         embedded_log: embedded_log(&mut fields, &store.path),
-        bridge: bridge::bridge(&mut fields, &log, &kafka),
+        bridge: bridge::bridge(&mut fields, &log, &kafka, &tables.sources),
         log,
         dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
         rules: rules::rules(&mut fields),
         kafka,
         auth: auth(&mut fields, &store.path, jwt.expiration),
         apply: apply(&mut fields),
-        mapping: mapping(&mut fields),
+        sources: tables.sources,
         feed: feed(&mut fields),
         telemetry: telemetry::telemetry(&mut fields, server.listen),
         redis: redis(&mut fields),
         jwt,
-        webhooks: webhooks::webhooks(&mut fields, &acme),
+        webhooks: webhooks::webhooks(&mut fields, tables.webhooks),
         outbox: webhooks::outbox(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
         acme,
@@ -340,25 +338,6 @@ fn check_kafka(fields: &mut Fields<'_>, config: &KafkaConfig) {
 
 fn properties(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     free(fields, "properties").into_iter().map(|([_, _, name], text)| (name, text)).collect()
-}
-
-fn mapping(fields: &mut Fields<'_>) -> BTreeMap<String, BTreeMap<String, String>> {
-    let mut mapping: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for ([_, source, theirs], ours) in free(fields, "mapping") {
-        let of_source = mapping.entry(source.clone()).or_default();
-        if ours.is_empty() {
-            continue;
-        }
-        if OUR_NAMES.contains(&ours.as_str()) {
-            of_source.insert(theirs, ours);
-            continue;
-        }
-        let meant = nearest(&ours, OUR_NAMES.into_iter());
-        let meant = meant.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
-        let problem = format!("is \"{ours}\", and must be one of {}{meant}", OUR_NAMES.join(", "));
-        fields.refuse(&format!("mapping.{source}.{theirs}"), problem);
-    }
-    mapping
 }
 
 fn store(fields: &mut Fields<'_>) -> StoreConfig {

@@ -27,7 +27,7 @@ pub(super) fn too_short(secret: &Secret) -> Option<String> {
     is_short.then(|| format!("is shorter than {KEY_BYTES_MIN} bytes"))
 }
 
-/// The HMAC key of a secret under a scheme of `webhook.<source>.scheme`.
+/// The HMAC key of a secret under a scheme of `source.<name>.signature`.
 ///
 /// # Errors
 /// What is wrong with the secret, as the rest of a sentence; never any of it.
@@ -52,7 +52,7 @@ fn standard_key(text: &str) -> Result<Vec<u8>, String> {
         .and_then(|text| BASE64.decode(text).or_else(|_| BASE64_URL.decode(text)).ok());
     let key = decoded.ok_or_else(|| {
         format!(
-            "is no secret of the scheme standard: that is base64, with or without \
+            "is no secret of Standard Webhooks: that is base64, with or without \
              \"{STANDARD_PREFIX}\" before it"
         )
     })?;
@@ -83,9 +83,9 @@ mod tests {
             assert_eq!(webhook_key("standard", secret), Ok(key.clone()), "{secret}");
         }
         for (scheme, secret, problem) in [
-            ("standard", "whsec_not base64, and long enough it is", "no secret of the scheme"),
-            ("standard", "whsec_+Pn6-_z9/v/w8fLz9PX29+jp6uvs7e7v4A", "no secret of the scheme"),
-            ("standard", "whsec_whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "no secret of the scheme"),
+            ("standard", "whsec_not base64, and long enough it is", "no secret of Standard"),
+            ("standard", "whsec_+Pn6-_z9/v/w8fLz9PX29+jp6uvs7e7v4A", "no secret of Standard"),
+            ("standard", "whsec_whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "no secret of Standard"),
             ("standard", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "decodes to 22 bytes"),
             ("standard", "whsec_", "decodes to 0 bytes"),
             ("standard", "whsk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "asymmetric"),

@@ -34,6 +34,9 @@ pub const SOURCE: &str = "contactd_source";
 pub const TIME: &str = "contactd_time";
 /// The id of an event that has none in its value.
 pub const EVENT_ID: &str = "contactd_event_id";
+/// Says that the event has our own envelope, whatever its source's paths are: it was made around the
+/// source's data on its way in.
+pub const OUR_ENVELOPE: &str = "contactd_our_envelope";
 /// Where a bridged record was read, `topic:partition:offset`.
 pub const ORIGIN: &str = "contactd_origin";
 /// The key that it had there, where that is not its contact's id.

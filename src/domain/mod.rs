@@ -1,7 +1,7 @@
 //! What the program is about, without any I/O: records become events, events become contacts.
 //!
 //! ```text
-//! record::RecordBatch ─► decode (mapping, schemas, limits) ─► event::Event ─► merge ─► contact body ─► ContactView
+//! record::RecordBatch ─► decode (sources, schemas, limits) ─► event::Event ─► merge ─► contact body ─► ContactView
 //! ```
 //!
 //! Everything here is pure: no clock, no randomness, no hash order. Imports nothing of ours.
@@ -20,13 +20,13 @@ pub mod founding;
 pub mod headers;
 pub(crate) mod json;
 pub mod limits;
-pub mod mapping;
 pub mod merge;
 pub mod partitioner;
 pub mod position;
 pub mod record;
 pub mod rules;
 pub mod schemas;
+pub mod sources;
 pub mod span;
 pub mod timestamp;
 pub mod verdict;

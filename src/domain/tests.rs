@@ -13,10 +13,10 @@ use super::decode::Decoder;
 use super::event::{Event, EventKind, FIELDS, Patch};
 use super::headers;
 use super::limits::Limits;
-use super::mapping::Mapping;
 use super::merge::{CommandTimes, decide, merge};
 use super::position::{Lane, Offset};
 use super::record::RecordBatch;
+use super::sources::Sources;
 use super::timestamp::format_rfc3339_us;
 use super::verdict::Verdict;
 
@@ -66,7 +66,8 @@ impl Sample {
 
     fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
         let mut all = Vec::new();
-        if self.is_complete {
+        // Without a field it would be a dead letter.
+        if self.is_complete && !self.fields.is_empty() {
             all.push((headers::COMPLETE, Vec::new()));
         }
         if let Some(intent) = self.intent {
@@ -192,7 +193,7 @@ fn apply<'a>(
 }
 
 fn decoder() -> Decoder {
-    Decoder::new(Mapping::built_in(), Limits::default())
+    Decoder::new(Sources::built_in(), Limits::default())
 }
 
 type Delivery = (Vec<Sample>, Vec<(Index, i64)>, Vec<usize>, i64);

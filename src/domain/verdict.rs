@@ -155,6 +155,12 @@ reasons! {
     ControlFull = 22, "control_full";
     /// A marker of the log's rules that can't be read.
     InvalidMarker = 23, "invalid_marker";
+    /// Nothing in the record is a field here, so that it would empty a contact, or say nothing.
+    NothingKnown = 24, "nothing_known";
+    /// A step of the source's table that can't be taken with the value that stands there.
+    TransformFailed = 25, "transform_failed";
+    /// A member that nothing stands for, of a source that says `unknown = "refuse"`.
+    UnknownField = 26, "unknown_field";
 }
 
 impl DeadLetterReason {
@@ -190,6 +196,6 @@ mod tests {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
         assert_eq!(Verdict::from_u8(9), None);
-        assert_eq!(DeadLetterReason::from_u8(24), None);
+        assert_eq!(DeadLetterReason::from_u8(27), None);
     }
 }

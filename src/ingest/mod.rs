@@ -52,8 +52,8 @@ pub use rehoming::Rehoming;
 pub use restating::Restating;
 pub use stamps::Stamps;
 pub use webhooks::{
-    Checked, ItemReport, Received, Scheme, SecretError, SignatureError, Verified, Verifier,
-    WebhookError, WebhookSetupError, Webhooks, sign_acme,
+    Checked, ItemReport, Message, Received, SecretError, SignatureError, Verified, Verifier,
+    WebhookError, WebhookSetupError, Webhooks, sign, sign_acme, signed_headers,
 };
 
 /// Milliseconds since 1970.

@@ -17,7 +17,7 @@ mod run;
 mod target;
 mod zipf;
 
-pub use chaos::{Chaos, ChaosOptions, Manner, Seal, Shot, Signed};
+pub use chaos::{Chaos, ChaosOptions, Manner, Seal, Shot, ToSign};
 pub use hostile::{HOSTILE_NUMBER, hostile};
 pub use load::{LoadGenerator, LoadOptions, LoadRecord, START_MS, STEP_MS_MAX};
 pub use report::{ContactCounts, Difference, Report, RequestCounts};

@@ -38,7 +38,7 @@ pub enum SimulateError {
     /// An answer that says nothing.
     #[error("the target's answer can't be used: {0}")]
     Unreadable(String),
-    /// The events that were made are none, under this mapping and these limits.
+    /// The events that were made are none, under these sources and these limits.
     #[error("a generated event is refused by our own rules: {0}")]
     Event(String),
 }

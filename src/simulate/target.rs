@@ -7,11 +7,11 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
-use super::chaos::Shot;
+use super::chaos::{Shot, ToSign};
 use super::run::SimulateError;
 
-/// Makes the signature of a timestamp and a body.
-pub type Sign = Arc<dyn Fn(&str, &[u8]) -> String + Send + Sync>;
+/// Makes the headers of a request that is signed.
+pub type Sign = Arc<dyn Fn(&ToSign<'_>) -> Vec<(String, String)> + Send + Sync>;
 
 /// How often one request is sent at most.
 const TRIES_MAX: u32 = 8;
@@ -80,14 +80,11 @@ impl Target {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         // Anew each time: a signature is good for some minutes.
-        let signed = shot.seal.sign(&shot.body, now_ms, self.sign.as_ref());
-        let mut request = self
-            .http
-            .post(format!("{}/api/webhooks", self.base))
-            .header("Content-Type", "application/json")
-            .header("X-Acme-Timestamp", signed.timestamp);
-        if let Some(signature) = signed.signature {
-            request = request.header("X-Acme-Signature", signature);
+        let headers = (self.sign)(&shot.seal.to_sign(&shot.body, now_ms));
+        let url = format!("{}/api/webhooks", self.base);
+        let mut request = self.http.post(url).header("Content-Type", "application/json");
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
         request.body(shot.body.clone()).send().await
     }

@@ -23,11 +23,14 @@ pub enum BridgeOutcome {
     Reduced,
     /// It came from the contact log itself.
     Returned,
+    /// A null value that says nothing in its source.
+    Ignored,
 }
 
 impl BridgeOutcome {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Event, Self::Unreadable, Self::Reduced, Self::Returned];
+    pub const ALL: [Self; 5] =
+        [Self::Event, Self::Unreadable, Self::Reduced, Self::Returned, Self::Ignored];
 
     /// Label value.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +39,7 @@ impl BridgeOutcome {
             Self::Unreadable => "unreadable",
             Self::Reduced => "reduced",
             Self::Returned => "returned",
+            Self::Ignored => "ignored",
         }
     }
 }
@@ -88,7 +92,7 @@ impl BridgeMetrics {
         Ok(Self {
             records: families.counters(
                 "contactd_bridge_records_total",
-                "Records of other topics by what they became: event, unreadable (a dead letter), reduced (kept in part), returned (from the contact log, left there).",
+                "Records of other topics by what they became: event, unreadable (a dead letter), reduced (kept in part), returned (from the contact log, left there), ignored (a null value that says nothing).",
                 &["topic", "outcome"],
             )?,
             lag: families.gauges(

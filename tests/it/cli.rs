@@ -440,7 +440,7 @@ fn schemas_and_topics_are_described_and_a_written_schema_can_be_configured() {
     let event = directory.path().join("event.json");
     std::fs::write(&event, r#"{"eventType":"contact.updated","data":{"id":"c","acme_email":7}}"#)
         .unwrap();
-    let check = "check-event event.json --source crm --set webhook.crm.schemas=out/acme";
+    let check = "check-event event.json --source crm --set source.crm.schemas=out/acme";
     let told = text(&run(directory.path(), check).stdout);
     assert!(told.contains("schema: /data/acme_email"), "{told}");
     let asyncapi = prints(directory.path(), "asyncapi --set kafka.topic=crm");

@@ -79,7 +79,7 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
         .with("telemetry.log_format", "json")
         .with("limits.account", "3/1h")
         .with("auth.refresh_grace", "0s")
-        .with("webhook.acme.secret", WEBHOOK_SECRET);
+        .with("source.acme.secret", WEBHOOK_SECRET);
     let running = node.start("");
     let client = Client::new(address).with_role(Role::Admin);
     until_ready(address).await;

@@ -82,7 +82,7 @@ fn channels(topic: &str) -> Value {
                 Sending one again changes nothing.",
             "parameters": { "source": {
                 "default": "acme",
-                "description": "As configured under `[webhook.<source>]`. Without it: the default source.",
+                "description": "As configured under `[source.<name>]`. Without it: the default source.",
             } },
             "messages": messages::references(messages::BY_WEBHOOK),
         },

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::domain::decode::Decoder;
 use crate::domain::limits::Limits;
-use crate::domain::mapping::Mapping;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
+use crate::domain::sources::Sources;
 
 #[test]
 fn the_document_changes_on_purpose_only() {
@@ -52,7 +52,7 @@ fn every_reference_leads_somewhere_and_nothing_is_left_over() {
 #[test]
 fn every_example_fits_its_schema_and_is_decoded() {
     let document = document("contacts");
-    let decoder = Decoder::new(Mapping::built_in(), Limits::default());
+    let decoder = Decoder::new(Sources::built_in(), Limits::default());
     let mut decoded = 0;
     for (name, message) in document["components"]["messages"].as_object().unwrap() {
         for example in message["examples"].as_array().into_iter().flatten() {

@@ -1,6 +1,7 @@
 //! What any handler of this HTTP library costs at the least: the limits of `bench read` and of
 //! `bench webhooks`.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use axum::{Json, Router};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::ingest::{Scheme, Verifier, now_ms};
+use crate::config::SignatureForm;
+use crate::ingest::{Verifier, now_ms};
 
 /// As large as a usual contact.
 #[derive(Serialize)]
@@ -76,14 +78,14 @@ pub(super) async fn serve_bare_webhooks(
     secret: &str,
     append: Append,
 ) -> std::io::Result<()> {
-    let verifier =
-        Verifier::new(Scheme::Acme, &[secret], 300_000).map_err(std::io::Error::other)?;
+    let form = SignatureForm::named("acme").ok_or(ErrorKind::NotFound)?;
+    let verifier = Verifier::new(form, &[secret], 300_000).map_err(std::io::Error::other)?;
     let verifier = Arc::new(verifier);
     let take = move |headers: HeaderMap, body: Bytes| {
         let (verifier, append) = (Arc::clone(&verifier), Arc::clone(&append));
         async move {
             let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
-            if verifier.verify(header, &body, now_ms()).is_err() {
+            if verifier.verify(header, "", &body, now_ms()).is_err() {
                 return StatusCode::UNAUTHORIZED;
             }
             if append(body).await { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }

@@ -2,11 +2,12 @@
 
 use super::Reject;
 use super::envelope::Envelope;
+use super::fields::{Made, made};
 use super::reader::{Member, Reader, duplicate, wrong_type};
-use crate::domain::event::{FIELDS, Patch};
+use crate::domain::event::{EventKind, FIELDS, Patch};
 use crate::domain::json::Token;
 use crate::domain::limits::ATTRIBUTE_KEY_BYTES_MAX;
-use crate::domain::mapping::{Mapping, SourceMapping, Target, field_of};
+use crate::domain::sources::{Source, Target, Unknown, field_of};
 use crate::domain::span::Span;
 use crate::domain::verdict::DeadLetterReason;
 
@@ -31,31 +32,89 @@ struct Sorted {
     /// Name, value, and whether it stood under `attributes`.
     attributes: Vec<(Span, Token, bool)>,
     has_attributes: bool,
+    /// The members that are null on purpose; none: all that are.
+    nulls: Option<Vec<String>>,
 }
 
 impl ContactPart {
     pub(super) fn read(
         reader: &mut Reader<'_>,
         envelope: &Envelope,
-        mapping: &Mapping,
+        source: Option<&Source>,
     ) -> Result<Self, Reject> {
-        let names = mapping.of_source(reader.bytes(envelope.source));
-        let mut sorted = Sorted::default();
+        let mut sorted = Sorted { nulls: envelope.nulls.clone(), ..Sorted::default() };
         for member in &envelope.data {
-            sorted.take(reader, *member, names)?;
+            sorted.take(reader, *member, source)?;
         }
         let mut part = Self::default();
+        let by_rule = part.follow_rules(reader, envelope, source)?;
         for (place, field) in part.fields.iter_mut().enumerate() {
             let ours = sorted.ours.get(place).copied().flatten();
             let theirs = sorted.theirs.get(place).copied().flatten();
             // Where both stand the source's own wins.
-            if let Some(token) = theirs.or(ours) {
+            if *field == Patch::Absent
+                && let Some(token) = theirs.or(ours)
+            {
                 *field = field_patch(reader, token, place)?;
             }
         }
         part.find_id(reader, envelope, &sorted)?;
         part.attributes = attributes(reader, sorted.attributes)?;
+        for (name, patch) in by_rule {
+            part.set_attribute(reader, name, patch);
+        }
+        if envelope.is_theirs && envelope.kind == EventKind::Deleted {
+            // It says what was, or nothing but the key.
+            (part.fields, part.attributes) = Default::default();
+        }
         Ok(part)
+    }
+
+    /// What needs a walk of its own: id and fields; the attributes that it makes.
+    fn follow_rules<'s>(
+        &mut self,
+        reader: &mut Reader<'_>,
+        envelope: &Envelope,
+        source: Option<&'s Source>,
+    ) -> Result<Vec<(&'s str, Patch)>, Reject> {
+        let mut attributes = Vec::new();
+        for rule in source.map(Source::rules).unwrap_or_default() {
+            let patch = match made(reader, envelope, rule)? {
+                Made::Nothing => continue,
+                Made::Null => Patch::Clear,
+                Made::Text(text) => Patch::Set(text),
+            };
+            match (&rule.target, patch) {
+                (Target::Id, Patch::Set(id)) => self.id = Some(id),
+                (Target::Id, Patch::Absent | Patch::Clear) => {}
+                (Target::Field(place), patch) => {
+                    if let Patch::Set(text) = patch {
+                        check_field(reader, text, *place)?;
+                    }
+                    if let Some(field) = self.fields.get_mut(*place) {
+                        *field = patch;
+                    }
+                }
+                (Target::Attribute(name), patch) => attributes.push((name.as_str(), patch)),
+            }
+        }
+        Ok(attributes)
+    }
+
+    fn set_attribute(&mut self, reader: &mut Reader<'_>, name: &str, patch: Patch) {
+        let found =
+            self.attributes.binary_search_by(|(key, _)| reader.bytes(*key).cmp(name.as_bytes()));
+        match found {
+            Ok(place) => {
+                if let Some((_, present)) = self.attributes.get_mut(place) {
+                    *present = patch;
+                }
+            }
+            Err(place) => {
+                let key = reader.append(name.as_bytes());
+                self.attributes.insert(place, (key, patch));
+            }
+        }
     }
 
     fn find_id(
@@ -64,7 +123,9 @@ impl ContactPart {
         envelope: &Envelope,
         sorted: &Sorted,
     ) -> Result<(), Reject> {
-        let tokens = [sorted.mapped_id, sorted.id, sorted.contact_id];
+        // Where the source says what is the contact's, `id` is any member's name.
+        let ours = |token: Option<Token>| token.filter(|_| !envelope.is_theirs);
+        let tokens = [sorted.mapped_id, ours(sorted.id), ours(sorted.contact_id)];
         for token in tokens.into_iter().flatten() {
             self.id = self.id.or(reader.id_of(token, "the contact's id")?);
         }
@@ -82,13 +143,18 @@ impl Sorted {
         &mut self,
         reader: &mut Reader<'_>,
         member: Member,
-        names: Option<&SourceMapping>,
+        source: Option<&Source>,
     ) -> Result<(), Reject> {
         let name = reader.bytes(member.name);
-        let target = names.and_then(|names| names.target(name));
+        let target = source.and_then(|source| source.target(name));
         let slot = match (target, name) {
             (Some(Target::Id), _) => Some(&mut self.mapped_id),
-            (Some(Target::Field(place)), _) => self.theirs.get_mut(place),
+            (Some(Target::Field(place)), _) => self.theirs.get_mut(*place),
+            (Some(Target::Attribute(_)), _) => None,
+            (None, name) if source.is_some_and(|source| source.begins_a_path(name)) => {
+                let path = String::from_utf8_lossy(name).into_owned();
+                return self.take_rest(reader, &path, member.value, source);
+            }
             (None, b"id") => Some(&mut self.id),
             (None, b"contact_id" | b"contactId") => Some(&mut self.contact_id),
             (None, b"attributes") => return self.take_attributes(reader, member.value),
@@ -98,9 +164,66 @@ impl Sorted {
             },
         };
         match slot {
-            None => self.attributes.push((member.name, member.value, false)),
+            None => return self.take_unknown(reader, member, source),
             Some(slot @ None) => *slot = Some(member.value),
             Some(Some(_)) => return Err(duplicate(&String::from_utf8_lossy(name))),
+        }
+        Ok(())
+    }
+
+    fn take_unknown(
+        &mut self,
+        reader: &Reader<'_>,
+        member: Member,
+        source: Option<&Source>,
+    ) -> Result<(), Reject> {
+        match source.map(Source::unknown).unwrap_or_default() {
+            Unknown::Keep => self.attributes.push((member.name, member.value, false)),
+            Unknown::Drop => {}
+            Unknown::Refuse => {
+                let name: String =
+                    String::from_utf8_lossy(reader.bytes(member.name)).chars().take(64).collect();
+                let detail = format!(
+                    "nothing stands for {name:?}, and the source says unknown = \"refuse\""
+                );
+                return Err(Reject::new(DeadLetterReason::UnknownField, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// What no path leads to, of a member that one leads into: under its own path.
+    fn take_rest(
+        &mut self,
+        reader: &mut Reader<'_>,
+        path: &str,
+        value: Token,
+        source: Option<&Source>,
+    ) -> Result<(), Reject> {
+        let Token::Object { start, .. } = value else {
+            return Ok(());
+        };
+        let rules = source.map(Source::rules).unwrap_or_default();
+        let paths = || rules.iter().flat_map(|rule| &rule.from).map(|path| path.text());
+        if paths().any(|each| each == path) {
+            return Ok(());
+        }
+        for member in reader.collect(&mut reader.scanner_at(start))? {
+            let path = format!("{path}.{}", String::from_utf8_lossy(reader.bytes(member.name)));
+            let leads_on = |each: &str| {
+                let rest = each.strip_prefix(&*path);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            if paths().any(leads_on) {
+                self.take_rest(reader, &path, member.value, source)?;
+            } else if member.value == Token::Null
+                && self.nulls.as_ref().is_some_and(|nulls| !nulls.contains(&path))
+            {
+                continue;
+            } else {
+                let name = reader.append(path.as_bytes());
+                self.take_unknown(reader, Member { name, ..member }, source)?;
+            }
         }
         Ok(())
     }
@@ -128,13 +251,19 @@ fn field_patch(reader: &mut Reader<'_>, token: Token, place: usize) -> Result<Pa
     let Some(text) = reader.text_of(token, name)? else {
         return Ok(Patch::Clear);
     };
+    check_field(reader, text, place)?;
+    Ok(Patch::Set(text))
+}
+
+fn check_field(reader: &Reader<'_>, text: Span, place: usize) -> Result<(), Reject> {
     // Bare ones are no JSON, so only what was unescaped can hold any; DEL is the exception.
     let is_control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r');
     if reader.bytes(text).iter().any(is_control) {
+        let name = FIELDS.get(place).copied().unwrap_or_default();
         let detail = format!("{name} holds control characters");
         return Err(Reject::new(DeadLetterReason::ControlCharacter, detail));
     }
-    Ok(Patch::Set(text))
+    Ok(())
 }
 
 /// Sorted by name; where a name stands both under `attributes` and beside it, the former wins.

@@ -8,6 +8,7 @@ use crate::domain::event::EventKind;
 use crate::domain::headers::{CLOUDEVENT_PREFIX, EVENT_ID, SOURCE, TIME};
 use crate::domain::json::Token;
 use crate::domain::record::Headers;
+use crate::domain::sources::{Source, Sources};
 use crate::domain::span::Span;
 use crate::domain::timestamp::{EVENT_TIME_US_MAX, lacks_offset, parse_epoch_us, parse_time_us};
 use crate::domain::verdict::DeadLetterReason;
@@ -31,13 +32,37 @@ pub(super) struct Envelope {
     pub(super) subject: Option<Span>,
     /// `id`: the event's, unless there is an `event_id` too.
     pub(super) id: Option<Span>,
-    named_event_id: Option<Span>,
+    pub(super) named_event_id: Option<Span>,
     /// The contact's members.
     pub(super) data: Vec<Member>,
     /// There was no `data`: its members stand beside the envelope's.
     pub(super) is_flat: bool,
     /// The text of what was asked for, for telling retries of commands.
     pub(super) data_text: Option<TextRange>,
+    /// It was read by the source's paths.
+    pub(super) is_theirs: bool,
+    /// The members that are null on purpose; none: all that are.
+    pub(super) nulls: Option<Vec<String>>,
+}
+
+/// Who an event is of, as far as others than itself say it, and what sources there are.
+#[derive(Clone, Copy)]
+pub(super) struct Naming<'a> {
+    pub(super) sources: &'a Sources,
+    /// As the intake verified it.
+    pub(super) given: Option<&'a [u8]>,
+}
+
+impl<'a> Naming<'a> {
+    pub(super) fn new(sources: &'a Sources, mut headers: Headers<'a>) -> Self {
+        let given = headers.find(|(name, _)| *name == SOURCE).and_then(|(_, source)| source);
+        Self { sources, given }
+    }
+
+    /// The source of an event that names this one itself.
+    fn source(self, reader: &Reader<'_>, named: Span) -> Option<&'a Source> {
+        self.sources.of(self.given.unwrap_or(reader.bytes(named)))
+    }
 }
 
 /// The envelope's members as they stand there.
@@ -94,7 +119,11 @@ impl Envelope {
     }
 
     /// Reads the value, and headers where they are part of the event.
-    pub(super) fn read(reader: &mut Reader<'_>, headers: Headers<'_>) -> Result<Self, Reject> {
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        headers: Headers<'_>,
+        naming: Naming<'_>,
+    ) -> Result<Self, Reject> {
         let mut attributes =
             headers.clone().filter(|(name, _)| name.starts_with(CLOUDEVENT_PREFIX));
         let media_type = media_type(headers.clone());
@@ -103,24 +132,39 @@ impl Envelope {
             return Err(invalid("a batch of events in one record"));
         }
         let mut envelope = if !is_structured && attributes.next().is_some() {
-            Self::read_binary(reader, headers.clone())?
+            Self::read_binary(reader, headers.clone(), naming)?
         } else {
-            Self::read_structured(reader, is_structured)?
+            Self::read_structured(reader, is_structured, naming)?
         };
-        if let Some((_, Some(source))) = headers.clone().find(|(name, _)| *name == SOURCE) {
-            envelope.source = header_text(reader, source, SOURCE)?;
-        }
-        if !envelope.source.is_empty() {
-            check_id(reader, envelope.source, "source")?;
-        }
-        envelope.has_own_time = envelope.timestamp.is_some();
-        if !envelope.has_own_time {
-            envelope.timestamp = given_time(headers.clone())?;
-        }
+        envelope.complete(reader, headers, naming)?;
         Ok(envelope)
     }
 
-    fn read_structured(reader: &mut Reader<'_>, is_cloudevent: bool) -> Result<Self, Reject> {
+    /// What headers say over what the event says itself.
+    pub(super) fn complete(
+        &mut self,
+        reader: &mut Reader<'_>,
+        headers: Headers<'_>,
+        naming: Naming<'_>,
+    ) -> Result<(), Reject> {
+        if let Some(source) = naming.given {
+            self.source = header_text(reader, source, SOURCE)?;
+        }
+        if !self.source.is_empty() {
+            check_id(reader, self.source, "source")?;
+        }
+        self.has_own_time = self.timestamp.is_some();
+        if !self.has_own_time {
+            self.timestamp = given_time(headers)?;
+        }
+        Ok(())
+    }
+
+    fn read_structured(
+        reader: &mut Reader<'_>,
+        is_cloudevent: bool,
+        naming: Naming<'_>,
+    ) -> Result<Self, Reject> {
         let mut slots = Slots::default();
         let mut data = Vec::new();
         let mut beside = Vec::new();
@@ -152,11 +196,11 @@ impl Envelope {
         if is_cloudevent || slots.specversion.is_some() {
             check_cloudevent(reader, &slots)?;
             // What stands beside the data are extensions, never the contact's.
-            return Self::of_slots(reader, &slots, data, false);
+            return Self::of_slots(reader, &slots, data, false, naming);
         }
         let is_flat = slots.data.is_none();
         let members = if is_flat { beside } else { data };
-        Self::of_slots(reader, &slots, members, is_flat)
+        Self::of_slots(reader, &slots, members, is_flat, naming)
     }
 
     fn of_slots(
@@ -164,6 +208,7 @@ impl Envelope {
         slots: &Slots,
         data: Vec<Member>,
         is_flat: bool,
+        naming: Naming<'_>,
     ) -> Result<Self, Reject> {
         let data_text = match slots.data {
             Some(Token::Object { start, end }) => Some((start, end)),
@@ -189,7 +234,7 @@ impl Envelope {
             _ => None,
         };
         Ok(Self {
-            kind: kind_of(reader, kind)?,
+            kind: kind_of(reader, kind, naming.source(reader, source))?,
             source,
             timestamp: timestamp_of(reader, slots.timestamp)?,
             has_own_time: false,
@@ -201,11 +246,17 @@ impl Envelope {
             data,
             is_flat,
             data_text,
+            is_theirs: false,
+            nulls: None,
         })
     }
 
     /// A binary CloudEvent: the attributes in headers, the value is the data.
-    fn read_binary(reader: &mut Reader<'_>, headers: Headers<'_>) -> Result<Self, Reject> {
+    fn read_binary(
+        reader: &mut Reader<'_>,
+        headers: Headers<'_>,
+        naming: Naming<'_>,
+    ) -> Result<Self, Reject> {
         let mut header = |name: &str| {
             let found = headers
                 .clone()
@@ -233,7 +284,7 @@ impl Envelope {
         let version =
             version.map(|version| parse_version(reader.bytes(version)).ok_or_else(no_version));
         Ok(Self {
-            kind: kind_of(reader, Some(kind))?,
+            kind: kind_of(reader, Some(kind), naming.source(reader, source))?,
             source,
             timestamp: timestamp.transpose()?,
             has_own_time: false,
@@ -245,6 +296,8 @@ impl Envelope {
             data,
             is_flat: false,
             data_text,
+            is_theirs: false,
+            nulls: None,
         })
     }
 }
@@ -319,17 +372,27 @@ fn twice(reader: &Reader<'_>, name: Span) -> Reject {
     duplicate(&String::from_utf8_lossy(reader.bytes(name)))
 }
 
-fn kind_of(reader: &Reader<'_>, text: Option<Span>) -> Result<EventKind, Reject> {
+pub(super) fn kind_of(
+    reader: &Reader<'_>,
+    text: Option<Span>,
+    source: Option<&Source>,
+) -> Result<EventKind, Reject> {
     let unknown = |detail: String| Reject::new(DeadLetterReason::UnknownEventType, detail);
-    let text = text.ok_or_else(|| unknown("there is no event type".into()))?;
+    let theirs = |text: &[u8]| source.and_then(|source| source.kind(text));
+    let Some(text) = text else {
+        return theirs(b"").ok_or_else(|| unknown("there is no event type".into()));
+    };
     let bytes = reader.bytes(text);
-    EventKind::from_type(bytes).ok_or_else(|| {
+    EventKind::from_type(bytes).or_else(|| theirs(bytes)).ok_or_else(|| {
         let shown: String = String::from_utf8_lossy(bytes).chars().take(64).collect();
         unknown(format!("the event type {shown:?} is not known here"))
     })
 }
 
-fn timestamp_of(reader: &mut Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {
+pub(super) fn timestamp_of(
+    reader: &mut Reader<'_>,
+    token: Option<Token>,
+) -> Result<Option<u64>, Reject> {
     let time = match token {
         None | Some(Token::Null) => return Ok(None),
         Some(Token::Number { start, end }) => event_time(reader.raw(start, end), parse_epoch_us),
@@ -382,7 +445,10 @@ fn event_time(text: &[u8], parse: fn(&[u8]) -> Option<u64>) -> Result<u64, Rejec
 }
 
 /// A number, or one as text: encoders that keep all 64 bits write that.
-fn version_of(reader: &mut Reader<'_>, token: Option<Token>) -> Result<Option<u64>, Reject> {
+pub(super) fn version_of(
+    reader: &mut Reader<'_>,
+    token: Option<Token>,
+) -> Result<Option<u64>, Reject> {
     match token {
         None | Some(Token::Null) => Ok(None),
         Some(Token::Number { start, end }) => {

@@ -61,7 +61,7 @@ fn text(key: &[u8]) -> Result<&str, String> {
     let opens = text.starts_with(['{', '[', '"']);
     if opens && serde_json::from_str::<IgnoredAny>(text).is_ok() {
         return Err("the key is JSON, not an id as it stands; where an input's keys are, \
-                    input.<topic>.key says so (json, or a path such as json:$.id)"
+                    the source's key says so (json, or a path such as json:$.id)"
             .to_owned());
     }
     Ok(text)
@@ -70,17 +70,20 @@ fn text(key: &[u8]) -> Result<&str, String> {
 fn json(key: &[u8], names: &[String]) -> Result<String, String> {
     let framed = key.first().filter(|byte| **byte == 0).and_then(|_| key.get(CONFLUENT_LEN..));
     let key: Value = serde_json::from_slice(framed.unwrap_or(key))
-        .map_err(|_| "the key is not JSON, as input.<topic>.key says")?;
-    let mut found = &key;
+        .map_err(|_| "the key is not JSON, as the source's key says")?;
+    // Connect's converter may wrap keys as it wraps values.
+    let payload = key.get("payload").filter(|_| key.get("schema").is_some());
+    let is_asked_for = names.first().is_some_and(|name| name == "payload" || name == "schema");
+    let mut found = payload.filter(|_| !is_asked_for).unwrap_or(&key);
     for name in names {
         found = found.get(name).ok_or_else(|| {
-            format!("the key has no ${}, where input.<topic>.key says the id is", path(names))
+            format!("the key has no ${}, where the source's key says the id is", path(names))
         })?;
     }
     match found {
         Value::String(id) => Ok(id.clone()),
         Value::Number(id) if id.is_u64() => Ok(id.to_string()),
-        Value::Object(_) if names.is_empty() => Err("the key is a JSON object; input.<topic>.key \
+        Value::Object(_) if names.is_empty() => Err("the key is a JSON object; the source's key \
              must say where in it the id is, such as json:$.id"
             .to_owned()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
@@ -156,6 +159,8 @@ mod tests {
             ("json:$.id", r#"{"ID":"j1"}"#, None),
             ("json:$.id", r#""j1""#, None),
             ("json:$.payload.id", r#"{"schema":{},"payload":{"id":"j1"}}"#, Some("j1")),
+            ("json:$.id", r#"{"schema":{},"payload":{"id":"j1"}}"#, Some("j1")),
+            ("json", r#"{"schema":{"type":"int64"},"payload":7}"#, Some("7")),
             ("json:$.id", "\0\0\0\0\u{7}{\"id\":\"j1\"}", Some("j1")),
         ] {
             assert_eq!(id(form, key).as_deref(), expected, "{form} {key}");

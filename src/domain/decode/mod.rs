@@ -1,12 +1,13 @@
 //! From a record's bytes to an event in our words, or to the reason why there is none.
 //!
 //! ```text
-//! value ─► framing (Confluent, Avro, Protobuf) ─► envelope (all spellings, CloudEvents) ─► contact (mapping) ─► schema ─► Event
+//! value ─► framing (Confluent, Avro, Protobuf) ─┬► envelope (all spellings, CloudEvents) ─┬► contact (the source's names) ─► schema ─► Event
+//!                                               └► wrapped (by the source's own paths) ───┘
 //! ```
 //! Texts stay where they lie in the batch's arena; what has to be unescaped or made is appended to it.
 //!
 //! - An object that names a member twice is refused: what it means would depend on the reader.
-//! - A contact's id, in this order: `data.id` (or what the mapping calls it), `data.contact_id`,
+//! - A contact's id, in this order: `data.id` (or what the source calls it), `data.contact_id`,
 //!   `contact_id`, `id` beside an `event_id`, a CloudEvent's subject, a flat event's `id`, the record's
 //!   key. Whole numbers pass as ids.
 //! - Without `data` the event is flat: all members that aren't the envelope's are the contact's.
@@ -17,25 +18,31 @@
 mod command;
 mod contact;
 mod envelope;
+mod fields;
 mod framing;
+mod items;
 mod key;
 mod reader;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod theirs_tests;
+mod wrapped;
 
 use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::clock::{Clock, id_hash};
-use super::event::{Event, EventKind};
+use super::event::{Event, EventKind, Patch};
+use super::headers::OUR_ENVELOPE;
 use super::limits::{ID_BYTES_MAX, Limits};
-use super::mapping::Mapping;
 use super::record::{Headers, Record, RecordBatch};
 use super::schemas::SourceSchemas;
+use super::sources::{Source, Sources};
 use super::span::Span;
 use super::verdict::DeadLetterReason;
 use contact::ContactPart;
-use envelope::Envelope;
+use envelope::{Envelope, Naming};
 use reader::Reader;
 
 pub use key::KeyForm;
@@ -60,7 +67,7 @@ impl Reject {
 /// Understands records. Pure: the same record gives the same event under the same rules.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
-    mapping: Mapping,
+    sources: Sources,
     schemas: SourceSchemas,
     limits: Limits,
     /// The deliberate mistake that the tests must notice.
@@ -69,9 +76,9 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder that goes by this mapping and these limits.
-    pub fn new(mapping: Mapping, limits: Limits) -> Self {
-        Self { mapping, limits, ..Self::default() }
+    /// A decoder that knows these sources and goes by these limits.
+    pub fn new(sources: Sources, limits: Limits) -> Self {
+        Self { sources, limits, ..Self::default() }
     }
 
     /// Events are held against their sources' schemas too.
@@ -90,9 +97,9 @@ impl Decoder {
         self
     }
 
-    /// The names of fields by source.
-    pub fn mapping(&self) -> &Mapping {
-        &self.mapping
+    /// What the sources call things.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// The bounds.
@@ -132,8 +139,8 @@ impl Decoder {
         let start = value.start as usize + skipped;
         let end = value.start as usize + bytes.len();
         let mut reader = Reader::new(arena, start, end)?;
-        let envelope = Envelope::read(&mut reader, headers.clone())?;
-        let contact = ContactPart::read(&mut reader, &envelope, &self.mapping)?;
+        let (envelope, source) = self.envelope(&mut reader, record, headers.clone())?;
+        let contact = ContactPart::read(&mut reader, &envelope, source)?;
         let mut event = self.assemble(&mut reader, record, &envelope, contact, headers.clone())?;
         event.command = command::read(&mut reader, headers.clone(), &event, &envelope)?;
         if event.command.is_some() {
@@ -147,8 +154,31 @@ impl Decoder {
             let detail = format!("{} is a command, no event", event.kind.as_str());
             return Err(Reject::new(DeadLetterReason::UnknownEventType, detail));
         }
+        check_known(&event, &envelope)?;
         self.check_schema(&reader, &event)?;
         Ok((event, reader.into_appended()))
+    }
+
+    /// By the source's own paths where it has some, and it is known from outside whose it is.
+    fn envelope(
+        &self,
+        reader: &mut Reader<'_>,
+        record: &Record,
+        headers: Headers<'_>,
+    ) -> Result<(Envelope, Option<&Source>), Reject> {
+        let naming = Naming::new(&self.sources, headers.clone());
+        let given = naming.given.and_then(|name| self.sources.of(name));
+        if let Some((source, paths)) = given.and_then(|it| Some((it, it.record()?)))
+            && !headers.clone().any(|(name, _)| name == OUR_ENVELOPE)
+        {
+            let key = record.key.map(|key| reader.bytes(key).to_vec());
+            let mut envelope = wrapped::read(reader, source, paths, key.as_deref())?;
+            envelope.complete(reader, headers, naming)?;
+            return Ok((envelope, Some(source)));
+        }
+        let envelope = Envelope::read(reader, headers, naming)?;
+        let source = self.sources.of(reader.bytes(envelope.source));
+        Ok((envelope, source))
     }
 
     fn check_schema(&self, reader: &Reader<'_>, event: &Event) -> Result<(), Reject> {
@@ -219,6 +249,24 @@ impl Decoder {
     fn timestamp(&self, envelope: &Envelope, _record: &Record) -> Option<u64> {
         envelope.timestamp
     }
+}
+
+/// A record in which nothing of ours is found must not pass for an empty contact.
+fn check_known(event: &Event, envelope: &Envelope) -> Result<(), Reject> {
+    let has_field = event.fields.iter().any(|patch| *patch != Patch::Absent);
+    let says_values = matches!(event.kind, EventKind::Created | EventKind::Updated);
+    if has_field || !says_values || event.command.is_some() {
+        return Ok(());
+    }
+    // Some tell of a new contact, and of its fields one by one.
+    let is_only_news = event.kind == EventKind::Created && envelope.data.is_empty();
+    let is_nothing = envelope.is_theirs && event.attributes.is_empty() && !is_only_news;
+    if !event.replaces && !is_nothing {
+        return Ok(());
+    }
+    let detail = "none of its members is a field here: the source's table says what its fields are called \
+                  and where they stand (`contactd source test` shows what becomes of each)";
+    Err(Reject::new(DeadLetterReason::NothingKnown, detail))
 }
 
 /// What keeps bytes from being a contact's id, whichever way they come in: a client must be able to reach

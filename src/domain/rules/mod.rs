@@ -17,7 +17,7 @@ mod marker;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::decode::Decoder;
 use super::fingerprint::{APPLY_VERSION, APPLY_VERSIONS, Fingerprint};
 use super::limits::{self, Limits};
-use super::mapping::{Mapping, UnknownField};
 use super::schemas::{SchemaError, Schemas, SourceSchemas};
+use super::sources::{self, SourceError, SourceTexts, Sources};
 
 pub use lanes::{InForce, LaneRules, Ruling};
 pub use marker::{Marker, MarkerText};
@@ -46,7 +46,7 @@ pub fn next_number(number: u64) -> Option<u64> {
     number.checked_add(1).filter(|next| *next <= NUMBER_MAX)
 }
 
-/// Names by name: of a source's fields, or of its schemas.
+/// Texts by name by name: of sources' schemas.
 pub type ByName = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The rules in words.
@@ -61,8 +61,8 @@ pub struct RuleText {
     pub record_bytes_max: usize,
     /// How far ahead of its record's timestamp an event may lie, in milliseconds.
     pub future_tolerance_ms: u64,
-    /// Source → its name for a field → ours.
-    pub mapping: ByName,
+    /// Source → where its records have what, and what they call it.
+    pub sources: SourceTexts,
     /// Source → name of a schema → JSON Schema.
     pub schemas: ByName,
 }
@@ -79,9 +79,9 @@ pub enum InvalidRules {
         /// Where.
         column: usize,
     },
-    /// A field that there is not.
+    /// A source that can't be right.
     #[error("{0}")]
-    Mapping(#[from] UnknownField),
+    Source(#[from] SourceError),
     /// A schema that is none.
     #[error("source {origin:?}: {source}")]
     Schema {
@@ -121,17 +121,17 @@ pub enum InvalidRules {
 impl RuleText {
     /// What holds without configuration.
     pub fn built_in() -> Self {
-        Self::new(&Mapping::built_in(), &Limits::default(), 300_000)
+        Self::new(sources::built_in(), &Limits::default(), 300_000)
     }
 
     /// Without schemas, of the present version.
-    pub fn new(mapping: &Mapping, limits: &Limits, future_tolerance_ms: u64) -> Self {
+    pub fn new(sources: SourceTexts, limits: &Limits, future_tolerance_ms: u64) -> Self {
         Self {
             apply_version: APPLY_VERSION,
             contact_bytes_max: limits.contact_bytes_max,
             record_bytes_max: limits.record_bytes_max,
             future_tolerance_ms,
-            mapping: mapping.by_name(),
+            sources,
             schemas: ByName::new(),
         }
     }
@@ -195,15 +195,20 @@ impl RuleText {
                 found.push(format!("{name}: {mine}, not {theirs}"));
             }
         }
-        for (what, mine, theirs) in
-            [("mapping", &self.mapping, &other.mapping), ("schemas", &self.schemas, &other.schemas)]
-        {
-            let sources: std::collections::BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
-            let differing = sources.into_iter().filter(|name| mine.get(*name) != theirs.get(*name));
-            found.extend(differing.map(|name| format!("{what}.{name}")));
-        }
+        found.extend(differing("source", &self.sources, &other.sources));
+        found.extend(differing("schemas", &self.schemas, &other.schemas));
         found
     }
+}
+
+fn differing<T: PartialEq>(
+    what: &str,
+    mine: &BTreeMap<String, T>,
+    theirs: &BTreeMap<String, T>,
+) -> Vec<String> {
+    let names: BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
+    let differing = names.into_iter().filter(|name| mine.get(*name) != theirs.get(*name));
+    differing.map(|name| format!("{what}.{name}")).collect()
 }
 
 /// The rules, ready for use. Cheap to share; two are equal when their texts are.
@@ -233,8 +238,8 @@ impl RuleSet {
             return Err(InvalidRules::UnknownVersion(text.apply_version));
         }
         text.check_bounds()?;
-        let mapping = Mapping::from_config(&text.mapping).map_err(|wrong| {
-            wrong.into_iter().next().map_or(InvalidRules::Packed("a mapping"), Into::into)
+        let sources = Sources::compile(&text.sources).map_err(|wrong| {
+            wrong.into_iter().next().map_or(InvalidRules::Packed("a source"), Into::into)
         })?;
         let limits = Limits {
             contact_bytes_max: text.contact_bytes_max,
@@ -258,7 +263,7 @@ impl RuleSet {
         Ok(Self {
             fingerprint: Fingerprint(xxh3_64(&canonical)),
             packed: packed.into(),
-            decoder: Arc::new(Decoder::new(mapping, limits).with_schemas(schemas)),
+            decoder: Arc::new(Decoder::new(sources, limits).with_schemas(schemas)),
             text,
         })
     }
@@ -266,7 +271,7 @@ impl RuleSet {
     /// What holds without configuration.
     ///
     /// # Errors
-    /// None, as long as the built-in mapping is right.
+    /// None, as long as the built-in source is right.
     pub fn built_in() -> Result<Self, InvalidRules> {
         Self::compile(RuleText::built_in())
     }

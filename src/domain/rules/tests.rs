@@ -7,6 +7,7 @@ use crate::domain::headers::{FOUNDING, HOMES, MARKER};
 use crate::domain::partitioner::Partitioner;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
+use crate::domain::sources::FieldText;
 use crate::domain::verdict::DeadLetterReason;
 
 use super::*;
@@ -144,14 +145,15 @@ fn forged_markers_are_told_by_what_is_wrong_with_them() {
     assert!(reject(&all, Some(&[5, 0, 0, 0, 0xf0])).contains("no LZ4 block"));
     let packed = |text: &str| lz4_flex::block::compress_prepend_size(text.as_bytes());
     assert!(reject(&all, Some(&packed("{}"))).contains("can't be read"));
-    let extra = String::from_utf8(text(1).canonical()).unwrap().replace("\"mapping\"", "\"more\"");
+    let extra = String::from_utf8(text(1).canonical()).unwrap().replace("\"sources\"", "\"more\"");
     assert!(reject(&all, Some(&packed(&extra))).contains("can't be read"));
 }
 
 #[test]
 fn rules_that_can_not_be_used_are_no_ruling() {
     let mut wrong = text(1);
-    wrong.mapping.entry("crm".into()).or_default().insert("mail".into(), "eMail".into());
+    let crm = wrong.sources.entry("crm".into()).or_default();
+    crm.fields.insert("eMail".into(), FieldText::at("mail"));
     let compiled = RuleSet::compile(wrong.clone()).unwrap_err();
     assert!(compiled.to_string().contains("eMail"), "{compiled}");
     let packed = lz4_flex::block::compress_prepend_size(&wrong.canonical());
@@ -217,7 +219,8 @@ fn an_ordinary_record_is_no_marker() {
 #[test]
 fn packed_rules_come_back_whole_and_differences_are_named() {
     let mut text = text(7);
-    text.mapping.entry("crm".into()).or_default().insert("mail".into(), "email".into());
+    let crm = text.sources.entry("crm".into()).or_default();
+    crm.fields.insert("email".into(), FieldText::at("mail"));
     text.schemas.entry("crm".into()).or_default().insert("*".into(), "{}".into());
     let rules = RuleSet::compile(text).unwrap();
     let again = RuleSet::unpack(rules.packed()).unwrap();
@@ -225,7 +228,7 @@ fn packed_rules_come_back_whole_and_differences_are_named() {
     let built_in = RuleText::built_in();
     assert_eq!(
         rules.text().differences(&built_in),
-        ["apply.future_tolerance in ms: 7, not 300000", "mapping.crm", "schemas.crm"]
+        ["apply.future_tolerance in ms: 7, not 300000", "source.crm", "schemas.crm"]
     );
     assert!(built_in.differences(&built_in).is_empty());
     assert_ne!(RuleSet::built_in().unwrap().fingerprint(), rules.fingerprint());

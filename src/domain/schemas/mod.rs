@@ -1,7 +1,7 @@
 //! JSON Schemas (2020-12): what a source's events must look like beyond what decoding needs, by event
 //! type and, where a source has several, by the version that the event names in `schemaVersion`.
 //!
-//! Compiled schemas are handed to the decoder with the mapping, and are part of the rules. A
+//! Compiled schemas are handed to the decoder with the sources, and are part of the rules. A
 //! name is `<event type>`, `<event type>@<version>`, or `*` for every event type without its own.
 
 mod published;

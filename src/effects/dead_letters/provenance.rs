@@ -99,7 +99,10 @@ fn stage(letter: &KeptLetter) -> &'static str {
         | DeadLetterReason::InvalidCommand
         | DeadLetterReason::InvalidControl
         | DeadLetterReason::ControlFull
-        | DeadLetterReason::InvalidMarker => "TASK_PUT",
+        | DeadLetterReason::InvalidMarker
+        | DeadLetterReason::NothingKnown
+        | DeadLetterReason::TransformFailed
+        | DeadLetterReason::UnknownField => "TASK_PUT",
     }
 }
 

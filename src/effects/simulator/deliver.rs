@@ -9,15 +9,12 @@ use time::format_description::well_known::Rfc2822;
 
 use crate::domain::Class;
 use crate::domain::timestamp::format_rfc3339;
-use crate::ingest::{now_ms, sign_acme};
+use crate::ingest::{Message, now_ms, sign, signed_headers};
 use crate::outbound::{Answer, OutboundError};
 use crate::telemetry::SimulatorOutcome;
 
 use super::history::{Attempt, Status, beginning};
 use super::{Job, Simulator};
-
-const TIMESTAMP: HeaderName = HeaderName::from_static("x-acme-timestamp");
-const SIGNATURE: HeaderName = HeaderName::from_static("x-acme-signature");
 
 /// How often a delivery is tried, and what lies between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +79,18 @@ impl Simulator {
 
     /// Signed anew each time, as the time of a signature must be near.
     pub(super) async fn attempt(&self, job: &Job) -> Result<Answer, OutboundError> {
-        let sign = |timestamp: &str, body: &[u8]| sign_acme(self.secret.expose(), timestamp, body);
-        let signed = job.seal.sign(&job.body, now_ms(), &sign);
+        let to_sign = job.seal.to_sign(&job.body, now_ms());
+        let id = format!("sim_{}", job.number);
+        let (timestamp, id) = (to_sign.timestamp.as_bytes(), id.as_bytes());
+        let message = |body| Message { timestamp, id, url: job.target.as_str(), body };
+        let signature = |body| sign(&self.form, self.secret.expose(), &message(body)).ok();
+        let signature = to_sign.body.as_ref().and_then(|body| signature(body));
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let signed = [(TIMESTAMP, Some(signed.timestamp)), (SIGNATURE, signed.signature)];
-        for (name, value) in signed {
-            // Digits and hexadecimal digits are fine in a header.
-            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+        for (name, value) in signed_headers(&self.form, &message(&[]), signature) {
+            // Names and values that can't be in a header are none that a receiver could ask for.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
                 headers.push((name, value));
             }
         }

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Secret, SimulatorConfig};
+use crate::config::{Secret, SignatureForm, SimulatorConfig};
 use crate::domain::Class;
 use crate::outbound::{Allowed, Client, Connect, OutboundError, Resolve, Target, connect, resolve};
 use crate::simulate::{Chaos, Seal};
@@ -51,6 +51,8 @@ const WAITING_BYTES_MAX: usize = 32 << 20;
 pub struct SimulatorOptions {
     /// As configured.
     pub config: SimulatorConfig,
+    /// How the source signs that it plays.
+    pub form: SignatureForm,
     /// Signs what is sent.
     pub secret: Secret,
     /// Where this instance listens.
@@ -105,6 +107,7 @@ struct Job {
 /// Sends webhooks; shared by those who ask and the task that delivers.
 pub struct Simulator {
     client: Client,
+    form: SignatureForm,
     secret: Secret,
     default_target: Target,
     policy: Policy,
@@ -139,7 +142,7 @@ impl Simulator {
         resolve: Resolve,
         connect: Connect,
     ) -> Result<Self, OutboundError> {
-        let SimulatorOptions { config, secret, own, speaks_tls } = options;
+        let SimulatorOptions { config, form, secret, own, speaks_tls } = options;
         let allowed = Allowed {
             hosts: config.targets.clone(),
             networks: config.networks.clone(),
@@ -153,6 +156,7 @@ impl Simulator {
         let (queue, jobs) = mpsc::channel(config.queue_max);
         Ok(Self {
             client,
+            form: form.clone(),
             secret: secret.clone(),
             default_target,
             policy: Policy::from(config),

@@ -118,7 +118,8 @@ fn simulator(answers: &'static [&'static str]) -> (Simulator, Arc<Mutex<Vec<Sock
     let own = "127.0.0.1:3000".parse().unwrap();
     let secret = Secret::new("a-secret-that-Acme-and-contactd-share");
     let config = crate::config::SimulatorConfig { targets: vec!["*".to_owned()], ..config };
-    let options = SimulatorOptions { config, secret, own, speaks_tls: false };
+    let form = crate::config::SignatureForm::named("acme").unwrap();
+    let options = SimulatorOptions { config, form, secret, own, speaks_tls: false };
     let asked = Arc::new(AtomicUsize::new(0));
     let resolve: Resolve = Arc::new(move |_, _| {
         let answer = answers[asked.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)];

@@ -25,7 +25,7 @@ pub(super) struct Stats {
     digest: String,
     /// The same over all control entries.
     control_digest: String,
-    /// Of the rules (mapping, limits) by which events are applied.
+    /// Of the rules (sources, limits) by which events are applied.
     fingerprint: String,
     position: String,
     /// The next offset of each partition.

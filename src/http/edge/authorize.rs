@@ -97,7 +97,7 @@ pub(crate) fn still_allowed(
     endpoint: &'static Endpoint,
     request: &Request,
 ) -> Box<dyn Fn() -> bool + Send + Sync> {
-    let Some(ClientAddress(address)) = request.extensions().get().copied() else {
+    let Some(ClientAddress { address, .. }) = request.extensions().get().copied() else {
         return Box::new(|| false);
     };
     let mut headers = HeaderMap::new();

@@ -13,7 +13,11 @@ const HOPS_MAX: usize = 32;
 /// The client's address, as far as it can be believed. In the extensions of every request that the
 /// router is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ClientAddress(pub(crate) IpAddr);
+pub(crate) struct ClientAddress {
+    pub(crate) address: IpAddr,
+    /// A trusted proxy handed the request on.
+    pub(crate) is_via_proxy: bool,
+}
 
 /// The last address in the chain that no trusted proxy has. A client can write anything to the left
 /// of it, and nothing to the right.
@@ -43,6 +47,31 @@ pub(crate) fn client_address(proxies: &ProxyConfig, peer: IpAddr, headers: &Head
         }
     }
     address
+}
+
+/// Scheme and host of the request as a trusted proxy was asked: what the nearest one says.
+pub(crate) fn forwarded_origin<'h>(
+    proxies: &ProxyConfig,
+    headers: &'h HeaderMap,
+) -> (Option<&'h str>, Option<&'h str>) {
+    let last = |name: &str| {
+        let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+        Some(value.rsplit(',').next().unwrap_or(value).trim())
+    };
+    match proxies.header {
+        ForwardedHeader::XForwardedFor => (last("x-forwarded-proto"), last("x-forwarded-host")),
+        ForwardedHeader::Forwarded => {
+            let element = last(FORWARDED.as_str()).unwrap_or_default();
+            let of = |wanted: &str| {
+                element.split(';').find_map(|pair| {
+                    let (name, value) = pair.split_once('=')?;
+                    let is_it = name.trim().eq_ignore_ascii_case(wanted);
+                    is_it.then(|| value.trim().trim_matches('"'))
+                })
+            };
+            (of("proto"), of("host"))
+        }
+    }
 }
 
 pub(crate) fn is_trusted(proxies: &ProxyConfig, address: IpAddr) -> bool {

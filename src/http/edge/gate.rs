@@ -14,7 +14,7 @@ use crate::shares::{Full, Part, Pool, Who};
 
 use super::allow;
 use super::authorize::authorize;
-use super::client_address::{ClientAddress, client_address};
+use super::client_address::{ClientAddress, client_address, is_trusted};
 use super::context::RequestContext;
 use super::incidents;
 use super::rate_limit;
@@ -44,6 +44,8 @@ pub(crate) fn place(state: &HttpState, who: Who) -> Result<Place<'_>, ApiError> 
 pub(crate) struct Passing {
     /// Where it comes from.
     pub(crate) address: IpAddr,
+    /// A trusted proxy handed it on.
+    pub(crate) is_via_proxy: bool,
     /// Who sends it; none: anybody may.
     pub(crate) principal: Option<Arc<Principal>>,
     /// How far its limit goes; none: it has none.
@@ -57,8 +59,10 @@ pub(crate) async fn pass<'s>(
     context: &RequestContext,
     headers: &HeaderMap,
 ) -> (Passing, Result<Option<Place<'s>>, ApiError>) {
-    let address = client_address(&state.services().proxies, context.peer, headers);
-    let mut passing = Passing { address, principal: None, decision: None };
+    let proxies = &state.services().proxies;
+    let address = client_address(proxies, context.peer, headers);
+    let is_via_proxy = is_trusted(proxies, context.peer.to_canonical());
+    let mut passing = Passing { address, is_via_proxy, principal: None, decision: None };
     let passed = match context.endpoint {
         Some(endpoint) => look(state, endpoint, headers, context.started, &mut passing).await,
         // The router says that there is nothing.
@@ -134,7 +138,8 @@ impl Passing {
     /// For the routes that ask for it.
     pub(crate) fn tell(&self, request: &mut Request) {
         let extensions = request.extensions_mut();
-        extensions.insert(ClientAddress(self.address));
+        let (address, is_via_proxy) = (self.address, self.is_via_proxy);
+        extensions.insert(ClientAddress { address, is_via_proxy });
         if let Some(principal) = &self.principal {
             extensions.insert(Arc::clone(principal));
         }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::rules;
+use crate::domain::sources::SourceTexts;
 use crate::http::exchange::error::ApiError;
 use crate::http::exchange::json_body::Fields;
 use crate::ingest::RulesStanding;
@@ -51,8 +52,10 @@ pub(super) struct RuleText {
     contact_bytes_max: u64,
     record_bytes_max: u64,
     future_tolerance_ms: u64,
-    /// By source: its name for a field, and ours.
-    mapping: BTreeMap<String, BTreeMap<String, String>>,
+    /// By source: where its records have what (`record`), its types (`types`), where it has our fields
+    /// (`fields`), and what becomes of the rest (`unknown`).
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, Value>>)]
+    sources: SourceTexts,
     /// By source: the name of a schema, and its text.
     schemas: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -64,7 +67,7 @@ impl RuleText {
             contact_bytes_max: text.contact_bytes_max as u64,
             record_bytes_max: text.record_bytes_max as u64,
             future_tolerance_ms: text.future_tolerance_ms,
-            mapping: text.mapping.clone(),
+            sources: text.sources.clone(),
             schemas: text.schemas.clone(),
         }
     }

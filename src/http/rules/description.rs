@@ -9,7 +9,8 @@ use crate::http::exchange::error::Code;
 pub(super) fn show() -> Operation {
     let rules = json!({
         "applyVersion": 1, "contactBytesMax": 65_536, "recordBytesMax": 1_048_576,
-        "futureToleranceMs": 300_000, "mapping": { "acme": { "acme_email": "email" } }, "schemas": {},
+        "futureToleranceMs": 300_000, "schemas": {},
+        "sources": { "acme": { "fields": { "email": { "from": ["acme_email"] } }, "unknown": "keep" } },
     });
     let example = json!({
         "number": 0, "fingerprint": "b2230ca675e74cef", "adoptedBy": null, "lacking": [],
@@ -18,7 +19,7 @@ pub(super) fn show() -> Operation {
     Operation::new("getRules", "Get the rules by which events are judged")
         .of(Tag::Operation)
         .about(
-            "Mapping, schemas, limits and tolerances stand on the log: every instance goes by them, \
+            "Sources, schemas, limits and tolerances stand on the log: every instance goes by them, \
              whatever its own files say.",
         )
         .answers(Answer::json::<Rules>(200, "The rules that hold.", example))

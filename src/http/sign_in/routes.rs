@@ -157,7 +157,7 @@ fn origin(address: Option<Extension<ClientAddress>>, headers: &HeaderMap) -> Ori
         value.unwrap_or_default().to_owned()
     };
     Origin {
-        address: address.map_or_else(String::new, |Extension(address)| address.0.to_string()),
+        address: address.map_or_else(String::new, |Extension(client)| client.address.to_string()),
         agent: text(&USER_AGENT),
         request_id: text(&REQUEST_ID),
     }

@@ -11,7 +11,7 @@ pub(super) fn receive() -> Operation {
 }
 
 pub(super) fn receive_from() -> Operation {
-    let source = Param::path("source", "acme", "As configured under `[webhook.<source>]`.");
+    let source = Param::path("source", "acme", "As configured under `[source.<name>]`.");
     described(
         Operation::new("receiveWebhookFrom", "Receive webhook events of a source").param(source),
     )
@@ -32,9 +32,8 @@ fn described(operation: Operation) -> Operation {
         .param(Param::header(
             "X-Acme-Signature",
             "sha256={{webhookSignature}}",
-            "HMAC-SHA256 of `<timestamp>.<body>` in hex, `sha256=` before it or not. Other schemes: \
-             of the body alone, or `webhook-id`, `webhook-timestamp`, `webhook-signature` of \
-             Standard Webhooks.",
+            "HMAC-SHA256 of `<timestamp>.<body>` in hex, `sha256=` before it or not. Other \
+             sources sign as their table says: Standard Webhooks, HubSpot, any HMAC.",
         ).sent())
         .param(Param::header(
             "X-Acme-Timestamp",

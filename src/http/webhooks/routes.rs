@@ -2,7 +2,8 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, Uri};
 use axum::{Extension, Json};
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::ingest::{IntakeError, Kept, Received, SignatureError, WebhookError, n
 use crate::telemetry::WebhookOutcome;
 
 use super::answers::{KeptIn, WebhookReceipt, WebhookResult};
-use crate::http::edge::client_address::ClientAddress;
+use crate::http::edge::client_address::{ClientAddress, forwarded_origin};
 use crate::http::edge::incidents;
 use crate::http::exchange::answer::PathParam;
 use crate::http::exchange::error::{ApiError, Code};
@@ -21,10 +22,11 @@ use crate::http::state::HttpState;
 pub(super) async fn receive(
     State(state): State<HttpState>,
     address: Option<Extension<ClientAddress>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<WebhookReceipt>, ApiError> {
-    take(&state, None, address, &headers, &body).await
+    take(&state, None, address, &uri, &headers, &body).await
 }
 
 /// `POST /api/webhooks/{source}`
@@ -32,29 +34,33 @@ pub(super) async fn receive_from(
     State(state): State<HttpState>,
     PathParam(source): PathParam,
     address: Option<Extension<ClientAddress>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<WebhookReceipt>, ApiError> {
-    take(&state, Some(&source), address, &headers, &body).await
+    take(&state, Some(&source), address, &uri, &headers, &body).await
 }
 
 async fn take(
     state: &HttpState,
     source: Option<&str>,
     address: Option<Extension<ClientAddress>>,
+    uri: &Uri,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Json<WebhookReceipt>, ApiError> {
     let Some(WebhookIntake { webhooks, intake }) = state.services().webhooks.as_ref() else {
         return Err(ApiError::new(Code::NotReady, "webhooks are not taken yet"));
     };
+    let is_via_proxy = address.as_ref().is_some_and(|Extension(client)| client.is_via_proxy);
+    let url = whole_url(state, is_via_proxy, uri, headers);
     let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
-    let received = match webhooks.receive(intake, source, header, body, now_ms()).await {
+    let received = match webhooks.receive(intake, source, header, &url, body, now_ms()).await {
         Ok(received) => received,
         Err(error) => {
             state.metrics().webhook(outcome_of(&error), 1);
             let source = source.unwrap_or(webhooks.default_source());
-            let address = address.map(|Extension(ClientAddress(address))| address);
+            let address = address.map(|Extension(client)| client.address);
             incidents::webhook_refused(state, &error, source, address, headers);
             return Err(error.into());
         }
@@ -75,6 +81,20 @@ async fn take(
         kept,
         results: results(received),
     }))
+}
+
+/// As the sender wrote it: what a trusted proxy says of it counts, and nobody else's word.
+fn whole_url(state: &HttpState, is_via_proxy: bool, uri: &Uri, headers: &HeaderMap) -> String {
+    let services = state.services();
+    let (scheme, host) = match is_via_proxy {
+        true => forwarded_origin(&services.proxies, headers),
+        false => (None, None),
+    };
+    let own = || headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(own).or(uri.host()).unwrap_or_default();
+    let scheme = scheme.unwrap_or(if services.speaks_tls { "https" } else { "http" });
+    let path = uri.path_and_query().map_or(uri.path(), |path| path.as_str());
+    format!("{scheme}://{host}{path}")
 }
 
 fn results(received: Received) -> Vec<WebhookResult> {
@@ -116,7 +136,7 @@ impl From<WebhookError> for ApiError {
                 SignatureError::Missing { .. } | SignatureError::Mismatch { .. } => {
                     Self::new(Code::InvalidSignature, text)
                 }
-                SignatureError::Malformed { header, .. } if header.ends_with("signature") => {
+                SignatureError::Malformed { is_signature: true, .. } => {
                     Self::new(Code::InvalidSignature, text)
                 }
                 SignatureError::Malformed { .. } => Self::new(Code::InvalidHeader, text),

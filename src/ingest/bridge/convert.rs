@@ -9,11 +9,12 @@
 //!   it has no time of its own it gets its record's, and as its version the offset, which orders what
 //!   came within one millisecond.
 
-use crate::config::InputConfig;
-use crate::domain::decode::Reject;
+use crate::config::{InputConfig, Tombstones};
+use crate::domain::decode::{Decoder, KeyForm, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{
-    COMPLETE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP, OURS_PREFIX, SOURCE,
+    COMPLETE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP, OUR_ENVELOPE,
+    OURS_PREFIX, SOURCE,
 };
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
@@ -50,7 +51,44 @@ pub(super) struct Bridged {
 }
 
 impl Converter {
-    /// A record of `topic`, in its batch.
+    /// A record of `topic`, in its batch: as many as it has events, and contacts that they are about.
+    pub(super) fn convert_all(
+        &self,
+        input: &InputConfig,
+        topic: &str,
+        batch: &RecordBatch,
+        record: &Record,
+    ) -> Vec<Bridged> {
+        let source = input.source.as_deref().unwrap_or_default().as_bytes();
+        let decoder = self.rules.decoder();
+        let is_taken_apart = decoder
+            .sources()
+            .of(source)
+            .is_some_and(|it| it.each().is_some() || it.record().is_some());
+        let Some(value) = batch.value(record).filter(|_| is_taken_apart) else {
+            return vec![self.convert(input, topic, batch, record)];
+        };
+        let mut all = Vec::new();
+        for text in events(&decoder, source, value) {
+            let contacts = decoder.contacts(source, text);
+            let ids: Vec<Option<&[u8]>> = match contacts.len() {
+                0 | 1 => vec![batch.key(record)],
+                _ => contacts.iter().map(|id| Some(id.as_slice())).collect(),
+            };
+            for key in ids {
+                let mut one = RecordBatch::new(batch.lane);
+                let (at, time) = (record.offset, record.timestamp_ms);
+                one.push(at, time, key, Some(text), batch.headers(record));
+                all.extend(one.records.first().map(|record| {
+                    let form = if contacts.len() > 1 { KeyForm::Text } else { input.key.clone() };
+                    self.convert(&InputConfig { key: form, ..input.clone() }, topic, &one, record)
+                }));
+            }
+        }
+        all
+    }
+
+    /// A record that is one event of one contact.
     pub(super) fn convert(
         &self,
         input: &InputConfig,
@@ -66,15 +104,20 @@ impl Converter {
         let (key, value) = (batch.key(record), batch.value(record));
         let named = input.key.contact_id(key);
         let id = named.as_deref().ok();
-        let event = match (input.complete, value) {
-            (false, Some(value)) => self.event(headers.clone(), id, value.to_vec(), record),
-            (false, None) => None,
-            (true, Some(value)) => self.complete(&headers, id, value, record),
-            (true, None) => id.and_then(|id| self.delete(&headers, id, record)),
+        let event = match (value, input.tombstones) {
+            (Some(value), _) if input.complete => self.complete(&headers, id, value, record),
+            (Some(value), _) => self.event(headers.clone(), id, value.to_vec(), record),
+            (None, Tombstones::Delete) => id.and_then(|id| self.delete(&headers, id, record)),
+            (None, Tombstones::Ignore) => {
+                let outcome = BridgeOutcome::Ignored;
+                return Bridged { record: None, outcome, is_untimed: false };
+            }
+            (None, Tombstones::Refuse) => None,
         };
         let Some(mut event) = event else {
             // A null value says nothing in other inputs, whatever its key is.
-            let problem = named.err().filter(|_| input.complete || value.is_some());
+            let deletes = input.tombstones == Tombstones::Delete;
+            let problem = named.err().filter(|_| deletes || value.is_some());
             return self.unreadable(batch, record, headers, problem);
         };
         if let Some(key) = key.filter(|key| *key != event.contact_id.as_slice()) {
@@ -87,7 +130,7 @@ impl Converter {
             timestamp_ms: record.timestamp_ms,
             lane: None,
         };
-        let (outcome, is_untimed) = (BridgeOutcome::Event, event.is_untimed);
+        let (outcome, is_untimed) = (event.outcome, event.is_untimed);
         Bridged { record: Some(appended), outcome, is_untimed }
     }
 
@@ -139,8 +182,10 @@ impl Converter {
     fn delete(&self, headers: &NamedValues, id: &str, record: &Record) -> Option<Found> {
         let named = serde_json::to_string(id).ok()?;
         let stamp = stamp(record);
-        let value = format!(r#"{{"eventType":"contact.deleted"{stamp},"data":{{"id":{named}}}}}"#);
-        self.event(headers.clone(), Some(id), value.into_bytes(), record)
+        let value = format!(
+            r#"{{"eventType":"contact.deleted"{stamp},"contact_id":{named},"data":{{"id":{named}}}}}"#
+        );
+        self.event(in_our_envelope(headers.clone()), Some(id), value.into_bytes(), record)
     }
 
     /// A complete record: an event, or nothing but the contact.
@@ -152,10 +197,16 @@ impl Converter {
         record: &Record,
     ) -> Option<Found> {
         let decoded = match self.decode(headers, id, value, record) {
+            // A row, which has neither a type nor a time of its own.
+            Ok((_, event)) if self.is_elsewhere(headers) && event.timestamp.is_none() => {
+                let row = self.row(headers, value)?;
+                let value = around(row, id, record)?;
+                return self.made(in_our_envelope(replacing(headers)), id, value, record);
+            }
             Ok(decoded) => decoded,
             Err(reject) if reject.reason == DeadLetterReason::UnknownEventType => {
                 let value = around(value, id, record)?;
-                return self.event(replacing(headers), id, value, record);
+                return self.made(replacing(headers), id, value, record);
             }
             Err(_) => return None,
         };
@@ -168,7 +219,43 @@ impl Converter {
         {
             return Some(timed);
         }
-        self.event(headers, id, value.to_vec(), record)
+        self.made(headers, id, value.to_vec(), record)
+    }
+
+    /// The same as [`Self::event`], but that one in which nothing is known goes to its contact's lane too,
+    /// for applying to keep it as what it is.
+    fn made(
+        &self,
+        headers: NamedValues,
+        id: Option<&str>,
+        value: Vec<u8>,
+        record: &Record,
+    ) -> Option<Found> {
+        match self.decode(&headers, id, &value, record) {
+            Ok(decoded) => Some(Found::new(&decoded, headers, value)),
+            Err(reject) if reject.reason == DeadLetterReason::NothingKnown => Some(Found {
+                contact_id: id?.as_bytes().to_vec(),
+                headers,
+                value,
+                is_untimed: false,
+                outcome: BridgeOutcome::Unreadable,
+            }),
+            Err(_) => None,
+        }
+    }
+
+    /// Whether the source's events have elsewhere what ours have in their envelope.
+    fn is_elsewhere(&self, headers: &NamedValues) -> bool {
+        let decoder = self.rules.decoder();
+        source_of(headers)
+            .and_then(|name| decoder.sources().of(name))
+            .is_some_and(|it| it.record().is_some())
+    }
+
+    /// The contact in a record that is nothing else, without what is wrapped around it.
+    fn row<'v>(&self, headers: &NamedValues, value: &'v [u8]) -> Option<&'v [u8]> {
+        let decoder = self.rules.decoder();
+        decoder.inside(source_of(headers)?, value).ok()
     }
 
     /// `id` stands for the key that it will have on the contact log, where nothing else names one.
@@ -193,12 +280,14 @@ struct Found {
     headers: NamedValues,
     value: Vec<u8>,
     is_untimed: bool,
+    outcome: BridgeOutcome,
 }
 
 impl Found {
     fn new((batch, event): &(RecordBatch, Event), headers: NamedValues, value: Vec<u8>) -> Self {
         let contact_id = event.contact_id.of(&batch.arena).to_vec();
-        Self { contact_id, headers, value, is_untimed: event.timestamp.is_none() }
+        let (is_untimed, outcome) = (event.timestamp.is_none(), BridgeOutcome::Event);
+        Self { contact_id, headers, value, is_untimed, outcome }
     }
 }
 
@@ -219,6 +308,33 @@ fn replacing(headers: &NamedValues) -> NamedValues {
     let mut headers = headers.clone();
     headers.push((COMPLETE.to_owned(), None));
     headers
+}
+
+/// Says that the event was made here, around what the source says.
+fn in_our_envelope(mut headers: NamedValues) -> NamedValues {
+    headers.push((OUR_ENVELOPE.to_owned(), None));
+    headers
+}
+
+fn source_of(headers: &NamedValues) -> Option<&[u8]> {
+    let (_, source) = headers.iter().find(|(name, _)| name == SOURCE)?;
+    source.as_deref()
+}
+
+/// The events of a record; what can't be taken apart is one.
+fn events<'v>(decoder: &Decoder, source: &[u8], value: &'v [u8]) -> Vec<&'v [u8]> {
+    let Ok(batch) = decoder.batch(source, value) else {
+        return vec![value];
+    };
+    if batch.trim_ascii_start().first() != Some(&b'[') {
+        return vec![batch];
+    }
+    let events: Vec<&serde_json::value::RawValue> =
+        serde_json::from_slice(batch).unwrap_or_default();
+    if events.is_empty() {
+        return vec![value];
+    }
+    events.into_iter().map(|event| event.get().as_bytes()).collect()
 }
 
 /// Members that give an event its record's time and place.

@@ -13,6 +13,8 @@ mod convert;
 mod facts;
 mod portion;
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -154,11 +156,13 @@ impl Bridge {
         for (place, batch) in batches.iter().enumerate() {
             let input = self.config.input(&batch.from.topic).unwrap_or(&unknown);
             for record in &batch.records.records {
-                let bridged = converter.convert(input, &batch.from.topic, &batch.records, record);
-                if portion.is_full_for(&bridged) {
-                    way.settle(&mut portion)?;
+                let topic = &batch.from.topic;
+                for bridged in converter.convert_all(input, topic, &batch.records, record) {
+                    if portion.is_full_for(&bridged) {
+                        way.settle(&mut portion)?;
+                    }
+                    portion.add(place, bridged);
                 }
-                portion.add(place, bridged);
                 portion.reach(&batch.from, record.offset.next());
             }
         }

@@ -48,7 +48,7 @@ pub(super) struct Portion {
     records: Vec<Pending>,
     reached: Reached,
     /// Records that are only counted, by their batch's place.
-    returned: BTreeMap<usize, u64>,
+    counted: BTreeMap<(usize, u8), u64>,
     /// By contact, events without a time.
     untimed: BTreeMap<Vec<u8>, usize>,
 }
@@ -75,7 +75,7 @@ impl Portion {
     pub(super) fn add(&mut self, batch: usize, bridged: Bridged) {
         let Bridged { record, outcome, is_untimed } = bridged;
         let Some(record) = record else {
-            *self.returned.entry(batch).or_default() += 1;
+            *self.counted.entry((batch, outcome as u8)).or_default() += 1;
             return;
         };
         if is_untimed {
@@ -97,8 +97,8 @@ pub(super) struct Way<'a> {
 impl Way<'_> {
     /// Appends and commits a portion, which is empty then.
     pub(super) fn settle(&mut self, portion: &mut Portion) -> Result<(), End> {
-        let Portion { mut records, mut reached, returned, untimed: _ } = std::mem::take(portion);
-        if reached.is_empty() {
+        let Portion { mut records, mut reached, counted, untimed: _ } = std::mem::take(portion);
+        if reached.is_empty() && records.is_empty() {
             return Ok(());
         }
         if self.inputs.is_poll_due() {
@@ -116,11 +116,7 @@ impl Way<'_> {
         self.keep_owned(&mut reached);
         self.commit(reached)?;
         fault::point("bridge_committed");
-        for (place, count) in returned {
-            if let Some(batch) = self.batches.get(place) {
-                self.bridge.metrics.bridge.count(&batch.from.topic, BridgeOutcome::Returned, count);
-            }
-        }
+        self.count_all(&counted);
         Ok(())
     }
 
@@ -209,6 +205,10 @@ impl Way<'_> {
         for pending in records {
             *counts.entry((pending.batch, pending.outcome as u8)).or_default() += 1;
         }
+        self.count_all(&counts);
+    }
+
+    fn count_all(&self, counts: &BTreeMap<(usize, u8), u64>) {
         for outcome in BridgeOutcome::ALL {
             for (place, batch) in self.batches.iter().enumerate() {
                 if let Some(count) = counts.get(&(place, outcome as u8)) {

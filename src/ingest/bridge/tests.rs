@@ -8,7 +8,7 @@ use super::convert::{Bridged, Converter, reduce};
 use super::facts::Facts;
 use super::group;
 use super::portion::{Portion, UNTIMED_MAX};
-use crate::config::InputConfig;
+use crate::config::{InputConfig, Tombstones};
 use crate::domain::decode::{KeyForm, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::limits::Limits;
@@ -22,15 +22,21 @@ use crate::event_log::NewRecord;
 use crate::ingest::PresentRules;
 use crate::telemetry::BridgeOutcome;
 
-const TIME: i64 = 1_790_000_000_000;
+pub(super) const TIME: i64 = 1_790_000_000_000;
 
-fn converter() -> Converter {
+pub(super) fn converter() -> Converter {
     let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
     Converter { rules, lanes: 4, own_topic: Some("contacts".to_owned()) }
 }
 
 fn complete() -> InputConfig {
-    InputConfig { source: Some("crm".to_owned()), complete: true, ..InputConfig::default() }
+    let tombstones = Tombstones::Delete;
+    InputConfig {
+        source: Some("crm".to_owned()),
+        complete: true,
+        tombstones,
+        ..InputConfig::default()
+    }
 }
 
 type Header<'a> = (&'a str, Option<&'a [u8]>);
@@ -66,7 +72,7 @@ fn header<'a>(record: &'a NewRecord, name: &str) -> Option<&'a [u8]> {
     header_refs(&record.headers).find(|(each, _)| *each == name)?.1
 }
 
-fn text(event: &Value) -> String {
+pub(super) fn text(event: &Value) -> String {
     event.to_string()
 }
 
@@ -122,7 +128,7 @@ fn no_header_of_an_input_makes_a_command_or_another_source() {
 }
 
 #[test]
-fn a_configured_source_counts_and_picks_the_mapping() {
+fn a_configured_source_counts_and_picks_its_table() {
     let mut value = event("contact.updated", "ada", json!({ "acme_first_name": "Ada" }));
     value["source"] = json!("whoever");
     let input = InputConfig { source: Some("acme".to_owned()), ..InputConfig::default() };

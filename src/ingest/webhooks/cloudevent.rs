@@ -37,7 +37,7 @@ pub(super) fn attributes<'h>(
     if !is_allowed {
         return Err(WebhookError::Body(format!(
             "the event's attributes stand in ce- headers, which the signature does not cover: send it \
-             as application/cloudevents+json, or set webhook.{source}.binary_cloudevents = true"
+             as application/cloudevents+json, or set source.{source}.binary_cloudevents = true"
         )));
     }
     let read =

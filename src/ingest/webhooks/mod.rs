@@ -10,6 +10,7 @@
 mod cloudevent;
 mod first_times;
 mod signature;
+mod source;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Secret, WebhookSourceConfig, WebhooksConfig};
+use crate::config::WebhooksConfig;
 use crate::domain::Class;
 use crate::domain::decode::Reject;
 use crate::domain::event::Event;
@@ -26,7 +27,6 @@ use crate::domain::headers::{EVENT_ID, REQUEST_ID, SOURCE, TIME};
 use crate::domain::merge::merge;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
-use crate::domain::schemas::{SchemaError, Schemas};
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
 
@@ -34,8 +34,12 @@ use super::PresentRules;
 use super::intake::{Intake, IntakeError, Kept};
 
 use first_times::RepeatKey;
+use source::Source;
 
-pub use signature::{Scheme, SecretError, SignatureError, Verified, Verifier, sign_acme};
+pub use signature::{
+    Message, SecretError, SignatureError, Verified, Verifier, sign, sign_acme, signed_headers,
+};
+pub use source::WebhookSetupError;
 
 /// Why a webhook was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -73,36 +77,6 @@ impl WebhookError {
             Self::Signature(error) => error.class(),
             Self::Intake(error) => error.class(),
         }
-    }
-}
-
-/// What keeps the webhooks from being configured as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum WebhookSetupError {
-    /// A source's secret.
-    #[error("webhook.{name}.secret {source}")]
-    Secret {
-        /// The source.
-        name: String,
-        /// What is wrong.
-        #[source]
-        source: SecretError,
-    },
-    /// A source's schemas.
-    #[error("webhook.{name}.schemas: {source}")]
-    Schema {
-        /// The source.
-        name: String,
-        /// What is wrong.
-        #[source]
-        source: SchemaError,
-    },
-}
-
-impl WebhookSetupError {
-    /// What to do about it.
-    pub fn class(&self) -> Class {
-        Class::Fatal
     }
 }
 
@@ -150,14 +124,6 @@ pub struct Webhooks {
     rules: PresentRules,
 }
 
-struct Source {
-    name: String,
-    verifier: Verifier,
-    /// The built-in ones, where none are configured.
-    schemas: Schemas,
-    binary_cloudevents: bool,
-}
-
 /// One event as it was sent.
 #[derive(Clone, Copy)]
 struct Sent<'s> {
@@ -167,6 +133,8 @@ struct Sent<'s> {
     request_id: Option<&'s [u8]>,
     /// Its place in an array.
     place: Option<usize>,
+    /// Which of the contacts that it is about.
+    contact: Option<&'s [u8]>,
 }
 
 impl Sent<'_> {
@@ -204,8 +172,9 @@ impl Webhooks {
     }
 
     /// The sources that have a secret.
-    pub fn sources(&self) -> impl Iterator<Item = (&str, Scheme)> {
-        self.sources.values().map(|source| (source.name.as_str(), source.verifier.scheme()))
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
+        let sources = self.sources.values();
+        sources.map(|source| (source.name.as_str(), source.verifier.form().name.as_str()))
     }
 
     /// The source of webhooks whose path names none.
@@ -214,7 +183,7 @@ impl Webhooks {
     }
 
     /// Verifies, checks and keeps what a request carries. `source`: as the path names it; none: the
-    /// default one.
+    /// default one. `url`: as the sender wrote it.
     ///
     /// # Errors
     /// What holds for the whole request. An event that is rejected is no error, but an item.
@@ -223,11 +192,12 @@ impl Webhooks {
         intake: &Intake,
         source: Option<&str>,
         header: impl Fn(&str) -> Option<&'h [u8]>,
+        url: &str,
         body: &[u8],
         now_ms: u64,
     ) -> Result<Received, WebhookError> {
         let Checked { items, mut records, is_array, keys } =
-            self.check(source, header, body, now_ms)?;
+            self.check(source, header, url, body, now_ms)?;
         if let Some(store) = self.rules.store() {
             records = first_times::give(store, records, keys).await;
         }
@@ -243,6 +213,7 @@ impl Webhooks {
         &self,
         source: Option<&str>,
         header: impl Fn(&str) -> Option<&'h [u8]>,
+        url: &str,
         body: &[u8],
         now_ms: u64,
     ) -> Result<Checked, WebhookError> {
@@ -251,33 +222,41 @@ impl Webhooks {
             .sources
             .get(name)
             .ok_or_else(|| WebhookError::UnknownSource { name: name.to_owned() })?;
-        let verified = source.verifier.verify(&header, body, now_ms);
-        if verified == Err(SignatureError::Mismatch { fits_body_alone: true }) {
-            tracing::warn!(
-                source = name,
-                "a webhook is signed over its body alone, so its time can be forged: where that is \
-                 accepted, set webhook.{name}.scheme = \"acme-body\""
-            );
+        let verified = source.verifier.verify(&header, url, body, now_ms);
+        if let Err(SignatureError::Mismatch { fits_body_alone }) = verified {
+            source.tell_mismatch(fits_body_alone, url);
         }
         let verified = verified?;
         let request_id = header("x-request-id").filter(|id| id.len() <= 128);
         let attributes = cloudevent::attributes(&header, name, source.binary_cloudevents)?;
         let (events, is_array) = match &attributes {
             Some(_) => (vec![body], false),
-            None => events(body, self.events_max)?,
+            None => {
+                let decoder = self.rules.decoder();
+                let batch = decoder.batch(name.as_bytes(), body);
+                let batch = batch.map_err(|reject| WebhookError::Body(reject.to_string()))?;
+                events(batch, self.events_max)?
+            }
         };
         let attributes = attributes.as_ref();
         let mut checked = Checked { is_array, ..Checked::default() };
         for (place, text) in events.into_iter().enumerate() {
             let place = is_array.then_some(place);
-            let sent = Sent { text, attributes, request_id, place };
-            match self.event(source, &verified, sent, now_ms) {
-                Prepared::Accepted(item, record, key) => {
-                    checked.items.push(item);
-                    checked.records.push(record);
-                    checked.keys.push(key);
+            let contacts = self.rules.decoder().contacts(name.as_bytes(), text);
+            let contacts: Vec<_> = match contacts.len() {
+                0 | 1 => vec![None],
+                _ => contacts.iter().map(|id| Some(id.as_slice())).collect(),
+            };
+            for contact in contacts {
+                let sent = Sent { text, attributes, request_id, place, contact };
+                match self.event(source, &verified, sent, now_ms) {
+                    Prepared::Accepted(item, record, key) => {
+                        checked.items.push(item);
+                        checked.records.push(record);
+                        checked.keys.push(key);
+                    }
+                    Prepared::Rejected(item) => checked.items.push(item),
                 }
-                Prepared::Rejected(item) => checked.items.push(item),
             }
         }
         Ok(checked)
@@ -291,7 +270,7 @@ impl Webhooks {
         }
         headers.extend(sent.attributes.into_iter().flatten().cloned());
         let mut value = text.to_vec();
-        let mut decoded = match self.decode(&headers, &value, now_ms) {
+        let mut decoded = match self.decode(&headers, &value, sent.contact, now_ms) {
             Ok(decoded) => decoded,
             Err(reject) => {
                 return Prepared::Rejected(rejected(None, reject.reason.as_str(), reject.detail));
@@ -304,15 +283,21 @@ impl Webhooks {
             headers.push((TIME.to_owned(), Some(signed_us.to_string().into_bytes())));
             decoded.1.timestamp = Some(signed_us);
         }
-        if !decoded.1.is_id_given && source.verifier.scheme() != Scheme::AcmeBody {
+        if !decoded.1.is_id_given && source.verifier.form().signs_time() {
             let mut named = headers.clone();
             let mut with_id = value.clone();
-            match &verified.message_id {
-                Some(id) => named.push((EVENT_ID.to_owned(), Some(sent.id_of(id).into_bytes()))),
+            let id = match &verified.message_id {
+                Some(id) => Some(sent.id_of(id)),
+                // A member of ours would mean nothing there.
+                None if self.is_elsewhere(source) => Some(id_of_bytes(source, text)),
+                None => None,
+            };
+            match id {
+                Some(id) => named.push((EVENT_ID.to_owned(), Some(id.into_bytes()))),
                 None => with_id = with_member(&value, "event_id", &id_of_bytes(source, text)),
             }
             // Where that can't be, it does without: an id is made from its bytes.
-            if let Ok(again) = self.decode(&named, &with_id, now_ms) {
+            if let Ok(again) = self.decode(&named, &with_id, sent.contact, now_ms) {
                 (headers, value, decoded) = (named, with_id, again);
             }
         }
@@ -333,15 +318,23 @@ impl Webhooks {
         Prepared::Accepted(report, record, RepeatKey::of(&batch, &event))
     }
 
+    /// Whether its events have elsewhere what ours have in their envelope.
+    fn is_elsewhere(&self, source: &Source) -> bool {
+        let decoder = self.rules.decoder();
+        let named = decoder.sources().of(source.name.as_bytes());
+        named.is_some_and(|source| source.record().is_some())
+    }
+
     fn decode(
         &self,
         headers: &NamedValues,
         value: &[u8],
+        key: Option<&[u8]>,
         now_ms: u64,
     ) -> Result<(RecordBatch, Event), Reject> {
         let mut batch = RecordBatch::new(Lane(0));
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
-        batch.push(Offset(0), timestamp_ms, None, Some(value), header_refs(headers));
+        batch.push(Offset(0), timestamp_ms, key, Some(value), header_refs(headers));
         let event = self.rules.decoder().decode(&mut batch, 0)?;
         Ok((batch, event))
     }
@@ -382,8 +375,8 @@ impl Webhooks {
             );
             return Some(("timestamp_in_future", detail));
         }
-        if source.verifier.scheme() == Scheme::AcmeBody && !event.is_id_given {
-            let detail = "the event has no id, which the scheme acme-body needs";
+        if !source.verifier.form().signs_time() && !event.is_id_given {
+            let detail = "the event has no id, which it needs where its time is not signed";
             return Some(("id_missing", detail.to_owned()));
         }
         if sent.attributes.is_some() {
@@ -392,39 +385,6 @@ impl Webhooks {
         }
         let problem = source.schemas.problem(event.kind, sent.text);
         problem.map(|problem| (DeadLetterReason::Schema.as_str(), problem))
-    }
-}
-
-impl Source {
-    /// None: it has no secret, so nothing of it would be believed.
-    fn new(
-        name: &str,
-        config: &WebhookSourceConfig,
-        tolerance_ms: u64,
-    ) -> Result<Option<Self>, WebhookSetupError> {
-        let secrets: Vec<&str> = [&config.secret, &config.secret_previous]
-            .into_iter()
-            .flatten()
-            .map(Secret::expose)
-            .collect();
-        if config.secret.is_none() {
-            return Ok(None);
-        }
-        let scheme = match config.scheme.as_str() {
-            "acme-body" => Scheme::AcmeBody,
-            "standard" => Scheme::Standard,
-            _ => Scheme::Acme,
-        };
-        let verifier = Verifier::new(scheme, &secrets, tolerance_ms)
-            .map_err(|source| WebhookSetupError::Secret { name: name.to_owned(), source })?;
-        let schemas = match &config.schemas {
-            // Decoding holds events against these.
-            Some(_) => Schemas::default(),
-            None => Schemas::built_in(name)
-                .map_err(|source| WebhookSetupError::Schema { name: name.to_owned(), source })?,
-        };
-        let binary_cloudevents = config.binary_cloudevents;
-        Ok(Some(Self { name: name.to_owned(), verifier, schemas, binary_cloudevents }))
     }
 }
 

@@ -1,66 +1,51 @@
-//! Whether a webhook comes from whom it says: HMAC-SHA256 over its raw bytes, in three forms.
+//! Whether a webhook comes from whom it says: an HMAC over its raw bytes and what its form adds to them.
 //!
-//! | scheme | signed bytes | headers |
+//! | form | signed bytes | headers |
 //! |---|---|---|
 //! | `acme` | `timestamp.body` | `X-Acme-Signature: [sha256=]<hex>`, `X-Acme-Timestamp` |
 //! | `acme-body` | the body alone: the timestamp can be forged | the same |
-//! | `standard` | `id.timestamp.body` (Standard Webhooks 1.0) | `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64> …` |
+//! | `standard` | `id.timestamp.body` (Standard Webhooks 1.0) | `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64> …`, or the same with `svix-` |
+//! | `hubspot-v3` | method, URL, body, timestamp | `X-HubSpot-Signature-v3`, `X-HubSpot-Request-Timestamp` |
+//! | `hmac` | as its template says | as its table says |
 //!
 //! Nothing of the body is looked at before its signature fits.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::{STANDARD as ALPHABET, URL_SAFE as URL_ALPHABET};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use sha2::{Sha256, Sha512};
 
-use crate::config::webhook_key;
+use crate::config::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm, webhook_key};
 use crate::domain::Class;
 use crate::domain::timestamp::{parse_epoch_us, parse_rfc3339_us};
 
 /// More signatures than that in one header are not looked at.
 const SIGNATURES_MAX: usize = 8;
-/// Bytes of a message id (Standard Webhooks) at most.
+/// Bytes of a message id at most.
 const MESSAGE_ID_BYTES_MAX: usize = 256;
+/// The method of every webhook.
+const METHOD: &[u8] = b"POST";
+/// What HubSpot decodes in a URL before it signs it.
+const DECODED: [(&str, &str); 12] = [
+    ("%3A", ":"),
+    ("%2F", "/"),
+    ("%3F", "?"),
+    ("%40", "@"),
+    ("%21", "!"),
+    ("%24", "$"),
+    ("%27", "'"),
+    ("%28", "("),
+    ("%29", ")"),
+    ("%2A", "*"),
+    ("%2C", ","),
+    ("%3B", ";"),
+];
 
-/// How a source signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Timestamp and body.
-    Acme,
-    /// The body alone.
-    AcmeBody,
-    /// Standard Webhooks 1.0.
-    Standard,
-}
-
-impl Scheme {
-    /// Every one, with its name in the configuration.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("acme", Self::Acme), ("acme-body", Self::AcmeBody), ("standard", Self::Standard)];
-
-    /// Its name in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Acme => "acme",
-            Self::AcmeBody => "acme-body",
-            Self::Standard => "standard",
-        }
-    }
-
-    fn signature_header(self) -> &'static str {
-        match self {
-            Self::Acme | Self::AcmeBody => "x-acme-signature",
-            Self::Standard => "webhook-signature",
-        }
-    }
-
-    fn timestamp_header(self) -> &'static str {
-        match self {
-            Self::Acme | Self::AcmeBody => "x-acme-timestamp",
-            Self::Standard => "webhook-timestamp",
-        }
-    }
-}
+const ANY_PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&ALPHABET, ANY_PADDING);
+const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_ALPHABET, ANY_PADDING);
 
 /// Why a webhook is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,15 +54,17 @@ pub enum SignatureError {
     #[error("the header {header} is missing")]
     Missing {
         /// Its name.
-        header: &'static str,
+        header: String,
     },
     /// A header can't be read.
     #[error("the header {header} {problem}")]
     Malformed {
         /// Its name.
-        header: &'static str,
+        header: String,
         /// What is wrong.
         problem: &'static str,
+        /// It is the one with the signature.
+        is_signature: bool,
     },
     /// Too old, or ahead of our clock.
     #[error(
@@ -107,18 +94,92 @@ impl SignatureError {
 /// What a fitting signature vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// When it was signed, in µs since 1970; none where the scheme doesn't sign the time.
+    /// When it was signed, in µs since 1970; none where the time is not signed.
     pub timestamp_us: Option<u64>,
-    /// The message's id, where the scheme signs one.
+    /// The message's id, where it is signed.
     pub message_id: Option<String>,
+}
+
+/// What may be signed of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Message<'m> {
+    /// As its header has it.
+    pub timestamp: &'m [u8],
+    /// As its header has it.
+    pub id: &'m [u8],
+    /// As the sender wrote it.
+    pub url: &'m str,
+    /// The raw bytes.
+    pub body: &'m [u8],
+}
+
+/// Keyed once; a clone costs less than the key schedule.
+#[derive(Clone)]
+enum Key {
+    Sha256(Hmac<Sha256>),
+    /// Twice as large as the usual one.
+    Sha512(Box<Hmac<Sha512>>),
+}
+
+impl Key {
+    fn new(form: &SignatureForm, secret: &str) -> Result<Self, SecretError> {
+        let bytes = webhook_key(&form.name, secret).map_err(SecretError)?;
+        let refused = |error: hmac::digest::InvalidLength| SecretError(error.to_string());
+        Ok(match form.algorithm {
+            Algorithm::Sha256 => Self::Sha256(Hmac::new_from_slice(&bytes).map_err(refused)?),
+            Algorithm::Sha512 => {
+                Self::Sha512(Box::new(Hmac::new_from_slice(&bytes).map_err(refused)?))
+            }
+        })
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(mac) => mac.update(bytes),
+            Self::Sha512(mac) => mac.update(bytes),
+        }
+    }
+
+    /// After everything that the form signs.
+    fn signed(&self, form: &SignatureForm, message: &Message<'_>) -> Self {
+        let mut mac = self.clone();
+        for part in &form.signed {
+            match part {
+                Part::Timestamp => mac.update(message.timestamp),
+                Part::Id => mac.update(message.id),
+                Part::Body => mac.update(message.body),
+                Part::Method => mac.update(METHOD),
+                Part::Url if form.name == "hubspot-v3" => {
+                    mac.update(decoded(message.url).as_bytes())
+                }
+                Part::Url => mac.update(message.url.as_bytes()),
+                Part::Text(text) => mac.update(text.as_bytes()),
+            }
+        }
+        mac
+    }
+
+    /// In constant time.
+    fn fits(&self, signature: &[u8]) -> bool {
+        match self {
+            Self::Sha256(mac) => mac.clone().verify_slice(signature).is_ok(),
+            Self::Sha512(mac) => Hmac::clone(mac).verify_slice(signature).is_ok(),
+        }
+    }
+
+    fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Sha256(mac) => mac.finalize().into_bytes().to_vec(),
+            Self::Sha512(mac) => mac.finalize().into_bytes().to_vec(),
+        }
+    }
 }
 
 /// Who signs how, with the secrets that are live.
 #[derive(Clone)]
 pub struct Verifier {
-    scheme: Scheme,
-    /// Keyed once; a clone of one costs less than the key schedule.
-    keys: Vec<Hmac<Sha256>>,
+    form: SignatureForm,
+    keys: Vec<Key>,
     tolerance_ms: u64,
 }
 
@@ -132,17 +193,22 @@ impl Verifier {
     ///
     /// # Errors
     /// What [`webhook_key`] says of a secret.
-    pub fn new(scheme: Scheme, secrets: &[&str], tolerance_ms: u64) -> Result<Self, SecretError> {
-        let keys = secrets.iter().map(|secret| key(scheme, secret)).collect::<Result<_, _>>()?;
-        Ok(Self { scheme, keys, tolerance_ms })
+    pub fn new(
+        form: SignatureForm,
+        secrets: &[&str],
+        tolerance_ms: u64,
+    ) -> Result<Self, SecretError> {
+        let keys =
+            secrets.iter().map(|secret| Key::new(&form, secret)).collect::<Result<_, _>>()?;
+        Ok(Self { form, keys, tolerance_ms })
     }
 
     /// How the source signs.
-    pub fn scheme(&self) -> Scheme {
-        self.scheme
+    pub fn form(&self) -> &SignatureForm {
+        &self.form
     }
 
-    /// Looks at the headers (by lower-case name) and the raw body.
+    /// Looks at the headers (by lower-case name), the URL as the sender wrote it, and the raw body.
     ///
     /// # Errors
     /// Everything that keeps it from being believed; what is missing or malformed comes first, then
@@ -150,28 +216,40 @@ impl Verifier {
     pub fn verify<'h>(
         &self,
         header: impl Fn(&str) -> Option<&'h [u8]>,
+        url: &str,
         body: &[u8],
         now_ms: u64,
     ) -> Result<Verified, SignatureError> {
-        let required =
-            |name: &'static str| header(name).ok_or(SignatureError::Missing { header: name });
-        let signature = required(self.scheme.signature_header())?;
-        let timestamp = match self.scheme {
-            Scheme::Acme | Scheme::Standard => Some(required(self.scheme.timestamp_header())?),
-            Scheme::AcmeBody => header(self.scheme.timestamp_header()),
+        let missing = |name: &str| SignatureError::Missing { header: name.to_owned() };
+        let mut sets = self.form.headers.iter();
+        let set = sets.find(|set| header(&set.signature).is_some());
+        let Some(set) = set.or(self.form.headers.first()) else {
+            return Err(missing("with a signature"));
         };
-        let timestamp_us = timestamp.map(|text| self.timestamp(text)).transpose()?;
-        let mut signed: Vec<&[u8]> = Vec::with_capacity(5);
-        match (self.scheme, timestamp) {
-            (Scheme::Acme, Some(timestamp)) => signed.extend([timestamp, b".", body]),
-            (Scheme::Standard, Some(timestamp)) => {
-                signed.extend([message_id(required("webhook-id")?)?, b".", timestamp, b".", body]);
-            }
-            (Scheme::AcmeBody, _) | (_, None) => signed.push(body),
-        }
-        if !self.fits(signature, &signed)? {
+        let value = |part: &Option<HeaderPart>, signed: &Part| match part {
+            Some(part) => match part_of(&header, part) {
+                None if self.form.signed.contains(signed) => Err(missing(&part.name)),
+                found => Ok(found),
+            },
+            None => Ok(None),
+        };
+        let given = header(&set.signature).ok_or_else(|| missing(&set.signature))?;
+        let timestamp = value(&set.timestamp, &Part::Timestamp)?;
+        let timestamp_us = timestamp.map(|text| self.timestamp(set, text)).transpose()?;
+        let signs_id = self.form.signed.contains(&Part::Id);
+        let id = value(&set.id, &Part::Id)?.filter(|_| signs_id);
+        let id = id.map(|id| message_id(set, id)).transpose()?;
+        let message = Message {
+            timestamp: timestamp.unwrap_or_default(),
+            id: id.unwrap_or_default(),
+            url,
+            body,
+        };
+        let signatures = self.signatures(set, given)?;
+        if !self.fits(&self.form, &message, &signatures) {
+            let alone = SignatureForm { signed: vec![Part::Body], ..self.form.clone() };
             let fits_body_alone =
-                self.scheme == Scheme::Acme && self.fits(signature, &[body]).unwrap_or(false);
+                self.form.name == "acme" && self.fits(&alone, &message, &signatures);
             return Err(SignatureError::Mismatch { fits_body_alone });
         }
         if let Some(timestamp) = timestamp_us {
@@ -183,106 +261,165 @@ impl Verifier {
                 });
             }
         }
-        let vouched = self.scheme != Scheme::AcmeBody;
-        let message_id = header("webhook-id").filter(|_| self.scheme == Scheme::Standard);
-        let message_id = message_id.map(|id| String::from_utf8_lossy(id).into_owned());
-        Ok(Verified { timestamp_us: timestamp_us.filter(|_| vouched), message_id })
+        let message_id = id.map(|id| String::from_utf8_lossy(id).into_owned());
+        Ok(Verified { timestamp_us: timestamp_us.filter(|_| self.form.signs_time()), message_id })
     }
 
-    fn timestamp(&self, text: &[u8]) -> Result<u64, SignatureError> {
-        let header = self.scheme.timestamp_header();
+    fn timestamp(&self, set: &HeaderSet, text: &[u8]) -> Result<u64, SignatureError> {
         let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-        let parsed = match self.scheme {
-            _ if is_number => parse_epoch_us(text),
-            Scheme::Acme | Scheme::AcmeBody => parse_rfc3339_us(text),
-            Scheme::Standard => None,
+        let parsed = match is_number {
+            true => parse_epoch_us(text),
+            false if self.form.name == "standard" => None,
+            false => parse_rfc3339_us(text),
         };
-        parsed.ok_or(SignatureError::Malformed {
-            header,
+        parsed.ok_or_else(|| SignatureError::Malformed {
+            header: set.timestamp.as_ref().map(|part| part.name.clone()).unwrap_or_default(),
             problem: "is neither seconds nor milliseconds since 1970 nor RFC 3339",
+            is_signature: false,
         })
     }
 
-    /// Whether any signature of the header is one that any secret gives. All are compared, in
-    /// constant time each.
-    fn fits(&self, header: &[u8], signed: &[&[u8]]) -> Result<bool, SignatureError> {
-        let given = match self.scheme {
-            Scheme::Acme | Scheme::AcmeBody => vec![hex(header)?],
-            Scheme::Standard => standard_signatures(header)?,
-        };
+    /// Whether any of the signatures is one that any secret gives. All are compared, in constant time
+    /// each.
+    fn fits(&self, form: &SignatureForm, message: &Message<'_>, signatures: &[Vec<u8>]) -> bool {
         let mut fits = false;
         for key in &self.keys {
-            let mut mac = key.clone();
-            for part in signed {
-                mac.update(part);
-            }
-            for signature in &given {
-                fits |= mac.clone().verify_slice(signature).is_ok();
+            let mac = key.signed(form, message);
+            for signature in signatures {
+                fits |= mac.fits(signature);
             }
         }
-        Ok(fits)
+        fits
+    }
+
+    /// Those of the header's list that begin as the form's do; others (of another version) are passed
+    /// over.
+    fn signatures(&self, set: &HeaderSet, header: &[u8]) -> Result<Vec<Vec<u8>>, SignatureError> {
+        let form = &self.form;
+        let has_comma = form.prefix.contains(',');
+        let parts = header.split(|byte| *byte == b' ' || (*byte == b',' && !has_comma));
+        let texts = parts.filter_map(|part| match part.strip_prefix(form.prefix.as_bytes()) {
+            None => Some(part).filter(|_| form.is_prefix_optional),
+            found => found,
+        });
+        let signatures = texts.filter_map(|text| decode(form, text)).take(SIGNATURES_MAX);
+        let signatures: Vec<Vec<u8>> = signatures.collect();
+        if !signatures.is_empty() {
+            return Ok(signatures);
+        }
+        let problem = match (form.name.as_str(), form.encoding) {
+            ("acme" | "acme-body", _) => {
+                "is not 64 hexadecimal digits, with or without sha256= before them"
+            }
+            ("standard", _) => "has no \"v1,<base64>\"",
+            (_, Encoding::Hex) => "has no signature in hexadecimal digits, behind its prefix",
+            (_, Encoding::Base64 | Encoding::Base64Url) => {
+                "has no signature in base64, behind its prefix"
+            }
+        };
+        let header = set.signature.clone();
+        Err(SignatureError::Malformed { header, problem, is_signature: true })
     }
 }
 
-fn key(scheme: Scheme, secret: &str) -> Result<Hmac<Sha256>, SecretError> {
-    let bytes = webhook_key(scheme.as_str(), secret).map_err(SecretError)?;
-    Hmac::new_from_slice(&bytes).map_err(|error| SecretError(error.to_string()))
-}
-
-fn hex(header: &[u8]) -> Result<Vec<u8>, SignatureError> {
-    let malformed = SignatureError::Malformed {
-        header: "x-acme-signature",
-        problem: "is not 64 hexadecimal digits, with or without sha256= before them",
-    };
-    let text = header.strip_prefix(b"sha256=").unwrap_or(header);
-    let digits: Option<Vec<u8>> =
-        text.iter().map(|byte| char::from(*byte).to_digit(16).map(|digit| digit as u8)).collect();
-    match digits {
-        Some(digits) if digits.len() == 64 => Ok(digits
-            .chunks(2)
-            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-            .collect()),
-        Some(_) | None => Err(malformed),
+/// A header's value, or the part of its list that begins with the prefix, without that.
+fn part_of<'h>(header: &impl Fn(&str) -> Option<&'h [u8]>, part: &HeaderPart) -> Option<&'h [u8]> {
+    let value = header(&part.name)?;
+    if part.prefix.is_empty() {
+        return Some(value);
     }
+    let mut parts = value.split(|byte| matches!(byte, b' ' | b','));
+    parts.find_map(|each| each.strip_prefix(part.prefix.as_bytes()))
 }
 
-/// Those of version 1; others (asymmetric ones) are passed over, as the specification says.
-fn standard_signatures(header: &[u8]) -> Result<Vec<Vec<u8>>, SignatureError> {
-    let malformed = SignatureError::Malformed {
-        header: "webhook-signature",
-        problem: "has no \"v1,<base64>\"",
+fn decode(form: &SignatureForm, text: &[u8]) -> Option<Vec<u8>> {
+    let len = match form.algorithm {
+        Algorithm::Sha256 => 32,
+        Algorithm::Sha512 => 64,
     };
-    let signatures: Vec<Vec<u8>> = header
-        .split(|byte| *byte == b' ')
-        .take(SIGNATURES_MAX)
-        .filter_map(|text| STANDARD.decode(text.strip_prefix(b"v1,")?).ok())
-        .collect();
-    if signatures.is_empty() { Err(malformed) } else { Ok(signatures) }
+    let bytes = match form.encoding {
+        Encoding::Base64 => BASE64.decode(text).ok(),
+        Encoding::Base64Url => BASE64_URL.decode(text).ok(),
+        Encoding::Hex => hex(text),
+    };
+    bytes.filter(|bytes| bytes.len() == len)
+}
+
+fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+    let digits: Vec<u8> = text.iter().map(digit).collect::<Option<_>>()?;
+    let pairs = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit));
+    digits.len().is_multiple_of(2).then(|| pairs.collect())
 }
 
 /// A dot would let one message pass for another.
-fn message_id(text: &[u8]) -> Result<&[u8], SignatureError> {
+fn message_id<'h>(set: &HeaderSet, text: &'h [u8]) -> Result<&'h [u8], SignatureError> {
     let is_right = (1..=MESSAGE_ID_BYTES_MAX).contains(&text.len())
         && text.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'.');
-    is_right.then_some(text).ok_or(SignatureError::Malformed {
-        header: "webhook-id",
+    is_right.then_some(text).ok_or_else(|| SignatureError::Malformed {
+        header: set.id.as_ref().map(|part| part.name.clone()).unwrap_or_default(),
         problem: "is empty, too long, or holds a dot, a space or what is not ASCII",
+        is_signature: false,
     })
 }
 
-/// Signs as Acme does: what goes into `X-Acme-Signature`. For senders of ours, and for tests.
-pub fn sign_acme(secret: &str, timestamp: &str, body: &[u8]) -> String {
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
-        return String::new();
-    };
-    mac.update(timestamp.as_bytes());
-    mac.update(b".");
-    mac.update(body);
-    let mut text = String::from("sha256=");
-    for byte in mac.finalize().into_bytes() {
-        text.push_str(&format!("{byte:02x}"));
+fn decoded(url: &str) -> String {
+    let mut url = url.to_owned();
+    for (code, character) in DECODED {
+        url = url.replace(code, character).replace(&code.to_ascii_lowercase(), character);
     }
-    text
+    url
+}
+
+/// Signs as a source does: the signature with its prefix. For senders of ours, and for tests.
+///
+/// # Errors
+/// What [`webhook_key`] says of the secret.
+pub fn sign(
+    form: &SignatureForm,
+    secret: &str,
+    message: &Message<'_>,
+) -> Result<String, SecretError> {
+    let bytes = Key::new(form, secret)?.signed(form, message).finish();
+    let text = match form.encoding {
+        Encoding::Base64 => BASE64.encode(bytes),
+        Encoding::Base64Url => BASE64_URL.encode(bytes),
+        Encoding::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    Ok(format!("{}{text}", form.prefix))
+}
+
+/// The headers of a signed message, in lower case; without a signature that one is left out.
+pub fn signed_headers(
+    form: &SignatureForm,
+    message: &Message<'_>,
+    signature: Option<String>,
+) -> Vec<(String, String)> {
+    let Some(set) = form.headers.first() else {
+        return Vec::new();
+    };
+    let mut headers: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, text: String| match headers.iter_mut().find(|(each, _)| each == name)
+    {
+        Some((_, value)) => *value = format!("{value},{text}"),
+        None => headers.push((name.to_owned(), text)),
+    };
+    for (part, bytes) in [(&set.timestamp, message.timestamp), (&set.id, message.id)] {
+        if let Some(part) = part {
+            add(&part.name, format!("{}{}", part.prefix, String::from_utf8_lossy(bytes)));
+        }
+    }
+    if let Some(signature) = signature {
+        add(&set.signature, signature);
+    }
+    headers
+}
+
+/// Signs as Acme does: what goes into `X-Acme-Signature`.
+pub fn sign_acme(secret: &str, timestamp: &str, body: &[u8]) -> String {
+    let message = Message { timestamp: timestamp.as_bytes(), body, ..Message::default() };
+    let form = SignatureForm::named("acme");
+    form.and_then(|form| sign(&form, secret, &message).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::WebhookSourceConfig;
+use crate::config::{Secret, SignatureForm, WebhookSourceConfig};
 use crate::domain::rules::RuleSet;
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{ConsumeBounds, Delivery, EventLog};
@@ -27,7 +27,7 @@ struct World {
 
 fn source(scheme: &str) -> WebhookSourceConfig {
     WebhookSourceConfig {
-        scheme: scheme.to_owned(),
+        signature: SignatureForm::named(scheme).unwrap(),
         secret: Some(Secret::new(SECRET)),
         secret_previous: None,
         schemas: None,
@@ -80,7 +80,7 @@ impl World {
             "x-acme-timestamp" => Some(TIME.as_bytes()),
             _ => None,
         };
-        self.webhooks.receive(&self.intake, None, header, body.as_bytes(), NOW_MS).await
+        self.webhooks.receive(&self.intake, None, header, "", body.as_bytes(), NOW_MS).await
     }
 
     /// The first rejected event's reason.
@@ -132,11 +132,17 @@ async fn an_event_goes_to_the_log_as_it_was_sent_keyed_by_its_contact() {
 async fn nothing_that_is_not_believed_reaches_the_log() {
     let world = World::new();
     let body = event().to_string();
-    let wrong = world.webhooks.receive(&world.intake, None, |_| None, body.as_bytes(), NOW_MS);
+    let wrong = world.webhooks.receive(&world.intake, None, |_| None, "", body.as_bytes(), NOW_MS);
     assert!(matches!(wrong.await, Err(WebhookError::Signature(_))));
     for name in ["off", "nobody"] {
-        let asked =
-            world.webhooks.receive(&world.intake, Some(name), |_| None, body.as_bytes(), NOW_MS);
+        let asked = world.webhooks.receive(
+            &world.intake,
+            Some(name),
+            |_| None,
+            "",
+            body.as_bytes(),
+            NOW_MS,
+        );
         assert!(matches!(asked.await, Err(WebhookError::UnknownSource { .. })), "{name}");
     }
     assert!(world.records().is_empty());
@@ -193,7 +199,13 @@ async fn the_signed_time_and_message_id_stand_in_headers_where_the_event_has_non
         (&event(), None, "evt_1", None),
     ] {
         let text = event.to_string();
-        let sent = Sent { text: text.as_bytes(), attributes: None, request_id: None, place };
+        let sent = Sent {
+            text: text.as_bytes(),
+            attributes: None,
+            request_id: None,
+            place,
+            contact: None,
+        };
         let Prepared::Accepted(item, record, _) =
             world.webhooks.event(source, &verified, sent, NOW_MS)
         else {
@@ -219,7 +231,7 @@ async fn a_body_only_signature_needs_an_id_and_a_time_in_the_event() {
     let header = |name: &str| (name == "x-acme-signature").then_some(signature.as_bytes());
     let received = world
         .webhooks
-        .receive(&world.intake, Some("body"), header, body.as_bytes(), NOW_MS)
+        .receive(&world.intake, Some("body"), header, "", body.as_bytes(), NOW_MS)
         .await
         .unwrap();
     assert_eq!(received.items[0].reason, Some("timestamp_missing"));
@@ -340,7 +352,10 @@ async fn a_binary_cloudevent_is_taken_from_a_source_that_may_send_such() {
                 found.map(|(_, value)| value.as_bytes())
             }
         };
-        world.webhooks.receive(&world.intake, Some(source), header, body.as_bytes(), NOW_MS).await
+        world
+            .webhooks
+            .receive(&world.intake, Some(source), header, "", body.as_bytes(), NOW_MS)
+            .await
     };
     let item = post("cloud", &[]).await.unwrap().items.remove(0);
     assert_eq!((item.event_id.as_deref(), item.contact_id.as_deref()), (Some("e 1"), Some("adä")));
@@ -349,7 +364,7 @@ async fn a_binary_cloudevent_is_taken_from_a_source_that_may_send_such() {
     let stale = post("cloud", &[("ce-time", "2100-01-01T00:00:00Z")]).await.unwrap();
     assert_eq!(stale.items[0].reason, Some("timestamp_in_future"));
     let refused = post("acme", &[]).await.unwrap_err().to_string();
-    assert!(refused.contains("webhook.acme.binary_cloudevents = true"), "{refused}");
+    assert!(refused.contains("source.acme.binary_cloudevents = true"), "{refused}");
     // A structured one says itself what it is.
     let structured = [("content-type", "application/cloudevents+json; charset=utf-8")];
     let item = post("acme", &structured).await.unwrap().items.remove(0);

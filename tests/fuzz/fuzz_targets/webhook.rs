@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         "webhook-id" => Some(id.as_bytes()),
         _ => theirs.iter().find(|(each, _)| each == name).and_then(|(_, value)| value.as_deref()),
     };
-    let Ok(checked) = WEBHOOKS.check(Some(source), header, body, NOW_MS) else { return };
+    let Ok(checked) = WEBHOOKS.check(Some(source), header, "", body, NOW_MS) else { return };
     let (accepted, rejected): (Vec<_>, Vec<_>) =
         checked.items.iter().partition(|item| item.reason.is_none());
     assert!(!checked.items.is_empty() && accepted.len() == checked.records.len());

@@ -243,12 +243,12 @@ fn of_configurations() -> Seeds {
         lines.collect::<Vec<_>>().join("\n").into_bytes()
     };
     let more = texts(&[
-        "[mapping.\"a b\"]\nid = \"Key\"\nemail = \"e.mail\"\n",
-        "[input.orders.eu]\nsource = \"x\"\nkey = \"json:$.id\"\n[bridge]\nmax_age = \"7d\"\n",
+        "[source.\"a b\".fields]\nid = \"Key\"\nemail = \"e.mail\"\n",
+        "[input.orders.eu]\nsource = \"x\"\n[source.x]\nkey = \"json:$.id\"\n[bridge]\nmax_age = \"7d\"\n",
         "[kafka.properties]\n\"socket.timeout.ms\" = 5\n\"a\\nb\" = '''x\ny'''\n",
         "store.path = \"/tmp/\\u00e9\"\nserver.listen = \"[::1]:0\"\nlimits.webhook = \"1/1h\"\n",
         "[server]\ntrusted_proxies = [\"10.0.0.0/8\", '::1']\ncors_origins = [\"*\"]\n",
-        "[webhook.x]\nscheme = \"standard\"\n",
+        "[source.y]\nsignature = \"standard\"\n",
     ]);
     sections.map(without_comments).chain(more).collect()
 }

@@ -9,7 +9,7 @@ use contactd::config::{Config, EmbeddedLogConfig, FlagSetting, Mode, Sources, lo
 use contactd::domain::decode::Decoder;
 use contactd::domain::fingerprint::Fingerprint;
 use contactd::domain::limits::Limits;
-use contactd::domain::mapping::Mapping;
+use contactd::domain::sources;
 use contactd::domain::merge::merge;
 use contactd::domain::position::Lane;
 use contactd::domain::rules::RuleSet;
@@ -59,12 +59,12 @@ pub fn config() -> Config {
     let flags = [
         ("store.path", path.as_str()),
         ("jwt.secret", SECRET),
-        ("webhook.acme.secret", SECRET),
-        ("webhook.acme.binary_cloudevents", "true"),
-        ("webhook.body.secret", SECRET),
-        ("webhook.body.scheme", "acme-body"),
-        ("webhook.standard.secret", STANDARD_SECRET),
-        ("webhook.standard.scheme", "standard"),
+        ("source.acme.secret", SECRET),
+        ("source.acme.binary_cloudevents", "true"),
+        ("source.body.secret", SECRET),
+        ("source.body.signature", "acme-body"),
+        ("source.standard.secret", STANDARD_SECRET),
+        ("source.standard.signature", "standard"),
     ];
     let flag = |(key, value): (&str, &str)| FlagSetting {
         flag: "fuzz".to_owned(),
@@ -82,7 +82,7 @@ pub fn webhooks() -> Webhooks {
 
 /// What is understood without any configuration.
 pub fn decoder() -> Decoder {
-    Decoder::new(Mapping::built_in(), Limits::default())
+    Decoder::new(sources::Sources::built_in(), Limits::default())
 }
 
 fn rules() -> PresentRules {

@@ -1,6 +1,6 @@
 //! The blocks of commands in a page of Markdown.
 //!
-//! A `console` block has commands after `$ `, each with what it prints below it; an `sh` block has commands
+//! A `console` block has commands after `$ ` (more lines of one after `> `), each with what it prints below it; an `sh` block has commands
 //! only. `<!-- needs: kafka -->` above a block names the service that it needs, `<!-- not run: why -->`
 //! leaves it out.
 
@@ -90,6 +90,9 @@ fn console(first: usize, text: &str) -> Vec<Command> {
             (Some(command), _) => {
                 let (line, text) = (first + line + 1, command.to_owned());
                 commands.push(Command { line, text, expected: String::new() });
+            }
+            (None, Some(command)) if command.expected.is_empty() && text.starts_with("> ") => {
+                command.text.push_str(&format!("\n{}", text.trim_start_matches("> ")));
             }
             (None, Some(command)) => {
                 command.expected.push_str(text);

@@ -81,6 +81,7 @@ pages! {
     kafka_runs_as_printed = "docs/kafka.md";
     operating_runs_as_printed = "docs/operating.md";
     simulator_runs_as_printed = "docs/simulator.md";
+    sources_run_as_printed = "docs/sources.md";
     webhooks_run_as_printed = "docs/webhooks.md";
 }
 

@@ -101,8 +101,8 @@ async fn records_under_names_that_nobody_mapped_are_healed_by_the_mapping_and_a_
     let directory = unmapped.stop().await;
     let mapped = Instance::builder()
         .with("embedded_log.partitions", 1)
-        .with("mapping.erp.kundennummer", "id")
-        .with("mapping.erp.vorname", "firstName")
+        .with("source.erp.fields.id", "kundennummer")
+        .with("source.erp.fields.firstName", "vorname")
         .start_on(directory)
         .await;
     let client = mapped.client();

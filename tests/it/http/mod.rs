@@ -33,6 +33,7 @@ mod sign_ins;
 mod simulator;
 mod simulator_writes;
 mod sockets;
+mod sources;
 mod standing;
 mod storm;
 mod tls;

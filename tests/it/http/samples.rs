@@ -79,8 +79,8 @@ async fn every_sample_signs_what_is_believed_and_no_changed_byte_is() {
     let mut builder = Instance::builder();
     for (source, scheme, secret) in SOURCES {
         builder = builder
-            .with(&format!("webhook.{source}.scheme"), scheme)
-            .with(&format!("webhook.{source}.secret"), secret);
+            .with(&format!("source.{source}.signature"), scheme)
+            .with(&format!("source.{source}.secret"), secret);
     }
     let instance = builder.start().await;
     let client = instance.client().anonymous();

@@ -20,8 +20,8 @@ fn event(number: u64, data: Value) -> Value {
 
 fn with_schemas(directory: &std::path::Path) -> Builder {
     Instance::builder()
-        .with("webhook.crm.secret", SECRET)
-        .with("webhook.crm.schemas", directory.display())
+        .with("source.crm.secret", SECRET)
+        .with("source.crm.schemas", directory.display())
 }
 
 #[tokio::test]
@@ -97,10 +97,7 @@ async fn schemas_that_are_none_stop_the_start() {
     });
     let error = started.await.unwrap().err().expect("it does not start");
     let text = error.downcast_ref::<String>().cloned().unwrap_or_default();
-    assert!(
-        text.contains("webhook.crm.schemas") && text.contains("contact.updated.json"),
-        "{text}"
-    );
+    assert!(text.contains("source.crm.schemas") && text.contains("contact.updated.json"), "{text}");
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ impl World {
     }
 
     async fn with(settings: &[(&str, &str)]) -> Self {
-        let mut builder = Instance::builder().with("webhook.acme.secret", SECRET);
+        let mut builder = Instance::builder().with("source.acme.secret", SECRET);
         for (key, value) in settings {
             builder = builder.with(key, value);
         }
@@ -238,11 +238,9 @@ async fn a_retry_signed_later_carries_its_first_time_however_many_came_between()
 
 #[tokio::test]
 async fn two_secrets_are_live_while_one_replaces_the_other() {
-    let world = World::with(&[
-        ("webhook.acme.secret", NEW_SECRET),
-        ("webhook.acme.secret_previous", SECRET),
-    ])
-    .await;
+    let world =
+        World::with(&[("source.acme.secret", NEW_SECRET), ("source.acme.secret_previous", SECRET)])
+            .await;
     let body = event("c1").to_string().into_bytes();
     let time = (now_ms() / 1000).to_string();
     for secret in [SECRET, NEW_SECRET] {

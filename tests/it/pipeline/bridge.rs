@@ -136,7 +136,7 @@ fn a_compacted_input_of_complete_records_replaces_and_deletes() {
         ]
         .into_iter(),
     );
-    let node = knowing(node(dir.path(), &log), &table.topic, "complete", "true");
+    let node = node(dir.path(), &log).with("source.acme.complete", true);
     let node = knowing(bridging(node, &[&table.topic]), &table.topic, "source", "acme");
     let running = node.start("");
     wait_until_bridged(&contacts, &[&table], PATIENCE);

@@ -17,7 +17,7 @@ use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
 use crate::support::services::{KAFKA, service};
 
 /// Where a source's e-mail goes by the new rules.
-const NEW: (&str, &str) = ("mapping.crm.mail", "email");
+const NEW: (&str, &str) = ("source.crm.fields.email", "mail");
 
 fn event(contact: &str, number: u64) -> Value {
     json!({
@@ -86,8 +86,8 @@ async fn one_place_on_every_instance(topic: &KafkaTopic) {
         let found = instance.until_contact("before", |found| found.status.is_success()).await;
         assert_eq!(found.json()["email"], Value::Null, "the log's rules hold, not the files'");
     }
-    assert!(note(&new).await.contains("mapping.crm"), "{}", note(&new).await);
-    assert!(!note(&old).await.contains("mapping"), "{}", note(&old).await);
+    assert!(note(&new).await.contains("source.crm"), "{}", note(&new).await);
+    assert!(!note(&old).await.contains("source."), "{}", note(&old).await);
     let metrics = new.client().get("/metrics").await.expect(200);
     assert!(String::from_utf8_lossy(&metrics.body).contains("contactd_rules_differ 1"));
 
@@ -105,8 +105,8 @@ async fn one_place_on_every_instance(topic: &KafkaTopic) {
     old.append(&event("after", 1)).await;
     old.until_contact("after", |found| found.json()["email"] == "1@example.com").await;
     let held = until_equal(&old, &new).await;
-    assert!(note(&old).await.contains("mapping.crm"), "{}", note(&old).await);
-    assert!(!note(&new).await.contains("mapping"), "{}", note(&new).await);
+    assert!(note(&old).await.contains("source.crm"), "{}", note(&old).await);
+    assert!(!note(&new).await.contains("source."), "{}", note(&new).await);
     assert!(note(&new).await.contains("number 1"), "{}", note(&new).await);
     assert!(note(&old).await.contains("adopted by key:"), "{}", note(&old).await);
 

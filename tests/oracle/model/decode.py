@@ -176,8 +176,6 @@ def _version(envelope):
 def _values(data, source, mappings):
     ours, theirs, attributes, beside = {}, {}, {}, {}
     mapped = mappings.get(source, {})
-    if not source:
-        mapped = {theirs: ours for each in mappings.values() for theirs, ours in each.items()}
     for name, value in data.items():
         if name in mapped:
             theirs[mapped[name]] = value
@@ -277,6 +275,8 @@ def decode(value, headers, key, mappings=MAPPINGS):
             raise Reject("invalid_command")
     elif kind in ("restored", "erased"):
         raise Reject("unknown_event_type")
+    elif event.replaces and kind in ("created", "updated") and not any(key[0] == "f" for key in event.values):
+        raise Reject("nothing_known")
     event.hash = event_hash(source, event_id)
     if event.time_us is not None:
         event.clock = (event.time_us, -1 if event.version is None else event.version, event.hash)

@@ -9,7 +9,7 @@ from support.events import timed
 from support.registry import program
 from support.services import wait_until
 
-MAPPING = '[mapping.crm]\ncrm_name = "firstName"\n'
+MAPPING = '[source.crm.fields]\nfirstName = "crm_name"\n'
 
 
 @program(seconds=50)

@@ -28,7 +28,7 @@ class Storm:
         for name in self.inputs:
             self.kafka.topic(name, 4)
         self.config = f'[bridge]\ntopics = {json.dumps(self.inputs)}\n[input."{self.inputs[2]}"]\n'
-        self.config += 'source = "erp"\ncomplete = true\n'
+        self.config += 'source = "erp"\n[source.erp]\ncomplete = true\n'
         self.instances = case.pair(self.topic, faults, config=self.config, redis=True)
         self.urls = [instance.url for instance in self.instances]
         self.ids = [f"c{number}" for number in range(contacts)]
@@ -138,7 +138,7 @@ def _change_everything(storm):
     """More partitions; then another mapping, at one instance after the other, which one of them adopts."""
     storm.kafka.raise_partitions(storm.topic, 12)
     time.sleep(storm.case.seconds / 6)
-    mapping = '[mapping.crm]\nlevel = "title"\n'
+    mapping = '[source.crm.fields]\ntitle = "level"\n'
     for instance in storm.instances:
         path = storm.case.work / f"{instance.name}.toml"
         path.write_text(storm.config + mapping)

@@ -1,0 +1,256 @@
+//! `source list`, `source show` and `source test`: what is known of the sources, and what becomes of
+//! their records.
+
+use std::fmt::Write as _;
+
+use crate::app::{ApplySetup, now_ms};
+use crate::config::{Config, Mode};
+use crate::domain::decode::Decoder;
+use crate::domain::event::{Event, FIELDS, Patch};
+use crate::domain::headers::SOURCE;
+use crate::domain::limits::Limits;
+use crate::domain::position::{Lane, Offset};
+use crate::domain::record::RecordBatch;
+use crate::domain::sources::{PRESETS, Preset, Source, SourceText, SourceTexts, Sources, Unknown};
+use crate::domain::timestamp::format_rfc3339_us;
+
+use super::arguments::SourceCommand;
+use super::check_event::{events, read};
+use super::exit::Failure;
+use super::foreign::line;
+use super::output;
+use super::settings::SettingsArgs;
+
+/// Of what goes in, so much is shown.
+const INPUT_CHARS_MAX: usize = 400;
+
+pub(super) fn run(settings: &SettingsArgs, command: &SourceCommand) -> anyhow::Result<()> {
+    // No secret is needed to look at a source.
+    let config = settings.load(Mode::Dev, Vec::new())?;
+    match command {
+        SourceCommand::List => output::write_all(list(&config).as_bytes()),
+        SourceCommand::Show { name } => output::write_all(show(&config, name)?.as_bytes()),
+        SourceCommand::Test { name, file } => {
+            let (told, refused) = Test::new(&config, name)?.all(&read(file)?);
+            output::write_all(told.as_bytes())?;
+            match refused {
+                0 => Ok(()),
+                refused => Err(Failure::Data(format!("{refused} would be refused")).into()),
+            }
+        }
+    }
+}
+
+fn list(config: &Config) -> String {
+    let mut text = String::from("configured:\n");
+    for (name, table) in &config.sources {
+        let webhook = config.webhooks.sources.get(name);
+        let signs = webhook.map(|it| it.signature.name.as_str()).unwrap_or_default();
+        let has_secret = webhook.is_some_and(|it| it.secret.is_some());
+        let webhooks = if has_secret { signs } else { "none, it has no secret" };
+        // Writing to a String can't fail.
+        let _ =
+            writeln!(text, "  {:<16} preset {}, webhooks: {webhooks}", line(name), table.preset);
+    }
+    text.push_str("presets:\n");
+    for preset in PRESETS {
+        let _ = writeln!(text, "  {:<16} {}", preset.name, preset.about);
+    }
+    text
+}
+
+fn text_of(config: &Config, name: &str) -> anyhow::Result<SourceText> {
+    let configured = config.sources.get(name).map(|table| table.text.clone());
+    let found = configured.or_else(|| Preset::of(name).map(Preset::text));
+    found.ok_or_else(|| {
+        let known: Vec<&str> = config.sources.keys().map(String::as_str).collect();
+        let presets: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+        let text = format!(
+            "there is no source {name}; configured: {}; presets: {}",
+            known.join(", "),
+            presets.join(", ")
+        );
+        Failure::Data(text).into()
+    })
+}
+
+/// As a table of the configuration, with everything that its preset says.
+fn show(config: &Config, name: &str) -> anyhow::Result<String> {
+    let text = text_of(config, name)?;
+    let source = compiled(name, &text)?;
+    let table = toml::Value::try_from(&text)?;
+    let root = toml::Value::Table([(name.to_owned(), table)].into_iter().collect());
+    let root = toml::Value::Table([("source".to_owned(), root)].into_iter().collect());
+    let mut shown = toml::to_string(&root)?;
+    for (field, why) in source.one_way() {
+        let _ = writeln!(shown, "# {field} is taken from there and never sent there: {why}");
+    }
+    Ok(shown)
+}
+
+fn compiled(name: &str, text: &SourceText) -> anyhow::Result<Source> {
+    Source::compile(name, text).map_err(|wrong| {
+        let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        Failure::Data(wrong.join("\n")).into()
+    })
+}
+
+struct Test {
+    name: String,
+    source: Source,
+    decoder: Decoder,
+    /// The same, but that it keeps what the source drops.
+    keeping: Decoder,
+}
+
+impl Test {
+    fn new(config: &Config, name: &str) -> anyhow::Result<Self> {
+        let text = text_of(config, name)?;
+        let limits = *ApplySetup::new(config)?.rules.limits();
+        let decoder = |text: &SourceText| decoder(name, text, limits);
+        Ok(Self {
+            name: name.to_owned(),
+            source: compiled(name, &text)?,
+            decoder: decoder(&text)?,
+            keeping: decoder(&SourceText { unknown: Unknown::Keep, ..text })?,
+        })
+    }
+
+    /// What is told of all events, and how many would be refused.
+    fn all(&self, input: &[u8]) -> (String, usize) {
+        let mut told = String::new();
+        let mut refused = 0;
+        let source = self.name.as_bytes();
+        for text in events(input) {
+            let batch = match self.decoder.batch(source, text) {
+                Ok(batch) => batch,
+                Err(reject) => {
+                    let _ = writeln!(told, "refused, {reject}");
+                    refused += 1;
+                    continue;
+                }
+            };
+            for event in events(batch) {
+                let contacts = self.decoder.contacts(source, event);
+                let keys: Vec<Option<&[u8]>> = match contacts.len() {
+                    0 | 1 => vec![None],
+                    _ => contacts.iter().map(|id| Some(id.as_slice())).collect(),
+                };
+                for key in keys {
+                    refused += usize::from(!self.event(event, key, &mut told));
+                }
+            }
+        }
+        (told, refused)
+    }
+
+    /// False: it would be refused.
+    fn event(&self, text: &[u8], key: Option<&[u8]>, told: &mut String) -> bool {
+        let input: String =
+            String::from_utf8_lossy(text).split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown: String = input.chars().take(INPUT_CHARS_MAX).collect();
+        let more = if shown.len() < input.len() { " ..." } else { "" };
+        let _ = writeln!(told, "in         {}{more}", line(&shown));
+        let (batch, event) = match decoded(&self.decoder, &self.name, text, key) {
+            Ok(decoded) => decoded,
+            Err(reject) => {
+                let _ = writeln!(told, "refused    {}: {}\n", reject.reason, line(&reject.detail));
+                return false;
+            }
+        };
+        let at = |span: crate::domain::span::Span| {
+            line(&String::from_utf8_lossy(span.of(&batch.arena))).into_owned()
+        };
+        let _ = writeln!(told, "accepted   {}", event.kind.as_str());
+        let _ = writeln!(told, "  contact  {}", at(event.contact_id));
+        let made = if event.is_id_given { "" } else { "  (made of its bytes)" };
+        let _ = writeln!(told, "  event    {}{made}", at(event.event_id));
+        let time = event
+            .timestamp
+            .map_or("none: the order of arrival counts".to_owned(), format_rfc3339_us);
+        let _ = writeln!(told, "  time     {time}");
+        if let Some(version) = event.source_version {
+            let _ = writeln!(told, "  version  {version}");
+        }
+        self.fields(&event, &batch, told);
+        self.left_out(text, key, &event, &batch, told);
+        told.push('\n');
+        true
+    }
+
+    fn fields(&self, event: &Event, batch: &RecordBatch, told: &mut String) {
+        let described = self.source.described();
+        for (ours, patch) in FIELDS.iter().zip(event.fields) {
+            let rule = described.iter().find(|(target, _)| target == ours);
+            let from = rule.map_or(*ours, |(_, from)| from.as_str());
+            let value = match patch {
+                Patch::Absent => "-".to_owned(),
+                Patch::Clear => "null".to_owned(),
+                Patch::Set(span) => format!("{:?}", String::from_utf8_lossy(span.of(&batch.arena))),
+            };
+            let why = if patch == Patch::Absent { "  (not there)" } else { "" };
+            let _ = writeln!(told, "  {ours:<10} {:<28} from {}{why}", line(&value), line(from));
+        }
+        for (key, patch) in &event.attributes {
+            let key = String::from_utf8_lossy(key.of(&batch.arena)).into_owned();
+            let rule =
+                described.iter().find(|(ours, _)| ours.strip_prefix("attributes.") == Some(&key));
+            let value = match patch {
+                Patch::Absent | Patch::Clear => "null".to_owned(),
+                Patch::Set(span) => String::from_utf8_lossy(span.of(&batch.arena)).into_owned(),
+            };
+            let why = match rule {
+                Some((_, from)) => format!("from {from}"),
+                None => "kept: nothing stands for it".to_owned(),
+            };
+            let _ = writeln!(told, "  attributes.{} {}  {}", line(&key), line(&value), line(&why));
+        }
+    }
+
+    fn left_out(
+        &self,
+        text: &[u8],
+        key: Option<&[u8]>,
+        event: &Event,
+        batch: &RecordBatch,
+        told: &mut String,
+    ) {
+        if self.source.unknown() != Unknown::Drop {
+            return;
+        }
+        let Ok((kept_batch, kept)) = decoded(&self.keeping, &self.name, text, key) else {
+            return;
+        };
+        let names = |event: &Event, batch: &RecordBatch| -> Vec<String> {
+            let keys = event.attributes.iter();
+            keys.map(|(key, _)| String::from_utf8_lossy(key.of(&batch.arena)).into_owned())
+                .collect()
+        };
+        let taken = names(event, batch);
+        for name in names(&kept, &kept_batch).iter().filter(|name| !taken.contains(name)) {
+            let _ = writeln!(told, "  dropped  {}  (nothing stands for it)", line(name));
+        }
+    }
+}
+
+fn decoder(name: &str, text: &SourceText, limits: Limits) -> anyhow::Result<Decoder> {
+    let texts = SourceTexts::from([(name.to_owned(), text.clone())]);
+    let sources = Sources::compile(&texts).map_err(|wrong| {
+        Failure::Data(wrong.first().map(ToString::to_string).unwrap_or_default())
+    })?;
+    Ok(Decoder::new(sources, limits))
+}
+
+fn decoded(
+    decoder: &Decoder,
+    source: &str,
+    text: &[u8],
+    key: Option<&[u8]>,
+) -> Result<(RecordBatch, Event), crate::domain::decode::Reject> {
+    let mut batch = RecordBatch::new(Lane(0));
+    let time = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+    let headers = [(SOURCE, Some(source.as_bytes()))];
+    batch.push(Offset(0), time, key, Some(text), headers.into_iter());
+    let event = decoder.decode(&mut batch, 0)?;
+    Ok((batch, event))
+}
