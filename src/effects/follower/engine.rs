@@ -161,8 +161,7 @@ impl<S: Sink> Engine<S> {
         let turned = self.try_turn().await;
         let now = self.now();
         self.standing.set_ours(self.tenure.is_some());
-        let oldest_ms = self.queue.oldest_ms().or(self.read_time_ms);
-        self.standing.set_progress(&self.read, self.queue.len(), oldest_ms);
+        self.tell_progress();
         match turned {
             // What kept it from its turn is over; a sink that is down has yet to answer.
             Ok(()) if !self.queue.is_down_now() => self.trouble(None),
@@ -252,6 +251,11 @@ impl<S: Sink> Engine<S> {
         self.around.log.is_control_refused() || self.around.lease.is_held()
     }
 
+    fn tell_progress(&self) {
+        let oldest_ms = self.queue.oldest_ms().or(self.read_time_ms);
+        self.standing.set_progress(&self.read, self.queue.len(), oldest_ms);
+    }
+
     fn is_paused(&self) -> bool {
         self.ledger.as_ref().is_none_or(|ledger| ledger.paused.is_some())
     }
@@ -293,6 +297,9 @@ impl<S: Sink> Engine<S> {
 
     async fn deliver(&mut self, batch: Vec<Next<S::Item>>) -> Result<(), EngineError> {
         let deliveries: Vec<_> = batch.iter().map(|next| self.delivery(next)).collect();
+        // It may take long to answer.
+        self.standing.set_ours(true);
+        self.tell_progress();
         let answers = self.sink.deliver(&deliveries).await;
         let missing = || Answer::Down { why: "the sink gave no answer".to_owned(), after: None };
         let answers = answers.into_iter().chain(std::iter::repeat_with(missing));
@@ -468,19 +475,6 @@ impl<S: Sink> Engine<S> {
         }
         (self.is_caught_up, self.is_dirty) = (false, true);
         Ok(true)
-    }
-
-    /// Why nothing is delivered, or that something is.
-    fn trouble(&mut self, why: Option<&str>) {
-        if !self.standing.set_trouble(why, now_ms()) {
-            return;
-        }
-        // Whoever is asked shall know; who has it writes it.
-        self.is_dirty |= self.tenure.is_some() && self.ledger.is_some();
-        match why {
-            Some(why) => tracing::warn!(follower = self.row.name, why, "nothing is delivered"),
-            None => tracing::info!(follower = self.row.name, "deliveries go on"),
-        }
     }
 }
 

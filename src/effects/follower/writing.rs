@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Position};
 use crate::event_log::{EventLog, LogError};
-use crate::ingest::{ControlOutcome, ControlWrite};
+use crate::ingest::{ControlOutcome, ControlWrite, now_ms};
 
 use super::engine::{Engine, EngineError};
 use super::ledger::{self, Ledger};
@@ -75,6 +75,19 @@ impl<S: Sink> Engine<S> {
         };
         self.adopt(Some(Ledger::at(&position, self.row.reads_control)));
         self.write().await
+    }
+
+    /// Why nothing is delivered, or that something is.
+    pub(super) fn trouble(&mut self, why: Option<&str>) {
+        if !self.standing.set_trouble(why, now_ms()) {
+            return;
+        }
+        // Whoever is asked shall know; who has it writes it.
+        self.is_dirty |= self.tenure.is_some() && self.ledger.is_some();
+        match why {
+            Some(why) => tracing::warn!(follower = self.row.name, why, "nothing is delivered"),
+            None => tracing::info!(follower = self.row.name, "deliveries go on"),
+        }
     }
 
     pub(super) async fn write_if_due(&mut self) -> Result<(), EngineError> {
