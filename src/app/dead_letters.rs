@@ -1,4 +1,4 @@
-//! Dead letters: where they are asked about, redriven and published.
+//! Dead letters: where they are asked about and redriven.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Auth, Role};
 use crate::config::{Config, KafkaConfig, PartitionerChoice};
 use crate::effects::dead_letters::{LetterDesk, LetterOptions, Publisher, Topics};
+use crate::event_log::EventLog;
 use crate::event_log::kafka::KafkaLog;
-use crate::event_log::{EventLog, LogError};
 use crate::ingest::{Control, Lease};
 use crate::telemetry::{DeadLetterGauges, Metrics};
 
@@ -19,8 +19,6 @@ use super::watch::age_seconds;
 #[derive(Clone)]
 pub(super) struct Letters {
     options: LetterOptions,
-    /// How their topic is reached, where they are published.
-    topic: Option<KafkaConfig>,
     /// Who may still redrive what was ordered.
     auth: Arc<Auth>,
     desk: Arc<watch::Sender<Option<Arc<LetterDesk>>>>,
@@ -30,15 +28,11 @@ impl Letters {
     pub(super) fn new(config: &Config, auth: Arc<Auth>) -> Self {
         Self {
             options: LetterOptions {
-                topics: Topics {
-                    contacts: config.kafka.topic.clone(),
-                    control: config.kafka.control_topic.clone(),
-                },
+                topics: topics(config),
                 hops_max: config.dead_letters.redrive_hops_max,
                 age_max: config.store.dead_letters_age,
                 redrives_per_second_max: config.dead_letters.redrives_per_second_max,
             },
-            topic: dead_letter_topic(config),
             auth,
             desk: Arc::default(),
         }
@@ -52,27 +46,12 @@ impl Letters {
         lease: Arc<Lease>,
         metrics: &Arc<Metrics>,
     ) -> Arc<LetterDesk> {
-        let publisher = self.topic.as_ref().and_then(|config| {
-            let opened = KafkaLog::open(config);
-            let warn = |error: &LogError| {
-                tracing::error!(topic = config.topic, %error, "dead letters are not published");
-            };
-            opened.inspect_err(warn).ok().map(|own| Publisher::new(own, log.clone()))
-        });
         let options = self.options.clone();
         let auth = Arc::clone(&self.auth);
         let may_still_order =
             Box::new(move |principal: &str| auth.has_role(principal, Role::Admin));
         let metrics_of_desk = Arc::clone(metrics);
-        let desk = LetterDesk::new(
-            log,
-            control,
-            lease,
-            options,
-            publisher,
-            may_still_order,
-            metrics_of_desk,
-        );
+        let desk = LetterDesk::new(log, control, lease, options, may_still_order, metrics_of_desk);
         let desk = Arc::new(desk);
         // The desk has the metrics.
         let scraped = Arc::downgrade(&desk);
@@ -80,19 +59,18 @@ impl Letters {
             let Some(desk) = scraped.upgrade() else {
                 return;
             };
-            let (figures, unpublished) = desk.figures();
+            let figures = desk.figures();
             metrics.dead_letters.set(&DeadLetterGauges {
                 kept: figures.by_reason,
                 bytes: figures.bytes,
                 oldest_age_seconds: figures.oldest_ms.map_or(0.0, age_seconds),
-                unpublished,
             });
         });
         self.desk.send_replace(Some(Arc::clone(&desk)));
         desk
     }
 
-    /// Redrives and publishes, from the store's opening until told to stop.
+    /// Redrives, from the store's opening until told to stop.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut opened = self.desk.subscribe();
         let desk = stop.run_until_cancelled(async {
@@ -105,6 +83,25 @@ impl Letters {
             stop.cancelled().await;
         }
     }
+}
+
+/// Where dead letters come from.
+pub(super) fn topics(config: &Config) -> Topics {
+    Topics { contacts: config.kafka.topic.clone(), control: config.kafka.control_topic.clone() }
+}
+
+/// What publishes them, where they are published.
+pub(super) fn publisher(
+    config: &Config,
+    log: &EventLog,
+    metrics: &Arc<Metrics>,
+) -> Option<Publisher> {
+    let topic = dead_letter_topic(config)?;
+    let opened = KafkaLog::open(&topic).inspect_err(|error| {
+        tracing::error!(topic = topic.topic, %error, "dead letters are not published");
+    });
+    let (log, metrics) = (log.clone(), Arc::clone(metrics));
+    Some(Publisher::new(opened.ok()?, log, topics(config), metrics))
 }
 
 /// How the topic of dead letters is reached; none: they are not published.

@@ -18,6 +18,7 @@ mod dead_letters;
 mod demo;
 mod descriptors;
 mod first_lane;
+mod followers;
 mod founding;
 mod log;
 mod partial;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::join;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use super::bridge::run_bridge;
 use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::descriptors;
+use super::followers::FollowerTasks;
 use super::log::open_log;
 use super::partial::while_whole;
 use super::permissions::warn_of_open_files;
@@ -191,13 +193,15 @@ fn start_front(tasks: &Tasks, watch: &Watch, demo: Option<(DemoOptions, EventLog
 
 async fn letters(watch: Watch, stop: CancellationToken) {
     let letters = |stop: CancellationToken| {
-        watch.roles.clone().run(watch.letters.clone().run(stop.clone()), stop)
+        let (letters, followers) = (watch.letters.clone(), watch.followers.clone());
+        let resting = join(letters.run(stop.clone()), followers.run(stop.clone()));
+        watch.roles.clone().run(async { _ = resting.await }, stop)
     };
     while_whole(&watch.partial, &stop, letters).await
 }
 
 fn watch(
-    config: &Config,
+    config: &Arc<Config>,
     metrics: Arc<Metrics>,
     auth: Arc<Auth>,
     shared: &SharedState,
@@ -230,6 +234,7 @@ fn watch(
         cursor_keys: cursor_keys(config),
         control_topic: config.kafka.control_topic.clone(),
         letters: Letters::new(config, Arc::clone(&auth)),
+        followers: FollowerTasks::new(config),
         auth,
         store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),

@@ -28,6 +28,7 @@ use crate::telemetry::{
 
 use super::WorkerError;
 use super::dead_letters::Letters;
+use super::followers::FollowerTasks;
 use super::roles::Roles;
 use super::rules::told;
 
@@ -44,6 +45,8 @@ const CONTROL: &str = "control";
 const FOUNDING: &str = "founding";
 /// Records that are to be brought to their home lane.
 const REHOMING: &str = "rehoming";
+/// What follows from what was applied; only a note.
+const FOLLOWERS: &str = "followers";
 /// Only a note.
 const SIGN_INS: &str = "sign_ins";
 const FULL: &str =
@@ -83,6 +86,7 @@ pub(super) struct Watch {
     /// Where it is on.
     pub(super) simulator: Option<Arc<Simulator>>,
     pub(super) letters: Letters,
+    pub(super) followers: FollowerTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
     /// Cancelled when the store turns out not to know everything.
@@ -145,14 +149,15 @@ impl Watch {
         rules: &Arc<Adoption>,
     ) {
         self.feed.open(reader.clone());
-        if let Some(simulator) = &self.simulator {
-            simulator.open(reader.clone());
-        }
         let control = Arc::new(Control::new(log.clone(), reader.clone()));
         self.auth.store_opened(Arc::clone(&control));
         self.let_in();
         let (lease, merging) = self.roles.open(self.is_kafka, log, &control, commands.clone());
         self.clock(&lease);
+        let (own, simulator) = ((&control, &lease), self.simulator.as_ref());
+        let followers = self.followers.open(log, own, simulator, &self.metrics);
+        let noted = Arc::clone(&followers);
+        self.readiness.note(FOLLOWERS, move || noted.note());
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
@@ -161,6 +166,7 @@ impl Watch {
             control,
             feed: self.feed.clone(),
             letters,
+            followers,
             rules: Arc::clone(rules),
         });
         let scraped = Arc::clone(rules);

@@ -11,6 +11,7 @@ use crate::config::units::parse_duration;
 
 use super::bench::BenchCommand;
 use super::dlq::{AnswerArgs, DlqCommand};
+use super::follower::FollowerCommand;
 use super::instance::InstanceArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
@@ -69,6 +70,9 @@ pub(super) enum Command {
     /// List, show, redrive or discard records that could not be applied
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// List, show, pause, resume, skip or replay what follows from applied changes
+    #[command(subcommand)]
+    Follower(FollowerCommand),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),

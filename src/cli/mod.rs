@@ -13,6 +13,7 @@ mod check_event;
 mod configuration;
 mod dlq;
 mod exit;
+mod follower;
 mod foreign;
 mod get;
 mod instance;
@@ -72,6 +73,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Simulate(args) => simulate::run(settings, &args),
         Command::Dlq(command) => dlq::run(settings, &command),
+        Command::Follower(command) => follower::run(settings, &command),
         Command::Store(command) => store::run(settings, &command),
         Command::User(command) => users::user(settings, &command),
         Command::Key(command) => users::key(settings, &command),

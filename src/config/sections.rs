@@ -220,6 +220,8 @@ pub struct StoreConfig {
     pub journal_retention_age: Option<Duration>,
     /// Bytes of journal kept.
     pub journal_retention_bytes: JournalRetention,
+    /// Bytes of journal that are never passed for a follower that is behind.
+    pub journal_bytes_max: JournalRetention,
     /// How long contacts stay deleted before they are erased; none: for ever.
     pub purge_deleted_after: Option<Duration>,
     /// Bytes of dead letters kept.

@@ -408,7 +408,8 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
         journal_segment_bytes: fields.size("store.journal_segment_bytes", SEGMENT_BYTES),
         journal_retention_age: fields
             .duration_limit("store.journal_retention_age", seconds(1, 36_500 * DAY)),
-        journal_retention_bytes: journal_retention(fields),
+        journal_retention_bytes: journal_retention(fields, "store.journal_retention_bytes"),
+        journal_bytes_max: journal_retention(fields, "store.journal_bytes_max"),
         purge_deleted_after: fields
             .duration_limit("store.purge_deleted_after", seconds(1, 36_500 * DAY)),
         dead_letters_bytes: fields.size("dead_letters.retention_bytes", MIB..=64 * GIB),
@@ -419,8 +420,8 @@ fn store(fields: &mut Fields<'_>) -> StoreConfig {
     }
 }
 
-fn journal_retention(fields: &mut Fields<'_>) -> JournalRetention {
-    match fields.size_limit_or_auto("store.journal_retention_bytes", 4 * KIB..=1024 * TIB) {
+fn journal_retention(fields: &mut Fields<'_>, key: &'static str) -> JournalRetention {
+    match fields.size_limit_or_auto(key, 4 * KIB..=1024 * TIB) {
         None => JournalRetention::Auto,
         Some(None) => JournalRetention::Unlimited,
         Some(Some(bytes)) => JournalRetention::Bytes(bytes),

@@ -2,4 +2,6 @@
 
 pub mod dead_letters;
 pub mod feed;
+pub mod follower;
+mod pace;
 pub mod simulator;

@@ -23,6 +23,7 @@ mod description;
 mod edge;
 mod exchange;
 mod feed;
+mod followers;
 mod router;
 mod rules;
 mod services;

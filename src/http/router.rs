@@ -17,16 +17,19 @@ use super::exchange::endpoint::{Access, Endpoint};
 use super::exchange::error::{ApiError, Code};
 use super::sockets::connections::Peer;
 use super::state::HttpState;
-use super::{about, contacts, dead_letters, edge, feed, rules, sign_in, simulator, webhooks};
+use super::{
+    about, contacts, dead_letters, edge, feed, followers, rules, sign_in, simulator, webhooks,
+};
 
 /// The rows of all areas, in the order of the description and of the collection.
-const AREAS: [&[Endpoint]; 9] = [
+const AREAS: [&[Endpoint]; 10] = [
     sign_in::ENDPOINTS,
     contacts::ENDPOINTS,
     feed::ENDPOINTS,
     webhooks::ENDPOINTS,
     simulator::ENDPOINTS,
     dead_letters::ENDPOINTS,
+    followers::ENDPOINTS,
     about::ENDPOINTS,
     rules::ENDPOINTS,
     about::DOCUMENTS,

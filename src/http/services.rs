@@ -12,6 +12,7 @@ use crate::domain::fingerprint::Fingerprint;
 use crate::domain::position::LogIdentity;
 use crate::effects::dead_letters::LetterDesk;
 use crate::effects::feed::Feed;
+use crate::effects::follower::Followers;
 use crate::effects::simulator::Simulator;
 use crate::ingest::{self, Edits, Intake, Webhooks};
 use crate::query::Queries;
@@ -107,6 +108,8 @@ pub struct OpenStore {
     pub feed: Feed,
     /// What could not be applied.
     pub letters: Arc<LetterDesk>,
+    /// What follows from what was applied.
+    pub followers: Arc<Followers>,
     /// By what records are judged.
     pub rules: Arc<ingest::Adoption>,
 }

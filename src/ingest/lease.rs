@@ -207,7 +207,8 @@ impl Lease {
         }
     }
 
-    fn now(&self) -> Instant {
+    /// What time it is, by the clock that never steps.
+    pub fn now(&self) -> Instant {
         (self.clocks)().0
     }
 

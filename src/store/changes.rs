@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use tokio::sync::watch;
 
 use crate::domain::contact::ContactView;
-use crate::domain::position::Position;
+use crate::domain::position::{Lane, Position};
 use crate::domain::record::RecordKind;
 use crate::segments::{FrameNo, SegmentError};
 
@@ -158,6 +158,40 @@ impl Changes {
         &self.seen
     }
 
+    /// Goes past frames without any of what `count` counts up to a state, unread.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn pass_over(
+        &mut self,
+        until: ChangeRef,
+        count: impl Fn(&Cut) -> u64,
+    ) -> Result<(), StoreError> {
+        let (at, end) = (self.place.frame(), until.frame());
+        let journal = &self.reader.shared().journal;
+        if self.place.index() != 0 || at >= end || at < journal.first()? {
+            return Ok(());
+        }
+        let before = match at.0.checked_sub(1) {
+            None => Some(0),
+            Some(last) => journal.head(FrameNo(last))?.map(|head| count(&head.after)),
+        };
+        // Behind what was trimmed it is not known whether the first frame has some.
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let found = journal.first_where(at, end, |after| count(after) > before)?;
+        let Some(last) = found.0.checked_sub(1).filter(|_| found > at) else {
+            return Ok(());
+        };
+        if let Some(head) = journal.head(FrameNo(last))? {
+            self.seen.advance_to(head.after.lanes.iter().map(|(lane, at)| (*lane, at.next)));
+            self.rest();
+            self.place = ChangeRef::new(found, 0);
+        }
+        Ok(())
+    }
+
     /// Gives back files and buffers until the next read.
     pub fn rest(&mut self) {
         (self.frames, self.frame, self.block) = (None, None, Vec::new());
@@ -172,6 +206,21 @@ impl Changes {
         &mut self,
         until: ChangeRef,
         each: &mut dyn FnMut(&Entry<'_>, &Applied<'_>, &Position) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        self.read_entries(until, &mut |entry, seen| match (&entry.outcome, entry.record_kind) {
+            (Outcome::Applied(applied), RecordKind::Contact) => each(entry, applied, seen),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+
+    /// The same of all entries, whatever became of their records.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_entries(
+        &mut self,
+        until: ChangeRef,
+        each: &mut dyn FnMut(&Entry<'_>, &Position) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
         while self.place < until {
             let Some(frame) = self.take_frame()? else {
@@ -201,7 +250,7 @@ impl Changes {
         &mut self,
         frame: &Frame,
         until: ChangeRef,
-        each: &mut dyn FnMut(&Entry<'_>, &Applied<'_>, &Position) -> ControlFlow<()>,
+        each: &mut dyn FnMut(&Entry<'_>, &Position) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
         let Self { place, seen, block, .. } = self;
         let mut told = ControlFlow::Continue(());
@@ -215,11 +264,7 @@ impl Changes {
             if entry.offset.0 < next.0 {
                 return Ok(ControlFlow::Continue(()));
             }
-            if let (Outcome::Applied(applied), RecordKind::Contact) =
-                (&entry.outcome, entry.record_kind)
-            {
-                told = each(entry, applied, seen);
-            }
+            told = each(entry, seen);
             seen.next.insert(entry.lane, entry.offset.next());
             Ok(ControlFlow::Continue(()))
         })?;
@@ -277,16 +322,22 @@ fn reaches(journal: &Journal, position: &Position, no: FrameNo) -> Result<bool, 
     let Some(frame) = journal.frame(no)? else {
         return Ok(false);
     };
-    let mut needed: BTreeMap<_, _> =
-        frame.head.after.lanes.iter().map(|(lane, at)| (*lane, at.next.0)).collect();
-    frame.for_each(&mut Vec::new(), |entry| {
-        let least = needed.entry(entry.lane).or_insert(entry.offset.0);
-        *least = entry.offset.0.min(*least);
-        Ok(())
-    })?;
+    let needed = before_frame(&frame)?;
     Ok(needed
         .iter()
         .all(|(lane, least)| position.next.get(lane).copied().unwrap_or_default().0 >= *least))
+}
+
+/// The next offsets of all lanes before a frame.
+pub(super) fn before_frame(frame: &Frame) -> Result<BTreeMap<Lane, u64>, StoreError> {
+    let mut next: BTreeMap<_, _> =
+        frame.head.after.lanes.iter().map(|(lane, at)| (*lane, at.next.0)).collect();
+    frame.for_each(&mut Vec::new(), |entry| {
+        let least = next.entry(entry.lane).or_insert(entry.offset.0);
+        *least = entry.offset.0.min(*least);
+        Ok(())
+    })?;
+    Ok(next)
 }
 
 impl StoreError {

@@ -281,8 +281,7 @@ impl Checkpointer {
         if work.is_snapshot_asked || self.is_snapshot_due() {
             self.snapshot()?;
         }
-        self.allow_trim();
-        Ok(())
+        self.allow_trim()
     }
 
     /// One checkpoint, if anything was committed since the last; with both hands if it is awaited.
@@ -461,14 +460,18 @@ impl Checkpointer {
     }
 
     /// Lets the writer give back what the last verified snapshot holds and retention gives up.
-    fn allow_trim(&self) {
+    fn allow_trim(&self) -> Result<(), StoreError> {
         let below = FrameNo(self.shared.figures.snapshot_next_frame.load(Ordering::Relaxed));
         if below != snapshot::NONE {
+            let held = self.shared.followers.of(&self.shared.journal, &self.last.cut)?;
             let below = below
+                .min(held.always)
                 .min(self.shared.dead_letters.needs_from(&self.last.cut))
                 .min(self.shared.brought_home.needs_from(&self.last.cut));
             let retention = self.plan.retention;
-            self.control.state.lock().trim = Some(Trim { below, retention });
+            let trim = Trim { below, held_from: held.bounded, retention };
+            self.control.state.lock().trim = Some(trim);
         }
+        Ok(())
     }
 }

@@ -56,6 +56,7 @@ pub mod engine;
 mod error;
 mod events;
 mod export;
+mod followers;
 mod heap;
 mod history;
 mod identity;

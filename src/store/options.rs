@@ -42,6 +42,8 @@ pub struct StoreOptions {
     pub journal_retention_age: Option<Duration>,
     /// Bytes of journal kept; none: no limit.
     pub journal_retention_bytes: Option<u64>,
+    /// Bytes of journal that are never passed for a follower that is behind; none: it is waited for.
+    pub journal_bytes_max: Option<u64>,
     /// How much is kept of what could not be applied.
     pub dead_letters: LetterLimits,
     /// Free bytes on the disk below which nothing is committed.
@@ -64,6 +66,7 @@ impl From<&StoreConfig> for StoreOptions {
             journal_segment_bytes: config.journal_segment_bytes,
             journal_retention_age: config.journal_retention_age,
             journal_retention_bytes: retention_bytes(config),
+            journal_bytes_max: bytes_max(config),
             dead_letters: LetterLimits {
                 bytes_max: config.dead_letters_bytes,
                 age_max: config.dead_letters_age,
@@ -89,6 +92,14 @@ fn retention_bytes(config: &StoreConfig) -> Option<u64> {
     }
 }
 
+fn bytes_max(config: &StoreConfig) -> Option<u64> {
+    match config.journal_bytes_max {
+        JournalRetention::Unlimited => None,
+        JournalRetention::Bytes(bytes) => Some(bytes),
+        JournalRetention::Auto => retention_bytes(config).map(|bytes| bytes.saturating_mul(2)),
+    }
+}
+
 impl StoreOptions {
     /// Sensible settings for a directory, as the built-in configuration has them.
     pub fn at(path: impl Into<PathBuf>) -> Self {
@@ -104,6 +115,7 @@ impl StoreOptions {
             journal_segment_bytes: 64 << 20,
             journal_retention_age: None,
             journal_retention_bytes: None,
+            journal_bytes_max: None,
             dead_letters: LetterLimits::default(),
             min_free_bytes: 0,
             ballast_bytes: 0,
@@ -123,7 +135,11 @@ impl StoreOptions {
     }
 
     pub(crate) fn retention(&self) -> Retention {
-        Retention { age: self.journal_retention_age, bytes: self.journal_retention_bytes }
+        Retention {
+            age: self.journal_retention_age,
+            bytes: self.journal_retention_bytes,
+            bytes_max: self.journal_bytes_max,
+        }
     }
 }
 

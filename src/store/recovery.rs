@@ -357,6 +357,7 @@ fn assemble(
         events: Rolling::new(segments.segment_base(), segments.next()),
         dead_letters,
         brought_home: Default::default(),
+        followers: Default::default(),
         journal,
         announced: Announced::new(&recovered.cut),
         committed: watch::Sender::new(recovered.cut.next_frame.0),

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::domain::position::{Lane, LogIdentity, NextOffset, Position};
 use crate::domain::rules::LaneRules;
+use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
 
 use super::StoreError;
@@ -20,12 +21,13 @@ use super::attempts::LaneAttempts;
 use super::cache::ReadCache;
 use super::codec::{StoredContact, contact_key, id_hash};
 use super::control::{ControlSums, Controls};
-use super::dead_letters::DeadLetters;
+use super::dead_letters::{DeadLetters, letters_up_to};
 use super::digest::Digest;
 use super::dirty::DirtySet;
 use super::engine::Engine;
 use super::events::Rolling;
 use super::export;
+use super::followers::FollowerNeeds;
 use super::heap::{Heap, Known, Place};
 use super::journal::{Counters, Journal, LaneProgress};
 use super::ordered::{Lists, OrderedIndexes};
@@ -53,6 +55,12 @@ pub struct Cut {
     pub record_time_ms: i64,
 }
 
+impl Default for Cut {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl Cut {
     pub(crate) fn empty() -> Self {
         Self {
@@ -65,6 +73,16 @@ impl Cut {
             attempts: Digest::default(),
             record_time_ms: 0,
         }
+    }
+
+    /// Records that were set aside, contacts' and control records.
+    pub fn dead_letters(&self) -> u64 {
+        letters_up_to(self)
+    }
+
+    /// Records that stood away from their contact's home lane.
+    pub fn rehomed(&self) -> u64 {
+        self.counters.verdict(Verdict::Rehomed)
     }
 
     /// The next offset of every lane.
@@ -114,6 +132,8 @@ pub struct Shared {
     pub(crate) events: Rolling,
     /// How far what stood away from home is brought there.
     pub(crate) brought_home: BroughtHome,
+    /// What the journal is kept for.
+    pub(crate) followers: FollowerNeeds,
     /// What could not be applied, kept beyond the journal.
     pub(crate) dead_letters: DeadLetters,
     /// For history and as-of reads.

@@ -16,8 +16,6 @@ pub struct DeadLetterGauges {
     pub bytes: u64,
     /// Age of the oldest one, in seconds; 0: there is none.
     pub oldest_age_seconds: f64,
-    /// Letters that wait to be published.
-    pub unpublished: u64,
 }
 
 /// Dead letters kept, published and redriven.
@@ -25,10 +23,8 @@ pub struct DeadLetterMetrics {
     kept: Vec<IntGauge>,
     published: Vec<IntCounter>,
     redriven: Vec<IntCounter>,
-    expired: IntCounter,
     bytes: IntGauge,
     oldest: Gauge,
-    unpublished: IntGauge,
 }
 
 impl DeadLetterMetrics {
@@ -53,18 +49,10 @@ impl DeadLetterMetrics {
             kept: reasons().map(|reason| kept.with_label_values(&[reason])).collect(),
             published: reasons().map(|reason| published.with_label_values(&[reason])).collect(),
             redriven: reasons().map(|reason| redriven.with_label_values(&[reason])).collect(),
-            expired: families.counter(
-                "contactd_dead_letters_expired_unpublished_total",
-                "Dead letters that their archive kept no longer before this instance could publish them.",
-            )?,
             bytes: families.gauge("contactd_dead_letters_bytes", "Bytes of their archive.")?,
             oldest: families.seconds_gauge(
                 "contactd_dead_letters_oldest_age_seconds",
                 "Age of the oldest dead letter that is kept, by its record's time.",
-            )?,
-            unpublished: families.gauge(
-                "contactd_dead_letters_publish_lag_records",
-                "Dead letters that wait to be published, about, as this instance knows.",
             )?,
         })
     }
@@ -72,11 +60,6 @@ impl DeadLetterMetrics {
     /// One more is on its topic.
     pub fn published(&self, reason: DeadLetterReason) {
         count(&self.published, reason);
-    }
-
-    /// So many are gone from the archive and on no topic.
-    pub fn expired(&self, letters: u64) {
-        self.expired.inc_by(letters);
     }
 
     /// One more is on the contact log again.
@@ -92,7 +75,6 @@ impl DeadLetterMetrics {
             }
         }
         set(&self.bytes, gauges.bytes);
-        set(&self.unpublished, gauges.unpublished);
         self.oldest.set(gauges.oldest_age_seconds);
     }
 }

@@ -22,6 +22,7 @@ use super::control::ControlMetrics;
 use super::dead_letters::DeadLetterMetrics;
 use super::events::RequestLines;
 use super::feed::FeedMetrics;
+use super::followers::FollowerMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
@@ -179,6 +180,8 @@ pub struct Metrics {
     pub simulator: SimulatorMetrics,
     /// What comes in from other topics.
     pub bridge: BridgeMetrics,
+    /// What follows from what was applied.
+    pub followers: FollowerMetrics,
     /// What is brought to its home lane.
     pub rehoming: RehomingMetrics,
     /// Signing in, and being let in.
@@ -245,6 +248,7 @@ impl Metrics {
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
+            followers: FollowerMetrics::register(&families)?,
             rehoming: RehomingMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             pools: PoolFamilies::register(&families)?,
@@ -345,15 +349,8 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-const RETRY_REASONS: [&str; 7] = [
-    "disk_full",
-    "file_not_made",
-    "log_unavailable",
-    "redis_unavailable",
-    "redrive",
-    "dead_letter_topic",
-    "other",
-];
+const RETRY_REASONS: [&str; 6] =
+    ["disk_full", "file_not_made", "log_unavailable", "redis_unavailable", "redrive", "other"];
 
 pub(super) fn set(gauge: &IntGauge, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

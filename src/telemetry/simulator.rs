@@ -13,13 +13,11 @@ pub enum SimulatorOutcome {
     Rejected,
     /// It could not be delivered, however often it was tried.
     Failed,
-    /// There was no room for it in the queue.
-    Dropped,
 }
 
 impl SimulatorOutcome {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Delivered, Self::Rejected, Self::Failed, Self::Dropped];
+    pub const ALL: [Self; 3] = [Self::Delivered, Self::Rejected, Self::Failed];
 
     /// Label value.
     pub fn as_str(self) -> &'static str {
@@ -27,7 +25,6 @@ impl SimulatorOutcome {
             Self::Delivered => "delivered",
             Self::Rejected => "rejected",
             Self::Failed => "failed",
-            Self::Dropped => "dropped",
         }
     }
 }
@@ -43,7 +40,7 @@ impl SimulatorMetrics {
     pub(super) fn register(families: &Families<'_>) -> Result<Self, MetricsError> {
         let deliveries = families.counters(
             "contactd_simulator_deliveries_total",
-            "Webhooks of the simulator by how they ended; dropped means no room in the queue.",
+            "Webhooks of the simulator by how they ended.",
             &["outcome"],
         )?;
         let attempts = families.counters(
@@ -68,10 +65,5 @@ impl SimulatorMetrics {
     /// A try was made.
     pub fn attempt(&self) {
         self.attempts.inc();
-    }
-
-    /// A webhook had no room in the queue.
-    pub fn dropped(&self) {
-        self.delivery(SimulatorOutcome::Dropped);
     }
 }

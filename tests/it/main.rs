@@ -21,6 +21,7 @@ mod cli_safe;
 mod cli_simulate;
 mod dead_letters;
 mod docs;
+mod followers;
 mod http;
 mod pipeline;
 mod security_log;

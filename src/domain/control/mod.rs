@@ -42,7 +42,7 @@ pub use state::{ControlLimits, ControlState, Decision, UNSETTLED_KEY};
 /// Bytes of a key at most.
 pub const KEY_BYTES_MAX: usize = 512;
 /// Bytes of a value at most.
-pub const VALUE_BYTES_MAX: usize = 32 << 10;
+pub const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of id, principal and request id at most.
 pub const ID_BYTES_MAX: usize = 256;
 /// How long a removed entry still tells its revision, in milliseconds of record time; longer than a

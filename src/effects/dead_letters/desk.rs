@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::position::{Lane, Offset};
+use crate::effects::pace::Pace;
 use crate::event_log::EventLog;
 use crate::ingest::{Control, ControlOutcome, ControlWrite, Lease, now_ms};
 use crate::store::{DeadLetters, KeptLetter, LetterFigures, LetterRow, Reader};
@@ -18,9 +19,7 @@ use crate::telemetry::Metrics;
 use super::decisions::{Decisions, JOBS_MAX, Listed};
 use super::error::LetterError;
 use super::job::{Counts, Fate, Job, JobKind, JobState, PREFIX};
-use super::pace::Pace;
 use super::preview::{Preview, preview};
-use super::publish::{Publisher, lag, publish_all};
 use super::redrive::redrive_all;
 use super::selection::{Selection, Topics};
 
@@ -60,7 +59,6 @@ pub struct LetterDesk {
     pub(super) lease: Arc<Lease>,
     pub(super) options: LetterOptions,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) publisher: Option<Publisher>,
     pub(super) may_still_order: MayStillOrder,
     /// Of all redrives together.
     pub(super) pace: Pace,
@@ -124,13 +122,12 @@ pub struct Order {
 }
 
 impl LetterDesk {
-    /// Over an open store; `publisher` only with Kafka.
+    /// Over an open store.
     pub fn new(
         log: EventLog,
         control: Arc<Control>,
         lease: Arc<Lease>,
         options: LetterOptions,
-        publisher: Option<Publisher>,
         may_still_order: MayStillOrder,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -143,7 +140,6 @@ impl LetterDesk {
             lease,
             options,
             metrics,
-            publisher,
             may_still_order,
             decisions: Mutex::default(),
             under_way: Mutex::default(),
@@ -151,11 +147,9 @@ impl LetterDesk {
         }
     }
 
-    /// Works on jobs and publishes, until told to stop.
+    /// Works on jobs until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let redriving = redrive_all(&self, &stop);
-        let publishing = publish_all(&self, &stop);
-        tokio::join!(redriving, publishing);
+        redrive_all(&self, &stop).await;
     }
 
     /// What letters are called.
@@ -167,9 +161,9 @@ impl LetterDesk {
         self.reader.dead_letters()
     }
 
-    /// What the archive says of itself, and how many letters wait to be published.
-    pub fn figures(&self) -> (LetterFigures, u64) {
-        (self.letters().figures(), lag(self))
+    /// What the archive says of itself.
+    pub fn figures(&self) -> LetterFigures {
+        self.letters().figures()
     }
 
     fn loaded(&self) -> Result<&DeadLetters, LetterError> {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! the store's archive ─► LetterDesk ─► list, one, preview
-//!          │                └─ order ─► Job (control entry) ─► redrive: archive ─► contact log ─► apply
-//!          └────────────────────────────────────────────────► publish: archive ─► <topic>.dlq
+//!                           └─ order ─► Job (control entry) ─► redrive: archive ─► contact log ─► apply
+//! journal ─► Publisher (a follower) ─► <topic>.dlq
 //! ```
 //!
 //! What holds:
@@ -12,14 +12,12 @@
 //!   which ends loops.
 //! - A job is a control entry: one instance works on it, writes down how far it is, and another goes on
 //!   from there when it is gone. Letters that come while it runs are none of its.
-//! - Publishing is at least once, in the archive's order, by one instance at a time; how far it is stands in
-//!   a control entry.
+//! - Publishing is a follower's: at least once, by one instance at a time.
 
 mod decisions;
 mod desk;
 mod error;
 mod job;
-mod pace;
 mod preview;
 mod provenance;
 mod publish;

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::Class;
-use crate::event_log::NewRecord;
+use crate::effects::pace::{Pace, at_once};
+use crate::event_log::{EventLog, NewRecord};
 use crate::ingest::{Pause, now_ms};
 use crate::store::{KeptLetter, LetterRow};
 use crate::telemetry::fault;
@@ -20,7 +21,6 @@ use crate::telemetry::fault;
 use super::desk::{LetterDesk, REDRIVING, blocking};
 use super::error::LetterError;
 use super::job::{FAILED_MAX, Job, JobState, LeftOut};
-use super::pace::{Pace, at_once};
 use super::provenance::redriven;
 
 /// Jobs that one instance works on at once; others wait.
@@ -279,7 +279,7 @@ fn record_of(desk: &LetterDesk, frame: u64) -> Result<Result<NewRecord, LeftOut>
         return Ok(Err(LeftOut::Incomplete));
     };
     if letter.is_truncated() {
-        match whole_value(desk, &letter)? {
+        match whole_value(&desk.log, &letter)? {
             Some(value) => letter.value = Some(value),
             None => return Ok(Err(LeftOut::Incomplete)),
         }
@@ -291,10 +291,10 @@ fn record_of(desk: &LetterDesk, frame: u64) -> Result<Result<NewRecord, LeftOut>
 
 /// The value of which only the head is kept, while the log still has it.
 pub(super) fn whole_value(
-    desk: &LetterDesk,
+    log: &EventLog,
     letter: &KeptLetter,
 ) -> Result<Option<Vec<u8>>, LetterError> {
-    let value = match desk.log.read_one(letter.lane, letter.offset) {
+    let value = match log.read_one(letter.lane, letter.offset) {
         Ok(record) => record.and_then(|record| record.value),
         Err(error) if error.class() == Class::Retry => return Err(error.into()),
         Err(error) => {

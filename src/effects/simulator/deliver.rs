@@ -49,7 +49,7 @@ impl Policy {
 }
 
 /// What an attempt came to.
-enum Judged {
+pub(super) enum Judged {
     Done(Status, SimulatorOutcome),
     /// Again, after what the target asks for.
     Again(Option<Duration>),
@@ -81,7 +81,7 @@ impl Simulator {
     }
 
     /// Signed anew each time, as the time of a signature must be near.
-    async fn attempt(&self, job: &Job) -> Result<Answer, OutboundError> {
+    pub(super) async fn attempt(&self, job: &Job) -> Result<Answer, OutboundError> {
         let sign = |timestamp: &str, body: &[u8]| sign_acme(self.secret.expose(), timestamp, body);
         let signed = job.seal.sign(&job.body, now_ms(), &sign);
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
@@ -96,7 +96,7 @@ impl Simulator {
     }
 }
 
-fn judge(answer: &Result<Answer, OutboundError>) -> Judged {
+pub(super) fn judge(answer: &Result<Answer, OutboundError>) -> Judged {
     let passing =
         [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
     match answer {
@@ -123,7 +123,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
 }
 
-fn shown(
+pub(super) fn shown(
     at: String,
     answer: &Result<Answer, OutboundError>,
     latency: Duration,

@@ -2,21 +2,21 @@
 //! write of the API.
 //!
 //! ```text
-//! POST /api/simulator/webhooks ─► Order ─► chaos ─┐
-//! commits ─► follow (changes that API writes made)┴─► queue (bounded) ─► deliver (signed, tried again) ─► outbound
-//!                                                                          └─► history (a ring)
+//! POST /api/simulator/webhooks ─► Order ─► chaos ─► queue (bounded) ─► deliver (signed, tried again) ─► outbound
+//! journal ─► AfterWrites (a follower) ─────────────────────────────────────► attempt ─► outbound
+//!                                                                              └─► history (a ring)
 //! ```
 //!
 //! History and queue are this instance's own and in memory: a restart forgets them.
 
+mod after_writes;
 mod deliver;
-mod follow;
 mod history;
 mod order;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -29,10 +29,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Secret, SimulatorConfig};
 use crate::domain::Class;
 use crate::outbound::{Allowed, Client, Connect, OutboundError, Resolve, Target, connect, resolve};
-use crate::simulate::{Chaos, Manner, Seal};
-use crate::store::Reader;
+use crate::simulate::{Chaos, Seal};
 use crate::telemetry::SimulatorMetrics;
 
+pub use after_writes::AfterWrites;
 pub use history::{Attempt, Delivery, HistoryPage, Status};
 pub use order::{COUNT_MAX, EVENT_BYTES_MAX, Order};
 
@@ -108,7 +108,6 @@ pub struct Simulator {
     secret: Secret,
     default_target: Target,
     policy: Policy,
-    fires_on_writes: bool,
     history: Mutex<History>,
     queue: mpsc::Sender<Job>,
     /// Of bodies that wait or are under way.
@@ -116,9 +115,6 @@ pub struct Simulator {
     /// The task's end of it.
     jobs: Mutex<Option<mpsc::Receiver<Job>>>,
     metrics: SimulatorMetrics,
-    /// Empty until the store is open.
-    reader: OnceLock<Reader>,
-    opened: tokio::sync::Notify,
 }
 
 impl Simulator {
@@ -160,21 +156,12 @@ impl Simulator {
             secret: secret.clone(),
             default_target,
             policy: Policy::from(config),
-            fires_on_writes: config.fire_on_writes,
             history: Mutex::new(History::new(config.history_max)),
             queue,
             waiting_bytes: AtomicUsize::new(0),
             jobs: Mutex::new(Some(jobs)),
             metrics,
-            reader: OnceLock::new(),
-            opened: tokio::sync::Notify::new(),
         })
-    }
-
-    /// From now on writes can be followed. Only the first call counts.
-    pub fn open(&self, reader: Reader) {
-        let _ = self.reader.set(reader);
-        self.opened.notify_one();
     }
 
     /// Queues what is asked for; the deliveries as they stand now.
@@ -246,8 +233,7 @@ impl Simulator {
         let Some(jobs) = self.jobs.lock().take() else {
             return;
         };
-        let both = async { tokio::join!(self.deliver_all(jobs), self.follow()) };
-        stop.run_until_cancelled(both).await;
+        stop.run_until_cancelled(self.deliver_all(jobs)).await;
     }
 
     async fn deliver_all(&self, mut jobs: mpsc::Receiver<Job>) {
@@ -265,21 +251,6 @@ impl Simulator {
                 },
             }
         }
-    }
-
-    /// Tells of a change that an API write made; dropped where the queue is full.
-    fn fire(&self, event: order::Event) {
-        let permit = self.queue.try_reserve();
-        let (Ok(permit), true) = (permit, self.has_room(event.body.len())) else {
-            self.metrics.dropped();
-            return;
-        };
-        self.waiting_bytes.fetch_add(event.body.len(), Ordering::Relaxed);
-        let (target, trigger) = (self.default_target.clone(), history::Trigger::Write);
-        let kind = event.kind.as_str();
-        let delivery = Delivery::new(&event.id, kind, &target, Manner::AsIs, trigger, &event.body);
-        let number = self.history.lock().add(delivery).number;
-        permit.send(Job { number, target, body: Bytes::from(event.body), seal: Seal::Right });
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::domain::contact::{ContactView, CorruptContact};
+use crate::domain::contact::ContactView;
 use crate::domain::event::{EventKind, FIELDS};
 use crate::domain::timestamp::format_rfc3339_us;
 use crate::ingest::now_ms;
@@ -39,7 +39,8 @@ pub struct Order {
 }
 
 /// One event, written.
-pub(super) struct Event {
+#[derive(Debug)]
+pub struct Event {
     pub(super) id: String,
     pub(super) kind: EventKind,
     pub(super) body: Vec<u8>,
@@ -75,13 +76,13 @@ pub(super) struct Write<'a> {
     pub(super) kind: EventKind,
     pub(super) timestamp_us: u64,
     /// The contact after it.
-    pub(super) body: &'a [u8],
+    pub(super) view: &'a ContactView<'a>,
 }
 
 impl Write<'_> {
     /// Under the write's own id, time and version: whoever knows the write knows what this tells.
-    pub(super) fn event(&self) -> Result<Event, CorruptContact> {
-        let view = ContactView::parse(self.body)?;
+    pub(super) fn event(&self) -> Event {
+        let view = self.view;
         // Acme has no other words for what becomes of a contact.
         let kind = match self.kind {
             EventKind::Created | EventKind::Restored => EventKind::Created,
@@ -101,7 +102,7 @@ impl Write<'_> {
         }
         let data = Value::Object(data);
         let body = body(self.event_id, kind, self.timestamp_us, Some(view.version()), &data);
-        Ok(Event { id: self.event_id.to_owned(), kind, body })
+        Event { id: self.event_id.to_owned(), kind, body }
     }
 }
 

@@ -18,17 +18,19 @@ pub(crate) enum Tag {
     Webhooks,
     Simulator,
     DeadLetters,
+    Followers,
     Operation,
     Documents,
 }
 
 impl Tag {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Auth,
         Self::Contacts,
         Self::Webhooks,
         Self::Simulator,
         Self::DeadLetters,
+        Self::Followers,
         Self::Operation,
         Self::Documents,
     ];
@@ -40,6 +42,7 @@ impl Tag {
             Self::Webhooks => "Webhooks",
             Self::Simulator => "Simulator",
             Self::DeadLetters => "Dead letters",
+            Self::Followers => "Followers",
             Self::Operation => "Operation",
             Self::Documents => "Documents",
         }
@@ -54,6 +57,7 @@ impl Tag {
             Self::DeadLetters => {
                 "Records that could not be applied, and sending them through again."
             }
+            Self::Followers => "What follows from what was applied, and steering it.",
             Self::Operation => "How the instance is: for orchestrators, monitoring and people.",
             Self::Documents => "This description, for programs and for people.",
         }
@@ -253,6 +257,8 @@ pub(crate) enum Turn {
     InOrder,
     /// After all others: what ends the session, say.
     Last,
+    /// Not at all: what it is about can't be made by other requests.
+    Never,
 }
 
 /// Where the value of a variable comes from.
@@ -351,6 +357,12 @@ impl Operation {
     /// The collection sends it after all others.
     pub(crate) fn last(mut self) -> Self {
         self.turn = Turn::Last;
+        self
+    }
+
+    /// The collection does not send it.
+    pub(crate) fn not_sent(mut self) -> Self {
+        self.turn = Turn::Never;
         self
     }
 

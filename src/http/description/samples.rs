@@ -20,6 +20,8 @@ pub(crate) const SAMPLES: &[(&str, &str)] = &[
     ("simulatedId", "sim_019aa5c20e2e7b13a4c5d6e7f8091a2b"),
     ("deadLetterId", "contacts:1:16"),
     ("redriveId", "019aa5e0-7a55-7c3e-9d51-6a1d3a0b4f10"),
+    ("followerName", "simulator_writes"),
+    ("parkedId", "1:16"),
     ("mergeId", "cmd_01971e5c7a557c3e9d516a1d3a0b4f10"),
     ("position", "p1-22d1ef5228eb9c01-0.8-1.11"),
 ];

@@ -6,6 +6,7 @@ use axum::http::header::{CONTENT_TYPE, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use serde::de::DeserializeOwned;
 
 use super::accept::accepts;
 use super::error::{ApiError, Code};
@@ -42,10 +43,10 @@ pub(crate) async fn blocking<T: Send + 'static, E: Into<ApiError> + Send + 'stat
     }
 }
 
-/// The one parameter of a path.
-pub(crate) struct PathParam(pub(crate) String);
+/// The one parameter of a path; a tuple of texts where there are more.
+pub(crate) struct PathParam<T = String>(pub(crate) T);
 
-impl<S: Send + Sync> FromRequestParts<S> for PathParam {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParam<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {

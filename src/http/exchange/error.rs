@@ -101,6 +101,10 @@ catalogue! {
     MergeNotFound = NOT_FOUND, "MERGE_NOT_FOUND", "No such merge";
     /// No such redrive.
     RedriveNotFound = NOT_FOUND, "REDRIVE_NOT_FOUND", "No such redrive";
+    /// No such follower here.
+    FollowerNotFound = NOT_FOUND, "FOLLOWER_NOT_FOUND", "No such follower";
+    /// No such change is parked.
+    ParkedChangeNotFound = NOT_FOUND, "PARKED_CHANGE_NOT_FOUND", "No such parked change";
     /// The route has other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed";
     /// The client accepts no form that there is.
@@ -121,6 +125,8 @@ catalogue! {
     RulesDiffer = CONFLICT, "RULES_DIFFER", "Other rules";
     /// Too many redrives are under way.
     TooManyRedrives = CONFLICT, "TOO_MANY_REDRIVES", "Too many redrives";
+    /// The follower has not started, or nothing waits that could be skipped, or too much was redriven.
+    FollowerConflict = CONFLICT, "FOLLOWER_CONFLICT", "Not possible for this follower now";
     /// A position of another log, or one that the journal does not reach back to.
     PositionGone = GONE, "POSITION_GONE", "Position gone";
     /// The contact is not in the state that If-Match names, or there although it must be new.

@@ -9,7 +9,7 @@ use crate::domain::verdict::DeadLetterReason;
 
 use super::super::StoreError;
 use super::super::checkpoint::decoded;
-use super::super::journal::{Entry, Letter};
+use super::super::journal::{Entry, Letter, Outcome};
 
 const FORMAT: u8 = 1;
 /// More than a record can have.
@@ -67,6 +67,21 @@ impl KeptLetter {
             value_hash: letter.value_hash,
             headers: letter.headers.to_vec(),
         }
+    }
+
+    /// The one that an entry of the journal is, before it is archived; none: its record was not set aside.
+    pub fn of_entry(entry: &Entry<'_>) -> Option<Self> {
+        match &entry.outcome {
+            Outcome::DeadLettered(letter) => Some(Self::of(entry, letter, 0, 0, 0)),
+            _ => None,
+        }
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, Vec::len);
+        let value = self.value.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + self.detail.len() + key + value + self.headers.len()
     }
 
     /// Why it can't be applied.

@@ -16,6 +16,7 @@ use contactd::domain::rules::RuleSet;
 use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
 use contactd::effects::feed::{Feed, FeedOptions};
+use contactd::effects::follower::{Followers, Surroundings};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::http::{
@@ -211,12 +212,13 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
         Arc::clone(&control),
         lease(),
         LetterOptions { topics, hops_max: 3, age_max: None },
-        None,
         Box::new(|_| true),
         Arc::clone(metrics),
     );
     let own = Arc::new(RuleSet::built_in().expect("the built-in rules"));
+    let around = Surroundings::new(log.clone(), Arc::clone(&control), lease());
     OpenStore {
+        followers: Arc::new(Followers::new(around)),
         queries: contactd::query::Queries::new(reader.clone()),
         writes: Writes {
             edits: Edits::new(commands()),

@@ -76,6 +76,7 @@ pages! {
     dead_letters_run_as_printed = "docs/dead-letters.md";
     events_run_as_printed = "docs/events.md";
     feed_runs_as_printed = "docs/feed.md";
+    followers_run_as_printed = "docs/followers.md";
     installing_runs_as_printed = "docs/installing.md";
     kafka_runs_as_printed = "docs/kafka.md";
     operating_runs_as_printed = "docs/operating.md";

@@ -15,6 +15,7 @@ use contactd::domain::rules::RuleSet;
 use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
 use contactd::effects::feed::{Feed, FeedOptions};
+use contactd::effects::follower::{Followers, Surroundings};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::http::{
@@ -72,7 +73,10 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     feed.open(reader.clone());
     let control = Arc::new(Control::new(log.clone(), reader.clone()));
     let own = Arc::new(RuleSet::built_in().unwrap());
+    let lease = Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
+    let around = Surroundings::new(log.clone(), Arc::clone(&control), lease);
     OpenStore {
+        followers: Arc::new(Followers::new(around)),
         letters: letters(&log, reader, &control),
         queries: contactd::query::Queries::new(reader.clone()),
         merging: merging(&log, reader, directory, &control),
@@ -90,7 +94,7 @@ fn letters(log: &EventLog, reader: &Reader, control: &Arc<Control>) -> Arc<Lette
     let (log, control) = (log.clone(), Arc::clone(control));
     let lease = Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
     let metrics = Arc::new(Metrics::new().unwrap());
-    Arc::new(LetterDesk::new(log, control, lease, options, None, Box::new(|_| true), metrics))
+    Arc::new(LetterDesk::new(log, control, lease, options, Box::new(|_| true), metrics))
 }
 
 /// Nobody works on them.

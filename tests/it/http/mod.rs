@@ -14,6 +14,7 @@ mod editors;
 mod errors;
 mod feed;
 mod fixture;
+mod followers;
 mod hostile;
 mod limits;
 mod lists;

@@ -1,10 +1,13 @@
 //! Webhooks after writes: they tell of the write itself, so that hearing of it changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use contactd::domain::verdict::Verdict;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::answer::Answer;
 use crate::support::client::Client;
@@ -162,30 +165,58 @@ async fn what_others_say_is_not_told_of_and_neither_is_the_past() {
     assert!(all[0]["body"].as_str().unwrap().contains("\"bob\""));
 }
 
+/// Answers what connects, once it is told to; until then it says nothing.
+async fn answering(target: tokio::net::TcpListener, answers: Arc<AtomicBool>) {
+    let mut silent = Vec::new();
+    let mut answering = tokio::task::JoinSet::new();
+    loop {
+        let (mut connection, _) = target.accept().await.unwrap();
+        if !answers.load(Ordering::SeqCst) {
+            silent.push(connection);
+            continue;
+        }
+        answering.spawn(async move {
+            let mut request = [0; 16 << 10];
+            let _ = connection.read(&mut request).await;
+            let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = connection.write_all(ok).await;
+        });
+    }
+}
+
 #[tokio::test]
-async fn what_finds_no_room_is_dropped_and_counted_and_holds_up_no_write() {
-    // Takes connections, and never answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+async fn a_target_that_is_silent_holds_up_no_write_and_is_told_of_all_later() {
+    let target = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let instance = Instance::builder()
         .with("simulator.enabled", "true")
         .with("simulator.fire_on_writes", "true")
         .with("simulator.targets", "127.0.0.1")
-        .with("simulator.target", format!("http://{}/", silent.local_addr().unwrap()))
-        .with("simulator.queue_max", 1)
+        .with("simulator.networks", "127.0.0.0/8")
+        .with("simulator.timeout", "200ms")
+        .with("simulator.target", format!("http://{}/", target.local_addr().unwrap()))
         .with("acme.webhook_secret", SECRET)
         .start()
         .await;
+    let answers = Arc::new(AtomicBool::new(false));
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(answering(target, Arc::clone(&answers)));
     let client = instance.client();
     for number in 0..40 {
         let body = json!({"id": format!("c{number}")});
         let answer = client.post("/api/contacts", &body);
         tokio::time::timeout(Duration::from_secs(5), answer).await.unwrap().expect(201);
     }
-    until("some were dropped", async || {
-        let metrics = String::from_utf8(client.get("/metrics").await.body).unwrap();
-        let line = "contactd_simulator_deliveries_total{outcome=\"dropped\"} ";
-        let dropped = metrics.lines().find_map(|it| it.strip_prefix(line)).unwrap();
-        (dropped.parse::<u64>().unwrap() >= 20).then_some(())
+    let follower = "/api/followers/simulator_writes";
+    until("it is stalled", async || {
+        let shown = client.get(follower).await.expect(200).json();
+        (shown["state"] == "stalled" && shown["lagSeconds"].as_f64()? > 0.0).then_some(())
     })
     .await;
+    answers.store(true, Ordering::SeqCst);
+    let shown = until("all are told", async || {
+        let shown = client.get(follower).await.expect(200).json();
+        (shown["delivered"].as_u64()? >= 40).then_some(shown)
+    })
+    .await;
+    assert_eq!((&shown["parked"], &shown["trouble"]), (&json!(0), &json!(null)));
 }

@@ -36,8 +36,14 @@ impl Follower {
     /// Opens the store, made if need be, and follows the log from where it stands.
     #[track_caller]
     pub fn start(dir: &Path, log: EventLog) -> Self {
+        Self::start_by(StoreOptions::at(dir), log)
+    }
+
+    /// The same with other bounds.
+    #[track_caller]
+    pub fn start_by(options: StoreOptions, log: EventLog) -> Self {
         let identity = log.identity().expect("the log answers");
-        let opened = store::open(StoreOptions::at(dir), Some(&identity), &|_| {});
+        let opened = store::open(options, Some(&identity), &|_| {});
         let Opened { mut writer, reader, .. } = opened.expect("the store opens");
         begin(&mut writer);
         let access = log.prepare_control().expect("the log answers");

@@ -1,4 +1,5 @@
-//! How fast letters are redriven: each redrive as it was ordered, all together as configured.
+//! How fast things are sent: redrives as they were ordered and all together as configured, followers as
+//! their rows say.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub(super) fn at_once(per_second: u32) -> u32 {
     (per_second / 5).clamp(1, LETTERS_AT_ONCE)
 }
 
-/// Letters a second.
+/// So many in a time.
 pub(super) struct Pace<C: Clock = DefaultClock> {
     limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
     clock: C,
@@ -28,6 +29,15 @@ impl Pace {
     /// So many a second, and so many at once where none came before.
     pub(super) fn new(per_second: u32, burst: u32) -> Self {
         Self::by(DefaultClock::default(), per_second, burst)
+    }
+
+    /// One each time, and so many at once where none came before.
+    pub(super) fn every(time: Duration, burst: u32) -> Self {
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(time).unwrap_or(Quota::per_second(NonZeroU32::MAX));
+        let clock = DefaultClock::default();
+        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
+        Self { limiter, clock }
     }
 
     /// Counts letters, and waits until their time has come or it is told to stop.

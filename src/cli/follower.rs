@@ -1,0 +1,242 @@
+//! `follower`: how the followers of the running instance stand, and steering them.
+
+use std::fmt::Write as _;
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use crate::config::Mode;
+
+use super::api::{Api, path_segment};
+use super::dlq::AnswerArgs;
+use super::foreign::{self, line};
+use super::output;
+use super::settings::SettingsArgs;
+
+const PATH: &str = "/api/followers";
+/// Entries that the API gives at once.
+const PAGE: usize = 200;
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum FollowerCommand {
+    /// List followers and how far each is
+    #[command(after_help = "Example:\n  contactd follower list")]
+    List {
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Show one follower
+    #[command(after_help = "Example:\n  contactd follower show dead_letters")]
+    Show {
+        /// Its name, as `follower list` shows it
+        name: String,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Deliver nothing more until it is resumed
+    Pause {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Go on where it was paused
+    Resume {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Never deliver what is owed: everything until now, or what one contact waits for
+    Skip {
+        /// Its name
+        name: String,
+        /// Only what this contact waits for
+        #[arg(long, value_name = "ID")]
+        contact: Option<String>,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Deliver once more what came since a Position or a time
+    #[command(
+        after_help = "Example:\n  contactd follower replay simulator_writes --time 2026-11-21T00:00:00Z"
+    )]
+    Replay {
+        /// Its name
+        name: String,
+        /// From this Position on
+        #[arg(long, required_unless_present = "time", conflicts_with = "time")]
+        position: Option<String>,
+        /// From records of this time on (RFC 3339)
+        #[arg(long)]
+        time: Option<String>,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// List changes that a target refused too often
+    Parked {
+        /// The follower's name
+        name: String,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Deliver a parked change once more, and what came after it of the same contact
+    Redrive {
+        /// The follower's name
+        name: String,
+        /// The change's id, as `follower parked` lists it
+        id: String,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Drop a parked change: it is never delivered
+    Drop {
+        /// The follower's name
+        name: String,
+        /// The change's id, as `follower parked` lists it
+        id: String,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+}
+
+pub(super) fn run(settings: &SettingsArgs, command: &FollowerCommand) -> anyhow::Result<()> {
+    let api = |answer: &AnswerArgs| -> anyhow::Result<Api> {
+        let config = settings.load(Mode::Serve, Vec::new())?;
+        Api::new(&config, &answer.instance)
+    };
+    let of = |name: &str, rest: &str| format!("{PATH}/{}{rest}", path_segment(name));
+    match command {
+        FollowerCommand::List { answer } => {
+            let followers = all(&api(answer)?, PATH)?;
+            tell(answer, &followers, list)
+        }
+        FollowerCommand::Show { name, answer } => {
+            tell(answer, &api(answer)?.get(&of(name, ""))?, show)
+        }
+        FollowerCommand::Pause { name, answer } => {
+            tell(answer, &api(answer)?.post(&of(name, "/pause"), None)?, show)
+        }
+        FollowerCommand::Resume { name, answer } => {
+            tell(answer, &api(answer)?.post(&of(name, "/resume"), None)?, show)
+        }
+        FollowerCommand::Skip { name, contact, answer } => {
+            let body = members([("contact", contact)]);
+            tell(answer, &api(answer)?.post(&of(name, "/skip"), Some(&body))?, show)
+        }
+        FollowerCommand::Replay { name, position, time, answer } => {
+            let body = members([("position", position), ("time", time)]);
+            let replay = api(answer)?.post(&of(name, "/replay"), Some(&body))?;
+            tell(answer, &replay, |it| format!("replays from {}\n", text(it, "position")))
+        }
+        FollowerCommand::Parked { name, answer } => {
+            tell(answer, &all(&api(answer)?, &of(name, "/parked"))?, parked)
+        }
+        FollowerCommand::Redrive { name, id, answer } => {
+            let path = of(name, &format!("/parked/{}/redrive", path_segment(id)));
+            api(answer)?.post(&path, None)?;
+            output::tell(format_args!("{id} is delivered once more"));
+            Ok(())
+        }
+        FollowerCommand::Drop { name, id, answer } => {
+            api(answer)?.delete(&of(name, &format!("/parked/{}", path_segment(id))))?;
+            output::tell(format_args!("{id} is dropped"));
+            Ok(())
+        }
+    }
+}
+
+fn members<const N: usize>(members: [(&str, &Option<String>); N]) -> Value {
+    let given = members
+        .into_iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| (name.to_owned(), json!(value))));
+    Value::Object(given.collect::<Map<_, _>>())
+}
+
+/// Pages, one after the other.
+fn all(api: &Api, path: &str) -> anyhow::Result<Value> {
+    let mut entries = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut at = format!("{path}?limit={PAGE}");
+        if let Some(cursor) = &cursor {
+            let _ = write!(at, "&cursor={}", path_segment(cursor));
+        }
+        let mut page = api.get(&at)?;
+        if let Some(Value::Array(data)) = page.get_mut("data").map(Value::take) {
+            entries.extend(data);
+        }
+        cursor = page.pointer("/meta/nextCursor").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            return Ok(Value::from(entries));
+        }
+    }
+}
+
+fn tell(answer: &AnswerArgs, json: &Value, shown: impl Fn(&Value) -> String) -> anyhow::Result<()> {
+    if answer.json {
+        return output::write_json(&format!("{json:#}\n"));
+    }
+    output::write_all(foreign::lines(&shown(json)).as_bytes())
+}
+
+fn list(followers: &Value) -> String {
+    let mut out = String::new();
+    for follower in followers.as_array().into_iter().flatten() {
+        let (name, state) = (text(follower, "name"), text(follower, "state"));
+        let [waiting, parked, delivered] =
+            ["waiting", "parked", "delivered"].map(|name| number(follower, name));
+        let lag = follower.get("lagRecords").and_then(Value::as_u64);
+        let lag = lag.map_or("another instance's".to_owned(), |lag| format!("{lag} records"));
+        // Writing to a String can't fail.
+        let _ = write!(
+            out,
+            "{name:20}  {state:8}  delivered={delivered}  lag={lag}  waiting={waiting}  parked={parked}"
+        );
+        if let Some(why) = follower.pointer("/trouble/why").and_then(Value::as_str) {
+            let _ = write!(out, "  {}", line(why));
+        }
+        out.push('\n');
+    }
+    if out.is_empty() { "no followers\n".to_owned() } else { out }
+}
+
+fn show(follower: &Value) -> String {
+    let mut out = String::new();
+    for (name, value) in follower.as_object().into_iter().flatten() {
+        let value = match value {
+            Value::String(text) => line(text).into_owned(),
+            Value::Null => "-".to_owned(),
+            Value::Object(members) => {
+                let members = members.values().map(|it| line(it.as_str().unwrap_or("")));
+                members.collect::<Vec<_>>().join(", ")
+            }
+            other => other.to_string(),
+        };
+        let _ = writeln!(out, "{name:12} {value}");
+    }
+    out
+}
+
+fn parked(changes: &Value) -> String {
+    let mut out = String::new();
+    for change in changes.as_array().into_iter().flatten() {
+        let (at, id, contact) =
+            (text(change, "at"), line(text(change, "id")), line(text(change, "contact")));
+        let (version, attempts) = (number(change, "version"), number(change, "attempts"));
+        let why = line(text(change, "why"));
+        let _ = writeln!(
+            out,
+            "{at}  {id}  contact={contact}  version={version}  attempts={attempts}  {why}"
+        );
+    }
+    if out.is_empty() { "nothing is parked\n".to_owned() } else { out }
+}
+
+fn number(json: &Value, name: &str) -> u64 {
+    json.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn text<'j>(json: &'j Value, name: &str) -> &'j str {
+    json.get(name).and_then(Value::as_str).unwrap_or_default()
+}

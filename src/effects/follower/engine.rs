@@ -1,0 +1,493 @@
+//! The loop of a follower: what the queue decides, with the journal, the sink and the control entry.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::position::Position;
+use crate::effects::pace::Pace;
+use crate::event_log::{EventLog, LogError};
+use crate::ingest::{Control, IngestError, Lease, now_ms};
+use crate::store::{Changes, Reader, StoreError};
+
+use super::ledger::{self, Ledger};
+use super::parked::{self, PARKED_MAX, Parked};
+use super::queue::{Next, Queue, Settled};
+use super::reading::{Portion, blocking, ids_after, present_of, read_again, read_on, to_read};
+use super::standing::Standing;
+use super::writing::WRITE_EVERY;
+use super::{Answer, Delivery, Place, Row, Sink};
+
+/// How often it is looked at least: whether another instance has given up, what was ordered.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How long commits are let come together before the journal is looked at.
+const LINGER: Duration = Duration::from_millis(50);
+/// Changes that are read ahead of deliveries.
+const AHEAD_MAX: usize = 500;
+/// With a rate: what goes in so long.
+const AHEAD: Duration = Duration::from_secs(5);
+/// Pause after an error of our own.
+const ERROR_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a follower works with.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The contact log.
+    pub log: EventLog,
+    /// Writes control entries.
+    pub control: Arc<Control>,
+    /// What only one instance does at a time rests on it.
+    pub lease: Arc<Lease>,
+    /// When any follower last wrote down that nothing is owed.
+    pub(super) idle_written: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Surroundings {
+    /// Of one instance.
+    pub fn new(log: EventLog, control: Arc<Control>, lease: Arc<Lease>) -> Self {
+        Self { log, control, lease, idle_written: Arc::default() }
+    }
+}
+
+/// How long there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// At most.
+    pub at_most: Duration,
+    /// Less where something is committed.
+    pub until_commit: bool,
+}
+
+/// Why a follower can't go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EngineError {
+    #[error("{0}")]
+    Ingest(#[from] IngestError),
+    #[error("{0}")]
+    Log(#[from] LogError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("how far it is can't be written: {0}")]
+    Refused(String),
+    #[error("{0}")]
+    MayNotRun(String),
+    #[error("{PARKED_MAX} changes are parked, which is as many as may be; redrive or drop them")]
+    TooManyParked,
+}
+
+/// Runs one follower on this instance.
+pub struct Engine<S: Sink> {
+    pub(super) row: Arc<Row>,
+    sink: Arc<S>,
+    pub(super) around: Surroundings,
+    pub(super) reader: Reader,
+    pub(super) standing: Arc<Standing>,
+    pace: Option<Pace>,
+    /// Of the control entry that is known; none: it is yet to be read.
+    pub(super) revision: Option<u64>,
+    pub(super) ledger: Option<Ledger>,
+    /// Of the role, while this instance has it.
+    pub(super) tenure: Option<u64>,
+    pub(super) queue: Queue<S::Item>,
+    /// Where the journal is read on; none: it is yet to be opened.
+    pub(super) changes: Option<Changes>,
+    /// All before it was read.
+    pub(super) read: Position,
+    pub(super) is_caught_up: bool,
+    /// The record time of what was read last, in ms, while there is more.
+    read_time_ms: Option<i64>,
+    /// Whether something is to be written down.
+    pub(super) is_dirty: bool,
+    pub(super) written: Instant,
+}
+
+impl<S: Sink> Engine<S> {
+    pub(super) fn new(
+        row: Arc<Row>,
+        sink: S,
+        around: Surroundings,
+        standing: Arc<Standing>,
+    ) -> Self {
+        let reader = around.control.reader().clone();
+        let pace =
+            row.rate.map(|rate| Pace::every(rate.per / rate.deliveries.get(), at_once(&row)));
+        Self {
+            sink: Arc::new(sink),
+            pace,
+            revision: None,
+            ledger: None,
+            tenure: None,
+            queue: Queue::default(),
+            changes: None,
+            read: Position::default(),
+            is_caught_up: false,
+            read_time_ms: None,
+            is_dirty: false,
+            written: around.lease.now(),
+            row,
+            around,
+            reader,
+            standing,
+        }
+    }
+
+    /// Until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut commits = self.reader.commits();
+        loop {
+            commits.borrow_and_update();
+            let Some(rest) = stop.run_until_cancelled(self.turn()).await else {
+                break;
+            };
+            let woken = async {
+                tokio::select! {
+                    () = tokio::time::sleep(rest.at_most) => {}
+                    Ok(()) = commits.changed(), if rest.until_commit => {
+                        tokio::time::sleep(LINGER).await;
+                    }
+                }
+            };
+            if stop.run_until_cancelled(woken).await.is_none() {
+                break;
+            }
+        }
+        self.end().await;
+    }
+
+    /// Delivers all that can be, if it is this instance's turn.
+    pub async fn turn(&mut self) -> Rest {
+        let turned = self.try_turn().await;
+        let now = self.now();
+        self.standing.set_ours(self.tenure.is_some());
+        self.tell_progress();
+        match turned {
+            // What kept it from its turn is over; a sink that is down has yet to answer.
+            Ok(()) if !self.queue.is_down_now() => self.trouble(None),
+            Ok(()) => {}
+            Err(error) => {
+                self.trouble(Some(&error.to_string()));
+                return Rest { at_most: ERROR_PAUSE, until_commit: false };
+            }
+        }
+        let ready = self.queue.ready_at(now).map(|at| at.saturating_duration_since(now));
+        let due =
+            self.is_dirty.then(|| (self.written + WRITE_EVERY).saturating_duration_since(now));
+        let at_most = [ready, due].into_iter().flatten().min().unwrap_or(LOOK_AGAIN);
+        let at_most = at_most.clamp(Duration::from_millis(10), LOOK_AGAIN);
+        Rest { at_most, until_commit: self.is_caught_up || self.tenure.is_none() }
+    }
+
+    /// An orderly end: whoever is next goes on from here.
+    pub async fn end(&mut self) {
+        if self.tenure.is_some()
+            && self.is_dirty
+            && let Err(error) = self.write().await
+        {
+            tracing::debug!(follower = self.row.name, %error, "its end is not written down");
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.around.lease.now()
+    }
+
+    pub(super) fn log(&self) -> u64 {
+        self.reader.position().log
+    }
+
+    async fn try_turn(&mut self) -> Result<(), EngineError> {
+        self.learn();
+        if !self.is_ours().await? {
+            self.let_go();
+            return Ok(());
+        }
+        if self.ledger.is_none() {
+            self.begin().await?;
+        }
+        self.work().await?;
+        self.write_if_due().await
+    }
+
+    /// Whether this instance is to deliver.
+    async fn is_ours(&mut self) -> Result<bool, EngineError> {
+        if !self.sink.may_run().map_err(EngineError::MayNotRun)? {
+            return Ok(false);
+        }
+        if self.around.log.is_control_refused() {
+            self.tenure = self.row.runs_without_control.then_some(0);
+            return Ok(self.tenure.is_some());
+        }
+        // What stood there may be another's, and is yet to be restated.
+        if !self.reader.is_control_settled(&ledger::key(&self.row.name)) {
+            return Ok(false);
+        }
+        let role = ledger::role(&self.row.name);
+        if !self.around.lease.take(&role).await? {
+            return Ok(false);
+        }
+        let tenure = self.reader.control(&role).map_or(0, |entry| entry.revision);
+        if self.tenure != Some(tenure) {
+            tracing::info!(follower = self.row.name, tenure, "taken");
+            // Whoever had it may have come further than was known.
+            (self.tenure, self.revision, self.ledger) = (None, None, None);
+            self.learn();
+            self.tenure = Some(tenure);
+        }
+        Ok(true)
+    }
+
+    fn let_go(&mut self) {
+        if self.tenure.take().is_some() {
+            tracing::info!(follower = self.row.name, "given up");
+            self.adopt(None);
+            self.revision = None;
+            self.trouble(None);
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.around.log.is_control_refused() || self.around.lease.is_held()
+    }
+
+    fn tell_progress(&self) {
+        let oldest_ms = self.queue.oldest_ms().or(self.read_time_ms);
+        self.standing.set_progress(&self.read, self.queue.len(), oldest_ms);
+    }
+
+    fn is_paused(&self) -> bool {
+        self.ledger.as_ref().is_none_or(|ledger| ledger.paused.is_some())
+    }
+
+    async fn work(&mut self) -> Result<(), EngineError> {
+        loop {
+            if !self.is_held() {
+                self.let_go();
+                return Ok(());
+            }
+            self.learn();
+            if self.is_paused() {
+                self.is_caught_up = true;
+                return Ok(());
+            }
+            self.read_again().await?;
+            let mut batch = self.queue.take(self.now(), at_once(&self.row) as usize);
+            if batch.is_empty() {
+                if self.read_on().await? {
+                    continue;
+                }
+                batch = self.queue.take(self.now(), at_once(&self.row) as usize);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            if let Some(pace) = &self.pace {
+                pace.wait(batch.len(), &CancellationToken::new()).await;
+            }
+            // A pause between this look and the delivery can't be seen: see what is promised.
+            if !self.is_held() {
+                self.let_go();
+                return Ok(());
+            }
+            self.deliver(batch).await?;
+            self.write_if_due().await?;
+        }
+    }
+
+    async fn deliver(&mut self, batch: Vec<Next<S::Item>>) -> Result<(), EngineError> {
+        let deliveries: Vec<_> = batch.iter().map(|next| self.delivery(next)).collect();
+        // It may take long to answer.
+        self.standing.set_ours(true);
+        self.tell_progress();
+        let answers = self.sink.deliver(&deliveries).await;
+        let missing = || Answer::Down { why: "the sink gave no answer".to_owned(), after: None };
+        let answers = answers.into_iter().chain(std::iter::repeat_with(missing));
+        let is_down = |(_, answer): &(_, Answer)| matches!(answer, Answer::Down { .. });
+        let (down, taken): (Vec<_>, Vec<_>) = batch.into_iter().zip(answers).partition(is_down);
+        let why = down.first().and_then(|(_, answer)| match answer {
+            Answer::Down { why, .. } => Some(why.clone()),
+            Answer::Delivered | Answer::Refused(_) => None,
+        });
+        self.trouble(why.as_deref());
+        // All of them, whatever becomes of one: what is not settled is never taken again.
+        let mut settled = Ok(());
+        for (next, answer) in taken.into_iter().chain(down) {
+            let one = self.settle(&next, answer).await;
+            settled = settled.and(one);
+        }
+        settled
+    }
+
+    fn delivery(&self, next: &Next<S::Item>) -> Delivery<S::Item> {
+        let (name, log) = (&self.row.name, self.log());
+        let Place { lane, offset } = next.place;
+        let is_coalesced = next.place == Place::NOWHERE;
+        let id = if is_coalesced {
+            format!("{name}-{log:016x}-{}-v{}", next.key, next.version)
+        } else {
+            format!("{name}-{log:016x}-{lane}-{offset}")
+        };
+        Delivery {
+            id,
+            key: next.key.clone(),
+            version: next.version,
+            tenure: self.tenure.unwrap_or(0),
+            is_coalesced,
+            attempt: next.attempt,
+            item: Arc::clone(&next.item),
+        }
+    }
+
+    async fn settle(&mut self, next: &Next<S::Item>, answer: Answer) -> Result<(), EngineError> {
+        let now = self.now();
+        match &answer {
+            Answer::Delivered => {
+                self.standing.delivered();
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.delivered += 1;
+                }
+                self.is_dirty = true;
+            }
+            Answer::Refused(why) => {
+                self.standing.failed();
+                tracing::debug!(follower = self.row.name, why, "a change is not taken");
+            }
+            Answer::Down { .. } => self.standing.failed(),
+        }
+        let settled = self.queue.settle(&next.key, answer, self.row.attempts_max, now);
+        let Settled::Park { version, attempts, why } = settled else {
+            return Ok(());
+        };
+        if parked::count(&self.reader, &self.row.name) >= PARKED_MAX {
+            self.let_go();
+            return Err(EngineError::TooManyParked);
+        }
+        let change = Parked::new(&next.key, next.place, version, attempts, &why);
+        if !change.park(&self.around.control, &self.row.name).await? {
+            self.let_go();
+            return Err(EngineError::TooManyParked);
+        }
+        tracing::warn!(follower = self.row.name, attempts, "a change is parked");
+        self.queue.pass(&next.key);
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    /// What is owed and not held.
+    async fn read_again(&mut self) -> Result<(), EngineError> {
+        let wanted = self.queue.to_read_again(self.now());
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let (sink, reader) = (Arc::clone(&self.sink), self.reader.clone());
+        let up_to = to_read(self.read.clone(), self.row.reads_control);
+        let (again, present) = blocking(move || {
+            let mut again = read_again(&*sink, &reader, &up_to, wanted)?;
+            let present = present_of(&*sink, &reader, std::mem::take(&mut again.lost))?;
+            Ok((again, present))
+        })
+        .await?;
+        self.queue.read_again(&again.wanted, again.found);
+        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+        for (key, present) in present {
+            if present.is_none() && !self.sink.tells_states() {
+                tracing::error!(follower = self.row.name, "a change is gone that was owed");
+            }
+            self.queue.coalesce(&key, present, now_ms);
+        }
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    /// Goes on in the journal, or through all contacts. False: there is nothing more to be read now.
+    async fn read_on(&mut self) -> Result<bool, EngineError> {
+        if self.queue.is_down_now() || !self.queue.has_room() {
+            self.is_caught_up = false;
+            return Ok(false);
+        }
+        if let Some(after) = self.ledger.as_ref().and_then(|ledger| ledger.scanned.clone()) {
+            return self.scan_on(after).await;
+        }
+        let changes = match self.changes.take() {
+            Some(changes) => changes,
+            None => match self.open().await? {
+                Some(changes) => changes,
+                None => return Ok(true),
+            },
+        };
+        let room = self.queue.room().min(ahead(&self.row));
+        let (sink, reader) = (Arc::clone(&self.sink), self.reader.clone());
+        let read = blocking(move || read_on(&*sink, &reader, changes, room)).await;
+        let Portion { found, changes, is_end, time_ms } = match read {
+            // Overrun: opening it anew sees that.
+            Err(error) if error.is_trimmed() => return Ok(true),
+            read => read?,
+        };
+        for (picked, place, time_ms) in found {
+            self.queue.offer(picked, place, time_ms);
+        }
+        self.read = changes.seen().clone();
+        (self.changes, self.is_caught_up) = (Some(changes), is_end);
+        self.read_time_ms = time_ms.filter(|_| !is_end);
+        Ok(!is_end)
+    }
+
+    /// The journal from where it was read; none: all contacts are told first.
+    async fn open(&mut self) -> Result<Option<Changes>, EngineError> {
+        let position = to_read(self.read.clone(), self.row.reads_control);
+        let reader = self.reader.clone();
+        let (changes, reaches) = blocking(move || reader.entries_after(&position)).await?;
+        if reaches {
+            return Ok(Some(changes));
+        }
+        tracing::error!(
+            follower = self.row.name,
+            "overrun: the journal no longer reaches back to what it was owed"
+        );
+        self.standing.overrun();
+        let tells_states = self.sink.tells_states();
+        let present = self.reader.position();
+        let Some(ledger) = &mut self.ledger else {
+            return Ok(None);
+        };
+        ledger.overrun(now_ms());
+        self.is_dirty = true;
+        if !tells_states {
+            return Ok(Some(changes));
+        }
+        // What was owed is told with the rest.
+        ledger.scanned = Some(String::new());
+        (self.queue, self.read) = (Queue::default(), present);
+        self.write().await?;
+        Ok(None)
+    }
+
+    async fn scan_on(&mut self, after: String) -> Result<bool, EngineError> {
+        let (reader, room) = (self.reader.clone(), self.queue.room().min(ahead(&self.row)));
+        let (ids, is_end) = blocking(move || ids_after(&reader, &after, room)).await?;
+        for id in &ids {
+            self.queue.owe(id, Place::NOWHERE);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            let last = ids.last().cloned().or_else(|| ledger.scanned.take());
+            ledger.scanned = last.filter(|_| !is_end);
+        }
+        (self.is_caught_up, self.is_dirty) = (false, true);
+        Ok(true)
+    }
+}
+
+fn at_once(row: &Row) -> u32 {
+    let at_once = u32::try_from(row.at_once.max(1)).unwrap_or(u32::MAX);
+    row.rate.map_or(at_once, |rate| at_once.min(rate.deliveries.get()))
+}
+
+/// How far is read ahead.
+fn ahead(row: &Row) -> usize {
+    let Some(rate) = row.rate else {
+        return AHEAD_MAX;
+    };
+    let in_time = AHEAD.as_secs_f64() / rate.per.as_secs_f64() * f64::from(rate.deliveries.get());
+    (in_time as usize).clamp(1, AHEAD_MAX)
+}

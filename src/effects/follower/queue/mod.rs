@@ -1,0 +1,371 @@
+//! What is owed and what comes next, decided without a clock, a disk or a network: times come in.
+//!
+//! ```text
+//! offer (as the journal is read) ─► keys, each with its changes in order ─► take ─► settle
+//!                                     └─ more than are held: read again from a place
+//! ```
+//!
+//! What holds, whatever is answered:
+//! - no two changes of a key are under way, and none is taken before the one ahead of it is settled;
+//! - a key is in [`Queue::owed`] until all of it that was offered is settled;
+//! - keys, changes and bytes that are held are bounded: beyond that nothing is to be offered.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Answer, Picked, Place};
+
+/// Keys that may be owed at once: they all stand in one control entry.
+pub(super) const KEYS_MAX: usize = 1_000;
+/// Bytes of their names, likewise.
+const KEY_BYTES_MAX: usize = 44 << 10;
+/// Bytes of a key's numbers there.
+const KEY_OVERHEAD: usize = 20;
+/// Changes of one key that are held; more are read again.
+pub(super) const PER_KEY_MAX: usize = 16;
+/// Changes that are held.
+const ITEMS_MAX: usize = 4_000;
+/// Keys whose changes are read again together.
+const AGAIN_MAX: usize = 64;
+/// Bytes of changes that are held.
+const BYTES_MAX: usize = 8 << 20;
+/// First and longest pause of a key whose change was refused.
+const REFUSED_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// First and longest pause of all when the sink is down.
+const DOWN_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A change that is held.
+#[derive(Debug)]
+pub(super) struct Held<T> {
+    pub(super) place: Place,
+    pub(super) version: u64,
+    /// Of its record, in ms.
+    pub(super) time_ms: i64,
+    pub(super) item: Arc<T>,
+    bytes: usize,
+    /// Its turn among all that were offered.
+    turn: u64,
+}
+
+/// A key that is not done.
+#[derive(Debug)]
+struct Owing<T> {
+    /// Its first change that is owed.
+    first: Place,
+    /// Changes that are held, in order.
+    held: VecDeque<Held<T>>,
+    /// From there on changes are owed that are not held; they come behind those that are.
+    rest: Option<Place>,
+    attempts: u32,
+    not_before: Option<Instant>,
+    is_under_way: bool,
+}
+
+/// The sink is down.
+#[derive(Debug)]
+struct Down {
+    until: Instant,
+    pause: Duration,
+}
+
+/// A change to be delivered.
+#[derive(Debug)]
+pub(super) struct Next<T> {
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) version: u64,
+    pub(super) attempt: u32,
+    pub(super) item: Arc<T>,
+}
+
+/// What an answer comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// The change is done.
+    Done,
+    /// It is tried again later.
+    Later,
+    /// It was refused too often: it is to be parked, and then passed.
+    Park { version: u64, attempts: u32, why: String },
+}
+
+/// All that is owed.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    keys: BTreeMap<String, Owing<T>>,
+    held: usize,
+    bytes: usize,
+    key_bytes: usize,
+    turns: u64,
+    down: Option<Down>,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { keys: BTreeMap::new(), held: 0, bytes: 0, key_bytes: 0, turns: 0, down: None }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Whether more may be offered.
+    pub(super) fn has_room(&self) -> bool {
+        self.keys.len() < KEYS_MAX
+            && self.key_bytes < KEY_BYTES_MAX
+            && self.held < ITEMS_MAX
+            && self.bytes < BYTES_MAX
+    }
+
+    /// How many keys may still be offered.
+    pub(super) fn room(&self) -> usize {
+        if self.has_room() { KEYS_MAX - self.keys.len() } else { 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Every key with its first change that is owed.
+    pub(super) fn owed(&self) -> impl Iterator<Item = (&str, Place)> {
+        self.keys.iter().map(|(key, owing)| (key.as_str(), owing.first))
+    }
+
+    /// The record time of the oldest change that is held.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.keys.values().filter_map(|owing| owing.held.front()).map(|held| held.time_ms).min()
+    }
+
+    /// A key is owed from a place on, as somebody wrote down or ordered.
+    pub(super) fn owe(&mut self, key: &str, place: Place) {
+        if let Some(owing) = self.keys.get(key)
+            && (owing.is_under_way || owing.first.lane == place.lane && owing.first <= place)
+        {
+            return;
+        }
+        self.forget(key);
+        self.insert(key, place, Some(place));
+    }
+
+    /// Nothing is owed of a key any more. False: nothing was.
+    pub(super) fn forget(&mut self, key: &str) -> bool {
+        let Some(owing) = self.keys.remove(key) else {
+            return false;
+        };
+        self.key_bytes -= written_bytes(key);
+        self.held -= owing.held.len();
+        self.bytes -= owing.held.iter().map(|held| held.bytes).sum::<usize>();
+        true
+    }
+
+    fn insert(&mut self, key: &str, first: Place, rest: Option<Place>) {
+        self.key_bytes += written_bytes(key);
+        let owing = Owing {
+            first,
+            held: VecDeque::new(),
+            rest,
+            attempts: 0,
+            not_before: None,
+            is_under_way: false,
+        };
+        self.keys.insert(key.to_owned(), owing);
+    }
+
+    /// The next change of the journal.
+    pub(super) fn offer(&mut self, picked: Picked<T>, place: Place, time_ms: i64) {
+        match self.keys.get_mut(&picked.key) {
+            Some(owing) if owing.rest.is_some() => return,
+            Some(owing) if owing.held.len() >= PER_KEY_MAX => {
+                owing.rest = Some(place);
+                return;
+            }
+            Some(_) => {}
+            None => self.insert(&picked.key, place, None),
+        }
+        self.hold(picked, place, time_ms);
+    }
+
+    fn hold(&mut self, picked: Picked<T>, place: Place, time_ms: i64) {
+        let Picked { key, version, bytes, item } = picked;
+        if let Some(owing) = self.keys.get_mut(&key) {
+            let turn = self.turns;
+            let item = Arc::new(item);
+            owing.held.push_back(Held { place, version, time_ms, item, bytes, turn });
+            self.turns += 1;
+            self.held += 1;
+            self.bytes += bytes;
+        }
+    }
+
+    /// Keys of which nothing is held and more is owed, from where on.
+    pub(super) fn to_read_again(&self, now: Instant) -> BTreeMap<String, Place> {
+        let ready = self.keys.iter().filter(|(_, owing)| {
+            owing.held.is_empty() && owing.not_before.is_none_or(|at| at <= now)
+        });
+        ready.filter_map(|(key, owing)| Some((key.clone(), owing.rest?))).take(AGAIN_MAX).collect()
+    }
+
+    /// What was read again of such keys, in order, up to where the journal was read.
+    pub(super) fn read_again(
+        &mut self,
+        wanted: &BTreeMap<String, Place>,
+        found: Vec<(Picked<T>, Place, i64)>,
+    ) {
+        let mut full: BTreeMap<String, Place> = BTreeMap::new();
+        for (picked, place, time_ms) in found {
+            let held = self.keys.get(&picked.key).map_or(0, |owing| owing.held.len());
+            if full.contains_key(&picked.key) {
+                continue;
+            }
+            if held >= PER_KEY_MAX || self.bytes >= BYTES_MAX && held > 0 {
+                full.insert(picked.key, place);
+            } else {
+                self.hold(picked, place, time_ms);
+            }
+        }
+        for key in wanted.keys() {
+            let Some(owing) = self.keys.get_mut(key) else {
+                continue;
+            };
+            owing.rest = full.get(key).copied();
+            match owing.held.front() {
+                Some(held) => owing.first = held.place,
+                // What was owed is nothing that is picked any more.
+                None => _ = self.forget(key),
+            }
+        }
+    }
+
+    /// The present state of a key, for what can't be read any more; none: there is none to be told.
+    pub(super) fn coalesce(&mut self, key: &str, present: Option<Picked<T>>, now_ms: i64) {
+        match present {
+            Some(picked) => {
+                self.hold(picked, Place::NOWHERE, now_ms);
+                if let Some(owing) = self.keys.get_mut(key) {
+                    owing.rest = None;
+                }
+            }
+            None => _ = self.forget(key),
+        }
+    }
+
+    /// The next changes to be delivered, those first that were offered first.
+    pub(super) fn take(&mut self, now: Instant, max: usize) -> Vec<Next<T>> {
+        let max = match &self.down {
+            Some(down) if now < down.until => 0,
+            // One tells whether it is back.
+            Some(_) => max.min(1),
+            None => max,
+        };
+        if max == 0 {
+            return Vec::new();
+        }
+        let ready = self.keys.iter().filter(|(_, owing)| {
+            !owing.is_under_way && owing.not_before.is_none_or(|at| at <= now)
+        });
+        let mut ready: Vec<(u64, String)> = ready
+            .filter_map(|(key, owing)| Some((owing.held.front()?.turn, key.clone())))
+            .collect();
+        ready.sort_unstable();
+        ready.truncate(max);
+        let take = |(_, key): (u64, String)| {
+            let owing = self.keys.get_mut(&key)?;
+            owing.is_under_way = true;
+            let attempt = owing.attempts + 1;
+            let held = owing.held.front()?;
+            let (place, version, item) = (held.place, held.version, Arc::clone(&held.item));
+            Some(Next { key, place, version, attempt, item })
+        };
+        ready.into_iter().filter_map(take).collect()
+    }
+
+    /// What became of a change that was taken.
+    pub(super) fn settle(
+        &mut self,
+        key: &str,
+        answer: Answer,
+        attempts_max: Option<u32>,
+        now: Instant,
+    ) -> Settled {
+        let Some(owing) = self.keys.get_mut(key) else {
+            return Settled::Done;
+        };
+        owing.is_under_way = false;
+        match answer {
+            Answer::Delivered => {
+                self.down = None;
+                self.pass(key);
+                Settled::Done
+            }
+            Answer::Refused(why) => {
+                self.down = None;
+                owing.attempts += 1;
+                let attempts = owing.attempts;
+                if attempts_max.is_some_and(|max| attempts >= max) {
+                    let version = owing.held.front().map_or(0, |held| held.version);
+                    return Settled::Park { version, attempts, why };
+                }
+                owing.not_before = Some(now + doubled(REFUSED_PAUSE, attempts));
+                Settled::Later
+            }
+            Answer::Down { after, .. } => {
+                self.is_down(after, now);
+                Settled::Later
+            }
+        }
+    }
+
+    /// The first change of a key is done with.
+    pub(super) fn pass(&mut self, key: &str) {
+        let Some(owing) = self.keys.get_mut(key) else {
+            return;
+        };
+        if let Some(done) = owing.held.pop_front() {
+            self.held -= 1;
+            self.bytes -= done.bytes;
+        }
+        (owing.attempts, owing.not_before, owing.is_under_way) = (0, None, false);
+        match (owing.held.front(), owing.rest) {
+            (Some(held), _) => owing.first = held.place,
+            (None, Some(rest)) => owing.first = rest,
+            (None, None) => _ = self.forget(key),
+        }
+    }
+
+    fn is_down(&mut self, after: Option<Duration>, now: Instant) {
+        let pause = match &self.down {
+            // Others of the same delivery say the same.
+            Some(down) if now < down.until => return,
+            Some(down) => (down.pause * 2).min(DOWN_PAUSE.1),
+            None => DOWN_PAUSE.0,
+        };
+        let waited =
+            after.map_or(pause, |after| after.clamp(pause.min(DOWN_PAUSE.1), DOWN_PAUSE.1));
+        self.down = Some(Down { until: now + waited, pause });
+    }
+
+    /// Whether nothing is taken by the sink.
+    pub(super) fn is_down_now(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// When there is something to take again; none: only when more is offered.
+    pub(super) fn ready_at(&self, now: Instant) -> Option<Instant> {
+        let keys = self.keys.values().filter(|owing| !owing.is_under_way);
+        let first = keys.map(|owing| owing.not_before.unwrap_or(now)).min()?;
+        Some(self.down.as_ref().map_or(first, |down| first.max(down.until)))
+    }
+}
+
+/// Bytes that a key takes in the ledger.
+fn written_bytes(key: &str) -> usize {
+    let escaped = key.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    key.len() + escaped + KEY_OVERHEAD
+}
+
+fn doubled((first, longest): (Duration, Duration), attempt: u32) -> Duration {
+    let times = 1 << attempt.saturating_sub(1).min(20);
+    first.saturating_mul(times).min(longest)
+}
+
+#[cfg(test)]
+mod tests;

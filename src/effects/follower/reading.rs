@@ -1,0 +1,202 @@
+//! What a follower reads of the journal: on and on, and again from where a key is owed.
+//!
+//! All of it waits for the disk, so it is done off the threads that answer.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::domain::position::{CONTROL_LANE, NextOffset, Position};
+use crate::store::journal::Entry;
+use crate::store::{Changes, Cut, PageKey, PageRequest, Reader, StoreError};
+
+use super::ledger::before;
+use super::queue::PER_KEY_MAX;
+use super::{Picked, Place, Sink};
+
+/// Entries that are looked at in one go.
+const LOOKED_AT_MAX: usize = 16 << 10;
+/// Bytes of items that are picked in one go.
+const PICKED_BYTES_MAX: usize = 2 << 20;
+
+/// Something that was picked, where it stands, and its record's time in ms.
+pub(super) type Found<T> = (Picked<T>, Place, i64);
+
+/// Some of the journal.
+pub(super) struct Portion<T> {
+    pub(super) found: Vec<Found<T>>,
+    pub(super) changes: Changes,
+    /// Whether that was all that there is by now.
+    pub(super) is_end: bool,
+    /// The record time of the last entry that was looked at, in ms.
+    pub(super) time_ms: Option<i64>,
+}
+
+/// Whoever does not read control records has seen all of them.
+pub(super) fn to_read(mut position: Position, reads_control: bool) -> Position {
+    if !reads_control {
+        position.next.insert(CONTROL_LANE, NextOffset(u64::MAX));
+    }
+    position
+}
+
+/// Reads on.
+pub(super) fn read_on<S: Sink>(
+    sink: &S,
+    reader: &Reader,
+    mut changes: Changes,
+    room: usize,
+) -> Result<Portion<S::Item>, StoreError> {
+    let until = reader.changes_end();
+    if sink.counted(&Cut::default()).is_some() {
+        changes.pass_over(until, |after| sink.counted(after).unwrap_or_default())?;
+    }
+    let (mut found, mut bytes, mut looked_at, mut time_ms) = (Vec::new(), 0, 0, None);
+    let read = changes.read_entries(until, &mut |entry, _| {
+        looked_at += 1;
+        time_ms = Some(entry.record_time_ms);
+        if let Some(picked) = sink.pick(entry) {
+            bytes += picked.bytes;
+            found.push((picked, place_of(entry), entry.record_time_ms));
+        }
+        let is_enough =
+            found.len() >= room || bytes >= PICKED_BYTES_MAX || looked_at >= LOOKED_AT_MAX;
+        if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    let is_end = read.is_continue();
+    if is_end {
+        changes.rest();
+    }
+    Ok(Portion { found, changes, is_end, time_ms })
+}
+
+/// What was read again.
+pub(super) struct Again<T> {
+    pub(super) wanted: BTreeMap<String, Place>,
+    pub(super) found: Vec<Found<T>>,
+    /// Keys that can't be read, because the journal does not reach back to them.
+    pub(super) lost: Vec<String>,
+}
+
+/// Reads what is owed of some keys, of all that `up_to` has seen.
+pub(super) fn read_again<S: Sink>(
+    sink: &S,
+    reader: &Reader,
+    up_to: &Position,
+    wanted: BTreeMap<String, Place>,
+) -> Result<Again<S::Item>, StoreError> {
+    let mut again = Again { wanted: BTreeMap::new(), found: Vec::new(), lost: Vec::new() };
+    let (nowhere, mut wanted): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        wanted.into_iter().partition(|(_, place)| *place == Place::NOWHERE);
+    again.lost.extend(nowhere.into_keys());
+    // Where the journal does not reach back to the oldest, those that are younger may still be there.
+    while !wanted.is_empty() {
+        let from = before(up_to.clone(), wanted.values().copied());
+        let (changes, reaches) = reader.entries_after(&from)?;
+        if reaches {
+            match keys_of(sink, reader, changes, up_to, &wanted) {
+                Ok(found) => {
+                    again.found.extend(found);
+                    again.wanted = wanted;
+                    break;
+                }
+                Err(error) if error.is_trimmed() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let oldest = wanted.iter().min_by_key(|(_, place)| place.offset);
+        let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+            break;
+        };
+        wanted.remove(&oldest);
+        again.lost.push(oldest);
+    }
+    Ok(again)
+}
+
+fn keys_of<S: Sink>(
+    sink: &S,
+    reader: &Reader,
+    mut changes: Changes,
+    up_to: &Position,
+    wanted: &BTreeMap<String, Place>,
+) -> Result<Vec<Found<S::Item>>, StoreError> {
+    let until = reader.changes_end();
+    let is_counted = sink.counted(&Cut::default()).is_some();
+    let mut found = Vec::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let next = |position: &Position, place: &Place| {
+        position.next.get(&place.lane).copied().unwrap_or_default()
+    };
+    loop {
+        if is_counted {
+            changes.pass_over(until, |after| sink.counted(after).unwrap_or_default())?;
+        }
+        let mut looked_at = 0;
+        let read = changes.read_entries(until, &mut |entry, _| {
+            looked_at += 1;
+            let place = place_of(entry);
+            if entry.offset.0 < next(up_to, &place).0
+                && let Some(picked) = sink.pick(entry)
+                && let Some(first) = wanted.get(&picked.key)
+                && first.lane == place.lane
+                && first.offset <= place.offset
+            {
+                let of_key = counts.entry(picked.key.clone()).or_insert(0);
+                *of_key += 1;
+                // One more than is held tells that there are more.
+                if *of_key <= PER_KEY_MAX + 1 {
+                    found.push((picked, place, entry.record_time_ms));
+                }
+            }
+            if looked_at >= LOOKED_AT_MAX {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        let seen = changes.seen();
+        let is_all = wanted.values().all(|place| next(seen, place) >= next(up_to, place));
+        if is_all || read.is_continue() {
+            return Ok(found);
+        }
+    }
+}
+
+fn place_of(entry: &Entry<'_>) -> Place {
+    Place { lane: entry.lane, offset: entry.offset }
+}
+
+/// Ids of contacts after one, whatever their status, and whether those are the last.
+pub(super) fn ids_after(
+    reader: &Reader,
+    after: &str,
+    limit: usize,
+) -> Result<(Vec<String>, bool), StoreError> {
+    let after =
+        (!after.is_empty()).then(|| PageKey { sort: Vec::new(), id: after.as_bytes().to_vec() });
+    let page = reader.page(&PageRequest { after, limit, ..PageRequest::default() })?;
+    Ok((page.contacts.into_iter().map(|contact| contact.id).collect(), page.rest.is_none()))
+}
+
+/// Off the threads that answer.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(StoreError::damaged("what a follower reads", error.to_string())),
+    }
+}
+
+/// A key and what is there now; none: nothing is to be told.
+type Present<T> = (String, Option<Picked<T>>);
+
+/// What is now under some keys.
+pub(super) fn present_of<S: Sink>(
+    sink: &S,
+    reader: &Reader,
+    keys: Vec<String>,
+) -> Result<Vec<Present<S::Item>>, StoreError> {
+    let present = |key: String| Ok((key.clone(), sink.present(reader, &key)?));
+    keys.into_iter().map(present).collect()
+}

@@ -1,0 +1,111 @@
+//! How a follower stands on this instance, for those who list it and for the figures.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::domain::position::Position;
+
+use super::ledger::Trouble;
+
+/// Shared by the engine and those who look.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// Whether this instance has it.
+    is_ours: AtomicBool,
+    delivered: AtomicU64,
+    failures: AtomicU64,
+    overruns: AtomicU64,
+    /// The record time of the oldest change that is owed, in ms; 0: none is.
+    oldest_ms: AtomicU64,
+    /// Contacts of which something is owed.
+    waiting: AtomicU64,
+    /// All before it was read.
+    read: Mutex<Option<Position>>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// What was counted here since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) delivered: u64,
+    pub(super) failures: u64,
+    pub(super) overruns: u64,
+}
+
+impl Standing {
+    pub(super) fn set_ours(&self, is_ours: bool) {
+        self.is_ours.store(is_ours, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn delivered(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn overrun(&self) {
+        self.overruns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Where it is; `oldest_ms`: of the record that is owed, none where none is.
+    pub(super) fn set_progress(&self, read: &Position, waiting: usize, oldest_ms: Option<i64>) {
+        self.read.lock().clone_from(&Some(read.clone()));
+        self.waiting.store(waiting as u64, Ordering::Relaxed);
+        self.set_oldest(oldest_ms);
+    }
+
+    pub(super) fn read(&self) -> Option<Position> {
+        self.read.lock().clone()
+    }
+
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    fn set_oldest(&self, ms: Option<i64>) {
+        let ms = ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+        self.oldest_ms.store(ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn oldest_ms(&self) -> Option<u64> {
+        Some(self.oldest_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
+    }
+
+    /// Returns whether that is news.
+    pub(super) fn set_trouble(&self, why: Option<&str>, now_ms: u64) -> bool {
+        let mut trouble = self.trouble.lock();
+        match (why, &*trouble) {
+            (None, None) => false,
+            (None, Some(_)) => {
+                *trouble = None;
+                true
+            }
+            (Some(why), Some(known)) if known.why == why => false,
+            (Some(why), known) => {
+                let since_ms = known.as_ref().map_or(now_ms, |known| known.since_ms);
+                *trouble = Some(Trouble { why: why.to_owned(), since_ms });
+                true
+            }
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().clone()
+    }
+
+    pub(super) fn counted(&self) -> Counted {
+        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        Counted {
+            delivered: read(&self.delivered),
+            failures: read(&self.failures),
+            overruns: read(&self.overruns),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Webhooks after writes: a follower that tells the target what the API's commands did, under each
+//! write's own id, time and version.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use parking_lot::Mutex;
+
+use crate::domain::event::API_SOURCE;
+use crate::domain::timestamp::format_rfc3339;
+use crate::effects::follower::{Answer, Change, Delivery, Picked, Row, Sink};
+use crate::ingest::now_ms;
+use crate::simulate::{Manner, Seal};
+use crate::store::journal::Entry;
+use crate::telemetry::SimulatorOutcome;
+
+use super::deliver::{Judged, judge, shown};
+use super::history::{self, Status, Trigger};
+use super::order::{Event, Write};
+use super::{Job, Simulator, UNDER_WAY_MAX};
+
+/// Who writes through the API, as commands name them: others are our own housekeeping.
+const WRITERS: [&[u8]; 2] = [b"user:", b"key:"];
+/// Webhooks that were tried and are not delivered yet; more than wait are of an earlier turn.
+const OPEN_MAX: usize = 2_000;
+
+/// Tells the simulator's target of writes.
+pub struct AfterWrites {
+    simulator: Arc<Simulator>,
+    /// By a delivery's id, its place in the history.
+    open: Mutex<BTreeMap<String, u64>>,
+}
+
+impl AfterWrites {
+    /// By the simulator's client, secret and target.
+    pub fn new(simulator: Arc<Simulator>) -> Self {
+        Self { simulator, open: Mutex::default() }
+    }
+
+    /// The follower's row.
+    pub fn row(&self) -> Row {
+        Row {
+            at_once: UNDER_WAY_MAX,
+            attempts_max: u32::try_from(self.simulator.policy.attempts_max).ok(),
+            ..Row::new(
+                "simulator_writes",
+                "simulator_writes",
+                "Tells the simulator's target of every write of the API.",
+            )
+        }
+    }
+
+    async fn tell(&self, delivery: &Delivery<Event>) -> Answer {
+        let simulator = &*self.simulator;
+        let job = self.job(delivery);
+        let (at, started) = (format_rfc3339(now_ms()), Instant::now());
+        let answer = simulator.attempt(&job).await;
+        let attempt = shown(at, &answer, started.elapsed(), None);
+        let is_last = usize::try_from(delivery.attempt).unwrap_or(usize::MAX)
+            >= simulator.policy.attempts_max;
+        let text = || match &answer {
+            Ok(answer) => format!("the target answered {}", answer.status),
+            Err(error) => error.to_string(),
+        };
+        // Who is not let in, or asks at the wrong address, is refused whatever it says.
+        let is_for_all = |status: StatusCode| {
+            [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::NOT_FOUND]
+                .contains(&status)
+        };
+        let (status, outcome, told) = match (judge(&answer), &answer) {
+            (Judged::Done(Status::Delivered, outcome), _) => {
+                (Status::Delivered, Some(outcome), Answer::Delivered)
+            }
+            (Judged::Done(..), Ok(answer)) if !is_for_all(answer.status) => {
+                let status = if is_last { Status::Rejected } else { Status::Pending };
+                let outcome = is_last.then_some(SimulatorOutcome::Rejected);
+                (status, outcome, Answer::Refused(text()))
+            }
+            (Judged::Done(..), _) => {
+                (Status::Pending, None, Answer::Down { why: text(), after: None })
+            }
+            (Judged::Again(after), _) => {
+                (Status::Pending, None, Answer::Down { why: text(), after })
+            }
+        };
+        simulator.history.lock().note(job.number, status, attempt);
+        simulator.metrics.attempt();
+        if let Some(outcome) = outcome {
+            simulator.metrics.delivery(outcome);
+            self.open.lock().remove(&delivery.id);
+        }
+        told
+    }
+
+    /// The delivery as the history has it: one, however often it is tried.
+    fn job(&self, delivery: &Delivery<Event>) -> Job {
+        let (event, target) = (&delivery.item, self.simulator.default_target.clone());
+        let mut open = self.open.lock();
+        let number = open.get(&delivery.id).copied().unwrap_or_else(|| {
+            let kind = event.kind.as_str();
+            let made = (Manner::AsIs, Trigger::Write);
+            let remembered =
+                history::Delivery::new(&event.id, kind, &target, made.0, made.1, &event.body);
+            let number = self.simulator.history.lock().add(remembered).number;
+            if open.len() >= OPEN_MAX {
+                open.clear();
+            }
+            open.insert(delivery.id.clone(), number);
+            number
+        });
+        Job { number, target, body: Bytes::from(event.body.clone()), seal: Seal::Right }
+    }
+}
+
+impl Sink for AfterWrites {
+    type Item = Event;
+
+    fn pick(&self, entry: &Entry<'_>) -> Option<Picked<Event>> {
+        let Change { id, applied, view } = Change::of(entry)?;
+        let writer = applied.principal.filter(|_| applied.source == API_SOURCE.as_bytes())?;
+        if !WRITERS.iter().any(|prefix| writer.starts_with(prefix)) {
+            return None;
+        }
+        let write = Write {
+            contact_id: id,
+            event_id: &String::from_utf8_lossy(applied.event_id),
+            kind: applied.kind,
+            timestamp_us: applied.event_time_us?,
+            view: &view,
+        };
+        let event = write.event();
+        let (version, bytes) = (view.version(), event.body.len());
+        Some(Picked { key: id.to_owned(), version, bytes, item: event })
+    }
+
+    async fn deliver(&self, deliveries: &[Delivery<Event>]) -> Vec<Answer> {
+        join_all(deliveries.iter().map(|delivery| self.tell(delivery))).await
+    }
+}

@@ -1,0 +1,202 @@
+//! `/api/followers…`: how followers stand, and steering them.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use serde_json::json;
+
+use crate::auth::Principal;
+use crate::domain::timestamp::format_rfc3339;
+use crate::effects::follower::{By, FollowerError, Followers};
+
+use super::answers::{Follower, FollowerPage, ParkedChange, ParkedPage, Replay};
+use super::requests::{ReplayOrder, SkipOrder};
+use crate::http::edge::request_id;
+use crate::http::exchange::answer::{PathParam, json_only};
+use crate::http::exchange::error::{ApiError, Code};
+use crate::http::exchange::json_body::Fields;
+use crate::http::exchange::page::{PageRequest, paged};
+use crate::http::exchange::params::Params;
+use crate::http::state::HttpState;
+
+/// `GET /api/followers`
+pub(super) async fn list(
+    State(state): State<HttpState>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let followers = begin(&state, request.headers())?;
+    let params = Params::of(request.uri(), &["limit", "cursor"])?;
+    let page = PageRequest::new(state.queries()?, "followers".to_owned(), &params)?;
+    let after = page.after(text)?;
+    // One more than is shown tells whether there is more.
+    let mut shown = followers.list(after.as_deref(), page.limit + 1);
+    let has_more = shown.len() > page.limit;
+    shown.truncate(page.limit);
+    let last = shown.last().filter(|_| has_more).map(|last| last.name.clone().into_bytes());
+    let meta = page.meta(last);
+    let data = shown.into_iter().map(Follower::of).collect();
+    Ok(paged(request.uri(), meta.next_cursor.clone(), FollowerPage { data, meta }))
+}
+
+/// `GET /api/followers/{name}`
+pub(super) async fn show(
+    State(state): State<HttpState>,
+    PathParam(name): PathParam,
+    request: Request,
+) -> Result<Json<Follower>, ApiError> {
+    let followers = begin(&state, request.headers())?;
+    Params::of(request.uri(), &[])?;
+    Ok(Json(Follower::of(followers.show(&name)?)))
+}
+
+/// `POST /api/followers/{name}/pause`
+pub(super) async fn pause(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    PathParam(name): PathParam,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<Follower>, ApiError> {
+    let followers = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    followers.pause(&name, &by(&principal, &headers)).await?;
+    Ok(Json(Follower::of(followers.show(&name)?)))
+}
+
+/// `POST /api/followers/{name}/resume`
+pub(super) async fn resume(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    PathParam(name): PathParam,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Json<Follower>, ApiError> {
+    let followers = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    followers.resume(&name, &by(&principal, &headers)).await?;
+    Ok(Json(Follower::of(followers.show(&name)?)))
+}
+
+/// `POST /api/followers/{name}/skip`
+pub(super) async fn skip(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    PathParam(name): PathParam,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Follower>, ApiError> {
+    let followers = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    let contact = SkipOrder::read(Fields::of(&headers, &body)?)?;
+    followers.skip(&name, contact.as_deref(), &by(&principal, &headers)).await?;
+    Ok(Json(Follower::of(followers.show(&name)?)))
+}
+
+/// `POST /api/followers/{name}/replay`
+pub(super) async fn replay(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    PathParam(name): PathParam,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Replay>, ApiError> {
+    let followers = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    let from = ReplayOrder::read(Fields::of(&headers, &body)?)?;
+    let position = followers.replay(&name, from, &by(&principal, &headers)).await?;
+    Ok(Json(Replay { position: position.encode() }))
+}
+
+/// `GET /api/followers/{name}/parked`
+pub(super) async fn parked(
+    State(state): State<HttpState>,
+    PathParam(name): PathParam,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let followers = begin(&state, request.headers())?;
+    let params = Params::of(request.uri(), &["limit", "cursor"])?;
+    let page = PageRequest::new(state.queries()?, format!("parked {name}"), &params)?;
+    let after = page.after(text)?;
+    let mut parked = followers.parked(&name, after.as_deref(), page.limit + 1)?;
+    let has_more = parked.len() > page.limit;
+    parked.truncate(page.limit);
+    let meta =
+        page.meta(parked.last().filter(|_| has_more).map(|last| last.id.clone().into_bytes()));
+    let data = parked.into_iter().map(ParkedChange::of).collect();
+    Ok(paged(request.uri(), meta.next_cursor.clone(), ParkedPage { data, meta }))
+}
+
+/// `POST /api/followers/{name}/parked/{id}/redrive`
+pub(super) async fn redrive(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    PathParam((name, id)): PathParam<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let followers = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    followers.redrive(&name, &id, &by(&principal, &headers)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `DELETE /api/followers/{name}/parked/{id}`
+pub(super) async fn drop_parked(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Arc<Principal>>,
+    PathParam((name, id)): PathParam<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let followers = begin(&state, &headers)?;
+    Params::of(&uri, &[])?;
+    followers.drop_parked(&name, &id, &by(&principal, &headers)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn begin(state: &HttpState, headers: &HeaderMap) -> Result<Arc<Followers>, ApiError> {
+    json_only(headers)?;
+    Ok(Arc::clone(&state.open()?.followers))
+}
+
+fn by(principal: &Principal, headers: &HeaderMap) -> By {
+    By {
+        principal: principal.name.to_string(),
+        request_id: request_id::of_writing(headers).map(str::to_owned),
+    }
+}
+
+fn text(key: &[u8]) -> Option<String> {
+    String::from_utf8(key.to_vec()).ok()
+}
+
+impl From<FollowerError> for ApiError {
+    fn from(error: FollowerError) -> Self {
+        let text = error.to_string();
+        match &error {
+            FollowerError::NotFound => Self::new(Code::FollowerNotFound, text),
+            FollowerError::NotParked => Self::new(Code::ParkedChangeNotFound, text),
+            FollowerError::NotBegun | FollowerError::NotWaiting | FollowerError::TooMany => {
+                Self::new(Code::FollowerConflict, text)
+            }
+            FollowerError::ForeignPosition => Self::new(Code::PositionGone, text),
+            FollowerError::Gone { earliest, time_ms } => {
+                let time = time_ms.and_then(|ms| u64::try_from(ms).ok()).map(format_rfc3339);
+                let earliest = json!({ "position": earliest.encode(), "time": time });
+                Self::new(Code::PositionGone, text).with_details(json!({ "earliest": earliest }))
+            }
+            FollowerError::Conflict => Self::new(Code::Contended, text),
+            FollowerError::Refused(_) | FollowerError::Control(_) => {
+                let told = "what is to be done could not be written to the log; try again";
+                Self::new(Code::WriteUnavailable, told).with_internal(text)
+            }
+            FollowerError::Store(_) => Self::internal(text),
+        }
+    }
+}
