@@ -15,6 +15,7 @@ use super::follower::FollowerCommand;
 use super::instance::InstanceArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
+use super::source::SourceCommand;
 use super::status::StatusArgs;
 
 /// Version, commit and features: what a bug report needs.
@@ -169,34 +170,6 @@ pub(super) struct CheckEventArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(super) json: bool,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum SourceCommand {
-    /// List the configured sources and the presets
-    List,
-    /// Print a source's table with everything that its preset says, or a preset
-    #[command(
-        after_help = "Example:\n  contactd source show hubspot > crm.toml    # to begin one's own"
-    )]
-    Show {
-        /// A configured source, or a preset
-        #[arg(value_name = "NAME")]
-        name: String,
-    },
-    /// Print what becomes of each field of a source's records, and why
-    #[command(
-        after_help = "One record, a batch as the source sends it, or one after the other. Exit code 5 \
-        where one would be refused.\n\nExample:\n  contactd source test hubspot batch.json"
-    )]
-    Test {
-        /// A configured source, or a preset
-        #[arg(value_name = "NAME")]
-        name: String,
-        /// The file with the records; - is standard input
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -2,6 +2,9 @@
 //! their records.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Subcommand;
 
 use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
@@ -14,7 +17,6 @@ use crate::domain::record::RecordBatch;
 use crate::domain::sources::{PRESETS, Preset, Source, SourceText, SourceTexts, Sources, Unknown};
 use crate::domain::timestamp::format_rfc3339_us;
 
-use super::arguments::SourceCommand;
 use super::check_event::{events, read};
 use super::exit::Failure;
 use super::foreign::line;
@@ -23,6 +25,34 @@ use super::settings::SettingsArgs;
 
 /// Of what goes in, so much is shown.
 const INPUT_CHARS_MAX: usize = 400;
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum SourceCommand {
+    /// List the configured sources and the presets
+    List,
+    /// Print a source's table with everything that its preset says, or a preset
+    #[command(
+        after_help = "Example:\n  contactd source show hubspot > crm.toml    # to begin one's own"
+    )]
+    Show {
+        /// A configured source, or a preset
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Print what becomes of each field of a source's records, and why
+    #[command(
+        after_help = "One record, a batch as the source sends it, or one after the other. Exit code 5 \
+        where one would be refused.\n\nExample:\n  contactd source test hubspot batch.json"
+    )]
+    Test {
+        /// A configured source, or a preset
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The file with the records; - is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
 
 pub(super) fn run(settings: &SettingsArgs, command: &SourceCommand) -> anyhow::Result<()> {
     // No secret is needed to look at a source.

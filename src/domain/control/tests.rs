@@ -63,7 +63,7 @@ fn what_is_no_control_record_is_refused_by_reason() {
     assert_eq!(reason(r#"{"id":"","key":"k"}"#), DeadLetterReason::InvalidControl);
     assert_eq!(reason(r#"{"id":1,"key":"k"}"#), DeadLetterReason::InvalidControl);
     assert_eq!(reason(r#"{"id":"1","key":"k","expiresAt":-1}"#), DeadLetterReason::InvalidControl);
-    assert_eq!(reason(&"x".repeat(40_000)), DeadLetterReason::RecordTooLarge);
+    assert_eq!(reason(&"x".repeat(VALUE_BYTES_MAX + 4_000)), DeadLetterReason::RecordTooLarge);
     let long = format!(r#"{{"id":"1","key":"k","value":"{}"}}"#, "x".repeat(VALUE_BYTES_MAX));
     assert_eq!(reason(&long), DeadLetterReason::InvalidControl);
     let none = ControlRecord::decode(Some(b"k"), None).unwrap_err();

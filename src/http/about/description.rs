@@ -25,7 +25,7 @@ pub(super) fn stats() -> Operation {
         "digest": "2b973a921c12c3e15985eabdea97b39f",
         "controlDigest": "51e1a1cf3a5ad6a7d3d3e8c0b1ba7a10", "fingerprint": "b2230ca675e74cef",
         "position": "{{position}}", "nextOffsets": { "0": 8, "1": 17 },
-        "checkpoint": { "number": 4, "ageMs": 4015, "tookMs": 12 },
+        "checkpoint": { "number": 4, "ageMs": 4015, "tookMs": 12 }, "snapshot": { "ageMs": 3600000 },
         "storage": { "journalBytes": 12949, "journalFrames": 13, "engineBytes": 8192 },
         "cache": { "hits": 0, "misses": 0, "entries": 0, "bytes": 0 },
     });

@@ -16,7 +16,7 @@ pub(crate) const SAMPLES: &[(&str, &str)] = &[
     ("webhookSecret", "a-secret-that-Acme-and-contactd-share"),
     ("webhookSignature", "97f99362dc39e6f50958807ed57f3d16a496361e63a6f8ca6cb97696a11be7cd"),
     ("webhookTimestamp", "1792230000"),
-    ("otherId", "7c816738-c129-43b2-a5c2-4f4dbce12b4b"),
+    ("otherId", "57e1faba-6510-4204-9f5c-d89530def433"),
     ("simulatedId", "sim_019aa5c20e2e7b13a4c5d6e7f8091a2b"),
     ("deadLetterId", "contacts:1:16"),
     ("redriveId", "019aa5e0-7a55-7c3e-9d51-6a1d3a0b4f10"),
