@@ -41,7 +41,7 @@ impl Api {
 
     /// The answer's JSON; null where it has no body.
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let Instance { url, key, client } = &self.instance;
+        let Instance { url, key, client, .. } = &self.instance;
         let mut request = client.request(method, format!("{url}{path}"));
         if let Some(key) = key {
             request = request.header("X-API-Key", key.expose());

@@ -15,7 +15,7 @@ use super::follower::FollowerCommand;
 use super::instance::InstanceArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
-use super::source::SourceCommand;
+use super::source_command::SourceCommand;
 use super::status::StatusArgs;
 
 /// Version, commit and features: what a bug report needs.

@@ -40,7 +40,7 @@ enum Asked {
 }
 
 fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
-    let Instance { url, key, client } = instance;
+    let Instance { url, key, client, .. } = instance;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let deleted = if args.include_deleted { "?includeDeleted=true" } else { "" };
     let address = format!("{url}/api/contacts/{}{deleted}", path_segment(&args.id));

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use reqwest::{Certificate, Url, redirect};
+use reqwest::{Url, redirect};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::auth::local_key;
 use crate::config::{Config, Secret};
@@ -32,6 +34,8 @@ pub(super) struct InstanceArgs {
 pub(super) struct Instance {
     /// Without a slash at its end.
     pub(super) url: String,
+    /// The same of where its `/metrics` is.
+    pub(super) metrics_url: String,
     pub(super) key: Option<Secret>,
     pub(super) client: reqwest::Client,
 }
@@ -47,9 +51,15 @@ impl Instance {
             Some(text) => checked_url("--url", text)?.as_str().trim_end_matches('/').to_owned(),
             None => url(config),
         };
+        let metrics_url = match config.telemetry.listen {
+            Some(listen) if is_configured(config, &url) => {
+                address_on(listen, config.server.tls.is_some())
+            }
+            Some(_) | None => url.clone(),
+        };
         let key = key(config, args.key.as_deref(), &url);
         let client = client(config, &url, args.cacert.as_deref(), answer_wait)?;
-        Ok(Self { url, key, client })
+        Ok(Self { url, metrics_url, key, client })
     }
 }
 
@@ -73,7 +83,8 @@ fn trusting(
 ) -> anyhow::Result<reqwest::ClientBuilder> {
     let client = reqwest::Client::builder();
     if let Some(file) = cacert {
-        return Ok(client.tls_certs_only(certificates(file)?));
+        let trusted = pinned::client_config_of(certificates(file)?)?;
+        return Ok(client.tls_backend_preconfigured(trusted));
     }
     match &config.server.tls {
         Some(tls) if is_configured(config, url) => {
@@ -89,10 +100,11 @@ fn is_configured(config: &Config, address: &str) -> bool {
     address == url(config) || (is_here(address) && port == Some(config.server.listen.port()))
 }
 
-fn certificates(file: &Path) -> anyhow::Result<Vec<Certificate>> {
+fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let wrong = |problem: String| Failure::Usage(format!("--cacert {}: {problem}", file.display()));
     let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|error| wrong(error.to_string()))?;
     if found.is_empty() {
         return Err(wrong("has no certificate in PEM".to_owned()).into());
     }

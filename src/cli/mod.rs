@@ -28,6 +28,7 @@ mod serve;
 mod settings;
 mod simulate;
 mod source;
+mod source_command;
 mod status;
 mod store;
 mod topics;

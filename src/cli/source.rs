@@ -2,9 +2,6 @@
 //! their records.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
-
-use clap::Subcommand;
 
 use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
@@ -22,37 +19,10 @@ use super::exit::Failure;
 use super::foreign::line;
 use super::output;
 use super::settings::SettingsArgs;
+use super::source_command::SourceCommand;
 
 /// Of what goes in, so much is shown.
 const INPUT_CHARS_MAX: usize = 400;
-
-#[derive(Clone, Debug, Subcommand)]
-pub(super) enum SourceCommand {
-    /// List the configured sources and the presets
-    List,
-    /// Print a source's table with everything that its preset says, or a preset
-    #[command(
-        after_help = "Example:\n  contactd source show hubspot > crm.toml    # to begin one's own"
-    )]
-    Show {
-        /// A configured source, or a preset
-        #[arg(value_name = "NAME")]
-        name: String,
-    },
-    /// Print what becomes of each field of a source's records, and why
-    #[command(
-        after_help = "One record, a batch as the source sends it, or one after the other. Exit code 5 \
-        where one would be refused.\n\nExample:\n  contactd source test hubspot batch.json"
-    )]
-    Test {
-        /// A configured source, or a preset
-        #[arg(value_name = "NAME")]
-        name: String,
-        /// The file with the records; - is standard input
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-}
 
 pub(super) fn run(settings: &SettingsArgs, command: &SourceCommand) -> anyhow::Result<()> {
     // No secret is needed to look at a source.

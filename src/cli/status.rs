@@ -98,7 +98,8 @@ struct Reply {
 
 impl Reply {
     async fn to(instance: &Instance, path: &str) -> Result<Self, Failure> {
-        let Instance { url, key, client } = instance;
+        let Instance { url, metrics_url, key, client } = instance;
+        let url = if path == "/metrics" { metrics_url } else { url };
         let mut request = client.get(format!("{url}{path}"));
         // Whoever needs none is told none.
         if let Some(key) = key.as_ref().filter(|_| path.starts_with("/api/") || path == "/metrics")

@@ -81,7 +81,10 @@ fn ensure(config: &Config, partitions: u16, replication: Option<u16>) -> anyhow:
     let ensured = log.ensure_topic(TopicPlan::contacts(partitions, replication))?;
     tell_ensured(&config.kafka.topic, partitions, ensured);
     tell_kept(&log, partitions, ensured)?;
-    tell_retention(log.retention()?);
+    // One that was just made keeps everything.
+    if !ensured.created {
+        tell_retention(log.retention()?);
+    }
     let ensured = log.ensure_control_topic(replication)?;
     tell_ensured(&config.kafka.control_topic, 1, ensured);
     if let Some(topic) = &config.dead_letters.topic {

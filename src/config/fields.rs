@@ -1,6 +1,7 @@
 //! Typed reading of keys: what can't be read is noted, and the built-in value goes on in its place,
 //! so that one pass finds everything that is wrong.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,15 @@ use super::secret::Secret;
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 
 pub(super) const YES_OR_NO: [(&str, bool); 2] = [("false", false), ("true", true)];
+
+/// An address and port, of which the address may be `localhost`.
+pub(super) fn named_socket(text: &str) -> Option<SocketAddr> {
+    let text = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    text.parse().ok()
+}
 
 /// Reads keys of one section after another.
 pub(super) struct Fields<'a> {

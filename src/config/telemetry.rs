@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 
 use super::fields::Fields;
-use super::fields::YES_OR_NO;
+use super::fields::{YES_OR_NO, named_socket};
 use super::sections::{LogFormat, TelemetryConfig};
-use super::validate::named_socket;
 
 pub(super) fn telemetry(fields: &mut Fields<'_>, api: SocketAddr) -> TelemetryConfig {
     let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];

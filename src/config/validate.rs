@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::domain::limits::{CONTACT_BYTES, FUTURE_TOLERANCE_SECONDS_MAX};
 
 use super::error::ConfigError;
-use super::fields::{Fields, YES_OR_NO, free, millis, seconds};
+use super::fields::{Fields, YES_OR_NO, free, millis, named_socket, seconds};
 use super::layers::Layered;
 use super::limits;
 use super::print;
@@ -233,14 +233,6 @@ fn listen(fields: &mut Fields<'_>) -> SocketAddr {
         }
     };
     SocketAddr::new(address, port)
-}
-
-pub(super) fn named_socket(text: &str) -> Option<SocketAddr> {
-    let text = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None => text.to_owned(),
-    };
-    text.parse().ok()
 }
 
 fn embedded_log(fields: &mut Fields<'_>, store: &Path) -> EmbeddedLogConfig {

@@ -1,7 +1,7 @@
 //! Which program judges, and by which rules, in one number each.
 
 /// Version of what decode, merge and control decisions do. Raise it with any change of their results,
-/// and go on doing what the versions before it did.
+/// and go on doing what the versions before it did. It stays 1 until there is a release to be told from.
 pub const APPLY_VERSION: u64 = 1;
 
 /// Every version that records can be judged by.

@@ -91,12 +91,16 @@ impl Stamps {
 }
 
 fn reserved(path: &Path) -> io::Result<u64> {
-    match fs::read_to_string(path) {
+    match fs::read(path) {
         // As if it were not there: the clock is believed, and what is known of each contact.
-        Ok(text) => Ok(text.trim().parse().unwrap_or_else(|_| {
-            tracing::warn!(path = %path.display(), "holds no time, and is made anew by the clock");
-            0
-        })),
+        Ok(bytes) => {
+            let text = str::from_utf8(&bytes).ok();
+            let time = text.and_then(|text| text.trim().parse().ok());
+            Ok(time.unwrap_or_else(|| {
+                tracing::warn!(path = %path.display(), "holds no time, and is made anew by the clock");
+                0
+            }))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     }
@@ -142,7 +146,7 @@ mod tests {
         let last = stamps.next(b"b", None).unwrap();
         assert!(Stamps::in_directory(dir.path()).next(b"c", None).unwrap() > last);
         // A power cut may have left anything.
-        for damaged in ["", "soon", "\0\0\0"] {
+        for damaged in [&b""[..], b"soon", b"\0\0\0", b"\xff\xfe"] {
             fs::write(dir.path().join(FILE), damaged).unwrap();
             assert!(Stamps::in_directory(dir.path()).next(b"a", Some(last)).unwrap() > last);
         }

@@ -31,7 +31,7 @@ fn config_check_names_what_serve_could_not_use_and_makes_nothing() {
     let file = "[server]\ntls_certificate = \"none.pem\"\ntls_key = \"none.key\"\n[auth]\n\
         users_file = \"broken.toml\"\n[store]\npath = \"a-file/store\"\n[kafka]\n\
         brokers = \"127.0.0.1:1\"\nssl_ca_location = \"nowhere.pem\"\n[kafka.properties]\n\
-        \"no.such.setting\" = \"1\"\n[webhook.crm]\nscheme = \"standard\"\nschemas = \"nowhere\"\n";
+        \"no.such.setting\" = \"1\"\n[source.crm]\nsignature = \"standard\"\nschemas = \"nowhere\"\n";
     std::fs::write(path.join("my.toml"), file).unwrap();
     std::fs::write(path.join("broken.toml"), "[[user]]\nname = 5\n").unwrap();
     std::fs::write(path.join("a-file"), "").unwrap();
@@ -51,7 +51,7 @@ fn config_check_names_what_serve_could_not_use_and_makes_nothing() {
         "a-file is no directory",
         "my.toml:10: kafka.ssl_ca_location ",
         "no.such.setting",
-        "webhook.crm.schemas",
+        "source.crm.schemas",
     ] {
         assert!(told.contains(part), "no {part:?} in {told}");
     }

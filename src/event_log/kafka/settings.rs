@@ -261,5 +261,10 @@ pub(super) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
 }
 
 pub(super) fn refused_settings(error: &KafkaError) -> LogError {
-    LogError::Configuration { detail: error.to_string() }
+    let detail = match error {
+        // Its own text has the value, which may be a secret.
+        KafkaError::ClientConfig(_, what, _, _) => what.clone(),
+        other => other.to_string(),
+    };
+    LogError::Configuration { detail }
 }
