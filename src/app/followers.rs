@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -20,17 +19,17 @@ use super::dead_letters::publisher;
 /// A follower's loop, until it is told to stop.
 type Run = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
-/// The followers, once the store is open.
+/// The followers, once the log is followed.
 #[derive(Clone)]
 pub(super) struct FollowerTasks {
     config: Arc<Config>,
-    opened: Arc<watch::Sender<Option<Arc<Followers>>>>,
+    begun: CancellationToken,
     runs: Arc<Mutex<Vec<Run>>>,
 }
 
 impl FollowerTasks {
     pub(super) fn new(config: &Arc<Config>) -> Self {
-        Self { config: Arc::clone(config), opened: Arc::default(), runs: Arc::default() }
+        Self { config: Arc::clone(config), begun: CancellationToken::new(), runs: Arc::default() }
     }
 
     /// The store is open: the followers, which [`FollowerTasks::run`] has from now on.
@@ -56,7 +55,6 @@ impl FollowerTasks {
                 followers.measure(metrics);
             }
         });
-        self.opened.send_replace(Some(Arc::clone(&followers)));
         followers
     }
 
@@ -65,10 +63,15 @@ impl FollowerTasks {
         self.runs.lock().push(Box::new(|stop| engine.run(stop).boxed()));
     }
 
-    /// Runs all of them, from the store's opening until told to stop.
+    /// The control topic was looked at: before, a role that is taken may be written into one that was
+    /// made anew.
+    pub(super) fn begin(&self) {
+        self.begun.cancel();
+    }
+
+    /// Runs all of them, from then on until told to stop.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut opened = self.opened.subscribe();
-        if stop.run_until_cancelled(opened.wait_for(Option::is_some)).await.is_none() {
+        if stop.run_until_cancelled(self.begun.cancelled()).await.is_none() {
             return;
         }
         let runs = std::mem::take(&mut *self.runs.lock());

@@ -196,10 +196,16 @@ impl Instance {
     /// Waits for `/readyz` to say yes.
     pub async fn until_ready(&self) {
         let client = self.client();
-        until("the instance is ready", async || {
-            client.get("/readyz").await.status.is_success().then_some(())
-        })
-        .await;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let answer = client.get("/readyz?verbose").await;
+            if answer.status.is_success() {
+                return;
+            }
+            let why = String::from_utf8_lossy(&answer.body);
+            assert!(Instant::now() < end, "not ready within {PATIENCE:?}: {why}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Asks for the contact until it is there and `is_right`.
