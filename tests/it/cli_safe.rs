@@ -229,8 +229,8 @@ fn with_tls_the_command_line_reaches_its_own_instance_and_another_by_its_certifi
     let by_ca = ["get", "c1", "--url", &url, "--cacert", cert.to_str().unwrap()];
     let (_, printed, told) = run(&other, &by_ca);
     assert!(printed.contains("\"Ada\""), "{told}");
-    let (output, printed, told) = run(&node, &["status"]);
-    assert!(output.status.success(), "{told}");
+    wait_until(PATIENCE, "it is ready", || run(&node, &["status"]).0.status.success());
+    let (_, printed, _) = run(&node, &["status"]);
     let first = format!("at https://{address}\nstate        ready\n");
     assert!(printed.contains(&first) && printed.contains("contacts     1 active"), "{printed}");
     assert_eq!(printed.lines().count(), 10, "{printed}");
