@@ -49,6 +49,7 @@ impl FollowerTasks {
         if let Some(publisher) = publisher(&self.config, log, metrics) {
             self.add(&followers, Publisher::row(), publisher);
         }
+        followers.are_all();
         let scraped = Arc::downgrade(&followers);
         metrics.on_scrape(move |metrics| {
             if let Some(followers) = scraped.upgrade() {

@@ -430,7 +430,7 @@ impl Checkpointer {
     fn allow_trim(&self) -> Result<(), StoreError> {
         let below = FrameNo(self.shared.figures.snapshot_next_frame.load(Ordering::Relaxed));
         if below != snapshot::NONE {
-            let held = self.shared.followers.of(&self.shared.journal, &self.last.cut)?;
+            let held = self.shared.followers.of(&self.shared, &self.last.cut)?;
             let below = below
                 .min(held.always)
                 .min(self.shared.dead_letters.needs_from(&self.last.cut))

@@ -65,6 +65,13 @@ impl Controls {
             .collect()
     }
 
+    /// How many there are, up to a limit.
+    pub(crate) fn count(&self, prefix: &str, limit: usize) -> usize {
+        let state = self.state.read();
+        let found = state.from(prefix, None).filter(|(_, entry)| !entry.is_removed());
+        found.take(limit).count()
+    }
+
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+use crate::domain::control::ControlEntry;
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Position};
 use crate::segments::FrameNo;
 
@@ -14,12 +17,34 @@ use super::StoreError;
 use super::changes::{Changes, before_frame};
 use super::codec::ChangeRef;
 use super::cut::Cut;
-use super::journal::Journal;
 use super::reader::Reader;
+use super::shared::Shared;
+
+/// Control entries that say how far followers are: their keys begin with it.
+pub(crate) const LEDGERS: &str = "follower/";
+/// Ledgers that are looked at.
+const LEDGERS_MAX: usize = 10_000;
 
 /// Up to where each follower is done, as it is written down.
 #[derive(Debug, Default)]
-pub(crate) struct FollowerNeeds(Mutex<BTreeMap<String, Need>>);
+pub(crate) struct FollowerNeeds(Mutex<Needs>);
+
+#[derive(Debug, Default)]
+struct Needs {
+    told: BTreeMap<String, Need>,
+    /// Those that there are; none: not known, so that whatever has a ledger may be one.
+    names: Option<Vec<String>>,
+}
+
+/// What a follower has written down, as far as the journal is kept for it.
+#[derive(Deserialize)]
+struct Ledger {
+    position: String,
+    #[serde(default)]
+    waiting: Vec<(IgnoredAny, Lane, NextOffset)>,
+    #[serde(default)]
+    again: Vec<(IgnoredAny, Lane, NextOffset)>,
+}
 
 #[derive(Clone, Debug)]
 struct Need {
@@ -39,10 +64,10 @@ pub(crate) struct Held {
 
 impl FollowerNeeds {
     /// What is still needed of the frames of a state.
-    pub(crate) fn of(&self, journal: &Journal, cut: &Cut) -> Result<Held, StoreError> {
+    pub(crate) fn of(&self, shared: &Shared, cut: &Cut) -> Result<Held, StoreError> {
         let mut held = Held { always: FrameNo(u64::MAX), bounded: FrameNo(u64::MAX) };
-        let needs = self.0.lock().clone();
-        for need in needs.values() {
+        let journal = &shared.journal;
+        for need in self.all(shared).values() {
             let is_unseen = |after: &Cut| !has_contacts_of(&need.position, after);
             let frame = journal.first_where(journal.first()?, cut.next_frame, is_unseen)?;
             let at = if need.is_unbounded { &mut held.always } else { &mut held.bounded };
@@ -50,6 +75,40 @@ impl FollowerNeeds {
         }
         Ok(held)
     }
+
+    /// Of those that have told nothing yet, what they have written down: however large the journal grows,
+    /// for they will tell soon, or this is no more than a look at the store.
+    fn all(&self, shared: &Shared) -> BTreeMap<String, Need> {
+        let needs = self.0.lock();
+        let mut all = needs.told.clone();
+        for (key, entry) in shared.controls.list(LEDGERS, None, LEDGERS_MAX) {
+            let name = key.strip_prefix(LEDGERS).unwrap_or(&key);
+            let is_one =
+                needs.names.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
+            if is_one
+                && !all.contains_key(name)
+                && let Some(position) = written(&entry)
+                && position.log == shared.commits.position_of(BTreeMap::new()).log
+            {
+                all.insert(name.to_owned(), Need { position, is_unbounded: true });
+            }
+        }
+        all
+    }
+}
+
+/// Before all that is owed.
+fn written(entry: &ControlEntry) -> Option<Position> {
+    let ledger: Ledger = serde_json::from_slice(&entry.value).ok()?;
+    let mut position = Position::decode(&ledger.position).ok()?;
+    for (_, lane, offset) in ledger.waiting.into_iter().chain(ledger.again) {
+        // What is told as it is now needs nothing, and stands in no lane of contacts.
+        if lane != CONTROL_LANE {
+            let next = position.next.entry(lane).or_default();
+            *next = offset.min(*next);
+        }
+    }
+    Some(position)
 }
 
 impl Reader {
@@ -57,7 +116,17 @@ impl Reader {
     /// however large it grows.
     pub fn follower_needs(&self, name: &str, position: Position, is_unbounded: bool) {
         let mut needs = self.shared().followers.0.lock();
-        needs.insert(name.to_owned(), Need { position, is_unbounded });
+        needs.told.insert(name.to_owned(), Need { position, is_unbounded });
+    }
+
+    /// Which followers there are: the journal is kept for no other, whatever was once written down.
+    pub fn followers_are(&self, names: Vec<String>) {
+        self.shared().followers.0.lock().names = Some(names);
+    }
+
+    /// How many control entries there are whose keys begin with `prefix`, up to a limit.
+    pub fn control_count(&self, prefix: &str, limit: usize) -> usize {
+        self.shared().controls.count(prefix, limit)
     }
 
     /// The journal's entries that a position has not seen, and whether those are all: where the journal

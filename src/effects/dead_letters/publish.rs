@@ -23,6 +23,8 @@ use super::selection::Topics;
 
 /// Letters that are appended together.
 const LETTERS_AT_ONCE: usize = 200;
+/// Bytes of them.
+const BYTES_AT_ONCE: usize = 1 << 20;
 
 /// The topic of dead letters.
 pub struct Publisher {
@@ -54,22 +56,43 @@ impl Publisher {
 
     async fn publish(&self, letters: &[Arc<KeptLetter>]) -> Result<Vec<Answer>, LetterError> {
         let lanes = self.lanes().await?;
+        let mut answers = Vec::with_capacity(letters.len());
+        for letters in in_bytes(letters, |letter| size(letter)) {
+            // Those before them are sent, whatever becomes of these.
+            answers.extend(self.publish_some(letters, lanes).await.unwrap_or_else(|error| {
+                vec![Answer::Down { why: error.to_string(), after: None }; letters.len()]
+            }));
+        }
+        Ok(answers)
+    }
+
+    /// So many as are held in memory at once, their whole values with them.
+    async fn publish_some(
+        &self,
+        letters: &[Arc<KeptLetter>],
+        lanes: u16,
+    ) -> Result<Vec<Answer>, LetterError> {
         let records = blocking({
             let (contacts, topics) = (self.contacts.clone(), self.topics.clone());
             let letters = letters.to_vec();
             move || {
                 let record = |letter: &Arc<KeptLetter>| record(&contacts, &topics, letter, lanes);
-                letters.iter().map(record).collect::<Result<Vec<_>, _>>()
+                Ok(letters.iter().map(record).collect::<Vec<_>>())
             }
         })
         .await?;
-        let sent = join_all(records.iter().map(|record| self.send(record))).await;
-        let answer = |(letter, sent): (&Arc<KeptLetter>, Result<(), LogError>)| match sent {
+        // An answer each: what can't be made of one is no matter of the others.
+        let sent = records.iter().map(async |record| match record {
+            Ok(record) => self.send(record).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        });
+        let sent = join_all(sent).await;
+        let answer = |(letter, sent): (&Arc<KeptLetter>, Result<(), String>)| match sent {
             Ok(()) => {
                 self.metrics.dead_letters.published(letter.reason());
                 Answer::Delivered
             }
-            Err(error) => Answer::Down { why: error.to_string(), after: None },
+            Err(why) => Answer::Down { why, after: None },
         };
         Ok(letters.iter().zip(sent).map(answer).collect())
     }
@@ -144,6 +167,32 @@ impl Sink for Publisher {
     }
 }
 
+/// Bytes that a letter takes with its whole value.
+fn size(letter: &KeptLetter) -> usize {
+    let kept = letter.value.as_ref().map_or(0, Vec::len);
+    let whole = usize::try_from(letter.value_len).unwrap_or(usize::MAX);
+    letter.bytes().saturating_add(whole.saturating_sub(kept))
+}
+
+/// In runs of no more bytes than are sent at once; one that is larger goes alone.
+fn in_bytes<T>(all: &[T], size: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let (mut runs, mut rest, mut bytes) = (Vec::new(), all, 0_usize);
+    let mut count = 0;
+    for one in all {
+        bytes = bytes.saturating_add(size(one));
+        if bytes > BYTES_AT_ONCE && count > 0 {
+            let (run, others) = rest.split_at(count);
+            runs.push(run);
+            (rest, bytes, count) = (others, size(one), 0);
+        }
+        count += 1;
+    }
+    if !rest.is_empty() {
+        runs.push(rest);
+    }
+    runs
+}
+
 /// In the partition of its own number where there is one, as Spring Kafka has it.
 fn record(
     contacts: &EventLog,
@@ -181,4 +230,21 @@ fn stub(record: &NewRecord) -> NewRecord {
         stub.headers.extend(stub_headers(value.len() as u64, hash));
     }
     stub
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_bytes_are_sent_at_once_than_may_be() {
+        let max = BYTES_AT_ONCE;
+        let runs = |sizes: &[usize]| -> Vec<usize> {
+            in_bytes(sizes, |size| *size).into_iter().map(<[usize]>::len).collect()
+        };
+        assert!(runs(&[]).is_empty());
+        assert_eq!(runs(&[1; 200]), [200]);
+        assert_eq!(runs(&[max / 2, max / 2, 1, max, max + 1, 1, 2]), [2, 1, 1, 1, 2]);
+        assert_eq!(runs(&[usize::MAX, usize::MAX]), [1, 1]);
+    }
 }

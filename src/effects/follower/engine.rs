@@ -15,7 +15,6 @@ use crate::store::{Changes, Reader, StoreError};
 use super::ledger::{self, Ledger};
 use super::parked::{self, PARKED_MAX, Parked};
 use super::queue::{Next, Queue, Settled};
-use super::reading::{Portion, blocking, ids_after, present_of, read_again, read_on, to_read};
 use super::standing::Standing;
 use super::writing::WRITE_EVERY;
 use super::{Answer, Delivery, Place, Row, Sink};
@@ -24,10 +23,6 @@ use super::{Answer, Delivery, Place, Row, Sink};
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How long commits are let come together before the journal is looked at.
 const LINGER: Duration = Duration::from_millis(50);
-/// Changes that are read ahead of deliveries.
-const AHEAD_MAX: usize = 500;
-/// With a rate: what goes in so long.
-const AHEAD: Duration = Duration::from_secs(5);
 /// Pause after an error of our own.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
 
@@ -75,12 +70,14 @@ pub(super) enum EngineError {
     MayNotRun(String),
     #[error("{PARKED_MAX} changes are parked, which is as many as may be; redrive or drop them")]
     TooManyParked,
+    #[error("a change that is refused can't be parked, for control entries may not grow: {0}")]
+    NotParked(String),
 }
 
 /// Runs one follower on this instance.
 pub struct Engine<S: Sink> {
     pub(super) row: Arc<Row>,
-    sink: Arc<S>,
+    pub(super) sink: Arc<S>,
     pub(super) around: Surroundings,
     pub(super) reader: Reader,
     pub(super) standing: Arc<Standing>,
@@ -97,7 +94,7 @@ pub struct Engine<S: Sink> {
     pub(super) read: Position,
     pub(super) is_caught_up: bool,
     /// The record time of what was read last, in ms, while there is more.
-    read_time_ms: Option<i64>,
+    pub(super) read_time_ms: Option<i64>,
     /// Whether something is to be written down.
     pub(super) is_dirty: bool,
     pub(super) written: Instant,
@@ -238,17 +235,24 @@ impl<S: Sink> Engine<S> {
         Ok(true)
     }
 
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         if self.tenure.take().is_some() {
             tracing::info!(follower = self.row.name, "given up");
             self.adopt(None);
             self.revision = None;
-            self.trouble(None);
+            // Nothing goes on here, so nothing is said of it.
+            self.standing.set_trouble(None, now_ms());
         }
     }
 
-    fn is_held(&self) -> bool {
-        self.around.log.is_control_refused() || self.around.lease.is_held()
+    /// Whether it is this instance's still: nobody has taken the role since, and the lease holds.
+    pub(super) fn is_held(&self) -> bool {
+        let revision = || {
+            let role = self.reader.control(&ledger::role(&self.row.name));
+            role.map_or(0, |entry| entry.revision)
+        };
+        self.around.log.is_control_refused()
+            || self.around.lease.is_held() && self.tenure == Some(revision())
     }
 
     fn tell_progress(&self) {
@@ -270,6 +274,10 @@ impl<S: Sink> Engine<S> {
             if self.is_paused() {
                 self.is_caught_up = true;
                 return Ok(());
+            }
+            if parked::count(&self.reader, &self.row.name) >= PARKED_MAX {
+                self.write_if_due().await?;
+                return Err(EngineError::TooManyParked);
             }
             self.read_again().await?;
             let mut batch = self.queue.take(self.now(), at_once(&self.row) as usize);
@@ -309,13 +317,13 @@ impl<S: Sink> Engine<S> {
             Answer::Down { why, .. } => Some(why.clone()),
             Answer::Delivered | Answer::Refused(_) => None,
         });
-        self.trouble(why.as_deref());
         // All of them, whatever becomes of one: what is not settled is never taken again.
         let mut settled = Ok(());
         for (next, answer) in taken.into_iter().chain(down) {
             let one = self.settle(&next, answer).await;
             settled = settled.and(one);
         }
+        self.trouble(why.as_deref().filter(|_| self.queue.is_down_now()));
         settled
     }
 
@@ -351,6 +359,8 @@ impl<S: Sink> Engine<S> {
             }
             Answer::Refused(why) => {
                 self.standing.failed();
+                // It may be owed for long.
+                self.is_dirty = true;
                 tracing::debug!(follower = self.row.name, why, "a change is not taken");
             }
             Answer::Down { .. } => self.standing.failed(),
@@ -359,135 +369,24 @@ impl<S: Sink> Engine<S> {
         let Settled::Park { version, attempts, why } = settled else {
             return Ok(());
         };
-        if parked::count(&self.reader, &self.row.name) >= PARKED_MAX {
+        if !self.is_held() {
             self.let_go();
+            return Ok(());
+        }
+        if parked::count(&self.reader, &self.row.name) >= PARKED_MAX {
             return Err(EngineError::TooManyParked);
         }
         let change = Parked::new(&next.key, next.place, version, attempts, &why);
-        if !change.park(&self.around.control, &self.row.name).await? {
-            self.let_go();
-            return Err(EngineError::TooManyParked);
-        }
+        let parked = change.park(&self.around.control, &self.row.name).await?;
+        parked.map_err(EngineError::NotParked)?;
         tracing::warn!(follower = self.row.name, attempts, "a change is parked");
         self.queue.pass(&next.key);
         self.is_dirty = true;
         Ok(())
-    }
-
-    /// What is owed and not held.
-    async fn read_again(&mut self) -> Result<(), EngineError> {
-        let wanted = self.queue.to_read_again(self.now());
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let (sink, reader) = (Arc::clone(&self.sink), self.reader.clone());
-        let up_to = to_read(self.read.clone(), self.row.reads_control);
-        let (again, present) = blocking(move || {
-            let mut again = read_again(&*sink, &reader, &up_to, wanted)?;
-            let present = present_of(&*sink, &reader, std::mem::take(&mut again.lost))?;
-            Ok((again, present))
-        })
-        .await?;
-        self.queue.read_again(&again.wanted, again.found);
-        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        for (key, present) in present {
-            if present.is_none() && !self.sink.tells_states() {
-                tracing::error!(follower = self.row.name, "a change is gone that was owed");
-            }
-            self.queue.coalesce(&key, present, now_ms);
-        }
-        self.is_dirty = true;
-        Ok(())
-    }
-
-    /// Goes on in the journal, or through all contacts. False: there is nothing more to be read now.
-    async fn read_on(&mut self) -> Result<bool, EngineError> {
-        if self.queue.is_down_now() || !self.queue.has_room() {
-            self.is_caught_up = false;
-            return Ok(false);
-        }
-        if let Some(after) = self.ledger.as_ref().and_then(|ledger| ledger.scanned.clone()) {
-            return self.scan_on(after).await;
-        }
-        let changes = match self.changes.take() {
-            Some(changes) => changes,
-            None => match self.open().await? {
-                Some(changes) => changes,
-                None => return Ok(true),
-            },
-        };
-        let room = self.queue.room().min(ahead(&self.row));
-        let (sink, reader) = (Arc::clone(&self.sink), self.reader.clone());
-        let read = blocking(move || read_on(&*sink, &reader, changes, room)).await;
-        let Portion { found, changes, is_end, time_ms } = match read {
-            // Overrun: opening it anew sees that.
-            Err(error) if error.is_trimmed() => return Ok(true),
-            read => read?,
-        };
-        for (picked, place, time_ms) in found {
-            self.queue.offer(picked, place, time_ms);
-        }
-        self.read = changes.seen().clone();
-        (self.changes, self.is_caught_up) = (Some(changes), is_end);
-        self.read_time_ms = time_ms.filter(|_| !is_end);
-        Ok(!is_end)
-    }
-
-    /// The journal from where it was read; none: all contacts are told first.
-    async fn open(&mut self) -> Result<Option<Changes>, EngineError> {
-        let position = to_read(self.read.clone(), self.row.reads_control);
-        let reader = self.reader.clone();
-        let (changes, reaches) = blocking(move || reader.entries_after(&position)).await?;
-        if reaches {
-            return Ok(Some(changes));
-        }
-        tracing::error!(
-            follower = self.row.name,
-            "overrun: the journal no longer reaches back to what it was owed"
-        );
-        self.standing.overrun();
-        let tells_states = self.sink.tells_states();
-        let present = self.reader.position();
-        let Some(ledger) = &mut self.ledger else {
-            return Ok(None);
-        };
-        ledger.overrun(now_ms());
-        self.is_dirty = true;
-        if !tells_states {
-            return Ok(Some(changes));
-        }
-        // What was owed is told with the rest.
-        ledger.scanned = Some(String::new());
-        (self.queue, self.read) = (Queue::default(), present);
-        self.write().await?;
-        Ok(None)
-    }
-
-    async fn scan_on(&mut self, after: String) -> Result<bool, EngineError> {
-        let (reader, room) = (self.reader.clone(), self.queue.room().min(ahead(&self.row)));
-        let (ids, is_end) = blocking(move || ids_after(&reader, &after, room)).await?;
-        for id in &ids {
-            self.queue.owe(id, Place::NOWHERE);
-        }
-        if let Some(ledger) = &mut self.ledger {
-            let last = ids.last().cloned().or_else(|| ledger.scanned.take());
-            ledger.scanned = last.filter(|_| !is_end);
-        }
-        (self.is_caught_up, self.is_dirty) = (false, true);
-        Ok(true)
     }
 }
 
 fn at_once(row: &Row) -> u32 {
     let at_once = u32::try_from(row.at_once.max(1)).unwrap_or(u32::MAX);
     row.rate.map_or(at_once, |rate| at_once.min(rate.deliveries.get()))
-}
-
-/// How far is read ahead.
-fn ahead(row: &Row) -> usize {
-    let Some(rate) = row.rate else {
-        return AHEAD_MAX;
-    };
-    let in_time = AHEAD.as_secs_f64() / rate.per.as_secs_f64() * f64::from(rate.deliveries.get());
-    (in_time as usize).clamp(1, AHEAD_MAX)
 }

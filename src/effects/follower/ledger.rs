@@ -110,17 +110,36 @@ impl Ledger {
         self.position(log).map(|position| before(position, owed))
     }
 
-    /// It goes on elsewhere, whatever was owed.
-    pub(super) fn move_to(&mut self, position: &Position) {
-        let mut position = position.clone();
-        // What clients know says nothing of control records.
-        let control =
-            self.position(position.log).and_then(|own| own.next.get(&CONTROL_LANE).copied());
-        if let Some(next) = control {
-            position.next.entry(CONTROL_LANE).or_insert(next);
-        }
-        self.set_position(&position, control.is_some());
+    /// It goes on with what comes after a position, whatever was owed, and never further back.
+    pub(super) fn skip_to(&mut self, end: &Position) {
+        let own = self.position(end.log).unwrap_or_else(|| end.clone());
+        let reads_control = own.next.contains_key(&CONTROL_LANE);
+        let mut position = own;
+        position.advance_to(end.next.iter().map(|(lane, next)| (*lane, *next)));
+        self.set_position(&position, reads_control);
         (self.waiting, self.again, self.scanned) = (Vec::new(), Vec::new(), None);
+        self.epoch += 1;
+    }
+
+    /// All that came since a position is owed once more, besides what is owed.
+    pub(super) fn replay_from(&mut self, asked: &Position) {
+        let mut position = self.position(asked.log).unwrap_or_else(|| asked.clone());
+        for (lane, next) in &mut position.next {
+            // What clients know says nothing of control records.
+            if *lane != CONTROL_LANE {
+                *next = asked.next.get(lane).copied().unwrap_or_default().min(*next);
+            }
+        }
+        // The others are come by on the way.
+        let is_before = |owed: &Owed| {
+            let Place { lane, offset } = owed.place();
+            let next = position.next.get(&lane).copied().unwrap_or_default();
+            owed.place() == Place::NOWHERE || offset.0 < next.0
+        };
+        self.waiting.retain(is_before);
+        self.again.retain(is_before);
+        let reads_control = position.next.contains_key(&CONTROL_LANE);
+        self.set_position(&position, reads_control);
         self.epoch += 1;
     }
 
@@ -151,4 +170,49 @@ pub(super) fn before(mut position: Position, places: impl Iterator<Item = Place>
         *next = NextOffset(offset.0).min(*next);
     }
     position
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn position(next: &[(u16, u64)]) -> Position {
+        let next = next.iter().map(|(lane, next)| (Lane(*lane), NextOffset(*next)));
+        Position::of_lanes(7, next.collect::<BTreeMap<_, _>>())
+    }
+
+    fn owed(key: &str, lane: u16, offset: u64) -> Owed {
+        Owed::new(key, Place { lane: Lane(lane), offset: Offset(offset) })
+    }
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::at(&position(&[(0, 100), (1, 50)]), false);
+        ledger.scanned = Some("m".to_owned());
+        ledger.waiting = vec![owed("a", 0, 10), owed("b", 0, 80), Owed::new("c", Place::NOWHERE)];
+        ledger.again = vec![owed("d", 1, 5), owed("e", 1, 45)];
+        ledger
+    }
+
+    #[test]
+    fn a_replay_never_loses_what_is_owed_and_never_moves_forward() {
+        let mut back = ledger();
+        back.replay_from(&position(&[(0, 70), (1, 40), (2, 9)]));
+        assert_eq!(back.position(7), Some(position(&[(0, 70), (1, 40)])));
+        assert_eq!(back.waiting, [owed("a", 0, 10), Owed::new("c", Place::NOWHERE)]);
+        assert_eq!(back.again, [owed("d", 1, 5)]);
+        assert_eq!((back.scanned.as_deref(), back.epoch), (Some("m"), 1));
+        let mut forward = ledger();
+        forward.replay_from(&position(&[(0, 500), (1, 500)]));
+        assert_eq!(forward, Ledger { epoch: 1, ..ledger() });
+    }
+
+    #[test]
+    fn a_skip_never_moves_back() {
+        let mut skipped = ledger();
+        skipped.skip_to(&position(&[(0, 90), (1, 60), (2, 9)]));
+        assert_eq!(skipped.position(7), Some(position(&[(0, 100), (1, 60), (2, 9)])));
+        assert_eq!((skipped.waiting.len(), skipped.again.len(), skipped.scanned), (0, 0, None));
+    }
 }

@@ -22,6 +22,7 @@
 
 mod engine;
 mod ledger;
+mod onward;
 mod parked;
 mod queue;
 mod reading;

@@ -13,7 +13,7 @@ const PREFIX: &str = "follower_parked/";
 /// Changes of one follower that may be parked: then it waits until somebody looks at them.
 pub(super) const PARKED_MAX: usize = 1_000;
 /// Characters of a reason that are kept.
-const WHY_MAX: usize = 500;
+pub(super) const WHY_MAX: usize = 500;
 
 /// A change that was refused too often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,19 +64,23 @@ impl Parked {
         format!("{}:{}", self.lane, self.offset)
     }
 
-    /// Writes it down, and returns when that is done. False: there is no room for it.
+    /// Writes it down, and returns when that is done, or why there is no room for it.
     pub(super) async fn park(
         &self,
         control: &Control,
         follower: &str,
-    ) -> Result<bool, IngestError> {
+    ) -> Result<Result<(), String>, IngestError> {
         let write = ControlWrite {
             key: format!("{PREFIX}{follower}/{}", self.id_of()),
             value: serde_json::to_vec(self).ok(),
             ..ControlWrite::default()
         };
-        let outcome = control.put(write).await?;
-        Ok(!matches!(outcome, ControlOutcome::Refused { .. }))
+        Ok(match control.put(write).await? {
+            ControlOutcome::Refused { detail, .. } => Err(detail),
+            ControlOutcome::Applied { .. }
+            | ControlOutcome::Unchanged { .. }
+            | ControlOutcome::Conflict { .. } => Ok(()),
+        })
     }
 }
 
@@ -104,7 +108,7 @@ pub(super) fn one(reader: &Reader, follower: &str, id: &str) -> Option<Parked> {
 }
 
 pub(super) fn count(reader: &Reader, follower: &str) -> usize {
-    reader.controls(&format!("{PREFIX}{follower}/"), None, PARKED_MAX).len()
+    reader.control_count(&format!("{PREFIX}{follower}/"), PARKED_MAX)
 }
 
 /// It is parked no more.

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::domain::position::{CONTROL_LANE, NextOffset, Position};
+use crate::domain::position::{CONTROL_LANE, NextOffset, Offset, Position};
 use crate::store::journal::Entry;
 use crate::store::{Changes, Cut, PageKey, PageRequest, Reader, StoreError};
 
 use super::ledger::before;
-use super::queue::PER_KEY_MAX;
+use super::queue::{PER_KEY_MAX, written_bytes};
 use super::{Picked, Place, Sink};
 
 /// Entries that are looked at in one go.
@@ -39,12 +39,29 @@ pub(super) fn to_read(mut position: Position, reads_control: bool) -> Position {
     position
 }
 
+/// What may be taken in one go.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub(super) keys: usize,
+    /// Of the keys, in the ledger.
+    pub(super) key_bytes: usize,
+}
+
+impl Room {
+    /// Takes one more key. False: that was the last one.
+    fn take(&mut self, key: &str) -> bool {
+        self.keys = self.keys.saturating_sub(1);
+        self.key_bytes = self.key_bytes.saturating_sub(written_bytes(key));
+        self.keys > 0 && self.key_bytes > 0
+    }
+}
+
 /// Reads on.
 pub(super) fn read_on<S: Sink>(
     sink: &S,
     reader: &Reader,
     mut changes: Changes,
-    room: usize,
+    mut room: Room,
 ) -> Result<Portion<S::Item>, StoreError> {
     let until = reader.changes_end();
     if sink.counted(&Cut::default()).is_some() {
@@ -54,12 +71,13 @@ pub(super) fn read_on<S: Sink>(
     let read = changes.read_entries(until, &mut |entry, _| {
         looked_at += 1;
         time_ms = Some(entry.record_time_ms);
+        let mut has_room = true;
         if let Some(picked) = sink.pick(entry) {
             bytes += picked.bytes;
+            has_room = room.take(&picked.key);
             found.push((picked, place_of(entry), entry.record_time_ms));
         }
-        let is_enough =
-            found.len() >= room || bytes >= PICKED_BYTES_MAX || looked_at >= LOOKED_AT_MAX;
+        let is_enough = !has_room || bytes >= PICKED_BYTES_MAX || looked_at >= LOOKED_AT_MAX;
         if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     let is_end = read.is_continue();
@@ -73,8 +91,12 @@ pub(super) fn read_on<S: Sink>(
 pub(super) struct Again<T> {
     pub(super) wanted: BTreeMap<String, Place>,
     pub(super) found: Vec<Found<T>>,
+    /// Keys that were read only up to there.
+    pub(super) cut: BTreeMap<String, Place>,
     /// Keys that can't be read, because the journal does not reach back to them.
     pub(super) lost: Vec<String>,
+    /// Whether the journal has only the later changes of some keys, and those are read.
+    pub(super) is_overrun: bool,
 }
 
 /// Reads what is owed of some keys, of all that `up_to` has seen.
@@ -84,7 +106,13 @@ pub(super) fn read_again<S: Sink>(
     up_to: &Position,
     wanted: BTreeMap<String, Place>,
 ) -> Result<Again<S::Item>, StoreError> {
-    let mut again = Again { wanted: BTreeMap::new(), found: Vec::new(), lost: Vec::new() };
+    let mut again = Again {
+        wanted: BTreeMap::new(),
+        found: Vec::new(),
+        cut: BTreeMap::new(),
+        lost: Vec::new(),
+        is_overrun: false,
+    };
     let (nowhere, mut wanted): (BTreeMap<_, _>, BTreeMap<_, _>) =
         wanted.into_iter().partition(|(_, place)| *place == Place::NOWHERE);
     again.lost.extend(nowhere.into_keys());
@@ -92,13 +120,17 @@ pub(super) fn read_again<S: Sink>(
     while !wanted.is_empty() {
         let from = before(up_to.clone(), wanted.values().copied());
         let (changes, reaches) = reader.entries_after(&from)?;
-        if reaches {
+        // Where no present state can be told, what is left of the changes is.
+        let takes_rest = !sink.tells_states();
+        if reaches || takes_rest {
             match keys_of(sink, reader, changes, up_to, &wanted) {
-                Ok(found) => {
-                    again.found.extend(found);
-                    again.wanted = wanted;
+                Ok((found, cut)) => {
+                    (again.found, again.cut, again.wanted) = (found, cut, wanted);
+                    again.is_overrun = !reaches;
                     break;
                 }
+                // The journal begins later by now.
+                Err(error) if error.is_trimmed() && takes_rest => continue,
                 Err(error) if error.is_trimmed() => {}
                 Err(error) => return Err(error),
             }
@@ -113,17 +145,22 @@ pub(super) fn read_again<S: Sink>(
     Ok(again)
 }
 
+/// What was found, and the keys that were read only up to a place.
+type OfKeys<T> = (Vec<Found<T>>, BTreeMap<String, Place>);
+
 fn keys_of<S: Sink>(
     sink: &S,
     reader: &Reader,
     mut changes: Changes,
     up_to: &Position,
     wanted: &BTreeMap<String, Place>,
-) -> Result<Vec<Found<S::Item>>, StoreError> {
+) -> Result<OfKeys<S::Item>, StoreError> {
     let until = reader.changes_end();
     let is_counted = sink.counted(&Cut::default()).is_some();
     let mut found = Vec::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    // Keys of which more was found than is held, and bytes that were found.
+    let (mut full, mut bytes) = (0, 0);
     let next = |position: &Position, place: &Place| {
         position.next.get(&place.lane).copied().unwrap_or_default()
     };
@@ -145,10 +182,12 @@ fn keys_of<S: Sink>(
                 *of_key += 1;
                 // One more than is held tells that there are more.
                 if *of_key <= PER_KEY_MAX + 1 {
+                    full += usize::from(*of_key > PER_KEY_MAX);
+                    bytes += picked.bytes;
                     found.push((picked, place, entry.record_time_ms));
                 }
             }
-            if looked_at >= LOOKED_AT_MAX {
+            if looked_at >= LOOKED_AT_MAX || full == wanted.len() || bytes >= PICKED_BYTES_MAX {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -157,7 +196,15 @@ fn keys_of<S: Sink>(
         let seen = changes.seen();
         let is_all = wanted.values().all(|place| next(seen, place) >= next(up_to, place));
         if is_all || read.is_continue() {
-            return Ok(found);
+            return Ok((found, BTreeMap::new()));
+        }
+        if full == wanted.len() || bytes >= PICKED_BYTES_MAX {
+            let cut = wanted.iter().filter(|(_, place)| next(seen, place) < next(up_to, place));
+            let at = |(key, place): (&String, &Place)| {
+                let offset = Offset(next(seen, place).0).max(place.offset);
+                (key.clone(), Place { lane: place.lane, offset })
+            };
+            return Ok((found, cut.map(at).collect()));
         }
     }
 }
@@ -170,12 +217,23 @@ fn place_of(entry: &Entry<'_>) -> Place {
 pub(super) fn ids_after(
     reader: &Reader,
     after: &str,
-    limit: usize,
+    mut room: Room,
 ) -> Result<(Vec<String>, bool), StoreError> {
     let after =
         (!after.is_empty()).then(|| PageKey { sort: Vec::new(), id: after.as_bytes().to_vec() });
+    let limit = room.keys;
     let page = reader.page(&PageRequest { after, limit, ..PageRequest::default() })?;
-    Ok((page.contacts.into_iter().map(|contact| contact.id).collect(), page.rest.is_none()))
+    let (of_page, is_last) = (page.contacts.len(), page.rest.is_none());
+    let mut ids = Vec::with_capacity(of_page);
+    for contact in page.contacts {
+        let has_room = room.take(&contact.id);
+        ids.push(contact.id);
+        if !has_room {
+            break;
+        }
+    }
+    let is_end = is_last && ids.len() == of_page;
+    Ok((ids, is_end))
 }
 
 /// Off the threads that answer.

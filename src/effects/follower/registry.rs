@@ -81,6 +81,12 @@ impl Followers {
         Engine::new(row, sink, self.around.clone(), standing)
     }
 
+    /// No more are added: the journal is kept for these alone.
+    pub fn are_all(&self) {
+        let names = self.rows.lock().keys().cloned().collect();
+        self.reader().followers_are(names);
+    }
+
     pub(super) fn reader(&self) -> &Reader {
         self.around.control.reader()
     }
@@ -153,6 +159,12 @@ impl Followers {
             }
             _ => (None, None),
         };
+        // Who has it knows better than what it has written down.
+        let waiting = if is_here {
+            usize::try_from(standing.waiting()).unwrap_or(usize::MAX)
+        } else {
+            known.waiting.len()
+        };
         Shown {
             name: row.name.clone(),
             about: row.about,
@@ -161,7 +173,7 @@ impl Followers {
             position: ledger.as_ref().map(|ledger| ledger.position.clone()),
             lag_records,
             lag_seconds,
-            waiting: known.waiting.len(),
+            waiting,
             parked: parked::count(self.reader(), &row.name),
             delivered: known.delivered,
             overruns: known.overruns,

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use crate::domain::position::Position;
 
 use super::ledger::Trouble;
+use super::parked::WHY_MAX;
 
 /// Shared by the engine and those who look.
 #[derive(Debug, Default)]
@@ -80,6 +81,7 @@ impl Standing {
 
     /// Returns whether that is news.
     pub(super) fn set_trouble(&self, why: Option<&str>, now_ms: u64) -> bool {
+        let why: Option<String> = why.map(|why| why.chars().take(WHY_MAX).collect());
         let mut trouble = self.trouble.lock();
         match (why, &*trouble) {
             (None, None) => false,
@@ -90,7 +92,7 @@ impl Standing {
             (Some(why), Some(known)) if known.why == why => false,
             (Some(why), known) => {
                 let since_ms = known.as_ref().map_or(now_ms, |known| known.since_ms);
-                *trouble = Some(Trouble { why: why.to_owned(), since_ms });
+                *trouble = Some(Trouble { why, since_ms });
                 true
             }
         }
@@ -107,5 +109,19 @@ impl Standing {
             failures: read(&self.failures),
             overruns: read(&self.overruns),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_and_no_news_when_it_is_told_again() {
+        let standing = Standing::default();
+        let why = "ä".repeat(WHY_MAX * 2);
+        assert!(standing.set_trouble(Some(&why), 1));
+        assert_eq!(standing.trouble().unwrap().why.chars().count(), WHY_MAX);
+        assert!(!standing.set_trouble(Some(&why), 2));
     }
 }

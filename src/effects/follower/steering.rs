@@ -42,7 +42,7 @@ pub enum FollowerError {
     /// No instance has begun with it.
     #[error("the follower has not begun yet: no instance has it")]
     NotBegun,
-    /// The position is another log's, or names one record only.
+    /// The position is another log's, lies past its end, or names one record only.
     #[error("the position is not one of this log that one can go on from")]
     ForeignPosition,
     /// The journal does not reach back so far.
@@ -112,7 +112,7 @@ impl Followers {
             Some(key) if !ledger.skip(key) => Err(FollowerError::NotWaiting),
             Some(_) => Ok(()),
             None => {
-                ledger.move_to(&end);
+                ledger.skip_to(&end);
                 Ok(())
             }
         })
@@ -132,7 +132,7 @@ impl Followers {
         self.row(name)?;
         let position = self.replayed_from(from).await?;
         self.edit(name, "replayed", by, |ledger| {
-            ledger.move_to(&position);
+            ledger.replay_from(&position);
             Ok(())
         })
         .await?;
@@ -147,20 +147,26 @@ impl Followers {
                 ReplayFrom::Position(position) => Some(position),
                 ReplayFrom::Time(ms) => reader.position_at(ms)?,
             };
+            let end = reader.position();
+            let is_past = |position: &Position| {
+                let mut lanes = position.next.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
+                lanes.any(|(lane, next)| *next > end.next.get(lane).copied().unwrap_or_default())
+            };
+            let is_ours = position.as_ref().is_none_or(|position| {
+                position.log == end.log && !position.is_place && !is_past(position)
+            });
             let reaches = match &position {
-                Some(position) if position.log == earliest.log => {
+                Some(position) if is_ours => {
                     reader.entries_after(&to_read(position.clone(), false))?.1
                 }
                 Some(_) | None => false,
             };
-            Ok((position, reaches, earliest, time_ms))
+            Ok((position, is_ours, reaches, earliest, time_ms))
         });
-        let (position, reaches, mut earliest, time_ms) = found.await?;
+        let (position, is_ours, reaches, mut earliest, time_ms) = found.await?;
         earliest.next.remove(&CONTROL_LANE);
         match position {
-            Some(position) if position.log != earliest.log || position.is_place => {
-                Err(FollowerError::ForeignPosition)
-            }
+            Some(_) if !is_ours => Err(FollowerError::ForeignPosition),
             Some(position) if reaches => Ok(position),
             Some(_) | None => Err(FollowerError::Gone { earliest, time_ms }),
         }
@@ -193,7 +199,8 @@ impl Followers {
     pub async fn drop_parked(&self, name: &str, id: &str, by: &By) -> Result<(), FollowerError> {
         self.parked_change(name, id)?;
         self.remove(name, id, by).await?;
-        tracing::info!(follower = name, change = id, by = by.principal, "dropped");
+        // Its id may be a contact's.
+        tracing::info!(follower = name, by = by.principal, "a parked change is dropped");
         Ok(())
     }
 

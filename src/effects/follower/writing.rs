@@ -16,6 +16,9 @@ use super::{Sink, Start};
 pub(super) const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is written down that nothing is owed.
 const IDLE_WRITE_EVERY: Duration = Duration::from_secs(600);
+/// Records that are passed at most before that is written down: the journal is kept for what is written,
+/// and after a crash it must still reach back to there.
+const IDLE_RECORDS_MAX: u64 = 10_000;
 /// What lies between two such writings of all followers together.
 const IDLE_WRITES_APART: Duration = Duration::from_secs(1);
 
@@ -99,21 +102,12 @@ impl<S: Sink> Engine<S> {
         if self.is_dirty {
             return if since >= WRITE_EVERY { self.write().await } else { Ok(()) };
         }
-        if since >= IDLE_WRITE_EVERY && self.has_moved() && self.may_write_idle(now) {
+        let known = self.ledger.as_ref().and_then(|ledger| ledger.position(self.log()));
+        let passed = known.map_or(0, |known| records_between(&known, &self.read));
+        if is_idle_due(since, passed) && self.may_write_idle(now) {
             return self.write().await;
         }
         Ok(())
-    }
-
-    /// Whether contacts' records were passed since it was written down where it is.
-    fn has_moved(&self) -> bool {
-        let known = self.ledger.as_ref().and_then(|ledger| ledger.position(self.log()));
-        let contacts = |position: &Position| {
-            let mut next = position.next.clone();
-            next.remove(&CONTROL_LANE);
-            next
-        };
-        known.is_some_and(|known| contacts(&known) != contacts(&self.read))
     }
 
     fn may_write_idle(&self, now: Instant) -> bool {
@@ -128,6 +122,10 @@ impl<S: Sink> Engine<S> {
 
     /// Writes down how far it is, and takes up what was ordered at the same time.
     pub(super) async fn write(&mut self) -> Result<(), EngineError> {
+        if !self.is_held() {
+            self.let_go();
+            return Ok(());
+        }
         let Some(mut ledger) = self.ledger.clone() else {
             return Ok(());
         };
@@ -164,6 +162,19 @@ impl<S: Sink> Engine<S> {
     }
 }
 
+/// Whether it is time to write down that nothing is owed of some records.
+fn is_idle_due(since: Duration, passed: u64) -> bool {
+    let after = if passed >= IDLE_RECORDS_MAX { WRITE_EVERY } else { IDLE_WRITE_EVERY };
+    passed > 0 && since >= after
+}
+
+/// Contacts' records that one position has seen and an earlier one has not.
+fn records_between(earlier: &Position, later: &Position) -> u64 {
+    let lanes = later.next.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
+    let seen = |lane| earlier.next.get(lane).copied().unwrap_or_default().0;
+    lanes.map(|(lane, next)| next.0.saturating_sub(seen(lane))).sum()
+}
+
 /// Not where this store stands: it may yet have to come to what is long past.
 async fn end_of_log(log: EventLog, id: u64) -> Result<Position, EngineError> {
     let asked = tokio::task::spawn_blocking(move || {
@@ -173,4 +184,30 @@ async fn end_of_log(log: EventLog, id: u64) -> Result<Position, EngineError> {
     });
     let ends = asked.await.map_err(|error| EngineError::MayNotRun(error.to_string()))?;
     Ok(ends?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn an_idle_follower_writes_seldom_but_before_it_is_far_behind() {
+        assert!(!is_idle_due(IDLE_WRITE_EVERY * 2, 0));
+        assert!(!is_idle_due(IDLE_WRITE_EVERY / 2, IDLE_RECORDS_MAX - 1));
+        assert!(is_idle_due(IDLE_WRITE_EVERY, 1));
+        assert!(is_idle_due(WRITE_EVERY, IDLE_RECORDS_MAX));
+    }
+
+    #[test]
+    fn control_records_are_not_counted() {
+        let position = |next: &[(Lane, u64)]| {
+            let next = next.iter().map(|(lane, next)| (*lane, NextOffset(*next)));
+            Position::of_lanes(7, next.collect::<BTreeMap<_, _>>())
+        };
+        let earlier = position(&[(Lane(0), 10), (CONTROL_LANE, 1)]);
+        let later = position(&[(Lane(0), 15), (Lane(1), 3), (CONTROL_LANE, 900)]);
+        assert_eq!(records_between(&earlier, &later), 8);
+    }
 }

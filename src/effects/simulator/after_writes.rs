@@ -15,7 +15,7 @@ use crate::domain::timestamp::format_rfc3339;
 use crate::effects::follower::{Answer, Change, Delivery, Picked, Row, Sink};
 use crate::ingest::now_ms;
 use crate::simulate::{Manner, Seal};
-use crate::store::journal::Entry;
+use crate::store::journal::{Entry, Outcome};
 use crate::telemetry::SimulatorOutcome;
 
 use super::deliver::{Judged, judge, shown};
@@ -80,11 +80,11 @@ impl AfterWrites {
                 let outcome = is_last.then_some(SimulatorOutcome::Rejected);
                 (status, outcome, Answer::Refused(text()))
             }
-            (Judged::Done(..), _) => {
-                (Status::Pending, None, Answer::Down { why: text(), after: None })
-            }
-            (Judged::Again(after), _) => {
-                (Status::Pending, None, Answer::Down { why: text(), after })
+            // Where others are taken it is this one that is not, and the last attempt ends it.
+            (judged, _) => {
+                let after = if let Judged::Again(after) = judged { after } else { None };
+                let status = if is_last { Status::Failed } else { Status::Pending };
+                (status, None, Answer::Down { why: text(), after })
             }
         };
         simulator.history.lock().note(job.number, status, attempt);
@@ -120,11 +120,15 @@ impl Sink for AfterWrites {
     type Item = Event;
 
     fn pick(&self, entry: &Entry<'_>) -> Option<Picked<Event>> {
-        let Change { id, applied, view } = Change::of(entry)?;
+        // Most are of others: the contact is looked at last.
+        let Outcome::Applied(applied) = &entry.outcome else {
+            return None;
+        };
         let writer = applied.principal.filter(|_| applied.source == API_SOURCE.as_bytes())?;
         if !WRITERS.iter().any(|prefix| writer.starts_with(prefix)) {
             return None;
         }
+        let Change { id, applied, view } = Change::of(entry)?;
         let write = Write {
             contact_id: id,
             event_id: &String::from_utf8_lossy(applied.event_id),

@@ -1,6 +1,7 @@
 //! Followers: what the engine promises, for each of them.
 
 mod counting;
+mod faults;
 mod suite;
 mod world;
 

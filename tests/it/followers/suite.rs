@@ -148,7 +148,7 @@ async fn a_holder_that_stopped_for_a_minute_delivers_nothing<S: Subject>(subject
 }
 
 /// A store whose journal forgets soon.
-fn forgetful(options: &mut StoreConfig) {
+pub fn forgetful(options: &mut StoreConfig) {
     options.checkpoint_interval = Duration::from_millis(20);
     options.snapshot_interval = Duration::from_millis(20);
     options.journal_segment_bytes = 4 << 10;

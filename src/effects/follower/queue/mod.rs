@@ -21,7 +21,7 @@ pub(super) const KEYS_MAX: usize = 1_000;
 /// Bytes of their names, likewise.
 const KEY_BYTES_MAX: usize = 44 << 10;
 /// Bytes of a key's numbers there.
-const KEY_OVERHEAD: usize = 20;
+const KEY_OVERHEAD: usize = 34;
 /// Changes of one key that are held; more are read again.
 pub(super) const PER_KEY_MAX: usize = 16;
 /// Changes that are held.
@@ -60,6 +60,9 @@ struct Owing<T> {
     attempts: u32,
     not_before: Option<Instant>,
     is_under_way: bool,
+    /// How many changes of others were delivered when its first change was last answered with the sink
+    /// being down; none: it was not.
+    down_at: Option<u64>,
 }
 
 /// The sink is down.
@@ -99,11 +102,21 @@ pub(super) struct Queue<T> {
     key_bytes: usize,
     turns: u64,
     down: Option<Down>,
+    /// Changes that were delivered.
+    delivered: u64,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self { keys: BTreeMap::new(), held: 0, bytes: 0, key_bytes: 0, turns: 0, down: None }
+        Self {
+            keys: BTreeMap::new(),
+            held: 0,
+            bytes: 0,
+            key_bytes: 0,
+            turns: 0,
+            down: None,
+            delivered: 0,
+        }
     }
 }
 
@@ -119,6 +132,11 @@ impl<T> Queue<T> {
     /// How many keys may still be offered.
     pub(super) fn room(&self) -> usize {
         if self.has_room() { KEYS_MAX - self.keys.len() } else { 0 }
+    }
+
+    /// How many bytes they may take in the ledger.
+    pub(super) fn key_room(&self) -> usize {
+        KEY_BYTES_MAX.saturating_sub(self.key_bytes)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -166,6 +184,7 @@ impl<T> Queue<T> {
             attempts: 0,
             not_before: None,
             is_under_way: false,
+            down_at: None,
         };
         self.keys.insert(key.to_owned(), owing);
     }
@@ -204,11 +223,13 @@ impl<T> Queue<T> {
         ready.filter_map(|(key, owing)| Some((key.clone(), owing.rest?))).take(AGAIN_MAX).collect()
     }
 
-    /// What was read again of such keys, in order, up to where the journal was read.
+    /// What was read again of such keys, in order, up to where the journal was read; `cut`: of these only
+    /// up to a place.
     pub(super) fn read_again(
         &mut self,
         wanted: &BTreeMap<String, Place>,
         found: Vec<(Picked<T>, Place, i64)>,
+        cut: &BTreeMap<String, Place>,
     ) {
         let mut full: BTreeMap<String, Place> = BTreeMap::new();
         for (picked, place, time_ms) in found {
@@ -226,12 +247,9 @@ impl<T> Queue<T> {
             let Some(owing) = self.keys.get_mut(key) else {
                 continue;
             };
-            owing.rest = full.get(key).copied();
-            match owing.held.front() {
-                Some(held) => owing.first = held.place,
-                // What was owed is nothing that is picked any more.
-                None => _ = self.forget(key),
-            }
+            owing.rest = full.get(key).or_else(|| cut.get(key)).copied();
+            // Where nothing is left, what was owed is nothing that is picked any more.
+            self.go_on(key);
         }
     }
 
@@ -262,12 +280,17 @@ impl<T> Queue<T> {
         let ready = self.keys.iter().filter(|(_, owing)| {
             !owing.is_under_way && owing.not_before.is_none_or(|at| at <= now)
         });
-        let mut ready: Vec<(u64, String)> = ready
-            .filter_map(|(key, owing)| Some((owing.held.front()?.turn, key.clone())))
-            .collect();
+        // While the sink is down, those first that have not said so.
+        let is_down = self.is_down_now();
+        let place = |owing: &Owing<T>| {
+            let held = owing.held.front()?;
+            Some((is_down && owing.down_at.is_some(), held.turn))
+        };
+        let mut ready: Vec<((bool, u64), String)> =
+            ready.filter_map(|(key, owing)| Some((place(owing)?, key.clone()))).collect();
         ready.sort_unstable();
         ready.truncate(max);
-        let take = |(_, key): (u64, String)| {
+        let take = |(_, key): ((bool, u64), String)| {
             let owing = self.keys.get_mut(&key)?;
             owing.is_under_way = true;
             let attempt = owing.attempts + 1;
@@ -293,21 +316,24 @@ impl<T> Queue<T> {
         match answer {
             Answer::Delivered => {
                 self.down = None;
+                self.delivered += 1;
                 self.pass(key);
                 Settled::Done
             }
             Answer::Refused(why) => {
                 self.down = None;
-                owing.attempts += 1;
-                let attempts = owing.attempts;
-                if attempts_max.is_some_and(|max| attempts >= max) {
-                    let version = owing.held.front().map_or(0, |held| held.version);
-                    return Settled::Park { version, attempts, why };
-                }
-                owing.not_before = Some(now + doubled(REFUSED_PAUSE, attempts));
-                Settled::Later
+                owing.refused(why, attempts_max, now)
             }
-            Answer::Down { after, .. } => {
+            Answer::Down { why, after } => {
+                // Another one tells next whether it is back.
+                if let Some(held) = owing.held.front_mut() {
+                    held.turn = self.turns;
+                    self.turns += 1;
+                }
+                // Others were delivered since it said so last: it is this change that is not taken.
+                if owing.down_at.replace(self.delivered).is_some_and(|at| at < self.delivered) {
+                    return owing.refused(why, attempts_max, now);
+                }
                 self.is_down(after, now);
                 Settled::Later
             }
@@ -324,6 +350,15 @@ impl<T> Queue<T> {
             self.bytes -= done.bytes;
         }
         (owing.attempts, owing.not_before, owing.is_under_way) = (0, None, false);
+        owing.down_at = None;
+        self.go_on(key);
+    }
+
+    /// What is owed first of a key after some of it is done, or was read again.
+    fn go_on(&mut self, key: &str) {
+        let Some(owing) = self.keys.get_mut(key) else {
+            return;
+        };
         match (owing.held.front(), owing.rest) {
             (Some(held), _) => owing.first = held.place,
             (None, Some(rest)) => owing.first = rest,
@@ -348,6 +383,15 @@ impl<T> Queue<T> {
         self.down.is_some()
     }
 
+    /// Whether the sink is down, and a change is held that may tell whether it is back: then nothing is
+    /// to be read. Those that it has not taken may be what is wrong.
+    pub(super) fn has_probe(&self, now: Instant) -> bool {
+        let is_one = |it: &Owing<T>| {
+            it.down_at.is_none() && !it.held.is_empty() && it.not_before.is_none_or(|at| at <= now)
+        };
+        self.is_down_now() && self.keys.values().any(is_one)
+    }
+
     /// When there is something to take again; none: only when more is offered.
     pub(super) fn ready_at(&self, now: Instant) -> Option<Instant> {
         let keys = self.keys.values().filter(|owing| !owing.is_under_way);
@@ -356,8 +400,22 @@ impl<T> Queue<T> {
     }
 }
 
+impl<T> Owing<T> {
+    fn refused(&mut self, why: String, attempts_max: Option<u32>, now: Instant) -> Settled {
+        self.attempts += 1;
+        let attempts = self.attempts;
+        // One that can't be parked now waits too.
+        self.not_before = Some(now + doubled(REFUSED_PAUSE, attempts));
+        if attempts_max.is_some_and(|max| attempts >= max) {
+            let version = self.held.front().map_or(0, |held| held.version);
+            return Settled::Park { version, attempts, why };
+        }
+        Settled::Later
+    }
+}
+
 /// Bytes that a key takes in the ledger.
-fn written_bytes(key: &str) -> usize {
+pub(super) fn written_bytes(key: &str) -> usize {
     let escaped = key.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
     key.len() + escaped + KEY_OVERHEAD
 }
