@@ -1,6 +1,7 @@
 //! Dead letters: where they are asked about and redriven.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,8 +13,6 @@ use crate::event_log::EventLog;
 use crate::event_log::kafka::KafkaLog;
 use crate::ingest::{Control, Lease};
 use crate::telemetry::{DeadLetterGauges, Metrics};
-
-use super::watch::age_seconds;
 
 /// What the desk is made with, once the store is open.
 #[derive(Clone)]
@@ -114,4 +113,10 @@ pub(super) fn dead_letter_topic(config: &Config) -> Option<KafkaConfig> {
 pub fn topic_as_log(config: &Config, topic: String) -> KafkaConfig {
     // Its keys are spread by whoever filled it: there is nothing to learn from them.
     KafkaConfig { topic, partitioner: PartitionerChoice::Murmur2, ..config.kafka.clone() }
+}
+
+/// How long ago that was.
+pub(super) fn age_seconds(record_time_ms: i64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_secs_f64() - record_time_ms as f64 / 1e3).max(0.0)
 }

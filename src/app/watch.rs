@@ -27,7 +27,7 @@ use crate::telemetry::{
 };
 
 use super::WorkerError;
-use super::dead_letters::Letters;
+use super::dead_letters::{Letters, age_seconds};
 use super::followers::FollowerTasks;
 use super::roles::Roles;
 use super::rules::told;
@@ -434,11 +434,6 @@ fn clock_note(ahead_ms: i64) -> Option<String> {
             "this machine's clock is {seconds} s {direction} the log's record times; one is wrong"
         )
     })
-}
-
-pub(super) fn age_seconds(record_time_ms: i64) -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (now.as_secs_f64() - record_time_ms as f64 / 1e3).max(0.0)
 }
 
 fn gauges(stats: &StoreStats) -> StoreGauges {

@@ -24,7 +24,7 @@ use super::dirty::Generation;
 use super::insertion::{insert, insert_helped, stamp};
 use super::shared::Shared;
 use super::snapshot;
-use super::trim::Trim;
+use super::trim::{Retention, Trim};
 
 /// Wakes nobody; guards against a wake that came between look and wait.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -100,6 +100,8 @@ impl CheckpointThread {
             shared,
             control: Arc::clone(&control),
             sync,
+            // The disk's size is asked once, so that the bound stays what it was.
+            retention: config.retention(),
             config,
             last,
             is_recovering,
@@ -194,6 +196,7 @@ struct Checkpointer {
     control: Arc<Control>,
     sync: SegmentSync,
     config: StoreConfig,
+    retention: Retention,
     last: Checkpoint,
     /// The first checkpoint follows a redo.
     is_recovering: bool,
@@ -430,12 +433,14 @@ impl Checkpointer {
     fn allow_trim(&self) -> Result<(), StoreError> {
         let below = FrameNo(self.shared.figures.snapshot_next_frame.load(Ordering::Relaxed));
         if below != snapshot::NONE {
-            let held = self.shared.followers.of(&self.shared, &self.last.cut)?;
+            let Shared { followers, journal, controls, commits, .. } = &*self.shared;
+            let log = commits.log_fingerprint();
+            let held = followers.of(journal, controls, log, &self.last.cut)?;
             let below = below
                 .min(held.always)
                 .min(self.shared.dead_letters.needs_from(&self.last.cut))
                 .min(self.shared.brought_home.needs_from(&self.last.cut));
-            let retention = self.config.retention();
+            let retention = self.retention;
             let trim = Trim { below, held_from: held.bounded, retention };
             self.control.state.lock().trim = Some(trim);
         }

@@ -1,15 +1,10 @@
-//! What followers read of the journal, and what it is kept for.
+//! What followers read of the journal.
 //!
 //! A follower's place is a Position, so it is the same on every instance; which frame that is of this
 //! store's journal is found by bisection.
 
 use std::collections::BTreeMap;
 
-use parking_lot::Mutex;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
-use crate::domain::control::ControlEntry;
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Position};
 use crate::segments::FrameNo;
 
@@ -18,110 +13,17 @@ use super::changes::{Changes, before_frame};
 use super::codec::ChangeRef;
 use super::cut::Cut;
 use super::reader::Reader;
-use super::shared::Shared;
-
-/// Control entries that say how far followers are: their keys begin with it.
-pub(crate) const LEDGERS: &str = "follower/";
-/// Ledgers that are looked at.
-const LEDGERS_MAX: usize = 10_000;
-
-/// Up to where each follower is done, as it is written down.
-#[derive(Debug, Default)]
-pub(crate) struct FollowerNeeds(Mutex<Needs>);
-
-#[derive(Debug, Default)]
-struct Needs {
-    told: BTreeMap<String, Need>,
-    /// Those that there are; none: not known, so that whatever has a ledger may be one.
-    names: Option<Vec<String>>,
-}
-
-/// What a follower has written down, as far as the journal is kept for it.
-#[derive(Deserialize)]
-struct Ledger {
-    position: String,
-    #[serde(default)]
-    waiting: Vec<(IgnoredAny, Lane, NextOffset)>,
-    #[serde(default)]
-    again: Vec<(IgnoredAny, Lane, NextOffset)>,
-}
-
-#[derive(Clone, Debug)]
-struct Need {
-    position: Position,
-    /// Whether the journal waits for it however large it grows.
-    is_unbounded: bool,
-}
-
-/// The first frames of the journal that followers still need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
-    /// However large the journal grows.
-    pub(crate) always: FrameNo,
-    /// As long as it is not too large.
-    pub(crate) bounded: FrameNo,
-}
-
-impl FollowerNeeds {
-    /// What is still needed of the frames of a state.
-    pub(crate) fn of(&self, shared: &Shared, cut: &Cut) -> Result<Held, StoreError> {
-        let mut held = Held { always: FrameNo(u64::MAX), bounded: FrameNo(u64::MAX) };
-        let journal = &shared.journal;
-        for need in self.all(shared).values() {
-            let is_unseen = |after: &Cut| !has_contacts_of(&need.position, after);
-            let frame = journal.first_where(journal.first()?, cut.next_frame, is_unseen)?;
-            let at = if need.is_unbounded { &mut held.always } else { &mut held.bounded };
-            *at = frame.min(*at);
-        }
-        Ok(held)
-    }
-
-    /// Of those that have told nothing yet, what they have written down: however large the journal grows,
-    /// for they will tell soon, or this is no more than a look at the store.
-    fn all(&self, shared: &Shared) -> BTreeMap<String, Need> {
-        let needs = self.0.lock();
-        let mut all = needs.told.clone();
-        for (key, entry) in shared.controls.list(LEDGERS, None, LEDGERS_MAX) {
-            let name = key.strip_prefix(LEDGERS).unwrap_or(&key);
-            let is_one =
-                needs.names.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
-            if is_one
-                && !all.contains_key(name)
-                && let Some(position) = written(&entry)
-                && position.log == shared.commits.position_of(BTreeMap::new()).log
-            {
-                all.insert(name.to_owned(), Need { position, is_unbounded: true });
-            }
-        }
-        all
-    }
-}
-
-/// Before all that is owed.
-fn written(entry: &ControlEntry) -> Option<Position> {
-    let ledger: Ledger = serde_json::from_slice(&entry.value).ok()?;
-    let mut position = Position::decode(&ledger.position).ok()?;
-    for (_, lane, offset) in ledger.waiting.into_iter().chain(ledger.again) {
-        // What is told as it is now needs nothing, and stands in no lane of contacts.
-        if lane != CONTROL_LANE {
-            let next = position.next.entry(lane).or_default();
-            *next = offset.min(*next);
-        }
-    }
-    Some(position)
-}
 
 impl Reader {
     /// The journal is kept for a follower that is done with all before a position; `is_unbounded`:
     /// however large it grows.
     pub fn follower_needs(&self, name: &str, position: Position, is_unbounded: bool) {
-        let mut needs = self.shared().followers.0.lock();
-        needs.told.insert(name.to_owned(), Need { position, is_unbounded });
+        self.shared().followers.tell(name, position, is_unbounded);
     }
 
     /// Which followers there are: the journal is kept for no other, whatever was once written down.
     pub fn followers_are(&self, names: Vec<String>) {
-        self.shared().followers.0.lock().names = Some(names);
+        self.shared().followers.are(names);
     }
 
     /// How many control entries there are whose keys begin with `prefix`, up to a limit.
@@ -186,13 +88,4 @@ fn contact_lanes(cut: &Cut) -> BTreeMap<Lane, NextOffset> {
     let mut next = cut.next_offsets();
     next.remove(&CONTROL_LANE);
     next
-}
-
-/// Whether the position has seen all that is in a state, control records aside: they come all the time,
-/// and no follower's cursor is written for them.
-fn has_contacts_of(position: &Position, after: &Cut) -> bool {
-    let lanes = after.lanes.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
-    lanes
-        .into_iter()
-        .all(|(lane, at)| position.next.get(lane).copied().unwrap_or_default() >= at.next)
 }

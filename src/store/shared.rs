@@ -16,7 +16,7 @@ use super::contacts::Contacts;
 use super::control::Controls;
 use super::dead_letters::DeadLetters;
 use super::events::Rolling;
-use super::followers::FollowerNeeds;
+use super::follower_needs::FollowerNeeds;
 use super::journal::Journal;
 use super::ordered::{Lists, OrderedIndexes};
 
