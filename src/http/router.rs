@@ -76,15 +76,16 @@ pub fn access_table() -> Vec<(Method, &'static str, Option<Roles>)> {
 /// Everything that the API's address answers, with what holds for every request around it.
 pub fn router(state: HttpState) -> Api {
     let paths = api_paths(&state);
-    answering(state, &paths, ["connections", "streams"])
+    answering(state, &paths, ["connections", "streams", "streams_unknown"])
 }
 
 /// The same for the address that metrics have of their own.
 pub fn telemetry_router(state: HttpState) -> Api {
-    answering(state, &OF_TELEMETRY, ["telemetry_connections", "telemetry_streams"])
+    let pools = ["telemetry_connections", "telemetry_streams", "telemetry_streams_unknown"];
+    answering(state, &OF_TELEMETRY, pools)
 }
 
-fn answering(state: HttpState, paths: &[&'static str], pools: [&'static str; 2]) -> Api {
+fn answering(state: HttpState, paths: &[&'static str], pools: [&'static str; 3]) -> Api {
     let mut routes = Router::new();
     for path in paths.iter().copied() {
         let mut there: Vec<_> = endpoints().filter(|endpoint| endpoint.path == path).collect();
@@ -128,15 +129,15 @@ async fn method_not_allowed(method: Method) -> Response {
 pub struct Api {
     routes: Router,
     state: HttpState,
-    /// Names of what bounds its connections, and their streams.
-    pools: [&'static str; 2],
+    /// Names of what bounds its connections, and their streams: of known clients, and of others.
+    pools: [&'static str; 3],
 }
 
 impl Api {
     pub(crate) fn new(
         routes: Router<HttpState>,
         state: HttpState,
-        pools: [&'static str; 2],
+        pools: [&'static str; 3],
     ) -> Self {
         let nowhere = edge::around(any(route_not_found), &state, edge::UNMATCHED, Vec::new());
         let routes = routes.fallback_service(nowhere.with_state(state.clone()));
@@ -144,7 +145,7 @@ impl Api {
     }
 
     /// The figures of its connections, and of their streams.
-    pub(crate) fn pools(&self) -> [PoolMetrics; 2] {
+    pub(crate) fn pools(&self) -> [PoolMetrics; 3] {
         self.pools.map(|pool| self.state.metrics().pool(pool))
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use parking_lot::RwLock;
+use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
 use crate::config::{AllowConfig, ProxyConfig, RateLimit, ServerConfig};
@@ -21,6 +22,9 @@ use crate::shares::{PART, Pool, part_of};
 use crate::telemetry::Metrics;
 
 use super::contacts::idempotency::IdempotencySecret;
+
+/// Scrapes of metrics at once; more wait.
+const SCRAPES_MAX: usize = 4;
 
 /// Bounds of one request and of all together.
 #[derive(Clone, Copy, Debug)]
@@ -206,6 +210,22 @@ impl BodyRoom {
 
     pub(crate) fn of(&self, is_known: bool) -> &Pool {
         if is_known { &self.known } else { &self.unknown }
+    }
+}
+
+/// Places of what goes on off the threads that answer, though its request may be gone.
+pub(crate) struct Work {
+    pub(crate) questions: Arc<Semaphore>,
+    /// Anybody may ask for them, and they take long.
+    pub(crate) scrapes: Arc<Semaphore>,
+}
+
+impl Work {
+    pub(crate) fn new(limits: &HttpLimits) -> Self {
+        Self {
+            questions: Arc::new(Semaphore::new(limits.requests_max)),
+            scrapes: Arc::new(Semaphore::new(SCRAPES_MAX)),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::about::readiness::Readiness;
 use super::edge::cors::Cors;
 use super::exchange::error::{ApiError, Code};
 use super::services::{
-    BodyRoom, Following, HttpLimits, OpenStore, Policies, PositionText, Services,
+    BodyRoom, Following, HttpLimits, OpenStore, Policies, PositionText, Services, Work,
 };
 
 type OnLog = Box<dyn Fn(Lane, Offset) -> bool + Send + Sync>;
@@ -42,6 +42,7 @@ struct Shared {
     requests: Pool,
     bodies: BodyRoom,
     waiting_reads: Pool,
+    work: Work,
 }
 
 impl HttpState {
@@ -70,6 +71,7 @@ impl HttpState {
                 limits.waiting_reads_max,
                 metrics.pool("waiting_reads"),
             ),
+            work: Work::new(&limits),
             limits,
             build: Build::THIS,
             metrics,
@@ -183,6 +185,10 @@ impl HttpState {
 
     pub(crate) fn bodies(&self) -> &BodyRoom {
         &self.0.bodies
+    }
+
+    pub(crate) fn work(&self) -> &Work {
+        &self.0.work
     }
 
     pub(crate) fn waiting_reads(&self) -> &Pool {

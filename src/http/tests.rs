@@ -14,7 +14,7 @@ use super::router::{Api, endpoints, router};
 use super::{HttpLimits, HttpState, Readiness, Services};
 use crate::telemetry::Metrics;
 
-fn state() -> HttpState {
+pub(super) fn state() -> HttpState {
     let limits = HttpLimits {
         request_timeout: Duration::from_secs(5),
         body_bytes_max: 1024,
@@ -43,8 +43,8 @@ async fn a_panic_is_500_that_says_nothing_of_it() {
     let state = state();
     let livez = endpoints().filter(|endpoint| endpoint.path == "/livez").collect();
     let route = edge::around(get(panics), &state, "/livez", livez);
-    let api =
-        Api::new(Router::new().route("/livez", route), state.clone(), ["connections", "streams"]);
+    let pools = ["connections", "streams", "streams_unknown"];
+    let api = Api::new(Router::new().route("/livez", route), state.clone(), pools);
     let request = Request::get("/livez").body(Body::empty()).unwrap();
     let response = api.answer(IpAddr::V4(Ipv4Addr::LOCALHOST), request).await;
     assert_eq!(response.status(), 500);

@@ -5,11 +5,13 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::registry::{Families, MetricsError, set};
 
 /// Every pool; the documents name what each is bounded by.
-const POOLS: [&str; 10] = [
+const POOLS: [&str; 12] = [
     "connections",
     "streams",
+    "streams_unknown",
     "telemetry_connections",
     "telemetry_streams",
+    "telemetry_streams_unknown",
     "requests",
     "bodies",
     "bodies_unknown",

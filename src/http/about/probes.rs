@@ -66,12 +66,11 @@ pub(super) async fn metrics(
 ) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     // What is refreshed for it may look at directories.
-    let rendered = tokio::task::spawn_blocking(move || state.metrics().render()).await;
-    let text = match rendered {
-        Ok(Ok(text)) => text,
-        Ok(Err(error)) => return Err(ApiError::internal(error.to_string())),
-        Err(error) => return Err(ApiError::internal(format!("a scrape ended early: {error}"))),
-    };
+    let text = blocking(&state.work().scrapes, {
+        let state = state.clone();
+        move || state.metrics().render().map_err(|error| ApiError::internal(error.to_string()))
+    })
+    .await?;
     let mut response = Response::new(Body::from(text));
     response
         .headers_mut()
@@ -87,7 +86,7 @@ pub(super) async fn stats(
 ) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     let queries = begin(&state, &headers)?.clone();
-    let stats = blocking({
+    let stats = blocking(&state.work().questions, {
         let queries = queries.clone();
         move || queries.stats()
     })

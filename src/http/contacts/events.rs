@@ -28,7 +28,7 @@ pub(super) async fn show(
     let queries = begin(&state, request.headers())?.clone();
     let log = state.following().and_then(|following| following.identity.clone());
     let topic = log.as_ref().map_or_else(|| "contacts".to_owned(), |log| log.topic.clone());
-    let found = blocking({
+    let found = blocking(&state.work().questions, {
         let (queries, id) = (queries.clone(), id.clone());
         move || queries.event(log.as_ref(), &id)
     })

@@ -49,7 +49,7 @@ pub(super) async fn list(
         Some(page) => page,
         None => {
             let (queries, query) = (queries.clone(), query.clone());
-            blocking(move || queries.page(&query)).await?
+            blocking(&state.work().questions, move || queries.page(&query)).await?
         }
     };
     let offset = match &query.start {

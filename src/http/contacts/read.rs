@@ -34,7 +34,7 @@ pub(super) async fn show(
         Some(found) => found,
         None => {
             let (queries, id) = (queries.clone(), id.clone());
-            blocking(move || queries.contact(&id)).await?
+            blocking(&state.work().questions, move || queries.contact(&id)).await?
         }
     };
     let found = found.ok_or_else(not_found)?;
@@ -66,7 +66,7 @@ pub(super) async fn history(
     let page = PageRequest::new(queries, format!("history {id}"), &params)?;
     let before = page.after(|key| Some(u64::from_be_bytes(key.try_into().ok()?)))?;
     let query = HistoryQuery { id, limit: page.limit, before };
-    let found = blocking({
+    let found = blocking(&state.work().questions, {
         let queries = queries.clone();
         move || -> Result<_, QueryError> {
             let Some(found) = queries.history(&query)? else {

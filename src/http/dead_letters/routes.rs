@@ -52,7 +52,7 @@ pub(super) async fn list(
     let list = format!("dead letters {selection:?} {fate:?}");
     let page = PageRequest::new(state.queries()?, list, &params)?;
     let query = LetterQuery { selection, fate, limit: page.limit, after: page.after(place_in)? };
-    let found = blocking({
+    let found = blocking(&state.work().questions, {
         let desk = Arc::clone(&desk);
         move || desk.list(&query)
     })
@@ -81,7 +81,7 @@ pub(super) async fn show(
     request: Request,
 ) -> Result<Json<DeadLetter>, ApiError> {
     let (desk, lane, offset) = letter(&state, request.headers(), request.uri(), &id)?;
-    let letter = blocking({
+    let letter = blocking(&state.work().questions, {
         let desk = Arc::clone(&desk);
         move || desk.one(lane, offset)
     })
@@ -102,7 +102,7 @@ pub(super) async fn redrive_one(
         again: true,
         ..order(JobKind::Redrive, Selection::one(lane, offset), &principal, &headers)
     };
-    let preview = preview(&desk, &order).await?;
+    let preview = preview(&state, &desk, &order).await?;
     if preview.counts.selected() > 0 && preview.counts.done == 0 {
         return Err(ApiError::new(
             Code::NotRedrivable,
@@ -174,7 +174,7 @@ async fn many(
     }
     fields.end()?;
     if is_dry {
-        let preview = preview(&desk, &order).await?;
+        let preview = preview(state, &desk, &order).await?;
         return Ok(Json(LetterPreview::of(&preview, desk.topics())).into_response());
     }
     let id = desk.order(order).await?;
@@ -182,9 +182,13 @@ async fn many(
     Ok(job_response(&desk, &id, &job, is_interrupted))
 }
 
-async fn preview(desk: &Arc<LetterDesk>, order: &Order) -> Result<Preview, ApiError> {
+async fn preview(
+    state: &HttpState,
+    desk: &Arc<LetterDesk>,
+    order: &Order,
+) -> Result<Preview, ApiError> {
     let (desk, order) = (Arc::clone(desk), order.clone());
-    blocking(move || desk.preview(&order)).await
+    blocking(&state.work().questions, move || desk.preview(&order)).await
 }
 
 /// Which letters the body means. All of them only where it says so.

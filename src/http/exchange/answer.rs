@@ -1,5 +1,7 @@
 //! What handlers have in common: how a read begins, and how an answer is put together.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::header::{CONTENT_TYPE, IF_NONE_MATCH};
@@ -7,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::accept::accepts;
 use super::error::{ApiError, Code};
@@ -33,13 +36,22 @@ pub(crate) fn begin<'s>(
     state.queries()
 }
 
-/// Off the threads that answer: for what waits for the disk or takes more than a moment.
+/// Off the threads that answer: for what waits for the disk or takes more than a moment. It goes on when
+/// its request is taken back, and so has a place of its own.
 pub(crate) async fn blocking<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
+    places: &Arc<Semaphore>,
     question: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(question).await {
+    let ended_early = |why: String| ApiError::internal(format!("a query ended early: {why}"));
+    let place = Arc::clone(places).acquire_owned().await;
+    let place = place.map_err(|error| ended_early(error.to_string()))?;
+    let answering = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        question()
+    });
+    match answering.await {
         Ok(answer) => answer.map_err(Into::into),
-        Err(error) => Err(ApiError::internal(format!("a query ended early: {error}"))),
+        Err(error) => Err(ended_early(error.to_string())),
     }
 }
 
@@ -86,4 +98,29 @@ pub(crate) fn none_match(headers: &HeaderMap, etag: &HeaderValue) -> bool {
             tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_goes_on_without_its_request_keeps_its_place() {
+        let places = Arc::new(Semaphore::new(1));
+        let (end, ended) = mpsc::sync_channel::<()>(0);
+        let mut first = Box::pin(blocking(&places, move || {
+            let _ = ended.recv();
+            Ok::<_, ApiError>(())
+        }));
+        assert!((&mut first).now_or_never().is_none());
+        drop(first);
+        let mut second = Box::pin(blocking(&places, || Ok::<_, ApiError>(())));
+        assert!((&mut second).now_or_never().is_none() && places.available_permits() == 0);
+        drop(end);
+        assert!(second.await.is_ok());
+    }
 }

@@ -98,10 +98,14 @@ impl Peer {
         self.leaves_body.store(true, Ordering::Relaxed);
     }
 
+    fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
+    }
+
     /// It has shown who it is.
     pub(crate) fn is_known_now(&self) {
         // Mostly so already: then nothing is written.
-        if !self.is_known.load(Ordering::Relaxed) {
+        if !self.is_known() {
             self.is_known.store(true, Ordering::Relaxed);
         }
     }
@@ -112,8 +116,10 @@ pub(crate) struct Connections {
     bounds: ConnectionBounds,
     places: Arc<Semaphore>,
     probe_places: Arc<Semaphore>,
-    /// Streams of HTTP/2 beside each connection's first.
+    /// Streams of HTTP/2 beside each connection's first, of those that have shown a credential.
     streams: Pool,
+    /// Of the others, who may not fill the room of those: no stream gives way.
+    streams_unknown: Pool,
     state: Mutex<State>,
     metrics: PoolMetrics,
     crowds: Throttle,
@@ -168,7 +174,7 @@ impl State {
     fn give_way(&mut self, of: Option<Who>) -> bool {
         let is_meant = |peer: &Peer| {
             let is_of = of.is_none_or(|who| Who::address(peer.address) == who);
-            is_of && !peer.is_known.load(Ordering::Relaxed)
+            is_of && !peer.is_known()
         };
         let oldest = self.open.iter().find(|(_, peer)| is_meant(peer)).map(|(number, _)| *number);
         let peer = oldest.and_then(|number| self.remove(number));
@@ -181,11 +187,16 @@ impl State {
 }
 
 impl Connections {
-    pub(crate) fn new(bounds: ConnectionBounds, [metrics, streams]: [PoolMetrics; 2]) -> Arc<Self> {
-        let streams = Pool::new(bounds.max, bounds.of_address_max, streams);
+    pub(crate) fn new(
+        bounds: ConnectionBounds,
+        [metrics, streams, streams_unknown]: [PoolMetrics; 3],
+    ) -> Arc<Self> {
+        let half = (bounds.max / 2).max(1);
+        let of_address_max = bounds.of_address_max.min(half);
         metrics.set_bounds(bounds.max, bounds.of_address_max);
         Arc::new(Self {
-            streams,
+            streams: Pool::new(half, of_address_max, streams),
+            streams_unknown: Pool::new(half, of_address_max, streams_unknown),
             places: Arc::new(Semaphore::new(bounds.max)),
             probe_places: Arc::new(Semaphore::new(PROBE_PLACES)),
             state: Mutex::default(),
@@ -233,7 +244,8 @@ impl Connections {
         } else {
             Who::address(peer.address)
         };
-        self.streams.take(who, 1)
+        let pool = if peer.is_known() { &self.streams } else { &self.streams_unknown };
+        pool.take(who, 1)
     }
 
     /// Whether an address may have one more; else its own oldest gives way, if it can.
@@ -314,7 +326,8 @@ mod tests {
         };
         let bounds = ConnectionBounds { max, of_address_max, proxies };
         let metrics = Metrics::new().unwrap();
-        Connections::new(bounds, ["connections", "streams"].map(|pool| metrics.pool(pool)))
+        let pools = ["connections", "streams", "streams_unknown"];
+        Connections::new(bounds, pools.map(|pool| metrics.pool(pool)))
     }
 
     fn from(last: u8) -> IpAddr {
@@ -350,7 +363,7 @@ mod tests {
 
     #[test]
     fn streams_of_one_address_have_a_part_and_those_of_a_proxy_one_each_connection() {
-        let connections = connections(4, 2);
+        let connections = connections(8, 2);
         let peer = |address| Arc::new(Peer::by_itself(address));
         let (one, other) = (peer(from(1)), peer(from(1)));
         let _held = [connections.stream(&one).unwrap(), connections.stream(&other).unwrap()];
@@ -358,6 +371,17 @@ mod tests {
         let (one, other) = (peer([10, 9, 0, 1].into()), peer([10, 9, 0, 1].into()));
         let _held = [connections.stream(&one).unwrap(), connections.stream(&other).unwrap()];
         assert_eq!(connections.stream(&other).unwrap_err(), Full::All);
+    }
+
+    #[test]
+    fn streams_of_which_nothing_is_known_leave_room_for_those_of_known_clients() {
+        let connections = connections(4, 4);
+        let (unknown, known) = (Peer::by_itself(from(1)), Peer::by_itself(from(1)));
+        let (unknown, known) = (Arc::new(unknown), Arc::new(known));
+        let held: Vec<_> = std::iter::from_fn(|| connections.stream(&unknown).ok()).collect();
+        assert_eq!(held.len(), 2);
+        known.is_known_now();
+        connections.stream(&known).unwrap();
     }
 
     #[test]

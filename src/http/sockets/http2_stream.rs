@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,14 @@ use axum::response::Response;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use hyper::Request;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Buf, Frame, SizeHint};
 use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
 use super::connections::Peer;
 use crate::http::router::Api;
+use crate::shares::Part;
 
 /// Bytes that are handed over at once: so much of an answer waits for a client that gives no window.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -38,8 +40,50 @@ pub(super) enum StreamEnd {
     Answered,
     /// Its client took it back as soon as it had sent it.
     TakenBack,
+    /// The same, while the API worked on it.
+    Cancelled,
     /// Either side broke it off.
     Broken,
+}
+
+/// What a stream has until its last byte went to the socket.
+pub(super) struct StreamPlace {
+    /// None: the place of its connection.
+    _part: Option<Part>,
+    has_moved: Arc<AtomicBool>,
+}
+
+impl StreamPlace {
+    pub(super) fn new(part: Option<Part>, has_moved: Arc<AtomicBool>) -> Self {
+        Self { _part: part, has_moved }
+    }
+}
+
+/// Some of an answer, as h2 has it: it drops it when it is written, or wanted no more.
+pub(super) struct Portion {
+    bytes: Bytes,
+    place: Arc<StreamPlace>,
+}
+
+impl Portion {
+    fn new(bytes: Bytes, place: &Arc<StreamPlace>) -> Self {
+        Self { bytes, place: Arc::clone(place) }
+    }
+}
+
+impl Buf for Portion {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.place.has_moved.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Has the API answer one request, and hands that over as fast as the client takes it; one that takes
@@ -48,7 +92,8 @@ pub(super) async fn answer(
     api: &Api,
     peer: &Arc<Peer>,
     request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Portion>,
+    place: &Arc<StreamPlace>,
     write_timeout: Duration,
 ) -> StreamEnd {
     let started = Instant::now();
@@ -61,13 +106,13 @@ pub(super) async fn answer(
         })
         .await
     };
-    let sent = match response {
-        Some(response) => send(&mut respond, &method, response, write_timeout).await,
-        None => Err(Unsent::Reset),
+    let is_soon = || started.elapsed() < SOON;
+    let Some(response) = response else {
+        return if is_soon() { StreamEnd::Cancelled } else { StreamEnd::Broken };
     };
-    match sent {
+    match send(&mut respond, &method, response, place, write_timeout).await {
         Ok(()) => StreamEnd::Answered,
-        Err(Unsent::Reset) if started.elapsed() < SOON => StreamEnd::TakenBack,
+        Err(Unsent::Reset) if is_soon() => StreamEnd::TakenBack,
         Err(Unsent::Reset | Unsent::GivenUp) => StreamEnd::Broken,
     }
 }
@@ -87,9 +132,10 @@ impl From<h2::Error> for Unsent {
 }
 
 async fn send(
-    respond: &mut SendResponse<Bytes>,
+    respond: &mut SendResponse<Portion>,
     method: &Method,
     response: Response,
+    place: &Arc<StreamPlace>,
     write_timeout: Duration,
 ) -> Result<(), Unsent> {
     let (mut head, mut body) = response.into_parts();
@@ -106,13 +152,13 @@ async fn send(
             Poll::Pending => stream.poll_reset(context).map(|_| Err(Unsent::Reset)),
         });
         match frame.await? {
-            None => return Ok(stream.send_data(Bytes::new(), true)?),
+            None => return Ok(stream.send_data(Portion::new(Bytes::new(), place), true)?),
             Some(Ok(frame)) => {
                 let Ok(bytes) = frame.into_data() else {
                     continue;
                 };
                 let is_last = body.is_end_stream();
-                hand_over(&mut stream, bytes, is_last, write_timeout).await?;
+                hand_over(&mut stream, bytes, is_last, place, write_timeout).await?;
                 if is_last {
                     return Ok(());
                 }
@@ -144,13 +190,14 @@ fn complete(head: &mut Parts, method: &Method, body: &Body) {
 
 /// Waits for the client's window before each portion, so that little is left to h2, which waits for ever.
 async fn hand_over(
-    stream: &mut SendStream<Bytes>,
+    stream: &mut SendStream<Portion>,
     mut bytes: Bytes,
     is_last: bool,
+    place: &Arc<StreamPlace>,
     write_timeout: Duration,
 ) -> Result<(), Unsent> {
     if bytes.is_empty() && is_last {
-        stream.send_data(bytes, true)?;
+        stream.send_data(Portion::new(bytes, place), true)?;
         return Ok(());
     }
     while !bytes.is_empty() {
@@ -168,7 +215,7 @@ async fn hand_over(
             };
         }
         let portion = bytes.split_to(room.min(CHUNK_BYTES).min(bytes.len()));
-        stream.send_data(portion, is_last && bytes.is_empty())?;
+        stream.send_data(Portion::new(portion, place), is_last && bytes.is_empty())?;
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! HTTP/2, where TLS agreed on it: what a connection is to HTTP/1 a stream is here, with the same bounds.
 //!
-//! The connection's own place is for one stream; each more that is open at once has one of a pool that is
-//! as large as that of connections, and of which an address has no larger part. h2 bounds what comes
-//! before a request is whole: heads, CONTINUATION, small DATA, resets, and answers to SETTINGS and PING.
+//! The connection's own place is for one stream; each more that is open at once has one of a pool, of which
+//! an address has no larger part than of connections. It has it until the last byte of its answer went to
+//! the socket. h2 bounds what comes before a request is whole: heads, CONTINUATION, small DATA, resets, and
+//! answers to SETTINGS and PING.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
 use futures_util::StreamExt as _;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
@@ -17,11 +18,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connections, Peer, PeerKind};
-use super::http2_stream::{StreamEnd, answer};
+use super::http2_stream::{Portion, StreamEnd, StreamPlace, answer};
 use super::paced::Paced;
 use super::serve::{ServeOptions, Signal, look, signals};
 use crate::http::router::Api;
-use crate::shares::Part;
 
 /// Bytes of one request's body that may come before they are read; reading gives the room back.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
@@ -31,6 +31,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Requests that a client may take back at once beyond those that it let us answer.
 const TAKEN_BACK_MAX: u64 = 100;
+/// As how many a request counts that was taken back while it was worked on: the work goes on.
+const CANCELLED: u64 = 4;
 
 fn builder(options: &ServeOptions) -> Builder {
     let mut builder = Builder::new();
@@ -54,8 +56,9 @@ pub(super) async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     let mut signals = signals(&peer, options, &shutdown);
     let stream = Paced::new(stream, options.write_timeout, Arc::clone(&peer));
-    let preface =
-        tokio::time::timeout(options.first_byte_timeout, builder(options).handshake(stream));
+    // Boxed, for what is handed on by value would stand in this future for as long as it lives.
+    let preface = Box::pin(builder(options).handshake::<_, Portion>(stream));
+    let preface = tokio::time::timeout(options.first_byte_timeout, preface);
     let preface = shutdown.run_until_cancelled(preface);
     let Some(Some(Ok(Ok(mut connection)))) = peer.cut.run_until_cancelled(preface).await else {
         return;
@@ -72,7 +75,9 @@ pub(super) async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
                 }
                 Signal::Look => {
                     signals.push(look(options));
-                    if streams.have_nothing_to_do(options.header_timeout) {
+                    // A client that knows of the end had time to begin what was on its way to us.
+                    streams.takes_more &= !streams.is_ending;
+                    if streams.have_nothing_to_do(options, connection.has_streams()) {
                         connection.abrupt_shutdown(Reason::NO_ERROR);
                     }
                 }
@@ -91,6 +96,8 @@ pub(super) async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
                 };
                 streams.begin(request, respond, connections);
                 if peer.kind == PeerKind::Probe {
+                    streams.is_ending = true;
+                    streams.takes_more = false;
                     connection.graceful_shutdown();
                 }
             }
@@ -104,12 +111,16 @@ struct Streams {
     peer: Arc<Peer>,
     write_timeout: Duration,
     tasks: JoinSet<StreamEnd>,
-    /// When the last one ended.
+    /// When something was last seen to be done.
     idle_since: Instant,
+    /// Whether a byte of an answer went since the last look. As many more hold it as there are streams
+    /// that have a place.
+    has_moved: Arc<AtomicBool>,
     answered: u64,
     taken_back: u64,
     /// Whether it was told to end.
     is_ending: bool,
+    takes_more: bool,
 }
 
 impl Streams {
@@ -122,28 +133,37 @@ impl Streams {
             idle_since: Instant::now(),
             answered: 0,
             taken_back: 0,
+            has_moved: Arc::default(),
             is_ending: false,
+            takes_more: true,
         }
     }
 
     fn begin(
         &mut self,
         request: Request<RecvStream>,
-        mut respond: SendResponse<Bytes>,
+        mut respond: SendResponse<Portion>,
         connections: &Connections,
     ) {
-        let part =
-            if self.tasks.is_empty() { Ok(None) } else { connections.stream(&self.peer).map(Some) };
-        let Ok(part) = part else {
+        let Some(place) = self.place(connections) else {
             // Says that nothing was done, so that the client may come again.
             return respond.send_reset(Reason::REFUSED_STREAM);
         };
         let (api, peer, write_timeout) =
             (self.api.clone(), Arc::clone(&self.peer), self.write_timeout);
         self.tasks.spawn(async move {
-            let _part: Option<Part> = part;
-            answer(&api, &peer, request, respond, write_timeout).await
+            answer(&api, &peer, request, respond, &place, write_timeout).await
         });
+    }
+
+    /// The connection's own, where no other stream has it.
+    fn place(&self, connections: &Connections) -> Option<Arc<StreamPlace>> {
+        if !self.takes_more {
+            return None;
+        }
+        let is_first = Arc::strong_count(&self.has_moved) == 1;
+        let part = (!is_first).then(|| connections.stream(&self.peer)).transpose().ok()?;
+        Some(Arc::new(StreamPlace::new(part, Arc::clone(&self.has_moved))))
     }
 
     fn count(&mut self, ended: StreamEnd) {
@@ -151,12 +171,25 @@ impl Streams {
         match ended {
             StreamEnd::Answered => self.answered += 1,
             StreamEnd::TakenBack => self.taken_back += 1,
+            StreamEnd::Cancelled => self.taken_back += CANCELLED,
             StreamEnd::Broken => {}
         }
     }
 
-    /// Pings are no work.
-    fn have_nothing_to_do(&self, header_timeout: Duration) -> bool {
-        self.tasks.is_empty() && (self.is_ending || self.idle_since.elapsed() >= header_timeout)
+    /// Pings are no work; `has_streams`: some of an answer may still be on its way, for as long as it goes.
+    fn have_nothing_to_do(&mut self, options: &ServeOptions, has_streams: bool) -> bool {
+        if self.has_moved.swap(false, Ordering::Relaxed) {
+            self.idle_since = Instant::now();
+        }
+        let idle = self.idle_since.elapsed();
+        self.tasks.is_empty()
+            && if has_streams {
+                idle >= options.write_timeout
+            } else {
+                self.is_ending || idle >= options.header_timeout
+            }
     }
 }
+
+#[cfg(test)]
+mod tests;
