@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
 use crate::domain::contact::{Contact, ContactView};
-use crate::domain::decode::Reject;
+use crate::domain::decode::{Decoder, ITEMS_BYTES_MAX, ITEMS_MAX, Item, Most, Reject};
 use crate::domain::event::{Event, FIELDS};
 use crate::domain::headers::SOURCE;
 use crate::domain::merge::{MergeError, merge};
@@ -69,6 +69,17 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut input = Vec::new();
     std::io::stdin().lock().read_to_end(&mut input).context("reading standard input")?;
     Ok(input)
+}
+
+/// What a source's events become, as the bridge takes them apart.
+pub(super) fn items<'t>(
+    decoder: &Decoder,
+    source: &[u8],
+    text: &'t [u8],
+) -> Result<Vec<Item<'t>>, Reject> {
+    let (events, _) = decoder.events(source, text)?;
+    let most = Most { items: ITEMS_MAX, bytes: ITEMS_BYTES_MAX };
+    Ok(decoder.items(source, &events, most)?)
 }
 
 /// One event, an array of them, or one after the other; what is none of these is one bad event.
@@ -136,17 +147,13 @@ impl Check {
         let source = self.source.as_deref().unwrap_or_default().as_bytes();
         let mut reports = Vec::new();
         for text in events(input) {
-            let batch = match decoder.batch(source, text) {
-                Ok(batch) => batch,
+            match items(decoder, source, text) {
+                Ok(items) => {
+                    let report = |it: Item<'_>| self.event(it.text, it.contact.as_deref());
+                    reports.extend(items.into_iter().map(report));
+                }
                 Err(Reject { reason, detail }) => {
                     reports.push(Report::default().refused(reason.as_str(), detail));
-                    continue;
-                }
-            };
-            for event in events(batch) {
-                match decoder.contacts(source, event).as_slice() {
-                    [] | [_] => reports.push(self.event(event, None)),
-                    ids => reports.extend(ids.iter().map(|id| self.event(event, Some(id)))),
                 }
             }
         }

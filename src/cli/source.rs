@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
-use crate::domain::decode::Decoder;
+use crate::domain::decode::{Decoder, Item};
 use crate::domain::event::{Event, FIELDS, Patch};
 use crate::domain::headers::SOURCE;
 use crate::domain::limits::Limits;
@@ -14,7 +14,7 @@ use crate::domain::record::RecordBatch;
 use crate::domain::sources::{PRESETS, Preset, Source, SourceText, SourceTexts, Sources, Unknown};
 use crate::domain::timestamp::format_rfc3339_us;
 
-use super::check_event::{events, read};
+use super::check_event::{events, items, read};
 use super::exit::Failure;
 use super::foreign::line;
 use super::output;
@@ -122,22 +122,15 @@ impl Test {
         let mut refused = 0;
         let source = self.name.as_bytes();
         for text in events(input) {
-            let batch = match self.decoder.batch(source, text) {
-                Ok(batch) => batch,
+            match items(&self.decoder, source, text) {
+                Ok(items) => {
+                    for Item { text, contact, .. } in items {
+                        refused += usize::from(!self.event(text, contact.as_deref(), &mut told));
+                    }
+                }
                 Err(reject) => {
                     let _ = writeln!(told, "refused, {reject}");
                     refused += 1;
-                    continue;
-                }
-            };
-            for event in events(batch) {
-                let contacts = self.decoder.contacts(source, event);
-                let keys: Vec<Option<&[u8]>> = match contacts.len() {
-                    0 | 1 => vec![None],
-                    _ => contacts.iter().map(|id| Some(id.as_slice())).collect(),
-                };
-                for key in keys {
-                    refused += usize::from(!self.event(event, key, &mut told));
                 }
             }
         }

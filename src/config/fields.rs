@@ -3,12 +3,12 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Sources;
 use super::error::ConfigError;
-use super::layers::{Key, Layer, Layered, Setting, Value};
+use super::layers::{Key, Layered, Setting, Value};
 use super::secret::Secret;
 use super::units::{format_duration, format_size, parse_duration, parse_size};
 
@@ -36,7 +36,10 @@ fn key_of(name: &str) -> Key {
 
 impl<'a> Fields<'a> {
     fn setting(&self, name: &str) -> Option<&'a Setting> {
-        self.layered.settings.get(&key_of(name))
+        let settings = &self.layered.settings;
+        // A source's name may have dots.
+        let by_text = || settings.iter().find(|(key, _)| key.join(".") == name);
+        settings.get(&key_of(name)).or_else(|| by_text().map(|(_, setting)| setting))
     }
 
     /// The place that says what `name` is.
@@ -101,10 +104,9 @@ impl<'a> Fields<'a> {
     /// Where a path leads that `name` says: one in a file counts from where the file is, so that it means
     /// the same wherever the program is started.
     pub(super) fn path_said_by(&self, name: &str, path: &str) -> PathBuf {
-        let is_in_file = self.setting(name).is_some_and(|setting| setting.layer == Layer::File);
-        let file = self.sources.file.as_ref().filter(|_| is_in_file);
-        let directory = file.and_then(|file| Path::new(&file.name).parent());
-        directory.unwrap_or(Path::new("")).join(path)
+        self.setting(name)
+            .map(|setting| setting.directory.join(path))
+            .unwrap_or_else(|| path.into())
     }
 
     /// Several values: a TOML list, also as the text of a flag or a variable, or a text with commas.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -36,6 +36,8 @@ pub(super) struct Setting {
     pub(super) layer: Layer,
     /// Where its line stands in the file that says so.
     pub(super) order: usize,
+    /// Where a path that it says counts from: that file's directory; empty where no file says it.
+    pub(super) directory: PathBuf,
 }
 
 /// The layers, lowest first.
@@ -104,6 +106,7 @@ pub(super) fn gather(sources: &Sources<'_>, errors: &mut Vec<ConfigError>) -> La
             place: flag.flag.clone(),
             layer: Layer::Flag,
             order: 0,
+            directory: PathBuf::new(),
         };
         layered.set(free_key(key), setting, errors);
     }
@@ -163,13 +166,15 @@ impl Layered {
     /// flags say of one stands over them.
     fn read_source_files(&mut self, sources: &Sources<'_>, errors: &mut Vec<ConfigError>) {
         let key: Key = SOURCES_PATH.split('.').map(str::to_owned).collect();
-        let Some(Setting { value: Value::Text(path), place, .. }) = self.settings.get(&key) else {
+        let Some(Setting { value: Value::Text(path), place, directory, .. }) =
+            self.settings.get(&key)
+        else {
             return;
         };
         if path.trim().is_empty() {
             return;
         }
-        let files = match (sources.read_tables)(Path::new(path.trim())) {
+        let files = match (sources.read_tables)(&directory.join(path.trim())) {
             Ok(files) => files,
             Err(error) => {
                 let (place, problem) = (place.clone(), format!("{path} can't be read: {error}"));
@@ -241,7 +246,8 @@ impl Layered {
         if known && taken && !ours {
             return;
         }
-        let setting = Setting { value: Value::Text(value), place, layer, order: 0 };
+        let (value, directory) = (Value::Text(value), PathBuf::new());
+        let setting = Setting { value, place, layer, order: 0, directory };
         if known {
             self.settings.insert(key, setting);
         } else {
@@ -343,7 +349,9 @@ fn collect(
             let order = name.span().start;
             let place = format!("{}:{}", file.name, line_at(line_ends, order));
             let value = value_of(value);
-            leaves.push((free_key(path.clone()), Setting { value, place, layer, order }));
+            let directory = Path::new(&file.name).parent().unwrap_or(Path::new("")).to_owned();
+            let setting = Setting { value, place, layer, order, directory };
+            leaves.push((free_key(path.clone()), setting));
         }
         path.pop();
     }

@@ -187,6 +187,11 @@ impl SignatureForm {
         if !signed.is_empty() && !signed.contains(&Part::Body) {
             note("signed", "has no {body}, so that anybody could change it".to_owned());
         }
+        // What ends the one could begin the other, under the same signature.
+        let is_moving = |part: &Part| matches!(part, Part::Timestamp | Part::Id);
+        if signed.windows(2).any(|pair| pair.iter().all(is_moving)) {
+            note("signed", "has {timestamp} and {id} without a text between them".to_owned());
+        }
         let form = Self {
             name: "hmac".to_owned(),
             headers: vec![set],
@@ -239,4 +244,24 @@ fn parts(template: &str) -> Result<Vec<Part>, String> {
         parts.push(Part::Text(rest.to_owned()));
     }
     Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_and_id_have_a_text_between_them() {
+        let form = |signed: &str| {
+            let texts = [("header", "x"), ("timestamp", "t"), ("id", "i"), ("signed", signed)];
+            let texts = texts.map(|(key, text)| (key.to_owned(), text.to_owned()));
+            SignatureForm::hmac(&texts.into())
+        };
+        for wrong in ["{id}{timestamp}.{body}", "{body}{timestamp}{id}"] {
+            assert!(form(wrong).unwrap_err()[0].1.contains("without a text"), "{wrong}");
+        }
+        for right in ["{id}.{timestamp}.{body}", "{timestamp}{body}{id}"] {
+            assert!(form(right).is_ok(), "{right}");
+        }
+    }
 }

@@ -86,6 +86,28 @@ fn a_path_counts_from_the_file_that_says_it() {
 }
 
 #[test]
+fn a_path_in_a_file_of_sources_counts_from_that_file() {
+    let mut sources = Sources::new(Mode::Serve);
+    let text = "[sources]\npath = \"crms\"\n[source.one]\nschemas = \"ours\"".to_owned();
+    sources.file = Some(FileText { name: "/etc/contactd/my.toml".to_owned(), text });
+    let tables = |path: &Path| {
+        assert_eq!(path, Path::new("/etc/contactd/crms"));
+        let text = "[source.one]\nsecret_file = \"one\"\n[source.\"t.wo\"]\nschemas = \"two\"";
+        let name = "/etc/contactd/crms/all.toml".to_owned();
+        Ok(vec![FileText { name, text: text.to_owned() }])
+    };
+    let read = |path: &Path| {
+        assert_eq!(path, Path::new("/etc/contactd/crms/one"));
+        Ok("q3Jx0b+8v1Yy5wz2m1bUq8rW4pQ7n9Lk0TzVfX2cH6s".to_owned())
+    };
+    (sources.read_tables, sources.read_secret) = (&tables, &read);
+    let mut config = load(&sources).unwrap();
+    let mut schemas = |name: &str| config.webhooks.sources.remove(name).unwrap().schemas.unwrap();
+    assert_eq!(schemas("one"), "/etc/contactd/ours");
+    assert_eq!(schemas("t.wo"), "/etc/contactd/crms/two");
+}
+
+#[test]
 fn a_flag_takes_a_list_as_a_file_does() {
     let mut sources = Sources::new(Mode::Serve);
     sources.file = file("allow.admin = [\"10.0.0.0/8\", \"::1\"]");

@@ -1,5 +1,7 @@
 //! The contact's part of an event: its id, fields by the source's names and ours, attributes.
 
+use std::collections::BTreeSet;
+
 use super::Reject;
 use super::envelope::Envelope;
 use super::fields::{Made, made};
@@ -7,7 +9,7 @@ use super::reader::{Member, Reader, duplicate, wrong_type};
 use crate::domain::event::{EventKind, FIELDS, Patch};
 use crate::domain::json::Token;
 use crate::domain::limits::ATTRIBUTE_KEY_BYTES_MAX;
-use crate::domain::sources::{Source, Target, Unknown, field_of};
+use crate::domain::sources::{Owner, Source, Target, Unknown, field_of};
 use crate::domain::span::Span;
 use crate::domain::verdict::DeadLetterReason;
 
@@ -33,7 +35,7 @@ struct Sorted {
     attributes: Vec<(Span, Token, bool)>,
     has_attributes: bool,
     /// The members that are null on purpose; none: all that are.
-    nulls: Option<Vec<String>>,
+    nulls: Option<BTreeSet<String>>,
 }
 
 impl ContactPart {
@@ -48,17 +50,27 @@ impl ContactPart {
         }
         let mut part = Self::default();
         let by_rule = part.follow_rules(reader, envelope, source)?;
+        // What is ours alone is not taken by another name either.
+        let is_ours = |is_it: &dyn Fn(&Target) -> bool| {
+            let mut rules = source.map(Source::rules).unwrap_or_default().iter();
+            rules.any(|rule| rule.owner == Owner::Us && is_it(&rule.target))
+        };
         for (place, field) in part.fields.iter_mut().enumerate() {
             let ours = sorted.ours.get(place).copied().flatten();
             let theirs = sorted.theirs.get(place).copied().flatten();
             // Where both stand the source's own wins.
             if *field == Patch::Absent
+                && !is_ours(&|target| *target == Target::Field(place))
                 && let Some(token) = theirs.or(ours)
             {
                 *field = field_patch(reader, token, place)?;
             }
         }
         part.find_id(reader, envelope, &sorted)?;
+        sorted.attributes.retain(|(name, _, _)| {
+            let name = reader.bytes(*name);
+            !is_ours(&|target| matches!(target, Target::Attribute(it) if it.as_bytes() == name))
+        });
         part.attributes = attributes(reader, sorted.attributes)?;
         for (name, patch) in by_rule {
             part.set_attribute(reader, name, patch);

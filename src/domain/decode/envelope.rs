@@ -1,6 +1,8 @@
 //! What stands around the contact's data, in every spelling that is met: ours, snake case,
 //! CloudEvents structured (in the value) and binary (in `ce_` headers).
 
+use std::collections::BTreeSet;
+
 use super::framing::media_type;
 use super::reader::{Member, Reader, duplicate, malformed, wrong_type};
 use super::{Reject, check_id};
@@ -42,7 +44,7 @@ pub(super) struct Envelope {
     /// It was read by the source's paths.
     pub(super) is_theirs: bool,
     /// The members that are null on purpose; none: all that are.
-    pub(super) nulls: Option<Vec<String>>,
+    pub(super) nulls: Option<BTreeSet<String>>,
 }
 
 /// Who an event is of, as far as others than itself say it, and what sources there are.

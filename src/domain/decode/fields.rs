@@ -1,5 +1,7 @@
 //! A field that is found by paths and made by steps.
 
+use std::collections::BTreeSet;
+
 use super::Reject;
 use super::envelope::Envelope;
 use super::reader::{Member, Reader, duplicate, malformed};
@@ -73,7 +75,7 @@ fn find(
 ) -> Result<Found, Reject> {
     let mut found = Found::default();
     for path in paths {
-        let is_meant = |nulls: &Vec<String>| nulls.iter().any(|name| name == path.text());
+        let is_meant = |nulls: &BTreeSet<String>| nulls.contains(path.text());
         match lookup(reader, &envelope.data, path)? {
             None | Some(Token::Null) if envelope.nulls.as_ref().is_some_and(is_meant) => {
                 found.is_null = true;

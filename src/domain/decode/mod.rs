@@ -45,6 +45,7 @@ use contact::ContactPart;
 use envelope::{Envelope, Naming};
 use reader::Reader;
 
+pub use items::{ITEMS_BYTES_MAX, ITEMS_MAX, Item, Most, TooMany};
 pub use key::KeyForm;
 
 /// Why a record says nothing: a stable reason, and a sentence for people.
@@ -173,11 +174,16 @@ impl Decoder {
         {
             let key = record.key.map(|key| reader.bytes(key).to_vec());
             let mut envelope = wrapped::read(reader, source, paths, key.as_deref())?;
+            wrapped::leave_out_unavailable(reader, &mut envelope);
             envelope.complete(reader, headers, naming)?;
             return Ok((envelope, Some(source)));
         }
-        let envelope = Envelope::read(reader, headers, naming)?;
+        let mut envelope = Envelope::read(reader, headers, naming)?;
         let source = self.sources.of(reader.bytes(envelope.source));
+        if source.is_some_and(|source| source.record().is_some()) {
+            // It was made around what the source says.
+            wrapped::leave_out_unavailable(reader, &mut envelope);
+        }
         Ok((envelope, source))
     }
 

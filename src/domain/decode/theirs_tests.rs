@@ -40,13 +40,16 @@ fn reason(decoder: &Decoder, value: &Value) -> (Reason, String) {
 
 /// A batch's events, as intake takes them apart.
 fn taken_apart(decoder: &Decoder, text: &[u8]) -> Vec<Vec<u8>> {
-    let batch = decoder.batch(b"crm", text).unwrap();
-    let values = serde_json::Deserializer::from_slice(batch).into_iter::<Value>();
-    let values = values.map(Result::unwrap).flat_map(|value| match value {
-        Value::Array(events) => events,
-        event => vec![event],
-    });
-    values.map(|value| value.to_string().into_bytes()).collect()
+    let events =
+        serde_json::Deserializer::from_slice(text).into_iter::<&serde_json::value::RawValue>();
+    let texts = events.map(|event| event.unwrap().get().as_bytes());
+    texts.flat_map(|text| decoder.events(b"crm", text).unwrap().0).map(<[u8]>::to_vec).collect()
+}
+
+/// Whom an event of several is about.
+fn contacts(decoder: &Decoder, event: &[u8]) -> Vec<Option<Vec<u8>>> {
+    let items = decoder.items(b"crm", &[event], Most { items: 9, bytes: 1 << 20 });
+    items.map(|items| items.into_iter().map(|it| it.contact).collect()).unwrap_or_default()
 }
 
 /// The contact's body and its id, after these records.
@@ -301,6 +304,80 @@ fn what_belongs_to_us_is_not_taken() {
 }
 
 #[test]
+fn what_belongs_to_us_is_not_taken_by_our_own_name_either() {
+    let ours = |path| FieldText { owner: "us".to_owned(), ..FieldText::at(path) };
+    let decoder = decoder(crm(&[("email", ours("mail")), ("attributes.tier", ours("level"))]));
+    let value = event(json!({ "id": "c", "email": "theirs", "phone": "1", "tier": 1, "x": 1,
+        "attributes": { "tier": 2 } }));
+    let (event, arena) = decode(&decoder, None, value.to_string().as_bytes()).unwrap();
+    assert_eq!(event.fields[2], Patch::Absent);
+    assert!(matches!(event.fields[3], Patch::Set(_)));
+    let names = event.attributes.iter().map(|(name, _)| name.text(&arena)).collect::<Vec<_>>();
+    assert_eq!(names, ["x"]);
+}
+
+#[test]
+fn a_value_that_the_database_did_not_say_is_not_there() {
+    let text = SourceText { unknown: Unknown::Keep, ..preset("debezium") };
+    let row = json!({ "op": "u", "after": { "id": 5, "email": "a@b.c",
+        "title": "__debezium_unavailable_value", "notes": "__debezium_unavailable_value" },
+        "source": { "ts_ms": 1 } });
+    let (event, _) = decode(&decoder(text), None, row.to_string().as_bytes()).unwrap();
+    assert_eq!(event.fields[5], Patch::Absent);
+    assert!(event.attributes.is_empty());
+}
+
+#[test]
+fn a_column_called_payload_is_no_wrapping() {
+    let decoder = decoder(preset("connect-json"));
+    let id = |row: &Value| {
+        let (event, arena) = decode(&decoder, Some("k"), row.to_string().as_bytes()).unwrap();
+        event.contact_id.text(&arena).to_owned()
+    };
+    let inner = json!({ "id": 7, "first_name": "Grace" });
+    for column in [inner.clone(), Value::Null, json!("x")] {
+        let row = json!({ "id": 5, "first_name": "Ada", "payload": column });
+        assert_eq!(id(&row), "5");
+        assert_eq!(id(&json!({ "schema": { "type": "struct" }, "payload": row })), "5");
+    }
+    assert_eq!(id(&json!({ "payload": inner })), "7");
+    assert_eq!(id(&json!({ "schema": null, "payload": inner })), "7");
+}
+
+#[test]
+fn a_list_of_nulls_has_bounds() {
+    let names = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("n{number}")).collect();
+        json!({ "ChangeEventHeader": { "entityName": "Contact", "changeType": "UPDATE",
+            "recordIds": ["A"], "commitTimestamp": 1, "nulledFields": names } })
+    };
+    let decoder = decoder(preset("salesforce-cdc"));
+    let (event, _) = decode(&decoder, None, names(1000).to_string().as_bytes()).unwrap();
+    assert_eq!(event.attributes.len(), 1000);
+    assert_eq!(reason(&decoder, &names(1001)).0, Reason::WrongType);
+}
+
+#[test]
+fn contacts_and_their_copies_are_counted_before_they_are_made() {
+    let decoder = decoder(preset("salesforce-cdc"));
+    let about = |ids: &[&str]| json!({ "ChangeEventHeader": { "recordIds": ids } }).to_string();
+    let texts = [about(&["A", "B"]), about(&["C"]), about(&["D", "E"])];
+    let events: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+    let items = |items, bytes| decoder.items(b"crm", &events, Most { items, bytes });
+    let all = items(5, 1 << 10).unwrap();
+    let seen: Vec<_> = all.iter().map(|it| (it.place, it.contact.as_deref())).collect();
+    let id = |text: &'static str| Some(text.as_bytes());
+    assert_eq!(seen, [(0, id("A")), (0, id("B")), (1, None), (2, id("D")), (2, id("E"))]);
+    for most in 0..5 {
+        assert!(items(most, 1 << 10).is_err(), "{most}");
+    }
+    // One of each may always be.
+    let bytes = 2 * (texts[0].len() + texts[2].len()) + texts[1].len();
+    assert!(items(5, bytes).is_ok() && items(5, bytes - 1).is_err());
+    assert!(decoder.items(b"crm", &events[1..2], Most { items: 1, bytes: 0 }).is_ok());
+}
+
+#[test]
 fn a_record_in_which_nothing_is_known_is_told_apart_from_an_empty_one() {
     let unknown = SourceText { unknown: Unknown::Drop, ..preset("debezium") };
     let row = json!({ "op": "u", "after": { "kunde": 1 }, "source": { "ts_ms": 1 } });
@@ -336,7 +413,7 @@ fn a_delete_says_nothing_of_fields_and_several_contacts_have_a_record_each() {
         "recordIds": ["003A", "003B"], "commitTimestamp": 1 }, "Title": "Dr" });
     let value = both.to_string().into_bytes();
     let decoder = decoder(preset("salesforce-cdc"));
-    assert_eq!(decoder.contacts(b"crm", &value), [b"003A".to_vec(), b"003B".to_vec()]);
+    assert_eq!(contacts(&decoder, &value), [Some(b"003A".to_vec()), Some(b"003B".to_vec())]);
     let (event, arena) = decode(&decoder, Some("003B"), &value).unwrap();
     assert_eq!(event.contact_id.text(&arena), "003B");
     for key in [None, Some("003C")] {
@@ -350,12 +427,20 @@ fn a_batch_lies_where_the_source_says() {
     let mut text = preset("hubspot");
     text.record.insert("each".to_owned(), vec!["body.events".to_owned()]);
     let decoder = decoder(text);
-    let batch = decoder.batch(b"crm", br#" {"body": {"events": [1, 2]}} "#);
-    assert_eq!(batch, Ok(b"[1, 2]".as_slice()));
-    assert_eq!(decoder.batch(b"other", b"[1]"), Ok(b"[1]".as_slice()));
-    for wrong in ["{}", "[1]", r#"{"body": 1}"#, "{"] {
-        assert!(decoder.batch(b"crm", wrong.as_bytes()).is_err(), "{wrong}");
+    let events = |source: &str, text: &str| {
+        let (events, is_array) = decoder.events(source.as_bytes(), text.as_bytes())?;
+        let texts = events.into_iter().map(|text| String::from_utf8_lossy(text).into_owned());
+        Ok::<_, Reject>((texts.collect::<Vec<_>>().join("|"), is_array))
+    };
+    let found = |text: &str, is_array| Ok((text.to_owned(), is_array));
+    assert_eq!(events("crm", r#" {"body": {"events": [1, 2]}} "#), found("1|2", true));
+    assert_eq!(events("crm", r#"{"body": {"events": {"a": 1}}}"#), found(r#"{"a": 1}"#, false));
+    assert_eq!(events("other", " [1]"), found("1", true));
+    assert_eq!(events("other", "{}"), found("{}", false));
+    for wrong in ["{}", "[1]", r#"{"body": 1}"#, "{", r#"{"body": {"events": []}}"#] {
+        assert!(events("crm", wrong).is_err(), "{wrong}");
     }
+    assert!(events("other", "[1,").is_err());
 }
 
 fn members() -> impl Strategy<Value = Value> {
@@ -406,8 +491,8 @@ proptest! {
         value[at] = byte;
         let decoder = decoder(preset(name));
         let _ = decode(&decoder, None, &value);
-        let _ = decoder.contacts(b"crm", &value);
-        let _ = decoder.batch(b"crm", &value);
-        let _ = decoder.inside(b"crm", &value);
+        let _ = contacts(&decoder, &value);
+        let _ = decoder.events(b"crm", &value);
+        let _ = decoder.row(b"crm", &value);
     }
 }

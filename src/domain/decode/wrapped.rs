@@ -1,14 +1,22 @@
 //! What stands around the contact's data where a source has it elsewhere than we do: by its paths.
 
+use std::collections::BTreeSet;
+
 use super::Reject;
 use super::envelope::{Envelope, kind_of, timestamp_of, version_of};
 use super::fields::{descend, elements, lookup};
 use super::reader::{Member, Reader, malformed, wrong_type};
 use crate::domain::event::EventKind;
 use crate::domain::json::Token;
-use crate::domain::sources::{Path, RecordPaths, Source};
+use crate::domain::sources::{Path, RecordPaths, Segment, Source};
 use crate::domain::span::Span;
 use crate::domain::verdict::DeadLetterReason;
+
+/// Names that may be null on purpose: no table has more columns.
+const NULLS_MAX: usize = 1000;
+
+/// Debezium's word for a value that the database did not say, as it was not changed.
+const UNAVAILABLE: &[u8] = b"__debezium_unavailable_value";
 
 /// Reads the value; `key`: the record's own, which says which of several contacts is meant.
 pub(super) fn read(
@@ -17,7 +25,7 @@ pub(super) fn read(
     paths: &RecordPaths,
     key: Option<&[u8]>,
 ) -> Result<Envelope, Reject> {
-    let members = event_members(reader, &paths.inside)?;
+    let members = event_members(reader, paths)?;
     let kind = joined(reader, &members, &paths.kind, "the event type")?;
     let kind = kind_of(reader, kind, Some(source))?;
     let id = joined(reader, &members, &paths.id, "the event's id")?;
@@ -27,15 +35,14 @@ pub(super) fn read(
     let contact_id = contact(reader, &members, &paths.contact, key)?;
     let mut data = data(reader, &members, paths, kind)?;
     if let Some(nulls) = &nulls {
+        let name_of = |member: &Member| String::from_utf8_lossy(reader.bytes(member.name));
         data.retain(|member| {
-            let is_meant = |name: &String| name.as_bytes() == reader.bytes(member.name);
-            member.value != Token::Null || nulls.iter().any(is_meant)
+            member.value != Token::Null || nulls.contains(name_of(member).as_ref())
         });
-        for name in nulls.iter().filter(|name| !name.contains('.')) {
-            if !data.iter().any(|member| reader.bytes(member.name) == name.as_bytes()) {
-                let name = reader.append(name.as_bytes());
-                data.push(Member { name, value: Token::Null });
-            }
+        let present: BTreeSet<String> = data.iter().map(|it| name_of(it).into_owned()).collect();
+        for name in nulls.difference(&present).filter(|name| !name.contains('.')) {
+            let name = reader.append(name.as_bytes());
+            data.push(Member { name, value: Token::Null });
         }
     }
     Ok(Envelope {
@@ -56,42 +63,56 @@ pub(super) fn read(
     })
 }
 
-/// The contacts that an event is about, where they are several; in a record each has one of its own.
+/// What is not said is not there.
+pub(super) fn leave_out_unavailable(reader: &Reader<'_>, envelope: &mut Envelope) {
+    envelope.data.retain(|member| match member.value {
+        Token::String { start, end, .. } => reader.raw(start, end) != UNAVAILABLE,
+        _ => true,
+    });
+}
+
+/// The contacts that an event is about, where they are several; in a record each has one of its own. Or
+/// how many there are, where they are more than `most`.
 pub(super) fn contacts(
     reader: &mut Reader<'_>,
     paths: &RecordPaths,
-) -> Result<Vec<Vec<u8>>, Reject> {
-    let members = event_members(reader, &paths.inside)?;
+    most: usize,
+) -> Result<Result<Vec<Vec<u8>>, usize>, Reject> {
+    let members = event_members(reader, paths)?;
     let Some(Token::Array { start, .. }) = first(reader, &members, &paths.contact)? else {
-        return Ok(Vec::new());
+        return Ok(Ok(Vec::new()));
     };
-    let mut ids = Vec::new();
-    for token in elements(reader, start)? {
+    let tokens = elements(reader, start)?;
+    if tokens.len() > most {
+        return Ok(Err(tokens.len()));
+    }
+    let mut ids = Vec::with_capacity(tokens.len());
+    for token in tokens {
         if let Some(id) = reader.id_of(token, "the contact's id")? {
             ids.push(reader.bytes(id).to_vec());
         }
     }
-    Ok(ids)
+    Ok(Ok(ids))
 }
 
 /// The members of the object that is the event.
-fn event_members(reader: &mut Reader<'_>, inside: &[Path]) -> Result<Vec<Member>, Reject> {
-    let (start, _) = event_range(reader, inside)?;
+fn event_members(reader: &mut Reader<'_>, paths: &RecordPaths) -> Result<Vec<Member>, Reject> {
+    let (start, _) = event_range(reader, paths)?;
     reader.collect(&mut reader.scanner_at(start))
 }
 
 /// Where the object that is the event begins and ends.
-pub(super) fn event_range(
-    reader: &mut Reader<'_>,
-    inside: &[Path],
-) -> Result<(usize, usize), Reject> {
+fn event_range(reader: &mut Reader<'_>, paths: &RecordPaths) -> Result<(usize, usize), Reject> {
     let mut scanner = reader.scanner();
     let root = scanner.value().map_err(malformed)?;
     scanner.finish().map_err(malformed)?;
     let Token::Object { start, end } = root else {
         return Err(wrong_type("the value", "an object", root));
     };
-    for path in inside {
+    for path in &paths.inside {
+        if paths.kind.is_empty() && is_column(reader, root, path)? {
+            continue;
+        }
         match descend(reader, root, path.segments())? {
             Some(Token::Object { start, end }) => return Ok((start, end)),
             Some(Token::Null) => {
@@ -99,6 +120,36 @@ pub(super) fn event_range(
                 return Err(Reject::new(DeadLetterReason::NullValue, detail));
             }
             Some(_) | None => {}
+        }
+    }
+    Ok((start, end))
+}
+
+/// Whether a `payload` is one of a row's columns, which may be called anything: what Connect wraps a row
+/// in has its `schema` beside it, or nothing.
+fn is_column(reader: &mut Reader<'_>, root: Token, path: &Path) -> Result<bool, Reject> {
+    let outer = match path.segments().split_last() {
+        Some((Segment::Name(last), outer)) if last == "payload" => outer,
+        _ => return Ok(false),
+    };
+    let Some(Token::Object { start, .. }) = descend(reader, root, outer)? else {
+        return Ok(false);
+    };
+    let members = reader.collect(&mut reader.scanner_at(start))?;
+    let has_schema = members.iter().any(|member| reader.bytes(member.name) == b"schema");
+    Ok(!has_schema && members.len() > 1)
+}
+
+/// Where the object with the contact's members begins and ends.
+pub(super) fn row_range(
+    reader: &mut Reader<'_>,
+    paths: &RecordPaths,
+) -> Result<(usize, usize), Reject> {
+    let (start, end) = event_range(reader, paths)?;
+    for path in paths.data.iter().take_while(|path| !path.segments().is_empty()) {
+        let root = Token::Object { start, end };
+        if let Some(Token::Object { start, end }) = descend(reader, root, path.segments())? {
+            return Ok((start, end));
         }
     }
     Ok((start, end))
@@ -179,17 +230,22 @@ fn nulls(
     reader: &mut Reader<'_>,
     members: &[Member],
     path: Option<&Path>,
-) -> Result<Option<Vec<String>>, Reject> {
+) -> Result<Option<BTreeSet<String>>, Reject> {
     let Some(path) = path else {
         return Ok(None);
     };
     let Some(Token::Array { start, .. }) = lookup(reader, members, path)? else {
         return Ok(None);
     };
-    let mut names = Vec::new();
-    for token in elements(reader, start)? {
+    let tokens = elements(reader, start)?;
+    if tokens.len() > NULLS_MAX {
+        let detail = format!("{} has more than {NULLS_MAX} names", path.text());
+        return Err(Reject::new(DeadLetterReason::WrongType, detail));
+    }
+    let mut names = BTreeSet::new();
+    for token in tokens {
         if let Some(name) = reader.text_of(token, path.text())? {
-            names.push(String::from_utf8_lossy(reader.bytes(name)).into_owned());
+            names.insert(String::from_utf8_lossy(reader.bytes(name)).into_owned());
         }
     }
     Ok(Some(names))

@@ -19,7 +19,7 @@ const KNOWN: &str = "trim, lower, email, e164:COUNTRY, constant:TEXT, default:TE
 pub enum Step {
     /// White space at the ends goes.
     Trim,
-    /// All of it in lower case.
+    /// A to Z in lower case.
     Lower,
     /// The domain of an e-mail address in lower case.
     EmailDomain,
@@ -101,10 +101,11 @@ impl Step {
     pub fn inward(&self, text: String) -> Option<String> {
         Some(match self {
             Self::Trim => text.trim().to_owned(),
-            Self::Lower => text.to_lowercase(),
+            // Other letters as they are: what they become depends on the compiler's Unicode.
+            Self::Lower => text.to_ascii_lowercase(),
             Self::EmailDomain => {
                 let (person, domain) = text.rsplit_once('@')?;
-                format!("{person}@{}", domain.to_lowercase())
+                format!("{person}@{}", domain.to_ascii_lowercase())
             }
             Self::E164(country) => country.e164(&text)?,
             Self::Constant(constant) => constant.clone(),
@@ -164,5 +165,17 @@ impl fmt::Display for Step {
             Self::Values(_) => f.write_str(VALUES),
             Self::Date(form) => write!(f, "date:{form}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lower_case_is_that_of_a_to_z() {
+        let lower = |step: Step, text: &str| step.inward(text.to_owned());
+        assert_eq!(lower(Step::Lower, "ADA \u{c9}\u{130}").as_deref(), Some("ada \u{c9}\u{130}"));
+        assert_eq!(lower(Step::EmailDomain, "A@B\u{c9}.C").as_deref(), Some("A@b\u{c9}.c"));
     }
 }

@@ -130,7 +130,7 @@ proptest! {
         // As the source's own events would have made them.
         let ours = [
             first.trim().to_owned(),
-            first.to_lowercase(),
+            first.to_ascii_lowercase(),
             format!("{user}@example.com"),
             format!("+1415{number}"),
             format!("{year:04}-{month:02}-{day:02}"),

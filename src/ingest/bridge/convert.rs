@@ -10,7 +10,7 @@
 //!   came within one millisecond.
 
 use crate::config::{InputConfig, Tombstones};
-use crate::domain::decode::{Decoder, KeyForm, Reject};
+use crate::domain::decode::{ITEMS_MAX, Item, KeyForm, Most, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{
     COMPLETE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP, OUR_ENVELOPE,
@@ -37,6 +37,8 @@ pub(super) struct Converter {
     pub(super) lanes: u16,
     /// The contact log's topic, where the inputs are at the same brokers.
     pub(super) own_topic: Option<String>,
+    /// Bytes of texts that a record may become.
+    pub(super) bytes_max: usize,
 }
 
 /// What a record becomes.
@@ -48,6 +50,12 @@ pub(super) struct Bridged {
     pub(super) outcome: BridgeOutcome,
     /// It has no time: that it is a repeat is known only among the contact's last such events.
     pub(super) is_untimed: bool,
+}
+
+impl Bridged {
+    fn returned() -> Self {
+        Self { record: None, outcome: BridgeOutcome::Returned, is_untimed: false }
+    }
 }
 
 impl Converter {
@@ -68,24 +76,47 @@ impl Converter {
         let Some(value) = batch.value(record).filter(|_| is_taken_apart) else {
             return vec![self.convert(input, topic, batch, record)];
         };
-        let mut all = Vec::new();
-        for text in events(&decoder, source, value) {
-            let contacts = decoder.contacts(source, text);
-            let ids: Vec<Option<&[u8]>> = match contacts.len() {
-                0 | 1 => vec![batch.key(record)],
-                _ => contacts.iter().map(|id| Some(id.as_slice())).collect(),
+        // What can't be taken apart is one.
+        let events = decoder.events(source, value).map_or_else(|_| vec![value], |(all, _)| all);
+        let most = Most { items: ITEMS_MAX, bytes: self.bytes_max };
+        let Ok(items) = decoder.items(source, &events, most) else {
+            return vec![self.too_many(input, topic, batch, record)];
+        };
+        let convert = |item: Item<'_>| {
+            let (key, form) = match &item.contact {
+                Some(id) => (Some(id.as_slice()), KeyForm::Text),
+                None => (batch.key(record), input.key.clone()),
             };
-            for key in ids {
-                let mut one = RecordBatch::new(batch.lane);
-                let (at, time) = (record.offset, record.timestamp_ms);
-                one.push(at, time, key, Some(text), batch.headers(record));
-                all.extend(one.records.first().map(|record| {
-                    let form = if contacts.len() > 1 { KeyForm::Text } else { input.key.clone() };
-                    self.convert(&InputConfig { key: form, ..input.clone() }, topic, &one, record)
-                }));
-            }
+            let mut one = RecordBatch::new(batch.lane);
+            let (at, time) = (record.offset, record.timestamp_ms);
+            one.push(at, time, key, Some(item.text), batch.headers(record));
+            let record = one.records.first()?;
+            Some(self.convert(&InputConfig { key: form, ..input.clone() }, topic, &one, record))
+        };
+        items.into_iter().filter_map(convert).collect()
+    }
+
+    /// A record that would become too many. It has no key, or it might pass for an event of the one contact
+    /// that its key happens to name.
+    fn too_many(
+        &self,
+        input: &InputConfig,
+        topic: &str,
+        batch: &RecordBatch,
+        record: &Record,
+    ) -> Bridged {
+        if self.is_ours(batch, record) {
+            return Bridged::returned();
         }
-        all
+        let mut headers = headers(input, topic, batch, record);
+        if let Some(key) = batch.key(record) {
+            headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
+        }
+        let mut keyless = RecordBatch::new(batch.lane);
+        let (at, time, value) = (record.offset, record.timestamp_ms, batch.value(record));
+        keyless.push(at, time, None, value, std::iter::empty());
+        let record = keyless.records.first().unwrap_or(record);
+        self.unreadable(&keyless, record, headers, None)
     }
 
     /// A record that is one event of one contact.
@@ -97,8 +128,7 @@ impl Converter {
         record: &Record,
     ) -> Bridged {
         if self.is_ours(batch, record) {
-            let outcome = BridgeOutcome::Returned;
-            return Bridged { record: None, outcome, is_untimed: false };
+            return Bridged::returned();
         }
         let headers = headers(input, topic, batch, record);
         let (key, value) = (batch.key(record), batch.value(record));
@@ -178,7 +208,7 @@ impl Converter {
         Some(Found::new(&decoded, headers, value))
     }
 
-    /// A tombstone of a complete record.
+    /// A delete that has no time of its own: a tombstone, or one that a complete record tells.
     fn delete(&self, headers: &NamedValues, id: &str, record: &Record) -> Option<Found> {
         let named = serde_json::to_string(id).ok()?;
         let stamp = stamp(record);
@@ -198,9 +228,13 @@ impl Converter {
     ) -> Option<Found> {
         let decoded = match self.decode(headers, id, value, record) {
             // A row, which has neither a type nor a time of its own.
-            Ok((_, event)) if self.is_elsewhere(headers) && event.timestamp.is_none() => {
+            Ok((batch, event)) if self.is_elsewhere(headers) && event.timestamp.is_none() => {
+                let id = std::str::from_utf8(event.contact_id.of(&batch.arena)).ok()?;
+                if event.kind == EventKind::Deleted {
+                    return self.delete(headers, id, record);
+                }
                 let row = self.row(headers, value)?;
-                let value = around(row, id, record)?;
+                let (value, id) = (around(row, Some(id), record)?, Some(id));
                 return self.made(in_our_envelope(replacing(headers)), id, value, record);
             }
             Ok(decoded) => decoded,
@@ -255,7 +289,7 @@ impl Converter {
     /// The contact in a record that is nothing else, without what is wrapped around it.
     fn row<'v>(&self, headers: &NamedValues, value: &'v [u8]) -> Option<&'v [u8]> {
         let decoder = self.rules.decoder();
-        decoder.inside(source_of(headers)?, value).ok()
+        decoder.row(source_of(headers)?, value).ok()
     }
 
     /// `id` stands for the key that it will have on the contact log, where nothing else names one.
@@ -319,22 +353,6 @@ fn in_our_envelope(mut headers: NamedValues) -> NamedValues {
 fn source_of(headers: &NamedValues) -> Option<&[u8]> {
     let (_, source) = headers.iter().find(|(name, _)| name == SOURCE)?;
     source.as_deref()
-}
-
-/// The events of a record; what can't be taken apart is one.
-fn events<'v>(decoder: &Decoder, source: &[u8], value: &'v [u8]) -> Vec<&'v [u8]> {
-    let Ok(batch) = decoder.batch(source, value) else {
-        return vec![value];
-    };
-    if batch.trim_ascii_start().first() != Some(&b'[') {
-        return vec![batch];
-    }
-    let events: Vec<&serde_json::value::RawValue> =
-        serde_json::from_slice(batch).unwrap_or_default();
-    if events.is_empty() {
-        return vec![value];
-    }
-    events.into_iter().map(|event| event.get().as_bytes()).collect()
 }
 
 /// Members that give an event its record's time and place.

@@ -93,6 +93,7 @@ impl Bridge {
             rules: self.rules.clone(),
             lanes: self.log.founding()?.lanes,
             own_topic: is_kafka.then_some(identity.topic),
+            bytes_max: self.config.batch_bytes_max,
         };
         tracing::info!(group, "bridging other topics");
         let shown = Shown::default();
@@ -158,7 +159,7 @@ impl Bridge {
             for record in &batch.records.records {
                 let topic = &batch.from.topic;
                 for bridged in converter.convert_all(input, topic, &batch.records, record) {
-                    if portion.is_full_for(&bridged) {
+                    if portion.is_full_for(&bridged, self.config.batch_bytes_max) {
                         way.settle(&mut portion)?;
                     }
                     portion.add(place, bridged);

@@ -46,6 +46,8 @@ impl Pending {
 #[derive(Default)]
 pub(super) struct Portion {
     records: Vec<Pending>,
+    /// Of the records' values: one that is read may become many.
+    bytes: usize,
     reached: Reached,
     /// Records that are only counted, by their batch's place.
     counted: BTreeMap<(usize, u8), u64>,
@@ -59,8 +61,11 @@ impl Portion {
         self.reached.insert(from.clone(), next);
     }
 
-    /// Whether one more such event of its contact would be one too many.
-    pub(super) fn is_full_for(&self, bridged: &Bridged) -> bool {
+    /// Whether its records have so many bytes, or one more such event of its contact would be one too many.
+    pub(super) fn is_full_for(&self, bridged: &Bridged, bytes_max: usize) -> bool {
+        if self.bytes >= bytes_max {
+            return true;
+        }
         let Some(record) = bridged.record.as_ref().filter(|_| bridged.is_untimed) else {
             return false;
         };
@@ -81,6 +86,7 @@ impl Portion {
         if is_untimed {
             *self.untimed.entry(record.key.clone()).or_default() += 1;
         }
+        self.bytes += record.value.as_ref().map_or(0, Vec::len);
         self.records.push(Pending { record, outcome, batch });
     }
 }
@@ -97,7 +103,7 @@ pub(super) struct Way<'a> {
 impl Way<'_> {
     /// Appends and commits a portion, which is empty then.
     pub(super) fn settle(&mut self, portion: &mut Portion) -> Result<(), End> {
-        let Portion { mut records, mut reached, counted, untimed: _ } = std::mem::take(portion);
+        let Portion { mut records, mut reached, counted, .. } = std::mem::take(portion);
         if reached.is_empty() && records.is_empty() {
             return Ok(());
         }

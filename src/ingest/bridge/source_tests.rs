@@ -15,6 +15,7 @@ use crate::domain::record::{RecordBatch, header_refs};
 use crate::domain::rules::{RuleSet, RuleText};
 use crate::domain::sources::{Preset, SourceText, Unknown};
 use crate::domain::verdict::DeadLetterReason;
+use crate::event_log::NewRecord;
 use crate::ingest::PresentRules;
 
 /// The contact, the event's kind and its time; or why it is a dead letter.
@@ -41,27 +42,39 @@ fn by_preset(name: &str, unknown: Unknown) -> (Converter, InputConfig) {
 }
 
 /// What a record becomes, and what applying then sees: the contact, the event's kind and time.
-fn seen(
+fn seen(by: &(Converter, InputConfig), key: Option<&str>, value: Option<&str>) -> Vec<Seen> {
+    let records = bridged(by, key, value);
+    records.iter().map(|record| applied(&by.0, record)).collect()
+}
+
+/// The same, of what has no key and no lane of its own.
+fn dead(by: &(Converter, InputConfig), key: Option<&str>, value: &str) -> Vec<Seen> {
+    let records = bridged(by, key, Some(value));
+    assert!(records.iter().all(|record| record.key.is_empty() && record.lane.is_some()));
+    records.iter().map(|record| applied(&by.0, record)).collect()
+}
+
+fn bridged(
     (converter, input): &(Converter, InputConfig),
     key: Option<&str>,
     value: Option<&str>,
-) -> Vec<Seen> {
+) -> Vec<NewRecord> {
     let mut batch = RecordBatch::new(Lane(6));
     let (key, value) = (key.map(str::as_bytes), value.map(str::as_bytes));
     batch.push(Offset(7), TIME, key, value, std::iter::empty());
     let all = converter.convert_all(input, "crm.contacts", &batch, &batch.records[0]);
-    let records = all.into_iter().filter_map(|bridged| bridged.record);
-    let decoded = records.map(|record| {
-        let mut batch = RecordBatch::new(Lane(0));
-        let headers = header_refs(&record.headers);
-        batch.push(Offset(0), TIME, Some(&record.key), record.value.as_deref(), headers);
-        let event = converter.rules.decoder().decode(&mut batch, 0);
-        let event = event.map_err(|reject| reject.reason)?;
-        let id = event.contact_id.of(&batch.arena);
-        assert_eq!(id, record.key, "it goes to its contact's lane");
-        Ok((String::from_utf8(id.to_vec()).unwrap(), event.kind, event.timestamp))
-    });
-    decoded.collect()
+    all.into_iter().filter_map(|bridged| bridged.record).collect()
+}
+
+fn applied(converter: &Converter, record: &NewRecord) -> Seen {
+    let mut batch = RecordBatch::new(Lane(0));
+    let headers = header_refs(&record.headers);
+    batch.push(Offset(0), TIME, Some(&record.key), record.value.as_deref(), headers);
+    let event = converter.rules.decoder().decode(&mut batch, 0);
+    let event = event.map_err(|reject| reject.reason)?;
+    let id = event.contact_id.of(&batch.arena);
+    assert_eq!(id, record.key, "it goes to its contact's lane");
+    Ok((String::from_utf8(id.to_vec()).unwrap(), event.kind, event.timestamp))
 }
 
 #[test]
@@ -127,4 +140,39 @@ fn a_batch_and_an_event_of_several_contacts_are_a_record_each() {
         let made = seen(&by, Some("k"), Some(nonsense));
         assert!(made.len() == 1 && made[0].is_err(), "{nonsense}: {made:?}");
     }
+}
+
+#[test]
+fn a_record_that_would_become_too_many_is_one_dead_letter() {
+    let (converter, input) = by_preset("salesforce-cdc", Unknown::Drop);
+    let about = |ids: usize, email: &str| {
+        let ids: Vec<String> = (0..ids).map(|id| format!("id{id}")).collect();
+        text(&json!({ "payload": { "Email": email, "ChangeEventHeader": { "entityName": "Contact",
+            "changeType": "UPDATE", "recordIds": ids, "commitTimestamp": 1 } } }))
+    };
+    let bytes_max = usize::MAX;
+    let by = (Converter { bytes_max, ..converter }, input);
+    assert_eq!(seen(&by, None, Some(&about(1000, "a@b.c"))).len(), 1000);
+    let refused = [Err(DeadLetterReason::MissingContactId)];
+    // Not even the one that its key names is taken.
+    let key = Some("id1");
+    assert_eq!(dead(&by, key, &about(1001, "a@b.c")), refused);
+    let by = (Converter { bytes_max: 64 << 10, ..by.0 }, by.1);
+    let long = "x".repeat(40 << 10);
+    assert_eq!(dead(&by, key, &about(2, &long)), refused);
+    assert!(seen(&by, key, Some(&about(1, &long)))[0].is_ok());
+}
+
+#[test]
+fn a_whole_contact_without_a_time_is_looked_for_where_its_source_says() {
+    let (converter, input) = by_preset("debezium", Unknown::Drop);
+    let by = (converter, InputConfig { complete: true, ..input });
+    let at = u64::try_from(TIME * 1000).ok();
+    let made = |op: &str, before: &str, after: &str| {
+        let value = format!(r#"{{"op":"{op}","before":{before},"after":{after}}}"#);
+        seen(&by, Some(r#"{"id":5}"#), Some(&value))
+    };
+    let row = r#"{"id":5,"email":"a@b.c"}"#;
+    assert_eq!(made("u", row, row), [Ok(("5".to_owned(), EventKind::Created, at))]);
+    assert_eq!(made("d", row, "null"), [Ok(("5".to_owned(), EventKind::Deleted, at))]);
 }

@@ -26,7 +26,7 @@ pub(super) const TIME: i64 = 1_790_000_000_000;
 
 pub(super) fn converter() -> Converter {
     let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
-    Converter { rules, lanes: 4, own_topic: Some("contacts".to_owned()) }
+    Converter { rules, lanes: 4, own_topic: Some("contacts".to_owned()), bytes_max: 64 << 10 }
 }
 
 fn complete() -> InputConfig {
@@ -337,14 +337,18 @@ fn a_portion_holds_no_more_untimed_events_of_a_contact_than_it_remembers() {
     };
     let mut portion = Portion::default();
     for number in 0..UNTIMED_MAX as u64 {
-        assert!(!portion.is_full_for(&untimed(number, "ada")));
+        assert!(!portion.is_full_for(&untimed(number, "ada"), 1 << 20));
         portion.add(0, untimed(number, "ada"));
     }
-    assert!(portion.is_full_for(&untimed(99, "ada")));
-    assert!(!portion.is_full_for(&untimed(99, "grace")));
+    assert!(portion.is_full_for(&untimed(99, "ada"), 1 << 20));
+    assert!(!portion.is_full_for(&untimed(99, "grace"), 1 << 20));
     let timed = text(&event("contact.updated", "ada", json!({})));
     let timed = bridged(&InputConfig::default(), 1, None, Some(&timed), &[]);
-    assert!(!portion.is_full_for(&timed));
+    assert!(!portion.is_full_for(&timed, 1 << 20));
+    let bytes = timed.record.as_ref().and_then(|record| record.value.as_ref()).map_or(0, Vec::len);
+    let mut full = Portion::default();
+    full.add(0, timed.clone());
+    assert!(full.is_full_for(&timed, bytes) && !full.is_full_for(&timed, bytes + 1));
     // Why: a portion that is appended again changes nothing, one that is larger would.
     let twice = |count: u64| {
         let once: Vec<_> = (0..count).map(|number| record(untimed(number, "ada"))).collect();

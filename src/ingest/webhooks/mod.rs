@@ -16,12 +16,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::WebhooksConfig;
 use crate::domain::Class;
-use crate::domain::decode::Reject;
+use crate::domain::decode::{ITEMS_BYTES_MAX, Item, Most, Reject, TooMany};
 use crate::domain::event::Event;
 use crate::domain::headers::{EVENT_ID, REQUEST_ID, SOURCE, TIME};
 use crate::domain::merge::merge;
@@ -57,7 +56,9 @@ pub enum WebhookError {
     #[error("{0}")]
     Body(String),
     /// More events than one request may carry.
-    #[error("the array has {events} events, at most {events_max} are taken at once")]
+    #[error(
+        "there are {events} events, one for each contact, and at most {events_max} are taken at once"
+    )]
     TooMany {
         /// How many there are.
         events: usize,
@@ -229,37 +230,39 @@ impl Webhooks {
         let verified = verified?;
         let request_id = header("x-request-id").filter(|id| id.len() <= 128);
         let attributes = cloudevent::attributes(&header, name, source.binary_cloudevents)?;
+        let decoder = self.rules.decoder();
         let (events, is_array) = match &attributes {
             Some(_) => (vec![body], false),
-            None => {
-                let decoder = self.rules.decoder();
-                let batch = decoder.batch(name.as_bytes(), body);
-                let batch = batch.map_err(|reject| WebhookError::Body(reject.to_string()))?;
-                events(batch, self.events_max)?
-            }
+            None => decoder
+                .events(name.as_bytes(), body.trim_ascii())
+                .map_err(|reject| WebhookError::Body(reject.to_string()))?,
         };
+        let most = Most { items: self.events_max, bytes: ITEMS_BYTES_MAX };
+        let items = decoder.items(name.as_bytes(), &events, most);
+        let items = items.map_err(|too_many| self.too_many(too_many))?;
         let attributes = attributes.as_ref();
         let mut checked = Checked { is_array, ..Checked::default() };
-        for (place, text) in events.into_iter().enumerate() {
-            let place = is_array.then_some(place);
-            let contacts = self.rules.decoder().contacts(name.as_bytes(), text);
-            let contacts: Vec<_> = match contacts.len() {
-                0 | 1 => vec![None],
-                _ => contacts.iter().map(|id| Some(id.as_slice())).collect(),
-            };
-            for contact in contacts {
-                let sent = Sent { text, attributes, request_id, place, contact };
-                match self.event(source, &verified, sent, now_ms) {
-                    Prepared::Accepted(item, record, key) => {
-                        checked.items.push(item);
-                        checked.records.push(record);
-                        checked.keys.push(key);
-                    }
-                    Prepared::Rejected(item) => checked.items.push(item),
+        for Item { text, place, contact } in &items {
+            let place = is_array.then_some(*place);
+            let sent = Sent { text, attributes, request_id, place, contact: contact.as_deref() };
+            match self.event(source, &verified, sent, now_ms) {
+                Prepared::Accepted(item, record, key) => {
+                    checked.items.push(item);
+                    checked.records.push(record);
+                    checked.keys.push(key);
                 }
+                Prepared::Rejected(item) => checked.items.push(item),
             }
         }
         Ok(checked)
+    }
+
+    fn too_many(&self, too_many: TooMany) -> WebhookError {
+        let (events, events_max) = (too_many.items, self.events_max);
+        if events > events_max {
+            return WebhookError::TooMany { events, events_max };
+        }
+        WebhookError::Body(too_many.to_string())
     }
 
     fn event(&self, source: &Source, verified: &Verified, sent: Sent<'_>, now_ms: u64) -> Prepared {
@@ -386,23 +389,6 @@ impl Webhooks {
         let problem = source.schemas.problem(event.kind, sent.text);
         problem.map(|problem| (DeadLetterReason::Schema.as_str(), problem))
     }
-}
-
-/// The events of a body, each as it was sent; whether it was an array.
-fn events(body: &[u8], events_max: usize) -> Result<(Vec<&[u8]>, bool), WebhookError> {
-    let body = body.trim_ascii();
-    if body.first() != Some(&b'[') {
-        return Ok((vec![body], false));
-    }
-    let events: Vec<&RawValue> = serde_json::from_slice(body)
-        .map_err(|error| WebhookError::Body(format!("the array can't be read: {error}")))?;
-    if events.len() > events_max {
-        return Err(WebhookError::TooMany { events: events.len(), events_max });
-    }
-    if events.is_empty() {
-        return Err(WebhookError::Body("the array holds no event".to_owned()));
-    }
-    Ok((events.into_iter().map(|event| event.get().as_bytes()).collect(), true))
 }
 
 /// The id of an event that has none, so that a delivery that is repeated is known as such.

@@ -85,14 +85,17 @@ impl Source {
     /// Which setting would make a signature fit.
     pub(super) fn tell_mismatch(&self, fits_body_alone: bool, url: &str) {
         let (name, form) = (&self.name, self.verifier.form());
-        if fits_body_alone {
+        let hints = || self.hints.pass();
+        if fits_body_alone && let Some(left_out) = hints() {
             tracing::warn!(
                 source = name,
+                left_out,
                 "a webhook is signed over its body alone, so its time can be forged: where that is \
                  accepted, set source.{name}.signature = \"acme-body\""
             );
-        } else if form.signed.contains(&Part::Url)
-            && let Some(left_out) = self.hints.pass()
+        } else if !fits_body_alone
+            && form.signed.contains(&Part::Url)
+            && let Some(left_out) = hints()
         {
             let url = url.split('?').next().unwrap_or_default();
             tracing::warn!(

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{Secret, SignatureForm, WebhookSourceConfig};
-use crate::domain::rules::RuleSet;
+use crate::domain::rules::{RuleSet, RuleText};
+use crate::domain::sources::Preset;
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{ConsumeBounds, Delivery, EventLog};
 use crate::ingest::{IntakeOptions, Outbox};
@@ -54,6 +55,7 @@ impl World {
             sources: BTreeMap::from([
                 ("acme".to_owned(), source("acme")),
                 ("body".to_owned(), source("acme-body")),
+                ("sales".to_owned(), source("acme")),
                 (
                     "cloud".to_owned(),
                     WebhookSourceConfig { binary_cloudevents: true, ..source("acme") },
@@ -61,7 +63,9 @@ impl World {
                 ("off".to_owned(), WebhookSourceConfig { secret: None, ..source("acme") }),
             ]),
         };
-        let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
+        let mut rules = RuleText::built_in();
+        rules.sources.insert("sales".to_owned(), Preset::of("salesforce-cdc").unwrap().text());
+        let rules = PresentRules::new(Arc::new(RuleSet::compile(rules).unwrap()));
         let webhooks = Webhooks::new(&config, rules).unwrap();
         let options = IntakeOptions {
             ack_timeout: Duration::from_secs(5),
@@ -74,13 +78,17 @@ impl World {
     }
 
     async fn post(&self, body: &str) -> Result<Received, WebhookError> {
+        self.post_to(None, body).await
+    }
+
+    async fn post_to(&self, source: Option<&str>, body: &str) -> Result<Received, WebhookError> {
         let signature = sign_acme(SECRET, TIME, body.as_bytes());
         let header = |name: &str| match name {
             "x-acme-signature" => Some(signature.as_bytes()),
             "x-acme-timestamp" => Some(TIME.as_bytes()),
             _ => None,
         };
-        self.webhooks.receive(&self.intake, None, header, "", body.as_bytes(), NOW_MS).await
+        self.webhooks.receive(&self.intake, source, header, "", body.as_bytes(), NOW_MS).await
     }
 
     /// The first rejected event's reason.
@@ -162,6 +170,24 @@ async fn an_array_has_a_verdict_for_each_and_keeps_the_good_ones() {
     for body in ["[]", "[1,", "[1]]"] {
         assert!(matches!(world.post(body).await, Err(WebhookError::Body(_))), "{body}");
     }
+}
+
+#[tokio::test]
+async fn contacts_count_as_events_and_so_do_the_copies_of_their_texts() {
+    let world = World::new();
+    let about = |ids: &[&str], email: &str| {
+        json!({ "payload": { "Email": email, "ChangeEventHeader": { "entityName": "Contact",
+            "changeType": "UPDATE", "recordIds": ids, "commitTimestamp": 1_792_229_000,
+            "transactionKey": ids[0] } } })
+    };
+    let three = json!([about(&["a", "b"], "x"), about(&["c"], "x")]).to_string();
+    assert_eq!(world.post_to(Some("sales"), &three).await.unwrap().items.len(), 3);
+    let four = json!([about(&["a", "b"], "x"), about(&["c", "d"], "x")]).to_string();
+    let four = world.post_to(Some("sales"), &four).await;
+    assert!(matches!(four, Err(WebhookError::TooMany { events: 4, events_max: 3 })), "{four:?}");
+    let long = about(&["a", "b", "c"], &"x".repeat(6 << 20)).to_string();
+    let long = world.post_to(Some("sales"), &long).await;
+    assert!(matches!(long, Err(WebhookError::Body(_))), "{long:?}");
 }
 
 #[tokio::test]
