@@ -182,7 +182,7 @@ impl World {
         let found =
             again.map(|(offset, key)| (picked(key, offset as u64), place(offset as u64), 0));
         // Sometimes not all of it is read in one go.
-        let end = if count % 3 == 0 { self.read / 2 } else { self.read } as u64;
+        let end = if count.is_multiple_of(3) { self.read / 2 } else { self.read } as u64;
         let found = found.filter(|(_, at, _)| at.offset.0 < end).collect();
         let cut = wanted.iter().filter(|_| end < self.read as u64);
         let cut = cut.map(|(key, first)| (key.clone(), place(end).max(*first))).collect();
