@@ -294,12 +294,10 @@ impl Watch {
         self.http.set_on_log(move |lane, offset| {
             high.lane(lane).is_some_and(|status| offset.0 < status.high.load(Ordering::Acquire))
         });
-        if !is_partial {
-            self.followers.begin();
-        }
         let founded = founding.to_string();
         self.readiness.note(FOUNDING, move || Some(founded.clone()));
         if !is_partial {
+            self.followers.begin();
             let (status, home) = (Arc::clone(&consumer), *founding);
             self.intake.log_settled(move |key| {
                 Some(NextOffset(status.lane(home.home(key))?.high.load(Ordering::Acquire)))

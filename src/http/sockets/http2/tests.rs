@@ -1,3 +1,5 @@
+//! Places, drains and probes over HTTP/2, against the server in this process.
+
 use axum::Router;
 use axum::routing::get;
 use futures_util::FutureExt as _;
