@@ -16,7 +16,7 @@ use super::cut::Cut;
 use super::journal::Journal;
 
 /// Control entries that say how far followers are: their keys begin with it.
-pub(crate) const LEDGERS: &str = "follower/";
+pub const LEDGERS: &str = "follower/";
 /// Ledgers that are looked at.
 const LEDGERS_MAX: usize = 10_000;
 

@@ -96,6 +96,7 @@ pub use error::StoreError;
 pub use events::{EventLookup, EventRecord, Untimed};
 pub use expected::Expected;
 pub use export::ExportReport;
+pub use follower_needs::LEDGERS;
 pub use heap::HeapStats;
 pub use history::HistoryEntry;
 pub use identity::{LaneRange, check_lane};

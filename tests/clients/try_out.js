@@ -1,7 +1,7 @@
 // "Try it out" on every operation of a fresh `dev`, as its admin, with what the page fills in: no answer
 // is a 4xx. Typed by hand is only what no page can know: the password, tokens, ids that an earlier
 // answer gave, and a webhook's signature.
-const { chromium } = require('playwright-core');
+const { look, open } = require('./browser');
 const { createHmac } = require('node:crypto');
 
 const { URL: base, PASSWORD, WEBHOOK_SECRET } = process.env;
@@ -100,34 +100,19 @@ async function signInElsewhere() {
   await fetch(base + '/api/auth/login', { method: 'POST', headers, body });
 }
 
-(async () => {
-  const described = await (await fetch(base + '/openapi.json')).json();
+look(async (page, described) => {
   const operations = inOrder(described);
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  try {
-    const page = await browser.newPage();
-    page.setDefaultTimeout(120000);
-    await page.goto(base + '/docs');
-    await page.waitForSelector('.opblock', { timeout: 60000 });
-    const refused = [];
-    await signInElsewhere();
-    for (const operation of operations) {
-      const { status, url, bytes } = await execute(page, operation);
-      if (status >= 400) refused.push(`${operation.id}: ${status} ${url} ${bytes.slice(0, 300)}`);
-      if (['login', 'changePassword'].includes(operation.id)) {
-        await authorize(page, got[operation.id].json.accessToken);
-      }
+  page.setDefaultTimeout(120000);
+  await open(page, base);
+  const refused = [];
+  await signInElsewhere();
+  for (const operation of operations) {
+    const { status, url, bytes } = await execute(page, operation);
+    if (status >= 400) refused.push(`${operation.id}: ${status} ${url} ${bytes.slice(0, 300)}`);
+    if (['login', 'changePassword'].includes(operation.id)) {
+      await authorize(page, got[operation.id].json.accessToken);
     }
-    if (refused.length) throw new Error(refused.join('\n'));
-    console.log(`${operations.length} operations tried out, none was refused`);
-  } finally {
-    await browser.close();
   }
-})().catch((error) => {
-  console.error(error);
-  process.exit(1);
+  if (refused.length) throw new Error(refused.join('\n'));
+  console.log(`${operations.length} operations tried out, none was refused`);
 });

@@ -6,15 +6,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset, Position};
+use crate::store::LEDGERS;
 
 use super::Place;
 
-/// Keys of the entries begin with it.
-const PREFIX: &str = "follower/";
 const ROLE_PREFIX: &str = "follower_role/";
 
 pub(super) fn key(name: &str) -> String {
-    format!("{PREFIX}{name}")
+    format!("{LEDGERS}{name}")
 }
 
 /// Who has it delivers.

@@ -238,12 +238,8 @@ pub(super) async fn jobs(
     let desk = begin(&state, request.headers())?;
     let params = Params::of(request.uri(), &["limit", "cursor"])?;
     let page = PageRequest::new(state.queries()?, "redrives".to_owned(), &params)?;
-    let before = page.after(|key| String::from_utf8(key.to_vec()).ok())?;
-    // One more than is shown tells whether there is more.
-    let mut jobs = desk.jobs(page.limit + 1, before.as_deref());
-    let has_more = jobs.len() > page.limit;
-    jobs.truncate(page.limit);
-    let meta = page.meta(jobs.last().filter(|_| has_more).map(|(id, ..)| id.clone().into_bytes()));
+    let jobs = desk.jobs(page.limit + 1, page.after_text()?.as_deref());
+    let (jobs, meta) = page.cut(jobs, |(id, ..)| id.clone().into_bytes());
     let data = jobs
         .iter()
         .map(|(id, job, is_interrupted)| Redrive::of(id, job, *is_interrupted, desk.topics()));

@@ -58,6 +58,23 @@ impl<'q> PageRequest<'q> {
         self.cursor.as_deref().map(|key| read(key).ok_or_else(malformed)).transpose()
     }
 
+    /// The same where the key is a text.
+    pub(crate) fn after_text(&self) -> Result<Option<String>, ApiError> {
+        self.after(|key| String::from_utf8(key.to_vec()).ok())
+    }
+
+    /// The page's entries, of which one more than the limit tells that there are more.
+    pub(crate) fn cut<T>(
+        &self,
+        mut entries: Vec<T>,
+        key: impl FnOnce(&T) -> Vec<u8>,
+    ) -> (Vec<T>, PageMeta) {
+        let has_more = entries.len() > self.limit;
+        entries.truncate(self.limit);
+        let meta = self.meta(entries.last().filter(|_| has_more).map(key));
+        (entries, meta)
+    }
+
     /// With the last entry's key, where more follow.
     pub(crate) fn meta(&self, last: Option<Vec<u8>>) -> PageMeta {
         let cursor = |key| Cursor { direction: Direction::Next, skip: 0, key };

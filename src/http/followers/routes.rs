@@ -31,13 +31,8 @@ pub(super) async fn list(
     let followers = begin(&state, request.headers())?;
     let params = Params::of(request.uri(), &["limit", "cursor"])?;
     let page = PageRequest::new(state.queries()?, "followers".to_owned(), &params)?;
-    let after = page.after(text)?;
-    // One more than is shown tells whether there is more.
-    let mut shown = followers.list(after.as_deref(), page.limit + 1);
-    let has_more = shown.len() > page.limit;
-    shown.truncate(page.limit);
-    let last = shown.last().filter(|_| has_more).map(|last| last.name.clone().into_bytes());
-    let meta = page.meta(last);
+    let shown = followers.list(page.after_text()?.as_deref(), page.limit + 1);
+    let (shown, meta) = page.cut(shown, |last| last.name.clone().into_bytes());
     let data = shown.into_iter().map(Follower::of).collect();
     Ok(paged(request.uri(), meta.next_cursor.clone(), FollowerPage { data, meta }))
 }
@@ -61,9 +56,8 @@ pub(super) async fn pause(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<Follower>, ApiError> {
-    let followers = begin(&state, &headers)?;
-    Params::of(&uri, &[])?;
-    followers.pause(&name, &by(&principal, &headers)).await?;
+    let (followers, by) = steering(&state, &principal, &uri, &headers)?;
+    followers.pause(&name, &by).await?;
     Ok(Json(Follower::of(followers.show(&name)?)))
 }
 
@@ -75,9 +69,8 @@ pub(super) async fn resume(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<Follower>, ApiError> {
-    let followers = begin(&state, &headers)?;
-    Params::of(&uri, &[])?;
-    followers.resume(&name, &by(&principal, &headers)).await?;
+    let (followers, by) = steering(&state, &principal, &uri, &headers)?;
+    followers.resume(&name, &by).await?;
     Ok(Json(Follower::of(followers.show(&name)?)))
 }
 
@@ -90,10 +83,9 @@ pub(super) async fn skip(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Follower>, ApiError> {
-    let followers = begin(&state, &headers)?;
-    Params::of(&uri, &[])?;
+    let (followers, by) = steering(&state, &principal, &uri, &headers)?;
     let contact = SkipOrder::read(Fields::of(&headers, &body)?)?;
-    followers.skip(&name, contact.as_deref(), &by(&principal, &headers)).await?;
+    followers.skip(&name, contact.as_deref(), &by).await?;
     Ok(Json(Follower::of(followers.show(&name)?)))
 }
 
@@ -106,10 +98,9 @@ pub(super) async fn replay(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Replay>, ApiError> {
-    let followers = begin(&state, &headers)?;
-    Params::of(&uri, &[])?;
+    let (followers, by) = steering(&state, &principal, &uri, &headers)?;
     let from = ReplayOrder::read(Fields::of(&headers, &body)?)?;
-    let position = followers.replay(&name, from, &by(&principal, &headers)).await?;
+    let position = followers.replay(&name, from, &by).await?;
     Ok(Json(Replay { position: position.encode() }))
 }
 
@@ -122,12 +113,8 @@ pub(super) async fn parked(
     let followers = begin(&state, request.headers())?;
     let params = Params::of(request.uri(), &["limit", "cursor"])?;
     let page = PageRequest::new(state.queries()?, format!("parked {name}"), &params)?;
-    let after = page.after(text)?;
-    let mut parked = followers.parked(&name, after.as_deref(), page.limit + 1)?;
-    let has_more = parked.len() > page.limit;
-    parked.truncate(page.limit);
-    let meta =
-        page.meta(parked.last().filter(|_| has_more).map(|last| last.id.clone().into_bytes()));
+    let parked = followers.parked(&name, page.after_text()?.as_deref(), page.limit + 1)?;
+    let (parked, meta) = page.cut(parked, |last| last.id.clone().into_bytes());
     let data = parked.into_iter().map(ParkedChange::of).collect();
     Ok(paged(request.uri(), meta.next_cursor.clone(), ParkedPage { data, meta }))
 }
@@ -140,9 +127,8 @@ pub(super) async fn redrive(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let followers = begin(&state, &headers)?;
-    Params::of(&uri, &[])?;
-    followers.redrive(&name, &id, &by(&principal, &headers)).await?;
+    let (followers, by) = steering(&state, &principal, &uri, &headers)?;
+    followers.redrive(&name, &id, &by).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -154,9 +140,8 @@ pub(super) async fn drop_parked(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let followers = begin(&state, &headers)?;
-    Params::of(&uri, &[])?;
-    followers.drop_parked(&name, &id, &by(&principal, &headers)).await?;
+    let (followers, by) = steering(&state, &principal, &uri, &headers)?;
+    followers.drop_parked(&name, &id, &by).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -165,15 +150,18 @@ fn begin(state: &HttpState, headers: &HeaderMap) -> Result<Arc<Followers>, ApiEr
     Ok(Arc::clone(&state.open()?.followers))
 }
 
-fn by(principal: &Principal, headers: &HeaderMap) -> By {
-    By {
-        principal: principal.name.to_string(),
-        request_id: request_id::of_writing(headers).map(str::to_owned),
-    }
-}
-
-fn text(key: &[u8]) -> Option<String> {
-    String::from_utf8(key.to_vec()).ok()
+/// The same, and who steers them by a path without parameters.
+fn steering(
+    state: &HttpState,
+    principal: &Principal,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(Arc<Followers>, By), ApiError> {
+    let followers = begin(state, headers)?;
+    Params::of(uri, &[])?;
+    let principal = principal.name.to_string();
+    let request_id = request_id::of_writing(headers).map(str::to_owned);
+    Ok((followers, By { principal, request_id }))
 }
 
 impl From<FollowerError> for ApiError {

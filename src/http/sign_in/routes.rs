@@ -100,14 +100,8 @@ pub(super) async fn sessions(
     let place = |session: &auth::Session| (Reverse(session.used_ms), session.id.clone());
     sessions.sort_by_key(place);
     sessions.retain(|session| after.as_ref().is_none_or(|after| place(session) > *after));
-    let has_more = sessions.len() > page.limit;
-    sessions.truncate(page.limit);
-    let meta = page.meta(
-        sessions
-            .last()
-            .filter(|_| has_more)
-            .map(|last| [last.used_ms.to_be_bytes().as_slice(), last.id.as_bytes()].concat()),
-    );
+    let (sessions, meta) = page
+        .cut(sessions, |last| [last.used_ms.to_be_bytes().as_slice(), last.id.as_bytes()].concat());
     let data = sessions.into_iter().map(|session| Session::of(session, &principal)).collect();
     Ok(paged(&uri, meta.next_cursor.clone(), Sessions { data, meta }))
 }
