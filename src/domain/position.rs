@@ -249,13 +249,14 @@ impl Position {
         Ok(position)
     }
 
+    /// Up to where a lane was seen; its beginning where nothing is said of it.
+    pub fn next_of(&self, lane: Lane) -> NextOffset {
+        self.next.get(&lane).copied().unwrap_or_default()
+    }
+
     /// Whether everything that `other` has seen has been seen here too; never for another log.
     pub fn covers(&self, other: &Self) -> bool {
-        self.log == other.log
-            && other
-                .next
-                .iter()
-                .all(|(lane, next)| self.next.get(lane).copied().unwrap_or_default() >= *next)
+        self.log == other.log && other.next.iter().all(|(lane, next)| self.next_of(*lane) >= *next)
     }
 }
 

@@ -28,16 +28,12 @@ pub(super) struct Pace<C: Clock = DefaultClock> {
 impl Pace {
     /// So many a second, and so many at once where none came before.
     pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        Self::by(DefaultClock::default(), per_second, burst)
+        Self::every(Duration::from_secs(1) / per_second.max(1), burst)
     }
 
     /// One each time, and so many at once where none came before.
     pub(super) fn every(time: Duration, burst: u32) -> Self {
-        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::with_period(time).unwrap_or(Quota::per_second(NonZeroU32::MAX));
-        let clock = DefaultClock::default();
-        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
-        Self { limiter, clock }
+        Self::by(DefaultClock::default(), time, burst)
     }
 
     /// Counts letters, and waits until their time has come or it is told to stop.
@@ -55,10 +51,11 @@ impl Pace {
 }
 
 impl<C: Clock + Clone> Pace<C> {
-    fn by(clock: C, per_second: u32, burst: u32) -> Self {
-        let positive = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(positive(per_second)).allow_burst(positive(burst));
-        Self { limiter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
+    fn by(clock: C, time: Duration, burst: u32) -> Self {
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(time).unwrap_or(Quota::per_second(NonZeroU32::MAX));
+        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock.clone());
+        Self { limiter, clock }
     }
 
     /// Takes so many, or says how long that has to wait. More than a burst are none's to take, and are
@@ -78,7 +75,7 @@ mod tests {
     /// Seconds that so many letters take.
     fn seconds(per_second: u32, burst: u32, letters: u32) -> f64 {
         let clock = FakeRelativeClock::default();
-        let pace = Pace::by(clock.clone(), per_second, burst);
+        let pace = Pace::by(clock.clone(), Duration::from_secs(1) / per_second, burst);
         let mut waited = Duration::ZERO;
         let some = NonZeroU32::new(at_once(per_second)).unwrap();
         for _ in 0..letters / some {

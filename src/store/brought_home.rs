@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
 
 use super::cut::Cut;
@@ -24,22 +23,19 @@ impl BroughtHome {
 
     /// The first frame of the journal that is still needed for records up to a cut.
     pub(crate) fn needs_from(&self, cut: &Cut) -> FrameNo {
-        let is_all = self.count.load(Ordering::Acquire) >= rehomed_up_to(cut);
+        let is_all = self.count.load(Ordering::Acquire) >= cut.rehomed();
         if is_all { FrameNo(u64::MAX) } else { FrameNo(self.before.load(Ordering::Acquire)) }
     }
-}
-
-pub(crate) fn rehomed_up_to(cut: &Cut) -> u64 {
-    cut.counters.verdict(Verdict::Rehomed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::verdict::Verdict;
 
     #[test]
     fn the_journal_is_needed_until_all_are_at_home() {
-        let mut cut = Cut::empty();
+        let mut cut = Cut::default();
         let brought = BroughtHome::default();
         assert_eq!(brought.needs_from(&cut), FrameNo(u64::MAX));
         cut.counters.count(Verdict::Rehomed);

@@ -145,29 +145,33 @@ impl Changes {
         &self.seen
     }
 
-    /// Goes past frames without any of what `count` counts up to a state, unread.
+    /// Goes past frames without any of what `count` counts up to a state, unread; none: it counts nothing,
+    /// and nothing is passed.
     ///
     /// # Errors
     /// When the journal can't be read.
     pub fn pass_over(
         &mut self,
         until: ChangeRef,
-        count: impl Fn(&Cut) -> u64,
+        count: impl Fn(&Cut) -> Option<u64>,
     ) -> Result<(), StoreError> {
         let (at, end) = (self.place.frame(), until.frame());
         let journal = &self.reader.shared().journal;
+        let Some(none) = count(&Cut::default()) else {
+            return Ok(());
+        };
         if self.place.index() != 0 || at >= end || at < journal.first()? {
             return Ok(());
         }
         let before = match at.0.checked_sub(1) {
-            None => Some(0),
-            Some(last) => journal.head(FrameNo(last))?.map(|head| count(&head.after)),
+            None => Some(none),
+            Some(last) => journal.head(FrameNo(last))?.and_then(|head| count(&head.after)),
         };
         // Behind what was trimmed it is not known whether the first frame has some.
         let Some(before) = before else {
             return Ok(());
         };
-        let found = journal.first_where(at, end, |after| count(after) > before)?;
+        let found = journal.first_where(at, end, |after| count(after) > Some(before))?;
         let Some(last) = found.0.checked_sub(1).filter(|_| found > at) else {
             return Ok(());
         };
@@ -247,7 +251,7 @@ impl Changes {
                 (*place, at_end) = (entry.change, false);
                 return Ok(ControlFlow::Break(()));
             }
-            let next = seen.next.get(&entry.lane).copied().unwrap_or_default();
+            let next = seen.next_of(entry.lane);
             if entry.offset.0 < next.0 {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -264,10 +268,7 @@ impl Changes {
 }
 
 fn has_seen(position: &Position, after: &Cut) -> bool {
-    after
-        .lanes
-        .iter()
-        .all(|(lane, at)| position.next.get(lane).copied().unwrap_or_default() >= at.next)
+    after.lanes.iter().all(|(lane, at)| position.next_of(*lane) >= at.next)
 }
 
 /// The first frame with something that the position has not seen; none where what comes before the
@@ -310,9 +311,7 @@ fn reaches(journal: &Journal, position: &Position, no: FrameNo) -> Result<bool, 
         return Ok(false);
     };
     let needed = before_frame(&frame)?;
-    Ok(needed
-        .iter()
-        .all(|(lane, least)| position.next.get(lane).copied().unwrap_or_default().0 >= *least))
+    Ok(needed.iter().all(|(lane, least)| position.next_of(*lane).0 >= *least))
 }
 
 /// The next offsets of all lanes before a frame.

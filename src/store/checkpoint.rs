@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn any_flipped_bit_and_any_cut_is_seen() {
         let dir = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint { number: 3, store: 9, cut: Cut::empty() };
+        let checkpoint = Checkpoint { number: 3, store: 9, cut: Cut::default() };
         checkpoint.write(dir.path()).unwrap();
         assert_eq!(Checkpoint::read(dir.path()).unwrap(), Some(checkpoint));
         let path = dir.path().join("checkpoint");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::position::{Lane, NextOffset};
+use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Position};
 use crate::domain::rules::LaneRules;
 use crate::domain::verdict::Verdict;
 use crate::segments::FrameNo;
@@ -12,7 +12,7 @@ use super::digest::Digest;
 use super::journal::{Counters, LaneProgress};
 
 /// Taken whole, written whole, never in parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
     /// The first journal frame that is not in this state.
     pub next_frame: FrameNo,
@@ -32,26 +32,7 @@ pub struct Cut {
     pub record_time_ms: i64,
 }
 
-impl Default for Cut {
-    fn default() -> Self {
-        Self::empty()
-    }
-}
-
 impl Cut {
-    pub(crate) fn empty() -> Self {
-        Self {
-            next_frame: FrameNo(0),
-            lanes: BTreeMap::new(),
-            counters: Counters::default(),
-            digest: Digest::default(),
-            control: ControlSums::default(),
-            rules: Arc::default(),
-            attempts: Digest::default(),
-            record_time_ms: 0,
-        }
-    }
-
     /// Records that were set aside, contacts' and control records.
     pub fn dead_letters(&self) -> u64 {
         let of_control = self.control.verdicts.get(Verdict::DeadLettered.index()).copied();
@@ -66,6 +47,18 @@ impl Cut {
     /// The next offset of every lane.
     pub fn next_offsets(&self) -> BTreeMap<Lane, NextOffset> {
         self.lanes.iter().map(|(lane, at)| (*lane, at.next)).collect()
+    }
+
+    /// The same without the control lane: no contact's record stands there, its records come all the time,
+    /// and its topic may be made anew.
+    pub(crate) fn contact_lanes(&self) -> impl Iterator<Item = (Lane, NextOffset)> {
+        let lanes = self.lanes.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
+        lanes.map(|(lane, at)| (*lane, at.next))
+    }
+
+    /// Whether a position has seen all contacts' records that are in it.
+    pub(crate) fn is_seen_by(&self, position: &Position) -> bool {
+        self.contact_lanes().all(|(lane, next)| position.next_of(lane) >= next)
     }
 }
 

@@ -78,9 +78,10 @@ impl FollowerNeeds {
         cut: &Cut,
     ) -> Result<Held, StoreError> {
         let mut held = Held { always: FrameNo(u64::MAX), bounded: FrameNo(u64::MAX) };
+        let first = journal.first()?;
         for need in self.all(controls, log).values() {
-            let is_unseen = |after: &Cut| !has_contacts_of(&need.position, after);
-            let frame = journal.first_where(journal.first()?, cut.next_frame, is_unseen)?;
+            let is_unseen = |after: &Cut| !after.is_seen_by(&need.position);
+            let frame = journal.first_where(first, cut.next_frame, is_unseen)?;
             let at = if need.is_unbounded { &mut held.always } else { &mut held.bounded };
             *at = frame.min(*at);
         }
@@ -120,13 +121,4 @@ fn written(entry: &ControlEntry) -> Option<Position> {
         }
     }
     Some(position)
-}
-
-/// Whether the position has seen all that is in a state, control records aside: they come all the time,
-/// and no follower's cursor is written for them.
-fn has_contacts_of(position: &Position, after: &Cut) -> bool {
-    let lanes = after.lanes.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
-    lanes
-        .into_iter()
-        .all(|(lane, at)| position.next.get(lane).copied().unwrap_or_default() >= at.next)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Position};
+use crate::domain::position::{NextOffset, Position};
 use crate::segments::FrameNo;
 
 use super::StoreError;
@@ -79,13 +79,6 @@ impl Reader {
             return Ok(Some(shared.commits.position_of(BTreeMap::new())));
         };
         let head = shared.journal.head(before)?;
-        Ok(head.map(|head| shared.commits.position_of(contact_lanes(&head.after))))
+        Ok(head.map(|head| shared.commits.position_of(head.after.contact_lanes().collect())))
     }
-}
-
-/// A follower of contacts alone does without control records.
-fn contact_lanes(cut: &Cut) -> BTreeMap<Lane, NextOffset> {
-    let mut next = cut.next_offsets();
-    next.remove(&CONTROL_LANE);
-    next
 }

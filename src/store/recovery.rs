@@ -205,7 +205,7 @@ fn redo_on_engine(input: &RecoveryInput<'_>) -> Result<Recovered, EngineMismatch
     let checkpoint = input.checkpoint.clone().unwrap_or_else(|| Checkpoint {
         number: 0,
         store: input.store,
-        cut: Cut::empty(),
+        cut: Cut::default(),
     });
     if checkpoint.store != input.store {
         return Err(EngineMismatch::damage("the checkpoint is another store's"));

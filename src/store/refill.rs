@@ -81,7 +81,7 @@ fn start(input: &RecoveryInput<'_>) -> Result<(Engine, Cut), StoreError> {
         }
     }
     if input.journal_first == FrameNo(0) {
-        return Ok((new_engine(input)?, Cut::empty()));
+        return Ok((new_engine(input)?, Cut::default()));
     }
     Err(StoreError::damaged("the store", why))
 }

@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset, Position};
+use crate::domain::position::{Lane, NextOffset, Offset, Position};
 use crate::segments::FrameNo;
 
 use super::StoreError;
-use super::brought_home::rehomed_up_to;
 use super::cut::Cut;
 use super::journal::{Entry, Frame, FrameHead, Journal, Outcome};
 use super::reader::Reader;
@@ -65,8 +64,8 @@ impl Reader {
     ) -> Result<Rehomed, StoreError> {
         let shared = self.shared();
         let cut = shared.commits.cut.lock().clone();
-        let seen = shared.commits.position_of(contact_lanes(&cut).collect());
-        let all = rehomed_up_to(&cut);
+        let seen = shared.commits.position_of(cut.contact_lanes().collect());
+        let all = cut.rehomed();
         let nothing = Rehomed { records: Vec::new(), seen, count: all, is_end: true };
         if count == Some(all) {
             self.brought_home(all, cut.next_frame);
@@ -86,8 +85,8 @@ impl Reader {
             }
             Ok(())
         })?;
-        let count = rehomed_up_to(&frame.head.after);
-        let seen = shared.commits.position_of(contact_lanes(&frame.head.after).collect());
+        let count = frame.head.after.rehomed();
+        let seen = shared.commits.position_of(frame.head.after.contact_lanes().collect());
         Ok(Rehomed { records, seen, count, is_end: false })
     }
 
@@ -103,7 +102,7 @@ impl Reader {
         let journal = &shared.journal;
         let first = journal.first()?;
         let begins_before =
-            |head: Option<Arc<FrameHead>>| head.is_some_and(|head| covers(position, &head.after));
+            |head: Option<Arc<FrameHead>>| head.is_some_and(|head| head.after.is_seen_by(position));
         if first == FrameNo(0) || begins_before(journal.head(first)?) {
             return Ok(Some(0));
         }
@@ -117,8 +116,8 @@ impl Reader {
         // From the first state that is past the position on, what the position has not seen is counted.
         let last = journal.first_where(first, cut.next_frame, is_past)?;
         let up_to = match journal.head(last)? {
-            Some(head) => rehomed_up_to(&head.after),
-            None => rehomed_up_to(&cut),
+            Some(head) => head.after.rehomed(),
+            None => cut.rehomed(),
         };
         let (mut held, mut at) = (0, first);
         while at <= last
@@ -136,7 +135,7 @@ impl Reader {
 
     /// How many records ever stood away from home.
     pub fn rehomed(&self) -> u64 {
-        rehomed_up_to(&self.shared().commits.cut.lock())
+        self.shared().commits.cut.lock().rehomed()
     }
 
     /// Nobody brings any home here: the journal does not wait for them.
@@ -167,25 +166,13 @@ fn rehomed(entry: &Entry<'_>) -> Option<RehomedRecord> {
     })
 }
 
-/// No contact's record stands in the control lane, and its topic may be made anew.
-fn contact_lanes(cut: &Cut) -> impl Iterator<Item = (Lane, NextOffset)> {
-    let lanes = cut.lanes.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
-    lanes.map(|(lane, at)| (*lane, at.next))
-}
-
 fn has_seen(position: &Position, entry: &Entry<'_>) -> bool {
     position.next.get(&entry.lane).is_some_and(|next| entry.offset.0 < next.0)
 }
 
-/// Whether the position has seen all that is in a state.
-fn covers(position: &Position, cut: &Cut) -> bool {
-    let at = |lane| position.next.get(&lane).copied().unwrap_or_default();
-    contact_lanes(cut).all(|(lane, next)| at(lane) >= next)
-}
-
 /// The first frame with something that the position has not seen.
 fn first_unseen(journal: &Journal, position: &Position, cut: &Cut) -> Result<FrameNo, StoreError> {
-    journal.first_where(journal.first()?, cut.next_frame, |after| !covers(position, after))
+    journal.first_where(journal.first()?, cut.next_frame, |after| !after.is_seen_by(position))
 }
 
 /// The first frame from `start` on that holds one.
@@ -195,17 +182,16 @@ fn next_with_some(
     cut: &Cut,
 ) -> Result<Option<Frame>, StoreError> {
     let before = match start.0.checked_sub(1) {
-        Some(last) => journal.head(FrameNo(last))?.map(|head| rehomed_up_to(&head.after)),
+        Some(last) => journal.head(FrameNo(last))?.map(|head| head.after.rehomed()),
         None => Some(0),
     };
     let Some(before) = before else {
         // Trimmed: whether the first frame holds some is not known.
         return journal.frame(start);
     };
-    if rehomed_up_to(cut) == before {
+    if cut.rehomed() == before {
         return Ok(None);
     }
-    let found =
-        journal.first_where(start, cut.next_frame, |after| rehomed_up_to(after) > before)?;
+    let found = journal.first_where(start, cut.next_frame, |after| after.rehomed() > before)?;
     if found >= cut.next_frame { Ok(None) } else { journal.frame(found) }
 }

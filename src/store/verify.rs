@@ -125,7 +125,7 @@ fn check_journal(
         report,
         images: LastImages::new(),
         controls: JournalControls::new(first),
-        before: (first.0 == 0).then(Cut::empty),
+        before: (first.0 == 0).then(Cut::default),
         rules: (first.0 == 0).then(Arc::default),
         first: ChangeRef::new(first, 0),
     };

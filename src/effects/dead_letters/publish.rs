@@ -120,22 +120,24 @@ impl Publisher {
     /// What is too large for the topic goes without its value; where key and headers are too large as
     /// well, without those of its own.
     async fn send(&self, record: &NewRecord) -> Result<(), LogError> {
-        let append = async |record: NewRecord| self.log.append(vec![record]).await.map(|_acks| ());
+        let append = async |record: &NewRecord| {
+            self.log.append(std::slice::from_ref(record)).await.map(|_acks| ())
+        };
         let is_poison = |sent: &Result<(), LogError>| {
             sent.as_ref().is_err_and(|it| it.class() == Class::Poison)
         };
-        let sent = append(record.clone()).await;
+        let sent = append(record).await;
         if !is_poison(&sent) {
             return sent;
         }
         let mut stub = stub(record);
-        let sent = append(stub.clone()).await;
+        let sent = append(&stub).await;
         if !is_poison(&sent) {
             return sent;
         }
         stub.key = Vec::new();
         stub.headers.retain(|(name, _)| is_provenance(name));
-        let sent = append(stub).await;
+        let sent = append(&stub).await;
         if is_poison(&sent) {
             tracing::error!("a dead letter can never be published; it is kept here");
             return Ok(());

@@ -317,7 +317,9 @@ async fn send(
     let until = Instant::now() + SEND_MAX;
     let mut pause = Pause::between(PAUSE_MIN, PAUSE_MAX);
     loop {
-        let appends = records.iter().map(|(_, record)| desk.log.append(vec![record.clone()]));
+        let appends = records
+            .iter()
+            .map(|(_, record)| desk.log.append_borrowed(std::slice::from_ref(record)));
         let Some(results) = stop.run_until_cancelled(join_all(appends)).await else {
             return Ok(None);
         };

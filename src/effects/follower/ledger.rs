@@ -126,13 +126,13 @@ impl Ledger {
         for (lane, next) in &mut position.next {
             // What clients know says nothing of control records.
             if *lane != CONTROL_LANE {
-                *next = asked.next.get(lane).copied().unwrap_or_default().min(*next);
+                *next = asked.next_of(*lane).min(*next);
             }
         }
         // The others are come by on the way.
         let is_before = |owed: &Owed| {
             let Place { lane, offset } = owed.place();
-            let next = position.next.get(&lane).copied().unwrap_or_default();
+            let next = position.next_of(lane);
             owed.place() == Place::NOWHERE || offset.0 < next.0
         };
         self.waiting.retain(is_before);

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use crate::domain::position::{CONTROL_LANE, NextOffset, Offset, Position};
 use crate::store::journal::Entry;
-use crate::store::{Changes, Cut, PageKey, PageRequest, Reader, StoreError};
+use crate::store::{Changes, PageKey, PageRequest, Reader, StoreError};
 
 use super::ledger::before;
 use super::queue::{PER_KEY_MAX, written_bytes};
@@ -64,9 +64,7 @@ pub(super) fn read_on<S: Sink>(
     mut room: Room,
 ) -> Result<Portion<S::Item>, StoreError> {
     let until = reader.changes_end();
-    if sink.counted(&Cut::default()).is_some() {
-        changes.pass_over(until, |after| sink.counted(after).unwrap_or_default())?;
-    }
+    changes.pass_over(until, |after| sink.counted(after))?;
     let (mut found, mut bytes, mut looked_at, mut time_ms) = (Vec::new(), 0, 0, None);
     let read = changes.read_entries(until, &mut |entry, _| {
         looked_at += 1;
@@ -156,23 +154,17 @@ fn keys_of<S: Sink>(
     wanted: &BTreeMap<String, Place>,
 ) -> Result<OfKeys<S::Item>, StoreError> {
     let until = reader.changes_end();
-    let is_counted = sink.counted(&Cut::default()).is_some();
     let mut found = Vec::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     // Keys of which more was found than is held, and bytes that were found.
     let (mut full, mut bytes) = (0, 0);
-    let next = |position: &Position, place: &Place| {
-        position.next.get(&place.lane).copied().unwrap_or_default()
-    };
     loop {
-        if is_counted {
-            changes.pass_over(until, |after| sink.counted(after).unwrap_or_default())?;
-        }
+        changes.pass_over(until, |after| sink.counted(after))?;
         let mut looked_at = 0;
         let read = changes.read_entries(until, &mut |entry, _| {
             looked_at += 1;
             let place = place_of(entry);
-            if entry.offset.0 < next(up_to, &place).0
+            if entry.offset.0 < up_to.next_of(place.lane).0
                 && let Some(picked) = sink.pick(entry)
                 && let Some(first) = wanted.get(&picked.key)
                 && first.lane == place.lane
@@ -194,14 +186,17 @@ fn keys_of<S: Sink>(
             }
         })?;
         let seen = changes.seen();
-        let is_all = wanted.values().all(|place| next(seen, place) >= next(up_to, place));
+        let mut lanes = wanted.values().map(|place| place.lane);
+        let is_all = lanes.all(|lane| seen.next_of(lane) >= up_to.next_of(lane));
         if is_all || read.is_continue() {
             return Ok((found, BTreeMap::new()));
         }
         if full == wanted.len() || bytes >= PICKED_BYTES_MAX {
-            let cut = wanted.iter().filter(|(_, place)| next(seen, place) < next(up_to, place));
+            let cut = wanted
+                .iter()
+                .filter(|(_, place)| seen.next_of(place.lane) < up_to.next_of(place.lane));
             let at = |(key, place): (&String, &Place)| {
-                let offset = Offset(next(seen, place).0).max(place.offset);
+                let offset = Offset(seen.next_of(place.lane).0).max(place.offset);
                 (key.clone(), Place { lane: place.lane, offset })
             };
             return Ok((found, cut.map(at).collect()));

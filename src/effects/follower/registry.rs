@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::domain::position::{CONTROL_LANE, Position};
+use crate::domain::position::Position;
 use crate::ingest::{Control, now_ms};
 use crate::store::Reader;
 use crate::telemetry::{FollowerFigures, Metrics};
@@ -15,6 +15,7 @@ use super::ledger::{self, Ledger, Paused, Trouble};
 use super::parked::{self, Parked};
 use super::standing::Standing;
 use super::steering::FollowerError;
+use super::writing::records_between;
 use super::{Row, Sink};
 
 /// After so long without a delivery somebody should look.
@@ -186,12 +187,7 @@ impl Followers {
 
     /// Records of contacts' lanes behind a position.
     fn behind(&self, position: &Position) -> u64 {
-        let applied = self.reader().position();
-        let lanes = applied.next.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
-        let behind = lanes.map(|(lane, next)| {
-            next.0.saturating_sub(position.next.get(lane).copied().unwrap_or_default().0)
-        });
-        behind.sum()
+        records_between(position, &self.reader().position())
     }
 
     /// What operators should look at: followers of this instance that have delivered nothing for a

@@ -57,9 +57,10 @@ impl Standing {
 
     /// Where it is; `oldest_ms`: of the record that is owed, none where none is.
     pub(super) fn set_progress(&self, read: &Position, waiting: usize, oldest_ms: Option<i64>) {
-        self.read.lock().clone_from(&Some(read.clone()));
+        *self.read.lock() = Some(read.clone());
         self.waiting.store(waiting as u64, Ordering::Relaxed);
-        self.set_oldest(oldest_ms);
+        let oldest_ms = oldest_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+        self.oldest_ms.store(oldest_ms, Ordering::Relaxed);
     }
 
     pub(super) fn read(&self) -> Option<Position> {
@@ -68,11 +69,6 @@ impl Standing {
 
     pub(super) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
-    }
-
-    fn set_oldest(&self, ms: Option<i64>) {
-        let ms = ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
-        self.oldest_ms.store(ms, Ordering::Relaxed);
     }
 
     pub(super) fn oldest_ms(&self) -> Option<u64> {

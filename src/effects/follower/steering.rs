@@ -150,7 +150,7 @@ impl Followers {
             let end = reader.position();
             let is_past = |position: &Position| {
                 let mut lanes = position.next.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
-                lanes.any(|(lane, next)| *next > end.next.get(lane).copied().unwrap_or_default())
+                lanes.any(|(lane, next)| *next > end.next_of(*lane))
             };
             let is_ours = position.as_ref().is_none_or(|position| {
                 position.log == end.log && !position.is_place && !is_past(position)

@@ -169,10 +169,9 @@ fn is_idle_due(since: Duration, passed: u64) -> bool {
 }
 
 /// Contacts' records that one position has seen and an earlier one has not.
-fn records_between(earlier: &Position, later: &Position) -> u64 {
+pub(super) fn records_between(earlier: &Position, later: &Position) -> u64 {
     let lanes = later.next.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
-    let seen = |lane| earlier.next.get(lane).copied().unwrap_or_default().0;
-    lanes.map(|(lane, next)| next.0.saturating_sub(seen(lane))).sum()
+    lanes.map(|(lane, next)| next.0.saturating_sub(earlier.next_of(*lane).0)).sum()
 }
 
 /// Not where this store stands: it may yet have to come to what is long past.

@@ -101,10 +101,14 @@ impl AfterWrites {
         let (event, target) = (&delivery.item, self.simulator.default_target.clone());
         let mut open = self.open.lock();
         let number = open.get(&delivery.id).copied().unwrap_or_else(|| {
-            let kind = event.kind.as_str();
-            let made = (Manner::AsIs, Trigger::Write);
-            let remembered =
-                history::Delivery::new(&event.id, kind, &target, made.0, made.1, &event.body);
+            let remembered = history::Delivery::new(
+                &event.id,
+                event.kind.as_str(),
+                &target,
+                Manner::AsIs,
+                Trigger::Write,
+                &event.body,
+            );
             let number = self.simulator.history.lock().add(remembered).number;
             if open.len() >= OPEN_MAX {
                 open.clear();

@@ -61,8 +61,7 @@ fn entry_of(payload: &[u8], index: u16) -> Result<JournalEntry, StoreError> {
 
 fn after() -> Cut {
     let last = LastRecord { offset: Offset(41), leader_epoch: Some(0), hash: 99 };
-    let mut cut = Cut::empty();
-    cut.next_frame = FrameNo(8);
+    let mut cut = Cut { next_frame: FrameNo(8), ..Cut::default() };
     cut.lanes.insert(Lane(3), LaneProgress { next: NextOffset(46), last: Some(last) });
     cut.lanes.insert(Lane(4), LaneProgress::at(NextOffset(0)));
     cut.counters.verdicts = [1, 2, 3, 4, 5, 6, 7, 8, 1 << 40];
