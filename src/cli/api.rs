@@ -10,6 +10,8 @@ use crate::config::Config;
 use super::exit::Failure;
 use super::instance::{self, Instance, InstanceArgs};
 
+/// Entries that the API gives at once.
+pub(super) const PAGE: usize = 200;
 /// How long the instance may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
@@ -29,6 +31,33 @@ impl Api {
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::GET, path, None)
+    }
+
+    /// A list's entries, page after page: `limit` at most, filtered by `pairs`.
+    pub(super) fn list(
+        &self,
+        path: &str,
+        pairs: &[(&str, &str)],
+        limit: usize,
+    ) -> anyhow::Result<Vec<Value>> {
+        let mut entries = Vec::new();
+        let mut cursor: Option<String> = None;
+        while entries.len() < limit {
+            let mut at = format!("{path}?limit={}", (limit - entries.len()).min(PAGE));
+            let cursor_pair = cursor.as_deref().map(|cursor| ("cursor", cursor));
+            for (name, value) in pairs.iter().copied().chain(cursor_pair) {
+                at.push_str(&format!("&{name}={}", path_segment(value)));
+            }
+            let mut page = self.get(&at)?;
+            if let Some(Value::Array(data)) = page.get_mut("data").map(Value::take) {
+                entries.extend(data);
+            }
+            cursor = page.pointer("/meta/nextCursor").and_then(Value::as_str).map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(entries)
     }
 
     pub(super) fn post(&self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
@@ -70,6 +99,11 @@ impl Api {
         }
         .into())
     }
+}
+
+/// A member's text, or nothing.
+pub(super) fn text<'j>(json: &'j Value, name: &str) -> &'j str {
+    json.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A text as one segment of a path: everything but RFC 3986's unreserved characters is escaped.

@@ -7,15 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Mode;
 
-use super::api::{Api, path_segment};
+use super::api::{Api, path_segment, text};
 use super::dlq::AnswerArgs;
-use super::foreign::{self, line};
+use super::foreign::line;
 use super::output;
 use super::settings::SettingsArgs;
 
 const PATH: &str = "/api/followers";
-/// Entries that the API gives at once.
-const PAGE: usize = 200;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum FollowerCommand {
@@ -108,29 +106,30 @@ pub(super) fn run(settings: &SettingsArgs, command: &FollowerCommand) -> anyhow:
     let of = |name: &str, rest: &str| format!("{PATH}/{}{rest}", path_segment(name));
     match command {
         FollowerCommand::List { answer } => {
-            let followers = all(&api(answer)?, PATH)?;
-            tell(answer, &followers, list)
+            let followers = Value::from(api(answer)?.list(PATH, &[], usize::MAX)?);
+            answer.tell(&followers, list)
         }
         FollowerCommand::Show { name, answer } => {
-            tell(answer, &api(answer)?.get(&of(name, ""))?, show)
+            answer.tell(&api(answer)?.get(&of(name, ""))?, show)
         }
         FollowerCommand::Pause { name, answer } => {
-            tell(answer, &api(answer)?.post(&of(name, "/pause"), None)?, show)
+            answer.tell(&api(answer)?.post(&of(name, "/pause"), None)?, show)
         }
         FollowerCommand::Resume { name, answer } => {
-            tell(answer, &api(answer)?.post(&of(name, "/resume"), None)?, show)
+            answer.tell(&api(answer)?.post(&of(name, "/resume"), None)?, show)
         }
         FollowerCommand::Skip { name, contact, answer } => {
             let body = members([("contact", contact)]);
-            tell(answer, &api(answer)?.post(&of(name, "/skip"), Some(&body))?, show)
+            answer.tell(&api(answer)?.post(&of(name, "/skip"), Some(&body))?, show)
         }
         FollowerCommand::Replay { name, position, time, answer } => {
             let body = members([("position", position), ("time", time)]);
             let replay = api(answer)?.post(&of(name, "/replay"), Some(&body))?;
-            tell(answer, &replay, |it| format!("replays from {}\n", text(it, "position")))
+            answer.tell(&replay, |it| format!("replays from {}\n", text(it, "position")))
         }
         FollowerCommand::Parked { name, answer } => {
-            tell(answer, &all(&api(answer)?, &of(name, "/parked"))?, parked)
+            let changes = api(answer)?.list(&of(name, "/parked"), &[], usize::MAX)?;
+            answer.tell(&Value::from(changes), parked)
         }
         FollowerCommand::Redrive { name, id, answer } => {
             let path = of(name, &format!("/parked/{}/redrive", path_segment(id)));
@@ -151,33 +150,6 @@ fn members<const N: usize>(members: [(&str, &Option<String>); N]) -> Value {
         .into_iter()
         .filter_map(|(name, value)| value.as_ref().map(|value| (name.to_owned(), json!(value))));
     Value::Object(given.collect::<Map<_, _>>())
-}
-
-/// Pages, one after the other.
-fn all(api: &Api, path: &str) -> anyhow::Result<Value> {
-    let mut entries = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut at = format!("{path}?limit={PAGE}");
-        if let Some(cursor) = &cursor {
-            let _ = write!(at, "&cursor={}", path_segment(cursor));
-        }
-        let mut page = api.get(&at)?;
-        if let Some(Value::Array(data)) = page.get_mut("data").map(Value::take) {
-            entries.extend(data);
-        }
-        cursor = page.pointer("/meta/nextCursor").and_then(Value::as_str).map(str::to_owned);
-        if cursor.is_none() {
-            return Ok(Value::from(entries));
-        }
-    }
-}
-
-fn tell(answer: &AnswerArgs, json: &Value, shown: impl Fn(&Value) -> String) -> anyhow::Result<()> {
-    if answer.json {
-        return output::write_json(&format!("{json:#}\n"));
-    }
-    output::write_all(foreign::lines(&shown(json)).as_bytes())
 }
 
 fn list(followers: &Value) -> String {
@@ -235,8 +207,4 @@ fn parked(changes: &Value) -> String {
 
 fn number(json: &Value, name: &str) -> u64 {
     json.get(name).and_then(Value::as_u64).unwrap_or(0)
-}
-
-fn text<'j>(json: &'j Value, name: &str) -> &'j str {
-    json.get(name).and_then(Value::as_str).unwrap_or_default()
 }

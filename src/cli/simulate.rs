@@ -17,7 +17,8 @@ use crate::domain::sources::ACME;
 use crate::domain::timestamp::{format_rfc3339, parse_rfc3339_us};
 use crate::ingest::{Message, sign, signed_headers};
 use crate::simulate::{
-    ChaosOptions, LoadOptions, Manner, Report, SimulateError, Simulation, Stage, ToSign, simulate,
+    ChaosOptions, LoadOptions, Manner, Report, STEP_MS_MAX, SimulateError, Simulation, Stage,
+    ToSign, simulate,
 };
 
 use super::arguments::rate;
@@ -100,8 +101,6 @@ pub(super) struct SimulateArgs {
 
 /// How long one answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Between two generated events lie 1 to this many milliseconds.
-const STEP_MS_MAX: u64 = 9;
 
 pub(super) fn run(settings: &SettingsArgs, args: &SimulateArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, Vec::new())?;

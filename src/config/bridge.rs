@@ -10,7 +10,7 @@ use super::error::ConfigError;
 use super::fields::{Fields, YES_OR_NO, free};
 use super::sections::{KafkaConfig, LogChoice, LogConfig};
 use super::source_tables::{SourceTable, Tombstones};
-use super::suggest::nearest;
+use super::suggest::{did_you_mean, nearest};
 
 /// What stands under `[input.<topic>]`.
 const KEYS: [&str; 1] = ["source"];
@@ -132,9 +132,8 @@ pub(super) fn bridge(
     }
     for topic in tables.keys().filter(|topic| config.input(topic).is_none()) {
         let named = config.names().collect::<Vec<_>>();
-        let meant = nearest(topic, named.into_iter());
-        let meant = meant.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
-        let place = table_place(fields, topic);
+        let meant = did_you_mean(topic, named.into_iter());
+        let place = fields.place(&format!("input.{topic}.source"));
         fields.errors.push(ConfigError::Invalid {
             place,
             key: format!("input.{topic}"),
@@ -186,20 +185,14 @@ fn tables(
     let mut tables: BTreeMap<String, InputConfig> = BTreeMap::new();
     for ([_, topic, key], text) in free(fields, "input") {
         let name = format!("input.{topic}.{key}");
-        let place = free_place(fields, &topic, &key);
         let table = tables.entry(topic).or_default();
         let text = text.trim();
-        let invalid = |problem: String| ConfigError::Invalid {
-            place: place.clone(),
-            key: name.clone(),
-            problem,
-        };
         match key.as_str() {
             "source" if text.len() > SOURCE_BYTES_MAX || text.contains(char::is_control) => {
                 let problem = format!(
                     "must have at most {SOURCE_BYTES_MAX} bytes, and no control characters"
                 );
-                fields.errors.push(invalid(problem));
+                fields.refuse(&name, problem);
             }
             "source" => {
                 let SourceTable { key, complete, tombstones, .. } =
@@ -209,24 +202,12 @@ fn tables(
             }
             _ => {
                 let suggestion = nearest(&key, KEYS.into_iter()).map(str::to_owned);
+                let place = fields.place(&name);
                 fields.errors.push(ConfigError::UnknownKey { place, key: name, suggestion });
             }
         }
     }
     tables
-}
-
-/// Where a table's line stands; a topic may have dots, so it is no joined text.
-fn free_place(fields: &Fields<'_>, topic: &str, key: &str) -> String {
-    let key = ["input", topic, key].map(str::to_owned).to_vec();
-    fields.layered.settings.get(&key).map(|setting| setting.place.clone()).unwrap_or_default()
-}
-
-fn table_place(fields: &Fields<'_>, topic: &str) -> String {
-    KEYS.iter()
-        .map(|key| free_place(fields, topic, key))
-        .find(|place| !place.is_empty())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ fn key_of(name: &str) -> Key {
 impl<'a> Fields<'a> {
     fn setting(&self, name: &str) -> Option<&'a Setting> {
         let settings = &self.layered.settings;
-        // A source's name may have dots.
+        // A source's name may have dots, and so may a topic's.
         let by_text = || settings.iter().find(|(key, _)| key.join(".") == name);
         settings.get(&key_of(name)).or_else(|| by_text().map(|(_, setting)| setting))
     }

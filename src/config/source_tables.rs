@@ -9,11 +9,11 @@ use crate::domain::sources::{
 };
 
 use super::error::ConfigError;
-use super::fields::Fields;
+use super::fields::{Fields, YES_OR_NO};
 use super::layers::{Setting, Value};
 use super::sections::{AcmeConfig, WebhookSourceConfig};
 use super::signature::{HMAC_KEYS, SIGNATURES, SignatureForm};
-use super::suggest::nearest;
+use super::suggest::{did_you_mean, nearest};
 use super::webhooks;
 
 /// What stands in a source's own table.
@@ -131,9 +131,8 @@ impl<'a> Reading<'_, 'a> {
             self.explain(error);
         }
         let key = self.text("key").unwrap_or(preset.key).to_owned();
-        let complete = [("false", false), ("true", true)];
-        let complete =
-            self.choice("complete", if preset.complete { "true" } else { "false" }, &complete);
+        let usual = if preset.complete { "true" } else { "false" };
+        let complete = self.choice("complete", usual, &YES_OR_NO);
         let tombstones = [
             ("refuse", Tombstones::Refuse),
             ("delete", Tombstones::Delete),
@@ -158,8 +157,7 @@ impl<'a> Reading<'_, 'a> {
 
     fn webhook(&mut self, preset: &Preset) -> WebhookSourceConfig {
         let form = self.signature(preset);
-        let binary = [("false", false), ("true", true)];
-        let binary_cloudevents = self.choice("binary_cloudevents", "false", &binary);
+        let binary_cloudevents = self.choice("binary_cloudevents", "false", &YES_OR_NO);
         let texts: BTreeMap<String, String> = self
             .settings
             .iter()
@@ -398,8 +396,4 @@ fn texts_of(value: &Value) -> Vec<String> {
         Value::Text(text) => vec![text.clone()],
         Value::List(texts) => texts.clone(),
     }
-}
-
-fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    nearest(name, known).map(|meant| format!("; did you mean \"{meant}\"?")).unwrap_or_default()
 }

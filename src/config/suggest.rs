@@ -13,6 +13,11 @@ pub(super) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
+/// The end of a sentence about a name that is not known: the nearest known one, where there is one.
+pub(super) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    nearest(name, known).map(|meant| format!("; did you mean \"{meant}\"?")).unwrap_or_default()
+}
+
 /// Edits (insert, delete, replace, swap of neighbours) between two names.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();

@@ -1,8 +1,10 @@
 //! What can be asked of dead letters.
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::Value;
 
 use crate::cli::instance::InstanceArgs;
+use crate::cli::{foreign, output};
 
 #[derive(Clone, Debug, Subcommand)]
 pub(in crate::cli) enum DlqCommand {
@@ -144,6 +146,20 @@ pub(in crate::cli) struct AnswerArgs {
     pub(in crate::cli) json: bool,
     #[command(flatten)]
     pub(in crate::cli) instance: InstanceArgs,
+}
+
+impl AnswerArgs {
+    /// Writes it as JSON where that is asked for, else as `shown` has it.
+    pub(in crate::cli) fn tell(
+        &self,
+        json: &Value,
+        shown: impl Fn(&Value) -> String,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            return output::write_json(&format!("{json:#}\n"));
+        }
+        output::write_all(foreign::lines(&shown(json)).as_bytes())
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

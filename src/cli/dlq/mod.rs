@@ -10,9 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Mode;
 
-use super::api::{Api, path_segment};
+use super::api::{Api, PAGE, path_segment, text};
 use super::exit::Failure;
-use super::foreign;
 use super::output;
 use super::progress;
 use super::settings::SettingsArgs;
@@ -21,8 +20,6 @@ pub(super) use arguments::{AnswerArgs, DlqCommand};
 use arguments::{RedriveArgs, WhichArgs};
 
 const PATH: &str = "/api/dead-letters";
-/// Entries that the API gives at once.
-const PAGE: usize = 200;
 /// How often it is asked how far a redrive is.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
@@ -35,18 +32,18 @@ pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Resu
         DlqCommand::List { filter, status, limit, answer } => {
             let mut pairs: Vec<(&str, &str)> = filter.pairs().collect();
             pairs.extend(status.map(|status| ("status", status.as_str())));
-            let letters = list(&api(answer)?, &pairs, *limit)?;
-            tell(answer, &Value::from(letters), shown::letters)
+            let letters = api(answer)?.list(PATH, &pairs, *limit)?;
+            answer.tell(&Value::from(letters), shown::letters)
         }
         DlqCommand::Show { id, answer } => {
             let letter = api(answer)?.get(&format!("{PATH}/{}", path_segment(id)))?;
-            tell(answer, &letter, shown::letter)
+            answer.tell(&letter, shown::letter)
         }
         DlqCommand::Redrive(args) => match &args.from_topic {
             Some(topic) => {
                 let config = settings.load(Mode::Serve, Vec::new())?;
                 let report = from_topic::redrive(&config, topic, args)?;
-                tell(&args.answer, &report, shown::from_topic)
+                args.answer.tell(&report, shown::from_topic)
             }
             None => redrive(&api(&args.answer)?, args),
         },
@@ -54,7 +51,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Resu
         DlqCommand::Redrives { limit, answer } => {
             let jobs =
                 api(answer)?.get(&format!("{PATH}/redrives?limit={}", (*limit).clamp(1, PAGE)))?;
-            tell(answer, jobs.get("data").unwrap_or(&Value::Null), shown::jobs)
+            answer.tell(jobs.get("data").unwrap_or(&Value::Null), shown::jobs)
         }
         DlqCommand::Stop { id, answer } => {
             api(answer)?.delete(&format!("{PATH}/redrives/{}", path_segment(id)))?;
@@ -62,35 +59,6 @@ pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Resu
             Ok(())
         }
     }
-}
-
-fn tell(answer: &AnswerArgs, json: &Value, shown: impl Fn(&Value) -> String) -> anyhow::Result<()> {
-    if answer.json {
-        return output::write_json(&format!("{json:#}\n"));
-    }
-    output::write_all(foreign::lines(&shown(json)).as_bytes())
-}
-
-/// Pages, one after the other.
-fn list(api: &Api, pairs: &[(&str, &str)], limit: usize) -> anyhow::Result<Vec<Value>> {
-    let mut letters = Vec::new();
-    let mut cursor: Option<String> = None;
-    while letters.len() < limit {
-        let mut path = format!("{PATH}?limit={}", (limit - letters.len()).min(PAGE));
-        let cursor_pair = cursor.as_deref().map(|cursor| ("cursor", cursor));
-        for (name, value) in pairs.iter().copied().chain(cursor_pair) {
-            path.push_str(&format!("&{name}={}", path_segment(value)));
-        }
-        let mut page = api.get(&path)?;
-        if let Some(Value::Array(data)) = page.get_mut("data").map(Value::take) {
-            letters.extend(data);
-        }
-        cursor = page.pointer("/meta/nextCursor").and_then(Value::as_str).map(str::to_owned);
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(letters)
 }
 
 /// The body of an order of many.
@@ -119,7 +87,7 @@ fn redrive(api: &Api, args: &RedriveArgs) -> anyhow::Result<()> {
             let job = api.post(&format!("{PATH}/redrive/{}", path_segment(id)), None)?;
             jobs.push(until_ended(api, job)?);
         }
-        tell(&args.answer, &Value::from(jobs.clone()), shown::jobs)?;
+        args.answer.tell(&Value::from(jobs.clone()), shown::jobs)?;
         return jobs.iter().try_for_each(whole);
     }
     let mut body = order(&args.which)?;
@@ -131,10 +99,10 @@ fn redrive(api: &Api, args: &RedriveArgs) -> anyhow::Result<()> {
     }
     let answer = api.post(&format!("{PATH}/redrive"), Some(&Value::Object(body)))?;
     if args.which.dry_run {
-        return tell(&args.answer, &answer, shown::preview);
+        return args.answer.tell(&answer, shown::preview);
     }
     let job = until_ended(api, answer)?;
-    tell(&args.answer, &job, |job| shown::jobs(&json!([job])))?;
+    args.answer.tell(&job, |job| shown::jobs(&json!([job])))?;
     whole(&job)
 }
 
@@ -149,9 +117,9 @@ fn discard(api: &Api, which: &WhichArgs, answer: &AnswerArgs) -> anyhow::Result<
     let body = Value::Object(order(which)?);
     let answered = api.post(&format!("{PATH}/discard"), Some(&body))?;
     if which.dry_run {
-        return tell(answer, &answered, shown::preview);
+        return answer.tell(&answered, shown::preview);
     }
-    tell(answer, &answered, |job| shown::jobs(&json!([job])))
+    answer.tell(&answered, |job| shown::jobs(&json!([job])))
 }
 
 /// Asks until a job has ended; it goes on when this is interrupted.
@@ -174,9 +142,4 @@ fn whole(job: &Value) -> anyhow::Result<()> {
     }
     let (state, why) = (text(job, "state"), text(job, "why"));
     Err(Failure::Data(format!("the redrive is {state}: {why}")).into())
-}
-
-/// A member's text, or nothing.
-fn text<'j>(json: &'j Value, name: &str) -> &'j str {
-    json.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -25,7 +25,7 @@ pub(super) struct ContactPart {
 
 /// Members sorted by what they stand for.
 #[derive(Debug, Default)]
-struct Sorted {
+struct Sorted<'e> {
     mapped_id: Option<Token>,
     id: Option<Token>,
     contact_id: Option<Token>,
@@ -35,7 +35,7 @@ struct Sorted {
     attributes: Vec<(Span, Token, bool)>,
     has_attributes: bool,
     /// The members that are null on purpose; none: all that are.
-    nulls: Option<BTreeSet<String>>,
+    nulls: Option<&'e BTreeSet<String>>,
 }
 
 impl ContactPart {
@@ -44,7 +44,7 @@ impl ContactPart {
         envelope: &Envelope,
         source: Option<&Source>,
     ) -> Result<Self, Reject> {
-        let mut sorted = Sorted { nulls: envelope.nulls.clone(), ..Sorted::default() };
+        let mut sorted = Sorted { nulls: envelope.nulls.as_ref(), ..Sorted::default() };
         for member in &envelope.data {
             sorted.take(reader, *member, source)?;
         }
@@ -150,7 +150,7 @@ impl ContactPart {
     }
 }
 
-impl Sorted {
+impl Sorted<'_> {
     fn take(
         &mut self,
         reader: &mut Reader<'_>,
@@ -229,7 +229,7 @@ impl Sorted {
             if paths().any(leads_on) {
                 self.take_rest(reader, &path, member.value, source)?;
             } else if member.value == Token::Null
-                && self.nulls.as_ref().is_some_and(|nulls| !nulls.contains(&path))
+                && self.nulls.is_some_and(|nulls| !nulls.contains(&path))
             {
                 continue;
             } else {

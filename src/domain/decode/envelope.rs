@@ -236,7 +236,7 @@ impl Envelope {
             _ => None,
         };
         Ok(Self {
-            kind: kind_of(reader, kind, naming.source(reader, source))?,
+            kind: kind_of(reader, kind, || naming.source(reader, source))?,
             source,
             timestamp: timestamp_of(reader, slots.timestamp)?,
             has_own_time: false,
@@ -286,7 +286,7 @@ impl Envelope {
         let version =
             version.map(|version| parse_version(reader.bytes(version)).ok_or_else(no_version));
         Ok(Self {
-            kind: kind_of(reader, Some(kind), naming.source(reader, source))?,
+            kind: kind_of(reader, Some(kind), || naming.source(reader, source))?,
             source,
             timestamp: timestamp.transpose()?,
             has_own_time: false,
@@ -374,13 +374,14 @@ fn twice(reader: &Reader<'_>, name: Span) -> Reject {
     duplicate(&String::from_utf8_lossy(reader.bytes(name)))
 }
 
-pub(super) fn kind_of(
+/// `source` is asked for only where it is no type of ours.
+pub(super) fn kind_of<'s>(
     reader: &Reader<'_>,
     text: Option<Span>,
-    source: Option<&Source>,
+    source: impl Fn() -> Option<&'s Source>,
 ) -> Result<EventKind, Reject> {
     let unknown = |detail: String| Reject::new(DeadLetterReason::UnknownEventType, detail);
-    let theirs = |text: &[u8]| source.and_then(|source| source.kind(text));
+    let theirs = |text: &[u8]| source().and_then(|source| source.kind(text));
     let Some(text) = text else {
         return theirs(b"").ok_or_else(|| unknown("there is no event type".into()));
     };

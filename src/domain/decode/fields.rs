@@ -171,15 +171,17 @@ pub(super) fn lookup(
     let Some((Segment::Name(first), rest)) = path.segments().split_first() else {
         return Ok(None);
     };
-    let mut named = members.iter().filter(|member| reader.bytes(member.name) == first.as_bytes());
-    let found = named.next().map(|member| member.value);
-    if named.next().is_some() {
-        return Err(duplicate(first));
-    }
-    match found {
+    match member(reader, members, first)? {
         Some(token) => descend(reader, token, rest),
         None => Ok(None),
     }
+}
+
+/// The one member of that name.
+fn member(reader: &Reader<'_>, members: &[Member], name: &str) -> Result<Option<Token>, Reject> {
+    let mut named = members.iter().filter(|member| reader.bytes(member.name) == name.as_bytes());
+    let found = named.next().map(|member| member.value);
+    if named.next().is_some() { Err(duplicate(name)) } else { Ok(found) }
 }
 
 /// What stands there within a value.
@@ -192,13 +194,7 @@ pub(super) fn descend(
         let next = match (segment, token) {
             (Segment::Name(name), Token::Object { start, .. }) => {
                 let members = reader.collect(&mut reader.scanner_at(start))?;
-                let mut named =
-                    members.iter().filter(|member| reader.bytes(member.name) == name.as_bytes());
-                let found = named.next().map(|member| member.value);
-                if named.next().is_some() {
-                    return Err(duplicate(name));
-                }
-                found
+                member(reader, &members, name)?
             }
             (Segment::Index(place), Token::Array { start, .. }) => {
                 elements(reader, start)?.get(*place).copied()

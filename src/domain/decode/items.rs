@@ -156,7 +156,7 @@ impl Decoder {
         let skipped = framing::json_start(value, Headers::new(&[]))?;
         let mut reader = Reader::new(value, skipped, value.len())?;
         let nowhere = RecordPaths::default();
-        let paths = self.sources.of(source).and_then(|source| source.record());
+        let paths = self.sources.record_of(source);
         let (start, end) = wrapped::row_range(&mut reader, paths.unwrap_or(&nowhere))?;
         Ok(value.get(start..end).unwrap_or_default())
     }
@@ -164,7 +164,7 @@ impl Decoder {
     /// The ids of the contacts that an event of the source is about, where they are several: each needs
     /// a record of its own, with its id as the key. Or how many there are, where they are more than `most`.
     fn contacts(&self, source: &[u8], value: &[u8], most: usize) -> Result<Vec<Vec<u8>>, usize> {
-        let paths = self.sources.of(source).and_then(|source| source.record());
+        let paths = self.sources.record_of(source);
         let Some(paths) = paths.filter(|paths| !paths.contact.is_empty()) else {
             return Ok(Vec::new());
         };

@@ -179,7 +179,10 @@ impl Decoder {
             return Ok((envelope, Some(source)));
         }
         let mut envelope = Envelope::read(reader, headers, naming)?;
-        let source = self.sources.of(reader.bytes(envelope.source));
+        let source = match naming.given {
+            Some(_) => given,
+            None => self.sources.of(reader.bytes(envelope.source)),
+        };
         if source.is_some_and(|source| source.record().is_some()) {
             // It was made around what the source says.
             wrapped::leave_out_unavailable(reader, &mut envelope);

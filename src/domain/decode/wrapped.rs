@@ -27,7 +27,7 @@ pub(super) fn read(
 ) -> Result<Envelope, Reject> {
     let members = event_members(reader, paths)?;
     let kind = joined(reader, &members, &paths.kind, "the event type")?;
-    let kind = kind_of(reader, kind, Some(source))?;
+    let kind = kind_of(reader, kind, || Some(source))?;
     let id = joined(reader, &members, &paths.id, "the event's id")?;
     let time = first(reader, &members, &paths.time)?;
     let version = first(reader, &members, &paths.version)?;

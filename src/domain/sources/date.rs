@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::timestamp::days_since_epoch;
+
 /// The parts of a time, in ISO 8601's order, with their digits.
 const PARTS: [(char, usize); 6] = [('Y', 4), ('m', 2), ('d', 2), ('H', 2), ('M', 2), ('S', 2)];
 /// What ISO 8601 puts before each.
@@ -99,15 +101,8 @@ fn read(pieces: &[Piece], text: &str) -> Option<[u32; PARTS.len()]> {
         }
     }
     let [year, month, day, hour, minute, second] = parts;
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let last = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 if is_leap => 29,
-        2 => 28,
-        _ => return None,
-    };
-    let is_right = (1..=last).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    days_since_epoch(year.into(), month.into(), day.into())?;
+    let is_right = hour < 24 && minute < 60 && second < 60;
     (is_right && rest.is_empty()).then_some(parts)
 }
 

@@ -158,6 +158,11 @@ impl Sources {
         self.0.iter().find(|source| source.name.as_bytes() == name)
     }
 
+    /// Where a source's records have what is around the data; none: where ours have it.
+    pub fn record_of(&self, name: &[u8]) -> Option<&RecordPaths> {
+        self.of(name)?.record()
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Source> {
         self.0.iter()
@@ -214,7 +219,6 @@ impl Source {
                 }
             }
         }
-        source.names.sort_by(|a, b| a.0.cmp(&b.0));
         if wrong.is_empty() { Ok(source) } else { Err(wrong) }
     }
 

@@ -119,7 +119,7 @@ fn offset_seconds(text: &[u8]) -> Option<i64> {
 }
 
 /// Days from 1970 to a civil date, after Howard Hinnant's `days_from_civil`.
-fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<i64> {
+pub(in crate::domain) fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<i64> {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,

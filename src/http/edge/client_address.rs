@@ -21,11 +21,20 @@ pub(crate) struct ClientAddress {
 
 /// The last address in the chain that no trusted proxy has. A client can write anything to the left
 /// of it, and nothing to the right.
-pub(crate) fn client_address(proxies: &ProxyConfig, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let mut address = peer.to_canonical();
+pub(crate) fn client_address(
+    proxies: &ProxyConfig,
+    peer: IpAddr,
+    headers: &HeaderMap,
+) -> ClientAddress {
+    let address = peer.to_canonical();
     if proxies.trusted.is_empty() || !is_trusted(proxies, address) {
-        return address;
+        return ClientAddress { address, is_via_proxy: false };
     }
+    ClientAddress { address: end_of_chain(proxies, address, headers), is_via_proxy: true }
+}
+
+fn end_of_chain(proxies: &ProxyConfig, proxy: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let mut address = proxy;
     let name = match proxies.header {
         ForwardedHeader::XForwardedFor => "x-forwarded-for",
         ForwardedHeader::Forwarded => FORWARDED.as_str(),
@@ -116,7 +125,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
         let found = client_address(&proxies(header), peer.parse().unwrap(), &headers);
-        assert_eq!(found, expected.parse::<IpAddr>().unwrap(), "{peer} {lines:?}");
+        assert_eq!(found.address, expected.parse::<IpAddr>().unwrap(), "{peer} {lines:?}");
     }
 
     #[test]

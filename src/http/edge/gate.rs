@@ -14,7 +14,7 @@ use crate::shares::{Full, Part, Pool, Who};
 
 use super::allow;
 use super::authorize::authorize;
-use super::client_address::{ClientAddress, client_address, is_trusted};
+use super::client_address::{ClientAddress, client_address};
 use super::context::RequestContext;
 use super::incidents;
 use super::rate_limit;
@@ -60,8 +60,7 @@ pub(crate) async fn pass<'s>(
     headers: &HeaderMap,
 ) -> (Passing, Result<Option<Place<'s>>, ApiError>) {
     let proxies = &state.services().proxies;
-    let address = client_address(proxies, context.peer, headers);
-    let is_via_proxy = is_trusted(proxies, context.peer.to_canonical());
+    let ClientAddress { address, is_via_proxy } = client_address(proxies, context.peer, headers);
     let mut passing = Passing { address, is_via_proxy, principal: None, decision: None };
     let passed = match context.endpoint {
         Some(endpoint) => look(state, endpoint, headers, context.started, &mut passing).await,

@@ -58,6 +58,13 @@ impl Bridged {
     }
 }
 
+/// What of a record is one event of one contact.
+struct Part<'p> {
+    key: Option<&'p [u8]>,
+    form: &'p KeyForm,
+    value: Option<&'p [u8]>,
+}
+
 impl Converter {
     /// A record of `topic`, in its batch: as many as it has events, and contacts that they are about.
     pub(super) fn convert_all(
@@ -84,16 +91,12 @@ impl Converter {
         };
         let convert = |item: Item<'_>| {
             let (key, form) = match &item.contact {
-                Some(id) => (Some(id.as_slice()), KeyForm::Text),
-                None => (batch.key(record), input.key.clone()),
+                Some(id) => (Some(id.as_slice()), &KeyForm::Text),
+                None => (batch.key(record), &input.key),
             };
-            let mut one = RecordBatch::new(batch.lane);
-            let (at, time) = (record.offset, record.timestamp_ms);
-            one.push(at, time, key, Some(item.text), batch.headers(record));
-            let record = one.records.first()?;
-            Some(self.convert(&InputConfig { key: form, ..input.clone() }, topic, &one, record))
+            self.one(input, topic, batch, record, &Part { key, form, value: Some(item.text) })
         };
-        items.into_iter().filter_map(convert).collect()
+        items.into_iter().map(convert).collect()
     }
 
     /// A record that would become too many. It has no key, or it might pass for an event of the one contact
@@ -112,11 +115,8 @@ impl Converter {
         if let Some(key) = batch.key(record) {
             headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
         }
-        let mut keyless = RecordBatch::new(batch.lane);
-        let (at, time, value) = (record.offset, record.timestamp_ms, batch.value(record));
-        keyless.push(at, time, None, value, std::iter::empty());
-        let record = keyless.records.first().unwrap_or(record);
-        self.unreadable(&keyless, record, headers, None)
+        let keyless = Part { key: None, form: &input.key, value: batch.value(record) };
+        self.unreadable(batch, record, &keyless, headers, None)
     }
 
     /// A record that is one event of one contact.
@@ -127,12 +127,24 @@ impl Converter {
         batch: &RecordBatch,
         record: &Record,
     ) -> Bridged {
+        let (key, value) = (batch.key(record), batch.value(record));
+        self.one(input, topic, batch, record, &Part { key, form: &input.key, value })
+    }
+
+    fn one(
+        &self,
+        input: &InputConfig,
+        topic: &str,
+        batch: &RecordBatch,
+        record: &Record,
+        part: &Part<'_>,
+    ) -> Bridged {
         if self.is_ours(batch, record) {
             return Bridged::returned();
         }
         let headers = headers(input, topic, batch, record);
-        let (key, value) = (batch.key(record), batch.value(record));
-        let named = input.key.contact_id(key);
+        let Part { key, form, value } = *part;
+        let named = form.contact_id(key);
         let id = named.as_deref().ok();
         let event = match (value, input.tombstones) {
             (Some(value), _) if input.complete => self.complete(&headers, id, value, record),
@@ -148,7 +160,7 @@ impl Converter {
             // A null value says nothing in other inputs, whatever its key is.
             let deletes = input.tombstones == Tombstones::Delete;
             let problem = named.err().filter(|_| deletes || value.is_some());
-            return self.unreadable(batch, record, headers, problem);
+            return self.unreadable(batch, record, part, headers, problem);
         };
         if let Some(key) = key.filter(|key| *key != event.contact_id.as_slice()) {
             event.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
@@ -182,16 +194,17 @@ impl Converter {
         &self,
         batch: &RecordBatch,
         record: &Record,
+        part: &Part<'_>,
         mut headers: NamedValues,
         key_problem: Option<String>,
     ) -> Bridged {
         if let Some(problem) = key_problem {
             headers.push((KEY_PROBLEM.to_owned(), Some(problem.into_bytes())));
         }
-        let key = batch.key(record).unwrap_or_default().to_vec();
+        let key = part.key.unwrap_or_default().to_vec();
         // Without a key no lane is its home.
         let lane = key.is_empty().then(|| Lane(batch.lane.0 % self.lanes.max(1)));
-        let value = batch.value(record).map(<[u8]>::to_vec);
+        let value = part.value.map(<[u8]>::to_vec);
         let timestamp_ms = record.timestamp_ms;
         let record = Some(NewRecord { key, value, headers, timestamp_ms, lane });
         Bridged { record, outcome: BridgeOutcome::Unreadable, is_untimed: false }
@@ -281,9 +294,7 @@ impl Converter {
     /// Whether the source's events have elsewhere what ours have in their envelope.
     fn is_elsewhere(&self, headers: &NamedValues) -> bool {
         let decoder = self.rules.decoder();
-        source_of(headers)
-            .and_then(|name| decoder.sources().of(name))
-            .is_some_and(|it| it.record().is_some())
+        source_of(headers).and_then(|name| decoder.sources().record_of(name)).is_some()
     }
 
     /// The contact in a record that is nothing else, without what is wrapped around it.

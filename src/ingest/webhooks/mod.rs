@@ -323,9 +323,7 @@ impl Webhooks {
 
     /// Whether its events have elsewhere what ours have in their envelope.
     fn is_elsewhere(&self, source: &Source) -> bool {
-        let decoder = self.rules.decoder();
-        let named = decoder.sources().of(source.name.as_bytes());
-        named.is_some_and(|source| source.record().is_some())
+        self.rules.decoder().sources().record_of(source.name.as_bytes()).is_some()
     }
 
     fn decode(

@@ -247,9 +247,9 @@ impl Verifier {
         };
         let signatures = self.signatures(set, given)?;
         if !self.fits(&self.form, &message, &signatures) {
-            let alone = SignatureForm { signed: vec![Part::Body], ..self.form.clone() };
+            let alone = || SignatureForm { signed: vec![Part::Body], ..self.form.clone() };
             let fits_body_alone =
-                self.form.name == "acme" && self.fits(&alone, &message, &signatures);
+                self.form.name == "acme" && self.fits(&alone(), &message, &signatures);
             return Err(SignatureError::Mismatch { fits_body_alone });
         }
         if let Some(timestamp) = timestamp_us {

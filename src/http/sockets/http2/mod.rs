@@ -107,8 +107,8 @@ pub(super) async fn conversation<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// The requests of one connection that are under way; all of them end with it.
 struct Streams {
-    api: Api,
-    peer: Arc<Peer>,
+    /// Of this connection: those of others do not count their uses in the same place.
+    shared: Arc<(Api, Arc<Peer>)>,
     write_timeout: Duration,
     tasks: JoinSet<StreamEnd>,
     /// When something was last seen to be done.
@@ -126,8 +126,7 @@ struct Streams {
 impl Streams {
     fn new(api: Api, peer: Arc<Peer>, options: &ServeOptions) -> Self {
         Self {
-            api,
-            peer,
+            shared: Arc::new((api, peer)),
             write_timeout: options.write_timeout,
             tasks: JoinSet::new(),
             idle_since: Instant::now(),
@@ -149,10 +148,10 @@ impl Streams {
             // Says that nothing was done, so that the client may come again.
             return respond.send_reset(Reason::REFUSED_STREAM);
         };
-        let (api, peer, write_timeout) =
-            (self.api.clone(), Arc::clone(&self.peer), self.write_timeout);
+        let (shared, write_timeout) = (Arc::clone(&self.shared), self.write_timeout);
         self.tasks.spawn(async move {
-            answer(&api, &peer, request, respond, &place, write_timeout).await
+            let (api, peer) = &*shared;
+            answer(api, peer, request, respond, &place, write_timeout).await
         });
     }
 
@@ -162,7 +161,7 @@ impl Streams {
             return None;
         }
         let is_first = Arc::strong_count(&self.has_moved) == 1;
-        let part = (!is_first).then(|| connections.stream(&self.peer)).transpose().ok()?;
+        let part = (!is_first).then(|| connections.stream(&self.shared.1)).transpose().ok()?;
         Some(Arc::new(StreamPlace::new(part, Arc::clone(&self.has_moved))))
     }
 
