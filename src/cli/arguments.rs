@@ -397,7 +397,7 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum TopicsCommand {
-    /// Make the topic where it is missing, and set cleanup.policy=delete
+    /// Make the topics where they are missing, with cleanup.policy=delete
     #[command(
         after_help = "Example:\n  KAFKA_BROKERS=host:9092 contactd topics ensure --partitions \
         8 --replication 3"
@@ -409,6 +409,9 @@ pub(super) enum TopicsCommand {
         /// Copies of each; the brokers' default where nothing is said
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         replication: Option<u16>,
+        /// Set cleanup.policy=delete for topics that are compacted; without this they are refused
+        #[arg(long)]
+        yes: bool,
     },
     /// Fill the control topic from the store of a stopped instance
     #[command(

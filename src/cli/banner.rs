@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::app::Started;
-use crate::auth::{FIRST_USER, LOCAL_KEY_FILE};
+use crate::auth::{Accounts, FIRST_USER, LOCAL_KEY_FILE};
 use crate::config::{Config, Secret};
 
 use super::instance::address_on;
@@ -16,6 +16,8 @@ pub(super) struct Banner {
     demo: String,
     /// The first user's, on the first start.
     password: Option<Secret>,
+    /// Those who can sign in, from the file of users.
+    users: Vec<String>,
     local_key: String,
     /// The data directory.
     path: String,
@@ -49,6 +51,7 @@ impl Banner {
                 None => "no events".to_owned(),
             },
             password,
+            users: users(config),
             local_key: shell_word(&shortest(&config.store.path.join(LOCAL_KEY_FILE))),
             path: shell_word(&shortest(&config.store.path)),
             certificate: config
@@ -91,9 +94,15 @@ impl Banner {
                  {FIRST_USER}` sets another)",
                 password.expose()
             ),
-            None => format!(
-                "as before; `contactd user passwd {FIRST_USER}` sets a new password for {FIRST_USER}"
-            ),
+            None => {
+                let Some(first) =
+                    self.users.iter().find(|user| *user == FIRST_USER).or(self.users.first())
+                else {
+                    return "no user yet; `contactd user add NAME --role admin` makes one"
+                        .to_owned();
+                };
+                format!("as before; `contactd user passwd {first}` sets a new password for {first}")
+            }
         }
     }
 
@@ -123,6 +132,12 @@ impl Banner {
         );
         let _ = writeln!(text, "  {curl} -H \"Authorization: Bearer $TOKEN\" {url}/api/stats");
     }
+}
+
+/// A file that can't be read is the start's to complain about.
+fn users(config: &Config) -> Vec<String> {
+    let listed = Accounts::at(&config.auth.users_file).list().unwrap_or_default();
+    listed.users.into_iter().map(|user| user.name).collect()
 }
 
 /// As it is typed from here.
@@ -168,8 +183,14 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
-        let later = Banner::new(&config, false, None, None).text(&started);
-        assert!(later.contains("contactd user passwd admin") && !later.contains("accessToken"));
+        let later = |users: &[&str]| {
+            let users = users.iter().map(|&name| name.to_owned()).collect();
+            Banner { users, ..Banner::new(&config, false, None, None) }.text(&started)
+        };
+        let text = later(&["ada", "admin"]);
+        assert!(text.contains("contactd user passwd admin") && !text.contains("accessToken"));
+        assert!(later(&["ada"]).contains("contactd user passwd ada"));
+        assert!(later(&[]).contains("contactd user add NAME --role admin"));
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::R
         return Err(Failure::Usage(text.to_owned()).into());
     }
     match command {
-        TopicsCommand::Ensure { partitions, replication } => {
-            ensure(&config, *partitions, *replication)
+        TopicsCommand::Ensure { partitions, replication, yes } => {
+            ensure(&config, *partitions, *replication, *yes)
         }
         TopicsCommand::AdoptControl { replication, yes } => adopt(&config, *replication, *yes),
         TopicsCommand::Found { partitioner, lanes } => found(&config, partitioner, *lanes),
@@ -65,7 +65,7 @@ fn adopt(config: &Config, replication: Option<u16>, yes: bool) -> anyhow::Result
         return Err(Failure::Usage(text).into());
     }
     let log = KafkaLog::open(&config.kafka)?;
-    tell_ensured(topic, 1, log.ensure_control_topic(replication)?);
+    tell_ensured(topic, 1, log.ensure_control_topic(TopicPlan::control(replication))?);
     let log = EventLog::Kafka(Arc::new(log));
     log.identity()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -76,20 +76,26 @@ fn adopt(config: &Config, replication: Option<u16>, yes: bool) -> anyhow::Result
     Ok(())
 }
 
-fn ensure(config: &Config, partitions: u16, replication: Option<u16>) -> anyhow::Result<()> {
+fn ensure(
+    config: &Config,
+    partitions: u16,
+    replication: Option<u16>,
+    yes: bool,
+) -> anyhow::Result<()> {
+    let plan = |plan| TopicPlan { ends_compaction: yes, ..plan };
     let log = KafkaLog::open(&config.kafka)?;
-    let ensured = log.ensure_topic(TopicPlan::contacts(partitions, replication))?;
+    let ensured = log.ensure_topic(plan(TopicPlan::contacts(partitions, replication)))?;
     tell_ensured(&config.kafka.topic, partitions, ensured);
     tell_kept(&log, partitions, ensured)?;
     // One that was just made keeps everything.
     if !ensured.created {
         tell_retention(log.retention()?);
     }
-    let ensured = log.ensure_control_topic(replication)?;
+    let ensured = log.ensure_control_topic(plan(TopicPlan::control(replication)))?;
     tell_ensured(&config.kafka.control_topic, 1, ensured);
     if let Some(topic) = &config.dead_letters.topic {
         let log = KafkaLog::open(&topic_as_log(config, topic.clone()))?;
-        let ensured = log.ensure_topic(TopicPlan::dead_letters(partitions, replication))?;
+        let ensured = log.ensure_topic(plan(TopicPlan::dead_letters(partitions, replication)))?;
         tell_ensured(topic, partitions, ensured);
         tell_kept(&log, partitions, ensured)?;
     }

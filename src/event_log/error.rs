@@ -26,7 +26,7 @@ pub enum LogError {
     },
     /// A compacted topic forgets events, so it can't be the contact log.
     #[error(
-        "topic {topic} has cleanup.policy={policy}; the contact log needs delete (`contactd topics ensure` sets it)"
+        "topic {topic} has cleanup.policy={policy}; contactd needs delete (`contactd topics ensure --yes` sets it; what compaction took away stays away)"
     )]
     CompactedTopic {
         /// The topic asked for.

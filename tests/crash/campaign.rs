@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::support::image::Image;
 use crate::support::load::{ControlLoad, Load};
@@ -120,12 +121,14 @@ impl Campaign {
     /// Lets it catch up, runs the same log without a kill in another directory, and reads both.
     #[track_caller]
     pub fn finish(self) -> (Image, Image) {
-        self.node.catch_up_soundly();
+        self.node.catch_up_soundly_within(WHOLE_LOG_BY);
         let calm = self.node.clone().on(&self.dir.join("calm"));
-        calm.catch_up_soundly();
+        calm.catch_up_soundly_within(WHOLE_LOG_BY);
         (Image::read(&calm.store), Image::read(&self.node.store))
     }
 }
 
+/// All that a long campaign appended is applied by then, in the smallest of batches.
+const WHOLE_LOG_BY: Duration = Duration::from_secs(1_800);
 /// A kill that leaves something to redo.
 const EARLY: Point = Point { name: "journalled", hit_max: 6, in_recovery: false };

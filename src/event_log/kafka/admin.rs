@@ -51,25 +51,45 @@ pub struct TopicPlan {
     pub retention_ms: Option<u64>,
     /// Whether the broker's clock dates the records.
     pub is_dated_by_broker: bool,
+    /// Whether compaction is taken off a topic that has it; else that is an error.
+    pub ends_compaction: bool,
 }
 
 impl TopicPlan {
     /// The contact log: everything is kept unless someone decides otherwise.
     pub const fn contacts(partitions: u16, replication: Option<u16>) -> Self {
-        Self { partitions, replication, retention_ms: None, is_dated_by_broker: false }
+        Self {
+            partitions,
+            replication,
+            retention_ms: None,
+            is_dated_by_broker: false,
+            ends_compaction: false,
+        }
     }
 
     /// The topic of dead letters: they hold personal data, and so do not stay for ever.
     pub const fn dead_letters(partitions: u16, replication: Option<u16>) -> Self {
         let retention_ms = Some(DEAD_LETTERS_RETENTION_MS);
-        Self { partitions, replication, retention_ms, is_dated_by_broker: false }
+        Self {
+            partitions,
+            replication,
+            retention_ms,
+            is_dated_by_broker: false,
+            ends_compaction: false,
+        }
     }
 
     /// The control topic: one partition, entries are over long before their records are gone, and
     /// one clock for all instances says when.
     pub fn control(replication: Option<u16>) -> Self {
         let retention_ms = Some(CONTROL_RETENTION_MS);
-        Self { partitions: 1, replication, retention_ms, is_dated_by_broker: true }
+        Self {
+            partitions: 1,
+            replication,
+            retention_ms,
+            is_dated_by_broker: true,
+            ends_compaction: false,
+        }
     }
 }
 
@@ -145,12 +165,15 @@ impl Admin {
         Ok(found)
     }
 
-    /// Makes the topic where it is missing; takes compaction off it.
+    /// Makes the topic where it is missing; takes compaction off it where the plan says so.
     pub(super) fn ensure(&self, plan: TopicPlan) -> Result<TopicEnsured, LogError> {
         let created = self.create(plan)?;
-        let policy = self.settings()?.cleanup_policy;
-        let policy_mended = policy.as_deref().is_some_and(is_compacted);
-        if policy_mended {
+        let policy = self.settings()?.cleanup_policy.filter(|policy| is_compacted(policy));
+        let policy_mended = policy.is_some();
+        if let Some(policy) = policy {
+            if !plan.ends_compaction {
+                return Err(LogError::CompactedTopic { topic: self.topic.clone(), policy });
+            }
             self.set_cleanup_delete()?;
         }
         Ok(TopicEnsured { created, policy_mended })

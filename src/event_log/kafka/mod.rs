@@ -194,7 +194,9 @@ impl KafkaLog {
         let topic = &self.topic.config.control_topic;
         let prepared = match self.topic.brokers.partitions(topic) {
             Ok(_) => self.check_control(topic),
-            Err(LogError::MissingTopic { .. }) => self.ensure_control_topic(None).map(|_made| ()),
+            Err(LogError::MissingTopic { .. }) => {
+                self.ensure_control_topic(TopicPlan::control(None)).map(|_made| ())
+            }
             Err(error) => Err(error),
         };
         match prepared {
@@ -281,15 +283,16 @@ impl KafkaLog {
     }
 
     /// Makes the topic where it is missing, with `cleanup.policy=delete`, and takes compaction off
-    /// one that has it. Never changes the number of partitions: that would move keys.
+    /// one that has it, where the plan says so. Never changes the number of partitions: that would
+    /// move keys.
     pub fn ensure_topic(&self, plan: TopicPlan) -> Result<TopicEnsured, LogError> {
         Admin::new(&self.topic.config, &self.topic.config.topic)?.ensure(plan)
     }
 
     /// The same for the topic of control records.
-    pub fn ensure_control_topic(&self, replication: Option<u16>) -> Result<TopicEnsured, LogError> {
+    pub fn ensure_control_topic(&self, plan: TopicPlan) -> Result<TopicEnsured, LogError> {
         let config = &self.topic.config;
-        Admin::new(config, &config.control_topic)?.ensure(TopicPlan::control(replication))
+        Admin::new(config, &config.control_topic)?.ensure(plan)
     }
 
     fn check_open(&self) -> Result<(), LogError> {

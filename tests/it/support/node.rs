@@ -170,7 +170,13 @@ impl Node {
     /// Runs until all that the log holds is applied, and fails if anything goes wrong.
     #[track_caller]
     pub fn catch_up_soundly(&self) {
-        let exit = self.catch_up("");
+        self.catch_up_soundly_within(END_BY);
+    }
+
+    /// The same of a log that takes longer.
+    #[track_caller]
+    pub fn catch_up_soundly_within(&self, longest: Duration) {
+        let exit = self.clone().flag("--until-caught-up").start("").wait_for(longest);
         assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
     }
 }
@@ -200,15 +206,21 @@ impl Running {
 
     /// Waits for its end.
     #[track_caller]
-    pub fn wait(mut self) -> Exit {
-        let end = Instant::now() + END_BY;
+    pub fn wait(self) -> Exit {
+        self.wait_for(END_BY)
+    }
+
+    /// The same of one that has more to do.
+    #[track_caller]
+    pub fn wait_for(mut self, longest: Duration) -> Exit {
+        let end = Instant::now() + longest;
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 break status;
             }
             if Instant::now() >= end {
                 let _ = self.child.kill();
-                panic!("contactd did not end in {END_BY:?}: {}", self.stderr());
+                panic!("contactd did not end in {longest:?}: {}", self.stderr());
             }
             std::thread::park_timeout(Duration::from_millis(2));
         };

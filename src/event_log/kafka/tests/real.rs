@@ -97,7 +97,10 @@ fn a_compacted_topic_is_refused_and_ensure_mends_it() {
         matches!(log.identity(), Err(LogError::CompactedTopic { .. }))
     });
     assert_eq!(log.identity().unwrap_err().class(), Class::Fatal);
-    let ensured = log.ensure_topic(PLAN).unwrap();
+    let refused = log.ensure_topic(PLAN).unwrap_err().to_string();
+    assert!(refused.contains("topics ensure --yes"), "{refused}");
+    assert!(log.identity().is_err(), "nothing was changed");
+    let ensured = log.ensure_topic(TopicPlan { ends_compaction: true, ..PLAN }).unwrap();
     assert_eq!(ensured, TopicEnsured { created: false, policy_mended: true });
     wait_until("the topic is accepted", || log.identity().is_ok());
     assert_eq!(log.lanes().unwrap(), 2, "its partitions stay");
@@ -377,7 +380,7 @@ fn the_control_topic_is_made_dated_by_the_broker_and_kept_for_90_days() {
     assert_eq!(setting("retention.ms"), "7776000000");
     assert_eq!(setting("message.timestamp.type"), "LogAppendTime");
     assert_eq!(log.prepare_control().unwrap(), ControlAccess::Ready);
-    assert!(!log.ensure_control_topic(None).unwrap().created);
+    assert!(!log.ensure_control_topic(TopicPlan::control(None)).unwrap().created);
 }
 
 #[test]
@@ -396,8 +399,8 @@ fn a_compacted_control_topic_is_refused_and_contacts_are_read() {
     let mut consumer = log.consume(&from_start(3), BOUNDS).unwrap();
     let mut all = Read::new();
     read(&mut consumer, &mut all, 10);
-    let ensured = log.ensure_control_topic(None).unwrap();
-    assert!(ensured.policy_mended);
+    let plan = TopicPlan { ends_compaction: true, ..TopicPlan::control(None) };
+    assert!(log.ensure_control_topic(plan).unwrap().policy_mended);
     wait_until("it is taken", || log.prepare_control().unwrap() == ControlAccess::Ready);
 }
 
