@@ -263,7 +263,11 @@ Example:
   contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0 | jq .email")]
 pub(super) struct GetArgs {
     /// The contact's id
-    pub(super) id: String,
+    #[arg(required_unless_present = "external_id", conflicts_with = "external_id")]
+    pub(super) id: Option<String>,
+    /// The contact that a source has this id for, such as hubspot:123
+    #[arg(long, value_name = "SOURCE:ID", value_parser = external_id)]
+    pub(super) external_id: Option<(String, String)>,
     #[command(flatten)]
     pub(super) instance: InstanceArgs,
     /// Show it even when it is deleted
@@ -473,4 +477,9 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().map_err(|error| error.to_string())?;
     if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("must be above 0".to_owned()) }
+}
+
+fn external_id(text: &str) -> Result<(String, String), String> {
+    let (source, id) = text.split_once(':').ok_or("must be a source, a colon and its id")?;
+    Ok((source.to_owned(), id.to_owned()))
 }

@@ -7,11 +7,14 @@ use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
 use crate::domain::decode::{Decoder, Item};
 use crate::domain::event::{Event, FIELDS, Patch};
+use crate::domain::external_ids::contact_id_of;
 use crate::domain::headers::SOURCE;
 use crate::domain::limits::Limits;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
-use crate::domain::sources::{PRESETS, Preset, Source, SourceText, SourceTexts, Sources, Unknown};
+use crate::domain::sources::{
+    Ids, PRESETS, Preset, Source, SourceText, SourceTexts, Sources, Unknown,
+};
 use crate::domain::timestamp::format_rfc3339_us;
 
 use super::check_event::{events, items, read};
@@ -155,7 +158,18 @@ impl Test {
             line(&String::from_utf8_lossy(span.of(&batch.arena))).into_owned()
         };
         let _ = writeln!(told, "accepted   {}", event.kind.as_str());
-        let _ = writeln!(told, "  contact  {}", at(event.contact_id));
+        let _ = match self.source.ids() {
+            Ids::Ours => writeln!(told, "  contact  {}", at(event.contact_id)),
+            Ids::Own => {
+                let id = event.contact_id.of(&batch.arena);
+                let contact = contact_id_of(self.name.as_bytes(), id);
+                let named = at(event.contact_id);
+                writeln!(
+                    told,
+                    "  contact  {contact}  (of its id {named}, unless that is tied to another)"
+                )
+            }
+        };
         let made = if event.is_id_given { "" } else { "  (made of its bytes)" };
         let _ = writeln!(told, "  event    {}{made}", at(event.event_id));
         let time = event

@@ -15,6 +15,7 @@ pub mod control;
 pub mod decode;
 pub(crate) mod digits;
 pub mod event;
+pub mod external_ids;
 pub mod fingerprint;
 pub mod founding;
 pub mod headers;

@@ -26,6 +26,7 @@ mod restating;
 mod stamps;
 mod turns;
 mod webhooks;
+mod whose;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -37,7 +38,7 @@ pub use bridge::Bridge;
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
-pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed};
+pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed, LinkError};
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
 pub use lease::{Clocks, Lease};

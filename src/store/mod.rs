@@ -57,6 +57,7 @@ mod error;
 mod events;
 mod expected;
 mod export;
+mod external_ids;
 mod follower_needs;
 mod followers;
 mod founding;

@@ -248,6 +248,7 @@ fn assemble(
         contacts: Contacts::new((dirty, engine, scanned.heap), cache, at),
         commits,
         ordered: scanned.ordered,
+        external_ids: scanned.external_ids,
         controls: Controls::new(scanned.controls),
         attempts: scanned.attempts,
         events: Rolling::new(segments.segment_base(), segments.next()),

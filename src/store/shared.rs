@@ -16,6 +16,7 @@ use super::contacts::Contacts;
 use super::control::Controls;
 use super::dead_letters::DeadLetters;
 use super::events::Rolling;
+use super::external_ids::ExternalIds;
 use super::follower_needs::FollowerNeeds;
 use super::journal::Journal;
 use super::ordered::{Lists, OrderedIndexes};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) attempts: LaneAttempts,
     /// The orders in which lists are answered.
     pub(crate) ordered: OrderedIndexes,
+    /// Contacts by the ids that sources have for them.
+    pub(crate) external_ids: ExternalIds,
     /// Where events stand in the segments that have no table yet.
     pub(crate) events: Rolling,
     /// How far what stood away from home is brought there.

@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::digits::{write_decimal, write_hex};
 use super::event::FIELDS;
 use rings::Rings;
-use state::State;
+use state::{Register, State};
 use wire::Wire;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -161,6 +161,17 @@ impl<'a> ContactView<'a> {
         read().ok_or(CorruptContact { bytes: body.len(), part: "status" })
     }
 
+    /// Whether a source has an id for it, for the store's own bodies: reads no more than it must.
+    pub(crate) fn has_external_ids(body: &'a [u8]) -> bool {
+        let read = || {
+            let mut wire = Wire::new(body);
+            wire.u64()?;
+            wire.u64()?;
+            State::has_external_ids(wire.bytes_u32()?)
+        };
+        read().unwrap_or(false)
+    }
+
     /// The version, for the store's own bodies: reads no more than it must.
     pub(crate) fn version_of(body: &'a [u8]) -> Option<u64> {
         Wire::new(body).u64()
@@ -232,9 +243,12 @@ impl<'a> ContactView<'a> {
 
     /// Attributes that have a value, by ascending key: (key, compact JSON).
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.state.attributes.iter().filter_map(|(key, register)| {
-            Some((std::str::from_utf8(key).ok()?, std::str::from_utf8(register.value?).ok()?))
-        })
+        texts(&self.state.attributes)
+    }
+
+    /// The ids that sources have for it, by ascending source: (source, id).
+    pub fn external_ids(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        texts(&self.state.external_ids)
     }
 
     /// The greatest version that a source gave, stale events included.
@@ -285,4 +299,11 @@ impl<'a> ContactView<'a> {
     pub(crate) fn into_parts(self) -> (State<'a>, Rings<'a>) {
         (self.state, self.rings)
     }
+}
+
+/// Keys and values of those that have one.
+fn texts<'a>(registers: &[(&'a [u8], Register<'a>)]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    registers.iter().filter_map(|(key, register)| {
+        Some((std::str::from_utf8(key).ok()?, std::str::from_utf8(register.value?).ok()?))
+    })
 }

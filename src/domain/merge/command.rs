@@ -147,15 +147,32 @@ fn resolved(
             None => {}
         }
     }
+    let external_ids = event.external_ids.iter().map(|(source, patch)| {
+        let patch = match patch {
+            Patch::Set(id) => Patch::Set(copied(id.of(arena))),
+            other => *other,
+        };
+        (copied(source.of(arena)), patch)
+    });
+    let external_ids = external_ids.collect();
     let source = copied(event.source.of(arena));
     let timestamp = Some(clock.ts_us);
-    let event =
-        Event { clock: Some(clock), timestamp, source, fields, attributes, ..event.clone() };
+    let event = Event {
+        clock: Some(clock),
+        timestamp,
+        source,
+        fields,
+        attributes,
+        external_ids,
+        ..event.clone()
+    };
     (event, texts)
 }
 
 fn says_anything(event: &Event) -> bool {
-    event.fields.iter().any(|patch| *patch != Patch::Absent) || !event.attributes.is_empty()
+    event.fields.iter().any(|patch| *patch != Patch::Absent)
+        || !event.attributes.is_empty()
+        || !event.external_ids.is_empty()
 }
 
 fn merged(said: &[u8], at: Option<&[u8]>) -> Vec<u8> {
@@ -169,8 +186,8 @@ fn merged(said: &[u8], at: Option<&[u8]>) -> Vec<u8> {
 /// Whether the wish is done in the state after it.
 fn stands(after: &State<'_>, event: &Event, command: &Command, clock: Clock) -> bool {
     let values = || {
-        let attributes = after.attributes.iter().map(|(_, register)| register);
-        after.fields.iter().flatten().chain(attributes)
+        let keyed = after.attributes.iter().chain(&after.external_ids);
+        after.fields.iter().flatten().chain(keyed.map(|(_, register)| register))
     };
     let is_active = after.status() == Status::Active;
     match command.intent {

@@ -48,6 +48,9 @@ pub(super) struct Contact {
     title: Option<String>,
     /// Everything else that sources say about it.
     attributes: BTreeMap<String, Value>,
+    /// What sources call it, by source; left out where none has an id of its own for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    external_ids: BTreeMap<String, String>,
     status: ContactStatus,
     /// Counts its changes.
     #[schema(minimum = 1)]

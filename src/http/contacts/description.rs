@@ -54,6 +54,13 @@ fn filters() -> Vec<Param> {
              any case.",
         ),
         Param::query(
+            "externalId",
+            text().pattern(Some("^[^:]+:.+$")),
+            "acme:123",
+            "The contact that a source has this id for: source, colon, id. Goes with `limit`, `status`, \
+             `includeDeleted` and `count` only.",
+        ),
+        Param::query(
             "updatedSince",
             text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
             "2026-11-21T10:00:00Z",

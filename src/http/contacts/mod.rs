@@ -8,6 +8,7 @@ mod email;
 mod errors;
 mod events;
 pub(crate) mod idempotency;
+mod links;
 mod list;
 mod merges;
 mod preconditions;
@@ -25,6 +26,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
     PUT "/api/contacts/{id}", WRITERS, WRITE, write::put, write_description::put;
     PATCH "/api/contacts/{id}", WRITERS, WRITE, write::patch, write_description::patch;
     POST "/api/contacts/batch", WRITERS, WRITE, batch::write, write_description::batch;
+    POST "/api/contacts/{id}/links", WRITERS, WRITE, links::create, write_description::link;
+    DELETE "/api/contacts/{id}/links/{source}", WRITERS, WRITE, links::delete, write_description::unlink;
     POST "/api/contacts/{id}/merge", WRITERS, WRITE, merges::merge, write_description::merge;
     GET "/api/merges/{id}", READERS, READ, merges::show, write_description::one_merge;
     DELETE "/api/contacts/{id}", WRITERS, WRITE, write::delete, write_description::delete;

@@ -117,6 +117,8 @@ catalogue! {
     ContactDeleted = CONFLICT, "CONTACT_DELETED", "The contact is deleted";
     /// The contact is being merged into another.
     ContactMerging = CONFLICT, "CONTACT_MERGING", "The contact is being merged";
+    /// A source's id is tied to another contact.
+    ExternalIdTaken = CONFLICT, "EXTERNAL_ID_TAKEN", "The id is another contact's";
     /// Newer events say otherwise.
     Superseded = CONFLICT, "SUPERSEDED", "Superseded by newer events";
     /// The same request is under way.

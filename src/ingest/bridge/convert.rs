@@ -46,6 +46,9 @@ pub(super) struct Converter {
 pub(super) struct Bridged {
     /// To be appended; none: it came from the contact log, and stays there.
     pub(super) record: Option<NewRecord>,
+    /// What happened to the contact whose id, as its source names it, is the record's key; none: no
+    /// contact is named.
+    pub(super) named: Option<EventKind>,
     /// What it counts as.
     pub(super) outcome: BridgeOutcome,
     /// It has no time: that it is a repeat is known only among the contact's last such events.
@@ -54,7 +57,8 @@ pub(super) struct Bridged {
 
 impl Bridged {
     fn returned() -> Self {
-        Self { record: None, outcome: BridgeOutcome::Returned, is_untimed: false }
+        let outcome = BridgeOutcome::Returned;
+        Self { record: None, named: None, outcome, is_untimed: false }
     }
 }
 
@@ -152,7 +156,7 @@ impl Converter {
             (None, Tombstones::Delete) => id.and_then(|id| self.delete(&headers, id, record)),
             (None, Tombstones::Ignore) => {
                 let outcome = BridgeOutcome::Ignored;
-                return Bridged { record: None, outcome, is_untimed: false };
+                return Bridged { outcome, ..Bridged::returned() };
             }
             (None, Tombstones::Refuse) => None,
         };
@@ -173,7 +177,7 @@ impl Converter {
             lane: None,
         };
         let (outcome, is_untimed) = (event.outcome, event.is_untimed);
-        Bridged { record: Some(appended), outcome, is_untimed }
+        Bridged { record: Some(appended), named: Some(event.kind), outcome, is_untimed }
     }
 
     /// Whether it was bridged before, out of this very contact log: two installations that bridge
@@ -207,7 +211,8 @@ impl Converter {
         let value = part.value.map(<[u8]>::to_vec);
         let timestamp_ms = record.timestamp_ms;
         let record = Some(NewRecord { key, value, headers, timestamp_ms, lane });
-        Bridged { record, outcome: BridgeOutcome::Unreadable, is_untimed: false }
+        let outcome = BridgeOutcome::Unreadable;
+        Bridged { record, named: None, outcome, is_untimed: false }
     }
 
     fn event(
@@ -282,6 +287,7 @@ impl Converter {
             Ok(decoded) => Some(Found::new(&decoded, headers, value)),
             Err(reject) if reject.reason == DeadLetterReason::NothingKnown => Some(Found {
                 contact_id: id?.as_bytes().to_vec(),
+                kind: EventKind::Updated,
                 headers,
                 value,
                 is_untimed: false,
@@ -322,6 +328,7 @@ impl Converter {
 /// An event whose contact is known.
 struct Found {
     contact_id: Vec<u8>,
+    kind: EventKind,
     headers: NamedValues,
     value: Vec<u8>,
     is_untimed: bool,
@@ -332,7 +339,7 @@ impl Found {
     fn new((batch, event): &(RecordBatch, Event), headers: NamedValues, value: Vec<u8>) -> Self {
         let contact_id = event.contact_id.of(&batch.arena).to_vec();
         let (is_untimed, outcome) = (event.timestamp.is_none(), BridgeOutcome::Event);
-        Self { contact_id, headers, value, is_untimed, outcome }
+        Self { contact_id, kind: event.kind, headers, value, is_untimed, outcome }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bridge: other topics' events, appended to the contact log.
 //!
 //! ```text
-//! Inputs (a consumer group over all instances) ─► convert (pure) ─► contact log (acknowledged) ─► commit
+//! Inputs (a consumer group over all instances) ─► convert (pure) ─► whose ─► contact log (acknowledged) ─► commit
 //! ```
 //!
 //! At least once: offsets are committed when the records before them are acknowledged, so what was
@@ -33,9 +33,9 @@ use crate::event_log::kafka::inputs::{InputBatch, Inputs, InputsStatus, inspect_
 use crate::event_log::{EventLog, LogError};
 use crate::telemetry::{BridgeStep, Metrics, fault};
 
-use super::{Pause, PresentRules};
-use convert::Converter;
+use super::{Pause, PresentRules, whose};
 pub(super) use convert::reduce;
+use convert::{Bridged, Converter};
 use facts::Facts;
 use portion::{Portion, Way};
 
@@ -158,7 +158,8 @@ impl Bridge {
             let input = self.config.input(&batch.from.topic).unwrap_or(&unknown);
             for record in &batch.records.records {
                 let topic = &batch.from.topic;
-                for bridged in converter.convert_all(input, topic, &batch.records, record) {
+                for mut bridged in converter.convert_all(input, topic, &batch.records, record) {
+                    self.find_contact(input, &mut bridged, (runtime, stop))?;
                     if portion.is_full_for(&bridged, self.config.batch_bytes_max) {
                         way.settle(&mut portion)?;
                     }
@@ -168,6 +169,29 @@ impl Bridge {
             }
         }
         way.settle(&mut portion)
+    }
+
+    /// Gives a record the contact that is meant by the id in it; waits while nobody can say.
+    fn find_contact(
+        &self,
+        input: &InputConfig,
+        bridged: &mut Bridged,
+        (runtime, stop): (&Handle, &CancellationToken),
+    ) -> Result<(), End> {
+        let (Some(record), Some(kind)) = (&mut bridged.record, bridged.named) else {
+            return Ok(());
+        };
+        let source = input.source.as_deref().unwrap_or_default();
+        let mut pause = Pause::default();
+        while let Err(error) = whose::find(&self.rules, source, record, kind) {
+            if pause.is_first() {
+                tracing::warn!(%error, "the bridge waits for the store");
+            }
+            if !pause.wait(runtime, stop) {
+                return Err(End::Stopped);
+            }
+        }
+        Ok(())
     }
 
     /// Shows at every scrape how the member stands that there is then.

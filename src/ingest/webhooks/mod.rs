@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use crate::config::WebhooksConfig;
 use crate::domain::Class;
 use crate::domain::decode::{ITEMS_BYTES_MAX, Item, Most, Reject, TooMany};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{EVENT_ID, REQUEST_ID, SOURCE, TIME};
 use crate::domain::merge::merge;
 use crate::domain::position::{Lane, Offset};
@@ -31,6 +31,7 @@ use crate::event_log::NewRecord;
 
 use super::PresentRules;
 use super::intake::{Intake, IntakeError, Kept};
+use super::whose::{self, WhoseError};
 
 use first_times::RepeatKey;
 use source::Source;
@@ -68,6 +69,12 @@ pub enum WebhookError {
     /// It is kept nowhere.
     #[error(transparent)]
     Intake(#[from] IntakeError),
+}
+
+impl From<WhoseError> for WebhookError {
+    fn from(error: WhoseError) -> Self {
+        Self::Intake(IntakeError::Unavailable(error.to_string()))
+    }
 }
 
 impl WebhookError {
@@ -114,6 +121,8 @@ pub struct Checked {
     pub records: Vec<NewRecord>,
     /// Whether the body was an array.
     pub is_array: bool,
+    /// By which id each names its contact is its record's key so far.
+    kinds: Vec<EventKind>,
     keys: Vec<Option<RepeatKey>>,
 }
 
@@ -147,7 +156,7 @@ impl Sent<'_> {
 
 /// One event on its way to a record.
 enum Prepared {
-    Accepted(ItemReport, NewRecord, Option<RepeatKey>),
+    Accepted(ItemReport, NewRecord, EventKind, Option<RepeatKey>),
     Rejected(ItemReport),
 }
 
@@ -197,8 +206,14 @@ impl Webhooks {
         body: &[u8],
         now_ms: u64,
     ) -> Result<Received, WebhookError> {
-        let Checked { items, mut records, is_array, keys } =
-            self.check(source, header, url, body, now_ms)?;
+        let checked = self.check(source, header, url, body, now_ms)?;
+        let Checked { mut items, records, is_array, kinds, keys } = checked;
+        let name = source.unwrap_or(&self.default_source);
+        let mut records = whose::find_all(&self.rules, name, records, kinds).await?;
+        let accepted = items.iter_mut().filter(|item| item.reason.is_none());
+        for (item, record) in accepted.zip(&records) {
+            item.contact_id = Some(text_of(&record.key));
+        }
         if let Some(store) = self.rules.store() {
             records = first_times::give(store, records, keys).await;
         }
@@ -206,7 +221,7 @@ impl Webhooks {
         Ok(Received { items, is_array, kept })
     }
 
-    /// The same, but that nothing is kept.
+    /// The same, but that nothing is kept, nor looked up whose it is.
     ///
     /// # Errors
     /// As there.
@@ -246,9 +261,10 @@ impl Webhooks {
             let place = is_array.then_some(*place);
             let sent = Sent { text, attributes, request_id, place, contact: contact.as_deref() };
             match self.event(source, &verified, sent, now_ms) {
-                Prepared::Accepted(item, record, key) => {
+                Prepared::Accepted(item, record, kind, key) => {
                     checked.items.push(item);
                     checked.records.push(record);
+                    checked.kinds.push(kind);
                     checked.keys.push(key);
                 }
                 Prepared::Rejected(item) => checked.items.push(item),
@@ -318,7 +334,7 @@ impl Webhooks {
         let key = event.contact_id.of(&batch.arena).to_vec();
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
         let record = NewRecord { key, value: Some(value), headers, timestamp_ms, lane: None };
-        Prepared::Accepted(report, record, RepeatKey::of(&batch, &event))
+        Prepared::Accepted(report, record, event.kind, RepeatKey::of(&batch, &event))
     }
 
     /// Whether its events have elsewhere what ours have in their envelope.

@@ -232,7 +232,7 @@ async fn the_signed_time_and_message_id_stand_in_headers_where_the_event_has_non
             place,
             contact: None,
         };
-        let Prepared::Accepted(item, record, _) =
+        let Prepared::Accepted(item, record, _, _) =
             world.webhooks.event(source, &verified, sent, NOW_MS)
         else {
             panic!("{text} is refused");

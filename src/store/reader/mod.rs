@@ -1,5 +1,7 @@
 //! The way to look into the store, for any number of threads at once.
 
+mod by_id;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,7 +112,7 @@ pub struct StoreStats {
     pub dirty_bytes: u64,
     /// Bytes of the generation that is being flushed.
     pub flushing_bytes: u64,
-    /// Bytes of the ordered indexes.
+    /// Bytes of the ordered indexes, and of that of sources' ids.
     pub index_bytes: u64,
     /// Time that commits waited for the dirty set to have room.
     pub backpressure: Duration,
@@ -339,7 +341,7 @@ impl Reader {
             engine_disk_bytes: shared.contacts.engine.stats()?.disk_bytes,
             dirty_bytes,
             flushing_bytes,
-            index_bytes: shared.ordered.bytes() as u64,
+            index_bytes: (shared.ordered.bytes() + shared.external_ids.bytes()) as u64,
             backpressure: micros(&figures.backpressure_micros),
             heap,
             cache,

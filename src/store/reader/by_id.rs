@@ -1,0 +1,44 @@
+//! Contacts by the ids that sources have for them.
+
+use crate::store::StoreError;
+use crate::store::ordered::{PageKey, PageRequest, Total};
+
+use super::{Page, PageEntry, Reader, Value};
+
+impl Reader {
+    /// The contacts that a source has this id for, DELETED ones too: those first that it was tied to. One
+    /// whose own id is made of it comes last.
+    pub fn contacts_of(&self, source: &str, id: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        let mut found = Vec::new();
+        for contact_id in self.shared.external_ids.candidates(source, id) {
+            let Some(value) = self.contact(&contact_id)? else {
+                continue;
+            };
+            let view = self.shared.contacts.view(&contact_id, &value)?;
+            if view.external_ids().any(|at| at == (source, id)) {
+                found.push((String::from_utf8_lossy(&contact_id).into_owned(), value));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The same as a page: as many as are asked for, of the status that is asked for.
+    pub fn page_of_id(
+        &self,
+        source: &str,
+        id: &str,
+        request: &PageRequest,
+    ) -> Result<Page, StoreError> {
+        let mut contacts = Vec::new();
+        for (id, value) in self.contacts_of(source, id)? {
+            let status = self.shared.contacts.view(id.as_bytes(), &value)?.status();
+            if request.status.is_none_or(|wanted| wanted == status) {
+                let key = PageKey { sort: Vec::new(), id: id.clone().into_bytes() };
+                contacts.push(PageEntry { id, key, value });
+            }
+        }
+        let total = Total::Exact(contacts.len() as u64);
+        contacts.truncate(request.limit);
+        Ok(Page { contacts, first: None, rest: None, total })
+    }
+}
