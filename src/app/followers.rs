@@ -7,11 +7,13 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::domain::sources::Ids;
+use crate::effects::Joining;
 use crate::effects::dead_letters::Publisher;
 use crate::effects::follower::{Followers, Row, Sink, Surroundings};
 use crate::effects::simulator::{AfterWrites, Simulator};
 use crate::event_log::EventLog;
-use crate::ingest::{Control, Lease};
+use crate::ingest::{Control, Lease, Merging};
 use crate::telemetry::Metrics;
 
 use super::dead_letters::publisher;
@@ -37,6 +39,7 @@ impl FollowerTasks {
         &self,
         log: &EventLog,
         roles: (&Arc<Control>, &Arc<Lease>),
+        merging: &Arc<Merging>,
         simulator: Option<&Arc<Simulator>>,
         metrics: &Arc<Metrics>,
     ) -> Arc<Followers> {
@@ -45,6 +48,13 @@ impl FollowerTasks {
         if let Some(simulator) = simulator.filter(|_| self.config.simulator.fire_on_writes) {
             let sink = AfterWrites::new(Arc::clone(simulator));
             self.add(&followers, sink.row(), sink);
+        }
+        let sources = self.config.sources.iter();
+        if sources.clone().any(|(_, table)| table.text.ids == Ids::Own) {
+            let by_email = sources.filter(|(_, table)| table.matches_email);
+            let by_email = by_email.map(|(name, _)| name.clone()).collect();
+            let sink = Joining::new(roles.0.reader().clone(), Arc::clone(merging), by_email);
+            self.add(&followers, Joining::row(), sink);
         }
         if let Some(publisher) = publisher(&self.config, log, metrics) {
             self.add(&followers, Publisher::row(), publisher);

@@ -166,7 +166,7 @@ impl Watch {
         let (lease, merging) = self.roles.open(self.is_kafka, log, &control, commands.clone());
         self.clock(&lease);
         let (own, simulator) = ((&control, &lease), self.simulator.as_ref());
-        let followers = self.followers.open(log, own, simulator, &self.metrics);
+        let followers = self.followers.open(log, own, &merging, simulator, &self.metrics);
         let noted = Arc::clone(&followers);
         self.readiness.note(FOLLOWERS, move || noted.note());
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);

@@ -3,5 +3,8 @@
 pub mod dead_letters;
 pub mod feed;
 pub mod follower;
+mod joining;
 mod pace;
 pub mod simulator;
+
+pub use joining::Joining;
