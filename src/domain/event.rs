@@ -108,3 +108,12 @@ pub struct Event {
     /// Set when it is a command of ours.
     pub command: Option<Box<Command>>,
 }
+
+impl Event {
+    /// Whether it names a field, an attribute or an external id.
+    pub(crate) fn says_anything(&self) -> bool {
+        self.fields.iter().any(|patch| *patch != Patch::Absent)
+            || !self.attributes.is_empty()
+            || !self.external_ids.is_empty()
+    }
+}

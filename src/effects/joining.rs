@@ -122,8 +122,8 @@ impl Joining {
         Ok((!has_own && aged(&other.id, &view) < *this).then(|| other.id.clone()))
     }
 
-    async fn join(&self, id: &str) -> Answer {
-        let pair = match self.pair(id) {
+    async fn join(&self, delivery: &Delivery<()>) -> Answer {
+        let pair = match self.pair(&delivery.key) {
             Ok(Some(pair)) => pair,
             Ok(None) => return Answer::Delivered,
             Err(error) => return Answer::Down { why: error.to_string(), after: None },
@@ -133,7 +133,7 @@ impl Joining {
             from: pair.from,
             condition: Condition::default(),
             keyed: None,
-            author: Author { principal: PRINCIPAL.into(), request_id: "".into() },
+            author: Author { principal: PRINCIPAL.into(), request_id: delivery.id.as_str().into() },
         };
         match self.merging.merge(&merge, Wait::of(MERGE_WAIT, true)).await {
             Ok(Merged::Done { .. } | Merged::Accepted { .. }) => Answer::Delivered,
@@ -158,7 +158,7 @@ impl Sink for Joining {
     async fn deliver(&self, deliveries: &[Delivery<()>]) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            answers.push(self.join(&delivery.key).await);
+            answers.push(self.join(delivery).await);
         }
         answers
     }

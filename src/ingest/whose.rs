@@ -7,7 +7,7 @@
 
 use crate::domain::contact::{ContactView, Status};
 use crate::domain::event::EventKind;
-use crate::domain::external_ids::contact_id_of;
+use crate::domain::external_ids::{contact_id_of, erased_form};
 use crate::domain::headers::{CONTACT_ID, EXTERNAL_ID, NAMED_ID};
 use crate::event_log::NewRecord;
 use crate::store::{Reader, StoreError, StoredContact};
@@ -125,7 +125,9 @@ fn find_by(
         None => follow(reader, alone.clone())?,
     };
     // A contact that has taken another one in keeps its own id of the source.
-    let is_kept = ids.are_own && meant.external_id(ids.source).is_none_or(|id| id == named);
+    let is_this =
+        |id: &str| id == named || id == erased_form(ids.source.as_bytes(), named.as_bytes());
+    let is_kept = ids.are_own && meant.external_id(ids.source).is_none_or(is_this);
     // What is deleted where two were made one here is not the survivor.
     let stays = kind == EventKind::Deleted && !is_kept;
     let contact_id = if stays { alone } else { meant.contact_id };

@@ -64,8 +64,8 @@ impl ExternalIds {
         }
     }
 
-    /// Contacts that may have an id, those first that it was tied to, by their own ids.
-    pub(crate) fn candidates(&self, source: &str, id: &str) -> Vec<Box<[u8]>> {
+    /// Contacts that an id may be tied to, by their own ids.
+    pub(crate) fn tied(&self, source: &str, id: &str) -> Vec<Box<[u8]>> {
         let hash = hash_of(source, id);
         let mut found: Vec<Box<[u8]>> = {
             let ties = self.ties.read();
@@ -73,7 +73,6 @@ impl ExternalIds {
             found.map(|tie| tie.contact_id.clone()).collect()
         };
         found.sort_unstable();
-        found.push(contact_id_of(source.as_bytes(), id.as_bytes()).into_bytes().into());
         found
     }
 

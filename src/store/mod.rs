@@ -53,6 +53,7 @@ pub mod digest;
 mod dirty;
 mod disk;
 pub mod engine;
+mod erased;
 mod error;
 mod events;
 mod expected;

@@ -249,6 +249,7 @@ fn assemble(
         commits,
         ordered: scanned.ordered,
         external_ids: scanned.external_ids,
+        erased: scanned.erased,
         controls: Controls::new(scanned.controls),
         attempts: scanned.attempts,
         events: Rolling::new(segments.segment_base(), segments.next()),

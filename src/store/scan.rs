@@ -14,6 +14,7 @@ use super::cut::Cut;
 use super::digest::{Digest, contact_hash};
 use super::dirty::DirtySet;
 use super::engine::{Engine, StoredBytes};
+use super::erased::Erased;
 use super::error::EngineMismatch;
 use super::external_ids::ExternalIds;
 use super::heap::{Filler, Heap};
@@ -32,6 +33,7 @@ const RUNS_AHEAD: usize = 4;
 pub(crate) struct Scanned {
     pub(crate) ordered: OrderedIndexes,
     pub(crate) external_ids: ExternalIds,
+    pub(crate) erased: Erased,
     pub(crate) heap: Heap,
     pub(crate) controls: ControlState,
     /// Attempts at commands.
@@ -71,6 +73,7 @@ struct Sums {
     active: u64,
     deleted: u64,
     external_ids: ExternalIds,
+    erased: Erased,
     scratch: Vec<u8>,
 }
 
@@ -84,6 +87,7 @@ impl Sums {
         self.digest.add(contact_hash(id, body, &mut self.scratch));
         let is_active = ordered.push(id, body).map_err(unreadable)?;
         self.external_ids.take(id, None, body);
+        self.erased.take(id, body);
         *(if is_active { &mut self.active } else { &mut self.deleted }) += 1;
         Ok(())
     }
@@ -158,6 +162,7 @@ fn scan(
     Ok(Scanned {
         ordered: ordered.finish(input.config.load_bytes(), input.bounds),
         external_ids: sums.external_ids,
+        erased: sums.erased,
         heap,
         controls,
         attempts,

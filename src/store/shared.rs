@@ -15,6 +15,7 @@ use super::commits::Commits;
 use super::contacts::Contacts;
 use super::control::Controls;
 use super::dead_letters::DeadLetters;
+use super::erased::Erased;
 use super::events::Rolling;
 use super::external_ids::ExternalIds;
 use super::follower_needs::FollowerNeeds;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) attempts: LaneAttempts,
     /// The orders in which lists are answered.
     pub(crate) ordered: OrderedIndexes,
+    /// Contacts that were erased.
+    pub(crate) erased: Erased,
     /// Contacts by the ids that sources have for them.
     pub(crate) external_ids: ExternalIds,
     /// Where events stand in the segments that have no table yet.

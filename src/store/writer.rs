@@ -428,6 +428,7 @@ impl Writer {
             let body = self.frame.bytes(place.body());
             let facts = Facts { digest: slot.digest, active: slot.active };
             self.shared.external_ids.take(id, slot.body_before(), body);
+            self.shared.erased.take(id, body);
             let value = StoredContact::build(slot.links, body, &mut self.scratch);
             generation.put(slot.hash, id, value, facts);
         }

@@ -365,10 +365,11 @@ fn every_configuration_key_is_explained_read_and_used() {
         if !is_read {
             problems.push(format!("[{section}] {key} is read by nothing"));
         }
-        // These two have other names where they are kept.
+        // These have other names where they are kept.
         let field = match name {
             "tls_key" => "key",
             "forwarded_header" => "header",
+            "match" => "matches_email",
             name => name,
         };
         if !Regex::new(&format!(r"\.{field}\b")).unwrap().is_match(&users) {

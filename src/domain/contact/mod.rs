@@ -281,6 +281,43 @@ impl<'a> ContactView<'a> {
         self.state.floor()
     }
 
+    /// Whether it was ever erased, for the store's own bodies: reads no more than it must.
+    pub(crate) fn was_erased(body: &'a [u8]) -> bool {
+        let read = || {
+            let mut wire = Wire::new(body);
+            wire.u64()?;
+            wire.u64()?;
+            State::was_erased(wire.bytes_u32()?)
+        };
+        read().unwrap_or(false)
+    }
+
+    /// When it was last erased.
+    pub(crate) fn erased(&self) -> Option<Clock> {
+        self.state.erased
+    }
+
+    /// The body without what it says: no field, no attribute, no external id.
+    pub(crate) fn without_values(body: &'a [u8]) -> Result<Vec<u8>, CorruptContact> {
+        let view = Self::parse_trusted(body)?;
+        let (version, changed_at_ms) = (view.version, view.changed_at_ms);
+        let (state, rings) = view.into_parts();
+        let state = State {
+            fields: [None; FIELDS.len()],
+            attributes: Vec::new(),
+            external_ids: Vec::new(),
+            ..state
+        };
+        let mut out = vec![0; HEAD_BYTES];
+        state.write(&mut out);
+        let canonical = out.len() - HEAD_BYTES;
+        if let Some(head) = out.first_chunk_mut::<HEAD_BYTES>() {
+            *head = head_of(version, changed_at_ms, canonical);
+        }
+        rings.write_with(None, &mut out);
+        Ok(out)
+    }
+
     /// The clock of what stands under a name of [`super::event::FIELDS`], or of an attribute.
     pub(crate) fn clock_of(&self, name: &str) -> Option<Clock> {
         let field = FIELDS.iter().position(|field| *field == name);

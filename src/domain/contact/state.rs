@@ -102,10 +102,19 @@ impl<'a> State<'a> {
         self.put.max(self.reset)
     }
 
+    /// The greatest clock that says that it is there.
+    fn alive(&self) -> Option<Clock> {
+        self.created.max(self.restored).max(self.put)
+    }
+
+    /// It was erased, and nothing newer has brought it back.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.erased.is_some() && self.erased > self.alive()
+    }
+
     pub(crate) fn status(&self) -> Status {
-        let alive = self.created.max(self.restored).max(self.put);
         let dead = self.deletes.last().copied().max(self.reset);
-        if dead > alive { Status::Deleted } else { Status::Active }
+        if dead > self.alive() { Status::Deleted } else { Status::Active }
     }
 
     /// The least event time, but not before the contact was begun anew. A reset by an untimed event
@@ -180,6 +189,13 @@ impl<'a> State<'a> {
             return None;
         };
         Some(valued & HAS_EXTERNAL_IDS != 0)
+    }
+
+    /// Whether it was ever erased; reads no more than it must.
+    pub(super) fn was_erased(canonical: &'a [u8]) -> Option<bool> {
+        let mut wire = Wire::new(canonical);
+        wire.bytes_u32()?;
+        Some(wire.u16()? & ERASED != 0)
     }
 
     /// With the flags.

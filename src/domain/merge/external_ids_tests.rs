@@ -1,9 +1,11 @@
-//! The ids that sources have for a contact: registers like others, which nothing hides but an erase.
+//! The ids that sources have for a contact: registers like others, which nothing hides but an erase; and
+//! what an erase leaves.
 
 use super::*;
 use crate::domain::clock::id_hash;
 use crate::domain::contact::StateTag;
 use crate::domain::decode::Decoder;
+use crate::domain::external_ids::erased_form;
 use crate::domain::headers::{COMMAND, CONTACT_ID, EXTERNAL_ID, SOURCE};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
@@ -118,15 +120,40 @@ fn an_id_is_a_value_and_a_newer_clock_of_the_same_is_none() {
 }
 
 #[test]
-fn a_contact_that_is_begun_anew_is_the_same_to_its_sources_unless_it_was_erased() {
+fn a_contact_that_is_begun_anew_is_the_same_to_its_sources() {
     let mut subject = Subject::default();
     subject.event("updated", T, ("hub", "1"));
     assert_eq!(subject.command("replace", T + 10, r#","title":"x""#), Verdict::Applied);
     subject.event("deleted", T + 20, ("crm", "7"));
     subject.event("created", T + 30, ("crm", "7"));
     assert_eq!(subject.ids(), [("crm", "7"), ("hub", "1")]);
+}
+
+#[test]
+fn erased_stays_erased_until_something_newer_brings_it_back() {
+    let left = [("crm", &*erased_form(b"crm", b"7")), ("hub", &*erased_form(b"hub", b"1"))];
+    let mut subject = Subject::default();
+    subject.event("updated", T, ("hub", "1"));
+    subject.event("updated", T, ("crm", "7"));
     assert_eq!(subject.command("erase", T + 40, ""), Verdict::Applied);
-    assert_eq!(subject.ids(), []);
+    assert_eq!(subject.ids(), left);
+    let says = |at: u64, kind: &str| {
+        format!(
+            r#"{{"id":"e{at}","eventType":"contact.{kind}","timestamp":{at},"data":{{"id":"1","title":"Dr","vip":true}}}}"#
+        )
+    };
+    let headers = || vec![(SOURCE, "hub"), (CONTACT_ID, "c1"), (EXTERNAL_ID, "1")];
+    assert_eq!(subject.record(headers(), &says(T + 50, "updated")).unwrap(), Verdict::Stale);
+    assert_eq!(subject.record(headers(), &says(T + 50, "updated")).unwrap(), Verdict::Duplicate);
+    assert_eq!(subject.event("deleted", T + 55, ("hub", "1")), Verdict::Unchanged);
+    let body = subject.body.clone().unwrap();
+    assert!(!body.windows(2).any(|bytes| bytes == b"Dr") && subject.ids() == left);
+    // Again: as it is.
+    assert_eq!(subject.command("erase", T + 60, ""), Verdict::Unchanged);
+    assert_eq!(subject.ids(), left);
+    assert_eq!(subject.record(headers(), &says(T + 59, "created")).unwrap(), Verdict::Stale);
+    assert_eq!(subject.record(headers(), &says(T + 70, "created")).unwrap(), Verdict::Applied);
+    assert_eq!((subject.view().field(5), subject.ids()), (Some("Dr"), vec![left[0], ("hub", "1")]));
 }
 
 #[test]

@@ -59,10 +59,15 @@ pub(super) fn join<'a>(
 
     let floor = state.floor();
     let mut joining = Joining { clock, ..Joining::default() };
-    joining.fields(state, event, arena);
-    let horizon = state.horizon;
-    joining.keyed(&mut state.attributes, &event.attributes, horizon, arena);
-    joining.keyed(&mut state.external_ids, &event.external_ids, horizon, arena);
+    if event.kind != EventKind::Erased && state.is_erased() {
+        // Erased stays erased: what is said of it is not kept until something brings it back.
+        joining.said = event.says_anything();
+    } else {
+        let horizon = state.horizon;
+        joining.fields(state, event, arena);
+        joining.keyed(&mut state.attributes, &event.attributes, horizon, arena);
+        joining.keyed(&mut state.external_ids, &event.external_ids, horizon, arena);
+    }
     let source = event.source.of(arena);
     raise_head(state, joining.latest, source);
     drop_hidden(state, floor);

@@ -164,6 +164,19 @@ pub(super) struct History {
     pub(super) meta: PageMeta,
 }
 
+/// All that is kept of a contact and can be read.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Everything {
+    /// As it is, deleted or not.
+    #[schema(value_type = Contact)]
+    pub(super) contact: domain::contact::Contact,
+    /// Its changes, newest first.
+    pub(super) history: Vec<Change>,
+    /// False: there are more changes, which its history has.
+    pub(super) history_is_whole: bool,
+}
+
 /// What became of an event.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]

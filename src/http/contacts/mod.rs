@@ -7,6 +7,7 @@ mod description;
 mod email;
 mod errors;
 mod events;
+mod everything;
 pub(crate) mod idempotency;
 mod links;
 mod list;
@@ -18,7 +19,7 @@ mod write;
 mod write_description;
 mod writing;
 
-use super::exchange::endpoint::{Endpoint, READ, READERS, WRITE, WRITERS, endpoints};
+use super::exchange::endpoint::{ADMINS, Endpoint, READ, READERS, WRITE, WRITERS, endpoints};
 
 /// What reads show is written first.
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
@@ -35,5 +36,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
     GET "/api/contacts", READERS, READ, list::list, description::list;
     GET "/api/contacts/{id}", READERS, READ, read::show, description::get;
     GET "/api/contacts/{id}/history", READERS, READ, read::history, description::history;
+    GET "/api/contacts/{id}/everything", ADMINS, READ, everything::show, description::everything;
     GET "/api/events/{id}", READERS, READ, events::show, description::event;
 ];

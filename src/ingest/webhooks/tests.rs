@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{Secret, SignatureForm, WebhookSourceConfig};
 use crate::domain::rules::{RuleSet, RuleText};
-use crate::domain::sources::Preset;
+use crate::domain::sources::{Ids, Preset, SourceText};
 use crate::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use crate::event_log::{ConsumeBounds, Delivery, EventLog};
 use crate::ingest::{IntakeOptions, Outbox};
@@ -56,6 +56,7 @@ impl World {
                 ("acme".to_owned(), source("acme")),
                 ("body".to_owned(), source("acme-body")),
                 ("sales".to_owned(), source("acme")),
+                ("own".to_owned(), source("acme")),
                 (
                     "cloud".to_owned(),
                     WebhookSourceConfig { binary_cloudevents: true, ..source("acme") },
@@ -64,7 +65,9 @@ impl World {
             ]),
         };
         let mut rules = RuleText::built_in();
-        rules.sources.insert("sales".to_owned(), Preset::of("salesforce-cdc").unwrap().text());
+        let own = Preset::of("salesforce-cdc").unwrap().text();
+        rules.sources.insert("own".to_owned(), own.clone());
+        rules.sources.insert("sales".to_owned(), SourceText { ids: Ids::Ours, ..own });
         let rules = PresentRules::new(Arc::new(RuleSet::compile(rules).unwrap()));
         let webhooks = Webhooks::new(&config, rules).unwrap();
         let options = IntakeOptions {
@@ -182,6 +185,12 @@ async fn contacts_count_as_events_and_so_do_the_copies_of_their_texts() {
     };
     let three = json!([about(&["a", "b"], "x"), about(&["c"], "x")]).to_string();
     assert_eq!(world.post_to(Some("sales"), &three).await.unwrap().items.len(), 3);
+    // Without a store nobody knows whose ids of its own are.
+    let unknown = world.post_to(Some("own"), &three).await;
+    assert!(
+        matches!(unknown, Err(WebhookError::Intake(IntakeError::Unavailable(_)))),
+        "{unknown:?}"
+    );
     let four = json!([about(&["a", "b"], "x"), about(&["c", "d"], "x")]).to_string();
     let four = world.post_to(Some("sales"), &four).await;
     assert!(matches!(four, Err(WebhookError::TooMany { events: 4, events_max: 3 })), "{four:?}");

@@ -1,21 +1,26 @@
 //! Contacts by the ids that sources have for them.
 
+use crate::domain::external_ids::{contact_id_of, erased_form};
 use crate::store::StoreError;
 use crate::store::ordered::{PageKey, PageRequest, Total};
 
 use super::{Page, PageEntry, Reader, Value};
 
 impl Reader {
-    /// The contacts that a source has this id for, DELETED ones too: those first that it was tied to. One
-    /// whose own id is made of it comes last.
+    /// The contacts that a source has this id for, DELETED and erased ones too: those first that it was tied
+    /// to. One whose own id is made of it comes last.
     pub fn contacts_of(&self, source: &str, id: &str) -> Result<Vec<(String, Value)>, StoreError> {
+        let ids = &self.shared.external_ids;
+        let erased = erased_form(source.as_bytes(), id.as_bytes());
+        let itself = contact_id_of(source.as_bytes(), id.as_bytes()).into_bytes().into();
+        let candidates = [ids.tied(source, id), ids.tied(source, &erased), vec![itself]];
         let mut found = Vec::new();
-        for contact_id in self.shared.external_ids.candidates(source, id) {
+        for contact_id in candidates.into_iter().flatten() {
             let Some(value) = self.contact(&contact_id)? else {
                 continue;
             };
             let view = self.shared.contacts.view(&contact_id, &value)?;
-            if view.external_ids().any(|at| at == (source, id)) {
+            if view.external_ids().any(|at| at == (source, id) || at == (source, &erased)) {
                 found.push((String::from_utf8_lossy(&contact_id).into_owned(), value));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::Method;
-use contactd::domain::external_ids::contact_id_of;
+use contactd::domain::external_ids::{contact_id_of, erased_form};
 use contactd::domain::headers::{CONTACT_ID, EXTERNAL_ID, SOURCE};
 use contactd::event_log::NewRecord;
 use contactd::ingest::{now_ms, sign_acme};
@@ -15,6 +15,7 @@ use crate::support::client::Client;
 use crate::support::instance::{Builder, Instance, until};
 use crate::support::logs::KafkaTopic;
 use crate::support::services::{KAFKA, service};
+use crate::support::sse::SseClient;
 
 const SECRET: &str = "a-webhook-secret-of-at-least-32-bytes";
 /// Numbers events, and orders those of one millisecond.
@@ -314,4 +315,55 @@ async fn two_contacts_that_have_one_id_of_a_source_become_one() {
     let has_title = |answer: &Answer| answer.status == 200 && answer.json()["title"] == "x";
     instance.until_contact("ada", has_title).await;
     merged_into(&client, &second, "ada").await;
+}
+
+#[tokio::test]
+async fn a_contact_that_was_erased_is_not_filled_again_by_its_crm() {
+    let instance = crms().start().await;
+    let client = instance.client();
+    let beginning = client.get("/api/contacts").await.expect(200);
+    client.post("/api/contacts", &json!({ "id": "ada", "title": "Countess" })).await.expect(201);
+    link(&client, "ada", "crm", "7").await.expect(200);
+    told(&client, "crm", "7", "Lady").await;
+    let erased = client.delete("/api/contacts/ada?erase=true").await.expect(204);
+    let reader = client.clone().with("position", erased.header("position"));
+    // At once no history shows what was said before.
+    let history = reader.get("/api/contacts/ada/history").await.expect(200).json();
+    let titles = history["data"].as_array().unwrap().iter();
+    let titles: Vec<_> = titles.map(|change| &change["contact"]["title"]).collect();
+    assert_eq!(titles, [&Value::Null; 4]);
+    let data = json!({ "title": "Lady", "vip": true });
+    let answer = tell(&reader, "crm", "contact.updated", "7", data).await.expect(200).json();
+    let result = &answer["results"][0];
+    assert_eq!(result["contactId"], "ada");
+    let event = format!("/api/events/{}", result["eventId"].as_str().unwrap());
+    until("the event is judged", async || {
+        (client.get(&event).await.json()["status"] == "stale").then_some(())
+    })
+    .await;
+    let shown = client.get("/api/contacts/ada?includeDeleted=true").await.expect(200).json();
+    assert_eq!((&shown["title"], &shown["attributes"]), (&Value::Null, &json!({})));
+    assert_eq!(shown["externalIds"], json!({ "crm": erased_form(b"crm", b"7") }));
+    let taken = link(&client, "none", "crm", "7").await.expect_error(409, "EXTERNAL_ID_TAKEN");
+    assert_eq!(taken.json()["error"]["details"], json!({ "contactId": "ada" }));
+    link(&client, "ada", "crm", "8").await.expect_error(404, "CONTACT_NOT_FOUND");
+    // The CRM has it anew.
+    tell(&client, "crm", "contact.created", "7", json!({ "title": "Dame" })).await.expect(200);
+    let is_back = |answer: &Answer| answer.status == 200 && answer.json()["title"] == "Dame";
+    let back = instance.until_contact("ada", is_back).await.json();
+    assert_eq!(back["externalIds"], json!({ "crm": "7" }));
+    let history = client.get("/api/contacts/ada/history").await.expect(200);
+    assert!(!String::from_utf8_lossy(&history.body).contains("Lady"));
+    let everything = client.get("/api/contacts/ada/everything").await.expect(200);
+    assert!(!String::from_utf8_lossy(&everything.body).contains("Lady"));
+    let everything = everything.json();
+    assert_eq!(everything["contact"]["title"], "Dame");
+    assert_eq!(everything["history"].as_array().unwrap().len(), 5);
+    // Nor does the feed from before all of it.
+    let after = beginning.header("position");
+    let url = format!("http://{}/api/feed?after={after}", instance.address);
+    let mut feed = SseClient::connect(&url, &[]).await.expect("a feed");
+    let changes = feed.changes(5).await;
+    assert!(!changes.iter().any(|change| change.data.contains("Lady")), "{changes:?}");
+    assert!(changes.last().unwrap().data.contains("Dame"));
 }
