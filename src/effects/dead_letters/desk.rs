@@ -218,13 +218,18 @@ impl LetterDesk {
     }
 
     /// One letter. Blocks on the disk.
+    /// Without its value, if its contact was erased since.
     ///
     /// # Errors
     /// When it is not kept, or can't be read.
     pub fn one(&self, lane: Lane, offset: Offset) -> Result<LetterShown, LetterError> {
         let letters = self.loaded()?;
         let frame = letters.frame_of(lane, offset).ok_or(LetterError::NotFound)?;
-        let letter = letters.letter(frame)?.ok_or(LetterError::NotFound)?;
+        let mut letter = letters.letter(frame)?.ok_or(LetterError::NotFound)?;
+        let key = letter.key.as_deref().unwrap_or_default();
+        if self.reader.was_erased_since(key, letter.record_time_ms)? {
+            letter.value = None;
+        }
         let rows = letters.rows_from(frame, 1);
         let (_, row) = rows.first().ok_or(LetterError::NotFound)?;
         let fate = self.decisions(|decisions| decisions.fate(row));

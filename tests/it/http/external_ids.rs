@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::http::Method;
 use contactd::domain::external_ids::{contact_id_of, erased_form};
 use contactd::domain::headers::{CONTACT_ID, EXTERNAL_ID, SOURCE};
-use contactd::event_log::NewRecord;
+use contactd::event_log::{Ack, NewRecord};
 use contactd::ingest::{now_ms, sign_acme};
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ async fn an_id_of_a_source_says_itself_whose_it_is() {
     let shown = client.get(&format!("/api/contacts/{contact}")).await.expect(200).json();
     assert_eq!(shown["externalIds"], json!({ "crm": "7" }));
     assert_eq!(client.get("/api/contacts/7").await.expect(200).json().get("externalIds"), None);
-    assert_eq!(found(&client, "crm:7").await, [contact.clone()]);
+    assert_eq!(found(&client, "crm:7").await, [&*contact]);
     let history = client.get(&format!("/api/contacts/{contact}/history")).await.expect(200).json();
     assert_eq!(history["data"][0]["contact"]["externalIds"], json!({ "crm": "7" }));
     tell(&client, "crm", "contact.deleted", "7", json!({})).await.expect(200);
@@ -325,6 +325,14 @@ async fn a_contact_that_was_erased_is_not_filled_again_by_its_crm() {
     client.post("/api/contacts", &json!({ "id": "ada", "title": "Countess" })).await.expect(201);
     link(&client, "ada", "crm", "7").await.expect(200);
     told(&client, "crm", "7", "Lady").await;
+    let Ack { lane, offset } = instance.append_bytes("ada", br#"{"title":"Lady""#).await;
+    let letter = format!("/api/dead-letters/contacts:{lane}:{offset}");
+    let has_value = |answer: &Answer| !answer.json()["value"].is_null();
+    until("it is a dead letter", async || {
+        let answer = client.get(&letter).await;
+        (answer.status == 200 && has_value(&answer)).then_some(())
+    })
+    .await;
     let erased = client.delete("/api/contacts/ada?erase=true").await.expect(204);
     let reader = client.clone().with("position", erased.header("position"));
     // At once no history shows what was said before.
@@ -332,6 +340,7 @@ async fn a_contact_that_was_erased_is_not_filled_again_by_its_crm() {
     let titles = history["data"].as_array().unwrap().iter();
     let titles: Vec<_> = titles.map(|change| &change["contact"]["title"]).collect();
     assert_eq!(titles, [&Value::Null; 4]);
+    assert!(!has_value(&reader.get(&letter).await.expect(200)));
     let data = json!({ "title": "Lady", "vip": true });
     let answer = tell(&reader, "crm", "contact.updated", "7", data).await.expect(200).json();
     let result = &answer["results"][0];
