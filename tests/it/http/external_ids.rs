@@ -286,6 +286,13 @@ async fn a_contact_that_comes_by_an_own_id_joins_the_one_older_that_has_its_emai
     assert_eq!(ada["externalIds"], json!({ "crm": "7" }));
     // The second one of a source that has an id for it already stays.
     let again = came("crm", "8", "ada@example.com").await;
+    until("all was looked at", async || {
+        let answer = client.get(&format!("/api/contacts/{again}?includeDeleted=true")).await;
+        let joining = client.get("/api/followers/joining").await.expect(200).json();
+        let is_done = joining["lagRecords"] == json!(0) && joining["waiting"] == json!(0);
+        (is_done && answer.status == 200).then_some(())
+    })
+    .await;
     assert_eq!(told(&client, "crm", "3", "x").await, third);
     assert_eq!(told(&client, "crm", "8", "x").await, again);
     for id in [&again, &third, &others[1]] {
