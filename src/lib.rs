@@ -32,6 +32,8 @@ pub mod outbound;
 
 pub mod auth;
 
+pub mod schema_registry;
+
 pub mod shared_state;
 
 pub mod shares;

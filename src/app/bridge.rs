@@ -7,13 +7,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
-use crate::ingest::{Bridge, PresentRules, Rehoming};
+use crate::ingest::{Bridge, BridgeAgain, PresentRules, Rehoming};
+use crate::schema_registry::{RegistryError, SchemaRegistry};
+use crate::telemetry::Metrics;
 
 use super::partial::while_whole;
 use super::watch::Watch;
 
 /// How often it is looked whether the log is settled.
 const SETTLED_LOOK: Duration = Duration::from_millis(100);
+
+/// What decodes Avro records, those that are redriven too; none: no registry is configured.
+pub(super) fn open_registry(
+    config: &Config,
+    rules: &PresentRules,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<BridgeAgain>, RegistryError> {
+    let Some(of) = &config.schema_registry else {
+        return Ok(None);
+    };
+    let registry = Arc::new(SchemaRegistry::new(of, Arc::clone(metrics))?);
+    registry.show();
+    Ok(Some(BridgeAgain { config: config.bridge.clone(), rules: rules.clone(), registry }))
+}
 
 /// Until told to stop, from the moment that it is known which lane is a contact's home.
 pub(super) async fn run_bridge(
@@ -37,8 +53,15 @@ pub(super) async fn run_bridge(
         rehome(config, log, watch, &stop).await;
         Ok(())
     };
-    // A failure of the one ends the other.
-    tokio::try_join!(topics, rehoming).map(|_ended| ())
+    let schemas = async {
+        match &watch.registry {
+            Some(registry) => registry.run(&stop).await,
+            None => stop.cancelled().await,
+        }
+        Ok(())
+    };
+    // A failure of the one ends the others.
+    tokio::try_join!(topics, rehoming, schemas).map(|_ended| ())
 }
 
 /// False: told to stop before.
@@ -69,6 +92,7 @@ async fn other_topics(
         kafka: config.kafka.clone(),
         config: config.bridge.clone(),
         rules: rules.clone(),
+        registry: watch.registry.clone(),
         metrics: Arc::clone(&watch.metrics),
     };
     let (runtime, stop) = (tokio::runtime::Handle::current(), stop.clone());

@@ -17,11 +17,12 @@ use crate::event_log::EventLog;
 use crate::http::{
     self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, WebhookIntake,
 };
+use crate::ingest::BridgeAgain;
 use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
-use super::bridge::run_bridge;
+use super::bridge::{open_registry, run_bridge};
 use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::descriptors;
@@ -156,7 +157,10 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let begun = listeners.started(options.demo.is_some().then(demo::first_contact))?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, begun.address)?;
+    let bridge = open_registry(&config, &setup.present, &metrics)
+        .context("schema_registry.ca_file can't be used")?;
+    let own = (bridge, begun.address);
+    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, own)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
@@ -268,7 +272,7 @@ fn watch(
     auth: Arc<Auth>,
     shared: &SharedState,
     webhooks: WebhookIntake,
-    own: SocketAddr,
+    (bridge, own): (Option<BridgeAgain>, SocketAddr),
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
@@ -296,7 +300,8 @@ fn watch(
         is_kafka,
         cursor_keys: cursor_keys(config),
         control_topic: config.kafka.control_topic.clone(),
-        letters: Letters::new(config, Arc::clone(&auth)),
+        registry: bridge.as_ref().map(|bridge| Arc::clone(&bridge.registry)),
+        letters: Letters::new(config, Arc::clone(&auth), bridge),
         followers: FollowerTasks::new(config),
         auth,
         store_path: config.store.path.clone(),

@@ -20,6 +20,7 @@ use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
 use crate::query::{CursorKeys, Queries};
+use crate::schema_registry::SchemaRegistry;
 use crate::store::{OpenProgress, Reader, StoreStats};
 use crate::telemetry::{
     CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges,
@@ -49,6 +50,8 @@ const FOUNDING: &str = "founding";
 const REHOMING: &str = "rehoming";
 /// What follows from what was applied; only a note.
 const FOLLOWERS: &str = "followers";
+/// Topics that wait for their schema registry; only a note.
+const SCHEMAS: &str = "schemas";
 /// Only a note.
 const SIGN_INS: &str = "sign_ins";
 const FULL: &str =
@@ -88,6 +91,8 @@ pub(super) struct Watch {
     /// Where it is on.
     pub(super) simulator: Option<Arc<Simulator>>,
     pub(super) letters: Letters,
+    /// Where one is configured.
+    pub(super) registry: Option<Arc<SchemaRegistry>>,
     pub(super) followers: FollowerTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
@@ -107,6 +112,9 @@ impl Watch {
         self.readiness.waiting(APPLY, "nothing is applied yet");
         let owed = Arc::clone(&self.metrics);
         self.readiness.look(REHOMING, move || owed.rehoming.standing());
+        if let Some(registry) = self.registry.clone() {
+            self.readiness.note(SCHEMAS, move || registry.note());
+        }
         let intake = Arc::clone(&self.intake);
         self.metrics.on_scrape(move |metrics| {
             if let Some(outbox) = intake.outbox() {

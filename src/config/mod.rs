@@ -18,6 +18,7 @@ mod limits;
 mod log_choice;
 mod print;
 mod rules;
+mod schema_registry;
 mod secret;
 mod secret_strength;
 mod sections;
@@ -45,6 +46,7 @@ pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use rules::{AdoptChoice, RulesConfig};
+pub use schema_registry::SchemaRegistryConfig;
 pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
@@ -113,6 +115,8 @@ pub struct Config {
     pub simulator: SimulatorConfig,
     /// Other topics in.
     pub bridge: BridgeConfig,
+    /// Where the schemas of their Avro records are; none: such records are dead letters.
+    pub schema_registry: Option<SchemaRegistryConfig>,
     /// Records that can't be applied.
     pub dead_letters: DeadLettersConfig,
     /// When its own rules are put onto the log.

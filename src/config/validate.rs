@@ -18,8 +18,8 @@ use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::webhook_secret::too_short;
 use super::{
-    Config, Mode, Sources, bridge, dead_letters, log_choice, rules, simulator, source_tables,
-    telemetry, webhooks,
+    Config, Mode, Sources, bridge, dead_letters, log_choice, rules, schema_registry, simulator,
+    source_tables, telemetry, webhooks,
 };
 
 const KIB: u64 = 1 << 10;
@@ -58,6 +58,7 @@ pub(super) fn config(
         log,
         dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
         rules: rules::rules(&mut fields),
+        schema_registry: schema_registry::schema_registry(&mut fields),
         kafka,
         auth: auth(&mut fields, &store.path, jwt.expiration),
         apply: apply(&mut fields),

@@ -43,6 +43,10 @@ pub const ORIGIN: &str = "contactd_origin";
 pub const ORIGIN_KEY: &str = "contactd_origin_key";
 /// Why that key names no contact, where the record could not do without.
 pub const KEY_PROBLEM: &str = "contactd_key_problem";
+/// Why the bridge could not decode the record, `reason: detail`; it stands on the log as it came.
+pub const DECODE_PROBLEM: &str = "contactd_decode_problem";
+/// The registry's id of the schema that the value was decoded by, in decimal.
+pub const SCHEMA_ID: &str = "contactd_schema_id";
 /// The time of its record there, in ms since 1970, where the contact log would not take that.
 pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
 /// The number of the rules' founding that a marker belongs to; of a record that was brought to its

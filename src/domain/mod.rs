@@ -7,6 +7,7 @@
 //! Everything here is pure: no clock, no randomness, no hash order. Imports nothing of ours.
 
 pub mod attempts;
+pub mod avro;
 pub mod base;
 pub mod clock;
 pub mod command;

@@ -33,7 +33,7 @@ use crate::telemetry::fault;
 
 pub use adopt_control::{AdoptControlError, adopt_control};
 pub use adoption::{AdoptError, Adopted, Adoption, RulesStanding, Stopped};
-pub use bridge::Bridge;
+pub use bridge::{Bridge, BridgeAgain, SchemaAwaited};
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};

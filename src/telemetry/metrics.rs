@@ -33,6 +33,7 @@ use super::registry::{
 };
 use super::rehoming::RehomingMetrics;
 use super::rules::RulesMetrics;
+use super::schemas::SchemaMetrics;
 use super::security::SecurityLog;
 use super::simulator::SimulatorMetrics;
 use super::throttle::Throttle;
@@ -47,17 +48,20 @@ pub enum Dependency {
     Kafka,
     /// Where instances share limits and revocations.
     Redis,
+    /// Where the schemas of other topics' records are.
+    SchemaRegistry,
 }
 
 impl Dependency {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Kafka, Self::Redis];
+    pub const ALL: [Self; 3] = [Self::Kafka, Self::Redis, Self::SchemaRegistry];
 
     /// Label value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
             Self::Redis => "redis",
+            Self::SchemaRegistry => "schema_registry",
         }
     }
 }
@@ -183,6 +187,8 @@ pub struct Metrics {
     pub simulator: SimulatorMetrics,
     /// What comes in from other topics.
     pub bridge: BridgeMetrics,
+    /// The schema registry.
+    pub schemas: SchemaMetrics,
     /// What follows from what was applied.
     pub followers: FollowerMetrics,
     /// What is brought to its home lane.
@@ -256,6 +262,7 @@ impl Metrics {
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
+            schemas: SchemaMetrics::register(&families)?,
             followers: FollowerMetrics::register(&families)?,
             rehoming: RehomingMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,

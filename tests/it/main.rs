@@ -26,6 +26,7 @@ mod docs;
 mod followers;
 mod http;
 mod pipeline;
+mod schema_registry;
 mod security_log;
 mod shared_state;
 mod store;

@@ -12,11 +12,11 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Every room with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
-    ("ingest", &["event_log", "store", "domain", "config", "telemetry"]),
+    ("ingest", &["event_log", "schema_registry", "store", "domain", "config", "telemetry"]),
     ("apply", &["event_log", "store", "domain", "config", "telemetry"]),
     ("store", &["segments", "domain", "config", "telemetry"]),
     ("query", &["store", "domain", "config", "telemetry"]),
@@ -36,6 +36,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ),
     ("outbound", &["domain"]),
     ("auth", &["ingest", "shared_state", "store", "domain", "config", "telemetry"]),
+    ("schema_registry", &["domain", "config", "telemetry"]),
     ("shared_state", &["domain", "config", "telemetry"]),
     ("shares", &["telemetry"]),
     ("simulate", &["domain"]),

@@ -45,6 +45,7 @@ use contact::ContactPart;
 use envelope::{Envelope, Naming};
 use reader::Reader;
 
+pub use framing::{frame, key_schema_id, value_schema_id};
 pub use items::{ITEMS_BYTES_MAX, ITEMS_MAX, Item, Most, TooMany};
 pub use key::KeyForm;
 
@@ -135,6 +136,9 @@ impl Decoder {
             let detail =
                 format!("the value has {} bytes, at most {bytes_max} are read", bytes.len());
             return Err(Reject::new(DeadLetterReason::RecordTooLarge, detail));
+        }
+        if let Some(reject) = framing::noted_problem(headers.clone()) {
+            return Err(reject);
         }
         let skipped = framing::json_start(bytes, headers.clone())?;
         let start = value.start as usize + skipped;

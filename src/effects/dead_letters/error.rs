@@ -2,7 +2,7 @@
 
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::LogError;
-use crate::ingest::IngestError;
+use crate::ingest::{IngestError, SchemaAwaited};
 use crate::store::StoreError;
 
 /// Why something about dead letters can't be done.
@@ -40,6 +40,9 @@ pub enum LetterError {
     /// What is kept can't be written as JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// A letter is to be decoded by a schema that is not known yet.
+    #[error("{0}")]
+    Schema(#[from] SchemaAwaited),
     /// The log failed.
     #[error("{0}")]
     Log(#[from] LogError),

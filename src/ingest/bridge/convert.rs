@@ -4,17 +4,21 @@
 //! - The event stays as it is, and so does its record's time; the key becomes its contact's id. Where
 //!   nothing else says that, the record's own key does, read as the input's setting says.
 //! - What only we may say in headers is left out, so no input can bring in a command.
+//! - Avro is appended as the JSON that it says by its writer's schema; what can't be read by that stays as it
+//!   came, with the reason in a header, so that it can be read once more.
 //! - What has no contact that can be found is appended as it came: applying keeps it as a dead letter.
 //! - In an input of complete records a null value is a delete, and a value replaces the contact. Where
 //!   it has no time of its own it gets its record's, and as its version the offset, which orders what
 //!   came within one millisecond.
 
+use std::sync::Arc;
+
 use crate::config::{InputConfig, Tombstones};
-use crate::domain::decode::{ITEMS_MAX, Item, KeyForm, Most, Reject};
+use crate::domain::decode::{ITEMS_BYTES_MAX, ITEMS_MAX, Item, KeyForm, Most, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{
-    COMPLETE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP, OUR_ENVELOPE,
-    OURS_PREFIX, SOURCE,
+    COMPLETE, CONTENT_TYPE, DECODE_PROBLEM, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY,
+    ORIGIN_TIMESTAMP, OUR_ENVELOPE, OURS_PREFIX, SCHEMA_ID, SOURCE,
 };
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
@@ -22,7 +26,10 @@ use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
 use crate::ingest::PresentRules;
+use crate::schema_registry::SchemaRegistry;
 use crate::telemetry::BridgeOutcome;
+
+use super::readable::{Obstacle, readable};
 
 /// How much is kept of a value that the contact log doesn't take.
 const HEAD_BYTES: usize = 4 << 10;
@@ -39,6 +46,8 @@ pub(super) struct Converter {
     pub(super) own_topic: Option<String>,
     /// Bytes of texts that a record may become.
     pub(super) bytes_max: usize,
+    /// Says what Avro records hold; none: they are dead letters.
+    pub(super) registry: Option<Arc<SchemaRegistry>>,
 }
 
 /// What a record becomes.
@@ -52,104 +61,100 @@ pub(super) struct Bridged {
     pub(super) is_untimed: bool,
 }
 
-impl Bridged {
-    fn returned() -> Self {
-        Self { record: None, outcome: BridgeOutcome::Returned, is_untimed: false }
-    }
+/// A record on its way: what all that it becomes has in common.
+struct Arrival<'a> {
+    input: &'a InputConfig,
+    record: &'a Record,
+    lane: Lane,
+    headers: NamedValues,
 }
 
 /// What of a record is one event of one contact.
+#[derive(Clone, Copy)]
 struct Part<'p> {
     key: Option<&'p [u8]>,
-    form: &'p KeyForm,
+    /// The contact that the key names, or why it names none.
+    named: &'p Result<String, String>,
     value: Option<&'p [u8]>,
 }
 
 impl Converter {
     /// A record of `topic`, in its batch: as many as it has events, and contacts that they are about.
-    pub(super) fn convert_all(
-        &self,
-        input: &InputConfig,
-        topic: &str,
-        batch: &RecordBatch,
-        record: &Record,
-    ) -> Vec<Bridged> {
-        let source = input.source.as_deref().unwrap_or_default().as_bytes();
-        let decoder = self.rules.decoder();
-        let is_taken_apart = decoder
-            .sources()
-            .of(source)
-            .is_some_and(|it| it.each().is_some() || it.record().is_some());
-        let Some(value) = batch.value(record).filter(|_| is_taken_apart) else {
-            return vec![self.convert(input, topic, batch, record)];
-        };
-        // What can't be taken apart is one.
-        let events = decoder.events(source, value).map_or_else(|_| vec![value], |(all, _)| all);
-        let most = Most { items: ITEMS_MAX, bytes: self.bytes_max };
-        let Ok(items) = decoder.items(source, &events, most) else {
-            return vec![self.too_many(input, topic, batch, record)];
-        };
-        let convert = |item: Item<'_>| {
-            let (key, form) = match &item.contact {
-                Some(id) => (Some(id.as_slice()), &KeyForm::Text),
-                None => (batch.key(record), &input.key),
-            };
-            self.one(input, topic, batch, record, &Part { key, form, value: Some(item.text) })
-        };
-        items.into_iter().map(convert).collect()
-    }
-
-    /// A record that would become too many. It has no key, or it might pass for an event of the one contact
-    /// that its key happens to name.
-    fn too_many(
-        &self,
-        input: &InputConfig,
-        topic: &str,
-        batch: &RecordBatch,
-        record: &Record,
-    ) -> Bridged {
-        if self.is_ours(batch, record) {
-            return Bridged::returned();
-        }
-        let mut headers = headers(input, topic, batch, record);
-        if let Some(key) = batch.key(record) {
-            headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
-        }
-        let keyless = Part { key: None, form: &input.key, value: batch.value(record) };
-        self.unreadable(batch, record, &keyless, headers, None)
-    }
-
-    /// A record that is one event of one contact.
+    ///
+    /// # Errors
+    /// The id of a schema that is awaited: then it is to be asked for later.
     pub(super) fn convert(
         &self,
         input: &InputConfig,
         topic: &str,
         batch: &RecordBatch,
         record: &Record,
-    ) -> Bridged {
-        let (key, value) = (batch.key(record), batch.value(record));
-        self.one(input, topic, batch, record, &Part { key, form: &input.key, value })
+    ) -> Result<Vec<Bridged>, u32> {
+        if self.is_ours(batch, record) {
+            return Ok(vec![Bridged {
+                record: None,
+                outcome: BridgeOutcome::Returned,
+                is_untimed: false,
+            }]);
+        }
+        let source = input.source.as_deref().unwrap_or_default().as_bytes();
+        let decoder = self.rules.decoder();
+        let is_taken_apart = decoder
+            .sources()
+            .of(source)
+            .is_some_and(|it| it.each().is_some() || it.record().is_some());
+        let bytes_max =
+            if is_taken_apart { ITEMS_BYTES_MAX } else { decoder.limits().record_bytes_max };
+        let (key, headers) = (batch.key(record), headers(input, topic, batch, record));
+        let mut arrival = Arrival { input, record, lane: batch.lane, headers };
+        let registry = self.registry.as_deref();
+        let read = match readable(registry, &input.key, batch, record, bytes_max) {
+            Ok(read) => read,
+            Err(Obstacle::Awaited(id)) => return Err(id),
+            Err(Obstacle::Refused(reject)) => {
+                let problem = Some(reject.to_string().into_bytes());
+                arrival.headers.push((DECODE_PROBLEM.to_owned(), problem));
+                return Ok(vec![self.unreadable(&arrival, key, batch.value(record), None)]);
+            }
+        };
+        if let Some(id) = read.schema_id {
+            // It told of the bytes that were.
+            arrival.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(CONTENT_TYPE));
+            arrival.headers.push((SCHEMA_ID.to_owned(), Some(id.to_string().into_bytes())));
+        }
+        let whole = Part { key, named: &read.named, value: read.value.as_deref() };
+        let Some(value) = whole.value.filter(|_| is_taken_apart) else {
+            return Ok(vec![self.one(&arrival, &whole)]);
+        };
+        // What can't be taken apart is one.
+        let events = decoder.events(source, value).map_or_else(|_| vec![value], |(all, _)| all);
+        let most = Most { items: ITEMS_MAX, bytes: self.bytes_max };
+        let Ok(items) = decoder.items(source, &events, most) else {
+            // Without a key, or it might pass for an event of the one contact that its key happens to name.
+            if let Some(key) = key {
+                arrival.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
+            }
+            return Ok(vec![self.unreadable(&arrival, None, Some(value), None)]);
+        };
+        let convert = |item: Item<'_>| match &item.contact {
+            Some(id) => {
+                let named = &KeyForm::Text.contact_id(Some(id));
+                self.one(&arrival, &Part { key: Some(id), named, value: Some(item.text) })
+            }
+            None => self.one(&arrival, &Part { value: Some(item.text), ..whole }),
+        };
+        Ok(items.into_iter().map(convert).collect())
     }
 
-    fn one(
-        &self,
-        input: &InputConfig,
-        topic: &str,
-        batch: &RecordBatch,
-        record: &Record,
-        part: &Part<'_>,
-    ) -> Bridged {
-        if self.is_ours(batch, record) {
-            return Bridged::returned();
-        }
-        let headers = headers(input, topic, batch, record);
-        let Part { key, form, value } = *part;
-        let named = form.contact_id(key);
+    /// What is one event of one contact.
+    fn one(&self, arrival: &Arrival<'_>, part: &Part<'_>) -> Bridged {
+        let Arrival { input, record, headers, .. } = arrival;
+        let Part { key, named, value } = *part;
         let id = named.as_deref().ok();
         let event = match (value, input.tombstones) {
-            (Some(value), _) if input.complete => self.complete(&headers, id, value, record),
+            (Some(value), _) if input.complete => self.complete(headers, id, value, record),
             (Some(value), _) => self.event(headers.clone(), id, value.to_vec(), record),
-            (None, Tombstones::Delete) => id.and_then(|id| self.delete(&headers, id, record)),
+            (None, Tombstones::Delete) => id.and_then(|id| self.delete(headers, id, record)),
             (None, Tombstones::Ignore) => {
                 let outcome = BridgeOutcome::Ignored;
                 return Bridged { record: None, outcome, is_untimed: false };
@@ -159,8 +164,8 @@ impl Converter {
         let Some(mut event) = event else {
             // A null value says nothing in other inputs, whatever its key is.
             let deletes = input.tombstones == Tombstones::Delete;
-            let problem = named.err().filter(|_| deletes || value.is_some());
-            return self.unreadable(batch, record, part, headers, problem);
+            let problem = named.as_ref().err().filter(|_| deletes || value.is_some());
+            return self.unreadable(arrival, key, value, problem);
         };
         if let Some(key) = key.filter(|key| *key != event.contact_id.as_slice()) {
             event.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
@@ -192,20 +197,20 @@ impl Converter {
     /// As it came, for applying to keep with its reason.
     fn unreadable(
         &self,
-        batch: &RecordBatch,
-        record: &Record,
-        part: &Part<'_>,
-        mut headers: NamedValues,
-        key_problem: Option<String>,
+        arrival: &Arrival<'_>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        key_problem: Option<&String>,
     ) -> Bridged {
+        let mut headers = arrival.headers.clone();
         if let Some(problem) = key_problem {
-            headers.push((KEY_PROBLEM.to_owned(), Some(problem.into_bytes())));
+            headers.push((KEY_PROBLEM.to_owned(), Some(problem.clone().into_bytes())));
         }
-        let key = part.key.unwrap_or_default().to_vec();
+        let key = key.unwrap_or_default().to_vec();
         // Without a key no lane is its home.
-        let lane = key.is_empty().then(|| Lane(batch.lane.0 % self.lanes.max(1)));
-        let value = part.value.map(<[u8]>::to_vec);
-        let timestamp_ms = record.timestamp_ms;
+        let lane = key.is_empty().then(|| Lane(arrival.lane.0 % self.lanes.max(1)));
+        let value = value.map(<[u8]>::to_vec);
+        let timestamp_ms = arrival.record.timestamp_ms;
         let record = Some(NewRecord { key, value, headers, timestamp_ms, lane });
         Bridged { record, outcome: BridgeOutcome::Unreadable, is_untimed: false }
     }

@@ -17,6 +17,7 @@ pub mod load;
 pub mod logs;
 pub mod node;
 pub mod redis;
+pub mod registry;
 pub mod services;
 pub mod sse;
 pub mod wait;

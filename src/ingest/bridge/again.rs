@@ -1,0 +1,91 @@
+//! A dead letter that could not be decoded when it was bridged: what the bridge makes of it now.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::BridgeConfig;
+use crate::domain::headers::{DECODE_PROBLEM, ORIGIN, REDRIVE_HOPS};
+use crate::domain::position::{Lane, Offset};
+use crate::domain::record::{RecordBatch, header_refs};
+use crate::event_log::{EventLog, LogError, NewRecord};
+use crate::ingest::PresentRules;
+use crate::schema_registry::SchemaRegistry;
+
+use super::convert::Converter;
+
+/// The registry has not said yet what a schema is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the schema registry is asked for schema {0}")]
+pub struct SchemaAwaited(pub u32);
+
+/// Decodes redriven records by the registry's schemas.
+#[derive(Clone)]
+pub struct BridgeAgain {
+    /// What is known of the inputs.
+    pub config: BridgeConfig,
+    /// Understands records as applying will.
+    pub rules: PresentRules,
+    /// Says what they hold.
+    pub registry: Arc<SchemaRegistry>,
+}
+
+impl BridgeAgain {
+    /// What a redriven record becomes that came at `time_ms`; itself, where it was decoded before.
+    ///
+    /// # Errors
+    /// When the log is not known yet.
+    pub fn records(
+        &self,
+        log: &EventLog,
+        record: NewRecord,
+        time_ms: i64,
+    ) -> Result<Result<Vec<NewRecord>, SchemaAwaited>, LogError> {
+        let Some((topic, lane, offset)) = origin(&record) else {
+            return Ok(Ok(vec![record]));
+        };
+        let converter = Converter {
+            rules: self.rules.clone(),
+            lanes: log.founding()?.lanes,
+            own_topic: None,
+            bytes_max: self.config.batch_bytes_max,
+            registry: Some(Arc::clone(&self.registry)),
+        };
+        let mut batch = RecordBatch::new(lane);
+        let key = Some(record.key.as_slice()).filter(|key| !key.is_empty());
+        let headers = header_refs(&record.headers);
+        batch.push(offset, time_ms, key, record.value.as_deref(), headers);
+        let input = self.config.input(&topic).cloned().unwrap_or_default();
+        let Some(came) = batch.records.first() else {
+            return Ok(Ok(Vec::new()));
+        };
+        let hops = record.headers.iter().filter(|(name, _)| name == REDRIVE_HOPS);
+        let again = |mut made: NewRecord| {
+            made.headers.extend(hops.clone().cloned());
+            made.timestamp_ms = record.timestamp_ms;
+            made
+        };
+        let made = converter.convert(&input, &topic, &batch, came);
+        Ok(match made {
+            Ok(all) => Ok(all.into_iter().filter_map(|it| it.record).map(again).collect()),
+            Err(schema) => Err(SchemaAwaited(schema)),
+        })
+    }
+}
+
+/// Where a record was read that could not be decoded there.
+fn origin(record: &NewRecord) -> Option<(String, Lane, Offset)> {
+    let header = |wanted: &str| {
+        let (_, value) = record.headers.iter().find(|(name, _)| name == wanted)?;
+        std::str::from_utf8(value.as_deref()?).ok()
+    };
+    header(DECODE_PROBLEM)?;
+    let mut parts = header(ORIGIN)?.rsplitn(3, ':');
+    let (offset, lane, topic) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((topic.to_owned(), Lane(lane.parse().ok()?), Offset(offset.parse().ok()?)))
+}
+
+impl fmt::Debug for BridgeAgain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BridgeAgain").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}

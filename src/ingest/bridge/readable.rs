@@ -1,0 +1,104 @@
+//! What of an input's record a source's table can read: where a schema registry is configured, Avro as
+//! JSON, by the schema that it was written by.
+
+use std::borrow::Cow;
+
+use crate::domain::avro::{AvroError, to_json};
+use crate::domain::decode::{KeyForm, Reject, frame, key_schema_id, value_schema_id};
+use crate::domain::record::{Headers, Record, RecordBatch};
+use crate::domain::verdict::DeadLetterReason;
+use crate::schema_registry::{Format, Look, SchemaRegistry};
+
+/// Bytes of a key as JSON.
+const KEY_BYTES_MAX: usize = 64 << 10;
+
+/// A record that can be read.
+pub(super) struct Readable<'r> {
+    /// None: it is null.
+    pub(super) value: Option<Cow<'r, [u8]>>,
+    /// The contact that the key names, or why it names none.
+    pub(super) named: Result<String, String>,
+    /// What the value was read by, where that is the registry's.
+    pub(super) schema_id: Option<u32>,
+}
+
+/// What keeps a record from being read.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// The registry has not said yet what this id is.
+    Awaited(u32),
+    /// It is a dead letter.
+    Refused(Reject),
+}
+
+/// `bytes_max`: of a value as JSON.
+pub(super) fn readable<'r>(
+    registry: Option<&SchemaRegistry>,
+    form: &KeyForm,
+    batch: &'r RecordBatch,
+    record: &Record,
+    bytes_max: usize,
+) -> Result<Readable<'r>, Obstacle> {
+    let (key, value) = (batch.key(record), batch.value(record));
+    let Some(registry) = registry else {
+        let value = value.map(Cow::Borrowed);
+        return Ok(Readable { value, named: form.contact_id(key), schema_id: None });
+    };
+    let named = named(registry, form, key, record.timestamp_ms)?;
+    let headers = Headers::new(record.headers.of(&batch.arena));
+    let asked = value.and_then(|value| value_schema_id(value, headers));
+    let (Some((_, framed)), Some(id)) = (value.and_then(frame), asked) else {
+        return Ok(Readable { value: value.map(Cow::Borrowed), named, schema_id: None });
+    };
+    let value = match registry.look(id, record.timestamp_ms) {
+        Look::Awaited => return Err(Obstacle::Awaited(id)),
+        Look::Refused(reject) => return Err(Obstacle::Refused(reject)),
+        Look::Known(format) => match &*format {
+            Format::Json => Cow::Borrowed(framed),
+            Format::Avro(schema) => match to_json(schema, framed, bytes_max) {
+                Ok(json) => Cow::Owned(json),
+                Err(error) => return Err(Obstacle::Refused(refused(id, &error))),
+            },
+        },
+    };
+    Ok(Readable { value: Some(value), named, schema_id: Some(id) })
+}
+
+/// Whom the key names. One that can't be read names nobody, which is no trouble where the value does.
+fn named(
+    registry: &SchemaRegistry,
+    form: &KeyForm,
+    key: Option<&[u8]>,
+    time_ms: i64,
+) -> Result<Result<String, String>, Obstacle> {
+    // A text is the id as it stands, whatever its bytes look like.
+    let asked = key.filter(|_| *form != KeyForm::Text).and_then(key_schema_id);
+    let (Some((_, framed)), Some(id)) = (key.and_then(frame), asked) else {
+        return Ok(form.contact_id(key));
+    };
+    match registry.look(id, time_ms) {
+        Look::Awaited => Err(Obstacle::Awaited(id)),
+        Look::Refused(reject) => Ok(Err(format!("the key can't be read: {}", reject.detail))),
+        Look::Known(format) => match &*format {
+            Format::Json => Ok(form.contact_id(Some(framed))),
+            Format::Avro(schema) => match to_json(schema, framed, KEY_BYTES_MAX) {
+                Ok(json) => Ok(form.contact_id(Some(&json))),
+                Err(error) => Ok(Err(format!("the key is not what schema {id} says: {error}"))),
+            },
+        },
+    }
+}
+
+fn refused(id: u32, error: &AvroError) -> Reject {
+    let reason = match error {
+        AvroError::TooDeep => DeadLetterReason::NestingTooDeep,
+        AvroError::TooLarge(_) => DeadLetterReason::RecordTooLarge,
+        AvroError::Cut
+        | AvroError::LeftOver(_)
+        | AvroError::NotUtf8
+        | AvroError::Number
+        | AvroError::Member(_)
+        | AvroError::Type => DeadLetterReason::MalformedAvro,
+    };
+    Reject::new(reason, format!("the value is not what schema {id} says: {error}"))
+}
