@@ -8,7 +8,6 @@ use reqwest::{Certificate, StatusCode, Url, redirect};
 use serde::Deserialize;
 
 use crate::config::{SchemaRegistryConfig, Secret};
-use crate::domain::Class;
 use crate::domain::avro::{SCHEMA_BYTES_MAX, Schema};
 use crate::domain::decode::Reject;
 use crate::domain::verdict::DeadLetterReason;
@@ -46,17 +45,6 @@ pub enum RegistryError {
     /// It is known, and nothing can be read by it.
     #[error("{0}")]
     Unusable(Reject),
-}
-
-impl RegistryError {
-    /// What to do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Certificates(_) => Class::Fatal,
-            Self::Away(_) => Class::Retry,
-            Self::Unknown(_) | Self::Unusable(_) => Class::Poison,
-        }
-    }
 }
 
 #[derive(Deserialize)]

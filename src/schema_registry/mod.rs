@@ -39,8 +39,9 @@ const REQUESTS_MAX: usize = 4;
 /// First and longest pause between two tries.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// How long an id counts as unknown before it is asked for once more.
-const UNKNOWN_FOR: Duration = Duration::from_secs(2);
+/// How long an id counts as unknown before it is asked for once more, and how long that is remembered.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+const UNKNOWN_KEPT: Duration = Duration::from_secs(600);
 
 /// What is known of an id now.
 #[derive(Clone, Debug)]
@@ -69,13 +70,20 @@ struct State {
     /// Those known with their texts' bytes, the oldest first.
     order: VecDeque<(u32, usize)>,
     bytes: usize,
-    /// Until when, and what the registry said.
-    unknown: BTreeMap<u32, (Instant, String)>,
+    unknown: BTreeMap<u32, Unknown>,
     wanted: BTreeMap<u32, Wanted>,
     /// Why nothing comes; none while the registry answers.
     trouble: Option<String>,
     /// By topic, an id that it waits for.
     waiting: BTreeMap<String, u32>,
+}
+
+/// An id that the registry does not know.
+struct Unknown {
+    since: Instant,
+    /// The same in ms since 1970.
+    since_ms: u64,
+    said: String,
 }
 
 struct Wanted {
@@ -131,8 +139,9 @@ impl SchemaRegistry {
         registry
     }
 
-    /// What is known of `id`, for a record of that time (ms since 1970). What is not known is asked for.
-    pub fn look(&self, id: u32, record_time_ms: i64) -> Look {
+    /// What is known of `id`, for a record of that time (ms since 1970). What is not known is asked for,
+    /// and so is what the registry did not know before `not_before_ms`.
+    pub fn look(&self, id: u32, record_time_ms: i64, not_before_ms: Option<u64>) -> Look {
         let mut state = self.state.lock();
         match state.known.get(&id) {
             Some(Ok(format)) => return Look::Known(Arc::clone(format)),
@@ -140,9 +149,13 @@ impl SchemaRegistry {
             None => {}
         }
         let now = Instant::now();
-        match state.unknown.get(&id) {
-            Some((until, said)) if now < *until => return Look::Refused(self.unknown(said)),
-            Some(_) | None => {}
+        let counts = |unknown: &&Unknown| match not_before_ms {
+            Some(not_before_ms) => unknown.since_ms >= not_before_ms,
+            None => now < unknown.since + UNKNOWN_FOR,
+        };
+        if let Some(unknown) = state.unknown.get(&id).filter(counts) {
+            let detail = format!("{} ({})", unknown.said, self.client.url());
+            return Look::Refused(Reject::new(DeadLetterReason::SchemaUnknown, detail));
         }
         if state.wanted.len() < WANTED_MAX && !state.wanted.contains_key(&id) {
             let patience = now + self.unknown_wait.saturating_sub(age(record_time_ms));
@@ -256,11 +269,6 @@ impl SchemaRegistry {
             }
         });
     }
-
-    fn unknown(&self, said: &str) -> Reject {
-        let detail = format!("{said} ({})", self.client.url());
-        Reject::new(DeadLetterReason::SchemaUnknown, detail)
-    }
 }
 
 impl State {
@@ -295,10 +303,11 @@ impl State {
         }
         tracing::warn!(schema = id, "the schema registry does not know a schema");
         self.wanted.remove(&id);
-        self.unknown.retain(|_, (until, _)| now < *until);
-        if self.unknown.len() < KEPT_MAX {
-            self.unknown.insert(id, (now + UNKNOWN_FOR, said));
+        self.unknown.retain(|_, unknown| now < unknown.since + UNKNOWN_KEPT);
+        if self.unknown.len() >= KEPT_MAX {
+            self.unknown.clear();
         }
+        self.unknown.insert(id, Unknown { since: now, since_ms: now_ms(), said });
     }
 }
 
@@ -307,8 +316,12 @@ fn age(record_time_ms: i64) -> Duration {
     let Some(time) = u64::try_from(record_time_ms).ok().map(Duration::from_millis) else {
         return Duration::ZERO;
     };
+    Duration::from_millis(now_ms()).saturating_sub(time)
+}
+
+fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(time)
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for SchemaRegistry {

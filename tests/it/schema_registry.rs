@@ -44,7 +44,7 @@ impl Asked {
     }
 
     fn known(&self, id: u32) -> Arc<Format> {
-        wait_for(PATIENCE, "the schema is known", || match self.registry.look(id, OLD) {
+        wait_for(PATIENCE, "the schema is known", || match self.registry.look(id, OLD, None) {
             Look::Known(format) => Some(format),
             Look::Refused(reject) => panic!("{reject}"),
             Look::Awaited => None,
@@ -52,7 +52,7 @@ impl Asked {
     }
 
     fn refused(&self, id: u32) -> Reject {
-        wait_for(PATIENCE, "the schema is refused", || match self.registry.look(id, OLD) {
+        wait_for(PATIENCE, "the schema is refused", || match self.registry.look(id, OLD, None) {
             Look::Known(_) => panic!("{id} is known"),
             Look::Refused(reject) => Some(reject),
             Look::Awaited => None,
@@ -66,7 +66,7 @@ impl Asked {
 
     /// What is wrong, once something is.
     fn trouble(&self, id: u32) -> String {
-        assert!(matches!(self.registry.look(id, OLD), Look::Awaited));
+        assert!(matches!(self.registry.look(id, OLD, None), Look::Awaited));
         wait_for(PATIENCE, "it is in trouble", || self.registry.note())
     }
 }
@@ -142,7 +142,7 @@ fn a_registry_that_is_away_is_waited_for_and_named() {
     assert!(note.contains(&theirs.url()), "{note}");
     wait_until(PATIENCE, "it is asked again", || theirs.asked("/schemas/ids/1") > 1);
     assert!(asked.says("contactd_dependency_up{dependency=\"schema_registry\"} 0"));
-    assert!(matches!(asked.registry.look(1, OLD), Look::Awaited));
+    assert!(matches!(asked.registry.look(1, OLD, None), Look::Awaited));
     theirs.set_away(false);
     assert_eq!(json_of(&asked.known(1), &[4]), json!(2));
     assert!(asked.says("contactd_dependency_up{dependency=\"schema_registry\"} 1"));
@@ -165,7 +165,7 @@ fn what_no_registry_says_is_waited_for_too() {
     ] {
         theirs.set(path, status, "text/html", body);
         wait_until(PATIENCE, words, || asked.registry.note().is_some_and(|it| it.contains(words)));
-        assert!(matches!(asked.registry.look(1, OLD), Look::Awaited));
+        assert!(matches!(asked.registry.look(1, OLD, None), Look::Awaited));
     }
     theirs.add(1, &json!("long"));
     asked.known(1);
@@ -192,15 +192,23 @@ fn an_id_that_is_not_known_is_refused_when_its_record_is_old_and_asked_for_while
     assert_eq!(theirs.asked("/schemas/ids/5"), 1);
     let young = i64::try_from(now_ms()).unwrap();
     wait_until(PATIENCE, "it is asked for again", || {
-        assert!(matches!(asked.registry.look(6, young), Look::Awaited));
+        assert!(matches!(asked.registry.look(6, young, None), Look::Awaited));
         theirs.asked("/schemas/ids/6") > 2
     });
     theirs.add(6, &json!("long"));
     asked.known(6);
-    // A registry that has learnt it meanwhile is believed.
+    // A registry that has learnt it meanwhile is believed: after a while, or where somebody says that it has.
+    let by_now = Some(now_ms());
+    for _ in 0..2 {
+        wait_until(PATIENCE, "it is asked for once more", || {
+            matches!(asked.registry.look(5, OLD, by_now), Look::Refused(_))
+        });
+        assert_eq!(theirs.asked("/schemas/ids/5"), 2);
+    }
     theirs.add(5, &json!("long"));
-    wait_until(PATIENCE, "it is asked for once more", || {
-        matches!(asked.registry.look(5, OLD), Look::Known(_))
+    let by_now = Some(now_ms() + 1);
+    wait_until(PATIENCE, "it is known at last", || {
+        matches!(asked.registry.look(5, OLD, by_now), Look::Known(_))
     });
 }
 

@@ -243,7 +243,7 @@ fn next_chunk(desk: &LetterDesk, id: &str, job: Job, frame: u64) -> Result<Chunk
         }
         let fate = desk.decisions(|decisions| decisions.fate_with(&row, &under_way));
         let records = match chunk.job.decide(&row, &fate) {
-            Ok(()) => records_of(desk, frame)?,
+            Ok(()) => records_of(desk, frame, chunk.job.at_ms)?,
             Err(why) => Err(why),
         };
         chunk.job.advance(&row);
@@ -281,6 +281,7 @@ fn fail(job: &mut Job, row: &LetterRow, why: LeftOut) {
 fn records_of(
     desk: &LetterDesk,
     frame: u64,
+    ordered_ms: u64,
 ) -> Result<Result<Vec<NewRecord>, LeftOut>, LetterError> {
     let Some(mut letter) = desk.letters().letter(frame)? else {
         return Ok(Err(LeftOut::Incomplete));
@@ -295,7 +296,10 @@ fn records_of(
     let value = letter.value.take();
     let record = redriven(letter.key.as_deref(), value, letter.headers(), now_ms);
     match &desk.bridge {
-        Some(bridge) => Ok(Ok(bridge.records(&desk.log, record, letter.record_time_ms)??)),
+        Some(bridge) => {
+            let records = bridge.records(&desk.log, record, letter.record_time_ms, ordered_ms)?;
+            Ok(Ok(records?))
+        }
         None => Ok(Ok(vec![record])),
     }
 }

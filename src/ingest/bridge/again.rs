@@ -30,7 +30,8 @@ pub struct BridgeAgain {
 }
 
 impl BridgeAgain {
-    /// What a redriven record becomes that came at `time_ms`; itself, where it was decoded before.
+    /// What a redriven record becomes that came at `time_ms`; itself, where it was decoded before. What the
+    /// registry did not know before `ordered_ms` is asked for once more. Times in ms since 1970.
     ///
     /// # Errors
     /// When the log is not known yet.
@@ -39,6 +40,7 @@ impl BridgeAgain {
         log: &EventLog,
         record: NewRecord,
         time_ms: i64,
+        ordered_ms: u64,
     ) -> Result<Result<Vec<NewRecord>, SchemaAwaited>, LogError> {
         let Some((topic, lane, offset)) = origin(&record) else {
             return Ok(Ok(vec![record]));
@@ -49,6 +51,7 @@ impl BridgeAgain {
             own_topic: None,
             bytes_max: self.config.batch_bytes_max,
             registry: Some(Arc::clone(&self.registry)),
+            asked_since_ms: Some(ordered_ms),
         };
         let mut batch = RecordBatch::new(lane);
         let key = Some(record.key.as_slice()).filter(|key| !key.is_empty());

@@ -48,6 +48,8 @@ pub(super) struct Converter {
     pub(super) bytes_max: usize,
     /// Says what Avro records hold; none: they are dead letters.
     pub(super) registry: Option<Arc<SchemaRegistry>>,
+    /// What it did not know before (ms since 1970) is asked for once more.
+    pub(super) asked_since_ms: Option<u64>,
 }
 
 /// What a record becomes.
@@ -107,8 +109,11 @@ impl Converter {
             if is_taken_apart { ITEMS_BYTES_MAX } else { decoder.limits().record_bytes_max };
         let (key, headers) = (batch.key(record), headers(input, topic, batch, record));
         let mut arrival = Arrival { input, record, lane: batch.lane, headers };
-        let registry = self.registry.as_deref();
-        let read = match readable(registry, &input.key, batch, record, bytes_max) {
+        let look = self
+            .registry
+            .as_deref()
+            .map(|registry| move |id| registry.look(id, record.timestamp_ms, self.asked_since_ms));
+        let read = match readable(look, &input.key, batch, record, bytes_max) {
             Ok(read) => read,
             Err(Obstacle::Awaited(id)) => return Err(id),
             Err(Obstacle::Refused(reject)) => {

@@ -108,6 +108,7 @@ impl Bridge {
             own_topic: is_kafka.then_some(identity.topic),
             bytes_max: self.config.batch_bytes_max,
             registry: self.registry.clone(),
+            asked_since_ms: None,
         };
         tracing::info!(group, "bridging other topics");
         let shown = Shown::default();

@@ -7,7 +7,7 @@ use crate::domain::avro::{AvroError, to_json};
 use crate::domain::decode::{KeyForm, Reject, frame, key_schema_id, value_schema_id};
 use crate::domain::record::{Headers, Record, RecordBatch};
 use crate::domain::verdict::DeadLetterReason;
-use crate::schema_registry::{Format, Look, SchemaRegistry};
+use crate::schema_registry::{Format, Look};
 
 /// Bytes of a key as JSON.
 const KEY_BYTES_MAX: usize = 64 << 10;
@@ -31,26 +31,26 @@ pub(super) enum Obstacle {
     Refused(Reject),
 }
 
-/// `bytes_max`: of a value as JSON.
+/// `look`: what the registry says of an id, where there is one. `bytes_max`: of a value as JSON.
 pub(super) fn readable<'r>(
-    registry: Option<&SchemaRegistry>,
+    look: Option<impl Fn(u32) -> Look>,
     form: &KeyForm,
     batch: &'r RecordBatch,
     record: &Record,
     bytes_max: usize,
 ) -> Result<Readable<'r>, Obstacle> {
     let (key, value) = (batch.key(record), batch.value(record));
-    let Some(registry) = registry else {
+    let Some(look) = look else {
         let value = value.map(Cow::Borrowed);
         return Ok(Readable { value, named: form.contact_id(key), schema_id: None });
     };
-    let named = named(registry, form, key, record.timestamp_ms)?;
+    let named = named(&look, form, key)?;
     let headers = Headers::new(record.headers.of(&batch.arena));
     let asked = value.and_then(|value| value_schema_id(value, headers));
     let (Some((_, framed)), Some(id)) = (value.and_then(frame), asked) else {
         return Ok(Readable { value: value.map(Cow::Borrowed), named, schema_id: None });
     };
-    let value = match registry.look(id, record.timestamp_ms) {
+    let value = match look(id) {
         Look::Awaited => return Err(Obstacle::Awaited(id)),
         Look::Refused(reject) => return Err(Obstacle::Refused(reject)),
         Look::Known(format) => match &*format {
@@ -66,17 +66,16 @@ pub(super) fn readable<'r>(
 
 /// Whom the key names. One that can't be read names nobody, which is no trouble where the value does.
 fn named(
-    registry: &SchemaRegistry,
+    look: impl Fn(u32) -> Look,
     form: &KeyForm,
     key: Option<&[u8]>,
-    time_ms: i64,
 ) -> Result<Result<String, String>, Obstacle> {
     // A text is the id as it stands, whatever its bytes look like.
     let asked = key.filter(|_| *form != KeyForm::Text).and_then(key_schema_id);
     let (Some((_, framed)), Some(id)) = (key.and_then(frame), asked) else {
         return Ok(form.contact_id(key));
     };
-    match registry.look(id, time_ms) {
+    match look(id) {
         Look::Awaited => Err(Obstacle::Awaited(id)),
         Look::Refused(reject) => Ok(Err(format!("the key can't be read: {}", reject.detail))),
         Look::Known(format) => match &*format {

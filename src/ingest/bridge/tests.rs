@@ -27,7 +27,8 @@ pub(super) const TIME: i64 = 1_790_000_000_000;
 pub(super) fn converter() -> Converter {
     let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
     let own_topic = Some("contacts".to_owned());
-    Converter { rules, lanes: 4, own_topic, bytes_max: 64 << 10, registry: None }
+    let (registry, asked_since_ms) = (None, None);
+    Converter { rules, lanes: 4, own_topic, bytes_max: 64 << 10, registry, asked_since_ms }
 }
 
 fn complete() -> InputConfig {

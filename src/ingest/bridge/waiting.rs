@@ -43,7 +43,7 @@ impl<'r> Waiting<'r> {
         };
         let before = self.awaited.len();
         for (from, (schema, time_ms)) in &self.awaited {
-            if !matches!(registry.look(*schema, *time_ms), Look::Awaited) {
+            if !matches!(registry.look(*schema, *time_ms, None), Look::Awaited) {
                 inputs.go_on(from)?;
             }
         }

@@ -1,14 +1,17 @@
 //! Avro topics and their registry, on a real Kafka.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::event;
-use crate::support::bridge::{TIME, raw, wait_until_committed};
+use crate::support::bridge::{
+    TIME, bridging, export, input, knowing, raw, wait_until_bridged, wait_until_committed,
+};
 use crate::support::instance::Instance;
-use crate::support::logs::{KafkaTopic, RawRecord};
+use crate::support::logs::{KafkaTopic, LANES, RawRecord};
+use crate::support::node::Node;
 use crate::support::registry::{TestRegistry, framed};
 use crate::support::services::{KAFKA, service};
 use crate::support::wait::{wait_for, wait_until};
@@ -229,20 +232,62 @@ fn what_can_not_be_decoded_is_kept_as_it_came_and_decoded_when_it_is_redriven() 
     assert!(letter["detail"].as_str().unwrap().contains("schema 99"), "{letter}");
 
     world.registry.add(99, &envelope(false));
-    let order = json!({ "reason": "schema_unknown", "again": true });
-    let end = Instant::now() + PATIENCE;
-    // For a moment the registry's first word still counts.
-    loop {
-        let redrive = world.instance.client();
-        let redrive = world.runtime.block_on(redrive.post("/api/dead-letters/redrive", &order));
-        let job = redrive.expect(201).json();
-        let path = format!("/api/dead-letters/redrives/{}", job["id"].as_str().unwrap());
-        wait_until(PATIENCE, "the redrive is done", || world.get(&path)["state"] == "done");
-        let answer = world.runtime.block_on(world.instance.client().get("/api/contacts/6"));
-        if answer.status == 200 && answer.json()["firstName"] == "Grace" {
-            break;
-        }
-        assert!(Instant::now() < end, "{letters:?}");
-    }
+    let order = json!({ "reason": "schema_unknown" });
+    let redriven = world.instance.client();
+    let redriven = world.runtime.block_on(redriven.post("/api/dead-letters/redrive", &order));
+    let job = redriven.expect(201).json();
+    let path = format!("/api/dead-letters/redrives/{}", job["id"].as_str().unwrap());
+    wait_until(PATIENCE, "the redrive is done", || world.get(&path)["state"] == "done");
+    world.until("6", "Grace");
+    assert_eq!(world.letters().len(), 5);
     world.runtime.block_on(world.instance.stop());
+}
+
+#[test]
+fn partitions_that_wait_change_hands_and_are_not_forgotten() {
+    const TEST: &str = "partitions_that_wait_change_hands_and_are_not_forgotten";
+    let Some(brokers) = service(KAFKA, TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let contacts = KafkaTopic::unused(&brokers);
+    contacts.create(&[]);
+    let rows = input(&contacts, "rows", &[]);
+    let registry = TestRegistry::start();
+    registry.set_away(true);
+    registry.add(1, &envelope(false));
+    let load = |round: i64| {
+        (0..LANES).map(move |lane| {
+            let id = i64::from(lane);
+            let value = Some(framed(1, &change(id, &format!("name {round}"), None, round)));
+            RawRecord {
+                key: Some(format!("{{\"id\":{id}}}").into_bytes()),
+                ..raw(lane, None, value, TIME)
+            }
+        })
+    };
+    (0..20).for_each(|round| rows.append(load(round)));
+    let member = |name: &str| {
+        let node = contacts.followed_by(Node::new(&dir.path().join(name)));
+        let node = bridging(node, &[&rows.topic]).with("schema_registry.url", registry.url());
+        knowing(node.with("source.crm.preset", "debezium"), &rows.topic, "source", "crm")
+    };
+    let (first, second) = (member("first"), member("second"));
+    let mut one = first.start("");
+    one.wait_until_it_says(PATIENCE, "dependency does not answer");
+    let two = second.start("");
+    one.wait_until_it_says(PATIENCE, "gave a partition up");
+    wait_until(PATIENCE, "the other waits too", || two.stderr().contains("dependency does not answer"));
+    assert!(two.stop().status.success());
+    wait_until(PATIENCE, "all partitions are back", || {
+        one.stderr().matches("bridging a partition").count() > usize::from(LANES)
+    });
+    registry.set_away(false);
+    wait_until_bridged(&contacts, &[&rows], PATIENCE);
+    let ended = one.stop();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    first.catch_up_soundly();
+    let contacts = export(&first);
+    assert_eq!(contacts.len(), usize::from(LANES));
+    for contact in contacts.values() {
+        assert_eq!((&contact["firstName"], &contact["version"]), (&json!("name 19"), &json!(20)));
+    }
 }

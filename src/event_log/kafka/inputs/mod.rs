@@ -85,7 +85,7 @@ pub struct Inputs {
     gathered: BTreeMap<InputPartition, RecordBatch>,
     gathered_records: usize,
     gathered_bytes: usize,
-    /// Nothing is to be taken: what is assigned is paused.
+    /// Something may be paused that is to be taken.
     is_held: bool,
     subscribed: Vec<String>,
     /// Subscribed and not told yet.
@@ -273,6 +273,8 @@ impl Inputs {
     fn heed(&mut self, change: Change) {
         match change {
             Change::Assigned(partitions) => {
+                // One that was paused when it was taken away still is.
+                self.is_held = true;
                 for from in partitions {
                     tracing::info!(
                         topic = &*from.topic,
