@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
 use crate::ingest::{Bridge, BridgeAgain, PresentRules, Rehoming};
-use crate::schema_registry::{RegistryError, SchemaRegistry};
+use crate::schema_registry::SchemaRegistry;
 use crate::telemetry::Metrics;
 
 use super::partial::while_whole;
@@ -22,11 +23,13 @@ pub(super) fn open_registry(
     config: &Config,
     rules: &PresentRules,
     metrics: &Arc<Metrics>,
-) -> Result<Option<BridgeAgain>, RegistryError> {
+) -> anyhow::Result<Option<BridgeAgain>> {
     let Some(of) = &config.schema_registry else {
         return Ok(None);
     };
-    let registry = Arc::new(SchemaRegistry::new(of, Arc::clone(metrics))?);
+    let registry = SchemaRegistry::new(of, Arc::clone(metrics))
+        .context("schema_registry.ca_file can't be used")?;
+    let registry = Arc::new(registry);
     registry.show();
     Ok(Some(BridgeAgain { config: config.bridge.clone(), rules: rules.clone(), registry }))
 }

@@ -157,9 +157,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let begun = listeners.started(options.demo.is_some().then(demo::first_contact))?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let bridge = open_registry(&config, &setup.present, &metrics)
-        .context("schema_registry.ca_file can't be used")?;
-    let own = (bridge, begun.address);
+    let own = (open_registry(&config, &setup.present, &metrics)?, begun.address);
     let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, own)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.

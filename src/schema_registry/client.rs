@@ -75,6 +75,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(config: &SchemaRegistryConfig) -> Result<Self, RegistryError> {
+        // Refused where there is one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())

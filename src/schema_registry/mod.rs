@@ -124,7 +124,6 @@ impl SchemaRegistry {
     /// One that knows these, and nobody to ask.
     #[cfg(test)]
     pub(crate) fn knowing(known: Vec<(u32, Result<Format, Reject>)>) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let config = SchemaRegistryConfig {
             url: "http://127.0.0.1:9/".parse().unwrap(),
             login: None,

@@ -31,8 +31,6 @@ struct Asked {
 
 impl Asked {
     fn by(theirs: &TestRegistry, settings: &[(&str, &str)]) -> Self {
-        // Refused where another test has done it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let metrics = Arc::new(Metrics::new().unwrap());
         let config = config(theirs, settings);
         let registry = Arc::new(SchemaRegistry::new(&config, Arc::clone(&metrics)).unwrap());

@@ -272,9 +272,8 @@ impl Chance {
             }
             "string" => json!(self.text(out)),
             "enum" => {
-                let place = self.random.usize(0..3);
-                write_long(place as i64, out);
-                json!(["A", "B", "C"][place])
+                write_long(self.random.i64(0..3), out);
+                json!(["A", "B", "C"][usize::from(out[out.len() - 1]) / 2])
             }
             "array" => {
                 let items = self.random.i64(0..4);

@@ -121,6 +121,9 @@ impl Decoder {
 
     fn read(&self, arena: &[u8], record: &Record) -> Result<(Event, Vec<u8>), Reject> {
         let headers = Headers::new(record.headers.of(arena));
+        if let Some(reject) = framing::noted_problem(headers.clone()) {
+            return Err(reject);
+        }
         let Some(value) = record.value else {
             let detail = match key::problem(headers) {
                 Some(problem) => {
@@ -136,9 +139,6 @@ impl Decoder {
             let detail =
                 format!("the value has {} bytes, at most {bytes_max} are read", bytes.len());
             return Err(Reject::new(DeadLetterReason::RecordTooLarge, detail));
-        }
-        if let Some(reject) = framing::noted_problem(headers.clone()) {
-            return Err(reject);
         }
         let skipped = framing::json_start(bytes, headers.clone())?;
         let start = value.start as usize + skipped;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::convert::Converter;
 use super::tests::{TIME, converter};
-use crate::config::InputConfig;
+use crate::config::{InputConfig, Tombstones};
 use crate::domain::avro::Schema;
 use crate::domain::decode::{KeyForm, Reject};
 use crate::domain::position::{Lane, Offset};
@@ -170,11 +170,18 @@ fn a_key_that_can_not_be_read_is_trouble_only_where_nothing_else_names_the_conta
             .unwrap();
     assert_eq!(outcome, BridgeOutcome::Unreadable);
     let reject = reject(&converter, &record);
-    assert_eq!(reject.reason, DeadLetterReason::MissingContactId);
+    assert_eq!(reject.reason, DeadLetterReason::MalformedAvro);
     assert!(reject.detail.contains("the key is not what schema 2 says"), "{reject}");
+    let mut batch = RecordBatch::new(Lane(6));
+    let key = framed(REFUSED, &[1]);
+    batch.push(Offset(6), TIME, Some(&key), None, std::iter::empty());
+    let deletes = InputConfig { tombstones: Tombstones::Delete, ..keyed("json") };
+    let all = converter.convert(&deletes, "crm", &batch, &batch.records[0]).unwrap();
+    let deleted = self::reject(&converter, all[0].record.as_ref().unwrap());
+    assert_eq!(deleted.to_string(), "schema_unknown: the key: schema 4 is not known there");
     let json = br#"{"id":"e1","eventType":"contact.updated","data":{"id":"ada","firstName":"A"}}"#;
     let mut batch = RecordBatch::new(Lane(6));
-    batch.push(Offset(7), TIME, Some(&framed(REFUSED, &[1])), Some(json), std::iter::empty());
+    batch.push(Offset(7), TIME, Some(&key), Some(json), std::iter::empty());
     let all = converter.convert(&keyed("json"), "crm", &batch, &batch.records[0]).unwrap();
     assert_eq!(all[0].record.as_ref().unwrap().key, b"ada");
 }

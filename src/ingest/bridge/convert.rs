@@ -29,7 +29,7 @@ use crate::ingest::PresentRules;
 use crate::schema_registry::SchemaRegistry;
 use crate::telemetry::BridgeOutcome;
 
-use super::readable::{Obstacle, readable};
+use super::readable::{KeyProblem, Obstacle, readable};
 
 /// How much is kept of a value that the contact log doesn't take.
 const HEAD_BYTES: usize = 4 << 10;
@@ -76,7 +76,7 @@ struct Arrival<'a> {
 struct Part<'p> {
     key: Option<&'p [u8]>,
     /// The contact that the key names, or why it names none.
-    named: &'p Result<String, String>,
+    named: &'p Result<String, KeyProblem>,
     value: Option<&'p [u8]>,
 }
 
@@ -143,7 +143,7 @@ impl Converter {
         };
         let convert = |item: Item<'_>| match &item.contact {
             Some(id) => {
-                let named = &KeyForm::Text.contact_id(Some(id));
+                let named = &KeyForm::Text.contact_id(Some(id)).map_err(KeyProblem::Form);
                 self.one(&arrival, &Part { key: Some(id), named, value: Some(item.text) })
             }
             None => self.one(&arrival, &Part { value: Some(item.text), ..whole }),
@@ -155,7 +155,7 @@ impl Converter {
     fn one(&self, arrival: &Arrival<'_>, part: &Part<'_>) -> Bridged {
         let Arrival { input, record, headers, .. } = arrival;
         let Part { key, named, value } = *part;
-        let id = named.as_deref().ok();
+        let id = named.as_ref().ok().map(String::as_str);
         let event = match (value, input.tombstones) {
             (Some(value), _) if input.complete => self.complete(headers, id, value, record),
             (Some(value), _) => self.event(headers.clone(), id, value.to_vec(), record),
@@ -205,12 +205,15 @@ impl Converter {
         arrival: &Arrival<'_>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        key_problem: Option<&String>,
+        key_problem: Option<&KeyProblem>,
     ) -> Bridged {
         let mut headers = arrival.headers.clone();
-        if let Some(problem) = key_problem {
-            headers.push((KEY_PROBLEM.to_owned(), Some(problem.clone().into_bytes())));
-        }
+        let noted = match key_problem {
+            Some(KeyProblem::Form(problem)) => Some((KEY_PROBLEM, problem.clone())),
+            Some(KeyProblem::Refused(reject)) => Some((DECODE_PROBLEM, reject.to_string())),
+            None => None,
+        };
+        headers.extend(noted.map(|(name, text)| (name.to_owned(), Some(text.into_bytes()))));
         let key = key.unwrap_or_default().to_vec();
         // Without a key no lane is its home.
         let lane = key.is_empty().then(|| Lane(arrival.lane.0 % self.lanes.max(1)));

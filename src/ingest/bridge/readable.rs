@@ -17,9 +17,17 @@ pub(super) struct Readable<'r> {
     /// None: it is null.
     pub(super) value: Option<Cow<'r, [u8]>>,
     /// The contact that the key names, or why it names none.
-    pub(super) named: Result<String, String>,
+    pub(super) named: Result<String, KeyProblem>,
     /// What the value was read by, where that is the registry's.
     pub(super) schema_id: Option<u32>,
+}
+
+/// Why a key names nobody.
+pub(super) enum KeyProblem {
+    /// It is not what the source's `key` says, as the rest of a sentence.
+    Form(String),
+    /// It can't be decoded.
+    Refused(Reject),
 }
 
 /// What keeps a record from being read.
@@ -42,7 +50,8 @@ pub(super) fn readable<'r>(
     let (key, value) = (batch.key(record), batch.value(record));
     let Some(look) = look else {
         let value = value.map(Cow::Borrowed);
-        return Ok(Readable { value, named: form.contact_id(key), schema_id: None });
+        let named = form.contact_id(key).map_err(KeyProblem::Form);
+        return Ok(Readable { value, named, schema_id: None });
     };
     let named = named(&look, form, key)?;
     let headers = Headers::new(record.headers.of(&batch.arena));
@@ -57,7 +66,7 @@ pub(super) fn readable<'r>(
             Format::Json => Cow::Borrowed(framed),
             Format::Avro(schema) => match to_json(schema, framed, bytes_max) {
                 Ok(json) => Cow::Owned(json),
-                Err(error) => return Err(Obstacle::Refused(refused(id, &error))),
+                Err(error) => return Err(Obstacle::Refused(refused("value", id, &error))),
             },
         },
     };
@@ -69,26 +78,29 @@ fn named(
     look: impl Fn(u32) -> Look,
     form: &KeyForm,
     key: Option<&[u8]>,
-) -> Result<Result<String, String>, Obstacle> {
+) -> Result<Result<String, KeyProblem>, Obstacle> {
+    let contact_id = |key| form.contact_id(key).map_err(KeyProblem::Form);
     // A text is the id as it stands, whatever its bytes look like.
     let asked = key.filter(|_| *form != KeyForm::Text).and_then(key_schema_id);
     let (Some((_, framed)), Some(id)) = (key.and_then(frame), asked) else {
-        return Ok(form.contact_id(key));
+        return Ok(contact_id(key));
     };
     match look(id) {
         Look::Awaited => Err(Obstacle::Awaited(id)),
-        Look::Refused(reject) => Ok(Err(format!("the key can't be read: {}", reject.detail))),
+        Look::Refused(Reject { reason, detail }) => {
+            Ok(Err(KeyProblem::Refused(Reject::new(reason, format!("the key: {detail}")))))
+        }
         Look::Known(format) => match &*format {
-            Format::Json => Ok(form.contact_id(Some(framed))),
+            Format::Json => Ok(contact_id(Some(framed))),
             Format::Avro(schema) => match to_json(schema, framed, KEY_BYTES_MAX) {
-                Ok(json) => Ok(form.contact_id(Some(&json))),
-                Err(error) => Ok(Err(format!("the key is not what schema {id} says: {error}"))),
+                Ok(json) => Ok(contact_id(Some(&json))),
+                Err(error) => Ok(Err(KeyProblem::Refused(refused("key", id, &error)))),
             },
         },
     }
 }
 
-fn refused(id: u32, error: &AvroError) -> Reject {
+fn refused(what: &str, id: u32, error: &AvroError) -> Reject {
     let reason = match error {
         AvroError::TooDeep => DeadLetterReason::NestingTooDeep,
         AvroError::TooLarge(_) => DeadLetterReason::RecordTooLarge,
@@ -99,5 +111,5 @@ fn refused(id: u32, error: &AvroError) -> Reject {
         | AvroError::Member(_)
         | AvroError::Type => DeadLetterReason::MalformedAvro,
     };
-    Reject::new(reason, format!("the value is not what schema {id} says: {error}"))
+    Reject::new(reason, format!("the {what} is not what schema {id} says: {error}"))
 }
