@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::BridgeConfig;
-use crate::domain::headers::{DECODE_PROBLEM, ORIGIN, REDRIVE_HOPS};
+use crate::domain::headers::{DECODE_PROBLEM, ORIGIN, ORIGIN_KEY, REDRIVE_HOPS};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
 use crate::event_log::{EventLog, LogError, NewRecord};
@@ -54,7 +54,10 @@ impl BridgeAgain {
             asked_since_ms: Some(ordered_ms),
         };
         let mut batch = RecordBatch::new(lane);
-        let key = Some(record.key.as_slice()).filter(|key| !key.is_empty());
+        // Where that named nobody it stands in a header.
+        let origin_key = header_refs(&record.headers).find(|(name, _)| *name == ORIGIN_KEY);
+        let key = origin_key.and_then(|(_, key)| key).unwrap_or(&record.key);
+        let key = Some(key).filter(|key| !key.is_empty());
         let headers = header_refs(&record.headers);
         batch.push(offset, time_ms, key, record.value.as_deref(), headers);
         let input = self.config.input(&topic).cloned().unwrap_or_default();

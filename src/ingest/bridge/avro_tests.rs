@@ -11,8 +11,11 @@ use crate::domain::avro::Schema;
 use crate::domain::decode::{KeyForm, Reject};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
+use crate::domain::rules::{RuleSet, RuleText};
+use crate::domain::sources::{FieldText, SourceText};
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
+use crate::ingest::PresentRules;
 use crate::schema_registry::{Format, SchemaRegistry};
 use crate::telemetry::BridgeOutcome;
 
@@ -184,4 +187,39 @@ fn a_key_that_can_not_be_read_is_trouble_only_where_nothing_else_names_the_conta
     batch.push(Offset(7), TIME, Some(&key), Some(json), std::iter::empty());
     let all = converter.convert(&keyed("json"), "crm", &batch, &batch.records[0]).unwrap();
     assert_eq!(all[0].record.as_ref().unwrap().key, b"ada");
+}
+
+#[test]
+fn what_would_become_too_much_stays_as_it_came() {
+    let ids: Vec<Value> = (0..2000).map(|number| json!(format!("c{number}"))).collect();
+    let array = json!({ "type": "array", "items": "string" });
+    let event = json!({ "type": "record", "name": "Batch", "fields": [
+        { "name": "ids", "type": array }, { "name": "name", "type": "string" }] });
+    let registry = SchemaRegistry::knowing(vec![(EVENT, avro(&event))]);
+    let record =
+        [("contact", "ids"), ("data", "")].map(|(key, path)| (key.into(), vec![path.into()]));
+    let source = SourceText {
+        record: record.into(),
+        types: [(String::new(), "contact.updated".to_owned())].into(),
+        fields: [("firstName".to_owned(), FieldText::at("name"))].into(),
+        ..SourceText::default()
+    };
+    let rules = RuleText { sources: [("crm".to_owned(), source)].into(), ..RuleText::built_in() };
+    let rules = PresentRules::new(Arc::new(RuleSet::compile(rules).unwrap()));
+    let converter = Converter { registry: Some(Arc::new(registry)), rules, ..converter() };
+    let input = InputConfig { source: Some("crm".to_owned()), ..InputConfig::default() };
+    let batch = |ids: &[Value]| {
+        let ids: Vec<u8> = ids.iter().flat_map(|id| text(id.as_str().unwrap())).collect();
+        // Two, or two thousand.
+        let count: &[u8] = if ids.len() < 100 { &[4] } else { &[0xa0, 0x1f] };
+        framed(EVENT, &[count, &ids, &[0], &text("Ada")].concat())
+    };
+    let few = bridged(&converter, &input, b"k", &batch(&ids[..2])).unwrap();
+    assert_eq!((few.0.key.as_slice(), few.1), (b"c1".as_slice(), BridgeOutcome::Event));
+    let many = batch(&ids);
+    let (record, outcome) = bridged(&converter, &input, b"k", &many).unwrap();
+    assert_eq!(outcome, BridgeOutcome::Unreadable);
+    assert_eq!((record.key.as_slice(), &record.value), (b"".as_slice(), &Some(many)));
+    assert_eq!(reject(&converter, &record).reason, DeadLetterReason::RecordTooLarge);
+    assert_eq!(header(&record, "contactd_origin_key"), Some(b"k".as_slice()));
 }

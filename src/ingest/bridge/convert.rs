@@ -63,12 +63,24 @@ pub(super) struct Bridged {
     pub(super) is_untimed: bool,
 }
 
+impl Bridged {
+    fn nothing(outcome: BridgeOutcome) -> Self {
+        Self { record: None, outcome, is_untimed: false }
+    }
+}
+
 /// A record on its way: what all that it becomes has in common.
 struct Arrival<'a> {
     input: &'a InputConfig,
     record: &'a Record,
     lane: Lane,
     headers: NamedValues,
+}
+
+impl Arrival<'_> {
+    fn note(&mut self, name: &str, text: String) {
+        self.headers.push((name.to_owned(), Some(text.into_bytes())));
+    }
 }
 
 /// What of a record is one event of one contact.
@@ -93,11 +105,7 @@ impl Converter {
         record: &Record,
     ) -> Result<Vec<Bridged>, u32> {
         if self.is_ours(batch, record) {
-            return Ok(vec![Bridged {
-                record: None,
-                outcome: BridgeOutcome::Returned,
-                is_untimed: false,
-            }]);
+            return Ok(vec![Bridged::nothing(BridgeOutcome::Returned)]);
         }
         let source = input.source.as_deref().unwrap_or_default().as_bytes();
         let decoder = self.rules.decoder();
@@ -117,15 +125,14 @@ impl Converter {
             Ok(read) => read,
             Err(Obstacle::Awaited(id)) => return Err(id),
             Err(Obstacle::Refused(reject)) => {
-                let problem = Some(reject.to_string().into_bytes());
-                arrival.headers.push((DECODE_PROBLEM.to_owned(), problem));
+                arrival.note(DECODE_PROBLEM, reject.to_string());
                 return Ok(vec![self.unreadable(&arrival, key, batch.value(record), None)]);
             }
         };
         if let Some(id) = read.schema_id {
             // It told of the bytes that were.
             arrival.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(CONTENT_TYPE));
-            arrival.headers.push((SCHEMA_ID.to_owned(), Some(id.to_string().into_bytes())));
+            arrival.note(SCHEMA_ID, id.to_string());
         }
         let whole = Part { key, named: &read.named, value: read.value.as_deref() };
         let Some(value) = whole.value.filter(|_| is_taken_apart) else {
@@ -134,12 +141,18 @@ impl Converter {
         // What can't be taken apart is one.
         let events = decoder.events(source, value).map_or_else(|_| vec![value], |(all, _)| all);
         let most = Most { items: ITEMS_MAX, bytes: self.bytes_max };
-        let Ok(items) = decoder.items(source, &events, most) else {
-            // Without a key, or it might pass for an event of the one contact that its key happens to name.
-            if let Some(key) = key {
-                arrival.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
+        let items = match decoder.items(source, &events, most) {
+            Ok(items) => items,
+            Err(too_many) => {
+                // Without a key, or it might pass for an event of the one contact that its key happens to name.
+                if let Some(key) = key {
+                    arrival.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
+                }
+                if read.schema_id.is_some() {
+                    arrival.note(DECODE_PROBLEM, Reject::from(too_many).to_string());
+                }
+                return Ok(vec![self.unreadable(&arrival, None, batch.value(record), None)]);
             }
-            return Ok(vec![self.unreadable(&arrival, None, Some(value), None)]);
         };
         let convert = |item: Item<'_>| match &item.contact {
             Some(id) => {
@@ -160,10 +173,7 @@ impl Converter {
             (Some(value), _) if input.complete => self.complete(headers, id, value, record),
             (Some(value), _) => self.event(headers.clone(), id, value.to_vec(), record),
             (None, Tombstones::Delete) => id.and_then(|id| self.delete(headers, id, record)),
-            (None, Tombstones::Ignore) => {
-                let outcome = BridgeOutcome::Ignored;
-                return Bridged { record: None, outcome, is_untimed: false };
-            }
+            (None, Tombstones::Ignore) => return Bridged::nothing(BridgeOutcome::Ignored),
             (None, Tombstones::Refuse) => None,
         };
         let Some(mut event) = event else {
