@@ -306,6 +306,22 @@ fn check_id(reader: &Reader<'_>, id: Span, what: &str) -> Result<(), Reject> {
     }
 }
 
+/// Gives an event without an id of its own one, as the header [`EVENT_ID`](super::headers::EVENT_ID) does.
+/// False: that can't be an id.
+pub fn give_id(batch: &mut RecordBatch, event: &mut Event, id: &str) -> bool {
+    if id_problem(id.as_bytes()).is_some() {
+        return false;
+    }
+    event.event_id = Span::new(batch.arena.len(), id.len());
+    batch.arena.extend_from_slice(id.as_bytes());
+    event.is_id_given = true;
+    event.id_hash = id_hash(event.source.of(&batch.arena), id.as_bytes());
+    if let Some(clock) = &mut event.clock {
+        clock.hash = event.id_hash;
+    }
+    true
+}
+
 /// What keeps bytes from being an id.
 fn id_problem(bytes: &[u8]) -> Option<&'static str> {
     if bytes.is_empty() {

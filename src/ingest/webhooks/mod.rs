@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::WebhooksConfig;
 use crate::domain::Class;
-use crate::domain::decode::{ITEMS_BYTES_MAX, Item, Most, Reject, TooMany};
+use crate::domain::decode::{ITEMS_BYTES_MAX, Item, Most, Reject, TooMany, give_id};
 use crate::domain::event::Event;
 use crate::domain::headers::{EVENT_ID, REQUEST_ID, SOURCE, TIME};
 use crate::domain::merge::merge;
@@ -127,7 +127,7 @@ pub struct Webhooks {
 
 /// One event as it was sent.
 #[derive(Clone, Copy)]
-struct Sent<'s> {
+struct EventText<'s> {
     text: &'s [u8],
     /// Attributes of a binary CloudEvent, whose data the text is.
     attributes: Option<&'s NamedValues>,
@@ -138,7 +138,7 @@ struct Sent<'s> {
     contact: Option<&'s [u8]>,
 }
 
-impl Sent<'_> {
+impl EventText<'_> {
     /// Its id, by that of the message that it came in.
     fn id_of(&self, message: &str) -> String {
         self.place.map_or_else(|| message.to_owned(), |place| format!("{message}:{place}"))
@@ -146,7 +146,7 @@ impl Sent<'_> {
 }
 
 /// One event on its way to a record.
-enum Prepared {
+enum EventOutcome {
     Accepted(ItemReport, NewRecord, Option<RepeatKey>),
     Rejected(ItemReport),
 }
@@ -244,14 +244,15 @@ impl Webhooks {
         let mut checked = Checked { is_array, ..Checked::default() };
         for Item { text, place, contact } in &items {
             let place = is_array.then_some(*place);
-            let sent = Sent { text, attributes, request_id, place, contact: contact.as_deref() };
+            let sent =
+                EventText { text, attributes, request_id, place, contact: contact.as_deref() };
             match self.event(source, &verified, sent, now_ms) {
-                Prepared::Accepted(item, record, key) => {
+                EventOutcome::Accepted(item, record, key) => {
                     checked.items.push(item);
                     checked.records.push(record);
                     checked.keys.push(key);
                 }
-                Prepared::Rejected(item) => checked.items.push(item),
+                EventOutcome::Rejected(item) => checked.items.push(item),
             }
         }
         Ok(checked)
@@ -265,49 +266,49 @@ impl Webhooks {
         WebhookError::Body(too_many.to_string())
     }
 
-    fn event(&self, source: &Source, verified: &Verified, sent: Sent<'_>, now_ms: u64) -> Prepared {
+    fn event(
+        &self,
+        source: &Source,
+        verified: &Verified,
+        sent: EventText<'_>,
+        now_ms: u64,
+    ) -> EventOutcome {
         let text = sent.text;
         let mut headers = vec![(SOURCE.to_owned(), Some(source.name.clone().into_bytes()))];
         if let Some(request_id) = sent.request_id {
             headers.push((REQUEST_ID.to_owned(), Some(request_id.to_vec())));
         }
         headers.extend(sent.attributes.into_iter().flatten().cloned());
-        let mut value = text.to_vec();
-        let mut decoded = match self.decode(&headers, &value, sent.contact, now_ms) {
+        let decoded = self.decode(&headers, text, sent.contact, now_ms);
+        let (mut batch, mut event) = match decoded {
             Ok(decoded) => decoded,
             Err(reject) => {
-                return Prepared::Rejected(rejected(None, reject.reason.as_str(), reject.detail));
+                return EventOutcome::Rejected(rejected(
+                    None,
+                    reject.reason.as_str(),
+                    reject.detail,
+                ));
             }
         };
-        // Its own bytes stay as they were signed, so that a repeat is known by them.
-        if let (None, Some(signed_us)) = (decoded.1.timestamp, verified.timestamp_us) {
+        // What it lacks goes into headers: its own bytes stay as they were signed, so that a repeat is
+        // known by them.
+        if let (None, Some(signed_us)) = (event.timestamp, verified.timestamp_us) {
             // Those of one array stand in their order.
             let signed_us = signed_us.saturating_add(sent.place.unwrap_or(0) as u64);
             headers.push((TIME.to_owned(), Some(signed_us.to_string().into_bytes())));
-            decoded.1.timestamp = Some(signed_us);
+            event.timestamp = Some(signed_us);
         }
-        if !decoded.1.is_id_given && source.verifier.form().signs_time() {
-            let mut named = headers.clone();
-            let mut with_id = value.clone();
-            let id = match &verified.message_id {
-                Some(id) => Some(sent.id_of(id)),
-                // A member of ours would mean nothing there.
-                None if self.is_elsewhere(source) => Some(id_of_bytes(source, text)),
-                None => None,
-            };
-            match id {
-                Some(id) => named.push((EVENT_ID.to_owned(), Some(id.into_bytes()))),
-                None => with_id = with_member(&value, "event_id", &id_of_bytes(source, text)),
-            }
-            // Where that can't be, it does without: an id is made from its bytes.
-            if let Ok(again) = self.decode(&named, &with_id, sent.contact, now_ms) {
-                (headers, value, decoded) = (named, with_id, again);
+        if !event.is_id_given && source.verifier.form().signs_time() {
+            let message = verified.message_id.as_deref();
+            let id = message.map_or_else(|| id_of_bytes(source, text), |id| sent.id_of(id));
+            // Where that can't be one, an id is made from its bytes.
+            if give_id(&mut batch, &mut event, &id) {
+                headers.push((EVENT_ID.to_owned(), Some(id.into_bytes())));
             }
         }
-        let (batch, event) = decoded;
         let refusal = self.refusal(source, &event, &sent, now_ms);
-        if let Some((reason, detail)) = refusal.or_else(|| self.too_large(&batch, &event, &value)) {
-            return Prepared::Rejected(rejected(Some((&batch, &event)), reason, detail));
+        if let Some((reason, detail)) = refusal.or_else(|| self.too_large(&batch, &event, text)) {
+            return EventOutcome::Rejected(rejected(Some((&batch, &event)), reason, detail));
         }
         let report = ItemReport {
             event_id: Some(text_of(event.event_id.of(&batch.arena))),
@@ -315,15 +316,12 @@ impl Webhooks {
             reason: None,
             detail: None,
         };
+        let repeat = RepeatKey::of(&batch, &event);
         let key = event.contact_id.of(&batch.arena).to_vec();
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
-        let record = NewRecord { key, value: Some(value), headers, timestamp_ms, lane: None };
-        Prepared::Accepted(report, record, RepeatKey::of(&batch, &event))
-    }
-
-    /// Whether its events have elsewhere what ours have in their envelope.
-    fn is_elsewhere(&self, source: &Source) -> bool {
-        self.rules.decoder().sources().record_of(source.name.as_bytes()).is_some()
+        let value = batch.into_value();
+        let record = NewRecord { key, value, headers, timestamp_ms, lane: None };
+        EventOutcome::Accepted(report, record, repeat)
     }
 
     fn decode(
@@ -361,7 +359,7 @@ impl Webhooks {
         &self,
         source: &Source,
         event: &Event,
-        sent: &Sent<'_>,
+        sent: &EventText<'_>,
         now_ms: u64,
     ) -> Option<(&'static str, String)> {
         let Some(timestamp_ms) = event.timestamp.map(|us| us / 1000) else {
@@ -396,17 +394,6 @@ fn id_of_bytes(source: &Source, text: &[u8]) -> String {
     hasher.update([0]);
     hasher.update(text);
     URL_SAFE_NO_PAD.encode(hasher.finalize())
-}
-
-/// The object with one more member, in front; anything else as it is.
-fn with_member(object: &[u8], name: &str, text: &str) -> Vec<u8> {
-    let Some(members) = object.strip_prefix(b"{") else {
-        return object.to_vec();
-    };
-    let comma = if members.trim_ascii_start().starts_with(b"}") { "" } else { "," };
-    let mut stamped = format!("{{\"{name}\":\"{text}\"{comma}").into_bytes();
-    stamped.extend_from_slice(members);
-    stamped
 }
 
 fn rejected(
