@@ -1,4 +1,4 @@
-//! Other topics in, and records of the contact log that are not at home.
+//! Other topics in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
-use crate::ingest::{Bridge, PresentRules, Rehoming};
+use crate::ingest::{Bridge, PresentRules};
 
 use super::partial::while_whole;
 use super::watch::Watch;
@@ -27,18 +27,13 @@ pub(super) async fn run_bridge(
         watch.metrics.bridge.set_member(0, false);
     }
     let (config, rules, log, watch) = (&*config, &rules, &log, &watch);
-    let topics = while_whole(&watch.partial, &stop, |stop| async move {
+    while_whole(&watch.partial, &stop, |stop| async move {
         if !until(&stop, || watch.intake.is_settled()).await {
             return Ok(());
         }
         other_topics(config, rules, log, watch, &stop).await
-    });
-    let rehoming = async {
-        rehome(config, log, watch, &stop).await;
-        Ok(())
-    };
-    // A failure of the one ends the other.
-    tokio::try_join!(topics, rehoming).map(|_ended| ())
+    })
+    .await
 }
 
 /// False: told to stop before.
@@ -75,21 +70,4 @@ async fn other_topics(
     let bridging = tokio::task::spawn_blocking(move || bridge.run(&runtime, &stop));
     let topic = || config.kafka.topic.clone();
     bridging.await.map_err(|_| LogError::Panicked { topic: topic(), thread: "bridge" })?
-}
-
-/// A store that is partial never settles; it still learns what others have brought home.
-async fn rehome(config: &Config, log: &EventLog, watch: &Watch, stop: &CancellationToken) {
-    if !until(stop, || watch.intake.is_settled() || watch.partial.is_cancelled()).await {
-        return;
-    }
-    let Some((control, lease)) = watch.roles.opened() else {
-        return stop.cancelled().await;
-    };
-    if !config.bridge.rehome {
-        control.reader().rehoming_is_elsewhere();
-        return stop.cancelled().await;
-    }
-    let (topic, metrics) = (config.kafka.topic.clone(), Arc::clone(&watch.metrics));
-    let partial = watch.partial.clone();
-    Rehoming::new(log.clone(), topic, (control, lease), metrics, partial).run(stop).await;
 }

@@ -156,7 +156,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let begun = listeners.started(options.demo.is_some().then(demo::first_contact))?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, begun.address)?;
+    let own = (begun.address, options.worker.until_caught_up);
+    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, own)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
@@ -268,7 +269,7 @@ fn watch(
     auth: Arc<Auth>,
     shared: &SharedState,
     webhooks: WebhookIntake,
-    own: SocketAddr,
+    (own, is_one_shot): (SocketAddr, bool),
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
@@ -297,7 +298,7 @@ fn watch(
         cursor_keys: cursor_keys(config),
         control_topic: config.kafka.control_topic.clone(),
         letters: Letters::new(config, Arc::clone(&auth)),
-        followers: FollowerTasks::new(config),
+        followers: FollowerTasks::new(config, is_one_shot),
         auth,
         store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),

@@ -20,7 +20,7 @@ use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
 use crate::query::{CursorKeys, Queries};
-use crate::store::{OpenProgress, Reader, StoreStats};
+use crate::store::{OpenProgress, REHOMING, Reader, StoreStats};
 use crate::telemetry::{
     CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges,
     StoreGauges,
@@ -28,7 +28,7 @@ use crate::telemetry::{
 
 use super::WorkerError;
 use super::dead_letters::{Letters, age_seconds};
-use super::followers::FollowerTasks;
+use super::followers::{FollowerTasks, rehoming};
 use super::roles::Roles;
 use super::rules::told;
 
@@ -45,8 +45,6 @@ const PROCESS: &str = "process";
 const CONTROL: &str = "control";
 /// What contacts' homes follow from.
 const FOUNDING: &str = "founding";
-/// Records that are to be brought to their home lane.
-const REHOMING: &str = "rehoming";
 /// What follows from what was applied; only a note.
 const FOLLOWERS: &str = "followers";
 /// Only a note.
@@ -105,8 +103,6 @@ impl Watch {
         };
         self.readiness.waiting(LOG, log);
         self.readiness.waiting(APPLY, "nothing is applied yet");
-        let owed = Arc::clone(&self.metrics);
-        self.readiness.look(REHOMING, move || owed.rehoming.standing());
         let intake = Arc::clone(&self.intake);
         self.metrics.on_scrape(move |metrics| {
             if let Some(outbox) = intake.outbox() {
@@ -167,8 +163,9 @@ impl Watch {
         self.clock(&lease);
         let (own, simulator) = ((&control, &lease), self.simulator.as_ref());
         let followers = self.followers.open(log, own, simulator, &self.metrics);
-        let noted = Arc::clone(&followers);
+        let (noted, shown) = (Arc::clone(&followers), Arc::clone(&followers));
         self.readiness.note(FOLLOWERS, move || noted.note());
+        self.readiness.look(REHOMING, move || shown.show(REHOMING).map_or(Ok(None), rehoming));
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),

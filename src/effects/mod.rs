@@ -4,4 +4,5 @@ pub mod dead_letters;
 pub mod feed;
 pub mod follower;
 mod pace;
+pub mod rehoming;
 pub mod simulator;

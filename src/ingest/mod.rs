@@ -21,11 +21,13 @@ mod patch;
 mod pause;
 mod present;
 mod purge;
-mod rehoming;
 mod restating;
 mod stamps;
 mod turns;
 mod webhooks;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,7 +35,7 @@ use crate::telemetry::fault;
 
 pub use adopt_control::{AdoptControlError, adopt_control};
 pub use adoption::{AdoptError, Adopted, Adoption, RulesStanding, Stopped};
-pub use bridge::Bridge;
+pub use bridge::{Bridge, reduce};
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
@@ -48,7 +50,6 @@ pub use patch::{ContactPatch, Said};
 pub use pause::{Pause, Retries};
 pub use present::PresentRules;
 pub use purge::purge;
-pub use rehoming::Rehoming;
 pub use restating::Restating;
 pub use stamps::Stamps;
 pub use webhooks::{

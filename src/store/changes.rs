@@ -183,6 +183,20 @@ impl Changes {
         Ok(())
     }
 
+    /// What `count` says of all that was seen, where this store alone has seen it; none: it can't know.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn counted(&self, count: impl Fn(&Cut) -> Option<u64>) -> Result<Option<u64>, StoreError> {
+        let Some(last) = self.place.frame().0.checked_sub(1).filter(|_| self.place.index() == 0)
+        else {
+            return Ok(None);
+        };
+        let head = self.reader.shared().journal.head(FrameNo(last))?;
+        let whole = head.filter(|head| head.after.has_all_of(&self.seen));
+        Ok(whole.and_then(|head| count(&head.after)))
+    }
+
     /// Gives back files and buffers until the next read.
     pub fn rest(&mut self) {
         (self.frames, self.frame, self.block) = (None, None, Vec::new());

@@ -252,7 +252,6 @@ fn assemble(
         attempts: scanned.attempts,
         events: Rolling::new(segments.segment_base(), segments.next()),
         dead_letters,
-        brought_home: Default::default(),
         followers: Default::default(),
         journal,
         figures,

@@ -10,7 +10,6 @@ use parking_lot::RwLockReadGuard;
 use super::StoreError;
 use super::attempts::LaneAttempts;
 use super::bounds::Bounds;
-use super::brought_home::BroughtHome;
 use super::commits::Commits;
 use super::contacts::Contacts;
 use super::control::Controls;
@@ -35,8 +34,6 @@ pub(crate) struct Shared {
     pub(crate) ordered: OrderedIndexes,
     /// Where events stand in the segments that have no table yet.
     pub(crate) events: Rolling,
-    /// How far what stood away from home is brought there.
-    pub(crate) brought_home: BroughtHome,
     /// What the journal is kept for.
     pub(crate) followers: FollowerNeeds,
     /// What could not be applied, kept beyond the journal.

@@ -31,7 +31,6 @@ use super::pools::{PoolFamilies, PoolMetrics};
 use super::registry::{
     BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS, set,
 };
-use super::rehoming::RehomingMetrics;
 use super::rules::RulesMetrics;
 use super::security::SecurityLog;
 use super::simulator::SimulatorMetrics;
@@ -185,8 +184,6 @@ pub struct Metrics {
     pub bridge: BridgeMetrics,
     /// What follows from what was applied.
     pub followers: FollowerMetrics,
-    /// What is brought to its home lane.
-    pub rehoming: RehomingMetrics,
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
     pools: PoolFamilies,
@@ -257,7 +254,6 @@ impl Metrics {
             simulator: SimulatorMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
             followers: FollowerMetrics::register(&families)?,
-            rehoming: RehomingMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             pools: PoolFamilies::register(&families)?,
             dead_letter_lines: Throttle::default(),

@@ -21,7 +21,6 @@ mod logging;
 mod metrics;
 mod pools;
 mod registry;
-mod rehoming;
 mod rules;
 mod security;
 mod simulator;

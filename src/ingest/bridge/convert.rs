@@ -411,7 +411,7 @@ fn stamped(value: &[u8], record: &Record) -> Option<Vec<u8>> {
 
 /// Makes a record smaller or younger that the contact log refused; false: nothing more can be done.
 /// What is left of it is kept as a dead letter, with what it lost in headers.
-pub(in crate::ingest) fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) -> bool {
+pub fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) -> bool {
     if !is_too_large {
         let is_stamped = record.headers.iter().any(|(name, _)| name == ORIGIN_TIMESTAMP);
         if !is_stamped {

@@ -35,7 +35,7 @@ use crate::telemetry::{BridgeStep, Metrics, fault};
 
 use super::{Pause, PresentRules};
 use convert::Converter;
-pub(super) use convert::reduce;
+pub use convert::reduce;
 use facts::Facts;
 use portion::{Portion, Way};
 
@@ -59,7 +59,7 @@ pub struct Bridge {
 }
 
 /// The present member's standing.
-type Shown = Arc<Mutex<Option<Arc<InputsStatus>>>>;
+type InputsView = Arc<Mutex<Option<Arc<InputsStatus>>>>;
 
 /// Why following the inputs ended.
 enum End {
@@ -96,7 +96,7 @@ impl Bridge {
             bytes_max: self.config.batch_bytes_max,
         };
         tracing::info!(group, "bridging other topics");
-        let shown = Shown::default();
+        let shown = InputsView::default();
         self.show(&shown);
         loop {
             let inputs = Inputs::new(&self.kafka, &self.config, &group)?;
@@ -171,7 +171,7 @@ impl Bridge {
     }
 
     /// Shows at every scrape how the member stands that there is then.
-    fn show(&self, shown: &Shown) {
+    fn show(&self, shown: &InputsView) {
         let shown = Arc::clone(shown);
         self.metrics.on_scrape(move |metrics| {
             let Some(status) = shown.lock().clone() else { return };

@@ -2,6 +2,7 @@
 
 mod counting;
 mod faults;
+mod rehoming;
 mod suite;
 mod world;
 
