@@ -59,7 +59,7 @@ pub struct Bridge {
 }
 
 /// The present member's standing.
-type InputsView = Arc<Mutex<Option<Arc<InputsStatus>>>>;
+type Shown = Arc<Mutex<Option<Arc<InputsStatus>>>>;
 
 /// Why following the inputs ended.
 enum End {
@@ -96,7 +96,7 @@ impl Bridge {
             bytes_max: self.config.batch_bytes_max,
         };
         tracing::info!(group, "bridging other topics");
-        let shown = InputsView::default();
+        let shown = Shown::default();
         self.show(&shown);
         loop {
             let inputs = Inputs::new(&self.kafka, &self.config, &group)?;
@@ -171,7 +171,7 @@ impl Bridge {
     }
 
     /// Shows at every scrape how the member stands that there is then.
-    fn show(&self, shown: &InputsView) {
+    fn show(&self, shown: &Shown) {
         let shown = Arc::clone(shown);
         self.metrics.on_scrape(move |metrics| {
             let Some(status) = shown.lock().clone() else { return };

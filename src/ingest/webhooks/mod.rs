@@ -127,7 +127,7 @@ pub struct Webhooks {
 
 /// One event as it was sent.
 #[derive(Clone, Copy)]
-struct EventText<'s> {
+struct Sent<'s> {
     text: &'s [u8],
     /// Attributes of a binary CloudEvent, whose data the text is.
     attributes: Option<&'s NamedValues>,
@@ -138,7 +138,7 @@ struct EventText<'s> {
     contact: Option<&'s [u8]>,
 }
 
-impl EventText<'_> {
+impl Sent<'_> {
     /// Its id, by that of the message that it came in.
     fn id_of(&self, message: &str) -> String {
         self.place.map_or_else(|| message.to_owned(), |place| format!("{message}:{place}"))
@@ -146,7 +146,7 @@ impl EventText<'_> {
 }
 
 /// One event on its way to a record.
-enum EventOutcome {
+enum Prepared {
     Accepted(ItemReport, NewRecord, Option<RepeatKey>),
     Rejected(ItemReport),
 }
@@ -244,15 +244,14 @@ impl Webhooks {
         let mut checked = Checked { is_array, ..Checked::default() };
         for Item { text, place, contact } in &items {
             let place = is_array.then_some(*place);
-            let sent =
-                EventText { text, attributes, request_id, place, contact: contact.as_deref() };
+            let sent = Sent { text, attributes, request_id, place, contact: contact.as_deref() };
             match self.event(source, &verified, sent, now_ms) {
-                EventOutcome::Accepted(item, record, key) => {
+                Prepared::Accepted(item, record, key) => {
                     checked.items.push(item);
                     checked.records.push(record);
                     checked.keys.push(key);
                 }
-                EventOutcome::Rejected(item) => checked.items.push(item),
+                Prepared::Rejected(item) => checked.items.push(item),
             }
         }
         Ok(checked)
@@ -266,13 +265,7 @@ impl Webhooks {
         WebhookError::Body(too_many.to_string())
     }
 
-    fn event(
-        &self,
-        source: &Source,
-        verified: &Verified,
-        sent: EventText<'_>,
-        now_ms: u64,
-    ) -> EventOutcome {
+    fn event(&self, source: &Source, verified: &Verified, sent: Sent<'_>, now_ms: u64) -> Prepared {
         let text = sent.text;
         let mut headers = vec![(SOURCE.to_owned(), Some(source.name.clone().into_bytes()))];
         if let Some(request_id) = sent.request_id {
@@ -283,11 +276,7 @@ impl Webhooks {
         let (mut batch, mut event) = match decoded {
             Ok(decoded) => decoded,
             Err(reject) => {
-                return EventOutcome::Rejected(rejected(
-                    None,
-                    reject.reason.as_str(),
-                    reject.detail,
-                ));
+                return Prepared::Rejected(rejected(None, reject.reason.as_str(), reject.detail));
             }
         };
         // What it lacks goes into headers: its own bytes stay as they were signed, so that a repeat is
@@ -308,7 +297,7 @@ impl Webhooks {
         }
         let refusal = self.refusal(source, &event, &sent, now_ms);
         if let Some((reason, detail)) = refusal.or_else(|| self.too_large(&batch, &event, text)) {
-            return EventOutcome::Rejected(rejected(Some((&batch, &event)), reason, detail));
+            return Prepared::Rejected(rejected(Some((&batch, &event)), reason, detail));
         }
         let report = ItemReport {
             event_id: Some(text_of(event.event_id.of(&batch.arena))),
@@ -321,7 +310,7 @@ impl Webhooks {
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
         let value = batch.into_value();
         let record = NewRecord { key, value, headers, timestamp_ms, lane: None };
-        EventOutcome::Accepted(report, record, repeat)
+        Prepared::Accepted(report, record, repeat)
     }
 
     fn decode(
@@ -359,7 +348,7 @@ impl Webhooks {
         &self,
         source: &Source,
         event: &Event,
-        sent: &EventText<'_>,
+        sent: &Sent<'_>,
         now_ms: u64,
     ) -> Option<(&'static str, String)> {
         let Some(timestamp_ms) = event.timestamp.map(|us| us / 1000) else {

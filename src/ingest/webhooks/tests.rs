@@ -221,14 +221,14 @@ async fn the_signed_time_and_message_id_stand_in_headers_where_the_event_has_non
         (&event(), None, "evt_1", None),
     ] {
         let text = event.to_string();
-        let sent = EventText {
+        let sent = Sent {
             text: text.as_bytes(),
             attributes: None,
             request_id: None,
             place,
             contact: None,
         };
-        let EventOutcome::Accepted(item, record, repeat) =
+        let Prepared::Accepted(item, record, repeat) =
             world.webhooks.event(source, &verified, sent, NOW_MS)
         else {
             panic!("{text} is refused");
