@@ -30,6 +30,8 @@ pub mod effects;
 
 pub mod outbound;
 
+pub mod acme;
+
 pub mod auth;
 
 pub mod shared_state;

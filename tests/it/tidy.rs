@@ -12,7 +12,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Every room with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
@@ -35,6 +35,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("outbound", &["domain"]),
+    ("acme", &["ingest", "outbound", "domain", "config", "telemetry"]),
     ("auth", &["ingest", "shared_state", "store", "domain", "config", "telemetry"]),
     ("shared_state", &["domain", "config", "telemetry"]),
     ("shares", &["telemetry"]),
@@ -66,7 +67,7 @@ const VENDORS: [(&str, &[&str]); 12] = [
     ("rdkafka", &["event_log"]),
     ("sled", &["store"]),
     ("moka", &["store"]),
-    ("axum", &["http", "cli"]),
+    ("axum", &["http", "acme", "cli"]),
     ("h2", &["http"]),
     ("utoipa", &["http"]),
     ("redis", &["shared_state"]),
