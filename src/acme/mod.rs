@@ -1,5 +1,6 @@
 //! The Acme CRM: what its API says, and a mock of it to try it with.
 
+pub mod mock;
 mod wire;
 
 pub use wire::{

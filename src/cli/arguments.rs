@@ -13,6 +13,7 @@ use super::bench::BenchCommand;
 use super::dlq::{AnswerArgs, DlqCommand};
 use super::follower::FollowerCommand;
 use super::instance::InstanceArgs;
+use super::mock_acme::MockAcmeArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
@@ -74,6 +75,8 @@ pub(super) enum Command {
     Source(SourceCommand),
     /// Send webhooks as on a bad day to any target, and compare what it holds in the end
     Simulate(SimulateArgs),
+    /// Run a mock of the Acme CRM: its API, its limits, its webhooks, and faults as wanted
+    MockAcme(MockAcmeArgs),
     /// List, show, redrive or discard records that could not be applied
     #[command(subcommand)]
     Dlq(DlqCommand),

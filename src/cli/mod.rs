@@ -17,6 +17,7 @@ mod follower;
 mod foreign;
 mod get;
 mod instance;
+mod mock_acme;
 mod offline;
 mod output;
 mod pinned;
@@ -77,6 +78,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Source(command) => source::run(settings, &command),
         Command::Simulate(args) => simulate::run(settings, &args),
+        Command::MockAcme(args) => mock_acme::run(settings, &args),
         Command::Dlq(command) => dlq::run(settings, &command),
         Command::Follower(command) => follower::run(settings, &command),
         Command::Store(command) => store::run(settings, &command),
