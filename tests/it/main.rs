@@ -15,6 +15,7 @@
     reason = "a test fails by panicking, and has no public API"
 )]
 
+mod acme;
 mod circles;
 mod cli;
 mod cli_auth;

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod access;
+pub mod acme;
 pub mod answer;
 pub mod bridge;
 pub mod client;
