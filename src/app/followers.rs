@@ -6,6 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::{Acme, AcmeSync};
 use crate::config::Config;
 use crate::effects::dead_letters::Publisher;
 use crate::effects::follower::{Followers, Row, Sink, Surroundings};
@@ -37,7 +38,7 @@ impl FollowerTasks {
         &self,
         log: &EventLog,
         roles: (&Arc<Control>, &Arc<Lease>),
-        simulator: Option<&Arc<Simulator>>,
+        (simulator, acme): (Option<&Arc<Simulator>>, Option<&Arc<Acme>>),
         metrics: &Arc<Metrics>,
     ) -> Arc<Followers> {
         let (control, lease) = (Arc::clone(roles.0), Arc::clone(roles.1));
@@ -48,6 +49,10 @@ impl FollowerTasks {
         }
         if let Some(publisher) = publisher(&self.config, log, metrics) {
             self.add(&followers, Publisher::row(), publisher);
+        }
+        if let Some(acme) = acme.filter(|_| self.config.acme.sync) {
+            let row = AcmeSync::row(self.config.acme.rate);
+            self.add(&followers, row, AcmeSync::new(Arc::clone(acme)));
         }
         followers.are_all();
         let scraped = Arc::downgrade(&followers);

@@ -21,6 +21,7 @@ use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
+use super::acme::open_acme;
 use super::bridge::run_bridge;
 use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
@@ -156,7 +157,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let begun = listeners.started(options.demo.is_some().then(demo::first_contact))?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, begun.address)?;
+    let watch =
+        watch(&config, &setup, metrics, (Arc::clone(&auth), &shared), webhooks, begun.address)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
@@ -264,9 +266,9 @@ async fn letters(watch: Watch, stop: CancellationToken) {
 
 fn watch(
     config: &Arc<Config>,
+    setup: &ApplySetup,
     metrics: Arc<Metrics>,
-    auth: Arc<Auth>,
-    shared: &SharedState,
+    (auth, shared): (Arc<Auth>, &SharedState),
     webhooks: WebhookIntake,
     own: SocketAddr,
 ) -> anyhow::Result<Watch> {
@@ -276,6 +278,7 @@ fn watch(
     let limits = HttpLimits::from(&config.server);
     let intake = Arc::clone(&webhooks.intake);
     let simulator = open_simulator(config, own, &metrics)?;
+    let acme = open_acme(config, &intake, &setup.present, &metrics)?;
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,
@@ -287,6 +290,7 @@ fn watch(
         speaks_tls: config.server.tls.is_some(),
         webhooks: Some(webhooks),
         simulator: simulator.clone(),
+        has_acme: acme.is_some(),
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
@@ -303,6 +307,7 @@ fn watch(
         reader: Arc::new(OnceLock::new()),
         intake,
         simulator,
+        acme,
         roles: Roles::default(),
         partial: CancellationToken::new(),
     };

@@ -27,6 +27,7 @@ use crate::telemetry::{
 };
 
 use super::WorkerError;
+use super::acme::AcmeSetup;
 use super::dead_letters::{Letters, age_seconds};
 use super::followers::FollowerTasks;
 use super::roles::Roles;
@@ -87,6 +88,8 @@ pub(super) struct Watch {
     pub(super) intake: Arc<Intake>,
     /// Where it is on.
     pub(super) simulator: Option<Arc<Simulator>>,
+    /// Where it is configured.
+    pub(super) acme: Option<AcmeSetup>,
     pub(super) letters: Letters,
     pub(super) followers: FollowerTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
@@ -165,8 +168,9 @@ impl Watch {
         self.let_in();
         let (lease, merging) = self.roles.open(self.is_kafka, log, &control, commands.clone());
         self.clock(&lease);
-        let (own, simulator) = ((&control, &lease), self.simulator.as_ref());
-        let followers = self.followers.open(log, own, simulator, &self.metrics);
+        let acme = self.acme.clone().map(|acme| acme.open(reader.clone()));
+        let (own, others) = ((&control, &lease), (self.simulator.as_ref(), acme.as_ref()));
+        let followers = self.followers.open(log, own, others, &self.metrics);
         let noted = Arc::clone(&followers);
         self.readiness.note(FOLLOWERS, move || noted.note());
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
@@ -178,6 +182,7 @@ impl Watch {
             feed: self.feed.clone(),
             letters,
             followers,
+            acme,
             rules: Arc::clone(rules),
         });
         let scraped = Arc::clone(rules);

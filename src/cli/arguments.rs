@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::auth::Role;
 use crate::config::units::parse_duration;
 
+use super::acme::AcmeCommand;
 use super::bench::BenchCommand;
 use super::dlq::{AnswerArgs, DlqCommand};
 use super::follower::FollowerCommand;
@@ -83,6 +84,9 @@ pub(super) enum Command {
     /// List, show, pause, resume, skip or replay what follows from applied changes
     #[command(subcommand)]
     Follower(FollowerCommand),
+    /// Keep contacts alike here and at the Acme CRM: one of them, or all
+    #[command(subcommand)]
+    Acme(AcmeCommand),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),

@@ -7,6 +7,7 @@
 //!
 //! [`load`] is pure: what it reads comes in as [`Sources`], so a test sets no environment.
 
+mod acme;
 mod bridge;
 mod dead_letters;
 mod dotenv;
@@ -40,6 +41,7 @@ use std::path::Path;
 
 use crate::domain::sources::SourceTexts;
 
+pub use acme::AcmeConfig;
 pub use bridge::{BridgeConfig, InputConfig};
 pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
@@ -47,10 +49,10 @@ pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLi
 pub use rules::{AdoptChoice, RulesConfig};
 pub use secret::Secret;
 pub use sections::{
-    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
-    JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig,
-    PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig,
-    WebhookSourceConfig, WebhooksConfig,
+    ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig, JournalRetention,
+    JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig, PartitionerChoice,
+    RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig,
+    WebhooksConfig,
 };
 pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;
@@ -103,7 +105,7 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Access tokens.
     pub jwt: JwtConfig,
-    /// The Acme CRM; not used yet.
+    /// The Acme CRM.
     pub acme: AcmeConfig,
     /// Webhooks in.
     pub webhooks: WebhooksConfig,

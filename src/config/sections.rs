@@ -378,15 +378,6 @@ pub struct JwtConfig {
     pub audience: String,
 }
 
-/// The Acme CRM. Read and checked, used by nothing yet.
-#[derive(Clone, Debug)]
-pub struct AcmeConfig {
-    /// Our key there.
-    pub api_key: Option<Secret>,
-    /// Verifies its webhooks.
-    pub webhook_secret: Option<Secret>,
-}
-
 /// Webhooks in.
 #[derive(Clone, Debug)]
 pub struct WebhooksConfig {

@@ -16,6 +16,7 @@ use prometheus::{
 
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
+use super::acme::AcmeMetrics;
 use super::auth::AuthMetrics;
 use super::bridge::BridgeMetrics;
 use super::build::Build;
@@ -181,6 +182,8 @@ pub struct Metrics {
     intake: IntakeFamilies,
     /// Webhooks that are made here.
     pub simulator: SimulatorMetrics,
+    /// The sync with Acme.
+    pub acme: AcmeMetrics,
     /// What comes in from other topics.
     pub bridge: BridgeMetrics,
     /// What follows from what was applied.
@@ -255,6 +258,7 @@ impl Metrics {
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
+            acme: AcmeMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
             followers: FollowerMetrics::register(&families)?,
             rehoming: RehomingMetrics::register(&families)?,

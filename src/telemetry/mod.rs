@@ -5,6 +5,7 @@
 //!       ─► Metrics (children resolved once) ─────────────┴─► one registry ─► GET /metrics
 //! ```
 
+mod acme;
 mod auth;
 mod bridge;
 mod build;
@@ -27,6 +28,7 @@ mod security;
 mod simulator;
 mod throttle;
 
+pub use acme::{AcmeCall, AcmeDrift, AcmeMetrics, AcmeResult};
 pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
 pub use bridge::{BridgeMetrics, BridgeOutcome, BridgeStep};
 pub use build::Build;

@@ -2,8 +2,8 @@
 
 mod counting;
 mod faults;
-mod suite;
-mod world;
+pub(crate) mod suite;
+pub(crate) mod world;
 
 use contactd::event_log::NewRecord;
 use contactd::ingest::now_ms;
