@@ -1,5 +1,6 @@
 //! What can be asked for, and the help that teaches it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -183,7 +184,8 @@ pub(super) struct CheckEventArgs {
 #[command(after_help = "Examples:
   contactd dev                          http://127.0.0.1:3000, data in .contactd/
   contactd dev --ephemeral --rate 500   a busy one that leaves nothing
-  contactd dev --no-demo                your own events only")]
+  contactd dev --no-demo                your own events only
+  contactd dev --with-acme              a mock of the Acme CRM beside it, kept alike both ways")]
 pub(super) struct DevArgs {
     #[command(flatten)]
     pub(super) serve: ServeArgs,
@@ -193,6 +195,10 @@ pub(super) struct DevArgs {
     /// Make no demo events
     #[arg(long)]
     pub(super) no_demo: bool,
+    /// Run a mock of the Acme CRM beside it, on 127.0.0.1:3210 unless another address is named; both have the
+    /// same contacts, and there are no demo events
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:3210")]
+    pub(super) with_acme: Option<SocketAddr>,
     /// Demo events a second
     #[arg(long, value_name = "PER_SECOND", default_value_t = DEMO_RATE, conflicts_with = "no_demo", value_parser = rate)]
     pub(super) rate: f64,
@@ -203,7 +209,13 @@ const DEMO_RATE: f64 = 3.0;
 
 impl Default for DevArgs {
     fn default() -> Self {
-        Self { serve: ServeArgs::default(), ephemeral: false, no_demo: false, rate: DEMO_RATE }
+        Self {
+            serve: ServeArgs::default(),
+            ephemeral: false,
+            no_demo: false,
+            with_acme: None,
+            rate: DEMO_RATE,
+        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! The mock's webhooks: signed anew each time, and sent again until they are taken.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use futures_util::future::join_all;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use crate::ingest::{Message, sign, signed_headers};
-use crate::outbound::{Allowed, Answer, Client, OutboundError, Target};
+use crate::outbound::{Allowed, Answer, Client, OutboundError, Target, retry_after};
 
 use super::contacts::Event;
 use super::{Mock, Receiver};
@@ -101,8 +101,7 @@ fn judge(answer: Result<Answer, OutboundError>) -> Outcome {
             Outcome::Refused(format!("it answers {status}"))
         }
         status => {
-            let asked = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let asked = asked.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+            let asked = retry_after(&answer.headers, SystemTime::now());
             Outcome::Again(format!("it answers {status}"), asked)
         }
     }
@@ -166,6 +165,7 @@ impl Mock {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderMap;
+    use axum::http::header::RETRY_AFTER;
 
     use super::*;
 

@@ -161,7 +161,9 @@ impl Session {
     /// With this test's own places.
     fn placed(&self, text: &str) -> String {
         let text = text.replace(":3000", &format!(":{}", self.port));
-        let mut text = text.replace(":3210", &format!(":{}", self.acme_port));
+        let beside = format!("--with-acme=127.0.0.1:{}", self.acme_port);
+        let text = text.replace(":3210", &format!(":{}", self.acme_port));
+        let mut text = text.replace("--with-acme", &beside);
         if let Some(broker) = &self.broker {
             text = text.replace("localhost:9092", &broker.address());
         }
