@@ -86,7 +86,11 @@ fn what_can_not_be_is_refused_with_what_to_do() {
             2,
             "acme.url names",
         ),
-        ("dev --with-acme --set kafka.brokers=a:1".to_owned(), 2, "a Kafka topic is somebody's"),
+        (
+            "dev --with-acme --set log.kind=kafka --set kafka.brokers=a:1".to_owned(),
+            2,
+            "a Kafka topic is somebody's",
+        ),
     ]) {
         let mut command = contactd(directory.path());
         let output = command.args(line.split_whitespace()).output().unwrap();
