@@ -31,8 +31,8 @@ use super::wire::{Contact, NewContact};
 
 /// How often one is read anew, where Acme's users change it at the same time.
 const TRIES: u32 = 4;
-/// Changes of one contact that are looked through for Acme's last word.
-const HISTORY_MAX: usize = 32;
+/// Changes of one contact that are looked through at most.
+pub(super) const HISTORY_MAX: usize = 32;
 
 /// What became of a contact at Acme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::config::RateLimit;
-use crate::domain::contact::ContactView;
+use crate::domain::contact::{ContactView, Status};
 use crate::domain::event::FIELDS;
 use crate::domain::record::RecordKind;
 use crate::effects::follower::{Answer, Delivery, Picked, Rate, Row, Sink};
@@ -17,7 +17,7 @@ use crate::store::journal::{Applied, Entry, Outcome};
 use crate::store::{ChangeRef, Reader, StoreError};
 
 use super::client::Patience;
-use super::desk::{Acme, Ours, SyncError};
+use super::desk::{Acme, HISTORY_MAX, Ours, SyncError};
 use super::plan::Rule;
 
 /// Contacts that are told at once.
@@ -83,6 +83,12 @@ impl AcmeSync {
         let (change, id) = (&delivery.item, &delivery.key);
         let before = match change.place {
             None => self.acme.base(id).await?,
+            Some(place) if ContactView::parse(&change.body)?.status() == Status::Deleted => {
+                if self.is_undone(id, place).await? {
+                    return Ok(());
+                }
+                None
+            }
             Some(place) => {
                 let id = id.clone();
                 let read = move |reader: &Reader| reader.history(id.as_bytes(), 1, Some(place));
@@ -92,6 +98,16 @@ impl AcmeSync {
         };
         let ours = Ours { body: change.body.clone(), before };
         self.acme.settle(id, &ours, Rule::Newest, Patience::Once).await.map(drop)
+    }
+
+    /// Whether a delete was taken back here before Acme was told of it: its echo would come after that.
+    async fn is_undone(&self, id: &str, delete: ChangeRef) -> Result<bool, SyncError> {
+        let id = id.to_owned();
+        let read = move |reader: &Reader| reader.history(id.as_bytes(), HISTORY_MAX, None);
+        let history = self.acme.read(read).await?;
+        let later = history.iter().take_while(|later| later.change > delete);
+        let mut ours = later.filter(|later| later.source != self.acme.source);
+        Ok(ours.any(|it| it.view().is_ok_and(|view| view.status() == Status::Active)))
     }
 
     /// Whether it is Acme's own word, and not all of it holds.
