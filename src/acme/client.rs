@@ -248,8 +248,9 @@ impl AcmeClient {
             HeaderValue::try_from(format!("Bearer {}", login.token)).map_err(|_| no_header)?;
         header.set_sensitive(true);
         let lasts = Duration::from_secs(login.expires_in.min(365 * 86_400));
-        // One that lasts for less than the margin is used for half of its time.
-        let good_for = lasts.saturating_sub(TOKEN_MARGIN).max(lasts.min(TOKEN_MARGIN * 2) / 2);
+        // One that lasts no longer than the margin is used for half of its time.
+        let good_for = lasts.checked_sub(TOKEN_MARGIN).filter(|rest| !rest.is_zero());
+        let good_for = good_for.unwrap_or(lasts / 2);
         let token = Arc::new(Token { header, refresh_at: asked_at + good_for });
         *held = Some(Arc::clone(&token));
         Ok(token)

@@ -1,7 +1,6 @@
 //! The Acme CRM: where it is, and what is kept alike there.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use reqwest::Url;
 
@@ -9,28 +8,10 @@ use crate::domain::event::FIELDS;
 use crate::domain::sources::Source;
 
 use super::fields::{Fields, YES_OR_NO, millis};
-use super::limits::{RateLimit, rate};
+use super::limits::rate;
 use super::secret::Secret;
+use super::sections::AcmeConfig;
 use super::source_tables::SourceTable;
-
-/// The Acme CRM.
-#[derive(Clone, Debug)]
-pub struct AcmeConfig {
-    /// Where its API is; none: nothing is asked of it.
-    pub url: Option<String>,
-    /// Our key there.
-    pub api_key: Option<Secret>,
-    /// Verifies its webhooks.
-    pub webhook_secret: Option<Secret>,
-    /// Whose table says what it calls things.
-    pub source: String,
-    /// How long it may take to answer.
-    pub timeout: Duration,
-    /// Whether changes go there by themselves.
-    pub sync: bool,
-    /// How many changes go there; none: as fast as it takes them.
-    pub rate: Option<RateLimit>,
-}
 
 pub(super) fn acme(fields: &mut Fields<'_>, webhook_secret: Option<Secret>) -> AcmeConfig {
     AcmeConfig {

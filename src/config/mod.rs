@@ -41,7 +41,6 @@ use std::path::Path;
 
 use crate::domain::sources::SourceTexts;
 
-pub use acme::AcmeConfig;
 pub use bridge::{BridgeConfig, InputConfig};
 pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
@@ -49,10 +48,10 @@ pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLi
 pub use rules::{AdoptChoice, RulesConfig};
 pub use secret::Secret;
 pub use sections::{
-    ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig, JournalRetention,
-    JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig, PartitionerChoice,
-    RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig,
-    WebhooksConfig,
+    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
+    JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig,
+    PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig,
+    WebhookSourceConfig, WebhooksConfig,
 };
 pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;

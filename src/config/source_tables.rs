@@ -8,11 +8,10 @@ use crate::domain::sources::{
     FieldText, PRESETS, Preset, RECORD_KEYS, Source, SourceError, SourceText, SourceTexts, Unknown,
 };
 
-use super::acme::AcmeConfig;
 use super::error::ConfigError;
 use super::fields::{Fields, YES_OR_NO};
 use super::layers::{Setting, Value};
-use super::sections::WebhookSourceConfig;
+use super::sections::{AcmeConfig, WebhookSourceConfig};
 use super::signature::{HMAC_KEYS, SIGNATURES, SignatureForm};
 use super::suggest::{did_you_mean, nearest};
 use super::webhooks;

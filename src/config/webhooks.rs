@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::acme::AcmeConfig;
 use super::fields::{Fields, millis, seconds};
 use super::secret::Secret;
-use super::sections::{OutboxConfig, WebhookSourceConfig, WebhooksConfig};
+use super::sections::{AcmeConfig, OutboxConfig, WebhookSourceConfig, WebhooksConfig};
 use super::signature::SignatureForm;
 use super::webhook_secret::{too_short, webhook_key};
 
