@@ -216,19 +216,17 @@ impl Acme {
             ..PageRequest::default()
         };
         let ours = self.read(move |reader| reader.page(&request)).await?;
+        // Behind the first of these ends Acme's next page goes on, or ours.
         let last_of_theirs = contacts.last().map(|contact| contact.id.clone());
-        // Behind it Acme's next page goes on, or ours.
+        let last_of_theirs = last_of_theirs.filter(|_| next_cursor.is_some());
         let last_of_ours = ours.contacts.last().map(|contact| contact.id.clone());
         let last_of_ours = last_of_ours.filter(|_| ours.rest.is_some());
-        let end_of_page = last_of_theirs.clone().filter(|_| next_cursor.is_some());
-        let end = [&end_of_page, &last_of_ours].into_iter().flatten().min().cloned();
-        let next = match &end {
-            None => next_cursor.map(|acme| Cursor { acme: Some(acme), ..at.clone() }),
-            Some(end) if Some(end) == end_of_page.as_ref() => {
-                Some(Cursor { acme: next_cursor, after: Some(end.clone()), ..at.clone() })
-            }
-            Some(end) => Some(Cursor { after: Some(end.clone()), ..at.clone() }),
-        };
+        let end = [&last_of_theirs, &last_of_ours].into_iter().flatten().min().cloned();
+        let next = end.as_ref().map(|end| Cursor {
+            acme: if last_of_theirs.as_ref() == Some(end) { next_cursor } else { at.acme.clone() },
+            after: Some(end.clone()),
+            ..at.clone()
+        });
         let is_within = |id: &str| {
             at.after.as_deref().is_none_or(|after| id > after)
                 && end.as_deref().is_none_or(|end| id <= end)
