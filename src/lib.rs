@@ -30,7 +30,11 @@ pub mod effects;
 
 pub mod outbound;
 
+pub mod acme;
+
 pub mod auth;
+
+pub mod schema_registry;
 
 pub mod shared_state;
 

@@ -1,19 +1,38 @@
-//! Other topics in, and records of the contact log that are not at home.
+//! Other topics in.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::event_log::{EventLog, LogError};
-use crate::ingest::{Bridge, PresentRules, Rehoming};
+use crate::ingest::{Bridge, BridgeAgain, PresentRules};
+use crate::schema_registry::SchemaRegistry;
+use crate::telemetry::Metrics;
 
 use super::partial::while_whole;
 use super::watch::Watch;
 
 /// How often it is looked whether the log is settled.
 const SETTLED_LOOK: Duration = Duration::from_millis(100);
+
+/// What decodes Avro records, those that are redriven too; none: no registry is configured.
+pub(super) fn open_registry(
+    config: &Config,
+    rules: &PresentRules,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Option<BridgeAgain>> {
+    let Some(of) = &config.schema_registry else {
+        return Ok(None);
+    };
+    let registry = SchemaRegistry::new(of, Arc::clone(metrics))
+        .context("schema_registry.ca_file can't be used")?;
+    let registry = Arc::new(registry);
+    registry.show();
+    Ok(Some(BridgeAgain { config: config.bridge.clone(), rules: rules.clone(), registry }))
+}
 
 /// Until told to stop, from the moment that it is known which lane is a contact's home.
 pub(super) async fn run_bridge(
@@ -33,12 +52,15 @@ pub(super) async fn run_bridge(
         }
         other_topics(config, rules, log, watch, &stop).await
     });
-    let rehoming = async {
-        rehome(config, log, watch, &stop).await;
+    let schemas = async {
+        match &watch.registry {
+            Some(registry) => registry.run(&stop).await,
+            None => stop.cancelled().await,
+        }
         Ok(())
     };
     // A failure of the one ends the other.
-    tokio::try_join!(topics, rehoming).map(|_ended| ())
+    tokio::try_join!(topics, schemas).map(|_ended| ())
 }
 
 /// False: told to stop before.
@@ -69,27 +91,11 @@ async fn other_topics(
         kafka: config.kafka.clone(),
         config: config.bridge.clone(),
         rules: rules.clone(),
+        registry: watch.registry.clone(),
         metrics: Arc::clone(&watch.metrics),
     };
     let (runtime, stop) = (tokio::runtime::Handle::current(), stop.clone());
     let bridging = tokio::task::spawn_blocking(move || bridge.run(&runtime, &stop));
     let topic = || config.kafka.topic.clone();
     bridging.await.map_err(|_| LogError::Panicked { topic: topic(), thread: "bridge" })?
-}
-
-/// A store that is partial never settles; it still learns what others have brought home.
-async fn rehome(config: &Config, log: &EventLog, watch: &Watch, stop: &CancellationToken) {
-    if !until(stop, || watch.intake.is_settled() || watch.partial.is_cancelled()).await {
-        return;
-    }
-    let Some((control, lease)) = watch.roles.opened() else {
-        return stop.cancelled().await;
-    };
-    if !config.bridge.rehome {
-        control.reader().rehoming_is_elsewhere();
-        return stop.cancelled().await;
-    }
-    let (topic, metrics) = (config.kafka.topic.clone(), Arc::clone(&watch.metrics));
-    let partial = watch.partial.clone();
-    Rehoming::new(log.clone(), topic, (control, lease), metrics, partial).run(stop).await;
 }

@@ -11,6 +11,7 @@ use crate::config::{Config, ConfigError, ConfigErrors};
 use crate::event_log::kafka::check_settings;
 use crate::http::Tls;
 use crate::ingest::Webhooks;
+use crate::schema_registry::SchemaRegistry;
 use crate::shared_state::SharedState;
 use crate::telemetry::Metrics;
 
@@ -67,6 +68,10 @@ impl Found<'_> {
                 self.note("auth.users_file", auth.map(drop));
             }
             Err(error) => self.add("redis.url", format!("can't be used: {error}")),
+        }
+        if let Some(registry) = &self.config.schema_registry {
+            let registry = SchemaRegistry::new(registry, Arc::clone(metrics));
+            self.note("schema_registry.ca_file", registry.map(drop));
         }
         match open_simulator(self.config, self.config.server.listen, metrics) {
             Ok(_) => {}

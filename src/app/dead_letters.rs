@@ -11,7 +11,7 @@ use crate::config::{Config, KafkaConfig, PartitionerChoice};
 use crate::effects::dead_letters::{LetterDesk, LetterOptions, Publisher, Topics};
 use crate::event_log::EventLog;
 use crate::event_log::kafka::KafkaLog;
-use crate::ingest::{Control, Lease};
+use crate::ingest::{BridgeAgain, Control, Lease};
 use crate::telemetry::{DeadLetterGauges, Metrics};
 
 /// What the desk is made with, once the store is open.
@@ -20,11 +20,13 @@ pub(super) struct Letters {
     options: LetterOptions,
     /// Who may still redrive what was ordered.
     auth: Arc<Auth>,
+    /// Where a schema registry is configured.
+    bridge: Option<BridgeAgain>,
     desk: Arc<watch::Sender<Option<Arc<LetterDesk>>>>,
 }
 
 impl Letters {
-    pub(super) fn new(config: &Config, auth: Arc<Auth>) -> Self {
+    pub(super) fn new(config: &Config, auth: Arc<Auth>, bridge: Option<BridgeAgain>) -> Self {
         Self {
             options: LetterOptions {
                 topics: topics(config),
@@ -33,6 +35,7 @@ impl Letters {
                 redrives_per_second_max: config.dead_letters.redrives_per_second_max,
             },
             auth,
+            bridge,
             desk: Arc::default(),
         }
     }
@@ -51,7 +54,7 @@ impl Letters {
             Box::new(move |principal: &str| auth.has_role(principal, Role::Admin));
         let metrics_of_desk = Arc::clone(metrics);
         let desk = LetterDesk::new(log, control, lease, options, may_still_order, metrics_of_desk);
-        let desk = Arc::new(desk);
+        let desk = Arc::new(desk.with_bridge(self.bridge.clone()));
         // The desk has the metrics.
         let scraped = Arc::downgrade(&desk);
         metrics.on_scrape(move |metrics| {

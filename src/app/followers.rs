@@ -6,12 +6,16 @@ use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::{Acme, AcmeSync};
 use crate::config::Config;
+use crate::domain::sources::Ids;
+use crate::effects::Joining;
 use crate::effects::dead_letters::Publisher;
-use crate::effects::follower::{Followers, Row, Sink, Surroundings};
+use crate::effects::follower::{Engine, Followers, Row, Shown, Sink, Surroundings};
+use crate::effects::rehoming::Rehoming;
 use crate::effects::simulator::{AfterWrites, Simulator};
 use crate::event_log::EventLog;
-use crate::ingest::{Control, Lease};
+use crate::ingest::{Control, Lease, Merging};
 use crate::telemetry::Metrics;
 
 use super::dead_letters::publisher;
@@ -23,13 +27,16 @@ type Run = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 #[derive(Clone)]
 pub(super) struct FollowerTasks {
     config: Arc<Config>,
+    /// Whether it ends when all is applied: then nothing is appended to the contact log.
+    is_one_shot: bool,
     begun: CancellationToken,
     runs: Arc<Mutex<Vec<Run>>>,
 }
 
 impl FollowerTasks {
-    pub(super) fn new(config: &Arc<Config>) -> Self {
-        Self { config: Arc::clone(config), begun: CancellationToken::new(), runs: Arc::default() }
+    pub(super) fn new(config: &Arc<Config>, is_one_shot: bool) -> Self {
+        let (begun, runs) = (CancellationToken::new(), Arc::default());
+        Self { config: Arc::clone(config), is_one_shot, begun, runs }
     }
 
     /// The store is open: the followers, which [`FollowerTasks::run`] has from now on.
@@ -37,17 +44,37 @@ impl FollowerTasks {
         &self,
         log: &EventLog,
         roles: (&Arc<Control>, &Arc<Lease>),
-        simulator: Option<&Arc<Simulator>>,
+        merging: &Arc<Merging>,
+        (simulator, acme): (Option<&Arc<Simulator>>, Option<&Arc<Acme>>),
         metrics: &Arc<Metrics>,
     ) -> Arc<Followers> {
         let (control, lease) = (Arc::clone(roles.0), Arc::clone(roles.1));
+        let reader = control.reader().clone();
         let followers = Arc::new(Followers::new(Surroundings::new(log.clone(), control, lease)));
         if let Some(simulator) = simulator.filter(|_| self.config.simulator.fire_on_writes) {
             let sink = AfterWrites::new(Arc::clone(simulator));
             self.add(&followers, sink.row(), sink);
         }
+        let sources = self.config.sources.iter();
+        if sources.clone().any(|(_, table)| table.text.ids == Ids::Own) {
+            let by_email = sources.filter(|(_, table)| table.matches_email);
+            let by_email = by_email.map(|(name, _)| name.clone()).collect();
+            let sink = Joining::new(roles.0.reader().clone(), Arc::clone(merging), by_email);
+            self.add(&followers, Joining::row(), sink);
+        }
         if let Some(publisher) = publisher(&self.config, log, metrics) {
             self.add(&followers, Publisher::row(), publisher);
+        }
+        if let Some(acme) = acme.filter(|_| self.config.acme.sync) {
+            let row = AcmeSync::row(self.config.acme.rate);
+            self.add(&followers, row, AcmeSync::new(Arc::clone(acme)));
+        }
+        if self.config.bridge.rehome {
+            let topic = self.config.kafka.topic.clone();
+            let engine = followers.add(Rehoming::row(), Rehoming::new(log.clone(), topic, reader));
+            if !self.is_one_shot {
+                self.run_later(engine);
+            }
         }
         followers.are_all();
         let scraped = Arc::downgrade(&followers);
@@ -60,7 +87,10 @@ impl FollowerTasks {
     }
 
     fn add(&self, followers: &Followers, row: Row, sink: impl Sink) {
-        let engine = followers.add(row, sink);
+        self.run_later(followers.add(row, sink));
+    }
+
+    fn run_later(&self, engine: Engine<impl Sink>) {
         self.runs.lock().push(Box::new(|stop| engine.run(stop).boxed()));
     }
 
@@ -79,4 +109,23 @@ impl FollowerTasks {
         join_all(runs.into_iter().map(|run| run(stop.clone()))).await;
         stop.cancelled().await;
     }
+}
+
+/// What is worth knowing of bringing records home, if anything is.
+///
+/// # Errors
+/// What must be done before this instance is whole.
+pub(super) fn rehoming(shown: Shown) -> Result<Option<String>, String> {
+    let why = shown.trouble.map(|(why, _since)| why);
+    if shown.is_kept_from {
+        return Err(why.unwrap_or_default());
+    }
+    let owed = match shown.owed {
+        0 => return Ok(why),
+        owed => format!("{owed} records are to be brought to their home partition"),
+    };
+    Ok(Some(match why {
+        Some(why) => format!("{owed}, and wait: {why}"),
+        None => owed,
+    }))
 }

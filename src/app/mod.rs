@@ -12,6 +12,7 @@
 //! A task that ends before it is told to cancels the others, and the process exits with its error.
 //! A second signal ends the process at once, which is as safe as kill -9.
 
+mod acme;
 mod beginning;
 mod bridge;
 mod check;

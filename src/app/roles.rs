@@ -17,7 +17,6 @@ pub(super) struct Roles {
 
 #[derive(Clone)]
 struct Opened {
-    control: Arc<Control>,
     lease: Arc<Lease>,
     restating: Option<Arc<Restating>>,
     merging: Arc<Merging>,
@@ -42,20 +41,11 @@ impl Roles {
         let restating = is_kafka.then(|| {
             Arc::new(Restating::new(log.clone(), Arc::clone(&control), Arc::clone(&lease)))
         });
-        let own = (Arc::clone(&control), Arc::clone(&lease));
-        let merging = Arc::new(Merging::new(log.clone(), commands, own.0, own.1));
-        let opened =
-            Opened { control, lease: Arc::clone(&lease), restating, merging: Arc::clone(&merging) };
+        let own = Arc::clone(&lease);
+        let merging = Arc::new(Merging::new(log.clone(), commands, control, own));
+        let opened = Opened { lease: Arc::clone(&lease), restating, merging: Arc::clone(&merging) };
         self.opened.send_replace(Some(opened));
         (lease, merging)
-    }
-
-    /// What roles are taken by, once the store is open.
-    pub(super) fn opened(&self) -> Option<(Arc<Control>, Arc<Lease>)> {
-        let opened = self.opened.borrow();
-        opened
-            .as_ref()
-            .map(|Opened { control, lease, .. }| (Arc::clone(control), Arc::clone(lease)))
     }
 
     /// Keeps the lease, restates and merges, from the store's opening until told to stop; `work` is what rests

@@ -17,11 +17,13 @@ use crate::event_log::EventLog;
 use crate::http::{
     self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, WebhookIntake,
 };
+use crate::ingest::BridgeAgain;
 use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
 use crate::telemetry::{Build, Metrics};
 
-use super::bridge::run_bridge;
+use super::acme::open_acme;
+use super::bridge::{open_registry, run_bridge};
 use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::descriptors;
@@ -156,7 +158,9 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let begun = listeners.started(options.demo.is_some().then(demo::first_contact))?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
-    let watch = watch(&config, metrics, Arc::clone(&auth), &shared, webhooks, begun.address)?;
+    let registry = open_registry(&config, &setup.present, &metrics)?;
+    let own = (registry, begun.address, options.worker.until_caught_up);
+    let watch = watch(&config, &setup, metrics, (Arc::clone(&auth), &shared), webhooks, own)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
@@ -264,11 +268,11 @@ async fn letters(watch: Watch, stop: CancellationToken) {
 
 fn watch(
     config: &Arc<Config>,
+    setup: &ApplySetup,
     metrics: Arc<Metrics>,
-    auth: Arc<Auth>,
-    shared: &SharedState,
+    (auth, shared): (Arc<Auth>, &SharedState),
     webhooks: WebhookIntake,
-    own: SocketAddr,
+    (bridge, own, is_one_shot): (Option<BridgeAgain>, SocketAddr, bool),
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
@@ -276,6 +280,7 @@ fn watch(
     let limits = HttpLimits::from(&config.server);
     let intake = Arc::clone(&webhooks.intake);
     let simulator = open_simulator(config, own, &metrics)?;
+    let acme = open_acme(config, &intake, &setup.present, &metrics)?;
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,
@@ -287,6 +292,7 @@ fn watch(
         speaks_tls: config.server.tls.is_some(),
         webhooks: Some(webhooks),
         simulator: simulator.clone(),
+        has_acme: acme.is_some(),
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
@@ -296,13 +302,15 @@ fn watch(
         is_kafka,
         cursor_keys: cursor_keys(config),
         control_topic: config.kafka.control_topic.clone(),
-        letters: Letters::new(config, Arc::clone(&auth)),
-        followers: FollowerTasks::new(config),
+        registry: bridge.as_ref().map(|bridge| Arc::clone(&bridge.registry)),
+        letters: Letters::new(config, Arc::clone(&auth), bridge),
+        followers: FollowerTasks::new(config, is_one_shot),
         auth,
         store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),
         intake,
         simulator,
+        acme,
         roles: Roles::default(),
         partial: CancellationToken::new(),
     };

@@ -20,15 +20,17 @@ use crate::event_log::{ConsumerStatus, EventLog};
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
 use crate::query::{CursorKeys, Queries};
-use crate::store::{OpenProgress, Reader, StoreStats};
+use crate::schema_registry::SchemaRegistry;
+use crate::store::{OpenProgress, REHOMING, Reader, StoreStats};
 use crate::telemetry::{
     CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges,
     StoreGauges,
 };
 
 use super::WorkerError;
+use super::acme::AcmeSetup;
 use super::dead_letters::{Letters, age_seconds};
-use super::followers::FollowerTasks;
+use super::followers::{FollowerTasks, rehoming};
 use super::roles::Roles;
 use super::rules::told;
 
@@ -45,10 +47,10 @@ const PROCESS: &str = "process";
 const CONTROL: &str = "control";
 /// What contacts' homes follow from.
 const FOUNDING: &str = "founding";
-/// Records that are to be brought to their home lane.
-const REHOMING: &str = "rehoming";
 /// What follows from what was applied; only a note.
 const FOLLOWERS: &str = "followers";
+/// Topics that wait for their schema registry; only a note.
+const SCHEMAS: &str = "schemas";
 /// Only a note.
 const SIGN_INS: &str = "sign_ins";
 const FULL: &str =
@@ -87,7 +89,11 @@ pub(super) struct Watch {
     pub(super) intake: Arc<Intake>,
     /// Where it is on.
     pub(super) simulator: Option<Arc<Simulator>>,
+    /// Where it is configured.
+    pub(super) acme: Option<AcmeSetup>,
     pub(super) letters: Letters,
+    /// Where one is configured.
+    pub(super) registry: Option<Arc<SchemaRegistry>>,
     pub(super) followers: FollowerTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
@@ -105,8 +111,9 @@ impl Watch {
         };
         self.readiness.waiting(LOG, log);
         self.readiness.waiting(APPLY, "nothing is applied yet");
-        let owed = Arc::clone(&self.metrics);
-        self.readiness.look(REHOMING, move || owed.rehoming.standing());
+        if let Some(registry) = self.registry.clone() {
+            self.readiness.note(SCHEMAS, move || registry.note());
+        }
         let intake = Arc::clone(&self.intake);
         self.metrics.on_scrape(move |metrics| {
             if let Some(outbox) = intake.outbox() {
@@ -165,10 +172,12 @@ impl Watch {
         self.let_in();
         let (lease, merging) = self.roles.open(self.is_kafka, log, &control, commands.clone());
         self.clock(&lease);
-        let (own, simulator) = ((&control, &lease), self.simulator.as_ref());
-        let followers = self.followers.open(log, own, simulator, &self.metrics);
-        let noted = Arc::clone(&followers);
+        let acme = self.acme.clone().map(|acme| acme.open(reader.clone()));
+        let (own, others) = ((&control, &lease), (self.simulator.as_ref(), acme.as_ref()));
+        let followers = self.followers.open(log, own, &merging, others, &self.metrics);
+        let (noted, shown) = (Arc::clone(&followers), Arc::clone(&followers));
         self.readiness.note(FOLLOWERS, move || noted.note());
+        self.readiness.look(REHOMING, move || shown.show(REHOMING).map_or(Ok(None), rehoming));
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
@@ -178,6 +187,7 @@ impl Watch {
             feed: self.feed.clone(),
             letters,
             followers,
+            acme,
             rules: Arc::clone(rules),
         });
         let scraped = Arc::clone(rules);

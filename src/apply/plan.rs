@@ -210,7 +210,7 @@ impl Planner {
         match merged {
             Ok(verdict) if self.body.is_empty() => writer.settled(meta, verdict, id)?,
             Ok(verdict) => writer.image(meta, verdict, id, &self.body)?,
-            Err(error @ MergeError::TooLarge { .. }) => {
+            Err(error @ (MergeError::TooLarge { .. } | MergeError::TooManyIds { .. })) => {
                 let (reason, detail) = (DeadLetterReason::TooLarge, error.to_string());
                 self.dead_letter(writer, meta, batch, record, reason, &detail)?;
             }

@@ -1,5 +1,6 @@
 //! Planning against a real store: every record gets one verdict, and what can't be applied is kept.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::domain::base::{BASE_KEY, Base, BaseRule};
@@ -11,7 +12,7 @@ use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, LogKind, NextOffs
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
 use crate::domain::rules::{InForce, LaneRules, Marker, RuleSet, RuleText};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
-use crate::store::{self, Opened};
+use crate::store::{self, Opened, RehomedRecord};
 
 use super::{ApplyError, DecodedBatch, Planner, Terms};
 
@@ -124,8 +125,15 @@ fn what_is_away_from_home_is_rehomed_unless_it_was_brought_there() {
         assert_eq!(found, Verdict::Rehomed);
     }
     assert!(bench.opened.reader.contact(b"c1").unwrap().is_none());
-    let found = bench.opened.reader.rehomed_after(&Default::default(), None).unwrap();
-    let record = found.records.first().unwrap();
+    let reader = &bench.opened.reader;
+    let (mut changes, _) = reader.entries_after(&Default::default()).unwrap();
+    let mut records = Vec::new();
+    let read = changes.read_entries(reader.changes_end(), &mut |entry, _| {
+        records.extend(RehomedRecord::of_entry(entry));
+        ControlFlow::Continue(())
+    });
+    assert!(read.unwrap().is_continue());
+    let record = records.first().unwrap();
     assert_eq!((record.contact_id.as_slice(), record.key.as_deref()), (b"c1".as_slice(), None));
     assert_eq!(record.value.as_deref(), Some(value.as_bytes()));
 }

@@ -20,6 +20,8 @@ pub const LOCAL_KEY_FILE: &str = "local.key";
 const JWT_SECRET_FILE: &str = "jwt.secret";
 /// In the data directory, of `dev` only.
 pub const WEBHOOK_SECRET_FILE: &str = "webhook.secret";
+/// Where the key to the mock of Acme is that `dev` runs beside it.
+pub const ACME_KEY_FILE: &str = "acme.key";
 /// The first user of `dev`.
 pub const FIRST_USER: &str = "admin";
 
@@ -107,6 +109,14 @@ pub fn kept_jwt_secret(store: &Path) -> Result<Secret, LocalError> {
 /// When it can't be read or written.
 pub fn kept_webhook_secret(store: &Path) -> Result<Secret, LocalError> {
     kept_secret(store, WEBHOOK_SECRET_FILE)
+}
+
+/// The key to the mock of Acme that `dev` runs beside it: made once, kept beside the data.
+///
+/// # Errors
+/// When it can't be read or written.
+pub fn kept_acme_key(store: &Path) -> Result<Secret, LocalError> {
+    kept_secret(store, ACME_KEY_FILE)
 }
 
 /// The secret of webhooks of the instance whose data is here, if `dev` has made one.

@@ -32,8 +32,8 @@ pub use error::{AuthError, FamilyError};
 pub use families::{Origin, Session};
 pub use jwt::SignError;
 pub use local::{
-    FIRST_USER, LOCAL_KEY_FILE, LocalError, WEBHOOK_SECRET_FILE, first_user, kept_jwt_secret,
-    kept_webhook_secret, local_key, local_webhook_secret,
+    ACME_KEY_FILE, FIRST_USER, LOCAL_KEY_FILE, LocalError, WEBHOOK_SECRET_FILE, first_user,
+    kept_acme_key, kept_jwt_secret, kept_webhook_secret, local_key, local_webhook_secret,
 };
 pub use login::{LoginError, SignedIn};
 pub use own_password::ChangePasswordError;

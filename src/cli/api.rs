@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -9,11 +10,16 @@ use crate::config::Config;
 
 use super::exit::Failure;
 use super::instance::{self, Instance, InstanceArgs};
+use super::output;
 
 /// Entries that the API gives at once.
 pub(super) const PAGE: usize = 200;
 /// How long the instance may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// Tries where patience is asked for; the first pause and the longest.
+const ATTEMPTS_MAX: u32 = 5;
+const PAUSE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(60));
 
 /// A way to ask one instance.
 pub(super) struct Api {
@@ -64,14 +70,40 @@ impl Api {
         self.ask(Method::POST, path, body)
     }
 
+    /// The same, and again while the instance or what stands behind it asks for patience.
+    pub(super) fn post_patiently(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let mut pause = PAUSE.0;
+        for _ in 1..ATTEMPTS_MAX {
+            let Answer { status, retry_after, .. } =
+                &match self.exchange(&Method::POST, path, Some(body))? {
+                    answer if is_passing(answer.status) => answer,
+                    answer => return self.judged(answer),
+                };
+            let wait = retry_after.map_or(pause, Duration::from_secs).min(PAUSE.1);
+            output::tell(format_args!("{status}: again in {} s", wait.as_secs()));
+            std::thread::sleep(wait);
+            pause = (pause * 2).min(PAUSE.1);
+        }
+        self.ask(Method::POST, path, Some(body))
+    }
+
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::DELETE, path, None)
     }
 
     /// The answer's JSON; null where it has no body.
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        self.judged(self.exchange(&method, path, body)?)
+    }
+
+    fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
         let Instance { url, key, client, .. } = &self.instance;
-        let mut request = client.request(method, format!("{url}{path}"));
+        let mut request = client.request(method.clone(), format!("{url}{path}"));
         if let Some(key) = key {
             request = request.header("X-API-Key", key.expose());
         }
@@ -80,13 +112,21 @@ impl Api {
         }
         let answered = self.runtime.block_on(async {
             let response = request.send().await?;
-            Ok::<_, reqwest::Error>((response.status(), response.bytes().await?))
+            let retry_after = response.headers().get(RETRY_AFTER);
+            let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+            Ok::<_, reqwest::Error>((response.status(), retry_after, response.bytes().await?))
         });
-        let (status, body) = answered.map_err(|error| instance::unreachable(url, &error))?;
-        let json: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let (status, retry_after, body) =
+            answered.map_err(|error| instance::unreachable(url, &error))?;
+        let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Ok(Answer { status, retry_after, json })
+    }
+
+    fn judged(&self, Answer { status, json, .. }: Answer) -> anyhow::Result<Value> {
         if status.is_success() {
             return Ok(json);
         }
+        let Instance { url, key, .. } = &self.instance;
         let told = json.pointer("/error/message").and_then(Value::as_str);
         let told = told.map_or_else(|| format!("{url} answers {status}"), str::to_owned);
         Err(match status {
@@ -99,6 +139,18 @@ impl Api {
         }
         .into())
     }
+}
+
+/// What the instance said.
+struct Answer {
+    status: StatusCode,
+    /// In seconds.
+    retry_after: Option<u64>,
+    json: Value,
+}
+
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 502..=504)
 }
 
 /// A member's text, or nothing.

@@ -1,5 +1,6 @@
 //! What can be asked for, and the help that teaches it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::auth::Role;
 use crate::config::units::parse_duration;
 
+use super::acme::AcmeCommand;
 use super::bench::BenchCommand;
 use super::dlq::{AnswerArgs, DlqCommand};
 use super::follower::FollowerCommand;
 use super::instance::InstanceArgs;
+use super::mock_acme::MockAcmeArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
@@ -74,12 +77,17 @@ pub(super) enum Command {
     Source(SourceCommand),
     /// Send webhooks as on a bad day to any target, and compare what it holds in the end
     Simulate(SimulateArgs),
+    /// Run a mock of the Acme CRM: its API, its limits, its webhooks, and faults as wanted
+    MockAcme(MockAcmeArgs),
     /// List, show, redrive or discard records that could not be applied
     #[command(subcommand)]
     Dlq(DlqCommand),
     /// List, show, pause, resume, skip or replay what follows from applied changes
     #[command(subcommand)]
     Follower(FollowerCommand),
+    /// Keep contacts alike here and at the Acme CRM: one of them, or all
+    #[command(subcommand)]
+    Acme(AcmeCommand),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),
@@ -176,7 +184,8 @@ pub(super) struct CheckEventArgs {
 #[command(after_help = "Examples:
   contactd dev                          http://127.0.0.1:3000, data in .contactd/
   contactd dev --ephemeral --rate 500   a busy one that leaves nothing
-  contactd dev --no-demo                your own events only")]
+  contactd dev --no-demo                your own events only
+  contactd dev --with-acme              a mock of the Acme CRM beside it, kept alike both ways")]
 pub(super) struct DevArgs {
     #[command(flatten)]
     pub(super) serve: ServeArgs,
@@ -186,6 +195,10 @@ pub(super) struct DevArgs {
     /// Make no demo events
     #[arg(long)]
     pub(super) no_demo: bool,
+    /// Run a mock of the Acme CRM beside it, on 127.0.0.1:3210 unless another address is named; both have the
+    /// same contacts, and there are no demo events
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:3210")]
+    pub(super) with_acme: Option<SocketAddr>,
     /// Demo events a second
     #[arg(long, value_name = "PER_SECOND", default_value_t = DEMO_RATE, conflicts_with = "no_demo", value_parser = rate)]
     pub(super) rate: f64,
@@ -196,7 +209,13 @@ const DEMO_RATE: f64 = 3.0;
 
 impl Default for DevArgs {
     fn default() -> Self {
-        Self { serve: ServeArgs::default(), ephemeral: false, no_demo: false, rate: DEMO_RATE }
+        Self {
+            serve: ServeArgs::default(),
+            ephemeral: false,
+            no_demo: false,
+            with_acme: None,
+            rate: DEMO_RATE,
+        }
     }
 }
 
@@ -263,7 +282,11 @@ Example:
   contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0 | jq .email")]
 pub(super) struct GetArgs {
     /// The contact's id
-    pub(super) id: String,
+    #[arg(required_unless_present = "external_id", conflicts_with = "external_id")]
+    pub(super) id: Option<String>,
+    /// The contact that a source has this id for, such as hubspot:123
+    #[arg(long, value_name = "SOURCE:ID", value_parser = external_id)]
+    pub(super) external_id: Option<(String, String)>,
     #[command(flatten)]
     pub(super) instance: InstanceArgs,
     /// Show it even when it is deleted
@@ -476,4 +499,9 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().map_err(|error| error.to_string())?;
     if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("must be above 0".to_owned()) }
+}
+
+fn external_id(text: &str) -> Result<(String, String), String> {
+    let (source, id) = text.split_once(':').ok_or("must be a source, a colon and its id")?;
+    Ok((source.to_owned(), id.to_owned()))
 }

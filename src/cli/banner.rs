@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::app::Started;
-use crate::auth::{Accounts, FIRST_USER, LOCAL_KEY_FILE};
+use crate::auth::{ACME_KEY_FILE, Accounts, FIRST_USER, LOCAL_KEY_FILE};
 use crate::config::{Config, Secret};
 
 use super::instance::address_on;
@@ -23,6 +23,8 @@ pub(super) struct Banner {
     path: String,
     /// The certificate that curl is to trust, where TLS is spoken.
     certificate: Option<String>,
+    /// Where the mock of Acme is, where one runs beside.
+    pub(super) acme: Option<String>,
 }
 
 impl Banner {
@@ -59,6 +61,7 @@ impl Banner {
                 .tls
                 .as_ref()
                 .map(|tls| shell_word(&shortest(&tls.certificate))),
+            acme: None,
         }
     }
 
@@ -120,6 +123,17 @@ impl Banner {
         let _ = writeln!(text, "  {curl} -H \"$KEY\" '{url}/api/contacts?limit=3'");
         let _ = writeln!(text, "Or signed webhooks on a bad day, compared in the end:");
         let _ = writeln!(text, "  contactd simulate --target {url}{trusted} --path {}", self.path);
+        if let Some(acme) = &self.acme {
+            let key = format!("$(cat {}/{ACME_KEY_FILE})", self.path);
+            let bearer = "-H \"Authorization: Bearer $ACME\"";
+            let login = format!(r#"-d "{{\"apiKey\":\"{key}\"}}" | cut -d'"' -f4"#);
+            let body = r#"-X PUT -d '{"acme_title":"Countess"}'"#;
+            let _ = writeln!(text, "Or at the Acme CRM, a mock, which has the same contacts:");
+            let _ = writeln!(text, "  ACME=$(curl -s {acme}/acme/login {login})");
+            let _ = writeln!(text, "  curl -s {bearer} {acme}/acme/contacts/ada {body}");
+            let _ = writeln!(text, "  {curl} -H \"$KEY\" {url}/api/contacts/ada");
+            let _ = writeln!(text, "  curl -s {acme}/acme/stats");
+        }
         let Some(password) = &self.password else {
             return;
         };

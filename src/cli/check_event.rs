@@ -11,7 +11,8 @@ use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
 use crate::domain::contact::{Contact, ContactView};
 use crate::domain::decode::{Decoder, ITEMS_BYTES_MAX, ITEMS_MAX, Item, Most, Reject};
-use crate::domain::event::{Event, FIELDS};
+use crate::domain::event::{Event, FIELDS, Patch};
+use crate::domain::external_ids::contact_id_of;
 use crate::domain::headers::SOURCE;
 use crate::domain::merge::{MergeError, merge};
 use crate::domain::position::{Lane, Offset};
@@ -165,13 +166,24 @@ impl Check {
         let source = self.source.as_ref().map(|name| (SOURCE, Some(name.as_bytes())));
         let time = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
         batch.push(Offset(0), time, key, Some(text), source.into_iter());
-        let event = match self.setup.decoder.decode(&mut batch, 0) {
+        let mut event = match self.setup.decoder.decode(&mut batch, 0) {
             Ok(event) => event,
             Err(reject) => {
                 return Report::default().refused(reject.reason.as_str(), reject.detail);
             }
         };
-        let report = Report::of(&event, &batch, self.setup.decoder.sources());
+        let mut report = Report::of(&event, &batch, self.setup.decoder.sources());
+        let source = self.source.as_deref().unwrap_or_default().as_bytes();
+        if self.setup.decoder.sources().has_own_ids(source) {
+            let id = event.contact_id.of(&batch.arena);
+            report.notes.push(format!(
+                "{} is the source's own id: the event is this contact's unless that id is tied to \
+                 another one",
+                String::from_utf8_lossy(id)
+            ));
+            report.contact_id = Some(contact_id_of(source, id));
+            event.external_ids = vec![(event.source, Patch::Set(event.contact_id))];
+        }
         if let Some((reason, detail)) = self.refusal(&event, text) {
             return report.refused(reason, detail);
         }
@@ -183,7 +195,7 @@ impl Check {
                 let contact = contact.map(|view| Contact::from_view(&id, &view));
                 Report { status: "accepted", contact, ..report }
             }
-            Err(error @ MergeError::TooLarge { .. }) => {
+            Err(error @ (MergeError::TooLarge { .. } | MergeError::TooManyIds { .. })) => {
                 report.refused(DeadLetterReason::TooLarge.as_str(), error.to_string())
             }
             // There is no contact that could be damaged.

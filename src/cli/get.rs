@@ -1,9 +1,10 @@
-//! `get ID`: one contact, from the running instance or from the directory.
+//! `get ID`, `get --external-id SOURCE:ID`: one contact, from the running instance or from the directory.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::StatusCode;
+use serde_json::value::RawValue;
 
 use crate::config::{Config, Mode};
 use crate::domain::contact::{Contact, Status};
@@ -42,8 +43,13 @@ enum Asked {
 fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
     let Instance { url, key, client, .. } = instance;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let deleted = if args.include_deleted { "?includeDeleted=true" } else { "" };
-    let address = format!("{url}/api/contacts/{}{deleted}", path_segment(&args.id));
+    let by_source = |(source, id): &(String, String)| {
+        format!("externalId={}:{}", path_segment(source), path_segment(id))
+    };
+    let deleted = args.include_deleted.then(|| "includeDeleted=true".to_owned());
+    let query: Vec<String> = args.external_id.iter().map(by_source).chain(deleted).collect();
+    let path = args.id.as_ref().map(|id| format!("/{}", path_segment(id))).unwrap_or_default();
+    let address = format!("{url}/api/contacts{path}?{}", query.join("&"));
     runtime.block_on(async {
         let request = client.get(&address);
         let request = match key {
@@ -60,8 +66,13 @@ fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
         let status = response.status();
         let body = response.bytes().await.map_err(|error| instance::unreachable(url, &error))?;
         match status {
+            StatusCode::OK if args.external_id.is_some() => {
+                let List { data } = serde_json::from_slice(&body).context("reading the answer")?;
+                let first = data.first().ok_or_else(|| not_found(args))?;
+                Ok(Asked::Answered(first.get().as_bytes().to_vec()))
+            }
             StatusCode::OK => Ok(Asked::Answered(body.to_vec())),
-            StatusCode::NOT_FOUND => Err(not_found(&args.id)),
+            StatusCode::NOT_FOUND => Err(not_found(args)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(Failure::Refused(instance::refused(url, key.is_some())).into())
             }
@@ -73,17 +84,36 @@ fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
     })
 }
 
-fn not_found(id: &str) -> anyhow::Error {
-    Failure::Data(format!("there is no contact {id}")).into()
+/// A page of contacts, as far as it matters.
+#[derive(serde::Deserialize)]
+struct List {
+    data: Vec<Box<RawValue>>,
+}
+
+/// What was asked for, in words.
+fn shown(args: &GetArgs) -> String {
+    match (&args.id, &args.external_id) {
+        (Some(id), _) => id.clone(),
+        (None, Some((source, id))) => format!("with the external id {source}:{id}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn not_found(args: &GetArgs) -> anyhow::Error {
+    Failure::Data(format!("there is no contact {}", shown(args))).into()
 }
 
 fn read(config: &Config, args: &GetArgs) -> anyhow::Result<Vec<u8>> {
     let opened = open_store(config)?;
-    let value = opened.reader.contact(args.id.as_bytes())?;
-    let value = value.ok_or_else(|| not_found(&args.id))?;
-    let contact = Contact::from_view(&args.id, &value.view()?);
+    let found = match (&args.id, &args.external_id) {
+        (Some(id), _) => opened.reader.contact(id.as_bytes())?.map(|value| (id.clone(), value)),
+        (None, Some((source, id))) => opened.reader.contacts_of(source, id)?.into_iter().next(),
+        (None, None) => None,
+    };
+    let (id, value) = found.ok_or_else(|| not_found(args))?;
+    let contact = Contact::from_view(&id, &value.view()?);
     if contact.status == Status::Deleted && !args.include_deleted {
-        let text = format!("contact {} is deleted; --include-deleted shows it", args.id);
+        let text = format!("contact {id} is deleted; --include-deleted shows it");
         return Err(Failure::Data(text).into());
     }
     serde_json::to_vec(&contact).context("writing the contact as JSON")

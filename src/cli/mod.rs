@@ -4,6 +4,7 @@
 //! error. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 wrong configuration, 4 something needed
 //! can't be reached, 5 the data is not there or not right.
 
+mod acme;
 mod api;
 mod arguments;
 mod asyncapi;
@@ -17,6 +18,7 @@ mod follower;
 mod foreign;
 mod get;
 mod instance;
+mod mock_acme;
 mod offline;
 mod output;
 mod pinned;
@@ -33,6 +35,7 @@ mod status;
 mod store;
 mod topics;
 mod users;
+mod with_acme;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -40,9 +43,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use rustix::fs::Mode;
 
+use crate::config::Mode::Serve;
 use crate::http;
 
 use arguments::{Arguments, Command};
+use settings::SettingsArgs;
 
 /// Runs the command that `arguments` (the program's name first) ask for.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -77,14 +82,16 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Source(command) => source::run(settings, &command),
         Command::Simulate(args) => simulate::run(settings, &args),
+        Command::MockAcme(args) => mock_acme::run(settings, &args),
         Command::Dlq(command) => dlq::run(settings, &command),
         Command::Follower(command) => follower::run(settings, &command),
+        Command::Acme(command) => acme::run(settings, &command),
         Command::Store(command) => store::run(settings, &command),
         Command::User(command) => users::user(settings, &command),
         Command::Key(command) => users::key(settings, &command),
         Command::Topics(command) => topics::run(settings, &command),
         Command::Config(command) => configuration::run(settings, &command),
-        Command::Openapi { postman } => openapi(postman),
+        Command::Openapi { postman } => openapi(settings, postman),
         Command::Schemas(args) => schemas::run(&args),
         Command::Asyncapi => asyncapi::run(settings),
         Command::Docs { directory } => reference::run(&directory),
@@ -93,8 +100,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn openapi(as_postman: bool) -> anyhow::Result<()> {
-    let text = if as_postman { http::postman_json() } else { http::openapi_json() };
+fn openapi(settings: &SettingsArgs, as_postman: bool) -> anyhow::Result<()> {
+    let has_acme = settings.load(Serve, Vec::new())?.acme.url.is_some();
+    let text = if as_postman { http::postman_json() } else { http::openapi_json(has_acme) };
     output::write_all(text.as_bytes())
 }
 

@@ -14,6 +14,7 @@ use super::arguments::{DevArgs, ServeArgs};
 use super::banner::Banner;
 use super::output::tell;
 use super::settings::{SettingsArgs, flag};
+use super::with_acme::DevAcme;
 
 pub(super) fn serve(settings: &SettingsArgs, args: &ServeArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, flags(args))?;
@@ -55,10 +56,14 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
     {
         acme.secret = Some(kept_webhook_secret(&config.store.path)?);
     }
+    let acme = args.with_acme.map(|address| DevAcme::start(address, &mut config)).transpose()?;
+    let introduction = acme.as_ref().map(|acme| acme.introduction(&config));
     let password = first_user(&config.auth.users_file)?;
     // A topic is somebody's: made-up contacts are for a log of one's own.
-    let demo_rate = (!args.no_demo && !config.follows_kafka()).then_some(args.rate);
-    let banner = Banner::new(&config, args.ephemeral, demo_rate, password.clone());
+    let has_demo = !args.no_demo && acme.is_none() && !config.follows_kafka();
+    let demo_rate = has_demo.then_some(args.rate);
+    let mut banner = Banner::new(&config, args.ephemeral, demo_rate, password.clone());
+    banner.acme = config.acme.url.clone().filter(|_| acme.is_some());
     let shown = Arc::new(AtomicBool::new(false));
     let shows = Arc::clone(&shown);
     let options = RunOptions {
@@ -66,6 +71,9 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         demo: demo_rate.map(|rate| DemoOptions { rate }),
         started: Some(Box::new(move |started| {
             tell(banner.text(started));
+            if let Some(introduce) = introduction {
+                introduce(started.address);
+            }
             shows.store(true, Ordering::Release);
         })),
         ..RunOptions::default()

@@ -2,16 +2,21 @@
 //! their records.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
-use crate::domain::decode::{Decoder, Item};
+use crate::domain::avro::{Schema, to_json};
+use crate::domain::decode::{Decoder, ITEMS_BYTES_MAX, Item, frame};
 use crate::domain::event::{Event, FIELDS, Patch};
+use crate::domain::external_ids::contact_id_of;
 use crate::domain::headers::SOURCE;
 use crate::domain::limits::Limits;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
-use crate::domain::sources::{PRESETS, Preset, Source, SourceText, SourceTexts, Sources, Unknown};
+use crate::domain::sources::{
+    Ids, PRESETS, Preset, Source, SourceText, SourceTexts, Sources, Unknown,
+};
 use crate::domain::timestamp::format_rfc3339_us;
 
 use super::check_event::{events, items, read};
@@ -30,8 +35,12 @@ pub(super) fn run(settings: &SettingsArgs, command: &SourceCommand) -> anyhow::R
     match command {
         SourceCommand::List => output::write_all(list(&config).as_bytes()),
         SourceCommand::Show { name } => output::write_all(show(&config, name)?.as_bytes()),
-        SourceCommand::Test { name, file } => {
-            let (told, refused) = Test::new(&config, name)?.all(&read(file)?);
+        SourceCommand::Test { name, file, schema } => {
+            let mut input = read(file)?;
+            if let Some(schema) = schema {
+                input = json_of(&input, schema)?;
+            }
+            let (told, refused) = Test::new(&config, name)?.all(&input);
             output::write_all(told.as_bytes())?;
             match refused {
                 0 => Ok(()),
@@ -39,6 +48,17 @@ pub(super) fn run(settings: &SettingsArgs, command: &SourceCommand) -> anyhow::R
             }
         }
     }
+}
+
+/// An Avro record as the bridge reads it.
+fn json_of(input: &[u8], schema: &Path) -> anyhow::Result<Vec<u8>> {
+    let named = |error: String| Failure::Data(format!("{}: {error}", schema.display()));
+    let text = String::from_utf8(read(schema)?).map_err(|error| named(error.to_string()))?;
+    let parsed = Schema::parse(&text, &[]).map_err(|error| named(error.to_string()))?;
+    let value = frame(input).map_or(input, |(_, value)| value);
+    to_json(&parsed, value, ITEMS_BYTES_MAX).map_err(|error| {
+        Failure::Data(format!("the record is not what {} says: {error}", schema.display())).into()
+    })
 }
 
 fn list(config: &Config) -> String {
@@ -155,7 +175,18 @@ impl Test {
             line(&String::from_utf8_lossy(span.of(&batch.arena))).into_owned()
         };
         let _ = writeln!(told, "accepted   {}", event.kind.as_str());
-        let _ = writeln!(told, "  contact  {}", at(event.contact_id));
+        let _ = match self.source.ids() {
+            Ids::Ours => writeln!(told, "  contact  {}", at(event.contact_id)),
+            Ids::Own => {
+                let id = event.contact_id.of(&batch.arena);
+                let contact = contact_id_of(self.name.as_bytes(), id);
+                let named = at(event.contact_id);
+                writeln!(
+                    told,
+                    "  contact  {contact}  (of its id {named}, unless that is tied to another)"
+                )
+            }
+        };
         let made = if event.is_id_given { "" } else { "  (made of its bytes)" };
         let _ = writeln!(told, "  event    {}{made}", at(event.event_id));
         let time = event

@@ -20,7 +20,8 @@ pub(super) enum SourceCommand {
     /// Print what becomes of each field of a source's records, and why
     #[command(
         after_help = "One record, a batch as the source sends it, or one after the other. Exit code 5 \
-        where one would be refused.\n\nExample:\n  contactd source test hubspot batch.json"
+        where one would be refused.\n\nExamples:\n  contactd source test hubspot batch.json\n  contactd source \
+        test crm row.avro --schema row.avsc"
     )]
     Test {
         /// A configured source, or a preset
@@ -29,5 +30,9 @@ pub(super) enum SourceCommand {
         /// The file with the records; - is standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// The Avro schema that the record was written by: the file holds one, with its registry's frame or
+        /// without
+        #[arg(long, value_name = "FILE")]
+        schema: Option<PathBuf>,
     },
 }

@@ -171,7 +171,7 @@ pub(super) fn limits(fields: &mut Fields<'_>) -> LimitsConfig {
     }
 }
 
-fn rate(fields: &mut Fields<'_>, name: &str) -> Option<RateLimit> {
+pub(super) fn rate(fields: &mut Fields<'_>, name: &str) -> Option<RateLimit> {
     fields.read(name, EXPECTED, |text| match text {
         "off" => Some(None),
         text => RateLimit::parse(text).map(Some),

@@ -7,6 +7,7 @@
 //!
 //! [`load`] is pure: what it reads comes in as [`Sources`], so a test sets no environment.
 
+mod acme;
 mod bridge;
 mod dead_letters;
 mod dotenv;
@@ -18,6 +19,7 @@ mod limits;
 mod log_choice;
 mod print;
 mod rules;
+mod schema_registry;
 mod secret;
 mod secret_strength;
 mod sections;
@@ -45,6 +47,7 @@ pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use rules::{AdoptChoice, RulesConfig};
+pub use schema_registry::SchemaRegistryConfig;
 pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
@@ -103,7 +106,7 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Access tokens.
     pub jwt: JwtConfig,
-    /// The Acme CRM; not used yet.
+    /// The Acme CRM.
     pub acme: AcmeConfig,
     /// Webhooks in.
     pub webhooks: WebhooksConfig,
@@ -113,6 +116,8 @@ pub struct Config {
     pub simulator: SimulatorConfig,
     /// Other topics in.
     pub bridge: BridgeConfig,
+    /// Where the schemas of their Avro records are; none: such records are dead letters.
+    pub schema_registry: Option<SchemaRegistryConfig>,
     /// Records that can't be applied.
     pub dead_letters: DeadLettersConfig,
     /// When its own rules are put onto the log.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::limits::{ProxyConfig, TlsFiles};
+use super::limits::{ProxyConfig, RateLimit, TlsFiles};
 use super::secret::Secret;
 use super::signature::SignatureForm;
 
@@ -378,13 +378,23 @@ pub struct JwtConfig {
     pub audience: String,
 }
 
-/// The Acme CRM. Read and checked, used by nothing yet.
+/// The Acme CRM.
 #[derive(Clone, Debug)]
 pub struct AcmeConfig {
+    /// Where its API is; none: nothing is asked of it.
+    pub url: Option<String>,
     /// Our key there.
     pub api_key: Option<Secret>,
     /// Verifies its webhooks.
     pub webhook_secret: Option<Secret>,
+    /// Whose table says what it calls things.
+    pub source: String,
+    /// How long it may take to answer.
+    pub timeout: Duration,
+    /// Whether changes go there by themselves.
+    pub sync: bool,
+    /// How many changes go there; none: as fast as it takes them.
+    pub rate: Option<RateLimit>,
 }
 
 /// Webhooks in.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::domain::decode::KeyForm;
 use crate::domain::event::FIELDS;
 use crate::domain::sources::{
-    FieldText, PRESETS, Preset, RECORD_KEYS, Source, SourceError, SourceText, SourceTexts, Unknown,
+    FieldText, ID, Ids, PRESETS, Preset, RECORD_KEYS, Source, SourceError, SourceText, SourceTexts,
+    Unknown,
 };
 
 use super::error::ConfigError;
@@ -17,7 +18,7 @@ use super::suggest::{did_you_mean, nearest};
 use super::webhooks;
 
 /// What stands in a source's own table.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "preset",
     "signature",
     "secret",
@@ -27,6 +28,8 @@ const KEYS: [&str; 12] = [
     "schemas",
     "binary_cloudevents",
     "unknown",
+    "ids",
+    "match",
     "key",
     "complete",
     "tombstones",
@@ -37,6 +40,8 @@ const TABLES: [&str; 4] = ["record", "types", "fields", "hmac"];
 const FIELD_KEYS: [&str; 4] = ["from", "do", "owner", "values"];
 /// Paths that may be empty, which is the whole value.
 const WHOLE: [&str; 2] = ["each", "data"];
+/// What contacts may be matched by.
+const MATCH_EMAIL: &str = "email";
 const NAME_BYTES_MAX: usize = 256;
 
 /// What null values on a source's topics are.
@@ -64,6 +69,8 @@ pub struct SourceTable {
     pub complete: bool,
     /// What null values there are.
     pub tombstones: Tombstones,
+    /// A contact that comes by an id of its own is merged into the one that has its e-mail.
+    pub matches_email: bool,
 }
 
 /// All that the tables say.
@@ -127,6 +134,9 @@ impl<'a> Reading<'_, 'a> {
         let unknown =
             [("keep", Unknown::Keep), ("drop", Unknown::Drop), ("refuse", Unknown::Refuse)];
         text.unknown = self.choice("unknown", "keep", &unknown);
+        let usual = if preset.ids == Ids::Own { "own" } else { "ours" };
+        text.ids = self.choice("ids", usual, &[("ours", Ids::Ours), ("own", Ids::Own)]);
+        self.check_ids(&text);
         for error in Source::compile(self.name, &text).err().unwrap_or_default() {
             self.explain(error);
         }
@@ -150,9 +160,36 @@ impl<'a> Reading<'_, 'a> {
             }),
             complete,
             tombstones: self.choice("tombstones", usual, &tombstones),
+            matches_email: false,
         };
+        let table = SourceTable { matches_email: self.matches_email(table.text.ids), ..table };
         let webhook = self.webhook(preset);
         (table, webhook)
+    }
+
+    /// Ids of the source's own must stand somewhere.
+    fn check_ids(&mut self, text: &SourceText) {
+        let has_paths = text.record.values().any(|paths| !paths.is_empty());
+        let has_id = text.record.get("contact").is_some_and(|paths| !paths.is_empty())
+            || text.fields.contains_key(ID)
+            || self.text("key").is_some();
+        if text.ids == Ids::Own && has_paths && !has_id {
+            let problem = "is \"own\", and nothing says where its records have that id: \
+                           record.contact, fields.id, or key for a topic";
+            self.refuse("ids", problem.to_owned());
+        }
+    }
+
+    fn matches_email(&mut self, ids: Ids) -> bool {
+        let by = self.setting("match").map(|setting| texts_of(&setting.value)).unwrap_or_default();
+        let by: Vec<&String> = by.iter().filter(|by| !by.trim().is_empty()).collect();
+        if let Some(other) = by.iter().find(|by| by.as_str() != MATCH_EMAIL) {
+            self.refuse("match", format!("has \"{other}\", and may have \"{MATCH_EMAIL}\" alone"));
+        } else if !by.is_empty() && ids == Ids::Ours {
+            let problem = "needs ids = \"own\": an id of ours says which contact is meant";
+            self.refuse("match", problem.to_owned());
+        }
+        !by.is_empty()
     }
 
     fn webhook(&mut self, preset: &Preset) -> WebhookSourceConfig {
@@ -313,7 +350,8 @@ impl<'a> Reading<'_, 'a> {
                 [table, ..] => table == "fields",
                 [] => false,
             };
-            let takes_list = matches!(key, [table, ..] if table == "record" || table == "fields");
+            let lists = ["record", "fields", "match"];
+            let takes_list = matches!(key, [first, ..] if lists.contains(&first.as_str()));
             let (place, name) = (setting.place.clone(), key.join("."));
             let full = format!("source.{}.{name}", self.name);
             if !is_known {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::sources::{Unknown, built_in};
+use crate::domain::sources::{Ids, Unknown, built_in};
 
 fn file(text: &str) -> Option<FileText> {
     Some(FileText { name: "my.toml".to_owned(), text: text.to_owned() })
@@ -466,4 +466,30 @@ fn a_webhook_secret_that_serve_would_refuse_is_refused_where_it_stands() {
         assert!(problems.contains(part), "no {part:?} in:\n{problems}");
     }
     assert!(!problems.contains("AAAA"), "{problems}");
+}
+
+#[test]
+fn own_ids_must_stand_somewhere_and_only_they_are_matched() {
+    let mut sources = Sources::new(Mode::Serve);
+    sources.file = file(
+        "[source.a]\nids = \"own\"\n[source.a.record]\ntype = \"t\"\n[source.b]\nmatch = [\"email\"]\n\
+         [source.c]\npreset = \"hubspot\"\nmatch = \"phone\"\n[source.d]\nids = \"theirs\"\n",
+    );
+    let told = problems(&sources);
+    for part in [
+        "my.toml:2: source.a.ids is \"own\", and nothing says where its records have that id",
+        "my.toml:6: source.b.match needs ids = \"own\"",
+        "my.toml:9: source.c.match has \"phone\", and may have \"email\" alone",
+        "my.toml:11: source.d.ids is \"theirs\", and must be one of ours, own",
+    ] {
+        assert!(told.iter().any(|problem| problem.contains(part)), "no {part:?} in {told:?}");
+    }
+    sources.file = file(
+        "[source.a]\npreset = \"hubspot\"\nmatch = [\"email\"]\n[source.b]\npreset = \"debezium\"\n\
+         [source.c]\nids = \"own\"\nkey = \"text\"\n[source.c.record]\ntype = \"t\"\n",
+    );
+    let config = load(&sources).unwrap();
+    let ids = ["a", "b", "c"].map(|name| config.sources[name].text.ids);
+    assert_eq!(ids, [Ids::Own, Ids::Ours, Ids::Own]);
+    assert!(config.sources["a"].matches_email && !config.sources["c"].matches_email);
 }

@@ -18,8 +18,8 @@ use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::webhook_secret::too_short;
 use super::{
-    Config, Mode, Sources, bridge, dead_letters, log_choice, rules, simulator, source_tables,
-    telemetry, webhooks,
+    Config, Mode, Sources, acme, bridge, dead_letters, log_choice, rules, schema_registry,
+    simulator, source_tables, telemetry, webhooks,
 };
 
 const KIB: u64 = 1 << 10;
@@ -43,12 +43,11 @@ pub(super) fn config(
     let kafka = kafka(&mut fields);
     let log = log_choice::log(&mut fields, &kafka, &mut unfit.warnings);
     let acme_secret = fields.secret("acme.webhook_secret");
-    let acme = AcmeConfig {
-        api_key: fields.secret("acme.api_key"),
-        webhook_secret: unfit.checked(&fields, "acme.webhook_secret", acme_secret, too_short),
-    };
+    let acme_secret = unfit.checked(&fields, "acme.webhook_secret", acme_secret, too_short);
+    let acme = acme::acme(&mut fields, acme_secret);
     let server = server(&mut fields, &mut unfit);
     let tables = source_tables::sources(&mut fields, &acme);
+    acme::check(&mut fields, &acme, &tables.sources);
     Config {
         mode: sources.mode,
         limits: limits::limits(&mut fields),
@@ -58,6 +57,7 @@ pub(super) fn config(
         log,
         dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
         rules: rules::rules(&mut fields),
+        schema_registry: schema_registry::schema_registry(&mut fields),
         kafka,
         auth: auth(&mut fields, &store.path, jwt.expiration),
         apply: apply(&mut fields),

@@ -100,8 +100,20 @@ pub struct Event {
     pub fields: [Patch; 6],
     /// What it says about attributes: sorted by key, each key once, never `Absent`.
     pub attributes: Vec<(Span, Patch)>,
+    /// What it says about the ids that sources have for the contact: sorted by source, each once, never
+    /// `Absent`.
+    pub external_ids: Vec<(Span, Patch)>,
     /// Whether everything older than it is hidden: a PUT, or a record that is the whole contact.
     pub replaces: bool,
     /// Set when it is a command of ours.
     pub command: Option<Box<Command>>,
+}
+
+impl Event {
+    /// Whether it names a field, an attribute or an external id.
+    pub(crate) fn says_anything(&self) -> bool {
+        self.fields.iter().any(|patch| *patch != Patch::Absent)
+            || !self.attributes.is_empty()
+            || !self.external_ids.is_empty()
+    }
 }

@@ -34,6 +34,12 @@ pub const SOURCE: &str = "contactd_source";
 pub const TIME: &str = "contactd_time";
 /// The id of an event that has none in its value.
 pub const EVENT_ID: &str = "contactd_event_id";
+/// The contact that the event is about, as intake found it by the id in the event.
+pub const CONTACT_ID: &str = "contactd_contact_id";
+/// The source's own id of that contact, which the contact keeps. It is the id that the event names.
+pub const EXTERNAL_ID: &str = "contactd_external_id";
+/// The id that the event names, where the contact does not keep it.
+pub const NAMED_ID: &str = "contactd_named_id";
 /// Says that the event has our own envelope, whatever its source's paths are: it was made around the
 /// source's data on its way in.
 pub const OUR_ENVELOPE: &str = "contactd_our_envelope";
@@ -43,6 +49,10 @@ pub const ORIGIN: &str = "contactd_origin";
 pub const ORIGIN_KEY: &str = "contactd_origin_key";
 /// Why that key names no contact, where the record could not do without.
 pub const KEY_PROBLEM: &str = "contactd_key_problem";
+/// Why the bridge could not decode the record, `reason: detail`; it stands on the log as it came.
+pub const DECODE_PROBLEM: &str = "contactd_decode_problem";
+/// The registry's id of the schema that the value was decoded by, in decimal.
+pub const SCHEMA_ID: &str = "contactd_schema_id";
 /// The time of its record there, in ms since 1970, where the contact log would not take that.
 pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
 /// The number of the rules' founding that a marker belongs to; of a record that was brought to its

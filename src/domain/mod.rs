@@ -7,6 +7,7 @@
 //! Everything here is pure: no clock, no randomness, no hash order. Imports nothing of ours.
 
 pub mod attempts;
+pub mod avro;
 pub mod base;
 pub mod clock;
 pub mod command;
@@ -15,6 +16,7 @@ pub mod control;
 pub mod decode;
 pub(crate) mod digits;
 pub mod event;
+pub mod external_ids;
 pub mod fingerprint;
 pub mod founding;
 pub mod headers;

@@ -100,6 +100,15 @@ impl RecordBatch {
         record.value.map(|span| span.of(&self.arena))
     }
 
+    /// The first record's value, which is not copied.
+    pub fn into_value(self) -> Option<Vec<u8>> {
+        let Self { mut arena, records, .. } = self;
+        let Span { start, len } = records.first()?.value?;
+        arena.truncate(start as usize + len as usize);
+        arena.drain(..(start as usize).min(arena.len()));
+        Some(arena)
+    }
+
     /// Bytes it holds on to.
     pub fn bytes(&self) -> usize {
         self.arena.len() + self.records.len() * size_of::<Record>()

@@ -201,7 +201,12 @@ type Delivery = (Vec<Sample>, Vec<(Index, i64)>, Vec<usize>, i64);
 /// Samples, how they are delivered the second time (events shuffled between the same commands, some
 /// again later), and when.
 fn deliveries() -> impl Strategy<Value = Delivery> {
-    sequence_with_commands().prop_flat_map(|samples| {
+    // What comes while a contact is erased is not kept, so there the order counts.
+    let samples = sequence_with_commands().prop_map(|mut samples| {
+        samples.retain(|sample| sample.intent != Some(Intent::Erase));
+        samples
+    });
+    samples.prop_flat_map(|samples| {
         // Before, at and after each command.
         let stretches: Vec<usize> = samples
             .iter()

@@ -131,7 +131,7 @@ reasons! {
     KeyMissing = 10, "key_missing";
     /// The record is not in its contact's home lane, and was appended once more before.
     MisroutedKey = 11, "misrouted_key";
-    /// The value is Avro.
+    /// The value is Avro, and no schema registry says what is in it.
     AvroFraming = 12, "avro_framing";
     /// The value is Protobuf.
     ProtobufFraming = 13, "protobuf_framing";
@@ -161,6 +161,12 @@ reasons! {
     TransformFailed = 25, "transform_failed";
     /// A member that nothing stands for, of a source that says `unknown = "refuse"`.
     UnknownField = 26, "unknown_field";
+    /// The schema registry knows no schema of the record's id.
+    SchemaUnknown = 27, "schema_unknown";
+    /// The schema registry's schema can't be read, or is of a type that is not known.
+    UnusableSchema = 28, "unusable_schema";
+    /// Avro that is not what its schema says (cut short, bytes left over).
+    MalformedAvro = 29, "malformed_avro";
 }
 
 impl DeadLetterReason {
@@ -196,6 +202,6 @@ mod tests {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
         assert_eq!(Verdict::from_u8(9), None);
-        assert_eq!(DeadLetterReason::from_u8(27), None);
+        assert_eq!(DeadLetterReason::from_u8(30), None);
     }
 }

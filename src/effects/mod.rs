@@ -3,5 +3,9 @@
 pub mod dead_letters;
 pub mod feed;
 pub mod follower;
+mod joining;
 mod pace;
+pub mod rehoming;
 pub mod simulator;
+
+pub use joining::Joining;

@@ -17,6 +17,7 @@
 //! answer 503 and say how far opening has come.
 
 mod about;
+mod acme;
 mod contacts;
 mod dead_letters;
 mod description;

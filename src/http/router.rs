@@ -18,7 +18,7 @@ use super::exchange::error::{ApiError, Code};
 use super::sockets::connections::Peer;
 use super::state::HttpState;
 use super::{
-    about, contacts, dead_letters, edge, feed, followers, rules, sign_in, simulator, webhooks,
+    about, acme, contacts, dead_letters, edge, feed, followers, rules, sign_in, simulator, webhooks,
 };
 
 /// The rows of all areas, in the order of the description and of the collection.
@@ -35,8 +35,10 @@ const AREAS: [&[Endpoint]; 10] = [
     about::DOCUMENTS,
 ];
 
-pub(crate) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    AREAS.into_iter().flatten()
+/// Of what is always there, and of Acme where that is configured.
+pub(crate) fn endpoints(has_acme: bool) -> impl Iterator<Item = &'static Endpoint> {
+    let of_acme = if has_acme { acme::ENDPOINTS } else { &[] };
+    AREAS.into_iter().flatten().chain(of_acme)
 }
 
 const METRICS: &str = "/metrics";
@@ -45,15 +47,15 @@ const OF_TELEMETRY: [&str; 4] = [METRICS, "/livez", "/readyz", "/healthz"];
 
 /// The templates of all paths of the API's address.
 pub(crate) fn api_paths(state: &HttpState) -> Vec<&'static str> {
-    let mut paths = paths();
+    let mut paths = paths(state.services().has_acme);
     paths.retain(|path| *path != METRICS || !state.services().metrics_elsewhere);
     paths
 }
 
 /// The templates of all paths.
-pub(crate) fn paths() -> Vec<&'static str> {
+fn paths(has_acme: bool) -> Vec<&'static str> {
     let mut paths = Vec::new();
-    for endpoint in endpoints() {
+    for endpoint in endpoints(has_acme) {
         if !paths.contains(&endpoint.path) {
             paths.push(endpoint.path);
         }
@@ -62,7 +64,7 @@ pub(crate) fn paths() -> Vec<&'static str> {
 }
 
 /// Every endpoint with the roles of which one is needed; none: anybody may ask.
-pub fn access_table() -> Vec<(Method, &'static str, Option<Roles>)> {
+pub fn access_table(has_acme: bool) -> Vec<(Method, &'static str, Option<Roles>)> {
     let row = |endpoint: &Endpoint| {
         let needed = match endpoint.access {
             Access::Public => None,
@@ -70,7 +72,7 @@ pub fn access_table() -> Vec<(Method, &'static str, Option<Roles>)> {
         };
         (endpoint.method.clone(), endpoint.path, needed)
     };
-    endpoints().map(row).collect()
+    endpoints(has_acme).map(row).collect()
 }
 
 /// Everything that the API's address answers, with what holds for every request around it.
@@ -88,7 +90,8 @@ pub fn telemetry_router(state: HttpState) -> Api {
 fn answering(state: HttpState, paths: &[&'static str], pools: [&'static str; 3]) -> Api {
     let mut routes = Router::new();
     for path in paths.iter().copied() {
-        let mut there: Vec<_> = endpoints().filter(|endpoint| endpoint.path == path).collect();
+        let all = endpoints(state.services().has_acme);
+        let mut there: Vec<_> = all.filter(|endpoint| endpoint.path == path).collect();
         // As `Allow` lists them.
         there.sort_by_key(|endpoint| endpoint.method != Method::GET);
         let methods = there

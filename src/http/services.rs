@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
+use crate::acme::Acme;
 use crate::auth::Auth;
 use crate::config::{AllowConfig, ProxyConfig, RateLimit, ServerConfig};
 use crate::domain::fingerprint::Fingerprint;
@@ -98,6 +99,8 @@ pub struct Services {
     pub webhooks: Option<WebhookIntake>,
     /// Webhooks that are made here; none: it is off.
     pub simulator: Option<Arc<Simulator>>,
+    /// Whether there is an Acme to ask; else nothing of it is routed.
+    pub has_acme: bool,
 }
 
 /// What is there once the store is open.
@@ -116,6 +119,8 @@ pub struct OpenStore {
     pub letters: Arc<LetterDesk>,
     /// What follows from what was applied.
     pub followers: Arc<Followers>,
+    /// Acme, where it is configured.
+    pub acme: Option<Arc<Acme>>,
     /// By what records are judged.
     pub rules: Arc<ingest::Adoption>,
 }

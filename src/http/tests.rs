@@ -41,7 +41,7 @@ async fn panics() {
 #[tokio::test]
 async fn a_panic_is_500_that_says_nothing_of_it() {
     let state = state();
-    let livez = endpoints().filter(|endpoint| endpoint.path == "/livez").collect();
+    let livez = endpoints(true).filter(|endpoint| endpoint.path == "/livez").collect();
     let route = edge::around(get(panics), &state, "/livez", livez);
     let pools = ["connections", "streams", "streams_unknown"];
     let api = Api::new(Router::new().route("/livez", route), state.clone(), pools);

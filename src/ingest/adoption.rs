@@ -113,7 +113,7 @@ pub type Stopped = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// A marker that was acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Appended {
+struct OwnMarker {
     number: u64,
     rules: Fingerprint,
     offset: Offset,
@@ -126,7 +126,7 @@ pub struct Adoption {
     own: Arc<RuleSet>,
     following: Mutex<Option<(Arc<ConsumerStatus>, Stopped)>>,
     /// Each lane's last one, until it was read.
-    appended: Mutex<BTreeMap<Lane, Appended>>,
+    appended: Mutex<BTreeMap<Lane, OwnMarker>>,
 }
 
 impl Adoption {
@@ -301,7 +301,7 @@ impl Adoption {
         let (number, rules) = (marker.number, marker.rules.fingerprint());
         let appended = acks.iter().map(|ack| {
             let Ack { lane, offset } = *ack;
-            (lane, Appended { number, rules, offset })
+            (lane, OwnMarker { number, rules, offset })
         });
         self.appended.lock().extend(appended);
     }

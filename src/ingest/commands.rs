@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::Class;
 use crate::domain::command::{Condition, Intent};
+use crate::domain::decode::Decoder;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
 use crate::domain::verdict::DeadLetterReason;
@@ -153,6 +154,11 @@ impl Commands {
         &self.0.reader
     }
 
+    /// What understands commands as applying will.
+    pub(super) fn decoder(&self) -> Arc<Decoder> {
+        self.0.rules.decoder()
+    }
+
     /// Keeps all that can be applied with one append, and waits for what becomes of each. The
     /// answers stand in the order of the commands.
     pub async fn submit(
@@ -262,7 +268,7 @@ impl Commands {
         let mut batch = RecordBatch::new(Lane(0));
         let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
         batch.push(Offset(0), record.timestamp_ms, key, value, header_refs(&record.headers));
-        match self.0.rules.decoder().decode(&mut batch, 0) {
+        match self.decoder().decode(&mut batch, 0) {
             Ok(_) => Ok(()),
             Err(reject) => {
                 Err(CommandError::Refused { reason: reject.reason, detail: reject.detail })

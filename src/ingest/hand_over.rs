@@ -138,11 +138,11 @@ impl<'l> HandOver<'l> {
         stop: &CancellationToken,
     ) -> Result<(), LogError> {
         let founding = self.log.founding()?;
-        let mut wanted: BTreeMap<Lane, Wanted> = BTreeMap::new();
+        let mut wanted: BTreeMap<Lane, Search> = BTreeMap::new();
         for (offset, record) in waiting.iter().filter(|(_, record)| is_command(record)) {
             let lane = founding.home(&record.key);
             if let Some(from) = self.given_from(*offset, record, lane) {
-                let none = Wanted { from, hashes: BTreeSet::new() };
+                let none = Search { from, hashes: BTreeSet::new() };
                 let wanted = wanted.entry(lane).or_insert(none);
                 wanted.from = wanted.from.min(from);
                 wanted.hashes.insert(hash(Some(&record.key), record.value.as_deref()));
@@ -173,10 +173,10 @@ impl<'l> HandOver<'l> {
     fn look_in(
         &self,
         lane: Lane,
-        wanted: &Wanted,
+        wanted: &Search,
         end: NextOffset,
         stop: &CancellationToken,
-    ) -> Result<Look, LogError> {
+    ) -> Result<SearchResult, LogError> {
         let low = NextOffset(self.log.watermarks(lane)?.low.0);
         let from = wanted.from.max(low);
         let mut found = BTreeSet::new();
@@ -202,7 +202,7 @@ impl<'l> HandOver<'l> {
                 return Err(LogError::Unreachable { topic: self.log.identity()?.topic, detail });
             }
         };
-        Ok(Look { found, is_whole })
+        Ok(SearchResult { found, is_whole })
     }
 
     /// From where on a record may stand on the log; none: it was never given.
@@ -220,13 +220,13 @@ impl<'l> HandOver<'l> {
 }
 
 /// What is looked for in a lane.
-struct Wanted {
+struct Search {
     from: NextOffset,
     hashes: BTreeSet<u64>,
 }
 
 /// What was seen of a lane.
-struct Look {
+struct SearchResult {
     found: BTreeSet<u64>,
     /// Whether all of it was, from where it was to be looked at.
     is_whole: bool,

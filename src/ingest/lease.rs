@@ -48,7 +48,7 @@ pub struct Lease {
     process: String,
     /// Nobody else follows this log: there is nothing to agree upon.
     is_alone: bool,
-    renewed: Mutex<Option<Renewed>>,
+    renewed: Mutex<Option<Renewal>>,
     renewing: tokio::sync::Mutex<()>,
     others: Mutex<BTreeMap<String, Other>>,
     wanted: Notify,
@@ -57,7 +57,7 @@ pub struct Lease {
 
 /// The last renewal that was acknowledged.
 #[derive(Clone, Copy)]
-struct Renewed {
+struct Renewal {
     revision: u64,
     /// When it was begun.
     began: (Instant, SystemTime),
@@ -74,12 +74,12 @@ struct Other {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Held {
+struct LeaseRecord {
     process: String,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Role {
+struct RoleRecord {
     owner: String,
 }
 
@@ -140,7 +140,7 @@ impl Lease {
             Some(owner) if !self.is_free(&owner) => return Ok(false),
             Some(_) | None => {}
         }
-        let value = Role { owner: self.instance.clone() };
+        let value = RoleRecord { owner: self.instance.clone() };
         let write = ControlWrite {
             key: role.to_owned(),
             expected_revision: Some(entry.map_or(0, |entry| entry.revision)),
@@ -263,7 +263,7 @@ impl Lease {
         let began = (self.clocks)();
         let entry = self.control.reader().control(&self.key());
         let process = entry.as_ref().and_then(|entry| {
-            serde_json::from_slice::<Held>(&entry.value).ok().map(|held| held.process)
+            serde_json::from_slice::<LeaseRecord>(&entry.value).ok().map(|held| held.process)
         });
         let is_others = process.is_some_and(|process| process != self.process);
         if is_others && !self.is_free(&self.instance) {
@@ -273,12 +273,12 @@ impl Lease {
             key: self.key(),
             expected_revision: Some(entry.map_or(0, |entry| entry.revision)),
             lives_ms: Some(KEPT_MS),
-            value: serde_json::to_vec(&Held { process: self.process.clone() }).ok(),
+            value: serde_json::to_vec(&LeaseRecord { process: self.process.clone() }).ok(),
             ..ControlWrite::default()
         };
         match self.control.put(write).await? {
             ControlOutcome::Applied { revision } | ControlOutcome::Unchanged { revision } => {
-                *self.renewed.lock() = Some(Renewed { revision, began });
+                *self.renewed.lock() = Some(Renewal { revision, began });
                 Ok(true)
             }
             ControlOutcome::Conflict { .. } | ControlOutcome::Refused { .. } => Ok(false),
@@ -287,7 +287,7 @@ impl Lease {
 
     async fn give_up(&self) {
         let _one_at_a_time = self.renewing.lock().await;
-        let Some(Renewed { revision, .. }) = self.renewed.lock().take() else {
+        let Some(Renewal { revision, .. }) = self.renewed.lock().take() else {
             return;
         };
         let expected_revision = Some(revision);
@@ -298,7 +298,7 @@ impl Lease {
     }
 }
 
-impl Renewed {
+impl Renewal {
     fn holds(&self, (monotonic, awake_or_not): (Instant, SystemTime)) -> bool {
         let slept = awake_or_not.duration_since(self.began.1);
         monotonic - self.began.0 < HELD_FOR && slept.is_ok_and(|slept| slept < HELD_FOR)
@@ -306,5 +306,5 @@ impl Renewed {
 }
 
 fn owner(value: &[u8]) -> Option<String> {
-    serde_json::from_slice::<Role>(value).ok().map(|role| role.owner)
+    serde_json::from_slice::<RoleRecord>(value).ok().map(|role| role.owner)
 }

@@ -21,11 +21,14 @@ mod patch;
 mod pause;
 mod present;
 mod purge;
-mod rehoming;
 mod restating;
 mod stamps;
 mod turns;
 mod webhooks;
+mod whose;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,11 +36,11 @@ use crate::telemetry::fault;
 
 pub use adopt_control::{AdoptControlError, adopt_control};
 pub use adoption::{AdoptError, Adopted, Adoption, RulesStanding, Stopped};
-pub use bridge::Bridge;
+pub use bridge::{Bridge, BridgeAgain, BridgeAgainError, reduce};
 pub use command_record::API_SOURCE;
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
-pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed};
+pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed, LinkError};
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
 pub use lease::{Clocks, Lease};
@@ -48,7 +51,6 @@ pub use patch::{ContactPatch, Said};
 pub use pause::{Pause, Retries};
 pub use present::PresentRules;
 pub use purge::purge;
-pub use rehoming::Rehoming;
 pub use restating::Restating;
 pub use stamps::Stamps;
 pub use webhooks::{

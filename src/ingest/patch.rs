@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::contact::ContactView;
 use crate::domain::event::FIELDS;
+use crate::domain::external_ids::EXTERNAL_IDS;
 
 /// None: as it is; `Some(None)`: no value any more; `Some(Some(_))`: this value.
 pub type Said<T> = Option<Option<T>>;
@@ -18,6 +19,8 @@ pub struct ContactPatch {
     pub fields: [Said<String>; FIELDS.len()],
     /// By name; no value: it is taken away.
     pub attributes: BTreeMap<String, Option<Box<RawValue>>>,
+    /// By source likewise.
+    pub external_ids: BTreeMap<String, Option<String>>,
     /// Every attribute that is not named is taken away.
     pub clears_attributes: bool,
     /// An object is merged into the attribute that stands there (RFC 7396), not put in its place.
@@ -37,12 +40,18 @@ impl ContactPatch {
         for (name, value) in other.attributes().filter(|(name, _)| !has.contains(name)) {
             patch.set_attribute(name, value.to_owned());
         }
+        let has: Vec<&str> = contact.external_ids().map(|(source, _)| source).collect();
+        let others = other.external_ids().filter(|(source, _)| !has.contains(source));
+        let others = others.map(|(source, id)| (source.to_owned(), Some(id.to_owned())));
+        patch.external_ids = others.collect();
         patch
     }
 
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
-        self.fields.iter().all(Option::is_none) && self.attributes.is_empty()
+        self.fields.iter().all(Option::is_none)
+            && self.attributes.is_empty()
+            && self.external_ids.is_empty()
     }
 
     /// Sets an attribute to a JSON text; what is none is left out.
@@ -71,6 +80,9 @@ impl Serialize for Data<'_> {
         }
         if !self.patch.attributes.is_empty() {
             map.serialize_entry("attributes", &self.patch.attributes)?;
+        }
+        if !self.patch.external_ids.is_empty() {
+            map.serialize_entry(EXTERNAL_IDS, &self.patch.external_ids)?;
         }
         map.end()
     }

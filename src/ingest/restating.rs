@@ -190,7 +190,7 @@ fn control_next(reader: &Reader) -> NextOffset {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rehoming::tests::{World, open_log};
+    use super::super::tests::{World, open_log};
     use super::*;
 
     #[tokio::test]

@@ -5,16 +5,18 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -115,7 +117,22 @@ impl Client {
         headers: &[(HeaderName, HeaderValue)],
         body: Bytes,
     ) -> Result<Answer, OutboundError> {
-        match tokio::time::timeout(self.timeout, self.exchange(target, headers, body)).await {
+        self.send(Method::POST, target, headers, body).await
+    }
+
+    /// The same with any method.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send(
+        &self,
+        method: Method,
+        target: &Target,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Answer, OutboundError> {
+        let exchange = self.exchange(method, target, headers, body);
+        match tokio::time::timeout(self.timeout, exchange).await {
             Ok(answer) => answer,
             Err(_elapsed) => Err(self.too_late()),
         }
@@ -150,13 +167,14 @@ impl Client {
 
     async fn exchange(
         &self,
+        method: Method,
         target: &Target,
         headers: &[(HeaderName, HeaderValue)],
         body: Bytes,
     ) -> Result<Answer, OutboundError> {
         let stream = self.stream(self.addresses(target).await?).await?;
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() =
             target.path().parse().map_err(|_| OutboundError::Url { problem: "has no path" })?;
         let host = HeaderValue::try_from(target.authority());
@@ -167,12 +185,12 @@ impl Client {
         sent.insert(USER_AGENT, HeaderValue::from_static(agent));
         sent.extend(headers.iter().cloned());
         if !target.is_tls() {
-            return self.send(stream, request).await;
+            return self.ask(stream, request).await;
         }
         let name = ServerName::try_from(target.host().to_owned())
             .map_err(|_| OutboundError::Url { problem: "names a host that no certificate can" })?;
         let tls = self.tls()?.connect(name, stream).await.map_err(failed)?;
-        self.send(tls, request).await
+        self.ask(tls, request).await
     }
 
     /// To the first address that takes it.
@@ -196,7 +214,7 @@ impl Client {
         built.as_ref().map_err(|error| OutboundError::Exchange(error.clone()))
     }
 
-    async fn send<S>(
+    async fn ask<S>(
         &self,
         stream: S,
         request: Request<Full<Bytes>>,
@@ -239,6 +257,16 @@ impl Client {
         }
         Ok(Answer { status: head.status, headers: head.headers, body, is_cut })
     }
+}
+
+/// When to ask again, by what an answer says: seconds, or a date (RFC 9110, 10.2.3).
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = OffsetDateTime::parse(&text.replace("GMT", "+0000"), &Rfc2822).ok()?;
+    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
 }
 
 fn tls_connector() -> Result<TlsConnector, rustls::Error> {

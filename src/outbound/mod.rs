@@ -17,7 +17,7 @@ mod error;
 mod target;
 
 pub use address::is_public;
-pub use client::{Answer, Client, Connect, Resolve, connect, resolve};
+pub use client::{Answer, Client, Connect, Resolve, connect, resolve, retry_after};
 pub use error::OutboundError;
 pub use target::{Allowed, Target};
 

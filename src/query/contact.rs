@@ -1,6 +1,6 @@
 //! One contact as it was found.
 
-use crate::domain::contact::{ContactView, StateTag, Status, write_json};
+use crate::domain::contact::{Contact, ContactView, StateTag, Status, write_json};
 use crate::store::Value;
 
 use super::error::QueryError;
@@ -39,6 +39,11 @@ impl ReadContact<'_> {
     /// What names this state.
     pub fn tag(&self) -> StateTag {
         self.view.tag()
+    }
+
+    /// The contact in its public shape.
+    pub fn to_contact(&self) -> Contact {
+        Contact::from_view(self.id, &self.view)
     }
 
     /// Appends the contact as JSON.

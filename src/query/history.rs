@@ -9,7 +9,7 @@ use super::error::QueryError;
 pub struct HistoryQuery {
     /// The contact.
     pub id: String,
-    /// Changes at most, 1 to [`super::PAGE_LIMIT_MAX`].
+    /// Changes at most.
     pub limit: usize,
     /// The place of the change before which to go on; none: at the newest.
     pub before: Option<u64>,

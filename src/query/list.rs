@@ -109,6 +109,9 @@ pub struct ListQuery {
     /// Only contacts that share their e-mail address, by that address; order and filters must be
     /// none then.
     pub duplicates: bool,
+    /// Only the contact that a source has an id for: (source, id); there is one page of it, and order,
+    /// other filters and start must be none then.
+    pub external_id: Option<(String, String)>,
     /// Contacts at most, 1 to [`PAGE_LIMIT_MAX`].
     pub limit: usize,
     /// Where to begin.

@@ -80,7 +80,10 @@ impl Queries {
     /// When the cursor is none of this query, or the store fails.
     pub fn page(&self, query: &ListQuery) -> Result<ContactPage, QueryError> {
         let asked = Asked::of(query, &self.cursor_keys)?;
-        let found = self.reader.page(&asked.request)?;
+        let found = match &query.external_id {
+            Some((source, id)) => self.reader.page_of_id(source, id, &asked.request)?,
+            None => self.reader.page(&asked.request)?,
+        };
         page::shown(asked, found, &self.cursor_keys)
     }
 
@@ -90,6 +93,9 @@ impl Queries {
     /// # Errors
     /// As there.
     pub fn page_at_once(&self, query: &ListQuery) -> Result<Option<ContactPage>, QueryError> {
+        if query.external_id.is_some() {
+            return Ok(None);
+        }
         let asked = Asked::of(query, &self.cursor_keys)?;
         let found = self.reader.page_at_once(&asked.request)?;
         found.map(|found| page::shown(asked, found, &self.cursor_keys)).transpose()

@@ -17,6 +17,7 @@ use crate::segments::{FrameNo, SegmentError};
 use super::StoreError;
 use super::codec::{ChangeRef, StoredContact};
 use super::cut::Cut;
+use super::erased::hidden;
 use super::history::image_before;
 use super::journal::{Applied, Entry, Frame, Journal, Outcome};
 use super::reader::Reader;
@@ -127,6 +128,18 @@ impl Reader {
         }
     }
 
+    /// The body of a change without values, if its contact was erased since; none: as it is.
+    fn without_erased(&self, applied: &Applied<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+        let shared = self.shared();
+        if !shared.erased.may_have(applied.id) {
+            return Ok(None);
+        }
+        let Some(value) = self.contact(applied.id)? else {
+            return Ok(None);
+        };
+        Ok(hidden(applied.body, &shared.contacts.view(applied.id, &value)?)?)
+    }
+
     fn changes_since(&self, cut: &Cut) -> Changes {
         let seen = self.shared().commits.position_of(cut.next_offsets());
         self.changes_at(ChangeRef::new(cut.next_frame, 0), seen)
@@ -183,13 +196,28 @@ impl Changes {
         Ok(())
     }
 
+    /// What `count` says of all that was seen, where this store alone has seen it; none: it can't know.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn counted(&self, count: impl Fn(&Cut) -> Option<u64>) -> Result<Option<u64>, StoreError> {
+        let Some(last) = self.place.frame().0.checked_sub(1).filter(|_| self.place.index() == 0)
+        else {
+            return Ok(None);
+        };
+        let head = self.reader.shared().journal.head(FrameNo(last))?;
+        let whole = head.filter(|head| head.after.has_all_of(&self.seen));
+        Ok(whole.and_then(|head| count(&head.after)))
+    }
+
     /// Gives back files and buffers until the next read.
     pub fn rest(&mut self) {
         (self.frames, self.frame, self.block) = (None, None, Vec::new());
     }
 
     /// Shows the changes of contacts up to `until`, or until `each` breaks (after the change that it
-    /// was shown). `each` gets what was seen before the change.
+    /// was shown). `each` gets what was seen before the change. What was said of a contact that was erased
+    /// since has no values.
     ///
     /// # Errors
     /// [`StoreError::Journal`] with [`SegmentError::Trimmed`] when the journal no longer reaches.
@@ -198,10 +226,24 @@ impl Changes {
         until: ChangeRef,
         each: &mut dyn FnMut(&Entry<'_>, &Applied<'_>, &Position) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, StoreError> {
-        self.read_entries(until, &mut |entry, seen| match (&entry.outcome, entry.record_kind) {
-            (Outcome::Applied(applied), RecordKind::Contact) => each(entry, applied, seen),
-            _ => ControlFlow::Continue(()),
-        })
+        let reader = self.reader.clone();
+        let mut failed = None;
+        let read = self.read_entries(until, &mut |entry, seen| {
+            let (Outcome::Applied(applied), RecordKind::Contact) =
+                (&entry.outcome, entry.record_kind)
+            else {
+                return ControlFlow::Continue(());
+            };
+            match reader.without_erased(applied) {
+                Ok(None) => each(entry, applied, seen),
+                Ok(Some(body)) => each(entry, &Applied { body: &body, ..*applied }, seen),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failed.map_or(Ok(read), Err)
     }
 
     /// The same of all entries, whatever became of their records.

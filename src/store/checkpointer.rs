@@ -436,10 +436,8 @@ impl Checkpointer {
             let Shared { followers, journal, controls, commits, .. } = &*self.shared;
             let log = commits.log_fingerprint();
             let held = followers.of(journal, controls, log, &self.last.cut)?;
-            let below = below
-                .min(held.always)
-                .min(self.shared.dead_letters.needs_from(&self.last.cut))
-                .min(self.shared.brought_home.needs_from(&self.last.cut));
+            let below =
+                below.min(held.always).min(self.shared.dead_letters.needs_from(&self.last.cut));
             let retention = self.retention;
             let trim = Trim { below, held_from: held.bounded, retention };
             self.control.state.lock().trim = Some(trim);

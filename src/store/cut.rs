@@ -56,6 +56,13 @@ impl Cut {
         lanes.map(|(lane, at)| (*lane, at.next))
     }
 
+    /// Whether all contacts' records that a position has seen are in it.
+    pub(crate) fn has_all_of(&self, position: &Position) -> bool {
+        let next = |lane| self.lanes.get(lane).map_or(NextOffset(0), |at| at.next);
+        let mut lanes = position.next.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
+        lanes.all(|(lane, seen)| next(lane) >= *seen)
+    }
+
     /// Whether a position has seen all contacts' records that are in it.
     pub(crate) fn is_seen_by(&self, position: &Position) -> bool {
         self.contact_lanes().all(|(lane, next)| position.next_of(lane) >= next)

@@ -17,6 +17,9 @@ use super::journal::Journal;
 
 /// Control entries that say how far followers are: their keys begin with it.
 pub const LEDGERS: &str = "follower/";
+/// The follower that brings records home. The journal is kept for it whatever else is known, because what
+/// it is owed stands nowhere else in order.
+pub const REHOMING: &str = "rehoming";
 /// Ledgers that are looked at.
 const LEDGERS_MAX: usize = 10_000;
 
@@ -26,7 +29,7 @@ pub(crate) struct FollowerNeeds(Mutex<Needs>);
 
 #[derive(Debug, Default)]
 struct Needs {
-    told: BTreeMap<String, Need>,
+    told: BTreeMap<String, FollowerNeed>,
     /// Those that there are; none: not known, so that whatever has a ledger may be one.
     names: Option<Vec<String>>,
 }
@@ -36,16 +39,25 @@ struct Needs {
 struct Ledger {
     position: String,
     #[serde(default)]
+    count: Option<u64>,
+    /// Under which founding of the log; none: of whichever.
+    #[serde(default)]
+    founding: Option<u64>,
+    #[serde(default)]
     waiting: Vec<(IgnoredAny, Lane, NextOffset)>,
     #[serde(default)]
     again: Vec<(IgnoredAny, Lane, NextOffset)>,
 }
 
+/// What the journal is kept for.
 #[derive(Clone, Debug)]
-struct Need {
-    position: Position,
+pub struct FollowerNeed {
+    /// All before it is done.
+    pub position: Position,
     /// Whether the journal waits for it however large it grows.
-    is_unbounded: bool,
+    pub is_unbounded: bool,
+    /// How many of what it counts are done, where nothing else is owed and that is known.
+    pub count: Option<u64>,
 }
 
 /// The first frames of the journal that followers still need.
@@ -58,15 +70,21 @@ pub(crate) struct Held {
 }
 
 impl FollowerNeeds {
-    /// One is done with all before a position; `is_unbounded`: the journal waits for it however large it
-    /// grows.
-    pub(super) fn tell(&self, name: &str, position: Position, is_unbounded: bool) {
-        self.0.lock().told.insert(name.to_owned(), Need { position, is_unbounded });
+    /// One says what it still needs.
+    pub(super) fn tell(&self, name: &str, need: FollowerNeed) {
+        self.0.lock().told.insert(name.to_owned(), need);
     }
 
     /// Which there are.
     pub(super) fn are(&self, names: Vec<String>) {
         self.0.lock().names = Some(names);
+    }
+
+    /// There is one less here.
+    pub(super) fn lose(&self, name: &str) {
+        if let Some(names) = &mut self.0.lock().names {
+            names.retain(|one| one != name);
+        }
     }
 
     /// What is still needed of the frames of a state.
@@ -79,7 +97,13 @@ impl FollowerNeeds {
     ) -> Result<Held, StoreError> {
         let mut held = Held { always: FrameNo(u64::MAX), bounded: FrameNo(u64::MAX) };
         let first = journal.first()?;
-        for need in self.all(controls, log).values() {
+        for (name, need) in self.all(controls, log, cut) {
+            // While none is owed nothing is kept for that, however long nothing is written down. Where others have
+            // seen more than there is here, the count says nothing of what is.
+            let is_all = need.count.is_some_and(|count| count >= cut.rehomed());
+            if name == REHOMING && is_all && cut.has_all_of(&need.position) {
+                continue;
+            }
             let is_unseen = |after: &Cut| !after.is_seen_by(&need.position);
             let frame = journal.first_where(first, cut.next_frame, is_unseen)?;
             let at = if need.is_unbounded { &mut held.always } else { &mut held.bounded };
@@ -90,28 +114,39 @@ impl FollowerNeeds {
 
     /// Of those that have told nothing yet, what they have written down: however large the journal grows,
     /// for they will tell soon, or this is no more than a look at the store.
-    fn all(&self, controls: &Controls, log: u64) -> BTreeMap<String, Need> {
+    fn all(&self, controls: &Controls, log: u64, cut: &Cut) -> BTreeMap<String, FollowerNeed> {
         let needs = self.0.lock();
         let mut all = needs.told.clone();
         for (key, entry) in controls.list(LEDGERS, None, LEDGERS_MAX) {
             let name = key.strip_prefix(LEDGERS).unwrap_or(&key);
-            let is_one =
-                needs.names.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
-            if is_one
-                && !all.contains_key(name)
-                && let Some(position) = written(&entry)
-                && position.log == log
+            if !all.contains_key(name)
+                && let Some(need) = written(&entry, cut.rules.founding())
+                && need.position.log == log
             {
-                all.insert(name.to_owned(), Need { position, is_unbounded: true });
+                all.insert(name.to_owned(), need);
             }
         }
+        // Under this founding nobody has begun with it.
+        all.entry(REHOMING.to_owned()).or_insert_with(|| FollowerNeed {
+            position: Position::of_lanes(log, BTreeMap::new()),
+            is_unbounded: true,
+            count: Some(0),
+        });
+        all.retain(|name, _| {
+            needs.names.as_ref().is_none_or(|names| names.iter().any(|one| one == name))
+        });
         all
     }
 }
 
-/// Before all that is owed.
-fn written(entry: &ControlEntry) -> Option<Position> {
+/// Before all that is owed; none: it says nothing of this founding.
+fn written(entry: &ControlEntry, founding: u64) -> Option<FollowerNeed> {
     let ledger: Ledger = serde_json::from_slice(&entry.value).ok()?;
+    if ledger.founding.is_some_and(|said| said != founding) {
+        return None;
+    }
+    let is_all = ledger.waiting.is_empty() && ledger.again.is_empty();
+    let count = ledger.count.filter(|_| is_all);
     let mut position = Position::decode(&ledger.position).ok()?;
     for (_, lane, offset) in ledger.waiting.into_iter().chain(ledger.again) {
         // What is told as it is now needs nothing, and stands in no lane of contacts.
@@ -120,5 +155,5 @@ fn written(entry: &ControlEntry) -> Option<Position> {
             *next = offset.min(*next);
         }
     }
-    Some(position)
+    Some(FollowerNeed { position, is_unbounded: true, count })
 }

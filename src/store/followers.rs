@@ -12,18 +12,28 @@ use super::StoreError;
 use super::changes::{Changes, before_frame};
 use super::codec::ChangeRef;
 use super::cut::Cut;
+use super::follower_needs::FollowerNeed;
 use super::reader::Reader;
 
 impl Reader {
-    /// The journal is kept for a follower that is done with all before a position; `is_unbounded`:
-    /// however large it grows.
-    pub fn follower_needs(&self, name: &str, position: Position, is_unbounded: bool) {
-        self.shared().followers.tell(name, position, is_unbounded);
+    /// What the journal is kept for of a follower.
+    pub fn follower_needs(&self, name: &str, need: FollowerNeed) {
+        self.shared().followers.tell(name, need);
     }
 
     /// Which followers there are: the journal is kept for no other, whatever was once written down.
     pub fn followers_are(&self, names: Vec<String>) {
         self.shared().followers.are(names);
+    }
+
+    /// A follower runs elsewhere, and nothing here tells how far it is: the journal is not kept for it.
+    pub fn follower_is_elsewhere(&self, name: &str) {
+        self.shared().followers.lose(name);
+    }
+
+    /// What is counted up to the state that readers see.
+    pub fn counted(&self, count: impl Fn(&Cut) -> Option<u64>) -> Option<u64> {
+        count(&self.shared().commits.cut.lock())
     }
 
     /// How many control entries there are whose keys begin with `prefix`, up to a limit.

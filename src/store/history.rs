@@ -8,6 +8,7 @@ use crate::domain::verdict::Verdict;
 
 use super::StoreError;
 use super::codec::{ChangeRef, Links, StoredContact};
+use super::erased::hidden;
 use super::journal::{Entry, Journal, JournalEntry, Outcome};
 
 /// One change of a contact.
@@ -40,6 +41,14 @@ impl HistoryEntry {
     /// The contact after the change, as a read at that time would have found it.
     pub fn value(&self) -> StoredContact {
         StoredContact::build(self.change, &self.body, &mut Vec::new())
+    }
+
+    /// Without what was said before the contact was erased.
+    pub(super) fn since_erased(self, now: &ContactView<'_>) -> Result<Self, StoreError> {
+        match hidden(&self.body, now)? {
+            Some(body) => Ok(Self { body: body.into(), ..self }),
+            None => Ok(self),
+        }
     }
 
     /// The whole contact after the change.

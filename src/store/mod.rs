@@ -37,7 +37,6 @@
 
 mod attempts;
 mod bounds;
-mod brought_home;
 pub mod cache;
 mod changes;
 mod checkpoint;
@@ -53,10 +52,12 @@ pub mod digest;
 mod dirty;
 mod disk;
 pub mod engine;
+mod erased;
 mod error;
 mod events;
 mod expected;
 mod export;
+mod external_ids;
 mod follower_needs;
 mod followers;
 mod founding;
@@ -96,7 +97,7 @@ pub use error::StoreError;
 pub use events::{EventLookup, EventRecord, Untimed};
 pub use expected::Expected;
 pub use export::ExportReport;
-pub use follower_needs::LEDGERS;
+pub use follower_needs::{FollowerNeed, LEDGERS, REHOMING};
 pub use heap::HeapStats;
 pub use history::HistoryEntry;
 pub use identity::{LaneRange, check_lane};
@@ -110,7 +111,7 @@ pub use outcomes::{Prospect, RecordOutcome};
 pub use parts::{contact_in_heap, contact_of_heap, small_file_again, snapshot_images};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::{Opened, RecoveryReport, open};
-pub use rehoming::{Rehomed, RehomedRecord};
+pub use rehoming::RehomedRecord;
 pub use verify::VerifyReport;
 pub use writer::Writer;
 

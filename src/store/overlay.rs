@@ -166,6 +166,11 @@ impl Slot {
         }
     }
 
+    /// Its body before the batch.
+    pub(crate) fn body_before(&self) -> Option<&[u8]> {
+        self.base.body()
+    }
+
     fn id<'a>(&self, ids: &'a [u8]) -> &'a [u8] {
         ids.get(self.id.0..self.id.1).unwrap_or_default()
     }

@@ -14,7 +14,9 @@ use super::cut::Cut;
 use super::digest::{Digest, contact_hash};
 use super::dirty::DirtySet;
 use super::engine::{Engine, StoredBytes};
+use super::erased::Erased;
 use super::error::EngineMismatch;
+use super::external_ids::ExternalIds;
 use super::heap::{Filler, Heap};
 use super::options::OpenProgress;
 use super::ordered::{OrderedBuilder, OrderedIndexes};
@@ -30,6 +32,8 @@ const RUNS_AHEAD: usize = 4;
 /// What a scan makes in memory.
 pub(crate) struct Scanned {
     pub(crate) ordered: OrderedIndexes,
+    pub(crate) external_ids: ExternalIds,
+    pub(crate) erased: Erased,
     pub(crate) heap: Heap,
     pub(crate) controls: ControlState,
     /// Attempts at commands.
@@ -68,6 +72,8 @@ struct Sums {
     digest: Digest,
     active: u64,
     deleted: u64,
+    external_ids: ExternalIds,
+    erased: Erased,
     scratch: Vec<u8>,
 }
 
@@ -80,6 +86,8 @@ impl Sums {
     ) -> Result<(), EngineMismatch> {
         self.digest.add(contact_hash(id, body, &mut self.scratch));
         let is_active = ordered.push(id, body).map_err(unreadable)?;
+        self.external_ids.take(id, None, body);
+        self.erased.take(id, body);
         *(if is_active { &mut self.active } else { &mut self.deleted }) += 1;
         Ok(())
     }
@@ -153,6 +161,8 @@ fn scan(
     }
     Ok(Scanned {
         ordered: ordered.finish(input.config.load_bytes(), input.bounds),
+        external_ids: sums.external_ids,
+        erased: sums.erased,
         heap,
         controls,
         attempts,

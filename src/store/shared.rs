@@ -10,12 +10,13 @@ use parking_lot::RwLockReadGuard;
 use super::StoreError;
 use super::attempts::LaneAttempts;
 use super::bounds::Bounds;
-use super::brought_home::BroughtHome;
 use super::commits::Commits;
 use super::contacts::Contacts;
 use super::control::Controls;
 use super::dead_letters::DeadLetters;
+use super::erased::Erased;
 use super::events::Rolling;
+use super::external_ids::ExternalIds;
 use super::follower_needs::FollowerNeeds;
 use super::journal::Journal;
 use super::ordered::{Lists, OrderedIndexes};
@@ -33,10 +34,12 @@ pub(crate) struct Shared {
     pub(crate) attempts: LaneAttempts,
     /// The orders in which lists are answered.
     pub(crate) ordered: OrderedIndexes,
+    /// Contacts that were erased.
+    pub(crate) erased: Erased,
+    /// Contacts by the ids that sources have for them.
+    pub(crate) external_ids: ExternalIds,
     /// Where events stand in the segments that have no table yet.
     pub(crate) events: Rolling,
-    /// How far what stood away from home is brought there.
-    pub(crate) brought_home: BroughtHome,
     /// What the journal is kept for.
     pub(crate) followers: FollowerNeeds,
     /// What could not be applied, kept beyond the journal.

@@ -5,6 +5,7 @@
 //! | journal | its own chain: frames, links, lanes, counters, digest; its end is the state in memory |
 //! | control entries | the journal's last image of each, their digest, the state in memory |
 //! | contacts | the journal's last image of each, the counters, the digest |
+//! | index of external ids | the contacts |
 //! | ordered and e-mail indexes | the contacts, and each list's order |
 //! | checkpoint | the engine's stamp, the journal's state at its end |
 //! | snapshots | their own checksums and digest |
@@ -27,6 +28,7 @@ use super::codec::{self, ChangeRef, Links, STAMP_KEY, id_hash, parse_stamp};
 use super::contacts::Contacts;
 use super::cut::Cut;
 use super::digest::{Digest, contact_hash, joined_hash};
+use super::external_ids::ExternalIds;
 use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::ordered::Lists;
 use super::shared::Shared;
@@ -268,6 +270,7 @@ fn named(change: ChangeRef) -> String {
 /// The contacts' pass: what they add up to.
 struct ContactCheck<'c> {
     contacts: &'c Contacts,
+    external_ids: &'c ExternalIds,
     lists: RwLockReadGuard<'c, Lists>,
     journal: &'c LastImages,
     /// The first change that the journal still has.
@@ -290,6 +293,7 @@ fn check_contacts(
 ) -> Result<(), StoreError> {
     let mut check = ContactCheck {
         contacts: &shared.contacts,
+        external_ids: &shared.external_ids,
         lists: shared.lists()?,
         journal,
         first: ChangeRef::new(shared.journal.first()?, 0),
@@ -336,6 +340,10 @@ impl ContactCheck<'_> {
                 return Ok(());
             }
         };
+        let is_found = |(source, of)| self.external_ids.knows(id, source, of);
+        self.report.expect(view.external_ids().all(is_found), || {
+            format!("contact {} is not found by an external id of it", name())
+        });
         match view.status() {
             Status::Active => self.active += 1,
             Status::Deleted => self.deleted += 1,

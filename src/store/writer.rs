@@ -427,6 +427,8 @@ impl Writer {
         for (slot, id, place) in self.overlay.changed() {
             let body = self.frame.bytes(place.body());
             let facts = Facts { digest: slot.digest, active: slot.active };
+            self.shared.external_ids.take(id, slot.body_before(), body);
+            self.shared.erased.take(id, body);
             let value = StoredContact::build(slot.links, body, &mut self.scratch);
             generation.put(slot.hash, id, value, facts);
         }

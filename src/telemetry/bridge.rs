@@ -73,6 +73,7 @@ pub struct BridgeMetrics {
     records: IntCounterVec,
     lag: IntGaugeVec,
     partitions: IntGaugeVec,
+    waiting: IntGaugeVec,
     errors: Vec<IntCounter>,
     rebalances: IntCounter,
     /// Of the present member, as counted.
@@ -103,6 +104,11 @@ impl BridgeMetrics {
             partitions: families.gauges(
                 "contactd_bridge_assigned_partitions",
                 "Partitions of other topics that this instance bridges.",
+                &["topic"],
+            )?,
+            waiting: families.gauges(
+                "contactd_bridge_waiting_partitions",
+                "Partitions of other topics that wait for a schema at this instance.",
                 &["topic"],
             )?,
             errors: BridgeStep::ALL
@@ -157,16 +163,19 @@ impl BridgeMetrics {
         }
     }
 
-    /// How the topics stand at this instance: its partitions of each, and what is still to come.
-    pub fn set_topics<'a>(&self, topics: impl Iterator<Item = (&'a str, u64, u64)>) {
-        let mut sums: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for (topic, partitions, lag) in topics {
+    /// How the topics stand at this instance: its partitions of each, what is still to come, and how many
+    /// partitions wait for a schema.
+    pub fn set_topics<'a>(&self, topics: impl Iterator<Item = (&'a str, [u64; 3])>) {
+        let mut sums: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+        for (topic, figures) in topics {
             let sum = sums.entry(self.label(topic)).or_default();
-            *sum = (sum.0 + partitions, sum.1 + lag);
+            sum.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
         }
-        for (label, (partitions, lag)) in sums {
-            set(&self.partitions.with_label_values(&[label]), partitions);
-            set(&self.lag.with_label_values(&[label]), lag);
+        for (label, figures) in sums {
+            let gauges = [&self.partitions, &self.lag, &self.waiting];
+            for (gauge, figure) in gauges.into_iter().zip(figures) {
+                set(&gauge.with_label_values(&[label]), figure);
+            }
         }
     }
 

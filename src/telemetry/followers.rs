@@ -19,6 +19,8 @@ pub struct FollowerFigures {
     pub lag_seconds: f64,
     /// Contacts of which something is owed.
     pub waiting: u64,
+    /// Changes that are owed, where they are counted.
+    pub owed: u64,
     /// Changes that were refused too often.
     pub parked: u64,
 }
@@ -31,6 +33,7 @@ pub struct FollowerMetrics {
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
     waiting: IntGaugeVec,
+    owed: IntGaugeVec,
     parked: IntGaugeVec,
 }
 
@@ -68,6 +71,11 @@ impl FollowerMetrics {
                 "Contacts of which the follower owes a change.",
                 label,
             )?,
+            owed: families.gauges(
+                "contactd_follower_owed_changes",
+                "Changes that the follower owes, applied here and not delivered yet; 0 where they are not counted.",
+                label,
+            )?,
             parked: families.gauges(
                 "contactd_follower_parked_changes",
                 "Changes that were refused too often, and wait for somebody to look at them.",
@@ -90,6 +98,7 @@ impl FollowerMetrics {
         let gauges = [
             (&self.lag_records, figures.lag_records),
             (&self.waiting, figures.waiting),
+            (&self.owed, figures.owed),
             (&self.parked, figures.parked),
         ];
         for (family, value) in gauges {

@@ -16,6 +16,7 @@ use prometheus::{
 
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
+use super::acme::AcmeMetrics;
 use super::auth::AuthMetrics;
 use super::bridge::BridgeMetrics;
 use super::build::Build;
@@ -31,8 +32,8 @@ use super::pools::{PoolFamilies, PoolMetrics};
 use super::registry::{
     BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS, set,
 };
-use super::rehoming::RehomingMetrics;
 use super::rules::RulesMetrics;
+use super::schemas::SchemaMetrics;
 use super::security::SecurityLog;
 use super::simulator::SimulatorMetrics;
 use super::throttle::Throttle;
@@ -47,17 +48,20 @@ pub enum Dependency {
     Kafka,
     /// Where instances share limits and revocations.
     Redis,
+    /// Where the schemas of other topics' records are.
+    SchemaRegistry,
 }
 
 impl Dependency {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Kafka, Self::Redis];
+    pub const ALL: [Self; 3] = [Self::Kafka, Self::Redis, Self::SchemaRegistry];
 
     /// Label value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
             Self::Redis => "redis",
+            Self::SchemaRegistry => "schema_registry",
         }
     }
 }
@@ -181,12 +185,14 @@ pub struct Metrics {
     intake: IntakeFamilies,
     /// Webhooks that are made here.
     pub simulator: SimulatorMetrics,
+    /// The sync with Acme.
+    pub acme: AcmeMetrics,
     /// What comes in from other topics.
     pub bridge: BridgeMetrics,
+    /// The schema registry.
+    pub schemas: SchemaMetrics,
     /// What follows from what was applied.
     pub followers: FollowerMetrics,
-    /// What is brought to its home lane.
-    pub rehoming: RehomingMetrics,
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
     pools: PoolFamilies,
@@ -255,9 +261,10 @@ impl Metrics {
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
+            acme: AcmeMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
+            schemas: SchemaMetrics::register(&families)?,
             followers: FollowerMetrics::register(&families)?,
-            rehoming: RehomingMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             pools: PoolFamilies::register(&families)?,
             dead_letter_lines: Throttle::default(),

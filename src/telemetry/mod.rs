@@ -5,6 +5,7 @@
 //!       ─► Metrics (children resolved once) ─────────────┴─► one registry ─► GET /metrics
 //! ```
 
+mod acme;
 mod auth;
 mod bridge;
 mod build;
@@ -21,12 +22,13 @@ mod logging;
 mod metrics;
 mod pools;
 mod registry;
-mod rehoming;
 mod rules;
+mod schemas;
 mod security;
 mod simulator;
 mod throttle;
 
+pub use acme::{AcmeCall, AcmeDrift, AcmeMetrics, AcmeResult};
 pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
 pub use bridge::{BridgeMetrics, BridgeOutcome, BridgeStep};
 pub use build::Build;
@@ -43,6 +45,7 @@ pub use metrics::{CacheTotals, Dependency, Metrics, StoreGauges};
 pub use pools::PoolMetrics;
 pub use registry::{FamilyInfo, MetricsError};
 pub use rules::RulesMetrics;
+pub use schemas::{SchemaAnswer, SchemaMetrics};
 pub use security::{Incident, IncidentKind, SecurityLog};
 pub use simulator::{SimulatorMetrics, SimulatorOutcome};
 pub use throttle::Throttle;

@@ -15,6 +15,7 @@
     reason = "a test fails by panicking, and has no public API"
 )]
 
+mod acme;
 mod circles;
 mod cli;
 mod cli_auth;
@@ -26,6 +27,7 @@ mod docs;
 mod followers;
 mod http;
 mod pipeline;
+mod schema_registry;
 mod security_log;
 mod shared_state;
 mod store;

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{ContactView, Status};
 use crate::domain::digits::write_decimal;
 use crate::domain::event::FIELDS;
+use crate::domain::external_ids::EXTERNAL_IDS;
 use crate::domain::json::write_string;
 use crate::domain::timestamp::{format_rfc3339, format_rfc3339_us, write_rfc3339_us};
 
@@ -31,6 +32,9 @@ pub struct Contact {
     pub title: Option<String>,
     /// Everything else that sources say about it.
     pub attributes: BTreeMap<String, Box<RawValue>>,
+    /// What sources call it, by source; left out where none has an id of its own for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub external_ids: BTreeMap<String, String>,
     /// Active or deleted.
     pub status: Status,
     /// Counts its changes.
@@ -63,6 +67,10 @@ impl Contact {
             company: field(4),
             title: field(5),
             attributes: attributes.collect(),
+            external_ids: view
+                .external_ids()
+                .map(|(source, id)| (source.to_owned(), id.to_owned()))
+                .collect(),
             status: view.status(),
             version: view.version(),
             source_version: view.source_version(),
@@ -93,6 +101,17 @@ pub fn write_json(id: &str, view: &ContactView<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(value.as_bytes());
     }
     out.push(b'}');
+    let mut external_ids = view.external_ids().peekable();
+    if external_ids.peek().is_some() {
+        member(EXTERNAL_IDS, out);
+        for (count, (source, id)) in external_ids.enumerate() {
+            out.push(if count == 0 { b'{' } else { b',' });
+            write_string(source, out);
+            out.push(b':');
+            write_string(id, out);
+        }
+        out.push(b'}');
+    }
     member("status", out);
     write_string(view.status().as_str(), out);
     member("version", out);

@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::digits::{write_decimal, write_hex};
 use super::event::FIELDS;
 use rings::Rings;
-use state::State;
+use state::{Register, State};
 use wire::Wire;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -161,6 +161,17 @@ impl<'a> ContactView<'a> {
         read().ok_or(CorruptContact { bytes: body.len(), part: "status" })
     }
 
+    /// Whether a source has an id for it, for the store's own bodies: reads no more than it must.
+    pub(crate) fn has_external_ids(body: &'a [u8]) -> bool {
+        let read = || {
+            let mut wire = Wire::new(body);
+            wire.u64()?;
+            wire.u64()?;
+            State::has_external_ids(wire.bytes_u32()?)
+        };
+        read().unwrap_or(false)
+    }
+
     /// The version, for the store's own bodies: reads no more than it must.
     pub(crate) fn version_of(body: &'a [u8]) -> Option<u64> {
         Wire::new(body).u64()
@@ -232,9 +243,12 @@ impl<'a> ContactView<'a> {
 
     /// Attributes that have a value, by ascending key: (key, compact JSON).
     pub fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.state.attributes.iter().filter_map(|(key, register)| {
-            Some((std::str::from_utf8(key).ok()?, std::str::from_utf8(register.value?).ok()?))
-        })
+        texts(&self.state.attributes)
+    }
+
+    /// The ids that sources have for it, by ascending source: (source, id).
+    pub fn external_ids(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        texts(&self.state.external_ids)
     }
 
     /// The greatest version that a source gave, stale events included.
@@ -267,6 +281,43 @@ impl<'a> ContactView<'a> {
         self.state.floor()
     }
 
+    /// Whether it was ever erased, for the store's own bodies: reads no more than it must.
+    pub(crate) fn was_erased(body: &'a [u8]) -> bool {
+        let read = || {
+            let mut wire = Wire::new(body);
+            wire.u64()?;
+            wire.u64()?;
+            State::was_erased(wire.bytes_u32()?)
+        };
+        read().unwrap_or(false)
+    }
+
+    /// When it was last erased.
+    pub(crate) fn erased(&self) -> Option<Clock> {
+        self.state.erased
+    }
+
+    /// The body without what it says: no field, no attribute, no external id.
+    pub(crate) fn without_values(body: &'a [u8]) -> Result<Vec<u8>, CorruptContact> {
+        let view = Self::parse_trusted(body)?;
+        let (version, changed_at_ms) = (view.version, view.changed_at_ms);
+        let (state, rings) = view.into_parts();
+        let state = State {
+            fields: [None; FIELDS.len()],
+            attributes: Vec::new(),
+            external_ids: Vec::new(),
+            ..state
+        };
+        let mut out = vec![0; HEAD_BYTES];
+        state.write(&mut out);
+        let canonical = out.len() - HEAD_BYTES;
+        if let Some(head) = out.first_chunk_mut::<HEAD_BYTES>() {
+            *head = head_of(version, changed_at_ms, canonical);
+        }
+        rings.write_with(None, &mut out);
+        Ok(out)
+    }
+
     /// The clock of what stands under a name of [`super::event::FIELDS`], or of an attribute.
     pub(crate) fn clock_of(&self, name: &str) -> Option<Clock> {
         let field = FIELDS.iter().position(|field| *field == name);
@@ -285,4 +336,11 @@ impl<'a> ContactView<'a> {
     pub(crate) fn into_parts(self) -> (State<'a>, Rings<'a>) {
         (self.state, self.rings)
     }
+}
+
+/// Keys and values of those that have one.
+fn texts<'a>(registers: &[(&'a [u8], Register<'a>)]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    registers.iter().filter_map(|(key, register)| {
+        Some((std::str::from_utf8(key).ok()?, std::str::from_utf8(register.value?).ok()?))
+    })
 }

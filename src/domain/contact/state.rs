@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! length of values u32 ‖ values ‖ clocks
-//! values: status u8 ‖ fields that have one u8 (a bit each) ‖ their values (u32 length) ‖ attribute
-//!   count u16 ‖ per attribute: key (u16 length), value (u32 length)
+//! values: status u8 ‖ fields that have one u8 (a bit each; bit 6: external ids are there) ‖ their values
+//!   (u32 length) ‖ attribute count u16 ‖ per attribute: key (u16 length), value (u32 length)
+//!   ‖ [external ids likewise, by source]
 //! clocks: flags u16 ‖ head clock ‖ [first u64, last u64] ‖ [source version u64] ‖ [created] [restored]
-//!   [put] [reset] [horizon] clocks ‖ [deletes: count u8, clocks] ‖ [merging into (u16 length)] ‖ source
+//!   [put] [reset] [horizon] [erased] clocks ‖ [deletes: count u8, clocks] ‖ [merging into (u16 length)] ‖ source
 //!   (u16 length) ‖ 6 field tags u8 ‖ [clock] per field ‖ count of cleared attributes u16 ‖ per attribute with a value: tag u8, [clock]
-//!   ‖ per cleared one: tag u8, key (u16 length), [clock]
+//!   ‖ per cleared one: tag u8, key (u16 length), [clock] ‖ [external ids likewise]
 //! clock: tag u8 (1: with version), time u64, hash u64, [version u64]
 //! ```
 //! A register's clock stands there only where it is not the head. Values are one piece, so that what
@@ -29,7 +30,12 @@ const HORIZON: u16 = 1 << 6;
 const DELETES: u16 = 1 << 7;
 const FIRST_IS_EDIT: u16 = 1 << 8;
 const MERGING: u16 = 1 << 9;
-const ALL_FLAGS: u16 = (1 << 10) - 1;
+const ERASED: u16 = 1 << 10;
+const EXTERNAL_IDS: u16 = 1 << 11;
+const ALL_FLAGS: u16 = (1 << 12) - 1;
+
+/// Beside the bits of fields that have a value.
+const HAS_EXTERNAL_IDS: u8 = 1 << 6;
 
 const ACTIVE: u8 = 0;
 const DELETED: u8 = 1;
@@ -71,6 +77,8 @@ pub(crate) struct State<'a> {
     /// The greatest clock of a cleared attribute that was too many to keep: no event up to it sets an
     /// attribute that has no clock.
     pub(crate) horizon: Option<Clock>,
+    /// The greatest erase.
+    pub(crate) erased: Option<Clock>,
     /// Deletes not older than `created` and newer than `reset` and `restored`, ascending: a `created`
     /// that comes late may fall between any two of them.
     pub(crate) deletes: Vec<Clock>,
@@ -79,8 +87,14 @@ pub(crate) struct State<'a> {
     /// The six fields.
     pub(crate) fields: [Option<Register<'a>>; 6],
     /// Attributes, by ascending key, cleared ones too.
-    pub(crate) attributes: Vec<(&'a [u8], Register<'a>)>,
+    pub(crate) attributes: Keyed<'a>,
+    /// The ids that sources have for it, by source likewise. No floor hides them but an erase: what else
+    /// begins a contact anew does not make it another one to its sources.
+    pub(crate) external_ids: Keyed<'a>,
 }
+
+/// Registers by ascending key, cleared ones too.
+pub(crate) type Keyed<'a> = Vec<(&'a [u8], Register<'a>)>;
 
 impl<'a> State<'a> {
     /// Everything older is hidden.
@@ -88,10 +102,19 @@ impl<'a> State<'a> {
         self.put.max(self.reset)
     }
 
+    /// The greatest clock that says that it is there.
+    fn alive(&self) -> Option<Clock> {
+        self.created.max(self.restored).max(self.put)
+    }
+
+    /// It was erased, and nothing newer has brought it back.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.erased.is_some() && self.erased > self.alive()
+    }
+
     pub(crate) fn status(&self) -> Status {
-        let alive = self.created.max(self.restored).max(self.put);
         let dead = self.deletes.last().copied().max(self.reset);
-        if dead > alive { Status::Deleted } else { Status::Active }
+        if dead > self.alive() { Status::Deleted } else { Status::Active }
     }
 
     /// The least event time, but not before the contact was begun anew. A reset by an untimed event
@@ -120,10 +143,9 @@ impl<'a> State<'a> {
     /// Every text in it.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &'a [u8]> {
         let fields = self.fields.iter().flatten().filter_map(|register| register.value);
-        let attributes = self.attributes.iter();
-        let attributes =
-            attributes.flat_map(|(key, register)| [Some(*key), register.value]).flatten();
-        [self.source].into_iter().chain(self.merging_into).chain(fields).chain(attributes)
+        let keyed = self.attributes.iter().chain(&self.external_ids);
+        let keyed = keyed.flat_map(|(key, register)| [Some(*key), register.value]).flatten();
+        [self.source].into_iter().chain(self.merging_into).chain(fields).chain(keyed)
     }
 
     /// Reads the canonical part; the error names what is wrong. Returns its values too.
@@ -136,9 +158,15 @@ impl<'a> State<'a> {
             Some(DELETED) => true,
             Some(_) | None => return Err("status"),
         };
-        let mut state = Self::read_life(&mut wire)?;
-        state.read_fields(&mut values_wire, &mut wire).ok_or("fields")?;
-        state.read_attributes(&mut values_wire, &mut wire).ok_or("attributes")?;
+        let (mut state, flags) = Self::read_life(&mut wire)?;
+        let has_ids = state.read_fields(&mut values_wire, &mut wire).ok_or("fields")?;
+        let (values_left, head) = (&mut values_wire, state.head);
+        state.attributes =
+            read_keyed(Some(&mut *values_left), &mut wire, head).ok_or("attributes")?;
+        if flags & EXTERNAL_IDS != 0 {
+            let values_left = has_ids.then_some(values_left);
+            state.external_ids = read_keyed(values_left, &mut wire, head).ok_or("external ids")?;
+        }
         if is_deleted != (state.status() == Status::Deleted) {
             return Err("status");
         }
@@ -155,13 +183,29 @@ impl<'a> State<'a> {
         }
     }
 
-    fn read_life(wire: &mut Wire<'a>) -> Result<Self, &'static str> {
+    /// Whether there is an external id among the values; reads no more than it must.
+    pub(super) fn has_external_ids(canonical: &'a [u8]) -> Option<bool> {
+        let [_, valued, ..] = Wire::new(canonical).bytes_u32()? else {
+            return None;
+        };
+        Some(valued & HAS_EXTERNAL_IDS != 0)
+    }
+
+    /// Whether it was ever erased; reads no more than it must.
+    pub(super) fn was_erased(canonical: &'a [u8]) -> Option<bool> {
+        let mut wire = Wire::new(canonical);
+        wire.bytes_u32()?;
+        Some(wire.u16()? & ERASED != 0)
+    }
+
+    /// With the flags.
+    fn read_life(wire: &mut Wire<'a>) -> Result<(Self, u16), &'static str> {
         let flags = wire.u16().filter(|flags| flags & !ALL_FLAGS == 0).ok_or("flags")?;
         let head = wire.clock().ok_or("head")?;
         let mut state = Self { head, first_is_edit: flags & FIRST_IS_EDIT != 0, ..Self::default() };
         state.read_flagged(flags, wire).ok_or("life")?;
         state.source = wire.bytes_u16().ok_or("source")?;
-        Ok(state)
+        Ok((state, flags))
     }
 
     fn read_flagged(&mut self, flags: u16, wire: &mut Wire<'a>) -> Option<()> {
@@ -177,6 +221,7 @@ impl<'a> State<'a> {
             (PUT, &mut self.put),
             (RESET, &mut self.reset),
             (HORIZON, &mut self.horizon),
+            (ERASED, &mut self.erased),
         ];
         for (flag, clock) in clocks {
             if flags & flag != 0 {
@@ -194,7 +239,8 @@ impl<'a> State<'a> {
         Some(())
     }
 
-    fn read_fields(&mut self, values: &mut Wire<'a>, clocks: &mut Wire<'a>) -> Option<()> {
+    /// Whether external ids are among the values.
+    fn read_fields(&mut self, values: &mut Wire<'a>, clocks: &mut Wire<'a>) -> Option<bool> {
         let valued = values.u8()?;
         let tags = clocks.array::<6>()?;
         for (place, (field, tag)) in self.fields.iter_mut().zip(tags).enumerate() {
@@ -205,34 +251,7 @@ impl<'a> State<'a> {
                 return None;
             }
         }
-        (valued >> 6 == 0).then_some(())
-    }
-
-    fn read_attributes(&mut self, values: &mut Wire<'a>, clocks: &mut Wire<'a>) -> Option<()> {
-        let (valued, cleared) = (usize::from(values.u16()?), usize::from(clocks.u16()?));
-        let count = valued.min(values.rest().len()) + cleared.min(clocks.rest().len());
-        self.attributes.reserve_exact(count);
-        for _ in 0..valued {
-            let (key, value) = (values.bytes_u16()?, values.bytes_u32()?);
-            let tag = clocks.u8()?;
-            let is_next = self.attributes.last().is_none_or(|(last, _)| *last < key);
-            let register = read_register(tag, Some(value), self.head, clocks);
-            self.attributes.push((key, register.filter(|_| is_next)?));
-        }
-        // What is cleared stands behind: it goes in by key.
-        let mut last: Option<&[u8]> = None;
-        for _ in 0..cleared {
-            let (tag, key) = (clocks.u8()?, clocks.bytes_u16()?);
-            let register = read_register(tag, None, self.head, clocks)?;
-            let is_next = last.is_none_or(|last| last < key);
-            let Err(place) = self.attributes.binary_search_by_key(&key, |(key, _)| key) else {
-                return None;
-            };
-            self.attributes.insert(place, (key, register));
-            last = Some(key).filter(|_| is_next);
-            last?;
-        }
-        Some(())
+        (valued >> 7 == 0).then_some(valued & HAS_EXTERNAL_IDS != 0)
     }
 
     /// Appends the canonical part; returns where its values lie in `out`.
@@ -249,10 +268,17 @@ impl<'a> State<'a> {
         for field in self.fields.iter().flatten() {
             self.write_clock(field, out);
         }
-        let has_value = |(_, register): &&(&[u8], Register<'_>)| register.value.is_some();
-        let cleared = self.attributes.iter().filter(|at| !has_value(at));
+        self.write_clocks(&self.attributes, out);
+        if !self.external_ids.is_empty() {
+            self.write_clocks(&self.external_ids, out);
+        }
+        values
+    }
+
+    fn write_clocks(&self, registers: &[(&[u8], Register<'_>)], out: &mut Vec<u8>) {
+        let cleared = registers.iter().filter(|at| !has_value(at));
         out.extend_from_slice(&(cleared.clone().count() as u16).to_le_bytes());
-        for (_, register) in self.attributes.iter().filter(has_value) {
+        for (_, register) in registers.iter().filter(has_value) {
             out.push(self.tag(register));
             self.write_clock(register, out);
         }
@@ -261,7 +287,6 @@ impl<'a> State<'a> {
             put_bytes_u16(out, key);
             self.write_clock(register, out);
         }
-        values
     }
 
     fn write_values(&self, out: &mut Vec<u8>) {
@@ -269,22 +294,14 @@ impl<'a> State<'a> {
         let valued =
             values.iter().rev().fold(0, |bits, value| bits << 1 | u8::from(value.is_some()));
         let status = if self.status() == Status::Deleted { DELETED } else { ACTIVE };
-        out.extend_from_slice(&[status, valued]);
+        let has_ids = self.external_ids.iter().any(|at| has_value(&at));
+        out.extend_from_slice(&[status, valued | if has_ids { HAS_EXTERNAL_IDS } else { 0 }]);
         for value in values.iter().flatten() {
             put_bytes_u32(out, value);
         }
-        let count_at = out.len();
-        out.extend_from_slice(&[0; 2]);
-        let mut count = 0_u16;
-        for (key, register) in &self.attributes {
-            if let Some(value) = register.value {
-                put_bytes_u16(out, key);
-                put_bytes_u32(out, value);
-                count = count.saturating_add(1);
-            }
-        }
-        if let Some(place) = out.get_mut(count_at..count_at + 2) {
-            place.copy_from_slice(&count.to_le_bytes());
+        write_keyed(&self.attributes, out);
+        if has_ids {
+            write_keyed(&self.external_ids, out);
         }
     }
 
@@ -295,6 +312,7 @@ impl<'a> State<'a> {
             (PUT, self.put),
             (RESET, self.reset),
             (HORIZON, self.horizon),
+            (ERASED, self.erased),
         ];
         let mut flags = 0;
         let mut flag = |bit, is_set| flags |= if is_set { bit } else { 0 };
@@ -303,6 +321,7 @@ impl<'a> State<'a> {
         flag(SOURCE_VERSION, self.source_version.is_some());
         flag(DELETES, !self.deletes.is_empty());
         flag(MERGING, self.merging_into.is_some());
+        flag(EXTERNAL_IDS, !self.external_ids.is_empty());
         for (bit, clock) in clocks {
             flag(bit, clock.is_some());
         }
@@ -337,6 +356,65 @@ impl<'a> State<'a> {
             put_clock(out, &register.clock);
         }
     }
+}
+
+fn has_value((_, register): &&(&[u8], Register<'_>)) -> bool {
+    register.value.is_some()
+}
+
+/// Those that have a value.
+fn write_keyed(registers: &[(&[u8], Register<'_>)], out: &mut Vec<u8>) {
+    let count_at = out.len();
+    out.extend_from_slice(&[0; 2]);
+    let mut count = 0_u16;
+    for (key, register) in registers {
+        if let Some(value) = register.value {
+            put_bytes_u16(out, key);
+            put_bytes_u32(out, value);
+            count = count.saturating_add(1);
+        }
+    }
+    if let Some(place) = out.get_mut(count_at..count_at + 2) {
+        place.copy_from_slice(&count.to_le_bytes());
+    }
+}
+
+/// `values`: none where no register has one.
+fn read_keyed<'a>(
+    mut values: Option<&mut Wire<'a>>,
+    clocks: &mut Wire<'a>,
+    head: Clock,
+) -> Option<Keyed<'a>> {
+    let valued = match &mut values {
+        Some(values) => usize::from(values.u16()?),
+        None => 0,
+    };
+    let cleared = usize::from(clocks.u16()?);
+    let bytes = values.as_ref().map_or(0, |values| values.rest().len());
+    let mut registers: Keyed<'a> = Vec::new();
+    registers.reserve_exact(valued.min(bytes) + cleared.min(clocks.rest().len()));
+    for _ in 0..valued {
+        let values = values.as_mut()?;
+        let (key, value) = (values.bytes_u16()?, values.bytes_u32()?);
+        let tag = clocks.u8()?;
+        let is_next = registers.last().is_none_or(|(last, _)| *last < key);
+        let register = read_register(tag, Some(value), head, clocks);
+        registers.push((key, register.filter(|_| is_next)?));
+    }
+    // What is cleared stands behind: it goes in by key.
+    let mut last: Option<&[u8]> = None;
+    for _ in 0..cleared {
+        let (tag, key) = (clocks.u8()?, clocks.bytes_u16()?);
+        let register = read_register(tag, None, head, clocks)?;
+        let is_next = last.is_none_or(|last| last < key);
+        let Err(place) = registers.binary_search_by_key(&key, |(key, _)| key) else {
+            return None;
+        };
+        registers.insert(place, (key, register));
+        last = Some(key).filter(|_| is_next);
+        last?;
+    }
+    Some(registers)
 }
 
 fn read_register<'a>(

@@ -29,6 +29,7 @@ fn full_state() -> State<'static> {
         put: Some(old),
         reset: Some(clock(1_763_718_000_000_000, None)),
         horizon: Some(clock(1_763_718_500_000_000, None)),
+        erased: Some(clock(1_763_717_000_000_000, None)),
         deletes: vec![clock(1_763_719_060_000_000, None), head],
         fields: [
             Some(register(head, value("Ada"))),
@@ -41,6 +42,10 @@ fn full_state() -> State<'static> {
         attributes: vec![
             (b"gone".as_slice(), register(old, None)),
             (b"plan".as_slice(), register(head, value("{\"tier\":[1,2.50]}"))),
+        ],
+        external_ids: vec![
+            (b"crm".as_slice(), register(old, None)),
+            (b"hubspot".as_slice(), register(old, value("1148"))),
         ],
     }
 }
@@ -70,6 +75,7 @@ fn format_1_is_written_and_read_as_in_the_fixture() {
         (41, Some(12), Status::Deleted)
     );
     assert_eq!((view.first_seen_us(5, 8), view.first_seen_us(5, 7)), (Some(9), None));
+    assert!(ContactView::has_external_ids(&fixture));
     let (state, _) = view.into_parts();
     assert_eq!(format!("{state:?}"), format!("{:?}", full_state()));
 }
@@ -85,7 +91,7 @@ fn json_is_flat_and_both_writers_agree() {
         written,
         concat!(
             r#"{"id":"c\"1","firstName":"Ada","lastName":"Lövelace \"L\"","email":null,"phone":null,"company":null,"#,
-            r#""title":"","attributes":{"plan":{"tier":[1,2.50]}},"status":"DELETED","version":41,"sourceVersion":12,"#,
+            r#""title":"","attributes":{"plan":{"tier":[1,2.50]}},"externalIds":{"hubspot":"1148"},"status":"DELETED","version":41,"sourceVersion":12,"#,
             r#""source":"acme","createdAt":"2025-11-21T09:56:40.000Z","updatedAt":"2025-11-21T10:00:00.000Z","changedAt":"2025-11-21T10:00:00.123Z"}"#
         )
     );

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use super::Reject;
 use super::envelope::Envelope;
+use super::external_ids;
 use super::fields::{Made, made};
 use super::reader::{Member, Reader, duplicate, wrong_type};
 use crate::domain::event::{EventKind, FIELDS, Patch};
+use crate::domain::external_ids::EXTERNAL_IDS;
+use crate::domain::headers::COMMAND;
 use crate::domain::json::Token;
 use crate::domain::limits::ATTRIBUTE_KEY_BYTES_MAX;
+use crate::domain::record::Headers;
 use crate::domain::sources::{Owner, Source, Target, Unknown, field_of};
 use crate::domain::span::Span;
 use crate::domain::verdict::DeadLetterReason;
@@ -21,10 +25,10 @@ pub(super) struct ContactPart {
     pub(super) is_flat_id: bool,
     pub(super) fields: [Patch; 6],
     pub(super) attributes: Vec<(Span, Patch)>,
+    pub(super) external_ids: Vec<(Span, Patch)>,
 }
 
 /// Members sorted by what they stand for.
-#[derive(Debug, Default)]
 struct Sorted<'e> {
     mapped_id: Option<Token>,
     id: Option<Token>,
@@ -34,8 +38,11 @@ struct Sorted<'e> {
     /// Name, value, and whether it stood under `attributes`.
     attributes: Vec<(Span, Token, bool)>,
     has_attributes: bool,
+    external_ids: Option<Token>,
     /// The members that are null on purpose; none: all that are.
     nulls: Option<&'e BTreeSet<String>>,
+    /// Tell whether it is a command.
+    headers: Headers<'e>,
 }
 
 impl ContactPart {
@@ -43,8 +50,9 @@ impl ContactPart {
         reader: &mut Reader<'_>,
         envelope: &Envelope,
         source: Option<&Source>,
+        headers: Headers<'_>,
     ) -> Result<Self, Reject> {
-        let mut sorted = Sorted { nulls: envelope.nulls.as_ref(), ..Sorted::default() };
+        let mut sorted = Sorted::new(envelope.nulls.as_ref(), headers);
         for member in &envelope.data {
             sorted.take(reader, *member, source)?;
         }
@@ -72,6 +80,9 @@ impl ContactPart {
             !is_ours(&|target| matches!(target, Target::Attribute(it) if it.as_bytes() == name))
         });
         part.attributes = attributes(reader, sorted.attributes)?;
+        if let Some(token) = sorted.external_ids {
+            part.external_ids = external_ids::of_command(reader, token)?;
+        }
         for (name, patch) in by_rule {
             part.set_attribute(reader, name, patch);
         }
@@ -150,7 +161,27 @@ impl ContactPart {
     }
 }
 
-impl Sorted<'_> {
+impl<'e> Sorted<'e> {
+    fn new(nulls: Option<&'e BTreeSet<String>>, headers: Headers<'e>) -> Self {
+        Self {
+            mapped_id: None,
+            id: None,
+            contact_id: None,
+            ours: [None; 6],
+            theirs: [None; 6],
+            attributes: Vec::new(),
+            has_attributes: false,
+            external_ids: None,
+            nulls,
+            headers,
+        }
+    }
+
+    /// Whose contact is whose only we say.
+    fn is_command(&self) -> bool {
+        self.headers.clone().any(|(name, _)| name == COMMAND)
+    }
+
     fn take(
         &mut self,
         reader: &mut Reader<'_>,
@@ -170,6 +201,9 @@ impl Sorted<'_> {
             (None, b"id") => Some(&mut self.id),
             (None, b"contact_id" | b"contactId") => Some(&mut self.contact_id),
             (None, b"attributes") => return self.take_attributes(reader, member.value),
+            (None, name) if name == EXTERNAL_IDS.as_bytes() && self.is_command() => {
+                Some(&mut self.external_ids)
+            }
             (None, _) => match field_of(name) {
                 Some(place) => self.ours.get_mut(place),
                 None => None,

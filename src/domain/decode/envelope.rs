@@ -325,7 +325,11 @@ fn read_data(reader: &mut Reader<'_>) -> Result<(Vec<Member>, Option<TextRange>)
     Ok((data, Some((start, end))))
 }
 
-fn header_text(reader: &mut Reader<'_>, value: &[u8], name: &str) -> Result<Span, Reject> {
+pub(super) fn header_text(
+    reader: &mut Reader<'_>,
+    value: &[u8],
+    name: &str,
+) -> Result<Span, Reject> {
     if std::str::from_utf8(value).is_err() {
         let detail = format!("the header {name} is not UTF-8");
         return Err(Reject::new(DeadLetterReason::InvalidUtf8, detail));

@@ -1,7 +1,9 @@
 //! What stands around the JSON, and values that are no JSON at all.
 
+use serde::de::IgnoredAny;
+
 use super::Reject;
-use crate::domain::headers::CONTENT_TYPE;
+use crate::domain::headers::{CONTENT_TYPE, DECODE_PROBLEM};
 use crate::domain::record::Headers;
 use crate::domain::verdict::DeadLetterReason;
 
@@ -12,6 +14,38 @@ const MESSAGE_INDEXES_MAX: u64 = 8;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const AVRO_FILE: &[u8] = b"Obj\x01";
 const AVRO_SINGLE_OBJECT: &[u8] = b"\xc3\x01";
+
+/// The schema registry's id before a value; none where the value has no frame, or is JSON in it.
+pub fn value_schema_id(value: &[u8], headers: Headers<'_>) -> Option<u32> {
+    let (id, framed) = frame(value)?;
+    let is_json = looks_like_json(framed) && !media_type(headers).contains("avro");
+    (!is_json).then_some(id)
+}
+
+/// The same of a key. A number might be JSON or Avro, so it is asked for.
+pub fn key_schema_id(key: &[u8]) -> Option<u32> {
+    let (id, framed) = frame(key)?;
+    let is_json = matches!(framed.first(), Some(b'"' | b'{'))
+        && serde_json::from_slice::<IgnoredAny>(framed).is_ok();
+    (!is_json).then_some(id)
+}
+
+/// Confluent's frame: its id, and what is in it.
+pub fn frame(value: &[u8]) -> Option<(u32, &[u8])> {
+    match value.split_first_chunk::<CONFLUENT_LEN>()? {
+        ([0, id @ ..], framed) => Some((u32::from_be_bytes(*id), framed)),
+        _ => None,
+    }
+}
+
+/// Why the bridge could not decode the record, where it says so.
+pub(super) fn noted_problem(mut headers: Headers<'_>) -> Option<Reject> {
+    let (_, noted) = headers.find(|(name, _)| *name == DECODE_PROBLEM)?;
+    let noted = String::from_utf8_lossy(noted.unwrap_or_default()).into_owned();
+    let (name, detail) = noted.split_once(": ").unwrap_or(("", &noted));
+    let reason = DeadLetterReason::ALL.iter().find(|reason| reason.as_str() == name);
+    Some(Reject::new(reason.copied().unwrap_or(DeadLetterReason::MalformedAvro), detail))
+}
 
 /// Where the JSON starts in a value; refuses Avro and Protobuf.
 pub(super) fn json_start(value: &[u8], headers: Headers<'_>) -> Result<usize, Reject> {
@@ -25,16 +59,20 @@ pub(super) fn json_start(value: &[u8], headers: Headers<'_>) -> Result<usize, Re
     if value.starts_with(AVRO_FILE) || value.starts_with(AVRO_SINGLE_OBJECT) {
         return Err(avro("the value is Avro; only JSON is read"));
     }
-    let framed = value.first().filter(|byte| **byte == 0).and_then(|_| value.get(CONFLUENT_LEN..));
-    let (frame, json) = match framed {
-        Some(json) => (CONFLUENT_LEN, json),
+    let (frame, json) = match frame(value) {
+        Some((_, json)) => (CONFLUENT_LEN, json),
         None => (0, value),
     };
     if frame > 0 && !looks_like_json(json) {
         return Err(if is_protobuf(json) {
-            protobuf("Confluent framing around Protobuf; only JSON is read")
+            protobuf(
+                "Confluent framing around Protobuf; only JSON and, on other topics, Avro are read",
+            )
         } else {
-            avro("Confluent framing around Avro; only JSON is read")
+            avro(
+                "Confluent framing around Avro, which is read on topics of bridge.topics alone, and by \
+                  schema_registry.url",
+            )
         });
     }
     Ok(frame + if json.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 })

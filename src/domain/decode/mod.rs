@@ -10,6 +10,8 @@
 //! - A contact's id, in this order: `data.id` (or what the source calls it), `data.contact_id`,
 //!   `contact_id`, `id` beside an `event_id`, a CloudEvent's subject, a flat event's `id`, the record's
 //!   key. Whole numbers pass as ids.
+//! - Where a source has ids of its own, they were looked up before the record was appended: its headers
+//!   name the contact and the source's id, whatever stands in the value.
 //! - Without `data` the event is flat: all members that aren't the envelope's are the contact's.
 //! - A source's configured schemas are held against the record's JSON as it stands there, commands'
 //!   excepted, which we write. Other sources pay nothing.
@@ -18,6 +20,7 @@
 mod command;
 mod contact;
 mod envelope;
+mod external_ids;
 mod fields;
 mod framing;
 mod items;
@@ -45,6 +48,7 @@ use contact::ContactPart;
 use envelope::{Envelope, Naming};
 use reader::Reader;
 
+pub use framing::{frame, key_schema_id, value_schema_id};
 pub use items::{ITEMS_BYTES_MAX, ITEMS_MAX, Item, Most, TooMany};
 pub use key::KeyForm;
 
@@ -120,6 +124,9 @@ impl Decoder {
 
     fn read(&self, arena: &[u8], record: &Record) -> Result<(Event, Vec<u8>), Reject> {
         let headers = Headers::new(record.headers.of(arena));
+        if let Some(reject) = framing::noted_problem(headers.clone()) {
+            return Err(reject);
+        }
         let Some(value) = record.value else {
             let detail = match key::problem(headers) {
                 Some(problem) => {
@@ -141,8 +148,9 @@ impl Decoder {
         let end = value.start as usize + bytes.len();
         let mut reader = Reader::new(arena, start, end)?;
         let (envelope, source) = self.envelope(&mut reader, record, headers.clone())?;
-        let contact = ContactPart::read(&mut reader, &envelope, source)?;
+        let contact = ContactPart::read(&mut reader, &envelope, source, headers.clone())?;
         let mut event = self.assemble(&mut reader, record, &envelope, contact, headers.clone())?;
+        external_ids::resolve(&mut reader, &mut event, headers.clone())?;
         event.command = command::read(&mut reader, headers.clone(), &event, &envelope)?;
         if event.command.is_some() {
             event.body_hash = None;
@@ -172,7 +180,9 @@ impl Decoder {
         if let Some((source, paths)) = given.and_then(|it| Some((it, it.record()?)))
             && !headers.clone().any(|(name, _)| name == OUR_ENVELOPE)
         {
-            let key = record.key.map(|key| reader.bytes(key).to_vec());
+            // Which of several is meant its own key says, or what it was taken apart by.
+            let named = external_ids::named(headers.clone());
+            let key = named.or(record.key.map(|key| reader.bytes(key))).map(<[u8]>::to_vec);
             let mut envelope = wrapped::read(reader, source, paths, key.as_deref())?;
             wrapped::leave_out_unavailable(reader, &mut envelope);
             envelope.complete(reader, headers, naming)?;
@@ -241,6 +251,7 @@ impl Decoder {
             source_version: envelope.version,
             fields: contact.fields,
             attributes: contact.attributes,
+            external_ids: contact.external_ids,
             replaces: false,
             command: None,
         })
@@ -306,8 +317,24 @@ fn check_id(reader: &Reader<'_>, id: Span, what: &str) -> Result<(), Reject> {
     }
 }
 
-/// What keeps bytes from being an id.
-fn id_problem(bytes: &[u8]) -> Option<&'static str> {
+/// Gives an event without an id of its own one, as the header [`EVENT_ID`](super::headers::EVENT_ID) does.
+/// False: that can't be an id.
+pub fn give_id(batch: &mut RecordBatch, event: &mut Event, id: &str) -> bool {
+    if id_problem(id.as_bytes()).is_some() {
+        return false;
+    }
+    event.event_id = Span::new(batch.arena.len(), id.len());
+    batch.arena.extend_from_slice(id.as_bytes());
+    event.is_id_given = true;
+    event.id_hash = id_hash(event.source.of(&batch.arena), id.as_bytes());
+    if let Some(clock) = &mut event.clock {
+        clock.hash = event.id_hash;
+    }
+    true
+}
+
+/// What keeps bytes from being an id, of ours or of a source's.
+pub fn id_problem(bytes: &[u8]) -> Option<&'static str> {
     if bytes.is_empty() {
         Some("is empty")
     } else if bytes.len() > ID_BYTES_MAX {

@@ -11,6 +11,7 @@ use crate::domain::command::{Command, Intent};
 use crate::domain::contact::state::State;
 use crate::domain::contact::{ContactView, Status};
 use crate::domain::event::{Event, Patch};
+use crate::domain::external_ids::{erased_form, is_erased_form};
 use crate::domain::json::merge_patch::merge_patch;
 use crate::domain::span::Span;
 use crate::domain::verdict::Verdict;
@@ -51,7 +52,7 @@ fn decide_into(
     }
     let is_new = view.is_none();
     let may_be_silent = matches!(command.intent, Intent::Update | Intent::Upsert) && !is_new;
-    if may_be_silent && !says_anything(event) && !command.clears_attributes {
+    if may_be_silent && !event.says_anything() && !command.clears_attributes {
         return Ok(Verdict::Unchanged);
     }
     let canonical = view.as_ref().map(ContactView::canonical);
@@ -147,15 +148,51 @@ fn resolved(
             None => {}
         }
     }
+    let external_ids = resolved_ids(event, command, state, arena, &mut copied);
     let source = copied(event.source.of(arena));
     let timestamp = Some(clock.ts_us);
-    let event =
-        Event { clock: Some(clock), timestamp, source, fields, attributes, ..event.clone() };
+    let event = Event {
+        clock: Some(clock),
+        timestamp,
+        source,
+        fields,
+        attributes,
+        external_ids,
+        ..event.clone()
+    };
     (event, texts)
 }
 
-fn says_anything(event: &Event) -> bool {
-    event.fields.iter().any(|patch| *patch != Patch::Absent) || !event.attributes.is_empty()
+/// What the event says of external ids; an erase says that of each a hash is left, by which the source's
+/// events still find the contact.
+fn resolved_ids(
+    event: &Event,
+    command: &Command,
+    state: &State<'_>,
+    arena: &[u8],
+    copied: &mut impl FnMut(&[u8]) -> Span,
+) -> Vec<(Span, Patch)> {
+    let mut patches = Vec::new();
+    if command.intent == Intent::Erase {
+        for (source, register) in &state.external_ids {
+            if let Some(id) = register.value {
+                let left = match is_erased_form(id) {
+                    true => copied(id),
+                    false => copied(erased_form(source, id).as_bytes()),
+                };
+                patches.push((copied(source), Patch::Set(left)));
+            }
+        }
+        return patches;
+    }
+    for (source, patch) in &event.external_ids {
+        let patch = match patch {
+            Patch::Set(id) => Patch::Set(copied(id.of(arena))),
+            other => *other,
+        };
+        patches.push((copied(source.of(arena)), patch));
+    }
+    patches
 }
 
 fn merged(said: &[u8], at: Option<&[u8]>) -> Vec<u8> {
@@ -169,19 +206,24 @@ fn merged(said: &[u8], at: Option<&[u8]>) -> Vec<u8> {
 /// Whether the wish is done in the state after it.
 fn stands(after: &State<'_>, event: &Event, command: &Command, clock: Clock) -> bool {
     let values = || {
-        let attributes = after.attributes.iter().map(|(_, register)| register);
-        after.fields.iter().flatten().chain(attributes)
+        let keyed = after.attributes.iter().chain(&after.external_ids);
+        after.fields.iter().flatten().chain(keyed.map(|(_, register)| register))
     };
     let is_active = after.status() == Status::Active;
     match command.intent {
         Intent::Create | Intent::Replace => is_active && Some(clock) >= after.floor(),
         // What clears attributes where there are none has nothing that could stand.
         Intent::Update | Intent::Upsert | Intent::TakeIn => {
-            is_active && (!says_anything(event) || values().any(|register| register.clock == clock))
+            is_active
+                && (!event.says_anything() || values().any(|register| register.clock == clock))
         }
         Intent::Restore => is_active,
         Intent::Delete | Intent::GiveWay => !is_active,
-        Intent::Erase => !is_active && values().all(|register| register.value.is_none()),
+        Intent::Erase => {
+            let attributes = after.attributes.iter().map(|(_, register)| register);
+            let mut said = after.fields.iter().flatten().chain(attributes);
+            !is_active && said.all(|register| register.value.is_none())
+        }
         Intent::Bind | Intent::Unbind => true,
     }
 }

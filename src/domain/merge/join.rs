@@ -2,17 +2,18 @@
 //!
 //! What nobody sees is bounded. With D the deletes that no restore took back and C the greatest
 //! `created`, the floor is max(max{d ∈ D : d < C}, the 33rd greatest of D): a function of the two sets
-//! that grows with them, kept as `reset` and the deletes above it. Cleared attributes beyond
-//! [`CLEARED_MAX`] or [`CLEARED_BYTES_MAX`] raise the horizon instead, the oldest first.
+//! that grows with them, kept as `reset` and the deletes above it. Cleared attributes and external ids
+//! beyond [`CLEARED_MAX`] or [`CLEARED_BYTES_MAX`] raise the horizon instead, the oldest first.
 
 use super::clock_after;
 use crate::domain::clock::Clock;
-use crate::domain::contact::state::{Register, State};
+use crate::domain::contact::state::{Keyed, Register, State};
 use crate::domain::event::{Event, EventKind, Patch};
+use crate::domain::span::Span;
 
 /// So many deletes raise the floor to the least of them.
 const DELETES_MAX: usize = 33;
-/// Cleared attributes that are remembered at most, by number and by bytes.
+/// Cleared attributes and external ids that are remembered at most, by number and by bytes.
 const CLEARED_MAX: usize = 64;
 const CLEARED_BYTES_MAX: usize = 2 << 10;
 /// Bytes of one besides its key, with the longest clock.
@@ -58,12 +59,19 @@ pub(super) fn join<'a>(
 
     let floor = state.floor();
     let mut joining = Joining { clock, ..Joining::default() };
-    joining.fields(state, event, arena);
-    joining.attributes(state, event, arena);
+    if event.kind != EventKind::Erased && state.is_erased() {
+        // Erased stays erased: what is said of it is not kept until something brings it back.
+        joining.said = event.says_anything();
+    } else {
+        let horizon = state.horizon;
+        joining.fields(state, event, arena);
+        joining.keyed(&mut state.attributes, &event.attributes, horizon, arena);
+        joining.keyed(&mut state.external_ids, &event.external_ids, horizon, arena);
+    }
     let source = event.source.of(arena);
     raise_head(state, joining.latest, source);
     drop_hidden(state, floor);
-    if !event.attributes.is_empty() {
+    if !event.attributes.is_empty() || !event.external_ids.is_empty() {
         bound_cleared(state);
     }
 
@@ -119,7 +127,7 @@ fn join_life<'a>(state: &mut State<'a>, event: &Event, clock: Clock, arena: &'a 
         EventKind::Created => raise(&mut state.created, clock),
         EventKind::Updated => false,
         EventKind::Restored => raise(&mut state.restored, clock),
-        EventKind::Erased => raise(&mut state.reset, clock),
+        EventKind::Erased => raise(&mut state.erased, clock) | raise(&mut state.reset, clock),
         EventKind::Deleted => {
             let place = state.deletes.binary_search(&clock).err();
             // At or below a restore it was taken back before it came.
@@ -192,33 +200,39 @@ impl Joining {
     }
 
     /// Both lists are sorted: one walk over the two.
-    fn attributes<'a>(&mut self, state: &mut State<'a>, event: &Event, arena: &'a [u8]) {
-        if event.attributes.is_empty() {
+    fn keyed<'a>(
+        &mut self,
+        registers: &mut Keyed<'a>,
+        patches: &[(Span, Patch)],
+        horizon: Option<Clock>,
+        arena: &'a [u8],
+    ) {
+        if patches.is_empty() {
             return;
         }
-        let capacity = state.attributes.len() + event.attributes.len();
-        let before = std::mem::replace(&mut state.attributes, Vec::with_capacity(capacity));
+        let capacity = registers.len() + patches.len();
+        let before = std::mem::replace(registers, Vec::with_capacity(capacity));
         let mut before = before.into_iter().peekable();
-        for (key, patch) in &event.attributes {
+        for (key, patch) in patches {
             let Some(value) = value_of(patch, arena) else {
                 continue;
             };
             let key = key.of(arena);
             while let Some(older) = before.next_if(|(each, _)| *each < key) {
-                state.attributes.push(older);
+                registers.push(older);
             }
             let current = before.next_if(|(each, _)| *each == key).map(|(_, register)| register);
             let register = Register { clock: self.clock, value };
             // What was cleared here once and is forgotten may have been newer.
-            if current.is_none() && Some(register.clock) <= state.horizon {
+            if current.is_none() && Some(register.clock) <= horizon {
                 self.said = true;
                 continue;
             }
             let after = current.map_or(register, |current| current.max(register));
-            state.attributes.push((key, after));
+            registers.push((key, after));
             self.note(current, after, register);
         }
-        state.attributes.extend(before);
+        registers.extend(before);
     }
 
     fn note(&mut self, before: Option<Register<'_>>, after: Register<'_>, register: Register<'_>) {
@@ -250,12 +264,14 @@ fn drop_hidden(state: &mut State<'_>, floor: Option<Clock>) {
         *field = field.filter(stands);
     }
     state.attributes.retain(|(_, register)| stands(register));
+    let erased = state.erased;
+    state.external_ids.retain(|(_, register)| Some(register.clock) >= erased);
 }
 
-/// Forgets the oldest cleared attributes where there are too many, and remembers up to when.
+/// Forgets the oldest of what was cleared where there is too much, and remembers up to when.
 fn bound_cleared(state: &mut State<'_>) {
     let is_cleared = |(_, register): &&(&[u8], Register<'_>)| register.value.is_none();
-    let cleared = state.attributes.iter().filter(is_cleared);
+    let cleared = state.attributes.iter().chain(&state.external_ids).filter(is_cleared);
     let bytes = |key: &[u8]| key.len() + CLEARED_BYTES;
     let (mut count, mut total) =
         cleared.clone().fold((0, 0), |(count, total), (key, _)| (count + 1, total + bytes(key)));
@@ -277,6 +293,7 @@ fn bound_cleared(state: &mut State<'_>) {
     let stands =
         |register: &Register<'_>| register.value.is_some() || Some(register.clock) > forgotten;
     state.attributes.retain(|(_, register)| stands(register));
+    state.external_ids.retain(|(_, register)| stands(register));
 }
 
 fn has_clock(state: &State<'_>, clock: &Clock) -> bool {
@@ -286,5 +303,6 @@ fn has_clock(state: &State<'_>, clock: &Clock) -> bool {
         && (life.contains(&Some(*clock))
             || state.deletes.contains(clock)
             || state.fields.iter().flatten().any(|register| register.clock == *clock)
-            || state.attributes.iter().any(|(_, register)| register.clock == *clock))
+            || state.attributes.iter().any(|(_, register)| register.clock == *clock)
+            || state.external_ids.iter().any(|(_, register)| register.clock == *clock))
 }

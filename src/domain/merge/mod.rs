@@ -6,6 +6,8 @@
 //! bounded ([`join`]).
 
 mod command;
+#[cfg(test)]
+mod external_ids_tests;
 mod join;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use super::contact::rings::{FirstSeen, Rings};
 use super::contact::state::State;
 use super::contact::{ContactView, CorruptContact, HEAD_BYTES, head_of};
 use super::event::Event;
+use super::external_ids::EXTERNAL_IDS_MAX;
 use super::verdict::Verdict;
 
 pub use super::limits::Limits;
@@ -36,6 +39,14 @@ pub enum MergeError {
         /// The limit, in bytes.
         bytes_max: usize,
     },
+    /// Sources would have too many ids for it; nothing changed.
+    #[error(
+        "the contact would have external ids of {ids} sources, at most {EXTERNAL_IDS_MAX} are kept"
+    )]
+    TooManyIds {
+        /// So many.
+        ids: usize,
+    },
     /// What is stored can't be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptContact),
@@ -45,7 +56,7 @@ impl MergeError {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::TooLarge { .. } => Class::Poison,
+            Self::TooLarge { .. } | Self::TooManyIds { .. } => Class::Poison,
             Self::Corrupt(corrupt) => corrupt.class(),
         }
     }
@@ -167,6 +178,10 @@ fn write_body(
     let entries = state.attributes.len();
     if entries > usize::from(u16::MAX) {
         return Err(MergeError::TooLarge { bytes: entries, bytes_max: limits.contact_bytes_max });
+    }
+    let ids = state.external_ids.iter().filter(|(_, register)| register.value.is_some()).count();
+    if ids > EXTERNAL_IDS_MAX {
+        return Err(MergeError::TooManyIds { ids });
     }
     out.extend_from_slice(&[0; HEAD_BYTES]);
     let values = state.write(out);

@@ -46,6 +46,7 @@ impl Subject {
             source_version: None,
             fields: [Patch::Absent; 6],
             attributes: Vec::new(),
+            external_ids: Vec::new(),
             replaces: false,
             command: None,
         };

@@ -117,6 +117,7 @@ fn silent(kind: EventKind, at: u64) -> Event {
         source_version: None,
         fields: [Patch::Absent; 6],
         attributes: Vec::new(),
+        external_ids: Vec::new(),
         replaces: false,
         command: None,
     }

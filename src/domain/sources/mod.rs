@@ -27,7 +27,7 @@ pub use outward::{KeptBack, Outward};
 pub use path::{Path, Segment};
 pub use presets::{PRESETS, Preset};
 pub use steps::Step;
-pub use text::{FieldText, Owner, SourceText, Unknown};
+pub use text::{FieldText, Ids, Owner, SourceText, Unknown};
 
 /// The source that is built in.
 pub const ACME: &str = "acme";
@@ -103,6 +103,7 @@ pub struct Source {
     /// What needs a walk of its own.
     rules: Vec<FieldRule>,
     unknown: Unknown,
+    ids: Ids,
 }
 
 /// Every source that is configured, by name.
@@ -158,6 +159,11 @@ impl Sources {
         self.0.iter().find(|source| source.name.as_bytes() == name)
     }
 
+    /// Whether a source names contacts by ids of its own.
+    pub fn has_own_ids(&self, name: &[u8]) -> bool {
+        self.of(name).is_some_and(|source| source.ids == Ids::Own)
+    }
+
     /// Where a source's records have what is around the data; none: where ours have it.
     pub fn record_of(&self, name: &[u8]) -> Option<&RecordPaths> {
         self.of(name)?.record()
@@ -182,7 +188,8 @@ impl Source {
     /// Everything in it that can't be right.
     pub fn compile(name: &str, text: &SourceText) -> Result<Self, Vec<SourceError>> {
         let mut wrong = Vec::new();
-        let mut source = Self { name: name.to_owned(), unknown: text.unknown, ..Self::default() };
+        let SourceText { unknown, ids, .. } = *text;
+        let mut source = Self { name: name.to_owned(), unknown, ids, ..Self::default() };
         let mut note = |key: String, problem: String| {
             wrong.push(SourceError { origin: name.to_owned(), key, problem });
         };
@@ -240,6 +247,11 @@ impl Source {
     /// What becomes of members that nothing stands for.
     pub fn unknown(&self) -> Unknown {
         self.unknown
+    }
+
+    /// What its ids of contacts are.
+    pub fn ids(&self) -> Ids {
+        self.ids
     }
 
     /// What needs a walk of its own.

@@ -3,7 +3,7 @@
 use crate::domain::event::FIELDS;
 
 use super::text::Owner;
-use super::{FieldRule, Source, Target};
+use super::{FieldRule, Path, Source, Target};
 
 /// Why a field is not sent to a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,15 @@ impl Source {
             }
         }
         outward
+    }
+
+    /// The members of the source's data that a field is made from.
+    pub fn members_of(&self, place: usize) -> Vec<&str> {
+        let target = Target::Field(place);
+        let named = self.names.iter().filter(|(_, named)| *named == target);
+        let paths = self.rules.iter().filter(|rule| rule.target == target);
+        let of_paths = paths.flat_map(|rule| &rule.from).filter_map(Path::first_name);
+        named.map(|(theirs, _)| theirs.as_str()).chain(of_paths).collect()
     }
 
     /// The fields that are taken from the source, and can't be sent there.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::text::{FieldText, SourceText};
+use super::text::{FieldText, Ids, SourceText};
 
 /// A system, as it speaks without any setting of its own.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Preset {
     pub complete: bool,
     /// What null values on its topics are: `delete`, `ignore`, or `refuse`.
     pub tombstones: &'static str,
+    /// What its ids of contacts are.
+    pub ids: Ids,
     record: &'static [(&'static str, &'static [&'static str])],
     types: &'static [(&'static str, &'static str)],
     fields: &'static [(&'static str, &'static str)],
@@ -47,6 +49,7 @@ const OURS: Preset = Preset {
     key: "text",
     complete: false,
     tombstones: "refuse",
+    ids: Ids::Ours,
     record: &[],
     types: &[],
     fields: &[],
@@ -86,6 +89,7 @@ pub const PRESETS: &[Preset] = &[
         name: "hubspot",
         about: "HubSpot's webhooks: batches of single property changes",
         signature: "hubspot-v3",
+        ids: Ids::Own,
         record: &[
             ("type", &["subscriptionType", "objectTypeId"]),
             ("id", &["eventId"]),
@@ -117,6 +121,7 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "salesforce-cdc",
         about: "Salesforce's change events of Contact, as the Streaming and Pub/Sub APIs give them",
+        ids: Ids::Own,
         record: &[
             ("inside", &["data.payload", "payload"]),
             ("type", &["ChangeEventHeader.entityName", "ChangeEventHeader.changeType"]),
@@ -195,6 +200,7 @@ impl Preset {
             record: record.collect::<BTreeMap<_, _>>(),
             types: self.types.iter().map(owned).collect(),
             fields: fields.collect(),
+            ids: self.ids,
             ..SourceText::default()
         }
     }

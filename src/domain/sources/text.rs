@@ -18,6 +18,23 @@ pub enum Unknown {
     Refuse,
 }
 
+/// What the id is that a source's events name their contact by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ids {
+    /// The contact's.
+    #[default]
+    Ours,
+    /// The source's own, which is looked up.
+    Own,
+}
+
+impl Ids {
+    fn are_ours(&self) -> bool {
+        *self == Self::Ours
+    }
+}
+
 /// Whose word counts for a field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
@@ -56,6 +73,9 @@ pub struct SourceText {
     pub fields: BTreeMap<String, FieldText>,
     /// What becomes of the rest.
     pub unknown: Unknown,
+    /// What its ids are.
+    #[serde(skip_serializing_if = "Ids::are_ours")]
+    pub ids: Ids,
 }
 
 /// Where a field stands, and what is made of it.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::position::{Lane, Offset};
 use crate::effects::pace::Pace;
 use crate::event_log::EventLog;
-use crate::ingest::{Control, ControlOutcome, ControlWrite, Lease, now_ms};
+use crate::ingest::{BridgeAgain, Control, ControlOutcome, ControlWrite, Lease, now_ms};
 use crate::store::{DeadLetters, KeptLetter, LetterFigures, LetterRow, Reader};
 use crate::telemetry::Metrics;
 
@@ -60,6 +60,8 @@ pub struct LetterDesk {
     pub(super) options: LetterOptions,
     pub(super) metrics: Arc<Metrics>,
     pub(super) may_still_order: MayStillOrder,
+    /// Where a schema registry is configured.
+    pub(super) bridge: Option<BridgeAgain>,
     /// Of all redrives together.
     pub(super) pace: Pace,
     decisions: Mutex<Decisions>,
@@ -141,10 +143,17 @@ impl LetterDesk {
             options,
             metrics,
             may_still_order,
+            bridge: None,
             decisions: Mutex::default(),
             under_way: Mutex::default(),
             ordered: Notify::new(),
         }
+    }
+
+    /// Has records decoded that the bridge could not decode.
+    #[must_use]
+    pub fn with_bridge(self, bridge: Option<BridgeAgain>) -> Self {
+        Self { bridge, ..self }
     }
 
     /// Works on jobs until told to stop.
@@ -218,13 +227,18 @@ impl LetterDesk {
     }
 
     /// One letter. Blocks on the disk.
+    /// Without its value, if its contact was erased since.
     ///
     /// # Errors
     /// When it is not kept, or can't be read.
     pub fn one(&self, lane: Lane, offset: Offset) -> Result<LetterShown, LetterError> {
         let letters = self.loaded()?;
         let frame = letters.frame_of(lane, offset).ok_or(LetterError::NotFound)?;
-        let letter = letters.letter(frame)?.ok_or(LetterError::NotFound)?;
+        let mut letter = letters.letter(frame)?.ok_or(LetterError::NotFound)?;
+        let key = letter.key.as_deref().unwrap_or_default();
+        if self.reader.was_erased_since(key, letter.record_time_ms)? {
+            letter.value = None;
+        }
         let rows = letters.rows_from(frame, 1);
         let (_, row) = rows.first().ok_or(LetterError::NotFound)?;
         let fate = self.decisions(|decisions| decisions.fate(row));

@@ -2,7 +2,7 @@
 
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::LogError;
-use crate::ingest::IngestError;
+use crate::ingest::{BridgeAgainError, IngestError};
 use crate::store::StoreError;
 
 /// Why something about dead letters can't be done.
@@ -40,6 +40,9 @@ pub enum LetterError {
     /// What is kept can't be written as JSON.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// What the bridge makes of a letter is not known yet.
+    #[error("{0}")]
+    Bridge(#[from] BridgeAgainError),
     /// The log failed.
     #[error("{0}")]
     Log(#[from] LogError),

@@ -87,6 +87,9 @@ fn stage(letter: &KeptLetter) -> &'static str {
         | DeadLetterReason::AvroFraming
         | DeadLetterReason::ProtobufFraming
         | DeadLetterReason::InvalidCloudevent
+        | DeadLetterReason::SchemaUnknown
+        | DeadLetterReason::UnusableSchema
+        | DeadLetterReason::MalformedAvro
         | DeadLetterReason::RecordTooLarge => "VALUE_CONVERTER",
         DeadLetterReason::MissingContactId
         | DeadLetterReason::InvalidId

@@ -242,16 +242,19 @@ fn next_chunk(desk: &LetterDesk, id: &str, job: Job, frame: u64) -> Result<Chunk
             continue;
         }
         let fate = desk.decisions(|decisions| decisions.fate_with(&row, &under_way));
-        let record = match chunk.job.decide(&row, &fate) {
-            Ok(()) => record_of(desk, frame)?,
+        let records = match chunk.job.decide(&row, &fate) {
+            Ok(()) => records_of(desk, frame, chunk.job.at_ms)?,
             Err(why) => Err(why),
         };
         chunk.job.advance(&row);
-        match record {
-            Ok(record) => {
-                bytes += record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+        match records {
+            Ok(records) => {
+                let len = |record: &NewRecord| {
+                    record.key.len() + record.value.as_ref().map_or(0, Vec::len)
+                };
+                bytes += records.iter().map(len).sum::<usize>();
                 chunk.job.counts.done += 1;
-                chunk.records.push((row, record));
+                chunk.records.extend(records.into_iter().map(|record| (row, record)));
             }
             Err(why) => fail(&mut chunk.job, &row, why),
         }
@@ -274,7 +277,12 @@ fn fail(job: &mut Job, row: &LetterRow, why: LeftOut) {
     }
 }
 
-fn record_of(desk: &LetterDesk, frame: u64) -> Result<Result<NewRecord, LeftOut>, LetterError> {
+/// One, or where the bridge could not decode a batch, all that it becomes now.
+fn records_of(
+    desk: &LetterDesk,
+    frame: u64,
+    ordered_ms: u64,
+) -> Result<Result<Vec<NewRecord>, LeftOut>, LetterError> {
     let Some(mut letter) = desk.letters().letter(frame)? else {
         return Ok(Err(LeftOut::Incomplete));
     };
@@ -286,7 +294,13 @@ fn record_of(desk: &LetterDesk, frame: u64) -> Result<Result<NewRecord, LeftOut>
     }
     let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
     let value = letter.value.take();
-    Ok(Ok(redriven(letter.key.as_deref(), value, letter.headers(), now_ms)))
+    let record = redriven(letter.key.as_deref(), value, letter.headers(), now_ms);
+    match &desk.bridge {
+        Some(bridge) => {
+            Ok(Ok(bridge.records(&desk.log, record, letter.record_time_ms, ordered_ms)?))
+        }
+        None => Ok(Ok(vec![record])),
+    }
 }
 
 /// The value of which only the head is kept, while the log still has it.

@@ -15,9 +15,10 @@ use crate::store::{Changes, Reader, StoreError};
 use super::ledger::{self, Ledger};
 use super::parked::{self, PARKED_MAX, Parked};
 use super::queue::{Next, Queue, Settled};
+use super::reading::blocking;
 use super::standing::Standing;
 use super::writing::WRITE_EVERY;
-use super::{Answer, Delivery, Place, Row, Sink};
+use super::{Answer, Delivery, Place, Progress, Row, Sink};
 
 /// How often it is looked at least: whether another instance has given up, what was ordered.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -25,6 +26,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(50);
 /// Pause after an error of our own.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// Until it is looked again whether it may run: for that the journal may have to be read.
+const MAY_NOT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What a follower works with.
 #[derive(Clone)]
@@ -66,8 +69,11 @@ pub(super) enum EngineError {
     Store(#[from] StoreError),
     #[error("how far it is can't be written: {0}")]
     Refused(String),
+    /// It may not run on this instance.
     #[error("{0}")]
     MayNotRun(String),
+    #[error("{0}")]
+    EndUnknown(String),
     #[error("{PARKED_MAX} changes are parked, which is as many as may be; redrive or drop them")]
     TooManyParked,
     #[error("a change that is refused can't be parked, for control entries may not grow: {0}")]
@@ -85,6 +91,10 @@ pub struct Engine<S: Sink> {
     /// Of the control entry that is known; none: it is yet to be read.
     pub(super) revision: Option<u64>,
     pub(super) ledger: Option<Ledger>,
+    /// Whether the log was founded anew, and this store is of a founding before.
+    pub(super) is_over: bool,
+    /// Whether the sink has said that it may run.
+    may_run: bool,
     /// Of the role, while this instance has it.
     pub(super) tenure: Option<u64>,
     pub(super) queue: Queue<S::Item>,
@@ -92,6 +102,8 @@ pub struct Engine<S: Sink> {
     pub(super) changes: Option<Changes>,
     /// All before it was read.
     pub(super) read: Position,
+    /// How many of what the sink counts that were; none: not known.
+    pub(super) count: Option<u64>,
     pub(super) is_caught_up: bool,
     /// The record time of what was read last, in ms, while there is more.
     pub(super) read_time_ms: Option<i64>,
@@ -115,10 +127,13 @@ impl<S: Sink> Engine<S> {
             pace,
             revision: None,
             ledger: None,
+            is_over: false,
+            may_run: false,
             tenure: None,
             queue: Queue::default(),
             changes: None,
             read: Position::default(),
+            count: None,
             is_caught_up: false,
             read_time_ms: None,
             is_dirty: false,
@@ -159,15 +174,15 @@ impl<S: Sink> Engine<S> {
         let now = self.now();
         self.standing.set_ours(self.tenure.is_some());
         self.tell_progress();
-        match turned {
-            // What kept it from its turn is over; a sink that is down has yet to answer.
-            Ok(()) if !self.queue.is_down_now() => self.trouble(None),
-            Ok(()) => {}
-            Err(error) => {
-                self.trouble(Some(&error.to_string()));
-                return Rest { at_most: ERROR_PAUSE, until_commit: false };
-            }
+        let kept_from = matches!(turned, Err(EngineError::MayNotRun(_)));
+        self.standing.set_kept_from(kept_from);
+        if let Err(error) = turned {
+            self.trouble(Some(&error.to_string()));
+            let at_most = if kept_from { MAY_NOT_PAUSE } else { ERROR_PAUSE };
+            return Rest { at_most, until_commit: false };
         }
+        // What kept it from its turn is over.
+        self.tell_trouble();
         let ready = self.queue.ready_at(now).map(|at| at.saturating_duration_since(now));
         let due =
             self.is_dirty.then(|| (self.written + WRITE_EVERY).saturating_duration_since(now));
@@ -209,7 +224,7 @@ impl<S: Sink> Engine<S> {
 
     /// Whether this instance is to deliver.
     async fn is_ours(&mut self) -> Result<bool, EngineError> {
-        if !self.sink.may_run().map_err(EngineError::MayNotRun)? {
+        if self.is_over {
             return Ok(false);
         }
         if self.around.log.is_control_refused() {
@@ -220,7 +235,10 @@ impl<S: Sink> Engine<S> {
         if !self.reader.is_control_settled(&ledger::key(&self.row.name)) {
             return Ok(false);
         }
-        let role = ledger::role(&self.row.name);
+        if !self.may_run().await? {
+            return Ok(false);
+        }
+        let role = self.role();
         if !self.around.lease.take(&role).await? {
             return Ok(false);
         }
@@ -235,6 +253,29 @@ impl<S: Sink> Engine<S> {
         Ok(true)
     }
 
+    async fn may_run(&mut self) -> Result<bool, EngineError> {
+        if !self.may_run {
+            let waiting = self.queue.owed().map(|(_, Place { lane, offset })| (lane, offset));
+            let done = Progress {
+                position: Position { log: self.log(), ..self.read.clone() },
+                count: self.count.or(self.ledger.is_none().then_some(0)),
+                waiting: waiting.collect(),
+            };
+            let (sink, reader) = (Arc::clone(&self.sink), self.reader.clone());
+            let said = blocking(move || Ok(sink.may_run(&reader, &done))).await?;
+            self.may_run = said.map_err(EngineError::MayNotRun)?;
+        }
+        Ok(self.may_run)
+    }
+
+    pub(super) fn founding(&self) -> Option<u64> {
+        self.row.is_of_founding.then(|| self.reader.rules().founding())
+    }
+
+    fn role(&self) -> String {
+        ledger::role(&self.row.name, self.founding())
+    }
+
     pub(super) fn let_go(&mut self) {
         if self.tenure.take().is_some() {
             tracing::info!(follower = self.row.name, "given up");
@@ -247,10 +288,7 @@ impl<S: Sink> Engine<S> {
 
     /// Whether it is this instance's still: nobody has taken the role since, and the lease holds.
     pub(super) fn is_held(&self) -> bool {
-        let revision = || {
-            let role = self.reader.control(&ledger::role(&self.row.name));
-            role.map_or(0, |entry| entry.revision)
-        };
+        let revision = || self.reader.control(&self.role()).map_or(0, |entry| entry.revision);
         self.around.log.is_control_refused()
             || self.around.lease.is_held() && self.tenure == Some(revision())
     }
@@ -258,6 +296,9 @@ impl<S: Sink> Engine<S> {
     fn tell_progress(&self) {
         let oldest_ms = self.queue.oldest_ms().or(self.read_time_ms);
         self.standing.set_progress(&self.read, self.queue.len(), oldest_ms);
+        let counted = self.reader.counted(|cut| self.sink.counted(cut));
+        let behind = counted.zip(self.count).map_or(0, |(all, read)| all.saturating_sub(read));
+        self.standing.set_owed(behind + self.queue.len() as u64);
     }
 
     fn is_paused(&self) -> bool {
@@ -313,17 +354,13 @@ impl<S: Sink> Engine<S> {
         let answers = answers.into_iter().chain(std::iter::repeat_with(missing));
         let is_down = |(_, answer): &(_, Answer)| matches!(answer, Answer::Down { .. });
         let (down, taken): (Vec<_>, Vec<_>) = batch.into_iter().zip(answers).partition(is_down);
-        let why = down.first().and_then(|(_, answer)| match answer {
-            Answer::Down { why, .. } => Some(why.clone()),
-            Answer::Delivered | Answer::Refused(_) => None,
-        });
         // All of them, whatever becomes of one: what is not settled is never taken again.
         let mut settled = Ok(());
         for (next, answer) in taken.into_iter().chain(down) {
             let one = self.settle(&next, answer).await;
             settled = settled.and(one);
         }
-        self.trouble(why.as_deref().filter(|_| self.queue.is_down_now()));
+        self.tell_trouble();
         settled
     }
 

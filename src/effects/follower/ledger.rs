@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset, Position};
-use crate::store::LEDGERS;
+use crate::store::{FollowerNeed, LEDGERS};
 
 use super::Place;
 
@@ -16,9 +16,13 @@ pub(super) fn key(name: &str) -> String {
     format!("{LEDGERS}{name}")
 }
 
-/// Who has it delivers.
-pub(super) fn role(name: &str) -> String {
-    format!("{ROLE_PREFIX}{name}")
+/// Who has it delivers; `founding`: under that one of the log, where it begins anew with each. Who works
+/// under one that is over keeps nobody from it.
+pub(super) fn role(name: &str, founding: Option<u64>) -> String {
+    match founding {
+        Some(founding) => format!("{ROLE_PREFIX}{name}/{founding}"),
+        None => format!("{ROLE_PREFIX}{name}"),
+    }
 }
 
 /// A key and where its first change stands that is owed.
@@ -57,6 +61,12 @@ pub(super) struct Trouble {
 pub(super) struct Ledger {
     /// All before it is done, but for `waiting`.
     pub(super) position: String,
+    /// How many of what its sink counts stood before the position; none: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) count: Option<u64>,
+    /// Under which founding of the log; none: of whichever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) founding: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) waiting: Vec<Owed>,
     /// All contacts up to this id were put among those that wait, and the others are to be.
@@ -84,7 +94,9 @@ pub(super) struct Ledger {
 impl Ledger {
     /// With nothing owed before a position.
     pub(super) fn at(position: &Position, reads_control: bool) -> Self {
-        let mut ledger = Self::default();
+        // Before the log's beginning there was nothing.
+        let count = position.next.is_empty().then_some(0);
+        let mut ledger = Self { count, ..Self::default() };
         ledger.set_position(position, reads_control);
         ledger
     }
@@ -103,10 +115,12 @@ impl Ledger {
         self.position = position.encode();
     }
 
-    /// Before all that is owed: what the journal is kept for.
-    pub(super) fn needs(&self, log: u64) -> Option<Position> {
+    /// What the journal is kept for, before all that is owed.
+    pub(super) fn needs(&self, log: u64, is_unbounded: bool) -> Option<FollowerNeed> {
         let owed = self.waiting.iter().chain(&self.again).map(Owed::place);
-        self.position(log).map(|position| before(position, owed))
+        let position = self.position(log)?;
+        let count = self.count.filter(|_| self.waiting.is_empty() && self.again.is_empty());
+        Some(FollowerNeed { position: before(position, owed), is_unbounded, count })
     }
 
     /// It goes on with what comes after a position, whatever was owed, and never further back.
@@ -117,6 +131,7 @@ impl Ledger {
         position.advance_to(end.next.iter().map(|(lane, next)| (*lane, *next)));
         self.set_position(&position, reads_control);
         (self.waiting, self.again, self.scanned) = (Vec::new(), Vec::new(), None);
+        self.count = None;
         self.epoch += 1;
     }
 
@@ -139,6 +154,7 @@ impl Ledger {
         self.again.retain(is_before);
         let reads_control = position.next.contains_key(&CONTROL_LANE);
         self.set_position(&position, reads_control);
+        self.count = None;
         self.epoch += 1;
     }
 
@@ -188,6 +204,7 @@ mod tests {
 
     fn ledger() -> Ledger {
         let mut ledger = Ledger::at(&position(&[(0, 100), (1, 50)]), false);
+        ledger.count = Some(9);
         ledger.scanned = Some("m".to_owned());
         ledger.waiting = vec![owed("a", 0, 10), owed("b", 0, 80), Owed::new("c", Place::NOWHERE)];
         ledger.again = vec![owed("d", 1, 5), owed("e", 1, 45)];
@@ -204,7 +221,7 @@ mod tests {
         assert_eq!((back.scanned.as_deref(), back.epoch), (Some("m"), 1));
         let mut forward = ledger();
         forward.replay_from(&position(&[(0, 500), (1, 500)]));
-        assert_eq!(forward, Ledger { epoch: 1, ..ledger() });
+        assert_eq!(forward, Ledger { epoch: 1, count: None, ..ledger() });
     }
 
     #[test]
@@ -213,5 +230,6 @@ mod tests {
         skipped.skip_to(&position(&[(0, 90), (1, 60), (2, 9)]));
         assert_eq!(skipped.position(7), Some(position(&[(0, 100), (1, 60), (2, 9)])));
         assert_eq!((skipped.waiting.len(), skipped.again.len(), skipped.scanned), (0, 0, None));
+        assert_eq!(skipped.count, None, "how many were passed nobody knows here");
     }
 }

@@ -18,7 +18,7 @@
 //!   follower, and uses up no attempts;
 //! - where the journal no longer reaches back, a sink that tells states is told the present one.
 //!
-//! The changes of one key must stand in one lane.
+//! The changes of one key must stand in one lane. What has no order has a key for each change.
 
 mod engine;
 mod ledger;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::contact::ContactView;
-use crate::domain::position::{CONTROL_LANE, Lane, Offset};
+use crate::domain::position::{CONTROL_LANE, Lane, Offset, Position};
 use crate::domain::record::RecordKind;
 use crate::store::journal::{Applied, Entry, Outcome};
 use crate::store::{Cut, Reader, StoreError};
@@ -79,12 +79,16 @@ pub struct Row {
     pub at_once: usize,
     /// None: as fast as the sink is.
     pub rate: Option<Rate>,
-    /// Refusals after which a change is parked; none: it is tried for ever, and holds up its key.
+    /// Refusals after which a change is parked; none: it is tried for ever, holds up its key, and is
+    /// shown as what is wrong.
     pub attempts_max: Option<u32>,
     /// Whether it picks control records too.
     pub reads_control: bool,
-    /// Whether the journal waits for it however large it grows.
+    /// Whether the journal waits for it however large it grows: nothing is ever passed, so an instance whose
+    /// journal lacks some may not run it ([`Sink::may_run`]), and it begins with the log.
     pub holds_journal: bool,
+    /// Whether it begins anew each time that the log is founded anew.
+    pub is_of_founding: bool,
     /// Whether every instance runs it where there is no control topic for it.
     pub runs_without_control: bool,
 }
@@ -102,9 +106,21 @@ impl Row {
             attempts_max: Some(8),
             reads_control: false,
             holds_journal: false,
+            is_of_founding: false,
             runs_without_control: false,
         }
     }
+}
+
+/// What is done of a follower, as it is written down.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// All before it, but for `waiting`.
+    pub position: Position,
+    /// How many of what the sink counts stood before the position; none: not known.
+    pub count: Option<u64>,
+    /// Where changes before the position stand that are owed all the same.
+    pub waiting: Vec<(Lane, Offset)>,
 }
 
 /// What a sink wants of an entry.
@@ -194,11 +210,12 @@ pub trait Sink: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Whether it may run now; false: not yet.
+    /// Whether it may run on this instance, which would go on from what is done; false: that is not known
+    /// yet. Asked until it may, before the role is taken, where there is a control topic.
     ///
     /// # Errors
     /// Why not, and what to do.
-    fn may_run(&self) -> Result<bool, String> {
+    fn may_run(&self, _reader: &Reader, _done: &Progress) -> Result<bool, String> {
         Ok(true)
     }
 }

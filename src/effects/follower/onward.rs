@@ -33,7 +33,7 @@ impl<S: Sink> Engine<S> {
             Ok((again, present))
         })
         .await?;
-        if again.is_overrun {
+        if again.is_overrun && !self.row.holds_journal {
             self.overrun();
         }
         self.queue.read_again(&again.wanted, again.found, &again.cut);
@@ -67,11 +67,13 @@ impl<S: Sink> Engine<S> {
         let room = self.room();
         let (sink, reader) = (Arc::clone(&self.sink), self.reader.clone());
         let read = blocking(move || read_on(&*sink, &reader, changes, room)).await;
-        let Portion { found, changes, is_end, time_ms } = match read {
+        let Portion { found, changes, is_end, time_ms, count } = match read {
             // Overrun: opening it anew sees that.
             Err(error) if error.is_trimmed() => return Ok(true),
             read => read?,
         };
+        // What was counted up to here is the same on every instance; on the way it is counted on.
+        self.count = count.or(self.count.map(|count| count + found.len() as u64));
         for (picked, place, time_ms) in found {
             self.queue.offer(picked, place, time_ms);
         }
@@ -86,7 +88,7 @@ impl<S: Sink> Engine<S> {
         let position = to_read(self.read.clone(), self.row.reads_control);
         let reader = self.reader.clone();
         let (changes, reaches) = blocking(move || reader.entries_after(&position)).await?;
-        if reaches {
+        if reaches || self.row.holds_journal {
             return Ok(Some(changes));
         }
         self.overrun();
@@ -100,7 +102,7 @@ impl<S: Sink> Engine<S> {
         }
         // What was owed is told with the rest.
         ledger.scanned = Some(String::new());
-        (self.queue, self.read) = (Queue::default(), present);
+        (self.queue, self.read, self.count) = (Queue::default(), present, None);
         self.write().await?;
         Ok(None)
     }

@@ -29,6 +29,8 @@ pub(super) struct Portion<T> {
     pub(super) is_end: bool,
     /// The record time of the last entry that was looked at, in ms.
     pub(super) time_ms: Option<i64>,
+    /// How many of what the sink counts stand before its end, where this store alone has read up to there.
+    pub(super) count: Option<u64>,
 }
 
 /// Whoever does not read control records has seen all of them.
@@ -79,10 +81,12 @@ pub(super) fn read_on<S: Sink>(
         if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     let is_end = read.is_continue();
+    let mut count = None;
     if is_end {
         changes.rest();
+        count = changes.counted(|after| sink.counted(after))?;
     }
-    Ok(Portion { found, changes, is_end, time_ms })
+    Ok(Portion { found, changes, is_end, time_ms, count })
 }
 
 /// What was read again.

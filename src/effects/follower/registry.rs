@@ -44,6 +44,10 @@ pub struct Shown {
     pub state: &'static str,
     /// Whether this instance has it.
     pub is_here: bool,
+    /// Whether it may not run on this instance: `trouble` says why.
+    pub is_kept_from: bool,
+    /// Changes that are owed, as far as this instance knows, where they are counted.
+    pub owed: u64,
     /// All before it is done, but for what waits.
     pub position: Option<String>,
     /// Records of the log behind that, matching or not; none: another instance knows.
@@ -141,8 +145,11 @@ impl Followers {
         let ledger = self.ledger(&row.name);
         let is_here = standing.is_ours();
         let known = ledger.clone().unwrap_or_default();
-        let trouble = if is_here { standing.trouble() } else { known.trouble.clone() };
-        let is_taken = is_here || self.around.lease.is_taken(&ledger::role(&row.name));
+        let is_kept_from = standing.is_kept_from();
+        let is_known_here = is_here || is_kept_from;
+        let trouble = if is_known_here { standing.trouble() } else { known.trouble.clone() };
+        let role = ledger::role(&row.name, known.founding);
+        let is_taken = is_here || self.around.lease.is_taken(&role);
         let state = match &ledger {
             None => "starting",
             Some(ledger) if ledger.paused.is_some() => "paused",
@@ -171,6 +178,8 @@ impl Followers {
             about: row.about,
             state,
             is_here,
+            is_kept_from,
+            owed: standing.owed(),
             position: ledger.as_ref().map(|ledger| ledger.position.clone()),
             lag_records,
             lag_seconds,
@@ -190,8 +199,8 @@ impl Followers {
         records_between(position, &self.reader().position())
     }
 
-    /// What operators should look at: followers of this instance that have delivered nothing for a
-    /// while, or have parked something.
+    /// What operators should look at: followers of this instance that could not deliver something for a
+    /// while, or have parked it.
     pub fn note(&self) -> Option<String> {
         let rows = self.rows.lock().clone();
         let told = rows.values().filter(|listed| listed.standing.is_ours()).filter_map(|listed| {
@@ -202,7 +211,7 @@ impl Followers {
                 trouble.filter(|it| now_ms().saturating_sub(it.since_ms) >= STALLED_AFTER_MS);
             match long {
                 Some(trouble) => {
-                    Some(format!("the follower {name} delivers nothing: {}", trouble.why))
+                    Some(format!("the follower {name} can't deliver: {}", trouble.why))
                 }
                 None if parked > 0 => Some(format!(
                     "the follower {name} has parked {parked} changes; \
@@ -225,6 +234,7 @@ impl Followers {
             figures.delivered += counted.delivered;
             figures.failures += counted.failures;
             figures.overruns += counted.overruns;
+            figures.owed += standing.owed();
             if !standing.is_ours() {
                 continue;
             }

@@ -21,6 +21,10 @@ pub(super) struct Standing {
     oldest_ms: AtomicU64,
     /// Contacts of which something is owed.
     waiting: AtomicU64,
+    /// Changes that are owed, where they are counted.
+    owed: AtomicU64,
+    /// Whether it may not run on this instance.
+    is_kept_from: AtomicBool,
     /// All before it was read.
     read: Mutex<Option<Position>>,
     trouble: Mutex<Option<Trouble>>,
@@ -61,6 +65,22 @@ impl Standing {
         self.waiting.store(waiting as u64, Ordering::Relaxed);
         let oldest_ms = oldest_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
         self.oldest_ms.store(oldest_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_owed(&self, owed: u64) {
+        self.owed.store(owed, Ordering::Relaxed);
+    }
+
+    pub(super) fn owed(&self) -> u64 {
+        self.owed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_kept_from(&self, is_kept_from: bool) {
+        self.is_kept_from.store(is_kept_from, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_kept_from(&self) -> bool {
+        self.is_kept_from.load(Ordering::Relaxed)
     }
 
     pub(super) fn read(&self) -> Option<Position> {

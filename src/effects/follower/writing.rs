@@ -1,5 +1,6 @@
 //! How far a follower is: reading its control entry, and writing it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Position};
@@ -34,6 +35,9 @@ impl<S: Sink> Engine<S> {
         let log = self.log();
         let said = entry.and_then(|entry| serde_json::from_slice::<Ledger>(&entry.value).ok());
         let said = said.filter(|said| said.position(log).is_some());
+        let founding = self.founding();
+        self.is_over = said.as_ref().is_some_and(|said| said.founding > founding);
+        let said = said.filter(|said| said.founding == founding);
         self.tell_needs(said.as_ref());
         match (&mut self.ledger, said) {
             (Some(own), Some(said)) if self.tenure.is_some() && own.epoch == said.epoch => {
@@ -46,8 +50,9 @@ impl<S: Sink> Engine<S> {
     }
 
     fn tell_needs(&self, said: Option<&Ledger>) {
-        if let Some(position) = said.and_then(|said| said.needs(self.log())) {
-            self.reader.follower_needs(&self.row.name, position, self.row.holds_journal);
+        let needs = said.and_then(|said| said.needs(self.log(), self.row.holds_journal));
+        if let Some(need) = needs {
+            self.reader.follower_needs(&self.row.name, need);
         }
     }
 
@@ -65,11 +70,15 @@ impl<S: Sink> Engine<S> {
             self.queue.owe(&owed.0, owed.place());
         }
         self.read = ledger.position(log).unwrap_or_default();
+        self.count = ledger.count;
     }
 
     /// A follower that was never heard of.
     pub(super) async fn begin(&mut self) -> Result<(), EngineError> {
         let position = match self.row.start {
+            Start::Beginning if self.row.holds_journal => {
+                Position::of_lanes(self.log(), BTreeMap::new())
+            }
             Start::Beginning => {
                 let reader = self.reader.clone();
                 blocking(move || reader.earliest_position()).await?.0
@@ -80,7 +89,13 @@ impl<S: Sink> Engine<S> {
         self.write().await
     }
 
-    /// Why nothing is delivered, or that something is.
+    /// Whether the sink takes everything.
+    pub(super) fn tell_trouble(&mut self) {
+        let why = self.queue.trouble().map(str::to_owned);
+        self.trouble(why.as_deref());
+    }
+
+    /// Why something is not delivered, or that all is.
     pub(super) fn trouble(&mut self, why: Option<&str>) {
         if !self.standing.set_trouble(why, now_ms()) {
             return;
@@ -88,7 +103,7 @@ impl<S: Sink> Engine<S> {
         // Whoever is asked shall know; who has it writes it.
         self.is_dirty |= self.tenure.is_some() && self.ledger.is_some();
         match why {
-            Some(why) => tracing::warn!(follower = self.row.name, why, "nothing is delivered"),
+            Some(why) => tracing::warn!(follower = self.row.name, why, "deliveries wait"),
             None => tracing::info!(follower = self.row.name, "deliveries go on"),
         }
     }
@@ -130,6 +145,7 @@ impl<S: Sink> Engine<S> {
             return Ok(());
         };
         ledger.set_position(&self.read, self.row.reads_control);
+        (ledger.count, ledger.founding) = (self.count, self.founding());
         ledger.waiting = self.queue.owed().map(|(key, at)| ledger::Owed::new(key, at)).collect();
         ledger.trouble = self.standing.trouble();
         if self.around.log.is_control_refused() {
@@ -181,14 +197,12 @@ async fn end_of_log(log: EventLog, id: u64) -> Result<Position, EngineError> {
         let ends = lanes.map(|lane| Ok((lane, NextOffset(log.watermarks(lane)?.high.0))));
         Ok::<_, LogError>(Position::of_lanes(id, ends.collect::<Result<_, LogError>>()?))
     });
-    let ends = asked.await.map_err(|error| EngineError::MayNotRun(error.to_string()))?;
+    let ends = asked.await.map_err(|error| EngineError::EndUnknown(error.to_string()))?;
     Ok(ends?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     #[test]

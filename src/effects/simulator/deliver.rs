@@ -3,14 +3,12 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::domain::Class;
 use crate::domain::timestamp::format_rfc3339;
 use crate::ingest::{Message, now_ms, sign, signed_headers};
-use crate::outbound::{Answer, OutboundError};
+use crate::outbound::{Answer, OutboundError, retry_after};
 use crate::telemetry::SimulatorOutcome;
 
 use super::history::{Attempt, Status, beginning};
@@ -113,16 +111,6 @@ pub(super) fn judge(answer: &Result<Answer, OutboundError>) -> Judged {
         Err(error) if error.class() == Class::Retry => Judged::Again(None),
         Err(_) => Judged::Done(Status::Failed, SimulatorOutcome::Failed),
     }
-}
-
-/// Seconds, or a date (RFC 9110, 10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = OffsetDateTime::parse(&text.replace("GMT", "+0000"), &Rfc2822).ok()?;
-    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
 }
 
 pub(super) fn shown(

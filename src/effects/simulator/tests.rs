@@ -10,12 +10,12 @@ use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::deliver::{Policy, retry_after};
+use super::deliver::Policy;
 use super::history::{Attempt, Delivery, History, Status, Trigger};
 use super::{Order, Simulator, SimulatorError, SimulatorOptions};
 use crate::config::{Config, Mode, Secret};
 use crate::domain::event::EventKind;
-use crate::outbound::{Allowed, Connect, OutboundError, Resolve};
+use crate::outbound::{Allowed, Connect, OutboundError, Resolve, retry_after};
 use crate::simulate::{ChaosOptions, Manner};
 use crate::telemetry::Metrics;
 

@@ -6,6 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -18,6 +19,7 @@ use crate::http::description::openapi_json;
 use crate::http::exchange::answer::{PathParam, json_only, none_match};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::Params;
+use crate::http::state::HttpState;
 
 /// Everything from here; styles that the page sets itself, images in its style sheet. No script but
 /// the files'.
@@ -27,11 +29,16 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
      form-action 'none'; frame-ancestors 'none'",
 );
 
-static DOCUMENT: LazyLock<(Vec<u8>, HeaderValue)> = LazyLock::new(|| {
-    let document = openapi_json().into_bytes();
+type Document = (Vec<u8>, HeaderValue);
+
+static DOCUMENT: LazyLock<Document> = LazyLock::new(|| described(false));
+static DOCUMENT_WITH_ACME: LazyLock<Document> = LazyLock::new(|| described(true));
+
+fn described(has_acme: bool) -> Document {
+    let document = openapi_json(has_acme).into_bytes();
     let etag = etag(&document);
     (document, etag)
-});
+}
 
 /// The published schemas: name, text, ETag.
 static SCHEMAS: LazyLock<Vec<(String, Vec<u8>, HeaderValue)>> = LazyLock::new(|| {
@@ -44,10 +51,15 @@ static SCHEMAS: LazyLock<Vec<(String, Vec<u8>, HeaderValue)>> = LazyLock::new(||
 });
 
 /// `GET /openapi.json`
-pub(super) async fn document(uri: Uri, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn document(
+    State(state): State<HttpState>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     json_only(&headers)?;
-    let (document, etag) = &*DOCUMENT;
+    let (document, etag) =
+        if state.services().has_acme { &*DOCUMENT_WITH_ACME } else { &*DOCUMENT };
     let media_type = HeaderValue::from_static("application/json");
     Ok(unless_known(&headers, etag.clone(), media_type, || document.clone()))
 }

@@ -48,6 +48,9 @@ pub(super) struct Contact {
     title: Option<String>,
     /// Everything else that sources say about it.
     attributes: BTreeMap<String, Value>,
+    /// What sources call it, by source; left out where none has an id of its own for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    external_ids: BTreeMap<String, String>,
     status: ContactStatus,
     /// Counts its changes.
     #[schema(minimum = 1)]
@@ -159,6 +162,19 @@ fn recorded_at(ms: i64) -> String {
 pub(super) struct History {
     pub(super) data: Vec<Change>,
     pub(super) meta: PageMeta,
+}
+
+/// All that is kept of a contact and can be read.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Everything {
+    /// As it is, deleted or not.
+    #[schema(value_type = Contact)]
+    pub(super) contact: domain::contact::Contact,
+    /// Its changes, newest first.
+    pub(super) history: Vec<Change>,
+    /// False: there are more changes, which its history has.
+    pub(super) history_is_whole: bool,
 }
 
 /// What became of an event.

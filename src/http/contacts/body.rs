@@ -17,8 +17,16 @@ const ATTRIBUTE_NAME_BYTES_MAX: usize = 256;
 const ATTRIBUTES_BYTES_MAX: usize = 32 << 10;
 const ATTRIBUTE_DEPTH_MAX: usize = 32;
 /// Members that a contact is shown with and that nobody writes.
-const READ_ONLY: [&str; 7] =
-    ["status", "version", "sourceVersion", "source", "createdAt", "updatedAt", "changedAt"];
+const READ_ONLY: [&str; 8] = [
+    "externalIds",
+    "status",
+    "version",
+    "sourceVersion",
+    "source",
+    "createdAt",
+    "updatedAt",
+    "changedAt",
+];
 
 /// How a body is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat};
 
-use super::answers::{Contact, ContactPage, EventReport, History};
+use super::answers::{Contact, ContactPage, EventReport, Everything, History};
 use crate::http::description::operation::{
     Answer, Header, Kept, Operation, Param, Tag, choice, flag, page_params, text, whole_number,
 };
@@ -52,6 +52,13 @@ fn filters() -> Vec<Param> {
             "ada l",
             "What the name (either name first), the e-mail address or the company begins with, in \
              any case.",
+        ),
+        Param::query(
+            "externalId",
+            text().pattern(Some("^[^:]+:.+$")),
+            "acme:123",
+            "The contact that a source has this id for: source, colon, id. Goes with `limit`, `status`, \
+             `includeDeleted` and `count` only.",
         ),
         Param::query(
             "updatedSince",
@@ -174,14 +181,18 @@ pub(super) fn get() -> Operation {
         .keeps("etag", Kept::Header("ETag"))
 }
 
-pub(super) fn history() -> Operation {
-    let change = json!({
+/// A change as examples show it.
+fn change() -> Value {
+    json!({
         "version": 3, "eventType": "contact.updated", "eventId": "evt_f07acb6428d68f8a",
         "source": "acme", "timestamp": "2026-11-21T10:36:44.451Z",
         "recordedAt": "2026-11-21T10:36:44.460Z", "partition": 1, "offset": 16,
         "contact": example(),
-    });
-    let example = json!({ "data": [change], "meta": { "limit": 50, "nextCursor": null } });
+    })
+}
+
+pub(super) fn history() -> Operation {
+    let example = json!({ "data": [change()], "meta": { "limit": 50, "nextCursor": null } });
     Operation::new("getContactHistory", "List the history of a contact")
         .of(Tag::Contacts)
         .about("Every change that is still in the journal, newest first, deleted contacts' too.")
@@ -194,6 +205,22 @@ pub(super) fn history() -> Operation {
         )
         .fails(&[Code::ContactNotFound, Code::InvalidCursor])
         .keeps("eventId", Kept::Body("data.0.eventId"))
+}
+
+pub(super) fn everything() -> Operation {
+    let example = json!({ "contact": example(), "history": [change()], "historyIsWhole": true });
+    Operation::new("getEverything", "Get everything that is kept of a contact")
+        .of(Tag::Contacts)
+        .about(
+            "For whoever asks what is known of them: the contact, deleted or not, and up to 1,000 of its \
+             changes. Contacts that were merged into it (`attributes.mergedFrom`) have a history of their own.",
+        )
+        .param(contact_id())
+        .reads()
+        .answers(
+            Answer::json::<Everything>(200, "What is kept.", example).with(&[Header::Position]),
+        )
+        .fails(&[Code::ContactNotFound])
 }
 
 pub(super) fn event() -> Operation {

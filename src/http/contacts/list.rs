@@ -5,6 +5,7 @@ use axum::http::Uri;
 use axum::http::header::LINK;
 use axum::response::Response;
 
+use crate::domain::decode::id_problem;
 use crate::query::{
     ContactPage, Filters, ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart,
     SortBy, StatusFilter, fold,
@@ -18,7 +19,7 @@ use crate::http::exchange::params::{Params, invalid, time};
 use crate::http::state::HttpState;
 
 /// Every parameter of the list.
-const PARAMETERS: [&str; 15] = [
+const PARAMETERS: [&str; 16] = [
     "limit",
     "cursor",
     "offset",
@@ -30,6 +31,7 @@ const PARAMETERS: [&str; 15] = [
     "q",
     "company",
     "source",
+    "externalId",
     "updatedSince",
     "changedSince",
     "duplicates",
@@ -38,6 +40,8 @@ const PARAMETERS: [&str; 15] = [
 /// Those that `duplicates` goes with.
 const BESIDE_DUPLICATES: [&str; 6] =
     ["duplicates", "limit", "cursor", "status", "includeDeleted", "count"];
+/// Those that `externalId` goes with.
+const BESIDE_EXTERNAL_ID: [&str; 5] = ["externalId", "limit", "status", "includeDeleted", "count"];
 
 pub(super) async fn list(
     State(state): State<HttpState>,
@@ -114,6 +118,7 @@ fn list_query(uri: &Uri) -> Result<ListQuery, ApiError> {
         let problem = format!("can't stand beside {other}: it has an order of its own");
         return Err(invalid("duplicates", &problem));
     }
+    let external_id = external_id(&params)?;
     let (sort, descending) = order(&params)?;
     Ok(ListQuery {
         sort,
@@ -121,10 +126,29 @@ fn list_query(uri: &Uri) -> Result<ListQuery, ApiError> {
         status: status(&params)?,
         filters: filters(&params)?,
         duplicates,
+        external_id,
         limit: params.limit(PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX)?,
         start: start(&params)?,
         count: params.flag("count")?,
     })
+}
+
+/// `hubspot:123`
+fn external_id(params: &Params<'_>) -> Result<Option<(String, String)>, ApiError> {
+    let Some(text) = params.get("externalId") else {
+        return Ok(None);
+    };
+    if let Some(other) = params.other_than(&BESIDE_EXTERNAL_ID) {
+        let problem = format!("can't stand beside {other}: it names one contact");
+        return Err(invalid("externalId", &problem));
+    }
+    let (source, id) = text.split_once(':').ok_or_else(|| {
+        invalid("externalId", "must be a source, a colon and its id, such as hubspot:123")
+    })?;
+    match [source, id].into_iter().find_map(|text| id_problem(text.as_bytes())) {
+        Some(problem) => Err(invalid("externalId", &format!("has a source or id that {problem}"))),
+        None => Ok(Some((source.to_owned(), id.to_owned()))),
+    }
 }
 
 /// `sort=name&order=desc`, or `sort=-name`.

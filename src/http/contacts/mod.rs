@@ -7,7 +7,9 @@ mod description;
 mod email;
 mod errors;
 mod events;
+mod everything;
 pub(crate) mod idempotency;
+mod links;
 mod list;
 mod merges;
 mod preconditions;
@@ -17,7 +19,7 @@ mod write;
 mod write_description;
 mod writing;
 
-use super::exchange::endpoint::{Endpoint, READ, READERS, WRITE, WRITERS, endpoints};
+use super::exchange::endpoint::{ADMINS, Endpoint, READ, READERS, WRITE, WRITERS, endpoints};
 
 /// What reads show is written first.
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
@@ -25,6 +27,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
     PUT "/api/contacts/{id}", WRITERS, WRITE, write::put, write_description::put;
     PATCH "/api/contacts/{id}", WRITERS, WRITE, write::patch, write_description::patch;
     POST "/api/contacts/batch", WRITERS, WRITE, batch::write, write_description::batch;
+    POST "/api/contacts/{id}/links", WRITERS, WRITE, links::create, write_description::link;
+    DELETE "/api/contacts/{id}/links/{source}", WRITERS, WRITE, links::delete, write_description::unlink;
     POST "/api/contacts/{id}/merge", WRITERS, WRITE, merges::merge, write_description::merge;
     GET "/api/merges/{id}", READERS, READ, merges::show, write_description::one_merge;
     DELETE "/api/contacts/{id}", WRITERS, WRITE, write::delete, write_description::delete;
@@ -32,5 +36,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
     GET "/api/contacts", READERS, READ, list::list, description::list;
     GET "/api/contacts/{id}", READERS, READ, read::show, description::get;
     GET "/api/contacts/{id}/history", READERS, READ, read::history, description::history;
+    GET "/api/contacts/{id}/everything", ADMINS, READ, everything::show, description::everything;
     GET "/api/events/{id}", READERS, READ, events::show, description::event;
 ];

@@ -82,6 +82,6 @@ pub(super) async fn history(
     Ok(with_position(&state, queries, response))
 }
 
-fn not_found() -> ApiError {
+pub(super) fn not_found() -> ApiError {
     ApiError::new(Code::ContactNotFound, "there is no contact with this id")
 }

@@ -82,6 +82,18 @@ pub(super) struct ContactToMerge {
     from: String,
 }
 
+/// A source's id of the contact.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContactLink {
+    /// One of the configured sources.
+    #[schema(min_length = 1, max_length = 256)]
+    source: String,
+    /// What it calls the contact.
+    #[schema(min_length = 1, max_length = 256)]
+    id: String,
+}
+
 /// Operations, each standing for itself.
 #[derive(Serialize)]
 pub(super) struct BatchOperations(Vec<BatchOperation>);

@@ -145,7 +145,7 @@ fn new_contact_body(
 }
 
 /// `refused` answers what was not done.
-async fn edit(
+pub(super) async fn edit(
     writing: &Writing<'_>,
     id: String,
     action: Action,

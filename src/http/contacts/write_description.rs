@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answers::{Accepted, AcceptedMerge, BatchAnswer, Contact, ContactMerge};
 use super::description::{contact_id, example};
-use super::requests::{BatchOperations, ContactPatch, ContactToMerge, ContactToWrite};
+use super::requests::{BatchOperations, ContactLink, ContactPatch, ContactToMerge, ContactToWrite};
 use crate::http::description::operation::{Answer, Header, Kept, Operation, Param, Tag, flag};
 use crate::http::exchange::error::Code;
 
@@ -150,6 +150,30 @@ pub(super) fn restore() -> Operation {
     let operation = Operation::new("restoreContact", "Restore a deleted contact")
         .param(contact_id())
         .answers(written(200, "The contact, ACTIVE."));
+    writes(conditional(operation))
+}
+
+pub(super) fn link() -> Operation {
+    let operation = Operation::new("linkContact", "Tie a source's id to a contact")
+        .about(
+            "From then on the events of that source under that id are this contact's, if the source has \
+             ids of its own. An id that another contact has is 409, which names that one. The contact has \
+             one id of each source, and of 16 at most: the last one counts.",
+        )
+        .param(contact_id())
+        .body::<ContactLink>(json!({ "source": "acme", "id": "123" }))
+        .answers(written(200, "The contact."))
+        .fails(&[Code::UnsupportedMediaType, Code::ContactTooLarge, Code::ExternalIdTaken]);
+    writes(conditional(operation))
+}
+
+pub(super) fn unlink() -> Operation {
+    let about = "One of a contact that came to be by this very id is back with its next event.";
+    let operation = Operation::new("unlinkContact", "Take a source's id from a contact")
+        .about(about)
+        .param(contact_id())
+        .param(Param::path("source", "acme", "The source."))
+        .answers(written(200, "The contact."));
     writes(conditional(operation))
 }
 

@@ -340,9 +340,10 @@ impl From<LetterError> for ApiError {
                 let told = "what is to be done could not be written to the log; try again";
                 Self::new(Code::WriteUnavailable, told).with_internal(text)
             }
-            LetterError::Json(_) | LetterError::Store(_) | LetterError::Panicked(_) => {
-                Self::internal(text)
-            }
+            LetterError::Json(_)
+            | LetterError::Bridge(_)
+            | LetterError::Store(_)
+            | LetterError::Panicked(_) => Self::internal(text),
         }
     }
 }

@@ -100,10 +100,10 @@ fn is_shadowed(endpoint: &Endpoint) -> bool {
             && pairs.all(|(segment, word)| segment == word || segment.starts_with('{'))
     };
     let has_method = |path| {
-        let mut there = endpoints().filter(|other| other.path == path);
+        let mut there = endpoints(true).filter(|other| other.path == path);
         there.any(|other| other.method == endpoint.method)
     };
-    endpoints()
+    endpoints(true)
         .any(|other| !other.path.contains('{') && fits(other.path) && !has_method(other.path))
 }
 

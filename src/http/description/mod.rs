@@ -25,19 +25,19 @@ use super::router::endpoints;
 /// An endpoint's row, and what it is described with.
 type Row = (&'static Endpoint, Operation);
 
-fn operations() -> Vec<Row> {
-    endpoints().map(|endpoint| (endpoint, (endpoint.describe)())).collect()
+fn operations(has_acme: bool) -> Vec<Row> {
+    endpoints(has_acme).map(|endpoint| (endpoint, (endpoint.describe)())).collect()
 }
 
-/// The description as OpenAPI 3.1 in JSON.
-pub fn openapi_json() -> String {
-    let document = document::document(&operations());
+/// The description as OpenAPI 3.1 in JSON; `has_acme`: with what there is where an Acme is configured.
+pub fn openapi_json(has_acme: bool) -> String {
+    let document = document::document(&operations(has_acme));
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
 }
 
 /// The same operations as a Postman collection (v2.1) that runs green from top to bottom.
 pub fn postman_json() -> String {
-    let collection = postman::collection(&operations());
+    let collection = postman::collection(&operations(false));
     serde_json::to_string_pretty(&collection).unwrap_or_default() + "\n"
 }
 

@@ -101,7 +101,7 @@ mod tests {
     use crate::http::router::endpoints;
 
     fn endpoint(path: &'static str, access: Access) -> Endpoint {
-        Endpoint { path, access, ..endpoints().next().unwrap().clone() }
+        Endpoint { path, access, ..endpoints(true).next().unwrap().clone() }
     }
 
     #[test]

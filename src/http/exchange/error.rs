@@ -117,6 +117,8 @@ catalogue! {
     ContactDeleted = CONFLICT, "CONTACT_DELETED", "The contact is deleted";
     /// The contact is being merged into another.
     ContactMerging = CONFLICT, "CONTACT_MERGING", "The contact is being merged";
+    /// A source's id is tied to another contact.
+    ExternalIdTaken = CONFLICT, "EXTERNAL_ID_TAKEN", "The id is another contact's";
     /// Newer events say otherwise.
     Superseded = CONFLICT, "SUPERSEDED", "Superseded by newer events";
     /// The same request is under way.
@@ -161,6 +163,10 @@ catalogue! {
     Internal = INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error";
     /// A body in a form that we don't read.
     UnsupportedTransferEncoding = NOT_IMPLEMENTED, "UNSUPPORTED_TRANSFER_ENCODING", "Unsupported transfer encoding";
+    /// Acme did not do what it was asked for; `details` names its status and code.
+    AcmeFailed = BAD_GATEWAY, "ACME_FAILED", "Acme failed";
+    /// Acme did not answer in time.
+    AcmeTimeout = GATEWAY_TIMEOUT, "ACME_TIMEOUT", "Acme did not answer in time";
     /// Sign-ins can't be kept, as the log can't be written.
     SessionsUnavailable = SERVICE_UNAVAILABLE, "SESSIONS_UNAVAILABLE", "Sign-ins unavailable";
     /// The store is being opened.
@@ -204,6 +210,8 @@ impl Code {
             StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
             StatusCode::NOT_IMPLEMENTED => "NOT_IMPLEMENTED",
             StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+            StatusCode::BAD_GATEWAY => "BAD_GATEWAY",
+            StatusCode::GATEWAY_TIMEOUT => "GATEWAY_TIMEOUT",
             _ => "INTERNAL_ERROR",
         }
     }

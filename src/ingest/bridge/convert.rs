@@ -4,17 +4,21 @@
 //! - The event stays as it is, and so does its record's time; the key becomes its contact's id. Where
 //!   nothing else says that, the record's own key does, read as the input's setting says.
 //! - What only we may say in headers is left out, so no input can bring in a command.
+//! - Avro is appended as the JSON that it says by its writer's schema; what can't be read by that stays as it
+//!   came, with the reason in a header, so that it can be read once more.
 //! - What has no contact that can be found is appended as it came: applying keeps it as a dead letter.
 //! - In an input of complete records a null value is a delete, and a value replaces the contact. Where
 //!   it has no time of its own it gets its record's, and as its version the offset, which orders what
 //!   came within one millisecond.
 
+use std::sync::Arc;
+
 use crate::config::{InputConfig, Tombstones};
-use crate::domain::decode::{ITEMS_MAX, Item, KeyForm, Most, Reject};
+use crate::domain::decode::{ITEMS_BYTES_MAX, ITEMS_MAX, Item, KeyForm, Most, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{
-    COMPLETE, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY, ORIGIN_TIMESTAMP, OUR_ENVELOPE,
-    OURS_PREFIX, SOURCE,
+    COMPLETE, CONTENT_TYPE, DECODE_PROBLEM, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY,
+    ORIGIN_TIMESTAMP, OUR_ENVELOPE, OURS_PREFIX, SCHEMA_ID, SOURCE,
 };
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
@@ -22,7 +26,10 @@ use crate::domain::timestamp::format_rfc3339;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
 use crate::ingest::PresentRules;
+use crate::schema_registry::SchemaRegistry;
 use crate::telemetry::BridgeOutcome;
+
+use super::readable::{KeyProblem, Obstacle, readable};
 
 /// How much is kept of a value that the contact log doesn't take.
 const HEAD_BYTES: usize = 4 << 10;
@@ -39,6 +46,10 @@ pub(super) struct Converter {
     pub(super) own_topic: Option<String>,
     /// Bytes of texts that a record may become.
     pub(super) bytes_max: usize,
+    /// Says what Avro records hold; none: they are dead letters.
+    pub(super) registry: Option<Arc<SchemaRegistry>>,
+    /// What it did not know before (ms since 1970) is asked for once more.
+    pub(super) asked_since_ms: Option<u64>,
 }
 
 /// What a record becomes.
@@ -46,6 +57,9 @@ pub(super) struct Converter {
 pub(super) struct Bridged {
     /// To be appended; none: it came from the contact log, and stays there.
     pub(super) record: Option<NewRecord>,
+    /// What happened to the contact whose id, as its source names it, is the record's key; none: no
+    /// contact is named.
+    pub(super) named: Option<EventKind>,
     /// What it counts as.
     pub(super) outcome: BridgeOutcome,
     /// It has no time: that it is a repeat is known only among the contact's last such events.
@@ -53,114 +67,123 @@ pub(super) struct Bridged {
 }
 
 impl Bridged {
-    fn returned() -> Self {
-        Self { record: None, outcome: BridgeOutcome::Returned, is_untimed: false }
+    fn nothing(outcome: BridgeOutcome) -> Self {
+        Self { record: None, named: None, outcome, is_untimed: false }
+    }
+}
+
+/// A record on its way: what all that it becomes has in common.
+struct Arrival<'a> {
+    input: &'a InputConfig,
+    record: &'a Record,
+    lane: Lane,
+    headers: NamedValues,
+}
+
+impl Arrival<'_> {
+    fn note(&mut self, name: &str, text: String) {
+        self.headers.push((name.to_owned(), Some(text.into_bytes())));
     }
 }
 
 /// What of a record is one event of one contact.
+#[derive(Clone, Copy)]
 struct Part<'p> {
     key: Option<&'p [u8]>,
-    form: &'p KeyForm,
+    /// The contact that the key names, or why it names none.
+    named: &'p Result<String, KeyProblem>,
     value: Option<&'p [u8]>,
 }
 
 impl Converter {
     /// A record of `topic`, in its batch: as many as it has events, and contacts that they are about.
-    pub(super) fn convert_all(
-        &self,
-        input: &InputConfig,
-        topic: &str,
-        batch: &RecordBatch,
-        record: &Record,
-    ) -> Vec<Bridged> {
-        let source = input.source.as_deref().unwrap_or_default().as_bytes();
-        let decoder = self.rules.decoder();
-        let is_taken_apart = decoder
-            .sources()
-            .of(source)
-            .is_some_and(|it| it.each().is_some() || it.record().is_some());
-        let Some(value) = batch.value(record).filter(|_| is_taken_apart) else {
-            return vec![self.convert(input, topic, batch, record)];
-        };
-        // What can't be taken apart is one.
-        let events = decoder.events(source, value).map_or_else(|_| vec![value], |(all, _)| all);
-        let most = Most { items: ITEMS_MAX, bytes: self.bytes_max };
-        let Ok(items) = decoder.items(source, &events, most) else {
-            return vec![self.too_many(input, topic, batch, record)];
-        };
-        let convert = |item: Item<'_>| {
-            let (key, form) = match &item.contact {
-                Some(id) => (Some(id.as_slice()), &KeyForm::Text),
-                None => (batch.key(record), &input.key),
-            };
-            self.one(input, topic, batch, record, &Part { key, form, value: Some(item.text) })
-        };
-        items.into_iter().map(convert).collect()
-    }
-
-    /// A record that would become too many. It has no key, or it might pass for an event of the one contact
-    /// that its key happens to name.
-    fn too_many(
-        &self,
-        input: &InputConfig,
-        topic: &str,
-        batch: &RecordBatch,
-        record: &Record,
-    ) -> Bridged {
-        if self.is_ours(batch, record) {
-            return Bridged::returned();
-        }
-        let mut headers = headers(input, topic, batch, record);
-        if let Some(key) = batch.key(record) {
-            headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
-        }
-        let keyless = Part { key: None, form: &input.key, value: batch.value(record) };
-        self.unreadable(batch, record, &keyless, headers, None)
-    }
-
-    /// A record that is one event of one contact.
+    ///
+    /// # Errors
+    /// The id of a schema that is awaited: then it is to be asked for later.
     pub(super) fn convert(
         &self,
         input: &InputConfig,
         topic: &str,
         batch: &RecordBatch,
         record: &Record,
-    ) -> Bridged {
-        let (key, value) = (batch.key(record), batch.value(record));
-        self.one(input, topic, batch, record, &Part { key, form: &input.key, value })
+    ) -> Result<Vec<Bridged>, u32> {
+        if self.is_ours(batch, record) {
+            return Ok(vec![Bridged::nothing(BridgeOutcome::Returned)]);
+        }
+        let source = input.source.as_deref().unwrap_or_default().as_bytes();
+        let decoder = self.rules.decoder();
+        let is_taken_apart = decoder
+            .sources()
+            .of(source)
+            .is_some_and(|it| it.each().is_some() || it.record().is_some());
+        let bytes_max =
+            if is_taken_apart { ITEMS_BYTES_MAX } else { decoder.limits().record_bytes_max };
+        let (key, headers) = (batch.key(record), headers(input, topic, batch, record));
+        let mut arrival = Arrival { input, record, lane: batch.lane, headers };
+        let look = self
+            .registry
+            .as_deref()
+            .map(|registry| move |id| registry.look(id, record.timestamp_ms, self.asked_since_ms));
+        let read = match readable(look, &input.key, batch, record, bytes_max) {
+            Ok(read) => read,
+            Err(Obstacle::Awaited(id)) => return Err(id),
+            Err(Obstacle::Refused(reject)) => {
+                arrival.note(DECODE_PROBLEM, reject.to_string());
+                return Ok(vec![self.unreadable(&arrival, key, batch.value(record), None)]);
+            }
+        };
+        if let Some(id) = read.schema_id {
+            // It told of the bytes that were.
+            arrival.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(CONTENT_TYPE));
+            arrival.note(SCHEMA_ID, id.to_string());
+        }
+        let whole = Part { key, named: &read.named, value: read.value.as_deref() };
+        let Some(value) = whole.value.filter(|_| is_taken_apart) else {
+            return Ok(vec![self.one(&arrival, &whole)]);
+        };
+        // What can't be taken apart is one.
+        let events = decoder.events(source, value).map_or_else(|_| vec![value], |(all, _)| all);
+        let most = Most { items: ITEMS_MAX, bytes: self.bytes_max };
+        let items = match decoder.items(source, &events, most) {
+            Ok(items) => items,
+            Err(too_many) => {
+                // Without a key, or it might pass for an event of the one contact that its key happens to name.
+                if let Some(key) = key {
+                    arrival.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
+                }
+                if read.schema_id.is_some() {
+                    arrival.note(DECODE_PROBLEM, Reject::from(too_many).to_string());
+                }
+                return Ok(vec![self.unreadable(&arrival, None, batch.value(record), None)]);
+            }
+        };
+        let convert = |item: Item<'_>| match &item.contact {
+            Some(id) => {
+                let named = &KeyForm::Text.contact_id(Some(id)).map_err(KeyProblem::Form);
+                self.one(&arrival, &Part { key: Some(id), named, value: Some(item.text) })
+            }
+            None => self.one(&arrival, &Part { value: Some(item.text), ..whole }),
+        };
+        Ok(items.into_iter().map(convert).collect())
     }
 
-    fn one(
-        &self,
-        input: &InputConfig,
-        topic: &str,
-        batch: &RecordBatch,
-        record: &Record,
-        part: &Part<'_>,
-    ) -> Bridged {
-        if self.is_ours(batch, record) {
-            return Bridged::returned();
-        }
-        let headers = headers(input, topic, batch, record);
-        let Part { key, form, value } = *part;
-        let named = form.contact_id(key);
-        let id = named.as_deref().ok();
+    /// What is one event of one contact.
+    fn one(&self, arrival: &Arrival<'_>, part: &Part<'_>) -> Bridged {
+        let Arrival { input, record, headers, .. } = arrival;
+        let Part { key, named, value } = *part;
+        let id = named.as_ref().ok().map(String::as_str);
         let event = match (value, input.tombstones) {
-            (Some(value), _) if input.complete => self.complete(&headers, id, value, record),
+            (Some(value), _) if input.complete => self.complete(headers, id, value, record),
             (Some(value), _) => self.event(headers.clone(), id, value.to_vec(), record),
-            (None, Tombstones::Delete) => id.and_then(|id| self.delete(&headers, id, record)),
-            (None, Tombstones::Ignore) => {
-                let outcome = BridgeOutcome::Ignored;
-                return Bridged { record: None, outcome, is_untimed: false };
-            }
+            (None, Tombstones::Delete) => id.and_then(|id| self.delete(headers, id, record)),
+            (None, Tombstones::Ignore) => return Bridged::nothing(BridgeOutcome::Ignored),
             (None, Tombstones::Refuse) => None,
         };
         let Some(mut event) = event else {
             // A null value says nothing in other inputs, whatever its key is.
             let deletes = input.tombstones == Tombstones::Delete;
-            let problem = named.err().filter(|_| deletes || value.is_some());
-            return self.unreadable(batch, record, part, headers, problem);
+            let problem = named.as_ref().err().filter(|_| deletes || value.is_some());
+            return self.unreadable(arrival, key, value, problem);
         };
         if let Some(key) = key.filter(|key| *key != event.contact_id.as_slice()) {
             event.headers.push((ORIGIN_KEY.to_owned(), Some(key.to_vec())));
@@ -173,7 +196,7 @@ impl Converter {
             lane: None,
         };
         let (outcome, is_untimed) = (event.outcome, event.is_untimed);
-        Bridged { record: Some(appended), outcome, is_untimed }
+        Bridged { record: Some(appended), named: Some(event.kind), outcome, is_untimed }
     }
 
     /// Whether it was bridged before, out of this very contact log: two installations that bridge
@@ -192,22 +215,26 @@ impl Converter {
     /// As it came, for applying to keep with its reason.
     fn unreadable(
         &self,
-        batch: &RecordBatch,
-        record: &Record,
-        part: &Part<'_>,
-        mut headers: NamedValues,
-        key_problem: Option<String>,
+        arrival: &Arrival<'_>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        key_problem: Option<&KeyProblem>,
     ) -> Bridged {
-        if let Some(problem) = key_problem {
-            headers.push((KEY_PROBLEM.to_owned(), Some(problem.into_bytes())));
-        }
-        let key = part.key.unwrap_or_default().to_vec();
+        let mut headers = arrival.headers.clone();
+        let noted = match key_problem {
+            Some(KeyProblem::Form(problem)) => Some((KEY_PROBLEM, problem.clone())),
+            Some(KeyProblem::Refused(reject)) => Some((DECODE_PROBLEM, reject.to_string())),
+            None => None,
+        };
+        headers.extend(noted.map(|(name, text)| (name.to_owned(), Some(text.into_bytes()))));
+        let key = key.unwrap_or_default().to_vec();
         // Without a key no lane is its home.
-        let lane = key.is_empty().then(|| Lane(batch.lane.0 % self.lanes.max(1)));
-        let value = part.value.map(<[u8]>::to_vec);
-        let timestamp_ms = record.timestamp_ms;
+        let lane = key.is_empty().then(|| Lane(arrival.lane.0 % self.lanes.max(1)));
+        let value = value.map(<[u8]>::to_vec);
+        let timestamp_ms = arrival.record.timestamp_ms;
         let record = Some(NewRecord { key, value, headers, timestamp_ms, lane });
-        Bridged { record, outcome: BridgeOutcome::Unreadable, is_untimed: false }
+        let outcome = BridgeOutcome::Unreadable;
+        Bridged { record, named: None, outcome, is_untimed: false }
     }
 
     fn event(
@@ -282,6 +309,7 @@ impl Converter {
             Ok(decoded) => Some(Found::new(&decoded, headers, value)),
             Err(reject) if reject.reason == DeadLetterReason::NothingKnown => Some(Found {
                 contact_id: id?.as_bytes().to_vec(),
+                kind: EventKind::Updated,
                 headers,
                 value,
                 is_untimed: false,
@@ -322,6 +350,7 @@ impl Converter {
 /// An event whose contact is known.
 struct Found {
     contact_id: Vec<u8>,
+    kind: EventKind,
     headers: NamedValues,
     value: Vec<u8>,
     is_untimed: bool,
@@ -332,7 +361,7 @@ impl Found {
     fn new((batch, event): &(RecordBatch, Event), headers: NamedValues, value: Vec<u8>) -> Self {
         let contact_id = event.contact_id.of(&batch.arena).to_vec();
         let (is_untimed, outcome) = (event.timestamp.is_none(), BridgeOutcome::Event);
-        Self { contact_id, headers, value, is_untimed, outcome }
+        Self { contact_id, kind: event.kind, headers, value, is_untimed, outcome }
     }
 }
 
@@ -411,7 +440,7 @@ fn stamped(value: &[u8], record: &Record) -> Option<Vec<u8>> {
 
 /// Makes a record smaller or younger that the contact log refused; false: nothing more can be done.
 /// What is left of it is kept as a dead letter, with what it lost in headers.
-pub(in crate::ingest) fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) -> bool {
+pub fn reduce(record: &mut NewRecord, is_too_large: bool, now_ms: i64) -> bool {
     if !is_too_large {
         let is_stamped = record.headers.iter().any(|(name, _)| name == ORIGIN_TIMESTAMP);
         if !is_stamped {

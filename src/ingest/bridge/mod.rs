@@ -1,21 +1,29 @@
 //! The bridge: other topics' events, appended to the contact log.
 //!
 //! ```text
-//! Inputs (a consumer group over all instances) ─► convert (pure) ─► contact log (acknowledged) ─► commit
+//! Inputs (a consumer group over all instances) ─► convert (pure) ─► whose ─► contact log (acknowledged) ─► commit
 //! ```
 //!
 //! At least once: offsets are committed when the records before them are acknowledged, so what was
 //! appended just before a kill or a rebalance is appended again. It has the same id, clock and bytes
 //! then, and changes nothing. Only events without a time need more: a contact remembers its last 16
 //! such ids, so a portion ends before it holds one more of them.
+//!
+//! A record whose schema the registry has not given yet stops its partition alone, which is paused and read
+//! again from there.
 
+mod again;
+#[cfg(test)]
+mod avro_tests;
 mod convert;
 mod facts;
 mod portion;
+mod readable;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -29,15 +37,18 @@ use crate::config::{BridgeConfig, InputConfig, KafkaConfig};
 use crate::domain::Class;
 use crate::domain::decode::Decoder;
 use crate::domain::position::{LogIdentity, LogKind};
-use crate::event_log::kafka::inputs::{InputBatch, Inputs, InputsStatus, inspect_topic};
+use crate::event_log::kafka::inputs::{Inputs, InputsStatus, inspect_topic};
 use crate::event_log::{EventLog, LogError};
+use crate::schema_registry::SchemaRegistry;
 use crate::telemetry::{BridgeStep, Metrics, fault};
 
-use super::{Pause, PresentRules};
-use convert::Converter;
-pub(super) use convert::reduce;
+use super::{Pause, PresentRules, whose};
+pub use again::{BridgeAgain, BridgeAgainError};
+pub use convert::reduce;
+use convert::{Bridged, Converter};
 use facts::Facts;
 use portion::{Portion, Way};
+use waiting::Waiting;
 
 /// How long an empty input is waited at before it is looked whether to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
@@ -54,6 +65,8 @@ pub struct Bridge {
     pub config: BridgeConfig,
     /// Understands events as applying will.
     pub rules: PresentRules,
+    /// Says what Avro records hold; none: they are dead letters.
+    pub registry: Option<Arc<SchemaRegistry>>,
     /// Where the figures go.
     pub metrics: Arc<Metrics>,
 }
@@ -94,6 +107,8 @@ impl Bridge {
             lanes: self.log.founding()?.lanes,
             own_topic: is_kafka.then_some(identity.topic),
             bytes_max: self.config.batch_bytes_max,
+            registry: self.registry.clone(),
+            asked_since_ms: None,
         };
         tracing::info!(group, "bridging other topics");
         let shown = Shown::default();
@@ -122,8 +137,10 @@ impl Bridge {
         stop: &CancellationToken,
     ) -> End {
         let mut inspection = Inspection::default();
+        let mut waiting = Waiting::new(self.registry.as_deref());
         while !stop.is_cancelled() {
-            let batches = match inputs.next(STOP_LOOK) {
+            let next = waiting.go_on(&mut inputs).and_then(|()| inputs.next(STOP_LOOK));
+            let batches = match next {
                 Ok(batches) => batches,
                 Err(error) => return End::Lost(error),
             };
@@ -135,7 +152,8 @@ impl Bridge {
                 continue;
             }
             fault::point("bridge_polled");
-            if let Err(end) = self.bridge(&mut inputs, &batches, converter, runtime, stop) {
+            let way = Way { bridge: self, inputs: &mut inputs, batches: &batches, runtime, stop };
+            if let Err(end) = self.bridge(way, converter, &mut waiting) {
                 return end;
             }
         }
@@ -145,20 +163,27 @@ impl Bridge {
     /// Appends and commits what was read, a portion at a time.
     fn bridge(
         &self,
-        inputs: &mut Inputs,
-        batches: &[InputBatch],
+        mut way: Way<'_>,
         converter: &Converter,
-        runtime: &Handle,
-        stop: &CancellationToken,
+        waiting: &mut Waiting<'_>,
     ) -> Result<(), End> {
         let unknown = InputConfig::default();
         let mut portion = Portion::default();
-        let mut way = Way { bridge: self, inputs, batches, runtime, stop };
+        let batches = way.batches;
         for (place, batch) in batches.iter().enumerate() {
-            let input = self.config.input(&batch.from.topic).unwrap_or(&unknown);
+            let topic = &batch.from.topic;
+            let input = self.config.input(topic).unwrap_or(&unknown);
             for record in &batch.records.records {
-                let topic = &batch.from.topic;
-                for bridged in converter.convert_all(input, topic, &batch.records, record) {
+                let all = match converter.convert(input, topic, &batch.records, record) {
+                    Ok(all) => all,
+                    Err(schema) => {
+                        let awaited = (schema, record.offset, record.timestamp_ms);
+                        waiting.add(way.inputs, batch, awaited).map_err(End::Lost)?;
+                        break;
+                    }
+                };
+                for mut bridged in all {
+                    self.find_contact(input, &mut bridged, (way.runtime, way.stop))?;
                     if portion.is_full_for(&bridged, self.config.batch_bytes_max) {
                         way.settle(&mut portion)?;
                     }
@@ -170,14 +195,39 @@ impl Bridge {
         way.settle(&mut portion)
     }
 
+    /// Gives a record the contact that is meant by the id in it; waits while nobody can say.
+    fn find_contact(
+        &self,
+        input: &InputConfig,
+        bridged: &mut Bridged,
+        (runtime, stop): (&Handle, &CancellationToken),
+    ) -> Result<(), End> {
+        let (Some(record), Some(kind)) = (&mut bridged.record, bridged.named) else {
+            return Ok(());
+        };
+        let source = input.source.as_deref().unwrap_or_default();
+        let mut pause = Pause::default();
+        while let Err(error) = whose::find(&self.rules, source, record, kind) {
+            if pause.is_first() {
+                tracing::warn!(%error, "the bridge waits for the store");
+            }
+            if !pause.wait(runtime, stop) {
+                return Err(End::Stopped);
+            }
+        }
+        Ok(())
+    }
+
     /// Shows at every scrape how the member stands that there is then.
     fn show(&self, shown: &Shown) {
         let shown = Arc::clone(shown);
         self.metrics.on_scrape(move |metrics| {
             let Some(status) = shown.lock().clone() else { return };
             let topics = status.topics();
-            let topics = topics.iter().map(|(topic, at)| (topic.as_str(), at.partitions, at.lag));
-            metrics.bridge.set_topics(topics);
+            let figures = topics
+                .iter()
+                .map(|(topic, at)| (topic.as_str(), [at.partitions, at.lag, at.waiting]));
+            metrics.bridge.set_topics(figures);
             metrics.bridge.set_member(status.rebalances(), status.trouble().is_none());
         });
     }

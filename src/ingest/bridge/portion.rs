@@ -78,7 +78,7 @@ impl Portion {
 
     /// One more; `batch`: its batch's place.
     pub(super) fn add(&mut self, batch: usize, bridged: Bridged) {
-        let Bridged { record, outcome, is_untimed } = bridged;
+        let Bridged { record, outcome, is_untimed, .. } = bridged;
         let Some(record) = record else {
             *self.counted.entry((batch, outcome as u8)).or_default() += 1;
             return;

@@ -62,7 +62,7 @@ fn bridged(
     let mut batch = RecordBatch::new(Lane(6));
     let (key, value) = (key.map(str::as_bytes), value.map(str::as_bytes));
     batch.push(Offset(7), TIME, key, value, std::iter::empty());
-    let all = converter.convert_all(input, "crm.contacts", &batch, &batch.records[0]);
+    let all = converter.convert(input, "crm.contacts", &batch, &batch.records[0]).unwrap();
     all.into_iter().filter_map(|bridged| bridged.record).collect()
 }
 

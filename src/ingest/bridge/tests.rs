@@ -26,7 +26,9 @@ pub(super) const TIME: i64 = 1_790_000_000_000;
 
 pub(super) fn converter() -> Converter {
     let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
-    Converter { rules, lanes: 4, own_topic: Some("contacts".to_owned()), bytes_max: 64 << 10 }
+    let own_topic = Some("contacts".to_owned());
+    let (registry, asked_since_ms) = (None, None);
+    Converter { rules, lanes: 4, own_topic, bytes_max: 64 << 10, registry, asked_since_ms }
 }
 
 fn complete() -> InputConfig {
@@ -51,7 +53,8 @@ fn bridged(
     let mut batch = RecordBatch::new(Lane(6));
     let (key, value) = (key.map(str::as_bytes), value.map(str::as_bytes));
     batch.push(Offset(offset), TIME, key, value, headers.iter().copied());
-    converter().convert(input, "crm.contacts", &batch, &batch.records[0])
+    let all = converter().convert(input, "crm.contacts", &batch, &batch.records[0]);
+    all.unwrap().pop().unwrap()
 }
 
 fn record(bridged: Bridged) -> NewRecord {

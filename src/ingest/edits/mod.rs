@@ -9,6 +9,7 @@
 //! among others, and however long it was in the outbox.
 
 mod first;
+mod links;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,10 +32,11 @@ use crate::telemetry::fault;
 
 use super::command_record::API_SOURCE;
 use super::commands::{Author, Command, CommandError, Commands, Submitted, Wait};
-use super::merged::{MERGED_INTO, listed};
+use super::merged::merged_into;
 use super::patch::ContactPatch;
 
 pub(super) use first::as_of;
+pub use links::LinkError;
 
 /// How often one is given where writes beside it are in its way.
 const TRIES: u32 = 4;
@@ -392,12 +394,6 @@ impl Action {
         superseded(fields.chain(attributes).chain(others), after, command_hash)
     }
 }
-
-/// Into whom a contact was merged, as its merge has written there.
-fn merged_into(contact: &ContactView<'_>) -> Option<String> {
-    listed(contact, MERGED_INTO).pop()
-}
-
 /// What a command's values have in their clocks, and attempts at it are remembered by.
 fn command_hash(event_id: &str) -> u64 {
     id_hash(API_SOURCE.as_bytes(), event_id.as_bytes())

@@ -56,33 +56,33 @@ const GIVE_WAY: &str = "give-way";
 const UNBIND: &str = "unbind";
 
 /// Why a merge did not come to its end.
-enum Stopped {
+enum StepError {
     /// It has failed.
     Failed(MergeFailure),
     /// It is tried again, here or elsewhere.
     Later(String),
 }
 
-impl From<MergeFailure> for Stopped {
+impl From<MergeFailure> for StepError {
     fn from(failure: MergeFailure) -> Self {
         Self::Failed(failure)
     }
 }
 
-impl From<StoreError> for Stopped {
+impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         Self::Later(error.to_string())
     }
 }
 
-impl From<CorruptContact> for Stopped {
+impl From<CorruptContact> for StepError {
     fn from(error: CorruptContact) -> Self {
         Self::Later(error.to_string())
     }
 }
 
 /// What a step came to.
-enum Stepped {
+enum StepOutcome {
     /// It is done; its contact since.
     Done(StoredContact),
     /// Its contact is not as it was read, but so.
@@ -175,8 +175,8 @@ impl Merging {
             Some(end) => end,
             None => match self.carry_out(&job, &mut is_bound).await {
                 Ok(end) => end,
-                Err(Stopped::Failed(failure)) => MergeEnd::Failed(failure),
-                Err(Stopped::Later(why)) => return Err(why),
+                Err(StepError::Failed(failure)) => MergeEnd::Failed(failure),
+                Err(StepError::Later(why)) => return Err(why),
             },
         };
         job.end = Some(end);
@@ -212,7 +212,7 @@ impl Merging {
         }
     }
 
-    async fn carry_out(&self, job: &MergeJob, is_bound: &mut bool) -> Result<MergeEnd, Stopped> {
+    async fn carry_out(&self, job: &MergeJob, is_bound: &mut bool) -> Result<MergeEnd, StepError> {
         let mut other = self.bind(job).await?;
         let bound_to = other.view()?.merging_into().map(str::to_owned);
         *is_bound = bound_to.as_ref() == Some(&job.into);
@@ -229,32 +229,32 @@ impl Merging {
         fault::point("merge_bound");
         for _ in 0..=CONFLICTS_MAX {
             match self.take_in(job, &survivor, &other).await? {
-                Stepped::Done(after) => survivor = after,
-                Stepped::Changed(now) => {
+                StepOutcome::Done(after) => survivor = after,
+                StepOutcome::Changed(now) => {
                     survivor = now;
                     continue;
                 }
             }
             fault::point("merge_taken_in");
             match self.give_way(job, &other).await? {
-                Stepped::Done(_) => {
+                StepOutcome::Done(_) => {
                     fault::point("merge_gave_way");
                     return self.end_of(job, &survivor);
                 }
-                Stepped::Changed(now) => other = now,
+                StepOutcome::Changed(now) => other = now,
             }
         }
         Err(MergeFailure::Contended.into())
     }
 
-    fn end_of(&self, job: &MergeJob, survivor: &StoredContact) -> Result<MergeEnd, Stopped> {
+    fn end_of(&self, job: &MergeJob, survivor: &StoredContact) -> Result<MergeEnd, StepError> {
         let version = survivor.view()?.version();
         let position = self.position(&job.into, &job.from).encode();
         Ok(MergeEnd::Done { version, position })
     }
 
     /// The other, which goes nowhere else from now on; or as it is since it gave way.
-    async fn bind(&self, job: &MergeJob) -> Result<StoredContact, Stopped> {
+    async fn bind(&self, job: &MergeJob) -> Result<StoredContact, StepError> {
         let (intent, patch) = (Intent::Bind, ContactPatch::default());
         let step = Step { id: &job.from, intent, name: BIND, patch, only: None };
         let RecordOutcome { verdict, value, .. } = self.step(job, step).await?;
@@ -276,7 +276,7 @@ impl Merging {
         job: &MergeJob,
         survivor: &StoredContact,
         other: &StoredContact,
-    ) -> Result<Stepped, Stopped> {
+    ) -> Result<StepOutcome, StepError> {
         let (now, its) = (survivor.view()?, other.view()?);
         if now.status() == Status::Deleted {
             return Err(MergeFailure::SurvivorGone.into());
@@ -287,7 +287,7 @@ impl Merging {
         }
         let patch = lacking(&now, &its, &job.from)?;
         if patch.is_empty() {
-            return Ok(Stepped::Done(survivor.clone()));
+            return Ok(StepOutcome::Done(survivor.clone()));
         }
         // What the other became since is another step.
         let again = format!("{TAKE_IN}-{}", its.version());
@@ -297,13 +297,13 @@ impl Merging {
         let RecordOutcome { verdict, value, .. } = self.step(job, step).await?;
         let after = value.ok_or(MergeFailure::SurvivorGone)?;
         match verdict {
-            Verdict::Applied | Verdict::Unchanged => Ok(Stepped::Done(after)),
-            Verdict::Duplicate if is_first => Ok(Stepped::Changed(after)),
-            Verdict::Duplicate => Ok(Stepped::Done(after)),
+            Verdict::Applied | Verdict::Unchanged => Ok(StepOutcome::Done(after)),
+            Verdict::Duplicate if is_first => Ok(StepOutcome::Changed(after)),
+            Verdict::Duplicate => Ok(StepOutcome::Done(after)),
             Verdict::Conflict if after.view()?.merging_into().is_some() => {
                 Err(elsewhere(&job.into, &after)?.into())
             }
-            Verdict::Conflict => Ok(Stepped::Changed(after)),
+            Verdict::Conflict => Ok(StepOutcome::Changed(after)),
             Verdict::NotFound => Err(MergeFailure::SurvivorGone.into()),
             Verdict::Stale | Verdict::Superseded | Verdict::Rehomed | Verdict::DeadLettered => {
                 Err(undecided(verdict))
@@ -312,7 +312,11 @@ impl Merging {
     }
 
     /// The other notes into whom it went, and is deleted.
-    async fn give_way(&self, job: &MergeJob, other: &StoredContact) -> Result<Stepped, Stopped> {
+    async fn give_way(
+        &self,
+        job: &MergeJob,
+        other: &StoredContact,
+    ) -> Result<StepOutcome, StepError> {
         let mut patch = ContactPatch::default();
         patch.set_attribute(MERGED_INTO, json(&job.into)?);
         let (intent, only) = (Intent::GiveWay, Some(other.view()?.tag()));
@@ -320,12 +324,14 @@ impl Merging {
         let RecordOutcome { verdict, value, .. } = self.step(job, step).await?;
         let after = value.ok_or(MergeFailure::OtherGone)?;
         match verdict {
-            Verdict::Applied | Verdict::Unchanged | Verdict::Duplicate => Ok(Stepped::Done(after)),
+            Verdict::Applied | Verdict::Unchanged | Verdict::Duplicate => {
+                Ok(StepOutcome::Done(after))
+            }
             Verdict::Conflict if after.view()?.merging_into() == Some(&job.into) => {
-                Ok(Stepped::Changed(after))
+                Ok(StepOutcome::Changed(after))
             }
             // The same merge was asked for twice, and the other of the two has ended.
-            Verdict::Conflict if is_merged(&after, &job.into)? => Ok(Stepped::Done(after)),
+            Verdict::Conflict if is_merged(&after, &job.into)? => Ok(StepOutcome::Done(after)),
             Verdict::Conflict => Err(MergeFailure::Contended.into()),
             Verdict::NotFound => Err(MergeFailure::OtherGone.into()),
             Verdict::Stale | Verdict::Superseded | Verdict::Rehomed | Verdict::DeadLettered => {
@@ -344,18 +350,18 @@ impl Merging {
                 }
                 verdict => Err(format!("it was not unbound: {}", verdict.as_str())),
             },
-            Err(Stopped::Failed(failure)) => {
+            Err(StepError::Failed(failure)) => {
                 let failure = serde_json::to_string(&failure).unwrap_or_default();
                 Err(format!("it was not unbound: {failure}"))
             }
-            Err(Stopped::Later(why)) => Err(why),
+            Err(StepError::Later(why)) => Err(why),
         }
     }
 
     /// What became of a step.
-    async fn step(&self, job: &MergeJob, step: Step<'_>) -> Result<RecordOutcome, Stopped> {
+    async fn step(&self, job: &MergeJob, step: Step<'_>) -> Result<RecordOutcome, StepError> {
         if !self.lease.is_held() {
-            return Err(Stopped::Later("another instance may be at it".to_owned()));
+            return Err(StepError::Later("another instance may be at it".to_owned()));
         }
         let any_of = step.only.map(|tag| vec![tag]);
         let command = Command {
@@ -373,16 +379,16 @@ impl Merging {
             },
         };
         let refused = |reason: &str, detail: String| {
-            Stopped::Failed(MergeFailure::Refused { reason: reason.to_owned(), detail })
+            StepError::Failed(MergeFailure::Refused { reason: reason.to_owned(), detail })
         };
         match self.commands.decided(&command, Instant::now() + STEP_MAX).await {
             Ok(Some(RecordOutcome { reason: Some((reason, detail)), .. })) => {
                 Err(refused(reason.as_str(), detail))
             }
             Ok(Some(outcome)) => Ok(outcome),
-            Ok(None) => Err(Stopped::Later(format!("{} is not decided yet", step.name))),
+            Ok(None) => Err(StepError::Later(format!("{} is not decided yet", step.name))),
             Err(CommandError::Refused { reason, detail }) => Err(refused(reason.as_str(), detail)),
-            Err(error) => Err(Stopped::Later(error.to_string())),
+            Err(error) => Err(StepError::Later(error.to_string())),
         }
     }
 
@@ -397,8 +403,8 @@ fn event_id(job: &MergeJob, name: &str) -> String {
     format!("{}-{name}", job.commands)
 }
 
-fn undecided(verdict: Verdict) -> Stopped {
-    Stopped::Later(format!("a step was {}", verdict.as_str()))
+fn undecided(verdict: Verdict) -> StepError {
+    StepError::Later(format!("a step was {}", verdict.as_str()))
 }
 
 /// A contact that is being merged into another.
@@ -413,7 +419,7 @@ fn lacking(
     survivor: &ContactView<'_>,
     other: &ContactView<'_>,
     from: &str,
-) -> Result<ContactPatch, Stopped> {
+) -> Result<ContactPatch, StepError> {
     let mut patch = ContactPatch::missing(survivor, other);
     // What it says of its own merges stays with it.
     patch.attributes.remove(MERGED_INTO);
@@ -426,6 +432,6 @@ fn lacking(
     Ok(patch)
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String, Stopped> {
-    serde_json::to_string(value).map_err(|error| Stopped::Later(error.to_string()))
+fn json(value: &impl serde::Serialize) -> Result<String, StepError> {
+    serde_json::to_string(value).map_err(|error| StepError::Later(error.to_string()))
 }

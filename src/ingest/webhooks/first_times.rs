@@ -16,7 +16,7 @@ const LOOK_TIME_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct RepeatKey {
     event_id: Vec<u8>,
-    id_hash: u64,
+    pub(super) id_hash: u64,
     body_hash: u64,
 }
 

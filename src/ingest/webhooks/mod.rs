@@ -20,8 +20,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::WebhooksConfig;
 use crate::domain::Class;
-use crate::domain::decode::{ITEMS_BYTES_MAX, Item, Most, Reject, TooMany};
-use crate::domain::event::Event;
+use crate::domain::decode::{ITEMS_BYTES_MAX, Item, Most, Reject, TooMany, give_id};
+use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{EVENT_ID, REQUEST_ID, SOURCE, TIME};
 use crate::domain::merge::merge;
 use crate::domain::position::{Lane, Offset};
@@ -31,6 +31,7 @@ use crate::event_log::NewRecord;
 
 use super::PresentRules;
 use super::intake::{Intake, IntakeError, Kept};
+use super::whose::{self, WhoseError};
 
 use first_times::RepeatKey;
 use source::Source;
@@ -68,6 +69,12 @@ pub enum WebhookError {
     /// It is kept nowhere.
     #[error(transparent)]
     Intake(#[from] IntakeError),
+}
+
+impl From<WhoseError> for WebhookError {
+    fn from(error: WhoseError) -> Self {
+        Self::Intake(IntakeError::Unavailable(error.to_string()))
+    }
 }
 
 impl WebhookError {
@@ -114,6 +121,8 @@ pub struct Checked {
     pub records: Vec<NewRecord>,
     /// Whether the body was an array.
     pub is_array: bool,
+    /// By which id each names its contact is its record's key so far.
+    kinds: Vec<EventKind>,
     keys: Vec<Option<RepeatKey>>,
 }
 
@@ -147,7 +156,7 @@ impl Sent<'_> {
 
 /// One event on its way to a record.
 enum Prepared {
-    Accepted(ItemReport, NewRecord, Option<RepeatKey>),
+    Accepted(ItemReport, NewRecord, EventKind, Option<RepeatKey>),
     Rejected(ItemReport),
 }
 
@@ -197,8 +206,14 @@ impl Webhooks {
         body: &[u8],
         now_ms: u64,
     ) -> Result<Received, WebhookError> {
-        let Checked { items, mut records, is_array, keys } =
-            self.check(source, header, url, body, now_ms)?;
+        let checked = self.check(source, header, url, body, now_ms)?;
+        let Checked { mut items, records, is_array, kinds, keys } = checked;
+        let name = source.unwrap_or(&self.default_source);
+        let mut records = whose::find_all(&self.rules, name, records, kinds).await?;
+        let accepted = items.iter_mut().filter(|item| item.reason.is_none());
+        for (item, record) in accepted.zip(&records) {
+            item.contact_id = Some(text_of(&record.key));
+        }
         if let Some(store) = self.rules.store() {
             records = first_times::give(store, records, keys).await;
         }
@@ -206,7 +221,7 @@ impl Webhooks {
         Ok(Received { items, is_array, kept })
     }
 
-    /// The same, but that nothing is kept.
+    /// The same, but that nothing is kept, nor looked up whose it is.
     ///
     /// # Errors
     /// As there.
@@ -246,9 +261,10 @@ impl Webhooks {
             let place = is_array.then_some(*place);
             let sent = Sent { text, attributes, request_id, place, contact: contact.as_deref() };
             match self.event(source, &verified, sent, now_ms) {
-                Prepared::Accepted(item, record, key) => {
+                Prepared::Accepted(item, record, kind, key) => {
                     checked.items.push(item);
                     checked.records.push(record);
+                    checked.kinds.push(kind);
                     checked.keys.push(key);
                 }
                 Prepared::Rejected(item) => checked.items.push(item),
@@ -272,41 +288,31 @@ impl Webhooks {
             headers.push((REQUEST_ID.to_owned(), Some(request_id.to_vec())));
         }
         headers.extend(sent.attributes.into_iter().flatten().cloned());
-        let mut value = text.to_vec();
-        let mut decoded = match self.decode(&headers, &value, sent.contact, now_ms) {
+        let decoded = self.decode(&headers, text, sent.contact, now_ms);
+        let (mut batch, mut event) = match decoded {
             Ok(decoded) => decoded,
             Err(reject) => {
                 return Prepared::Rejected(rejected(None, reject.reason.as_str(), reject.detail));
             }
         };
-        // Its own bytes stay as they were signed, so that a repeat is known by them.
-        if let (None, Some(signed_us)) = (decoded.1.timestamp, verified.timestamp_us) {
+        // What it lacks goes into headers: its own bytes stay as they were signed, so that a repeat is
+        // known by them.
+        if let (None, Some(signed_us)) = (event.timestamp, verified.timestamp_us) {
             // Those of one array stand in their order.
             let signed_us = signed_us.saturating_add(sent.place.unwrap_or(0) as u64);
             headers.push((TIME.to_owned(), Some(signed_us.to_string().into_bytes())));
-            decoded.1.timestamp = Some(signed_us);
+            event.timestamp = Some(signed_us);
         }
-        if !decoded.1.is_id_given && source.verifier.form().signs_time() {
-            let mut named = headers.clone();
-            let mut with_id = value.clone();
-            let id = match &verified.message_id {
-                Some(id) => Some(sent.id_of(id)),
-                // A member of ours would mean nothing there.
-                None if self.is_elsewhere(source) => Some(id_of_bytes(source, text)),
-                None => None,
-            };
-            match id {
-                Some(id) => named.push((EVENT_ID.to_owned(), Some(id.into_bytes()))),
-                None => with_id = with_member(&value, "event_id", &id_of_bytes(source, text)),
-            }
-            // Where that can't be, it does without: an id is made from its bytes.
-            if let Ok(again) = self.decode(&named, &with_id, sent.contact, now_ms) {
-                (headers, value, decoded) = (named, with_id, again);
+        if !event.is_id_given && source.verifier.form().signs_time() {
+            let message = verified.message_id.as_deref();
+            let id = message.map_or_else(|| id_of_bytes(source, text), |id| sent.id_of(id));
+            // Where that can't be one, an id is made from its bytes.
+            if give_id(&mut batch, &mut event, &id) {
+                headers.push((EVENT_ID.to_owned(), Some(id.into_bytes())));
             }
         }
-        let (batch, event) = decoded;
         let refusal = self.refusal(source, &event, &sent, now_ms);
-        if let Some((reason, detail)) = refusal.or_else(|| self.too_large(&batch, &event, &value)) {
+        if let Some((reason, detail)) = refusal.or_else(|| self.too_large(&batch, &event, text)) {
             return Prepared::Rejected(rejected(Some((&batch, &event)), reason, detail));
         }
         let report = ItemReport {
@@ -315,15 +321,13 @@ impl Webhooks {
             reason: None,
             detail: None,
         };
+        let repeat = RepeatKey::of(&batch, &event);
         let key = event.contact_id.of(&batch.arena).to_vec();
         let timestamp_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
-        let record = NewRecord { key, value: Some(value), headers, timestamp_ms, lane: None };
-        Prepared::Accepted(report, record, RepeatKey::of(&batch, &event))
-    }
-
-    /// Whether its events have elsewhere what ours have in their envelope.
-    fn is_elsewhere(&self, source: &Source) -> bool {
-        self.rules.decoder().sources().record_of(source.name.as_bytes()).is_some()
+        let kind = event.kind;
+        let value = batch.into_value();
+        let record = NewRecord { key, value, headers, timestamp_ms, lane: None };
+        Prepared::Accepted(report, record, kind, repeat)
     }
 
     fn decode(
@@ -396,17 +400,6 @@ fn id_of_bytes(source: &Source, text: &[u8]) -> String {
     hasher.update([0]);
     hasher.update(text);
     URL_SAFE_NO_PAD.encode(hasher.finalize())
-}
-
-/// The object with one more member, in front; anything else as it is.
-fn with_member(object: &[u8], name: &str, text: &str) -> Vec<u8> {
-    let Some(members) = object.strip_prefix(b"{") else {
-        return object.to_vec();
-    };
-    let comma = if members.trim_ascii_start().starts_with(b"}") { "" } else { "," };
-    let mut stamped = format!("{{\"{name}\":\"{text}\"{comma}").into_bytes();
-    stamped.extend_from_slice(members);
-    stamped
 }
 
 fn rejected(

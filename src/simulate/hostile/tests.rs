@@ -46,6 +46,9 @@ fn none_stops_decoding_and_every_reason_is_met() {
         Reason::NothingKnown,
         Reason::TransformFailed,
         Reason::UnknownField,
+        Reason::SchemaUnknown,
+        Reason::UnusableSchema,
+        Reason::MalformedAvro,
     ];
     let missing: Vec<_> = Reason::ALL
         .iter()

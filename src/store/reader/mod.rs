@@ -1,5 +1,7 @@
 //! The way to look into the store, for any number of threads at once.
 
+mod by_id;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,7 +112,7 @@ pub struct StoreStats {
     pub dirty_bytes: u64,
     /// Bytes of the generation that is being flushed.
     pub flushing_bytes: u64,
-    /// Bytes of the ordered indexes.
+    /// Bytes of the ordered indexes, and of those of sources' ids and of erased contacts.
     pub index_bytes: u64,
     /// Time that commits waited for the dirty set to have room.
     pub backpressure: Duration,
@@ -203,7 +205,7 @@ impl Reader {
         Ok(Page { contacts, first, rest, total })
     }
 
-    /// The changes of a contact, newest first, at most `limit`, older than `before`; none where
+    /// The changes of a contact, newest first; those of before it was erased without values, at most `limit`, older than `before`; none where
     /// there is no such contact or the journal holds nothing of it any more.
     pub fn history(
         &self,
@@ -213,7 +215,10 @@ impl Reader {
     ) -> Result<Vec<HistoryEntry>, StoreError> {
         match self.contact(id)? {
             Some(value) => {
-                history::history(&self.shared.journal, id, value.change(), limit, before)
+                let now = self.shared.contacts.view(id, &value)?;
+                let journal = &self.shared.journal;
+                let found = history::history(journal, id, value.change(), limit, before)?;
+                found.into_iter().map(|entry| entry.since_erased(&now)).collect()
             }
             None => Ok(Vec::new()),
         }
@@ -339,7 +344,9 @@ impl Reader {
             engine_disk_bytes: shared.contacts.engine.stats()?.disk_bytes,
             dirty_bytes,
             flushing_bytes,
-            index_bytes: shared.ordered.bytes() as u64,
+            index_bytes: (shared.ordered.bytes()
+                + shared.external_ids.bytes()
+                + shared.erased.bytes()) as u64,
             backpressure: micros(&figures.backpressure_micros),
             heap,
             cache,

@@ -85,6 +85,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             source_version: None,
             fields,
             attributes: Vec::new(),
+            external_ids: Vec::new(),
             replaces: false,
             command: None,
         };

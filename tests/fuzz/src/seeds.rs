@@ -12,6 +12,7 @@ use contactd::query::{Cursor, CursorKeys, Direction};
 use contactd::segments::{FrameNo, SegmentKind, SegmentReader};
 use contactd::simulate::{LoadRecord, hostile};
 use contactd::store::{contact_in_heap, snapshot_images};
+use serde_json::Value;
 
 use crate::keyed::SECRET;
 use crate::world::ADMIN_KEY;
@@ -39,7 +40,7 @@ pub fn write() {
 
 type Seeds = Vec<Vec<u8>>;
 
-fn all() -> [(&'static str, Seeds); 19] {
+fn all() -> [(&'static str, Seeds); 20] {
     [
         ("record", of_records()),
         ("webhook", of_webhooks()),
@@ -60,6 +61,7 @@ fn all() -> [(&'static str, Seeds); 19] {
         ("checkpoint", of_checkpoints()),
         ("marker", of_markers()),
         ("letter", of_letters()),
+        ("avro", of_avro()),
     ]
 }
 
@@ -77,6 +79,22 @@ fn of_records() -> Seeds {
     };
     let all: Vec<_> = hostiles(600).map(record).filter(|at| at.2.len() < 1000).collect();
     all.chunks(3).map(records::bytes).collect()
+}
+
+fn of_avro() -> Seeds {
+    let vectors: Value = serde_json::from_slice(&fixture("avro/vectors.json")).expect("JSON");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let unhex = |hex: String| {
+        let digits = (0..hex.len()).step_by(2).filter_map(|at| hex.get(at..at + 2));
+        digits.filter_map(|two| u8::from_str_radix(two, 16).ok()).collect::<Vec<u8>>()
+    };
+    let seeds = vectors.as_array().into_iter().flatten().flat_map(|vector| {
+        let (reference, schema) = (text(&vector["references"][0]), text(&vector["schema"]));
+        let encoded = vector["encoded"].as_object().into_iter().flat_map(|all| all.values());
+        let one = |hex| joined(&[reference.as_bytes(), schema.as_bytes(), &unhex(text(hex))]);
+        encoded.map(one).collect::<Seeds>()
+    });
+    seeds.collect()
 }
 
 fn of_webhooks() -> Seeds {

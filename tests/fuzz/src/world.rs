@@ -219,6 +219,7 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
     let around = Surroundings::new(log.clone(), Arc::clone(&control), lease());
     OpenStore {
         followers: Arc::new(Followers::new(around)),
+        acme: None,
         queries: contactd::query::Queries::new(reader.clone()),
         writes: Writes {
             edits: Edits::new(commands()),

@@ -71,6 +71,7 @@ macro_rules! pages {
 
 pages! {
     readme_runs_as_printed = "README.md";
+    acme_runs_as_printed = "docs/acme.md";
     api_runs_as_printed = "docs/api.md";
     authentication_runs_as_printed = "docs/authentication.md";
     dead_letters_run_as_printed = "docs/dead-letters.md";

@@ -1,8 +1,8 @@
 //! A reader's shell: the page's commands one after another, in an empty directory.
 //!
-//! What differs from the page are places only: port 3000, `localhost:9092` and `localhost:6379` are this
+//! What differs from the page are places only: ports 3000 and 3210, `localhost:9092` and `localhost:6379` are this
 //! test's own, and `contactd` is the binary under test. A command that serves runs beside the others, as in a
-//! terminal of its own, until another one needs its port or its directory.
+//! terminal of its own, until another one needs its port or its directory; the mock of Acme to the end.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -38,8 +38,11 @@ pub struct Session {
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     port: u16,
+    acme_port: u16,
     /// Process id of what serves now.
     server: Option<String>,
+    /// That of the mock of Acme.
+    acme: Option<String>,
     broker: Option<OwnBroker>,
     redis: Option<OwnRedis>,
 }
@@ -74,8 +77,19 @@ impl Session {
         let input = shell.stdin.take();
         let output = BufReader::new(shell.stdout.take().unwrap());
         let page = page.to_owned();
-        let (server, broker, redis) = (None, None, None);
-        let mut session = Self { page, dir, shell, input, output, port, server, broker, redis };
+        let mut session = Self {
+            page,
+            dir,
+            shell,
+            input,
+            output,
+            port,
+            acme_port: free_ports(),
+            server: None,
+            acme: None,
+            broker: None,
+            redis: None,
+        };
         session.send(START);
         session
     }
@@ -104,6 +118,15 @@ impl Session {
         if use_of_store != UseOfStore::None {
             self.stop_server();
         }
+        if command.text.contains("contactd mock-acme") {
+            let log = self.dir.path().join("acme.log");
+            let (_, acme) =
+                self.ask(&format!("{text} </dev/null >{} 2>&1 &\necho $!", log.display()));
+            self.acme = Some(acme);
+            let said = || fs::read_to_string(&log).unwrap_or_default();
+            wait_until(READY_WITHIN, &at, || said().contains("Ctrl-C"));
+            return;
+        }
         if use_of_store == UseOfStore::Serves {
             self.serve(&text);
             let expected = format!("…\n{}…", command.expected);
@@ -123,13 +146,24 @@ impl Session {
     #[track_caller]
     pub fn end(&mut self) {
         self.stop_server();
+        if let Some(acme) = self.acme.take() {
+            assert_eq!(
+                self.ask(&format!("kill -TERM {acme}; wait {acme}")).0,
+                "0",
+                "{}",
+                self.page
+            );
+        }
         drop(self.input.take());
         assert!(self.shell.wait().unwrap().success());
     }
 
     /// With this test's own places.
     fn placed(&self, text: &str) -> String {
-        let mut text = text.replace(":3000", &format!(":{}", self.port));
+        let text = text.replace(":3000", &format!(":{}", self.port));
+        let beside = format!("--with-acme=127.0.0.1:{}", self.acme_port);
+        let text = text.replace(":3210", &format!(":{}", self.acme_port));
+        let mut text = text.replace("--with-acme", &beside);
         if let Some(broker) = &self.broker {
             text = text.replace("localhost:9092", &broker.address());
         }
@@ -211,7 +245,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(server) = &self.server {
+        for server in self.server.iter().chain(&self.acme) {
             eprintln!("{}: what serves said:\n{}", self.page, self.server_log());
             let _ = Command::new("kill").args(["-KILL", server]).status();
         }

@@ -2,8 +2,9 @@
 
 mod counting;
 mod faults;
-mod suite;
-mod world;
+mod rehoming;
+pub(crate) mod suite;
+pub(crate) mod world;
 
 use contactd::event_log::NewRecord;
 use contactd::ingest::now_ms;

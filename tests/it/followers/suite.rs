@@ -9,7 +9,7 @@ use contactd::domain::position::Position;
 use contactd::effects::follower::{FollowerError, Followers, ReplayFrom, Sink as _};
 use contactd::store::StoreConfig;
 
-use super::world::{Mode, Subject, Told, World, by};
+use super::world::{Mode, Node, Subject, Told, World, by};
 
 /// All of it.
 pub async fn run<S: Subject>(subject: S) {
@@ -83,7 +83,10 @@ async fn a_refused_change_is_parked_and_redriven<S: Subject>(subject: &S) {
     world.told_all(&mut node, 3).await;
     assert!(!world.keys().contains(&key), "the others are not held up");
     let Some(_) = subject.row().attempts_max else {
-        // It is tried for ever.
+        // It is tried for ever, and named.
+        let shown = node.followers.show(&name).unwrap();
+        assert_eq!((shown.state, shown.parked), ("stalled", 0));
+        assert_eq!(shown.trouble.unwrap().0, "not this one");
         world.set(Mode::Up);
         return world.told_all(&mut node, 4).await;
     };
@@ -275,12 +278,15 @@ async fn an_idle_follower_writes_nothing<S: Subject>(subject: &S) {
     let mut node = world.node(subject, 1);
     world.owe(subject, 0..1).await;
     world.told_all(&mut node, 1).await;
-    world.time.pass(Duration::from_secs(2));
-    node.engine.turn().await;
+    let turns = async |node: &mut Node<S::Sink>, count: usize| {
+        for _ in 0..count {
+            let rest = node.engine.turn().await;
+            world.time.pass(rest.at_most);
+        }
+    };
+    // What it delivered may have made records, of which it is written down once that nothing is owed.
+    turns(&mut node, 400).await;
     let revision = world.revision(&subject.row());
-    for _ in 0..2_000 {
-        let rest = node.engine.turn().await;
-        world.time.pass(rest.at_most);
-    }
+    turns(&mut node, 2_000).await;
     assert_eq!(world.revision(&subject.row()), revision);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use contactd::effects::follower::{
-    Answer, By, Delivery, Engine, Followers, Picked, Row, Sink, Surroundings,
+    Answer, By, Delivery, Engine, Followers, Picked, Progress, Row, Sink, Surroundings,
 };
 use contactd::event_log::NewRecord;
 use contactd::ingest::{Clocks, Control, Lease};
@@ -138,8 +138,8 @@ impl<S: Sink> Sink for Switched<S> {
         self.sink.present(reader, key)
     }
 
-    fn may_run(&self) -> Result<bool, String> {
-        self.sink.may_run()
+    fn may_run(&self, reader: &Reader, done: &Progress) -> Result<bool, String> {
+        self.sink.may_run(reader, done)
     }
 }
 

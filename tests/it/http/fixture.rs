@@ -77,6 +77,7 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     let around = Surroundings::new(log.clone(), Arc::clone(&control), lease);
     OpenStore {
         followers: Arc::new(Followers::new(around)),
+        acme: None,
         letters: letters(&log, reader, &control),
         queries: contactd::query::Queries::new(reader.clone()),
         merging: merging(&log, reader, directory, &control),

@@ -12,6 +12,7 @@ mod dead_letters;
 mod description;
 mod editors;
 mod errors;
+mod external_ids;
 mod feed;
 mod fixture;
 mod followers;

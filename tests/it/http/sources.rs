@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 use contactd::config::SignatureForm;
+use contactd::domain::external_ids::contact_id_of;
 use contactd::ingest::{Message, now_ms, sign, signed_headers};
 use serde_json::{Value, json};
 
@@ -56,7 +57,9 @@ async fn hubspots_batches_change_contacts() {
     let is_whole = |answer: &Answer| {
         answer.status == 200 && answer.json()["attributes"]["hs_lead_status"] == json!("OPEN")
     };
-    let contact = instance.until_contact("1148", is_whole).await.json();
+    let id = contact_id_of(b"hubspot", b"1148");
+    let contact = instance.until_contact(&id, is_whole).await.json();
+    assert_eq!(contact["externalIds"], json!({ "hubspot": "1148" }));
     let member = |name: &str| contact[name].clone();
     assert_eq!(
         ["firstName", "title", "phone", "source", "status"].map(member),

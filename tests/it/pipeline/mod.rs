@@ -9,6 +9,7 @@ use crate::support::logs::TestLog;
 use crate::support::node::Node;
 use crate::support::services::{KAFKA, service};
 
+mod avro;
 mod bad_input;
 mod bridge;
 mod control;

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod access;
+pub mod acme;
 pub mod answer;
 pub mod bridge;
 pub mod client;
@@ -17,6 +18,7 @@ pub mod load;
 pub mod logs;
 pub mod node;
 pub mod redis;
+pub mod registry;
 pub mod services;
 pub mod sse;
 pub mod wait;

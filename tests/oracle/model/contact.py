@@ -123,6 +123,11 @@ class Contact:
         )
         return shown
 
+    def is_erased(self):
+        """Nothing newer than the erase has brought it back."""
+        alive = greatest(self.created, self.restored, self.replaced)
+        return self.erased is not None and (alive is None or self.erased > alive)
+
     # Events
 
     def apply(self, event, record_us):
@@ -280,6 +285,8 @@ class Contact:
                 self.first_event = least(self.first_event, clock[0])
             self.last = greatest(self.last, clock[0])
         took = self._take_life(event, clock)
+        if event.kind != "erased" and self.is_erased():
+            return took, False  # what is said of it is not kept
         differs, visible = False, self.visible()
         for key, value in values.items():
             have, given = visible.get(key), (clock, value)

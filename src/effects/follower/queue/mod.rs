@@ -60,6 +60,8 @@ struct Owing<T> {
     attempts: u32,
     not_before: Option<Instant>,
     is_under_way: bool,
+    /// Why its first change was refused that is never parked.
+    refusal: Option<String>,
     /// How many changes of others were delivered when its first change was last answered with the sink
     /// being down; none: it was not.
     down_at: Option<u64>,
@@ -68,6 +70,7 @@ struct Owing<T> {
 /// The sink is down.
 #[derive(Debug)]
 struct Down {
+    why: String,
     until: Instant,
     pause: Duration,
 }
@@ -184,6 +187,7 @@ impl<T> Queue<T> {
             attempts: 0,
             not_before: None,
             is_under_way: false,
+            refusal: None,
             down_at: None,
         };
         self.keys.insert(key.to_owned(), owing);
@@ -334,7 +338,7 @@ impl<T> Queue<T> {
                 if owing.down_at.replace(self.delivered).is_some_and(|at| at < self.delivered) {
                     return owing.refused(why, attempts_max, now);
                 }
-                self.is_down(after, now);
+                self.is_down(why, after, now);
                 Settled::Later
             }
         }
@@ -350,7 +354,7 @@ impl<T> Queue<T> {
             self.bytes -= done.bytes;
         }
         (owing.attempts, owing.not_before, owing.is_under_way) = (0, None, false);
-        owing.down_at = None;
+        (owing.refusal, owing.down_at) = (None, None);
         self.go_on(key);
     }
 
@@ -366,7 +370,7 @@ impl<T> Queue<T> {
         }
     }
 
-    fn is_down(&mut self, after: Option<Duration>, now: Instant) {
+    fn is_down(&mut self, why: String, after: Option<Duration>, now: Instant) {
         let pause = match &self.down {
             // Others of the same delivery say the same.
             Some(down) if now < down.until => return,
@@ -375,12 +379,18 @@ impl<T> Queue<T> {
         };
         let waited =
             after.map_or(pause, |after| after.clamp(pause.min(DOWN_PAUSE.1), DOWN_PAUSE.1));
-        self.down = Some(Down { until: now + waited, pause });
+        self.down = Some(Down { why, until: now + waited, pause });
     }
 
     /// Whether nothing is taken by the sink.
     pub(super) fn is_down_now(&self) -> bool {
         self.down.is_some()
+    }
+
+    /// Why nothing is taken by the sink, or a change is not that is never parked.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        let refusal = || self.keys.values().find_map(|owing| owing.refusal.as_deref());
+        self.down.as_ref().map(|down| down.why.as_str()).or_else(refusal)
     }
 
     /// Whether the sink is down, and a change is held that may tell whether it is back: then nothing is
@@ -410,6 +420,7 @@ impl<T> Owing<T> {
             let version = self.held.front().map_or(0, |held| held.version);
             return Settled::Park { version, attempts, why };
         }
+        self.refusal = attempts_max.is_none().then_some(why);
         Settled::Later
     }
 }

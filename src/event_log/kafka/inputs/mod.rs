@@ -30,6 +30,7 @@ mod inspect;
 mod member;
 mod owned;
 mod status;
+mod waiting;
 
 pub use inspect::{InputTopic, inspect_topic};
 pub use status::{InputStanding, InputsStatus};
@@ -84,7 +85,7 @@ pub struct Inputs {
     gathered: BTreeMap<InputPartition, RecordBatch>,
     gathered_records: usize,
     gathered_bytes: usize,
-    /// Nothing is to be taken: what is assigned is paused.
+    /// Something may be paused that is to be taken.
     is_held: bool,
     subscribed: Vec<String>,
     /// Subscribed and not told yet.
@@ -272,6 +273,8 @@ impl Inputs {
     fn heed(&mut self, change: Change) {
         match change {
             Change::Assigned(partitions) => {
+                // One that was paused when it was taken away still is.
+                self.is_held = true;
                 for from in partitions {
                     tracing::info!(
                         topic = &*from.topic,
@@ -291,14 +294,18 @@ impl Inputs {
                     );
                     self.owned.remove(&from);
                     // Whoever has it now begins where was committed.
-                    if let Some(dropped) = self.gathered.remove(&from) {
-                        self.gathered_records -= dropped.records.len().min(self.gathered_records);
-                        self.gathered_bytes -= dropped.arena.len().min(self.gathered_bytes);
-                    }
+                    self.drop_gathered(&from);
                 }
             }
         }
         self.status.rebalanced(&self.owned);
+    }
+
+    fn drop_gathered(&mut self, from: &InputPartition) {
+        if let Some(dropped) = self.gathered.remove(from) {
+            self.gathered_records -= dropped.records.len().min(self.gathered_records);
+            self.gathered_bytes -= dropped.arena.len().min(self.gathered_bytes);
+        }
     }
 
     fn heed_statistics(&mut self, statistics: &Statistics) {
@@ -355,7 +362,11 @@ impl Inputs {
         if !self.is_held {
             return;
         }
-        match self.consumer.assignment().and_then(|all| self.consumer.resume(&all)) {
+        let mut list = TopicPartitionList::new();
+        for (from, _) in self.owned.iter().filter(|(_, owned)| !owned.waits()) {
+            list.add_partition(&from.topic, i32::from(from.lane.0));
+        }
+        match self.consumer.resume(&list) {
             Ok(()) => self.is_held = false,
             Err(error) => tracing::debug!(%error, "the inputs are not resumed"),
         }
@@ -413,7 +424,7 @@ fn take(
 ) -> Option<usize> {
     let lane = Lane(u16::try_from(message.partition()).ok()?);
     let from = InputPartition { topic: message.topic().into(), lane };
-    let owned = owned.get_mut(&from)?;
+    let owned = owned.get_mut(&from).filter(|owned| !owned.waits())?;
     let offset = Offset(u64::try_from(message.offset()).ok()?);
     // librdkafka has been known to repeat records after a resume.
     if offset.0 < owned.next.0 {

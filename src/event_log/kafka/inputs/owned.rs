@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::position::NextOffset;
+use crate::domain::position::{NextOffset, Offset};
 use crate::event_log::kafka::watch::Partition;
 
 /// How long what is told of a partition may still be of the time before it was ours.
@@ -18,11 +18,28 @@ pub(super) struct Owned {
     /// aborted or compacted away take offsets too.
     ended: u64,
     since: Instant,
+    /// It is paused, whoever else goes on.
+    waits: bool,
 }
 
 impl Owned {
     pub(super) fn new(assignment: u64) -> Self {
-        Self { assignment, next: NextOffset(0), ended: 0, since: Instant::now() }
+        let (next, since) = (NextOffset(0), Instant::now());
+        Self { assignment, next, ended: 0, since, waits: false }
+    }
+
+    /// Nothing more is taken of it, and from `offset` on it is taken once more.
+    pub(super) fn wait_at(&mut self, offset: Offset) {
+        (self.next, self.ended, self.waits) = (NextOffset(offset.0), 0, true);
+    }
+
+    /// It is read again; what is told of it may still be of the time before.
+    pub(super) fn go_on(&mut self) {
+        (self.since, self.waits) = (Instant::now(), false);
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Whether it came a moment ago, so that its leader need not be known yet.
@@ -33,7 +50,7 @@ impl Owned {
     /// What is still to be bridged, as far as known. What an open transaction holds back is.
     pub(super) fn lag(&mut self, partition: &Partition) -> Option<u64> {
         let end = partition.end()?;
-        if partition.is_taken_to_end() && !self.is_new() {
+        if partition.is_taken_to_end() && !self.is_new() && !self.waits {
             self.ended = self.ended.max(partition.readable_end().unwrap_or(0));
         }
         let committed = u64::try_from(partition.committed_offset).unwrap_or(0);
@@ -100,6 +117,17 @@ mod tests {
     #[test]
     fn what_is_told_of_another_assignment_is_not_believed() {
         assert_eq!(Owned::new(2).lag(&partition()), Some(1));
+    }
+
+    #[test]
+    fn what_waits_is_to_come_though_it_was_fetched_to_the_end() {
+        let mut owned = owned();
+        assert_eq!(owned.lag(&partition()), Some(0));
+        owned.wait_at(Offset(7));
+        let seven = Partition { committed_offset: 7, ..partition() };
+        assert_eq!(owned.lag(&seven), Some(4));
+        owned.go_on();
+        assert_eq!(owned.lag(&seven), Some(4), "what is told is of the time before");
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct InputStanding {
     pub partitions: u64,
     /// Records of these that are still to be bridged, as far as known.
     pub lag: u64,
+    /// Partitions of these that are paused until somebody goes on with them.
+    pub waiting: u64,
 }
 
 /// How the member stands.
@@ -55,12 +57,19 @@ impl InputsStatus {
 
     pub(super) fn rebalanced(&self, owned: &BTreeMap<InputPartition, Owned>) {
         self.rebalances.fetch_add(1, Ordering::Relaxed);
+        self.count(owned);
+    }
+
+    /// Which partitions there are, and how many wait.
+    pub(super) fn count(&self, owned: &BTreeMap<InputPartition, Owned>) {
         let mut topics = self.topics.lock();
         for standing in topics.values_mut() {
-            standing.partitions = 0;
+            (standing.partitions, standing.waiting) = (0, 0);
         }
-        for from in owned.keys() {
-            topics.entry(from.topic.to_string()).or_default().partitions += 1;
+        for (from, owned) in owned {
+            let standing = topics.entry(from.topic.to_string()).or_default();
+            standing.partitions += 1;
+            standing.waiting += u64::from(owned.waits());
         }
         for standing in topics.values_mut().filter(|standing| standing.partitions == 0) {
             standing.lag = 0;

@@ -106,6 +106,7 @@ impl Bench {
             source_version: None,
             fields: [Patch::Absent; 6],
             attributes: Vec::new(),
+            external_ids: Vec::new(),
             replaces: false,
             command: None,
         };

@@ -1,0 +1,435 @@
+//! Brings one contact into agreement on both sides: what differs is sent to Acme, or taken from it.
+//!
+//! ```text
+//! ours (a change, or as it is) ─┐
+//!                               ├─► plan ─┬─► sent: Acme's API, if it is still as it was read
+//! Acme's, read now ─────────────┘         └─► taken: an event of the source, onto the log
+//! ```
+//!
+//! Nothing is remembered between two calls, so it is no matter which instance makes them, or how often.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::domain::Class;
+use crate::domain::contact::{ContactView, CorruptContact, Status};
+use crate::domain::decode::{Decoder, contact_id_problem};
+use crate::domain::event::FIELDS;
+use crate::domain::position::Position;
+use crate::domain::sources::{KeptBack, Source, field_of};
+use crate::event_log::{Ack, NewRecord};
+use crate::ingest::{Intake, IntakeError, Kept, PresentRules, now_ms};
+use crate::store::{Reader, StoreError, StoredContact};
+use crate::telemetry::AcmeMetrics;
+
+use super::client::{AcmeClient, Patience};
+use super::error::AcmeError;
+use super::plan::{Plan, Rule, outward, plan};
+use super::theirs::Theirs;
+use super::wire::{Contact, NewContact};
+
+/// How often one is read anew, where Acme's users change it at the same time.
+const TRIES: u32 = 4;
+/// Changes of one contact that are looked through at most.
+pub(super) const HISTORY_MAX: usize = 32;
+
+/// What became of a contact at Acme.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum There {
+    /// It stays as it was.
+    #[default]
+    Unchanged,
+    /// It came to be.
+    Created,
+    /// Fields were changed.
+    Updated,
+    /// It was deleted.
+    Deleted,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Synced {
+    /// At Acme.
+    pub there: There,
+    /// Fields that were sent, by our names.
+    pub sent: Vec<&'static str>,
+    /// Fields that were taken, by our names.
+    pub taken: Vec<&'static str>,
+    /// Fields that stay different, and why they are not sent; none: they are newer than Acme's.
+    pub kept: Vec<(&'static str, Option<KeptBack>)>,
+    /// What was taken is on the log, and not known to be applied.
+    pub is_pending: bool,
+}
+
+/// Why the two sides were not brought into agreement.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// We have no such contact.
+    #[error("there is no contact with this id")]
+    NotHere,
+    /// Acme has no such contact.
+    #[error("Acme has no contact with this id")]
+    NotThere,
+    /// It was deleted here after Acme had it.
+    #[error("the contact is deleted here, and Acme has not made it anew since")]
+    DeletedHere,
+    /// Acme did not do what it was asked for.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// What Acme has would be no event that can be applied.
+    #[error("what Acme has of the contact can't be taken: {0}")]
+    Untaken(String),
+    /// Not as it was given out.
+    #[error("the cursor is none that was given out")]
+    Cursor,
+    /// The rules on the log know no such source.
+    #[error(
+        "the rules on the log do not know the source {0} (acme.source); `contactd config adopt` puts \
+         those of this configuration there"
+    )]
+    UnknownSource(String),
+    /// Others change it at Acme all the time.
+    #[error("the contact is changed at Acme all the time")]
+    Contended,
+    /// What was taken is kept nowhere.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is stored can't be read.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptContact),
+}
+
+impl SyncError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NotHere
+            | Self::NotThere
+            | Self::DeletedHere
+            | Self::Untaken(_)
+            | Self::Cursor => Class::Poison,
+            Self::UnknownSource(_) | Self::Contended => Class::Retry,
+            Self::Acme(error) => error.class(),
+            Self::Intake(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::Corrupt(error) => error.class(),
+        }
+    }
+}
+
+/// A contact on our side.
+#[derive(Debug)]
+pub(super) struct Ours {
+    pub(super) body: Vec<u8>,
+    /// Before the change that made it so, or as it was when Acme spoke of it last; none: nobody knows.
+    pub(super) before: Option<Vec<u8>>,
+}
+
+/// Acme, beside our contacts.
+pub struct Acme {
+    pub(super) client: Arc<AcmeClient>,
+    pub(super) reader: Reader,
+    intake: Arc<Intake>,
+    rules: PresentRules,
+    /// Whose words Acme speaks, and whose events are made of what it has.
+    pub(super) source: String,
+    pub(super) metrics: AcmeMetrics,
+}
+
+impl Acme {
+    /// Beside an open store.
+    pub fn new(
+        client: Arc<AcmeClient>,
+        reader: Reader,
+        intake: Arc<Intake>,
+        rules: PresentRules,
+        source: &str,
+        metrics: AcmeMetrics,
+    ) -> Self {
+        Self { client, reader, intake, rules, source: source.to_owned(), metrics }
+    }
+
+    /// Makes Acme's contact what ours is, in whatever may be sent.
+    ///
+    /// # Errors
+    /// What kept it from that.
+    pub async fn push(&self, id: &str, patience: Patience) -> Result<Synced, SyncError> {
+        let present = self.present(id).await?.ok_or(SyncError::NotHere)?;
+        let ours = Ours { body: present.body().to_vec(), before: None };
+        self.settle(id, &ours, Rule::Ours, patience).await
+    }
+
+    /// Takes what is newer at Acme, and waits until it is applied.
+    ///
+    /// # Errors
+    /// What kept it from that.
+    pub async fn pull(&self, id: &str, until: Instant) -> Result<Synced, SyncError> {
+        if contact_id_problem(id.as_bytes()).is_some() {
+            return Err(SyncError::NotThere);
+        }
+        let contact = self.client.get(id, Patience::Until(until)).await?;
+        let theirs = self.theirs(contact.ok_or(SyncError::NotThere)?)?;
+        let present = self.present(id).await?;
+        let view = present.as_ref().map(StoredContact::view).transpose()?;
+        if is_deleted_here(view.as_ref(), &theirs) {
+            return Err(SyncError::DeletedHere);
+        }
+        let mut synced = Synced::default();
+        let records = match view.filter(|view| view.status() == Status::Active) {
+            None => {
+                synced.taken.extend(said(&theirs));
+                self.whole(&theirs)?
+            }
+            Some(view) => {
+                let plan = self.plan_of_now(&view, &theirs).await?;
+                let newer_here = plan.sent.into_iter().map(|name| (name, None));
+                synced.kept.extend(newer_here.chain(kept(plan.kept)));
+                synced.taken = plan.taken;
+                self.some(&theirs, &synced.taken)?
+            }
+        };
+        if !records.is_empty() {
+            let acks = self.keep(records).await?;
+            synced.is_pending = !self.applied(&acks, until).await?;
+        }
+        Ok(synced)
+    }
+
+    /// What is to happen by the newest word, field by field.
+    pub(super) async fn plan_of_now(
+        &self,
+        ours: &ContactView<'_>,
+        theirs: &Theirs,
+    ) -> Result<Plan, SyncError> {
+        let source = self.source()?;
+        let differing = plan(ours, None, theirs, &source, Rule::Newest);
+        if differing.sent.is_empty() && differing.taken.is_empty() {
+            return Ok(differing);
+        }
+        let base = self.base(&theirs.id).await?;
+        let base = base.as_deref().map(ContactView::parse).transpose()?;
+        Ok(plan(ours, base.as_ref(), theirs, &source, Rule::Newest))
+    }
+
+    /// A contact as it was when Acme spoke of it last: what Acme still has of that was changed here since.
+    pub(super) async fn base(&self, id: &str) -> Result<Option<Vec<u8>>, SyncError> {
+        let (id, source) = (id.to_owned(), self.source.clone());
+        let read = move |reader: &Reader| {
+            let history = reader.history(id.as_bytes(), HISTORY_MAX, None)?;
+            let base = history.into_iter().find(|change| change.source == source);
+            Ok(base.map(|change| change.value().body().to_vec()))
+        };
+        Ok(self.read(read).await?)
+    }
+
+    /// Brings Acme's contact into agreement with a state of ours.
+    pub(super) async fn settle(
+        &self,
+        id: &str,
+        ours: &Ours,
+        rule: Rule,
+        patience: Patience,
+    ) -> Result<Synced, SyncError> {
+        let view = ContactView::parse(&ours.body)?;
+        if view.status() == Status::Deleted {
+            let was_there = self.client.delete(id, patience).await?;
+            let there = if was_there { There::Deleted } else { There::Unchanged };
+            return Ok(Synced { there, ..Synced::default() });
+        }
+        let before = ours.before.as_deref().map(ContactView::parse).transpose()?;
+        let before = before.as_ref().filter(|before| before.status() == Status::Active);
+        for _ in 0..TRIES {
+            let Some(contact) = self.client.get(id, patience).await? else {
+                let is_new = ours.before.is_some() && before.is_none();
+                if !is_new && self.is_deleted_by_now(id).await? {
+                    return Ok(Synced::default());
+                }
+                match self.create(id, &view, patience).await {
+                    Err(SyncError::Acme(error)) if error.is(409) => continue,
+                    created => return created,
+                }
+            };
+            let theirs = self.theirs(contact)?;
+            let plan = plan(&view, before, &theirs, &self.source()?, rule);
+            let mut synced = self.take_what_is_newer(&theirs, &plan).await?;
+            synced.kept = kept(plan.kept).collect();
+            if plan.fields.is_empty() {
+                return Ok(synced);
+            }
+            match self.client.update(id, theirs.version, &plan.fields, patience).await {
+                // Somebody else was faster.
+                Err(error) if error.is(412) || error.is(404) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => {
+                    (synced.there, synced.sent) = (There::Updated, plan.sent);
+                    return Ok(synced);
+                }
+            }
+        }
+        Err(SyncError::Contended)
+    }
+
+    /// A contact that Acme does not have.
+    async fn create(
+        &self,
+        id: &str,
+        view: &ContactView<'_>,
+        patience: Patience,
+    ) -> Result<Synced, SyncError> {
+        let mut made = Synced { there: There::Created, ..Synced::default() };
+        let mut contact = NewContact { id: Some(id.to_owned()), fields: Default::default() };
+        for (name, outward) in outward(view, &self.source()?) {
+            match outward {
+                Ok((there, Some(value))) => {
+                    contact.fields.insert(there, value.into());
+                    made.sent.push(name);
+                }
+                Ok((_, None)) => {}
+                Err(why) if field(view, name).is_some() => made.kept.push((name, Some(why))),
+                Err(_) => {}
+            }
+        }
+        self.client.create(&contact, patience).await?;
+        Ok(made)
+    }
+
+    /// The event of what is newer at Acme, unless it is here already.
+    async fn take_what_is_newer(&self, theirs: &Theirs, plan: &Plan) -> Result<Synced, SyncError> {
+        let mut synced = Synced::default();
+        if plan.taken.is_empty() {
+            return Ok(synced);
+        }
+        let present = self.present(&theirs.id).await?;
+        let view = present.as_ref().map(StoredContact::view).transpose()?;
+        let differs = |name: &&'static str| {
+            let ours = view.as_ref().and_then(|view| field(view, name));
+            let place = field_of(name.as_bytes());
+            let said = place.and_then(|place| theirs.values.get(place)?.as_ref());
+            said.is_some_and(|said| said.as_deref() != ours)
+        };
+        synced.taken = plan.taken.iter().filter(|name| differs(name)).copied().collect();
+        self.keep(self.some(theirs, &synced.taken)?).await?;
+        Ok(synced)
+    }
+
+    /// What is appended to make it a contact here.
+    pub(super) fn whole(&self, theirs: &Theirs) -> Result<Vec<NewRecord>, SyncError> {
+        Ok(theirs.whole(self.now_for(theirs)?))
+    }
+
+    /// What is appended to take some fields.
+    pub(super) fn some(
+        &self,
+        theirs: &Theirs,
+        fields: &[&str],
+    ) -> Result<Vec<NewRecord>, SyncError> {
+        if fields.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vec![theirs.some(fields, &self.source()?, self.now_for(theirs)?)])
+    }
+
+    /// The present time, where applying will not find that theirs is ahead of it.
+    fn now_for(&self, theirs: &Theirs) -> Result<u64, SyncError> {
+        let now_ms = now_ms();
+        let ahead_ms = (theirs.clock.ts_us / 1000).saturating_sub(now_ms);
+        if ahead_ms > self.rules.get().future_tolerance_ms() {
+            let why = format!("Acme dates it {} s ahead of this server's clock", ahead_ms / 1000);
+            return Err(SyncError::Untaken(why));
+        }
+        Ok(now_ms)
+    }
+
+    /// Where they stand; nowhere where they wait in the outbox.
+    pub(super) async fn keep(&self, records: Vec<NewRecord>) -> Result<Vec<Ack>, SyncError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.intake.keep(records).await? {
+            Kept::OnLog(acks) => Ok(acks),
+            Kept::InOutbox => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether records are applied by then.
+    pub(super) async fn applied(&self, acks: &[Ack], until: Instant) -> Result<bool, SyncError> {
+        if acks.is_empty() {
+            return Ok(false);
+        }
+        let next = acks.iter().map(|ack| (ack.lane, ack.offset.next())).collect();
+        let position = Position::of_lanes(self.reader.position().log, next);
+        match timeout_at(until, self.reader.wait_for(&position)).await {
+            Ok(waited) => Ok(waited.map(|()| true)?),
+            Err(_elapsed) => Ok(false),
+        }
+    }
+
+    pub(super) fn theirs(&self, contact: Contact) -> Result<Theirs, SyncError> {
+        let theirs = Theirs::read(contact, &self.decoder(), &self.source);
+        theirs.map_err(|reject| SyncError::Untaken(reject.detail))
+    }
+
+    pub(super) fn source(&self) -> Result<Source, SyncError> {
+        let decoder = self.decoder();
+        let source = decoder.sources().of(self.source.as_bytes()).cloned();
+        source.ok_or_else(|| SyncError::UnknownSource(self.source.clone()))
+    }
+
+    fn decoder(&self) -> Arc<Decoder> {
+        self.rules.decoder()
+    }
+
+    async fn is_deleted_by_now(&self, id: &str) -> Result<bool, SyncError> {
+        let present = self.present(id).await?;
+        let view = present.as_ref().map(StoredContact::view).transpose()?;
+        Ok(view.is_some_and(|view| view.status() == Status::Deleted))
+    }
+
+    pub(super) async fn present(&self, id: &str) -> Result<Option<StoredContact>, StoreError> {
+        if let Some(found) = self.reader.contact_at_once(id.as_bytes()) {
+            return Ok(found);
+        }
+        let id = id.to_owned();
+        self.read(move |reader| reader.contact(id.as_bytes())).await
+    }
+
+    /// Off the threads that answer.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.reader.clone();
+        match tokio::task::spawn_blocking(move || question(&reader)).await {
+            Ok(answer) => answer,
+            Err(error) => Err(StoreError::damaged("what is compared with Acme", error.to_string())),
+        }
+    }
+}
+
+/// Whether our delete stands against what Acme has: only what came to be there anew undoes it.
+pub(super) fn is_deleted_here(ours: Option<&ContactView<'_>>, theirs: &Theirs) -> bool {
+    ours.is_some_and(|ours| {
+        ours.status() == Status::Deleted && theirs.created_us <= ours.head().ts_us
+    })
+}
+
+/// The fields that Acme has a value for.
+fn said(theirs: &Theirs) -> impl Iterator<Item = &'static str> {
+    let named = FIELDS.into_iter().zip(&theirs.values);
+    named.filter(|(_, said)| matches!(said, Some(Some(_)))).map(|(name, _)| name)
+}
+
+fn field<'v>(view: &ContactView<'v>, name: &str) -> Option<&'v str> {
+    view.field(field_of(name.as_bytes())?)
+}
+
+fn kept(
+    fields: Vec<(&'static str, KeptBack)>,
+) -> impl Iterator<Item = (&'static str, Option<KeptBack>)> {
+    fields.into_iter().map(|(name, why)| (name, Some(why)))
+}

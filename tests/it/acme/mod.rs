@@ -1,0 +1,10 @@
+//! The Acme CRM: the mock, as its clients and its receivers meet it.
+
+mod client;
+mod endpoints;
+mod mock;
+mod mock_command;
+mod mock_webhooks;
+mod suite;
+mod sync;
+mod world;

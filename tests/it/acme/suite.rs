@@ -1,0 +1,62 @@
+//! The sync keeps what every follower promises.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contactd::acme::{Acme, AcmeClient, AcmeSync};
+use contactd::config::Secret;
+use contactd::domain::rules::RuleSet;
+use contactd::effects::follower::Row;
+use contactd::event_log::NewRecord;
+use contactd::ingest::{Intake, IntakeOptions, PresentRules, now_ms};
+use contactd::telemetry::Metrics;
+
+use crate::followers::suite;
+use crate::followers::world::{Subject, World};
+use crate::support::acme::{API_KEY, MockAcme};
+
+/// One Acme for all worlds.
+struct Synced(MockAcme);
+
+impl Subject for Synced {
+    type Sink = AcmeSync;
+
+    fn row(&self) -> Row {
+        Row { start: contactd::effects::follower::Start::Beginning, ..AcmeSync::row(None) }
+    }
+
+    fn sink(&self, world: &World) -> AcmeSync {
+        let metrics = Metrics::new().unwrap().acme.clone();
+        let timeout = Duration::from_secs(5);
+        let client =
+            AcmeClient::new(&self.0.url(), Secret::new(API_KEY), timeout, metrics.clone()).unwrap();
+        let options =
+            IntakeOptions { ack_timeout: timeout, path: std::env::temp_dir(), min_free_bytes: 0 };
+        let (log, reader) = (world.follower.log.clone(), world.follower.reader.clone());
+        let intake = Intake::new(log, None, options);
+        intake.log_settled(|_| None);
+        let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
+        let (client, intake) = (Arc::new(client), Arc::new(intake));
+        AcmeSync::new(Arc::new(Acme::new(client, reader, intake, rules, "acme", metrics)))
+    }
+
+    fn record(&self, number: usize) -> NewRecord {
+        let event = serde_json::json!({
+            "id": format!("e{number}"), "eventType": "contact.created",
+            "timestamp": "2026-11-21T10:00:00Z",
+            "data": { "id": format!("c{number}"), "firstName": format!("name {number}") },
+        });
+        NewRecord {
+            key: format!("c{number}").into_bytes(),
+            value: Some(event.to_string().into_bytes()),
+            timestamp_ms: i64::try_from(now_ms()).unwrap(),
+            ..NewRecord::default()
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sync_keeps_all_promises() {
+    let subject = Synced(MockAcme::start());
+    suite::run(subject).await;
+}
