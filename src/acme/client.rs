@@ -88,13 +88,7 @@ impl AcmeClient {
         timeout: Duration,
         metrics: AcmeMetrics,
     ) -> Result<Self, OutboundError> {
-        let anywhere = ["0.0.0.0/0", "::/0"].into_iter().filter_map(|net| net.parse().ok());
-        let allowed = Allowed {
-            hosts: vec!["*".to_owned()],
-            networks: anywhere.collect(),
-            ..Allowed::default()
-        };
-        let http = outbound::Client::new(allowed, timeout, ANSWER_BYTES_MAX);
+        let http = outbound::Client::new(Allowed::anywhere(), timeout, ANSWER_BYTES_MAX);
         http.target(url)?;
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { http, url, api_key, token: Mutex::default(), metrics })
@@ -132,6 +126,10 @@ impl AcmeClient {
         let ask =
             Ask { call: AcmeCall::List, method: Method::GET, path, body: None, if_match: None };
         let page: ContactPage = self.ask(ask, patience).await?;
+        if cursor.is_some() && page.next_cursor.as_deref() == cursor {
+            let problem = "gives the same page again and again";
+            return Err(AcmeError::NotAcme { status: 200, problem });
+        }
         let is_ascending = page.contacts.is_sorted_by(|one, next| one.id < next.id);
         if !is_ascending || page.contacts.len() > PAGE_MAX {
             let problem = "lists contacts in another order than that of their ids";
@@ -193,7 +191,8 @@ impl AcmeClient {
         ask: Ask<'_>,
         patience: Patience,
     ) -> Result<T, AcmeError> {
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             let error = match self.signed_in(&ask).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -204,11 +203,11 @@ impl AcmeClient {
                     if error.passes() && attempt < ATTEMPTS_MAX && Instant::now() + pause < end =>
                 {
                     tokio::time::sleep(pause).await;
+                    attempt += 1;
                 }
                 Patience::Until(_) | Patience::Once => return Err(error),
             }
         }
-        Err(AcmeError::Unreachable("it was never asked".to_owned()))
     }
 
     /// With a token, and with a new one where Acme no longer takes it.

@@ -17,12 +17,13 @@ use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::decode::{Decoder, contact_id_problem};
 use crate::domain::event::FIELDS;
 use crate::domain::position::Position;
-use crate::domain::sources::{KeptBack, Source, field_of};
+use crate::domain::sources::{Ids, KeptBack, Source, field_of};
 use crate::event_log::{Ack, NewRecord};
 use crate::ingest::{Intake, IntakeError, Kept, PresentRules, now_ms};
 use crate::store::{Reader, StoreError, StoredContact};
 use crate::telemetry::AcmeMetrics;
 
+use super::base::{Before, before};
 use super::client::{AcmeClient, Patience};
 use super::error::AcmeError;
 use super::plan::{Plan, Rule, outward, plan};
@@ -90,6 +91,13 @@ pub enum SyncError {
          those of this configuration there"
     )]
     UnknownSource(String),
+    /// Acme has contacts under our ids, and these rules would make others of them.
+    #[error(
+        "by the rules on the log the source {0} (acme.source) has ids = \"own\", and what is kept alike \
+         with Acme has one id on both sides; `contactd config adopt` puts the rules of this \
+         configuration there"
+    )]
+    OwnIds(String),
     /// Others change it at Acme all the time.
     #[error("the contact is changed at Acme all the time")]
     Contended,
@@ -113,7 +121,7 @@ impl SyncError {
             | Self::DeletedHere
             | Self::Untaken(_)
             | Self::Cursor => Class::Poison,
-            Self::UnknownSource(_) | Self::Contended => Class::Retry,
+            Self::UnknownSource(_) | Self::OwnIds(_) | Self::Contended => Class::Retry,
             Self::Acme(error) => error.class(),
             Self::Intake(error) => error.class(),
             Self::Store(error) => error.class(),
@@ -126,8 +134,8 @@ impl SyncError {
 #[derive(Debug)]
 pub(super) struct Ours {
     pub(super) body: Vec<u8>,
-    /// Before the change that made it so, or as it was when Acme spoke of it last; none: nobody knows.
-    pub(super) before: Option<Vec<u8>>,
+    /// What stood there before changes of ours that Acme is not known to have.
+    pub(super) before: Before,
 }
 
 /// Acme, beside our contacts.
@@ -160,7 +168,7 @@ impl Acme {
     /// What kept it from that.
     pub async fn push(&self, id: &str, patience: Patience) -> Result<Synced, SyncError> {
         let present = self.present(id).await?.ok_or(SyncError::NotHere)?;
-        let ours = Ours { body: present.body().to_vec(), before: None };
+        let ours = Ours { body: present.body().to_vec(), before: Before::default() };
         self.settle(id, &ours, Rule::Ours, patience).await
     }
 
@@ -207,24 +215,30 @@ impl Acme {
         theirs: &Theirs,
     ) -> Result<Plan, SyncError> {
         let source = self.source()?;
-        let differing = plan(ours, None, theirs, &source, Rule::Newest);
+        let differing = plan(ours, &Before::default(), theirs, &source, Rule::Newest);
         if differing.sent.is_empty() && differing.taken.is_empty() {
             return Ok(differing);
         }
         let base = self.base(&theirs.id).await?;
-        let base = base.as_deref().map(ContactView::parse).transpose()?;
-        Ok(plan(ours, base.as_ref(), theirs, &source, Rule::Newest))
+        Ok(plan(ours, &base, theirs, &source, Rule::Newest))
     }
 
-    /// A contact as it was when Acme spoke of it last: what Acme still has of that was changed here since.
-    pub(super) async fn base(&self, id: &str) -> Result<Option<Vec<u8>>, SyncError> {
-        let (id, source) = (id.to_owned(), self.source.clone());
+    /// What stood in a contact before our latest changes, where Acme has said nothing of them since.
+    pub(super) async fn base(&self, id: &str) -> Result<Before, SyncError> {
+        let id = id.to_owned();
         let read = move |reader: &Reader| {
-            let history = reader.history(id.as_bytes(), HISTORY_MAX, None)?;
-            let base = history.into_iter().find(|change| change.source == source);
-            Ok(base.map(|change| change.value().body().to_vec()))
+            Ok((reader.history(id.as_bytes(), HISTORY_MAX, None)?, reader.contact(id.as_bytes())?))
         };
-        Ok(self.read(read).await?)
+        let (history, now) = self.read(read).await?;
+        let mut states = Vec::new();
+        for change in history.iter().rev() {
+            states.push((change.view()?, change.source == self.source));
+        }
+        // With what Acme has said since without changing anything.
+        if let Some(now) = &now {
+            states.push((now.view()?, true));
+        }
+        Ok(before(&states))
     }
 
     /// Brings Acme's contact into agreement with a state of ours.
@@ -236,27 +250,38 @@ impl Acme {
         patience: Patience,
     ) -> Result<Synced, SyncError> {
         let view = ContactView::parse(&ours.body)?;
+        let source = self.source()?;
         if view.status() == Status::Deleted {
+            // Where the delete was taken back, Acme's echo of it would come after that.
+            if !self.is_deleted_by_now(id).await? {
+                return Ok(Synced::default());
+            }
             let was_there = self.client.delete(id, patience).await?;
             let there = if was_there { There::Deleted } else { There::Unchanged };
             return Ok(Synced { there, ..Synced::default() });
         }
-        let before = ours.before.as_deref().map(ContactView::parse).transpose()?;
-        let before = before.as_ref().filter(|before| before.status() == Status::Active);
+        let mut exists = None;
         for _ in 0..TRIES {
             let Some(contact) = self.client.get(id, patience).await? else {
-                let is_new = ours.before.is_some() && before.is_none();
-                if !is_new && self.is_deleted_by_now(id).await? {
+                if let Some(error) = exists.take() {
+                    return Err(SyncError::Acme(error));
+                }
+                if self.is_deleted_by_now(id).await? {
                     return Ok(Synced::default());
                 }
                 match self.create(id, &view, patience).await {
-                    Err(SyncError::Acme(error)) if error.is(409) => continue,
+                    Err(SyncError::Acme(error)) if error.is(409) => exists = Some(error),
                     created => return created,
                 }
+                continue;
             };
             let theirs = self.theirs(contact)?;
-            let plan = plan(&view, before, &theirs, &self.source()?, rule);
-            let mut synced = self.take_what_is_newer(&theirs, &plan).await?;
+            let plan = plan(&view, &ours.before, &theirs, &source, rule);
+            let mut synced = match self.take_what_is_newer(&theirs, &plan).await {
+                // What is ours is sent all the same.
+                Err(SyncError::Untaken(_)) if !plan.fields.is_empty() => Synced::default(),
+                taken => taken?,
+            };
             synced.kept = kept(plan.kept).collect();
             if plan.fields.is_empty() {
                 return Ok(synced);
@@ -370,14 +395,18 @@ impl Acme {
     }
 
     pub(super) fn theirs(&self, contact: Contact) -> Result<Theirs, SyncError> {
+        self.source()?;
         let theirs = Theirs::read(contact, &self.decoder(), &self.source);
         theirs.map_err(|reject| SyncError::Untaken(reject.detail))
     }
 
     pub(super) fn source(&self) -> Result<Source, SyncError> {
         let decoder = self.decoder();
-        let source = decoder.sources().of(self.source.as_bytes()).cloned();
-        source.ok_or_else(|| SyncError::UnknownSource(self.source.clone()))
+        match decoder.sources().of(self.source.as_bytes()) {
+            Some(source) if source.ids() == Ids::Own => Err(SyncError::OwnIds(self.source.clone())),
+            Some(source) => Ok(source.clone()),
+            None => Err(SyncError::UnknownSource(self.source.clone())),
+        }
     }
 
     fn decoder(&self) -> Arc<Decoder> {
@@ -414,7 +443,8 @@ impl Acme {
 /// Whether our delete stands against what Acme has: only what came to be there anew undoes it.
 pub(super) fn is_deleted_here(ours: Option<&ContactView<'_>>, theirs: &Theirs) -> bool {
     ours.is_some_and(|ours| {
-        ours.status() == Status::Deleted && theirs.created_us <= ours.head().ts_us
+        let died_us = ours.died().map(|died| died.ts_us);
+        ours.status() == Status::Deleted && Some(theirs.created_us) <= died_us
     })
 }
 

@@ -7,6 +7,7 @@
 //! changes there ─► webhooks (`ingest/webhooks`)
 //! ```
 
+mod base;
 mod client;
 mod desk;
 mod error;

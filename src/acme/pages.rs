@@ -167,8 +167,11 @@ impl Acme {
             let mut drift = self.drift(&id, &pair).await?;
             if let Some(drift) = drift.as_mut().filter(|it| mends && it.mended.is_none()) {
                 let is_out_of_time = page.compared > 0 && Instant::now() >= until;
-                let mended =
-                    if is_out_of_time { None } else { Some(self.mend(&id, pair, until).await) };
+                let mended = if is_out_of_time {
+                    None
+                } else {
+                    Some(self.mend(&id, pair.theirs, until).await)
+                };
                 match mended {
                     Some(Ok(())) => drift.mended = Some(Ok(())),
                     Some(Err(error)) if is_of_one(&error) => {
@@ -189,7 +192,7 @@ impl Acme {
                 if drift.mended != Some(Ok(()))
                     && let Some(count) = stayed.get_mut(place)
                 {
-                    *count += 1;
+                    *count = count.saturating_add(1);
                 }
                 page.drift.push(drift);
             }
@@ -276,17 +279,24 @@ impl Acme {
         }
     }
 
-    async fn mend(&self, id: &str, pair: Pair, until: Instant) -> Result<(), SyncError> {
-        if let Some(contact) = pair.theirs {
+    /// By how the contact is here by now: others of the page came before it.
+    async fn mend(
+        &self,
+        id: &str,
+        theirs: Option<Contact>,
+        until: Instant,
+    ) -> Result<(), SyncError> {
+        let present = self.present(id).await?;
+        if let Some(contact) = theirs {
             let theirs = self.theirs(contact)?;
-            let ours = pair.ours.as_ref().map(StoredContact::view).transpose()?;
+            let ours = present.as_ref().map(StoredContact::view).transpose()?;
             let is_deleted = ours.as_ref().is_some_and(|ours| ours.status() == Status::Deleted);
             if ours.is_none() || is_deleted && !is_deleted_here(ours.as_ref(), &theirs) {
                 self.keep(self.whole(&theirs)?).await?;
                 return Ok(());
             }
         }
-        let body = pair.ours.map(|ours| ours.body().to_vec()).ok_or(SyncError::NotHere)?;
+        let body = present.map(|ours| ours.body().to_vec()).ok_or(SyncError::NotHere)?;
         let ours = Ours { body, before: self.base(id).await? };
         self.settle(id, &ours, Rule::Newest, Patience::Until(until)).await.map(drop)
     }
@@ -303,6 +313,7 @@ fn is_of_one(error: &SyncError) -> bool {
         | SyncError::DeletedHere => true,
         SyncError::Cursor
         | SyncError::UnknownSource(_)
+        | SyncError::OwnIds(_)
         | SyncError::Intake(_)
         | SyncError::Store(_)
         | SyncError::Corrupt(_) => false,

@@ -15,6 +15,7 @@ use crate::domain::contact::ContactView;
 use crate::domain::event::FIELDS;
 use crate::domain::sources::{KeptBack, Source};
 
+use super::base::Before;
 use super::theirs::Theirs;
 use super::wire::Fields;
 
@@ -55,11 +56,10 @@ pub(super) fn outward(ours: &ContactView<'_>, source: &Source) -> Vec<(&'static 
     fields.collect()
 }
 
-/// `before`: the contact before the change that is told, or as it was when Acme spoke of it last; none: nobody
-/// knows.
+/// What is to happen, given what stood here before changes of ours.
 pub(super) fn plan(
     ours: &ContactView<'_>,
-    before: Option<&ContactView<'_>>,
+    before: &Before,
     theirs: &Theirs,
     source: &Source,
     rule: Rule,
@@ -74,18 +74,22 @@ pub(super) fn plan(
         if is_same || outward.as_ref().is_ok_and(is_same_there) {
             continue;
         }
-        let stood_before = |before: &ContactView<'_>| {
-            said.is_some_and(|said| said.as_deref() == before.field(place))
-        };
+        let stood_before = said.zip(before.get(place)).is_some_and(|(said, it)| it.contains(said));
         let is_newer_there = Some(theirs.clock) > ours.clock_of(name).max(ours.floor());
         let can_be_taken = said.is_some() && is_newer_there && rule == Rule::Newest;
         match outward {
-            Ok((there, value)) if !can_be_taken || before.is_some_and(stood_before) => {
+            Ok((there, value)) if !can_be_taken || stood_before => {
                 plan.fields.insert(there, value.map_or(Value::Null, Value::from));
                 plan.sent.push(name);
             }
             Ok(_) => plan.taken.push(name),
-            Err(_) if can_be_taken => plan.taken.push(name),
+            // What was never sent there is not missing there.
+            Err(why)
+                if can_be_taken
+                    && (why == KeptBack::Theirs || said.is_some_and(Option::is_some)) =>
+            {
+                plan.taken.push(name);
+            }
             Err(why) if said.is_some() || ours.field(place).is_some() => {
                 plan.kept.push((name, why));
             }
@@ -108,6 +112,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::acme::base;
     use crate::acme::wire::Contact;
     use crate::domain::decode::Decoder;
     use crate::domain::limits::Limits;
@@ -169,7 +174,9 @@ mod tests {
         };
         let theirs = Theirs::read(contact, &decoder, "acme").unwrap();
         let view = |body| ContactView::parse(body).unwrap();
-        plan(&view(ours), before.map(view).as_ref(), &theirs, source, rule)
+        let states = before.map(|before| [(view(before), true), (view(ours), false)]);
+        let before = states.map_or_else(Before::default, |states| base::before(&states));
+        plan(&view(ours), &before, &theirs, source, rule)
     }
 
     #[test]
@@ -196,6 +203,30 @@ mod tests {
         // Somebody there has changed it since.
         let plan = planned(&after, Some(&before), "2", LATE, &[], Rule::Newest);
         assert_eq!((plan.sent.len(), plan.taken), (0, vec!["phone"]));
+    }
+
+    #[test]
+    fn what_was_never_sent_is_not_cleared_by_what_acme_lacks() {
+        let mut texts: SourceTexts = built_in();
+        let fields = &mut texts.get_mut("acme").unwrap().fields;
+        fields.get_mut("title").unwrap().steps = vec!["split: :1".to_owned()];
+        let decoder = Decoder::new(Sources::compile(&texts).unwrap(), Limits::default());
+        let source = decoder.sources().of(b"acme").unwrap();
+        let old = ours(&[("title", "x", EARLY)]);
+        let view = ContactView::parse(&old).unwrap();
+        let planned = |title: serde_json::Value| {
+            let contact = Contact {
+                id: "a".to_owned(),
+                fields: serde_json::from_value(json!({ "acme_title": title })).unwrap(),
+                acme_version: 7,
+                acme_created_at: EARLY.to_owned(),
+                acme_updated_at: LATE.to_owned(),
+            };
+            let theirs = Theirs::read(contact, &decoder, "acme").unwrap();
+            plan(&view, &base::Before::default(), &theirs, source, Rule::Newest)
+        };
+        assert!(planned(json!(null)).taken.is_empty());
+        assert_eq!(planned(json!("y z")).taken, ["title"]);
     }
 
     #[test]

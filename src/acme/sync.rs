@@ -9,13 +9,14 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::config::RateLimit;
-use crate::domain::contact::{ContactView, Status};
+use crate::domain::contact::ContactView;
 use crate::domain::event::FIELDS;
 use crate::domain::record::RecordKind;
 use crate::effects::follower::{Answer, Delivery, Picked, Rate, Row, Sink};
 use crate::store::journal::{Applied, Entry, Outcome};
 use crate::store::{ChangeRef, Reader, StoreError};
 
+use super::base::before;
 use super::client::Patience;
 use super::desk::{Acme, HISTORY_MAX, Ours, SyncError};
 use super::plan::Rule;
@@ -63,9 +64,10 @@ impl AcmeSync {
                     SyncError::Acme(error) if !error.blames_request() => {
                         Answer::Down { why, after: error.retry_after() }
                     }
-                    SyncError::Intake(_) | SyncError::Store(_) | SyncError::UnknownSource(_) => {
-                        Answer::Down { why, after: None }
-                    }
+                    SyncError::Intake(_)
+                    | SyncError::Store(_)
+                    | SyncError::UnknownSource(_)
+                    | SyncError::OwnIds(_) => Answer::Down { why, after: None },
                     SyncError::Acme(_)
                     | SyncError::NotHere
                     | SyncError::NotThere
@@ -81,33 +83,42 @@ impl AcmeSync {
 
     async fn settle(&self, delivery: &Delivery<Change>) -> Result<(), SyncError> {
         let (change, id) = (&delivery.item, &delivery.key);
-        let before = match change.place {
-            None => self.acme.base(id).await?,
-            Some(place) if ContactView::parse(&change.body)?.status() == Status::Deleted => {
-                if self.is_undone(id, place).await? {
-                    return Ok(());
-                }
-                None
+        let Some(now) = self.acme.present(id).await? else { return Ok(()) };
+        let ours = match change.place {
+            None => Ours { body: now.body().to_vec(), before: self.acme.base(id).await? },
+            // What was said before an erase goes nowhere any more: the erase is told.
+            Some(_) if now.view()?.erased() > ContactView::parse(&change.body)?.erased() => {
+                return Ok(());
             }
-            Some(place) => {
-                let id = id.clone();
-                let read = move |reader: &Reader| reader.history(id.as_bytes(), 1, Some(place));
-                let before = self.acme.read(read).await?.pop();
-                before.map(|before| before.value().body().to_vec())
-            }
+            Some(place) => self.since(id, place, &change.body).await?,
         };
-        let ours = Ours { body: change.body.clone(), before };
         self.acme.settle(id, &ours, Rule::Newest, Patience::Once).await.map(drop)
     }
 
-    /// Whether a delete was taken back here before Acme was told of it: its echo would come after that.
-    async fn is_undone(&self, id: &str, delete: ChangeRef) -> Result<bool, SyncError> {
+    /// A contact after a change; where nothing but changes of ours came after that, with these: Acme's
+    /// echo of the first would undo the others.
+    async fn since(&self, id: &str, place: ChangeRef, body: &[u8]) -> Result<Ours, SyncError> {
         let id = id.to_owned();
-        let read = move |reader: &Reader| reader.history(id.as_bytes(), HISTORY_MAX, None);
-        let history = self.acme.read(read).await?;
-        let later = history.iter().take_while(|later| later.change > delete);
-        let mut ours = later.filter(|later| later.source != self.acme.source);
-        Ok(ours.any(|it| it.view().is_ok_and(|view| view.status() == Status::Active)))
+        let read = move |reader: &Reader| {
+            let latest = reader.history(id.as_bytes(), HISTORY_MAX, None)?;
+            Ok((latest, reader.history(id.as_bytes(), 1, Some(place))?.pop()))
+        };
+        let (mut later, older) = self.acme.read(read).await?;
+        let seen = later.len();
+        later.retain(|it| it.change > place);
+        if later.len() == seen || later.iter().any(|it| it.source == self.acme.source) {
+            later.clear();
+        }
+        let mut states = Vec::new();
+        if let Some(older) = &older {
+            states.push((older.view()?, false));
+        }
+        states.push((ContactView::parse(body)?, false));
+        for change in later.iter().rev() {
+            states.push((change.view()?, false));
+        }
+        let newest = later.first().map(|newest| newest.value().body().to_vec());
+        Ok(Ours { body: newest.unwrap_or_else(|| body.to_vec()), before: before(&states) })
     }
 
     /// Whether it is Acme's own word, and not all of it holds.

@@ -18,20 +18,19 @@ use super::watch::Watch;
 /// How often it is looked whether the log is settled.
 const SETTLED_LOOK: Duration = Duration::from_millis(100);
 
-/// What decodes Avro records, those that are redriven too; none: no registry is configured.
+/// What decodes Avro records, those that are redriven too, where a registry is configured.
 pub(super) fn open_registry(
     config: &Config,
     rules: &PresentRules,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<Option<BridgeAgain>> {
-    let Some(of) = &config.schema_registry else {
-        return Ok(None);
-    };
-    let registry = SchemaRegistry::new(of, Arc::clone(metrics))
-        .context("schema_registry.ca_file can't be used")?;
-    let registry = Arc::new(registry);
-    registry.show();
-    Ok(Some(BridgeAgain { config: config.bridge.clone(), rules: rules.clone(), registry }))
+) -> anyhow::Result<BridgeAgain> {
+    let open = |of| SchemaRegistry::new(of, Arc::clone(metrics)).map(Arc::new);
+    let registry = config.schema_registry.as_ref().map(open).transpose();
+    let registry = registry.context("schema_registry.ca_file can't be used")?;
+    if let Some(registry) = &registry {
+        registry.show();
+    }
+    Ok(BridgeAgain { config: config.bridge.clone(), rules: rules.clone(), registry })
 }
 
 /// Until told to stop, from the moment that it is known which lane is a contact's home.

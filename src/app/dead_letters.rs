@@ -20,13 +20,12 @@ pub(super) struct Letters {
     options: LetterOptions,
     /// Who may still redrive what was ordered.
     auth: Arc<Auth>,
-    /// Where a schema registry is configured.
-    bridge: Option<BridgeAgain>,
+    bridge: BridgeAgain,
     desk: Arc<watch::Sender<Option<Arc<LetterDesk>>>>,
 }
 
 impl Letters {
-    pub(super) fn new(config: &Config, auth: Arc<Auth>, bridge: Option<BridgeAgain>) -> Self {
+    pub(super) fn new(config: &Config, auth: Arc<Auth>, bridge: BridgeAgain) -> Self {
         Self {
             options: LetterOptions {
                 topics: topics(config),

@@ -272,7 +272,7 @@ fn watch(
     metrics: Arc<Metrics>,
     (auth, shared): (Arc<Auth>, &SharedState),
     webhooks: WebhookIntake,
-    (bridge, own, is_one_shot): (Option<BridgeAgain>, SocketAddr, bool),
+    (bridge, own, is_one_shot): (BridgeAgain, SocketAddr, bool),
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
@@ -302,7 +302,7 @@ fn watch(
         is_kafka,
         cursor_keys: cursor_keys(config),
         control_topic: config.kafka.control_topic.clone(),
-        registry: bridge.as_ref().map(|bridge| Arc::clone(&bridge.registry)),
+        registry: bridge.registry.clone(),
         letters: Letters::new(config, Arc::clone(&auth), bridge),
         followers: FollowerTasks::new(config, is_one_shot),
         auth,

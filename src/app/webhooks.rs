@@ -33,7 +33,9 @@ pub(super) fn open_webhooks(
         min_free_bytes: config.store.min_free_bytes,
     };
     let intake = Arc::new(Intake::new(log, outbox.map(Arc::new), options));
-    let webhooks = Webhooks::new(&config.webhooks, setup.present.clone())?;
+    let acme = &config.acme;
+    let synced = (acme.url.is_some() && acme.sync).then(|| acme.source.clone());
+    let webhooks = Webhooks::new(&config.webhooks, setup.present.clone())?.with_synced(synced);
     for (source, signature) in webhooks.sources() {
         tracing::info!(source, signature, "webhooks are taken");
     }

@@ -74,14 +74,16 @@ impl Api {
     pub(super) fn post_patiently(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let mut pause = PAUSE.0;
         for _ in 1..ATTEMPTS_MAX {
-            let Answer { status, retry_after, .. } =
-                &match self.exchange(&Method::POST, path, Some(body))? {
-                    answer if is_passing(answer.status) => answer,
-                    answer => return self.judged(answer),
-                };
-            let wait = retry_after.map_or(pause, Duration::from_secs).min(PAUSE.1);
-            output::tell(format_args!("{status}: again in {} s", wait.as_secs()));
-            std::thread::sleep(wait);
+            let answer = self.exchange(&Method::POST, path, Some(body))?;
+            if !answer.may_pass() {
+                return self.judged(answer);
+            }
+            let wait = answer.retry_after.map_or(pause, Duration::from_secs).min(PAUSE.1);
+            let why = answer.json.pointer("/error/message").and_then(Value::as_str);
+            let why = why.map_or_else(|| answer.status.to_string(), str::to_owned);
+            output::tell(format_args!("{why}: again in {} s", wait.as_secs()));
+            // The connection, which may be closed meanwhile, is looked after.
+            self.runtime.block_on(tokio::time::sleep(wait));
             pause = (pause * 2).min(PAUSE.1);
         }
         self.ask(Method::POST, path, Some(body))
@@ -149,8 +151,13 @@ struct Answer {
     json: Value,
 }
 
-fn is_passing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 502..=504)
+impl Answer {
+    /// Whether trying again may help: what Acme refuses it refuses again.
+    fn may_pass(&self) -> bool {
+        let acme = self.json.pointer("/error/details/acmeStatus").and_then(Value::as_u64);
+        let is_refused = acme.is_some_and(|status| (300..500).contains(&status) && status != 429);
+        matches!(self.status.as_u16(), 429 | 502..=504) && !is_refused
+    }
 }
 
 /// A member's text, or nothing.

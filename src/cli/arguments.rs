@@ -4,11 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::auth::Role;
-use crate::config::units::parse_duration;
 
 use super::acme::AcmeCommand;
 use super::bench::BenchCommand;
@@ -20,6 +18,7 @@ use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
 use super::status::StatusArgs;
+use super::value_parsers::{lifetime, role};
 
 /// Version, commit and features: what a bug report needs.
 const VERSION: &str = concat!(
@@ -402,20 +401,6 @@ pub(super) enum KeyCommand {
     },
     /// Print all API keys, by how they begin
     List,
-}
-
-/// The words that there are show in the help and in completions.
-fn role() -> impl TypedValueParser<Value = Role> {
-    let words = PossibleValuesParser::new(Role::ALL.map(Role::as_str));
-    words.try_map(|word| Role::from_word(&word).ok_or("no role"))
-}
-
-/// Always with a unit: whoever says 90 means days.
-fn lifetime(text: &str) -> Result<Duration, String> {
-    let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
-    let fits = |lifetime: &Duration| !lifetime.is_zero() && lifetime.as_secs() < 100 * 366 * 86_400;
-    let lifetime = parse_duration(text).filter(fits).filter(|_| has_unit);
-    lifetime.ok_or_else(|| "must be a duration with its unit, like 90d or 12h".to_owned())
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -35,6 +35,7 @@ mod status;
 mod store;
 mod topics;
 mod users;
+mod value_parsers;
 mod with_acme;
 
 use std::ffi::OsString;

@@ -70,10 +70,11 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         worker: worker(&args.serve),
         demo: demo_rate.map(|rate| DemoOptions { rate }),
         started: Some(Box::new(move |started| {
-            tell(banner.text(started));
+            // What the banner says to try is there by then.
             if let Some(introduce) = introduction {
                 introduce(started.address);
             }
+            tell(banner.text(started));
             shows.store(true, Ordering::Release);
         })),
         ..RunOptions::default()

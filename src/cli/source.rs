@@ -55,8 +55,9 @@ fn json_of(input: &[u8], schema: &Path) -> anyhow::Result<Vec<u8>> {
     let named = |error: String| Failure::Data(format!("{}: {error}", schema.display()));
     let text = String::from_utf8(read(schema)?).map_err(|error| named(error.to_string()))?;
     let parsed = Schema::parse(&text, &[]).map_err(|error| named(error.to_string()))?;
-    let value = frame(input).map_or(input, |(_, value)| value);
-    to_json(&parsed, value, ITEMS_BYTES_MAX).map_err(|error| {
+    // What looks like a frame may be the beginning of a value.
+    let framed = frame(input).and_then(|(_, value)| to_json(&parsed, value, ITEMS_BYTES_MAX).ok());
+    framed.map_or_else(|| to_json(&parsed, input, ITEMS_BYTES_MAX), Ok).map_err(|error| {
         Failure::Data(format!("the record is not what {} says: {error}", schema.display())).into()
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 
 use crate::domain::event::FIELDS;
-use crate::domain::sources::Source;
+use crate::domain::sources::{Ids, Source};
 
 use super::fields::{Fields, YES_OR_NO, millis};
 use super::limits::rate;
@@ -62,6 +62,14 @@ pub(super) fn check(
         fields.refuse("acme.source", problem);
         return;
     };
+    if table.text.ids == Ids::Own {
+        let problem = format!(
+            "is \"{0}\", and source.{0}.ids is \"own\": what is kept alike with Acme has one id on both \
+             sides, so that must be \"ours\"",
+            acme.source
+        );
+        fields.refuse("acme.source", problem);
+    }
     // What can't be compiled is told where it stands.
     let source = Source::compile(&acme.source, &table.text).unwrap_or_default();
     let outward = source.outward(&[None; FIELDS.len()]);
@@ -71,5 +79,22 @@ pub(super) fn check(
             acme.source
         );
         fields.refuse("acme.source", problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{FileText, Mode, Sources, load};
+
+    #[test]
+    fn acme_has_contacts_under_our_ids_or_is_not_asked() {
+        let mut sources = Sources::new(Mode::Serve);
+        let text = "[log]\nkind = \"embedded\"\n[acme]\nurl = \"http://acme\"\napi_key = \"k\"\n\
+                    [source.acme]\nids = \"own\"";
+        sources.file = Some(FileText { name: "my.toml".to_owned(), text: text.to_owned() });
+        let problems = load(&sources).unwrap_err().0;
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("so that must be \"ours\""), "{problems:?}");
     }
 }

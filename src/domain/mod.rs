@@ -23,6 +23,7 @@ pub mod headers;
 pub(crate) mod json;
 pub mod limits;
 pub mod merge;
+pub mod merge_notes;
 pub mod partitioner;
 pub mod position;
 pub mod record;

@@ -129,8 +129,8 @@ impl RecordBatch {
     }
 }
 
-/// A name beyond 64 KiB is cut: no header that is read here has one.
-fn push_header(arena: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+/// Appends a header as [`Headers`] reads it. A name beyond 64 KiB is cut: none that is read here is.
+pub(crate) fn push_header(arena: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
     let name = name.get(..name.floor_char_boundary(usize::from(u16::MAX))).unwrap_or_default();
     arena.extend_from_slice(&(name.len() as u16).to_le_bytes());
     arena.extend_from_slice(name.as_bytes());

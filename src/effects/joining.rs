@@ -13,7 +13,7 @@ use crate::domain::contact::{ContactView, Status};
 use crate::domain::event::EMAIL;
 use crate::domain::external_ids::contact_id_of;
 use crate::effects::follower::{Answer, Change, Delivery, Picked, Row, Sink};
-use crate::ingest::{Author, Merge, MergeError, Merged, Merging, Wait};
+use crate::ingest::{Author, Merge, MergeError, Merged, Merging, Wait, merged_into};
 use crate::store::journal::Entry;
 use crate::store::{Filters, PageRequest, Reader, StoreError, StoredContact};
 
@@ -26,8 +26,13 @@ const LATER: Duration = Duration::from_secs(5);
 
 /// Orders merges of contacts that are one.
 pub struct Joining {
-    reader: Reader,
     merging: Arc<Merging>,
+    pairs: Arc<Pairs>,
+}
+
+/// Which contacts are one.
+struct Pairs {
+    reader: Reader,
     /// The sources that match by e-mail.
     by_email: BTreeSet<String>,
 }
@@ -42,10 +47,15 @@ struct Pair {
 /// A contact by its age: when it came to be, then its id.
 type Aged = (u64, String);
 
+/// Whether a merge of the two was taken back: it is active, and says that it was merged into that one.
+fn is_taken_back(from: &ContactView<'_>, into: &str) -> bool {
+    merged_into(from).is_some_and(|id| id == into)
+}
+
 impl Joining {
     /// Of the contacts of a store.
     pub fn new(reader: Reader, merging: Arc<Merging>, by_email: BTreeSet<String>) -> Self {
-        Self { reader, merging, by_email }
+        Self { merging, pairs: Arc::new(Pairs { reader, by_email }) }
     }
 
     /// The follower's row.
@@ -60,7 +70,38 @@ impl Joining {
         }
     }
 
-    /// What the contact is to be merged with, as both are now.
+    async fn join(&self, delivery: &Delivery<()>) -> Answer {
+        if !self.pairs.by_email.is_empty() && self.pairs.reader.lists_are_put_off() {
+            // In a load nobody asks for lists, or they were made again and again.
+            let why = "the lists are made when the load is over".to_owned();
+            return Answer::Down { why, after: Some(LATER) };
+        }
+        let (pairs, key) = (Arc::clone(&self.pairs), delivery.key.clone());
+        let pair = match tokio::task::spawn_blocking(move || pairs.pair(&key)).await {
+            Ok(Ok(Some(pair))) => pair,
+            Ok(Ok(None)) => return Answer::Delivered,
+            Ok(Err(error)) => return Answer::Down { why: error.to_string(), after: None },
+            Err(error) => return Answer::Down { why: error.to_string(), after: None },
+        };
+        let merge = Merge {
+            into: pair.into,
+            from: pair.from,
+            condition: Condition::default(),
+            keyed: None,
+            author: Author { principal: PRINCIPAL.into(), request_id: delivery.id.as_str().into() },
+        };
+        match self.merging.merge(&merge, Wait::of(MERGE_WAIT, true)).await {
+            Ok(Merged::Done { .. } | Merged::Accepted { .. }) => Answer::Delivered,
+            Err(MergeError::Failed(_)) => {
+                Answer::Refused(format!("{} and {} were not merged", merge.into, merge.from))
+            }
+            Err(error) => Answer::Down { why: error.to_string(), after: Some(LATER) },
+        }
+    }
+}
+
+impl Pairs {
+    /// What the contact is to be merged with, as both are now. May wait for the disk.
     fn pair(&self, id: &str) -> Result<Option<Pair>, StoreError> {
         let Some(value) = self.reader.contact(id.as_bytes())? else {
             return Ok(None);
@@ -70,13 +111,21 @@ impl Joining {
         };
         let this = aged(id, &view);
         for (source, external) in view.external_ids() {
-            let mut holders = Vec::new();
-            for (other, value) in self.reader.contacts_of(source, external)? {
-                holders.extend(free(&value).map(|view| aged(&other, &view)));
-            }
-            holders.sort_unstable();
-            if let [(_, into), (_, next), ..] = holders.as_slice() {
-                let from = if *into == this.1 { next } else { &this.1 };
+            let contacts = self.reader.contacts_of(source, external)?;
+            let views = contacts.iter().filter_map(|(id, value)| Some((id, free(value)?)));
+            let mut holders: Vec<_> = views.map(|(id, view)| (aged(id, &view), view)).collect();
+            holders.sort_by(|(one, _), (other, _)| one.cmp(other));
+            let mut holders = holders.iter();
+            let Some(((_, into), _)) = holders.next() else {
+                continue;
+            };
+            let mut others = holders.filter(|(other, _)| *into == this.1 || *other == this);
+            // Two that the id was tied to by hand are left alone.
+            let made = contact_id_of(source.as_bytes(), external.as_bytes());
+            let is_one = |((_, from), view): &&(Aged, ContactView<'_>)| {
+                (*into == made || *from == made) && !is_taken_back(view, into)
+            };
+            if let Some(((_, from), _)) = others.find(is_one) {
                 return Ok(Some(Pair { into: into.clone(), from: from.clone() }));
             }
         }
@@ -84,7 +133,7 @@ impl Joining {
             let came_by_it = contact_id_of(source.as_bytes(), external.as_bytes()) == id;
             if came_by_it && self.by_email.contains(source) {
                 let older = self.older_by_email(&this, &view, source)?;
-                if let Some(into) = older {
+                if let Some(into) = older.filter(|into| !is_taken_back(&view, into)) {
                     return Ok(Some(Pair { into, from: this.1 }));
                 }
             }
@@ -120,28 +169,6 @@ impl Joining {
         };
         let has_own = view.external_ids().any(|(of, _)| of == source);
         Ok((!has_own && aged(&other.id, &view) < *this).then(|| other.id.clone()))
-    }
-
-    async fn join(&self, delivery: &Delivery<()>) -> Answer {
-        let pair = match self.pair(&delivery.key) {
-            Ok(Some(pair)) => pair,
-            Ok(None) => return Answer::Delivered,
-            Err(error) => return Answer::Down { why: error.to_string(), after: None },
-        };
-        let merge = Merge {
-            into: pair.into,
-            from: pair.from,
-            condition: Condition::default(),
-            keyed: None,
-            author: Author { principal: PRINCIPAL.into(), request_id: delivery.id.as_str().into() },
-        };
-        match self.merging.merge(&merge, Wait::of(MERGE_WAIT, true)).await {
-            Ok(Merged::Done { .. } | Merged::Accepted { .. }) => Answer::Delivered,
-            Err(MergeError::Failed(_)) => {
-                Answer::Refused(format!("{} and {} were not merged", merge.into, merge.from))
-            }
-            Err(error) => Answer::Down { why: error.to_string(), after: Some(LATER) },
-        }
     }
 }
 

@@ -15,6 +15,9 @@ use super::patch::Data;
 
 pub use crate::domain::event::API_SOURCE;
 
+/// Begins the ids that commands are given here.
+pub const COMMAND_ID: &str = "cmd_";
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Event<'a> {

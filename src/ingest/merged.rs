@@ -1,14 +1,15 @@
 //! What contacts say of their merges, in attributes.
 
 use crate::domain::contact::ContactView;
+use crate::domain::merge_notes::MERGED_INTO;
 
-/// The survivor's attribute that lists whom it has taken in.
-pub(super) const MERGED_FROM: &str = "mergedFrom";
-/// The other's attribute that names the survivor.
-pub(super) const MERGED_INTO: &str = "mergedInto";
+/// Into whom a contact was merged, if it is only there for that.
+pub(super) fn survivor(contact: &ContactView<'_>) -> Option<String> {
+    if contact.is_merged() { merged_into(contact) } else { None }
+}
 
 /// Into whom a contact was merged last, as its merge has written there.
-pub(super) fn merged_into(contact: &ContactView<'_>) -> Option<String> {
+pub fn merged_into(contact: &ContactView<'_>) -> Option<String> {
     listed(contact, MERGED_INTO).pop()
 }
 

@@ -10,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::command::{Condition, Intent};
 use crate::domain::contact::{ContactView, StateTag, Status};
 use crate::domain::event::FIELDS;
+use crate::domain::external_ids::is_erased_form;
+use crate::domain::merge_notes::MERGED_INTO;
 use crate::domain::verdict::Verdict;
 use crate::store::{PageEntry, PageKey, PageRequest, Reader, SortOrder, StoreError};
 
@@ -113,8 +115,10 @@ fn turn(
 }
 
 fn holds_anything(contact: &ContactView<'_>) -> bool {
+    // An erase leaves these two.
     (0..FIELDS.len()).any(|place| contact.field(place).is_some())
-        || contact.attributes().next().is_some()
+        || contact.attributes().any(|(name, _)| name != MERGED_INTO)
+        || contact.external_ids().any(|(_, id)| !is_erased_form(id.as_bytes()))
 }
 
 fn command(id: &str, tag: StateTag) -> Command {

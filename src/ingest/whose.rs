@@ -13,7 +13,7 @@ use crate::event_log::NewRecord;
 use crate::store::{Reader, StoreError, StoredContact};
 
 use super::PresentRules;
-use super::merged::merged_into;
+use super::merged::survivor;
 
 /// Merges that are followed one after the other.
 const MERGES_MAX: usize = 8;
@@ -37,41 +37,37 @@ struct Meant {
     contact_id: String,
     /// None: it is not there.
     value: Option<StoredContact>,
+    /// It is the survivor of the one that the id leads to.
+    was_followed: bool,
 }
 
-/// What is known of a source's ids.
-struct Ids<'s> {
-    source: &'s str,
-    /// They are its own.
+fn has_own_ids(rules: &PresentRules, source: &str) -> bool {
+    rules.decoder().sources().has_own_ids(source.as_bytes())
+}
+
+/// None: the source names our contacts, and nobody has merged any that this instance could know of.
+fn reader<'r>(
+    rules: &'r PresentRules,
+    source: &str,
     are_own: bool,
-}
-
-impl<'s> Ids<'s> {
-    fn of(rules: &PresentRules, source: &'s str) -> Self {
-        let are_own = rules.decoder().sources().has_own_ids(source.as_bytes());
-        Self { source, are_own }
-    }
-
-    /// None: the source names our contacts, and nobody has merged any that this instance could know of.
-    fn reader<'r>(&self, rules: &'r PresentRules) -> Result<Option<&'r Reader>, WhoseError> {
-        match rules.store() {
-            None if self.are_own => {
-                Err(WhoseError::NotOpen { source_name: self.source.to_owned() })
-            }
-            store => Ok(store),
-        }
+) -> Result<Option<&'r Reader>, WhoseError> {
+    match rules.store() {
+        None if are_own => Err(WhoseError::NotOpen { source_name: source.to_owned() }),
+        store => Ok(store),
     }
 }
 
-/// Gives each record, whose key is the id that its event names, the contact that is meant.
+/// Gives each record, whose key is the id that its event names, the contact that is meant. `kinds`: what
+/// happened, and whether it is the echo of a write of our own, which is of that contact whatever it was merged
+/// into: only there it is known as done.
 pub(super) async fn find_all(
     rules: &PresentRules,
     source: &str,
     mut records: Vec<NewRecord>,
-    kinds: Vec<EventKind>,
+    kinds: Vec<(EventKind, bool)>,
 ) -> Result<Vec<NewRecord>, WhoseError> {
-    let Ids { are_own, .. } = Ids::of(rules, source);
-    let Some(reader) = Ids { source, are_own }.reader(rules)?.cloned() else {
+    let are_own = has_own_ids(rules, source);
+    let Some(reader) = reader(rules, source, are_own)?.cloned() else {
         return Ok(records);
     };
     if !are_own && records.iter().all(|record| is_itself_at_once(&reader, &record.key)) {
@@ -79,9 +75,11 @@ pub(super) async fn find_all(
     }
     let source = source.to_owned();
     let looked = tokio::task::spawn_blocking(move || {
-        let ids = Ids { source: &source, are_own };
-        let mut pairs = records.iter_mut().zip(kinds);
-        pairs.try_for_each(|(record, kind)| find_by(&reader, &ids, record, kind))?;
+        for (record, (kind, is_echo)) in records.iter_mut().zip(kinds) {
+            if are_own || !is_echo {
+                find_by(&reader, (&source, are_own), record, kind)?;
+            }
+        }
         Ok::<_, StoreError>(records)
     });
     let found = looked.await;
@@ -95,16 +93,16 @@ pub(super) fn find(
     record: &mut NewRecord,
     kind: EventKind,
 ) -> Result<(), WhoseError> {
-    let ids = Ids::of(rules, source);
-    match ids.reader(rules)? {
-        Some(reader) => Ok(find_by(reader, &ids, record, kind)?),
+    let are_own = has_own_ids(rules, source);
+    match reader(rules, source, are_own)? {
+        Some(reader) => Ok(find_by(reader, (source, are_own), record, kind)?),
         None => Ok(()),
     }
 }
 
 fn find_by(
     reader: &Reader,
-    ids: &Ids<'_>,
+    (source, are_own): (&str, bool),
     record: &mut NewRecord,
     kind: EventKind,
 ) -> Result<(), StoreError> {
@@ -112,12 +110,12 @@ fn find_by(
     let Ok(named) = std::str::from_utf8(&record.key) else {
         return Ok(());
     };
-    let alone = match ids.are_own {
-        true => contact_id_of(ids.source.as_bytes(), named.as_bytes()),
+    let alone = match are_own {
+        true => contact_id_of(source.as_bytes(), named.as_bytes()),
         false => named.to_owned(),
     };
-    let meant = match ids.are_own {
-        true => of_holders(reader, ids.source, named)?,
+    let meant = match are_own {
+        true => of_holders(reader, source, named)?,
         false => None,
     };
     let meant = match meant {
@@ -125,13 +123,16 @@ fn find_by(
         None => follow(reader, alone.clone())?,
     };
     // A contact that has taken another one in keeps its own id of the source.
-    let is_this =
-        |id: &str| id == named || id == erased_form(ids.source.as_bytes(), named.as_bytes());
-    let is_kept = ids.are_own && meant.external_id(ids.source).is_none_or(is_this);
+    let erased = || erased_form(source.as_bytes(), named.as_bytes());
+    let is_kept = match meant.external_id(source) {
+        Some(id) => are_own && (id == named || id == erased()),
+        // From a survivor it was taken by hand.
+        None => are_own && !meant.was_followed,
+    };
     // What is deleted where two were made one here is not the survivor.
     let stays = kind == EventKind::Deleted && !is_kept;
     let contact_id = if stays { alone } else { meant.contact_id };
-    if !ids.are_own && contact_id == named {
+    if !are_own && contact_id == named {
         return Ok(());
     }
     let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
@@ -141,13 +142,24 @@ fn find_by(
     Ok(())
 }
 
-/// The contact that an id of a source's own leads to; none: no contact has it.
+/// The contact that an id of a source's own leads to, if it is active, or else one that was erased, and
+/// whether it is that. What was deleted may come back, but holds no id that somebody ties elsewhere.
 pub(super) fn holder(
     reader: &Reader,
     source: &str,
     id: &str,
-) -> Result<Option<String>, StoreError> {
-    Ok(of_holders(reader, source, id)?.map(|meant| meant.contact_id))
+) -> Result<Option<(String, Status)>, StoreError> {
+    let mut erased = None;
+    for (contact_id, _) in reader.contacts_of(source, id)? {
+        let meant = follow(reader, contact_id)?;
+        if meant.is_active() {
+            return Ok(Some((meant.contact_id, Status::Active)));
+        }
+        if meant.view().is_some_and(|view| view.is_erased()) {
+            erased = erased.or(Some((meant.contact_id, Status::Deleted)));
+        }
+    }
+    Ok(erased)
 }
 
 /// An ACTIVE contact before others, one that the id was tied to before the one that it says itself.
@@ -166,15 +178,18 @@ fn of_holders(reader: &Reader, source: &str, id: &str) -> Result<Option<Meant>, 
 /// The contact, or the survivor of its merges.
 fn follow(reader: &Reader, mut contact_id: String) -> Result<Meant, StoreError> {
     let mut value = reader.contact(contact_id.as_bytes())?;
+    let mut was_followed = false;
     for _ in 0..MERGES_MAX {
         let view = value.as_ref().and_then(|value| value.view().ok());
         let Some(into) = view.as_ref().and_then(survivor) else {
             break;
         };
-        value = reader.contact(into.as_bytes())?;
-        contact_id = into;
+        let Some(survivor) = reader.contact(into.as_bytes())? else {
+            break;
+        };
+        (contact_id, value, was_followed) = (into, Some(survivor), true);
     }
-    Ok(Meant { contact_id, value })
+    Ok(Meant { contact_id, value, was_followed })
 }
 
 impl Meant {
@@ -191,12 +206,6 @@ impl Meant {
         let (_, id) = self.view()?.external_ids().find(|(of, _)| *of == source)?;
         Some(id)
     }
-}
-
-/// Into whom a contact was merged, if it is only there for that.
-fn survivor(contact: &ContactView<'_>) -> Option<String> {
-    let is_over = contact.status() == Status::Deleted && contact.merging_into().is_none();
-    merged_into(contact).filter(|_| is_over)
 }
 
 /// Whether the contact of an id is known to be no other, without waiting for the disk.

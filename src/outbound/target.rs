@@ -75,6 +75,12 @@ impl Target {
 }
 
 impl Allowed {
+    /// Any target: for an address that whoever runs this has named.
+    pub fn anywhere() -> Self {
+        let networks = ["0.0.0.0/0", "::/0"].into_iter().filter_map(|net| net.parse().ok());
+        Self { hosts: vec!["*".to_owned()], networks: networks.collect(), own: None }
+    }
+
     /// Reads a target, and checks all that needs no resolver.
     ///
     /// # Errors

@@ -166,16 +166,19 @@ impl Client {
         }
         let away = |error: reqwest::Error| RegistryError::Away(last_cause(&error));
         let mut response = request.send().await.map_err(away)?;
+        let status = response.status();
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await.map_err(away)? {
             if body.len() + part.len() > ANSWER_BYTES_MAX {
+                if status != StatusCode::OK {
+                    return Err(RegistryError::Away(refused(status)));
+                }
                 let detail = format!("an answer has more than {ANSWER_BYTES_MAX} bytes");
                 let reject = Reject::new(DeadLetterReason::UnusableSchema, detail);
                 return Err(RegistryError::Unusable(reject));
             }
             body.extend_from_slice(&part);
         }
-        let status = response.status();
         if status == StatusCode::NOT_FOUND
             && serde_json::from_slice::<Refusal>(&body)
                 .is_ok_and(|refusal| NOT_FOUND.contains(&refusal.error_code))

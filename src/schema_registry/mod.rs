@@ -81,8 +81,8 @@ struct State {
 /// An id that the registry does not know.
 struct Unknown {
     since: Instant,
-    /// The same in ms since 1970.
-    since_ms: u64,
+    /// The newest order that it was asked for, by that order's own time.
+    order_ms: u64,
     said: String,
 }
 
@@ -92,6 +92,8 @@ struct Wanted {
     /// Until then it is asked for again where it is not known.
     patience: Instant,
     is_under_way: bool,
+    /// The newest order that wants it.
+    order_ms: u64,
 }
 
 impl Wanted {
@@ -139,8 +141,8 @@ impl SchemaRegistry {
     }
 
     /// What is known of `id`, for a record of that time (ms since 1970). What is not known is asked for,
-    /// and so is what the registry did not know before `not_before_ms`.
-    pub fn look(&self, id: u32, record_time_ms: i64, not_before_ms: Option<u64>) -> Look {
+    /// and once more for each newer order of `order_ms`, by whatever clock that is.
+    pub fn look(&self, id: u32, record_time_ms: i64, order_ms: Option<u64>) -> Look {
         let mut state = self.state.lock();
         match state.known.get(&id) {
             Some(Ok(format)) => return Look::Known(Arc::clone(format)),
@@ -148,17 +150,24 @@ impl SchemaRegistry {
             None => {}
         }
         let now = Instant::now();
-        let counts = |unknown: &&Unknown| match not_before_ms {
-            Some(not_before_ms) => unknown.since_ms >= not_before_ms,
+        let counts = |unknown: &&Unknown| match order_ms {
+            Some(order_ms) => unknown.order_ms >= order_ms,
             None => now < unknown.since + UNKNOWN_FOR,
         };
         if let Some(unknown) = state.unknown.get(&id).filter(counts) {
             let detail = format!("{} ({})", unknown.said, self.client.url());
             return Look::Refused(Reject::new(DeadLetterReason::SchemaUnknown, detail));
         }
-        if state.wanted.len() < WANTED_MAX && !state.wanted.contains_key(&id) {
+        let order_ms = order_ms.unwrap_or(0);
+        if let Some(wanted) = state.wanted.get_mut(&id) {
+            // An answer that is under way may be older than the order.
+            if !wanted.is_under_way {
+                wanted.order_ms = wanted.order_ms.max(order_ms);
+            }
+        } else if state.wanted.len() < WANTED_MAX {
             let patience = now + self.unknown_wait.saturating_sub(age(record_time_ms));
-            let wanted = Wanted { next: now, pause: PAUSE_MIN, patience, is_under_way: false };
+            let (next, pause) = (now, PAUSE_MIN);
+            let wanted = Wanted { next, pause, patience, is_under_way: false, order_ms };
             state.wanted.insert(id, wanted);
             self.asked.notify_one();
         }
@@ -301,12 +310,12 @@ impl State {
             Some(_) | None => {}
         }
         tracing::warn!(schema = id, "the schema registry does not know a schema");
-        self.wanted.remove(&id);
+        let order_ms = self.wanted.remove(&id).map_or(0, |wanted| wanted.order_ms);
         self.unknown.retain(|_, unknown| now < unknown.since + UNKNOWN_KEPT);
         if self.unknown.len() >= KEPT_MAX {
             self.unknown.clear();
         }
-        self.unknown.insert(id, Unknown { since: now, since_ms: now_ms(), said });
+        self.unknown.insert(id, Unknown { since: now, order_ms, said });
     }
 }
 

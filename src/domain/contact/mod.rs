@@ -235,6 +235,11 @@ impl<'a> ContactView<'a> {
         std::str::from_utf8(self.state.merging_into?).ok()
     }
 
+    /// Whether it is only there because it was merged into another one: nothing has brought it back since.
+    pub fn is_merged(&self) -> bool {
+        self.state.merging_into.is_none() && self.state.merged_into().is_some()
+    }
+
     /// The value of the field at `place` of [`super::event::FIELDS`].
     pub fn field(&self, place: usize) -> Option<&'a str> {
         let register = self.state.fields.get(place)?.as_ref()?;
@@ -281,6 +286,11 @@ impl<'a> ContactView<'a> {
         self.state.floor()
     }
 
+    /// The greatest clock of what deleted it, if that is remembered: a newer `created` undoes it.
+    pub(crate) fn died(&self) -> Option<Clock> {
+        self.state.died()
+    }
+
     /// Whether it was ever erased, for the store's own bodies: reads no more than it must.
     pub(crate) fn was_erased(body: &'a [u8]) -> bool {
         let read = || {
@@ -290,6 +300,11 @@ impl<'a> ContactView<'a> {
             State::was_erased(wire.bytes_u32()?)
         };
         read().unwrap_or(false)
+    }
+
+    /// It was erased, and nothing newer has brought it back.
+    pub fn is_erased(&self) -> bool {
+        self.state.is_erased()
     }
 
     /// When it was last erased.

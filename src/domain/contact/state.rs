@@ -19,6 +19,7 @@ use std::ops::Range;
 use super::Status;
 use super::wire::{Wire, put_bytes_u16, put_bytes_u32, put_clock, put_u64};
 use crate::domain::clock::Clock;
+use crate::domain::merge_notes::MERGED_INTO;
 
 const TIMED: u16 = 1;
 const SOURCE_VERSION: u16 = 1 << 1;
@@ -112,9 +113,24 @@ impl<'a> State<'a> {
         self.erased.is_some() && self.erased > self.alive()
     }
 
+    /// The greatest clock that says that it is not there.
+    pub(crate) fn died(&self) -> Option<Clock> {
+        self.deletes.last().copied().max(self.reset)
+    }
+
+    /// Into whom it was merged, as JSON, where nothing has brought it back since.
+    pub(crate) fn merged_into(&self) -> Option<&'a [u8]> {
+        if self.status() == Status::Active {
+            return None;
+        }
+        let name = MERGED_INTO.as_bytes();
+        let place = self.attributes.binary_search_by(|(key, _)| (*key).cmp(name)).ok()?;
+        let (_, register) = self.attributes.get(place)?;
+        register.value.filter(|_| Some(register.clock) > self.alive())
+    }
+
     pub(crate) fn status(&self) -> Status {
-        let dead = self.deletes.last().copied().max(self.reset);
-        if dead > self.alive() { Status::Deleted } else { Status::Active }
+        if self.died() > self.alive() { Status::Deleted } else { Status::Active }
     }
 
     /// The least event time, but not before the contact was begun anew. A reset by an untimed event

@@ -12,6 +12,7 @@ use crate::domain::external_ids::EXTERNAL_IDS;
 use crate::domain::headers::COMMAND;
 use crate::domain::json::Token;
 use crate::domain::limits::ATTRIBUTE_KEY_BYTES_MAX;
+use crate::domain::merge_notes::MERGE_NOTES;
 use crate::domain::record::Headers;
 use crate::domain::sources::{Owner, Source, Target, Unknown, field_of};
 use crate::domain::span::Span;
@@ -79,12 +80,18 @@ impl ContactPart {
             let name = reader.bytes(*name);
             !is_ours(&|target| matches!(target, Target::Attribute(it) if it.as_bytes() == name))
         });
-        part.attributes = attributes(reader, sorted.attributes)?;
+        part.attributes = attributes(reader, std::mem::take(&mut sorted.attributes))?;
         if let Some(token) = sorted.external_ids {
             part.external_ids = external_ids::of_command(reader, token)?;
         }
         for (name, patch) in by_rule {
             part.set_attribute(reader, name, patch);
+        }
+        if !part.attributes.is_empty() && !sorted.is_command() {
+            // Whom events for a contact go to only we say.
+            part.attributes.retain(|(name, _)| {
+                !MERGE_NOTES.iter().any(|note| reader.bytes(*name) == note.as_bytes())
+            });
         }
         if envelope.is_theirs && envelope.kind == EventKind::Deleted {
             // It says what was, or nothing but the key.

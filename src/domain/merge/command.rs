@@ -13,6 +13,7 @@ use crate::domain::contact::{ContactView, Status};
 use crate::domain::event::{Event, Patch};
 use crate::domain::external_ids::{erased_form, is_erased_form};
 use crate::domain::json::merge_patch::merge_patch;
+use crate::domain::merge_notes::MERGED_INTO;
 use crate::domain::span::Span;
 use crate::domain::verdict::Verdict;
 
@@ -119,6 +120,8 @@ fn resolved(
         other => *other,
     };
     let fields = event.fields.each_ref().map(&mut patched);
+    // An erase leaves into whom it was merged, so that what comes for it still finds the survivor.
+    let survivor = state.merged_into().filter(|_| command.intent == Intent::Erase);
     let mut attributes = Vec::with_capacity(event.attributes.len());
     let mut named = event.attributes.iter().peekable();
     let mut stands = state.attributes.iter().peekable();
@@ -142,6 +145,9 @@ fn resolved(
                 attributes.push((copied(key), Patch::Set(value)));
             }
             Some((_, patch)) => attributes.push((copied(key), *patch)),
+            None if let Some(survivor) = survivor.filter(|_| key == MERGED_INTO.as_bytes()) => {
+                attributes.push((copied(key), Patch::Set(copied(survivor))));
+            }
             None if command.clears_attributes && at.is_some() => {
                 attributes.push((copied(key), Patch::Clear));
             }
@@ -220,7 +226,9 @@ fn stands(after: &State<'_>, event: &Event, command: &Command, clock: Clock) -> 
         Intent::Restore => is_active,
         Intent::Delete | Intent::GiveWay => !is_active,
         Intent::Erase => {
-            let attributes = after.attributes.iter().map(|(_, register)| register);
+            let is_left = |key: &[u8]| key == MERGED_INTO.as_bytes();
+            let attributes = after.attributes.iter().filter(|(key, _)| !is_left(key));
+            let attributes = attributes.map(|(_, register)| register);
             let mut said = after.fields.iter().flatten().chain(attributes);
             !is_active && said.all(|register| register.value.is_none())
         }

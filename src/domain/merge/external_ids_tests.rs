@@ -6,7 +6,7 @@ use crate::domain::clock::id_hash;
 use crate::domain::contact::StateTag;
 use crate::domain::decode::Decoder;
 use crate::domain::external_ids::erased_form;
-use crate::domain::headers::{COMMAND, CONTACT_ID, EXTERNAL_ID, SOURCE};
+use crate::domain::headers::{COMMAND, COMPLETE, CONTACT_ID, EXTERNAL_ID, SOURCE};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordBatch;
 
@@ -154,6 +154,58 @@ fn erased_stays_erased_until_something_newer_brings_it_back() {
     assert_eq!(subject.record(headers(), &says(T + 59, "created")).unwrap(), Verdict::Stale);
     assert_eq!(subject.record(headers(), &says(T + 70, "created")).unwrap(), Verdict::Applied);
     assert_eq!((subject.view().field(5), subject.ids()), (Some("Dr"), vec![left[0], ("hub", "1")]));
+}
+
+#[test]
+fn an_erase_leaves_into_whom_it_was_merged() {
+    let mut subject = Subject::default();
+    subject.event("updated", T, ("hub", "1"));
+    let merged = r#","attributes":{"mergedInto":"ada","vip":true}"#;
+    assert_eq!(subject.command("update", T + 1, merged), Verdict::Applied);
+    assert!(!subject.view().is_merged());
+    subject.event("deleted", T + 2, ("hub", "1"));
+    assert!(subject.view().is_merged());
+    assert_eq!(subject.command("erase", T + 3, ""), Verdict::Applied);
+    let left = [("mergedInto", r#""ada""#)];
+    assert_eq!(subject.view().attributes().collect::<Vec<_>>(), left);
+    assert_eq!(subject.command("erase", T + 4, ""), Verdict::Unchanged);
+    assert!(subject.view().is_merged());
+    // It came back, so the next delete is its own.
+    assert_eq!(subject.command("restore", T + 5, ""), Verdict::Applied);
+    subject.event("deleted", T + 6, ("hub", "1"));
+    assert!(!subject.view().is_merged());
+    subject.command("erase", T + 7, "");
+    assert_eq!(subject.view().attributes().count(), 0);
+}
+
+#[test]
+fn no_source_says_into_whom_a_contact_was_merged() {
+    let value = format!(
+        r#"{{"id":"e","eventType":"contact.updated","timestamp":{T},"data":{{"id":"1","mergedInto":"ada","attributes":{{"mergedFrom":["ada"],"vip":true}}}}}}"#
+    );
+    let mut subject = Subject::default();
+    subject.record(vec![(SOURCE, "hub")], &value.replace(r#""id":"1""#, r#""id":"c1""#)).unwrap();
+    assert_eq!(subject.view().attributes().collect::<Vec<_>>(), [("vip", "true")]);
+}
+
+#[test]
+fn a_whole_row_brings_no_erased_contact_back() {
+    let row = |subject: &mut Subject, at: u64| {
+        let value = format!(
+            r#"{{"id":"e{at}","eventType":"contact.created","timestamp":{at},"data":{{"id":"1","title":"Dr"}}}}"#
+        );
+        let headers = vec![(SOURCE, "hub"), (CONTACT_ID, "c1"), (EXTERNAL_ID, "1"), (COMPLETE, "")];
+        subject.record(headers, &value).unwrap()
+    };
+    let mut subject = Subject::default();
+    assert_eq!(row(&mut subject, T), Verdict::Applied);
+    assert_eq!(subject.command("erase", T + 1, ""), Verdict::Applied);
+    assert_eq!(row(&mut subject, T + 2), Verdict::Stale);
+    assert!(subject.view().is_erased());
+    assert_eq!(subject.view().field(5), None);
+    assert_eq!(subject.command("restore", T + 3, ""), Verdict::Applied);
+    assert_eq!(row(&mut subject, T + 4), Verdict::Applied);
+    assert_eq!(subject.view().field(5), Some("Dr"));
 }
 
 #[test]

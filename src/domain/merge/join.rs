@@ -1,5 +1,8 @@
 //! The join itself: an event's clock, life and registers into a state.
 //!
+//! What comes while a contact is erased is not kept, nor does a row of a complete input bring it back: in
+//! that the order of events counts, and in nothing else.
+//!
 //! What nobody sees is bounded. With D the deletes that no restore took back and C the greatest
 //! `created`, the floor is max(max{d ∈ D : d < C}, the 33rd greatest of D): a function of the two sets
 //! that grows with them, kept as `reset` and the deletes above it. Cleared attributes and external ids
@@ -123,7 +126,11 @@ fn raise_head<'a>(state: &mut State<'a>, clock: Clock, source: &'a [u8]) {
 
 /// Whether the contact's life took the event's clock.
 fn join_life<'a>(state: &mut State<'a>, event: &Event, clock: Clock, arena: &'a [u8]) -> bool {
+    // A row says that it is the whole contact, not that it was made anew.
+    let says_row = event.replaces && event.command.is_none();
+    let stays_erased = says_row && state.is_erased();
     let mut took = match event.kind {
+        EventKind::Created if stays_erased => false,
         EventKind::Created => raise(&mut state.created, clock),
         EventKind::Updated => false,
         EventKind::Restored => raise(&mut state.restored, clock),
@@ -138,7 +145,7 @@ fn join_life<'a>(state: &mut State<'a>, event: &Event, clock: Clock, arena: &'a 
             place.is_some()
         }
     };
-    if event.replaces {
+    if event.replaces && !stays_erased {
         took |= raise(&mut state.put, clock);
     }
     if event.kind != EventKind::Updated || event.replaces {

@@ -107,6 +107,7 @@ impl Subject {
             principal: None,
             request_id: None,
         };
+        event.command = Some(Box::new(command.clone()));
         self.decide(&event, &command)
     }
 

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::domain::external_ids::contact_id_of;
+use crate::domain::headers::{CONTACT_ID, SOURCE};
 use crate::domain::position::{Lane, Offset};
 use crate::effects::pace::Pace;
 use crate::event_log::EventLog;
@@ -150,10 +152,10 @@ impl LetterDesk {
         }
     }
 
-    /// Has records decoded that the bridge could not decode.
+    /// Has redriven records looked at as intake does.
     #[must_use]
-    pub fn with_bridge(self, bridge: Option<BridgeAgain>) -> Self {
-        Self { bridge, ..self }
+    pub fn with_bridge(self, bridge: BridgeAgain) -> Self {
+        Self { bridge: Some(bridge), ..self }
     }
 
     /// Works on jobs until told to stop.
@@ -214,6 +216,7 @@ impl LetterDesk {
                 if let Some(fate) = fate.filter(|fate| is_wanted(query, fate))
                     && let Some(letter) = letters.letter(*frame)?
                 {
+                    let letter = self.shown(letter)?;
                     page.letters.push(LetterShown { row: *row, fate, letter });
                 }
                 let is_full = page.letters.len() >= query.limit || looked_at >= LOOKED_AT_MAX;
@@ -227,22 +230,35 @@ impl LetterDesk {
     }
 
     /// One letter. Blocks on the disk.
-    /// Without its value, if its contact was erased since.
     ///
     /// # Errors
     /// When it is not kept, or can't be read.
     pub fn one(&self, lane: Lane, offset: Offset) -> Result<LetterShown, LetterError> {
         let letters = self.loaded()?;
         let frame = letters.frame_of(lane, offset).ok_or(LetterError::NotFound)?;
-        let mut letter = letters.letter(frame)?.ok_or(LetterError::NotFound)?;
-        let key = letter.key.as_deref().unwrap_or_default();
-        if self.reader.was_erased_since(key, letter.record_time_ms)? {
-            letter.value = None;
-        }
+        let letter = self.shown(letters.letter(frame)?.ok_or(LetterError::NotFound)?)?;
         let rows = letters.rows_from(frame, 1);
         let (_, row) = rows.first().ok_or(LetterError::NotFound)?;
         let fate = self.decisions(|decisions| decisions.fate(row));
         Ok(LetterShown { row: *row, fate, letter })
+    }
+
+    /// Without what it says, if its contact was erased since.
+    fn shown(&self, letter: KeptLetter) -> Result<KeptLetter, LetterError> {
+        let header = |wanted: &str| {
+            let mut found = letter.headers().filter(|(name, _)| *name == wanted);
+            found.next().and_then(|(_, value)| value)
+        };
+        let key = letter.key.as_deref().unwrap_or_default();
+        // It may be what its source calls the contact.
+        let made = header(SOURCE).map(|source| contact_id_of(source, key).into_bytes());
+        let is_erased = |id: Option<&[u8]>| match id {
+            Some(id) => self.reader.was_erased_since(id, letter.record_time_ms),
+            None => Ok(false),
+        };
+        let is_key_theirs = is_erased(made.as_deref())?;
+        let hides = is_key_theirs || is_erased(Some(key))? || is_erased(header(CONTACT_ID))?;
+        Ok(if hides { letter.without_values(is_key_theirs) } else { letter })
     }
 
     /// What an order would do. Goes through all letters.

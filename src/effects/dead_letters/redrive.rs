@@ -140,7 +140,15 @@ async fn work(
             let (job, frame) = (work.job.clone(), work.frame);
             move || next_chunk(&desk, &id, job, frame)
         })
-        .await?;
+        .await;
+        let chunk = match chunk {
+            Err(error @ LetterError::Bridge(_)) => {
+                // Begun again, it goes on from here.
+                write(desk, id, &mut work).await?;
+                return Err(error);
+            }
+            chunk => chunk?,
+        };
         let (sent, is_end) = (chunk.records.len(), chunk.is_end);
         let Some(job) = send(desk, chunk.job, chunk.records, stop).await? else {
             break;
@@ -243,7 +251,14 @@ fn next_chunk(desk: &LetterDesk, id: &str, job: Job, frame: u64) -> Result<Chunk
         }
         let fate = desk.decisions(|decisions| decisions.fate_with(&row, &under_way));
         let records = match chunk.job.decide(&row, &fate) {
-            Ok(()) => records_of(desk, frame, chunk.job.at_ms)?,
+            Ok(()) => match records_of(desk, frame, chunk.job.at_ms) {
+                // What was chosen before it goes first.
+                Err(LetterError::Bridge(_)) if !chunk.records.is_empty() => {
+                    chunk.frame = frame;
+                    break;
+                }
+                records => records?,
+            },
             Err(why) => Err(why),
         };
         chunk.job.advance(&row);
@@ -329,6 +344,8 @@ async fn send(
     stop: &CancellationToken,
 ) -> Result<Option<Job>, LetterError> {
     let until = Instant::now() + SEND_MAX;
+    // One letter may have become many records.
+    let mut refused = BTreeSet::new();
     let mut pause = Pause::between(PAUSE_MIN, PAUSE_MAX);
     loop {
         let appends = records
@@ -342,8 +359,10 @@ async fn send(
             match result {
                 Ok(_ack) => desk.metrics.dead_letters.redriven(row.reason),
                 Err(error) if error.class() == Class::Poison => {
-                    job.counts.done = job.counts.done.saturating_sub(1);
-                    fail(&mut job, &row, LeftOut::Refused);
+                    if refused.insert((row.lane, row.offset)) {
+                        job.counts.done = job.counts.done.saturating_sub(1);
+                        fail(&mut job, &row, LeftOut::Refused);
+                    }
                 }
                 Err(error)
                     if error.class() == Class::Retry

@@ -158,7 +158,7 @@ impl From<SyncError> for ApiError {
             SyncError::Untaken(_) => Self::new(Code::EventRejected, text),
             SyncError::Cursor => Self::new(Code::InvalidCursor, text),
             SyncError::Contended => Self::new(Code::Contended, text),
-            SyncError::UnknownSource(_) => Self::new(Code::NotReady, text),
+            SyncError::UnknownSource(_) | SyncError::OwnIds(_) => Self::new(Code::NotReady, text),
             SyncError::Intake(IntakeError::Refused(_)) => Self::new(Code::EventRejected, text),
             SyncError::Intake(_) => Self::new(Code::IntakeUnavailable, text),
             SyncError::Store(_) | SyncError::Corrupt(_) => Self::internal(text),

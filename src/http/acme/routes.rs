@@ -74,6 +74,10 @@ fn begin<'s>(
         return Err(ApiError::new(Code::NotReady, format!("nothing is written: {why}")));
     }
     let acme = state.open()?.acme.as_deref();
+    // What is compared with Acme must be all that is known.
+    if let Some(why) = state.readiness().why_not("apply") {
+        return Err(ApiError::new(Code::NotReady, why));
+    }
     let acme = acme.ok_or_else(|| ApiError::internal("routed without an Acme"))?;
     Ok((acme, Instant::now() + state.limits().request_timeout / 2))
 }

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use uuid::Builder;
 
-use crate::ingest::Keyed;
+use crate::ingest::{COMMAND_ID, Keyed};
 
 use crate::http::exchange::error::{ApiError, Code};
 
@@ -81,7 +81,10 @@ impl IdempotencyKey<'_> {
             hasher.update(part);
         }
         let hash: [u8; 32] = hasher.finalize().into();
-        Keyed { event_id: format!("cmd_{}", hex(first_16(&id))), request_hash: *first_16(&hash) }
+        Keyed {
+            event_id: format!("{COMMAND_ID}{}", hex(first_16(&id))),
+            request_hash: *first_16(&hash),
+        }
     }
 
     /// The id of a contact that it makes.

@@ -76,9 +76,17 @@ fn link(mut fields: Fields) -> Result<(String, String), ApiError> {
 impl From<LinkError> for ApiError {
     fn from(error: LinkError) -> Self {
         match error {
-            LinkError::Taken { contact_id } => Self::new(
+            LinkError::Taken { contact_id, is_erased } => Self::new(
                 Code::ExternalIdTaken,
-                "the id is another contact's; merge the two, or take it from that one first",
+                match is_erased {
+                    false => {
+                        "the id is another contact's; merge the two, or take it from that one first"
+                    }
+                    true => {
+                        "the id is that of a contact that was erased; restore it first, then take \
+                         the id from it"
+                    }
+                },
             )
             .with_details(json!({ "contactId": contact_id })),
             LinkError::UnknownSource { known, .. } => {

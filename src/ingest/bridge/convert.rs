@@ -33,6 +33,8 @@ use super::readable::{KeyProblem, Obstacle, readable};
 
 /// How much is kept of a value that the contact log doesn't take.
 const HEAD_BYTES: usize = 4 << 10;
+/// Characters of a problem that are noted.
+const NOTE_CHARS_MAX: usize = 512;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Makes the contact log's records.
@@ -82,7 +84,7 @@ struct Arrival<'a> {
 
 impl Arrival<'_> {
     fn note(&mut self, name: &str, text: String) {
-        self.headers.push((name.to_owned(), Some(text.into_bytes())));
+        self.headers.push(note(name, &text));
     }
 }
 
@@ -143,7 +145,9 @@ impl Converter {
         };
         // What can't be taken apart is one.
         let events = decoder.events(source, value).map_or_else(|_| vec![value], |(all, _)| all);
-        let most = Most { items: ITEMS_MAX, bytes: self.bytes_max };
+        // Each of them has all headers.
+        let items = self.bytes_max / bytes_of(&arrival.headers).max(1);
+        let most = Most { items: items.clamp(1, ITEMS_MAX), bytes: self.bytes_max };
         let items = match decoder.items(source, &events, most) {
             Ok(items) => items,
             Err(too_many) => {
@@ -222,11 +226,11 @@ impl Converter {
     ) -> Bridged {
         let mut headers = arrival.headers.clone();
         let noted = match key_problem {
-            Some(KeyProblem::Form(problem)) => Some((KEY_PROBLEM, problem.clone())),
-            Some(KeyProblem::Refused(reject)) => Some((DECODE_PROBLEM, reject.to_string())),
+            Some(KeyProblem::Form(problem)) => Some(note(KEY_PROBLEM, problem)),
+            Some(KeyProblem::Refused(reject)) => Some(note(DECODE_PROBLEM, &reject.to_string())),
             None => None,
         };
-        headers.extend(noted.map(|(name, text)| (name.to_owned(), Some(text.into_bytes()))));
+        headers.extend(noted);
         let key = key.unwrap_or_default().to_vec();
         // Without a key no lane is its home.
         let lane = key.is_empty().then(|| Lane(arrival.lane.0 % self.lanes.max(1)));
@@ -375,6 +379,17 @@ fn headers(input: &InputConfig, topic: &str, batch: &RecordBatch, record: &Recor
     let origin = format!("{topic}:{}:{}", batch.lane, record.offset);
     headers.push((ORIGIN.to_owned(), Some(origin.into_bytes())));
     headers
+}
+
+/// A schema's names, which a problem may tell, can be as long as they like.
+fn note(name: &str, text: &str) -> (String, Option<Vec<u8>>) {
+    let text: String = text.chars().take(NOTE_CHARS_MAX).collect();
+    (name.to_owned(), Some(text.into_bytes()))
+}
+
+pub(super) fn bytes_of(headers: &NamedValues) -> usize {
+    let sizes = headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len));
+    sizes.sum()
 }
 
 /// What lets applying replace the contact: here it is the configuration that says so.

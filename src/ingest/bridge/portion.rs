@@ -15,7 +15,7 @@ use crate::event_log::{LogError, NewRecord};
 use crate::ingest::now_ms;
 use crate::telemetry::{BridgeOutcome, BridgeStep, fault};
 
-use super::convert::{Bridged, reduce};
+use super::convert::{Bridged, bytes_of, reduce};
 use super::{Bridge, End, Pause, STOP_LOOK};
 
 /// Events without a time that a contact remembers.
@@ -46,7 +46,7 @@ impl Pending {
 #[derive(Default)]
 pub(super) struct Portion {
     records: Vec<Pending>,
-    /// Of the records' values: one that is read may become many.
+    /// Of the records' values and headers: one that is read may become many.
     bytes: usize,
     reached: Reached,
     /// Records that are only counted, by their batch's place.
@@ -86,7 +86,7 @@ impl Portion {
         if is_untimed {
             *self.untimed.entry(record.key.clone()).or_default() += 1;
         }
-        self.bytes += record.value.as_ref().map_or(0, Vec::len);
+        self.bytes += record.value.as_ref().map_or(0, Vec::len) + bytes_of(&record.headers);
         self.records.push(Pending { record, outcome, batch });
     }
 }

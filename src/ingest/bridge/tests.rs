@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::convert::{Bridged, Converter, reduce};
+use super::convert::{Bridged, Converter, bytes_of, reduce};
 use super::facts::Facts;
 use super::group;
 use super::portion::{Portion, UNTIMED_MAX};
@@ -348,7 +348,8 @@ fn a_portion_holds_no_more_untimed_events_of_a_contact_than_it_remembers() {
     let timed = text(&event("contact.updated", "ada", json!({})));
     let timed = bridged(&InputConfig::default(), 1, None, Some(&timed), &[]);
     assert!(!portion.is_full_for(&timed, 1 << 20));
-    let bytes = timed.record.as_ref().and_then(|record| record.value.as_ref()).map_or(0, Vec::len);
+    let appended = timed.record.as_ref().unwrap();
+    let bytes = appended.value.as_ref().map_or(0, Vec::len) + bytes_of(&appended.headers);
     let mut full = Portion::default();
     full.add(0, timed.clone());
     assert!(full.is_full_for(&timed, bytes) && !full.is_full_for(&timed, bytes + 1));

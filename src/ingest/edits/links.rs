@@ -1,5 +1,6 @@
 //! Whether an id of a source may be tied to a contact.
 
+use crate::domain::contact::Status;
 use crate::ingest::whose;
 use crate::store::StoreError;
 
@@ -13,6 +14,8 @@ pub enum LinkError {
     Taken {
         /// The other one.
         contact_id: String,
+        /// That one was erased.
+        is_erased: bool,
     },
     /// There is no such source.
     #[error("there is no source {source_name}")]
@@ -41,7 +44,10 @@ impl Edits {
             return Err(LinkError::UnknownSource { source_name: source.to_owned(), known });
         }
         match whose::holder(self.commands.reader(), source, id)? {
-            Some(holder) if holder != contact_id => Err(LinkError::Taken { contact_id: holder }),
+            Some((holder, status)) if holder != contact_id => {
+                let is_erased = status == Status::Deleted;
+                Err(LinkError::Taken { contact_id: holder, is_erased })
+            }
             Some(_) | None => Ok(()),
         }
     }

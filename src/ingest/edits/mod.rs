@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::store::{RecordOutcome, StoreError, StoredContact};
 use crate::telemetry::fault;
 
-use super::command_record::API_SOURCE;
+use super::command_record::{API_SOURCE, COMMAND_ID};
 use super::commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 use super::merged::merged_into;
 use super::patch::ContactPatch;
@@ -325,7 +325,7 @@ impl Edit {
             },
             event_id: match &self.keyed {
                 Some(keyed) => keyed.event_id.clone(),
-                None => format!("cmd_{}", Uuid::now_v7().as_simple()),
+                None => format!("{COMMAND_ID}{}", Uuid::now_v7().as_simple()),
             },
             request_hash: self.keyed.as_ref().map(|keyed| keyed.request_hash),
             survivor: None,

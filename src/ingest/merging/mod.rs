@@ -20,16 +20,18 @@ use uuid::Uuid;
 
 use crate::domain::command::Condition;
 use crate::domain::contact::{ContactView, CorruptContact, Status};
+use crate::domain::merge_notes::MERGED_INTO;
 use crate::domain::position::Position;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::EventLog;
 use crate::store::{Reader, StoreError, StoredContact};
 
+use super::command_record::COMMAND_ID;
 use super::commands::{Author, Commands, Wait};
 use super::control::{Control, ControlOutcome, ControlWrite};
 use super::edits::{Done, EditError, Keyed, as_of};
 use super::lease::Lease;
-use super::merged::{MERGED_FROM, MERGED_INTO, listed};
+use super::merged::listed;
 use super::{IngestError, now_ms};
 
 pub use job::{MergeEnd, MergeFailure, MergeJob};
@@ -178,7 +180,7 @@ impl Merging {
     pub async fn merge(&self, merge: &Merge, wait: Wait) -> Result<Merged, MergeError> {
         let id = match &merge.keyed {
             Some(keyed) => keyed.event_id.clone(),
-            None => format!("cmd_{}", Uuid::now_v7().as_simple()),
+            None => format!("{COMMAND_ID}{}", Uuid::now_v7().as_simple()),
         };
         let before = self.listed(&id)?;
         if let Some(before) = &before {
@@ -207,7 +209,7 @@ impl Merging {
             from: merge.from.clone(),
             condition: merge.condition.clone(),
             request_hash: merge.keyed.as_ref().map(|keyed| keyed.request_hash),
-            commands: format!("cmd_{}", Uuid::now_v7().as_simple()),
+            commands: format!("{COMMAND_ID}{}", Uuid::now_v7().as_simple()),
             seen: self.position(&merge.into, &merge.from).encode(),
             principal: merge.author.principal.to_string(),
             request_id: merge.author.request_id.to_string(),

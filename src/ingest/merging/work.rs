@@ -22,6 +22,7 @@ use crate::domain::attempts::Attempt;
 use crate::domain::clock::id_hash;
 use crate::domain::command::{Condition, Intent};
 use crate::domain::contact::{ContactView, CorruptContact, StateTag, Status};
+use crate::domain::merge_notes::{MERGED_FROM, MERGED_INTO};
 use crate::domain::position::Position;
 use crate::domain::verdict::Verdict;
 use crate::ingest::Pause;
@@ -32,8 +33,8 @@ use crate::store::{RecordOutcome, StoreError, StoredContact};
 use crate::telemetry::fault;
 
 use super::{
-    KEPT_MS, LISTED_MAX, Listed, MERGED_FROM, MERGED_INTO, MergeEnd, MergeError, MergeFailure,
-    MergeJob, Merging, PREFIX, is_merged, listed,
+    KEPT_MS, LISTED_MAX, Listed, MergeEnd, MergeError, MergeFailure, MergeJob, Merging, PREFIX,
+    is_merged, listed,
 };
 
 /// Who has it works on all merges.

@@ -30,6 +30,7 @@ use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
 
 use super::PresentRules;
+use super::command_record::COMMAND_ID;
 use super::intake::{Intake, IntakeError, Kept};
 use super::whose::{self, WhoseError};
 
@@ -122,7 +123,8 @@ pub struct Checked {
     /// Whether the body was an array.
     pub is_array: bool,
     /// By which id each names its contact is its record's key so far.
-    kinds: Vec<EventKind>,
+    /// And whether it is the echo of a write of our own.
+    kinds: Vec<(EventKind, bool)>,
     keys: Vec<Option<RepeatKey>>,
 }
 
@@ -132,6 +134,8 @@ pub struct Webhooks {
     default_source: String,
     events_max: usize,
     rules: PresentRules,
+    /// Whose contacts the sync keeps like ours, one by one.
+    synced: Option<String>,
 }
 
 /// One event as it was sent.
@@ -178,7 +182,15 @@ impl Webhooks {
             default_source: config.default_source.clone(),
             events_max: config.events_max,
             rules,
+            synced: None,
         })
+    }
+
+    /// The source that the sync keeps alike. What it says of a contact that was merged is that contact's, which
+    /// is deleted there too: the survivor must not take the echo of what we have told of the other.
+    #[must_use]
+    pub fn with_synced(self, synced: Option<String>) -> Self {
+        Self { synced, ..self }
     }
 
     /// The sources that have a secret.
@@ -209,7 +221,10 @@ impl Webhooks {
         let checked = self.check(source, header, url, body, now_ms)?;
         let Checked { mut items, records, is_array, kinds, keys } = checked;
         let name = source.unwrap_or(&self.default_source);
-        let mut records = whose::find_all(&self.rules, name, records, kinds).await?;
+        let mut records = match self.synced.as_deref() == Some(name) {
+            true => records,
+            false => whose::find_all(&self.rules, name, records, kinds).await?,
+        };
         let accepted = items.iter_mut().filter(|item| item.reason.is_none());
         for (item, record) in accepted.zip(&records) {
             item.contact_id = Some(text_of(&record.key));
@@ -262,9 +277,11 @@ impl Webhooks {
             let sent = Sent { text, attributes, request_id, place, contact: contact.as_deref() };
             match self.event(source, &verified, sent, now_ms) {
                 Prepared::Accepted(item, record, kind, key) => {
+                    let id = item.event_id.as_deref().unwrap_or_default();
+                    let is_echo = id.starts_with(COMMAND_ID);
                     checked.items.push(item);
                     checked.records.push(record);
-                    checked.kinds.push(kind);
+                    checked.kinds.push((kind, is_echo));
                     checked.keys.push(key);
                 }
                 Prepared::Rejected(item) => checked.items.push(item),

@@ -2,9 +2,9 @@
 
 use bincode::{Decode, Encode};
 
-use crate::domain::headers::redrive_hops;
+use crate::domain::headers::{EXTERNAL_ID, NAMED_ID, ORIGIN_KEY, redrive_hops};
 use crate::domain::position::{CONTROL_LANE, Lane, Offset};
-use crate::domain::record::Headers;
+use crate::domain::record::{Headers, push_header};
 use crate::domain::verdict::DeadLetterReason;
 
 use super::super::StoreError;
@@ -93,6 +93,23 @@ impl KeptLetter {
     /// The record's headers, in order.
     pub fn headers(&self) -> Headers<'_> {
         Headers::new(&self.headers)
+    }
+
+    /// Without what it says of a person: value, what was wrong with it, ids of others; without its key, if
+    /// that is such an id.
+    #[must_use]
+    pub fn without_values(mut self, is_key_theirs: bool) -> Self {
+        let mut headers = Vec::with_capacity(self.headers.len());
+        for (name, value) in self.headers() {
+            if ![EXTERNAL_ID, NAMED_ID, ORIGIN_KEY].contains(&name) {
+                push_header(&mut headers, name, value);
+            }
+        }
+        self.headers = headers;
+        self.key = self.key.filter(|_| !is_key_theirs);
+        (self.value, self.value_hash) = (None, 0);
+        self.detail.clear();
+        self
     }
 
     /// Whether only the head of its value is kept.

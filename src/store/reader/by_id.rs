@@ -16,6 +16,11 @@ impl Reader {
         let candidates = [ids.tied(source, id), ids.tied(source, &erased), vec![itself]];
         let mut found = Vec::new();
         for contact_id in candidates.into_iter().flatten() {
+            // An erased one whose own id is made of it is tied as well.
+            let is_found = |(id, _): &(String, Value)| id.as_bytes() == &*contact_id;
+            if found.iter().any(is_found) {
+                continue;
+            }
             let Some(value) = self.contact(&contact_id)? else {
                 continue;
             };
@@ -25,6 +30,11 @@ impl Reader {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the next page waits until the lists are made again.
+    pub fn lists_are_put_off(&self) -> bool {
+        self.shared.ordered.are_put_off()
     }
 
     /// Whether a contact was erased at that time or later, in ms since 1970: what came before is not shown.

@@ -211,7 +211,7 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
         log.clone(),
         Arc::clone(&control),
         lease(),
-        LetterOptions { topics, hops_max: 3, age_max: None },
+        LetterOptions { topics, hops_max: 3, age_max: None, redrives_per_second_max: 1_000 },
         Box::new(|_| true),
         Arc::clone(metrics),
     );

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::world::{builder, ours, theirs};
 use crate::support::acme::MockAcme;
 use crate::support::answer::Answer;
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, until};
 
 /// Nobody is told of changes by itself.
 async fn quiet() -> (MockAcme, Instance) {
@@ -99,6 +99,11 @@ async fn what_acme_answers_instead_is_named() {
             "{faults}"
         );
     }
+    // It says that the contact is there, and has none.
+    acme.set_faults(json!({ "failRate": 1, "failStatus": 409, "kinds": ["create"] }));
+    drop(acme.delete("ada"));
+    let answer = sync(&instance, "ada", "push").await.expect_error(502, "ACME_FAILED");
+    assert_eq!(answer.json()["error"]["details"]["acmeStatus"], 409);
     drop(acme);
     sync(&instance, "ada", "pull").await.expect_error(502, "ACME_FAILED");
 }
@@ -231,4 +236,74 @@ async fn drift_is_shown_by_its_kind_and_mended() {
     assert_eq!(acme.stats().counts.writes_without_change, 0);
     let metrics = client.get("/metrics").await.expect(200);
     assert!(String::from_utf8_lossy(&metrics.body).contains(&format!("{gauge} 0\n")));
+}
+
+#[tokio::test]
+async fn what_acme_has_not_heard_of_outlasts_what_it_says_of_other_fields() {
+    let (acme, instance) = quiet().await;
+    let client = instance.client();
+    acme.put("ada", json!({ "acme_phone": "old" }));
+    sync(&instance, "ada", "pull").await.expect(200);
+    acme.send_webhooks(&instance);
+    for phone in ["newer", "new"] {
+        client.patch("/api/contacts/ada", &json!({ "phone": phone })).await.expect(200);
+    }
+    acme.put("ada", json!({ "acme_title": "Countess" }));
+    instance.until_contact("ada", |answer| answer.json()["title"] == "Countess").await;
+    let pulled = sync(&instance, "ada", "pull").await.expect(200).json();
+    assert_eq!(pulled["taken"], json!([]), "{pulled}");
+    pages(&instance, "/api/acme/reconcile", json!({ "apply": true })).await;
+    assert_eq!(theirs(&acme)["ada"]["phone"], "new");
+    // Acme has said so itself, and then somebody there has taken it back.
+    let is_told = |answer: &Answer| {
+        let told = acme.contact("ada").unwrap().acme_updated_at;
+        answer.json()["updatedAt"] == json!(told)
+    };
+    instance.until_contact("ada", is_told).await;
+    acme.send_webhooks_to("http://127.0.0.1:1/", "acme");
+    acme.put("ada", json!({ "acme_phone": "old" }));
+    let pulled = sync(&instance, "ada", "pull").await.expect(200).json();
+    assert_eq!(pulled["taken"], json!(["phone"]), "{pulled}");
+}
+
+#[tokio::test]
+async fn what_acme_makes_anew_after_our_delete_is_taken() {
+    let (acme, instance) = quiet().await;
+    acme.put("ada", json!({ "acme_phone": "1" }));
+    sync(&instance, "ada", "pull").await.expect(200);
+    instance.client().delete("/api/contacts/ada").await.expect(204);
+    acme.delete("ada").unwrap();
+    acme.put("ada", json!({ "acme_phone": "2" }));
+    // It came to be there, and that was lost; what is said of it since undoes no delete.
+    acme.send_webhooks(&instance);
+    let told = json!(acme.put("ada", json!({ "acme_title": "Countess" })).acme_updated_at);
+    until("that is here", async || {
+        let answer = instance.client().get("/api/contacts/ada?includeDeleted=true").await;
+        (answer.json()["updatedAt"] == told).then_some(())
+    })
+    .await;
+    sync(&instance, "ada", "pull").await.expect(200);
+    assert_eq!(theirs(&acme), ours(&instance).await);
+}
+
+#[tokio::test]
+async fn what_is_mended_is_as_it_is_by_then() {
+    let (acme, instance) = quiet().await;
+    let client = instance.client();
+    acme.put("bob", json!({ "acme_phone": "1" }));
+    sync(&instance, "bob", "pull").await.expect(200);
+    client.post("/api/contacts", &json!({ "id": "ada" })).await.expect(201);
+    client.delete("/api/contacts/bob").await.expect(204);
+    acme.set_faults(json!({ "delayMs": 500 }));
+    let asked = |kind| acme.stats().requests.get(&kind).map_or(0, |it| it.values().sum::<u64>());
+    let before = asked(Kind::Get);
+    let order = json!({ "apply": true });
+    let mend = client.post("/api/acme/reconcile", &order);
+    let restore = async {
+        until("ada is looked at", async || (asked(Kind::Get) > before).then_some(())).await;
+        client.post("/api/contacts/bob/restore", &json!({})).await.expect(200);
+    };
+    let (mended, ()) = tokio::join!(mend, restore);
+    mended.expect(200);
+    assert_eq!(theirs(&acme), ours(&instance).await);
 }

@@ -109,13 +109,15 @@ fn named(said: &str, pattern: &str) -> String {
 async fn dev_with_acme_keeps_both_sides_alike() {
     let directory = tempfile::tempdir().unwrap();
     let (_running, said) = start(directory.path(), "dev --with-acme=127.0.0.1:0");
-    let secret = |name: &str| {
-        std::fs::read_to_string(directory.path().join(".contactd").join(name)).unwrap()
-    };
+    let file = |name: &str| directory.path().join(".contactd").join(name);
+    // The banner stands there before the data directory is locked and has its key.
+    let key = async || std::fs::read_to_string(file("local.key")).ok();
+    let key = until("the local key is there", key).await;
     let ours = Client::new(named(&said, "API +http://(.*)/api/contacts").parse().unwrap());
-    let ours = ours.with("x-api-key", secret("local.key").trim());
+    let ours = ours.with("x-api-key", key.trim());
     let acme = Client::new(named(&said, "http://(.*)/acme/stats").parse().unwrap());
-    let login = acme.post("/acme/login", &json!({"apiKey": secret("acme.key").trim()})).await;
+    let acme_key = std::fs::read_to_string(file("acme.key")).unwrap();
+    let login = acme.post("/acme/login", &json!({"apiKey": acme_key.trim()})).await;
     let acme = acme.with_token(login.expect(200).json()["token"].as_str().unwrap());
     let here = async |id: &str, title: &str| {
         let path = format!("/api/contacts/{id}");

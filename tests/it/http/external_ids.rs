@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::Method;
-use contactd::domain::external_ids::{contact_id_of, erased_form};
+use contactd::domain::external_ids::contact_id_of;
 use contactd::domain::headers::{CONTACT_ID, EXTERNAL_ID, SOURCE};
-use contactd::event_log::{Ack, NewRecord};
+use contactd::event_log::NewRecord;
 use contactd::ingest::{now_ms, sign_acme};
 use serde_json::{Value, json};
 
@@ -15,14 +15,13 @@ use crate::support::client::Client;
 use crate::support::instance::{Builder, Instance, until};
 use crate::support::logs::KafkaTopic;
 use crate::support::services::{KAFKA, service};
-use crate::support::sse::SseClient;
 
 const SECRET: &str = "a-webhook-secret-of-at-least-32-bytes";
 /// Numbers events, and orders those of one millisecond.
 static TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Two CRMs that call contacts by ids of their own, and one by ours.
-fn crms() -> Builder {
+pub(super) fn crms() -> Builder {
     let own = |builder: Builder, name: &str| {
         builder
             .with(&format!("source.{name}.ids"), "own")
@@ -37,7 +36,13 @@ fn own(source: &str, id: &str) -> String {
 }
 
 /// What a source says of what it calls so; the answer, once it is kept.
-async fn tell(client: &Client, source: &str, kind: &str, id: &str, data: Value) -> Answer {
+pub(super) async fn tell(
+    client: &Client,
+    source: &str,
+    kind: &str,
+    id: &str,
+    data: Value,
+) -> Answer {
     let number = TOLD.fetch_add(1, Ordering::Relaxed);
     let mut event = json!({ "id": format!("e{number}"), "eventType": kind, "data": data });
     event["timestamp"] = json!(now_ms() + number);
@@ -51,7 +56,7 @@ async fn tell(client: &Client, source: &str, kind: &str, id: &str, data: Value) 
 }
 
 /// The same, once it is applied to that contact.
-async fn told(client: &Client, source: &str, id: &str, title: &str) -> String {
+pub(super) async fn told(client: &Client, source: &str, id: &str, title: &str) -> String {
     let answer = tell(client, source, "contact.updated", id, json!({ "title": title })).await;
     let result = &answer.expect(200).json()["results"][0];
     let contact = result["contactId"].as_str().unwrap().to_owned();
@@ -70,7 +75,7 @@ async fn found(client: &Client, external_id: &str) -> Vec<String> {
     data.iter().map(|contact| contact["id"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn link(client: &Client, contact: &str, source: &str, id: &str) -> Answer {
+pub(super) async fn link(client: &Client, contact: &str, source: &str, id: &str) -> Answer {
     let body = json!({ "source": source, "id": id });
     client.post(&format!("/api/contacts/{contact}/links"), &body).await
 }
@@ -132,6 +137,18 @@ async fn an_id_of_another_contact_is_not_tied() {
     assert_eq!(taken.json()["error"]["details"], json!({ "contactId": holder }));
     link(&client, "gone", "crm", "8").await.expect_error(404, "CONTACT_NOT_FOUND");
     link(&client, "none", "crm", "8").await.expect_error(404, "CONTACT_NOT_FOUND");
+    // A deleted one's is free, an erased one's is not; that is shown once.
+    tell(&client, "crm", "contact.deleted", "7", json!({})).await.expect(200);
+    until("it is deleted", async || found(&client, "crm:7").await.is_empty().then_some(())).await;
+    link(&client, "ada", "crm", "7").await.expect(200);
+    let erased = own("crm", "6");
+    told(&client, "crm", "6", "x").await;
+    let answer = client.delete(&format!("/api/contacts/{erased}?erase=true")).await.expect(204);
+    let reader = client.clone().with("position", answer.header("position"));
+    let shown = reader.get("/api/contacts?externalId=crm:6&includeDeleted=true").await;
+    assert_eq!(shown.expect(200).json()["meta"]["total"], json!(1));
+    let taken = link(&client, "ada", "crm", "6").await.expect_error(409, "EXTERNAL_ID_TAKEN");
+    assert_eq!(taken.json()["error"]["details"], json!({ "contactId": erased }));
     for (source, id) in [
         ("nobody", "1"),
         ("crm", ""),
@@ -212,6 +229,66 @@ async fn what_comes_for_a_contact_that_was_merged_is_the_survivors() {
     assert_eq!(deleted.json()["results"][0]["contactId"], json!("ada"));
 }
 
+/// Tells that a contact of `plain` is deleted, and waits until it is.
+async fn deleted(client: &Client, id: &str) {
+    tell(client, "plain", "contact.deleted", id, json!({})).await.expect(200);
+    until("it is deleted", async || {
+        let shown = client.get(&format!("/api/contacts/{id}?includeDeleted=true")).await;
+        (shown.expect(200).json()["status"] == "DELETED").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_contact_is_an_alias_by_its_merge_alone_and_until_it_comes_back() {
+    let instance = crms().start().await;
+    let client = instance.client();
+    client.post("/api/contacts", &json!({ "id": "ada" })).await.expect(201);
+    // A source says so itself.
+    told(&client, "plain", "forged", "x").await;
+    let says = json!({ "mergedInto": "ada", "title": "y" });
+    tell(&client, "plain", "contact.updated", "forged", says).await.expect(200);
+    deleted(&client, "forged").await;
+    assert_eq!(told(&client, "plain", "forged", "z").await, "forged");
+    // It was merged, restored, and deleted by its CRM.
+    told(&client, "plain", "back", "x").await;
+    let merged = client.post("/api/contacts/ada/merge", &json!({ "from": "back" })).await;
+    let reader = client.clone().with("position", merged.expect(200).header("position"));
+    reader.get("/api/contacts/ada").await.expect(200);
+    assert_eq!(told(&reader, "plain", "back", "y").await, "ada");
+    let restored = client.post("/api/contacts/back/restore", &json!({})).await.expect(200);
+    let reader = client.clone().with("position", restored.header("position"));
+    reader.get("/api/contacts/back").await.expect(200);
+    deleted(&client, "back").await;
+    let created = tell(&client, "plain", "contact.created", "back", json!({})).await.expect(200);
+    assert_eq!(created.json()["results"][0]["contactId"], "back");
+}
+
+#[tokio::test]
+async fn a_merge_outlives_an_erase_and_an_untied_survivor_a_delete() {
+    let instance = crms().start().await;
+    let client = instance.client();
+    client.post("/api/contacts", &json!({ "id": "ada" })).await.expect(201);
+    told(&client, "plain", "other", "x").await;
+    let of_crm = told(&client, "crm", "7", "x").await;
+    for from in ["other", &of_crm] {
+        client.post("/api/contacts/ada/merge", &json!({ "from": from })).await.expect(200);
+    }
+    let erased = client.delete("/api/contacts/other?erase=true").await.expect(204);
+    let reader = client.clone().with("position", erased.header("position"));
+    let other = reader.get("/api/contacts/other?includeDeleted=true").await.expect(200).json();
+    assert_eq!(
+        (&other["title"], &other["attributes"]["mergedInto"]),
+        (&Value::Null, &json!("ada"))
+    );
+    assert_eq!(told(&reader, "plain", "other", "y").await, "ada");
+    let untied = client.delete("/api/contacts/ada/links/crm").await.expect(200);
+    let reader = client.clone().with("position", untied.header("position"));
+    reader.get("/api/contacts/ada").await.expect(200);
+    let deleted = tell(&client, "crm", "contact.deleted", "7", json!({})).await.expect(200);
+    assert_eq!(deleted.json()["results"][0]["contactId"], json!(of_crm));
+}
+
 #[tokio::test]
 async fn what_comes_by_the_bridge_is_looked_up_likewise() {
     let test = "what_comes_by_the_bridge_is_looked_up_likewise";
@@ -246,6 +323,39 @@ async fn what_comes_by_the_bridge_is_looked_up_likewise() {
     assert_eq!(alone["externalIds"], json!({ "salesforce": "003A" }));
     let tied = instance.until_contact("ada", has_email).await.json();
     assert_eq!(tied["externalIds"], json!({ "salesforce": "003B" }));
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_redriven_after_a_merge_is_the_survivors() {
+    let instance = crms().with("apply.future_tolerance", "1s").start().await;
+    let client = instance.client();
+    client.post("/api/contacts", &json!({ "id": "ada" })).await.expect(201);
+    let of_crm = told(&client, "crm", "7", "x").await;
+    // What intake has found out, and applying sets aside as too early.
+    let early_ms = now_ms() + 2_500;
+    let event = json!({
+        "id": "early", "eventType": "contact.updated", "timestamp": early_ms,
+        "data": { "id": "7", "phone": "123" },
+    });
+    let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+    let headers =
+        vec![header(SOURCE, "crm"), header(CONTACT_ID, &of_crm), header(EXTERNAL_ID, "7")];
+    let (key, value) = (of_crm.clone().into_bytes(), Some(event.to_string().into_bytes()));
+    let timestamp_ms = now_ms() as i64;
+    let record = NewRecord { key, value, headers, timestamp_ms, lane: None };
+    instance.log().append(vec![record]).await.unwrap();
+    let letter = until("the letter is kept", async || {
+        let letters = client.get("/api/dead-letters").await;
+        let letters = (letters.status == 200).then(|| letters.json()["data"].clone())?;
+        letters.as_array()?.first().and_then(|letter| Some(letter["id"].as_str()?.to_owned()))
+    })
+    .await;
+    let body = json!({ "from": of_crm });
+    client.post("/api/contacts/ada/merge", &body).await.expect(200);
+    until("it is no longer early", async || (now_ms() > early_ms).then_some(())).await;
+    client.post(&format!("/api/dead-letters/redrive/{letter}"), &Value::Null).await.expect(201);
+    let has_phone = |answer: &Answer| answer.status == 200 && answer.json()["phone"] == "123";
+    instance.until_contact("ada", has_phone).await;
 }
 
 /// The contact, a deleted one too, once it was merged into that one.
@@ -322,64 +432,20 @@ async fn two_contacts_that_have_one_id_of_a_source_become_one() {
     let has_title = |answer: &Answer| answer.status == 200 && answer.json()["title"] == "x";
     instance.until_contact("ada", has_title).await;
     merged_into(&client, &second, "ada").await;
+    // Somebody takes that back.
+    let path = format!("/api/contacts/{second}");
+    let restored = client.post(&format!("{path}/restore"), &json!({})).await.expect(200);
+    let reader = client.clone().with("position", restored.header("position"));
+    reader.get(&path).await.expect(200);
+    all_joined(&reader).await;
+    reader.get(&path).await.expect(200);
 }
 
-#[tokio::test]
-async fn a_contact_that_was_erased_is_not_filled_again_by_its_crm() {
-    let instance = crms().start().await;
-    let client = instance.client();
-    let beginning = client.get("/api/contacts").await.expect(200);
-    client.post("/api/contacts", &json!({ "id": "ada", "title": "Countess" })).await.expect(201);
-    link(&client, "ada", "crm", "7").await.expect(200);
-    told(&client, "crm", "7", "Lady").await;
-    let Ack { lane, offset } = instance.append_bytes("ada", br#"{"title":"Lady""#).await;
-    let letter = format!("/api/dead-letters/contacts:{lane}:{offset}");
-    let has_value = |answer: &Answer| !answer.json()["value"].is_null();
-    until("it is a dead letter", async || {
-        let answer = client.get(&letter).await;
-        (answer.status == 200 && has_value(&answer)).then_some(())
+/// Once the follower has looked at everything.
+async fn all_joined(client: &Client) {
+    until("all was looked at", async || {
+        let joining = client.get("/api/followers/joining").await.expect(200).json();
+        (joining["lagRecords"] == json!(0) && joining["waiting"] == json!(0)).then_some(())
     })
     .await;
-    let erased = client.delete("/api/contacts/ada?erase=true").await.expect(204);
-    let reader = client.clone().with("position", erased.header("position"));
-    // At once no history shows what was said before.
-    let history = reader.get("/api/contacts/ada/history").await.expect(200).json();
-    let titles = history["data"].as_array().unwrap().iter();
-    let titles: Vec<_> = titles.map(|change| &change["contact"]["title"]).collect();
-    assert_eq!(titles, [&Value::Null; 4]);
-    assert!(!has_value(&reader.get(&letter).await.expect(200)));
-    let data = json!({ "title": "Lady", "vip": true });
-    let answer = tell(&reader, "crm", "contact.updated", "7", data).await.expect(200).json();
-    let result = &answer["results"][0];
-    assert_eq!(result["contactId"], "ada");
-    let event = format!("/api/events/{}", result["eventId"].as_str().unwrap());
-    until("the event is judged", async || {
-        (client.get(&event).await.json()["status"] == "stale").then_some(())
-    })
-    .await;
-    let shown = client.get("/api/contacts/ada?includeDeleted=true").await.expect(200).json();
-    assert_eq!((&shown["title"], &shown["attributes"]), (&Value::Null, &json!({})));
-    assert_eq!(shown["externalIds"], json!({ "crm": erased_form(b"crm", b"7") }));
-    let taken = link(&client, "none", "crm", "7").await.expect_error(409, "EXTERNAL_ID_TAKEN");
-    assert_eq!(taken.json()["error"]["details"], json!({ "contactId": "ada" }));
-    link(&client, "ada", "crm", "8").await.expect_error(404, "CONTACT_NOT_FOUND");
-    // The CRM has it anew.
-    tell(&client, "crm", "contact.created", "7", json!({ "title": "Dame" })).await.expect(200);
-    let is_back = |answer: &Answer| answer.status == 200 && answer.json()["title"] == "Dame";
-    let back = instance.until_contact("ada", is_back).await.json();
-    assert_eq!(back["externalIds"], json!({ "crm": "7" }));
-    let history = client.get("/api/contacts/ada/history").await.expect(200);
-    assert!(!String::from_utf8_lossy(&history.body).contains("Lady"));
-    let everything = client.get("/api/contacts/ada/everything").await.expect(200);
-    assert!(!String::from_utf8_lossy(&everything.body).contains("Lady"));
-    let everything = everything.json();
-    assert_eq!(everything["contact"]["title"], "Dame");
-    assert_eq!(everything["history"].as_array().unwrap().len(), 5);
-    // Nor does the feed from before all of it.
-    let after = beginning.header("position");
-    let url = format!("http://{}/api/feed?after={after}", instance.address);
-    let mut feed = SseClient::connect(&url, &[]).await.expect("a feed");
-    let changes = feed.changes(5).await;
-    assert!(!changes.iter().any(|change| change.data.contains("Lady")), "{changes:?}");
-    assert!(changes.last().unwrap().data.contains("Dame"));
 }

@@ -11,6 +11,7 @@ mod crowds;
 mod dead_letters;
 mod description;
 mod editors;
+mod erasure;
 mod errors;
 mod external_ids;
 mod feed;

@@ -15,6 +15,8 @@ DELETES_KEPT = 33
 CLEARED_KEYS_MAX, CLEARED_BYTES_MAX = 64, 2048
 RING_US, RING_MIN, RING_MAX = 600_000_000, 16, 256
 AHEAD_US = 300_000_000
+# The attribute that an erase leaves.
+MERGED_INTO = ("a", "mergedInto")
 
 
 def greatest(*clocks):
@@ -122,6 +124,12 @@ class Contact:
             changedAt=None if self.changed_us is None else rfc3339(self.changed_us),
         )
         return shown
+
+    def _is_merged(self):
+        """Nothing has brought it back since it was merged into another."""
+        clock, value = self.visible().get(MERGED_INTO, (None, None))
+        alive = greatest(self.created, self.restored, self.replaced)
+        return self.is_deleted() and value is not None and (alive is None or clock > alive)
 
     def is_erased(self):
         """Nothing newer than the erase has brought it back."""
@@ -240,6 +248,8 @@ class Contact:
     def _wanted(self, event, command):
         """Values as they come to be on this state."""
         wanted, have = {}, self.values()
+        if command.intent == "erase" and self._is_merged():
+            wanted[MERGED_INTO] = have[MERGED_INTO]
         if command.clears_attributes:
             wanted.update({key: None for key in have if key[0] == "a"})
         for key, value in event.values.items():
@@ -259,7 +269,7 @@ class Contact:
             return clock >= self.floor()
         if command.intent in ("update", "upsert", "take_in"):
             return not event.values or any(each[0] == clock for each in self.visible().values())
-        return command.intent != "erase" or not self.values()
+        return command.intent != "erase" or not set(self.values()) - {MERGED_INTO}
 
     def _lost(self, event, command, clock):
         """What of a wish that stands something newer overtook, by name."""
@@ -302,7 +312,11 @@ class Contact:
 
     def _take_life(self, event, clock):
         before = (self.created, self.restored, self.erased, self.replaced, len(self.deletes))
-        if event.kind == "created":
+        # A row says that it is the whole contact, not that it was made anew.
+        stays_erased = event.command is None and event.replaces and self.is_erased()
+        if event.kind == "created" and stays_erased:
+            pass
+        elif event.kind == "created":
             self.created = greatest(self.created, clock)
         elif event.kind == "restored":
             self.reset, self.restored = self.final_delete(), greatest(self.restored, clock)
@@ -313,7 +327,7 @@ class Contact:
             gone = greatest(self.restored, self.final_delete())
             if gone is None or clock > gone:
                 bisect.insort(self.deletes, clock)
-        if event.replaces:
+        if event.replaces and not stays_erased:
             self.replaced = greatest(self.replaced, clock)
         return before != (self.created, self.restored, self.erased, self.replaced, len(self.deletes))
 

@@ -8,6 +8,8 @@ import xxhash
 
 from . import times
 
+# Attributes that merges alone write.
+MERGE_NOTES = ("mergedFrom", "mergedInto")
 FIELDS = ["firstName", "lastName", "email", "phone", "company", "title"]
 ACME_FIELDS = ["acme_first_name", "acme_last_name", "acme_email", "acme_phone", "acme_company", "acme_title"]
 # By source, what its fields are called here; an event without a source is read by all of them.
@@ -173,7 +175,7 @@ def _version(envelope):
     return version
 
 
-def _values(data, source, mappings):
+def _values(data, source, mappings, is_command):
     ours, theirs, attributes, beside = {}, {}, {}, {}
     mapped = mappings.get(source, {})
     for name, value in data.items():
@@ -195,6 +197,8 @@ def _values(data, source, mappings):
             raise Reject("control_character")
     values = {("f", name): None if value is None else value.encode() for name, value in fields.items()}
     for name, value in {**beside, **attributes}.items():
+        if name in MERGE_NOTES and not is_command:
+            continue  # whom events go to no source says
         values[("a", name)] = None if value is None else compact(value)
     return values
 
@@ -247,6 +251,8 @@ def decode(value, headers, key, mappings=MAPPINGS):
     named = _first(envelope, "event_id", "eventId")
     given = named if named is not None else envelope.get("id")
     contact_id = _contact_id(envelope, data, named, key)
+    if ours.get("contactd_contact_id"):
+        contact_id = ours["contactd_contact_id"].decode()  # intake found whose it is
     if given is None and ours.get("contactd_event_id"):
         given = ours["contactd_event_id"].decode()
     event_id = str(given) if given is not None else _id_of_bytes(source, key, value)
@@ -262,7 +268,7 @@ def decode(value, headers, key, mappings=MAPPINGS):
         source=source,
         time_us=int(taken_in) if own_time is None and taken_in else own_time,
         version=_version(envelope),
-        values=_values(data, source, mappings),
+        values=_values(data, source, mappings, "contactd_command" in ours),
         is_untimed=own_time is None,
         body=value,
         command=_command(ours, data),

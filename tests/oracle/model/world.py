@@ -4,7 +4,7 @@ import collections
 from dataclasses import dataclass
 
 from .contact import AHEAD_US, Contact
-from .decode import MAPPINGS, Command, Reject, decode, event_hash
+from .decode import FIELDS, MAPPINGS, Command, Reject, decode, event_hash
 from .partitioner import home
 
 VALUE_BYTES_MAX = 65536
@@ -54,6 +54,8 @@ class World:
         self.home_lanes, self.rules = lanes, rules or {}
         self.lanes = collections.defaultdict(lambda: Lane(MAPPINGS))
         self.contacts, self.images = {}, {}
+        # {(contact id, version): when it had last been erased}
+        self.erased = {}
         # {(contact id, version): every image under it}: what follows the clocks moves without a version.
         self.shown = collections.defaultdict(list)
         self.verdicts, self.reasons, self.markers = (collections.Counter() for _ in range(3))
@@ -139,10 +141,19 @@ class World:
             shown.append(image)
         if verdict == "applied":
             self.images[(contact_id, contact.version)] = image
+            self.erased[(contact_id, contact.version)] = contact.erased
             self.applied[contact_id].append(record)
 
     def export(self):
         return {contact_id: contact.image(contact_id) for contact_id, contact in self.contacts.items()}
+
+    def image_now(self, contact_id, version):
+        """What is shown of a version by now: nothing that was said before the contact was erased."""
+        image, then = self.images.get((contact_id, version)), self.erased.get((contact_id, version))
+        now = self.contacts[contact_id].erased if contact_id in self.contacts else None
+        if image is None or now is None or (then is not None and then >= now):
+            return image
+        return image | {name: None for name in FIELDS} | {"attributes": {}}
 
     def verdict_of_event(self, event_id):
         """What an event look-up tells of several records of one event."""

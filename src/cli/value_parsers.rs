@@ -1,0 +1,22 @@
+//! Values of flags that are more than a text or a number.
+
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::auth::Role;
+use crate::config::units::parse_duration;
+
+/// The words that there are show in the help and in completions.
+pub(super) fn role() -> impl TypedValueParser<Value = Role> {
+    let words = PossibleValuesParser::new(Role::ALL.map(Role::as_str));
+    words.try_map(|word| Role::from_word(&word).ok_or("no role"))
+}
+
+/// Always with a unit: whoever says 90 means days.
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
+    let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+    let fits = |lifetime: &Duration| !lifetime.is_zero() && lifetime.as_secs() < 100 * 366 * 86_400;
+    let lifetime = parse_duration(text).filter(fits).filter(|_| has_unit);
+    lifetime.ok_or_else(|| "must be a duration with its unit, like 90d or 12h".to_owned())
+}
