@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::config::Secret;
+use crate::domain::texts::percent_encoded;
 use crate::outbound::{self, Allowed, Answer, OutboundError, retry_after};
 use crate::telemetry::{AcmeCall, AcmeMetrics, AcmeResult};
 
@@ -121,7 +122,7 @@ impl AcmeClient {
     ) -> Result<ContactPage, AcmeError> {
         let mut path = format!("{CONTACTS_PATH}?limit={PAGE_MAX}");
         if let Some(cursor) = cursor {
-            path.push_str(&format!("&cursor={}", escaped(cursor)));
+            path.push_str(&format!("&cursor={}", percent_encoded(cursor)));
         }
         let ask =
             Ask { call: AcmeCall::List, method: Method::GET, path, body: None, if_match: None };
@@ -331,21 +332,7 @@ fn json_of(body: &impl Serialize) -> Vec<u8> {
 
 /// No contact's id is made of dots alone, which would be taken away from the path.
 fn path_of(id: &str) -> String {
-    format!("{CONTACTS_PATH}/{}", escaped(id))
-}
-
-/// As one segment of a path, or one value of a query: everything but RFC 3986's unreserved characters is
-/// escaped.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    format!("{CONTACTS_PATH}/{}", percent_encoded(id))
 }
 
 #[cfg(test)]

@@ -214,13 +214,14 @@ impl Acme {
         ours: &ContactView<'_>,
         theirs: &Theirs,
     ) -> Result<Plan, SyncError> {
-        let source = self.source()?;
-        let differing = plan(ours, &Before::default(), theirs, &source, Rule::Newest);
+        let decoder = self.rules.decoder();
+        let source = self.source_of(&decoder)?;
+        let differing = plan(ours, &Before::default(), theirs, source, Rule::Newest);
         if differing.sent.is_empty() && differing.taken.is_empty() {
             return Ok(differing);
         }
         let base = self.base(&theirs.id).await?;
-        Ok(plan(ours, &base, theirs, &source, Rule::Newest))
+        Ok(plan(ours, &base, theirs, source, Rule::Newest))
     }
 
     /// What stood in a contact before our latest changes, where Acme has said nothing of them since.
@@ -250,7 +251,8 @@ impl Acme {
         patience: Patience,
     ) -> Result<Synced, SyncError> {
         let view = ContactView::parse(&ours.body)?;
-        let source = self.source()?;
+        let decoder = self.rules.decoder();
+        let source = self.source_of(&decoder)?;
         if view.status() == Status::Deleted {
             // Where the delete was taken back, Acme's echo of it would come after that.
             if !self.is_deleted_by_now(id).await? {
@@ -269,14 +271,14 @@ impl Acme {
                 if self.is_deleted_by_now(id).await? {
                     return Ok(Synced::default());
                 }
-                match self.create(id, &view, patience).await {
+                match self.create(id, &view, source, patience).await {
                     Err(SyncError::Acme(error)) if error.is(409) => exists = Some(error),
                     created => return created,
                 }
                 continue;
             };
             let theirs = self.theirs(contact)?;
-            let plan = plan(&view, &ours.before, &theirs, &source, rule);
+            let plan = plan(&view, &ours.before, &theirs, source, rule);
             let mut synced = match self.take_what_is_newer(&theirs, &plan).await {
                 // What is ours is sent all the same.
                 Err(SyncError::Untaken(_)) if !plan.fields.is_empty() => Synced::default(),
@@ -304,11 +306,12 @@ impl Acme {
         &self,
         id: &str,
         view: &ContactView<'_>,
+        source: &Source,
         patience: Patience,
     ) -> Result<Synced, SyncError> {
         let mut made = Synced { there: There::Created, ..Synced::default() };
         let mut contact = NewContact { id: Some(id.to_owned()), fields: Default::default() };
-        for (name, outward) in outward(view, &self.source()?) {
+        for (name, outward) in outward(view, source) {
             match outward {
                 Ok((there, Some(value))) => {
                     contact.fields.insert(there, value.into());
@@ -356,7 +359,8 @@ impl Acme {
         if fields.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(vec![theirs.some(fields, &self.source()?, self.now_for(theirs)?)])
+        let decoder = self.rules.decoder();
+        Ok(vec![theirs.some(fields, self.source_of(&decoder)?, self.now_for(theirs)?)])
     }
 
     /// The present time, where applying will not find that theirs is ahead of it.
@@ -395,22 +399,19 @@ impl Acme {
     }
 
     pub(super) fn theirs(&self, contact: Contact) -> Result<Theirs, SyncError> {
-        self.source()?;
-        let theirs = Theirs::read(contact, &self.decoder(), &self.source);
+        let decoder = self.rules.decoder();
+        self.source_of(&decoder)?;
+        let theirs = Theirs::read(contact, &decoder, &self.source);
         theirs.map_err(|reject| SyncError::Untaken(reject.detail))
     }
 
-    pub(super) fn source(&self) -> Result<Source, SyncError> {
-        let decoder = self.decoder();
+    /// The table of Acme's words, by the rules of now.
+    fn source_of<'d>(&self, decoder: &'d Decoder) -> Result<&'d Source, SyncError> {
         match decoder.sources().of(self.source.as_bytes()) {
             Some(source) if source.ids() == Ids::Own => Err(SyncError::OwnIds(self.source.clone())),
-            Some(source) => Ok(source.clone()),
+            Some(source) => Ok(source),
             None => Err(SyncError::UnknownSource(self.source.clone())),
         }
-    }
-
-    fn decoder(&self) -> Arc<Decoder> {
-        self.rules.decoder()
     }
 
     async fn is_deleted_by_now(&self, id: &str) -> Result<bool, SyncError> {

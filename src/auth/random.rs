@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::texts::hex;
+
 /// The system gives no random bytes.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the system gives no random bytes: {0}")]
@@ -32,16 +34,6 @@ pub(super) fn base64url(bytes: &[u8]) -> String {
 
 pub(super) fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // A write into a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// All that is kept of a secret of 256 random bits: nobody finds one that fits, so a slow hash

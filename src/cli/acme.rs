@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use crate::config::Mode;
+use crate::domain::texts::percent_encoded;
 
-use super::api::{Api, path_segment, text};
+use super::api::{Api, text};
 use super::dlq::AnswerArgs;
 use super::exit::Failure;
 use super::foreign::line;
@@ -74,7 +75,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &AcmeCommand) -> anyhow::Res
     match command {
         AcmeCommand::Sync { id, pull, answer } => {
             let direction = if *pull { "pull" } else { "push" };
-            let path = format!("/api/contacts/{}/sync", path_segment(id));
+            let path = format!("/api/contacts/{}/sync", percent_encoded(id));
             let body = json!({ "direction": direction });
             answer.tell(&api(&answer.instance)?.post(&path, Some(&body))?, synced)
         }

@@ -7,6 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::config::Config;
+use crate::domain::texts::percent_encoded;
 
 use super::exit::Failure;
 use super::instance::{self, Instance, InstanceArgs};
@@ -52,7 +53,7 @@ impl Api {
             let mut at = format!("{path}?limit={}", (limit - entries.len()).min(PAGE));
             let cursor_pair = cursor.as_deref().map(|cursor| ("cursor", cursor));
             for (name, value) in pairs.iter().copied().chain(cursor_pair) {
-                at.push_str(&format!("&{name}={}", path_segment(value)));
+                at.push_str(&format!("&{name}={}", percent_encoded(value)));
             }
             let mut page = self.get(&at)?;
             if let Some(Value::Array(data)) = page.get_mut("data").map(Value::take) {
@@ -163,28 +164,4 @@ impl Answer {
 /// A member's text, or nothing.
 pub(super) fn text<'j>(json: &'j Value, name: &str) -> &'j str {
     json.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// A text as one segment of a path: everything but RFC 3986's unreserved characters is escaped.
-pub(super) fn path_segment(id: &str) -> String {
-    let mut segment = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            segment.push(char::from(byte));
-        } else {
-            segment.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    segment
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_one_segment_whatever_it_holds() {
-        assert_eq!(path_segment("2fec8167-ecf8"), "2fec8167-ecf8");
-        assert_eq!(path_segment("a/b?c d%é"), "a%2Fb%3Fc%20d%25%C3%A9");
-    }
 }

@@ -6,8 +6,9 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use crate::config::Mode;
+use crate::domain::texts::percent_encoded;
 
-use super::api::{Api, path_segment, text};
+use super::api::{Api, text};
 use super::dlq::AnswerArgs;
 use super::foreign::line;
 use super::output;
@@ -103,7 +104,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &FollowerCommand) -> anyhow:
         let config = settings.load(Mode::Serve, Vec::new())?;
         Api::new(&config, &answer.instance)
     };
-    let of = |name: &str, rest: &str| format!("{PATH}/{}{rest}", path_segment(name));
+    let of = |name: &str, rest: &str| format!("{PATH}/{}{rest}", percent_encoded(name));
     match command {
         FollowerCommand::List { answer } => {
             let followers = Value::from(api(answer)?.list(PATH, &[], usize::MAX)?);
@@ -132,13 +133,13 @@ pub(super) fn run(settings: &SettingsArgs, command: &FollowerCommand) -> anyhow:
             answer.tell(&Value::from(changes), parked)
         }
         FollowerCommand::Redrive { name, id, answer } => {
-            let path = of(name, &format!("/parked/{}/redrive", path_segment(id)));
+            let path = of(name, &format!("/parked/{}/redrive", percent_encoded(id)));
             api(answer)?.post(&path, None)?;
             output::tell(format_args!("{id} is delivered once more"));
             Ok(())
         }
         FollowerCommand::Drop { name, id, answer } => {
-            api(answer)?.delete(&of(name, &format!("/parked/{}", path_segment(id))))?;
+            api(answer)?.delete(&of(name, &format!("/parked/{}", percent_encoded(id))))?;
             output::tell(format_args!("{id} is dropped"));
             Ok(())
         }

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::config::{Config, Mode};
 use crate::domain::contact::{Contact, Status};
+use crate::domain::texts::percent_encoded;
 
-use super::api::path_segment;
 use super::arguments::GetArgs;
 use super::exit::Failure;
 use super::instance::{self, Instance};
@@ -44,11 +44,11 @@ fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
     let Instance { url, key, client, .. } = instance;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let by_source = |(source, id): &(String, String)| {
-        format!("externalId={}:{}", path_segment(source), path_segment(id))
+        format!("externalId={}:{}", percent_encoded(source), percent_encoded(id))
     };
     let deleted = args.include_deleted.then(|| "includeDeleted=true".to_owned());
     let query: Vec<String> = args.external_id.iter().map(by_source).chain(deleted).collect();
-    let path = args.id.as_ref().map(|id| format!("/{}", path_segment(id))).unwrap_or_default();
+    let path = args.id.as_ref().map(|id| format!("/{}", percent_encoded(id))).unwrap_or_default();
     let address = format!("{url}/api/contacts{path}?{}", query.join("&"));
     runtime.block_on(async {
         let request = client.get(&address);

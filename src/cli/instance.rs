@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::auth::local_key;
 use crate::config::{Config, Secret};
+use crate::domain::texts::innermost;
 
 use super::exit::Failure;
 use super::pinned;
@@ -198,15 +199,6 @@ pub(super) fn unreachable(url: &str, error: &reqwest::Error) -> Failure {
         ""
     };
     Failure::Unreachable(format!("{url} does not answer: {why}{advice}"))
-}
-
-/// The cause at the bottom, which is what the system says.
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

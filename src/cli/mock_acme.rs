@@ -13,6 +13,7 @@ use crate::acme::mock::{Faults, Mock, MockError, MockOptions, Receiver};
 use crate::auth::local_webhook_secret;
 use crate::config::{Config, Mode, Secret, SignatureForm};
 use crate::domain::sources::ACME;
+use crate::domain::texts::hex;
 use crate::telemetry::init_logging;
 
 use super::exit::Failure;
@@ -147,8 +148,7 @@ fn api_key(config: &Config, args: &MockAcmeArgs) -> anyhow::Result<(Secret, bool
     }
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((Secret::new(key), true))
+    Ok((Secret::new(hex(&bytes)), true))
 }
 
 /// Signs as contactd's source acme verifies, unless flags say otherwise.

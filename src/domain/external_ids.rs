@@ -3,6 +3,8 @@
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::texts::hex;
+
 /// Sources that may have an id for one contact.
 pub const EXTERNAL_IDS_MAX: usize = 16;
 /// What these ids are called in a contact.
@@ -26,8 +28,8 @@ pub fn contact_id_of(source: &[u8], id: &[u8]) -> String {
 /// What an erased contact keeps of a source's id: enough to be found by it, and not the id.
 pub fn erased_form(source: &[u8], id: &[u8]) -> String {
     let hash = Sha256::digest([source, &[SEPARATOR], id].concat());
-    let hex: String = hash.iter().take(ERASED_BYTES).map(|byte| format!("{byte:02x}")).collect();
-    format!("{ERASED}{hex}")
+    let kept = hash.get(..ERASED_BYTES).unwrap_or_default();
+    format!("{ERASED}{}", hex(kept))
 }
 
 /// Whether it is such a form already.

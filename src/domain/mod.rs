@@ -31,6 +31,7 @@ pub mod rules;
 pub mod schemas;
 pub mod sources;
 pub mod span;
+pub(crate) mod texts;
 pub mod timestamp;
 pub mod verdict;
 

@@ -115,7 +115,7 @@ fn find_by(
         false => named.to_owned(),
     };
     let meant = match are_own {
-        true => of_holders(reader, source, named)?,
+        true => active_or(reader, source, named, |_| true)?,
         false => None,
     };
     let meant = match meant {
@@ -149,30 +149,31 @@ pub(super) fn holder(
     source: &str,
     id: &str,
 ) -> Result<Option<(String, Status)>, StoreError> {
-    let mut erased = None;
-    for (contact_id, _) in reader.contacts_of(source, id)? {
-        let meant = follow(reader, contact_id)?;
-        if meant.is_active() {
-            return Ok(Some((meant.contact_id, Status::Active)));
-        }
-        if meant.view().is_some_and(|view| view.is_erased()) {
-            erased = erased.or(Some((meant.contact_id, Status::Deleted)));
-        }
-    }
-    Ok(erased)
+    let is_erased = |meant: &Meant| meant.view().is_some_and(|view| view.is_erased());
+    let held = active_or(reader, source, id, is_erased)?;
+    Ok(held.map(|meant| {
+        let status = if meant.is_active() { Status::Active } else { Status::Deleted };
+        (meant.contact_id, status)
+    }))
 }
 
-/// An ACTIVE contact before others, one that the id was tied to before the one that it says itself.
-fn of_holders(reader: &Reader, source: &str, id: &str) -> Result<Option<Meant>, StoreError> {
-    let mut first = None;
+/// The ACTIVE contact that an id leads to, one that it was tied to before the one that it says itself; or else
+/// the first that may stand for it.
+fn active_or(
+    reader: &Reader,
+    source: &str,
+    id: &str,
+    may_be: impl Fn(&Meant) -> bool,
+) -> Result<Option<Meant>, StoreError> {
+    let mut other = None;
     for (contact_id, _) in reader.contacts_of(source, id)? {
         let meant = follow(reader, contact_id)?;
         if meant.is_active() {
             return Ok(Some(meant));
         }
-        first = first.or(Some(meant));
+        other = other.or(Some(meant).filter(&may_be));
     }
-    Ok(first)
+    Ok(other)
 }
 
 /// The contact, or the survivor of its merges.

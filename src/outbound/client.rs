@@ -21,6 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::domain::texts::innermost;
+
 use super::error::OutboundError;
 use super::target::{Allowed, Target};
 
@@ -279,11 +281,6 @@ fn tls_connector() -> Result<TlsConnector, rustls::Error> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The cause at the bottom, which is what the system or the other side says.
 fn failed(error: impl std::error::Error + 'static) -> OutboundError {
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    OutboundError::Exchange(cause.to_string())
+    OutboundError::Exchange(innermost(&error))
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::config::{SchemaRegistryConfig, Secret};
 use crate::domain::avro::{SCHEMA_BYTES_MAX, Schema};
 use crate::domain::decode::Reject;
+use crate::domain::texts::innermost;
 use crate::domain::verdict::DeadLetterReason;
 
 /// Bytes of an answer: quoted, a schema is somewhat longer than it is.
@@ -230,9 +231,5 @@ fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, RegistryError> 
 
 /// What the system or the other side says.
 fn last_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() }
+    if error.is_timeout() { "no answer in time".to_owned() } else { innermost(error) }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::domain::Class;
 use crate::domain::decode::Decoder;
+use crate::domain::texts::hex;
 
 use super::chaos::{Chaos, ChaosOptions, Manner, Seal, Shot};
 use super::compare::compare;
@@ -139,7 +140,7 @@ pub async fn simulate(
         target: simulation.target.clone(),
         seed: simulation.chaos.seed,
         events: events().count() as u64,
-        hash: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        hash: hex(&digest),
         sent: sending.by_manner,
         requests: sending.counts,
         contacts,

@@ -7,6 +7,8 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
+use crate::domain::texts::innermost;
+
 use super::chaos::{Shot, ToSign};
 use super::run::SimulateError;
 
@@ -152,13 +154,4 @@ fn pause(tries: u32, asked: Option<Duration>) -> Duration {
     let doubled = PAUSE.saturating_mul(1 << tries.min(16).saturating_sub(1)).min(PAUSE_MAX);
     let jittered = doubled.mul_f64(0.5 + fastrand::f64() / 2.0);
     asked.map_or(jittered, |asked| asked.min(PAUSE_MAX).max(jittered))
-}
-
-/// The cause at the bottom, which is what the system says.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }

@@ -1,11 +1,13 @@
 //! Figures of the sync with the Acme CRM.
 
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
+use serde::{Deserialize, Serialize};
 
 use super::registry::{Families, MetricsError};
 
 /// A kind of request to Acme; each has a limit of its own there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AcmeCall {
     /// For a token.
     Login,

@@ -19,8 +19,9 @@ use serde::de::DeserializeOwned;
 use crate::acme::wire::{
     CONTACTS_PATH, Contact, ContactPage, ErrorAnswer, ErrorBody, Fields, LOGIN_PATH, LoginRequest,
 };
+use crate::telemetry::AcmeCall;
 
-use super::faults::{Fault, Faults, Kind};
+use super::faults::{Fault, Faults};
 use super::refusal::Refusal;
 use super::{Contacts, Mock, Stats};
 
@@ -60,12 +61,12 @@ async fn no_method() -> Refusal {
 
 async fn log_in(State(mock): Shared, headers: HeaderMap, given: Given) -> Response {
     let work = || mock.log_in(&json::<LoginRequest>(given)?.api_key).map(ok);
-    call(&mock, Kind::Login, &headers, work).await
+    call(&mock, AcmeCall::Login, &headers, work).await
 }
 
 async fn list(State(mock): Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let work = || mock.act(|contacts, _| page(contacts, query.as_deref().unwrap_or_default()));
-    call(&mock, Kind::List, &headers, work).await
+    call(&mock, AcmeCall::List, &headers, work).await
 }
 
 async fn read(State(mock): Shared, headers: HeaderMap, id: Id) -> Response {
@@ -73,7 +74,7 @@ async fn read(State(mock): Shared, headers: HeaderMap, id: Id) -> Response {
         let id = known(id)?;
         mock.act(|contacts, _| contacts.get(&id).cloned()).map(|it| shown(StatusCode::OK, it))
     };
-    call(&mock, Kind::Get, &headers, work).await
+    call(&mock, AcmeCall::Get, &headers, work).await
 }
 
 async fn create(State(mock): Shared, headers: HeaderMap, given: Given) -> Response {
@@ -82,7 +83,7 @@ async fn create(State(mock): Shared, headers: HeaderMap, given: Given) -> Respon
         let made = mock.act(|contacts, now_ms| contacts.create(&body, now_ms))?;
         Ok(shown(StatusCode::CREATED, made))
     };
-    call(&mock, Kind::Create, &headers, work).await
+    call(&mock, AcmeCall::Create, &headers, work).await
 }
 
 async fn update(State(mock): Shared, headers: HeaderMap, id: Id, given: Given) -> Response {
@@ -91,7 +92,7 @@ async fn update(State(mock): Shared, headers: HeaderMap, id: Id, given: Given) -
         let now = mock.act(|contacts, now_ms| contacts.update(&id, version, &body, now_ms))?;
         Ok(shown(StatusCode::OK, now))
     };
-    call(&mock, Kind::Update, &headers, work).await
+    call(&mock, AcmeCall::Update, &headers, work).await
 }
 
 async fn remove(State(mock): Shared, headers: HeaderMap, id: Id) -> Response {
@@ -100,7 +101,7 @@ async fn remove(State(mock): Shared, headers: HeaderMap, id: Id) -> Response {
         mock.act(|contacts, now_ms| contacts.delete(&id, version, now_ms))?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
-    call(&mock, Kind::Delete, &headers, work).await
+    call(&mock, AcmeCall::Delete, &headers, work).await
 }
 
 async fn stats(State(mock): Shared) -> Json<Stats> {
@@ -123,7 +124,7 @@ async fn revoke_tokens(State(mock): Shared) -> Result<StatusCode, String> {
 /// What every call of Acme's API goes through.
 async fn call(
     mock: &Mock,
-    kind: Kind,
+    kind: AcmeCall,
     headers: &HeaderMap,
     work: impl FnOnce() -> Result<Response, Refusal>,
 ) -> Response {

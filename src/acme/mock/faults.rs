@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry::AcmeCall;
+
 use super::refusal::Refusal;
 
 /// What rates are counted over.
@@ -13,24 +15,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DELAY_MS_MAX: u64 = 60_000;
 /// How far its clock may be wrong: a year.
 const CLOCK_OFFSET_MS_MAX: u64 = 366 * 86_400_000;
-
-/// Kinds of calls, each with a limit of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// `POST /acme/login`
-    Login,
-    /// `GET /acme/contacts`
-    List,
-    /// `GET /acme/contacts/{id}`
-    Get,
-    /// `POST /acme/contacts`
-    Create,
-    /// `PUT /acme/contacts/{id}`
-    Update,
-    /// `DELETE /acme/contacts/{id}`
-    Delete,
-}
 
 /// Faults that are asked for; without any of them all goes well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,7 +35,7 @@ pub struct Faults {
     /// Before each request.
     pub delay_ms: u64,
     /// Which calls fail; all where none is named.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<AcmeCall>,
     /// How many requests fail, are not answered or answered by half; all where nothing is said.
     pub times: Option<u64>,
     /// How far Acme's clock is ahead; behind where negative.
@@ -114,7 +98,7 @@ impl Faults {
     }
 
     /// By chance, what becomes of the next request.
-    pub(super) fn draw(&mut self, kind: Kind) -> Option<Fault> {
+    pub(super) fn draw(&mut self, kind: AcmeCall) -> Option<Fault> {
         let is_meant = self.kinds.is_empty() || self.kinds.contains(&kind);
         if !is_meant || self.times == Some(0) {
             return None;
@@ -143,7 +127,7 @@ impl Faults {
 pub(super) struct Limits {
     /// 0: as many as come.
     per_minute: u32,
-    minutes: BTreeMap<Kind, (Instant, u32)>,
+    minutes: BTreeMap<AcmeCall, (Instant, u32)>,
 }
 
 impl Limits {
@@ -152,7 +136,7 @@ impl Limits {
     }
 
     /// Takes one more, or says when there may be.
-    pub(super) fn take(&mut self, kind: Kind, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, kind: AcmeCall, now: Instant) -> Result<(), Refusal> {
         if self.per_minute == 0 {
             return Ok(());
         }
@@ -183,28 +167,28 @@ mod tests {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         for _ in 0..2 {
-            assert_eq!(limits.take(Kind::Update, start), Ok(()));
+            assert_eq!(limits.take(AcmeCall::Update, start), Ok(()));
         }
-        let mut wait = |ms| limits.take(Kind::Update, after(ms)).unwrap_err().retry_after;
+        let mut wait = |ms| limits.take(AcmeCall::Update, after(ms)).unwrap_err().retry_after;
         assert_eq!((wait(500), wait(59_001)), (Some(60), Some(1)));
-        assert_eq!(limits.take(Kind::Get, after(59_001)), Ok(()));
-        assert_eq!(limits.take(Kind::Update, after(60_000)), Ok(()));
+        assert_eq!(limits.take(AcmeCall::Get, after(59_001)), Ok(()));
+        assert_eq!(limits.take(AcmeCall::Update, after(60_000)), Ok(()));
         let mut none = Limits::new(0);
-        assert!((0..1_000).all(|_| none.take(Kind::Get, start).is_ok()));
+        assert!((0..1_000).all(|_| none.take(AcmeCall::Get, start).is_ok()));
     }
 
     #[test]
     fn faults_hit_whom_they_are_meant_for_and_end() {
         let mut faults = Faults {
             cut_rate: 1.0,
-            kinds: vec![Kind::Update],
+            kinds: vec![AcmeCall::Update],
             times: Some(2),
             ..Faults::default()
         };
-        assert_eq!(faults.draw(Kind::Get), None);
-        assert_eq!(faults.draw(Kind::Update), Some(Fault::Cut));
-        assert_eq!(faults.draw(Kind::Update), Some(Fault::Cut));
-        assert_eq!(faults.draw(Kind::Update), None);
+        assert_eq!(faults.draw(AcmeCall::Get), None);
+        assert_eq!(faults.draw(AcmeCall::Update), Some(Fault::Cut));
+        assert_eq!(faults.draw(AcmeCall::Update), Some(Fault::Cut));
+        assert_eq!(faults.draw(AcmeCall::Update), None);
     }
 
     #[test]

@@ -34,11 +34,12 @@ use crate::config::{Secret, SignatureForm};
 use crate::domain::Class;
 use crate::ingest::now_ms;
 use crate::outbound::OutboundError;
+use crate::telemetry::AcmeCall;
 
 use super::wire::Login;
 
 pub use contacts::{Contacts, Counts};
-pub use faults::{Faults, Kind};
+pub use faults::Faults;
 pub use refusal::Refusal;
 
 use contacts::LANES;
@@ -114,7 +115,7 @@ impl MockError {
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
     /// By kind of call, and by status (`lost`: done, and answered by half or not at all).
-    pub requests: BTreeMap<Kind, BTreeMap<String, u64>>,
+    pub requests: BTreeMap<AcmeCall, BTreeMap<String, u64>>,
     /// Those that there are.
     pub contacts: usize,
     /// Webhooks that are not taken yet.
@@ -131,7 +132,7 @@ struct State {
     faults: Faults,
     limits: Limits,
     key: Key,
-    requests: BTreeMap<Kind, BTreeMap<String, u64>>,
+    requests: BTreeMap<AcmeCall, BTreeMap<String, u64>>,
 }
 
 /// A mock, whether it is reached over HTTP or in this process.
@@ -283,9 +284,9 @@ impl Mock {
     }
 
     /// Whether a request may be done.
-    fn admit(&self, kind: Kind, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn admit(&self, kind: AcmeCall, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut state = self.state.lock();
-        if kind != Kind::Login {
+        if kind != AcmeCall::Login {
             let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
             let token = given.and_then(|value| value.strip_prefix("Bearer "));
             let token = token.ok_or_else(|| Refusal::unauthorized("there is no Bearer token"))?;
@@ -294,12 +295,12 @@ impl Mock {
         state.limits.take(kind, Instant::now())
     }
 
-    fn draw(&self, kind: Kind) -> (Duration, Option<Fault>) {
+    fn draw(&self, kind: AcmeCall) -> (Duration, Option<Fault>) {
         let faults = &mut self.state.lock().faults;
         (Duration::from_millis(faults.delay_ms), faults.draw(kind))
     }
 
-    fn count(&self, kind: Kind, result: &str) {
+    fn count(&self, kind: AcmeCall, result: &str) {
         let requests = &mut self.state.lock().requests;
         *requests.entry(kind).or_default().entry(result.to_owned()).or_default() += 1;
     }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::config::Mode;
+use crate::domain::texts::percent_encoded;
 
-use super::api::{Api, PAGE, path_segment, text};
+use super::api::{Api, PAGE, text};
 use super::exit::Failure;
 use super::output;
 use super::progress;
@@ -36,7 +37,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Resu
             answer.tell(&Value::from(letters), shown::letters)
         }
         DlqCommand::Show { id, answer } => {
-            let letter = api(answer)?.get(&format!("{PATH}/{}", path_segment(id)))?;
+            let letter = api(answer)?.get(&format!("{PATH}/{}", percent_encoded(id)))?;
             answer.tell(&letter, shown::letter)
         }
         DlqCommand::Redrive(args) => match &args.from_topic {
@@ -54,7 +55,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &DlqCommand) -> anyhow::Resu
             answer.tell(jobs.get("data").unwrap_or(&Value::Null), shown::jobs)
         }
         DlqCommand::Stop { id, answer } => {
-            api(answer)?.delete(&format!("{PATH}/redrives/{}", path_segment(id)))?;
+            api(answer)?.delete(&format!("{PATH}/redrives/{}", percent_encoded(id)))?;
             output::tell(format_args!("redrive {id} is stopped"));
             Ok(())
         }
@@ -84,7 +85,7 @@ fn redrive(api: &Api, args: &RedriveArgs) -> anyhow::Result<()> {
     if !args.which.ids.is_empty() {
         let mut jobs = Vec::new();
         for id in &args.which.ids {
-            let job = api.post(&format!("{PATH}/redrive/{}", path_segment(id)), None)?;
+            let job = api.post(&format!("{PATH}/redrive/{}", percent_encoded(id)), None)?;
             jobs.push(until_ended(api, job)?);
         }
         args.answer.tell(&Value::from(jobs.clone()), shown::jobs)?;
@@ -108,7 +109,7 @@ fn redrive(api: &Api, args: &RedriveArgs) -> anyhow::Result<()> {
 
 fn discard(api: &Api, which: &WhichArgs, answer: &AnswerArgs) -> anyhow::Result<()> {
     for id in &which.ids {
-        api.delete(&format!("{PATH}/{}", path_segment(id)))?;
+        api.delete(&format!("{PATH}/{}", percent_encoded(id)))?;
         output::tell(format_args!("{id} is discarded"));
     }
     if !which.ids.is_empty() {
@@ -128,7 +129,7 @@ fn until_ended(api: &Api, mut job: Value) -> anyhow::Result<Value> {
     let bar = progress::bar(None, format!("redrive {id}"));
     while matches!(text(&job, "state"), "running" | "interrupted") {
         std::thread::sleep(LOOK_AGAIN);
-        job = api.get(&format!("{PATH}/redrives/{}", path_segment(&id)))?;
+        job = api.get(&format!("{PATH}/redrives/{}", percent_encoded(&id)))?;
         bar.set_position(job.pointer("/counts/done").and_then(Value::as_u64).unwrap_or(0));
     }
     bar.finish_and_clear();

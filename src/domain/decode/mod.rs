@@ -43,6 +43,7 @@ use super::record::{Headers, Record, RecordBatch};
 use super::schemas::SourceSchemas;
 use super::sources::{Source, Sources};
 use super::span::Span;
+use super::texts::hex;
 use super::verdict::DeadLetterReason;
 use contact::ContactPart;
 use envelope::{Envelope, Naming};
@@ -371,6 +372,5 @@ fn made_id(reader: &mut Reader<'_>, source: Span, record: &Record) -> Span {
         hasher.update(len.to_le_bytes());
         hasher.update(part.unwrap_or_default());
     }
-    let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    reader.append(hex.as_bytes())
+    reader.append(hex(&hasher.finalize()).as_bytes())
 }

@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use uuid::Builder;
 
+use crate::domain::texts::hex;
 use crate::ingest::{COMMAND_ID, Keyed};
 
 use crate::http::exchange::error::{ApiError, Code};
@@ -111,8 +112,4 @@ fn bytes(value: Option<&HeaderValue>) -> &[u8] {
 
 fn first_16(bytes: &[u8; 32]) -> &[u8; 16] {
     bytes.first_chunk().unwrap_or(&[0; 16])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::auth::{Principal, Role};
 use crate::domain::command::Condition;
 use crate::domain::contact::{StateTag, write_json};
+use crate::domain::texts::percent_encoded;
 use crate::ingest::{Action, Author, CommandError, Done, EditError, InFlight, Keyed, Wait};
 
 use super::answers::{Accepted, AcceptedStatus};
@@ -253,18 +254,6 @@ pub(super) fn contact_path(id: &str) -> String {
 fn names(superseded: &[String]) -> String {
     let names: Vec<String> = superseded.iter().map(|name| percent_encoded(name)).collect();
     names.join(", ")
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 /// An edit's failure with the contact's state, where that is the matter, or with where to ask.

@@ -18,6 +18,7 @@ use sha2::{Sha256, Sha512};
 
 use crate::config::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm, webhook_key};
 use crate::domain::Class;
+use crate::domain::texts;
 use crate::domain::timestamp::{parse_epoch_us, parse_rfc3339_us};
 
 /// More signatures than that in one header are not looked at.
@@ -384,7 +385,7 @@ pub fn sign(
     let text = match form.encoding {
         Encoding::Base64 => BASE64.encode(bytes),
         Encoding::Base64Url => BASE64_URL.encode(bytes),
-        Encoding::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Encoding::Hex => texts::hex(&bytes),
     };
     Ok(format!("{}{text}", form.prefix))
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use contactd::acme::mock::{Kind, MockOptions};
+use contactd::acme::mock::MockOptions;
 use contactd::acme::{AcmeClient, AcmeError, Patience};
 use contactd::config::Secret;
+use contactd::telemetry::AcmeCall;
 use contactd::telemetry::Metrics;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -21,7 +22,7 @@ fn client(acme: &MockAcme, key: &str) -> (AcmeClient, Arc<Metrics>) {
 }
 
 fn logins(acme: &MockAcme) -> u64 {
-    acme.stats().requests.get(&Kind::Login).map_or(0, |login| login.values().sum())
+    acme.stats().requests.get(&AcmeCall::Login).map_or(0, |login| login.values().sum())
 }
 
 #[tokio::test]
@@ -97,7 +98,7 @@ async fn acme_is_asked_again_when_it_says_so_while_there_is_time() {
     acme.set_faults(limited.clone());
     let until = |seconds| Patience::Until(Instant::now() + Duration::from_secs(seconds));
     assert_eq!(client.get("ada", until(30)).await, Ok(None));
-    assert_eq!(acme.stats().requests[&Kind::Get]["429"], 2);
+    assert_eq!(acme.stats().requests[&AcmeCall::Get]["429"], 2);
     acme.set_faults(limited);
     let refused = client.get("ada", Patience::Once).await.unwrap_err();
     assert_eq!(refused.retry_after(), Some(Duration::from_secs(1)));

@@ -1,6 +1,6 @@
 //! One contact brought into agreement now, and all of them, page by page.
 
-use contactd::acme::mock::Kind;
+use contactd::telemetry::AcmeCall;
 use serde_json::{Value, json};
 
 use super::world::{builder, ours, theirs};
@@ -114,7 +114,7 @@ async fn a_limit_that_ends_soon_is_waited_for() {
     acme.put("ada", json!({ "acme_first_name": "Ada" }));
     acme.set_faults(json!({ "failRate": 1, "failStatus": 429, "retryAfter": 1, "times": 1 }));
     sync(&instance, "ada", "pull").await.expect(200);
-    assert_eq!(acme.stats().requests[&Kind::Login]["429"], 1);
+    assert_eq!(acme.stats().requests[&AcmeCall::Login]["429"], 1);
     acme.set_faults(json!({ "failRate": 1, "failStatus": 429, "retryAfter": 50, "times": 1 }));
     let limited = sync(&instance, "ada", "pull").await.expect_error(502, "ACME_FAILED");
     assert_eq!(limited.header("retry-after"), "50");
@@ -296,11 +296,11 @@ async fn what_is_mended_is_as_it_is_by_then() {
     client.delete("/api/contacts/bob").await.expect(204);
     acme.set_faults(json!({ "delayMs": 500 }));
     let asked = |kind| acme.stats().requests.get(&kind).map_or(0, |it| it.values().sum::<u64>());
-    let before = asked(Kind::Get);
+    let before = asked(AcmeCall::Get);
     let order = json!({ "apply": true });
     let mend = client.post("/api/acme/reconcile", &order);
     let restore = async {
-        until("ada is looked at", async || (asked(Kind::Get) > before).then_some(())).await;
+        until("ada is looked at", async || (asked(AcmeCall::Get) > before).then_some(())).await;
         client.post("/api/contacts/bob/restore", &json!({})).await.expect(200);
     };
     let (mended, ()) = tokio::join!(mend, restore);

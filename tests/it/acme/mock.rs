@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use contactd::acme::mock::{Kind, MockOptions};
+use contactd::acme::mock::MockOptions;
+use contactd::telemetry::AcmeCall;
 use serde_json::{Value, json};
 
 use crate::support::acme::{API_KEY, MockAcme};
@@ -160,7 +161,7 @@ async fn what_is_not_answered_is_done_all_the_same() {
     acme.set_faults(json!({"noAnswerRate": 1, "kinds": ["create"], "times": 1}));
     assert!(create("lost").await.unwrap_err().is_timeout());
     assert!(acme.contact("cut").is_some() && acme.contact("lost").is_some());
-    assert_eq!(acme.stats().requests[&Kind::Create]["lost"], 2);
+    assert_eq!(acme.stats().requests[&AcmeCall::Create]["lost"], 2);
     assert_eq!(create("cut").await.unwrap().status(), 409);
 }
 

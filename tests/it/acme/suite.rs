@@ -7,8 +7,7 @@ use contactd::acme::{Acme, AcmeClient, AcmeSync};
 use contactd::config::Secret;
 use contactd::domain::rules::RuleSet;
 use contactd::effects::follower::Row;
-use contactd::event_log::NewRecord;
-use contactd::ingest::{Intake, IntakeOptions, PresentRules, now_ms};
+use contactd::ingest::{Intake, IntakeOptions, PresentRules};
 use contactd::telemetry::Metrics;
 
 use crate::followers::suite;
@@ -38,20 +37,6 @@ impl Subject for Synced {
         let rules = PresentRules::new(Arc::new(RuleSet::built_in().unwrap()));
         let (client, intake) = (Arc::new(client), Arc::new(intake));
         AcmeSync::new(Arc::new(Acme::new(client, reader, intake, rules, "acme", metrics)))
-    }
-
-    fn record(&self, number: usize) -> NewRecord {
-        let event = serde_json::json!({
-            "id": format!("e{number}"), "eventType": "contact.created",
-            "timestamp": "2026-11-21T10:00:00Z",
-            "data": { "id": format!("c{number}"), "firstName": format!("name {number}") },
-        });
-        NewRecord {
-            key: format!("c{number}").into_bytes(),
-            value: Some(event.to_string().into_bytes()),
-            timestamp_ms: i64::try_from(now_ms()).unwrap(),
-            ..NewRecord::default()
-        }
     }
 }
 

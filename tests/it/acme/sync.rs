@@ -1,7 +1,7 @@
 //! Changes on both sides, and both sides alike.
 
 use contactd::acme::Contact;
-use contactd::acme::mock::Kind;
+use contactd::telemetry::AcmeCall;
 use serde_json::{Value, json};
 
 use super::world::{builder, follower, ours, pair, theirs, until_alike, until_running};
@@ -106,7 +106,7 @@ async fn a_change_that_acme_refuses_holds_up_no_other() {
     acme.set_faults(json!({ "failRate": 1, "failStatus": 400, "kinds": ["create"] }));
     write(&instance, "ada", &json!({ "title": "Countess" })).await;
     until("it is refused", async || {
-        let refused = acme.stats().requests.get(&Kind::Create).cloned().unwrap_or_default();
+        let refused = acme.stats().requests.get(&AcmeCall::Create).cloned().unwrap_or_default();
         refused.get("400").copied()
     })
     .await;

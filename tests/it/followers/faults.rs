@@ -43,10 +43,6 @@ impl Subject for Happened {
     fn sink(&self, _world: &World) -> Happenings {
         Happenings(Counting::default())
     }
-
-    fn record(&self, number: usize) -> NewRecord {
-        Counted.record(number)
-    }
 }
 
 fn update(number: usize) -> NewRecord {
@@ -159,10 +155,6 @@ impl Subject for Robbed {
 
     fn sink(&self, world: &World) -> Robbing {
         Robbing(Counting::default(), Arc::clone(&world.control))
-    }
-
-    fn record(&self, number: usize) -> NewRecord {
-        Counted.record(number)
     }
 }
 

@@ -10,7 +10,7 @@ use contactd::effects::follower::{
     Answer, By, Delivery, Engine, Followers, Picked, Progress, Row, Sink, Surroundings,
 };
 use contactd::event_log::NewRecord;
-use contactd::ingest::{Clocks, Control, Lease};
+use contactd::ingest::{Clocks, Control, Lease, now_ms};
 use contactd::store::journal::Entry;
 use contactd::store::{Cut, Reader, StoreConfig, StoreError};
 use parking_lot::Mutex;
@@ -31,7 +31,19 @@ pub trait Subject: Send + Sync {
     fn sink(&self, world: &World) -> Self::Sink;
 
     /// Records of which each makes it owe one delivery, of a key of its own; no two numbers the same.
-    fn record(&self, number: usize) -> NewRecord;
+    fn record(&self, number: usize) -> NewRecord {
+        let event = serde_json::json!({
+            "id": format!("e{number}"), "eventType": "contact.created",
+            "timestamp": "2026-11-21T10:00:00Z",
+            "data": { "id": format!("c{number}"), "firstName": format!("name {number}") },
+        });
+        NewRecord {
+            key: format!("c{number}").into_bytes(),
+            value: Some(event.to_string().into_bytes()),
+            timestamp_ms: i64::try_from(now_ms()).unwrap(),
+            ..NewRecord::default()
+        }
+    }
 }
 
 /// Two clocks that stand still until they are moved.
