@@ -31,6 +31,8 @@ pub(super) struct Ticket {
     bytes_max: usize,
     /// Where it goes.
     lane: Lane,
+    /// Records that were acknowledged when it was handed over.
+    pub(super) acknowledged_before: u64,
     outcome: Outcome,
 }
 
@@ -160,7 +162,8 @@ impl Appender {
     ) -> Result<(), LogError> {
         let Place { lane, bytes_max } = place;
         let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-        let mut ticket = Box::new(Ticket { bytes, bytes_max, lane, outcome });
+        let acknowledged_before = self.watch.acknowledged();
+        let mut ticket = Box::new(Ticket { bytes, bytes_max, lane, acknowledged_before, outcome });
         let mut has_asked = false;
         loop {
             // Taken before the attempt, so that no room made in between is missed.

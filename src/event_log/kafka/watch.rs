@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
@@ -38,6 +38,8 @@ struct Shared {
     last_error: Mutex<Option<ClientError>>,
     /// Wakes appends that found the queue full.
     delivered: tokio::sync::Notify,
+    /// Records that the brokers acknowledged.
+    acknowledged: AtomicU64,
     /// The producer can't go on and must be made anew.
     producer_failed: AtomicBool,
     /// How often the lanes were paused.
@@ -70,6 +72,7 @@ impl Watch {
                 connected: AtomicBool::new(false),
                 last_error: Mutex::new(None),
                 delivered: tokio::sync::Notify::new(),
+                acknowledged: AtomicU64::new(0),
                 producer_failed: AtomicBool::new(false),
                 pauses: AtomicU32::new(0),
             }),
@@ -108,6 +111,27 @@ impl Watch {
 
     pub(super) fn producer_failed(&self) -> bool {
         self.shared.producer_failed.load(Ordering::Acquire)
+    }
+
+    /// How many records the brokers have acknowledged.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_acknowledged(&self) {
+        self.shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A record waited for as long as it may. Where nothing was acknowledged since it was handed over,
+    /// the producer is not trusted any more: an idempotent one of librdkafka's that lost its id in an
+    /// outage may ask for another for ever, with brokers that answer everybody else.
+    pub(super) fn note_timeout(&self, acknowledged_before: u64) {
+        if self.acknowledged() == acknowledged_before
+            && !self.shared.producer_failed.swap(true, Ordering::AcqRel)
+        {
+            let topic = &self.shared.topic;
+            tracing::info!(topic, "nothing was acknowledged; the next append is by a new producer");
+        }
     }
 
     pub(super) fn note_pause(&self) {
@@ -183,10 +207,17 @@ impl ProducerContext for Watch {
     type DeliveryOpaque = Box<Ticket>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
-        if let Err((error, _)) = result
-            && error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
-        {
-            self.shared.producer_failed.store(true, Ordering::Release);
+        match result {
+            Ok(_) => self.note_acknowledged(),
+            Err((error, _)) => match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::Fatal) => {
+                    self.shared.producer_failed.store(true, Ordering::Release);
+                }
+                Some(RDKafkaErrorCode::MessageTimedOut) => {
+                    self.note_timeout(ticket.acknowledged_before);
+                }
+                Some(_) | None => {}
+            },
         }
         ticket.settle(result);
         self.shared.delivered.notify_waiters();

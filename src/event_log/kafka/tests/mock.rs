@@ -206,6 +206,23 @@ fn an_append_that_is_not_acknowledged_in_time_is_worth_a_retry() {
 }
 
 #[test]
+fn a_producer_that_brought_nothing_through_in_a_records_time_is_made_anew() {
+    let mock = mock("stuck", 1, |config| {
+        config.properties.insert("delivery.timeout.ms".into(), "500".into());
+    });
+    wait_until("appending works", || block_on_tokio(mock.log.append(records(0..1))).is_ok());
+    let appender = || mock.log.appender.lock().clone().unwrap();
+    let first = appender();
+    mock.cluster.broker_down(1).unwrap();
+    assert!(!first.is_failed());
+    block_on_tokio(mock.log.append(records(1..2))).unwrap_err();
+    assert!(first.is_failed());
+    mock.cluster.broker_up(1).unwrap();
+    wait_until("appending works again", || block_on_tokio(mock.log.append(records(2..3))).is_ok());
+    assert!(!Arc::ptr_eq(&first, &appender()));
+}
+
+#[test]
 fn a_full_queue_holds_the_caller_back_and_loses_nothing() {
     let mock = mock("backpressure", 2, |config| {
         config.properties.insert("queue.buffering.max.messages".into(), "50".into());

@@ -168,3 +168,14 @@ fn a_founding_that_a_later_version_wrote_is_not_taken_for_none() {
     founded.take(Some(later), at(1));
     assert_eq!(founded.founding(), Ok(Some(stands)));
 }
+
+#[test]
+fn a_producer_that_brings_something_through_is_kept_whatever_times_out() {
+    let watch = Watch::new("contacts");
+    let before = watch.acknowledged();
+    watch.note_acknowledged();
+    watch.note_timeout(before);
+    assert!(!watch.producer_failed());
+    watch.note_timeout(watch.acknowledged());
+    assert!(watch.producer_failed());
+}
