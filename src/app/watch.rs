@@ -177,7 +177,7 @@ impl Watch {
         let followers = self.followers.open(log, own, &merging, others, &self.metrics);
         let (noted, shown) = (Arc::clone(&followers), Arc::clone(&followers));
         self.readiness.note(FOLLOWERS, move || noted.note());
-        self.readiness.look(REHOMING, move || shown.show(REHOMING).map_or(Ok(None), rehoming));
+        self.readiness.look(REHOMING, move || rehoming(&shown));
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),

@@ -199,9 +199,14 @@ fn everything_wrong_is_told_at_once_with_its_place() {
         ("CONTACTD_KAFKA__TOPIC", "a b"),
     ]);
     sources.flags = vec![flag("log.kind", "rabbit"), flag("cache_bytes", "1")];
+    let cheap = [("auth.password_memory", "8MiB"), ("auth.password_passes", "1")];
+    sources.flags.extend(cheap.map(|(key, value)| flag(key, value)));
     let mut problems = problems(&sources);
     problems.sort();
     let expected = [
+        "--set: auth.password_memory is \"8MiB\", and must be a size from 19MiB to 1GiB, in bytes or \
+         like \"64MiB\"",
+        "--set: auth.password_passes is \"1\", and must be a whole number from 2 to 64",
         "--set: log.kind is \"rabbit\", and must be one of \"auto\", \"embedded\", \"kafka\"",
         "--set: unknown key `cache_bytes`; did you mean `store.cache_bytes`?",
         "environment CONTACTD_KAFKA_TOPIC: unknown key `CONTACTD_KAFKA_TOPIC`; did you mean \

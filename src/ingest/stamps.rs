@@ -136,6 +136,19 @@ mod tests {
     }
 
     #[test]
+    fn time_that_can_not_be_reserved_is_not_given_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let stamps = Stamps::in_directory(dir.path());
+        // Where a directory stands nobody writes a file.
+        let aside = dir.path().join(FILE).with_extension("new");
+        fs::create_dir(&aside).unwrap();
+        stamps.next(b"a", None).unwrap_err();
+        stamps.next(b"a", None).unwrap_err();
+        fs::remove_dir(&aside).unwrap();
+        stamps.next(b"a", None).unwrap();
+    }
+
+    #[test]
     fn time_does_not_step_back_over_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let ahead = now_us() * 2;

@@ -64,8 +64,6 @@ pub enum SegmentKind {
     Journal,
     /// The embedded log.
     Log,
-    /// What waits for Kafka.
-    Outbox,
     /// Records that can't be applied.
     DeadLetters,
 }
@@ -85,7 +83,6 @@ impl SegmentKind {
         match self {
             Self::Journal => *b"CDJ1",
             Self::Log => *b"CDL1",
-            Self::Outbox => *b"CDO1",
             Self::DeadLetters => *b"CDD1",
         }
     }
@@ -109,13 +106,6 @@ impl SegmentKind {
             Self::Log => {
                 names("log_make", "log_append", "log_append_half", "log_sync", "log_segment_rolled")
             }
-            Self::Outbox => names(
-                "outbox_make",
-                "outbox_append",
-                "outbox_append_half",
-                "outbox_sync",
-                "outbox_segment_rolled",
-            ),
             Self::DeadLetters => {
                 names("dlq_make", "dlq_append", "dlq_append_half", "dlq_sync", "dlq_segment_rolled")
             }

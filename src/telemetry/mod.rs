@@ -18,6 +18,8 @@ mod followers;
 mod intake;
 mod lanes;
 mod limits;
+#[cfg(test)]
+pub(crate) mod lines;
 mod logging;
 mod metrics;
 mod pools;

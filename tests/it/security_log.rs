@@ -10,9 +10,10 @@ use crate::support::access::{JWT_SECRET, PASSWORD, key, write_users};
 use crate::support::client::Client;
 use crate::support::instance::{until, until_ready};
 use crate::support::logs::TestLog;
-use crate::support::node::Node;
+use crate::support::node::{Node, Running};
 
 const WEBHOOK_SECRET: &str = "a-webhook-secret-of-at-least-32-bytes";
+const NEW_PASSWORD: &str = "four green herons at noon";
 /// Typed where the name belongs.
 const MISTYPED: &str = "correct horse battery";
 
@@ -20,6 +21,15 @@ const MISTYPED: &str = "correct horse battery";
 fn lines(stderr: &str) -> Vec<Value> {
     let lines = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["target"] == "contactd::security").collect()
+}
+
+/// A change of the file of users.
+async fn until_told(running: &Running, detail: &str) {
+    until(&format!("{detail} is told"), async || {
+        let told = lines(&running.stderr());
+        told.iter().any(|line| line["detail"] == detail).then_some(())
+    })
+    .await;
 }
 
 /// Signs in, in many ways, and out; returns the id of the wrong sign-in's request.
@@ -48,6 +58,14 @@ async fn all_sorts(client: &Client) -> String {
     let mine = client.clone().with_token(tokens["accessToken"].as_str().unwrap());
     mine.post("/api/auth/logout", &json!({})).await.expect(204);
     webhooks(&anonymous).await;
+    let writer = client.clone().with_role(Role::Editor);
+    writer.post("/api/contacts", &json!({ "id": "c1" })).await.expect(201);
+    writer.post("/api/contacts", &json!({ "id": "c2" })).await.expect_error(429, "RATE_LIMITED");
+    anonymous.get("/metrics").await.expect_error(403, "ADDRESS_NOT_ALLOWED");
+    let tokens = login("ingest", PASSWORD).await.expect(200).json();
+    let mine = client.clone().with_token(tokens["accessToken"].as_str().unwrap());
+    let body = json!({ "currentPassword": PASSWORD, "newPassword": NEW_PASSWORD });
+    mine.post("/api/auth/password", &body).await.expect(200);
     // Expired or missing credentials are no incident.
     anonymous.get("/api/stats").await.expect(401);
     wrong.header("x-request-id").to_owned()
@@ -64,6 +82,17 @@ async fn webhooks(anonymous: &Client) {
     anonymous.post("/api/webhooks/made-up", &body).await.expect(404);
 }
 
+/// Who changed a password, and where and by which request others were refused.
+fn assert_named(told: &[Value]) {
+    let one = |name: &str, value: &str| told.iter().find(|line| line[name] == value).unwrap();
+    assert_eq!(one("detail", "password")["by"], "user:ingest");
+    for incident in ["rate_limited", "address_refused"] {
+        let line = one("incident", incident);
+        assert_eq!(line["address"], "127.0.0.1", "{line}");
+        assert!(line["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn each_incident_has_its_line_with_whom_where_and_which_request() {
     let directory = tempfile::tempdir().unwrap();
@@ -78,20 +107,20 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
         .with("telemetry.log", "info")
         .with("telemetry.log_format", "json")
         .with("limits.account", "3/1h")
+        .with("limits.write", "1/1h")
+        .with("allow.metrics", "10.0.0.0/8")
         .with("auth.refresh_grace", "0s")
         .with("source.acme.secret", WEBHOOK_SECRET);
     let running = node.start("");
     let client = Client::new(address).with_role(Role::Admin);
     until_ready(address).await;
     let request_id = all_sorts(&client).await;
+    // Two changes between two looks at the file are one to it.
+    until_told(&running, "password").await;
     let accounts = Accounts::at(&users_file).by("user:boss");
     accounts.create_key("robot", Roles::of(&[Role::Ingest]), None).unwrap();
     accounts.disable_user("metrics").unwrap();
-    until("the changes are told", async || {
-        let told = lines(&running.stderr());
-        told.iter().any(|line| line["detail"] == "disabled").then_some(())
-    })
-    .await;
+    until_told(&running, "disabled").await;
     let stderr = tokio::task::spawn_blocking(move || running.stop()).await.unwrap().stderr;
     let told = lines(&stderr);
     let count = |incident: &str, user: &str, detail: &str| {
@@ -116,6 +145,9 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
         ("webhook_refused", "unknown", "invalid_signature acme", 1),
         ("webhook_refused", "unknown", "timestamp_out_of_window acme", 1),
         ("webhook_refused", "unknown", "unknown_source", 1),
+        ("rate_limited", "key:editor", "write", 1),
+        ("address_refused", "unknown", "", 1),
+        ("user_changed", "ingest", "password", 1),
         ("key_changed", "key:robot", "created with ingest", 1),
         ("user_changed", "metrics", "disabled", 1),
     ] {
@@ -125,7 +157,9 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
     let wrong = one("request_id", &request_id);
     assert_eq!((&wrong["user"], &wrong["address"]), (&json!("viewer"), &json!("127.0.0.1")));
     assert_eq!(one("incident", "key_changed")["by"], "user:boss");
-    let secrets = [MISTYPED, "not that one", PASSWORD, "ck_nobodys", WEBHOOK_SECRET, "made-up"];
+    assert_named(&told);
+    let secrets =
+        [NEW_PASSWORD, MISTYPED, "not that one", PASSWORD, "ck_nobodys", WEBHOOK_SECRET, "made-up"];
     for secret in secrets.into_iter().chain([&*key(Role::Admin)]) {
         assert!(!stderr.contains(secret), "{secret} is logged");
     }

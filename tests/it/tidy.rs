@@ -16,7 +16,10 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
-    ("ingest", &["event_log", "schema_registry", "store", "domain", "config", "telemetry"]),
+    (
+        "ingest",
+        &["event_log", "schema_registry", "shares", "store", "domain", "config", "telemetry"],
+    ),
     ("apply", &["event_log", "store", "domain", "config", "telemetry"]),
     ("store", &["segments", "domain", "config", "telemetry"]),
     ("query", &["store", "domain", "config", "telemetry"]),
@@ -402,6 +405,31 @@ fn every_usual_variable_is_documented() {
         .map(str::to_owned)
         .collect();
     assert_none(&missing, "config/contactd.toml or .env.example names every variable");
+}
+
+#[test]
+fn every_promise_of_the_log_is_held_by_tests_that_are_there() {
+    let table = read("tests/rules.md");
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.ends_with("held by |"));
+    let named = Regex::new(r"`([\w/.]+)::(\w+)`").unwrap();
+    let (mut problems, mut count) = (Vec::new(), 0);
+    for row in rows {
+        count += 1;
+        let names: Vec<[&str; 2]> =
+            named.captures_iter(row).map(|found| found.extract().1).collect();
+        if names.is_empty() {
+            problems.push(format!("held by nothing: {row}"));
+        }
+        for [path, name] in names {
+            let text = fs::read_to_string(root().join(path)).unwrap_or_default();
+            let word = if path.ends_with(".py") { "def" } else { "fn" };
+            if !Regex::new(&format!(r"\b{word} {name}[(<]")).unwrap().is_match(&text) {
+                problems.push(format!("{path} has no {name}"));
+            }
+        }
+    }
+    assert!(count > 20, "only {count} promises found: the search is broken");
+    assert_none(&problems, "tests/rules.md names what fails without each promise");
 }
 
 #[test]

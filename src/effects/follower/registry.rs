@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::domain::position::Position;
 use crate::ingest::{Control, now_ms};
-use crate::store::Reader;
+use crate::store::{Cut, Reader};
 use crate::telemetry::{FollowerFigures, Metrics};
 
 use super::engine::{Engine, Surroundings};
@@ -197,6 +197,16 @@ impl Followers {
     /// Records of contacts' lanes behind a position.
     fn behind(&self, position: &Position) -> u64 {
         records_between(position, &self.reader().position())
+    }
+
+    /// How many changes a follower owes that this instance may not run, by what whoever runs it has written
+    /// down; none: not known.
+    pub fn owed_elsewhere(&self, name: &str, counted: impl Fn(&Cut) -> Option<u64>) -> Option<u64> {
+        let founding = self.reader().rules().founding();
+        let is_of_it = |ledger: &Ledger| ledger.founding.is_none_or(|of| of == founding);
+        let ledger = self.ledger(name).filter(is_of_it);
+        let (done, waiting) = ledger.map_or((Some(0), 0), |at| (at.count, at.waiting.len()));
+        Some(self.reader().counted(counted)?.saturating_sub(done?) + waiting as u64)
     }
 
     /// What operators should look at: followers of this instance that could not deliver something for a
