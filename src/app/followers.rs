@@ -52,14 +52,14 @@ impl FollowerTasks {
         let reader = control.reader().clone();
         let followers = Arc::new(Followers::new(Surroundings::new(log.clone(), control, lease)));
         if let Some(simulator) = simulator.filter(|_| self.config.simulator.fire_on_writes) {
-            let sink = AfterWrites::new(Arc::clone(simulator));
-            self.add(&followers, sink.row(), sink);
+            let sink = AfterWrites::new(Arc::clone(simulator), reader.clone());
+            self.add(&followers, AfterWrites::row(simulator), sink);
         }
         let sources = self.config.sources.iter();
         if sources.clone().any(|(_, table)| table.text.ids == Ids::Own) {
             let by_email = sources.filter(|(_, table)| table.matches_email);
             let by_email = by_email.map(|(name, _)| name.clone()).collect();
-            let sink = Joining::new(roles.0.reader().clone(), Arc::clone(merging), by_email);
+            let sink = Joining::new(reader.clone(), Arc::clone(merging), by_email);
             self.add(&followers, Joining::row(), sink);
         }
         if let Some(publisher) = publisher(&self.config, log, metrics) {

@@ -49,4 +49,5 @@ pub use founding::{FoundingError, found_again};
 pub use log::open_log;
 pub use run::{RunOptions, Started, WhenStarted, run};
 pub use setup::ApplySetup;
+pub use simulator::has_simulator;
 pub use worker::WorkerOptions;

@@ -45,7 +45,7 @@ use clap::{CommandFactory as _, Parser as _};
 use rustix::fs::Mode;
 
 use crate::config::Mode::Serve;
-use crate::http;
+use crate::{app, http};
 
 use arguments::{Arguments, Command};
 use settings::SettingsArgs;
@@ -102,8 +102,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn openapi(settings: &SettingsArgs, as_postman: bool) -> anyhow::Result<()> {
-    let has_acme = settings.load(Serve, Vec::new())?.acme.url.is_some();
-    let text = if as_postman { http::postman_json() } else { http::openapi_json(has_acme) };
+    let config = settings.load(Serve, Vec::new())?;
+    let (acme, simulator) = (config.acme.url.is_some(), app::has_simulator(&config));
+    let there = http::Optional { acme, simulator };
+    let text = if as_postman { http::postman_json() } else { http::openapi_json(there) };
     output::write_all(text.as_bytes())
 }
 

@@ -127,11 +127,6 @@ impl SecurityProtocol {
     pub fn has_sasl(self) -> bool {
         matches!(self, Self::SaslPlaintext | Self::SaslSsl)
     }
-
-    /// Whether the connection is encrypted.
-    pub fn has_tls(self) -> bool {
-        matches!(self, Self::Ssl | Self::SaslSsl)
-    }
 }
 
 /// The Kafka topic that is followed, and how to reach it.

@@ -39,7 +39,7 @@ pub use contacts::idempotency::IdempotencySecret;
 pub use description::{openapi_json, postman_json};
 pub use exchange::error::{ApiError, Code};
 pub use router::{Api, access_table, router, telemetry_router};
-pub use services::{HttpLimits, OpenStore, Services, WebhookIntake, Writes};
+pub use services::{HttpLimits, OpenStore, Optional, Services, WebhookIntake, Writes};
 pub use sockets::connections::ConnectionBounds;
 pub use sockets::serve::{ServeError, ServeOptions, serve, serve_stream};
 pub use sockets::tls::{Tls, TlsError};

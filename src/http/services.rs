@@ -97,10 +97,30 @@ pub struct Services {
     pub speaks_tls: bool,
     /// Webhooks in.
     pub webhooks: Option<WebhookIntake>,
-    /// Webhooks that are made here; none: it is off.
+    /// Webhooks that are made here; none: it is off, and nothing of it is routed.
     pub simulator: Option<Arc<Simulator>>,
     /// Whether there is an Acme to ask; else nothing of it is routed.
     pub has_acme: bool,
+}
+
+/// Areas that are there where the configuration says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Optional {
+    /// There is an Acme to ask.
+    pub acme: bool,
+    /// The simulator is on.
+    pub simulator: bool,
+}
+
+impl Optional {
+    /// Everything that there may be.
+    pub const ALL: Self = Self { acme: true, simulator: true };
+}
+
+impl Services {
+    pub(crate) fn optional(&self) -> Optional {
+        Optional { acme: self.has_acme, simulator: self.simulator.is_some() }
+    }
 }
 
 /// What is there once the store is open.

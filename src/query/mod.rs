@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::domain::position::{LogIdentity, Position};
 use crate::store::Reader;
 
-use page::Asked;
+use page::PageQuery;
 
 pub use crate::domain::contact::StateTag;
 pub use crate::store::{EventRecord, Filters, HistoryEntry, StoreStats, fold};
@@ -79,7 +79,7 @@ impl Queries {
     /// # Errors
     /// When the cursor is none of this query, or the store fails.
     pub fn page(&self, query: &ListQuery) -> Result<ContactPage, QueryError> {
-        let asked = Asked::of(query, &self.cursor_keys)?;
+        let asked = PageQuery::of(query, &self.cursor_keys)?;
         let found = match &query.external_id {
             Some((source, id)) => self.reader.page_of_id(source, id, &asked.request)?,
             None => self.reader.page(&asked.request)?,
@@ -96,7 +96,7 @@ impl Queries {
         if query.external_id.is_some() {
             return Ok(None);
         }
-        let asked = Asked::of(query, &self.cursor_keys)?;
+        let asked = PageQuery::of(query, &self.cursor_keys)?;
         let found = self.reader.page_at_once(&asked.request)?;
         found.map(|found| page::shown(asked, found, &self.cursor_keys)).transpose()
     }

@@ -18,6 +18,8 @@ const HITS_MIN: u32 = 10;
 const KILLS_MIN: u32 = 200;
 /// Data directories that are killed beside each other.
 const DIRECTORIES: u32 = 4;
+/// Kills at each point in one directory; more are made in further ones, as a log is compared whole.
+const ROUNDS_MAX: u32 = 8;
 
 const fn point(name: &'static str, hit_max: u64) -> Point {
     Point { name, hit_max, in_recovery: false }
@@ -60,15 +62,23 @@ fn kills() -> u32 {
 fn kills_at_every_point_change_nothing() {
     let seed = seed("kills_at_every_point_change_nothing");
     let started = Instant::now();
-    let each =
+    let rounds =
         kills().div_ceil(POINTS.len() as u32 * DIRECTORIES).max(HITS_MIN.div_ceil(DIRECTORIES));
+    let times = rounds.div_ceil(ROUNDS_MAX);
+    let each = rounds.div_ceil(times);
     let hits = thread::scope(|scope| {
         let directories: Vec<_> = (0..DIRECTORIES)
-            .map(|number| scope.spawn(move || kill_in_one_directory(seed, number, each)))
+            .map(|kind| {
+                scope.spawn(move || {
+                    let numbers = (0..times).map(|time| time * DIRECTORIES + kind);
+                    numbers.map(|number| kill_in_one_directory(seed, number, each)).collect()
+                })
+            })
             .collect();
         let mut all = Hits::new();
         for directory in directories {
-            for (name, count) in directory.join().expect("a directory's run") {
+            let hits: Vec<Hits> = directory.join().expect("a directory's runs");
+            for (name, count) in hits.into_iter().flatten() {
                 *all.entry(name).or_default() += count;
             }
         }
@@ -83,11 +93,11 @@ fn kill_in_one_directory(seed: u64, number: u32, each: u32) -> Hits {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let log = TestLog::embedded(&dir.path().join("log"));
     let mut campaign = Campaign::new(dir.path(), log, seed);
-    let is_trimmed = number == 1;
+    let is_trimmed = number % DIRECTORIES == 1;
     if is_trimmed {
         campaign = campaign.with("store.journal_retention_bytes", "48KiB");
     }
-    if number == 2 {
+    if number % DIRECTORIES == 2 {
         campaign = campaign
             .with("apply.batch_records_max", "8")
             .with("store.dirty_bytes_max", "1MiB")

@@ -27,7 +27,7 @@ const KNOWN: [&str; 23] = [
     "effects/feed/client.rs effects/feed/hub.rs",
     "effects/follower/engine.rs effects/follower/writing.rs",
     "effects/follower/registry.rs effects/follower/steering.rs",
-    "event_log/kafka/produce.rs event_log/kafka/watch.rs",
+    "event_log/kafka/context.rs event_log/kafka/produce.rs",
     "http/sockets/http2/mod.rs http/sockets/serve.rs",
     "ingest/command_record.rs ingest/commands.rs",
     "ingest/hand_over.rs ingest/outbox.rs",

@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 
 use contactd::auth::{Accounts, Role, Roles};
-use contactd::ingest::sign_acme;
+use contactd::config::SignatureForm;
+use contactd::ingest::{Message, now_ms, sign, sign_acme};
 use serde_json::{Value, json};
 
 use crate::support::access::{JWT_SECRET, PASSWORD, key, write_users};
@@ -53,7 +54,8 @@ async fn all_sorts(client: &Client) -> String {
     wrong.header("x-request-id").to_owned()
 }
 
-/// One without a signature, one of long ago, one of a source that somebody made up.
+/// One without a signature, one of long ago, one of a source that somebody made up, and one whose time is not
+/// signed.
 async fn webhooks(anonymous: &Client) {
     let body = json!({});
     anonymous.post("/api/webhooks", &body).await.expect(401);
@@ -62,6 +64,13 @@ async fn webhooks(anonymous: &Client) {
     let stale = stale.with("x-acme-signature", &signature);
     stale.post("/api/webhooks", &body).await.expect_error(401, "TIMESTAMP_OUT_OF_WINDOW");
     anonymous.post("/api/webhooks/made-up", &body).await.expect(404);
+    let (form, bytes) = (SignatureForm::named("acme-body").unwrap(), body.to_string());
+    let message = Message { body: bytes.as_bytes(), ..Message::default() };
+    let signature = sign(&form, WEBHOOK_SECRET, &message).unwrap();
+    let time = (now_ms() / 1_000).to_string();
+    let unsigned_time = anonymous.clone().with("x-acme-timestamp", &time);
+    let unsigned_time = unsigned_time.with("x-acme-signature", &signature);
+    unsigned_time.post("/api/webhooks", &body).await.expect_error(401, "INVALID_SIGNATURE");
 }
 
 #[tokio::test]
@@ -113,7 +122,7 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
         ("credential_refused", "unknown", "invalid_token", 1),
         ("refresh_reused", "viewer", "", 1),
         ("signed_out", "viewer", "", 1),
-        ("webhook_refused", "unknown", "invalid_signature acme", 1),
+        ("webhook_refused", "unknown", "invalid_signature acme", 2),
         ("webhook_refused", "unknown", "timestamp_out_of_window acme", 1),
         ("webhook_refused", "unknown", "unknown_source", 1),
         ("key_changed", "key:robot", "created with ingest", 1),
@@ -121,6 +130,7 @@ async fn each_incident_has_its_line_with_whom_where_and_which_request() {
     ] {
         assert_eq!(count(incident, user, detail), lines, "{incident} {user} {detail}: {told:#?}");
     }
+    assert!(stderr.contains(r#"set source.acme.signature = \"acme-body\""#), "no setting is named");
     let one = |name: &str, value: &str| told.iter().find(|line| line[name] == value).unwrap();
     let wrong = one("request_id", &request_id);
     assert_eq!((&wrong["user"], &wrong["address"]), (&json!("viewer"), &json!("127.0.0.1")));

@@ -11,6 +11,7 @@ mod feed;
 mod fill;
 mod history;
 mod http_load;
+mod hubspot;
 mod latency;
 mod page;
 mod read;
@@ -46,7 +47,8 @@ pub(super) enum BenchCommand {
         and into serde_json::Value, what a consumer does that knows nothing of them. The last \
         columns are the rate as a share of each. Makes a topic `contactd-bench-…` of its own, or a \
         log in a temporary directory.\n\nExamples:\n  contactd bench drain\n  \
-        KAFKA_BROKERS=host:9092 contactd bench drain --events 1000000"
+        KAFKA_BROKERS=host:9092 contactd bench drain --events 1000000\n  contactd bench drain --preset \
+        hubspot"
     )]
     Drain(DrainArgs),
     /// Whether sled's files stay small while one store takes load after load

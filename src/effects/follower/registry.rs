@@ -60,6 +60,8 @@ pub struct Shown {
     pub parked: usize,
     /// Since it began.
     pub delivered: u64,
+    /// Deliveries that failed on this instance since its start, each try of them.
+    pub failures: u64,
     /// How often the journal did not reach back.
     pub overruns: u64,
     /// When that was last, in ms since 1970.
@@ -186,6 +188,7 @@ impl Followers {
             waiting,
             parked: parked::count(self.reader(), &row.name),
             delivered: known.delivered,
+            failures: standing.counted().failures,
             overruns: known.overruns,
             overrun_at_ms: known.overrun_at_ms,
             is_scanning: known.scanned.is_some(),

@@ -3,7 +3,7 @@
 //! ```text
 //! append ─► queue ─► committer: one frame, one fsync for all that waits ─► acknowledgements
 //!                                        │
-//!                              segments on disk ─► tail (a thread a consumer) ─► Feed
+//!                              segments on disk ─► tail (a thread a consumer) ─► DeliverySender
 //! ```
 //!
 //! One directory: `log.json` (which log), `writer.lock` (who writes), `segments/`. All lanes share
@@ -24,7 +24,8 @@ use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
 use crate::segments::{OpenReport, SegmentKind, SegmentOptions, SegmentReader, SegmentWriter};
 
 use super::{
-    Ack, ConsumeBounds, Consumer, LogError, NewRecord, Retention, StoredRecord, Watermarks, feed,
+    Ack, ConsumeBounds, Consumer, LogError, NewRecord, Retention, StoredRecord, Watermarks,
+    deliveries,
 };
 
 mod codec;
@@ -228,11 +229,11 @@ impl EmbeddedLog {
             is_at_end &= *next == marks.high;
         }
         let start = if is_at_end { state.frames } else { self.frames.start(from)? };
-        let (feed, consumer) = feed(&self.meta.topic, from, bounds);
+        let (sender, consumer) = deliveries(&self.meta.topic, from, bounds);
         let durable = Arc::clone(&self.durable);
         let is_follower = matches!(self.role, Role::Reader(_));
         let tail =
-            Tail::new(self.frames.clone(), durable, is_follower, start, from, (feed, bounds));
+            Tail::new(self.frames.clone(), durable, is_follower, start, from, (sender, bounds));
         let thread = spawn("log-tail", &self.path, move || tail.run())?;
         let durable = Arc::clone(&self.durable);
         Ok(consumer.with_thread(thread, move || durable.wake()))

@@ -53,7 +53,7 @@ use super::state::HttpState;
 
 use compress::{compressed, takes_gzip};
 pub(crate) use context::RequestContext;
-use gate::{Passing, Place};
+use gate::{Caller, Place};
 use request_id::{REQUEST_ID, request_id};
 use request_metrics::RequestMetrics;
 
@@ -182,22 +182,22 @@ impl Resource {
         inner: Route,
     ) -> Response {
         let state = &self.state;
-        let (passing, passed) = gate::pass(state, context, request.headers()).await;
-        if passing.principal.is_some() {
+        let (caller, passed) = gate::pass(state, context, request.headers()).await;
+        if caller.principal.is_some() {
             peer.is_known_now();
         }
         let mut response = match passed {
-            Ok(place) => self.handle(context, &passing, request, place, inner).await,
+            Ok(place) => self.handle(context, &caller, request, place, inner).await,
             Err(error) => error.into_response(),
         };
         if response.status().is_success() {
-            passing.succeeded(state).await;
+            caller.succeeded(state).await;
             // A signature or a password was right.
             if context.endpoint.is_some_and(|endpoint| endpoint.limit.is_some()) {
                 peer.is_known_now();
             }
         }
-        if let Some(decision) = &passing.decision {
+        if let Some(decision) = &caller.decision {
             rate_limit::tell(state.policies(), decision, response.headers_mut());
         }
         response
@@ -207,7 +207,7 @@ impl Resource {
     async fn handle(
         &self,
         context: &RequestContext,
-        passing: &Passing,
+        caller: &Caller,
         request: &mut Request,
         mut place: Option<Place<'_>>,
         mut inner: Route,
@@ -218,11 +218,11 @@ impl Resource {
             // One on its way has no place among the requests: else who sends it slowly holds one.
             let had_place = place.take().is_some();
             // Boxed: it is rare, and would make the future of every request larger.
-            match Box::pin(bodies::read_whole(&self.state, passing, request)).await {
+            match Box::pin(bodies::read_whole(&self.state, caller, request)).await {
                 Ok(part) => _of_bodies = part,
                 Err(error) => return error.into_response(),
             }
-            match had_place.then(|| gate::place(&self.state, passing.who())).transpose() {
+            match had_place.then(|| gate::place(&self.state, caller.who())).transpose() {
                 Ok(again) => place = again,
                 Err(error) => {
                     // Nothing of it is left to come, so the connection goes on.
@@ -238,14 +238,14 @@ impl Resource {
                 && context.waits_for_position
             {
                 // Boxed for the same reason.
-                let (who, headers) = (passing.who(), request.headers());
+                let (who, headers) = (caller.who(), request.headers());
                 let waiting = position::wait_for(&self.state, who, headers, position, &mut place);
                 let waited = Box::pin(waiting);
                 if let Err(error) = waited.await {
                     return error.into_response();
                 }
             }
-            passing.tell(request);
+            caller.tell(request);
             let Ok(response) = inner.call(std::mem::take(request)).await;
             response
         });

@@ -89,8 +89,6 @@ catalogue! {
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
     /// No such webhook source, or it has no secret.
     UnknownSource = NOT_FOUND, "UNKNOWN_SOURCE", "No such webhook source";
-    /// The simulator is off here.
-    SimulatorOff = NOT_FOUND, "SIMULATOR_OFF", "The simulator is off";
     /// No such simulated webhook, or not any more, or another instance's.
     SimulatedWebhookNotFound = NOT_FOUND, "SIMULATED_WEBHOOK_NOT_FOUND", "No such simulated webhook";
     /// Nothing is known of the event.

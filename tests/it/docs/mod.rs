@@ -151,6 +151,27 @@ fn anchors(text: &str) -> BTreeSet<String> {
     headings.map(|line| anchor(line.trim_start_matches('#'))).collect()
 }
 
+/// Lines of a page that needs no list of contents at its head.
+const SHORT_PAGE_LINES: usize = 120;
+
+#[test]
+fn a_long_page_begins_with_its_contents() {
+    let pages = documents()
+        .into_iter()
+        .filter(|page| page.starts_with("docs/") && !page.starts_with("docs/reference/"));
+    for page in pages {
+        let text = read(&page);
+        if text.lines().count() <= SHORT_PAGE_LINES {
+            continue;
+        }
+        let head: String = text.split("\n## ").take(1).collect();
+        let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+        let missing: Vec<&str> =
+            headings.filter(|title| !head.contains(&format!("](#{})", anchor(title)))).collect();
+        assert!(missing.is_empty(), "{page}: its contents lack {missing:?}");
+    }
+}
+
 #[test]
 fn every_link_and_every_path_leads_somewhere() {
     let links = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
