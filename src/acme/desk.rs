@@ -177,8 +177,8 @@ impl Acme {
     /// # Errors
     /// What kept it from that.
     pub async fn pull(&self, id: &str, until: Instant) -> Result<Synced, SyncError> {
-        if contact_id_problem(id.as_bytes()).is_some() {
-            return Err(SyncError::NotThere);
+        if let Some(problem) = contact_id_problem(id.as_bytes()) {
+            return Err(SyncError::Untaken(format!("its id {problem}")));
         }
         let contact = self.client.get(id, Patience::Until(until)).await?;
         let theirs = self.theirs(contact.ok_or(SyncError::NotThere)?)?;
@@ -361,6 +361,12 @@ impl Acme {
         }
         let decoder = self.rules.decoder();
         Ok(vec![theirs.some(fields, self.source_of(&decoder)?, self.now_for(theirs)?)])
+    }
+
+    /// Fields that Acme has a value of and that are never taken from it, though they would be sent there.
+    pub(super) fn not_taken(&self, theirs: &Theirs) -> Result<Vec<&'static str>, SyncError> {
+        let decoder = self.rules.decoder();
+        Ok(theirs.not_taken(self.source_of(&decoder)?))
     }
 
     /// The present time, where applying will not find that theirs is ahead of it.

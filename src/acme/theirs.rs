@@ -103,6 +103,16 @@ impl Theirs {
         self.record((EventKind::Updated, time, self.event_id(&word)), data, now_ms)
     }
 
+    /// Fields that Acme has a value of and that are ours alone.
+    pub(super) fn not_taken(&self, source: &Source) -> Vec<&'static str> {
+        let fields = FIELDS.iter().zip(&self.values).enumerate();
+        let untaken = fields.filter(|(place, (_, said))| {
+            let has_value = |name: &str| self.raw.get(name).is_some_and(|value| !value.is_null());
+            said.is_none() && source.members_of(*place).into_iter().any(has_value)
+        });
+        untaken.map(|(_, (name, _))| *name).collect()
+    }
+
     /// The same for the same contact at the same version.
     fn event_id(&self, word: &str) -> String {
         let contact = id_hash(self.source.as_bytes(), self.id.as_bytes());

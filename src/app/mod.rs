@@ -40,6 +40,7 @@ mod worker;
 mod writes;
 
 pub use crate::ingest::now_ms;
+pub(crate) use bridge::open_registry;
 pub use check::check;
 pub use dead_letters::topic_as_log;
 pub use demo::DemoOptions;

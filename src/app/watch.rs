@@ -206,9 +206,9 @@ impl Watch {
                 .then(|| format!("{FULL}: {entries} entries of {bytes} bytes"))
         });
         let health = reader.clone();
-        self.readiness.check(STORE, move || {
+        self.readiness.look(STORE, move || {
             health.health().map_err(|error| error.to_string())?;
-            health.waits_for().map_or(Ok(()), Err)
+            health.waits_for().map_or_else(|| Ok(health.journal_damage()), Err)
         });
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {

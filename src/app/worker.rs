@@ -82,6 +82,9 @@ impl Worker {
         // The consumer's thread, which takes 100 ms to hear that it should end, had all that time.
         drop(followed?);
         closed?;
+        if let Some(commands) = self.commands.get() {
+            commands.end();
+        }
         if let Err(error) = self.log.commit(&next) {
             tracing::debug!(%error, "the last offsets were not committed to the log");
         }

@@ -105,6 +105,11 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Answer> {
+        // URLs have no such segments: another path would be asked for.
+        let mut segments = path.split('?').next().unwrap_or_default().split('/').skip(1);
+        if let Some(id) = segments.find(|segment| matches!(*segment, "" | "." | "..")) {
+            return Err(Failure::Usage(format!("\"{id}\" can't be an id: no path has it")).into());
+        }
         let Instance { url, key, client, .. } = &self.instance;
         let mut request = client.request(method.clone(), format!("{url}{path}"));
         if let Some(key) = key {

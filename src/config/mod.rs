@@ -35,6 +35,8 @@ mod webhook_secret;
 mod webhooks;
 
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -122,7 +124,7 @@ pub struct Config {
     pub dead_letters: DeadLettersConfig,
     /// When its own rules are put onto the log.
     pub rules: RulesConfig,
-    /// What `serve` can't start with, though other commands can do without: its secrets.
+    /// What `dev` and `serve` can't start with, though other commands can do without: secrets, brokers.
     pub unfit_to_serve: Vec<ConfigError>,
     /// One line each, to be logged once at the start.
     pub warnings: Vec<String>,
@@ -139,10 +141,10 @@ impl Config {
         load(&Sources::new(mode))
     }
 
-    /// What `serve` needs over what any command needs.
+    /// What `dev` and `serve` need over what any command needs.
     ///
     /// # Errors
-    /// Every secret that is missing, too short or a placeholder.
+    /// All of it that is missing or of no use.
     pub fn require_fit_to_serve(&self) -> Result<(), ConfigErrors> {
         match self.unfit_to_serve.as_slice() {
             [] => Ok(()),
@@ -187,7 +189,8 @@ impl Config {
         entry.map_or_else(|| "configuration".to_owned(), |entry| entry.place.clone())
     }
 
-    /// The effective configuration as TOML, each key with where it comes from, secrets redacted.
+    /// The effective configuration as TOML that can be read again, each key with where it comes from; secrets
+    /// are redacted and stand in comments.
     pub fn to_toml(&self) -> String {
         print::to_toml(&self.effective)
     }
@@ -198,8 +201,15 @@ impl Config {
 /// # Errors
 /// Everything that is wrong, in all layers, together.
 pub fn load(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
+    let (config, errors) = examine(sources);
+    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+}
+
+/// The same for who wants to look at the rest of it as well: where there are errors, defaults stand in place of
+/// what is wrong, and nothing may be run by it.
+pub fn examine(sources: &Sources<'_>) -> (Config, Vec<ConfigError>) {
     let mut errors = Vec::new();
     let layered = layers::gather(sources, &mut errors);
     let config = validate::config(sources, &layered, &mut errors);
-    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    (config, errors)
 }

@@ -104,7 +104,10 @@ fn answering(state: HttpState, paths: &[&'static str], pools: [&'static str; 3])
 }
 
 async fn route_not_found(State(state): State<HttpState>, uri: Uri) -> ApiError {
-    let text = if !state.services().metrics_elsewhere {
+    let is_of_acme = || acme::ENDPOINTS.iter().any(|endpoint| fits(endpoint.path, uri.path()));
+    let text = if !state.services().has_acme && is_of_acme() {
+        "Acme is not configured here: set acme.url"
+    } else if !state.services().metrics_elsewhere {
         "there is nothing at this path; / lists what there is"
     } else if uri.path() == METRICS {
         "metrics have an address of their own here: telemetry.listen"
@@ -112,6 +115,13 @@ async fn route_not_found(State(state): State<HttpState>, uri: Uri) -> ApiError {
         "there is nothing at this path; / of the API lists what there is"
     };
     ApiError::new(Code::RouteNotFound, text)
+}
+
+/// Whether a path is one of a template's.
+fn fits(template: &str, path: &str) -> bool {
+    let mut pairs = template.split('/').zip(path.split('/'));
+    template.matches('/').count() == path.matches('/').count()
+        && pairs.all(|(named, there)| named.starts_with('{') || named == there)
 }
 
 /// The router adds `Allow`.

@@ -2,7 +2,8 @@
 //! one that this instance gave out for it.
 //!
 //! "Now" never steps back, over a restart neither: so much of it as may be given out is reserved in a
-//! file before, and the next start begins behind that.
+//! file before, and the next start begins behind that. An orderly end gives back what was not given out, so
+//! only after a crash stamps are ahead of the clock, by as much as was reserved.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -58,6 +59,23 @@ impl Stamps {
         {
             *place = (hash, stamp);
         }
+    }
+
+    /// Reserves no more than what was given out. What is given out after that is reserved anew.
+    ///
+    /// # Errors
+    /// When that can't be written; then all that was reserved stays so.
+    pub(super) fn give_back(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let Some(path) = self.path.as_ref().filter(|_| state.reserved > 0) else {
+            return Ok(());
+        };
+        // Stamps of contacts that are known to be further ahead were never within what is reserved.
+        let within = state.last.iter().map(|(_, last)| *last).filter(|last| *last < state.reserved);
+        let given = within.max().unwrap_or_default().max(state.now).saturating_add(1);
+        replace_synced(path, given.to_string().as_bytes())?;
+        (state.now, state.reserved) = (given, given);
+        Ok(())
     }
 
     /// The next stamp of a contact, in µs since 1970; `known` is the greatest time that is known of it.
@@ -133,6 +151,29 @@ mod tests {
             .map(u32::to_le_bytes)
             .find(|id| xxh3_64(id) as usize % PLACES == xxh3_64(b"a") as usize % PLACES);
         assert!(stamps.next(&other.unwrap(), None).unwrap() < year_ahead);
+    }
+
+    #[test]
+    fn after_an_orderly_end_stamps_go_by_the_clock_and_none_is_given_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = || fs::read_to_string(dir.path().join(FILE)).unwrap().parse::<u64>().unwrap();
+        let stamps = Stamps::in_directory(dir.path());
+        stamps.give_back().unwrap();
+        assert!(!dir.path().join(FILE).exists(), "nothing was given out");
+        let ahead = now_us() + RESERVED_US / 2;
+        let near = stamps.next(b"a", Some(ahead)).unwrap();
+        stamps.next(b"b", Some(now_us() * 2)).unwrap();
+        stamps.give_back().unwrap();
+        assert_eq!(file(), near + 1, "all that was given out, but for what is known elsewhere");
+        // Who comes late is still served, and what he gets is reserved.
+        let late = stamps.next(b"c", None).unwrap();
+        assert!(late > near && file() > late);
+        let dir = tempfile::tempdir().unwrap();
+        let stamps = Stamps::in_directory(dir.path());
+        let last = stamps.next(b"a", None).unwrap();
+        stamps.give_back().unwrap();
+        let next = Stamps::in_directory(dir.path()).next(b"a", None).unwrap();
+        assert!(last < next && next <= now_us(), "{next} is ahead of the clock");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -10,16 +11,13 @@ use crate::ingest::{Control, now_ms};
 use crate::store::Reader;
 use crate::telemetry::{FollowerFigures, Metrics};
 
-use super::engine::{Engine, Surroundings};
+use super::engine::{Engine, STALLED_AFTER, Surroundings};
 use super::ledger::{self, Ledger, Paused, Trouble};
 use super::parked::{self, Parked};
 use super::standing::Standing;
 use super::steering::FollowerError;
 use super::writing::records_between;
 use super::{Row, Sink};
-
-/// After so long without a delivery somebody should look.
-const STALLED_AFTER_MS: u64 = 60_000;
 
 /// All followers that this instance runs, or would.
 pub struct Followers {
@@ -203,24 +201,25 @@ impl Followers {
     /// while, or have parked it.
     pub fn note(&self) -> Option<String> {
         let rows = self.rows.lock().clone();
-        let told = rows.values().filter(|listed| listed.standing.is_ours()).filter_map(|listed| {
+        let told = rows.values().filter(|listed| listed.standing.is_ours()).map(|listed| {
             let name = &listed.row.name;
             let parked = parked::count(self.reader(), name);
             let trouble = listed.standing.trouble();
-            let long =
-                trouble.filter(|it| now_ms().saturating_sub(it.since_ms) >= STALLED_AFTER_MS);
-            match long {
-                Some(trouble) => {
-                    Some(format!("the follower {name} can't deliver: {}", trouble.why))
-                }
-                None if parked > 0 => Some(format!(
+            let age = |since_ms| Duration::from_millis(now_ms().saturating_sub(since_ms));
+            let long = trouble.filter(|it| age(it.since_ms) >= STALLED_AFTER);
+            let trouble = long.map(|it| format!("the follower {name} can't deliver: {}", it.why));
+            let refused = listed.standing.refused().map(|(changes, why)| {
+                format!("{changes} changes of the follower {name} are refused for a minute: {why}")
+            });
+            let parked = (parked > 0).then(|| {
+                format!(
                     "the follower {name} has parked {parked} changes; \
                      `contactd follower parked {name}` lists them"
-                )),
-                None => None,
-            }
+                )
+            });
+            trouble.or(refused).into_iter().chain(parked)
         });
-        let told: Vec<String> = told.collect();
+        let told: Vec<String> = told.flatten().collect();
         (!told.is_empty()).then(|| told.join("; "))
     }
 

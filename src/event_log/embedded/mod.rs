@@ -11,7 +11,7 @@
 //! when they are durable; in another process it may see one a moment before it is acknowledged.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -21,7 +21,9 @@ use tokio::sync::oneshot;
 
 use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
-use crate::segments::{OpenReport, SegmentKind, SegmentOptions, SegmentReader, SegmentWriter};
+use crate::segments::{
+    FileLock, OpenReport, SegmentKind, SegmentOptions, SegmentReader, SegmentWriter,
+};
 
 use super::{
     Ack, ConsumeBounds, Consumer, LogError, NewRecord, Retention, StoredRecord, Watermarks, feed,
@@ -351,15 +353,11 @@ fn segments_dir(path: &Path) -> PathBuf {
 }
 
 /// Takes the one writer's lock.
-fn lock(path: &Path) -> Result<File, LogError> {
+fn lock(path: &Path) -> Result<FileLock, LogError> {
     let file = path.join("writer.lock");
-    let io = |source| LogError::Io { what: "lock", path: file.clone(), source };
-    let lock = File::options().create(true).truncate(false).write(true).open(&file).map_err(io)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
+    let taken = FileLock::take(&file);
+    let taken = taken.map_err(|source| LogError::Io { what: "lock", path: file, source })?;
+    taken.ok_or_else(|| LogError::Locked { path: path.to_owned() })
 }
 
 fn spawn(

@@ -467,6 +467,11 @@ impl Reader {
         self.shared.commits.check()
     }
 
+    /// What of the journal was found not to be as it was written.
+    pub fn journal_damage(&self) -> Option<String> {
+        self.shared.journal.damage().map(str::to_owned)
+    }
+
     /// Why the store does not get on now, though it will by itself.
     pub fn waits_for(&self) -> Option<String> {
         self.shared.commits.waiting.lock().clone()

@@ -9,10 +9,10 @@ use contactd::config::{Config, EmbeddedLogConfig, FlagSetting, Mode, Sources, lo
 use contactd::domain::decode::Decoder;
 use contactd::domain::fingerprint::Fingerprint;
 use contactd::domain::limits::Limits;
-use contactd::domain::sources;
 use contactd::domain::merge::merge;
 use contactd::domain::position::Lane;
 use contactd::domain::rules::RuleSet;
+use contactd::domain::sources;
 use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
 use contactd::effects::feed::{Feed, FeedConfig};

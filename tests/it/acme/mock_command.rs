@@ -69,7 +69,13 @@ fn what_can_not_be_is_refused_with_what_to_do() {
         (
             "--webhook-secret-file bad.json --webhook-url ftp://a/",
             2,
-            "--webhook-url: the target is neither http",
+            "--webhook-url ftp://a/ must begin with http:// or https://",
+        ),
+        ("--webhook-url 127.0.0.1:3000/", 2, "--webhook-url 127.0.0.1:3000/ must begin with"),
+        (
+            "--webhook-secret-file bad.json --webhook-url http://u:p@a/",
+            2,
+            "--webhook-url: the target holds a user name",
         ),
         ("--api-key-file gone", 1, "can't read --api-key-file gone"),
         ("--sign body", 2, "acme-body"),
