@@ -17,8 +17,8 @@ use crate::store::{PageKey, PageRequest, StoredContact};
 use crate::telemetry::AcmeDrift;
 
 use super::client::Patience;
-use super::desk::{Acme, Ours, SyncError, There, is_deleted_here};
-use super::plan::{Plan, Rule};
+use super::desk::{Acme, Missing, SyncError, There, is_deleted_here};
+use super::plan::{Plan, Rule, Standing};
 use super::wire::{Contact, ContactPage};
 
 /// Contacts of ours that are looked at beside one page of Acme's.
@@ -139,7 +139,8 @@ impl Acme {
             page.created += 1;
             return Ok(records);
         };
-        let taken = self.plan_of_now(&ours, &theirs).await?.taken;
+        let plan = self.plan_of_now(&ours, &theirs, Standing::News, Rule::Newest).await?;
+        let taken = plan.taken;
         let records = self.some(&theirs, &taken)?;
         match records.len() {
             0 => page.unchanged += 1,
@@ -277,7 +278,8 @@ impl Acme {
             }
             None => found(AcmeDrift::MissingHere, Vec::new()),
             Some(ours) => {
-                let Plan { mut sent, taken, .. } = self.plan_of_now(ours, &theirs).await?;
+                let plan = self.plan_of_now(ours, &theirs, Standing::News, Rule::Newest).await?;
+                let Plan { mut sent, taken, .. } = plan;
                 sent.extend(taken);
                 if sent.is_empty() { Ok(None) } else { found(AcmeDrift::Differs, sent) }
             }
@@ -302,9 +304,9 @@ impl Acme {
                 return self.not_taken(&theirs);
             }
         }
-        let body = present.map(|ours| ours.body().to_vec()).ok_or(SyncError::NotHere)?;
-        let ours = Ours { body, before: self.base(id).await? };
-        let synced = self.settle(id, &ours, Rule::Newest, Patience::Until(until)).await?;
+        present.ok_or(SyncError::NotHere)?;
+        let patience = Patience::Until(until);
+        let synced = self.settle(id, Rule::Newest, Missing::Made, patience).await?;
         let is_made = synced.there == There::Created;
         let kept = synced.kept.into_iter().filter(|(_, why)| *why == Some(KeptBack::Theirs));
         Ok(kept.map(|(name, _)| name).filter(|_| is_made).collect())
@@ -319,7 +321,8 @@ fn is_of_one(error: &SyncError) -> bool {
         | SyncError::Contended
         | SyncError::NotHere
         | SyncError::NotThere
-        | SyncError::DeletedHere => true,
+        | SyncError::DeletedHere
+        | SyncError::DeletedThere => true,
         SyncError::Cursor
         | SyncError::UnknownSource(_)
         | SyncError::OwnIds(_)

@@ -11,6 +11,7 @@ use super::fields::{Fields, YES_OR_NO, free};
 use super::sections::{KafkaConfig, LogChoice, LogConfig};
 use super::source_tables::{SourceTable, Tombstones};
 use super::suggest::{did_you_mean, nearest};
+use super::validate::Unfit;
 
 /// What stands under `[input.<topic>]`.
 const KEYS: [&str; 1] = ["source"];
@@ -102,6 +103,7 @@ pub(super) fn bridge(
     log: &LogConfig,
     kafka: &KafkaConfig,
     sources: &BTreeMap<String, SourceTable>,
+    unfit: &mut Unfit,
 ) -> BridgeConfig {
     let mut tables = tables(fields, sources);
     let excluded = own_topics(log, kafka);
@@ -127,6 +129,10 @@ pub(super) fn bridge(
         named: BTreeMap::new(),
         excluded,
     };
+    if config.is_on() && kafka.brokers.is_empty() {
+        let problem = "needs kafka.brokers (KAFKA_BROKERS), which is not set";
+        unfit.add(fields, "bridge.topics", problem);
+    }
     for topic in tables.keys().filter(|topic| config.input(topic).is_none()) {
         let named = config.names().collect::<Vec<_>>();
         let meant = did_you_mean(topic, named.into_iter());

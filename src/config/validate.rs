@@ -48,17 +48,12 @@ pub(super) fn config(
     let server = server(&mut fields, &mut unfit);
     let tables = source_tables::sources(&mut fields, &acme);
     acme::check(&mut fields, &acme, &tables.sources);
-    let bridge = bridge::bridge(&mut fields, &log, &kafka, &tables.sources);
-    if bridge.is_on() && kafka.brokers.is_empty() {
-        let problem = "needs kafka.brokers (KAFKA_BROKERS), which is not set";
-        unfit.add(&fields, "bridge.topics", problem);
-    }
     Config {
         mode: sources.mode,
         limits: limits::limits(&mut fields),
         allow: limits::allow(&mut fields),
         embedded_log: embedded_log(&mut fields, &store.path),
-        bridge,
+        bridge: bridge::bridge(&mut fields, &log, &kafka, &tables.sources, &mut unfit),
         log,
         dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
         rules: rules::rules(&mut fields),
@@ -85,13 +80,13 @@ pub(super) fn config(
 
 /// What keeps `dev` and `serve` from starting, and no other command.
 #[derive(Default)]
-struct Unfit {
+pub(super) struct Unfit {
     errors: Vec<ConfigError>,
     warnings: Vec<String>,
 }
 
 impl Unfit {
-    fn add(&mut self, fields: &Fields<'_>, key: &str, problem: &str) {
+    pub(super) fn add(&mut self, fields: &Fields<'_>, key: &str, problem: &str) {
         let (place, key) = (fields.place(key), key.to_owned());
         self.errors.push(ConfigError::Invalid { place, key, problem: problem.to_owned() });
     }

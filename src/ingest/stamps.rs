@@ -22,7 +22,7 @@ const PLACES: usize = 1 << 16;
 /// One contact's stamps move another's on only where both are given out now.
 const SHARED_AHEAD_US: u64 = 1_000_000;
 /// How much of the time to come is reserved at once.
-const RESERVED_US: u64 = 10_000_000;
+const RESERVED_US: u64 = 1_000_000;
 const FILE: &str = "stamp";
 
 /// Gives out stamps.

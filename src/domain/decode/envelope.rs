@@ -212,22 +212,6 @@ impl Envelope {
         is_flat: bool,
         naming: Naming<'_>,
     ) -> Result<Self, Reject> {
-        let read = Self::read_slots(reader, slots, data, is_flat, naming);
-        read.map_err(|reject| {
-            // A flat event's only id may be its contact's.
-            let id = slots.id.filter(|_| !is_flat || slots.contact_id.is_some());
-            let id = slots.event_id.or(id).and_then(|id| reader.id_of(id, "id").ok().flatten());
-            reject.of_event(id.map(|id| reader.bytes(id)))
-        })
-    }
-
-    fn read_slots(
-        reader: &mut Reader<'_>,
-        slots: &Slots,
-        data: Vec<Member>,
-        is_flat: bool,
-        naming: Naming<'_>,
-    ) -> Result<Self, Reject> {
         let data_text = match slots.data {
             Some(Token::Object { start, end }) => Some((start, end)),
             None if is_flat => Some(reader.range()),
@@ -251,12 +235,21 @@ impl Envelope {
             Some(token) if slots.specversion.is_some() => reader.text_of(token, "subject")?,
             _ => None,
         };
+        let mut read = || {
+            let kind = kind_of(reader, kind, || naming.source(reader, source))?;
+            Ok((kind, timestamp_of(reader, slots.timestamp)?, version_of(reader, slots.version)?))
+        };
+        let read: Result<_, Reject> = read();
+        // A flat event's only id may be its contact's.
+        let own_id = named_event_id.or(event_id.filter(|_| !is_flat || contact_id.is_some()));
+        let (kind, timestamp, version) =
+            read.map_err(|reject| reject.of_event(own_id.map(|id| reader.bytes(id))))?;
         Ok(Self {
-            kind: kind_of(reader, kind, || naming.source(reader, source))?,
+            kind,
             source,
-            timestamp: timestamp_of(reader, slots.timestamp)?,
+            timestamp,
             has_own_time: false,
-            version: version_of(reader, slots.version)?,
+            version,
             contact_id,
             subject,
             id: event_id,

@@ -39,7 +39,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::clock::{Clock, id_hash};
 use super::event::{Event, EventKind, Patch};
-use super::headers::{EVENT_ID, OUR_ENVELOPE};
+use super::headers::{EVENT_ID, NOTICE, OUR_ENVELOPE};
 use super::limits::{ID_BYTES_MAX, Limits};
 use super::record::{Headers, Record, RecordBatch};
 use super::schemas::SourceSchemas;
@@ -189,7 +189,9 @@ impl Decoder {
         let mut event = self.assemble(reader, record, envelope, contact, headers.clone())?;
         external_ids::resolve(reader, &mut event, headers.clone())?;
         event.command = command::read(reader, headers.clone(), &event, envelope)?;
-        if event.command.is_some() {
+        event.is_notice =
+            event.command.is_none() && headers.clone().any(|(name, _)| name == NOTICE);
+        if event.command.is_some() || event.is_notice {
             event.body_hash = None;
         }
         event.replaces = match &event.command {
@@ -290,6 +292,7 @@ impl Decoder {
             attributes: contact.attributes,
             external_ids: contact.external_ids,
             replaces: false,
+            is_notice: false,
             command: None,
         })
     }

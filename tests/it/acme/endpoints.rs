@@ -299,8 +299,8 @@ async fn what_acme_has_not_heard_of_outlasts_what_it_says_of_other_fields() {
     assert_eq!(theirs(&acme)["ada"]["phone"], "new");
     // Acme has said so itself, and then somebody there has taken it back.
     let is_told = |answer: &Answer| {
-        let told = acme.contact("ada").unwrap().acme_updated_at;
-        answer.json()["updatedAt"] == json!(told)
+        let told = acme.contact("ada").unwrap().acme_version;
+        answer.json()["sourceVersion"] == json!(told)
     };
     instance.until_contact("ada", is_told).await;
     acme.send_webhooks_to("http://127.0.0.1:1/", "acme");

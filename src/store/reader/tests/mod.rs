@@ -108,6 +108,7 @@ impl Bench {
             attributes: Vec::new(),
             external_ids: Vec::new(),
             replaces: false,
+            is_notice: false,
             command: None,
         };
         for (place, text) in fields {
