@@ -23,6 +23,7 @@ mod error;
 mod first_lane;
 mod followers;
 mod founding;
+mod imports;
 mod log;
 mod partial;
 mod permissions;

@@ -28,6 +28,7 @@ use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::descriptors;
 use super::followers::FollowerTasks;
+use super::imports::ImportTasks;
 use super::log::open_log;
 use super::partial::while_whole;
 use super::permissions::warn_of_open_files;
@@ -164,7 +165,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
-    start_front(&tasks, &watch, options.demo.map(|demo| (demo, log.clone())));
+    let is_one_shot = options.worker.until_caught_up;
+    start_front(&tasks, &watch, is_one_shot, options.demo.map(|demo| (demo, log.clone())));
     let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
     listeners.serve(&tasks, &watch.http, serving, &config.server);
     tasks.start("users", Stage::Behind, |stop| async move { auth.run(stop).await });
@@ -172,7 +174,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     tasks.start("dead_letters", Stage::Behind, |stop| letters(watch.clone(), stop));
     // A run that ends when all is applied would leave the inputs half bridged, and end in the middle of
     // what waits.
-    if !options.worker.until_caught_up {
+    if !is_one_shot {
         let (config, rules) = (Arc::clone(&config), setup.present.clone());
         tasks.start("bridge", Stage::Behind, |stop| {
             run_bridge(config, rules, log.clone(), watch.clone(), stop)
@@ -247,7 +249,16 @@ async fn lame_duck(
     }
 }
 
-fn start_front(tasks: &Tasks, watch: &Watch, demo: Option<(DemoOptions, EventLog)>) {
+fn start_front(
+    tasks: &Tasks,
+    watch: &Watch,
+    is_one_shot: bool,
+    demo: Option<(DemoOptions, EventLog)>,
+) {
+    // What waits is imported by the next run that does not end by itself.
+    if !is_one_shot {
+        tasks.start("imports", Stage::Front, |stop| imports(watch.clone(), stop));
+    }
     if let Some((demo, log)) = demo {
         tasks.start("demo", Stage::Front, |stop| demo::run(log, demo, stop));
     }
@@ -264,6 +275,11 @@ async fn letters(watch: Watch, stop: CancellationToken) {
         watch.roles.clone().run(async { _ = resting.await }, stop)
     };
     while_whole(&watch.partial, &stop, letters).await
+}
+
+async fn imports(watch: Watch, stop: CancellationToken) {
+    let imports = |stop: CancellationToken| watch.imports.clone().run(stop);
+    while_whole(&watch.partial, &stop, imports).await
 }
 
 fn watch(
@@ -305,6 +321,7 @@ fn watch(
         registry: bridge.registry.clone(),
         letters: Letters::new(config, Arc::clone(&auth), bridge),
         followers: FollowerTasks::new(config, is_one_shot),
+        imports: ImportTasks::new(config, Arc::clone(&auth), setup.present.clone()),
         auth,
         store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),

@@ -31,6 +31,7 @@ use super::WorkerError;
 use super::acme::AcmeSetup;
 use super::dead_letters::{Letters, age_seconds};
 use super::followers::{FollowerTasks, rehoming};
+use super::imports::ImportTasks;
 use super::roles::Roles;
 use super::rules::told;
 
@@ -95,6 +96,7 @@ pub(super) struct Watch {
     /// Where one is configured.
     pub(super) registry: Option<Arc<SchemaRegistry>>,
     pub(super) followers: FollowerTasks,
+    pub(super) imports: ImportTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
     /// Cancelled when the store turns out not to know everything.
@@ -179,6 +181,9 @@ impl Watch {
         self.readiness.note(FOLLOWERS, move || noted.note());
         self.readiness.look(REHOMING, move || shown.show(REHOMING).map_or(Ok(None), rehoming));
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
+        let (intake, edits) = (Arc::clone(&self.intake), writes.edits.clone());
+        let own = Arc::clone(&control);
+        let imports = self.imports.open(reader.clone(), intake, own, edits, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
             writes,
@@ -187,6 +192,7 @@ impl Watch {
             feed: self.feed.clone(),
             letters,
             followers,
+            imports,
             acme,
             rules: Arc::clone(rules),
         });

@@ -1,8 +1,10 @@
 //! The running instance's API, as commands ask it.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{ACCEPT, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -17,6 +19,10 @@ use super::output;
 pub(super) const PAGE: usize = 200;
 /// How long the instance may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// Bytes of a file that are sent at once, and how long all of it may take.
+const PIECE: usize = 256 << 10;
+const UPLOAD_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// Tries where patience is asked for; the first pause and the longest.
 const ATTEMPTS_MAX: u32 = 5;
@@ -90,6 +96,38 @@ impl Api {
         self.ask(Method::POST, path, Some(body))
     }
 
+    /// Sends a file as it is, piece by piece, however long that takes.
+    pub(super) fn upload(&self, path: &str, file: File) -> anyhow::Result<Value> {
+        let pieces = std::iter::from_fn(move || {
+            let mut piece = Vec::with_capacity(PIECE);
+            match (&file).take(PIECE as u64).read_to_end(&mut piece) {
+                Ok(0) => None,
+                Ok(_) => Some(Ok(piece)),
+                Err(error) => Some(Err(error)),
+            }
+        });
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+        let request = self.request(&Method::POST, path).timeout(UPLOAD_WAIT).body(body);
+        self.judged(self.answered(request)?)
+    }
+
+    /// Writes what is answered in this media type to a file.
+    pub(super) fn download(&self, path: &str, accept: &str, to: &mut File) -> anyhow::Result<()> {
+        let request = self.request(&Method::GET, path).header(ACCEPT, accept).timeout(UPLOAD_WAIT);
+        let url = &self.instance.url;
+        self.runtime.block_on(async {
+            let lost = |error: reqwest::Error| instance::unreachable(url, &error);
+            let mut response = request.send().await.map_err(lost)?;
+            if !response.status().is_success() {
+                return Err(Failure::Data(format!("{url} answers {}", response.status())).into());
+            }
+            while let Some(piece) = response.chunk().await.map_err(lost)? {
+                to.write_all(&piece)?;
+            }
+            Ok(())
+        })
+    }
+
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::DELETE, path, None)
     }
@@ -105,14 +143,24 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Answer> {
+        let request = self.request(method, path);
+        self.answered(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+    }
+
+    fn request(&self, method: &Method, path: &str) -> reqwest::RequestBuilder {
         let Instance { url, key, client, .. } = &self.instance;
-        let mut request = client.request(method.clone(), format!("{url}{path}"));
-        if let Some(key) = key {
-            request = request.header("X-API-Key", key.expose());
+        let request = client.request(method.clone(), format!("{url}{path}"));
+        match key {
+            Some(key) => request.header("X-API-Key", key.expose()),
+            None => request,
         }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+    }
+
+    fn answered(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+        let url = &self.instance.url;
         let answered = self.runtime.block_on(async {
             let response = request.send().await?;
             let retry_after = response.headers().get(RETRY_AFTER);

@@ -12,6 +12,7 @@ use super::acme::AcmeCommand;
 use super::bench::BenchCommand;
 use super::dlq::{AnswerArgs, DlqCommand};
 use super::follower::FollowerCommand;
+use super::import::ImportArgs;
 use super::instance::InstanceArgs;
 use super::mock_acme::MockAcmeArgs;
 use super::settings::SettingsArgs;
@@ -65,6 +66,8 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Fill the log with a reproducible load
     Produce(ProduceArgs),
+    /// Bring contacts in from a file: CSV, NDJSON or vCard
+    Import(ImportArgs),
     /// Print one contact as JSON
     Get(GetArgs),
     /// Say how the running instance is: ready or why not, lag, sizes, ages; for health checks --quiet

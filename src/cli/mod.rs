@@ -17,6 +17,7 @@ mod exit;
 mod follower;
 mod foreign;
 mod get;
+mod import;
 mod instance;
 mod mock_acme;
 mod offline;
@@ -78,6 +79,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dev(args) => serve::dev(settings, &args),
         Command::Serve(args) => serve::serve(settings, &args),
         Command::Produce(args) => produce::run(settings, &args),
+        Command::Import(args) => import::run(settings, &args),
         Command::Get(args) => get::run(settings, &args),
         Command::Status(args) => status::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),

@@ -14,6 +14,7 @@ mod dotenv;
 mod environment;
 mod error;
 mod fields;
+mod imports;
 mod layers;
 mod limits;
 mod log_choice;
@@ -45,6 +46,7 @@ use crate::domain::sources::SourceTexts;
 pub use bridge::{BridgeConfig, InputConfig};
 pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
+pub use imports::ImportsConfig;
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use rules::{AdoptChoice, RulesConfig};
 pub use schema_registry::SchemaRegistryConfig;
@@ -59,6 +61,7 @@ pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureF
 pub use simulator::SimulatorConfig;
 pub use source_tables::{SourceTable, Tombstones};
 pub use sources::{FileText, FlagSetting, Sources};
+pub use suggest::nearest;
 pub use webhook_secret::webhook_key;
 
 /// The built-in default: every key there is, with what it means.
@@ -114,6 +117,8 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Webhooks as Acme sends them, made here.
     pub simulator: SimulatorConfig,
+    /// Files in.
+    pub imports: ImportsConfig,
     /// Other topics in.
     pub bridge: BridgeConfig,
     /// Where the schemas of their Avro records are; none: such records are dead letters.
@@ -162,7 +167,7 @@ impl Config {
     /// Where data is kept, each directory once.
     pub fn data_directories(&self) -> Vec<&Path> {
         let store = self.store.path.as_path();
-        let others = [&*self.embedded_log.path, &*self.outbox.path];
+        let others = [&*self.embedded_log.path, &*self.outbox.path, &*self.imports.path];
         let elsewhere = others.into_iter().filter(|path| !path.starts_with(store));
         std::iter::once(store).chain(elsewhere).collect()
     }

@@ -18,7 +18,7 @@ use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::webhook_secret::too_short;
 use super::{
-    Config, Mode, Sources, acme, bridge, dead_letters, log_choice, rules, schema_registry,
+    Config, Mode, Sources, acme, bridge, dead_letters, imports, log_choice, rules, schema_registry,
     simulator, source_tables, telemetry, webhooks,
 };
 
@@ -68,6 +68,7 @@ pub(super) fn config(
         jwt,
         webhooks: webhooks::webhooks(&mut fields, tables.webhooks),
         outbox: webhooks::outbox(&mut fields, &store.path),
+        imports: imports::imports(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
         acme,
         server,

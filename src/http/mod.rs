@@ -25,6 +25,7 @@ mod edge;
 mod exchange;
 mod feed;
 mod followers;
+mod imports;
 mod router;
 mod rules;
 mod services;

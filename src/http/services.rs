@@ -16,6 +16,7 @@ use crate::effects::dead_letters::LetterDesk;
 use crate::effects::feed::Feed;
 use crate::effects::follower::Followers;
 use crate::effects::simulator::Simulator;
+use crate::files::import::Imports;
 use crate::ingest::{self, Edits, Intake, Webhooks};
 use crate::query::Queries;
 use crate::shared_state::{LimitClass as Counted, Limiter};
@@ -119,6 +120,8 @@ pub struct OpenStore {
     pub letters: Arc<LetterDesk>,
     /// What follows from what was applied.
     pub followers: Arc<Followers>,
+    /// Files in; none: their directory can't be used.
+    pub imports: Option<Imports>,
     /// Acme, where it is configured.
     pub acme: Option<Arc<Acme>>,
     /// By what records are judged.

@@ -48,7 +48,7 @@ pub use markers::marker_record;
 pub use merged::merged_into;
 pub use merging::{Merge, MergeEnd, MergeError, MergeFailure, MergeJob, Merged, Merging};
 pub use outbox::{Outbox, OutboxError};
-pub use patch::{ContactPatch, Said};
+pub use patch::{ContactPatch, Data as ContactData, Said};
 pub use pause::{Pause, Retries};
 pub use present::PresentRules;
 pub use purge::purge;
@@ -58,6 +58,7 @@ pub use webhooks::{
     Checked, ItemReport, Message, Received, SecretError, SignatureError, Verified, Verifier,
     WebhookError, WebhookSetupError, Webhooks, sign, sign_acme, signed_headers,
 };
+pub use whose::{Named, named_contact};
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {

@@ -64,9 +64,11 @@ impl ContactPatch {
 
 /// The data of a record: the contact's id with what is said.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Data<'a> {
-    pub(super) id: &'a str,
-    pub(super) patch: &'a ContactPatch,
+pub struct Data<'a> {
+    /// The contact.
+    pub id: &'a str,
+    /// What is said of it.
+    pub patch: &'a ContactPatch,
 }
 
 impl Serialize for Data<'_> {

@@ -25,6 +25,7 @@ use super::dead_letters::DeadLetterMetrics;
 use super::events::RequestLines;
 use super::feed::FeedMetrics;
 use super::followers::FollowerMetrics;
+use super::imports::ImportMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
@@ -185,6 +186,8 @@ pub struct Metrics {
     intake: IntakeFamilies,
     /// Webhooks that are made here.
     pub simulator: SimulatorMetrics,
+    /// Files in.
+    pub imports: ImportMetrics,
     /// The sync with Acme.
     pub acme: AcmeMetrics,
     /// What comes in from other topics.
@@ -261,6 +264,7 @@ impl Metrics {
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
+            imports: ImportMetrics::register(&families)?,
             acme: AcmeMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
             schemas: SchemaMetrics::register(&families)?,

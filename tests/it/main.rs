@@ -26,6 +26,7 @@ mod dead_letters;
 mod docs;
 mod followers;
 mod http;
+mod imports;
 mod pipeline;
 mod schema_registry;
 mod security_log;

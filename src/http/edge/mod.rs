@@ -78,6 +78,7 @@ struct Resource {
 struct AllowedMethod {
     endpoint: &'static Endpoint,
     takes_body: bool,
+    streams_body: bool,
     waits_for_position: bool,
 }
 
@@ -93,6 +94,7 @@ pub(crate) fn around(
         AllowedMethod {
             endpoint,
             takes_body: operation.body.is_some(),
+            streams_body: operation.streams_body,
             waits_for_position: operation.has_header("Position"),
         }
     });
@@ -165,6 +167,7 @@ impl Resource {
             route: self.path,
             method: method.clone(),
             reads_body: has_body && allowed.is_some_and(|allowed| allowed.takes_body),
+            streams_body: allowed.is_some_and(|allowed| allowed.streams_body),
             waits_for_position: allowed.is_some_and(|allowed| allowed.waits_for_position),
             accept: headers.get(ACCEPT).cloned(),
             origin: headers.get(ORIGIN).cloned(),
@@ -213,6 +216,16 @@ impl Resource {
         mut inner: Route,
     ) -> Response {
         let limits = self.state.limits();
+        if context.streams_body {
+            // It may take long, and has bounds and a time of its own: no place among the requests.
+            drop(place);
+            passing.tell(request);
+            let answer = pin!(inner.call(std::mem::take(request)));
+            return match Box::pin(without_panic(answer)).await {
+                Ok(Ok(response)) => response,
+                Err(panic) => ApiError::internal(format!("panicked: {panic}")).into_response(),
+            };
+        }
         let mut _of_bodies = None;
         if context.reads_body {
             // One on its way has no place among the requests: else who sends it slowly holds one.
@@ -298,10 +311,14 @@ fn admit(
         }
         PeerKind::Probe => framing::check(request)?,
     }
-    check_head(state.limits(), request)
+    check_head(state.limits(), context, request)
 }
 
-fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
+fn check_head(
+    limits: &HttpLimits,
+    context: &RequestContext,
+    request: &Request,
+) -> Result<(), ApiError> {
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, str::len) > limits.uri_bytes_max {
         let max = limits.uri_bytes_max;
@@ -327,7 +344,8 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
         )
         .with_details(json!({ "maxBytes": max })));
     }
-    if request.body().size_hint().lower() > limits.body_bytes_max as u64 {
+    let is_bounded_here = !context.streams_body;
+    if is_bounded_here && request.body().size_hint().lower() > limits.body_bytes_max as u64 {
         return Err(bodies::too_large(limits));
     }
     Ok(())

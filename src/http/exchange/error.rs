@@ -105,6 +105,8 @@ catalogue! {
     FollowerNotFound = NOT_FOUND, "FOLLOWER_NOT_FOUND", "No such follower";
     /// No such change is parked.
     ParkedChangeNotFound = NOT_FOUND, "PARKED_CHANGE_NOT_FOUND", "No such parked change";
+    /// No such import.
+    ImportNotFound = NOT_FOUND, "IMPORT_NOT_FOUND", "No such import";
     /// The route has other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed";
     /// The client accepts no form that there is.
@@ -131,6 +133,10 @@ catalogue! {
     TooManyRedrives = CONFLICT, "TOO_MANY_REDRIVES", "Too many redrives";
     /// The follower has not started, or nothing waits that could be skipped, or too much was redriven.
     FollowerConflict = CONFLICT, "FOLLOWER_CONFLICT", "Not possible for this follower now";
+    /// The import is not in the state for this.
+    ImportConflict = CONFLICT, "IMPORT_CONFLICT", "Not possible for this import now";
+    /// The import's file is another instance's, or was deleted.
+    ImportGone = GONE, "IMPORT_GONE", "The import's file is gone";
     /// A position of another log, or one that the journal does not reach back to.
     PositionGone = GONE, "POSITION_GONE", "Position gone";
     /// The contact is not in the state that If-Match names, or there although it must be new.
@@ -143,6 +149,8 @@ catalogue! {
     TooManyEvents = PAYLOAD_TOO_LARGE, "TOO_MANY_EVENTS", "Too many events";
     /// An event that can't be applied.
     EventRejected = UNPROCESSABLE_ENTITY, "EVENT_REJECTED", "Event rejected";
+    /// A file that can't be imported: no contacts' file, or of columns that nobody knows.
+    ImportUnreadable = UNPROCESSABLE_ENTITY, "IMPORT_UNREADABLE", "The file can't be imported";
     /// Too long a path and query.
     UriTooLong = URI_TOO_LONG, "URI_TOO_LONG", "URI too long";
     /// A body of another kind.

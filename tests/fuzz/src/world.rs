@@ -220,6 +220,7 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
     OpenStore {
         followers: Arc::new(Followers::new(around)),
         acme: None,
+        imports: None,
         queries: contactd::query::Queries::new(reader.clone()),
         writes: Writes {
             edits: Edits::new(commands()),
