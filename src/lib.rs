@@ -28,6 +28,8 @@ pub mod query;
 
 pub mod effects;
 
+pub mod files;
+
 pub mod outbound;
 
 pub mod acme;

@@ -297,6 +297,7 @@ fn watch(
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
         feed: Feed::new(config.feed, &metrics),
+        exports_max: config.exports.running_max,
         readiness,
         metrics,
         is_kafka,

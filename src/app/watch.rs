@@ -17,6 +17,7 @@ use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
 use crate::event_log::{ConsumerStatus, EventLog};
+use crate::files::export::Exports;
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
 use crate::query::{CursorKeys, Queries};
@@ -75,6 +76,8 @@ pub(super) struct Watch {
     pub(super) http: HttpState,
     pub(super) metrics: Arc<Metrics>,
     pub(super) feed: Feed,
+    /// Exports at once.
+    pub(super) exports_max: usize,
     /// Whether the log is one that others run.
     pub(super) is_kafka: bool,
     /// Signs the cursors of lists.
@@ -184,6 +187,7 @@ impl Watch {
             writes,
             merging,
             control,
+            exports: Arc::new(Exports::new(reader.clone(), self.exports_max, &self.metrics)),
             feed: self.feed.clone(),
             letters,
             followers,

@@ -14,6 +14,7 @@ mod check_event;
 mod configuration;
 mod dlq;
 mod exit;
+mod export;
 mod follower;
 mod foreign;
 mod get;
@@ -79,6 +80,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Serve(args) => serve::serve(settings, &args),
         Command::Produce(args) => produce::run(settings, &args),
         Command::Get(args) => get::run(settings, &args),
+        Command::Export(args) => export::run(settings, &args),
         Command::Status(args) => status::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Source(command) => source::run(settings, &command),

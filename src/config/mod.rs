@@ -50,10 +50,10 @@ pub use rules::{AdoptChoice, RulesConfig};
 pub use schema_registry::SchemaRegistryConfig;
 pub use secret::Secret;
 pub use sections::{
-    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
-    JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig,
-    PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig,
-    WebhookSourceConfig, WebhooksConfig,
+    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, ExportsConfig,
+    FeedConfig, JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat,
+    OutboxConfig, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig,
+    TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
 };
 pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;
@@ -98,6 +98,8 @@ pub struct Config {
     pub sources: BTreeMap<String, SourceTable>,
     /// The feed of changes.
     pub feed: FeedConfig,
+    /// Contacts out, as files.
+    pub exports: ExportsConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
     /// What instances share: limits and revocations.

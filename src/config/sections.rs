@@ -296,6 +296,13 @@ pub struct FeedConfig {
     pub retry: Duration,
 }
 
+/// Contacts out, as files.
+#[derive(Clone, Copy, Debug)]
+pub struct ExportsConfig {
+    /// Exports at once; more are answered 503.
+    pub running_max: usize,
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

@@ -63,6 +63,7 @@ pub(super) fn config(
         apply: apply(&mut fields),
         sources: tables.sources,
         feed: feed(&mut fields),
+        exports: ExportsConfig { running_max: fields.count("exports.running_max", 1..=1_000) },
         telemetry: telemetry::telemetry(&mut fields, server.listen),
         redis: redis(&mut fields),
         jwt,

@@ -16,6 +16,7 @@ use crate::effects::dead_letters::LetterDesk;
 use crate::effects::feed::Feed;
 use crate::effects::follower::Followers;
 use crate::effects::simulator::Simulator;
+use crate::files::export::Exports;
 use crate::ingest::{self, Edits, Intake, Webhooks};
 use crate::query::Queries;
 use crate::shared_state::{LimitClass as Counted, Limiter};
@@ -115,6 +116,8 @@ pub struct OpenStore {
     pub control: Arc<ingest::Control>,
     /// Changes as they are applied.
     pub feed: Feed,
+    /// Contacts out, as files.
+    pub exports: Arc<Exports>,
     /// What could not be applied.
     pub letters: Arc<LetterDesk>,
     /// What follows from what was applied.

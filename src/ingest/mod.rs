@@ -40,7 +40,7 @@ pub use bridge::{Bridge, BridgeAgain, BridgeAgainError, reduce};
 pub use command_record::{API_SOURCE, COMMAND_ID};
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
-pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed, LinkError};
+pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed, LinkError, RevertError};
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
 pub use lease::{Clocks, Lease};

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::domain::contact::ContactView;
 use crate::domain::event::FIELDS;
 use crate::domain::external_ids::EXTERNAL_IDS;
+use crate::domain::merge_notes::MERGED_INTO;
 
 /// None: as it is; `Some(None)`: no value any more; `Some(Some(_))`: this value.
 pub type Said<T> = Option<Option<T>>;
@@ -44,6 +45,19 @@ impl ContactPatch {
         let others = other.external_ids().filter(|(source, _)| !has.contains(source));
         let others = others.map(|(source, id)| (source.to_owned(), Some(id.to_owned())));
         patch.external_ids = others.collect();
+        patch
+    }
+
+    /// All that a contact says, in place of whatever stands there; external ids stay.
+    pub fn whole(contact: &ContactView<'_>) -> Self {
+        let mut patch = Self { clears_attributes: true, ..Self::default() };
+        for (place, said) in patch.fields.iter_mut().enumerate() {
+            *said = Some(contact.field(place).map(str::to_owned));
+        }
+        // That it was merged into another is no longer so where it is there again.
+        for (name, value) in contact.attributes().filter(|(name, _)| *name != MERGED_INTO) {
+            patch.set_attribute(name, value.to_owned());
+        }
         patch
     }
 

@@ -23,6 +23,7 @@ use super::build::Build;
 use super::control::ControlMetrics;
 use super::dead_letters::DeadLetterMetrics;
 use super::events::RequestLines;
+use super::exports::ExportMetrics;
 use super::feed::FeedMetrics;
 use super::followers::FollowerMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
@@ -163,6 +164,8 @@ pub struct Metrics {
     pub end_to_end: Histogram,
     /// Seconds to commit offsets to the broker.
     pub commit_duration: Histogram,
+    /// Exports.
+    pub exports: ExportMetrics,
     /// The feed's.
     pub feed: FeedMetrics,
     /// Control records and entries.
@@ -238,6 +241,7 @@ impl Metrics {
                 "Seconds to commit offsets to the broker.",
                 &HTTP_SECONDS,
             )?,
+            exports: ExportMetrics::register(&families)?,
             feed: FeedMetrics::register(&families)?,
             control: ControlMetrics::register(&families)?,
             rules: RulesMetrics::register(&families)?,
@@ -246,11 +250,7 @@ impl Metrics {
             set_aside: dead_letter_children(&families)?,
             dead_letters: DeadLetterMetrics::register(&families)?,
             retries: retries(&families)?,
-            dependencies: families.gauges(
-                "contactd_dependency_up",
-                "1 while the dependency answers, else 0; there for those that are configured.",
-                &["dependency"],
-            )?,
+            dependencies: dependencies(&families)?,
             build_info: families.gauges(
                 "contactd_build_info",
                 "Always 1; the labels say which build this is.",
@@ -395,6 +395,14 @@ fn end_to_end(families: &Families<'_>) -> Result<Histogram, MetricsError> {
         &HTTP_SECONDS,
     )?;
     Ok(family.with_label_values(&["topic"]))
+}
+
+fn dependencies(families: &Families<'_>) -> Result<IntGaugeVec, MetricsError> {
+    families.gauges(
+        "contactd_dependency_up",
+        "1 while the dependency answers, else 0; there for those that are configured.",
+        &["dependency"],
+    )
 }
 
 fn retries(families: &Families<'_>) -> Result<IntCounterVec, MetricsError> {

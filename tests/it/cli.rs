@@ -66,6 +66,7 @@ fn help_teaches_and_goes_to_standard_output() {
         "serve",
         "produce",
         "get",
+        "export",
         "status",
         "check-event",
         "simulate",

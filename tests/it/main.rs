@@ -19,6 +19,7 @@ mod acme;
 mod circles;
 mod cli;
 mod cli_auth;
+mod cli_export;
 mod cli_safe;
 mod cli_simulate;
 mod cli_status;

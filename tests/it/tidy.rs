@@ -12,7 +12,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Every room with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
@@ -34,6 +34,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
             "telemetry",
         ],
     ),
+    ("files", &["shares", "store", "domain", "config", "telemetry"]),
     ("outbound", &["domain"]),
     (
         "acme",
@@ -50,6 +51,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
             "query",
             "ingest",
             "effects",
+            "files",
             "acme",
             "auth",
             "shared_state",

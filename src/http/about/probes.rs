@@ -10,11 +10,14 @@ use axum::response::{IntoResponse as _, Response};
 use super::answers::{
     Health, Index, Liveness, LogName, PartReadiness, Readiness, ReadyStatus, Stats,
 };
+use super::spread::SpreadQuery;
 use crate::http::exchange::answer::{begin, blocking, with_position};
 use crate::http::exchange::error::ApiError;
 use crate::http::exchange::params::Params;
+use crate::http::exchange::position::POSITION;
 use crate::http::router::api_paths;
 use crate::http::state::HttpState;
+use crate::query::QueryError;
 
 /// `GET /livez`: the process answers, whatever it waits for.
 pub(super) async fn livez(uri: Uri) -> Result<Json<Liveness>, ApiError> {
@@ -84,14 +87,15 @@ pub(super) async fn stats(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    Params::of(&uri, &[])?;
+    let params = Params::with_lists(&uri, &["by", "top"], &["by"])?;
+    let asked = SpreadQuery::of(&params, headers.contains_key(POSITION))?;
     let queries = begin(&state, &headers)?.clone();
-    let stats = blocking(&state.work().questions, {
+    let found = blocking(&state.work().questions, {
         let queries = queries.clone();
-        move || queries.stats()
-    })
-    .await?;
-    let stats = Json(Stats::of(&stats, state.partial()));
+        move || Ok::<_, QueryError>((queries.stats()?, asked.answer(&queries)?))
+    });
+    let (stats, spread) = found.await?;
+    let stats = Json(Stats::of(&stats, state.partial(), spread));
     Ok(with_position(&state, &queries, stats.into_response()))
 }
 

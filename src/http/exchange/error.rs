@@ -93,6 +93,8 @@ catalogue! {
     SimulatorOff = NOT_FOUND, "SIMULATOR_OFF", "The simulator is off";
     /// No such simulated webhook, or not any more, or another instance's.
     SimulatedWebhookNotFound = NOT_FOUND, "SIMULATED_WEBHOOK_NOT_FOUND", "No such simulated webhook";
+    /// The contact has no such version yet.
+    VersionNotFound = NOT_FOUND, "VERSION_NOT_FOUND", "No such version";
     /// Nothing is known of the event.
     EventNotFound = NOT_FOUND, "EVENT_NOT_FOUND", "No such event";
     /// No such dead letter.
@@ -133,6 +135,8 @@ catalogue! {
     FollowerConflict = CONFLICT, "FOLLOWER_CONFLICT", "Not possible for this follower now";
     /// A position of another log, or one that the journal does not reach back to.
     PositionGone = GONE, "POSITION_GONE", "Position gone";
+    /// The journal does not reach back to that time or version, or the contact was erased since; `details` says how far it reaches.
+    HistoryGone = GONE, "HISTORY_GONE", "History gone";
     /// The contact is not in the state that If-Match names, or there although it must be new.
     PreconditionFailed = PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed";
     /// A change without If-Match, where that is required.

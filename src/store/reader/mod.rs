@@ -2,7 +2,6 @@
 
 mod by_id;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +20,6 @@ use super::dead_letters::DeadLetters;
 use super::digest::Digest;
 use super::events::{self, EventLookup, EventRecord, Untimed};
 use super::expected::Expected;
-use super::export::{self, ExportReport};
 use super::heap::HeapStats;
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
@@ -445,16 +443,6 @@ impl Reader {
     /// record, or is not kept any more.
     pub fn event_at(&self, lane: Lane, offset: Offset) -> Result<Option<EventRecord>, StoreError> {
         events::at(&self.shared, lane, offset)
-    }
-
-    /// Writes every contact as of one position, one JSON object a line, sorted by id, while writes
-    /// go on. The position is that of the call.
-    pub fn export(
-        &self,
-        include_deleted: bool,
-        out: &mut dyn Write,
-    ) -> Result<ExportReport, StoreError> {
-        export::export(&self.shared, include_deleted, out)
     }
 
     /// Cross-checks everything that is stored twice. Nothing may be committed meanwhile.

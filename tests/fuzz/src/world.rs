@@ -19,6 +19,7 @@ use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::effects::follower::{Followers, Surroundings};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+use contactd::files::export::Exports;
 use contactd::http::{
     Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, ServeOptions, Services,
     WebhookIntake, Writes, router, serve_stream,
@@ -229,6 +230,7 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
         },
         merging: Arc::new(Merging::new(log.clone(), commands(), Arc::clone(&control), lease())),
         letters: Arc::new(letters),
+        exports: Arc::new(Exports::new(reader.clone(), 4, metrics)),
         feed,
         rules: Arc::new(Adoption::new(log.clone(), reader.clone(), own)),
         control,

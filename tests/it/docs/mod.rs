@@ -76,6 +76,7 @@ pages! {
     authentication_runs_as_printed = "docs/authentication.md";
     dead_letters_run_as_printed = "docs/dead-letters.md";
     events_run_as_printed = "docs/events.md";
+    exports_run_as_printed = "docs/exports.md";
     feed_runs_as_printed = "docs/feed.md";
     followers_run_as_printed = "docs/followers.md";
     installing_runs_as_printed = "docs/installing.md";

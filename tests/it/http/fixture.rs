@@ -18,6 +18,7 @@ use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::effects::follower::{Followers, Surroundings};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+use contactd::files::export::Exports;
 use contactd::http::{
     Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, Services, Writes, router,
 };
@@ -83,6 +84,7 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
         merging: merging(&log, reader, directory, &control),
         writes: writes(&log, reader, directory),
         control,
+        exports: Arc::new(Exports::new(reader.clone(), 8, &Metrics::new().unwrap())),
         feed: feed.clone(),
         rules: Arc::new(Adoption::new(log.clone(), reader.clone(), own)),
     }

@@ -4,6 +4,7 @@ mod answers;
 mod at_once;
 mod loads;
 mod races;
+mod spread;
 mod verification;
 
 use std::collections::BTreeMap;
