@@ -34,6 +34,8 @@ pub mod acme;
 
 pub mod auth;
 
+pub mod backup;
+
 pub mod schema_registry;
 
 pub mod shared_state;

@@ -26,6 +26,7 @@ mod founding;
 mod log;
 mod partial;
 mod permissions;
+mod restored;
 mod roles;
 mod rules;
 mod run;

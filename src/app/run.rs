@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
+use crate::backup::{Backups, Place};
 use crate::config::{Config, ServerConfig};
 use crate::effects::feed::Feed;
 use crate::event_log::EventLog;
@@ -252,6 +253,7 @@ fn start_front(tasks: &Tasks, watch: &Watch, demo: Option<(DemoOptions, EventLog
         tasks.start("demo", Stage::Front, |stop| demo::run(log, demo, stop));
     }
     tasks.start("feed", Stage::Front, |stop| watch.feed.clone().run(stop));
+    tasks.start("backups", Stage::Front, |stop| watch.backups.clone().run(stop));
     if let Some(simulator) = watch.simulator.clone() {
         tasks.start("simulator", Stage::Front, |stop| simulator.run(stop));
     }
@@ -281,6 +283,8 @@ fn watch(
     let intake = Arc::clone(&webhooks.intake);
     let simulator = open_simulator(config, own, &metrics)?;
     let acme = open_acme(config, &intake, &setup.present, &metrics)?;
+    let place = Place::of(config);
+    let backups = Arc::new(Backups::new(config.backup.clone(), place, metrics.backup.clone()));
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,
@@ -292,6 +296,7 @@ fn watch(
         speaks_tls: config.server.tls.is_some(),
         webhooks: Some(webhooks),
         simulator: simulator.clone(),
+        backups: Some(Arc::clone(&backups)),
         has_acme: acme.is_some(),
     };
     let watch = Watch {
@@ -311,6 +316,7 @@ fn watch(
         intake,
         simulator,
         acme,
+        backups,
         roles: Roles::default(),
         partial: CancellationToken::new(),
     };

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::Progress;
 use crate::auth::Auth;
+use crate::backup::Backups;
 use crate::config::Config;
 use crate::domain::control::ControlLimits;
 use crate::domain::founding::Founding;
@@ -49,6 +50,8 @@ const CONTROL: &str = "control";
 const FOUNDING: &str = "founding";
 /// What follows from what was applied; only a note.
 const FOLLOWERS: &str = "followers";
+/// Only a note.
+const BACKUP: &str = "backup";
 /// Topics that wait for their schema registry; only a note.
 const SCHEMAS: &str = "schemas";
 /// Only a note.
@@ -91,6 +94,8 @@ pub(super) struct Watch {
     pub(super) simulator: Option<Arc<Simulator>>,
     /// Where it is configured.
     pub(super) acme: Option<AcmeSetup>,
+    /// Makes backups, once the store is open.
+    pub(super) backups: Arc<Backups>,
     pub(super) letters: Letters,
     /// Where one is configured.
     pub(super) registry: Option<Arc<SchemaRegistry>>,
@@ -114,6 +119,8 @@ impl Watch {
         if let Some(registry) = self.registry.clone() {
             self.readiness.note(SCHEMAS, move || registry.note());
         }
+        let backups = Arc::clone(&self.backups);
+        self.readiness.note(BACKUP, move || backups.note());
         let intake = Arc::clone(&self.intake);
         self.metrics.on_scrape(move |metrics| {
             if let Some(outbox) = intake.outbox() {
@@ -143,6 +150,12 @@ impl Watch {
 
     pub(super) fn opening(&self, progress: &OpenProgress) {
         self.readiness.waiting(STORE, progress.to_string());
+    }
+
+    pub(super) fn catching_up_restored(&self) {
+        let why = "restored from a backup: what the log has had since is applied before anybody is answered";
+        tracing::info!(why, "the store is open");
+        self.readiness.waiting(STORE, why);
     }
 
     /// Not before the store is open: only then it is sure that the directory is ours.

@@ -1,10 +1,12 @@
 //! The running instance's API, as commands ask it.
 
+use std::io;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio_util::bytes::Bytes;
 
 use crate::config::Config;
 use crate::domain::texts::percent_encoded;
@@ -17,6 +19,9 @@ use super::output;
 pub(super) const PAGE: usize = 200;
 /// How long the instance may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// How long an answer may take that is read as it comes, and how long nothing of it may.
+const STREAM_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const PART_WAIT: Duration = Duration::from_secs(600);
 
 /// Tries where patience is asked for; the first pause and the longest.
 const ATTEMPTS_MAX: u32 = 5;
@@ -125,6 +130,43 @@ impl Api {
         Ok(Answer { status, retry_after, json })
     }
 
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.instance.url
+    }
+
+    /// An answer that may be longer than memory, read as it comes.
+    pub(super) fn stream(&self, path: &str) -> anyhow::Result<Streamed<'_>> {
+        let Instance { url, key, client, .. } = &self.instance;
+        let mut request = client.get(format!("{url}{path}")).timeout(STREAM_WAIT);
+        if let Some(key) = key {
+            request = request.header("X-API-Key", key.expose());
+        }
+        let answered = self.runtime.block_on(async {
+            let head = tokio::time::timeout(ANSWER_WAIT, request.send()).await;
+            let response = match head {
+                Ok(response) => response?,
+                Err(_) => return Ok(None),
+            };
+            if response.status().is_success() {
+                return Ok(Some(Ok(response)));
+            }
+            let (status, body) = (response.status(), response.bytes().await?);
+            let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            Ok::<_, reqwest::Error>(Some(Err(Answer { status, retry_after: None, json })))
+        });
+        match answered.map_err(|error| instance::unreachable(url, &error))? {
+            Some(Ok(response)) => {
+                Ok(Streamed { runtime: &self.runtime, response, part: Bytes::new() })
+            }
+            Some(Err(answer)) => {
+                self.judged(answer)?;
+                Err(Failure::Unreachable(format!("{url} answers nothing")).into())
+            }
+            None => Err(Failure::Unreachable(format!("{url} does not answer in time")).into()),
+        }
+    }
+
     fn judged(&self, Answer { status, json, .. }: Answer) -> anyhow::Result<Value> {
         if status.is_success() {
             return Ok(json);
@@ -141,6 +183,33 @@ impl Api {
             _ => Failure::Unreachable(told),
         }
         .into())
+    }
+}
+
+/// The body of an answer, part by part.
+pub(super) struct Streamed<'a> {
+    runtime: &'a tokio::runtime::Runtime,
+    response: reqwest::Response,
+    part: Bytes,
+}
+
+impl io::Read for Streamed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.part.is_empty() {
+            let response = &mut self.response;
+            let next = async { tokio::time::timeout(PART_WAIT, response.chunk()).await };
+            match self.runtime.block_on(next) {
+                Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing comes")),
+                Ok(Err(error)) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error)),
+                Ok(Ok(None)) => return Ok(0),
+                Ok(Ok(Some(part))) => self.part = part,
+            }
+        }
+        let taken = self.part.split_to(buffer.len().min(self.part.len()));
+        if let Some(room) = buffer.get_mut(..taken.len()) {
+            room.copy_from_slice(&taken);
+        }
+        Ok(taken.len())
     }
 }
 

@@ -9,11 +9,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::auth::Role;
 
 use super::acme::AcmeCommand;
+use super::backup::BackupArgs;
 use super::bench::BenchCommand;
 use super::dlq::{AnswerArgs, DlqCommand};
 use super::follower::FollowerCommand;
 use super::instance::InstanceArgs;
 use super::mock_acme::MockAcmeArgs;
+use super::restore::RestoreArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
@@ -87,6 +89,10 @@ pub(super) enum Command {
     /// Keep contacts alike here and at the Acme CRM: one of them, or all
     #[command(subcommand)]
     Acme(AcmeCommand),
+    /// Copy all that an instance has, while it runs, or verify such a copy
+    Backup(BackupArgs),
+    /// Bring a backup back into an empty data directory, or make a replica of a running instance
+    Restore(RestoreArgs),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),

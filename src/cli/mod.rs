@@ -8,6 +8,7 @@ mod acme;
 mod api;
 mod arguments;
 mod asyncapi;
+mod backup;
 mod banner;
 mod bench;
 mod check_event;
@@ -25,6 +26,7 @@ mod pinned;
 mod produce;
 mod progress;
 mod reference;
+mod restore;
 mod schemas;
 mod serve;
 mod settings;
@@ -87,6 +89,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(settings, &command),
         Command::Follower(command) => follower::run(settings, &command),
         Command::Acme(command) => acme::run(settings, &command),
+        Command::Backup(args) => backup::run(settings, &args),
+        Command::Restore(args) => restore::run(settings, &args),
         Command::Store(command) => store::run(settings, &command),
         Command::User(command) => users::user(settings, &command),
         Command::Key(command) => users::key(settings, &command),

@@ -8,6 +8,7 @@
 //! [`load`] is pure: what it reads comes in as [`Sources`], so a test sets no environment.
 
 mod acme;
+mod backup;
 mod bridge;
 mod dead_letters;
 mod dotenv;
@@ -42,6 +43,7 @@ use std::path::Path;
 
 use crate::domain::sources::SourceTexts;
 
+pub use backup::BackupConfig;
 pub use bridge::{BridgeConfig, InputConfig};
 pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
@@ -114,6 +116,8 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Webhooks as Acme sends them, made here.
     pub simulator: SimulatorConfig,
+    /// When an instance backs itself up.
+    pub backup: BackupConfig,
     /// Other topics in.
     pub bridge: BridgeConfig,
     /// Where the schemas of their Avro records are; none: such records are dead letters.

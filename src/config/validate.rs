@@ -18,7 +18,7 @@ use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::webhook_secret::too_short;
 use super::{
-    Config, Mode, Sources, acme, bridge, dead_letters, log_choice, rules, schema_registry,
+    Config, Mode, Sources, acme, backup, bridge, dead_letters, log_choice, rules, schema_registry,
     simulator, source_tables, telemetry, webhooks,
 };
 
@@ -53,6 +53,7 @@ pub(super) fn config(
         limits: limits::limits(&mut fields),
         allow: limits::allow(&mut fields),
         embedded_log: embedded_log(&mut fields, &store.path),
+        backup: backup::backup(&mut fields),
         bridge: bridge::bridge(&mut fields, &log, &kafka, &tables.sources),
         log,
         dead_letters: dead_letters::dead_letters(&mut fields, &kafka),

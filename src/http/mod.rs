@@ -18,6 +18,7 @@
 
 mod about;
 mod acme;
+mod backups;
 mod contacts;
 mod dead_letters;
 mod description;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::acme::Acme;
 use crate::auth::Auth;
+use crate::backup::Backups;
 use crate::config::{AllowConfig, ProxyConfig, RateLimit, ServerConfig};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::position::LogIdentity;
@@ -99,6 +100,8 @@ pub struct Services {
     pub webhooks: Option<WebhookIntake>,
     /// Webhooks that are made here; none: it is off.
     pub simulator: Option<Arc<Simulator>>,
+    /// What makes backups; none: nothing does.
+    pub backups: Option<Arc<Backups>>,
     /// Whether there is an Acme to ask; else nothing of it is routed.
     pub has_acme: bool,
 }

@@ -47,13 +47,13 @@ pub use lease::{Clocks, Lease};
 pub use markers::marker_record;
 pub use merged::merged_into;
 pub use merging::{Merge, MergeEnd, MergeError, MergeFailure, MergeJob, Merged, Merging};
-pub use outbox::{Outbox, OutboxError};
+pub use outbox::{OUTBOX_FILES, Outbox, OutboxError};
 pub use patch::{ContactPatch, Said};
 pub use pause::{Pause, Retries};
 pub use present::PresentRules;
 pub use purge::purge;
 pub use restating::Restating;
-pub use stamps::Stamps;
+pub use stamps::{STAMP_FILE, Stamps};
 pub use webhooks::{
     Checked, ItemReport, Message, Received, SecretError, SignatureError, Verified, Verifier,
     WebhookError, WebhookSetupError, Webhooks, sign, sign_acme, signed_headers,

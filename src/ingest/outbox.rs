@@ -33,10 +33,14 @@ use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, Ne
 use crate::telemetry::fault;
 
 use super::Pause;
-use super::hand_over::{HandOver, Waiting, WaitingCommand};
+use super::hand_over::{HANDED_OVER, HandOver, Waiting, WaitingCommand};
 
 /// Acknowledged records that the contact log refused for good, a JSON object a line.
 const REFUSED: &str = "refused.ndjson";
+/// How far it was forwarded.
+const CURSOR: &str = "forwarded";
+/// What lies beside its log, in the order in which it is copied.
+pub const OUTBOX_FILES: [&str; 3] = [CURSOR, HANDED_OVER, REFUSED];
 /// Its only lane: one order for everything.
 const LANE: Lane = Lane(0);
 /// How much is forwarded at once.
@@ -120,7 +124,7 @@ impl Outbox {
             // What is forwarded is not needed any more.
             retention_age: Some(Duration::ZERO),
         })?;
-        let cursor = dir.join("forwarded");
+        let cursor = dir.join(CURSOR);
         let marks = log.watermarks(LANE)?;
         let forwarded = read_cursor(&cursor).clamp(marks.low.0, marks.high.0);
         Ok(Self {

@@ -22,7 +22,8 @@ const PLACES: usize = 1 << 16;
 const SHARED_AHEAD_US: u64 = 1_000_000;
 /// How much of the time to come is reserved at once.
 const RESERVED_US: u64 = 10_000_000;
-const FILE: &str = "stamp";
+/// The reservation's file in a data directory.
+pub const STAMP_FILE: &str = "stamp";
 
 /// Gives out stamps.
 pub struct Stamps {
@@ -41,7 +42,7 @@ struct State {
 impl Stamps {
     /// Reserved in a data directory.
     pub fn in_directory(dir: &Path) -> Self {
-        Self { path: Some(dir.join(FILE)), ..Self::in_memory() }
+        Self { path: Some(dir.join(STAMP_FILE)), ..Self::in_memory() }
     }
 
     /// Reserved nowhere.
@@ -139,7 +140,7 @@ mod tests {
     fn time_does_not_step_back_over_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let ahead = now_us() * 2;
-        fs::write(dir.path().join(FILE), ahead.to_string()).unwrap();
+        fs::write(dir.path().join(STAMP_FILE), ahead.to_string()).unwrap();
         let stamps = Stamps::in_directory(dir.path());
         assert!(stamps.next(b"a", None).unwrap() >= ahead);
         // What was given out lies below what the next start begins with.
@@ -147,7 +148,7 @@ mod tests {
         assert!(Stamps::in_directory(dir.path()).next(b"c", None).unwrap() > last);
         // A power cut may have left anything.
         for damaged in [&b""[..], b"soon", b"\0\0\0", b"\xff\xfe"] {
-            fs::write(dir.path().join(FILE), damaged).unwrap();
+            fs::write(dir.path().join(STAMP_FILE), damaged).unwrap();
             assert!(Stamps::in_directory(dir.path()).next(b"a", Some(last)).unwrap() > last);
         }
     }

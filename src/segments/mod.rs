@@ -26,6 +26,7 @@ mod error;
 mod file;
 mod frame;
 mod id_table;
+mod pin;
 mod reader;
 mod recover;
 mod sync;
@@ -35,7 +36,8 @@ mod writer;
 pub use error::{SegmentError, is_passing};
 pub use frame::FRAME_BYTES_MAX;
 pub use id_table::IdTable;
-pub use reader::{Cursor, Frame, SegmentReader};
+pub use pin::{check, extents, link, pin};
+pub use reader::{Cursor, Frame, SegmentExtent, SegmentReader};
 pub use sync::SegmentSync;
 pub use writer::{OpenReport, SegmentInfo, SegmentWriter};
 

@@ -18,6 +18,7 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::acme::AcmeMetrics;
 use super::auth::AuthMetrics;
+use super::backup::BackupMetrics;
 use super::bridge::BridgeMetrics;
 use super::build::Build;
 use super::control::ControlMetrics;
@@ -187,6 +188,8 @@ pub struct Metrics {
     pub simulator: SimulatorMetrics,
     /// The sync with Acme.
     pub acme: AcmeMetrics,
+    /// An instance's own backups.
+    pub backup: BackupMetrics,
     /// What comes in from other topics.
     pub bridge: BridgeMetrics,
     /// The schema registry.
@@ -262,6 +265,7 @@ impl Metrics {
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
             acme: AcmeMetrics::register(&families)?,
+            backup: BackupMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
             schemas: SchemaMetrics::register(&families)?,
             followers: FollowerMetrics::register(&families)?,

@@ -7,6 +7,7 @@
 
 mod acme;
 mod auth;
+mod backup;
 mod bridge;
 mod build;
 mod control;
@@ -30,6 +31,7 @@ mod throttle;
 
 pub use acme::{AcmeCall, AcmeDrift, AcmeMetrics, AcmeResult};
 pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
+pub use backup::BackupMetrics;
 pub use bridge::{BridgeMetrics, BridgeOutcome, BridgeStep};
 pub use build::Build;
 pub use control::ControlMetrics;

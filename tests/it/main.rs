@@ -16,6 +16,7 @@
 )]
 
 mod acme;
+mod backups;
 mod circles;
 mod cli;
 mod cli_auth;

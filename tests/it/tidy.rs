@@ -12,7 +12,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Every room with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
@@ -40,6 +40,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
         &["effects", "event_log", "ingest", "outbound", "store", "domain", "config", "telemetry"],
     ),
     ("auth", &["ingest", "shared_state", "store", "domain", "config", "telemetry"]),
+    ("backup", &["event_log", "ingest", "segments", "store", "domain", "config", "telemetry"]),
     ("schema_registry", &["domain", "config", "telemetry"]),
     ("shared_state", &["domain", "config", "telemetry"]),
     ("shares", &["telemetry"]),
@@ -52,6 +53,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
             "effects",
             "acme",
             "auth",
+            "backup",
             "shared_state",
             "shares",
             "simulate",
@@ -68,7 +70,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
 ];
 
 /// Crates that one room (and those that wire it) may name.
-const VENDORS: [(&str, &[&str]); 12] = [
+const VENDORS: [(&str, &[&str]); 14] = [
     ("rdkafka", &["event_log"]),
     ("sled", &["store"]),
     ("moka", &["store"]),
@@ -80,6 +82,8 @@ const VENDORS: [(&str, &[&str]); 12] = [
     ("jsonwebtoken", &["auth"]),
     ("prometheus", &["telemetry", "http"]),
     ("clap", &["cli"]),
+    ("tar", &["backup"]),
+    ("zstd", &["backup"]),
     ("indicatif", &["cli"]),
 ];
 

@@ -34,12 +34,14 @@ mod encode;
 mod index;
 mod meta;
 mod options;
+mod pin;
 mod queue;
 mod retention;
 mod tail;
 
 pub use codec::frame_again;
 pub use options::EmbeddedOptions;
+pub use pin::{META, SEGMENTS, check, extents, pin};
 
 use committer::Committer;
 use durable::{Durable, State, Trouble};
@@ -347,7 +349,7 @@ impl Drop for EmbeddedLog {
 }
 
 fn segments_dir(path: &Path) -> PathBuf {
-    path.join("segments")
+    path.join(SEGMENTS)
 }
 
 /// Takes the one writer's lock.

@@ -127,6 +127,10 @@ catalogue! {
     NotRedrivable = CONFLICT, "NOT_REDRIVABLE", "Not redrivable";
     /// Other rules than those that were meant.
     RulesDiffer = CONFLICT, "RULES_DIFFER", "Other rules";
+    /// The configuration names no directory for backups.
+    BackupsOff = CONFLICT, "BACKUPS_OFF", "No backups are kept here";
+    /// A backup is being made or handed out, and one is at a time.
+    BackupUnderWay = CONFLICT, "BACKUP_UNDER_WAY", "A backup is under way";
     /// Too many redrives are under way.
     TooManyRedrives = CONFLICT, "TOO_MANY_REDRIVES", "Too many redrives";
     /// The follower has not started, or nothing waits that could be skipped, or too much was redriven.

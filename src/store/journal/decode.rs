@@ -112,6 +112,11 @@ impl Journal {
         Ok(self.segments.first()?)
     }
 
+    /// The frame after the last one.
+    pub(crate) fn end(&self) -> Result<FrameNo, StoreError> {
+        Ok(self.segments.end()?)
+    }
+
     /// The first frames of all segments, in order.
     pub(crate) fn segment_bases(&self) -> Result<Vec<FrameNo>, StoreError> {
         Ok(self.segments.segment_bases()?)

@@ -74,6 +74,7 @@ pages! {
     acme_runs_as_printed = "docs/acme.md";
     api_runs_as_printed = "docs/api.md";
     authentication_runs_as_printed = "docs/authentication.md";
+    backups_run_as_printed = "docs/backups.md";
     dead_letters_run_as_printed = "docs/dead-letters.md";
     events_run_as_printed = "docs/events.md";
     feed_runs_as_printed = "docs/feed.md";

@@ -4,9 +4,10 @@ use crate::support::logs::TestLog;
 use crate::support::node::Node;
 
 /// Those of an instance on the embedded log; see the table in ARCHITECTURE.md.
-const TASKS: [&str; 11] = [
+const TASKS: [&str; 12] = [
     "http",
     "feed",
+    "backups",
     "simulator",
     "users",
     "shared_state",
