@@ -251,6 +251,7 @@ fn start_front(tasks: &Tasks, watch: &Watch, demo: Option<(DemoOptions, EventLog
     if let Some((demo, log)) = demo {
         tasks.start("demo", Stage::Front, |stop| demo::run(log, demo, stop));
     }
+    tasks.start("samples", Stage::Front, |stop| watch.http.clone().sample(stop));
     tasks.start("feed", Stage::Front, |stop| watch.feed.clone().run(stop));
     if let Some(simulator) = watch.simulator.clone() {
         tasks.start("simulator", Stage::Front, |stop| simulator.run(stop));
@@ -292,6 +293,7 @@ fn watch(
         speaks_tls: config.server.tls.is_some(),
         webhooks: Some(webhooks),
         simulator: simulator.clone(),
+        has_page: config.page.enabled,
         has_acme: acme.is_some(),
     };
     let watch = Watch {

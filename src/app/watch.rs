@@ -1,6 +1,6 @@
 //! How the process stands, told to readiness, metrics and `/healthz` as it comes about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -210,9 +210,11 @@ impl Watch {
             health.health().map_err(|error| error.to_string())?;
             health.waits_for().map_or(Ok(()), Err)
         });
+        let data = self.store_path.clone();
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
-                metrics.set_store(&gauges(&stats));
+                let disk_free_bytes = free_bytes(&data);
+                metrics.set_store(&StoreGauges { disk_free_bytes, ..gauges(&stats) });
                 let (entries, bytes) = stats.control_entries;
                 let taken = ControlLimits::default().taken(entries, bytes);
                 metrics.control.set_entries((entries, bytes), taken);
@@ -444,6 +446,11 @@ fn clock_note(ahead_ms: i64) -> Option<String> {
     })
 }
 
+fn free_bytes(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 fn gauges(stats: &StoreStats) -> StoreGauges {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     StoreGauges {
@@ -454,6 +461,7 @@ fn gauges(stats: &StoreStats) -> StoreGauges {
         heap_failures: stats.heap.failures,
         journal_bytes: stats.journal_bytes,
         dirty_bytes: stats.dirty_bytes + stats.flushing_bytes,
+        disk_free_bytes: None,
         checkpoint_unix_seconds: now.saturating_sub(stats.checkpoint_age).as_secs_f64(),
         checkpoint_number: stats.checkpoint_number,
         cache: CacheTotals {

@@ -52,8 +52,8 @@ pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
     JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig,
-    PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig,
-    WebhookSourceConfig, WebhooksConfig,
+    PageConfig, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig,
+    TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
 };
 pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;
@@ -114,6 +114,8 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Webhooks as Acme sends them, made here.
     pub simulator: SimulatorConfig,
+    /// The page for people.
+    pub page: PageConfig,
     /// Other topics in.
     pub bridge: BridgeConfig,
     /// Where the schemas of their Avro records are; none: such records are dead letters.

@@ -277,6 +277,13 @@ pub struct ApplyConfig {
     pub future_tolerance: Duration,
 }
 
+/// The page for people.
+#[derive(Clone, Copy, Debug)]
+pub struct PageConfig {
+    /// Whether browsers get it at `/`.
+    pub enabled: bool,
+}
+
 /// The feed of changes.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedConfig {

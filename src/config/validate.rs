@@ -69,6 +69,7 @@ pub(super) fn config(
         webhooks: webhooks::webhooks(&mut fields, tables.webhooks),
         outbox: webhooks::outbox(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
+        page: page(&mut fields),
         acme,
         server,
         store,
@@ -378,6 +379,10 @@ fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
         future_tolerance: fields
             .duration("apply.future_tolerance", seconds(0, FUTURE_TOLERANCE_SECONDS_MAX)),
     }
+}
+
+fn page(fields: &mut Fields<'_>) -> PageConfig {
+    PageConfig { enabled: fields.choice("page.enabled", true, &YES_OR_NO) }
 }
 
 fn feed(fields: &mut Fields<'_>) -> FeedConfig {

@@ -25,6 +25,8 @@ mod edge;
 mod exchange;
 mod feed;
 mod followers;
+mod overview;
+mod page;
 mod router;
 mod rules;
 mod services;

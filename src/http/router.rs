@@ -18,11 +18,12 @@ use super::exchange::error::{ApiError, Code};
 use super::sockets::connections::Peer;
 use super::state::HttpState;
 use super::{
-    about, acme, contacts, dead_letters, edge, feed, followers, rules, sign_in, simulator, webhooks,
+    about, acme, contacts, dead_letters, edge, feed, followers, overview, page, rules, sign_in,
+    simulator, webhooks,
 };
 
 /// The rows of all areas, in the order of the description and of the collection.
-const AREAS: [&[Endpoint]; 10] = [
+const AREAS: [&[Endpoint]; 12] = [
     sign_in::ENDPOINTS,
     contacts::ENDPOINTS,
     feed::ENDPOINTS,
@@ -30,9 +31,11 @@ const AREAS: [&[Endpoint]; 10] = [
     simulator::ENDPOINTS,
     dead_letters::ENDPOINTS,
     followers::ENDPOINTS,
+    overview::ENDPOINTS,
     about::ENDPOINTS,
     rules::ENDPOINTS,
     about::DOCUMENTS,
+    page::ENDPOINTS,
 ];
 
 /// Of what is always there, and of Acme where that is configured.

@@ -99,6 +99,8 @@ pub struct Services {
     pub webhooks: Option<WebhookIntake>,
     /// Webhooks that are made here; none: it is off.
     pub simulator: Option<Arc<Simulator>>,
+    /// Whether browsers get the page at `/`.
+    pub has_page: bool,
     /// Whether there is an Acme to ask; else nothing of it is routed.
     pub has_acme: bool,
 }

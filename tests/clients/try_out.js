@@ -11,6 +11,7 @@ const got = {};
 
 const TYPED = {
   login: { body: () => ({ password: PASSWORD }) },
+  loginByCookie: { body: () => ({ password: PASSWORD }) },
   refresh: { body: () => ({ refreshToken: got.login.json.refreshToken }) },
   changePassword: { body: () => ({ currentPassword: PASSWORD, newPassword: PASSWORD + ' anew' }) },
   endSession: { id: () => got.listSessions.json.data.find((session) => !session.current).id },

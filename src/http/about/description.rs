@@ -83,9 +83,11 @@ pub(super) fn index() -> Operation {
     let example = json!({
         "name": "contactd", "version": "0.1.0", "routes": ["/api/contacts", "/docs", "/readyz"],
     });
-    Operation::new("getIndex", "List all paths").of(Tag::Operation).answers(Answer::json::<Index>(
-        200,
-        "Name, version and paths.",
-        example,
-    ))
+    Operation::new("getIndex", "List all paths, or show the page")
+        .of(Tag::Operation)
+        .about("Who prefers `text/html` gets the page for people, unless `page.enabled` is false.")
+        .answers(
+            Answer::json::<Index>(200, "Name, version and paths.", example)
+                .or_text("text/html", None),
+        )
 }

@@ -121,6 +121,12 @@ impl Param {
         self
     }
 
+    /// A request without it is refused.
+    pub(crate) fn required(mut self) -> Self {
+        self.is_required = true;
+        self
+    }
+
     /// The example request has it.
     pub(crate) fn sent(mut self) -> Self {
         self.is_sent = true;

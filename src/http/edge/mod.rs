@@ -5,7 +5,7 @@
 pub(crate) mod allow;
 pub(crate) mod authorize;
 pub(crate) mod client_address;
-mod compress;
+pub(crate) mod compress;
 mod context;
 pub(crate) mod cors;
 mod framing;

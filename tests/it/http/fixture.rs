@@ -250,6 +250,7 @@ impl Fixture {
             allow: config.allow.clone(),
             cors_origins: config.server.cors_origins.clone(),
             speaks_tls: config.server.tls.is_some(),
+            has_page: config.page.enabled,
             ..Services::default()
         };
         self.router_of(HttpLimits::from(&config.server), services)

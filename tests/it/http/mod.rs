@@ -23,6 +23,7 @@ mod limits;
 mod lists;
 mod merges;
 mod outages;
+mod page;
 mod probes;
 mod purge;
 mod redis;
