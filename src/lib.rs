@@ -28,11 +28,15 @@ pub mod query;
 
 pub mod effects;
 
+pub mod files;
+
 pub mod outbound;
 
 pub mod acme;
 
 pub mod auth;
+
+pub mod backup;
 
 pub mod schema_registry;
 

@@ -172,13 +172,19 @@ impl AcmeClient {
             .await
     }
 
-    /// Deletes a contact. False: there was none.
+    /// Deletes the contact that is still at a version. False: there was none.
     ///
     /// # Errors
-    /// What came instead of an answer.
-    pub async fn delete(&self, id: &str, patience: Patience) -> Result<bool, AcmeError> {
+    /// What came instead of an answer; 412 where it is at another.
+    pub async fn delete(
+        &self,
+        id: &str,
+        version: u64,
+        patience: Patience,
+    ) -> Result<bool, AcmeError> {
         let (call, path) = (AcmeCall::Delete, path_of(id));
-        let ask = Ask { call, method: Method::DELETE, path, body: None, if_match: None };
+        let if_match = Some(version);
+        let ask = Ask { call, method: Method::DELETE, path, body: None, if_match };
         match self.ask::<serde_json::Value>(ask, patience).await {
             Ok(_) => Ok(true),
             Err(error) if error.is(404) => Ok(false),

@@ -1,9 +1,9 @@
 //! Brings one contact into agreement on both sides: what differs is sent to Acme, or taken from it.
 //!
 //! ```text
-//! ours (a change, or as it is) ─┐
-//!                               ├─► plan ─┬─► sent: Acme's API, if it is still as it was read
-//! Acme's, read now ─────────────┘         └─► taken: an event of the source, onto the log
+//! ours, as it is now ─┐
+//!                     ├─► plan ─┬─► sent: a notice onto the log, then Acme's API, if it is still as it was read
+//! Acme's, read now ───┘         └─► taken: an event of the source, onto the log
 //! ```
 //!
 //! Nothing is remembered between two calls, so it is no matter which instance makes them, or how often.
@@ -15,23 +15,21 @@ use tokio::time::{Instant, timeout_at};
 use crate::domain::Class;
 use crate::domain::contact::{ContactView, CorruptContact, Status};
 use crate::domain::decode::{Decoder, contact_id_problem};
-use crate::domain::event::FIELDS;
+use crate::domain::event::{EventKind, FIELDS};
 use crate::domain::position::Position;
 use crate::domain::sources::{Ids, KeptBack, Source, field_of};
 use crate::event_log::{Ack, NewRecord};
 use crate::ingest::{Intake, IntakeError, Kept, PresentRules, now_ms};
-use crate::store::{Reader, StoreError, StoredContact};
+use crate::store::{ChangeRef, Reader, StoreError, StoredContact};
 use crate::telemetry::AcmeMetrics;
 
-use super::base::{Before, before};
+use super::base::{Before, Past, before};
 use super::client::{AcmeClient, Patience};
 use super::error::AcmeError;
-use super::plan::{Plan, Rule, outward, plan};
+use super::plan::{Plan, Rule, Standing, plan};
 use super::theirs::Theirs;
-use super::wire::{Contact, NewContact};
+use super::wire::Contact;
 
-/// How often one is read anew, where Acme's users change it at the same time.
-const TRIES: u32 = 4;
 /// Changes of one contact that are looked through at most.
 pub(super) const HISTORY_MAX: usize = 32;
 
@@ -73,6 +71,12 @@ pub enum SyncError {
     /// Acme has no such contact.
     #[error("Acme has no contact with this id")]
     NotThere,
+    /// It was deleted there after Acme had it.
+    #[error(
+        "Acme no longer has the contact, so it was deleted there, and the webhook that says when has not \
+         come; where it is lost, `contactd acme reconcile` shows the contact as missing there"
+    )]
+    DeletedThere,
     /// It was deleted here after Acme had it.
     #[error("the contact is deleted here, and Acme has not made it anew since")]
     DeletedHere,
@@ -119,6 +123,7 @@ impl SyncError {
             Self::NotHere
             | Self::NotThere
             | Self::DeletedHere
+            | Self::DeletedThere
             | Self::Untaken(_)
             | Self::Cursor => Class::Poison,
             Self::UnknownSource(_) | Self::OwnIds(_) | Self::Contended => Class::Retry,
@@ -130,12 +135,13 @@ impl SyncError {
     }
 }
 
-/// A contact on our side.
-#[derive(Debug)]
-pub(super) struct Ours {
-    pub(super) body: Vec<u8>,
-    /// What stood there before changes of ours that Acme is not known to have.
-    pub(super) before: Before,
+/// What becomes of a contact that is here and that Acme does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is made there.
+    Made,
+    /// The same, unless Acme is known to have had it when this change was made.
+    Told(ChangeRef),
 }
 
 /// Acme, beside our contacts.
@@ -143,7 +149,7 @@ pub struct Acme {
     pub(super) client: Arc<AcmeClient>,
     pub(super) reader: Reader,
     intake: Arc<Intake>,
-    rules: PresentRules,
+    pub(super) rules: PresentRules,
     /// Whose words Acme speaks, and whose events are made of what it has.
     pub(super) source: String,
     pub(super) metrics: AcmeMetrics,
@@ -167,9 +173,8 @@ impl Acme {
     /// # Errors
     /// What kept it from that.
     pub async fn push(&self, id: &str, patience: Patience) -> Result<Synced, SyncError> {
-        let present = self.present(id).await?.ok_or(SyncError::NotHere)?;
-        let ours = Ours { body: present.body().to_vec(), before: Before::default() };
-        self.settle(id, &ours, Rule::Ours, patience).await
+        self.present(id).await?.ok_or(SyncError::NotHere)?;
+        self.settle(id, Rule::Ours, Missing::Made, patience).await
     }
 
     /// Takes what is newer at Acme, and waits until it is applied.
@@ -177,8 +182,8 @@ impl Acme {
     /// # Errors
     /// What kept it from that.
     pub async fn pull(&self, id: &str, until: Instant) -> Result<Synced, SyncError> {
-        if contact_id_problem(id.as_bytes()).is_some() {
-            return Err(SyncError::NotThere);
+        if let Some(problem) = contact_id_problem(id.as_bytes()) {
+            return Err(SyncError::Untaken(format!("its id {problem}")));
         }
         let contact = self.client.get(id, Patience::Until(until)).await?;
         let theirs = self.theirs(contact.ok_or(SyncError::NotThere)?)?;
@@ -194,7 +199,7 @@ impl Acme {
                 self.whole(&theirs)?
             }
             Some(view) => {
-                let plan = self.plan_of_now(&view, &theirs).await?;
+                let plan = self.plan_of_now(&view, &theirs, Standing::News, Rule::Newest).await?;
                 let newer_here = plan.sent.into_iter().map(|name| (name, None));
                 synced.kept.extend(newer_here.chain(kept(plan.kept)));
                 synced.taken = plan.taken;
@@ -208,24 +213,28 @@ impl Acme {
         Ok(synced)
     }
 
-    /// What is to happen by the newest word, field by field.
+    /// What is to happen, field by field.
     pub(super) async fn plan_of_now(
         &self,
         ours: &ContactView<'_>,
         theirs: &Theirs,
+        standing: Standing,
+        rule: Rule,
     ) -> Result<Plan, SyncError> {
-        let decoder = self.rules.decoder();
-        let source = self.source_of(&decoder)?;
-        let differing = plan(ours, &Before::default(), theirs, source, Rule::Newest);
-        if differing.sent.is_empty() && differing.taken.is_empty() {
+        let plan = |before: &Before| {
+            let decoder = self.rules.decoder();
+            let source = self.source_of(&decoder)?;
+            Ok::<_, SyncError>(plan(ours, before, theirs, source, (rule, standing)))
+        };
+        let differing = plan(&Before::default())?;
+        if differing.taken.is_empty() {
             return Ok(differing);
         }
-        let base = self.base(&theirs.id).await?;
-        Ok(plan(ours, &base, theirs, source, Rule::Newest))
+        plan(&self.base(&theirs.id).await?)
     }
 
     /// What stood in a contact before our latest changes, where Acme has said nothing of them since.
-    pub(super) async fn base(&self, id: &str) -> Result<Before, SyncError> {
+    async fn base(&self, id: &str) -> Result<Before, SyncError> {
         let id = id.to_owned();
         let read = move |reader: &Reader| {
             Ok((reader.history(id.as_bytes(), HISTORY_MAX, None)?, reader.contact(id.as_bytes())?))
@@ -233,116 +242,14 @@ impl Acme {
         let (history, now) = self.read(read).await?;
         let mut states = Vec::new();
         for change in history.iter().rev() {
-            states.push((change.view()?, change.source == self.source));
+            let is_theirs = change.source == self.source;
+            states.push(Past { view: change.view()?, is_theirs, kind: change.kind });
         }
         // With what Acme has said since without changing anything.
         if let Some(now) = &now {
-            states.push((now.view()?, true));
+            states.push(Past { view: now.view()?, is_theirs: true, kind: EventKind::Updated });
         }
         Ok(before(&states))
-    }
-
-    /// Brings Acme's contact into agreement with a state of ours.
-    pub(super) async fn settle(
-        &self,
-        id: &str,
-        ours: &Ours,
-        rule: Rule,
-        patience: Patience,
-    ) -> Result<Synced, SyncError> {
-        let view = ContactView::parse(&ours.body)?;
-        let decoder = self.rules.decoder();
-        let source = self.source_of(&decoder)?;
-        if view.status() == Status::Deleted {
-            // Where the delete was taken back, Acme's echo of it would come after that.
-            if !self.is_deleted_by_now(id).await? {
-                return Ok(Synced::default());
-            }
-            let was_there = self.client.delete(id, patience).await?;
-            let there = if was_there { There::Deleted } else { There::Unchanged };
-            return Ok(Synced { there, ..Synced::default() });
-        }
-        let mut exists = None;
-        for _ in 0..TRIES {
-            let Some(contact) = self.client.get(id, patience).await? else {
-                if let Some(error) = exists.take() {
-                    return Err(SyncError::Acme(error));
-                }
-                if self.is_deleted_by_now(id).await? {
-                    return Ok(Synced::default());
-                }
-                match self.create(id, &view, source, patience).await {
-                    Err(SyncError::Acme(error)) if error.is(409) => exists = Some(error),
-                    created => return created,
-                }
-                continue;
-            };
-            let theirs = self.theirs(contact)?;
-            let plan = plan(&view, &ours.before, &theirs, source, rule);
-            let mut synced = match self.take_what_is_newer(&theirs, &plan).await {
-                // What is ours is sent all the same.
-                Err(SyncError::Untaken(_)) if !plan.fields.is_empty() => Synced::default(),
-                taken => taken?,
-            };
-            synced.kept = kept(plan.kept).collect();
-            if plan.fields.is_empty() {
-                return Ok(synced);
-            }
-            match self.client.update(id, theirs.version, &plan.fields, patience).await {
-                // Somebody else was faster.
-                Err(error) if error.is(412) || error.is(404) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => {
-                    (synced.there, synced.sent) = (There::Updated, plan.sent);
-                    return Ok(synced);
-                }
-            }
-        }
-        Err(SyncError::Contended)
-    }
-
-    /// A contact that Acme does not have.
-    async fn create(
-        &self,
-        id: &str,
-        view: &ContactView<'_>,
-        source: &Source,
-        patience: Patience,
-    ) -> Result<Synced, SyncError> {
-        let mut made = Synced { there: There::Created, ..Synced::default() };
-        let mut contact = NewContact { id: Some(id.to_owned()), fields: Default::default() };
-        for (name, outward) in outward(view, source) {
-            match outward {
-                Ok((there, Some(value))) => {
-                    contact.fields.insert(there, value.into());
-                    made.sent.push(name);
-                }
-                Ok((_, None)) => {}
-                Err(why) if field(view, name).is_some() => made.kept.push((name, Some(why))),
-                Err(_) => {}
-            }
-        }
-        self.client.create(&contact, patience).await?;
-        Ok(made)
-    }
-
-    /// The event of what is newer at Acme, unless it is here already.
-    async fn take_what_is_newer(&self, theirs: &Theirs, plan: &Plan) -> Result<Synced, SyncError> {
-        let mut synced = Synced::default();
-        if plan.taken.is_empty() {
-            return Ok(synced);
-        }
-        let present = self.present(&theirs.id).await?;
-        let view = present.as_ref().map(StoredContact::view).transpose()?;
-        let differs = |name: &&'static str| {
-            let ours = view.as_ref().and_then(|view| field(view, name));
-            let place = field_of(name.as_bytes());
-            let said = place.and_then(|place| theirs.values.get(place)?.as_ref());
-            said.is_some_and(|said| said.as_deref() != ours)
-        };
-        synced.taken = plan.taken.iter().filter(|name| differs(name)).copied().collect();
-        self.keep(self.some(theirs, &synced.taken)?).await?;
-        Ok(synced)
     }
 
     /// What is appended to make it a contact here.
@@ -361,6 +268,12 @@ impl Acme {
         }
         let decoder = self.rules.decoder();
         Ok(vec![theirs.some(fields, self.source_of(&decoder)?, self.now_for(theirs)?)])
+    }
+
+    /// Fields that Acme has a value of and that are never taken from it, though they would be sent there.
+    pub(super) fn not_taken(&self, theirs: &Theirs) -> Result<Vec<&'static str>, SyncError> {
+        let decoder = self.rules.decoder();
+        Ok(theirs.not_taken(self.source_of(&decoder)?))
     }
 
     /// The present time, where applying will not find that theirs is ahead of it.
@@ -406,18 +319,12 @@ impl Acme {
     }
 
     /// The table of Acme's words, by the rules of now.
-    fn source_of<'d>(&self, decoder: &'d Decoder) -> Result<&'d Source, SyncError> {
+    pub(super) fn source_of<'d>(&self, decoder: &'d Decoder) -> Result<&'d Source, SyncError> {
         match decoder.sources().of(self.source.as_bytes()) {
             Some(source) if source.ids() == Ids::Own => Err(SyncError::OwnIds(self.source.clone())),
             Some(source) => Ok(source),
             None => Err(SyncError::UnknownSource(self.source.clone())),
         }
-    }
-
-    async fn is_deleted_by_now(&self, id: &str) -> Result<bool, SyncError> {
-        let present = self.present(id).await?;
-        let view = present.as_ref().map(StoredContact::view).transpose()?;
-        Ok(view.is_some_and(|view| view.status() == Status::Deleted))
     }
 
     pub(super) async fn present(&self, id: &str) -> Result<Option<StoredContact>, StoreError> {
@@ -455,11 +362,11 @@ fn said(theirs: &Theirs) -> impl Iterator<Item = &'static str> {
     named.filter(|(_, said)| matches!(said, Some(Some(_)))).map(|(name, _)| name)
 }
 
-fn field<'v>(view: &ContactView<'v>, name: &str) -> Option<&'v str> {
+pub(super) fn field<'v>(view: &ContactView<'v>, name: &str) -> Option<&'v str> {
     view.field(field_of(name.as_bytes())?)
 }
 
-fn kept(
+pub(super) fn kept(
     fields: Vec<(&'static str, KeptBack)>,
 ) -> impl Iterator<Item = (&'static str, Option<KeptBack>)> {
     fields.into_iter().map(|(name, why)| (name, Some(why)))

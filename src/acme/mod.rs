@@ -14,6 +14,7 @@ mod error;
 pub mod mock;
 mod pages;
 mod plan;
+mod settle;
 mod sync;
 mod theirs;
 mod wire;

@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::domain::contact::Status;
+use crate::domain::sources::KeptBack;
 use crate::event_log::NewRecord;
 use crate::store::{PageKey, PageRequest, StoredContact};
 use crate::telemetry::AcmeDrift;
 
 use super::client::Patience;
-use super::desk::{Acme, Ours, SyncError, is_deleted_here};
-use super::plan::{Plan, Rule};
+use super::desk::{Acme, Missing, SyncError, There, is_deleted_here};
+use super::plan::{Plan, Rule, Standing};
 use super::wire::{Contact, ContactPage};
 
 /// Contacts of ours that are looked at beside one page of Acme's.
@@ -138,7 +139,8 @@ impl Acme {
             page.created += 1;
             return Ok(records);
         };
-        let taken = self.plan_of_now(&ours, &theirs).await?.taken;
+        let plan = self.plan_of_now(&ours, &theirs, Standing::News, Rule::Newest).await?;
+        let taken = plan.taken;
         let records = self.some(&theirs, &taken)?;
         match records.len() {
             0 => page.unchanged += 1,
@@ -173,7 +175,11 @@ impl Acme {
                     Some(self.mend(&id, pair.theirs, until).await)
                 };
                 match mended {
-                    Some(Ok(())) => drift.mended = Some(Ok(())),
+                    Some(Ok(owned)) if owned.is_empty() => drift.mended = Some(Ok(())),
+                    Some(Ok(owned)) => {
+                        let why = "it was made, and these fields belong to one side alone";
+                        (drift.fields, drift.mended) = (owned, Some(Err(why.to_owned())));
+                    }
                     Some(Err(error)) if is_of_one(&error) => {
                         drift.mended = Some(Err(error.to_string()));
                     }
@@ -272,20 +278,22 @@ impl Acme {
             }
             None => found(AcmeDrift::MissingHere, Vec::new()),
             Some(ours) => {
-                let Plan { mut sent, taken, .. } = self.plan_of_now(ours, &theirs).await?;
+                let plan = self.plan_of_now(ours, &theirs, Standing::News, Rule::Newest).await?;
+                let Plan { mut sent, taken, .. } = plan;
                 sent.extend(taken);
                 if sent.is_empty() { Ok(None) } else { found(AcmeDrift::Differs, sent) }
             }
         }
     }
 
-    /// By how the contact is here by now: others of the page came before it.
+    /// By how the contact is here by now: others of the page came before it. The fields in which a contact that
+    /// was made differs all the same, because of whose they are.
     async fn mend(
         &self,
         id: &str,
         theirs: Option<Contact>,
         until: Instant,
-    ) -> Result<(), SyncError> {
+    ) -> Result<Vec<&'static str>, SyncError> {
         let present = self.present(id).await?;
         if let Some(contact) = theirs {
             let theirs = self.theirs(contact)?;
@@ -293,12 +301,15 @@ impl Acme {
             let is_deleted = ours.as_ref().is_some_and(|ours| ours.status() == Status::Deleted);
             if ours.is_none() || is_deleted && !is_deleted_here(ours.as_ref(), &theirs) {
                 self.keep(self.whole(&theirs)?).await?;
-                return Ok(());
+                return self.not_taken(&theirs);
             }
         }
-        let body = present.map(|ours| ours.body().to_vec()).ok_or(SyncError::NotHere)?;
-        let ours = Ours { body, before: self.base(id).await? };
-        self.settle(id, &ours, Rule::Newest, Patience::Until(until)).await.map(drop)
+        present.ok_or(SyncError::NotHere)?;
+        let patience = Patience::Until(until);
+        let synced = self.settle(id, Rule::Newest, Missing::Made, patience).await?;
+        let is_made = synced.there == There::Created;
+        let kept = synced.kept.into_iter().filter(|(_, why)| *why == Some(KeptBack::Theirs));
+        Ok(kept.map(|(name, _)| name).filter(|_| is_made).collect())
     }
 }
 
@@ -310,7 +321,8 @@ fn is_of_one(error: &SyncError) -> bool {
         | SyncError::Contended
         | SyncError::NotHere
         | SyncError::NotThere
-        | SyncError::DeletedHere => true,
+        | SyncError::DeletedHere
+        | SyncError::DeletedThere => true,
         SyncError::Cursor
         | SyncError::UnknownSource(_)
         | SyncError::OwnIds(_)

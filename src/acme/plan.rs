@@ -3,9 +3,10 @@
 //! | a field is | sent | taken |
 //! |---|---|---|
 //! | ours (`owner = "us"`), or has one way only | always, or never | never, or always |
+//! | no news at Acme ([`Standing`]) | yes | |
 //! | at Acme what it was here before we changed it | yes | |
 //! | newer here, by the clocks that applying goes by | yes | |
-//! | newer at Acme | | yes |
+//! | newer at Acme, and cleared only where Acme is known to have had what we have | | yes |
 //!
 //! So what is taken is what applying will make of Acme's event, and the rest is sent.
 
@@ -26,6 +27,29 @@ pub(super) enum Rule {
     Newest,
     /// Ours, in whatever may be sent.
     Ours,
+}
+
+/// What we know of Acme's contact as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Its last change there was one of ours: nothing of it is newer.
+    Ours,
+    /// Acme has told us of this version: what we have not changed since differs only where a webhook was lost.
+    Told,
+    /// Something of it may be news.
+    News,
+}
+
+impl Standing {
+    pub(super) fn of(ours: &ContactView<'_>, theirs: &Theirs, source: &str) -> Self {
+        if ours.is_ours_at(source, theirs.version, theirs.clock.ts_us) {
+            Self::Ours
+        } else if ours.source_version() == Some(theirs.version) {
+            Self::Told
+        } else {
+            Self::News
+        }
+    }
 }
 
 /// What is to happen.
@@ -62,7 +86,7 @@ pub(super) fn plan(
     before: &Before,
     theirs: &Theirs,
     source: &Source,
-    rule: Rule,
+    (rule, standing): (Rule, Standing),
 ) -> Plan {
     let mut plan = Plan::default();
     for (place, (name, outward)) in outward(ours, source).into_iter().enumerate() {
@@ -75,8 +99,20 @@ pub(super) fn plan(
             continue;
         }
         let stood_before = said.zip(before.get(place)).is_some_and(|(said, it)| it.contains(said));
-        let is_newer_there = Some(theirs.clock) > ours.clock_of(name).max(ours.floor());
-        let can_be_taken = said.is_some() && is_newer_there && rule == Rule::Newest;
+        let clock = ours.clock_of(name);
+        // Acme's own word, or one of ours that Acme has repeated.
+        let is_theirs = clock.is_some_and(|clock| clock.version.is_some());
+        let may_be_news = match standing {
+            Standing::Ours => false,
+            Standing::Told => is_theirs || clock.max(ours.floor()).is_none(),
+            Standing::News => true,
+        };
+        let is_newer_there = Some(theirs.clock) > clock.max(ours.floor());
+        // What Acme never had has no time at which it was cleared.
+        let can_be_taken = said.is_some_and(|said| said.is_some() || is_theirs)
+            && may_be_news
+            && is_newer_there
+            && rule == Rule::Newest;
         match outward {
             Ok((there, value)) if !can_be_taken || stood_before => {
                 plan.fields.insert(there, value.map_or(Value::Null, Value::from));
@@ -115,6 +151,7 @@ mod tests {
     use crate::acme::base;
     use crate::acme::wire::Contact;
     use crate::domain::decode::Decoder;
+    use crate::domain::event::EventKind;
     use crate::domain::limits::Limits;
     use crate::domain::merge::merge;
     use crate::domain::position::{Lane, Offset};
@@ -174,9 +211,11 @@ mod tests {
         };
         let theirs = Theirs::read(contact, &decoder, "acme").unwrap();
         let view = |body| ContactView::parse(body).unwrap();
-        let states = before.map(|before| [(view(before), true), (view(ours), false)]);
+        let past =
+            |body, is_theirs| base::Past { view: view(body), is_theirs, kind: EventKind::Updated };
+        let states = before.map(|before| [past(before, true), past(ours, false)]);
         let before = states.map_or_else(Before::default, |states| base::before(&states));
-        plan(&view(ours), &before, &theirs, source, rule)
+        plan(&view(ours), &before, &theirs, source, (rule, Standing::News))
     }
 
     #[test]
@@ -223,7 +262,7 @@ mod tests {
                 acme_updated_at: LATE.to_owned(),
             };
             let theirs = Theirs::read(contact, &decoder, "acme").unwrap();
-            plan(&view, &base::Before::default(), &theirs, source, Rule::Newest)
+            plan(&view, &base::Before::default(), &theirs, source, (Rule::Newest, Standing::News))
         };
         assert!(planned(json!(null)).taken.is_empty());
         assert_eq!(planned(json!("y z")).taken, ["title"]);

@@ -19,7 +19,7 @@ use super::watch::Watch;
 const SETTLED_LOOK: Duration = Duration::from_millis(100);
 
 /// What decodes Avro records, those that are redriven too, where a registry is configured.
-pub(super) fn open_registry(
+pub(crate) fn open_registry(
     config: &Config,
     rules: &PresentRules,
     metrics: &Arc<Metrics>,

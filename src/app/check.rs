@@ -18,17 +18,22 @@ use crate::telemetry::Metrics;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
 
-/// Everything that would keep `serve` from starting, at once.
+/// Everything that would keep `serve` from starting, at once; `wrong`: what is known to be wrong with the
+/// configuration itself.
 ///
 /// # Errors
 /// All of it, each with the place that says so.
-pub fn check(config: &Config) -> Result<(), ConfigErrors> {
-    let mut found = Found { config, errors: config.unfit_to_serve.clone() };
+pub fn check(config: &Config, wrong: Vec<ConfigError>) -> Result<(), ConfigErrors> {
+    let is_right = wrong.is_empty();
+    let errors = wrong.into_iter().chain(config.unfit_to_serve.iter().cloned()).collect();
+    let mut found = Found { config, errors };
     match ApplySetup::new(config) {
         Ok(setup) => {
             found.note("webhooks", Webhooks::new(&config.webhooks, setup.present).map(drop));
         }
-        Err(errors) => found.errors.extend(errors.0),
+        Err(errors) if is_right => found.errors.extend(errors.0),
+        // It would say the same once more.
+        Err(_) => {}
     }
     if let Some(tls) = &config.server.tls {
         found.note("server.tls_certificate", Tls::load(&tls.certificate, &tls.key).map(drop));

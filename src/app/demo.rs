@@ -108,7 +108,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::http::openapi_json;
+    use crate::http::{Optional, openapi_json};
 
     const NOW_MS: u64 = 1_800_000_000_000;
 
@@ -120,7 +120,7 @@ mod tests {
             .iter()
             .map(|record| String::from_utf8_lossy(record.value.as_ref().unwrap()))
             .collect();
-        let document: Value = serde_json::from_str(&openapi_json(false)).unwrap();
+        let document: Value = serde_json::from_str(&openapi_json(Optional::default())).unwrap();
         let example = |path: &str| document.pointer(path).unwrap().as_str().unwrap().to_owned();
         let contact = example("/paths/~1api~1contacts~1{id}/get/parameters/0/example");
         let event = example("/paths/~1api~1events~1{id}/get/parameters/0/example");

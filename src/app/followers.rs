@@ -11,12 +11,13 @@ use crate::config::Config;
 use crate::domain::sources::Ids;
 use crate::effects::Joining;
 use crate::effects::dead_letters::Publisher;
-use crate::effects::follower::{Engine, Followers, Row, Shown, Sink, Surroundings};
+use crate::effects::follower::{Engine, Followers, Row, Sink, Surroundings};
 use crate::effects::rehoming::Rehoming;
 use crate::effects::simulator::{AfterWrites, Simulator};
 use crate::event_log::EventLog;
 use crate::ingest::{Control, Lease, Merging};
-use crate::telemetry::Metrics;
+use crate::store::REHOMING;
+use crate::telemetry::{FollowerFigures, Metrics};
 
 use super::dead_letters::publisher;
 
@@ -52,14 +53,14 @@ impl FollowerTasks {
         let reader = control.reader().clone();
         let followers = Arc::new(Followers::new(Surroundings::new(log.clone(), control, lease)));
         if let Some(simulator) = simulator.filter(|_| self.config.simulator.fire_on_writes) {
-            let sink = AfterWrites::new(Arc::clone(simulator));
-            self.add(&followers, sink.row(), sink);
+            let sink = AfterWrites::new(Arc::clone(simulator), reader.clone());
+            self.add(&followers, AfterWrites::row(simulator), sink);
         }
         let sources = self.config.sources.iter();
         if sources.clone().any(|(_, table)| table.text.ids == Ids::Own) {
             let by_email = sources.filter(|(_, table)| table.matches_email);
             let by_email = by_email.map(|(name, _)| name.clone()).collect();
-            let sink = Joining::new(roles.0.reader().clone(), Arc::clone(merging), by_email);
+            let sink = Joining::new(reader.clone(), Arc::clone(merging), by_email);
             self.add(&followers, Joining::row(), sink);
         }
         if let Some(publisher) = publisher(&self.config, log, metrics) {
@@ -77,10 +78,15 @@ impl FollowerTasks {
             }
         }
         followers.are_all();
-        let scraped = Arc::downgrade(&followers);
+        let (scraped, rehomes) = (Arc::downgrade(&followers), self.config.bridge.rehome);
         metrics.on_scrape(move |metrics| {
-            if let Some(followers) = scraped.upgrade() {
-                followers.measure(metrics);
+            let Some(followers) = scraped.upgrade() else {
+                return;
+            };
+            followers.measure(metrics);
+            if !rehomes && let Some(owed) = away_from_home(&followers) {
+                let figures = FollowerFigures { owed, ..FollowerFigures::default() };
+                metrics.followers.set(REHOMING, &figures);
             }
         });
         followers
@@ -115,17 +121,32 @@ impl FollowerTasks {
 ///
 /// # Errors
 /// What must be done before this instance is whole.
-pub(super) fn rehoming(shown: Shown) -> Result<Option<String>, String> {
+pub(super) fn rehoming(followers: &Followers) -> Result<Option<String>, String> {
+    let Ok(shown) = followers.show(REHOMING) else {
+        let owed = away_from_home(followers).filter(|owed| *owed > 0);
+        return Ok(
+            owed.map(|owed| format!("{}, and not here: bridge.rehome is false", to_bring(owed)))
+        );
+    };
     let why = shown.trouble.map(|(why, _since)| why);
     if shown.is_kept_from {
         return Err(why.unwrap_or_default());
     }
     let owed = match shown.owed {
         0 => return Ok(why),
-        owed => format!("{owed} records are to be brought to their home partition"),
+        owed => to_bring(owed),
     };
     Ok(Some(match why {
         Some(why) => format!("{owed}, and wait: {why}"),
         None => owed,
     }))
+}
+
+fn to_bring(owed: u64) -> String {
+    format!("{owed} records are to be brought to their home partition")
+}
+
+/// How many records wait for an instance that may bring them home, which this one may not.
+fn away_from_home(followers: &Followers) -> Option<u64> {
+    followers.owed_elsewhere(REHOMING, |cut| Some(cut.rehomed()))
 }

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
+use crate::backup::{Backups, Place};
 use crate::config::{Config, ServerConfig};
 use crate::effects::feed::Feed;
 use crate::event_log::EventLog;
@@ -28,6 +29,7 @@ use super::dead_letters::Letters;
 use super::demo::{self, DemoOptions};
 use super::descriptors;
 use super::followers::FollowerTasks;
+use super::imports::ImportTasks;
 use super::log::open_log;
 use super::partial::while_whole;
 use super::permissions::warn_of_open_files;
@@ -146,10 +148,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         Some(log) => log,
         None => open_log(&config)?,
     };
-    let metrics = match options.metrics {
-        Some(metrics) => metrics,
-        None => Arc::new(Metrics::new()?),
-    };
+    let metrics = options.metrics.map_or_else(|| Metrics::new().map(Arc::new), Ok)?;
     let shared = Arc::new(SharedState::new(&config, &metrics)?);
     let auth = Arc::new(Auth::new(&config, &shared, Arc::clone(&metrics))?);
     let tls = config.server.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.key));
@@ -164,7 +163,8 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
-    start_front(&tasks, &watch, options.demo.map(|demo| (demo, log.clone())));
+    let is_one_shot = options.worker.until_caught_up;
+    start_front(&tasks, &watch, is_one_shot, options.demo.map(|demo| (demo, log.clone())));
     let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
     listeners.serve(&tasks, &watch.http, serving, &config.server);
     tasks.start("users", Stage::Behind, |stop| async move { auth.run(stop).await });
@@ -172,7 +172,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     tasks.start("dead_letters", Stage::Behind, |stop| letters(watch.clone(), stop));
     // A run that ends when all is applied would leave the inputs half bridged, and end in the middle of
     // what waits.
-    if !options.worker.until_caught_up {
+    if !is_one_shot {
         let (config, rules) = (Arc::clone(&config), setup.present.clone());
         tasks.start("bridge", Stage::Behind, |stop| {
             run_bridge(config, rules, log.clone(), watch.clone(), stop)
@@ -247,11 +247,22 @@ async fn lame_duck(
     }
 }
 
-fn start_front(tasks: &Tasks, watch: &Watch, demo: Option<(DemoOptions, EventLog)>) {
+fn start_front(
+    tasks: &Tasks,
+    watch: &Watch,
+    is_one_shot: bool,
+    demo: Option<(DemoOptions, EventLog)>,
+) {
+    // What waits is imported by the next run that does not end by itself.
+    if !is_one_shot {
+        tasks.start("imports", Stage::Front, |stop| imports(watch.clone(), stop));
+    }
     if let Some((demo, log)) = demo {
         tasks.start("demo", Stage::Front, |stop| demo::run(log, demo, stop));
     }
+    tasks.start("samples", Stage::Front, |stop| watch.http.clone().sample(stop));
     tasks.start("feed", Stage::Front, |stop| watch.feed.clone().run(stop));
+    tasks.start("backups", Stage::Front, |stop| watch.backups.clone().run(stop));
     if let Some(simulator) = watch.simulator.clone() {
         tasks.start("simulator", Stage::Front, |stop| simulator.run(stop));
     }
@@ -264,6 +275,11 @@ async fn letters(watch: Watch, stop: CancellationToken) {
         watch.roles.clone().run(async { _ = resting.await }, stop)
     };
     while_whole(&watch.partial, &stop, letters).await
+}
+
+async fn imports(watch: Watch, stop: CancellationToken) {
+    let imports = |stop: CancellationToken| watch.imports.clone().run(stop);
+    while_whole(&watch.partial, &stop, imports).await
 }
 
 fn watch(
@@ -281,6 +297,8 @@ fn watch(
     let intake = Arc::clone(&webhooks.intake);
     let simulator = open_simulator(config, own, &metrics)?;
     let acme = open_acme(config, &intake, &setup.present, &metrics)?;
+    let place = Place::of(config);
+    let backups = Arc::new(Backups::new(config.backup.clone(), place, metrics.backup.clone()));
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,
@@ -292,11 +310,14 @@ fn watch(
         speaks_tls: config.server.tls.is_some(),
         webhooks: Some(webhooks),
         simulator: simulator.clone(),
+        has_page: config.page.enabled,
+        backups: Some(Arc::clone(&backups)),
         has_acme: acme.is_some(),
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
         feed: Feed::new(config.feed, &metrics),
+        exports_max: config.exports.running_max,
         readiness,
         metrics,
         is_kafka,
@@ -305,12 +326,14 @@ fn watch(
         registry: bridge.registry.clone(),
         letters: Letters::new(config, Arc::clone(&auth), bridge),
         followers: FollowerTasks::new(config, is_one_shot),
+        imports: ImportTasks::new(config, Arc::clone(&auth), setup.present.clone()),
         auth,
         store_path: config.store.path.clone(),
         reader: Arc::new(OnceLock::new()),
         intake,
         simulator,
         acme,
+        backups,
         roles: Roles::default(),
         partial: CancellationToken::new(),
     };

@@ -10,6 +10,12 @@ use crate::telemetry::Metrics;
 /// Whose webhooks it makes.
 const SOURCE: &str = "acme";
 
+/// Whether there is one: it is on, and has something to sign with.
+pub fn has_simulator(config: &Config) -> bool {
+    let secret = config.webhooks.sources.get(SOURCE).and_then(|source| source.secret.as_ref());
+    config.simulator.enabled && secret.is_some()
+}
+
 /// None: it is off. `own`: where this instance listens.
 pub(super) fn open_simulator(
     config: &Config,

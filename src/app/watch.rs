@@ -1,6 +1,6 @@
 //! How the process stands, told to readiness, metrics and `/healthz` as it comes about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::Progress;
 use crate::auth::Auth;
+use crate::backup::Backups;
 use crate::config::Config;
 use crate::domain::control::ControlLimits;
 use crate::domain::founding::Founding;
@@ -17,6 +18,7 @@ use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
 use crate::event_log::{ConsumerStatus, EventLog};
+use crate::files::export::Exports;
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
 use crate::query::{CursorKeys, Queries};
@@ -29,8 +31,10 @@ use crate::telemetry::{
 
 use super::WorkerError;
 use super::acme::AcmeSetup;
+use super::clock::clock_note;
 use super::dead_letters::{Letters, age_seconds};
 use super::followers::{FollowerTasks, rehoming};
+use super::imports::ImportTasks;
 use super::roles::Roles;
 use super::rules::told;
 
@@ -49,6 +53,8 @@ const CONTROL: &str = "control";
 const FOUNDING: &str = "founding";
 /// What follows from what was applied; only a note.
 const FOLLOWERS: &str = "followers";
+/// Only a note.
+const BACKUP: &str = "backup";
 /// Topics that wait for their schema registry; only a note.
 const SCHEMAS: &str = "schemas";
 /// Only a note.
@@ -59,8 +65,6 @@ const FULL: &str =
 const TRANSACTIONS: &str = "transactions";
 /// How this machine's clock agrees with the log's; only a note.
 const CLOCK: &str = "clock";
-/// They may differ by so much without a word.
-const CLOCK_OFF_SECONDS: u64 = 60;
 const UNSETTLED: &str = "the control topic no longer holds its beginning: waiting until another instance has \
                          restated what stood there; where there is none, `contactd topics \
                          adopt-control` does it from a store";
@@ -75,6 +79,8 @@ pub(super) struct Watch {
     pub(super) http: HttpState,
     pub(super) metrics: Arc<Metrics>,
     pub(super) feed: Feed,
+    /// Exports at once.
+    pub(super) exports_max: usize,
     /// Whether the log is one that others run.
     pub(super) is_kafka: bool,
     /// Signs the cursors of lists.
@@ -91,10 +97,13 @@ pub(super) struct Watch {
     pub(super) simulator: Option<Arc<Simulator>>,
     /// Where it is configured.
     pub(super) acme: Option<AcmeSetup>,
+    /// Makes backups, once the store is open.
+    pub(super) backups: Arc<Backups>,
     pub(super) letters: Letters,
     /// Where one is configured.
     pub(super) registry: Option<Arc<SchemaRegistry>>,
     pub(super) followers: FollowerTasks,
+    pub(super) imports: ImportTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
     /// Cancelled when the store turns out not to know everything.
@@ -114,6 +123,8 @@ impl Watch {
         if let Some(registry) = self.registry.clone() {
             self.readiness.note(SCHEMAS, move || registry.note());
         }
+        let backups = Arc::clone(&self.backups);
+        self.readiness.note(BACKUP, move || backups.note());
         let intake = Arc::clone(&self.intake);
         self.metrics.on_scrape(move |metrics| {
             if let Some(outbox) = intake.outbox() {
@@ -143,6 +154,12 @@ impl Watch {
 
     pub(super) fn opening(&self, progress: &OpenProgress) {
         self.readiness.waiting(STORE, progress.to_string());
+    }
+
+    pub(super) fn catching_up_restored(&self) {
+        let why = "restored from a backup: what the log has had since is applied before anybody is answered";
+        tracing::info!(why, "the store is open");
+        self.readiness.waiting(STORE, why);
     }
 
     /// Not before the store is open: only then it is sure that the directory is ours.
@@ -177,16 +194,21 @@ impl Watch {
         let followers = self.followers.open(log, own, &merging, others, &self.metrics);
         let (noted, shown) = (Arc::clone(&followers), Arc::clone(&followers));
         self.readiness.note(FOLLOWERS, move || noted.note());
-        self.readiness.look(REHOMING, move || shown.show(REHOMING).map_or(Ok(None), rehoming));
+        self.readiness.look(REHOMING, move || rehoming(&shown));
         let letters = self.letters.open(log.clone(), Arc::clone(&control), lease, &self.metrics);
+        let (intake, edits) = (Arc::clone(&self.intake), writes.edits.clone());
+        let own = Arc::clone(&control);
+        let imports = self.imports.open(reader.clone(), intake, own, edits, &self.metrics);
         self.http.store_opened(OpenStore {
             queries: Queries::new(reader.clone()).with_cursor_keys(self.cursor_keys.clone()),
             writes,
             merging,
             control,
+            exports: Arc::new(Exports::new(reader.clone(), self.exports_max, &self.metrics)),
             feed: self.feed.clone(),
             letters,
             followers,
+            imports,
             acme,
             rules: Arc::clone(rules),
         });
@@ -206,13 +228,15 @@ impl Watch {
                 .then(|| format!("{FULL}: {entries} entries of {bytes} bytes"))
         });
         let health = reader.clone();
-        self.readiness.check(STORE, move || {
+        self.readiness.look(STORE, move || {
             health.health().map_err(|error| error.to_string())?;
-            health.waits_for().map_or(Ok(()), Err)
+            health.waits_for().map_or_else(|| Ok(health.journal_damage()), Err)
         });
+        let data = self.store_path.clone();
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
-                metrics.set_store(&gauges(&stats));
+                let disk_free_bytes = free_bytes(&data);
+                metrics.set_store(&StoreGauges { disk_free_bytes, ..gauges(&stats) });
                 let (entries, bytes) = stats.control_entries;
                 let taken = ControlLimits::default().taken(entries, bytes);
                 metrics.control.set_entries((entries, bytes), taken);
@@ -433,15 +457,9 @@ impl Stuck {
     }
 }
 
-/// What is worth saying of a clock that the log's is so far ahead of.
-fn clock_note(ahead_ms: i64) -> Option<String> {
-    let seconds = ahead_ms.unsigned_abs() / 1000;
-    let direction = if ahead_ms > 0 { "behind" } else { "ahead of" };
-    (seconds >= CLOCK_OFF_SECONDS).then(|| {
-        format!(
-            "this machine's clock is {seconds} s {direction} the log's record times; one is wrong"
-        )
-    })
+fn free_bytes(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn gauges(stats: &StoreStats) -> StoreGauges {
@@ -454,6 +472,7 @@ fn gauges(stats: &StoreStats) -> StoreGauges {
         heap_failures: stats.heap.failures,
         journal_bytes: stats.journal_bytes,
         dirty_bytes: stats.dirty_bytes + stats.flushing_bytes,
+        disk_free_bytes: None,
         checkpoint_unix_seconds: now.saturating_sub(stats.checkpoint_age).as_secs_f64(),
         checkpoint_number: stats.checkpoint_number,
         cache: CacheTotals {
@@ -461,18 +480,5 @@ fn gauges(stats: &StoreStats) -> StoreGauges {
             misses: stats.cache.misses,
             entries: stats.cache.entries,
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_is_noted_from_a_minute_on_either_way() {
-        assert_eq!((clock_note(59_999), clock_note(-59_999)), (None, None));
-        let noted = |ahead_ms| clock_note(ahead_ms).unwrap_or_default();
-        assert!(noted(60_000).contains("60 s behind the log"), "{}", noted(60_000));
-        assert!(noted(-3_600_000).contains("3600 s ahead of"), "{}", noted(-3_600_000));
     }
 }

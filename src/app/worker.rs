@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{ApplyError, ApplyOptions, Pipeline, Progress, Terms};
+use crate::backup::remove_left;
 use crate::config::Config;
 use crate::domain::Class;
 use crate::domain::base::BaseRule;
@@ -72,6 +73,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Runs until `stop` is cancelled, all is caught up (where asked for), or something can't go on.
     pub(super) fn run(self) -> Result<(), WorkerError> {
+        self.refuse_half_restored()?;
         let Some((mut writer, identity, rules)) = self.open_store()? else {
             return Ok(());
         };
@@ -82,6 +84,9 @@ impl Worker {
         // The consumer's thread, which takes 100 ms to hear that it should end, had all that time.
         drop(followed?);
         closed?;
+        if let Some(commands) = self.commands.get() {
+            commands.end();
+        }
         if let Err(error) = self.log.commit(&next) {
             tracing::debug!(%error, "the last offsets were not committed to the log");
         }
@@ -104,7 +109,8 @@ impl Worker {
             }
             opened => (opened?, None),
         };
-        let Opened { writer, reader, report } = opened;
+        let Opened { mut writer, reader, report } = opened;
+        remove_left(&self.config.store.path)?;
         let took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
         let (contacts, frames_redone) = (report.contacts, report.frames_redone);
         let (cut_bytes, refilled) = (report.journal_truncated_bytes, report.refilled.as_deref());
@@ -114,10 +120,12 @@ impl Worker {
             let (intake, rules) = (Arc::clone(&self.watch.intake), self.setup.present.clone());
             Commands::new(intake, reader.clone(), rules, stamps)
         });
+        self.catch_up_restored(&mut writer)?;
         let writes = writes(&self.config, commands.clone(), &reader);
         self.setup.present.store_opened(reader.clone());
         let own = Arc::clone(&self.setup.rules);
         let rules = Arc::new(Adoption::new(self.log.clone(), reader.clone(), own));
+        self.watch.backups.open(writer.pinning());
         self.watch.store_open(reader, &self.log, commands, writes, &rules);
         Ok(Some((writer, identity, rules)))
     }
@@ -166,7 +174,11 @@ impl Worker {
         let is_lasting = match error {
             WorkerError::Founding(error) => !matches!(error, FoundingError::Log(_)),
             WorkerError::Unfounded { is_lasting, .. } => *is_lasting,
-            WorkerError::Log(_) | WorkerError::Apply(_) | WorkerError::Store(_) => false,
+            WorkerError::Log(_)
+            | WorkerError::Apply(_)
+            | WorkerError::Store(_)
+            | WorkerError::NotCaughtUp { .. }
+            | WorkerError::Backup(_) => false,
         };
         is_lasting && self.options.until_caught_up
     }
@@ -210,21 +222,32 @@ impl Worker {
             Arc::clone(&progress),
             is_partial,
         );
-        let pipeline = Pipeline {
-            terms: Terms { founding: *founding, base: base.clone() },
+        let terms = Terms { founding: *founding, base: base.clone() };
+        let pipeline = self.pipeline(terms, identity, progress, self.options.until_caught_up);
+        pipeline.run(consumer, writer, &self.stop)
+    }
+
+    pub(super) fn pipeline(
+        &self,
+        terms: Terms,
+        identity: &LogIdentity,
+        progress: Arc<Progress>,
+        until_caught_up: bool,
+    ) -> Pipeline {
+        Pipeline {
+            lanes: self.metrics.lanes(&identity.topic, terms.founding.lanes),
+            terms,
             options: ApplyOptions {
                 batch_records_max: self.config.apply.batch_records_max,
                 batch_bytes_max: self.config.apply.batch_bytes_max,
             },
-            lanes: self.metrics.lanes(&identity.topic, founding.lanes),
             control_lane: self.metrics.lanes(&self.config.kafka.control_topic, 1),
             metrics: Arc::clone(&self.metrics),
             topic: identity.topic.clone(),
             control_topic: self.config.kafka.control_topic.clone(),
             progress,
-            until_caught_up: self.options.until_caught_up,
-        };
-        pipeline.run(consumer, writer, &self.stop)
+            until_caught_up,
+        }
     }
 
     /// Keeps the rules on the log. A run that ends at the log's end adds nothing to it.
@@ -254,7 +277,7 @@ impl Worker {
 
     /// Checks that the log is the store's, and begins to read where the store stands; `partial`: why
     /// only control records are read.
-    fn consume(
+    pub(super) fn consume(
         &self,
         writer: &mut Writer,
         known: Option<LogIdentity>,
@@ -383,7 +406,7 @@ impl Worker {
     }
 
     /// Tries until it works; what waiting can't heal is an error. None: told to stop before.
-    fn wait_for<T>(
+    pub(super) fn wait_for<T>(
         &self,
         mut attempt: impl FnMut() -> Result<T, WorkerError>,
     ) -> Result<Option<T>, WorkerError> {
@@ -405,11 +428,11 @@ impl Worker {
 }
 
 /// What is followed.
-struct Following {
-    identity: LogIdentity,
-    founding: Founding,
-    base: BaseRule,
-    consumer: Consumer,
+pub(super) struct Following {
+    pub(super) identity: LogIdentity,
+    pub(super) founding: Founding,
+    pub(super) base: BaseRule,
+    pub(super) consumer: Consumer,
 }
 
 type NextOffsets = tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>>;

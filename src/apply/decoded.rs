@@ -84,8 +84,7 @@ impl DecodedBatch {
                         decoder = mistaken(in_force.rules.decoder());
                     }
                     markers.push(PlacedMarker { index, ruling });
-                    let in_place =
-                        Reject { reason: DeadLetterReason::InvalidMarker, detail: String::new() };
+                    let in_place = Reject::new(DeadLetterReason::InvalidMarker, String::new());
                     events.push(Err(in_place));
                 }
                 Err(stop) => {
@@ -184,7 +183,7 @@ impl Planner {
             MarkerRuling::Applied(in_force) => writer.marker(lane, in_force.clone())?,
             MarkerRuling::Unchanged => writer.marker_settled(lane, record, true)?,
             MarkerRuling::Stale => writer.marker_settled(lane, record, false)?,
-            MarkerRuling::Invalid(Reject { reason, detail }) => {
+            MarkerRuling::Invalid(Reject { reason, detail, .. }) => {
                 let meta = EntryMeta::of_record(lane, record);
                 self.dead_letter(writer, &meta, batch, record, *reason, detail)?;
             }

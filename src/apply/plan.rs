@@ -95,7 +95,10 @@ impl Planner {
                     self.plan_event(writer, batch, record, event, rules)?;
                 }
                 Err(reject) => {
-                    let meta = EntryMeta::of_record(batch.lane, record);
+                    let meta = EntryMeta {
+                        event_id: reject.event_id.as_deref().unwrap_or_default(),
+                        ..EntryMeta::of_record(batch.lane, record)
+                    };
                     self.dead_letter(writer, &meta, batch, record, reject.reason, &reject.detail)?;
                 }
             }

@@ -106,6 +106,11 @@ impl Auth {
             || self.users.with(|directory| directory.roles_of(principal, now_s)).has(role)
     }
 
+    /// Seconds that a refresh token waits to be used.
+    pub fn refresh_lifetime_s(&self) -> u64 {
+        self.families.idle_ms() / 1000
+    }
+
     /// The e-mail address of a user who has one.
     pub fn email_of(&self, principal: &Principal) -> Option<String> {
         let name = principal.name.strip_prefix("user:")?;

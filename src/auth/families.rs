@@ -137,6 +137,11 @@ impl Families {
         }
     }
 
+    /// How long a refresh token waits to be used.
+    pub(super) fn idle_ms(&self) -> u64 {
+        self.idle_ms
+    }
+
     pub(super) fn open(&self, control: Arc<Control>) {
         // Only the first store counts, and there is no other.
         let _ = self.control.set(control);

@@ -35,7 +35,7 @@ pub(super) enum AcmeCommand {
     /// Take what is newer at Acme, of all its contacts
     #[command(
         after_help = "A second run changes nothing. One that was broken off goes on from the cursor \
-that it named.\n\nExample:\n  contactd acme pull"
+that it named. Exits with 5 where contacts of Acme can't be taken, and says why.\n\nExample:\n  contactd acme pull"
     )]
     Pull {
         #[command(flatten)]
@@ -81,7 +81,12 @@ pub(super) fn run(settings: &SettingsArgs, command: &AcmeCommand) -> anyhow::Res
         }
         AcmeCommand::Pull { pages } => {
             let totals = every_page(&api(&pages.instance)?, "pull", pages, Map::new())?;
-            output::write_all(table(&totals).as_bytes())
+            output::write_all(table(&totals).as_bytes())?;
+            match totals.get("refused").copied().unwrap_or(0) {
+                0 => Ok(()),
+                1 => Err(Failure::Data("1 contact can't be taken".to_owned()).into()),
+                refused => Err(Failure::Data(format!("{refused} contacts can't be taken")).into()),
+            }
         }
         AcmeCommand::Reconcile { apply, pages } => {
             let order = Map::from_iter([("apply".to_owned(), json!(apply))]);

@@ -7,18 +7,23 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::auth::Role;
+use crate::store::Moment;
 
 use super::acme::AcmeCommand;
+use super::backup::BackupArgs;
 use super::bench::BenchCommand;
 use super::dlq::{AnswerArgs, DlqCommand};
+use super::export::ExportArgs;
 use super::follower::FollowerCommand;
+use super::import::ImportArgs;
 use super::instance::InstanceArgs;
 use super::mock_acme::MockAcmeArgs;
+use super::restore::RestoreArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
 use super::status::StatusArgs;
-use super::value_parsers::{lifetime, role};
+use super::value_parsers::{external_id, lifetime, moment, rate, role, share};
 
 /// Version, commit and features: what a bug report needs.
 const VERSION: &str = concat!(
@@ -65,8 +70,12 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Fill the log with a reproducible load
     Produce(ProduceArgs),
+    /// Bring contacts in from a file: CSV, NDJSON or vCard
+    Import(ImportArgs),
     /// Print one contact as JSON
     Get(GetArgs),
+    /// Write contacts as CSV, NDJSON or vCard, all as of one position
+    Export(ExportArgs),
     /// Say how the running instance is: ready or why not, lag, sizes, ages; for health checks --quiet
     Status(StatusArgs),
     /// Say what events would do and why they would be refused; nothing is sent
@@ -87,6 +96,10 @@ pub(super) enum Command {
     /// Keep contacts alike here and at the Acme CRM: one of them, or all
     #[command(subcommand)]
     Acme(AcmeCommand),
+    /// Copy all that an instance has, while it runs, or verify such a copy
+    Backup(BackupArgs),
+    /// Bring a backup back into an empty data directory, or make a replica of a running instance
+    Restore(RestoreArgs),
     /// Check, export, rebuild or snapshot the data directory of a stopped instance
     #[command(subcommand)]
     Store(StoreCommand),
@@ -277,8 +290,9 @@ pub(super) struct SchemasArgs {
 #[command(after_help = "Asks the running instance; where none answers at the configured address, \
 reads the data directory.
 
-Example:
-  contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0 | jq .email")]
+Examples:
+  contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0 | jq .email
+  contactd get 2fec8167-ecf8-4740-b71d-79175c8887e0 --as-of 2026-11-01T00:00:00Z")]
 pub(super) struct GetArgs {
     /// The contact's id
     #[arg(required_unless_present = "external_id", conflicts_with = "external_id")]
@@ -286,6 +300,9 @@ pub(super) struct GetArgs {
     /// The contact that a source has this id for, such as hubspot:123
     #[arg(long, value_name = "SOURCE:ID", value_parser = external_id)]
     pub(super) external_id: Option<(String, String)>,
+    /// As it was at that time (RFC 3339), or at a version: version:3
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "external_id")]
+    pub(super) as_of: Option<Moment>,
     #[command(flatten)]
     pub(super) instance: InstanceArgs,
     /// Show it even when it is deleted
@@ -472,21 +489,4 @@ the configuration here: restart the instance with the new files first. Where non
 the embedded one, it is done in the data directory.\n\nExample:\n  contactd config adopt"
     )]
     Adopt(AnswerArgs),
-}
-
-/// A share between 0 and 1.
-pub(super) fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse::<f64>().map_err(|error| error.to_string())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("must be from 0 to 1".to_owned()) }
-}
-
-/// A rate above 0.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse::<f64>().map_err(|error| error.to_string())?;
-    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("must be above 0".to_owned()) }
-}
-
-fn external_id(text: &str) -> Result<(String, String), String> {
-    let (source, id) = text.split_once(':').ok_or("must be a source, a colon and its id")?;
-    Ok((source.to_owned(), id.to_owned()))
 }

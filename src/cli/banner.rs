@@ -73,6 +73,7 @@ impl Banner {
         let mut text = format!(
             "\ncontactd {}: development, single node, {log_kind}\n\n\
              \x20 API      {url}/api/contacts\n\
+             \x20 Page     {url}/\n\
              \x20 Docs     {url}/docs\n\
              \x20 Metrics  {metrics}/metrics\n\
              \x20 Log      {}\n\
@@ -187,6 +188,7 @@ mod tests {
         let text = Banner::new(&config, true, Some(3.0), password).text(&started);
         for part in [
             "single node, embedded log\n",
+            "Page     http://127.0.0.1:3000/\n",
             "Docs     http://127.0.0.1:3000/docs\n",
             "KEY=\"X-API-Key: $(cat .contactd/local.key)\"\n",
             "curl -s -H \"$KEY\" http://127.0.0.1:3000/api/contacts/some-id\n",

@@ -153,7 +153,7 @@ impl Check {
                     let report = |it: Item<'_>| self.event(it.text, it.contact.as_deref());
                     reports.extend(items.into_iter().map(report));
                 }
-                Err(Reject { reason, detail }) => {
+                Err(Reject { reason, detail, .. }) => {
                     reports.push(Report::default().refused(reason.as_str(), detail));
                 }
             }

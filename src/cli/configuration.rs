@@ -29,9 +29,9 @@ pub(super) fn run(settings: &SettingsArgs, command: &ConfigCommand) -> anyhow::R
         ConfigCommand::Check { file } => {
             let mut settings = settings.clone();
             settings.config = file.clone().or(settings.config);
-            let config = settings.load(Mode::Serve, Vec::new())?;
+            let (config, wrong) = settings.examine(Mode::Serve)?;
             warn(&config.warnings);
-            app::check(&config)?;
+            app::check(&config, wrong)?;
             tell("the configuration is right");
             Ok(())
         }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::app::{FoundingError, WorkerError};
 use crate::apply::ApplyError;
 use crate::auth::{AuthSetupError, UsersFileError};
+use crate::backup::BackupError;
 use crate::config::ConfigErrors;
 use crate::domain::Class;
 use crate::domain::contact::CorruptContact;
@@ -92,6 +93,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<StoreError>() {
         return store_code(error);
     }
+    if let Some(error) = cause.downcast_ref::<BackupError>() {
+        return backup_code(error);
+    }
     // These pass their cause's message on, and with it its place in the chain.
     if let Some(AuthSetupError::Users(error)) = cause.downcast_ref::<AuthSetupError>() {
         return users_file_code(error);
@@ -110,8 +114,16 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         WorkerError::Unfounded { is_lasting: true, .. } => Some(DATA),
         WorkerError::Unfounded { is_lasting: false, .. } => Some(UNREACHABLE),
         WorkerError::Founding(FoundingError::Log(error)) => log_code(error),
-        WorkerError::Founding(_) => Some(DATA),
+        WorkerError::Founding(_) | WorkerError::NotCaughtUp { .. } => Some(DATA),
+        WorkerError::Backup(error) => backup_code(error),
         WorkerError::Apply(ApplyError::NoRules | ApplyError::Panicked { .. }) => None,
+    }
+}
+
+fn backup_code(error: &BackupError) -> Option<u8> {
+    match error {
+        BackupError::Told(_) => Some(UNREACHABLE),
+        other => other.is_about_data().then_some(DATA),
     }
 }
 

@@ -157,14 +157,15 @@ fn list(followers: &Value) -> String {
     let mut out = String::new();
     for follower in followers.as_array().into_iter().flatten() {
         let (name, state) = (text(follower, "name"), text(follower, "state"));
-        let [waiting, parked, delivered] =
-            ["waiting", "parked", "delivered"].map(|name| number(follower, name));
+        let [waiting, parked, delivered, failures] =
+            ["waiting", "parked", "delivered", "failures"].map(|name| number(follower, name));
         let lag = follower.get("lagRecords").and_then(Value::as_u64);
         let lag = lag.map_or("another instance's".to_owned(), |lag| format!("{lag} records"));
         // Writing to a String can't fail.
         let _ = write!(
             out,
-            "{name:20}  {state:8}  delivered={delivered}  lag={lag}  waiting={waiting}  parked={parked}"
+            "{name:20}  {state:8}  delivered={delivered}  failures={failures}  lag={lag}  waiting={waiting}  \
+             parked={parked}"
         );
         if let Some(why) = follower.pointer("/trouble/why").and_then(Value::as_str) {
             let _ = write!(out, "  {}", line(why));

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 use crate::config::{Config, Mode};
 use crate::domain::contact::{Contact, Status};
 use crate::domain::texts::percent_encoded;
+use crate::domain::timestamp::format_rfc3339;
+use crate::store::{Past, Reader, Value};
 
 use super::arguments::GetArgs;
 use super::exit::Failure;
@@ -47,7 +49,9 @@ fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
         format!("externalId={}:{}", percent_encoded(source), percent_encoded(id))
     };
     let deleted = args.include_deleted.then(|| "includeDeleted=true".to_owned());
-    let query: Vec<String> = args.external_id.iter().map(by_source).chain(deleted).collect();
+    let as_of = args.as_of.map(|moment| format!("asOf={}", percent_encoded(&moment.to_string())));
+    let query = args.external_id.iter().map(by_source).chain(deleted).chain(as_of);
+    let query: Vec<String> = query.collect();
     let path = args.id.as_ref().map(|id| format!("/{}", percent_encoded(id))).unwrap_or_default();
     let address = format!("{url}/api/contacts{path}?{}", query.join("&"));
     runtime.block_on(async {
@@ -72,7 +76,8 @@ fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
                 Ok(Asked::Answered(first.get().as_bytes().to_vec()))
             }
             StatusCode::OK => Ok(Asked::Answered(body.to_vec())),
-            StatusCode::NOT_FOUND => Err(not_found(args)),
+            StatusCode::NOT_FOUND if args.as_of.is_none() => Err(not_found(args)),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Err(Failure::Data(told(&body)).into()),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(Failure::Refused(instance::refused(url, key.is_some())).into())
             }
@@ -82,6 +87,13 @@ fn ask(instance: &Instance, args: &GetArgs) -> anyhow::Result<Asked> {
             }
         }
     })
+}
+
+/// What the instance says of what it can't show.
+fn told(body: &[u8]) -> String {
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = json.pointer("/error/message").and_then(serde_json::Value::as_str);
+    text.unwrap_or_default().to_owned()
 }
 
 /// A page of contacts, as far as it matters.
@@ -103,10 +115,27 @@ fn not_found(args: &GetArgs) -> anyhow::Error {
     Failure::Data(format!("there is no contact {}", shown(args))).into()
 }
 
+fn as_of(reader: &Reader, id: &str, args: &GetArgs) -> anyhow::Result<Option<Value>> {
+    let Some(moment) = args.as_of else {
+        return Ok(reader.contact(id.as_bytes())?);
+    };
+    let gone = match reader.contact_at(id.as_bytes(), moment)? {
+        None => return Ok(None),
+        Some(Past::Contact(value)) => return Ok(Some(value)),
+        Some(Past::NotYet) => format!("contact {id} is not known as of {moment}"),
+        Some(Past::Gone { version, since_ms }) => {
+            let since =
+                since_ms.map(|ms| format!(", of {}", format_rfc3339(ms))).unwrap_or_default();
+            format!("of contact {id} the journal reaches back to version {version}{since}")
+        }
+    };
+    Err(Failure::Data(gone).into())
+}
+
 fn read(config: &Config, args: &GetArgs) -> anyhow::Result<Vec<u8>> {
     let opened = open_store(config)?;
     let found = match (&args.id, &args.external_id) {
-        (Some(id), _) => opened.reader.contact(id.as_bytes())?.map(|value| (id.clone(), value)),
+        (Some(id), _) => as_of(&opened.reader, id, args)?.map(|value| (id.clone(), value)),
         (None, Some((source, id))) => opened.reader.contacts_of(source, id)?.into_iter().next(),
         (None, None) => None,
     };

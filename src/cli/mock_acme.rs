@@ -153,6 +153,11 @@ fn api_key(config: &Config, args: &MockAcmeArgs) -> anyhow::Result<(Secret, bool
 
 /// Signs as contactd's source acme verifies, unless flags say otherwise.
 fn receiver(config: &Config, args: &MockAcmeArgs, url: &str) -> anyhow::Result<Receiver> {
+    // A secret that is missing for an address that is none would be looked for in vain.
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        let text = format!("--webhook-url {url} must begin with http:// or https://");
+        return Err(Failure::Usage(text).into());
+    }
     let source = config.webhooks.sources.get(ACME);
     let configured = source.map(|source| source.signature.name.as_str());
     let form = args.sign.as_deref().or(configured.filter(|name| *name == "acme-body"));

@@ -8,15 +8,18 @@ mod acme;
 mod api;
 mod arguments;
 mod asyncapi;
+mod backup;
 mod banner;
 mod bench;
 mod check_event;
 mod configuration;
 mod dlq;
 mod exit;
+mod export;
 mod follower;
 mod foreign;
 mod get;
+mod import;
 mod instance;
 mod mock_acme;
 mod offline;
@@ -25,6 +28,7 @@ mod pinned;
 mod produce;
 mod progress;
 mod reference;
+mod restore;
 mod schemas;
 mod serve;
 mod settings;
@@ -45,7 +49,7 @@ use clap::{CommandFactory as _, Parser as _};
 use rustix::fs::Mode;
 
 use crate::config::Mode::Serve;
-use crate::http;
+use crate::{app, http};
 
 use arguments::{Arguments, Command};
 use settings::SettingsArgs;
@@ -78,7 +82,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dev(args) => serve::dev(settings, &args),
         Command::Serve(args) => serve::serve(settings, &args),
         Command::Produce(args) => produce::run(settings, &args),
+        Command::Import(args) => import::run(settings, &args),
         Command::Get(args) => get::run(settings, &args),
+        Command::Export(args) => export::run(settings, &args),
         Command::Status(args) => status::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Source(command) => source::run(settings, &command),
@@ -87,6 +93,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(settings, &command),
         Command::Follower(command) => follower::run(settings, &command),
         Command::Acme(command) => acme::run(settings, &command),
+        Command::Backup(args) => backup::run(settings, &args),
+        Command::Restore(args) => restore::run(settings, &args),
         Command::Store(command) => store::run(settings, &command),
         Command::User(command) => users::user(settings, &command),
         Command::Key(command) => users::key(settings, &command),
@@ -102,8 +110,10 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn openapi(settings: &SettingsArgs, as_postman: bool) -> anyhow::Result<()> {
-    let has_acme = settings.load(Serve, Vec::new())?.acme.url.is_some();
-    let text = if as_postman { http::postman_json() } else { http::openapi_json(has_acme) };
+    let config = settings.load(Serve, Vec::new())?;
+    let (acme, simulator) = (config.acme.url.is_some(), app::has_simulator(&config));
+    let there = http::Optional { acme, simulator };
+    let text = if as_postman { http::postman_json() } else { http::openapi_json(there) };
     output::write_all(text.as_bytes())
 }
 

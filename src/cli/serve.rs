@@ -48,6 +48,7 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         flags.push(flag("--ephemeral", "embedded_log.path", ""));
     }
     let mut config = settings.load(Mode::Dev, flags)?;
+    config.require_fit_to_serve()?;
     begin(&config)?;
     if config.jwt.secret.is_none() {
         config.jwt.secret = Some(kept_jwt_secret(&config.store.path)?);

@@ -55,6 +55,20 @@ impl SettingsArgs {
 
     /// The configuration under these flags and `more` of a command's own.
     pub(super) fn load(&self, mode: Mode, more: Vec<FlagSetting>) -> anyhow::Result<Config> {
+        Ok(self.read(mode, more, config::load)??)
+    }
+
+    /// The same with everything that is wrong with it, to be looked at only.
+    pub(super) fn examine(&self, mode: Mode) -> anyhow::Result<(Config, Vec<ConfigError>)> {
+        self.read(mode, Vec::new(), config::examine)
+    }
+
+    fn read<T>(
+        &self,
+        mode: Mode,
+        more: Vec<FlagSetting>,
+        read: impl FnOnce(&Sources<'_>) -> T,
+    ) -> anyhow::Result<T> {
         let set = self.set.iter().map(|(key, value)| flag("--set", key, value));
         let path =
             self.path.iter().map(|path| flag("--path", "store.path", path.to_string_lossy()));
@@ -67,7 +81,7 @@ impl SettingsArgs {
             read_secret: &|path| fs::read_to_string(path),
             read_tables: &source_files,
         };
-        Ok(config::load(&sources)?)
+        Ok(read(&sources))
     }
 }
 

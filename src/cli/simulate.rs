@@ -21,13 +21,13 @@ use crate::simulate::{
     ToSign, simulate,
 };
 
-use super::arguments::rate;
 use super::exit::Failure;
 use super::foreign::line;
 use super::instance;
 use super::output;
 use super::progress;
 use super::settings::SettingsArgs;
+use super::value_parsers::rate;
 
 #[derive(Clone, Debug, Args)]
 #[command(

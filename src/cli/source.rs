@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::app::{ApplySetup, now_ms};
 use crate::config::{Config, Mode};
@@ -18,6 +19,8 @@ use crate::domain::sources::{
     Ids, PRESETS, Preset, Source, SourceText, SourceTexts, Sources, Unknown,
 };
 use crate::domain::timestamp::format_rfc3339_us;
+use crate::schema_registry::{Format, RegistryError, SchemaRegistry};
+use crate::telemetry::Metrics;
 
 use super::check_event::{events, items, read};
 use super::exit::Failure;
@@ -35,10 +38,12 @@ pub(super) fn run(settings: &SettingsArgs, command: &SourceCommand) -> anyhow::R
     match command {
         SourceCommand::List => output::write_all(list(&config).as_bytes()),
         SourceCommand::Show { name } => output::write_all(show(&config, name)?.as_bytes()),
-        SourceCommand::Test { name, file, schema } => {
+        SourceCommand::Test { name, file, schema, registry } => {
             let mut input = read(file)?;
             if let Some(schema) = schema {
                 input = json_of(&input, schema)?;
+            } else if *registry {
+                input = json_by_registry(&config, &input)?;
             }
             let (told, refused) = Test::new(&config, name)?.all(&input);
             output::write_all(told.as_bytes())?;
@@ -60,6 +65,34 @@ fn json_of(input: &[u8], schema: &Path) -> anyhow::Result<Vec<u8>> {
     framed.map_or_else(|| to_json(&parsed, input, ITEMS_BYTES_MAX), Ok).map_err(|error| {
         Failure::Data(format!("the record is not what {} says: {error}", schema.display())).into()
     })
+}
+
+/// The same by the schema that the registry has under the record's id.
+fn json_by_registry(config: &Config, input: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let Some(registry) = &config.schema_registry else {
+        let text = "no schema registry is configured: set schema_registry.url";
+        return Err(Failure::Usage(text.to_owned()).into());
+    };
+    let url = registry.url.clone();
+    let (id, value) = frame(input).ok_or_else(|| {
+        let text = "the record has no schema's id before it (a zero byte, and the id in four)";
+        Failure::Data(text.to_owned())
+    })?;
+    let registry = SchemaRegistry::new(registry, Arc::new(Metrics::new()?))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let format = runtime.block_on(registry.format(id)).map_err(|error| {
+        let text = format!("the schema registry {url}: schema {id}: {error}");
+        match error {
+            RegistryError::Away(_) | RegistryError::Certificates(_) => Failure::Unreachable(text),
+            RegistryError::Unknown(_) | RegistryError::Unusable(_) => Failure::Data(text),
+        }
+    })?;
+    match format {
+        Format::Json => Ok(value.to_vec()),
+        Format::Avro(schema) => to_json(&schema, value, ITEMS_BYTES_MAX).map_err(|error| {
+            Failure::Data(format!("the record is not what schema {id} says: {error}")).into()
+        }),
+    }
 }
 
 fn list(config: &Config) -> String {
@@ -205,7 +238,11 @@ impl Test {
 
     fn fields(&self, event: &Event, batch: &RecordBatch, told: &mut String) {
         let described = self.source.described();
-        for (ours, patch) in FIELDS.iter().zip(event.fields) {
+        for (place, (ours, patch)) in FIELDS.iter().zip(event.fields).enumerate() {
+            if self.source.leaves_out(place) {
+                let _ = writeln!(told, "  {ours:<10} {:<28} not taken", "-");
+                continue;
+            }
             let rule = described.iter().find(|(target, _)| target == ours);
             let from = rule.map_or(*ours, |(_, from)| from.as_str());
             let value = match patch {
@@ -278,4 +315,28 @@ fn decoded(
     batch.push(Offset(0), time, key, Some(text), headers.into_iter());
     let event = decoder.decode(&mut batch, 0)?;
     Ok((batch, event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FileText, Sources, load};
+
+    #[test]
+    fn what_is_shown_of_a_source_is_the_same_source_when_it_is_read_again() {
+        let read = |text: String| {
+            let file = Some(FileText { name: "my.toml".to_owned(), text });
+            load(&Sources { file, ..Sources::new(Mode::Dev) }).unwrap()
+        };
+        let own = "[source.crm]\npreset = \"hubspot\"\n[source.crm.fields]\nemail = \"\"\ntitle = \"role\"\n";
+        let config = read(own.to_owned());
+        let shown = show(&config, "crm").unwrap();
+        assert!(shown.contains("[source.crm.fields.email]\nfrom = [\"\"]"), "{shown}");
+        assert_eq!(text_of(&read(shown), "crm").unwrap(), text_of(&config, "crm").unwrap());
+        let event = br#"{"eventId":1,"subscriptionType":"contact.propertyChange","objectId":7,
+            "propertyName":"email","propertyValue":"x"}"#;
+        let (told, refused) = Test::new(&config, "crm").unwrap().all(event);
+        assert!(told.contains("email      -                            not taken"), "{told}");
+        assert!(told.contains("attributes.email") && refused == 0, "{told}");
+    }
 }

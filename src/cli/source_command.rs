@@ -21,7 +21,7 @@ pub(super) enum SourceCommand {
     #[command(
         after_help = "One record, a batch as the source sends it, or one after the other. Exit code 5 \
         where one would be refused.\n\nExamples:\n  contactd source test hubspot batch.json\n  contactd source \
-        test crm row.avro --schema row.avsc"
+        test crm row.avro --schema row.avsc\n  contactd source test crm row.avro --registry"
     )]
     Test {
         /// A configured source, or a preset
@@ -34,5 +34,9 @@ pub(super) enum SourceCommand {
         /// without
         #[arg(long, value_name = "FILE")]
         schema: Option<PathBuf>,
+        /// Ask the configured schema registry what the record was written by: the file holds one, with the
+        /// schema's id before it
+        #[arg(long, conflicts_with = "schema")]
+        registry: bool,
     },
 }

@@ -2,7 +2,8 @@
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::arguments::{Arguments, Command, ConfigCommand, StoreCommand, rate, share};
+use super::arguments::{Arguments, Command, ConfigCommand, StoreCommand};
+use super::value_parsers::{rate, share};
 
 #[track_caller]
 fn parse(line: &str) -> Arguments {

@@ -127,9 +127,6 @@ pub(super) fn bridge(
         named: BTreeMap::new(),
         excluded,
     };
-    if config.is_on() && kafka.brokers.is_empty() {
-        fields.refuse("bridge.topics", "needs kafka.brokers (KAFKA_BROKERS), which is not set");
-    }
     for topic in tables.keys().filter(|topic| config.input(topic).is_none()) {
         let named = config.names().collect::<Vec<_>>();
         let meant = did_you_mean(topic, named.into_iter());
@@ -296,7 +293,8 @@ mod tests {
         let no_brokers =
             FileText { name: "my.toml".to_owned(), text: "[bridge]\ntopics = \"crm\"".to_owned() };
         let sources = Sources { file: Some(no_brokers), ..Sources::new(Mode::Serve) };
-        let problems = load(&sources).unwrap_err().to_string();
+        // Other commands need no broker.
+        let problems = load(&sources).unwrap().require_fit_to_serve().unwrap_err().to_string();
         assert!(problems.contains("bridge.topics needs kafka.brokers"), "{problems}");
     }
 

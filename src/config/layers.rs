@@ -13,6 +13,8 @@ use super::{BUILT_IN, FileText, Sources, dotenv, environment};
 
 /// Where more tables of sources are.
 const SOURCES_PATH: &str = "sources.path";
+/// Sections of tables that may have any name.
+const FREE_SECTIONS: [&str; 2] = ["source", "input"];
 
 /// `["store", "path"]`; free keys may hold dots, so it is no joined text.
 pub(super) type Key = Vec<String>;
@@ -287,10 +289,23 @@ impl Layered {
 
     /// Names an unknown key, or its whole section once.
     fn refuse(&mut self, key: &[String], place: &str, errors: &mut Vec<ConfigError>) {
-        let section = key.first().cloned().unwrap_or_default();
-        let sections: BTreeSet<&str> =
-            self.built_in.keys().filter_map(|key| key.first()).map(String::as_str).collect();
+        let mut section = key.first().cloned().unwrap_or_default();
+        let own = self.built_in.keys().filter_map(|key| key.first()).map(String::as_str);
+        let sections: BTreeSet<&str> = own.chain(FREE_SECTIONS).collect();
         let place = place.to_owned();
+        let file = place.split(':').next().unwrap_or_default().to_owned();
+        // `[sources.crm]`, where `[source.crm]` is meant.
+        if let [_, table, _, ..] = key
+            && !self.built_in.keys().any(|known| known.len() > 2 && known.first() == key.first())
+            && let Some(meant) = nearest(&section, FREE_SECTIONS.into_iter())
+        {
+            section = format!("{section}.{table}");
+            if self.unknown_sections.insert((file, section.clone())) {
+                let suggestion = Some(format!("{meant}.{table}"));
+                errors.push(ConfigError::UnknownSection { place, section, suggestion });
+            }
+            return;
+        }
         if sections.contains(section.as_str()) || key.len() == 1 {
             let known: Vec<String> = self.built_in.keys().map(|key| key.join(".")).collect();
             let key = key.join(".");
@@ -304,7 +319,6 @@ impl Layered {
             errors.push(ConfigError::UnknownKey { place, key, suggestion });
             return;
         }
-        let file = place.split(':').next().unwrap_or_default().to_owned();
         let suggestion = nearest(&section, sections.into_iter()).map(str::to_owned);
         if self.unknown_sections.insert((file, section.clone())) {
             errors.push(ConfigError::UnknownSection { place, section, suggestion });

@@ -8,12 +8,14 @@
 //! [`load`] is pure: what it reads comes in as [`Sources`], so a test sets no environment.
 
 mod acme;
+mod backup;
 mod bridge;
 mod dead_letters;
 mod dotenv;
 mod environment;
 mod error;
 mod fields;
+mod imports;
 mod layers;
 mod limits;
 mod log_choice;
@@ -35,6 +37,8 @@ mod webhook_secret;
 mod webhooks;
 
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -42,23 +46,26 @@ use std::path::Path;
 
 use crate::domain::sources::SourceTexts;
 
+pub use backup::BackupConfig;
 pub use bridge::{BridgeConfig, InputConfig};
 pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
+pub use imports::ImportsConfig;
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
 pub use rules::{AdoptChoice, RulesConfig};
 pub use schema_registry::SchemaRegistryConfig;
 pub use secret::Secret;
 pub use sections::{
-    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, FeedConfig,
-    JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat, OutboxConfig,
-    PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig,
-    WebhookSourceConfig, WebhooksConfig,
+    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, ExportsConfig,
+    FeedConfig, JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat,
+    OutboxConfig, PageConfig, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig,
+    StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
 };
 pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;
 pub use source_tables::{SourceTable, Tombstones};
 pub use sources::{FileText, FlagSetting, Sources};
+pub use suggest::nearest;
 pub use webhook_secret::webhook_key;
 
 /// The built-in default: every key there is, with what it means.
@@ -98,6 +105,8 @@ pub struct Config {
     pub sources: BTreeMap<String, SourceTable>,
     /// The feed of changes.
     pub feed: FeedConfig,
+    /// Contacts out, as files.
+    pub exports: ExportsConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
     /// What instances share: limits and revocations.
@@ -114,6 +123,12 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Webhooks as Acme sends them, made here.
     pub simulator: SimulatorConfig,
+    /// The page for people.
+    pub page: PageConfig,
+    /// When an instance backs itself up.
+    pub backup: BackupConfig,
+    /// Files in.
+    pub imports: ImportsConfig,
     /// Other topics in.
     pub bridge: BridgeConfig,
     /// Where the schemas of their Avro records are; none: such records are dead letters.
@@ -122,7 +137,7 @@ pub struct Config {
     pub dead_letters: DeadLettersConfig,
     /// When its own rules are put onto the log.
     pub rules: RulesConfig,
-    /// What `serve` can't start with, though other commands can do without: its secrets.
+    /// What `dev` and `serve` can't start with, though other commands can do without: secrets, brokers.
     pub unfit_to_serve: Vec<ConfigError>,
     /// One line each, to be logged once at the start.
     pub warnings: Vec<String>,
@@ -139,10 +154,10 @@ impl Config {
         load(&Sources::new(mode))
     }
 
-    /// What `serve` needs over what any command needs.
+    /// What `dev` and `serve` need over what any command needs.
     ///
     /// # Errors
-    /// Every secret that is missing, too short or a placeholder.
+    /// All of it that is missing or of no use.
     pub fn require_fit_to_serve(&self) -> Result<(), ConfigErrors> {
         match self.unfit_to_serve.as_slice() {
             [] => Ok(()),
@@ -162,7 +177,7 @@ impl Config {
     /// Where data is kept, each directory once.
     pub fn data_directories(&self) -> Vec<&Path> {
         let store = self.store.path.as_path();
-        let others = [&*self.embedded_log.path, &*self.outbox.path];
+        let others = [&*self.embedded_log.path, &*self.outbox.path, &*self.imports.path];
         let elsewhere = others.into_iter().filter(|path| !path.starts_with(store));
         std::iter::once(store).chain(elsewhere).collect()
     }
@@ -187,7 +202,8 @@ impl Config {
         entry.map_or_else(|| "configuration".to_owned(), |entry| entry.place.clone())
     }
 
-    /// The effective configuration as TOML, each key with where it comes from, secrets redacted.
+    /// The effective configuration as TOML that can be read again, each key with where it comes from; secrets
+    /// are redacted and stand in comments.
     pub fn to_toml(&self) -> String {
         print::to_toml(&self.effective)
     }
@@ -198,8 +214,15 @@ impl Config {
 /// # Errors
 /// Everything that is wrong, in all layers, together.
 pub fn load(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
+    let (config, errors) = examine(sources);
+    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+}
+
+/// The same for who wants to look at the rest of it as well: where there are errors, defaults stand in place of
+/// what is wrong, and nothing may be run by it.
+pub fn examine(sources: &Sources<'_>) -> (Config, Vec<ConfigError>) {
     let mut errors = Vec::new();
     let layered = layers::gather(sources, &mut errors);
     let config = validate::config(sources, &layered, &mut errors);
-    if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    (config, errors)
 }

@@ -1,4 +1,4 @@
-//! The effective configuration as TOML that could be a `--config` file, with secrets redacted.
+//! The effective configuration as TOML that can be a `--config` file; secrets stand in comments, redacted.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,17 @@ const SECRET_PROPERTIES: [&str; 6] = ["password", "secret", "pem", "jaas", "oaut
 pub(super) struct Effective {
     pub(super) key: Key,
     value: Value,
+    /// Its value is shown nowhere.
+    secret: Option<Secrecy>,
     pub(super) place: String,
+}
+
+/// A secret that is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secrecy {
+    /// It may stand in a file of its own.
+    WithFile,
+    Alone,
 }
 
 /// Every key in the order of the built-in file, free ones at the end of their table.
@@ -35,16 +45,21 @@ pub(super) fn effective(layered: &Layered) -> Vec<Effective> {
     };
     let mut settings: Vec<(&Key, &Setting)> = layered.settings.iter().collect();
     settings.sort_by_cached_key(|(key, setting)| order(key, setting));
-    let entry = |(key, setting): (&Key, &Setting)| Effective {
-        value: shown(layered, key, &setting.value),
-        key: key.clone(),
-        place: setting.place.clone(),
+    let entry = |(key, setting): (&Key, &Setting)| {
+        let secret = secrecy(layered, key, &setting.value);
+        let redacted = secret.map(|_| Value::Text(REDACTED.to_owned()));
+        Effective {
+            value: redacted.unwrap_or_else(|| setting.value.clone()),
+            secret,
+            key: key.clone(),
+            place: setting.place.clone(),
+        }
     };
     settings.into_iter().map(entry).collect()
 }
 
-/// A secret is a key with a `_file` beside it.
-fn shown(layered: &Layered, key: &[String], value: &Value) -> Value {
+/// A secret is a key with a `_file` beside it, and some of librdkafka's.
+fn secrecy(layered: &Layered, key: &[String], value: &Value) -> Option<Secrecy> {
     let mut file = key.to_vec();
     if let Some(name) = file.last_mut() {
         name.push_str("_file");
@@ -54,11 +69,11 @@ fn shown(layered: &Layered, key: &[String], value: &Value) -> Value {
         && SECRET_PROPERTIES.iter().any(|part| name.contains(part));
     let webhook_secret = key.first().is_some_and(|section| section == "source")
         && matches!(name.as_str(), "secret" | "secret_previous");
-    let is_secret = secret_property || webhook_secret || layered.built_in.contains_key(&file);
     match value {
-        Value::Text(text) if text.is_empty() => value.clone(),
-        _ if is_secret => Value::Text(REDACTED.to_owned()),
-        _ => value.clone(),
+        Value::Text(text) if text.is_empty() => None,
+        _ if webhook_secret || layered.built_in.contains_key(&file) => Some(Secrecy::WithFile),
+        _ if secret_property => Some(Secrecy::Alone),
+        _ => None,
     }
 }
 
@@ -75,11 +90,22 @@ pub(super) fn to_toml(entries: &[Effective]) -> String {
             text.push_str(&format!("{gap}[{}]\n", header.join(".")));
             table = path;
         }
-        let line = format!("{} = {}", name_text(name), value_text(&entry.value));
+        let (name, value) = (name_text(name), value_text(&entry.value));
         let built_in = entry.place.starts_with("built-in:");
         let place = if built_in { "" } else { entry.place.as_str() };
-        let note = if built_in { String::new() } else { format!("  # {place}") };
-        text.push_str(&line);
+        let mut note = if built_in { String::new() } else { format!("  # {place}") };
+        if let Some(secret) = entry.secret {
+            // Nobody's secret is three stars.
+            text.push_str("# ");
+            note.push_str(match secret {
+                Secrecy::WithFile => "; not shown: set it as there, or name a file in ",
+                Secrecy::Alone => "; not shown: set it as there",
+            });
+            if secret == Secrecy::WithFile {
+                note.push_str(&format!("{}_file", name.trim_matches('"')));
+            }
+        }
+        text.push_str(&format!("{name} = {value}"));
         text.push_str(&note);
         text.push('\n');
     }

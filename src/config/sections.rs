@@ -127,11 +127,6 @@ impl SecurityProtocol {
     pub fn has_sasl(self) -> bool {
         matches!(self, Self::SaslPlaintext | Self::SaslSsl)
     }
-
-    /// Whether the connection is encrypted.
-    pub fn has_tls(self) -> bool {
-        matches!(self, Self::Ssl | Self::SaslSsl)
-    }
 }
 
 /// The Kafka topic that is followed, and how to reach it.
@@ -277,6 +272,13 @@ pub struct ApplyConfig {
     pub future_tolerance: Duration,
 }
 
+/// The page for people.
+#[derive(Clone, Copy, Debug)]
+pub struct PageConfig {
+    /// Whether browsers get it at `/`.
+    pub enabled: bool,
+}
+
 /// The feed of changes.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedConfig {
@@ -294,6 +296,13 @@ pub struct FeedConfig {
     pub stall_timeout: Duration,
     /// What clients are told to wait before they come back.
     pub retry: Duration,
+}
+
+/// Contacts out, as files.
+#[derive(Clone, Copy, Debug)]
+pub struct ExportsConfig {
+    /// Exports at once; more are answered 503.
+    pub running_max: usize,
 }
 
 /// How log lines are written.

@@ -319,7 +319,7 @@ impl<'a> Reading<'_, 'a> {
             let Some(field) = text.fields.get_mut(ours) else { continue };
             let values = texts_of(&setting.value);
             match rest {
-                [] => field.from = values.into_iter().filter(|path| !path.is_empty()).collect(),
+                [] => field.from = values,
                 [key] if key == "from" => field.from = values,
                 [key] if key == "do" => field.steps = values,
                 [key] if key == "owner" => field.owner = values.concat(),
@@ -335,8 +335,18 @@ impl<'a> Reading<'_, 'a> {
                 }
             }
         }
-        // "" takes a line out.
-        text.fields.retain(|_, field| *field != FieldText::default());
+        // "" takes a line out; a field of ours would be taken under its own name all the same.
+        let is_nothing = |it: &FieldText| {
+            let is_pathless = it.from.iter().all(String::is_empty) && it.from.len() < 2;
+            is_pathless && FieldText { from: Vec::new(), ..it.clone() } == FieldText::default()
+        };
+        text.fields.retain(|ours, field| {
+            let is_field = FIELDS.contains(&ours.as_str());
+            if is_field && is_nothing(field) {
+                *field = FieldText::left_out();
+            }
+            is_field || !is_nothing(field)
+        });
     }
 
     /// Keys and tables that there are not, and lists where one value is meant.

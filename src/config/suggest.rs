@@ -1,10 +1,7 @@
 //! "Did you mean": the nearest known name to a mistyped one.
 
 /// The candidate nearest to `name`, when it is near enough to be meant.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).clamp(1, 4);
     candidates
         .map(|candidate| (distance(name, candidate), candidate))

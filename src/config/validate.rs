@@ -18,8 +18,8 @@ use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::webhook_secret::too_short;
 use super::{
-    Config, Mode, Sources, acme, bridge, dead_letters, log_choice, rules, schema_registry,
-    simulator, source_tables, telemetry, webhooks,
+    Config, Mode, Sources, acme, backup, bridge, dead_letters, imports, log_choice, rules,
+    schema_registry, simulator, source_tables, telemetry, webhooks,
 };
 
 const KIB: u64 = 1 << 10;
@@ -48,12 +48,18 @@ pub(super) fn config(
     let server = server(&mut fields, &mut unfit);
     let tables = source_tables::sources(&mut fields, &acme);
     acme::check(&mut fields, &acme, &tables.sources);
+    let bridge = bridge::bridge(&mut fields, &log, &kafka, &tables.sources);
+    if bridge.is_on() && kafka.brokers.is_empty() {
+        let problem = "needs kafka.brokers (KAFKA_BROKERS), which is not set";
+        unfit.add(&fields, "bridge.topics", problem);
+    }
     Config {
         mode: sources.mode,
         limits: limits::limits(&mut fields),
         allow: limits::allow(&mut fields),
         embedded_log: embedded_log(&mut fields, &store.path),
-        bridge: bridge::bridge(&mut fields, &log, &kafka, &tables.sources),
+        backup: backup::backup(&mut fields),
+        bridge,
         log,
         dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
         rules: rules::rules(&mut fields),
@@ -63,12 +69,15 @@ pub(super) fn config(
         apply: apply(&mut fields),
         sources: tables.sources,
         feed: feed(&mut fields),
+        exports: ExportsConfig { running_max: fields.count("exports.running_max", 1..=1_000) },
         telemetry: telemetry::telemetry(&mut fields, server.listen),
         redis: redis(&mut fields),
         jwt,
         webhooks: webhooks::webhooks(&mut fields, tables.webhooks),
         outbox: webhooks::outbox(&mut fields, &store.path),
+        imports: imports::imports(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
+        page: page(&mut fields),
         acme,
         server,
         store,
@@ -78,7 +87,7 @@ pub(super) fn config(
     }
 }
 
-/// What keeps `serve` from starting, and no other command.
+/// What keeps `dev` and `serve` from starting, and no other command.
 #[derive(Default)]
 struct Unfit {
     errors: Vec<ConfigError>,
@@ -86,6 +95,11 @@ struct Unfit {
 }
 
 impl Unfit {
+    fn add(&mut self, fields: &Fields<'_>, key: &str, problem: &str) {
+        let (place, key) = (fields.place(key), key.to_owned());
+        self.errors.push(ConfigError::Invalid { place, key, problem: problem.to_owned() });
+    }
+
     /// The secret where it is one. In `dev`, which has another, a weak one is only warned of; examples hold
     /// such, and stop no other command.
     fn checked(
@@ -378,6 +392,10 @@ fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
         future_tolerance: fields
             .duration("apply.future_tolerance", seconds(0, FUTURE_TOLERANCE_SECONDS_MAX)),
     }
+}
+
+fn page(fields: &mut Fields<'_>) -> PageConfig {
+    PageConfig { enabled: fields.choice("page.enabled", true, &YES_OR_NO) }
 }
 
 fn feed(fields: &mut Fields<'_>) -> FeedConfig {

@@ -105,6 +105,8 @@ pub struct Event {
     pub external_ids: Vec<(Span, Patch)>,
     /// Whether everything older than it is hidden: a PUT, or a record that is the whole contact.
     pub replaces: bool,
+    /// Whether it tells what we are about to change at its source.
+    pub is_notice: bool,
     /// Set when it is a command of ours.
     pub command: Option<Box<Command>>,
 }

@@ -60,6 +60,9 @@ pub const ORIGIN_TIMESTAMP: &str = "contactd_origin_timestamp";
 pub const FOUNDING: &str = "contactd_founding";
 /// Says in a marker what contacts' homes follow from: a partitioner and a number of lanes, `murmur2 4`.
 pub const HOMES: &str = "contactd_homes";
+/// Says of a source's event that it tells what we are about to change there. It changes nothing of the
+/// contact: what the source itself tells of that change is no news then.
+pub const NOTICE: &str = "contactd_notice";
 /// How many bytes its value had there, where only its head could be appended.
 pub const ORIGIN_BYTES: &str = "contactd_origin_bytes";
 /// Marks the record from which on other rules hold in its lane, with their number in decimal.

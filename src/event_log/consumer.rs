@@ -1,7 +1,7 @@
 //! The bounded way from a log's reading thread to whoever consumes it.
 //!
 //! ```text
-//! log thread ─► Feed ═(bounded by records and bytes)═► Consumer ─► apply
+//! log thread ─► DeliverySender ═(bounded by records and bytes)═► Consumer ─► apply
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -210,15 +210,15 @@ impl Queue {
     }
 }
 
-/// The log's end. Dropping it without [`Feed::fail`] ends the consumer with `Closed`.
+/// The log's end. Dropping it without [`DeliverySender::fail`] ends the consumer with `Closed`.
 #[derive(Debug)]
-pub struct Feed {
+pub struct DeliverySender {
     channel: Arc<Channel>,
     /// Another thread's beside the one that the consumer lives by.
     is_second: bool,
 }
 
-impl Feed {
+impl DeliverySender {
     /// For a second thread that reads other lanes of the same consumer. Its end is not the
     /// consumer's.
     pub fn second(&self) -> Self {
@@ -253,7 +253,7 @@ impl Feed {
     }
 
     /// Hands a delivery over without waiting and beyond the bounds if need be: ask
-    /// [`Feed::has_room`] before. False: the consumer is gone.
+    /// [`DeliverySender::has_room`] before. False: the consumer is gone.
     pub fn push(&self, delivery: Delivery) -> bool {
         let mut queue = self.channel.queue.lock();
         if queue.consumer_gone {
@@ -320,7 +320,7 @@ impl Feed {
     }
 }
 
-impl Drop for Feed {
+impl Drop for DeliverySender {
     fn drop(&mut self) {
         if self.is_second {
             return;
@@ -334,17 +334,17 @@ impl Drop for Feed {
 pub struct Consumer {
     channel: Arc<Channel>,
     topic: String,
-    /// Called at the end, for a thread that sleeps elsewhere than in the feed.
+    /// Called at the end, for a thread that sleeps elsewhere than in the channel.
     wake: Option<Box<dyn Fn() + Send>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// Both ends of a consumer for the lanes of `from`.
-pub fn feed(
+pub fn deliveries(
     topic: &str,
     from: &BTreeMap<Lane, NextOffset>,
     bounds: ConsumeBounds,
-) -> (Feed, Consumer) {
+) -> (DeliverySender, Consumer) {
     let channel = Arc::new(Channel {
         bounds,
         queue: Mutex::default(),
@@ -352,8 +352,8 @@ pub fn feed(
         drained: Condvar::new(),
         status: Arc::new(ConsumerStatus::new(from)),
     });
-    let feed = Feed { channel: Arc::clone(&channel), is_second: false };
-    (feed, Consumer { channel, topic: topic.to_owned(), wake: None, threads: Vec::new() })
+    let sender = DeliverySender { channel: Arc::clone(&channel), is_second: false };
+    (sender, Consumer { channel, topic: topic.to_owned(), wake: None, threads: Vec::new() })
 }
 
 impl Consumer {
@@ -459,15 +459,15 @@ mod tests {
 
     #[test]
     fn recycled_batch_comes_back_empty_and_memory_kept_is_bounded() {
-        let (feed, consumer) = feed("contacts", &BTreeMap::new(), BOUNDS);
+        let (sender, consumer) = deliveries("contacts", &BTreeMap::new(), BOUNDS);
         consumer.recycle(batch(40));
         consumer.recycle(batch(60));
-        let again = feed.empty_batch(Lane(2));
+        let again = sender.empty_batch(Lane(2));
         assert!(again.arena.capacity() >= 40 && again.bytes() == 0);
         assert_eq!((again.lane, again.next, again.leader_epoch), (Lane(2), NextOffset(0), None));
-        assert_eq!(feed.empty_batch(Lane(2)).arena.capacity(), 0, "the larger one was too much");
+        assert_eq!(sender.empty_batch(Lane(2)).arena.capacity(), 0, "the larger one was too much");
         consumer.recycle(batch(60));
-        feed.drop_spares();
-        assert_eq!(feed.empty_batch(Lane(2)).arena.capacity(), 0);
+        sender.drop_spares();
+        assert_eq!(sender.empty_batch(Lane(2)).arena.capacity(), 0);
     }
 }

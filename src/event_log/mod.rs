@@ -18,13 +18,16 @@ use crate::domain::position::{Lane, LogIdentity, NextOffset, Offset};
 use crate::domain::record::NamedValues;
 
 mod consumer;
-pub mod contract;
+#[cfg(test)]
+mod contract;
 pub mod embedded;
 mod error;
 pub mod kafka;
 mod reading;
 
-pub use consumer::{ConsumeBounds, Consumer, ConsumerStatus, Delivery, Feed, LaneStatus, feed};
+pub use consumer::{
+    ConsumeBounds, Consumer, ConsumerStatus, Delivery, DeliverySender, LaneStatus, deliveries,
+};
 pub use error::LogError;
 pub use reading::{LanePart, ReadUntil};
 

@@ -12,32 +12,32 @@ fn batch(lane: u16, offset: u64, bytes: usize) -> Delivery {
     Delivery::Batch(batch)
 }
 
-fn pair(records_max: usize, bytes_max: usize) -> (Feed, Consumer) {
+fn pair(records_max: usize, bytes_max: usize) -> (DeliverySender, Consumer) {
     let from = BTreeMap::from([(Lane(0), NextOffset(0)), (Lane(1), NextOffset(5))]);
-    feed("contacts", &from, ConsumeBounds { records_max, bytes_max })
+    deliveries("contacts", &from, ConsumeBounds { records_max, bytes_max })
 }
 
 #[test]
 fn feed_is_bounded_by_records_and_by_bytes() {
     for (records_max, bytes_max) in [(2, usize::MAX), (usize::MAX, 1500)] {
-        let (feed, mut consumer) = pair(records_max, bytes_max);
-        assert!(feed.push(batch(0, 0, 1000)));
-        assert!(feed.has_room());
-        assert!(feed.push(batch(0, 1, 1000)));
-        assert!(!feed.has_room());
-        assert!(!feed.wait_for_room(Duration::from_millis(1)));
+        let (sender, mut consumer) = pair(records_max, bytes_max);
+        assert!(sender.push(batch(0, 0, 1000)));
+        assert!(sender.has_room());
+        assert!(sender.push(batch(0, 1, 1000)));
+        assert!(!sender.has_room());
+        assert!(!sender.wait_for_room(Duration::from_millis(1)));
         assert!(matches!(consumer.next(Duration::ZERO), Ok(Some(Delivery::Batch(_)))));
-        assert!(feed.has_room());
+        assert!(sender.has_room());
     }
 }
 
 #[test]
 fn batch_beyond_the_bounds_passes_alone() {
-    let (feed, mut consumer) = pair(1, 10);
-    assert!(feed.send(batch(0, 0, 1000)));
+    let (sender, mut consumer) = pair(1, 10);
+    assert!(sender.send(batch(0, 0, 1000)));
     let sender = thread::spawn(move || {
-        assert!(feed.send(batch(0, 1, 1000)));
-        feed
+        assert!(sender.send(batch(0, 1, 1000)));
+        sender
     });
     for offset in 0..2 {
         let Ok(Some(Delivery::Batch(batch))) = consumer.next(Duration::from_secs(10)) else {
@@ -50,22 +50,22 @@ fn batch_beyond_the_bounds_passes_alone() {
 
 #[test]
 fn waiting_sender_ends_with_its_consumer() {
-    let (feed, consumer) = pair(1, 1);
-    assert!(feed.send(batch(0, 0, 10)));
-    let sender = thread::spawn(move || feed.send(batch(0, 1, 10)));
+    let (sender, consumer) = pair(1, 1);
+    assert!(sender.send(batch(0, 0, 10)));
+    let sender = thread::spawn(move || sender.send(batch(0, 1, 10)));
     consumer.stop();
     assert!(!sender.join().unwrap());
 }
 
 #[test]
 fn failure_comes_after_what_was_delivered_before() {
-    let (feed, mut consumer) = pair(10, 10_000);
-    feed.push(batch(1, 5, 1));
-    feed.push(Delivery::CaughtUp(Lane(1)));
+    let (sender, mut consumer) = pair(10, 10_000);
+    sender.push(batch(1, 5, 1));
+    sender.push(Delivery::CaughtUp(Lane(1)));
     let status = consumer.status();
     assert!(!status.is_caught_up());
     assert!(status.lane(Lane(1)).unwrap().caught_up.load(std::sync::atomic::Ordering::Acquire));
-    feed.fail(LogError::MissingTopic { topic: "contacts".into() });
+    sender.fail(LogError::MissingTopic { topic: "contacts".into() });
     assert!(matches!(consumer.next(Duration::ZERO), Ok(Some(Delivery::Batch(_)))));
     assert!(matches!(consumer.next(Duration::ZERO), Ok(Some(Delivery::CaughtUp(Lane(1))))));
     assert!(matches!(consumer.next(Duration::ZERO), Err(LogError::MissingTopic { .. })));

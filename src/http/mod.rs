@@ -18,6 +18,7 @@
 
 mod about;
 mod acme;
+mod backups;
 mod contacts;
 mod dead_letters;
 mod description;
@@ -25,6 +26,9 @@ mod edge;
 mod exchange;
 mod feed;
 mod followers;
+mod imports;
+mod overview;
+mod page;
 mod router;
 mod rules;
 mod services;
@@ -39,7 +43,7 @@ pub use contacts::idempotency::IdempotencySecret;
 pub use description::{openapi_json, postman_json};
 pub use exchange::error::{ApiError, Code};
 pub use router::{Api, access_table, router, telemetry_router};
-pub use services::{HttpLimits, OpenStore, Services, WebhookIntake, Writes};
+pub use services::{HttpLimits, OpenStore, Optional, Services, WebhookIntake, Writes};
 pub use sockets::connections::ConnectionBounds;
 pub use sockets::serve::{ServeError, ServeOptions, serve, serve_stream};
 pub use sockets::tls::{Tls, TlsError};

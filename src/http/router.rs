@@ -15,30 +15,39 @@ use crate::telemetry::PoolMetrics;
 
 use super::exchange::endpoint::{Access, Endpoint};
 use super::exchange::error::{ApiError, Code};
+use super::services::Optional;
 use super::sockets::connections::Peer;
 use super::state::HttpState;
 use super::{
-    about, acme, contacts, dead_letters, edge, feed, followers, rules, sign_in, simulator, webhooks,
+    about, acme, backups, contacts, dead_letters, edge, feed, followers, imports, overview, page,
+    rules, sign_in, simulator, webhooks,
 };
 
 /// The rows of all areas, in the order of the description and of the collection.
-const AREAS: [&[Endpoint]; 10] = [
-    sign_in::ENDPOINTS,
-    contacts::ENDPOINTS,
-    feed::ENDPOINTS,
-    webhooks::ENDPOINTS,
-    simulator::ENDPOINTS,
-    dead_letters::ENDPOINTS,
-    followers::ENDPOINTS,
-    about::ENDPOINTS,
-    rules::ENDPOINTS,
-    about::DOCUMENTS,
-];
+fn areas(there: Optional) -> [&'static [Endpoint]; 15] {
+    let of = |is_there, rows: &'static [Endpoint]| if is_there { rows } else { &[] };
+    [
+        sign_in::ENDPOINTS,
+        contacts::ENDPOINTS,
+        feed::ENDPOINTS,
+        webhooks::ENDPOINTS,
+        of(there.simulator, simulator::ENDPOINTS),
+        dead_letters::ENDPOINTS,
+        followers::ENDPOINTS,
+        overview::ENDPOINTS,
+        backups::ENDPOINTS,
+        imports::ENDPOINTS,
+        about::ENDPOINTS,
+        rules::ENDPOINTS,
+        about::DOCUMENTS,
+        page::ENDPOINTS,
+        of(there.acme, acme::ENDPOINTS),
+    ]
+}
 
-/// Of what is always there, and of Acme where that is configured.
-pub(crate) fn endpoints(has_acme: bool) -> impl Iterator<Item = &'static Endpoint> {
-    let of_acme = if has_acme { acme::ENDPOINTS } else { &[] };
-    AREAS.into_iter().flatten().chain(of_acme)
+/// Of what is always there, and of what else there is.
+pub(crate) fn endpoints(there: Optional) -> impl Iterator<Item = &'static Endpoint> {
+    areas(there).into_iter().flatten()
 }
 
 const METRICS: &str = "/metrics";
@@ -47,15 +56,15 @@ const OF_TELEMETRY: [&str; 4] = [METRICS, "/livez", "/readyz", "/healthz"];
 
 /// The templates of all paths of the API's address.
 pub(crate) fn api_paths(state: &HttpState) -> Vec<&'static str> {
-    let mut paths = paths(state.services().has_acme);
+    let mut paths = paths(state.services().optional());
     paths.retain(|path| *path != METRICS || !state.services().metrics_elsewhere);
     paths
 }
 
 /// The templates of all paths.
-fn paths(has_acme: bool) -> Vec<&'static str> {
+fn paths(there: Optional) -> Vec<&'static str> {
     let mut paths = Vec::new();
-    for endpoint in endpoints(has_acme) {
+    for endpoint in endpoints(there) {
         if !paths.contains(&endpoint.path) {
             paths.push(endpoint.path);
         }
@@ -64,7 +73,7 @@ fn paths(has_acme: bool) -> Vec<&'static str> {
 }
 
 /// Every endpoint with the roles of which one is needed; none: anybody may ask.
-pub fn access_table(has_acme: bool) -> Vec<(Method, &'static str, Option<Roles>)> {
+pub fn access_table(there: Optional) -> Vec<(Method, &'static str, Option<Roles>)> {
     let row = |endpoint: &Endpoint| {
         let needed = match endpoint.access {
             Access::Public => None,
@@ -72,7 +81,7 @@ pub fn access_table(has_acme: bool) -> Vec<(Method, &'static str, Option<Roles>)
         };
         (endpoint.method.clone(), endpoint.path, needed)
     };
-    endpoints(has_acme).map(row).collect()
+    endpoints(there).map(row).collect()
 }
 
 /// Everything that the API's address answers, with what holds for every request around it.
@@ -90,7 +99,7 @@ pub fn telemetry_router(state: HttpState) -> Api {
 fn answering(state: HttpState, paths: &[&'static str], pools: [&'static str; 3]) -> Api {
     let mut routes = Router::new();
     for path in paths.iter().copied() {
-        let all = endpoints(state.services().has_acme);
+        let all = endpoints(state.services().optional());
         let mut there: Vec<_> = all.filter(|endpoint| endpoint.path == path).collect();
         // As `Allow` lists them.
         there.sort_by_key(|endpoint| endpoint.method != Method::GET);
@@ -104,7 +113,13 @@ fn answering(state: HttpState, paths: &[&'static str], pools: [&'static str; 3])
 }
 
 async fn route_not_found(State(state): State<HttpState>, uri: Uri) -> ApiError {
-    let text = if !state.services().metrics_elsewhere {
+    if uri.path().starts_with(simulator::PATH) && state.services().simulator.is_none() {
+        return simulator::off();
+    }
+    let is_of_acme = || acme::ENDPOINTS.iter().any(|endpoint| fits(endpoint.path, uri.path()));
+    let text = if !state.services().has_acme && is_of_acme() {
+        "Acme is not configured here: set acme.url"
+    } else if !state.services().metrics_elsewhere {
         "there is nothing at this path; / lists what there is"
     } else if uri.path() == METRICS {
         "metrics have an address of their own here: telemetry.listen"
@@ -112,6 +127,13 @@ async fn route_not_found(State(state): State<HttpState>, uri: Uri) -> ApiError {
         "there is nothing at this path; / of the API lists what there is"
     };
     ApiError::new(Code::RouteNotFound, text)
+}
+
+/// Whether a path is one of a template's.
+fn fits(template: &str, path: &str) -> bool {
+    let mut pairs = template.split('/').zip(path.split('/'));
+    template.matches('/').count() == path.matches('/').count()
+        && pairs.all(|(named, there)| named.starts_with('{') || named == there)
 }
 
 /// The router adds `Allow`.

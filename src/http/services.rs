@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::acme::Acme;
 use crate::auth::Auth;
+use crate::backup::Backups;
 use crate::config::{AllowConfig, ProxyConfig, RateLimit, ServerConfig};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::position::LogIdentity;
@@ -16,6 +17,8 @@ use crate::effects::dead_letters::LetterDesk;
 use crate::effects::feed::Feed;
 use crate::effects::follower::Followers;
 use crate::effects::simulator::Simulator;
+use crate::files::export::Exports;
+use crate::files::import::Imports;
 use crate::ingest::{self, Edits, Intake, Webhooks};
 use crate::query::Queries;
 use crate::shared_state::{LimitClass as Counted, Limiter};
@@ -97,10 +100,34 @@ pub struct Services {
     pub speaks_tls: bool,
     /// Webhooks in.
     pub webhooks: Option<WebhookIntake>,
-    /// Webhooks that are made here; none: it is off.
+    /// Webhooks that are made here; none: it is off, and nothing of it is routed.
     pub simulator: Option<Arc<Simulator>>,
+    /// Whether browsers get the page at `/`.
+    pub has_page: bool,
+    /// What makes backups; none: nothing does.
+    pub backups: Option<Arc<Backups>>,
     /// Whether there is an Acme to ask; else nothing of it is routed.
     pub has_acme: bool,
+}
+
+/// Areas that are there where the configuration says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Optional {
+    /// There is an Acme to ask.
+    pub acme: bool,
+    /// The simulator is on.
+    pub simulator: bool,
+}
+
+impl Optional {
+    /// Everything that there may be.
+    pub const ALL: Self = Self { acme: true, simulator: true };
+}
+
+impl Services {
+    pub(crate) fn optional(&self) -> Optional {
+        Optional { acme: self.has_acme, simulator: self.simulator.is_some() }
+    }
 }
 
 /// What is there once the store is open.
@@ -115,10 +142,14 @@ pub struct OpenStore {
     pub control: Arc<ingest::Control>,
     /// Changes as they are applied.
     pub feed: Feed,
+    /// Contacts out, as files.
+    pub exports: Arc<Exports>,
     /// What could not be applied.
     pub letters: Arc<LetterDesk>,
     /// What follows from what was applied.
     pub followers: Arc<Followers>,
+    /// Files in; none: their directory can't be used.
+    pub imports: Option<Imports>,
     /// Acme, where it is configured.
     pub acme: Option<Arc<Acme>>,
     /// By what records are judged.

@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::position::{Lane, LogIdentity, Offset};
 use crate::query::Queries;
@@ -12,6 +14,7 @@ use crate::telemetry::{Build, Metrics};
 use super::about::readiness::Readiness;
 use super::edge::cors::Cors;
 use super::exchange::error::{ApiError, Code};
+use super::overview::samples::{self, Samples};
 use super::services::{
     BodyRoom, Following, HttpLimits, OpenStore, Policies, PositionText, Services, Work,
 };
@@ -43,6 +46,7 @@ struct Shared {
     bodies: BodyRoom,
     waiting_reads: Pool,
     work: Work,
+    samples: Samples,
 }
 
 impl HttpState {
@@ -72,6 +76,7 @@ impl HttpState {
                 metrics.pool("waiting_reads"),
             ),
             work: Work::new(&limits),
+            samples: Samples::default(),
             limits,
             build: Build::THIS,
             metrics,
@@ -189,6 +194,24 @@ impl HttpState {
 
     pub(crate) fn work(&self) -> &Work {
         &self.0.work
+    }
+
+    /// The contact log's topic; empty until it is known.
+    pub(crate) fn topic(&self) -> &str {
+        let log = self.following().and_then(|following| following.identity.as_ref());
+        log.map_or("", |log| log.topic.as_str())
+    }
+
+    /// Figures of the time before.
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.0.samples
+    }
+
+    /// Samples figures until it is told to end.
+    pub async fn sample(self, stop: CancellationToken) {
+        let state = self.clone();
+        let sample = move || samples::now(state.metrics(), state.readiness(), state.topic()).1;
+        let _ = stop.run_until_cancelled(self.0.samples.take(sample)).await;
     }
 
     pub(crate) fn waiting_reads(&self) -> &Pool {

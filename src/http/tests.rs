@@ -11,6 +11,7 @@ use axum::routing::get;
 
 use super::edge;
 use super::router::{Api, endpoints, router};
+use super::services::Optional;
 use super::{HttpLimits, HttpState, Readiness, Services};
 use crate::telemetry::Metrics;
 
@@ -41,7 +42,7 @@ async fn panics() {
 #[tokio::test]
 async fn a_panic_is_500_that_says_nothing_of_it() {
     let state = state();
-    let livez = endpoints(true).filter(|endpoint| endpoint.path == "/livez").collect();
+    let livez = endpoints(Optional::ALL).filter(|endpoint| endpoint.path == "/livez").collect();
     let route = edge::around(get(panics), &state, "/livez", livez);
     let pools = ["connections", "streams", "streams_unknown"];
     let api = Api::new(Router::new().route("/livez", route), state.clone(), pools);

@@ -127,12 +127,15 @@ pub struct Adoption {
     following: Mutex<Option<(Arc<ConsumerStatus>, Stopped)>>,
     /// Each lane's last one, until it was read.
     appended: Mutex<BTreeMap<Lane, OwnMarker>>,
+    /// How long others have before this instance ends what they began.
+    own_time: Duration,
 }
 
 impl Adoption {
     /// With the rules that the instance was started with.
     pub fn new(log: EventLog, reader: Reader, own: Arc<RuleSet>) -> Self {
-        Self { log, reader, own, following: Mutex::default(), appended: Mutex::default() }
+        let (following, appended) = (Mutex::default(), Mutex::default());
+        Self { log, reader, own, following, appended, own_time: OWN_TIME }
     }
 
     /// From now on the lanes are known, or are not followed any more.
@@ -212,7 +215,7 @@ impl Adoption {
                 Some(_) | None => Some((newest.number, Instant::now())),
             };
             unfinished = since;
-            let late = since.is_some_and(|(_, since)| since.elapsed() >= OWN_TIME);
+            let late = since.is_some_and(|(_, since)| since.elapsed() >= self.own_time);
             let mut lanes = if late { lacking } else { self.added(lacking) };
             lanes.extend(fading.lanes(&self.log, &rules, newest).await);
             if lanes.is_empty() {
@@ -338,10 +341,10 @@ mod tests {
     use crate::store::{self, Opened, StoreConfig};
 
     struct World {
-        adoption: Adoption,
+        adoption: Arc<Adoption>,
         log: EventLog,
         consumer: Consumer,
-        _opened: store::Writer,
+        writer: store::Writer,
         _dir: tempfile::TempDir,
     }
 
@@ -372,8 +375,10 @@ mod tests {
         let consumer = log.consume(&from.into(), bounds).unwrap();
         let own = RuleText { future_tolerance_ms: 7, ..RuleText::built_in() };
         let own = Arc::new(RuleSet::compile(own).unwrap());
-        let adoption = Adoption::new(log.clone(), reader, own);
-        World { adoption, log, consumer, _opened: writer, _dir: dir }
+        let adoption =
+            Adoption { own_time: Duration::ZERO, ..Adoption::new(log.clone(), reader, own) };
+        let adoption = Arc::new(adoption);
+        World { adoption, log, consumer, writer, _dir: dir }
     }
 
     impl World {
@@ -389,7 +394,11 @@ mod tests {
         }
 
         fn markers(&self) -> u64 {
-            self.log.watermarks(DECIDES).unwrap().high.0
+            self.markers_in(DECIDES)
+        }
+
+        fn markers_in(&self, lane: Lane) -> u64 {
+            self.log.watermarks(lane).unwrap().high.0
         }
     }
 
@@ -415,6 +424,27 @@ mod tests {
             assert!(matches!(world.adopt().await, AdoptError::Unfinished { number: 1, .. }));
         }
         assert_eq!(world.markers(), appended);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_another_began_and_did_not_end_is_appended_to_the_lanes_that_lack_it() {
+        let mut world = world(0);
+        // Killed behind the first lane, or its other appends are lost.
+        let begun = world.adoption.reader.rules().newest().unwrap().clone();
+        world.writer.marker(DECIDES, InForce { number: 1, ..begun }).unwrap();
+        world.writer.commit().unwrap();
+        world.following(None);
+        let stop = CancellationToken::new();
+        let looking = async {
+            let end = Instant::now() + Duration::from_secs(60);
+            while world.markers_in(Lane(1)) == 0 {
+                assert!(Instant::now() < end, "in vain");
+                tokio::task::yield_now().await;
+            }
+            stop.cancel();
+        };
+        tokio::join!(Arc::clone(&world.adoption).run(stop.clone()), looking);
+        assert_eq!((world.markers(), world.markers_in(Lane(1))), (0, 1));
     }
 
     #[tokio::test]

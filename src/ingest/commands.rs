@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::Class;
 use crate::domain::command::{Condition, Intent};
 use crate::domain::decode::Decoder;
+use crate::domain::merge::{MergeError, merge};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{RecordBatch, header_refs};
 use crate::domain::verdict::DeadLetterReason;
@@ -149,6 +150,13 @@ impl Commands {
         Self(Arc::new(Shared { intake, reader, rules, stamps }))
     }
 
+    /// Told at an orderly end, after which few or none are given.
+    pub fn end(&self) {
+        if let Err(error) = self.0.stamps.give_back() {
+            tracing::debug!(%error, "the times that were reserved are not given back");
+        }
+    }
+
     /// The store that decides.
     pub fn reader(&self) -> &Reader {
         &self.0.reader
@@ -263,16 +271,27 @@ impl Commands {
         Ok(record)
     }
 
-    /// What decoding would set aside is not appended.
+    /// What decoding would set aside is not appended, nor what no contact has room for: its client has the
+    /// answer, and a dead letter beside it would be nobody's.
     fn check(&self, record: &NewRecord) -> Result<(), CommandError> {
         let mut batch = RecordBatch::new(Lane(0));
         let (key, value) = (Some(record.key.as_slice()), record.value.as_deref());
         batch.push(Offset(0), record.timestamp_ms, key, value, header_refs(&record.headers));
-        match self.decoder().decode(&mut batch, 0) {
-            Ok(_) => Ok(()),
-            Err(reject) => {
-                Err(CommandError::Refused { reason: reject.reason, detail: reject.detail })
-            }
+        let event = self.decoder().decode(&mut batch, 0).map_err(|reject| {
+            CommandError::Refused { reason: reject.reason, detail: reject.detail }
+        })?;
+        let rules = self.0.rules.get();
+        let limits = rules.limits();
+        if value.is_none_or(|value| value.len() <= limits.contact_bytes_max) {
+            return Ok(());
+        }
+        // Whatever the contact is, it would have all of this.
+        match merge(None, &event, &batch.arena, record.timestamp_ms, limits, &mut Vec::new()) {
+            Err(error @ MergeError::TooLarge { .. }) => Err(CommandError::Refused {
+                reason: DeadLetterReason::TooLarge,
+                detail: error.to_string(),
+            }),
+            Ok(_) | Err(MergeError::TooManyIds { .. } | MergeError::Corrupt(_)) => Ok(()),
         }
     }
 }

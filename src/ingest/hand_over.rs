@@ -24,7 +24,7 @@ use super::outbox::OutboxError;
 use super::stamps::replace_synced;
 
 /// The file of the mark.
-const FILE: &str = "handed-over";
+pub(super) const HANDED_OVER: &str = "handed-over";
 /// How long reading may bring nothing before it is given up for now.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -63,7 +63,7 @@ pub(super) fn note_ends(records: &mut [NewRecord], end: impl Fn(&[u8]) -> Option
 impl<'l> HandOver<'l> {
     /// To a log, out of an outbox in a directory.
     pub(super) fn open(log: &'l EventLog, outbox: PathBuf) -> Result<Self, OutboxError> {
-        let path = outbox.join(FILE);
+        let path = outbox.join(HANDED_OVER);
         let mark = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Mark::default()),
@@ -382,8 +382,8 @@ mod tests {
     #[test]
     fn a_mark_that_cannot_be_read_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), "soon").unwrap();
+        fs::write(dir.path().join(HANDED_OVER), "soon").unwrap();
         let error = HandOver::open(&log(dir.path()), dir.path().to_owned()).err().unwrap();
-        assert!(error.to_string().contains(FILE), "{error}");
+        assert!(error.to_string().contains(HANDED_OVER), "{error}");
     }
 }

@@ -196,13 +196,27 @@ impl Intake {
     /// # Errors
     /// When the log does not say that it has them.
     pub async fn keep_on_log(&self, mut records: Vec<NewRecord>) -> Result<Vec<Ack>, IntakeError> {
-        self.check_open()?;
-        self.check_disk()?;
-        if !self.is_settled() {
-            return Err(IntakeError::Unavailable("the contact log is not open yet".to_owned()));
-        }
+        self.check_may_append()?;
         self.note_ends(&mut records);
         self.append(&records).await
+    }
+
+    /// The same with events, which are given back for another try.
+    ///
+    /// # Errors
+    /// When the log does not say that it has them.
+    pub async fn keep_events_on_log(&self, records: &[NewRecord]) -> Result<Vec<Ack>, IntakeError> {
+        self.check_may_append()?;
+        self.append(records).await
+    }
+
+    fn check_may_append(&self) -> Result<(), IntakeError> {
+        self.check_open()?;
+        self.check_disk()?;
+        match self.is_settled() {
+            true => Ok(()),
+            false => Err(IntakeError::Unavailable("the contact log is not open yet".to_owned())),
+        }
     }
 
     fn check_open(&self) -> Result<(), IntakeError> {

@@ -40,24 +40,25 @@ pub use bridge::{Bridge, BridgeAgain, BridgeAgainError, reduce};
 pub use command_record::{API_SOURCE, COMMAND_ID};
 pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
-pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed, LinkError};
+pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed, LinkError, RevertError};
 pub use error::IngestError;
 pub use intake::{Intake, IntakeError, IntakeOptions, Kept};
 pub use lease::{Clocks, Lease};
 pub use markers::marker_record;
 pub use merged::merged_into;
 pub use merging::{Merge, MergeEnd, MergeError, MergeFailure, MergeJob, Merged, Merging};
-pub use outbox::{Outbox, OutboxError};
-pub use patch::{ContactPatch, Said};
+pub use outbox::{OUTBOX_FILES, Outbox, OutboxError};
+pub use patch::{ContactPatch, Data as ContactData, Said};
 pub use pause::{Pause, Retries};
 pub use present::PresentRules;
 pub use purge::purge;
 pub use restating::Restating;
-pub use stamps::Stamps;
+pub use stamps::{STAMP_FILE, Stamps};
 pub use webhooks::{
     Checked, ItemReport, Message, Received, SecretError, SignatureError, Verified, Verifier,
     WebhookError, WebhookSetupError, Webhooks, sign, sign_acme, signed_headers,
 };
+pub use whose::{Named, named_contact};
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {

@@ -33,10 +33,14 @@ use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, LogError, Ne
 use crate::telemetry::fault;
 
 use super::Pause;
-use super::hand_over::{HandOver, Waiting, WaitingCommand};
+use super::hand_over::{HANDED_OVER, HandOver, Waiting, WaitingCommand};
 
 /// Acknowledged records that the contact log refused for good, a JSON object a line.
 const REFUSED: &str = "refused.ndjson";
+/// How far it was forwarded.
+const CURSOR: &str = "forwarded";
+/// What lies beside its log, in the order in which it is copied.
+pub const OUTBOX_FILES: [&str; 3] = [CURSOR, HANDED_OVER, REFUSED];
 /// Its only lane: one order for everything.
 const LANE: Lane = Lane(0);
 /// How much is forwarded at once.
@@ -120,7 +124,7 @@ impl Outbox {
             // What is forwarded is not needed any more.
             retention_age: Some(Duration::ZERO),
         })?;
-        let cursor = dir.join("forwarded");
+        let cursor = dir.join(CURSOR);
         let marks = log.watermarks(LANE)?;
         let forwarded = read_cursor(&cursor).clamp(marks.low.0, marks.high.0);
         Ok(Self {
@@ -293,8 +297,7 @@ impl Outbox {
     fn advance(&self, next: NextOffset) {
         fault::point("outbox_appended");
         self.forwarded.store(next.0, Ordering::Release);
-        let written = fault::io("outbox_cursor").and_then(|()| write_cursor(&self.cursor, next.0));
-        if let Err(error) = written {
+        if let Err(error) = write_cursor(&self.cursor, next.0) {
             tracing::warn!(%error, path = %self.cursor.display(), "not written now");
             return;
         }
@@ -440,32 +443,5 @@ fn write_cursor(path: &Path, next: u64) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_log_will_never_take_is_kept_in_a_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let outbox = Outbox::open(dir.path(), 1 << 20).unwrap();
-        let why = LogError::Refused { topic: "contacts".into(), detail: "too large".into() };
-        let record = NewRecord {
-            key: b"c1".to_vec(),
-            value: Some(b"{\xff}".to_vec()),
-            headers: vec![("contactd_source".to_owned(), Some(b"acme".to_vec()))],
-            timestamp_ms: 17,
-            lane: None,
-        };
-        for _ in 0..2 {
-            outbox.set_aside(&record, &why).unwrap();
-        }
-        let text = fs::read_to_string(dir.path().join(REFUSED)).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!(lines[1]["keyBase64"], BASE64.encode("c1"));
-        assert_eq!(lines[1]["valueBase64"], BASE64.encode(b"{\xff}"));
-        assert_eq!(lines[1]["headersBase64"][0][0], "contactd_source");
-        assert!(lines[1]["refused"].as_str().is_some_and(|why| why.contains("too large")));
-        outbox.shutdown().unwrap();
-    }
-}
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::domain::contact::ContactView;
 use crate::domain::event::FIELDS;
 use crate::domain::external_ids::EXTERNAL_IDS;
+use crate::domain::merge_notes::MERGED_INTO;
 
 /// None: as it is; `Some(None)`: no value any more; `Some(Some(_))`: this value.
 pub type Said<T> = Option<Option<T>>;
@@ -47,6 +48,19 @@ impl ContactPatch {
         patch
     }
 
+    /// All that a contact says, in place of whatever stands there; external ids stay.
+    pub fn whole(contact: &ContactView<'_>) -> Self {
+        let mut patch = Self { clears_attributes: true, ..Self::default() };
+        for (place, said) in patch.fields.iter_mut().enumerate() {
+            *said = Some(contact.field(place).map(str::to_owned));
+        }
+        // That it was merged into another is no longer so where it is there again.
+        for (name, value) in contact.attributes().filter(|(name, _)| *name != MERGED_INTO) {
+            patch.set_attribute(name, value.to_owned());
+        }
+        patch
+    }
+
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
         self.fields.iter().all(Option::is_none)
@@ -64,9 +78,11 @@ impl ContactPatch {
 
 /// The data of a record: the contact's id with what is said.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Data<'a> {
-    pub(super) id: &'a str,
-    pub(super) patch: &'a ContactPatch,
+pub struct Data<'a> {
+    /// The contact.
+    pub id: &'a str,
+    /// What is said of it.
+    pub patch: &'a ContactPatch,
 }
 
 impl Serialize for Data<'_> {

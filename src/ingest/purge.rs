@@ -12,6 +12,7 @@ use crate::domain::contact::{ContactView, StateTag, Status};
 use crate::domain::event::FIELDS;
 use crate::domain::external_ids::is_erased_form;
 use crate::domain::merge_notes::MERGED_INTO;
+use crate::domain::texts::hex;
 use crate::domain::verdict::Verdict;
 use crate::store::{PageEntry, PageKey, PageRequest, Reader, SortOrder, StoreError};
 
@@ -126,8 +127,7 @@ fn command(id: &str, tag: StateTag) -> Command {
     hasher.update(b"contactd purge 1");
     hasher.update(tag.version.to_le_bytes());
     hasher.update(id.as_bytes());
-    let hash: String =
-        hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(hasher.finalize().get(..16).unwrap_or_default());
     Command {
         intent: Intent::Erase,
         survivor: None,

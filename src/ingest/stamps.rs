@@ -2,7 +2,8 @@
 //! one that this instance gave out for it.
 //!
 //! "Now" never steps back, over a restart neither: so much of it as may be given out is reserved in a
-//! file before, and the next start begins behind that.
+//! file before, and the next start begins behind that. An orderly end gives back what was not given out, so
+//! only after a crash stamps are ahead of the clock, by as much as was reserved.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -21,8 +22,9 @@ const PLACES: usize = 1 << 16;
 /// One contact's stamps move another's on only where both are given out now.
 const SHARED_AHEAD_US: u64 = 1_000_000;
 /// How much of the time to come is reserved at once.
-const RESERVED_US: u64 = 10_000_000;
-const FILE: &str = "stamp";
+const RESERVED_US: u64 = 1_000_000;
+/// The reservation's file in a data directory.
+pub const STAMP_FILE: &str = "stamp";
 
 /// Gives out stamps.
 pub struct Stamps {
@@ -41,7 +43,7 @@ struct State {
 impl Stamps {
     /// Reserved in a data directory.
     pub fn in_directory(dir: &Path) -> Self {
-        Self { path: Some(dir.join(FILE)), ..Self::in_memory() }
+        Self { path: Some(dir.join(STAMP_FILE)), ..Self::in_memory() }
     }
 
     /// Reserved nowhere.
@@ -58,6 +60,23 @@ impl Stamps {
         {
             *place = (hash, stamp);
         }
+    }
+
+    /// Reserves no more than what was given out. What is given out after that is reserved anew.
+    ///
+    /// # Errors
+    /// When that can't be written; then all that was reserved stays so.
+    pub(super) fn give_back(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let Some(path) = self.path.as_ref().filter(|_| state.reserved > 0) else {
+            return Ok(());
+        };
+        // Stamps of contacts that are known to be further ahead were never within what is reserved.
+        let within = state.last.iter().map(|(_, last)| *last).filter(|last| *last < state.reserved);
+        let given = within.max().unwrap_or_default().max(state.now).saturating_add(1);
+        replace_synced(path, given.to_string().as_bytes())?;
+        (state.now, state.reserved) = (given, given);
+        Ok(())
     }
 
     /// The next stamp of a contact, in µs since 1970; `known` is the greatest time that is known of it.
@@ -136,10 +155,47 @@ mod tests {
     }
 
     #[test]
+    fn after_an_orderly_end_stamps_go_by_the_clock_and_none_is_given_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let file =
+            || fs::read_to_string(dir.path().join(STAMP_FILE)).unwrap().parse::<u64>().unwrap();
+        let stamps = Stamps::in_directory(dir.path());
+        stamps.give_back().unwrap();
+        assert!(!dir.path().join(STAMP_FILE).exists(), "nothing was given out");
+        let ahead = now_us() + RESERVED_US / 2;
+        let near = stamps.next(b"a", Some(ahead)).unwrap();
+        stamps.next(b"b", Some(now_us() * 2)).unwrap();
+        stamps.give_back().unwrap();
+        assert_eq!(file(), near + 1, "all that was given out, but for what is known elsewhere");
+        // Who comes late is still served, and what he gets is reserved.
+        let late = stamps.next(b"c", None).unwrap();
+        assert!(late > near && file() > late);
+        let dir = tempfile::tempdir().unwrap();
+        let stamps = Stamps::in_directory(dir.path());
+        let last = stamps.next(b"a", None).unwrap();
+        stamps.give_back().unwrap();
+        let next = Stamps::in_directory(dir.path()).next(b"a", None).unwrap();
+        assert!(last < next && next <= now_us(), "{next} is ahead of the clock");
+    }
+
+    #[test]
+    fn time_that_can_not_be_reserved_is_not_given_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let stamps = Stamps::in_directory(dir.path());
+        // Where a directory stands nobody writes a file.
+        let aside = dir.path().join(STAMP_FILE).with_extension("new");
+        fs::create_dir(&aside).unwrap();
+        stamps.next(b"a", None).unwrap_err();
+        stamps.next(b"a", None).unwrap_err();
+        fs::remove_dir(&aside).unwrap();
+        stamps.next(b"a", None).unwrap();
+    }
+
+    #[test]
     fn time_does_not_step_back_over_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let ahead = now_us() * 2;
-        fs::write(dir.path().join(FILE), ahead.to_string()).unwrap();
+        fs::write(dir.path().join(STAMP_FILE), ahead.to_string()).unwrap();
         let stamps = Stamps::in_directory(dir.path());
         assert!(stamps.next(b"a", None).unwrap() >= ahead);
         // What was given out lies below what the next start begins with.
@@ -147,7 +203,7 @@ mod tests {
         assert!(Stamps::in_directory(dir.path()).next(b"c", None).unwrap() > last);
         // A power cut may have left anything.
         for damaged in [&b""[..], b"soon", b"\0\0\0", b"\xff\xfe"] {
-            fs::write(dir.path().join(FILE), damaged).unwrap();
+            fs::write(dir.path().join(STAMP_FILE), damaged).unwrap();
             assert!(Stamps::in_directory(dir.path()).next(b"a", Some(last)).unwrap() > last);
         }
     }

@@ -157,6 +157,39 @@ pub(super) fn holder(
     }))
 }
 
+/// Whom a row of a file names.
+#[derive(Clone, Copy, Debug)]
+pub enum Named<'n> {
+    /// By our own id.
+    Ours(&'n str),
+    /// By the id that a source has.
+    Theirs {
+        /// The source.
+        source: &'n str,
+        /// Its id.
+        id: &'n str,
+    },
+}
+
+/// The contact that is meant, or the survivor of its merges, with its id; none: there is none yet, and that is
+/// the id that it gets. May wait for the disk.
+///
+/// # Errors
+/// When the store has failed.
+pub fn named_contact(
+    reader: &Reader,
+    named: Named<'_>,
+) -> Result<(String, Option<StoredContact>), StoreError> {
+    let meant = match named {
+        Named::Ours(id) => follow(reader, id.to_owned())?,
+        Named::Theirs { source, id } => match active_or(reader, source, id, |_| true)? {
+            Some(meant) => meant,
+            None => follow(reader, contact_id_of(source.as_bytes(), id.as_bytes()))?,
+        },
+    };
+    Ok((meant.contact_id, meant.value))
+}
+
 /// The ACTIVE contact that an id leads to, one that it was tied to before the one that it says itself; or else
 /// the first that may stand for it.
 fn active_or(

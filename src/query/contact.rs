@@ -24,6 +24,21 @@ impl FoundContact {
     }
 }
 
+/// A contact as it was.
+pub enum PastContact {
+    /// So.
+    Found(FoundContact),
+    /// There was none yet, or there is none with such a version.
+    NotYet,
+    /// The journal does not reach so far back.
+    Gone {
+        /// The oldest version that it still has.
+        version: u64,
+        /// When that came, in ms since 1970; none: its record had no time.
+        since_ms: Option<u64>,
+    },
+}
+
 /// A contact that can be written out.
 pub struct ReadContact<'a> {
     id: &'a str,

@@ -77,7 +77,8 @@ pub enum StatusFilter {
 }
 
 impl StatusFilter {
-    pub(super) fn status(self) -> Option<Status> {
+    /// The one status; none: both.
+    pub fn status(self) -> Option<Status> {
         match self {
             Self::Active => Some(Status::Active),
             Self::Deleted => Some(Status::Deleted),

@@ -15,18 +15,24 @@ mod events;
 mod history;
 mod list;
 mod page;
+mod spread;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::position::{LogIdentity, Position};
-use crate::store::Reader;
+use crate::store::{Past, Reader};
 
-use page::Asked;
+use page::PageQuery;
+use spread::Spread;
 
 pub use crate::domain::contact::StateTag;
-pub use crate::store::{EventRecord, Filters, HistoryEntry, StoreStats, fold};
+pub use crate::store::{
+    ContactCounts, EventRecord, Filters, GroupBy, Groups, HistoryEntry, Moment, StoreStats,
+    TimeCounts, fold,
+};
 
-pub use contact::{FoundContact, ReadContact};
+pub use contact::{FoundContact, PastContact, ReadContact};
 pub use cursor::{Cursor, CursorError, CursorKeys, Direction};
 pub use error::QueryError;
 pub use events::{EventDecision, EventFound};
@@ -35,18 +41,20 @@ pub use list::{
     ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart, SortBy, StatusFilter,
 };
 pub use page::ContactPage;
+pub use spread::GROUPS_MAX;
 
 /// Answers questions from one open store; cheap to clone.
 #[derive(Clone)]
 pub struct Queries {
     reader: Reader,
     cursor_keys: CursorKeys,
+    spread: Arc<Spread>,
 }
 
 impl Queries {
     /// Over an open store; its cursors end with the process.
     pub fn new(reader: Reader) -> Self {
-        Self { reader, cursor_keys: CursorKeys::random() }
+        Self { reader, cursor_keys: CursorKeys::random(), spread: Arc::default() }
     }
 
     /// With cursors that other instances, and later ones, take too.
@@ -74,12 +82,25 @@ impl Queries {
         Some(self.reader.contact_at_once(id.as_bytes())?.map(FoundContact::new))
     }
 
+    /// The contact of this id as it was, deleted then or not; none: there never was such a contact.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn contact_at(&self, id: &str, moment: Moment) -> Result<Option<PastContact>, QueryError> {
+        let past = self.reader.contact_at(id.as_bytes(), moment)?;
+        Ok(past.map(|past| match past {
+            Past::Contact(value) => PastContact::Found(FoundContact::new(value)),
+            Past::NotYet => PastContact::NotYet,
+            Past::Gone { version, since_ms } => PastContact::Gone { version, since_ms },
+        }))
+    }
+
     /// One page of contacts in an order.
     ///
     /// # Errors
     /// When the cursor is none of this query, or the store fails.
     pub fn page(&self, query: &ListQuery) -> Result<ContactPage, QueryError> {
-        let asked = Asked::of(query, &self.cursor_keys)?;
+        let asked = PageQuery::of(query, &self.cursor_keys)?;
         let found = match &query.external_id {
             Some((source, id)) => self.reader.page_of_id(source, id, &asked.request)?,
             None => self.reader.page(&asked.request)?,
@@ -96,7 +117,7 @@ impl Queries {
         if query.external_id.is_some() {
             return Ok(None);
         }
-        let asked = Asked::of(query, &self.cursor_keys)?;
+        let asked = PageQuery::of(query, &self.cursor_keys)?;
         let found = self.reader.page_at_once(&asked.request)?;
         found.map(|found| page::shown(asked, found, &self.cursor_keys)).transpose()
     }
@@ -123,6 +144,24 @@ impl Queries {
     /// When the store fails.
     pub fn stats(&self) -> Result<StoreStats, QueryError> {
         Ok(self.reader.stats()?)
+    }
+
+    /// How contacts are spread over companies or sources, by the `top` that have the most, [`GROUPS_MAX`]
+    /// at most. While contacts change it may be some seconds old, unless `is_present`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn groups(&self, by: GroupBy, top: usize, is_present: bool) -> Result<Groups, QueryError> {
+        self.spread.groups(&self.reader, by, top, is_present)
+    }
+
+    /// How many contacts came to be and were changed from each of these times, in µs since 1970, until
+    /// the next.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn contacts_by_time(&self, bounds: &[u64]) -> Result<Vec<TimeCounts>, QueryError> {
+        Ok(self.reader.contacts_by_time(bounds)?)
     }
 
     /// Up to where everything that can be read is applied.

@@ -58,7 +58,7 @@ impl Start {
 }
 
 /// A page that is asked for.
-pub(super) struct Asked {
+pub(super) struct PageQuery {
     /// What the store is asked.
     pub(super) request: PageRequest,
     name: String,
@@ -67,7 +67,7 @@ pub(super) struct Asked {
     offset: Option<usize>,
 }
 
-impl Asked {
+impl PageQuery {
     pub(super) fn of(query: &ListQuery, keys: &CursorKeys) -> Result<Self, CursorError> {
         let name = query.name();
         let Start { after, skip, backwards, is_first, offset } = Start::of(query, &name, keys)?;
@@ -89,11 +89,11 @@ impl Asked {
 
 /// What was found, as it is shown.
 pub(super) fn shown(
-    asked: Asked,
+    asked: PageQuery,
     mut found: Page,
     keys: &CursorKeys,
 ) -> Result<ContactPage, QueryError> {
-    let Asked { request, name, backwards, is_first, offset } = asked;
+    let PageQuery { request, name, backwards, is_first, offset } = asked;
     let limit = request.limit;
     let is_whole = found.contacts.len() == limit;
     let at = |direction, PageBoundary { key, skip }: PageBoundary| {

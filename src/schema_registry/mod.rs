@@ -174,6 +174,28 @@ impl SchemaRegistry {
         Look::Awaited
     }
 
+    /// Asks for one now, for who has nothing else to do.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn format(&self, id: u32) -> Result<Format, RegistryError> {
+        self.client.format(id).await
+    }
+
+    /// The same, and keeps what was learnt: a look finds it, or why it can't be used.
+    ///
+    /// # Errors
+    /// When the registry does not say what it is.
+    pub async fn learn(&self, id: u32) -> Result<(), RegistryError> {
+        let known = match self.format(id).await {
+            Ok(format) => Ok(Arc::new(format)),
+            Err(RegistryError::Unusable(reject)) => Err(reject),
+            Err(error) => return Err(error),
+        };
+        self.state.lock().keep(id, known);
+        Ok(())
+    }
+
     /// Which topics wait for which schema.
     pub fn set_waiting(&self, waiting: BTreeMap<String, u32>) {
         self.state.lock().waiting = waiting;

@@ -26,6 +26,8 @@ mod error;
 mod file;
 mod frame;
 mod id_table;
+mod lock;
+mod pin;
 mod reader;
 mod recover;
 mod sync;
@@ -35,7 +37,9 @@ mod writer;
 pub use error::{SegmentError, is_passing};
 pub use frame::FRAME_BYTES_MAX;
 pub use id_table::IdTable;
-pub use reader::{Cursor, Frame, SegmentReader};
+pub use lock::FileLock;
+pub use pin::{check, extents, link, pin};
+pub use reader::{Cursor, Frame, SegmentExtent, SegmentReader};
 pub use sync::SegmentSync;
 pub use writer::{OpenReport, SegmentInfo, SegmentWriter};
 
@@ -64,8 +68,6 @@ pub enum SegmentKind {
     Journal,
     /// The embedded log.
     Log,
-    /// What waits for Kafka.
-    Outbox,
     /// Records that can't be applied.
     DeadLetters,
 }
@@ -85,7 +87,6 @@ impl SegmentKind {
         match self {
             Self::Journal => *b"CDJ1",
             Self::Log => *b"CDL1",
-            Self::Outbox => *b"CDO1",
             Self::DeadLetters => *b"CDD1",
         }
     }
@@ -109,13 +110,6 @@ impl SegmentKind {
             Self::Log => {
                 names("log_make", "log_append", "log_append_half", "log_sync", "log_segment_rolled")
             }
-            Self::Outbox => names(
-                "outbox_make",
-                "outbox_append",
-                "outbox_append_half",
-                "outbox_sync",
-                "outbox_segment_rolled",
-            ),
             Self::DeadLetters => {
                 names("dlq_make", "dlq_append", "dlq_append_half", "dlq_sync", "dlq_segment_rolled")
             }

@@ -55,6 +55,17 @@ struct Opened {
     marks: Mutex<Vec<(FrameNo, u64)>>,
 }
 
+/// What of a segment there is to copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentExtent {
+    /// Its first frame.
+    pub base: FrameNo,
+    /// Its file.
+    pub path: PathBuf,
+    /// Bytes up to the end of its last whole frame; they never change.
+    pub bytes: u64,
+}
+
 /// Where a walk to a frame came to.
 enum Walk {
     /// The frame starts here, or will.
@@ -137,6 +148,26 @@ impl SegmentReader {
                 Walk::Short(end, _) => Ok(end),
             },
         }
+    }
+
+    /// All segments, each up to its last whole frame and not beyond `to`.
+    pub(super) fn extents(&self, to: FrameNo) -> Result<Vec<SegmentExtent>, SegmentError> {
+        let bases = self.list()?;
+        let mut extents = Vec::with_capacity(bases.len());
+        for (number, base) in bases.iter().enumerate() {
+            let Some(opened) = self.opened(*base)? else {
+                continue;
+            };
+            // A sealed one has nothing else; how many bytes it has says the next one's header as well.
+            let bytes = match bases.get(number + 1) {
+                Some(_) => opened.segment.bytes()?,
+                None => match opened.walk(to)? {
+                    Walk::At(at) | Walk::Short(_, at) => at,
+                },
+            };
+            extents.push(SegmentExtent { base: *base, path: opened.segment.path.clone(), bytes });
+        }
+        Ok(extents)
     }
 
     /// First frames of all segments, in order.

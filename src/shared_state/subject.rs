@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::domain::texts::hex;
+
 /// Longer names stand in Redis as their hash.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -119,7 +121,7 @@ impl Subject<'_> {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
-        format!("{kind}:{}", hexadecimal(&hash.finalize()))
+        format!("{kind}:{}", hex(hash.finalize().get(..16).unwrap_or_default()))
     }
 }
 
@@ -136,10 +138,6 @@ fn counted(address: IpAddr) -> IpAddr {
 
 fn is_plain(name: &str) -> bool {
     name.len() <= NAME_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn hexadecimal(hash: &[u8]) -> String {
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -134,6 +134,13 @@ pub struct Part<P: Borrow<Pool> = Pool> {
     amount: usize,
 }
 
+impl Part {
+    /// Nothing of the same pool yet.
+    pub fn none(&self) -> Self {
+        Self { pool: self.pool.clone(), who: self.who, amount: 0 }
+    }
+}
+
 impl<P: Borrow<Pool>> Part<P> {
     fn of(pool: P, who: Who, amount: usize) -> Result<Self, Full> {
         let mut part = Self { pool, who, amount: 0 };

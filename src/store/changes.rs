@@ -15,10 +15,9 @@ use crate::domain::record::RecordKind;
 use crate::segments::{FrameNo, SegmentError};
 
 use super::StoreError;
-use super::codec::{ChangeRef, StoredContact};
+use super::codec::ChangeRef;
 use super::cut::Cut;
 use super::erased::hidden;
-use super::history::image_before;
 use super::journal::{Applied, Entry, Frame, Journal, Outcome};
 use super::reader::Reader;
 
@@ -99,33 +98,12 @@ impl Reader {
         only: Option<&[String]>,
         each: &mut dyn FnMut(&str, &ContactView<'_>) -> ControlFlow<()>,
     ) -> Result<Option<Changes>, StoreError> {
-        let shared = self.shared();
-        let cut = shared.commits.cut.lock().clone();
-        let mut broke = false;
-        let mut show = |id: &[u8], value: &StoredContact| {
-            let text = std::str::from_utf8(id)
-                .map_err(|error| StoreError::damaged("a contact's id", error.to_string()))?;
-            if each(text, &shared.contacts.view(id, value)?).is_break() {
-                broke = true;
-                let gone = std::io::ErrorKind::BrokenPipe.into();
-                return Err(StoreError::io("showing", &shared.path)(gone));
-            }
-            Ok(())
-        };
+        let as_of = self.as_of_now();
         let shown = match only {
-            None => shared.contacts.as_of(&shared.journal, &cut, show),
-            Some(ids) => ids.iter().map(String::as_bytes).try_for_each(|id| {
-                let value = shared.contacts.get_in_engine(id)?;
-                let before = |value| image_before(&shared.journal, id, value, cut.next_frame);
-                let value = value.map(before).transpose()?.flatten();
-                value.map_or(Ok(()), |value| show(id, &value))
-            }),
+            None => as_of.each(each)?,
+            Some(ids) => as_of.some(ids, each)?,
         };
-        match shown {
-            Err(_) if broke => Ok(None),
-            Err(error) => Err(error),
-            Ok(()) => Ok(Some(self.changes_since(&cut))),
-        }
+        Ok(shown.is_continue().then(|| self.changes_since(&as_of.cut)))
     }
 
     /// The body of a change without values, if its contact was erased since; none: as it is.

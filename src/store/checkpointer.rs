@@ -75,6 +75,31 @@ impl Control {
     pub(crate) fn take_trim(&self) -> Option<Trim> {
         self.state.lock().trim.take()
     }
+
+    /// Returns once all that was committed is in a verified snapshot, or the thread was told to end.
+    pub(crate) fn snapshot_now(&self, shared: &Shared) -> Result<(), StoreError> {
+        let asked = self.ask(|state| {
+            state.snapshots_asked += 1;
+            state.snapshots_asked
+        });
+        self.wait(shared, |state| state.snapshots_done >= asked || state.stop)
+    }
+
+    fn ask(&self, note: impl FnOnce(&mut State) -> u64) -> u64 {
+        let mut state = self.state.lock();
+        state.checkpoints_asked += 1;
+        self.wake.notify_one();
+        note(&mut state)
+    }
+
+    fn wait(&self, shared: &Shared, is_done: impl Fn(&State) -> bool) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        while !is_done(&state) {
+            shared.commits.check()?;
+            self.done.wait_for(&mut state, LOOK_AGAIN);
+        }
+        shared.commits.check()
+    }
 }
 
 /// The writer's end of the thread; joined when it is dropped.
@@ -113,7 +138,7 @@ impl CheckpointThread {
         Ok(Self { control, thread: Some(thread) })
     }
 
-    pub(crate) fn control(&self) -> &Control {
+    pub(crate) fn control(&self) -> &Arc<Control> {
         &self.control
     }
 
@@ -140,36 +165,11 @@ impl CheckpointThread {
 
     /// Returns once all that was committed is in a checkpoint.
     pub(crate) fn run_now(&self, shared: &Shared) -> Result<(), StoreError> {
-        let asked = self.ask(|state| {
+        let asked = self.control.ask(|state| {
             state.checkpoints_awaited = state.checkpoints_asked;
             state.checkpoints_asked
         });
-        self.wait(shared, |state| state.checkpoints_done >= asked)
-    }
-
-    /// Returns once all that was committed is in a verified snapshot.
-    pub(crate) fn snapshot_now(&self, shared: &Shared) -> Result<(), StoreError> {
-        let asked = self.ask(|state| {
-            state.snapshots_asked += 1;
-            state.snapshots_asked
-        });
-        self.wait(shared, |state| state.snapshots_done >= asked)
-    }
-
-    fn ask(&self, note: impl FnOnce(&mut State) -> u64) -> u64 {
-        let mut state = self.control.state.lock();
-        state.checkpoints_asked += 1;
-        self.control.wake.notify_one();
-        note(&mut state)
-    }
-
-    fn wait(&self, shared: &Shared, is_done: impl Fn(&State) -> bool) -> Result<(), StoreError> {
-        let mut state = self.control.state.lock();
-        while !is_done(&state) {
-            shared.commits.check()?;
-            self.control.done.wait_for(&mut state, LOOK_AGAIN);
-        }
-        shared.commits.check()
+        self.control.wait(shared, |state| state.checkpoints_done >= asked)
     }
 
     /// Ends the thread after what it is doing.

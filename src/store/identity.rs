@@ -139,6 +139,14 @@ pub(crate) fn settle_base(dir: &Path, id: &str, is_ours: bool) -> Result<(), Sto
     Ok(())
 }
 
+/// The store is another one from now on, and follows `log` where one is named. What is here of the engine and of
+/// checkpoints is the old one's then, and not taken for this one's.
+pub(crate) fn take_over(dir: &Path, log: Option<&LogIdentity>) -> Result<(), StoreError> {
+    let found = settled(dir)?;
+    let log = log.cloned().or(found.log);
+    write_file(dir, &IDENTITY, &StoreIdentity { store: fastrand::u64(..), log, ..found })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,7 @@
 //! [`DirtySet::drain_changed`] hands out the unmarked ones, the flushing generation first, and
 //! marks them. It is bounded by the dirty set. Calls to it must not overlap (hold the indexes' lock).
 
+mod as_of;
 mod attempts;
 mod bounds;
 pub mod cache;
@@ -61,6 +62,7 @@ mod external_ids;
 mod follower_needs;
 mod followers;
 mod founding;
+mod groups;
 mod heap;
 mod history;
 mod identity;
@@ -71,7 +73,11 @@ mod ordered;
 mod outcomes;
 mod overlay;
 mod parts;
+mod past;
+mod pinning;
+mod proving;
 mod reader;
+mod recount;
 mod recovery;
 mod redo;
 mod refill;
@@ -86,6 +92,7 @@ mod verify_controls;
 mod writer;
 
 pub use crate::config::StoreConfig;
+pub use as_of::AsOf;
 pub use changes::Changes;
 pub use codec::{ChangeRef, Links, StoredContact};
 pub use commit::{CommitTimes, Committed};
@@ -98,6 +105,7 @@ pub use events::{EventLookup, EventRecord, Untimed};
 pub use expected::Expected;
 pub use export::ExportReport;
 pub use follower_needs::{FollowerNeed, LEDGERS, REHOMING};
+pub use groups::{Group, Groups};
 pub use heap::HeapStats;
 pub use history::HistoryEntry;
 pub use identity::{LaneRange, check_lane};
@@ -106,9 +114,14 @@ pub use journal::{
     LaneProgress, LastRecord,
 };
 pub use options::{OpenProgress, set_aside};
-pub use ordered::{Filters, PageBoundary, PageKey, PageRequest, SortOrder, Total, fold};
+pub use ordered::{
+    Filters, GroupBy, PageBoundary, PageKey, PageRequest, SortOrder, TimeCounts, Total, fold,
+};
 pub use outcomes::{Prospect, RecordOutcome};
 pub use parts::{contact_in_heap, contact_of_heap, small_file_again, snapshot_images};
+pub use past::{Moment, Past};
+pub use pinning::{Pinning, SEGMENT_FOLDERS, StoredState};
+pub use proving::{prove, take_over};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::{Opened, RecoveryReport, open};
 pub use rehoming::RehomedRecord;

@@ -1,10 +1,10 @@
 //! What a store makes of its settings, and what opening tells.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{JournalRetention, StoreConfig};
+use crate::segments::FileLock;
 
 use super::StoreError;
 use super::checkpoint::sync_dir;
@@ -121,20 +121,11 @@ impl std::fmt::Display for OpenProgress {
     }
 }
 
-/// Takes the data directory for this process, for as long as the file is held.
-pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
+/// Takes the data directory for this process, for as long as the lock is held.
+pub(crate) fn lock(dir: &Path) -> Result<FileLock, StoreError> {
     let path = dir.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(StoreError::io("opening", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.to_path_buf() }),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("locking", &path)(error)),
-    }
+    let taken = FileLock::take(&path).map_err(StoreError::io("locking", &path))?;
+    taken.ok_or_else(|| StoreError::Locked { path: dir.to_path_buf() })
 }
 
 /// A new folder for what a rebuild moves aside.

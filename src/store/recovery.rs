@@ -235,7 +235,7 @@ fn assemble(
     journal: Journal,
     segments: SegmentWriter,
     recovered: Recovered,
-    lock: std::fs::File,
+    lock: crate::segments::FileLock,
 ) -> Result<Opened, StoreError> {
     let figures = figures(&config, &recovered, &segments)?;
     let (limits, cut) = (config.dead_letters(), &recovered.cut);

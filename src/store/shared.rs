@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) bounds: Bounds,
     /// Keeps other processes out for as long as anyone holds the store.
     #[expect(dead_code, reason = "held, never read")]
-    pub(crate) lock: std::fs::File,
+    pub(crate) lock: crate::segments::FileLock,
 }
 
 impl Shared {

@@ -7,6 +7,7 @@
 //! | contacts | the journal's last image of each, the counters, the digest |
 //! | index of external ids | the contacts |
 //! | ordered and e-mail indexes | the contacts, and each list's order |
+//! | how contacts are spread over companies, sources and hours | the contacts, counted |
 //! | checkpoint | the engine's stamp, the journal's state at its end |
 //! | snapshots | their own checksums and digest |
 
@@ -31,6 +32,7 @@ use super::digest::{Digest, contact_hash, joined_hash};
 use super::external_ids::ExternalIds;
 use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::ordered::Lists;
+use super::recount::Recount;
 use super::shared::Shared;
 use super::verify_controls::{self, JournalControls};
 use super::{rules, snapshot};
@@ -279,6 +281,8 @@ struct ContactCheck<'c> {
     digest: Digest,
     active: u64,
     deleted: u64,
+    /// How they are spread.
+    recount: Recount,
     /// Those that the journal has changes of.
     journalled: u64,
     scratch: Vec<u8>,
@@ -301,6 +305,7 @@ fn check_contacts(
         digest: Digest::default(),
         active: 0,
         deleted: 0,
+        recount: Recount::default(),
         journalled: 0,
         scratch: Vec::new(),
     };
@@ -351,6 +356,7 @@ impl ContactCheck<'_> {
         self.report.expect(self.contacts.heap_agrees(id, bytes), || {
             format!("contact {} is another in the heap file", name())
         });
+        self.recount.take(body)?;
         if let Ok(Some(how)) = self.lists.difference_of(id, body) {
             self.report.found(|| format!("contact {} {how}", name()));
         }
@@ -373,7 +379,8 @@ impl ContactCheck<'_> {
             )
         });
         report.emails = lists.emails() as u64;
-        for difference in lists.list_differences(report.contacts) {
+        let spread = self.recount.differences(&lists);
+        for difference in lists.list_differences(report.contacts).into_iter().chain(spread) {
             report.found(|| difference);
         }
     }

@@ -29,6 +29,7 @@ use super::events::TablesThread;
 use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, FrameRange, LaneProgress};
 use super::outcomes::PendingOutcome;
 use super::overlay::{Overlay, is_active};
+use super::pinning::Pinning;
 use super::shared::Shared;
 
 /// Commits batches. There is one, and only apply has it.
@@ -327,7 +328,7 @@ impl Writer {
 
     /// Waits until everything committed so far is in a checkpoint and a verified snapshot.
     pub fn snapshot_now(&mut self) -> Result<(), StoreError> {
-        self.checkpoints.snapshot_now(&self.shared)?;
+        self.checkpoints.control().snapshot_now(&self.shared)?;
         self.housekeeping()
     }
 
@@ -342,6 +343,11 @@ impl Writer {
     /// for this store.
     pub fn after_snapshot(&self) -> tokio::sync::watch::Receiver<Arc<BTreeMap<Lane, NextOffset>>> {
         self.shared.commits.snapshotted.subscribe()
+    }
+
+    /// For who copies the store while it goes on.
+    pub fn pinning(&self) -> Pinning {
+        Pinning::new(Arc::clone(&self.shared), Arc::clone(self.checkpoints.control()))
     }
 
     /// A last checkpoint, then the background thread's end. What is staged is dropped.

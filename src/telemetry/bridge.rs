@@ -23,7 +23,7 @@ pub enum BridgeOutcome {
     Reduced,
     /// It came from the contact log itself.
     Returned,
-    /// A null value that says nothing in its source.
+    /// A null value that says nothing in its source, or what another contact log says to itself.
     Ignored,
 }
 
@@ -93,7 +93,7 @@ impl BridgeMetrics {
         Ok(Self {
             records: families.counters(
                 "contactd_bridge_records_total",
-                "Records of other topics by what they became: event, unreadable (a dead letter), reduced (kept in part), returned (from the contact log, left there), ignored (a null value that says nothing).",
+                "Records of other topics by what they became: event, unreadable (a dead letter), reduced (kept in part), returned (from the contact log, left there), ignored (a null value that says nothing, what another contact log says to itself).",
                 &["topic", "outcome"],
             )?,
             lag: families.gauges(

@@ -155,3 +155,44 @@ impl RequestSlow<'_> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::telemetry::lines::Lines;
+
+    #[test]
+    fn of_many_requests_that_fail_few_lines_are_written_which_count_the_others() {
+        let (metrics, lines) = (Metrics::new().unwrap(), Lines::default());
+        let written = || lines.text().matches("request failed").count();
+        let failed = || {
+            let failed = RequestFailed {
+                request_id: "r1",
+                method: "POST",
+                route: "/api/contacts",
+                status: 503,
+                code: "OVERLOADED",
+                error: "too many",
+            };
+            lines.of(|| failed.emit(&metrics));
+        };
+        let began = Instant::now();
+        (0..200).for_each(|_| failed());
+        // One, and one more for each second that this took.
+        let most = 1 + began.elapsed().as_secs() as usize + 1;
+        assert!((1..=most).contains(&written()), "{}", lines.text());
+        assert_eq!(metrics.http_failed.with_label_values(&["OVERLOADED"]).get(), 200);
+        let (before, mut more) = (written(), 0);
+        while written() == before {
+            assert!(began.elapsed() < Duration::from_secs(60), "no line any more");
+            failed();
+            more += 1;
+        }
+        let text = lines.text();
+        let left_out = text.lines().filter_map(|line| line.split("lines_left_out=").nth(1));
+        let left_out: u64 = left_out.map(|rest| rest.trim().parse::<u64>().unwrap()).sum();
+        assert_eq!(left_out + written() as u64, 200 + more, "{text}");
+    }
+}

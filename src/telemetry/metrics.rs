@@ -5,12 +5,11 @@
 //! once, here; every counter stands at 0 from the start, so that `rate()` sees the first one. Only the
 //! histogram by route and status has its children when they are first used: most never are.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use parking_lot::Mutex;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Encoder as _, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Registry, TextEncoder,
 };
 
@@ -18,24 +17,29 @@ use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::acme::AcmeMetrics;
 use super::auth::AuthMetrics;
+use super::backup::BackupMetrics;
 use super::bridge::BridgeMetrics;
 use super::build::Build;
 use super::control::ControlMetrics;
 use super::dead_letters::DeadLetterMetrics;
 use super::events::RequestLines;
+use super::exports::ExportMetrics;
 use super::feed::FeedMetrics;
+use super::figures::Figures;
 use super::followers::FollowerMetrics;
+use super::imports::ImportMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
 use super::pools::{PoolFamilies, PoolMetrics};
 use super::registry::{
-    BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS, set,
+    BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS,
 };
 use super::rules::RulesMetrics;
 use super::schemas::SchemaMetrics;
 use super::security::SecurityLog;
 use super::simulator::SimulatorMetrics;
+use super::store::{StoreFamilies, StoreGauges};
 use super::throttle::Throttle;
 
 /// Refreshes gauges just before a scrape is answered.
@@ -66,75 +70,6 @@ impl Dependency {
     }
 }
 
-/// What the store says of itself at a scrape.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StoreGauges {
-    /// Contacts with status ACTIVE.
-    pub contacts_active: u64,
-    /// Contacts with status DELETED.
-    pub contacts_deleted: u64,
-    /// Bytes of sled's directory.
-    pub engine_bytes: u64,
-    /// Bytes of the heap file.
-    pub heap_bytes: u64,
-    /// Its failures since the start; absolute.
-    pub heap_failures: u64,
-    /// Bytes of the journal.
-    pub journal_bytes: u64,
-    /// Bytes of contacts that are not in sled yet.
-    pub dirty_bytes: u64,
-    /// Unix time in seconds of the last checkpoint.
-    pub checkpoint_unix_seconds: f64,
-    /// Checkpoints since the store was made.
-    pub checkpoint_number: u64,
-    /// The cache's.
-    pub cache: CacheTotals,
-}
-
-/// What the cache has counted since the start; absolute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CacheTotals {
-    /// Answered from it.
-    pub hits: u64,
-    /// Read from the disk.
-    pub misses: u64,
-    /// Entries now.
-    pub entries: u64,
-}
-
-/// A counter that follows an absolute total kept elsewhere.
-struct Mirror {
-    counter: IntCounter,
-    seen: AtomicU64,
-}
-
-impl Mirror {
-    fn new(counter: IntCounter) -> Self {
-        Self { counter, seen: AtomicU64::new(0) }
-    }
-
-    fn follow(&self, total: u64) {
-        let before = self.seen.fetch_max(total, Ordering::Relaxed);
-        self.counter.inc_by(total.saturating_sub(before));
-    }
-}
-
-/// The store's and the cache's families.
-struct StoreFamilies {
-    contacts_active: IntGauge,
-    contacts_deleted: IntGauge,
-    engine_bytes: IntGauge,
-    heap_bytes: IntGauge,
-    heap_failures: Mirror,
-    journal_bytes: IntGauge,
-    dirty_bytes: IntGauge,
-    last_flush: Gauge,
-    checkpoint_number: IntGauge,
-    cache_hits: Mirror,
-    cache_misses: Mirror,
-    cache_entries: IntGauge,
-}
-
 /// Every figure, in one registry.
 pub struct Metrics {
     registry: Registry,
@@ -163,6 +98,8 @@ pub struct Metrics {
     pub end_to_end: Histogram,
     /// Seconds to commit offsets to the broker.
     pub commit_duration: Histogram,
+    /// Exports.
+    pub exports: ExportMetrics,
     /// The feed's.
     pub feed: FeedMetrics,
     /// Control records and entries.
@@ -185,8 +122,12 @@ pub struct Metrics {
     intake: IntakeFamilies,
     /// Webhooks that are made here.
     pub simulator: SimulatorMetrics,
+    /// Files in.
+    pub imports: ImportMetrics,
     /// The sync with Acme.
     pub acme: AcmeMetrics,
+    /// An instance's own backups.
+    pub backup: BackupMetrics,
     /// What comes in from other topics.
     pub bridge: BridgeMetrics,
     /// The schema registry.
@@ -238,6 +179,7 @@ impl Metrics {
                 "Seconds to commit offsets to the broker.",
                 &HTTP_SECONDS,
             )?,
+            exports: ExportMetrics::register(&families)?,
             feed: FeedMetrics::register(&families)?,
             control: ControlMetrics::register(&families)?,
             rules: RulesMetrics::register(&families)?,
@@ -246,11 +188,7 @@ impl Metrics {
             set_aside: dead_letter_children(&families)?,
             dead_letters: DeadLetterMetrics::register(&families)?,
             retries: retries(&families)?,
-            dependencies: families.gauges(
-                "contactd_dependency_up",
-                "1 while the dependency answers, else 0; there for those that are configured.",
-                &["dependency"],
-            )?,
+            dependencies: dependencies(&families)?,
             build_info: families.gauges(
                 "contactd_build_info",
                 "Always 1; the labels say which build this is.",
@@ -261,7 +199,9 @@ impl Metrics {
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
+            imports: ImportMetrics::register(&families)?,
             acme: AcmeMetrics::register(&families)?,
+            backup: BackupMetrics::register(&families)?,
             bridge: BridgeMetrics::register(&families)?,
             schemas: SchemaMetrics::register(&families)?,
             followers: FollowerMetrics::register(&families)?,
@@ -349,12 +289,21 @@ impl Metrics {
     /// # Errors
     /// When a family can't be written in it.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// Every figure as it is now, after the hooks have run. Blocks on the disk.
+    pub fn figures(&self) -> Figures {
+        Figures::of(self.gather())
+    }
+
+    fn gather(&self) -> Vec<MetricFamily> {
         for hook in self.hooks.lock().iter() {
             hook(self);
         }
-        let mut text = Vec::with_capacity(16 * 1024);
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(text)
+        self.registry.gather()
     }
 }
 
@@ -397,6 +346,14 @@ fn end_to_end(families: &Families<'_>) -> Result<Histogram, MetricsError> {
     Ok(family.with_label_values(&["topic"]))
 }
 
+fn dependencies(families: &Families<'_>) -> Result<IntGaugeVec, MetricsError> {
+    families.gauges(
+        "contactd_dependency_up",
+        "1 while the dependency answers, else 0; there for those that are configured.",
+        &["dependency"],
+    )
+}
+
 fn retries(families: &Families<'_>) -> Result<IntCounterVec, MetricsError> {
     let family = families.counters(
         "contactd_retries_total",
@@ -430,57 +387,4 @@ fn dead_letter_children(
         .iter()
         .map(|reason| (*reason, family.with_label_values(&[reason.as_str()])))
         .collect())
-}
-
-impl StoreFamilies {
-    fn register(families: &Families<'_>) -> Result<Self, MetricsError> {
-        let contacts =
-            families.gauges("contactd_store_contacts", "Contacts by status.", &["state"])?;
-        let cache = families.counters(
-            "contactd_cache_requests_total",
-            "Reads of contacts that would have waited for the disk, by what the cache knew.",
-            &["result"],
-        )?;
-        Ok(Self {
-            contacts_active: contacts.with_label_values(&["active"]),
-            contacts_deleted: contacts.with_label_values(&["deleted"]),
-            engine_bytes: families
-                .gauge("contactd_store_size_bytes", "Bytes of sled's directory.")?,
-            heap_bytes: families.gauge("contactd_store_heap_bytes", "Bytes of the heap file.")?,
-            heap_failures: Mirror::new(families.counter(
-                "contactd_store_heap_failures_total",
-                "Writes and reads of the heap file that failed; sled answers instead.",
-            )?),
-            journal_bytes: families
-                .gauge("contactd_store_journal_bytes", "Bytes of the journal.")?,
-            dirty_bytes: families
-                .gauge("contactd_store_dirty_bytes", "Bytes of contacts not in sled yet.")?,
-            last_flush: families.seconds_gauge(
-                "contactd_store_last_flush_timestamp_seconds",
-                "Unix time of the last checkpoint.",
-            )?,
-            checkpoint_number: families.gauge(
-                "contactd_store_checkpoint_number",
-                "Checkpoints since the store was made.",
-            )?,
-            cache_hits: Mirror::new(cache.with_label_values(&["hit"])),
-            cache_misses: Mirror::new(cache.with_label_values(&["miss"])),
-            cache_entries: families.gauge("contactd_cache_entries", "Contacts in the cache.")?,
-        })
-    }
-
-    fn set(&self, gauges: &StoreGauges) {
-        set(&self.contacts_active, gauges.contacts_active);
-        set(&self.contacts_deleted, gauges.contacts_deleted);
-        set(&self.engine_bytes, gauges.engine_bytes);
-        set(&self.heap_bytes, gauges.heap_bytes);
-        self.heap_failures.follow(gauges.heap_failures);
-        set(&self.journal_bytes, gauges.journal_bytes);
-        set(&self.dirty_bytes, gauges.dirty_bytes);
-        set(&self.checkpoint_number, gauges.checkpoint_number);
-        self.last_flush.set(gauges.checkpoint_unix_seconds);
-        self.cache_hits.follow(gauges.cache.hits);
-        self.cache_misses.follow(gauges.cache.misses);
-        set(&self.cache_entries, gauges.cache.entries);
-    }
 }

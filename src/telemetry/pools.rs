@@ -5,7 +5,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::registry::{Families, MetricsError, set};
 
 /// Every pool; the documents name what each is bounded by.
-const POOLS: [&str; 12] = [
+const POOLS: [&str; 16] = [
     "connections",
     "streams",
     "streams_unknown",
@@ -18,6 +18,10 @@ const POOLS: [&str; 12] = [
     "waiting_reads",
     "feed_clients",
     "feed_snapshots",
+    "exports",
+    "imports",
+    "import_bytes",
+    "import_streams",
 ];
 
 /// The families of all pools.
@@ -43,7 +47,7 @@ impl PoolFamilies {
         let pools = Self {
             taken: families.gauges(
                 "contactd_pool_taken",
-                "What is taken of what all clients share: connections, streams of HTTP/2 beside their first, requests, bytes of bodies, waiting reads, the feed's clients and snapshots.",
+                "What is taken of what all clients share: connections, streams of HTTP/2 beside their first, requests, bytes of bodies, waiting reads, the feed's clients and snapshots, exports, imports, their bytes and streams.",
                 &["pool"],
             )?,
             max: families.gauges("contactd_pool_max", "What there is in all of what clients share.", &["pool"])?,

@@ -14,11 +14,10 @@ use crate::tidy::{assert_none, room_of, rust_files, shipped_code};
 const FILES_MAX: usize = 3;
 
 /// The circles that there are. None may be added.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 22] = [
     "app/rules.rs app/watch.rs",
     "apply/control.rs apply/decoded.rs apply/plan.rs",
     "auth/authenticate.rs auth/login.rs",
-    "cli/arguments.rs cli/simulate.rs",
     "cli/bench/history.rs cli/bench/page.rs",
     "cli/bench/start.rs cli/bench/world.rs",
     "domain/command.rs domain/contact/mod.rs domain/event.rs",
@@ -27,7 +26,7 @@ const KNOWN: [&str; 23] = [
     "effects/feed/client.rs effects/feed/hub.rs",
     "effects/follower/engine.rs effects/follower/writing.rs",
     "effects/follower/registry.rs effects/follower/steering.rs",
-    "event_log/kafka/produce.rs event_log/kafka/watch.rs",
+    "event_log/kafka/context.rs event_log/kafka/produce.rs",
     "http/sockets/http2/mod.rs http/sockets/serve.rs",
     "ingest/command_record.rs ingest/commands.rs",
     "ingest/hand_over.rs ingest/outbox.rs",

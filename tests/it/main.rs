@@ -16,9 +16,12 @@
 )]
 
 mod acme;
+mod backups;
 mod circles;
 mod cli;
 mod cli_auth;
+mod cli_check_event;
+mod cli_export;
 mod cli_safe;
 mod cli_simulate;
 mod cli_status;
@@ -26,6 +29,7 @@ mod dead_letters;
 mod docs;
 mod followers;
 mod http;
+mod imports;
 mod pipeline;
 mod schema_registry;
 mod security_log;

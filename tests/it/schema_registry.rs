@@ -260,3 +260,41 @@ fn what_nothing_can_be_read_by_is_refused_for_good() {
     theirs.add_answer(8, &json!({ "schema": "{}", "schemaType": "JSON" }));
     assert!(matches!(*Asked::by(&theirs, &[]).known(8), Format::Json));
 }
+
+#[test]
+fn a_record_is_tested_by_the_schema_that_the_registry_has_under_its_id() {
+    let registry = TestRegistry::start();
+    let schema = json!({ "type": "record", "name": "Row", "fields": [
+        { "name": "id", "type": "long" }, { "name": "first_name", "type": "string" },
+    ] });
+    registry.add(7, &schema);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("my.toml");
+    let input = "[kafka]\nbrokers = \"\"\n[bridge]\ntopics = [\"rows\"]\n[source.erp]\npreset = \"connect-json\"\n";
+    let url = format!("{input}[schema_registry]\nurl = \"{}\"\n", registry.url());
+    std::fs::write(&file, url).unwrap();
+    let record = |id: u8| [&[0, 0, 0, 0, id][..], b"\x54\x06Ada"].concat();
+    std::fs::write(directory.path().join("row"), record(7)).unwrap();
+    std::fs::write(directory.path().join("unknown"), record(8)).unwrap();
+    std::fs::write(directory.path().join("bare"), "{}").unwrap();
+    let tested = |name: &str| {
+        let line = ["source", "test", "erp", name, "--registry", "--config", "my.toml"];
+        let output = crate::cli::contactd(directory.path()).args(line).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, told) = tested("row");
+    assert!(code == Some(0) && told.contains("contact  42") && told.contains("\"Ada\""), "{told}");
+    for (name, expected, why) in
+        [("unknown", 5, "schema 8"), ("bare", 5, "no schema's id before it")]
+    {
+        let (code, told) = tested(name);
+        assert!(code == Some(expected) && told.contains(why), "{name}: {told}");
+    }
+    registry.set_away(true);
+    let (code, told) = tested("row");
+    assert!(code == Some(4) && told.contains(&registry.url()), "{told}");
+    std::fs::write(&file, input).unwrap();
+    let (code, told) = tested("row");
+    assert!(code == Some(2) && told.contains("schema_registry.url"), "{told}");
+}

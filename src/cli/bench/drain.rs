@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::config::{Config, Mode};
 use crate::domain::position::Lane;
@@ -19,6 +19,7 @@ use super::super::progress;
 use super::super::settings::SettingsArgs;
 use super::drain_part::{Part, PartReport};
 use super::fill::append_all;
+use super::hubspot;
 use super::table::{median, megabytes, print, thousands};
 
 /// A limit below this many events a second says that the machine was busy with something else.
@@ -41,6 +42,17 @@ pub(in crate::cli) struct DrainArgs {
     /// How often; the medians are shown
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Whose records: contactd's own names, or single property changes as HubSpot's webhooks have them
+    #[arg(long, value_enum, default_value = "acme")]
+    preset: Records,
+}
+
+/// Whose records the log is filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Records {
+    Acme,
+    #[value(name = "hubspot")]
+    HubSpot,
 }
 
 pub(super) fn run(settings: &SettingsArgs, args: &DrainArgs) -> anyhow::Result<()> {
@@ -71,11 +83,17 @@ fn own_settings(
     args: &DrainArgs,
     directory: &std::path::Path,
 ) -> anyhow::Result<SettingsArgs> {
-    let topic = format!(
+    let mut topic = format!(
         "contactd-bench-{}-{}-{}-{}",
         args.events, args.contacts, args.seed, args.partitions
     );
-    own_log(settings, topic, args.partitions, directory)
+    let mut settings = settings.clone();
+    if args.preset == Records::HubSpot {
+        topic.push_str("-hubspot");
+        let key = format!("source.{}.preset", hubspot::NAME);
+        settings.set.push((key, "hubspot".to_owned()));
+    }
+    own_log(&settings, topic, args.partitions, directory)
 }
 
 /// The user's settings with that topic, or with a log in the directory.
@@ -124,7 +142,13 @@ fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
         ..LoadOptions::default()
     });
     // Retention goes by the record's time.
-    let record = |made: LoadRecord| NewRecord { timestamp_ms: now_ms(), ..made.into() };
+    let record = |made: LoadRecord| {
+        let record = match args.preset {
+            Records::Acme => made.into(),
+            Records::HubSpot => hubspot::of_hubspot(&made),
+        };
+        NewRecord { timestamp_ms: now_ms(), ..record }
+    };
     append_all(&log, &bar, generator.map(record))
 }
 

@@ -18,6 +18,7 @@ use crate::telemetry::Metrics;
 
 use super::super::offline;
 use super::super::settings::SettingsArgs;
+use super::hubspot::{self, PropertyChange};
 use super::usage::{Stopwatch, ThreadSampler, directory_bytes, peak_resident_bytes};
 
 /// What is measured.
@@ -75,8 +76,10 @@ pub(super) struct PartReport {
 
 pub(super) fn run(settings: &SettingsArgs, args: &DrainPartArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, Vec::new())?;
+    let is_hubspot = config.sources.contains_key(hubspot::NAME);
     let report = match args.part {
         Part::Read => read(&config, args.events, |_| {})?,
+        Part::Fields if is_hubspot => read(&config, args.events, parse_property_change)?,
         Part::Fields => read(&config, args.events, parse_fields)?,
         Part::Json => read(&config, args.events, parse_json)?,
         Part::Drain => drain(config)?,
@@ -145,6 +148,11 @@ fn parse_fields(value: &[u8]) {
         acme_title: Option<Cow<'a, str>>,
     }
     std::hint::black_box(serde_json::from_slice::<Event<'_>>(value).is_ok());
+}
+
+/// The same of HubSpot's.
+fn parse_property_change(value: &[u8]) {
+    std::hint::black_box(serde_json::from_slice::<PropertyChange<'_>>(value).is_ok());
 }
 
 /// What a consumer does that knows nothing of these events.

@@ -19,8 +19,8 @@ use crate::auth::local_key;
 use crate::config::Secret;
 use crate::domain::timestamp::parse_rfc3339_us;
 
-use super::super::arguments::rate;
 use super::super::output::show;
+use super::super::value_parsers::rate;
 use super::start::Instance;
 use super::table::{print, quantile, thousands};
 use super::usage::resident_bytes;

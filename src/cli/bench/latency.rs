@@ -17,10 +17,10 @@ use crate::domain::position::{LogIdentity, Position};
 use crate::event_log::{EventLog, NewRecord};
 use crate::simulate::{LoadGenerator, LoadOptions};
 
-use super::super::arguments::rate;
 use super::super::offline::open_log;
 use super::super::output::show;
 use super::super::settings::{SettingsArgs, flag};
+use super::super::value_parsers::rate;
 use super::table::{print, quantile};
 
 /// Events are appended in groups this often; the first of each group is asked for.

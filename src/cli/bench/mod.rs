@@ -7,10 +7,12 @@ mod bare_http;
 mod disk;
 mod drain;
 mod drain_part;
+mod export;
 mod feed;
 mod fill;
 mod history;
 mod http_load;
+mod hubspot;
 mod latency;
 mod page;
 mod read;
@@ -28,6 +30,7 @@ use super::settings::SettingsArgs;
 use disk::DiskArgs;
 use drain::DrainArgs;
 use drain_part::DrainPartArgs;
+use export::ExportArgs;
 use feed::FeedArgs;
 use latency::LatencyArgs;
 use page::PageArgs;
@@ -46,7 +49,8 @@ pub(super) enum BenchCommand {
         and into serde_json::Value, what a consumer does that knows nothing of them. The last \
         columns are the rate as a share of each. Makes a topic `contactd-bench-…` of its own, or a \
         log in a temporary directory.\n\nExamples:\n  contactd bench drain\n  \
-        KAFKA_BROKERS=host:9092 contactd bench drain --events 1000000"
+        KAFKA_BROKERS=host:9092 contactd bench drain --events 1000000\n  contactd bench drain --preset \
+        hubspot"
     )]
     Drain(DrainArgs),
     /// Whether sled's files stay small while one store takes load after load
@@ -54,6 +58,8 @@ pub(super) enum BenchCommand {
         contacts: most of them change. Makes a topic of its own, or a log in a temporary \
         directory.")]
     Disk(DiskArgs),
+    /// How fast all contacts are exported, in each format
+    Export(ExportArgs),
     /// How long it takes from producing an event to reading its contact over HTTP
     Latency(LatencyArgs),
     /// How fast pages of contacts are answered, by each filter and each order
@@ -90,6 +96,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &BenchCommand) -> anyhow::Re
     match command {
         BenchCommand::Drain(args) => drain::run(settings, args),
         BenchCommand::Disk(args) => disk::run(settings, args),
+        BenchCommand::Export(args) => export::run(settings, args),
         BenchCommand::Latency(args) => latency::run(settings, args),
         BenchCommand::Page(args) => page::run(settings, args),
         BenchCommand::Read(args) => read::run(settings, args),

@@ -38,7 +38,8 @@ effect however often it is redriven. Waits until it is done.
 
 With --from-topic it reads a dead letter topic that Kafka Connect, Spring Kafka or contactd wrote, up \
 to its present end, takes off what they added, and appends the records to the contact log: with --apply; \
-without it says what it would do. Needs no running instance.
+without it says what it would do. What would be refused again is counted and stays where it is. Needs no \
+running instance.
 
 Examples:
   contactd dlq redrive contacts:3:1042

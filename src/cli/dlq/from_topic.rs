@@ -6,17 +6,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::app::{ApplySetup, topic_as_log};
+use crate::app::{ApplySetup, open_registry, topic_as_log};
 use crate::config::Config;
 use crate::domain::decode::Decoder;
 use crate::domain::founding::Founding;
-use crate::domain::headers::{COMMAND, OURS_PREFIX, REDRIVE_HOPS, redrive_hops};
-use crate::domain::position::{Lane, NextOffset};
+use crate::domain::headers::{COMMAND, DECODE_PROBLEM, OURS_PREFIX, REDRIVE_HOPS, redrive_hops};
+use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
+use crate::domain::verdict::DeadLetterReason;
 use crate::effects::dead_letters::{VALUE_LENGTH, redriven};
 use crate::event_log::kafka::KafkaLog;
 use crate::event_log::{ConsumeBounds, Consumer, Delivery, EventLog, NewRecord};
-use crate::ingest::now_ms;
+use crate::ingest::{BridgeAgain, BridgeAgainError, now_ms};
+use crate::schema_registry::RegistryError;
+use crate::telemetry::Metrics;
 
 use super::arguments::RedriveArgs;
 use crate::cli::exit::Failure;
@@ -63,9 +66,11 @@ pub(super) fn redrive(config: &Config, topic: &str, args: &RedriveArgs) -> anyho
     }
     let target = open_log_to_append(config)?;
     let founding = target.founding()?;
+    let setup = ApplySetup::new(config)?;
     let mut redrive = Redrive {
         is_own: config.dead_letters.topic.as_deref() == Some(topic),
-        decoder: ApplySetup::new(config)?.decoder,
+        decoder: Arc::clone(&setup.decoder),
+        again: open_registry(config, &setup.present, &Arc::new(Metrics::new()?))?,
         hops_max: config.dead_letters.redrive_hops_max,
         target,
         founding,
@@ -94,6 +99,8 @@ struct Redrive {
     /// Whether it is contactd's own topic of dead letters, which it alone writes.
     is_own: bool,
     decoder: Arc<Decoder>,
+    /// Decodes what could not be decoded when it was bridged.
+    again: BridgeAgain,
     hops_max: u8,
     target: EventLog,
     founding: Founding,
@@ -105,6 +112,12 @@ struct Redrive {
     waiting: Vec<NewRecord>,
     started: Instant,
     runtime: tokio::runtime::Runtime,
+}
+
+/// Why a record is not appended.
+enum Left {
+    Out(&'static str),
+    Refused(DeadLetterReason),
 }
 
 impl Redrive {
@@ -156,10 +169,7 @@ impl Redrive {
             }
             self.report.records += 1;
             match self.record(batch, &record) {
-                Ok(record) => {
-                    self.report.appended += 1;
-                    self.waiting.push(record);
-                }
+                Ok(made) => self.keep(made, record.timestamp_ms)?,
                 Err(why) => *self.report.left_out.entry(why).or_default() += 1,
             }
             if self.waiting.len() >= self.at_once() {
@@ -183,8 +193,8 @@ impl Redrive {
         owned_headers(batch.headers(record).filter(|(name, _)| is_kept(name)))
     }
 
-    /// As it goes onto the contact log, in its contact's partition where that can be told; or why not.
-    fn record(&mut self, batch: &RecordBatch, record: &Record) -> Result<NewRecord, &'static str> {
+    /// A record without what others added; or why it is left out.
+    fn record(&self, batch: &RecordBatch, record: &Record) -> Result<NewRecord, &'static str> {
         let given = self.headers(batch, record);
         let headers = || header_refs(&given);
         let said: Vec<String> = batch.headers(record).map(|(name, _)| name.to_owned()).collect();
@@ -199,24 +209,84 @@ impl Redrive {
         if record.value.is_none() && has(VALUE_LENGTH) {
             return Err("its value was too large to be published");
         }
-        let key = batch.key(record).map(<[u8]>::to_vec);
+        let key = batch.key(record);
         let value = batch.value(record).map(<[u8]>::to_vec);
-        let mut decoded = RecordBatch::new(batch.lane);
-        let time = record.timestamp_ms;
-        decoded.push(record.offset, time, key.as_deref(), value.as_deref(), headers());
-        let contact = match self.decoder.decode(&mut decoded, 0) {
-            Ok(event) => Some(event.contact_id.of(&decoded.arena).to_vec()),
-            Err(reject) => {
-                *self.report.refused.entry(reject.reason.as_str()).or_default() += 1;
-                None
+        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+        Ok(redriven(key, value, headers(), now_ms))
+    }
+
+    /// As it goes onto the contact log, in its contact's partition; what would be refused there is counted.
+    fn keep(&mut self, record: NewRecord, time_ms: i64) -> anyhow::Result<()> {
+        let records = match self.decoded(record, time_ms)? {
+            Ok(records) => records,
+            Err(Left::Out(why)) => {
+                *self.report.left_out.entry(why).or_default() += 1;
+                return Ok(());
+            }
+            Err(Left::Refused(reason)) => {
+                *self.report.refused.entry(reason.as_str()).or_default() += 1;
+                return Ok(());
             }
         };
-        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        // Connect often writes no key; the contact log needs the contact's id there.
-        let key = key.or_else(|| contact.clone());
-        let mut made = redriven(key.as_deref(), value, headers(), now_ms);
-        made.lane = contact.map(|contact| self.founding.home(&contact));
-        Ok(made)
+        for mut made in records {
+            let mut decoded = RecordBatch::new(Lane(0));
+            let key = Some(made.key.as_slice()).filter(|key| !key.is_empty());
+            let headers = header_refs(&made.headers);
+            decoded.push(Offset(0), time_ms, key, made.value.as_deref(), headers);
+            match self.decoder.decode(&mut decoded, 0) {
+                Ok(event) => {
+                    let contact = event.contact_id.of(&decoded.arena);
+                    made.lane = Some(self.founding.home(contact));
+                    if made.key.is_empty() {
+                        // Connect often writes no key; the contact log needs the contact's id there.
+                        made.key = contact.to_vec();
+                    }
+                    self.report.appended += 1;
+                    self.waiting.push(made);
+                }
+                Err(reject) => {
+                    *self.report.refused.entry(reject.reason.as_str()).or_default() += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What could not be decoded when another topic brought it, decoded now; all else as it is.
+    fn decoded(
+        &self,
+        record: NewRecord,
+        time_ms: i64,
+    ) -> anyhow::Result<Result<Vec<NewRecord>, Left>> {
+        let Some(registry) = self.again.registry.as_ref().filter(|_| self.is_own) else {
+            return Ok(Ok(vec![record]));
+        };
+        if !record.headers.iter().any(|(name, _)| name == DECODE_PROBLEM) {
+            return Ok(Ok(vec![record]));
+        }
+        let ordered_ms = now_ms();
+        loop {
+            let id = match self.again.records(&self.target, record.clone(), time_ms, ordered_ms) {
+                Ok(records) => return Ok(Ok(records)),
+                Err(BridgeAgainError::Schema(id)) => id,
+                Err(BridgeAgainError::Whose(_)) => {
+                    let why = "only a running instance knows whose it is; redrive it there";
+                    return Ok(Err(Left::Out(why)));
+                }
+                Err(error @ BridgeAgainError::Log(_)) => return Err(error.into()),
+            };
+            match self.runtime.block_on(registry.learn(id)) {
+                Ok(()) => {}
+                Err(RegistryError::Unknown(_)) => {
+                    return Ok(Err(Left::Refused(DeadLetterReason::SchemaUnknown)));
+                }
+                Err(error) => {
+                    let text =
+                        format!("the schema registry does not say what schema {id} is: {error}");
+                    return Err(Failure::Unreachable(text).into());
+                }
+            }
+        }
     }
 
     fn send(&mut self) -> anyhow::Result<()> {

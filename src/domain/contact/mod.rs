@@ -17,7 +17,7 @@ use super::Class;
 use super::clock::Clock;
 use super::digits::{write_decimal, write_hex};
 use super::event::FIELDS;
-use rings::Rings;
+use rings::{Rings, notice_hash};
 use state::{Register, State};
 use wire::Wire;
 use xxhash_rust::xxh3::xxh3_64;
@@ -225,6 +225,24 @@ impl<'a> ContactView<'a> {
         self.rings.first_seen(id_hash, body_hash).map(|first| first.time_us)
     }
 
+    /// Whether a change of ours was noted of which the source has not told yet.
+    pub(crate) fn awaits(&self, source: &str) -> bool {
+        self.rings.notices(source.as_bytes()).any(|notice| notice.is_awaited())
+    }
+
+    /// Whether the source's version of then is of our own making, or may be.
+    pub(crate) fn is_ours_at(&self, source: &str, version: u64, time_us: u64) -> bool {
+        let hash = notice_hash(source.as_bytes(), version);
+        let mut notices = self.rings.notices(source.as_bytes());
+        notices.any(|it| it.id_hash == hash && (it.is_awaited() || it.time_us == time_us))
+    }
+
+    /// When the last change of ours that the source has told of was noted, in ms since 1970.
+    pub(crate) fn last_told_ms(&self, source: &str) -> Option<i64> {
+        let notices = self.rings.notices(source.as_bytes());
+        notices.filter(|it| !it.is_awaited()).map(|it| it.record_time_ms).max()
+    }
+
     /// Active or deleted.
     pub fn status(&self) -> Status {
         self.state.status()
@@ -300,6 +318,11 @@ impl<'a> ContactView<'a> {
             State::was_erased(wire.bytes_u32()?)
         };
         read().unwrap_or(false)
+    }
+
+    /// When it was last restored.
+    pub(crate) fn restored(&self) -> Option<Clock> {
+        self.state.restored
     }
 
     /// It was erased, and nothing newer has brought it back.

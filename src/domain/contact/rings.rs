@@ -1,9 +1,11 @@
-//! What no clock can tell: repeats of events without a time of their own.
+//! What no clock can tell: repeats of events without a time of their own, and what a source will tell of
+//! our own changes there ([`notice_hash`]).
 //!
 //! Count u16 ‖ id hash u64, body hash u64, first time u64 (µs), record time i64 (ms) each, oldest
-//! first.
+//! first. The first time of a notice is that of the source's word; 0 until that has come.
 
 use super::wire::{Wire, put_u64};
+use crate::domain::clock::id_hash;
 
 /// Events without a time of their own that are remembered however old they are, and at most.
 pub(crate) const REPEATS_MIN: usize = 16;
@@ -11,6 +13,16 @@ pub(crate) const REPEATS_MAX: usize = 256;
 /// How long they are remembered between those bounds, by the times of records.
 pub(crate) const REPEATS_MS: i64 = 10 * 60 * 1000;
 const REPEAT_BYTES: usize = 32;
+/// No event has such an id.
+const NOTICE_ID: &[u8] = b"\0notice";
+/// Of the id hash of a notice: the source's version.
+const VERSION_BITS: u64 = 0xFFFF_FFFF;
+
+/// What a notice stands under instead of an event's id: its source, and the version that our change makes
+/// there.
+pub(crate) fn notice_hash(source: &[u8], version: u64) -> u64 {
+    id_hash(source, NOTICE_ID) & !VERSION_BITS | version & VERSION_BITS
+}
 
 /// An event without a time of its own, as it came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +32,13 @@ pub(crate) struct FirstSeen {
     /// The time that it took, in µs since 1970.
     pub(crate) time_us: u64,
     pub(crate) record_time_ms: i64,
+}
+
+impl FirstSeen {
+    /// Whether it is a notice, and the source has not told of the change yet.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.time_us == 0
+    }
 }
 
 /// The ring, in place.
@@ -41,8 +60,27 @@ impl<'a> Rings<'a> {
         entries.find(|first| (first.id_hash, first.body_hash) == (id_hash, body_hash))
     }
 
-    /// Writes them with what is new at the end, the oldest dropped.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.repeats.is_empty()
+    }
+
+    /// What is noted of changes of ours at a source.
+    pub(crate) fn notices(&self, source: &[u8]) -> impl Iterator<Item = FirstSeen> {
+        let hash = notice_hash(source, 0);
+        let entries = self.repeats.iter().filter_map(read_repeat);
+        entries.filter(move |it| it.id_hash & !VERSION_BITS == hash)
+    }
+
+    /// Writes them with what is new at the end, the oldest dropped, and without the notice that it takes
+    /// the place of.
     pub(crate) fn write_with(&self, first: Option<FirstSeen>, out: &mut Vec<u8>) {
+        let is_replaced = |entry: &[u8; REPEAT_BYTES]| {
+            let (entry, first) = (read_repeat(entry), first);
+            entry.zip(first).is_some_and(|(entry, first)| {
+                entry.is_awaited()
+                    && (entry.id_hash, entry.body_hash) == (first.id_hash, first.body_hash)
+            })
+        };
         let mut kept = self.repeats;
         while let (Some(first), [oldest, rest @ ..]) = (first, kept) {
             let is_old = read_repeat(oldest).is_none_or(|oldest| {
@@ -53,9 +91,10 @@ impl<'a> Rings<'a> {
             }
             kept = rest;
         }
-        let count = kept.len() + usize::from(first.is_some());
+        let kept = kept.iter().filter(|entry| !is_replaced(entry));
+        let count = kept.clone().count() + usize::from(first.is_some());
         out.extend_from_slice(&(count as u16).to_le_bytes());
-        out.extend_from_slice(kept.as_flattened());
+        kept.for_each(|entry| out.extend_from_slice(entry));
         if let Some(first) = first {
             put_u64(out, first.id_hash);
             put_u64(out, first.body_hash);

@@ -211,7 +211,7 @@ impl<'e> Sorted<'e> {
             (None, name) if name == EXTERNAL_IDS.as_bytes() && self.is_command() => {
                 Some(&mut self.external_ids)
             }
-            (None, _) => match field_of(name) {
+            (None, _) => match source.map_or_else(|| field_of(name), |it| it.field_of(name)) {
                 Some(place) => self.ours.get_mut(place),
                 None => None,
             },

@@ -212,6 +212,22 @@ impl Envelope {
         is_flat: bool,
         naming: Naming<'_>,
     ) -> Result<Self, Reject> {
+        let read = Self::read_slots(reader, slots, data, is_flat, naming);
+        read.map_err(|reject| {
+            // A flat event's only id may be its contact's.
+            let id = slots.id.filter(|_| !is_flat || slots.contact_id.is_some());
+            let id = slots.event_id.or(id).and_then(|id| reader.id_of(id, "id").ok().flatten());
+            reject.of_event(id.map(|id| reader.bytes(id)))
+        })
+    }
+
+    fn read_slots(
+        reader: &mut Reader<'_>,
+        slots: &Slots,
+        data: Vec<Member>,
+        is_flat: bool,
+        naming: Naming<'_>,
+    ) -> Result<Self, Reject> {
         let data_text = match slots.data {
             Some(Token::Object { start, end }) => Some((start, end)),
             None if is_flat => Some(reader.range()),

@@ -7,7 +7,7 @@ use super::envelope::Envelope;
 use super::reader::{Member, Reader, duplicate, malformed};
 use crate::domain::event::EventKind;
 use crate::domain::json::{Token, write_string};
-use crate::domain::sources::{FieldRule, Owner, Path, Segment, Step, Target};
+use crate::domain::sources::{FieldRule, Owner, Path, Segment, Step, Target, part};
 use crate::domain::span::Span;
 use crate::domain::verdict::DeadLetterReason;
 
@@ -56,8 +56,11 @@ pub(super) fn made(
             },
         }));
     }
-    let Some(text) = stepped(reader, &found, rule, envelope.kind)? else {
-        return Ok(if found.is_null { Made::Null } else { Made::Nothing });
+    let text = match stepped(reader, &found, rule, envelope.kind)? {
+        Some(Some(text)) => text,
+        Some(None) => return Ok(Made::Null),
+        None if found.is_null => return Ok(Made::Null),
+        None => return Ok(Made::Nothing),
     };
     if !is_attribute {
         return Ok(Made::Text(reader.append(text.as_bytes())));
@@ -93,13 +96,13 @@ fn find(
     Ok(found)
 }
 
-/// The text after all steps; none: there is nothing to make one of.
+/// The text after all steps, if they leave one; none: there is nothing to make one of.
 fn stepped(
     reader: &mut Reader<'_>,
     found: &Found,
     rule: &FieldRule,
     kind: EventKind,
-) -> Result<Option<String>, Reject> {
+) -> Result<Option<Option<String>>, Reject> {
     let fallback = rule.steps.iter().find_map(|step| match step {
         Step::Constant(text) => Some(text),
         // A partial event that does not speak of a field leaves it as it is.
@@ -115,11 +118,18 @@ fn stepped(
         texts_of(reader, *token, rule, between.is_some(), &mut texts)?;
     }
     if texts.is_empty() {
-        return Ok(fallback.cloned());
+        return Ok(fallback.cloned().map(Some));
     }
-    let mut text = texts.join(between.unwrap_or_default());
+    let mut text = Some(texts.join(between.unwrap_or_default()));
     for step in &rule.steps {
-        text = step.inward(text).ok_or_else(|| failed(rule, Some(step), "a string"))?;
+        text = match (text, step) {
+            (Some(text), Step::Split(between, number)) => part(&text, between, *number),
+            (Some(text), step) => {
+                Some(step.inward(text).ok_or_else(|| failed(rule, Some(step), "a string"))?)
+            }
+            (None, Step::Default(text) | Step::Constant(text)) => Some(text.clone()),
+            (None, _) => None,
+        };
     }
     Ok(Some(text))
 }
@@ -219,4 +229,51 @@ pub(super) fn elements(reader: &Reader<'_>, start: usize) -> Result<Vec<Token>, 
         more = scanner.another(b']').map_err(malformed)?;
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::decode::Decoder;
+    use crate::domain::event::Patch;
+    use crate::domain::headers::SOURCE;
+    use crate::domain::limits::Limits;
+    use crate::domain::position::{Lane, Offset};
+    use crate::domain::record::RecordBatch;
+    use crate::domain::sources::{FieldText, SourceText, SourceTexts, Sources};
+
+    #[test]
+    fn a_part_that_is_not_there_is_no_value_unless_a_later_step_has_one() {
+        let of = |steps: &[&str], name: &str| {
+            let steps = steps.iter().map(|step| (*step).to_owned()).collect();
+            let field = FieldText { steps, ..FieldText::at("name") };
+            let fields = [("title".to_owned(), field)].into();
+            let texts = SourceTexts::from([(
+                "crm".to_owned(),
+                SourceText { fields, ..SourceText::default() },
+            )]);
+            let decoder = Decoder::new(Sources::compile(&texts).unwrap(), Limits::default());
+            let event =
+                format!(r#"{{"eventType":"contact.updated","data":{{"id":"a","name":{name}}}}}"#);
+            let mut batch = RecordBatch::new(Lane(0));
+            let headers = [(SOURCE, Some(b"crm".as_slice()))].into_iter();
+            batch.push(Offset(0), 0, None, Some(event.as_bytes()), headers);
+            let event = decoder.decode(&mut batch, 0).unwrap();
+            match event.fields[5] {
+                Patch::Absent => "absent".to_owned(),
+                Patch::Clear => "null".to_owned(),
+                Patch::Set(text) => text.text(&batch.arena).to_owned(),
+            }
+        };
+        for (steps, name, title) in [
+            (&["split: :2"][..], r#""Ada Lovelace""#, "Lovelace"),
+            (&["split: :2"], r#""Ada""#, "null"),
+            (&["split: :2", "lower"], r#""Ada""#, "null"),
+            (&["split: :2", "default:none"], r#""Ada""#, "none"),
+            (&["split:,:2", "default:none"], r#""Ada,""#, "none"),
+            (&["split:,:2"], r#""Ada,,x""#, ""),
+            (&["split: :2"], "null", "null"),
+        ] {
+            assert_eq!(of(steps, name), title, "{steps:?} {name}");
+        }
+    }
 }

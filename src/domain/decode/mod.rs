@@ -27,6 +27,8 @@ mod items;
 mod key;
 mod reader;
 #[cfg(test)]
+mod ring_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod theirs_tests;
@@ -37,7 +39,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::clock::{Clock, id_hash};
 use super::event::{Event, EventKind, Patch};
-use super::headers::OUR_ENVELOPE;
+use super::headers::{EVENT_ID, NOTICE, OUR_ENVELOPE};
 use super::limits::{ID_BYTES_MAX, Limits};
 use super::record::{Headers, Record, RecordBatch};
 use super::schemas::SourceSchemas;
@@ -61,12 +63,20 @@ pub struct Reject {
     pub reason: DeadLetterReason,
     /// What exactly is wrong; holds no values of the record.
     pub detail: String,
+    /// The event's id, where that could be read.
+    pub event_id: Option<Box<[u8]>>,
 }
 
 impl Reject {
     /// With a sentence.
     pub fn new(reason: DeadLetterReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), event_id: None }
+    }
+
+    /// Of the event that has this id, unless it says already of which it is.
+    fn of_event(self, id: Option<&[u8]>) -> Self {
+        let usable = id.filter(|id| id_problem(id).is_none()).map(Box::from);
+        Self { event_id: self.event_id.or(usable), ..self }
     }
 }
 
@@ -118,9 +128,18 @@ impl Decoder {
         let Some(record) = batch.records.get(index).copied() else {
             return Err(Reject::new(DeadLetterReason::NullValue, "there is no such record"));
         };
-        let (event, appended) = self.read(&batch.arena, &record)?;
-        batch.arena.extend_from_slice(&appended);
-        Ok(event)
+        match self.read(&batch.arena, &record) {
+            Ok((event, appended)) => {
+                batch.arena.extend_from_slice(&appended);
+                Ok(event)
+            }
+            // What brought it may have said its id.
+            Err(reject) => {
+                let mut headers = batch.headers(&record);
+                let given = headers.find(|(name, _)| *name == EVENT_ID).and_then(|(_, id)| id);
+                Err(reject.of_event(given))
+            }
+        }
     }
 
     fn read(&self, arena: &[u8], record: &Record) -> Result<(Event, Vec<u8>), Reject> {
@@ -149,11 +168,30 @@ impl Decoder {
         let end = value.start as usize + bytes.len();
         let mut reader = Reader::new(arena, start, end)?;
         let (envelope, source) = self.envelope(&mut reader, record, headers.clone())?;
-        let contact = ContactPart::read(&mut reader, &envelope, source, headers.clone())?;
-        let mut event = self.assemble(&mut reader, record, &envelope, contact, headers.clone())?;
-        external_ids::resolve(&mut reader, &mut event, headers.clone())?;
-        event.command = command::read(&mut reader, headers.clone(), &event, &envelope)?;
-        if event.command.is_some() {
+        match self.event(&mut reader, record, (&envelope, source), headers) {
+            Ok(event) => Ok((event, reader.into_appended())),
+            Err(reject) => {
+                // A flat event's only id may be its contact's.
+                let is_unclear = envelope.is_flat && envelope.contact_id.is_none();
+                Err(reject.of_event(envelope.event_id(is_unclear).map(|id| reader.bytes(id))))
+            }
+        }
+    }
+
+    fn event(
+        &self,
+        reader: &mut Reader<'_>,
+        record: &Record,
+        (envelope, source): (&Envelope, Option<&Source>),
+        headers: Headers<'_>,
+    ) -> Result<Event, Reject> {
+        let contact = ContactPart::read(reader, envelope, source, headers.clone())?;
+        let mut event = self.assemble(reader, record, envelope, contact, headers.clone())?;
+        external_ids::resolve(reader, &mut event, headers.clone())?;
+        event.command = command::read(reader, headers.clone(), &event, envelope)?;
+        event.is_notice =
+            event.command.is_none() && headers.clone().any(|(name, _)| name == NOTICE);
+        if event.command.is_some() || event.is_notice {
             event.body_hash = None;
         }
         event.replaces = match &event.command {
@@ -164,9 +202,9 @@ impl Decoder {
             let detail = format!("{} is a command, no event", event.kind.as_str());
             return Err(Reject::new(DeadLetterReason::UnknownEventType, detail));
         }
-        check_known(&event, &envelope)?;
-        self.check_schema(&reader, &event)?;
-        Ok((event, reader.into_appended()))
+        check_known(&event, envelope)?;
+        self.check_schema(reader, &event)?;
+        Ok(event)
     }
 
     /// By the source's own paths where it has some, and it is known from outside whose it is.
@@ -254,6 +292,7 @@ impl Decoder {
             attributes: contact.attributes,
             external_ids: contact.external_ids,
             replaces: false,
+            is_notice: false,
             command: None,
         })
     }

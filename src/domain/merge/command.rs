@@ -4,7 +4,7 @@
 //! 2. Would its wish stand once it is joined? Else `superseded`.
 //! 3. Only then is it joined. What was refused has changed nothing, not a clock.
 
-use super::join::{self, Joined, Outcome};
+use super::join;
 use super::{Before, Limits, MergeError, into_empty, within, write_body};
 use crate::domain::clock::Clock;
 use crate::domain::command::{Command, Intent};
@@ -65,15 +65,14 @@ fn decide_into(
     after.merging_into = bound_to(&state, command, arena);
     let (event, arena) = resolved(event, command, &state, arena, clock);
     // Whom a contact is merged into is no value, and has no clock.
-    let joined = match command.intent {
-        Intent::Bind | Intent::Unbind => Joined { outcome: Outcome::Silent, clock },
-        _ => join::join(&mut after, &event, &arena, is_new),
-    };
+    if !matches!(command.intent, Intent::Bind | Intent::Unbind) {
+        join::join(&mut after, &event, &arena, is_new);
+    }
     if !stands(&after, &event, command, clock) {
         return Ok(Verdict::Superseded);
     }
     let record_ms = times.record_ms;
-    let written = write_body(&after, &before, &joined, &event, record_ms, limits, out)?;
+    let written = write_body(&after, &before, None, record_ms, limits, out)?;
     if written.is_changed {
         return within(limits, written.values.len(), before.values.map_or(0, <[u8]>::len));
     }

@@ -253,7 +253,7 @@ impl Joining {
     }
 }
 
-fn value_of<'a>(patch: &Patch, arena: &'a [u8]) -> Option<Option<&'a [u8]>> {
+pub(super) fn value_of<'a>(patch: &Patch, arena: &'a [u8]) -> Option<Option<&'a [u8]>> {
     match patch {
         Patch::Absent => None,
         Patch::Clear => Some(None),

@@ -9,6 +9,7 @@ mod command;
 #[cfg(test)]
 mod external_ids_tests;
 mod join;
+mod notice;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -20,12 +21,14 @@ use super::Class;
 use super::clock::Clock;
 use super::contact::rings::{FirstSeen, Rings};
 use super::contact::state::State;
-use super::contact::{ContactView, CorruptContact, HEAD_BYTES, head_of};
-use super::event::Event;
+use super::contact::{ContactView, CorruptContact, HEAD_BYTES, Status, head_of};
+use super::event::{Event, EventKind};
 use super::external_ids::EXTERNAL_IDS_MAX;
 use super::verdict::Verdict;
 
 pub use super::limits::Limits;
+use notice::Word;
+
 pub use command::{CommandTimes, decide, superseded};
 
 /// Why an event can't be merged.
@@ -98,27 +101,54 @@ fn merge_into(
     limits: &Limits,
     out: &mut Vec<u8>,
 ) -> Result<Verdict, MergeError> {
+    if event.is_notice && current.is_none() {
+        return Ok(Verdict::Unchanged);
+    }
     let Some(body) = current else {
         let mut state = State::default();
         let joined = join::join(&mut state, event, arena, true);
         let before = Before::default();
-        let written = write_body(&state, &before, &joined, event, record_time_ms, limits, out)?;
+        let first = first_seen(event, &joined, record_time_ms);
+        let written = write_body(&state, &before, first, record_time_ms, limits, out)?;
         return within(limits, written.values.len(), 0);
     };
     let view = ContactView::parse_trusted(body)?;
     let (canonical, values) = (view.canonical(), view.values());
+    let is_deleted = view.status() == Status::Deleted;
     let mut before = Before::of(&view);
     let (mut state, rings) = view.into_parts();
     before.rings = rings;
     if event.body_hash.is_some_and(|body| rings.first_seen(event.id_hash, body).is_some()) {
         return Ok(Verdict::Duplicate);
     }
+    if event.is_notice {
+        let Some(notice) = notice::of(event, arena, record_time_ms) else {
+            return Ok(Verdict::Unchanged);
+        };
+        write_body(&state, &before, Some(notice), record_time_ms, limits, out)?;
+        return Ok(Verdict::Unchanged);
+    }
+    let mut noted = None;
+    match notice::told(rings, event, arena) {
+        Word::News => {}
+        Word::Again => return Ok(Verdict::Duplicate),
+        // What the source said before it deleted the contact is gone there, whenever we did.
+        Word::First(notice) if is_deleted && event.kind == EventKind::Deleted => {
+            noted = Some(notice);
+        }
+        Word::First(notice) => {
+            notice::confirm(&mut state, event, arena);
+            write_body(&state, &before, Some(notice), record_time_ms, limits, out)?;
+            return Ok(Verdict::Duplicate);
+        }
+    }
     let joined = join::join(&mut state, event, arena, false);
-    let written = write_body(&state, &before, &joined, event, record_time_ms, limits, out)?;
+    let first = noted.or_else(|| first_seen(event, &joined, record_time_ms));
+    let written = write_body(&state, &before, first, record_time_ms, limits, out)?;
     if written.is_changed {
         return within(limits, written.values.len(), values.len());
     }
-    let is_same = event.body_hash.is_none() && out.get(written.canonical) == Some(canonical);
+    let is_same = first.is_none() && out.get(written.canonical) == Some(canonical);
     if is_same {
         out.clear();
     }
@@ -156,6 +186,12 @@ impl<'a> Before<'a> {
     }
 }
 
+/// What is remembered of an event that has no time of its own.
+fn first_seen(event: &Event, joined: &join::Joined, record_time_ms: i64) -> Option<FirstSeen> {
+    let (id_hash, time_us) = (event.id_hash, joined.clock.ts_us);
+    event.body_hash.map(|body_hash| FirstSeen { id_hash, body_hash, time_us, record_time_ms })
+}
+
 /// What was written of a body.
 #[derive(Debug)]
 struct Written {
@@ -168,8 +204,7 @@ struct Written {
 fn write_body(
     state: &State<'_>,
     before: &Before<'_>,
-    joined: &join::Joined,
-    event: &Event,
+    first: Option<FirstSeen>,
     record_time_ms: i64,
     limits: &Limits,
     out: &mut Vec<u8>,
@@ -195,12 +230,6 @@ fn write_body(
     if let Some(head) = out.first_chunk_mut::<HEAD_BYTES>() {
         *head = head_of(version, changed_at_ms, canonical.len());
     }
-    let first = event.body_hash.map(|body_hash| FirstSeen {
-        id_hash: event.id_hash,
-        body_hash,
-        time_us: joined.clock.ts_us,
-        record_time_ms,
-    });
     before.rings.write_with(first, out);
     Ok(Written { canonical, values, is_changed })
 }

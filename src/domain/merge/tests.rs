@@ -48,6 +48,7 @@ impl Subject {
             attributes: Vec::new(),
             external_ids: Vec::new(),
             replaces: false,
+            is_notice: false,
             command: None,
         };
         for (place, text) in fields {

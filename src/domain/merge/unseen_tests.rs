@@ -119,6 +119,7 @@ fn silent(kind: EventKind, at: u64) -> Event {
         attributes: Vec::new(),
         external_ids: Vec::new(),
         replaces: false,
+        is_notice: false,
         command: None,
     }
 }

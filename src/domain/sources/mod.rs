@@ -26,7 +26,7 @@ use super::limits::ATTRIBUTE_KEY_BYTES_MAX;
 pub use outward::{KeptBack, Outward};
 pub use path::{Path, Segment};
 pub use presets::{PRESETS, Preset};
-pub use steps::Step;
+pub use steps::{Step, part};
 pub use text::{FieldText, Ids, Owner, SourceText, Unknown};
 
 /// The source that is built in.
@@ -102,6 +102,8 @@ pub struct Source {
     names: Vec<(String, Target)>,
     /// What needs a walk of its own.
     rules: Vec<FieldRule>,
+    /// Places in [`FIELDS`] that are not taken, under our own name neither.
+    left_out: Vec<usize>,
     unknown: Unknown,
     ids: Ids,
 }
@@ -209,6 +211,12 @@ impl Source {
         let mut taken: BTreeMap<String, &str> = BTreeMap::new();
         for (ours, field) in &text.fields {
             let key = format!("fields.{ours}");
+            if field.is_left_out()
+                && let Some(place) = field_of(ours.as_bytes())
+            {
+                source.left_out.push(place);
+                continue;
+            }
             let rule = match FieldRule::read(name, ours, field) {
                 Ok(rule) => rule,
                 Err(problem) => {
@@ -264,6 +272,16 @@ impl Source {
         // Few names, mostly of different lengths: comparing all beats a binary search.
         let found = self.names.iter().find(|(theirs, _)| theirs.as_bytes() == name)?;
         Some(&found.1)
+    }
+
+    /// What a member stands for whose name is one of ours, and no name of the source's.
+    pub fn field_of(&self, name: &[u8]) -> Option<usize> {
+        field_of(name).filter(|place| !self.leaves_out(*place))
+    }
+
+    /// Whether a field, by its place in [`FIELDS`], is not taken.
+    pub fn leaves_out(&self, place: usize) -> bool {
+        self.left_out.contains(&place)
     }
 
     /// Whether a member of this name has something for a field.

@@ -64,6 +64,9 @@ impl Source {
         ours: &str,
         value: Option<&str>,
     ) -> Result<(String, Option<String>), KeptBack> {
+        if self.leaves_out(place) {
+            return Err(KeptBack::NoName);
+        }
         let target = Target::Field(place);
         if let Some((theirs, _)) = self.names.iter().find(|(_, named)| *named == target) {
             return Ok((theirs.clone(), value.map(str::to_owned)));

@@ -111,9 +111,7 @@ impl Step {
             Self::Constant(constant) => constant.clone(),
             Self::Default(default) if text.is_empty() => default.clone(),
             Self::Default(_) | Self::Join(_) => text,
-            Self::Split(between, number) => {
-                text.split(between.as_str()).nth(number - 1).unwrap_or_default().to_owned()
-            }
+            Self::Split(between, number) => part(&text, between, *number)?,
             Self::Values(values) => values.get(&text).or_else(|| values.get(ANY))?.clone(),
             Self::Date(form) => form.to_iso(&text)?,
         })
@@ -149,6 +147,11 @@ impl Step {
             Self::Date(form) => (!form.has_all()).then_some("the rest of the time is not known"),
         }
     }
+}
+
+/// A part of a text, counted from 1; none: it has fewer.
+pub fn part(text: &str, between: &str, number: usize) -> Option<String> {
+    text.split(between).nth(number.checked_sub(1)?).map(str::to_owned)
 }
 
 impl fmt::Display for Step {

@@ -82,7 +82,7 @@ pub struct SourceText {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FieldText {
-    /// Paths, the first that is there counts.
+    /// Paths, the first that is there counts; the empty one alone: the field is not taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<String>,
     /// Steps, in order.
@@ -100,5 +100,14 @@ impl FieldText {
     /// A field that stands at a path as it is.
     pub fn at(path: &str) -> Self {
         Self { from: vec![path.to_owned()], ..Self::default() }
+    }
+
+    /// One that is not taken from the source.
+    pub fn left_out() -> Self {
+        Self::at("")
+    }
+
+    pub(super) fn is_left_out(&self) -> bool {
+        *self == Self::left_out()
     }
 }

@@ -26,6 +26,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(50);
 /// Pause after an error of our own.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
+/// After so long without a delivery somebody should look.
+pub(super) const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// Until it is looked again whether it may run: for that the journal may have to be read.
 const MAY_NOT_PAUSE: Duration = Duration::from_secs(10);
 
@@ -296,6 +298,7 @@ impl<S: Sink> Engine<S> {
     fn tell_progress(&self) {
         let oldest_ms = self.queue.oldest_ms().or(self.read_time_ms);
         self.standing.set_progress(&self.read, self.queue.len(), oldest_ms);
+        self.standing.set_refused(self.queue.refused_for(STALLED_AFTER, self.now()));
         let counted = self.reader.counted(|cut| self.sink.counted(cut));
         let behind = counted.zip(self.count).map_or(0, |(all, read)| all.saturating_sub(read));
         self.standing.set_owed(behind + self.queue.len() as u64);

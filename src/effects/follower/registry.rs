@@ -2,24 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::domain::position::Position;
 use crate::ingest::{Control, now_ms};
-use crate::store::Reader;
+use crate::store::{Cut, Reader};
 use crate::telemetry::{FollowerFigures, Metrics};
 
-use super::engine::{Engine, Surroundings};
+use super::engine::{Engine, STALLED_AFTER, Surroundings};
 use super::ledger::{self, Ledger, Paused, Trouble};
 use super::parked::{self, Parked};
 use super::standing::Standing;
 use super::steering::FollowerError;
 use super::writing::records_between;
 use super::{Row, Sink};
-
-/// After so long without a delivery somebody should look.
-const STALLED_AFTER_MS: u64 = 60_000;
 
 /// All followers that this instance runs, or would.
 pub struct Followers {
@@ -60,6 +58,8 @@ pub struct Shown {
     pub parked: usize,
     /// Since it began.
     pub delivered: u64,
+    /// Deliveries that failed on this instance since its start, each try of them.
+    pub failures: u64,
     /// How often the journal did not reach back.
     pub overruns: u64,
     /// When that was last, in ms since 1970.
@@ -186,6 +186,7 @@ impl Followers {
             waiting,
             parked: parked::count(self.reader(), &row.name),
             delivered: known.delivered,
+            failures: standing.counted().failures,
             overruns: known.overruns,
             overrun_at_ms: known.overrun_at_ms,
             is_scanning: known.scanned.is_some(),
@@ -199,28 +200,39 @@ impl Followers {
         records_between(position, &self.reader().position())
     }
 
+    /// How many changes a follower owes that this instance may not run, by what whoever runs it has written
+    /// down; none: not known.
+    pub fn owed_elsewhere(&self, name: &str, counted: impl Fn(&Cut) -> Option<u64>) -> Option<u64> {
+        let founding = self.reader().rules().founding();
+        let is_of_it = |ledger: &Ledger| ledger.founding.is_none_or(|of| of == founding);
+        let ledger = self.ledger(name).filter(is_of_it);
+        let (done, waiting) = ledger.map_or((Some(0), 0), |at| (at.count, at.waiting.len()));
+        Some(self.reader().counted(counted)?.saturating_sub(done?) + waiting as u64)
+    }
+
     /// What operators should look at: followers of this instance that could not deliver something for a
     /// while, or have parked it.
     pub fn note(&self) -> Option<String> {
         let rows = self.rows.lock().clone();
-        let told = rows.values().filter(|listed| listed.standing.is_ours()).filter_map(|listed| {
+        let told = rows.values().filter(|listed| listed.standing.is_ours()).map(|listed| {
             let name = &listed.row.name;
             let parked = parked::count(self.reader(), name);
             let trouble = listed.standing.trouble();
-            let long =
-                trouble.filter(|it| now_ms().saturating_sub(it.since_ms) >= STALLED_AFTER_MS);
-            match long {
-                Some(trouble) => {
-                    Some(format!("the follower {name} can't deliver: {}", trouble.why))
-                }
-                None if parked > 0 => Some(format!(
+            let age = |since_ms| Duration::from_millis(now_ms().saturating_sub(since_ms));
+            let long = trouble.filter(|it| age(it.since_ms) >= STALLED_AFTER);
+            let trouble = long.map(|it| format!("the follower {name} can't deliver: {}", it.why));
+            let refused = listed.standing.refused().map(|(changes, why)| {
+                format!("{changes} changes of the follower {name} are refused for a minute: {why}")
+            });
+            let parked = (parked > 0).then(|| {
+                format!(
                     "the follower {name} has parked {parked} changes; \
                      `contactd follower parked {name}` lists them"
-                )),
-                None => None,
-            }
+                )
+            });
+            trouble.or(refused).into_iter().chain(parked)
         });
-        let told: Vec<String> = told.collect();
+        let told: Vec<String> = told.flatten().collect();
         (!told.is_empty()).then(|| told.join("; "))
     }
 

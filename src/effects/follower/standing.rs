@@ -28,6 +28,8 @@ pub(super) struct Standing {
     /// All before it was read.
     read: Mutex<Option<Position>>,
     trouble: Mutex<Option<Trouble>>,
+    /// How many changes are refused for long, and why one of them is.
+    refused: Mutex<Option<(usize, String)>>,
 }
 
 /// What was counted here since the start.
@@ -97,7 +99,7 @@ impl Standing {
 
     /// Returns whether that is news.
     pub(super) fn set_trouble(&self, why: Option<&str>, now_ms: u64) -> bool {
-        let why: Option<String> = why.map(|why| why.chars().take(WHY_MAX).collect());
+        let why = why.map(of_a_reason);
         let mut trouble = self.trouble.lock();
         match (why, &*trouble) {
             (None, None) => false,
@@ -114,6 +116,14 @@ impl Standing {
         }
     }
 
+    pub(super) fn set_refused(&self, refused: Option<(usize, &str)>) {
+        *self.refused.lock() = refused.map(|(changes, why)| (changes, of_a_reason(why)));
+    }
+
+    pub(super) fn refused(&self) -> Option<(usize, String)> {
+        self.refused.lock().clone()
+    }
+
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().clone()
     }
@@ -126,6 +136,10 @@ impl Standing {
             overruns: read(&self.overruns),
         }
     }
+}
+
+fn of_a_reason(why: &str) -> String {
+    why.chars().take(WHY_MAX).collect()
 }
 
 #[cfg(test)]

@@ -15,11 +15,12 @@ use crate::domain::timestamp::format_rfc3339;
 use crate::effects::follower::{Answer, Change, Delivery, Picked, Row, Sink};
 use crate::ingest::now_ms;
 use crate::simulate::{Manner, Seal};
+use crate::store::Reader;
 use crate::store::journal::{Entry, Outcome};
 use crate::telemetry::SimulatorOutcome;
 
 use super::deliver::{Judged, judge, shown};
-use super::history::{self, Status, Trigger};
+use super::history::{self, Attempt, Status, Trigger};
 use super::order::{Event, Write};
 use super::{Job, Simulator, UNDER_WAY_MAX};
 
@@ -31,21 +32,22 @@ const OPEN_MAX: usize = 2_000;
 /// Tells the simulator's target of writes.
 pub struct AfterWrites {
     simulator: Arc<Simulator>,
+    reader: Reader,
     /// By a delivery's id, its place in the history.
     open: Mutex<BTreeMap<String, u64>>,
 }
 
 impl AfterWrites {
     /// By the simulator's client, secret and target.
-    pub fn new(simulator: Arc<Simulator>) -> Self {
-        Self { simulator, open: Mutex::default() }
+    pub fn new(simulator: Arc<Simulator>, reader: Reader) -> Self {
+        Self { simulator, reader, open: Mutex::default() }
     }
 
     /// The follower's row.
-    pub fn row(&self) -> Row {
+    pub fn row(simulator: &Simulator) -> Row {
         Row {
             at_once: UNDER_WAY_MAX,
-            attempts_max: u32::try_from(self.simulator.policy.attempts_max).ok(),
+            attempts_max: u32::try_from(simulator.policy.attempts_max).ok(),
             ..Row::new(
                 "simulator_writes",
                 "simulator_writes",
@@ -56,6 +58,15 @@ impl AfterWrites {
 
     async fn tell(&self, delivery: &Delivery<Event>) -> Answer {
         let simulator = &*self.simulator;
+        match self.is_erased(delivery).await {
+            Ok(false) => {}
+            // What was said before an erasure goes nowhere any more: the erasure is told.
+            Ok(true) => {
+                self.end_unsent(delivery);
+                return Answer::Delivered;
+            }
+            Err(why) => return Answer::Down { why, after: None },
+        }
         let job = self.job(delivery);
         let (at, started) = (format_rfc3339(now_ms()), Instant::now());
         let answer = simulator.attempt(&job).await;
@@ -96,6 +107,33 @@ impl AfterWrites {
         told
     }
 
+    /// Whether what it says was erased since.
+    async fn is_erased(&self, delivery: &Delivery<Event>) -> Result<bool, String> {
+        let (reader, event) = (self.reader.clone(), Arc::clone(&delivery.item));
+        let looked = tokio::task::spawn_blocking(move || match &event.said_of {
+            Some(of) => of.is_erased(&reader).map_err(|error| error.to_string()),
+            None => Ok(false),
+        });
+        looked.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// One that was tried, and is not any more.
+    fn end_unsent(&self, delivery: &Delivery<Event>) {
+        let Some(number) = self.open.lock().remove(&delivery.id) else {
+            return;
+        };
+        let attempt = Attempt {
+            at: format_rfc3339(now_ms()),
+            status: None,
+            latency_ms: 0.0,
+            response: None,
+            response_is_cut: false,
+            error: Some("it is not sent any more: its contact was erased".to_owned()),
+            retry_in_ms: None,
+        };
+        self.simulator.history.lock().note(number, Status::Failed, attempt);
+    }
+
     /// The delivery as the history has it: one, however often it is tried.
     fn job(&self, delivery: &Delivery<Event>) -> Job {
         let (event, target) = (&delivery.item, self.simulator.default_target.clone());
@@ -107,7 +145,7 @@ impl AfterWrites {
                 &target,
                 Manner::AsIs,
                 Trigger::Write,
-                &event.body,
+                (&event.body, event.said_of.clone()),
             );
             let number = self.simulator.history.lock().add(remembered).number;
             if open.len() >= OPEN_MAX {

@@ -8,6 +8,9 @@ use crate::domain::timestamp::format_rfc3339;
 use crate::ingest::now_ms;
 use crate::outbound::Target;
 use crate::simulate::Manner;
+use crate::store::{Reader, StoreError};
+
+use super::order::SaidOf;
 
 /// Bytes of a body that are shown.
 const SHOWN_BYTES_MAX: usize = 4 << 10;
@@ -96,7 +99,9 @@ pub struct Delivery {
     pub manner: &'static str,
     /// When it was made: RFC 3339.
     pub created_at: String,
-    /// The beginning of its body.
+    /// Whose values it has.
+    pub(super) said_of: Option<SaidOf>,
+    /// The beginning of its body; empty where what it says was erased.
     pub body: String,
     /// Whether there is more of it.
     pub body_is_cut: bool,
@@ -111,7 +116,7 @@ impl Delivery {
         target: &Target,
         manner: Manner,
         trigger: Trigger,
-        body: &[u8],
+        (body, said_of): (&[u8], Option<SaidOf>),
     ) -> Self {
         let (body, body_is_cut) = beginning(body);
         Self {
@@ -124,10 +129,23 @@ impl Delivery {
             trigger,
             manner: manner.as_str(),
             created_at: format_rfc3339(now_ms()),
+            said_of,
             body,
             body_is_cut,
             attempts: Vec::new(),
         }
+    }
+
+    /// Without what it says, nor what was answered to that, if its contact was erased since. May wait for
+    /// the disk.
+    pub(super) fn shown(mut self, reader: &Reader) -> Result<Self, StoreError> {
+        if self.said_of.as_ref().map_or(Ok(false), |of| of.is_erased(reader))? {
+            (self.body, self.body_is_cut) = (String::new(), false);
+            for attempt in &mut self.attempts {
+                (attempt.response, attempt.response_is_cut) = (None, false);
+            }
+        }
+        Ok(self)
     }
 }
 

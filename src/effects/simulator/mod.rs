@@ -30,6 +30,7 @@ use crate::config::{Secret, SignatureForm, SimulatorConfig};
 use crate::domain::Class;
 use crate::outbound::{Allowed, Client, Connect, OutboundError, Resolve, Target, connect, resolve};
 use crate::simulate::{Chaos, Seal};
+use crate::store::{Reader, StoreError};
 use crate::telemetry::SimulatorMetrics;
 
 pub use after_writes::AfterWrites;
@@ -85,7 +86,7 @@ pub enum SimulatorError {
 }
 
 impl SimulatorError {
-    /// What to do about it.
+    /// Whether asking again may help.
     pub fn class(&self) -> Class {
         match self {
             Self::Target(error) => error.class(),
@@ -202,13 +203,14 @@ impl Simulator {
             let event = events.get(usize::try_from(shot.event).unwrap_or(usize::MAX));
             let (id, kind) =
                 event.map_or(("", ""), |event| (event.id.as_str(), event.kind.as_str()));
+            let said_of = event.and_then(|event| event.said_of.clone());
             let delivery = Delivery::new(
                 id,
                 kind,
                 &target,
                 shot.manner,
                 history::Trigger::Request,
-                &shot.body,
+                (&shot.body, said_of),
             );
             let delivery = self.history.lock().add(delivery);
             let (number, body) = (delivery.number, Bytes::from(shot.body));
@@ -218,14 +220,29 @@ impl Simulator {
         Ok(made)
     }
 
-    /// What was sent, the newest first; `before`: older than this number.
-    pub fn history(&self, limit: usize, before: Option<u64>) -> HistoryPage {
-        self.history.lock().page(limit, before)
+    /// What was sent, the newest first, without what was erased since; `before`: older than this number. May
+    /// wait for the disk.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn history(
+        &self,
+        reader: &Reader,
+        limit: usize,
+        before: Option<u64>,
+    ) -> Result<HistoryPage, StoreError> {
+        let page = self.history.lock().page(limit, before);
+        let shown = page.deliveries.into_iter().map(|delivery| delivery.shown(reader));
+        Ok(HistoryPage { deliveries: shown.collect::<Result<_, _>>()?, ..page })
     }
 
-    /// One delivery, while it is remembered.
-    pub fn delivery(&self, id: &str) -> Option<Delivery> {
-        self.history.lock().by_id(id)
+    /// One delivery, while it is remembered, without what was erased since. May wait for the disk.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn delivery(&self, reader: &Reader, id: &str) -> Result<Option<Delivery>, StoreError> {
+        let delivery = self.history.lock().by_id(id);
+        delivery.map(|delivery| delivery.shown(reader)).transpose()
     }
 
     fn has_room(&self, bytes: usize) -> bool {

@@ -3,11 +3,13 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::domain::clock::Clock;
 use crate::domain::contact::ContactView;
 use crate::domain::event::{EventKind, FIELDS};
 use crate::domain::timestamp::format_rfc3339_us;
 use crate::ingest::now_ms;
 use crate::simulate::ChaosOptions;
+use crate::store::{Reader, StoreError};
 
 use super::SimulatorError;
 
@@ -44,6 +46,25 @@ pub struct Event {
     pub(super) id: String,
     pub(super) kind: EventKind,
     pub(super) body: Vec<u8>,
+    /// The contact that it has values of; none: of nobody who is known here.
+    pub(super) said_of: Option<SaidOf>,
+}
+
+/// Of whom something was said, and after which erasure: it is not said any more after a later one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SaidOf {
+    contact_id: String,
+    erased: Option<Clock>,
+}
+
+impl SaidOf {
+    /// Whether the contact was erased since. May wait for the disk.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(super) fn is_erased(&self, reader: &Reader) -> Result<bool, StoreError> {
+        Ok(reader.last_erased(self.contact_id.as_bytes())? > self.erased)
+    }
 }
 
 impl Order {
@@ -55,6 +76,13 @@ impl Order {
         };
         // The last of them is not ahead of the clock.
         let first_ms = now_ms().saturating_sub(count - 1);
+        // Ours and Acme's ids are the same. What is asked for now is said after all that was erased.
+        let contact_id = self.data.get("id").map(|id| match id {
+            Value::String(id) => id.clone(),
+            other => other.to_string(),
+        });
+        let erased = Some(Clock { ts_us: now_ms() * 1000, ..Clock::default() });
+        let said_of = contact_id.map(|contact_id| SaidOf { contact_id, erased });
         let events = (0..count).map(|number| {
             let id = if count == 1 { id.clone() } else { format!("{id}-{number}") };
             let version = self.version.map(|version| version.saturating_add(number));
@@ -63,7 +91,7 @@ impl Order {
             if body.len() > EVENT_BYTES_MAX {
                 return Err(SimulatorError::TooLarge { bytes: body.len() });
             }
-            Ok(Event { id, kind: self.kind, body })
+            Ok(Event { id, kind: self.kind, body, said_of: said_of.clone() })
         });
         events.collect()
     }
@@ -102,7 +130,8 @@ impl Write<'_> {
         }
         let data = Value::Object(data);
         let body = body(self.event_id, kind, self.timestamp_us, Some(view.version()), &data);
-        Event { id: self.event_id.to_owned(), kind, body }
+        let said_of = SaidOf { contact_id: self.contact_id.to_owned(), erased: view.erased() };
+        Event { id: self.event_id.to_owned(), kind, body, said_of: Some(said_of) }
     }
 }
 

@@ -60,7 +60,8 @@ fn retry_after_is_seconds_or_a_date() {
 fn delivery(history: &mut History) -> Delivery {
     let allowed = Allowed { hosts: vec!["*".to_owned()], ..Allowed::default() };
     let target = allowed.target("http://example.com/").unwrap();
-    let made = Delivery::new("e", "contact.updated", &target, Manner::AsIs, Trigger::Write, b"{}");
+    let said = (b"{}".as_slice(), None);
+    let made = Delivery::new("e", "contact.updated", &target, Manner::AsIs, Trigger::Write, said);
     history.add(made)
 }
 
@@ -156,7 +157,7 @@ async fn a_name_that_leads_inside_is_refused_when_it_is_asked_for() {
     let is_address =
         matches!(refused, SimulatorError::Target(OutboundError::AddressNotAllowed { .. }));
     assert!(is_address, "{refused}");
-    assert!(simulator.history(10, None).deliveries.is_empty());
+    assert!(simulator.history.lock().page(10, None).deliveries.is_empty());
     assert!(connected.lock().is_empty());
 }
 
@@ -169,7 +170,7 @@ async fn a_name_that_leads_inside_by_the_time_of_delivery_is_not_connected_to() 
     let ended = async {
         let started = Instant::now();
         loop {
-            let delivery = simulator.delivery(&sent[0].id).unwrap();
+            let delivery = simulator.history.lock().by_id(&sent[0].id).unwrap();
             if delivery.status != Status::Pending {
                 stop.cancel();
                 return delivery;

@@ -30,7 +30,7 @@ const HUGE_BYTES: usize = 32 << 20;
 
 /// Why a log doesn't keep the contract.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub(super) enum Broken {
     /// It failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -46,13 +46,13 @@ pub enum Broken {
 }
 
 /// What a scenario finds.
-pub type Outcome = Result<(), Broken>;
+pub(super) type Outcome = Result<(), Broken>;
 
 /// A promise, checked on a log.
-pub type Scenario = fn(&EventLog) -> Outcome;
+type Scenario = fn(&EventLog) -> Outcome;
 
 /// Every scenario with its name.
-pub const SCENARIOS: [(&str, Scenario); 12] = [
+const SCENARIOS: [(&str, Scenario); 12] = [
     ("acknowledged records are delivered once and in order", delivered_once_in_order),
     ("every byte of a record comes back", every_byte_comes_back),
     ("a key goes to its home lane", keys_go_home),
@@ -68,7 +68,7 @@ pub const SCENARIOS: [(&str, Scenario); 12] = [
 ];
 
 /// Runs all scenarios; the first broken promise, with its name.
-pub fn check_all(log: &EventLog) -> Outcome {
+pub(super) fn check_all(log: &EventLog) -> Outcome {
     for (name, scenario) in SCENARIOS {
         scenario(log).map_err(|broken| promise(format!("{name}: {broken}")))?;
     }

@@ -1,6 +1,5 @@
 //! The one thread that writes: takes what has gathered, appends it, syncs once, answers everyone.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use parking_lot::Mutex;
 use crate::domain::Class;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::event_log::{Ack, LogError};
-use crate::segments::{SegmentError, SegmentSync, SegmentWriter};
+use crate::segments::{FileLock, SegmentError, SegmentSync, SegmentWriter};
 
 use super::codec::{self, FRAME_HEAD_BYTES, SECTION_HEAD_BYTES};
 use super::durable::{Durable, Trouble};
@@ -37,7 +36,8 @@ pub(super) struct Committer {
     /// Each lane's next offset, unsynced frames counted.
     pub(super) next: Vec<NextOffset>,
     /// Held as long as this process writes.
-    pub(super) lock: File,
+    #[expect(dead_code, reason = "held, never read")]
+    pub(super) lock: FileLock,
 }
 
 /// A request in a frame that was written, with the first offset of each of its lanes.
@@ -264,8 +264,6 @@ impl Drop for Committer {
         // After a panic nobody may wait for ever.
         let topic = self.topic.clone();
         self.queue.abandon(LogError::Panicked { topic, thread: THREAD });
-        // Said, not left to closing: a child just being spawned may still share the descriptor.
-        let _ = self.lock.unlock();
     }
 }
 

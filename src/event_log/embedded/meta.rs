@@ -12,7 +12,7 @@ use crate::event_log::LogError;
 
 use super::EmbeddedOptions;
 
-const FILE: &str = "log.json";
+pub(super) const FILE: &str = "log.json";
 const FORMAT: u32 = 1;
 
 /// What never changes in a log's life.

@@ -3,7 +3,7 @@
 //! ```text
 //! append ─► queue ─► committer: one frame, one fsync for all that waits ─► acknowledgements
 //!                                        │
-//!                              segments on disk ─► tail (a thread a consumer) ─► Feed
+//!                              segments on disk ─► tail (a thread a consumer) ─► DeliverySender
 //! ```
 //!
 //! One directory: `log.json` (which log), `writer.lock` (who writes), `segments/`. All lanes share
@@ -11,7 +11,7 @@
 //! when they are durable; in another process it may see one a moment before it is acknowledged.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -21,10 +21,13 @@ use tokio::sync::oneshot;
 
 use crate::domain::founding::Founding;
 use crate::domain::position::{Lane, LogIdentity, LogKind, NextOffset, Offset};
-use crate::segments::{OpenReport, SegmentKind, SegmentOptions, SegmentReader, SegmentWriter};
+use crate::segments::{
+    FileLock, OpenReport, SegmentKind, SegmentOptions, SegmentReader, SegmentWriter,
+};
 
 use super::{
-    Ack, ConsumeBounds, Consumer, LogError, NewRecord, Retention, StoredRecord, Watermarks, feed,
+    Ack, ConsumeBounds, Consumer, LogError, NewRecord, Retention, StoredRecord, Watermarks,
+    deliveries,
 };
 
 mod codec;
@@ -34,12 +37,14 @@ mod encode;
 mod index;
 mod meta;
 mod options;
+mod pin;
 mod queue;
 mod retention;
 mod tail;
 
 pub use codec::frame_again;
 pub use options::EmbeddedOptions;
+pub use pin::{META, SEGMENTS, check, extents, pin};
 
 use committer::Committer;
 use durable::{Durable, State, Trouble};
@@ -228,11 +233,11 @@ impl EmbeddedLog {
             is_at_end &= *next == marks.high;
         }
         let start = if is_at_end { state.frames } else { self.frames.start(from)? };
-        let (feed, consumer) = feed(&self.meta.topic, from, bounds);
+        let (sender, consumer) = deliveries(&self.meta.topic, from, bounds);
         let durable = Arc::clone(&self.durable);
         let is_follower = matches!(self.role, Role::Reader(_));
         let tail =
-            Tail::new(self.frames.clone(), durable, is_follower, start, from, (feed, bounds));
+            Tail::new(self.frames.clone(), durable, is_follower, start, from, (sender, bounds));
         let thread = spawn("log-tail", &self.path, move || tail.run())?;
         let durable = Arc::clone(&self.durable);
         Ok(consumer.with_thread(thread, move || durable.wake()))
@@ -347,19 +352,15 @@ impl Drop for EmbeddedLog {
 }
 
 fn segments_dir(path: &Path) -> PathBuf {
-    path.join("segments")
+    path.join(SEGMENTS)
 }
 
 /// Takes the one writer's lock.
-fn lock(path: &Path) -> Result<File, LogError> {
+fn lock(path: &Path) -> Result<FileLock, LogError> {
     let file = path.join("writer.lock");
-    let io = |source| LogError::Io { what: "lock", path: file.clone(), source };
-    let lock = File::options().create(true).truncate(false).write(true).open(&file).map_err(io)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
+    let taken = FileLock::take(&file);
+    let taken = taken.map_err(|source| LogError::Io { what: "lock", path: file, source })?;
+    taken.ok_or_else(|| LogError::Locked { path: path.to_owned() })
 }
 
 fn spawn(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::span::Span;
-use crate::event_log::{ConsumeBounds, Delivery, Feed, LogError};
+use crate::event_log::{ConsumeBounds, Delivery, DeliverySender, LogError};
 use crate::segments::{Cursor, FrameNo};
 
 use super::codec::{self, LogFrame, RawRecord, Section};
@@ -18,7 +18,7 @@ use super::index::LogFrames;
 /// A batch is handed on when it is this large, though more may be at hand.
 const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1024;
-/// A lane's batch is at most this part of what the feed may hold.
+/// A lane's batch is at most this part of what the channel may hold.
 const BATCH_PART: usize = 8;
 /// How often a log that another process writes is looked at.
 const POLL: Duration = Duration::from_millis(5);
@@ -30,7 +30,7 @@ pub(super) struct Tail {
     /// Whether another process writes, so that nobody announces new frames.
     is_follower: bool,
     cursor: Cursor,
-    feed: Feed,
+    sender: DeliverySender,
     lanes: BTreeMap<Lane, TailLane>,
     batch_records: usize,
     batch_bytes: usize,
@@ -54,7 +54,7 @@ impl Tail {
         is_follower: bool,
         start: FrameNo,
         from: &BTreeMap<Lane, NextOffset>,
-        (feed, bounds): (Feed, ConsumeBounds),
+        (sender, bounds): (DeliverySender, ConsumeBounds),
     ) -> Self {
         let lane = |(lane, next): (&Lane, &NextOffset)| {
             let batch = RecordBatch::new(*lane);
@@ -65,7 +65,7 @@ impl Tail {
             frames,
             durable,
             is_follower,
-            feed,
+            sender,
             lanes: from.iter().map(lane).collect(),
             batch_records: (bounds.records_max / BATCH_PART).clamp(1, BATCH_RECORDS),
             batch_bytes: (bounds.bytes_max / BATCH_PART).clamp(1, BATCH_BYTES),
@@ -78,23 +78,23 @@ impl Tail {
             match self.read_all() {
                 Ok(Ok(())) => {}
                 Ok(Err(Stopped)) => return,
-                Err(error) => return self.feed.fail(error),
+                Err(error) => return self.sender.fail(error),
             }
             if self.flush().and_then(|()| self.tell_ends()).is_err() {
                 return;
             }
-            let feed = &self.feed;
+            let sender = &self.sender;
             if self.is_follower {
-                self.durable.pause(POLL, || feed.is_stopped());
+                self.durable.pause(POLL, || sender.is_stopped());
             } else {
-                self.durable.wait(self.cursor.position(), || feed.is_stopped());
+                self.durable.wait(self.cursor.position(), || sender.is_stopped());
             }
             // What it can't take for good must not be waited for behind a log that looks well.
             if let Some(detail) = self.durable.failure() {
                 let topic = self.frames.topic.clone();
-                return self.feed.fail(LogError::Failed { topic, detail });
+                return self.sender.fail(LogError::Failed { topic, detail });
             }
-            if self.feed.is_stopped() {
+            if self.sender.is_stopped() {
                 return;
             }
         }
@@ -106,7 +106,7 @@ impl Tail {
             FrameNo(u64::MAX)
         } else {
             let state = self.durable.now();
-            for (lane, status) in self.feed.status().lanes() {
+            for (lane, status) in self.sender.status().lanes() {
                 if let Some(marks) = state.watermarks(lane) {
                     status.high.fetch_max(marks.high.0, Ordering::AcqRel);
                 }
@@ -131,7 +131,7 @@ impl Tail {
                     continue;
                 };
                 let taken = lane
-                    .take(&section, bounds, &self.feed)
+                    .take(&section, bounds, &self.sender)
                     .map_err(|detail| self.frames.corrupt(no, detail))?;
                 if taken.is_err() {
                     return Ok(taken);
@@ -143,16 +143,16 @@ impl Tail {
 
     /// Hands on what is gathered.
     fn flush(&mut self) -> Result<(), Stopped> {
-        self.lanes.values_mut().try_for_each(|lane| lane.flush(&self.feed))
+        self.lanes.values_mut().try_for_each(|lane| lane.flush(&self.sender))
     }
 
     fn tell_ends(&mut self) -> Result<(), Stopped> {
         for (id, lane) in &mut self.lanes {
-            let status = self.feed.status().lane(*id);
+            let status = self.sender.status().lane(*id);
             let high = status.map_or(0, |status| status.high.load(Ordering::Acquire));
             if !lane.told_end && lane.next.0 >= high {
                 lane.told_end = true;
-                if !self.feed.push(Delivery::CaughtUp(*id)) {
+                if !self.sender.push(Delivery::CaughtUp(*id)) {
                     return Err(Stopped);
                 }
             }
@@ -167,7 +167,7 @@ impl TailLane {
         &mut self,
         section: &Section<'_>,
         (records_max, bytes_max): (usize, usize),
-        feed: &Feed,
+        sender: &DeliverySender,
     ) -> Result<Result<(), Stopped>, &'static str> {
         if section.next() <= self.next {
             return Ok(Ok(()));
@@ -185,20 +185,20 @@ impl TailLane {
             self.told_end = false;
             let is_full =
                 self.batch.records.len() >= records_max || self.batch.arena.len() >= bytes_max;
-            if is_full && self.flush(feed).is_err() {
+            if is_full && self.flush(sender).is_err() {
                 return Ok(Err(Stopped));
             }
         }
         Ok(Ok(()))
     }
 
-    fn flush(&mut self, feed: &Feed) -> Result<(), Stopped> {
+    fn flush(&mut self, sender: &DeliverySender) -> Result<(), Stopped> {
         if self.batch.records.is_empty() {
             return Ok(());
         }
-        let empty = feed.empty_batch(self.batch.lane);
+        let empty = sender.empty_batch(self.batch.lane);
         let batch = std::mem::replace(&mut self.batch, empty);
-        if feed.send(Delivery::Batch(batch)) { Ok(()) } else { Err(Stopped) }
+        if sender.send(Delivery::Batch(batch)) { Ok(()) } else { Err(Stopped) }
     }
 }
 

@@ -11,8 +11,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 
+use super::context::is_refusal;
 use super::produce::block_on;
-use super::watch::is_refusal;
 use super::{LogError, settings};
 
 /// How long a request may take.

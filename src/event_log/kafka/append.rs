@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::position::CONTROL_LANE;
 
-use super::produce::{Appender, Outcome, Place, block_on};
+use super::produce::{Appender, Destination, Outcome, block_on};
 use super::settings::Packing;
 use super::{Ack, KafkaLog, Known, LogError, NewRecord};
 
@@ -60,8 +60,8 @@ impl KafkaLog {
         appender: &Appender,
     ) -> Result<Report, LogError> {
         let (report, settled) = oneshot::channel();
-        let place = self.place(record, known)?;
-        appender.enqueue(record, place, Outcome::Awaited(report)).await?;
+        let destination = self.destination(record, known)?;
+        appender.enqueue(record, destination, Outcome::Awaited(report)).await?;
         Ok(settled)
     }
 
@@ -78,14 +78,14 @@ impl KafkaLog {
         let known = self.topic.known()?;
         let appender = self.appender(&known, Packing::Lz4)?;
         for record in &records {
-            let place = self.place(record, &known)?;
+            let destination = self.destination(record, &known)?;
             self.bulk.begin();
-            block_on(appender.enqueue(record, place, Outcome::Bulk(Arc::clone(&self.bulk))))?;
+            block_on(appender.enqueue(record, destination, Outcome::Bulk(Arc::clone(&self.bulk))))?;
         }
         Ok(())
     }
 
-    fn place(&self, record: &NewRecord, known: &Known) -> Result<Place, LogError> {
+    fn destination(&self, record: &NewRecord, known: &Known) -> Result<Destination, LogError> {
         let home = || match &*self.topic.founding.read() {
             Some(founding) => founding.home(&record.key),
             None => self.topic.unfounded(known.lanes).home(&record.key),
@@ -98,7 +98,7 @@ impl KafkaLog {
             let topic = self.topic.config.control_topic.clone();
             return Err(LogError::Refused { topic, detail });
         }
-        Ok(Place { lane, bytes_max: known.record_bytes_max })
+        Ok(Destination { lane, bytes_max: known.record_bytes_max })
     }
 
     fn appender(&self, known: &Known, packing: Packing) -> Result<Arc<Appender>, LogError> {

@@ -12,8 +12,8 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::event_log::LogError;
 
+use super::context::TopicContext;
 use super::settings::{self, Packing};
-use super::watch::Watch;
 
 /// Far more than any batch here.
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -36,7 +36,8 @@ pub fn drain_bare(
         .set("fetch.message.max.bytes", "1048576")
         .set("fetch.wait.max.ms", "100")
         .set("queued.min.messages", "100000");
-    let consumer: BaseConsumer<Watch> = settings::create(&own, Watch::new(&config.topic))?;
+    let consumer: BaseConsumer<TopicContext> =
+        settings::create(&own, TopicContext::new(&config.topic))?;
     let mut assignment = TopicPartitionList::new();
     for lane in 0..lanes {
         assignment

@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
 
-use super::watch::{Watch, code_of, is_missing_topic, is_refusal};
+use super::context::{TopicContext, code_of, is_missing_topic, is_refusal};
 use super::{LogError, StoredRecord, Watermarks, settings};
 
 /// How long a question may take.
@@ -33,8 +33,8 @@ const DRAIN_WAIT: Duration = Duration::from_millis(2);
 pub(super) struct Brokers {
     topic: String,
     control_topic: String,
-    client: Arc<BaseConsumer<Watch>>,
-    watch: Watch,
+    client: Arc<BaseConsumer<TopicContext>>,
+    context: TopicContext,
     /// Held while something is assigned.
     reading: Mutex<()>,
     /// What was committed last, until the brokers are known to have it.
@@ -65,13 +65,13 @@ pub(super) struct Sample {
 
 impl Brokers {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
-        let watch = Watch::new(&config.topic);
-        let client = settings::create(&settings::reader(config), watch.clone())?;
+        let context = TopicContext::new(&config.topic);
+        let client = settings::create(&settings::reader(config), context.clone())?;
         Ok(Self {
             topic: config.topic.clone(),
             control_topic: config.control_topic.clone(),
             client: Arc::new(client),
-            watch,
+            context,
             reading: Mutex::new(()),
             committed: Mutex::new(None),
         })
@@ -100,7 +100,7 @@ impl Brokers {
 
     /// How many partitions a topic has.
     pub(super) fn partitions(&self, name: &str) -> Result<u16, LogError> {
-        self.watch.forget_error();
+        self.context.forget_error();
         let answer = self.client.client().fetch_metadata(Some(name), REQUEST_WAIT);
         self.serve();
         let metadata = answer.map_err(|error| self.failure(name, &error))?;
@@ -317,7 +317,7 @@ impl Brokers {
     }
 
     fn code_failure(&self, topic: &str, code: RDKafkaErrorCode, what: &str) -> LogError {
-        let last = self.watch.last_error();
+        let last = self.context.last_error();
         let last_code = last.as_ref().and_then(|error| error.code);
         let detail = last.map_or_else(|| format!("{what}: {code}"), |error| error.reason);
         if is_missing_topic(code) {

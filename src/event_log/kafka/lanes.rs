@@ -10,8 +10,8 @@ use rdkafka::message::BorrowedMessage;
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
 use crate::domain::record::{RecordBatch, record_hash};
 
+use super::context::{Partition, Statistics};
 use super::produce::partition_of;
-use super::watch::{Partition, Statistics};
 use super::{ConsumerStatus, LaneStatus, LogError};
 
 /// How long a transaction may stand open in front before it is named; most take milliseconds.

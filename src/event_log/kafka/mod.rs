@@ -1,9 +1,9 @@
 //! The contact log as a Kafka topic; the only place that knows rdkafka.
 //!
 //! ```text
-//! append ─► produce (idempotent, acks=all) ─► brokers ─► poll (one thread, all lanes) ─► Feed
+//! append ─► produce (idempotent, acks=all) ─► brokers ─► poll (one thread, all lanes) ─► DeliverySender
 //!                 admin (topics ensure) ──────┤ ├────── brokers (identity, watermarks, one record)
-//!                                             └─┴► poll (one more, for the control topic) ─► Feed
+//!                                             └─┴► poll (one more, for the control topic) ─► DeliverySender
 //! ```
 //!
 //! Lanes are assigned by hand, from the offsets that the caller names; nothing is ever reset. What
@@ -22,14 +22,15 @@ use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, LogKind, NextOffset, Offset};
 
 use super::{
-    Ack, ConsumeBounds, Consumer, ConsumerStatus, ControlAccess, Delivery, Feed, LaneStatus,
-    LogError, NewRecord, Retention, StoredRecord, Watermarks, feed,
+    Ack, ConsumeBounds, Consumer, ConsumerStatus, ControlAccess, Delivery, DeliverySender,
+    LaneStatus, LogError, NewRecord, Retention, StoredRecord, Watermarks, deliveries,
 };
 
 mod admin;
 mod append;
 mod bare;
 mod brokers;
+mod context;
 mod founding;
 pub mod inputs;
 mod lanes;
@@ -39,19 +40,18 @@ mod produce;
 mod ranges;
 mod settings;
 mod trouble;
-mod watch;
 
 use admin::Admin;
 pub use admin::{TopicEnsured, TopicPlan};
 pub use bare::{BareProducer, drain_bare};
 use brokers::Brokers;
+use context::TopicContext;
 pub use founding::{ControlFounding, Signs, configured};
 use lanes::{Lanes, LastRead};
 pub use learn::Learned;
 use poll::Poller;
 use produce::{Appender, Bulk};
 pub use settings::check_settings;
-use watch::Watch;
 
 /// What a topic takes where the brokers don't say.
 const RECORD_BYTES_MAX: usize = 1_048_588;
@@ -161,28 +161,29 @@ impl KafkaLog {
         from: &BTreeMap<Lane, NextOffset>,
         bounds: ConsumeBounds,
         pause_after: Duration,
-    ) -> Result<(Consumer, Watch), LogError> {
+    ) -> Result<(Consumer, TopicContext), LogError> {
         let config = &self.topic.config;
         let mut contacts = from.clone();
         let control = contacts.remove_entry(&CONTROL_LANE);
-        let (feed, mut consumer) = feed(&config.topic, from, bounds);
+        let (sender, mut consumer) = deliveries(&config.topic, from, bounds);
         // Apart, because an end of a partition doesn't say which topic's it is, and so that one
         // topic's outage is not the other's.
         if let Some((lane, next)) = control {
-            let watch = Watch::new(&config.control_topic);
-            let client = settings::create(&settings::control_consumer(config), watch.clone())?;
+            let context = TopicContext::new(&config.control_topic);
+            let client = settings::create(&settings::control_consumer(config), context.clone())?;
             let lanes = Lanes::new(&BTreeMap::from([(lane, next)]));
             let lanes = lanes.remembering(&self.last_read.lock());
-            let (topic, feed) = (&config.control_topic, feed.second());
-            let poller = Poller::new(client, watch, topic, feed, lanes, bounds, pause_after);
+            let (topic, sender) = (&config.control_topic, sender.second());
+            let poller = Poller::new(client, context, topic, sender, lanes, bounds, pause_after);
             consumer = poll_with(consumer, poller.of_control(), "kafka-control", topic)?;
         }
-        let watch = Watch::new(&config.topic);
-        let client = settings::create(&settings::consumer(config), watch.clone())?;
+        let context = TopicContext::new(&config.topic);
+        let client = settings::create(&settings::consumer(config), context.clone())?;
         let lanes = Lanes::new(&contacts).remembering(&self.last_read.lock());
         let topic = &config.topic;
-        let poller = Poller::new(client, watch.clone(), topic, feed, lanes, bounds, pause_after);
-        Ok((poll_with(consumer, poller, "kafka-poll", topic)?, watch))
+        let poller =
+            Poller::new(client, context.clone(), topic, sender, lanes, bounds, pause_after);
+        Ok((poll_with(consumer, poller, "kafka-poll", topic)?, context))
     }
 
     /// Makes the control topic where it is missing.

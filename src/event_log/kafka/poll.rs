@@ -1,10 +1,10 @@
-//! The one thread that polls: records by lane into batches, batches into the feed.
+//! The one thread that polls: records by lane into batches, batches into the channel.
 //!
 //! ```text
-//! librdkafka's queue ─poll─► batch of each lane ─full, or nothing more waits─► Feed
+//! librdkafka's queue ─poll─► batch of each lane ─full, or nothing more waits─► DeliverySender
 //! ```
 //!
-//! Memory is bounded because polling stops while the feed is full; librdkafka's queue is bounded by
+//! Memory is bounded because polling stops while the channel is full; librdkafka's queue is bounded by
 //! itself. When that lasts, all lanes are paused so that errors and statistics are still heard.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,10 +20,10 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use crate::domain::position::Offset;
 use crate::domain::record::RecordBatch;
 
+use super::context::{Statistics, TopicContext, is_missing_topic, is_refusal};
 use super::lanes::{LaneState, Lanes, Replaced};
 use super::trouble::Trouble;
-use super::watch::{Statistics, Watch, is_missing_topic, is_refusal};
-use super::{ConsumeBounds, Delivery, Feed, LogError};
+use super::{ConsumeBounds, Delivery, DeliverySender, LogError};
 
 /// How long an assignment lasts at least.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -31,19 +31,19 @@ const SETTLE: Duration = Duration::from_millis(500);
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// How long the brokers may refuse us before it counts as final.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// A lane's batch is at most this part of what the feed may hold.
+/// A lane's batch is at most this part of what the channel may hold.
 const BATCH_PART: usize = 4;
 
-/// Owns the consumer until the feed is gone or something can't heal.
+/// Owns the consumer until the channel is gone or something can't heal.
 pub(super) struct Poller {
-    pub(super) consumer: BaseConsumer<Watch>,
-    watch: Watch,
+    pub(super) consumer: BaseConsumer<TopicContext>,
+    context: TopicContext,
     pub(super) topic: String,
-    feed: Feed,
+    sender: DeliverySender,
     pub(super) lanes: Lanes,
     trouble: Trouble,
     bounds: ConsumeBounds,
-    /// How long the feed may be full before the lanes are paused.
+    /// How long the channel may be full before the lanes are paused.
     pause_after: Duration,
     /// Since when the brokers have refused us without a break.
     refused_since: Option<Instant>,
@@ -72,21 +72,21 @@ impl From<LogError> for End {
 
 impl Poller {
     pub(super) fn new(
-        consumer: BaseConsumer<Watch>,
-        watch: Watch,
+        consumer: BaseConsumer<TopicContext>,
+        context: TopicContext,
         topic: &str,
-        feed: Feed,
+        sender: DeliverySender,
         lanes: Lanes,
         bounds: ConsumeBounds,
         pause_after: Duration,
     ) -> Self {
-        let trouble = Trouble::new(topic, watch.clone(), false);
+        let trouble = Trouble::new(topic, context.clone(), false);
         Self {
             consumer,
-            watch,
+            context,
             trouble,
             topic: topic.to_owned(),
-            feed,
+            sender,
             lanes,
             bounds,
             pause_after,
@@ -100,7 +100,7 @@ impl Poller {
 
     /// Reads the control lane, whose outages are its own.
     pub(super) fn of_control(self) -> Self {
-        let trouble = Trouble::new(&self.topic, self.watch.clone(), true);
+        let trouble = Trouble::new(&self.topic, self.context.clone(), true);
         Self { is_control: true, trouble, ..self }
     }
 
@@ -112,7 +112,7 @@ impl Poller {
             End::Failed(error) if self.is_control => {
                 tracing::error!(topic = self.topic, %error, "control records are not read any more");
                 let text = format!("{error}; mend it and restart");
-                let status = self.feed.status();
+                let status = self.sender.status();
                 status.set_control_trouble(Some(text));
                 // Nothing more will come: a run that ends when all is caught up must end.
                 self.lanes
@@ -120,7 +120,7 @@ impl Poller {
                     .filter_map(|lane| status.lane(lane.id))
                     .for_each(|lane| lane.caught_up.store(true, Ordering::Release));
             }
-            End::Failed(error) => self.feed.fail(error),
+            End::Failed(error) => self.sender.fail(error),
         }
         // librdkafka aborts where a consumer ends while its last assignment has barely begun.
         std::thread::park_timeout(SETTLE.saturating_sub(self.assigned.elapsed()));
@@ -159,7 +159,7 @@ impl Poller {
                 None => Answer::Nothing,
             };
             // Before a record is passed on: it may be another topic's of the same name.
-            if let Some(news) = self.watch.take_news() {
+            if let Some(news) = self.context.take_news() {
                 self.look_at(news)?;
             }
             if self.is_to_doubt() {
@@ -177,13 +177,13 @@ impl Poller {
     /// Brokers that come back may have lost the end of the log, or hold another one under its name.
     /// The first connections are made by the first assignment.
     fn is_to_doubt(&self) -> bool {
-        self.watch.is_connected_anew() && self.has_begun
+        self.context.is_connected_anew() && self.has_begun
     }
 
     /// Reading goes on only behind the record that was read last.
     fn doubt(&mut self) -> Result<(), End> {
         tracing::debug!(topic = self.topic, "connected anew: reading the last records again");
-        self.watch.forget_connection();
+        self.context.forget_connection();
         self.lanes.doubt();
         self.assign()
     }
@@ -193,7 +193,7 @@ impl Poller {
         self.trouble.came();
         if !self.has_begun {
             self.has_begun = true;
-            self.watch.forget_connection();
+            self.context.forget_connection();
         }
     }
 
@@ -222,14 +222,14 @@ impl Poller {
     /// All that waited is batched: hand it over while it is fresh.
     fn after_nothing(&mut self) -> Result<(), End> {
         if !self.lanes.has_pending() {
-            self.feed.drop_spares();
-            return if self.feed.is_stopped() { Err(End::Stopped) } else { Ok(()) };
+            self.sender.drop_spares();
+            return if self.sender.is_stopped() { Err(End::Stopped) } else { Ok(()) };
         }
         // While the consumer is busy the batches grow instead; full ones wait for room for long.
-        if self.feed.wait_for_room(POLL_WAIT) {
+        if self.sender.wait_for_room(POLL_WAIT) {
             self.hand_over_all()?;
             self.tell_ends()?;
-        } else if self.feed.is_stopped() {
+        } else if self.sender.is_stopped() {
             return Err(End::Stopped);
         }
         Ok(())
@@ -243,23 +243,23 @@ impl Poller {
     }
 
     fn hand_over(&mut self, place: usize) -> Result<(), End> {
-        let Some(batch) = self.lanes.take_batch(place, |lane| self.feed.empty_batch(lane)) else {
+        let Some(batch) = self.lanes.take_batch(place, |lane| self.sender.empty_batch(lane)) else {
             return Ok(());
         };
-        if self.feed.push(Delivery::Batch(batch)) { Ok(()) } else { Err(End::Stopped) }
+        if self.sender.push(Delivery::Batch(batch)) { Ok(()) } else { Err(End::Stopped) }
     }
 
     /// Waits for room; when that takes long, with the lanes paused, so that librdkafka's other
     /// events don't pile up.
     fn wait_for_room(&mut self) -> Result<(), End> {
-        if self.feed.has_room() || self.feed.wait_for_room(self.pause_after) {
+        if self.sender.has_room() || self.sender.wait_for_room(self.pause_after) {
             return Ok(());
         }
         let all = self.consumer.assignment().map_err(|error| self.unexpected(&error))?;
         self.consumer.pause(&all).map_err(|error| self.unexpected(&error))?;
-        self.watch.note_pause();
-        while !self.feed.wait_for_room(POLL_WAIT) {
-            if self.feed.is_stopped() {
+        self.context.note_pause();
+        while !self.sender.wait_for_room(POLL_WAIT) {
+            if self.sender.is_stopped() {
                 return Err(End::Stopped);
             }
             match self.consumer.poll(Duration::ZERO) {
@@ -271,7 +271,7 @@ impl Poller {
                 Some(Err(error)) => self.after_error(&error)?,
                 None => {}
             }
-            if let Some(news) = self.watch.take_news() {
+            if let Some(news) = self.context.take_news() {
                 self.look_at(news)?;
             }
         }
@@ -302,7 +302,7 @@ impl Poller {
             RDKafkaErrorCode::GroupAuthorizationFailed => return Ok(()),
             _ => {}
         }
-        let status = self.feed.status();
+        let status = self.sender.status();
         if is_missing_topic(code) {
             self.trouble.is_missing(status, self.has_begun);
         } else {
@@ -313,7 +313,7 @@ impl Poller {
 
     fn tell_ends(&mut self) -> Result<(), End> {
         while let Some(lane) = self.lanes.take_end() {
-            if !self.feed.push(Delivery::CaughtUp(lane)) {
+            if !self.sender.push(Delivery::CaughtUp(lane)) {
                 return Err(End::Stopped);
             }
         }
@@ -333,12 +333,12 @@ impl Poller {
         if self.lanes.get(place).is_some_and(LaneState::is_doubted) {
             self.check_ranges()?;
         } else {
-            self.lanes.note_end(place, self.feed.status());
+            self.lanes.note_end(place, self.sender.status());
         }
         Ok(())
     }
 
-    fn look_at(&mut self, news: super::watch::News) -> Result<(), End> {
+    fn look_at(&mut self, news: super::context::News) -> Result<(), End> {
         if let Some(line) = news.topic_made_anew {
             tracing::error!(topic = self.topic, librdkafka = line, "the topic was made anew");
             let topic = self.topic.clone();
@@ -351,15 +351,15 @@ impl Poller {
         if !self.is_control {
             self.take_up(&statistics)?;
         }
-        let trouble = self.lanes.update(&self.topic, &statistics, self.feed.status());
+        let trouble = self.lanes.update(&self.topic, &statistics, self.sender.status());
         match trouble {
             Some(trouble) => {
-                let why = self.watch.last_error().map(|error| error.reason);
-                self.trouble.is_measured(self.feed.status(), why.unwrap_or(trouble));
+                let why = self.context.last_error().map(|error| error.reason);
+                self.trouble.is_measured(self.sender.status(), why.unwrap_or(trouble));
             }
             None => {
                 self.refused_since = None;
-                self.trouble.is_over(self.feed.status());
+                self.trouble.is_over(self.sender.status());
             }
         }
         Ok(())
@@ -377,13 +377,13 @@ impl Poller {
             ?partitions,
             "partitions were added; they are read from their start, and no contact's home changes"
         );
-        added.into_iter().for_each(|lane| self.feed.status().add_lane(lane));
+        added.into_iter().for_each(|lane| self.sender.status().add_lane(lane));
         // All anew: each from the record after the last one taken.
         self.assign()
     }
 
     pub(super) fn reason(&self, code: RDKafkaErrorCode) -> String {
-        self.watch.last_error().map_or_else(|| code.to_string(), |error| error.reason)
+        self.context.last_error().map_or_else(|| code.to_string(), |error| error.reason)
     }
 
     fn unexpected(&self, error: &KafkaError) -> LogError {

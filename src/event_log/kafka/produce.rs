@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use crate::config::KafkaConfig;
 use crate::domain::position::{CONTROL_LANE, Lane, Offset};
 
+use super::context::{TopicContext, is_missing_topic, is_refusal};
 use super::settings::Packing;
-use super::watch::{Watch, is_missing_topic, is_refusal};
 use super::{Ack, LogError, NewRecord, settings};
 
 /// How often a flush looks whether the producer has failed for good.
@@ -47,7 +47,7 @@ pub(super) enum Outcome {
 
 /// Where a record goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Destination {
     pub(super) lane: Lane,
     /// The largest record that the topic takes.
     pub(super) bytes_max: usize,
@@ -130,8 +130,8 @@ pub(super) fn partition_of(lane: Lane) -> i32 {
 pub(super) struct Appender {
     topic: String,
     control_topic: String,
-    producer: ThreadedProducer<Watch>,
-    watch: Watch,
+    producer: ThreadedProducer<TopicContext>,
+    context: TopicContext,
 }
 
 impl Appender {
@@ -141,33 +141,33 @@ impl Appender {
         bytes_max: usize,
         packing: Packing,
     ) -> Result<Self, LogError> {
-        let watch = Watch::new(&config.topic);
+        let context = TopicContext::new(&config.topic);
         let settings = settings::producer(config, bytes_max, packing);
-        let producer = settings::create(&settings, watch.clone())?;
+        let producer = settings::create(&settings, context.clone())?;
         let (topic, control_topic) = (config.topic.clone(), config.control_topic.clone());
-        Ok(Self { topic, control_topic, producer, watch })
+        Ok(Self { topic, control_topic, producer, context })
     }
 
     /// Whether the producer can't go on (librdkafka's fatal errors) and a new one is needed.
     pub(super) fn is_failed(&self) -> bool {
-        self.watch.producer_failed()
+        self.context.producer_failed()
     }
 
     /// Hands a record over, waiting while librdkafka's queue is full.
     pub(super) async fn enqueue(
         &self,
         record: &NewRecord,
-        place: Place,
+        destination: Destination,
         outcome: Outcome,
     ) -> Result<(), LogError> {
-        let Place { lane, bytes_max } = place;
+        let Destination { lane, bytes_max } = destination;
         let bytes = record.key.len() + record.value.as_ref().map_or(0, Vec::len);
-        let acknowledged_before = self.watch.acknowledged();
+        let acknowledged_before = self.context.acknowledged();
         let mut ticket = Box::new(Ticket { bytes, bytes_max, lane, acknowledged_before, outcome });
         let mut has_asked = false;
         loop {
             // Taken before the attempt, so that no room made in between is missed.
-            let room = self.watch.delivered().notified();
+            let room = self.context.delivered().notified();
             match self.try_send(record, lane, ticket) {
                 Ok(()) => return Ok(()),
                 Err((error, back)) => {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::watch::Watch;
+use super::context::TopicContext;
 use super::{ConsumerStatus, LogError};
 
 /// How long a topic counts as missing after it was said to be: it is said again every few seconds,
@@ -13,7 +13,7 @@ const MISSING_FOR: Duration = Duration::from_secs(15);
 /// The trouble of one topic.
 pub(super) struct Trouble {
     topic: String,
-    watch: Watch,
+    context: TopicContext,
     /// The topic is that of control records.
     is_control: bool,
     /// When the brokers last said that there is no such topic.
@@ -21,8 +21,8 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    pub(super) fn new(topic: &str, watch: Watch, is_control: bool) -> Self {
-        Self { topic: topic.to_owned(), watch, is_control, missing: None }
+    pub(super) fn new(topic: &str, context: TopicContext, is_control: bool) -> Self {
+        Self { topic: topic.to_owned(), context, is_control, missing: None }
     }
 
     /// There is no such topic; `was_there`: any more.
@@ -55,7 +55,7 @@ impl Trouble {
         }
         self.missing = None;
         if self.before(status).is_some() {
-            self.watch.forget_error();
+            self.context.forget_error();
             tracing::info!(topic = self.topic, "records come again");
             self.tell(status, None);
             status.set_gone(false);

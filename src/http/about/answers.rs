@@ -10,6 +10,8 @@ use crate::domain::position::{CONTROL_LANE, LogIdentity};
 use crate::domain::verdict::Verdict;
 use crate::query::StoreStats;
 
+use super::spread::{ContactsInTime, GroupedContacts, Spread};
+
 /// What the store holds and how far it has come. Figures for people: members may be added.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -35,10 +37,25 @@ pub(super) struct Stats {
     snapshot: BTreeMap<String, u64>,
     storage: BTreeMap<String, u64>,
     cache: BTreeMap<String, u64>,
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_source: Option<GroupedContacts>,
+    /// Companies are the same in any case, and where their first 254 bytes are.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_company: Option<GroupedContacts>,
+    /// 72 hours, the present one last.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_hour: Option<Vec<ContactsInTime>>,
+    /// 400 days, the present one last.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_day: Option<Vec<ContactsInTime>>,
 }
 
 impl Stats {
-    pub(super) fn of(stats: &StoreStats, partial: Option<&str>) -> Self {
+    pub(super) fn of(stats: &StoreStats, partial: Option<&str>, spread: Spread) -> Self {
         let counters = &stats.counters;
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let verdicts = Verdict::ALL.iter();
@@ -85,6 +102,10 @@ impl Stats {
                 ("entries", stats.cache.entries),
                 ("bytes", stats.cache.bytes),
             ]),
+            by_source: spread.by_source,
+            by_company: spread.by_company,
+            by_hour: spread.by_hour,
+            by_day: spread.by_day,
         }
     }
 }

@@ -3,7 +3,11 @@
 use serde_json::json;
 
 use super::answers::{Health, Index, Liveness, Readiness, Stats};
-use crate::http::description::operation::{Answer, Header, Operation, Param, Tag, choice};
+use super::spread::By;
+use crate::http::description::operation::{
+    Answer, Header, Operation, Param, Tag, choice, several, whole_number,
+};
+use crate::query::GROUPS_MAX;
 
 fn verbose() -> Param {
     Param::query(
@@ -31,6 +35,26 @@ pub(super) fn stats() -> Operation {
     });
     Operation::new("getStats", "Get statistics: contacts, events, storage")
         .of(Tag::Operation)
+        .about(
+            "With `by` also how contacts are spread: over sources and companies, by those with the most \
+             active contacts; and over hours and days (UTC), by the time of their first and of their newest \
+             event. All of it is counted from the contacts as they are, so that events that came late and \
+             erased contacts are in it.",
+        )
+        .param(
+            Param::query(
+                "by",
+                several(choice(&By::ALL.map(|(name, _)| name)), By::ALL.len()),
+                json!(["source", "company", "hour", "day"]),
+                "What contacts are counted by; with commas between them too.",
+            ),
+        )
+        .param(Param::query(
+            "top",
+            whole_number(1, GROUPS_MAX as u64).default(Some(10.into())),
+            10,
+            "Sources and companies that are named.",
+        ))
         .reads()
         .answers(Answer::json::<Stats>(200, "The figures.", example).with(&[Header::Position]))
 }
@@ -83,9 +107,11 @@ pub(super) fn index() -> Operation {
     let example = json!({
         "name": "contactd", "version": "0.1.0", "routes": ["/api/contacts", "/docs", "/readyz"],
     });
-    Operation::new("getIndex", "List all paths").of(Tag::Operation).answers(Answer::json::<Index>(
-        200,
-        "Name, version and paths.",
-        example,
-    ))
+    Operation::new("getIndex", "List all paths, or show the page")
+        .of(Tag::Operation)
+        .about("Who prefers `text/html` gets the page for people, unless `page.enabled` is false.")
+        .answers(
+            Answer::json::<Index>(200, "Name, version and paths.", example)
+                .or_text("text/html", None),
+        )
 }

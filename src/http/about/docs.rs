@@ -3,7 +3,7 @@
 //!
 //! The page is Swagger UI out of the binary: it asks no other server for anything.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -19,6 +19,7 @@ use crate::http::description::openapi_json;
 use crate::http::exchange::answer::{PathParam, json_only, none_match};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::params::Params;
+use crate::http::services::Optional;
 use crate::http::state::HttpState;
 
 /// Everything from here; styles that the page sets itself, images in its style sheet. No script but
@@ -31,13 +32,18 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 
 type Document = (Vec<u8>, HeaderValue);
 
-static DOCUMENT: LazyLock<Document> = LazyLock::new(|| described(false));
-static DOCUMENT_WITH_ACME: LazyLock<Document> = LazyLock::new(|| described(true));
+/// Without Acme and with it; without the simulator and with it.
+static DOCUMENTS: [[OnceLock<Document>; 2]; 2] = [const { [const { OnceLock::new() }; 2] }; 2];
 
-fn described(has_acme: bool) -> Document {
-    let document = openapi_json(has_acme).into_bytes();
-    let etag = etag(&document);
-    (document, etag)
+fn described(there: Optional) -> &'static Document {
+    let [without, with] = &DOCUMENTS;
+    let [without_acme, with_acme] = if there.simulator { with } else { without };
+    let document = if there.acme { with_acme } else { without_acme };
+    document.get_or_init(|| {
+        let document = openapi_json(there).into_bytes();
+        let etag = etag(&document);
+        (document, etag)
+    })
 }
 
 /// The published schemas: name, text, ETag.
@@ -58,8 +64,7 @@ pub(super) async fn document(
 ) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     json_only(&headers)?;
-    let (document, etag) =
-        if state.services().has_acme { &*DOCUMENT_WITH_ACME } else { &*DOCUMENT };
+    let (document, etag) = described(state.services().optional());
     let media_type = HeaderValue::from_static("application/json");
     Ok(unless_known(&headers, etag.clone(), media_type, || document.clone()))
 }

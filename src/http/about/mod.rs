@@ -6,6 +6,7 @@ mod docs;
 mod docs_description;
 mod probes;
 pub(crate) mod readiness;
+mod spread;
 
 use super::exchange::endpoint::{Endpoint, PUBLIC, READ, READERS, UNLIMITED, endpoints};
 

@@ -3,18 +3,23 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
 use super::answers::{
     Health, Index, Liveness, LogName, PartReadiness, Readiness, ReadyStatus, Stats,
 };
+use super::spread::SpreadQuery;
+use crate::http::edge::cors::add_vary;
 use crate::http::exchange::answer::{begin, blocking, with_position};
 use crate::http::exchange::error::ApiError;
 use crate::http::exchange::params::Params;
+use crate::http::exchange::position::POSITION;
+use crate::http::page;
 use crate::http::router::api_paths;
 use crate::http::state::HttpState;
+use crate::query::QueryError;
 
 /// `GET /livez`: the process answers, whatever it waits for.
 pub(super) async fn livez(uri: Uri) -> Result<Json<Liveness>, ApiError> {
@@ -84,24 +89,33 @@ pub(super) async fn stats(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    Params::of(&uri, &[])?;
+    let params = Params::with_lists(&uri, &["by", "top"], &["by"])?;
+    let asked = SpreadQuery::of(&params, headers.contains_key(POSITION))?;
     let queries = begin(&state, &headers)?.clone();
-    let stats = blocking(&state.work().questions, {
+    let found = blocking(&state.work().questions, {
         let queries = queries.clone();
-        move || queries.stats()
-    })
-    .await?;
-    let stats = Json(Stats::of(&stats, state.partial()));
+        move || Ok::<_, QueryError>((queries.stats()?, asked.answer(&queries)?))
+    });
+    let (stats, spread) = found.await?;
+    let stats = Json(Stats::of(&stats, state.partial(), spread));
     Ok(with_position(&state, &queries, stats.into_response()))
 }
 
-/// `GET /`: what there is.
+/// `GET /`: what there is; for browsers the page.
 pub(super) async fn index(
     State(state): State<HttpState>,
     uri: Uri,
-) -> Result<Json<Index>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    // Whatever a link adds to the address, a person gets the page.
+    if page::is_wanted(&state, &headers) {
+        return Ok(page::document(&headers));
+    }
     Params::of(&uri, &[])?;
     let mut routes = api_paths(&state);
     routes.retain(|route| *route != "/");
-    Ok(Json(Index { name: "contactd", version: state.build().version, routes }))
+    let index = Index { name: "contactd", version: state.build().version, routes };
+    let mut response = Json(index).into_response();
+    add_vary(response.headers_mut(), ACCEPT);
+    Ok(response)
 }

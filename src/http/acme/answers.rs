@@ -150,7 +150,7 @@ impl From<SyncError> for ApiError {
                 Code::ContactNotFound,
                 "there is no contact with this id here; {\"direction\": \"pull\"} takes it from Acme",
             ),
-            SyncError::NotThere => Self::new(Code::ContactNotFound, text),
+            SyncError::NotThere | SyncError::DeletedThere => Self::new(Code::ContactNotFound, text),
             SyncError::DeletedHere => Self::new(
                 Code::ContactDeleted,
                 "the contact is deleted here; POST to its path with /restore takes the delete back",

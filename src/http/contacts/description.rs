@@ -37,6 +37,19 @@ fn given() -> ObjectBuilder {
 
 /// Which contacts a list holds.
 fn filters() -> Vec<Param> {
+    let mut filters = selection();
+    filters.push(Param::query(
+        "duplicates",
+        flag(),
+        true,
+        "Only contacts that share their e-mail address, by that address. Goes with `limit`, \
+             `cursor`, `status`, `includeDeleted` and `count` only.",
+    ));
+    filters
+}
+
+/// Which contacts, of a list or an export.
+pub(super) fn selection() -> Vec<Param> {
     vec![
         Param::query("email", given(), "ada@example.com", "The address, in any case."),
         Param::query("company", given(), "Tyrell Robotics", "The company, in any case."),
@@ -72,13 +85,6 @@ fn filters() -> Vec<Param> {
             text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
             "2026-11-21T10:00:00Z",
             "Its present version came then or later (RFC 3339).",
-        ),
-        Param::query(
-            "duplicates",
-            flag(),
-            true,
-            "Only contacts that share their e-mail address, by that address. Goes with `limit`, \
-             `cursor`, `status`, `includeDeleted` and `count` only.",
         ),
         Param::query(
             "status",
@@ -163,6 +169,14 @@ pub(super) fn get() -> Operation {
         .of(Tag::Contacts)
         .param(contact_id())
         .param(Param::query("includeDeleted", flag(), true, "Although it is deleted."))
+        .param(Param::query(
+            "asOf",
+            text().pattern(Some("^(version:[0-9]+|[0-9]{4}-.*)$")),
+            "version:1",
+            "As it was here at that time (RFC 3339), by when its changes came onto the log, or with that \
+             version: `version:3`. As far as the journal reaches; 410 says how far that is. What an \
+             erased contact said before has no values.",
+        ))
         .param(Param::header(
             "If-None-Match",
             "{{etag}}",
@@ -177,7 +191,7 @@ pub(super) fn get() -> Operation {
             Answer::empty(304, "It is in the state that If-None-Match names.")
                 .with(&[Header::ETag, Header::Position]),
         )
-        .fails(&[Code::ContactNotFound])
+        .fails(&[Code::ContactNotFound, Code::VersionNotFound, Code::HistoryGone])
         .keeps("etag", Kept::Header("ETag"))
 }
 

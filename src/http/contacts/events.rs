@@ -51,7 +51,7 @@ pub(super) async fn show(
                  of it is not known here any more"
             } else {
                 "no such event is known: it was never on the log, is not applied yet, is older than \
-                 what is kept, or could not be read (then it is among /api/dead-letters)"
+                 what is kept, or its id could not be read (then it is among /api/dead-letters)"
             };
             return Ok(not_found(why, details));
         }

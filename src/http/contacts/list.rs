@@ -118,7 +118,7 @@ fn list_query(uri: &Uri) -> Result<ListQuery, ApiError> {
         let problem = format!("can't stand beside {other}: it has an order of its own");
         return Err(invalid("duplicates", &problem));
     }
-    let external_id = external_id(&params)?;
+    let external_id = external_id(&params, &BESIDE_EXTERNAL_ID)?;
     let (sort, descending) = order(&params)?;
     Ok(ListQuery {
         sort,
@@ -133,12 +133,15 @@ fn list_query(uri: &Uri) -> Result<ListQuery, ApiError> {
     })
 }
 
-/// `hubspot:123`
-fn external_id(params: &Params<'_>) -> Result<Option<(String, String)>, ApiError> {
+/// `hubspot:123`, which goes with the parameters `beside` it only.
+pub(super) fn external_id(
+    params: &Params<'_>,
+    beside: &[&str],
+) -> Result<Option<(String, String)>, ApiError> {
     let Some(text) = params.get("externalId") else {
         return Ok(None);
     };
-    if let Some(other) = params.other_than(&BESIDE_EXTERNAL_ID) {
+    if let Some(other) = params.other_than(beside) {
         let problem = format!("can't stand beside {other}: it names one contact");
         return Err(invalid("externalId", &problem));
     }
@@ -167,7 +170,7 @@ fn order(params: &Params<'_>) -> Result<(Option<SortBy>, Option<bool>), ApiError
     }
 }
 
-fn status(params: &Params<'_>) -> Result<StatusFilter, ApiError> {
+pub(super) fn status(params: &Params<'_>) -> Result<StatusFilter, ApiError> {
     let statuses = [("ACTIVE", StatusFilter::Active), ("DELETED", StatusFilter::Deleted)];
     let with_deleted = params.flag("includeDeleted")?;
     Ok(match params.choice("status", &statuses)? {
@@ -177,7 +180,7 @@ fn status(params: &Params<'_>) -> Result<StatusFilter, ApiError> {
     })
 }
 
-fn filters(params: &Params<'_>) -> Result<Filters, ApiError> {
+pub(super) fn filters(params: &Params<'_>) -> Result<Filters, ApiError> {
     let text = |name| match params.get(name) {
         // Of blanks nothing is left to look for.
         Some(text) if fold(text).is_empty() => {

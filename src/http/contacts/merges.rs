@@ -129,7 +129,8 @@ impl From<MergeError> for ApiError {
         match error {
             MergeError::Failed(failure) => failure.into(),
             MergeError::KeyReused => EditError::KeyReused.into(),
-            MergeError::TooMany { .. } => Self::new(Code::Overloaded, text),
+            MergeError::TooMany { running, .. } => Self::new(Code::Overloaded, text)
+                .with_details(json!({ "limit": "merges", "max": running })),
             MergeError::NotWritten { id, .. } => Self::new(
                 Code::WriteUnavailable,
                 "the log did not say that it has the merge; GET /api/merges/{mergeId} tells whether \

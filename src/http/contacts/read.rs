@@ -4,9 +4,11 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
 
 use crate::domain::contact::Status;
-use crate::query::{HistoryQuery, QueryError};
+use crate::domain::timestamp::format_rfc3339;
+use crate::query::{FoundContact, HistoryQuery, Moment, PastContact, Queries, QueryError};
 
 use super::answers::{Change, History};
 use super::preconditions::etag;
@@ -15,7 +17,7 @@ use crate::http::exchange::answer::{
 };
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::page::{PageRequest, paged};
-use crate::http::exchange::params::Params;
+use crate::http::exchange::params::{Params, invalid, time};
 use crate::http::state::HttpState;
 
 /// Most contacts fit; a larger one grows its buffer.
@@ -28,16 +30,14 @@ pub(super) async fn show(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (uri, headers) = (request.uri(), request.headers());
-    let with_deleted = Params::of(uri, &["includeDeleted"])?.flag("includeDeleted")?;
+    let params = Params::of(uri, &["includeDeleted", "asOf"])?;
+    let with_deleted = params.flag("includeDeleted")?;
+    let moment = moment(&params)?;
     let queries = begin(&state, headers)?;
-    let found = match queries.contact_at_once(&id) {
-        Some(found) => found,
-        None => {
-            let (queries, id) = (queries.clone(), id.clone());
-            blocking(&state.work().questions, move || queries.contact(&id)).await?
-        }
+    let found = match moment {
+        Some(moment) => past(&state, queries, &id, moment).await?,
+        None => present(&state, queries, &id).await?,
     };
-    let found = found.ok_or_else(not_found)?;
     let contact = found.read(&id)?;
     match contact.status() {
         Status::Deleted if !with_deleted => return Err(not_found()),
@@ -53,6 +53,67 @@ pub(super) async fn show(
     };
     response.headers_mut().insert(ETAG, etag);
     Ok(with_position(&state, queries, response))
+}
+
+async fn present(state: &HttpState, queries: &Queries, id: &str) -> Result<FoundContact, ApiError> {
+    let found = match queries.contact_at_once(id) {
+        Some(found) => found,
+        None => {
+            let (queries, id) = (queries.clone(), id.to_owned());
+            blocking(&state.work().questions, move || queries.contact(&id)).await?
+        }
+    };
+    found.ok_or_else(not_found)
+}
+
+/// `asOf`, a time or a version.
+fn moment(params: &Params<'_>) -> Result<Option<Moment>, ApiError> {
+    let Some(text) = params.get("asOf") else {
+        return Ok(None);
+    };
+    if text.starts_with("version:") {
+        let moment = Moment::parse(text);
+        return moment
+            .map(Some)
+            .ok_or_else(|| invalid("asOf", &format!("must be {}", Moment::FORMS)));
+    }
+    Ok(Some(Moment::At(time("asOf", text)? / 1000)))
+}
+
+/// The contact as it was.
+async fn past(
+    state: &HttpState,
+    queries: &Queries,
+    id: &str,
+    moment: Moment,
+) -> Result<FoundContact, ApiError> {
+    let (asked, id) = (queries.clone(), id.to_owned());
+    let found = blocking(&state.work().questions, move || asked.contact_at(&id, moment)).await?;
+    match found.ok_or_else(not_found)? {
+        PastContact::Found(found) => Ok(found),
+        PastContact::NotYet => Err(match moment {
+            Moment::At(_) => ApiError::new(Code::ContactNotFound, "there was no such contact then"),
+            Moment::Version(_) => no_version(),
+        }),
+        PastContact::Gone { version, since_ms } => Err(history_gone(version, since_ms)),
+    }
+}
+
+pub(super) fn no_version() -> ApiError {
+    ApiError::new(Code::VersionNotFound, "the contact has no version with that number")
+}
+
+/// Names how far the journal reaches.
+pub(super) fn history_gone(version: u64, since_ms: Option<u64>) -> ApiError {
+    let since = since_ms.map(format_rfc3339);
+    let text = match &since {
+        Some(since) => {
+            format!("of this contact the journal reaches back to version {version}, of {since}")
+        }
+        None => format!("of this contact the journal reaches back to version {version}"),
+    };
+    ApiError::new(Code::HistoryGone, text)
+        .with_details(json!({ "version": version, "since": since }))
 }
 
 /// `GET /api/contacts/{id}/history`

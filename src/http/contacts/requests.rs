@@ -82,6 +82,15 @@ pub(super) struct ContactToMerge {
     from: String,
 }
 
+/// An earlier state of the contact.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContactVersion {
+    /// Its number, as the history has it.
+    #[schema(minimum = 1)]
+    version: u64,
+}
+
 /// A source's id of the contact.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]

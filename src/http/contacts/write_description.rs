@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::answers::{Accepted, AcceptedMerge, BatchAnswer, Contact, ContactMerge};
 use super::description::{contact_id, example};
-use super::requests::{BatchOperations, ContactLink, ContactPatch, ContactToMerge, ContactToWrite};
+use super::requests::{
+    BatchOperations, ContactLink, ContactPatch, ContactToMerge, ContactToWrite, ContactVersion,
+};
 use crate::http::description::operation::{Answer, Header, Kept, Operation, Param, Tag, flag};
 use crate::http::exchange::error::Code;
 
@@ -150,6 +152,20 @@ pub(super) fn restore() -> Operation {
     let operation = Operation::new("restoreContact", "Restore a deleted contact")
         .param(contact_id())
         .answers(written(200, "The contact, ACTIVE."));
+    writes(conditional(operation))
+}
+
+pub(super) fn revert() -> Operation {
+    let operation = Operation::new("revertContact", "Set a contact back to an earlier version")
+        .about(
+            "A new version, with the fields and attributes of an earlier one, as PUT with them would make \
+             it. What sources call the contact stays. As far as the journal reaches; 410 says how far that \
+             is. A deleted contact is to be restored first.",
+        )
+        .param(contact_id())
+        .body::<ContactVersion>(json!({ "version": 1 }))
+        .answers(written(200, "The contact."))
+        .fails(&[Code::UnsupportedMediaType, Code::VersionNotFound, Code::HistoryGone]);
     writes(conditional(operation))
 }
 

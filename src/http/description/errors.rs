@@ -16,6 +16,7 @@ use crate::http::edge::allow::groups;
 use crate::http::exchange::endpoint::{Access, Endpoint};
 use crate::http::exchange::error::{Code, Envelope, Problem};
 use crate::http::router::endpoints;
+use crate::http::services::Optional;
 
 impl PartialSchema for Code {
     fn schema() -> RefOr<Schema> {
@@ -100,10 +101,10 @@ fn is_shadowed(endpoint: &Endpoint) -> bool {
             && pairs.all(|(segment, word)| segment == word || segment.starts_with('{'))
     };
     let has_method = |path| {
-        let mut there = endpoints(true).filter(|other| other.path == path);
+        let mut there = endpoints(Optional::ALL).filter(|other| other.path == path);
         there.any(|other| other.method == endpoint.method)
     };
-    endpoints(true)
+    endpoints(Optional::ALL)
         .any(|other| !other.path.contains('{') && fits(other.path) && !has_method(other.path))
 }
 

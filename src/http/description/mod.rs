@@ -21,23 +21,25 @@ use operation::Operation;
 
 use super::exchange::endpoint::Endpoint;
 use super::router::endpoints;
+use super::services::Optional;
 
 /// An endpoint's row, and what it is described with.
 type Row = (&'static Endpoint, Operation);
 
-fn operations(has_acme: bool) -> Vec<Row> {
-    endpoints(has_acme).map(|endpoint| (endpoint, (endpoint.describe)())).collect()
+fn operations(there: Optional) -> Vec<Row> {
+    endpoints(there).map(|endpoint| (endpoint, (endpoint.describe)())).collect()
 }
 
-/// The description as OpenAPI 3.1 in JSON; `has_acme`: with what there is where an Acme is configured.
-pub fn openapi_json(has_acme: bool) -> String {
-    let document = document::document(&operations(has_acme));
+/// The description as OpenAPI 3.1 in JSON, of what there is.
+pub fn openapi_json(there: Optional) -> String {
+    let document = document::document(&operations(there));
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
 }
 
 /// The same operations as a Postman collection (v2.1) that runs green from top to bottom.
 pub fn postman_json() -> String {
-    let collection = postman::collection(&operations(false));
+    let there = Optional { acme: false, ..Optional::ALL };
+    let collection = postman::collection(&operations(there));
     serde_json::to_string_pretty(&collection).unwrap_or_default() + "\n"
 }
 

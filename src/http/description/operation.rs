@@ -19,18 +19,20 @@ pub(crate) enum Tag {
     Simulator,
     DeadLetters,
     Followers,
+    Files,
     Operation,
     Documents,
 }
 
 impl Tag {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Auth,
         Self::Contacts,
         Self::Webhooks,
         Self::Simulator,
         Self::DeadLetters,
         Self::Followers,
+        Self::Files,
         Self::Operation,
         Self::Documents,
     ];
@@ -43,6 +45,7 @@ impl Tag {
             Self::Simulator => "Simulator",
             Self::DeadLetters => "Dead letters",
             Self::Followers => "Followers",
+            Self::Files => "Files",
             Self::Operation => "Operation",
             Self::Documents => "Documents",
         }
@@ -58,6 +61,7 @@ impl Tag {
                 "Records that could not be applied, and sending them through again."
             }
             Self::Followers => "What follows from what was applied, and steering it.",
+            Self::Files => "Files of contacts in.",
             Self::Operation => "How the instance is: for orchestrators, monitoring and people.",
             Self::Documents => "This description, for programs and for people.",
         }
@@ -118,6 +122,12 @@ impl Param {
     /// Only texts of this pattern.
     pub(crate) fn matching(mut self, pattern: &str) -> Self {
         self.schema = text().pattern(Some(pattern)).into();
+        self
+    }
+
+    /// A request without it is refused.
+    pub(crate) fn required(mut self) -> Self {
+        self.is_required = true;
         self
     }
 
@@ -278,6 +288,8 @@ pub(crate) struct Operation {
     pub(crate) about: &'static str,
     pub(crate) params: Vec<Param>,
     pub(crate) body: Option<Content>,
+    /// Whether the body goes to the handler as it comes, however long it is.
+    pub(crate) streams_body: bool,
     /// The first is what the example request is answered.
     pub(crate) answers: Vec<Answer>,
     pub(crate) codes: Vec<Code>,
@@ -296,6 +308,7 @@ impl Operation {
             about: "",
             params: Vec::new(),
             body: None,
+            streams_body: false,
             answers: Vec::new(),
             codes: Vec::new(),
             turn: Turn::InOrder,
@@ -333,6 +346,14 @@ impl Operation {
     pub(crate) fn body_as<T: ToSchema>(mut self, media: &'static str, example: Value) -> Self {
         let schema = Some(reference::<T>(&mut self.schemas));
         self.body = Some(Content { media, schema, example: Some(example) });
+        self
+    }
+
+    /// A body of text that is not read before the handler does.
+    pub(crate) fn body_stream(mut self, media: &'static str, example: &str) -> Self {
+        let schema = Some(RefOr::T(text().into()));
+        self.body = Some(Content { media, schema, example: Some(example.into()) });
+        self.streams_body = true;
         self
     }
 

@@ -57,8 +57,12 @@ fn item((endpoint, operation): &Row) -> Value {
             request.insert("auth".to_owned(), json!({ "type": "noauth" }));
         }
         if let Some(example) = operation.body.as_ref().and_then(|body| body.example.as_ref()) {
-            let raw = serde_json::to_string_pretty(example).unwrap_or_default();
-            let options = json!({ "raw": { "language": "json" } });
+            let raw = match example {
+                Value::String(text) => text.clone(),
+                json => serde_json::to_string_pretty(json).unwrap_or_default(),
+            };
+            let language = if example.is_string() { "text" } else { "json" };
+            let options = json!({ "raw": { "language": language } });
             let body = json!({ "mode": "raw", "raw": raw, "options": options });
             request.insert("body".to_owned(), body);
         }

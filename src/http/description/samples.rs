@@ -20,14 +20,16 @@ pub(crate) const SAMPLES: &[(&str, &str)] = &[
     ("simulatedId", "sim_019aa5c20e2e7b13a4c5d6e7f8091a2b"),
     ("deadLetterId", "contacts:1:16"),
     ("redriveId", "019aa5e0-7a55-7c3e-9d51-6a1d3a0b4f10"),
-    ("followerName", "simulator_writes"),
+    ("followerName", "rehoming"),
     ("parkedId", "1:16"),
+    ("importId", "9d1c0f4f6b1a4d0f8e6a2b7c5d3e1f00"),
     ("mergeId", "cmd_01971e5c7a557c3e9d516a1d3a0b4f10"),
     ("position", "p1-22d1ef5228eb9c01-0.8-1.11"),
 ];
 
-/// Variables whose values are right in a fresh `dev`: the demo's first events are about them.
-const OF_DEMO: [&str; 3] = ["contactId", "otherId", "eventId"];
+/// Variables whose values are right in a fresh `dev`: the demo's first events are about them, or it runs
+/// such a follower.
+const OF_DEMO: [&str; 4] = ["contactId", "otherId", "eventId", "followerName"];
 
 /// Whether what an example shows can be sent as it is to a fresh `dev`.
 pub(crate) fn is_known(example: &Value) -> bool {

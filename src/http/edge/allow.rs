@@ -99,9 +99,10 @@ pub(crate) fn groups(endpoint: &Endpoint) -> impl Iterator<Item = Group> {
 mod tests {
     use super::*;
     use crate::http::router::endpoints;
+    use crate::http::services::Optional;
 
     fn endpoint(path: &'static str, access: Access) -> Endpoint {
-        Endpoint { path, access, ..endpoints(true).next().unwrap().clone() }
+        Endpoint { path, access, ..endpoints(Optional::ALL).next().unwrap().clone() }
     }
 
     #[test]

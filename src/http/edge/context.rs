@@ -19,6 +19,8 @@ pub(crate) struct RequestContext {
     pub(super) method: Method,
     /// Whether a body comes with it, and its endpoint wants one.
     pub(super) reads_body: bool,
+    /// Whether that goes to its handler as it comes.
+    pub(super) streams_body: bool,
     pub(super) waits_for_position: bool,
     pub(super) accept: Option<HeaderValue>,
     pub(super) origin: Option<HeaderValue>,

@@ -1,6 +1,7 @@
 //! Pages of other origins, as far as they are configured (Fetch standard, CORS).
 //!
-//! Tokens come in a header and never in a cookie, so nothing here allows credentials.
+//! Tokens come in a header and never in a cookie, so nothing here allows credentials. The cookie of our
+//! own page asks for a header besides (`sign_in/cookie.rs`), which is not among those allowed here.
 
 use axum::extract::Request;
 use axum::http::header::{

@@ -41,7 +41,7 @@ pub(crate) fn place(state: &HttpState, who: Who) -> Result<Place<'_>, ApiError> 
 
 /// What the gate found out about a request.
 #[derive(Debug)]
-pub(crate) struct Passing {
+pub(crate) struct Caller {
     /// Where it comes from.
     pub(crate) address: IpAddr,
     /// A trusted proxy handed it on.
@@ -58,12 +58,12 @@ pub(crate) async fn pass<'s>(
     state: &'s HttpState,
     context: &RequestContext,
     headers: &HeaderMap,
-) -> (Passing, Result<Option<Place<'s>>, ApiError>) {
+) -> (Caller, Result<Option<Place<'s>>, ApiError>) {
     let proxies = &state.services().proxies;
     let ClientAddress { address, is_via_proxy } = client_address(proxies, context.peer, headers);
-    let mut passing = Passing { address, is_via_proxy, principal: None, decision: None };
+    let mut caller = Caller { address, is_via_proxy, principal: None, decision: None };
     let passed = match context.endpoint {
-        Some(endpoint) => look(state, endpoint, headers, context.started, &mut passing).await,
+        Some(endpoint) => look(state, endpoint, headers, context.started, &mut caller).await,
         // The router says that there is nothing.
         None => Ok(None),
     };
@@ -71,7 +71,7 @@ pub(crate) async fn pass<'s>(
         let request_id = context.request_id.to_str().unwrap_or_default();
         incidents::refused(state, error, address, request_id, headers);
     }
-    (passing, passed)
+    (caller, passed)
 }
 
 async fn look<'s>(
@@ -79,40 +79,40 @@ async fn look<'s>(
     endpoint: &'static Endpoint,
     headers: &HeaderMap,
     started: Instant,
-    passing: &mut Passing,
+    caller: &mut Caller,
 ) -> Result<Option<Place<'s>>, ApiError> {
-    allow::check(&state.services().allow, endpoint, passing.address)?;
+    allow::check(&state.services().allow, endpoint, caller.address)?;
     // An instance that is only busy must not be taken for a dead one.
     let needs_place = endpoint.path.starts_with("/api/");
     let mut taken = None;
     let class = endpoint.limit;
     let by_address = class.filter(|class| rate_limit::is_by_address(*class));
     if let Some(class) = by_address {
-        taken = needs_place.then(|| place(state, passing.who())).transpose()?;
-        let subject = Subject::Address(passing.address);
-        passing.count(rate_limit::check(state, class, subject, started).await)?;
+        taken = needs_place.then(|| place(state, caller.who())).transpose()?;
+        let subject = Subject::Address(caller.address);
+        caller.count(rate_limit::check(state, class, subject, started).await)?;
     }
     // Who is known stays known, whatever keeps the request out.
-    let authorized = authorize(state, endpoint, passing.address, headers)
-        .map(|principal| passing.principal = principal);
-    if needs_place && (taken.is_none() || passing.principal.is_some()) {
+    let authorized = authorize(state, endpoint, caller.address, headers)
+        .map(|principal| caller.principal = principal);
+    if needs_place && (taken.is_none() || caller.principal.is_some()) {
         drop(taken.take());
-        taken = Some(place(state, passing.who())?);
+        taken = Some(place(state, caller.who())?);
     }
     if let Some(class) = class.filter(|_| by_address.is_none()) {
-        let subject = match &passing.principal {
+        let subject = match &caller.principal {
             Some(principal) => Subject::Principal(&principal.name),
             // Nobody is known: it counts by where it comes from.
-            None => Subject::Address(passing.address),
+            None => Subject::Address(caller.address),
         };
         let counted = rate_limit::check(state, class, subject, started).await;
-        passing.count(counted)?;
+        caller.count(counted)?;
     }
     authorized?;
     Ok(taken)
 }
 
-impl Passing {
+impl Caller {
     fn count(&mut self, counted: Result<Option<Decision>, Refused>) -> Result<(), ApiError> {
         match counted {
             Ok(decision) => {

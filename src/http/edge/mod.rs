@@ -5,7 +5,7 @@
 pub(crate) mod allow;
 pub(crate) mod authorize;
 pub(crate) mod client_address;
-mod compress;
+pub(crate) mod compress;
 mod context;
 pub(crate) mod cors;
 mod framing;
@@ -53,7 +53,7 @@ use super::state::HttpState;
 
 use compress::{compressed, takes_gzip};
 pub(crate) use context::RequestContext;
-use gate::{Passing, Place};
+use gate::{Caller, Place};
 use request_id::{REQUEST_ID, request_id};
 use request_metrics::RequestMetrics;
 
@@ -78,6 +78,7 @@ struct Resource {
 struct AllowedMethod {
     endpoint: &'static Endpoint,
     takes_body: bool,
+    streams_body: bool,
     waits_for_position: bool,
 }
 
@@ -93,6 +94,7 @@ pub(crate) fn around(
         AllowedMethod {
             endpoint,
             takes_body: operation.body.is_some(),
+            streams_body: operation.streams_body,
             waits_for_position: operation.has_header("Position"),
         }
     });
@@ -165,6 +167,7 @@ impl Resource {
             route: self.path,
             method: method.clone(),
             reads_body: has_body && allowed.is_some_and(|allowed| allowed.takes_body),
+            streams_body: allowed.is_some_and(|allowed| allowed.streams_body),
             waits_for_position: allowed.is_some_and(|allowed| allowed.waits_for_position),
             accept: headers.get(ACCEPT).cloned(),
             origin: headers.get(ORIGIN).cloned(),
@@ -182,22 +185,22 @@ impl Resource {
         inner: Route,
     ) -> Response {
         let state = &self.state;
-        let (passing, passed) = gate::pass(state, context, request.headers()).await;
-        if passing.principal.is_some() {
+        let (caller, passed) = gate::pass(state, context, request.headers()).await;
+        if caller.principal.is_some() {
             peer.is_known_now();
         }
         let mut response = match passed {
-            Ok(place) => self.handle(context, &passing, request, place, inner).await,
+            Ok(place) => self.handle(context, &caller, request, place, inner).await,
             Err(error) => error.into_response(),
         };
         if response.status().is_success() {
-            passing.succeeded(state).await;
+            caller.succeeded(state).await;
             // A signature or a password was right.
             if context.endpoint.is_some_and(|endpoint| endpoint.limit.is_some()) {
                 peer.is_known_now();
             }
         }
-        if let Some(decision) = &passing.decision {
+        if let Some(decision) = &caller.decision {
             rate_limit::tell(state.policies(), decision, response.headers_mut());
         }
         response
@@ -207,22 +210,32 @@ impl Resource {
     async fn handle(
         &self,
         context: &RequestContext,
-        passing: &Passing,
+        caller: &Caller,
         request: &mut Request,
         mut place: Option<Place<'_>>,
         mut inner: Route,
     ) -> Response {
         let limits = self.state.limits();
+        if context.streams_body {
+            // It may take long, and has bounds and a time of its own: no place among the requests.
+            drop(place);
+            caller.tell(request);
+            let answer = pin!(inner.call(std::mem::take(request)));
+            return match Box::pin(without_panic(answer)).await {
+                Ok(Ok(response)) => response,
+                Err(panic) => ApiError::internal(format!("panicked: {panic}")).into_response(),
+            };
+        }
         let mut _of_bodies = None;
         if context.reads_body {
             // One on its way has no place among the requests: else who sends it slowly holds one.
             let had_place = place.take().is_some();
             // Boxed: it is rare, and would make the future of every request larger.
-            match Box::pin(bodies::read_whole(&self.state, passing, request)).await {
+            match Box::pin(bodies::read_whole(&self.state, caller, request)).await {
                 Ok(part) => _of_bodies = part,
                 Err(error) => return error.into_response(),
             }
-            match had_place.then(|| gate::place(&self.state, passing.who())).transpose() {
+            match had_place.then(|| gate::place(&self.state, caller.who())).transpose() {
                 Ok(again) => place = again,
                 Err(error) => {
                     // Nothing of it is left to come, so the connection goes on.
@@ -238,14 +251,14 @@ impl Resource {
                 && context.waits_for_position
             {
                 // Boxed for the same reason.
-                let (who, headers) = (passing.who(), request.headers());
+                let (who, headers) = (caller.who(), request.headers());
                 let waiting = position::wait_for(&self.state, who, headers, position, &mut place);
                 let waited = Box::pin(waiting);
                 if let Err(error) = waited.await {
                     return error.into_response();
                 }
             }
-            passing.tell(request);
+            caller.tell(request);
             let Ok(response) = inner.call(std::mem::take(request)).await;
             response
         });
@@ -298,10 +311,14 @@ fn admit(
         }
         PeerKind::Probe => framing::check(request)?,
     }
-    check_head(state.limits(), request)
+    check_head(state.limits(), context, request)
 }
 
-fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
+fn check_head(
+    limits: &HttpLimits,
+    context: &RequestContext,
+    request: &Request,
+) -> Result<(), ApiError> {
     let uri = request.uri();
     if uri.path().len() + uri.query().map_or(0, str::len) > limits.uri_bytes_max {
         let max = limits.uri_bytes_max;
@@ -327,7 +344,8 @@ fn check_head(limits: &HttpLimits, request: &Request) -> Result<(), ApiError> {
         )
         .with_details(json!({ "maxBytes": max })));
     }
-    if request.body().size_hint().lower() > limits.body_bytes_max as u64 {
+    let is_bounded_here = !context.streams_body;
+    if is_bounded_here && request.body().size_hint().lower() > limits.body_bytes_max as u64 {
         return Err(bodies::too_large(limits));
     }
     Ok(())

@@ -3,15 +3,49 @@
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderValue};
 
+/// A range that names the media type itself.
+const IN_FULL: u8 = 2;
+
 /// Whether `media_type` (`type/subtype`) is acceptable; without the header, or where it is empty,
 /// everything is.
 pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    match best_match(headers, media_type) {
+        Wanted::All => true,
+        Wanted::Match(_, quality) => quality > 0,
+        Wanted::Others => false,
+    }
+}
+
+/// Whether the client names `media_type` and wants `other` no more than it: a browser, which names
+/// `text/html`, and no program that takes anything.
+pub(crate) fn prefers(headers: &HeaderMap, media_type: &str, other: &str) -> bool {
+    let Wanted::Match(IN_FULL, quality) = best_match(headers, media_type) else {
+        return false;
+    };
+    let of_other = match best_match(headers, other) {
+        Wanted::Match(_, quality) => quality,
+        Wanted::All | Wanted::Others => 0,
+    };
+    quality > 0 && quality >= of_other
+}
+
+/// What a client says of one media type.
+enum Wanted {
+    /// Nothing that could be read.
+    All,
+    /// How exactly the best range fits, and its quality in thousandths.
+    Match(u8, u16),
+    /// Only of others.
+    Others,
+}
+
+fn best_match(headers: &HeaderMap, media_type: &str) -> Wanted {
     let mut best: Option<(u8, u16)> = None;
     let mut is_empty = true;
     for value in headers.get_all(ACCEPT) {
         // What can't be read can't be obeyed either.
         let Ok(text) = value.to_str() else {
-            return true;
+            return Wanted::All;
         };
         // A list may have empty elements, which say nothing (RFC 9110 section 5.6.1).
         for range in text.split(',').filter(|range| !range.trim().is_empty()) {
@@ -25,8 +59,9 @@ pub(crate) fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
         }
     }
     match best {
-        Some((_, quality)) => quality > 0,
-        None => is_empty,
+        Some((specificity, quality)) => Wanted::Match(specificity, quality),
+        None if is_empty => Wanted::All,
+        None => Wanted::Others,
     }
 }
 
@@ -36,7 +71,7 @@ pub(crate) fn wants_problem(accept: Option<&HeaderValue>) -> bool {
         return false;
     };
     text.split(',').any(|range| {
-        matches!(match_range(range, "application/problem+json"), Some((2, quality)) if quality > 0)
+        matches!(match_range(range, "application/problem+json"), Some((IN_FULL, quality)) if quality > 0)
     })
 }
 
@@ -45,7 +80,7 @@ fn match_range(range: &str, media_type: &str) -> Option<(u8, u16)> {
     let mut parts = range.split(';').map(str::trim);
     let name = parts.next()?;
     let specificity = if name.eq_ignore_ascii_case(media_type) {
-        2
+        IN_FULL
     } else if name == "*/*" {
         0
     } else {
@@ -84,6 +119,21 @@ mod tests {
         assert!(!accepts_json(&["text/html"]));
         assert!(!accepts_json(&["*/*, application/json;q=0"]));
         assert!(!accepts_json(&["application/json; q=0.0, text/*"]));
+    }
+
+    #[test]
+    fn a_page_is_for_who_names_it_and_nobody_else() {
+        let prefers_html = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            prefers(&headers, "text/html", "application/json")
+        };
+        assert!(prefers_html("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        assert!(prefers_html("text/html"));
+        assert!(!prefers_html("*/*") && !prefers_html("") && !prefers_html("text/*"));
+        assert!(!prefers_html("application/json, text/html;q=0.9"));
+        assert!(!prefers_html("text/html;q=0"));
+        assert!(!prefers(&HeaderMap::new(), "text/html", "application/json"));
     }
 
     #[test]

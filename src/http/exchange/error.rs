@@ -89,10 +89,10 @@ catalogue! {
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
     /// No such webhook source, or it has no secret.
     UnknownSource = NOT_FOUND, "UNKNOWN_SOURCE", "No such webhook source";
-    /// The simulator is off here.
-    SimulatorOff = NOT_FOUND, "SIMULATOR_OFF", "The simulator is off";
     /// No such simulated webhook, or not any more, or another instance's.
     SimulatedWebhookNotFound = NOT_FOUND, "SIMULATED_WEBHOOK_NOT_FOUND", "No such simulated webhook";
+    /// The contact has no such version yet.
+    VersionNotFound = NOT_FOUND, "VERSION_NOT_FOUND", "No such version";
     /// Nothing is known of the event.
     EventNotFound = NOT_FOUND, "EVENT_NOT_FOUND", "No such event";
     /// No such dead letter.
@@ -105,6 +105,8 @@ catalogue! {
     FollowerNotFound = NOT_FOUND, "FOLLOWER_NOT_FOUND", "No such follower";
     /// No such change is parked.
     ParkedChangeNotFound = NOT_FOUND, "PARKED_CHANGE_NOT_FOUND", "No such parked change";
+    /// No such import.
+    ImportNotFound = NOT_FOUND, "IMPORT_NOT_FOUND", "No such import";
     /// The route has other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed";
     /// The client accepts no form that there is.
@@ -127,12 +129,22 @@ catalogue! {
     NotRedrivable = CONFLICT, "NOT_REDRIVABLE", "Not redrivable";
     /// Other rules than those that were meant.
     RulesDiffer = CONFLICT, "RULES_DIFFER", "Other rules";
+    /// The configuration names no directory for backups.
+    BackupsOff = CONFLICT, "BACKUPS_OFF", "No backups are kept here";
+    /// A backup is being made or handed out, and one is at a time.
+    BackupUnderWay = CONFLICT, "BACKUP_UNDER_WAY", "A backup is under way";
     /// Too many redrives are under way.
     TooManyRedrives = CONFLICT, "TOO_MANY_REDRIVES", "Too many redrives";
     /// The follower has not started, or nothing waits that could be skipped, or too much was redriven.
     FollowerConflict = CONFLICT, "FOLLOWER_CONFLICT", "Not possible for this follower now";
+    /// The import is not in the state for this.
+    ImportConflict = CONFLICT, "IMPORT_CONFLICT", "Not possible for this import now";
+    /// The import's file is another instance's, or was deleted.
+    ImportGone = GONE, "IMPORT_GONE", "The import's file is gone";
     /// A position of another log, or one that the journal does not reach back to.
     PositionGone = GONE, "POSITION_GONE", "Position gone";
+    /// The journal does not reach back to that time or version, or the contact was erased since; `details` says how far it reaches.
+    HistoryGone = GONE, "HISTORY_GONE", "History gone";
     /// The contact is not in the state that If-Match names, or there although it must be new.
     PreconditionFailed = PRECONDITION_FAILED, "PRECONDITION_FAILED", "Precondition failed";
     /// A change without If-Match, where that is required.
@@ -143,6 +155,8 @@ catalogue! {
     TooManyEvents = PAYLOAD_TOO_LARGE, "TOO_MANY_EVENTS", "Too many events";
     /// An event that can't be applied.
     EventRejected = UNPROCESSABLE_ENTITY, "EVENT_REJECTED", "Event rejected";
+    /// A file that can't be imported: no contacts' file, or of columns that nobody knows.
+    ImportUnreadable = UNPROCESSABLE_ENTITY, "IMPORT_UNREADABLE", "The file can't be imported";
     /// Too long a path and query.
     UriTooLong = URI_TOO_LONG, "URI_TOO_LONG", "URI too long";
     /// A body of another kind.

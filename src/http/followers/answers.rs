@@ -43,6 +43,8 @@ pub(super) struct Follower {
     parked: u64,
     /// Changes that were delivered since it started.
     delivered: u64,
+    /// Deliveries that failed on this instance since its start, each try of them.
+    failures: u64,
     /// How often the journal no longer reached back to what was not delivered.
     overruns: u64,
     #[schema(required = true, format = DateTime)]
@@ -86,6 +88,7 @@ impl Follower {
             waiting: shown.waiting as u64,
             parked: shown.parked as u64,
             delivered: shown.delivered,
+            failures: shown.failures,
             overruns: shown.overruns,
             overrun_at: shown.overrun_at_ms.map(format_rfc3339),
             scanning: shown.is_scanning,

@@ -33,10 +33,10 @@ fn change(operation: Operation) -> Operation {
 fn follower() -> Value {
     json!({
         "name": "{{followerName}}",
-        "about": "Tells the simulator's target of every write of the API.",
+        "about": "Brings records to the lanes that their contacts are at home in.",
         "state": "running", "here": true, "position": "{{position}}", "lagRecords": 0,
-        "lagSeconds": 0.0, "waiting": 0, "parked": 0, "delivered": 12, "overruns": 0,
-        "overrunAt": null, "scanning": false, "paused": null, "trouble": null,
+        "lagSeconds": 0.0, "waiting": 0, "parked": 0, "delivered": 12, "failures": 0,
+        "overruns": 0, "overrunAt": null, "scanning": false, "paused": null, "trouble": null,
     })
 }
 

@@ -33,6 +33,26 @@ impl Tokens {
     }
 }
 
+/// What lets the page in; what it refreshes with is in a cookie.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct AccessToken {
+    /// For `Authorization: Bearer`; opaque.
+    access_token: String,
+    /// `Bearer`.
+    token_type: &'static str,
+    /// Seconds until the access token ends.
+    #[schema(minimum = 0)]
+    expires_in: u64,
+}
+
+impl AccessToken {
+    pub(super) fn of(signed_in: SignedIn) -> Self {
+        let Tokens { access_token, token_type, expires_in, .. } = Tokens::of(signed_in);
+        Self { access_token, token_type, expires_in }
+    }
+}
+
 /// Sign-ins, the last used first.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]

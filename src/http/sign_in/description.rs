@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answers::{Me, Sessions, Tokens};
+use super::answers::{AccessToken, Me, Sessions, Tokens};
 use super::requests::{ChangePassword, Login, Refresh};
 use crate::http::description::operation::{
     Answer, Header, Kept, Operation, Param, Tag, page_params, text,
@@ -50,6 +50,48 @@ pub(super) fn refresh() -> Operation {
         )
         .body::<Refresh>(example);
     lets_in(operation, "The next tokens.", Code::InvalidRefreshToken)
+}
+
+/// Said by the page alone: what another site's form or link can't send.
+fn of_page() -> Param {
+    Param::header("X-Contactd-Page", "1", "Anything. Without it the request is refused.")
+        .required()
+        .sent()
+}
+
+pub(super) fn cookie_login() -> Operation {
+    let example = json!({ "username": "{{username}}", "password": "{{password}}" });
+    let operation = Operation::new("loginByCookie", "Log in, as the page at / does")
+        .of(Tag::Auth)
+        .about(
+            "As `POST /api/auth/login`, but the refresh token is set as a cookie (HttpOnly, \
+             SameSite=Strict) that no script can read. For pages of this origin alone, and none \
+             where `page.enabled` is false.",
+        )
+        .param(of_page())
+        .body::<Login>(example);
+    by_cookie(operation, "Signed in.", Code::InvalidCredentials)
+}
+
+pub(super) fn cookie_refresh() -> Operation {
+    let operation = Operation::new("refreshByCookie", "Refresh the access token, as the page does")
+        .of(Tag::Auth)
+        .about("With the refresh token of the cookie, which is replaced.")
+        .param(of_page())
+        // Clients that keep no cookies have none to send.
+        .not_sent();
+    by_cookie(operation, "The next access token.", Code::InvalidRefreshToken)
+}
+
+fn by_cookie(operation: Operation, about: &'static str, refused: Code) -> Operation {
+    let token = json!({ "accessToken": "{{token}}", "tokenType": "Bearer", "expiresIn": 900 });
+    operation.answers(Answer::json::<AccessToken>(200, about, token)).fails(&[
+        refused,
+        Code::Forbidden,
+        Code::UnsupportedMediaType,
+        Code::ValidationFailed,
+        Code::SessionsUnavailable,
+    ])
 }
 
 pub(super) fn change_password() -> Operation {

@@ -5,21 +5,20 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, USER_AGENT};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 
-use crate::auth::{
-    self, Auth, ChangePasswordError, FamilyError, LoginError, Origin, Principal, SignedIn,
-};
+use crate::auth::{self, ChangePasswordError, FamilyError, LoginError, Principal, SignedIn};
 
 use super::answers::{Me, Session, Sessions, Tokens};
-use super::requests::{ChangePassword, Login, Refresh};
+use super::cookie;
+use super::requests::{ChangePassword, Refresh};
+use super::signing::{origin, signed_in, users};
 use crate::http::edge::allow;
 use crate::http::edge::client_address::ClientAddress;
 use crate::http::edge::rate_limit::Refused;
-use crate::http::edge::request_id::REQUEST_ID;
 use crate::http::exchange::answer::PathParam;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
@@ -36,11 +35,7 @@ pub(super) async fn login(
     body: Bytes,
 ) -> Result<Secret<Tokens>, ApiError> {
     Params::of(&uri, &[])?;
-    let Login { username, email, password } = Login::read(Fields::of(&headers, &body)?)?;
-    let login = username.or(email).unwrap_or_default();
-    let origin = origin(address, &headers);
-    let signed_in = users(&state)?.login(&login, password, &origin).await?;
-    Ok(tokens(signed_in))
+    Ok(tokens(signed_in(&state, address, &headers, &body).await?))
 }
 
 /// `POST /api/auth/refresh`
@@ -68,7 +63,9 @@ pub(super) async fn logout(
 ) -> Result<Response, ApiError> {
     Params::of(&uri, &[])?;
     users(&state)?.logout(&principal, &origin(address, &headers)).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    cookie::forget(&headers, &mut response);
+    Ok(response)
 }
 
 /// `GET /api/auth/me`
@@ -139,22 +136,6 @@ pub(super) async fn change_password(
     let changed =
         users(&state)?.change_password(&principal, current_password, new_password, &origin).await;
     Ok(tokens(changed?))
-}
-
-fn users(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
-    state.services().auth.as_ref().ok_or_else(|| ApiError::internal("there is no authentication"))
-}
-
-fn origin(address: Option<Extension<ClientAddress>>, headers: &HeaderMap) -> Origin {
-    let text = |name: &HeaderName| {
-        let value = headers.get(name).and_then(|value| value.to_str().ok());
-        value.unwrap_or_default().to_owned()
-    };
-    Origin {
-        address: address.map_or_else(String::new, |Extension(client)| client.address.to_string()),
-        agent: text(&USER_AGENT),
-        request_id: text(&REQUEST_ID),
-    }
 }
 
 fn others_sessions(principal: &Principal) -> ApiError {

@@ -50,7 +50,7 @@ pub(super) struct SimulatedDelivery {
     manner: &'static str,
     #[schema(format = DateTime)]
     created_at: String,
-    /// The beginning of it.
+    /// The beginning of it. Empty where its contact was erased since; then no answer is shown either.
     body: String,
     body_is_cut: bool,
     /// Every try so far.

@@ -32,7 +32,6 @@ pub(super) fn send() -> Operation {
             Code::UnsupportedMediaType,
             Code::ValidationFailed,
             Code::TargetNotAllowed,
-            Code::SimulatorOff,
             Code::SimulatorBusy,
         ])
         .keeps("simulatedId", Kept::Body("data.0.id"))
@@ -50,7 +49,7 @@ pub(super) fn history() -> Operation {
             Answer::json::<SimulatedHistory>(200, "The newest first.", example)
                 .with(&[Header::Link]),
         )
-        .fails(&[Code::InvalidCursor, Code::SimulatorOff, Code::NotReady])
+        .fails(&[Code::InvalidCursor, Code::NotReady])
 }
 
 pub(super) fn delivery() -> Operation {
@@ -60,7 +59,7 @@ pub(super) fn delivery() -> Operation {
         .about("With every try, its status, latency and the beginning of its answer.")
         .param(id)
         .answers(Answer::json::<SimulatedDelivery>(200, "As it stands.", delivered()))
-        .fails(&[Code::SimulatedWebhookNotFound, Code::SimulatorOff])
+        .fails(&[Code::SimulatedWebhookNotFound, Code::NotReady])
 }
 
 fn delivered() -> Value {

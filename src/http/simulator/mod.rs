@@ -6,6 +6,17 @@ mod requests;
 mod routes;
 
 use super::exchange::endpoint::{ADMINS, Endpoint, READ, WRITE, endpoints};
+use super::exchange::error::{ApiError, Code};
+
+/// All of it lies below.
+pub(super) const PATH: &str = "/api/simulator/";
+
+/// Where it is off nothing of it is there.
+pub(super) fn off() -> ApiError {
+    let text = "the simulator is off here; simulator.enabled turns it on, and it signs with \
+                acme.webhook_secret";
+    ApiError::new(Code::RouteNotFound, text)
+}
 
 /// It sends where it is told to.
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints![

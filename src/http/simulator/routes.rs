@@ -1,5 +1,7 @@
 //! The simulator: webhooks as Acme sends them, and what became of each.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -12,10 +14,11 @@ use crate::domain::Class;
 use crate::domain::event::EventKind;
 use crate::domain::limits::ID_BYTES_MAX;
 use crate::effects::simulator::{COUNT_MAX, Order, Simulator, SimulatorError};
+use crate::query::QueryError;
 use crate::simulate::ChaosOptions;
 
 use super::answers::{SimulatedDelivery, SimulatedHistory, SimulatedMeta, SimulatedWebhooks};
-use crate::http::exchange::answer::PathParam;
+use crate::http::exchange::answer::{PathParam, blocking};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::page::{PageMeta, PageRequest, paged};
@@ -42,11 +45,13 @@ pub(super) async fn history(
     State(state): State<HttpState>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let simulator = simulator(&state)?;
+    let simulator = Arc::clone(simulator(&state)?);
     let params = Params::of(&uri, &["limit", "cursor"])?;
     let page = PageRequest::new(state.queries()?, "simulated webhooks".to_owned(), &params)?;
     let before = page.after(|key| Some(u64::from_be_bytes(key.try_into().ok()?)))?;
-    let found = simulator.history(page.limit, before);
+    let (reader, limit) = (state.open()?.control.reader().clone(), page.limit);
+    let look = move || simulator.history(&reader, limit, before).map_err(QueryError::from);
+    let found = blocking(&state.work().questions, look).await?;
     let PageMeta { limit, next_cursor } =
         page.meta(found.next.map(|number| number.to_be_bytes().to_vec()));
     let data = found.deliveries.into_iter().map(SimulatedDelivery::from).collect();
@@ -60,21 +65,19 @@ pub(super) async fn delivery(
     PathParam(id): PathParam,
     uri: Uri,
 ) -> Result<Json<SimulatedDelivery>, ApiError> {
-    let simulator = simulator(&state)?;
+    let simulator = Arc::clone(simulator(&state)?);
     Params::of(&uri, &[])?;
-    let delivery = simulator.delivery(&id).ok_or_else(|| {
+    let reader = state.open()?.control.reader().clone();
+    let look = move || simulator.delivery(&reader, &id).map_err(QueryError::from);
+    let delivery = blocking(&state.work().questions, look).await?.ok_or_else(|| {
         let text = "this instance remembers no simulated webhook of this id";
         ApiError::new(Code::SimulatedWebhookNotFound, text)
     })?;
     Ok(Json(delivery.into()))
 }
 
-fn simulator(state: &HttpState) -> Result<&Simulator, ApiError> {
-    state.services().simulator.as_deref().ok_or_else(|| {
-        let text = "the simulator is off here; simulator.enabled turns it on, and it signs with \
-                    acme.webhook_secret";
-        ApiError::new(Code::SimulatorOff, text)
-    })
+fn simulator(state: &HttpState) -> Result<&Arc<Simulator>, ApiError> {
+    state.services().simulator.as_ref().ok_or_else(super::off)
 }
 
 fn order(mut fields: Fields) -> Result<Order, ApiError> {

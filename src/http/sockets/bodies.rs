@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::shares::{Full, Part, Pool, Who};
 
-use crate::http::edge::gate::Passing;
+use crate::http::edge::gate::Caller;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::services::HttpLimits;
 use crate::http::state::HttpState;
@@ -26,7 +26,7 @@ const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 /// to be kept until the request is answered.
 pub(crate) async fn read_whole(
     state: &HttpState,
-    passing: &Passing,
+    caller: &Caller,
     request: &mut Request,
 ) -> Result<Option<Part>, ApiError> {
     let encodings = request.headers().get_all(CONTENT_ENCODING).iter();
@@ -37,7 +37,7 @@ pub(crate) async fn read_whole(
         return Err(ApiError::new(Code::UnsupportedMediaType, text));
     }
     let limits = state.limits();
-    let (pool, who) = (state.bodies().of(passing.principal.is_some()), passing.who());
+    let (pool, who) = (state.bodies().of(caller.principal.is_some()), caller.who());
     let reading = Reading { limits, pool, who, whole: Vec::new(), part: None };
     match timeout(limits.request_timeout, reading.all_of(request.body_mut())).await {
         Ok(read) => {

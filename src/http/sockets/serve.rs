@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::ServerConfig;
 use crate::domain::Class;
 use crate::shares::part_of;
+use crate::telemetry::fault;
 
 use super::connections::{ConnectionBounds, Connections, Peer, PeerKind, Place};
 use super::head_timer::{LookedAt, next_look};
@@ -163,7 +164,11 @@ async fn accepted(
 ) -> Option<(Place, TcpStream)> {
     let next = async {
         loop {
-            match listener.accept().await {
+            let next = match fault::io("accept") {
+                Ok(()) => listener.accept().await,
+                Err(error) => Err(error),
+            };
+            match next {
                 Ok((stream, peer)) => {
                     if let Some(place) = crowd.place(peer.ip()).await {
                         return (place, stream);

@@ -17,8 +17,8 @@ use crate::config::{InputConfig, Tombstones};
 use crate::domain::decode::{ITEMS_BYTES_MAX, ITEMS_MAX, Item, KeyForm, Most, Reject};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::headers::{
-    COMPLETE, CONTENT_TYPE, DECODE_PROBLEM, KEY_PROBLEM, ORIGIN, ORIGIN_BYTES, ORIGIN_KEY,
-    ORIGIN_TIMESTAMP, OUR_ENVELOPE, OURS_PREFIX, SCHEMA_ID, SOURCE,
+    COMPLETE, CONTENT_TYPE, DECODE_PROBLEM, KEY_PROBLEM, MARKER, NOTICE, ORIGIN, ORIGIN_BYTES,
+    ORIGIN_KEY, ORIGIN_TIMESTAMP, OUR_ENVELOPE, OURS_PREFIX, SCHEMA_ID, SOURCE,
 };
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, Record, RecordBatch, header_refs, owned_headers};
@@ -111,6 +111,9 @@ impl Converter {
     ) -> Result<Vec<Bridged>, u32> {
         if self.is_ours(batch, record) {
             return Ok(vec![Bridged::nothing(BridgeOutcome::Returned)]);
+        }
+        if is_for_itself(batch, record) {
+            return Ok(vec![Bridged::nothing(BridgeOutcome::Ignored)]);
         }
         let source = input.source.as_deref().unwrap_or_default().as_bytes();
         let decoder = self.rules.decoder();
@@ -379,6 +382,13 @@ fn headers(input: &InputConfig, topic: &str, batch: &RecordBatch, record: &Recor
     let origin = format!("{topic}:{}:{}", batch.lane, record.offset);
     headers.push((ORIGIN.to_owned(), Some(origin.into_bytes())));
     headers
+}
+
+/// Whether it is what another contact log says to itself: a notice, or a marker, whose value is no JSON.
+fn is_for_itself(batch: &RecordBatch, record: &Record) -> bool {
+    let has = |wanted: &str| batch.headers(record).any(|(name, _)| name == wanted);
+    let is_json = |value: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(value).is_ok();
+    has(NOTICE) || has(MARKER) && !batch.value(record).is_some_and(is_json)
 }
 
 /// A schema's names, which a problem may tell, can be as long as they like.

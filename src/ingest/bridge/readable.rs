@@ -87,7 +87,7 @@ fn named(
     };
     match look(id) {
         Look::Awaited => Err(Obstacle::Awaited(id)),
-        Look::Refused(Reject { reason, detail }) => {
+        Look::Refused(Reject { reason, detail, .. }) => {
             Ok(Err(KeyProblem::Refused(Reject::new(reason, format!("the key: {detail}")))))
         }
         Look::Known(format) => match &*format {

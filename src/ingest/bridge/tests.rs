@@ -442,3 +442,13 @@ fn an_embedded_log_has_a_group_of_its_own() {
     config.group = Some("own".to_owned());
     assert_eq!(group(&config, &identity(LogKind::Embedded)), "own");
 }
+
+#[test]
+fn what_another_contact_log_says_to_itself_is_no_event() {
+    let event = r#"{"eventType":"contact.updated","data":{"id":"a","phone":"1"}}"#;
+    for (header, value) in [("contactd_marker", "\u{1}rules"), ("contactd_notice", event)] {
+        let headers = [(header, Some(b"1".as_slice()))];
+        let left_out = bridged(&InputConfig::default(), 1, Some("a"), Some(value), &headers);
+        assert_eq!((left_out.record, left_out.outcome), (None, BridgeOutcome::Ignored), "{header}");
+    }
+}

@@ -1,12 +1,9 @@
 //! The answer that a request was given when it was first done.
 
 use crate::domain::verdict::Verdict;
-use crate::store::{ChangeRef, Reader, StoredContact};
+use crate::store::{Moment, Past, Reader, StoredContact};
 
 use super::{Done, Edit, EditError, Edits, command_hash};
-
-/// Changes that are looked through at a time.
-const CHANGES_A_LOOK: usize = 32;
 
 impl Edits {
     /// None: it was not done before, as far as its lane remembers.
@@ -34,25 +31,10 @@ pub(in crate::ingest) fn as_of(
     id: &[u8],
     wanted: u64,
 ) -> Result<StoredContact, EditError> {
-    let current = reader.contact(id)?.ok_or(EditError::NotFound)?;
-    if current.view()?.version() == wanted {
-        return Ok(current);
-    }
-    let mut before: Option<ChangeRef> = None;
-    loop {
-        let changes = reader.history(id, CHANGES_A_LOOK, before)?;
-        for change in &changes {
-            let version = change.view()?.version();
-            if version == wanted {
-                return Ok(change.value());
-            }
-            if version < wanted {
-                return Ok(current);
-            }
-        }
-        before = changes.last().map(|change| change.change);
-        if before.is_none() {
-            return Ok(current);
+    match reader.contact_at(id, Moment::Version(wanted))? {
+        Some(Past::Contact(value)) => Ok(value),
+        Some(Past::NotYet | Past::Gone { .. }) | None => {
+            reader.contact(id)?.ok_or(EditError::NotFound)
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod first;
 mod links;
+mod revert;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use super::patch::ContactPatch;
 
 pub(super) use first::as_of;
 pub use links::LinkError;
+pub use revert::RevertError;
 
 /// How often one is given where writes beside it are in its way.
 const TRIES: u32 = 4;

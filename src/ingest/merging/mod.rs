@@ -24,6 +24,7 @@ use crate::domain::merge_notes::MERGED_INTO;
 use crate::domain::position::Position;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::EventLog;
+use crate::shares::{Full, part_of};
 use crate::store::{Reader, StoreError, StoredContact};
 
 use super::command_record::COMMAND_ID;
@@ -38,7 +39,8 @@ pub use job::{MergeEnd, MergeFailure, MergeJob};
 
 /// Keys of the control entries begin with it.
 const PREFIX: &str = "merge/job/";
-/// Merges that are under way at once, and those with the ones that have ended.
+/// Merges that are under way at once, of which nobody has more than a part, and those with the ones that
+/// have ended.
 const RUNNING_MAX: usize = 256;
 const JOBS_MAX: usize = 1024;
 /// Entries that are looked at: of requests at once each may add one.
@@ -88,10 +90,12 @@ pub enum MergeError {
     #[error("the key was used for another request")]
     KeyReused,
     /// Too many are under way.
-    #[error("{running} merges are under way already; try again when some have ended")]
+    #[error("{running} merges{} are under way already; try again when some have ended", whose(.full))]
     TooMany {
         /// So many.
         running: usize,
+        /// Of whom.
+        full: Full,
     },
     /// It may have been written down, or not.
     #[error("the merge {id} could not be written down: {source}")]
@@ -115,6 +119,13 @@ pub enum MergeError {
     /// The survivor can't be shown as it was.
     #[error(transparent)]
     Edit(#[from] EditError),
+}
+
+fn whose(full: &Full) -> &'static str {
+    match full {
+        Full::Part => " of yours",
+        Full::All => "",
+    }
 }
 
 impl From<StoreError> for MergeError {
@@ -203,7 +214,7 @@ impl Merging {
 
     async fn begin(&self, id: &str, merge: &Merge, revision: u64) -> Result<(), MergeError> {
         self.check(merge)?;
-        self.make_room(id).await?;
+        self.make_room(id, &merge.author.principal).await?;
         let job = MergeJob {
             into: merge.into.clone(),
             from: merge.from.clone(),
@@ -257,12 +268,20 @@ impl Merging {
     }
 
     /// The oldest merge that has ended goes when there are too many.
-    async fn make_room(&self, id: &str) -> Result<(), MergeError> {
+    async fn make_room(&self, id: &str, principal: &str) -> Result<(), MergeError> {
         let entries = self.reader().controls(PREFIX, None, LISTED_MAX);
         let ended = entries.iter().filter(|(_, entry)| entry.expires_at_ms.is_some());
-        let running = entries.len() - ended.clone().count();
+        let running = entries.iter().filter(|(_, entry)| entry.expires_at_ms.is_none());
+        let is_own = |job: &MergeJob| job.principal == principal;
+        let own = running
+            .clone()
+            .filter_map(|(_, entry)| serde_json::from_slice::<MergeJob>(&entry.value).ok());
+        let (running, own) = (running.count(), own.filter(is_own).count());
+        if own >= part_of(RUNNING_MAX, 0) {
+            return Err(MergeError::TooMany { running: own, full: Full::Part });
+        }
         if running >= RUNNING_MAX {
-            return Err(MergeError::TooMany { running });
+            return Err(MergeError::TooMany { running, full: Full::All });
         }
         let oldest = ended.min_by_key(|(_, entry)| entry.changed_at_ms);
         if let Some((key, _)) = oldest.filter(|_| entries.len() >= JOBS_MAX) {

@@ -12,7 +12,7 @@ mod first_times;
 mod signature;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,8 +26,10 @@ use crate::domain::headers::{EVENT_ID, REQUEST_ID, SOURCE, TIME};
 use crate::domain::merge::merge;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{NamedValues, RecordBatch, header_refs};
+use crate::domain::sources::ACME;
 use crate::domain::verdict::DeadLetterReason;
 use crate::event_log::NewRecord;
+use crate::telemetry::Throttle;
 
 use super::PresentRules;
 use super::command_record::COMMAND_ID;
@@ -131,6 +133,10 @@ pub struct Checked {
 /// The sources that may send, and how their events are checked.
 pub struct Webhooks {
     sources: BTreeMap<String, Source>,
+    /// Configured, and without a secret.
+    secretless: BTreeSet<String>,
+    /// Anybody can send what is not believed.
+    hints: Throttle,
     default_source: String,
     events_max: usize,
     rules: PresentRules,
@@ -171,14 +177,17 @@ impl Webhooks {
     /// A secret or a schema that can't be used.
     pub fn new(config: &WebhooksConfig, rules: PresentRules) -> Result<Self, WebhookSetupError> {
         let tolerance_ms = u64::try_from(config.tolerance.as_millis()).unwrap_or(u64::MAX);
-        let mut sources = BTreeMap::new();
+        let (mut sources, mut secretless) = (BTreeMap::new(), BTreeSet::new());
         for (name, source) in &config.sources {
-            if let Some(built) = Source::new(name, source, tolerance_ms)? {
-                sources.insert(name.clone(), built);
+            match Source::new(name, source, tolerance_ms)? {
+                Some(built) => _ = sources.insert(name.clone(), built),
+                None => _ = secretless.insert(name.clone()),
             }
         }
         Ok(Self {
             sources,
+            secretless,
+            hints: Throttle::a_minute(),
             default_source: config.default_source.clone(),
             events_max: config.events_max,
             rules,
@@ -249,10 +258,10 @@ impl Webhooks {
         now_ms: u64,
     ) -> Result<Checked, WebhookError> {
         let name = source.unwrap_or(&self.default_source);
-        let source = self
-            .sources
-            .get(name)
-            .ok_or_else(|| WebhookError::UnknownSource { name: name.to_owned() })?;
+        let source = self.sources.get(name).ok_or_else(|| {
+            self.tell_secretless(name);
+            WebhookError::UnknownSource { name: name.to_owned() }
+        })?;
         let verified = source.verifier.verify(&header, url, body, now_ms);
         if let Err(SignatureError::Mismatch { fits_body_alone }) = verified {
             source.tell_mismatch(fits_body_alone, url);
@@ -288,6 +297,28 @@ impl Webhooks {
             }
         }
         Ok(checked)
+    }
+
+    /// The sender is not told which sources there are, so the log is.
+    fn tell_secretless(&self, name: &str) {
+        if let Some(setting) = self.missing_secret(name)
+            && let Some(left_out) = self.hints.pass()
+        {
+            tracing::warn!(
+                source = name,
+                left_out,
+                "a webhook is answered 404, for its source has no secret to verify it with: set {setting}"
+            );
+        }
+    }
+
+    /// The setting that a configured source lacks to take webhooks.
+    fn missing_secret(&self, name: &str) -> Option<String> {
+        let of_acme = || "acme.webhook_secret (ACME_WEBHOOK_SECRET)".to_owned();
+        self.secretless.contains(name).then(|| match name {
+            ACME => of_acme(),
+            name => format!("source.{name}.secret or source.{name}.secret_file"),
+        })
     }
 
     fn too_many(&self, too_many: TooMany) -> WebhookError {

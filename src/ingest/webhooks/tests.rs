@@ -156,6 +156,9 @@ async fn nothing_that_is_not_believed_reaches_the_log() {
         );
         assert!(matches!(asked.await, Err(WebhookError::UnknownSource { .. })), "{name}");
     }
+    let setting = "source.off.secret or source.off.secret_file";
+    assert_eq!(world.webhooks.missing_secret("off").as_deref(), Some(setting));
+    assert_eq!(world.webhooks.missing_secret("nobody"), None, "nobody's names stand in no line");
     assert!(world.records().is_empty());
 }
 

@@ -166,6 +166,10 @@ impl Journal {
 
     /// The entry behind a ref; none when it was trimmed away.
     pub fn entry(&self, change: ChangeRef) -> Result<Option<JournalEntry>, StoreError> {
+        self.noticed(self.find(change))
+    }
+
+    fn find(&self, change: ChangeRef) -> Result<Option<JournalEntry>, StoreError> {
         if !change.is_some() {
             return Ok(None);
         }

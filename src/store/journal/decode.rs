@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::domain::attempts::ENCODED_BYTES;
@@ -32,6 +32,8 @@ pub struct Journal {
     pub(super) segments: SegmentReader,
     pub(in super::super) cache: Arc<ReadCache>,
     path: PathBuf,
+    /// The first part of it that was found not to be as it was written.
+    damage: Arc<OnceLock<String>>,
 }
 
 /// One frame, its head read, its entries still compressed.
@@ -85,15 +87,33 @@ impl Journal {
             segments: SegmentReader::open(dir, SegmentKind::Journal)?,
             cache,
             path: dir.to_path_buf(),
+            damage: Arc::default(),
         })
+    }
+
+    /// What was found damaged since it was opened, in a sentence.
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.get().map(String::as_str)
+    }
+
+    /// Keeps what is damaged in mind: whoever asked may be anybody.
+    pub(super) fn noticed<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &read
+            && error.is_about_data()
+            && self.damage.set(error.to_string()).is_ok()
+        {
+            tracing::error!(%error, "the journal is damaged: what needs that part of it fails");
+        }
+        read
     }
 
     /// A frame; none when it was trimmed away or not yet written.
     pub fn frame(&self, no: FrameNo) -> Result<Option<Frame>, StoreError> {
-        match self.segments.frame(no)? {
+        let read = || match self.segments.frame(no)? {
             Some(payload) => Frame::parse(no, payload).map(Some),
             None => Ok(None),
-        }
+        };
+        self.noticed(read())
     }
 
     /// The frames from one on, in order, as far as they are written when they are asked for.
@@ -101,15 +121,21 @@ impl Journal {
         &self,
         no: FrameNo,
     ) -> impl Iterator<Item = Result<Frame, StoreError>> + use<> {
-        self.segments.iter_from(no).map(|frame| {
-            let (no, payload) = frame?;
-            Frame::parse(no, payload)
+        let journal = self.clone();
+        self.segments.iter_from(no).map(move |frame| {
+            let read = frame.map_err(StoreError::from);
+            journal.noticed(read.and_then(|(no, payload)| Frame::parse(no, payload)))
         })
     }
 
     /// The first frame still there.
     pub fn first(&self) -> Result<FrameNo, StoreError> {
         Ok(self.segments.first()?)
+    }
+
+    /// The frame after the last one.
+    pub(crate) fn end(&self) -> Result<FrameNo, StoreError> {
+        Ok(self.segments.end()?)
     }
 
     /// The first frames of all segments, in order.

@@ -19,7 +19,7 @@ pub(super) const NAME_BYTES_MAX: usize = 80;
 // Places of the fields that are indexed.
 pub(super) const FIRST_NAME: usize = 0;
 pub(super) const LAST_NAME: usize = 1;
-pub(super) const COMPANY: usize = 4;
+pub(crate) const COMPANY: usize = 4;
 
 /// What a contact is found and sorted by; texts folded and cut, but for the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,7 @@
 
 mod duplicates;
 mod filter_keys;
+mod groups;
 mod keys;
 mod lists;
 mod pages;
@@ -35,11 +36,13 @@ use crate::domain::contact::CorruptContact;
 use super::bounds::Bounds;
 use super::codec::StoredContact;
 use super::dirty::DirtySet;
-use keys::SortKeys;
+pub(crate) use keys::COMPANY;
+pub(crate) use keys::SortKeys;
 pub(crate) use lists::Lists;
 pub(crate) use request::Places;
 use rows::Rows;
 
+pub use groups::{GroupBy, TimeCounts};
 pub use keys::fold;
 pub use request::{Filters, PageBoundary, PageKey, PageRequest, SortOrder, Total};
 

@@ -1,5 +1,6 @@
 //! Contacts by the ids that sources have for them, and what is known of one by its own.
 
+use crate::domain::clock::Clock;
 use crate::domain::external_ids::{contact_id_of, erased_form};
 use crate::store::StoreError;
 use crate::store::ordered::{PageKey, PageRequest, Total};
@@ -39,15 +40,20 @@ impl Reader {
 
     /// Whether a contact was erased at that time or later, in ms since 1970: what came before is not shown.
     pub fn was_erased_since(&self, contact_id: &[u8], time_ms: i64) -> Result<bool, StoreError> {
-        if !self.shared.erased.may_have(contact_id) {
-            return Ok(false);
-        }
-        let Some(value) = self.contact(contact_id)? else {
-            return Ok(false);
-        };
-        let erased = self.shared.contacts.view(contact_id, &value)?.erased();
+        let erased = self.last_erased(contact_id)?;
         let erased_ms = erased.map(|at| i64::try_from(at.ts_us / 1000).unwrap_or(i64::MAX));
         Ok(erased_ms.is_some_and(|erased_ms| erased_ms >= time_ms))
+    }
+
+    /// When a contact was last erased. Waits for the disk only where it may have been.
+    pub(crate) fn last_erased(&self, contact_id: &[u8]) -> Result<Option<Clock>, StoreError> {
+        if !self.shared.erased.may_have(contact_id) {
+            return Ok(None);
+        }
+        let Some(value) = self.contact(contact_id)? else {
+            return Ok(None);
+        };
+        Ok(self.shared.contacts.view(contact_id, &value)?.erased())
     }
 
     /// [`Self::contacts_of`] as a page: as many as are asked for, of the status that is asked for.

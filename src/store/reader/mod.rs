@@ -2,7 +2,6 @@
 
 mod by_id;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +20,6 @@ use super::dead_letters::DeadLetters;
 use super::digest::Digest;
 use super::events::{self, EventLookup, EventRecord, Untimed};
 use super::expected::Expected;
-use super::export::{self, ExportReport};
 use super::heap::HeapStats;
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
@@ -447,16 +445,6 @@ impl Reader {
         events::at(&self.shared, lane, offset)
     }
 
-    /// Writes every contact as of one position, one JSON object a line, sorted by id, while writes
-    /// go on. The position is that of the call.
-    pub fn export(
-        &self,
-        include_deleted: bool,
-        out: &mut dyn Write,
-    ) -> Result<ExportReport, StoreError> {
-        export::export(&self.shared, include_deleted, out)
-    }
-
     /// Cross-checks everything that is stored twice. Nothing may be committed meanwhile.
     pub fn verify(&self, progress: &mut dyn FnMut(&str, u64)) -> Result<VerifyReport, StoreError> {
         verify::verify(&self.shared, progress)
@@ -465,6 +453,11 @@ impl Reader {
     /// The first fatal error, if there was one.
     pub fn health(&self) -> Result<(), StoreError> {
         self.shared.commits.check()
+    }
+
+    /// What of the journal was found not to be as it was written.
+    pub fn journal_damage(&self) -> Option<String> {
+        self.shared.journal.damage().map(str::to_owned)
     }
 
     /// Why the store does not get on now, though it will by itself.

@@ -97,6 +97,27 @@ fn missing_and_damaged_tables_are_made_again() {
 }
 
 #[test]
+fn damage_of_the_journal_that_a_read_has_met_is_told_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_small(dir.path());
+    feed(&mut opened.writer, 0, EVENTS);
+    opened.writer.close().unwrap();
+    drop(opened.reader);
+    let files = fs::read_dir(dir.path().join("journal")).unwrap().map(|at| at.unwrap().path());
+    let segments = files.filter(|at| at.extension().is_some_and(|at| at == "seg"));
+    let first = segments.min().unwrap();
+    let mut bytes = fs::read(&first).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    let opened = open_small(dir.path());
+    let fails = |id: &[u8]| opened.reader.history(id, usize::MAX, None).is_err();
+    assert!(images(&opened).iter().any(|(id, _)| fails(id)));
+    let damage = opened.reader.journal_damage().unwrap();
+    assert!(damage.contains("journal") && damage.contains("damage"), "{damage}");
+}
+
+#[test]
 fn what_was_trimmed_is_not_found_and_its_tables_are_gone() {
     let dir = tempfile::tempdir().unwrap();
     let retention = StoreConfig {

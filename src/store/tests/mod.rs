@@ -87,6 +87,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             attributes: Vec::new(),
             external_ids: Vec::new(),
             replaces: false,
+            is_notice: false,
             command: None,
         };
         let lane = Lane((number % 2) as u16);

@@ -79,6 +79,28 @@ fn a_staged_record_is_told_of_after_its_commit_and_by_its_own_place() {
 }
 
 #[test]
+fn who_waits_for_a_place_away_from_home_hears_what_becomes_of_its_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    let meta = |lane, offset| EntryMeta {
+        event_id: b"away",
+        source: b"lab",
+        ..EntryMeta::at(Lane(lane), Offset(offset), 1)
+    };
+    let record = AwayRecord { contact_id: b"c", key: None, value: Some(b"{}"), headers: &[] };
+    let mut waiting = pin!(opened.reader.expect(xxh3_64(b"away")).outcome_at(Lane(1), Offset(3)));
+    // Another record under the same id, which is not the one that is waited for.
+    opened.writer.settled(&meta(0, 6), Verdict::Stale, b"c").unwrap();
+    opened.writer.rehomed(&meta(1, 3), &record).unwrap();
+    opened.writer.commit().unwrap();
+    assert!(now(waiting.as_mut()).is_none(), "it is not decided yet");
+    opened.writer.settled(&meta(0, 7), Verdict::Conflict, b"c").unwrap();
+    opened.writer.commit().unwrap();
+    let decided = now(waiting.as_mut()).unwrap().unwrap();
+    assert_eq!((decided.verdict, decided.offset), (Verdict::Conflict, Offset(7)));
+}
+
+#[test]
 fn nobody_waits_for_a_store_that_has_ended() {
     let dir = tempfile::tempdir().unwrap();
     let Opened { writer, reader, .. } = open_store(dir.path());

@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
     let (accepted, rejected): (Vec<_>, Vec<_>) =
         checked.items.iter().partition(|item| item.reason.is_none());
     assert!(!checked.items.is_empty() && accepted.len() == checked.records.len());
-    assert!(rejected.iter().all(|item| item.status == "rejected" && item.detail.is_some()));
+    assert!(rejected.iter().all(|item| item.detail.is_some()));
     accepted.iter().zip(&checked.records).for_each(|(item, record)| applied(item, record));
 });
 

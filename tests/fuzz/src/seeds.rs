@@ -40,7 +40,7 @@ pub fn write() {
 
 type Seeds = Vec<Vec<u8>>;
 
-fn all() -> [(&'static str, Seeds); 20] {
+fn all() -> [(&'static str, Seeds); 21] {
     [
         ("record", of_records()),
         ("webhook", of_webhooks()),
@@ -62,6 +62,7 @@ fn all() -> [(&'static str, Seeds); 20] {
         ("marker", of_markers()),
         ("letter", of_letters()),
         ("avro", of_avro()),
+        ("source", of_sources()),
     ]
 }
 
@@ -95,6 +96,38 @@ fn of_avro() -> Seeds {
         encoded.map(one).collect::<Seeds>()
     });
     seeds.collect()
+}
+
+fn of_sources() -> Seeds {
+    let hubspot = r#"[{"eventId":1,"subscriptionType":"contact.propertyChange","occurredAt":1763719200000,
+        "objectId":1148,"propertyName":"firstname","propertyValue":"Ada"}]"#;
+    let salesforce = r#"{"data":{"payload":{"ChangeEventHeader":{"entityName":"Contact","changeType":"UPDATE",
+        "recordIds":["a","b"],"nulledFields":["Phone"]},"Name":{"FirstName":"Ada"},"Phone":null}}}"#;
+    let row = r#"{"schema":null,"payload":{"op":"u","after":{"id":7,"email":"a@b"},"source":{"ts_us":1}}}"#;
+    let nested = r#"{"msg":{"no":"m","at":"2026-11-21T10:00:00Z","what":"saved"},"person":{"key":7,
+        "name":{"full":"Ada Lovelace"},"tels":["1","2"],"grade":2,"born":"10.12.1815"}}"#;
+    let own = r#"{"eventType":"contact.updated","data":{"id":"a","email":"x"}}"#;
+    let madeup = "[source.x]\nunknown = \"drop\"\n[source.x.record]\ntype = \"msg.what\"\nid = \"msg.no\"\n\
+                  time = \"msg.at\"\ncontact = \"person.key\"\ndata = \"person\"\n[source.x.types]\n\
+                  saved = \"contact.updated\"\n[source.x.fields]\n\
+                  firstName = { from = \"name.full\", do = [\"split: :1\"] }\n\
+                  lastName = { from = \"name.full\", do = [\"split: :3\", \"default:none\"] }\n\
+                  phone = { from = \"tels\", do = [\"join:, \"] }\n\
+                  title = { from = \"grade\", values = { 1 = \"Dr\", \"*\" = \"Prof\" } }\n\
+                  \"attributes.born\" = { from = \"born\", do = [\"date:%d.%m.%Y\"] }\n";
+    let of = |preset: &str, more: &str| format!("[source.x]\npreset = \"{preset}\"\n{more}");
+    let left_out =
+        "[source.x.fields]\nemail = \"\"\nphone = { from = [\"a\", \"b[0].c\"], owner = \"us\" }\n";
+    [
+        (of("hubspot", left_out), hubspot),
+        (of("salesforce-cdc", ""), salesforce),
+        (of("debezium", "ids = \"own\"\n"), row),
+        (of("connect-json", "unknown = \"refuse\"\n"), row),
+        (madeup.to_owned(), nested),
+        (of("contactd", left_out), own),
+    ]
+    .map(|(table, document)| joined(&[table.as_bytes(), b"7", document.as_bytes()]))
+    .to_vec()
 }
 
 fn of_webhooks() -> Seeds {

@@ -9,16 +9,17 @@ use contactd::config::{Config, EmbeddedLogConfig, FlagSetting, Mode, Sources, lo
 use contactd::domain::decode::Decoder;
 use contactd::domain::fingerprint::Fingerprint;
 use contactd::domain::limits::Limits;
-use contactd::domain::sources;
 use contactd::domain::merge::merge;
 use contactd::domain::position::Lane;
 use contactd::domain::rules::RuleSet;
+use contactd::domain::sources;
 use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
 use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::effects::follower::{Followers, Surroundings};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+use contactd::files::export::Exports;
 use contactd::http::{
     Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, ServeOptions, Services,
     WebhookIntake, Writes, router, serve_stream,
@@ -220,6 +221,7 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
     OpenStore {
         followers: Arc::new(Followers::new(around)),
         acme: None,
+        imports: None,
         queries: contactd::query::Queries::new(reader.clone()),
         writes: Writes {
             edits: Edits::new(commands()),
@@ -229,6 +231,7 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
         },
         merging: Arc::new(Merging::new(log.clone(), commands(), Arc::clone(&control), lease())),
         letters: Arc::new(letters),
+        exports: Arc::new(Exports::new(reader.clone(), 4, metrics)),
         feed,
         rules: Arc::new(Adoption::new(log.clone(), reader.clone(), own)),
         control,

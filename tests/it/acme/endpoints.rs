@@ -123,7 +123,10 @@ async fn a_limit_that_ends_soon_is_waited_for() {
 #[tokio::test]
 async fn nothing_of_acme_is_there_where_none_is_configured() {
     let instance = Instance::start().await;
-    sync(&instance, "ada", "push").await.expect_error(404, "ROUTE_NOT_FOUND");
+    let answer = sync(&instance, "ada", "push").await;
+    let said = answer.json()["error"]["message"].clone();
+    assert_eq!(said, "Acme is not configured here: set acme.url");
+    answer.expect_error(404, "ROUTE_NOT_FOUND");
     let described = |answer: Answer| answer.json()["paths"].get("/api/acme/pull").is_some();
     assert!(!described(instance.client().get("/openapi.json").await.expect(200)));
     let (_acme, instance) = quiet().await;
@@ -185,6 +188,46 @@ async fn all_contacts_are_pulled_page_by_page_and_once() {
         .post("/api/acme/pull", &json!({ "cursor": "x" }))
         .await
         .expect_error(400, "INVALID_CURSOR");
+}
+
+#[tokio::test]
+async fn a_contact_whose_id_can_not_be_one_here_is_named_in_every_way() {
+    let (acme, instance) = quiet().await;
+    acme.put("batch", json!({ "acme_first_name": "Ada" }));
+    let pulled = pages(&instance, "/api/acme/pull", json!({})).await;
+    let refused = &pulled["refused"][0];
+    assert_eq!(refused["id"], "batch", "{pulled}");
+    let why = "the contact id is a word that paths need for something else";
+    assert_eq!(refused["why"], why, "{pulled}");
+    let answer = sync(&instance, "batch", "pull").await;
+    assert!(answer.json()["error"]["message"].to_string().contains("its id is a word"));
+    answer.expect_error(422, "EVENT_REJECTED");
+    let mended = pages(&instance, "/api/acme/reconcile", json!({ "apply": true })).await;
+    let drift = &mended["drift"][0];
+    assert_eq!((&drift["kind"], &drift["why"]), (&json!("missing_here"), &json!(why)));
+}
+
+#[tokio::test]
+async fn a_contact_that_was_made_says_in_which_fields_it_still_differs() {
+    let acme = MockAcme::start();
+    let owned = builder(&acme)
+        .with("source.acme.fields.company.owner", "acme")
+        .with("source.acme.fields.title.owner", "us");
+    let instance = owned.with("acme.sync", "false").start().await;
+    let ours = json!({ "id": "ours", "firstName": "Ada", "company": "ours" });
+    instance.client().post("/api/contacts", &ours).await.expect(201);
+    instance.client().post("/api/contacts", &json!({ "id": "plain" })).await.expect(201);
+    acme.put("theirs", json!({ "acme_first_name": "Eve", "acme_title": "theirs" }));
+    let mended = pages(&instance, "/api/acme/reconcile", json!({ "apply": true })).await;
+    let told = |at: usize| {
+        let drift = &mended["drift"][at];
+        (drift["id"].clone(), drift["mended"].clone(), drift["fields"].clone())
+    };
+    assert_eq!(told(0), (json!("ours"), json!(false), json!(["company"])), "{mended}");
+    assert_eq!(told(1), (json!("plain"), json!(true), json!([])), "{mended}");
+    assert_eq!(told(2), (json!("theirs"), json!(false), json!(["title"])), "{mended}");
+    assert!(acme.contact("ours").is_some(), "it is there all the same");
+    instance.until_contact("theirs", |answer| answer.status == 200).await;
 }
 
 #[tokio::test]
@@ -256,8 +299,8 @@ async fn what_acme_has_not_heard_of_outlasts_what_it_says_of_other_fields() {
     assert_eq!(theirs(&acme)["ada"]["phone"], "new");
     // Acme has said so itself, and then somebody there has taken it back.
     let is_told = |answer: &Answer| {
-        let told = acme.contact("ada").unwrap().acme_updated_at;
-        answer.json()["updatedAt"] == json!(told)
+        let told = acme.contact("ada").unwrap().acme_version;
+        answer.json()["sourceVersion"] == json!(told)
     };
     instance.until_contact("ada", is_told).await;
     acme.send_webhooks_to("http://127.0.0.1:1/", "acme");

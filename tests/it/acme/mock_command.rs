@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use regex::Regex;
 use serde_json::json;
@@ -69,7 +70,13 @@ fn what_can_not_be_is_refused_with_what_to_do() {
         (
             "--webhook-secret-file bad.json --webhook-url ftp://a/",
             2,
-            "--webhook-url: the target is neither http",
+            "--webhook-url ftp://a/ must begin with http:// or https://",
+        ),
+        ("--webhook-url 127.0.0.1:3000/", 2, "--webhook-url 127.0.0.1:3000/ must begin with"),
+        (
+            "--webhook-secret-file bad.json --webhook-url http://u:p@a/",
+            2,
+            "--webhook-url: the target holds a user name",
         ),
         ("--api-key-file gone", 1, "can't read --api-key-file gone"),
         ("--sign body", 2, "acme-body"),
@@ -139,6 +146,7 @@ async fn dev_with_acme_keeps_both_sides_alike() {
         })
         .await;
     }
+    within_a_second(&ours, &acme).await;
     ours.delete("/api/contacts/bob").await.expect(204);
     until("bob is gone there too", async || {
         (acme.get("/acme/contacts/bob").await.status == 404).then_some(())
@@ -153,7 +161,35 @@ async fn dev_with_acme_keeps_both_sides_alike() {
     // Three at the start, then the two sides' own; nothing went round.
     assert_eq!(
         (&stats["writes"], &stats["writesWithoutChange"]),
-        (&json!(8), &json!(0)),
+        (&json!(8 + 2 * CHANGES), &json!(0)),
         "{stats}"
     );
+}
+
+/// Changes of either side whose way is watched.
+const CHANGES: usize = 5;
+
+/// Of some changes on either side, each after the one before has come, at least one is on the other within a
+/// second: more is this machine's business.
+async fn within_a_second(ours: &Client, acme: &Client) {
+    let (here, there) = ("/api/contacts/ada", "/acme/contacts/ada");
+    let mut quickest = [Duration::MAX; 2];
+    for number in 0..CHANGES {
+        let (phone, company) = (format!("1{number}"), format!("Company {number}"));
+        let began = Instant::now();
+        ours.patch(here, &json!({"phone": phone})).await.expect(200);
+        until("the change is there", async || {
+            (acme.get(there).await.json()["acme_phone"] == phone).then_some(())
+        })
+        .await;
+        quickest[0] = quickest[0].min(began.elapsed());
+        let began = Instant::now();
+        acme.put(there, &json!({"acme_company": company})).await.expect(200);
+        until("the change is here", async || {
+            (ours.get(here).await.json()["company"] == company).then_some(())
+        })
+        .await;
+        quickest[1] = quickest[1].min(began.elapsed());
+    }
+    assert!(quickest.into_iter().all(|took| took <= Duration::from_secs(1)), "{quickest:?}");
 }

@@ -9,6 +9,7 @@ use contactd::domain::rules::RuleSet;
 use contactd::effects::follower::Row;
 use contactd::ingest::{Intake, IntakeOptions, PresentRules};
 use contactd::telemetry::Metrics;
+use serde_json::json;
 
 use crate::followers::suite;
 use crate::followers::world::{Subject, World};
@@ -42,6 +43,10 @@ impl Subject for Synced {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sync_keeps_all_promises() {
-    let subject = Synced(MockAcme::start());
-    suite::run(subject).await;
+    let acme = MockAcme::start();
+    // The notice of a write would push on a journal that forgets.
+    for number in 0..2_000 {
+        acme.put(&format!("c{number}"), json!({ "acme_first_name": format!("name {number}") }));
+    }
+    suite::run(Synced(acme)).await;
 }

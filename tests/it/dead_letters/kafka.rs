@@ -234,7 +234,7 @@ async fn records_that_spring_and_connect_dead_lettered_are_redriven_and_land_rig
     let dry = redrive("").await;
     assert_eq!(
         (&dry["records"], &dry["appended"], &dry["applied"]),
-        (&json!(4), &json!(3), &json!(false))
+        (&json!(4), &json!(2), &json!(false))
     );
     assert_eq!(dry["refused"], json!({ "malformed_json": 1 }));
     assert_eq!(dry["leftOut"], json!({ "redriven too often": 1 }));
@@ -248,21 +248,7 @@ async fn records_that_spring_and_connect_dead_lettered_are_redriven_and_land_rig
         assert_eq!((&found["firstName"], &found["version"]), (&json!(name), &json!(1)));
         assert_ne!(found["source"], "forged");
     }
-    let letters = until("what is hopeless is a letter here, once for each time", async || {
-        let page = client.get("/api/dead-letters").await.json();
-        let letters = page["data"].as_array()?.clone();
-        (letters.len() == 3).then_some(letters)
-    })
-    .await;
-    let path = format!("/api/dead-letters/{}", letters[0]["id"].as_str().unwrap());
-    let shown = client.get(&path).await.expect(200).json();
-    let names: Vec<&str> = shown["headers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(names, ["content-type", "trace", "contactd_redrive_hops"]);
-    assert!(shown["headers"][0]["value"].is_object());
-    assert_eq!(shown["headers"][1]["value"], json!(null), "a header without a value stays one");
+    // What is hopeless stays where it is.
+    let stats = client.get("/api/stats").await.expect(200).json();
+    assert_eq!(stats["events"]["verdicts"]["dead_lettered"], 0);
 }

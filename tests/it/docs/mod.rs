@@ -74,10 +74,13 @@ pages! {
     acme_runs_as_printed = "docs/acme.md";
     api_runs_as_printed = "docs/api.md";
     authentication_runs_as_printed = "docs/authentication.md";
+    backups_run_as_printed = "docs/backups.md";
     dead_letters_run_as_printed = "docs/dead-letters.md";
     events_run_as_printed = "docs/events.md";
+    exports_run_as_printed = "docs/exports.md";
     feed_runs_as_printed = "docs/feed.md";
     followers_run_as_printed = "docs/followers.md";
+    imports_run_as_printed = "docs/imports.md";
     installing_runs_as_printed = "docs/installing.md";
     kafka_runs_as_printed = "docs/kafka.md";
     operating_runs_as_printed = "docs/operating.md";
@@ -149,6 +152,27 @@ fn anchor(heading: &str) -> String {
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings.map(|line| anchor(line.trim_start_matches('#'))).collect()
+}
+
+/// Lines of a page that needs no list of contents at its head.
+const SHORT_PAGE_LINES: usize = 120;
+
+#[test]
+fn a_long_page_begins_with_its_contents() {
+    let pages = documents()
+        .into_iter()
+        .filter(|page| page.starts_with("docs/") && !page.starts_with("docs/reference/"));
+    for page in pages {
+        let text = read(&page);
+        if text.lines().count() <= SHORT_PAGE_LINES {
+            continue;
+        }
+        let head: String = text.split("\n## ").take(1).collect();
+        let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+        let missing: Vec<&str> =
+            headings.filter(|title| !head.contains(&format!("](#{})", anchor(title)))).collect();
+        assert!(missing.is_empty(), "{page}: its contents lack {missing:?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Followers: what the engine promises, for each of them.
 
 mod counting;
+mod dead_letters;
 mod faults;
+mod joining;
 mod rehoming;
+mod simulator_writes;
 pub(crate) mod suite;
 pub(crate) mod world;
 

@@ -54,6 +54,45 @@ async fn a_bad_record_is_listed_shown_and_redriven_to_the_same_end() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_found_by_its_events_id_where_that_could_be_read() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let spoilt = |id: &str, spoil: &dyn Fn(&mut Value)| {
+        let mut event = event(id, "Ada");
+        spoil(&mut event);
+        event
+    };
+    let no_date = |event: &mut Value| event["timestamp"] = json!("yesterday");
+    // Flat: the only id may be the contact's.
+    let flat = json!({ "id": "e-flat", "eventType": "contact.updated", "firstName": {} });
+    for bad in [
+        spoilt("type", &|event| event["eventType"] = json!("contact.renamed")),
+        spoilt("time", &no_date),
+        spoilt("field", &|event| event["data"]["firstName"] = json!({})),
+        spoilt("contact", &|event| event["data"]["id"] = json!("batch")),
+    ] {
+        instance.append(&bad).await;
+    }
+    let text = spoilt("data", &|event| event["data"] = json!("a text"));
+    for bad in [flat, text] {
+        instance.append_bytes("key", bad.to_string().as_bytes()).await;
+    }
+    until_letters(&client, 6).await;
+    for (id, reason) in [
+        ("e-type", "unknown_event_type"),
+        ("e-time", "invalid_timestamp"),
+        ("e-field", "wrong_type"),
+        ("e-data", "wrong_type"),
+        ("e-contact", "invalid_id"),
+    ] {
+        let found = client.get(&format!("/api/events/{id}")).await.expect(200).json();
+        let told = found.to_string();
+        assert!(told.contains("dead_lettered") && told.contains(reason), "{id}: {told}");
+    }
+    client.get("/api/events/e-flat").await.expect(404);
+}
+
+#[tokio::test]
 async fn a_mended_cause_and_a_redrive_heal_the_contact() {
     let strict = Instance::builder().with("apply.contact_bytes_max", "1KiB").start().await;
     let client = strict.client();

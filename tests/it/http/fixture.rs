@@ -18,6 +18,7 @@ use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::effects::follower::{Followers, Surroundings};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
+use contactd::files::export::Exports;
 use contactd::http::{
     Api, HttpLimits, HttpState, IdempotencySecret, OpenStore, Readiness, Services, Writes, router,
 };
@@ -78,11 +79,13 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     OpenStore {
         followers: Arc::new(Followers::new(around)),
         acme: None,
+        imports: None,
         letters: letters(&log, reader, &control),
         queries: contactd::query::Queries::new(reader.clone()),
         merging: merging(&log, reader, directory, &control),
         writes: writes(&log, reader, directory),
         control,
+        exports: Arc::new(Exports::new(reader.clone(), 8, &Metrics::new().unwrap())),
         feed: feed.clone(),
         rules: Arc::new(Adoption::new(log.clone(), reader.clone(), own)),
     }
@@ -250,6 +253,7 @@ impl Fixture {
             allow: config.allow.clone(),
             cors_origins: config.server.cors_origins.clone(),
             speaks_tls: config.server.tls.is_some(),
+            has_page: config.page.enabled,
             ..Services::default()
         };
         self.router_of(HttpLimits::from(&config.server), services)

@@ -1,9 +1,13 @@
 //! Two contacts that are one: both halves or nothing, whoever else wants one of the two.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use contactd::app;
+use contactd::auth::Role;
+use contactd::domain::command::Condition;
+use contactd::domain::control::ControlRecord;
 use contactd::domain::headers::{COMMAND, MERGES_INTO};
+use contactd::domain::position::{CONTROL_LANE, Position};
 use contactd::event_log::NewRecord;
 use serde_json::{Value, json};
 
@@ -55,6 +59,58 @@ async fn bind(instance: &Instance, id: &str, into: &str) {
         (answer.status == 200 && answer.json()["status"] == "unchanged").then_some(())
     })
     .await;
+}
+
+/// So many merges of somebody's that do not end: they are begun from what will not be applied.
+async fn begun(instance: &Instance, principal: &str, count: usize) {
+    let stats = instance.client().get("/api/stats").await.expect(200);
+    let mut far = Position::decode(stats.header("position")).unwrap();
+    far.next.values_mut().for_each(|next| next.0 += 1_000_000);
+    let record = |number: usize| {
+        let job = json!({
+            "into": format!("into-{number}"), "from": format!("from-{number}"),
+            "condition": Condition::default(), "requestHash": null,
+            "commands": format!("c-{number}"), "seen": far.encode(), "principal": principal,
+            "requestId": "r", "atMs": app::now_ms(), "end": null,
+        });
+        let record = ControlRecord {
+            id: format!("job-{number}"),
+            key: format!("merge/job/{number}"),
+            value: Some(job.to_string().into_bytes()),
+            ..ControlRecord::default()
+        };
+        NewRecord {
+            key: record.key.clone().into_bytes(),
+            value: Some(record.encode().unwrap()),
+            timestamp_ms: i64::try_from(app::now_ms()).unwrap(),
+            lane: Some(CONTROL_LANE),
+            ..NewRecord::default()
+        }
+    };
+    instance.log().append((0..count).map(record).collect()).await.unwrap();
+    let last = format!("/api/merges/{}", count - 1);
+    let client = instance.client();
+    until("they are known", async || (client.get(&last).await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_has_its_part_of_the_merges_under_way_is_refused_and_others_merge() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    for id in ["one", "other", "third"] {
+        create(&client, json!({"id": id})).await;
+    }
+    let full = client.clone().with_role(Role::Editor).with("prefer", "respond-async");
+    begun(&instance, "key:editor", 32).await;
+    let refused = merge(&full, "one", "other").await.expect_error(503, "OVERLOADED");
+    refused.header("retry-after");
+    let told = &refused.json()["error"];
+    assert_eq!(told["details"], json!({"limit": "merges", "max": 32}), "{told}");
+    assert!(told["message"].as_str().is_some_and(|text| text.contains("of yours")), "{told}");
+    let hurried = client.clone().with("prefer", "respond-async");
+    merge(&hurried, "one", "other").await.expect(202);
+    // What is refused to one is the others'.
+    merge(&full, "one", "third").await.expect_error(503, "OVERLOADED");
 }
 
 #[tokio::test]
@@ -182,6 +238,62 @@ async fn a_bound_contact_is_neither_erased_nor_merged_elsewhere() {
     assert_eq!(merged["title"], "Countess");
     client.post("/api/contacts/other/restore", &json!({})).await.expect(200);
     client.delete("/api/contacts/other?erase=true").await.expect(204);
+}
+
+/// Changes a contact all the time: some events that are not applied yet always stand before what comes.
+async fn keep_changing(instance: &Instance, id: &str) {
+    let client = instance.client();
+    let log = instance.client().get("/api/stats").await.expect(200);
+    let log = Position::decode(log.header("position")).unwrap().log;
+    let mut waiting = VecDeque::new();
+    for round in 0_u64.. {
+        let event = |number: u64| {
+            let number = round * 20 + number;
+            let event = json!({"id": format!("e{number}"), "eventType": "contact.updated",
+                "timestamp": 1_790_000_000_000 + number, "source": "crm",
+                "data": {"id": id, "phone": number.to_string()}});
+            NewRecord {
+                key: id.as_bytes().to_vec(),
+                value: Some(event.to_string().into_bytes()),
+                timestamp_ms: i64::try_from(app::now_ms()).unwrap(),
+                ..NewRecord::default()
+            }
+        };
+        let acks = instance.log().append((0..20).map(event).collect()).await.unwrap();
+        waiting.push_back(acks[0]);
+        if waiting.len() > 3 {
+            let ack = waiting.pop_front().unwrap();
+            let at = Position::behind(log, ack.lane, ack.offset).encode();
+            client.clone().with("position", &at).get(&format!("/api/contacts/{id}")).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_gives_way_to_who_changes_the_survivor_all_the_time() {
+    let instance = Instance::builder().with("apply.batch_records_max", "1").start().await;
+    let client = instance.client();
+    let hurried = client.clone().with("prefer", "respond-async");
+    let mut number = 0;
+    // Where the others are slow for a moment the two are merged, and it is done with two more.
+    let giving_way = until("a merge gives way", async || {
+        client.get("/api/contacts/one").await.status.is_success().then_some(())?;
+        number += 1;
+        let other = format!("other-{number}");
+        create(&client, json!({"id": other, "title": "Countess"})).await;
+        let accepted = merge(&hurried, "one", &other).await.expect(202);
+        let shown = ended(&client, accepted.header("location")).await;
+        (shown["status"] == "failed").then_some((other, shown))
+    });
+    let (other, shown) = tokio::select! {
+        given_way = giving_way => given_way,
+        () = keep_changing(&instance, "one") => unreachable!("it does not end"),
+    };
+    assert_eq!(shown["error"]["code"], "CONTENDED", "{shown}");
+    // It let the other go, as it was.
+    let left = contact(&client, &other).await;
+    assert_eq!((&left["status"], &left["title"]), (&json!("ACTIVE"), &json!("Countess")));
+    client.delete(&format!("/api/contacts/{other}?erase=true")).await.expect(204);
 }
 
 /// Of two at once that can't both be, one is done, and the other has changed nothing.

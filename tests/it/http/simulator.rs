@@ -98,9 +98,12 @@ async fn it_is_off_where_nobody_has_switched_it_on() {
     let no_secret = Instance::builder().with("simulator.enabled", "true").start().await;
     for instance in [off, no_secret] {
         let client = instance.client();
-        client.post(SEND, &ada()).await.expect_error(404, "SIMULATOR_OFF");
-        client.get(HISTORY).await.expect_error(404, "SIMULATOR_OFF");
-        client.get(&format!("{HISTORY}/x")).await.expect_error(404, "SIMULATOR_OFF");
+        client.post(SEND, &ada()).await.expect_error(404, "ROUTE_NOT_FOUND");
+        client.get(HISTORY).await.expect_error(404, "ROUTE_NOT_FOUND");
+        let off = client.get(&format!("{HISTORY}/x")).await.expect_error(404, "ROUTE_NOT_FOUND");
+        assert!(String::from_utf8_lossy(&off.body).contains("simulator.enabled"));
+        let described = client.get("/openapi.json").await.expect(200);
+        assert!(!String::from_utf8_lossy(&described.body).contains("/api/simulator"));
     }
 }
 

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::StatusCode;
 use contactd::domain::verdict::Verdict;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::support::answer::Answer;
 use crate::support::client::Client;
@@ -47,6 +51,13 @@ async fn write_all(client: &Client) -> usize {
         .post("/api/contacts", &json!({"id": "gone", "email": "g@example.com"}))
         .await
         .expect(201);
+    // After the erasure it would not be told any more.
+    until("all so far are told of", async || {
+        let page = client.get(HISTORY).await.expect(200).json();
+        let data = page["data"].as_array()?;
+        (data.len() == 11 && data.iter().all(|it| it["status"] == "delivered")).then_some(())
+    })
+    .await;
     client.delete("/api/contacts/gone?erase=true").await.expect(204);
     // Nothing changed: nothing to tell.
     client.patch("/api/contacts/ada", &json!({})).await.expect(200);
@@ -107,8 +118,11 @@ async fn hearing_of_our_own_writes_changes_nothing() {
 
 /// Each webhook carries the id, time and version of its write, and the contact after it.
 async fn told_as_it_was(client: &Client, all: &[Value]) {
+    let bodies = all.iter().map(|it| it["body"].as_str().unwrap());
+    let (erased, bodies): (Vec<_>, Vec<_>) = bodies.partition(|body| body.is_empty());
+    assert_eq!(erased.len(), 1, "of what was erased");
     let events: Vec<Value> =
-        all.iter().map(|it| serde_json::from_str(it["body"].as_str().unwrap()).unwrap()).collect();
+        bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
     let history = client.get("/api/contacts/ada/history").await.expect(200).json();
     for change in history["data"].as_array().unwrap() {
         let event = events.iter().find(|event| event["id"] == change["eventId"]).expect("told of");
@@ -166,7 +180,7 @@ async fn what_others_say_is_not_told_of_and_neither_is_the_past() {
 }
 
 /// Answers what connects, once it is told to; until then it says nothing.
-async fn answering(target: tokio::net::TcpListener, answers: Arc<AtomicBool>) {
+async fn answering(target: TcpListener, answers: Arc<AtomicBool>) {
     let mut silent = Vec::new();
     let mut answering = tokio::task::JoinSet::new();
     loop {
@@ -186,7 +200,7 @@ async fn answering(target: tokio::net::TcpListener, answers: Arc<AtomicBool>) {
 
 #[tokio::test]
 async fn a_target_that_is_silent_holds_up_no_write_and_is_told_of_all_later() {
-    let target = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let instance = Instance::builder()
         .with("simulator.enabled", "true")
         .with("simulator.fire_on_writes", "true")
@@ -219,4 +233,74 @@ async fn a_target_that_is_silent_holds_up_no_write_and_is_told_of_all_later() {
     })
     .await;
     assert_eq!((&shown["parked"], &shown["trouble"]), (&json!(0), &json!(null)));
+}
+
+/// Takes nothing until it is told to, and remembers what it took.
+async fn taking(target: TcpListener, takes: Arc<AtomicBool>, taken: Arc<Mutex<Vec<String>>>) {
+    let take = async move |body: String| {
+        if !takes.load(Ordering::SeqCst) {
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+        taken.lock().push(body);
+        StatusCode::OK
+    };
+    axum::serve(target, Router::new().fallback(take)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_erased_is_neither_sent_nor_shown_any_more() {
+    let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let instance = Instance::builder()
+        .with("simulator.enabled", "true")
+        .with("simulator.fire_on_writes", "true")
+        .with("simulator.targets", "127.0.0.1")
+        .with("simulator.networks", "127.0.0.0/8")
+        .with("simulator.target", format!("http://{}/", target.local_addr().unwrap()))
+        .with("acme.webhook_secret", SECRET)
+        .start()
+        .await;
+    let (takes, taken) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(taking(target, Arc::clone(&takes), Arc::clone(&taken)));
+    let client = instance.client();
+    let history = async || client.get(HISTORY).await.expect(200).json()["data"].clone();
+    let written = json!({"id": "ada", "lastName": "Lovelace"});
+    client.post("/api/contacts", &written).await.expect(201);
+    let asked = json!({
+        "eventType": "contact.updated", "data": {"id": "ada", "acme_last_name": "Lovelace"},
+    });
+    let sent = client.post("/api/simulator/webhooks", &asked).await.expect(202);
+    until("both were tried", async || {
+        let all = history().await;
+        let all = all.as_array()?;
+        assert!(all.iter().all(|it| it["body"].as_str().unwrap().contains("Lovelace")), "{all:?}");
+        (all.len() == 2 && all.iter().all(|it| it["attempts"][0]["status"] == 503)).then_some(())
+    })
+    .await;
+    client.delete("/api/contacts/ada?erase=true").await.expect(204);
+    let shown = history().await.to_string();
+    assert!(!shown.contains("Lovelace"), "{shown}");
+    let path = sent.header("location").to_owned();
+    let one = client.get(&path).await.expect(200).json();
+    assert_eq!((&one["body"], &one["attempts"][0]["response"]), (&json!(""), &Value::Null));
+    takes.store(true, Ordering::SeqCst);
+    let told = until("the erasure is told", async || {
+        let taken = taken.lock().clone();
+        let is_end = |body: &String| body.contains("contact.deleted") && body.contains("cmd_");
+        taken.iter().any(is_end).then_some(taken)
+    })
+    .await;
+    let of_write = |body: &&String| body.contains("contact.created");
+    assert_eq!(told.iter().filter(of_write).count(), 0, "{told:?}");
+    let all = history().await;
+    let of_write = all.as_array().unwrap().iter().find(|it| it["eventType"] == "contact.created");
+    assert_eq!(of_write.unwrap()["status"], "failed", "{all}");
+    // Made anew it is told of again.
+    let anew = client.clone().with("if-none-match", "*");
+    anew.put("/api/contacts/ada", &json!({"lastName": "King"})).await.expect(201);
+    until("the new one is told", async || {
+        taken.lock().iter().any(|body| body.contains("King")).then_some(())
+    })
+    .await;
+    assert!(history().await.to_string().contains("King"));
 }

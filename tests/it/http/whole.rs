@@ -68,3 +68,24 @@ async fn a_writes_position_is_waited_for_and_is_no_place_to_begin_at() {
     let after = format!("/api/feed?follow=false&after={}", read.header("position"));
     client.get(&after).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_history_that_is_read_again_is_answered_from_memory() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    client.post("/api/contacts", &json!({"id": "ada"})).await.expect(201);
+    for number in 0..20 {
+        client.patch("/api/contacts/ada", &json!({"phone": format!("{number}")})).await.expect(200);
+    }
+    // The last checkpoint is taken: nothing of it is in memory any more.
+    let instance = Instance::builder().start_on(instance.stop().await).await;
+    let client = instance.client();
+    let hits = async || client.get("/api/stats").await.expect(200).json()["cache"]["hits"].as_u64();
+    let history = async || client.get("/api/contacts/ada/history").await.expect(200).json();
+    let first = history().await;
+    assert_eq!(first["data"].as_array().unwrap().len(), 21);
+    let before = hits().await.unwrap();
+    assert_eq!(history().await, first);
+    let after = hits().await.unwrap();
+    assert!(after > before, "{before}, then {after}");
+}

@@ -219,6 +219,18 @@ async fn a_contact_that_would_grow_too_large_is_refused_and_stays() {
     let large = json!({"attributes": {"note": "x".repeat(4000)}});
     client.patch(&path, &large).await.expect_error(422, "CONTACT_TOO_LARGE");
     assert_eq!(client.get(&path).await.json(), made.json());
+    let dead = async || {
+        let stats = client.get("/api/stats").await.expect(200).json();
+        stats["events"]["verdicts"]["dead_lettered"].as_u64().expect("a number")
+    };
+    let later = client.clone().with("prefer", "respond-async");
+    later.patch(&path, &large).await.expect_error(422, "CONTACT_TOO_LARGE");
+    assert_eq!(dead().await, 0, "who was answered needs no dead letter");
+    // Whether there is room is found out at its place on the log.
+    let half = |name: &str| json!({"attributes": {name: "x".repeat(1200)}});
+    client.patch(&path, &half("one")).await.expect(200);
+    client.patch(&path, &half("other")).await.expect_error(422, "CONTACT_TOO_LARGE");
+    assert_eq!(dead().await, 1);
 }
 
 #[tokio::test]

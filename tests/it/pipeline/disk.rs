@@ -1,12 +1,17 @@
 //! Disks that fail or fill up, and directories that somebody else has.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{every_log, node};
 use crate::support::assert_same;
 use crate::support::image::Image;
+use crate::support::instance::Instance;
 use crate::support::load::Load;
 use crate::support::logs::TestLog;
 use crate::support::node::Node;
@@ -93,6 +98,41 @@ fn a_file_that_cant_be_made_is_made_later_and_nothing_is_lost() {
         node.catch_up_soundly();
         assert_same(&expected, &Image::read(&node.store), place);
     }
+}
+
+#[tokio::test]
+async fn a_write_whose_time_can_not_be_reserved_fails_and_the_next_one_is_done() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    // Where a directory stands nobody writes a file.
+    let aside = instance.path().join("stamp.new");
+    std::fs::create_dir(&aside).expect("a directory");
+    let made = json!({ "id": "c1", "firstName": "Ada" });
+    let failed = client.post("/api/contacts", &made).await;
+    failed.expect_error(503, "WRITE_UNAVAILABLE");
+    client.get("/readyz").await.expect(200);
+    client.get("/api/contacts/c1").await.expect(404);
+    std::fs::remove_dir(&aside).expect("it is empty");
+    client.post("/api/contacts", &made).await.expect(201);
+}
+
+#[test]
+fn a_connection_that_can_not_be_accepted_waits_and_is_answered() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let log = TestLog::embedded(&dir.path().join("log"));
+    let node = node(dir.path(), &log).with("telemetry.log", "info");
+    let mut running = node.start("emfile:accept:1");
+    let mut client = TcpStream::connect(running.address(PATIENCE)).expect("a connection");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let probe = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    client.write_all(probe).expect("it is sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let exit = running.stop();
+    assert!(exit.status.success(), "{}: {}", exit.status, exit.stderr);
+    let said = exit.stderr.matches("a connection could not be accepted").count();
+    assert_eq!(said, 1, "{}", exit.stderr);
 }
 
 #[test]

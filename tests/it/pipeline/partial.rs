@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use contactd::domain::partitioner::Partitioner;
 use serde_json::json;
 
 use super::event;
+use crate::support::answer::Answer;
+use crate::support::bridge;
 use crate::support::instance::{Instance, until};
-use crate::support::logs::{KafkaTopic, RawRecord};
+use crate::support::logs::{KafkaTopic, LANES, RawRecord};
 use crate::support::services::{KAFKA, service};
 use crate::support::wait::wait_until;
 
@@ -24,6 +27,25 @@ fn events(number: u64) -> Vec<RawRecord> {
 fn drop_all(topic: &KafkaTopic) {
     let ends = topic.ends().into_iter().enumerate();
     topic.delete_records(&ends.map(|(lane, end)| (lane as u16, end)).collect::<BTreeMap<_, _>>());
+}
+
+/// One whose contact has its home elsewhere.
+fn stray() -> RawRecord {
+    let lane = (Partitioner::Murmur2.lane(b"stray", LANES).0 + 1) % LANES;
+    RawRecord { lane: Some(lane), ..event("updated", "stray", 1, r#""firstName":"Ada""#).into() }
+}
+
+/// One of another topic, spread over its partitions.
+fn input_event(number: u64) -> RawRecord {
+    let record: RawRecord = event("updated", &format!("input-{number}"), 1, "").into();
+    RawRecord { lane: Some((number % u64::from(LANES)) as u16), ..record }
+}
+
+/// How many events of the input this instance has bridged.
+fn bridged(instance: &Instance, input: &KafkaTopic) -> u64 {
+    let labels = format!("{{outcome=\"event\",topic=\"{}\"}}", input.topic);
+    let figure = instance.figure(&format!("contactd_bridge_records_total{labels}"));
+    figure.map_or(0, |figure| figure.parse().unwrap())
 }
 
 async fn name_of(instance: &Instance, contact: &str) -> Option<String> {
@@ -56,8 +78,9 @@ fn a_store_that_retention_overtook_answers_reads_until_it_is_the_base() {
     let Some(brokers) = service(KAFKA, TEST) else { return };
     let topic = KafkaTopic::unused(&brokers);
     topic.create(&[]);
+    let input = bridge::input(&topic, "input", &[]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let builder = || Instance::builder().following(&topic);
+    let builder = || Instance::builder().following(&topic).with("bridge.topics", &input.topic);
     let [away, whole] = [(); 2].map(|()| runtime.block_on(builder().start()));
     topic.append(events(1).into_iter());
     for instance in [&away, &whole] {
@@ -73,6 +96,13 @@ fn a_store_that_retention_overtook_answers_reads_until_it_is_the_base() {
     wait_until(PATIENCE, "the other one goes on", || {
         runtime.block_on(name_of(&whole, "contact-1")).as_deref() == Some("name 2")
     });
+    // It works for all: what only a store may do that knows everything is its own from now on.
+    runtime.block_on(until("it has all roles", async || {
+        let shown = whole.client().get("/api/followers/rehoming").await.json();
+        (shown["here"] == true).then_some(())
+    }));
+    input.append([input_event(0)].into_iter());
+    wait_until(PATIENCE, "it bridges", || bridged(&whole, &input) == 1);
     drop_all(&topic);
     topic.append(events(3).into_iter());
     let away = builder().begin(directory);
@@ -92,6 +122,13 @@ fn a_store_that_retention_overtook_answers_reads_until_it_is_the_base() {
     patched.expect(200);
     // A store that does not come from it refuses, while it runs and after a restart.
     runtime.block_on(assert_partial(&whole, "was given the base"));
+    // Partial while it runs, it leaves to others what it did for all.
+    topic.append([stray()].into_iter());
+    let is_home = |answer: &Answer| answer.status == 200;
+    runtime.block_on(base.until_contact("stray", is_home));
+    let before = bridged(&base, &input);
+    input.append((1..41).map(input_event));
+    wait_until(PATIENCE, "the base bridges all", || bridged(&base, &input) == before + 40);
     let directory = runtime.block_on(whole.stop());
     let whole = builder().begin(directory);
     runtime.block_on(assert_partial(&whole, "was given the base"));

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contactd::domain::headers::MARKER;
+use contactd::domain::partitioner::Partitioner;
+use contactd::domain::position::Lane;
 use contactd::domain::verdict::DeadLetterReason as Reason;
+use contactd::event_log::NewRecord;
 use serde_json::{Value, json};
 
 use super::{event, node};
 use crate::support::answer::Answer;
 use crate::support::bridge::{TIME, export, raw};
 use crate::support::image::Image;
-use crate::support::instance::Instance;
+use crate::support::instance::{Instance, until};
 use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
 use crate::support::services::{KAFKA, service};
 use crate::support::wait::wait_until;
@@ -165,4 +168,72 @@ fn commands_that_stand_away_from_home_do_there_what_they_said() {
         let history = &image.contacts[contact].changes;
         assert!(!history.is_empty(), "{contact}");
     }
+}
+
+/// Stands where its contact is not at home; the id of its event.
+async fn append_away(instance: &Instance, contact: &str) -> String {
+    let lane = (Partitioner::Murmur2.lane(contact.as_bytes(), LANES).0 + 1) % LANES;
+    let record = event("updated", contact, 1, r#""firstName":"Ada""#);
+    let record = NewRecord { lane: Some(Lane(lane)), ..record };
+    instance.log().append(vec![record]).await.unwrap();
+    format!("event-{contact}-1")
+}
+
+/// Verdict and partition of each record of an event, newest first, once that many are known.
+async fn records(instance: &Instance, event: &str, count: usize) -> Vec<(String, u64)> {
+    let path = format!("/api/events/{event}");
+    until(&format!("{path} has {count} records"), async || {
+        let shown = instance.client().get(&path).await.json();
+        let records = shown["records"].as_array()?.iter();
+        let each = |record: &Value| {
+            Some((record["verdict"].as_str()?.to_owned(), record["partition"].as_u64()?))
+        };
+        records.map(each).collect::<Option<Vec<_>>>().filter(|records| records.len() == count)
+    })
+    .await
+}
+
+/// What readiness and the figures say of records that are owed a way home.
+async fn until_owed(instance: &Instance, count: u64, note: Option<&str>) {
+    until(&format!("{count} are owed"), async || {
+        let figure = instance.figure(r#"contactd_follower_owed_changes{follower="rehoming"}"#);
+        let ready = instance.client().get("/readyz?verbose").await.expect(200).json();
+        let said = ready["parts"]["rehoming"]["note"].as_str();
+        let is_so = match note {
+            Some(note) => said.is_some_and(|said| said.contains(note)),
+            None => said.is_none(),
+        };
+        (figure? == count.to_string() && is_so).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_a_way_home_is_shown_and_both_records_of_an_event_are() {
+    let builder = Instance::builder;
+    let idle = builder().with("bridge.rehome", "false").start().await;
+    let waiting = append_away(&idle, "waiting").await;
+    let home = u64::from(Partitioner::Murmur2.lane(b"waiting", LANES).0);
+    let away = (home + 1) % u64::from(LANES);
+    assert_eq!(records(&idle, &waiting, 1).await, [("rehomed".to_owned(), away)]);
+    until_owed(&idle, 1, Some("1 records are to be brought to their home partition")).await;
+    idle.client().get("/api/contacts/waiting").await.expect(404);
+
+    let instance = builder().start_on(idle.stop().await).await;
+    instance.until_contact("waiting", |answer| answer.status == 200).await;
+    let both = [("applied".to_owned(), home), ("rehomed".to_owned(), away)];
+    assert_eq!(records(&instance, &waiting, 2).await, both);
+    until_owed(&instance, 0, None).await;
+    // Where nothing is brought it is still known what is owed.
+    let client = instance.client();
+    client.post("/api/followers/rehoming/pause", &json!({})).await.expect(200);
+    append_away(&instance, "later").await;
+    until_owed(&instance, 1, Some("1 records are to be brought")).await;
+    client.get("/api/contacts/later").await.expect(404);
+    client.post("/api/followers/rehoming/resume", &json!({})).await.expect(200);
+    instance.until_contact("later", |answer| answer.status == 200).await;
+    until_owed(&instance, 0, None).await;
+    // An instance that brings nothing knows what others have brought.
+    let idle = builder().with("bridge.rehome", "false").start_on(instance.stop().await).await;
+    until_owed(&idle, 0, None).await;
 }

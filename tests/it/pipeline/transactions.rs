@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use super::event;
+use super::{event, node};
 use crate::support::instance::{Instance, until};
 use crate::support::logs::{KafkaTopic, LANES, RawRecord, TestLog};
 use crate::support::services::{KAFKA, service};
@@ -65,12 +65,6 @@ fn events(prefix: &str, count: u64) -> impl Iterator<Item = RawRecord> {
     (1..=count).map(of)
 }
 
-fn figure(instance: &Instance, line_begins: &str) -> Option<String> {
-    let text = String::from_utf8(instance.metrics.render().expect("figures")).expect("text");
-    let found = text.lines().find_map(|line| line.strip_prefix(line_begins));
-    found.map(|value| value.trim().to_owned())
-}
-
 #[test]
 fn markers_leave_no_lag_of_inputs_and_a_new_topic_of_a_pattern_is_no_trouble() {
     const TEST: &str = "markers_leave_no_lag_of_inputs_and_a_new_topic_of_a_pattern_is_no_trouble";
@@ -89,8 +83,8 @@ fn markers_leave_no_lag_of_inputs_and_a_new_topic_of_a_pattern_is_no_trouble() {
     let bridged = |topic: &KafkaTopic| {
         let name = &topic.topic;
         let labels = format!("{{outcome=\"event\",topic=\"{name}\"}}");
-        let read = figure(&instance, &format!("contactd_bridge_records_total{labels}"));
-        let lag = figure(&instance, &format!("contactd_bridge_lag_records{{topic=\"{name}\"}}"));
+        let read = instance.figure(&format!("contactd_bridge_records_total{labels}"));
+        let lag = instance.figure(&format!("contactd_bridge_lag_records{{topic=\"{name}\"}}"));
         (read, lag)
     };
     let (all, none) = (Some("6".to_owned()), Some("0".to_owned()));
@@ -98,12 +92,12 @@ fn markers_leave_no_lag_of_inputs_and_a_new_topic_of_a_pattern_is_no_trouble() {
     Transaction::begin(&first).write(&first, 0, events("first", 6)).commit();
     Transaction::begin(&first).write(&first, 1, events("aborted", 3)).abort();
     wait_until(PATIENCE, "nothing is behind", || bridged(&first) == (all.clone(), none.clone()));
-    wait_until(PATIENCE, "it is up", || figure(&instance, "contactd_bridge_up") == none_but("1"));
+    wait_until(PATIENCE, "it is up", || instance.figure("contactd_bridge_up") == none_but("1"));
 
     late.create(&[]);
     Transaction::begin(&late).write(&late, 0, events("late", 6)).commit();
     wait_until(PATIENCE, "the new topic is bridged", || {
-        assert_eq!(figure(&instance, "contactd_bridge_up"), none_but("1"));
+        assert_eq!(instance.figure("contactd_bridge_up"), none_but("1"));
         bridged(&late) == (all.clone(), none.clone())
     });
     // Its lag is known: an open transaction is part of it.
@@ -123,7 +117,7 @@ fn none_but(value: &str) -> Option<String> {
 fn an_instance_without_inputs_says_nothing_of_the_bridge_being_up() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let instance = runtime.block_on(Instance::start());
-    assert_eq!(figure(&instance, "contactd_bridge_up"), None);
+    assert_eq!(instance.figure("contactd_bridge_up"), None);
     runtime.block_on(instance.stop());
 }
 
@@ -138,10 +132,14 @@ fn an_open_transaction_in_front_is_named_and_holds_nothing_up_once_it_is_over() 
     let lag = || -> u64 {
         let of = |lane: u16| {
             let labels = format!("{{partition=\"{lane}\",topic=\"{}\"}}", topic.topic);
-            figure(&instance, &format!("contactd_consumer_lag_records{labels}"))
+            instance.figure(&format!("contactd_consumer_lag_records{labels}"))
         };
         (0..LANES).filter_map(of).map(|lag| lag.parse::<u64>().expect("a number")).sum()
     };
+    // Its lines can be read.
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut told = node(directory.path(), &log).with("telemetry.log", "info").start("");
+    told.wait_until_it_says(PATIENCE, "listening");
     // Behind the partition's marker.
     let lane = 2;
     let open = Transaction::begin(topic).write(topic, lane, events("open", 1));
@@ -157,6 +155,7 @@ fn an_open_transaction_in_front_is_named_and_holds_nothing_up_once_it_is_over() 
         assert!(named.contains(words), "no {words:?} in {named}");
     }
     wait_until(PATIENCE, "all behind it is lag", || lag() == 101);
+    told.wait_until_it_says(PATIENCE, "open transaction holds back what stands behind it");
     let began = Instant::now();
     open.commit();
     wait_until(PATIENCE, "nothing is behind", || lag() == 0);
@@ -168,6 +167,13 @@ fn an_open_transaction_in_front_is_named_and_holds_nothing_up_once_it_is_over() 
         note().await.is_none().then_some(())
     }));
     assert!(began.elapsed() < PATIENCE, "it took as long as the transaction's own end");
+    told.wait_until_it_says(PATIENCE, "the transaction has ended, records come again");
+    let lines = told.stop().stderr;
+    let lines: Vec<&str> = lines.lines().filter(|line| line.contains("holds back")).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for field in [&format!("partition={lane}"), "offset=1", &format!("topic=\"{}\"", topic.topic)] {
+        assert!(lines[0].contains(field), "no {field} in {lines:?}");
+    }
     runtime.block_on(instance.stop());
 }
 
@@ -182,7 +188,7 @@ fn a_log_is_founded_once_though_a_transaction_hides_what_was_proposed() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let instance = Instance::builder().following(topic).begin(directory);
     let retried =
-        || figure(&instance, r#"contactd_retries_total{reason="log_unavailable"}"#).unwrap();
+        || instance.figure(r#"contactd_retries_total{reason="log_unavailable"}"#).unwrap();
     wait_until(PATIENCE, "it has tried some times", || retried().parse::<u64>().unwrap() >= 4);
     let ready = runtime.block_on(instance.client().get("/readyz"));
     let text = String::from_utf8_lossy(&ready.body).into_owned();

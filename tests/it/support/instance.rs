@@ -164,6 +164,13 @@ impl Instance {
         Client::new(self.address).with_role(Role::Admin)
     }
 
+    /// A figure, by its name and labels.
+    pub fn figure(&self, sample: &str) -> Option<String> {
+        let text = String::from_utf8(self.metrics.render().expect("figures")).expect("text");
+        let found = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        found.map(str::to_owned)
+    }
+
     /// Its data directory.
     pub fn path(&self) -> &Path {
         self.directory.as_ref().expect("it has a directory").path()

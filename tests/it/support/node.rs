@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -247,6 +248,15 @@ impl Running {
         if let Some(status) = ended {
             assert!(self.stderr().contains(word), "ended with {status}: {}", self.stderr());
         }
+    }
+
+    /// Where it answers HTTP, once it does; its log has to tell.
+    #[track_caller]
+    pub fn address(&mut self, deadline: Duration) -> SocketAddr {
+        self.wait_until_it_says(deadline, "listening");
+        let told = self.stderr();
+        let at = told.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        at.and_then(|at| at.parse().ok()).unwrap_or_else(|| panic!("no address in {told}"))
     }
 
     /// SIGKILL, and waits for the end.

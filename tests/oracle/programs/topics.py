@@ -55,11 +55,18 @@ def transactions(case):
     send(case.kafka.producer(), topic, events, 100)
     time.sleep(2)
     report.check("open_is_unseen", instance.get("/api/contacts/x-open").status_code == 404)
-    report.note(
-        f"while a transaction is open: {instance.why_unready()}, lag {instance.metric('contactd_consumer_lag_records')}"
-    )
+
+    def note():
+        return instance.get("/readyz?verbose").json()["parts"].get("transactions", {}).get("note") or ""
+
+    # It is told once it has been in front for some seconds; nobody else would do better meanwhile.
+    report.check("open_is_told", wait_until(lambda: "open transaction" in note(), 20), note=note())
+    report.check("ready_behind_open", instance.is_ready(), why=instance.why_unready())
+    lag = instance.metric("contactd_consumer_lag_records")
+    report.check("open_is_lag", lag > 0, lag=lag)
     writer.abort_transaction(20)
     report.check("no_lag_again", wait_until(no_lag, 20))
+    report.check("open_is_over", wait_until(lambda: not note(), 20), note=note())
     time.sleep(1)
     report.check("aborted_is_unseen", instance.get("/api/contacts/x-open").status_code == 404)
     world = case.fold(topic)

@@ -60,11 +60,21 @@ struct Owing<T> {
     attempts: u32,
     not_before: Option<Instant>,
     is_under_way: bool,
-    /// Why its first change was refused that is never parked.
-    refusal: Option<String>,
+    /// Of its first change, where it was refused.
+    refusal: Option<Refusal>,
     /// How many changes of others were delivered when its first change was last answered with the sink
     /// being down; none: it was not.
     down_at: Option<u64>,
+}
+
+/// A change was refused.
+#[derive(Debug)]
+struct Refusal {
+    /// What the sink said last.
+    why: String,
+    since: Instant,
+    /// It is never parked.
+    is_lasting: bool,
 }
 
 /// The sink is down.
@@ -389,8 +399,18 @@ impl<T> Queue<T> {
 
     /// Why nothing is taken by the sink, or a change is not that is never parked.
     pub(super) fn trouble(&self) -> Option<&str> {
-        let refusal = || self.keys.values().find_map(|owing| owing.refusal.as_deref());
+        let mut refusals = self.keys.values().filter_map(|owing| owing.refusal.as_ref());
+        let refusal = || refusals.find(|it| it.is_lasting).map(|it| it.why.as_str());
         self.down.as_ref().map(|down| down.why.as_str()).or_else(refusal)
+    }
+
+    /// How many changes are refused for so long, and why one of them is.
+    pub(super) fn refused_for(&self, time: Duration, now: Instant) -> Option<(usize, &str)> {
+        let is_long = |it: &&Refusal| now.saturating_duration_since(it.since) >= time;
+        let refusals = self.keys.values().filter_map(|owing| owing.refusal.as_ref());
+        let mut long = refusals.filter(is_long);
+        let first = long.next()?;
+        Some((1 + long.count(), &first.why))
     }
 
     /// Whether the sink is down, and a change is held that may tell whether it is back: then nothing is
@@ -420,7 +440,8 @@ impl<T> Owing<T> {
             let version = self.held.front().map_or(0, |held| held.version);
             return Settled::Park { version, attempts, why };
         }
-        self.refusal = attempts_max.is_none().then_some(why);
+        let since = self.refusal.as_ref().map_or(now, |before| before.since);
+        self.refusal = Some(Refusal { why, since, is_lasting: attempts_max.is_none() });
         Settled::Later
     }
 }

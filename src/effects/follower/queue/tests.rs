@@ -43,6 +43,9 @@ fn a_refused_change_holds_up_its_contact_alone_and_is_parked_after_some_attempts
     assert!(queue.take(start, 10).is_empty(), "a pauses");
     let mut now = queue.ready_at(start).unwrap();
     assert!(now > start);
+    let minute = Duration::from_secs(60);
+    assert_eq!((queue.trouble(), queue.refused_for(minute, now)), (None, None));
+    assert_eq!(queue.refused_for(minute, start + minute), Some((1, "422")));
     queue.take(now, 10);
     assert_eq!(queue.settle("a", refused(), Some(3), now), Settled::Later);
     now = queue.ready_at(now).unwrap();
@@ -50,6 +53,7 @@ fn a_refused_change_holds_up_its_contact_alone_and_is_parked_after_some_attempts
     let parked = Settled::Park { version: 0, attempts: 3, why: "422".to_owned() };
     assert_eq!(queue.settle("a", refused(), Some(3), now), parked);
     queue.pass("a");
+    assert_eq!(queue.refused_for(minute, start + minute), None);
     assert_eq!(keys(&queue.take(now, 10)), [("a", 1)], "the next one goes on, with new attempts");
 }
 

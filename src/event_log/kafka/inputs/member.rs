@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::domain::position::Lane;
-use crate::event_log::kafka::watch::Watch;
+use crate::event_log::kafka::context::TopicContext;
 
 use super::InputPartition;
 
@@ -27,13 +27,13 @@ pub(super) enum Change {
 /// what was taken.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
-    watch: Watch,
+    context: TopicContext,
     changes: Arc<Mutex<Vec<Change>>>,
 }
 
 impl Member {
     pub(super) fn new(group: &str) -> Self {
-        Self { watch: Watch::new(group), changes: Arc::default() }
+        Self { context: TopicContext::new(group), changes: Arc::default() }
     }
 
     /// What changed since the last call, in order.
@@ -41,22 +41,22 @@ impl Member {
         std::mem::take(&mut *self.changes.lock())
     }
 
-    pub(super) fn watch(&self) -> &Watch {
-        &self.watch
+    pub(super) fn context(&self) -> &TopicContext {
+        &self.context
     }
 }
 
 impl ClientContext for Member {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.watch.log(level, facility, line);
+        self.context.log(level, facility, line);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.watch.stats_raw(statistics);
+        self.context.stats_raw(statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.watch.error(error, reason);
+        self.context.error(error, reason);
     }
 }
 

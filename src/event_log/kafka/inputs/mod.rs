@@ -22,8 +22,8 @@ use crate::config::{BridgeConfig, KafkaConfig};
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::RecordBatch;
 
+use super::context::Statistics;
 use super::poll::copy_in;
-use super::watch::Statistics;
 use super::{ConsumeBounds, LogError, settings};
 
 mod inspect;
@@ -262,7 +262,7 @@ impl Inputs {
         for change in self.member.take_changes() {
             self.heed(change);
         }
-        if let Some(news) = self.member.watch().take_news()
+        if let Some(news) = self.member.context().take_news()
             && let Some(statistics) = news.statistics
         {
             self.heed_statistics(&statistics);
@@ -318,7 +318,7 @@ impl Inputs {
             !owned.is_new() && (leader < 0 || !statistics.is_up(leader))
         });
         let trouble = away.next().map(|(from, _)| {
-            let why = self.member.watch().last_error().map(|error| error.reason);
+            let why = self.member.context().last_error().map(|error| error.reason);
             why.unwrap_or_else(|| {
                 format!("no connection to the leader of {} partition {}", from.topic, from.lane)
             })
@@ -328,7 +328,7 @@ impl Inputs {
         });
         self.status.measured(lags, trouble);
         if self.status.trouble().is_none() {
-            self.member.watch().forget_error();
+            self.member.context().forget_error();
         }
     }
 
@@ -336,7 +336,7 @@ impl Inputs {
         if let KafkaError::MessageConsumptionFatal(_) = error {
             return Err(self.unexpected(error));
         }
-        let reason = self.member.watch().last_error().map(|error| error.reason);
+        let reason = self.member.context().last_error().map(|error| error.reason);
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::PollExceeded) {
             tracing::warn!(

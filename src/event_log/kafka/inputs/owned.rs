@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::domain::position::{NextOffset, Offset};
-use crate::event_log::kafka::watch::Partition;
+use crate::event_log::kafka::context::Partition;
 
 /// How long what is told of a partition may still be of the time before it was ours.
 const NEW_FOR: Duration = Duration::from_secs(5);

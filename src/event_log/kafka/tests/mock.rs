@@ -269,9 +269,9 @@ fn while_nobody_takes_records_the_lanes_are_paused_and_nothing_is_lost() {
     mock.log.append_blocking(records(0..2000)).unwrap();
     mock.log.flush().unwrap();
     let bounds = ConsumeBounds { records_max: 40, bytes_max: 1 << 20 };
-    let (mut consumer, watch) =
+    let (mut consumer, context) =
         mock.log.start(&from_start(2), bounds, Duration::from_millis(1)).unwrap();
-    wait_until("the lanes are paused", || watch.pauses() > 0);
+    wait_until("the lanes are paused", || context.pauses() > 0);
     let mut all = Read::new();
     read(&mut consumer, &mut all, 2000);
     assert_gapless(&all, 2000);

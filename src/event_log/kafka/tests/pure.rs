@@ -8,10 +8,10 @@ use crate::domain::control::{ControlRecord, RecordAt};
 use crate::domain::founding::{FOUNDING_KEY, Founding};
 use crate::domain::partitioner::Partitioner;
 use crate::event_log::kafka::brokers::Sample;
+use crate::event_log::kafka::context::{Statistics, TopicContext};
 use crate::event_log::kafka::founding::FoundingEntry;
 use crate::event_log::kafka::lanes::Lanes;
 use crate::event_log::kafka::learn::learn;
-use crate::event_log::kafka::watch::{Statistics, Watch};
 
 fn samples(partitioner: Partitioner, lanes: u16, keys: usize) -> Vec<Sample> {
     let sample = |n: usize| {
@@ -57,10 +57,10 @@ fn a_few_misrouted_keys_do_not_change_what_is_learned() {
 
 #[test]
 fn a_topic_made_anew_is_heard_and_the_first_id_is_not() {
-    let watch = Watch::new("contacts");
+    let context = TopicContext::new("contacts");
     let say = |line: &str| {
-        watch.log(RDKafkaLogLevel::Debug, "METADATA", line);
-        watch.take_news().is_some_and(|news| news.topic_made_anew.is_some())
+        context.log(RDKafkaLogLevel::Debug, "METADATA", line);
+        context.take_news().is_some_and(|news| news.topic_made_anew.is_some())
     };
     assert!(!say(
         "[thrd:main]: Topic contacts changed id from AAAAAAAAAAAAAAAAAAAAAA to XPlX0uA4Rk6nS0cTAsqLqQ"
@@ -171,7 +171,7 @@ fn a_founding_that_a_later_version_wrote_is_not_taken_for_none() {
 
 #[test]
 fn a_producer_that_brings_something_through_is_kept_whatever_times_out() {
-    let watch = Watch::new("contacts");
+    let watch = TopicContext::new("contacts");
     let before = watch.acknowledged();
     watch.note_acknowledged();
     watch.note_timeout(before);

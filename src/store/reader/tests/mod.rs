@@ -4,6 +4,7 @@ mod answers;
 mod at_once;
 mod loads;
 mod races;
+mod spread;
 mod verification;
 
 use std::collections::BTreeMap;
@@ -108,6 +109,7 @@ impl Bench {
             attributes: Vec::new(),
             external_ids: Vec::new(),
             replaces: false,
+            is_notice: false,
             command: None,
         };
         for (place, text) in fields {

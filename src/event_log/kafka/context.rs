@@ -23,7 +23,7 @@ const CONNECTED: &str = ": Connected (#";
 
 /// Takes everything in, for whoever owns the client. A clone shares what was taken.
 #[derive(Clone, Debug)]
-pub(super) struct Watch {
+pub(super) struct TopicContext {
     shared: Arc<Shared>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct ClientError {
     pub(super) reason: String,
 }
 
-impl Watch {
+impl TopicContext {
     pub(super) fn new(topic: &str) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -88,7 +88,7 @@ impl Watch {
         Some(std::mem::take(&mut *self.shared.news.lock()))
     }
 
-    /// Whether a connection was made since [`Watch::forget_connection`].
+    /// Whether a connection was made since [`TopicContext::forget_connection`].
     pub(super) fn is_connected_anew(&self) -> bool {
         self.shared.connected.load(Ordering::Relaxed)
     }
@@ -154,7 +154,7 @@ impl Watch {
     }
 }
 
-impl ClientContext for Watch {
+impl ClientContext for TopicContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match level {
             RDKafkaLogLevel::Emerg
@@ -201,9 +201,9 @@ impl ClientContext for Watch {
     }
 }
 
-impl ConsumerContext for Watch {}
+impl ConsumerContext for TopicContext {}
 
-impl ProducerContext for Watch {
+impl ProducerContext for TopicContext {
     type DeliveryOpaque = Box<Ticket>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {

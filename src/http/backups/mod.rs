@@ -1,0 +1,13 @@
+//! Backups: one made now, those that are kept, and one handed out.
+
+mod answers;
+mod description;
+mod routes;
+
+use super::exchange::endpoint::{ADMINS, Endpoint, READ, WRITE, endpoints};
+
+pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
+    GET "/api/backups", ADMINS, READ, routes::list, description::list;
+    POST "/api/backups", ADMINS, WRITE, routes::make, description::make;
+    GET "/api/backups/stream", ADMINS, READ, routes::stream, description::stream;
+];
