@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::fingerprint::APPLY_VERSION;
 use crate::domain::position::{LogIdentity, Position};
+use crate::domain::texts::hex;
 use crate::domain::timestamp::{format_rfc3339, parse_rfc3339_us};
 use crate::store::StoredState;
 use crate::store::digest::Digest;
@@ -183,14 +184,6 @@ pub(super) fn checked_name(name: &str) -> Result<&str, BackupError> {
     }
     let shown: String = name.chars().take(80).collect();
     Err(BackupError::damaged(shown, "no backup of ours has a file of that name"))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 pub(super) fn now_ms() -> u64 {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::manifest::hex;
+use crate::domain::texts::hex;
 
 /// The longest pause before it looks whether it should stop.
 const LOOK: Duration = Duration::from_millis(100);
