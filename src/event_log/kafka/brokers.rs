@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
 
+use super::assign::{assign, unassign};
 use super::context::{TopicContext, code_of, is_missing_topic, is_refusal};
 use super::{LogError, StoredRecord, Watermarks, settings};
 
@@ -284,11 +285,11 @@ impl Brokers {
             list.add_partition_offset(topic, partition, offset)
                 .map_err(|error| self.failure(topic, &error))?;
         }
-        self.client.assign(&list).map_err(|error| self.failure(&self.topic, &error))
+        assign(&self.client, &list).map_err(|error| self.failure(&self.topic, &error))
     }
 
     fn unassign(&self) {
-        if let Err(error) = self.client.unassign() {
+        if let Err(error) = unassign(&self.client) {
             tracing::debug!(topic = self.topic, %error, "unassign");
         }
         // What was fetched for it is not to be taken for the next one's.

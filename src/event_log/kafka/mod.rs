@@ -28,6 +28,7 @@ use super::{
 
 mod admin;
 mod append;
+mod assign;
 mod bare;
 mod brokers;
 mod context;

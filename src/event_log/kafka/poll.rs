@@ -20,13 +20,12 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use crate::domain::position::Offset;
 use crate::domain::record::RecordBatch;
 
+use super::assign::assign;
 use super::context::{Statistics, TopicContext, is_missing_topic, is_refusal};
 use super::lanes::{LaneState, Lanes, Replaced};
 use super::trouble::Trouble;
 use super::{ConsumeBounds, Delivery, DeliverySender, LogError};
 
-/// How long an assignment lasts at least.
-const SETTLE: Duration = Duration::from_millis(500);
 /// How long to wait for a record before looking at everything else.
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// How long the brokers may refuse us before it counts as final.
@@ -53,8 +52,6 @@ pub(super) struct Poller {
     has_begun: bool,
     /// Reads the control topic, beside the thread that reads the contacts'.
     is_control: bool,
-    /// When it began to read, or began anew.
-    assigned: Instant,
 }
 
 /// Why the thread ends.
@@ -94,7 +91,6 @@ impl Poller {
             doubted_reset: None,
             has_begun: false,
             is_control: false,
-            assigned: Instant::now(),
         }
     }
 
@@ -122,8 +118,6 @@ impl Poller {
             }
             End::Failed(error) => self.sender.fail(error),
         }
-        // librdkafka aborts where a consumer ends while its last assignment has barely begun.
-        std::thread::park_timeout(SETTLE.saturating_sub(self.assigned.elapsed()));
     }
 
     fn poll_all(&mut self) -> End {
@@ -135,14 +129,13 @@ impl Poller {
     }
 
     pub(super) fn assign(&mut self) -> Result<(), End> {
-        self.assigned = Instant::now();
         let mut list = TopicPartitionList::new();
         for lane in self.lanes.iter() {
             let from = i64::try_from(lane.fetch_from()).unwrap_or(i64::MAX);
             list.add_partition_offset(&self.topic, lane.partition(), KafkaOffset::Offset(from))
                 .map_err(|error| self.unexpected(&error))?;
         }
-        Ok(self.consumer.assign(&list).map_err(|error| self.unexpected(&error))?)
+        Ok(assign(&self.consumer, &list).map_err(|error| self.unexpected(&error))?)
     }
 
     fn poll_until_end(&mut self) -> Result<(), End> {

@@ -329,6 +329,29 @@ fn stopping_ends_the_thread_soon() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
+/// Without waiting in between, librdkafka ends the process.
+#[test]
+fn partitions_are_assigned_again_and_again_without_a_pause() {
+    let mock = mock("assigned-anew", 16, |_| {});
+    mock.log.append_blocking(records(0..100)).unwrap();
+    mock.log.flush().unwrap();
+    for _ in 0..50 {
+        let consumer: BaseConsumer<TopicContext> = settings::create(
+            &settings::consumer(&mock.log.topic.config),
+            TopicContext::new("assigned-anew"),
+        )
+        .unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..16 {
+            let topic = &mock.log.topic.config.topic;
+            list.add_partition_offset(topic, partition, KafkaOffset::Beginning).unwrap();
+        }
+        for _ in 0..20 {
+            assign::assign(&consumer, &list).unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_mock_cluster_keeps_the_contract() {
     let Mock { cluster, log, .. } = mock("contract", 3, |_| {});
