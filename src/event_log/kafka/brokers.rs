@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message};
 
 use crate::config::KafkaConfig;
 use crate::domain::position::{CONTROL_LANE, Lane, NextOffset, Offset};
@@ -21,6 +22,8 @@ use super::{LogError, StoredRecord, Watermarks, settings};
 
 /// How long a question may take.
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
+/// How long questions may go unanswered while others hear the brokers.
+const LOST_AFTER: Duration = Duration::from_secs(30);
 /// How long one record may take to come.
 const RECORD_WAIT: Duration = Duration::from_secs(10);
 /// Between two looks for it.
@@ -34,8 +37,13 @@ const DRAIN_WAIT: Duration = Duration::from_millis(2);
 pub(super) struct Brokers {
     topic: String,
     control_topic: String,
-    client: Arc<BaseConsumer<TopicContext>>,
+    settings: ClientConfig,
+    client: Mutex<Arc<BaseConsumer<TopicContext>>>,
     context: TopicContext,
+    /// Whether those who follow the topic hear the brokers.
+    heard: Arc<AtomicBool>,
+    /// Since when questions have had no answer although others hear the brokers.
+    unanswered_since: Mutex<Option<Instant>>,
     /// Held while something is assigned.
     reading: Mutex<()>,
     /// What was committed last, until the brokers are known to have it.
@@ -47,7 +55,7 @@ impl Drop for Brokers {
     /// away takes minutes: such a one is left to the end of the process.
     fn drop(&mut self) {
         if self.committed.get_mut().is_some() {
-            std::mem::forget(Arc::clone(&self.client));
+            std::mem::forget(self.client());
         }
     }
 }
@@ -67,15 +75,52 @@ pub(super) struct Sample {
 impl Brokers {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
         let context = TopicContext::new(&config.topic);
-        let client = settings::create(&settings::reader(config), context.clone())?;
+        let settings = settings::reader(config);
+        let client = settings::create(&settings, context.clone())?;
         Ok(Self {
             topic: config.topic.clone(),
             control_topic: config.control_topic.clone(),
-            client: Arc::new(client),
+            settings,
+            client: Mutex::new(Arc::new(client)),
             context,
+            heard: Arc::default(),
+            unanswered_since: Mutex::new(None),
             reading: Mutex::new(()),
             committed: Mutex::new(None),
         })
+    }
+
+    fn client(&self) -> Arc<BaseConsumer<TopicContext>> {
+        Arc::clone(&self.client.lock())
+    }
+
+    /// Set by those who follow the topic: whether they hear the brokers.
+    pub(super) fn heard(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.heard)
+    }
+
+    /// A client that has no answer for long, from brokers that others hear, has lost them (see
+    /// [`TopicContext::has_lost_brokers`]) and is made anew.
+    fn answered<T>(&self, answer: Result<T, LogError>) -> Result<T, LogError> {
+        let mut since = self.unanswered_since.lock();
+        let is_deaf = matches!(answer, Err(LogError::Unreachable { .. }))
+            && self.heard.load(Ordering::Relaxed);
+        if !is_deaf {
+            *since = None;
+        } else if since.get_or_insert_with(Instant::now).elapsed() >= LOST_AFTER
+            && let Some(_nobody_reads) = self.reading.try_lock()
+            && let Ok(client) = settings::create(&self.settings, self.context.clone())
+        {
+            tracing::warn!(
+                topic = self.topic,
+                "others hear the brokers; the client for questions is made anew"
+            );
+            *since = None;
+            let old = std::mem::replace(&mut *self.client.lock(), Arc::new(client));
+            // It may wait for minutes for its commits.
+            std::thread::spawn(|| drop(old));
+        }
+        answer
     }
 
     /// Hears what the client has to say, lest it pile up. Whoever holds `reading` polls already.
@@ -95,14 +140,18 @@ impl Brokers {
 
     pub(super) fn metadata(&self) -> Result<TopicMetadata, LogError> {
         let lanes = self.partitions(&self.topic)?;
-        let cluster = self.client.client().fetch_cluster_id(REQUEST_WAIT).unwrap_or_default();
+        let cluster = self.client().client().fetch_cluster_id(REQUEST_WAIT).unwrap_or_default();
         Ok(TopicMetadata { cluster, lanes })
     }
 
     /// How many partitions a topic has.
     pub(super) fn partitions(&self, name: &str) -> Result<u16, LogError> {
+        self.answered(self.ask_for_partitions(name))
+    }
+
+    fn ask_for_partitions(&self, name: &str) -> Result<u16, LogError> {
         self.context.forget_error();
-        let answer = self.client.client().fetch_metadata(Some(name), REQUEST_WAIT);
+        let answer = self.client().client().fetch_metadata(Some(name), REQUEST_WAIT);
         self.serve();
         let metadata = answer.map_err(|error| self.failure(name, &error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
@@ -124,9 +173,9 @@ impl Brokers {
 
     pub(super) fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {
         let (topic, partition) = self.address(lane);
-        let answer = self.client.client().fetch_watermarks(topic, partition, REQUEST_WAIT);
+        let answer = self.client().client().fetch_watermarks(topic, partition, REQUEST_WAIT);
         self.serve();
-        let (low, high) = answer.map_err(|error| self.failure(topic, &error))?;
+        let (low, high) = self.answered(answer.map_err(|error| self.failure(topic, &error)))?;
         Ok(Watermarks {
             low: Offset(u64::try_from(low).unwrap_or(0)),
             high: NextOffset(u64::try_from(high).unwrap_or(0)),
@@ -154,7 +203,7 @@ impl Brokers {
         let (topic, partition) = self.address(lane);
         let deadline = Instant::now() + RECORD_WAIT;
         while Instant::now() < deadline {
-            match self.client.poll(RECORD_LOOK) {
+            match self.client().poll(RECORD_LOOK) {
                 Some(Ok(message)) if message.partition() == partition => {
                     // Another one comes first where a transaction was aborted.
                     let is_it = u64::try_from(message.offset()) == Ok(offset.0);
@@ -199,7 +248,7 @@ impl Brokers {
             if Instant::now() >= deadline {
                 break Err(unreachable(topic, "its records did not come in time".to_owned()));
             }
-            match self.client.poll(RECORD_LOOK) {
+            match self.client().poll(RECORD_LOOK) {
                 Some(Ok(message)) => {
                     deadline = Instant::now() + RECORD_WAIT;
                     take(&message);
@@ -231,7 +280,7 @@ impl Brokers {
         let deadline = Instant::now() + wait;
         let mut ended = 0;
         while ended < lanes && Instant::now() < deadline {
-            match self.client.poll(RECORD_LOOK) {
+            match self.client().poll(RECORD_LOOK) {
                 Some(Ok(message)) => {
                     if let Ok(lane) = u16::try_from(message.partition())
                         && !take(Lane(lane), &message)
@@ -258,7 +307,7 @@ impl Brokers {
             list.add_partition_offset(topic, partition, offset)
                 .map_err(|error| self.failure(topic, &error))?;
         }
-        let committed = self.client.commit(&list, CommitMode::Async);
+        let committed = self.client().commit(&list, CommitMode::Async);
         committed.map_err(|error| self.failure(&self.topic, &error))?;
         *self.committed.lock() = Some(list);
         Ok(())
@@ -270,7 +319,7 @@ impl Brokers {
     pub(super) fn wait_for_commit(&self, wait: Duration) {
         let mut committed = self.committed.lock();
         let Some(list) = committed.as_ref() else { return };
-        match self.client.committed_offsets(list.clone(), wait) {
+        match self.client().committed_offsets(list.clone(), wait) {
             Ok(_) => *committed = None,
             Err(error) => tracing::debug!(
                 topic = self.topic, %error, "the last offsets for lag tools may be missing"
@@ -285,11 +334,11 @@ impl Brokers {
             list.add_partition_offset(topic, partition, offset)
                 .map_err(|error| self.failure(topic, &error))?;
         }
-        assign(&self.client, &list).map_err(|error| self.failure(&self.topic, &error))
+        assign(&self.client(), &list).map_err(|error| self.failure(&self.topic, &error))
     }
 
     fn unassign(&self) {
-        if let Err(error) = unassign(&self.client) {
+        if let Err(error) = unassign(&self.client()) {
             tracing::debug!(topic = self.topic, %error, "unassign");
         }
         // What was fetched for it is not to be taken for the next one's.
@@ -297,7 +346,7 @@ impl Brokers {
     }
 
     fn drain(&self) {
-        while self.client.poll(DRAIN_WAIT).is_some() {}
+        while self.client().poll(DRAIN_WAIT).is_some() {}
     }
 
     fn stop_on_refusal(&self, topic: &str, error: &KafkaError) -> Result<(), LogError> {

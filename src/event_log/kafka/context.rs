@@ -18,6 +18,9 @@ use super::produce::Ticket;
 /// A topic's id before librdkafka knows it.
 const NO_TOPIC_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
+/// How many statistics in a row without a broker are no moment between two lists of them.
+const WITHOUT_BROKERS_MAX: u32 = 3;
+
 /// What librdkafka's debug line says of a new connection, before its number.
 const CONNECTED: &str = ": Connected (#";
 
@@ -40,6 +43,8 @@ struct Shared {
     delivered: tokio::sync::Notify,
     /// Records that the brokers acknowledged.
     acknowledged: AtomicU64,
+    /// How many statistics in a row named no broker.
+    without_brokers: AtomicU32,
     /// The producer can't go on and must be made anew.
     producer_failed: AtomicBool,
     /// How often the lanes were paused.
@@ -73,6 +78,7 @@ impl TopicContext {
                 last_error: Mutex::new(None),
                 delivered: tokio::sync::Notify::new(),
                 acknowledged: AtomicU64::new(0),
+                without_brokers: AtomicU32::new(0),
                 producer_failed: AtomicBool::new(false),
                 pauses: AtomicU32::new(0),
             }),
@@ -109,8 +115,20 @@ impl TopicContext {
         &self.shared.delivered
     }
 
+    /// Whether the client knows no broker any more, not even those of its configuration. It never
+    /// finds one again: after an answer that names topics and no brokers, as one that has just
+    /// started may give, librdkafka drops them all (its issue 5301).
+    pub(super) fn has_lost_brokers(&self) -> bool {
+        self.shared.without_brokers.load(Ordering::Relaxed) >= WITHOUT_BROKERS_MAX
+    }
+
+    /// The client was made anew.
+    pub(super) fn begin_anew(&self) {
+        self.shared.without_brokers.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn producer_failed(&self) -> bool {
-        self.shared.producer_failed.load(Ordering::Acquire)
+        self.shared.producer_failed.load(Ordering::Acquire) || self.has_lost_brokers()
     }
 
     /// How many records the brokers have acknowledged.
@@ -148,6 +166,15 @@ impl TopicContext {
         self.shared.pauses.load(Ordering::Relaxed)
     }
 
+    fn heed_statistics(&self, statistics: Statistics) {
+        if statistics.names_brokers() {
+            self.shared.without_brokers.store(0, Ordering::Relaxed);
+        } else {
+            self.shared.without_brokers.fetch_add(1, Ordering::Relaxed);
+        }
+        self.tell(|news| news.statistics = Some(statistics));
+    }
+
     fn tell(&self, news: impl FnOnce(&mut News)) {
         news(&mut self.shared.news.lock());
         self.shared.news_waiting.store(true, Ordering::Relaxed);
@@ -180,7 +207,7 @@ impl ClientContext for TopicContext {
 
     fn stats_raw(&self, statistics: &[u8]) {
         match serde_json::from_slice(statistics) {
-            Ok(statistics) => self.tell(|news| news.statistics = Some(statistics)),
+            Ok(statistics) => self.heed_statistics(statistics),
             Err(error) => tracing::warn!(%error, "librdkafka's statistics can't be read"),
         }
     }
@@ -275,6 +302,18 @@ pub(super) struct Broker {
     /// −1 for a bootstrap address.
     pub(super) nodeid: i32,
     pub(super) state: String,
+    source: BrokerSource,
+}
+
+/// Where librdkafka has a broker from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum BrokerSource {
+    Configured,
+    Learned,
+    /// A name for whichever broker it is, as the group's coordinator.
+    Logical,
+    Internal,
 }
 
 #[derive(Debug, Deserialize)]
@@ -330,6 +369,13 @@ impl Partition {
 }
 
 impl Statistics {
+    fn names_brokers(&self) -> bool {
+        let has_address = |broker: &Broker| {
+            matches!(broker.source, BrokerSource::Configured | BrokerSource::Learned)
+        };
+        self.brokers.values().any(has_address)
+    }
+
     /// Whether a connection to node `id` stands.
     pub(super) fn is_up(&self, id: i32) -> bool {
         self.brokers.values().any(|broker| broker.nodeid == id && broker.state == "UP")

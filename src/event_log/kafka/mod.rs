@@ -171,19 +171,20 @@ impl KafkaLog {
         // topic's outage is not the other's.
         if let Some((lane, next)) = control {
             let context = TopicContext::new(&config.control_topic);
-            let client = settings::create(&settings::control_consumer(config), context.clone())?;
+            let settings = settings::control_consumer(config);
             let lanes = Lanes::new(&BTreeMap::from([(lane, next)]));
             let lanes = lanes.remembering(&self.last_read.lock());
             let (topic, sender) = (&config.control_topic, sender.second());
-            let poller = Poller::new(client, context, topic, sender, lanes, bounds, pause_after);
+            let poller = Poller::new(settings, context, topic, sender, lanes, bounds, pause_after)?;
             consumer = poll_with(consumer, poller.of_control(), "kafka-control", topic)?;
         }
         let context = TopicContext::new(&config.topic);
-        let client = settings::create(&settings::consumer(config), context.clone())?;
+        let settings = settings::consumer(config);
         let lanes = Lanes::new(&contacts).remembering(&self.last_read.lock());
         let topic = &config.topic;
         let poller =
-            Poller::new(client, context.clone(), topic, sender, lanes, bounds, pause_after);
+            Poller::new(settings, context.clone(), topic, sender, lanes, bounds, pause_after)?;
+        let poller = poller.telling(self.topic.brokers.heard());
         Ok((poll_with(consumer, poller, "kafka-poll", topic)?, context))
     }
 

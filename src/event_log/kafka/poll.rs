@@ -8,14 +8,15 @@
 //! itself. When that lasts, all lanes are paused so that errors and statistics are still heard.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message};
 
 use crate::domain::position::Offset;
 use crate::domain::record::RecordBatch;
@@ -24,7 +25,7 @@ use super::assign::assign;
 use super::context::{Statistics, TopicContext, is_missing_topic, is_refusal};
 use super::lanes::{LaneState, Lanes, Replaced};
 use super::trouble::Trouble;
-use super::{ConsumeBounds, Delivery, DeliverySender, LogError};
+use super::{ConsumeBounds, Delivery, DeliverySender, LogError, settings};
 
 /// How long to wait for a record before looking at everything else.
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -36,6 +37,7 @@ const BATCH_PART: usize = 4;
 /// Owns the consumer until the channel is gone or something can't heal.
 pub(super) struct Poller {
     pub(super) consumer: BaseConsumer<TopicContext>,
+    settings: ClientConfig,
     context: TopicContext,
     pub(super) topic: String,
     sender: DeliverySender,
@@ -48,6 +50,8 @@ pub(super) struct Poller {
     refused_since: Option<Instant>,
     /// An out-of-range answer that the watermarks didn't confirm.
     pub(super) doubted_reset: Option<Instant>,
+    /// Whether the brokers are heard, for others.
+    heard: Arc<AtomicBool>,
     /// Something was heard of a lane.
     has_begun: bool,
     /// Reads the control topic, beside the thread that reads the contacts'.
@@ -69,17 +73,18 @@ impl From<LogError> for End {
 
 impl Poller {
     pub(super) fn new(
-        consumer: BaseConsumer<TopicContext>,
+        settings: ClientConfig,
         context: TopicContext,
         topic: &str,
         sender: DeliverySender,
         lanes: Lanes,
         bounds: ConsumeBounds,
         pause_after: Duration,
-    ) -> Self {
+    ) -> Result<Self, LogError> {
         let trouble = Trouble::new(topic, context.clone(), false);
-        Self {
-            consumer,
+        Ok(Self {
+            consumer: settings::create(&settings, context.clone())?,
+            settings,
             context,
             trouble,
             topic: topic.to_owned(),
@@ -89,9 +94,15 @@ impl Poller {
             pause_after,
             refused_since: None,
             doubted_reset: None,
+            heard: Arc::default(),
             has_begun: false,
             is_control: false,
-        }
+        })
+    }
+
+    /// Tells others whether the brokers are heard.
+    pub(super) fn telling(self, heard: Arc<AtomicBool>) -> Self {
+        Self { heard, ..self }
     }
 
     /// Reads the control lane, whose outages are its own.
@@ -188,6 +199,18 @@ impl Poller {
             self.has_begun = true;
             self.context.forget_connection();
         }
+    }
+
+    /// A client that finds no broker again is replaced, and reads on behind the last record.
+    fn renew(&mut self) -> Result<(), End> {
+        tracing::warn!(
+            topic = self.topic,
+            "librdkafka knows no broker any more; the client is made anew"
+        );
+        self.context.begin_anew();
+        self.consumer = settings::create(&self.settings, self.context.clone())?;
+        self.lanes.doubt();
+        self.assign()
     }
 
     fn replaced(&self, Replaced { lane, offset }: Replaced) -> LogError {
@@ -341,10 +364,14 @@ impl Poller {
         let Some(statistics) = news.statistics else {
             return Ok(());
         };
+        if self.context.has_lost_brokers() {
+            self.renew()?;
+        }
         if !self.is_control {
             self.take_up(&statistics)?;
         }
         let trouble = self.lanes.update(&self.topic, &statistics, self.sender.status());
+        self.heard.store(trouble.is_none(), Ordering::Relaxed);
         match trouble {
             Some(trouble) => {
                 let why = self.context.last_error().map(|error| error.reason);

@@ -137,6 +137,8 @@ pub(super) fn producer(config: &KafkaConfig, bytes_max: usize, packing: Packing)
         .set("message.max.bytes", "8388608")
         .set("queue.buffering.max.kbytes", "16384")
         .set("queue.buffering.max.messages", "50000")
+        // Which brokers it knows.
+        .set("statistics.interval.ms", "5000")
         .set("delivery.timeout.ms", "30000");
     with_properties(settings, config)
 }

@@ -266,6 +266,13 @@ impl Inputs {
             && let Some(statistics) = news.statistics
         {
             self.heed_statistics(&statistics);
+            if self.member.context().has_lost_brokers() {
+                let detail = "librdkafka knows no broker any more".to_owned();
+                return Err(LogError::Unreachable {
+                    topic: format!("of group {}", self.group),
+                    detail,
+                });
+            }
         }
         error.map_or(Ok(()), |error| self.heed_error(&error))
     }

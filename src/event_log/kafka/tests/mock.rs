@@ -329,6 +329,27 @@ fn stopping_ends_the_thread_soon() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
+#[test]
+fn a_consumer_that_knows_no_broker_any_more_is_made_anew_and_reads_on() {
+    use rdkafka::ClientContext as _;
+    let mock = mock("lost-brokers", 2, |_| {});
+    mock.log.append_blocking(records(0..100)).unwrap();
+    let (mut consumer, context) = mock.log.start(&from_start(2), BOUNDS, PAUSE_AFTER).unwrap();
+    let mut all = Read::new();
+    read(&mut consumer, &mut all, 100);
+    let lost =
+        r#"{"brokers":{"GroupCoordinator":{"nodeid":-1,"state":"INIT","source":"logical"}}}"#;
+    // Its own statistics may come in between.
+    wait_until("it has lost its brokers", || {
+        (0..10).for_each(|_| context.stats_raw(lost.as_bytes()));
+        context.has_lost_brokers()
+    });
+    wait_until("it has begun anew", || !context.has_lost_brokers());
+    mock.log.append_blocking(records(100..200)).unwrap();
+    read(&mut consumer, &mut all, 200);
+    assert_gapless(&all, 200);
+}
+
 /// Without waiting in between, librdkafka ends the process.
 #[test]
 fn partitions_are_assigned_again_and_again_without_a_pause() {

@@ -82,7 +82,7 @@ fn partitions_are_counted_without_unknown_ones() {
         )
     };
     let text = format!(
-        r#"{{"brokers":{{"h:1/1":{{"nodeid":1,"state":"UP"}}}},"topics":{{"t":{{"partitions":{{"-1":{},"0":{},"1":{}}}}}}}}}"#,
+        r#"{{"brokers":{{"h:1/1":{{"nodeid":1,"state":"UP","source":"learned"}}}},"topics":{{"t":{{"partitions":{{"-1":{},"0":{},"1":{}}}}}}}}}"#,
         partition(true),
         partition(false),
         partition(true),
@@ -178,4 +178,24 @@ fn a_producer_that_brings_something_through_is_kept_whatever_times_out() {
     assert!(!watch.producer_failed());
     watch.note_timeout(watch.acknowledged());
     assert!(watch.producer_failed());
+}
+
+#[test]
+fn a_client_without_brokers_is_lost_only_when_it_stays_so() {
+    use rdkafka::ClientContext as _;
+    let context = TopicContext::new("t");
+    let with = |source: &str| {
+        let text =
+            format!(r#"{{"brokers":{{"b":{{"nodeid":-1,"state":"INIT","source":"{source}"}}}}}}"#);
+        context.stats_raw(text.as_bytes());
+        context.has_lost_brokers()
+    };
+    for source in ["configured", "learned"] {
+        assert!(!with("logical") && !with("internal") && !with(source), "{source}");
+    }
+    assert!(!with("logical") && !with("internal"));
+    assert!(with("logical"));
+    assert!(context.producer_failed());
+    context.begin_anew();
+    assert!(!context.has_lost_brokers());
 }
