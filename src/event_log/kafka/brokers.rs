@@ -23,7 +23,7 @@ use super::{LogError, StoredRecord, Watermarks, settings};
 /// How long a question may take.
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
 /// How long questions may go unanswered while others hear the brokers.
-const LOST_AFTER: Duration = Duration::from_secs(30);
+const LOST_AFTER: Duration = Duration::from_secs(15);
 /// How long one record may take to come.
 const RECORD_WAIT: Duration = Duration::from_secs(10);
 /// Between two looks for it.

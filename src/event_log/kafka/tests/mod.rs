@@ -15,6 +15,7 @@ use crate::domain::record::RecordBatch;
 use super::produce::block_on;
 use super::*;
 
+mod emptied;
 mod mock;
 mod pure;
 mod real;
