@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for everything else: the log, the store and its heap file, snapshots, brokers, Redis.
+/// Kept for everything else: the log, the store and its heap file, snapshots, brokers, Redis, some subscribers.
 const RESERVE: u64 = 256;
 
 /// Raises the soft limit of open files to the hard one, which needs no right. None: there is no limit.

@@ -14,6 +14,7 @@ use crate::effects::dead_letters::Publisher;
 use crate::effects::follower::{Engine, Followers, Row, Sink, Surroundings};
 use crate::effects::rehoming::Rehoming;
 use crate::effects::simulator::{AfterWrites, Simulator};
+use crate::effects::subscriptions::FanOut;
 use crate::event_log::EventLog;
 use crate::ingest::{Control, Lease, Merging};
 use crate::store::REHOMING;
@@ -47,6 +48,7 @@ impl FollowerTasks {
         roles: (&Arc<Control>, &Arc<Lease>),
         merging: &Arc<Merging>,
         (simulator, acme): (Option<&Arc<Simulator>>, Option<&Arc<Acme>>),
+        fan_out: &FanOut,
         metrics: &Arc<Metrics>,
     ) -> Arc<Followers> {
         let (control, lease) = (Arc::clone(roles.0), Arc::clone(roles.1));
@@ -69,6 +71,12 @@ impl FollowerTasks {
         if let Some(acme) = acme.filter(|_| self.config.acme.sync) {
             let row = AcmeSync::row(self.config.acme.rate);
             self.add(&followers, row, AcmeSync::new(Arc::clone(acme)));
+        }
+        let engine = followers.add(FanOut::row(), fan_out.clone());
+        if !self.is_one_shot {
+            self.run_later(engine);
+            let fan_out = fan_out.clone();
+            self.runs.lock().push(Box::new(|_stop| fan_out.run().boxed()));
         }
         if self.config.bridge.rehome {
             let topic = self.config.kafka.topic.clone();

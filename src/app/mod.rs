@@ -36,6 +36,7 @@ mod schemas;
 mod setup;
 mod simulator;
 mod start;
+mod subscriptions;
 mod tasks;
 mod watch;
 mod webhooks;

@@ -36,6 +36,7 @@ use super::permissions::warn_of_open_files;
 use super::roles::Roles;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
+use super::subscriptions::SubscriptionSetup;
 use super::tasks::{STAGES, Stage, Tasks, failed};
 use super::watch::Watch;
 use super::webhooks::{open_webhooks, shut_outbox, start_forwarding};
@@ -326,6 +327,7 @@ fn watch(
         registry: bridge.registry.clone(),
         letters: Letters::new(config, Arc::clone(&auth), bridge),
         followers: FollowerTasks::new(config, is_one_shot),
+        subscriptions: SubscriptionSetup::of(config),
         imports: ImportTasks::new(config, Arc::clone(&auth), setup.present.clone()),
         auth,
         store_path: config.store.path.clone(),

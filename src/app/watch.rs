@@ -17,6 +17,7 @@ use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
+use crate::effects::subscriptions::FanOut;
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::files::export::Exports;
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
@@ -37,6 +38,7 @@ use super::followers::{FollowerTasks, rehoming};
 use super::imports::ImportTasks;
 use super::roles::Roles;
 use super::rules::told;
+use super::subscriptions::{SubscriptionSetup, open_subscriptions};
 
 /// Behind and without progress for this long is not ready.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -69,6 +71,8 @@ const UNSETTLED: &str = "the control topic no longer holds its beginning: waitin
                          restated what stood there; where there is none, `contactd topics \
                          adopt-control` does it from a store";
 
+/// Subscriptions that fail; only a note.
+const SUBSCRIPTIONS: &str = "subscriptions";
 /// By what records are judged.
 const RULES: &str = "rules";
 
@@ -103,6 +107,7 @@ pub(super) struct Watch {
     /// Where one is configured.
     pub(super) registry: Option<Arc<SchemaRegistry>>,
     pub(super) followers: FollowerTasks,
+    pub(super) subscriptions: SubscriptionSetup,
     pub(super) imports: ImportTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
@@ -191,7 +196,8 @@ impl Watch {
         self.clock(&lease);
         let acme = self.acme.clone().map(|acme| acme.open(reader.clone()));
         let (own, others) = ((&control, &lease), (self.simulator.as_ref(), acme.as_ref()));
-        let followers = self.followers.open(log, own, &merging, others, &self.metrics);
+        let fan_out = self.subscriptions_open(&control);
+        let followers = self.followers.open(log, own, &merging, others, &fan_out, &self.metrics);
         let (noted, shown) = (Arc::clone(&followers), Arc::clone(&followers));
         self.readiness.note(FOLLOWERS, move || noted.note());
         self.readiness.look(REHOMING, move || rehoming(&shown));
@@ -208,6 +214,7 @@ impl Watch {
             feed: self.feed.clone(),
             letters,
             followers,
+            subscriptions: fan_out.desk(),
             imports,
             acme,
             rules: Arc::clone(rules),
@@ -242,6 +249,14 @@ impl Watch {
                 metrics.control.set_entries((entries, bytes), taken);
             }
         });
+    }
+
+    fn subscriptions_open(&self, control: &Arc<Control>) -> FanOut {
+        let fan_out = open_subscriptions(&self.subscriptions, control, &self.metrics);
+        let (noted, measured) = (fan_out.desk(), fan_out.desk());
+        self.readiness.note(SUBSCRIPTIONS, move || noted.note());
+        self.metrics.on_scrape(move |_| measured.measure());
+        fan_out
     }
 
     /// Which of the clocks is wrong nobody can tell from here, so it is only said.

@@ -23,6 +23,7 @@ use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
 use super::status::StatusArgs;
+use super::subscription::SubscriptionCommand;
 use super::value_parsers::{external_id, lifetime, moment, rate, role, share};
 
 /// Version, commit and features: what a bug report needs.
@@ -93,6 +94,9 @@ pub(super) enum Command {
     /// List, show, pause, resume, skip or replay what follows from applied changes
     #[command(subcommand)]
     Follower(FollowerCommand),
+    /// Send changes to addresses, signed, and see what became of that
+    #[command(subcommand)]
+    Subscription(SubscriptionCommand),
     /// Keep contacts alike here and at the Acme CRM: one of them, or all
     #[command(subcommand)]
     Acme(AcmeCommand),

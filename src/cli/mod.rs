@@ -37,6 +37,7 @@ mod source;
 mod source_command;
 mod status;
 mod store;
+mod subscription;
 mod topics;
 mod users;
 mod value_parsers;
@@ -92,6 +93,7 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::MockAcme(args) => mock_acme::run(settings, &args),
         Command::Dlq(command) => dlq::run(settings, &command),
         Command::Follower(command) => follower::run(settings, &command),
+        Command::Subscription(command) => subscription::run(settings, &command),
         Command::Acme(command) => acme::run(settings, &command),
         Command::Backup(args) => backup::run(settings, &args),
         Command::Restore(args) => restore::run(settings, &args),

@@ -29,6 +29,7 @@ mod signature;
 mod simulator;
 mod source_tables;
 mod sources;
+mod subscriptions;
 mod suggest;
 mod telemetry;
 pub mod units;
@@ -65,6 +66,7 @@ pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureF
 pub use simulator::SimulatorConfig;
 pub use source_tables::{SourceTable, Tombstones};
 pub use sources::{FileText, FlagSetting, Sources};
+pub use subscriptions::SubscriptionsConfig;
 pub use suggest::nearest;
 pub use webhook_secret::webhook_key;
 
@@ -123,6 +125,8 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Webhooks as Acme sends them, made here.
     pub simulator: SimulatorConfig,
+    /// Whoever wants to be told of changes.
+    pub subscriptions: SubscriptionsConfig,
     /// The page for people.
     pub page: PageConfig,
     /// When an instance backs itself up.

@@ -19,7 +19,7 @@ use super::sections::*;
 use super::webhook_secret::too_short;
 use super::{
     Config, Mode, Sources, acme, backup, bridge, dead_letters, imports, log_choice, rules,
-    schema_registry, simulator, source_tables, telemetry, webhooks,
+    schema_registry, simulator, source_tables, subscriptions, telemetry, webhooks,
 };
 
 const KIB: u64 = 1 << 10;
@@ -77,6 +77,7 @@ pub(super) fn config(
         outbox: webhooks::outbox(&mut fields, &store.path),
         imports: imports::imports(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
+        subscriptions: subscriptions::subscriptions(&mut fields),
         page: page(&mut fields),
         acme,
         server,

@@ -20,6 +20,7 @@ pub mod external_ids;
 pub mod fingerprint;
 pub mod founding;
 pub mod headers;
+pub mod hops;
 pub(crate) mod json;
 pub mod limits;
 pub mod merge;

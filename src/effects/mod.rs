@@ -7,5 +7,6 @@ mod joining;
 mod pace;
 pub mod rehoming;
 pub mod simulator;
+pub mod subscriptions;
 
 pub use joining::Joining;

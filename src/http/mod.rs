@@ -36,6 +36,7 @@ mod sign_in;
 mod simulator;
 mod sockets;
 mod state;
+mod subscriptions;
 mod webhooks;
 
 pub use about::readiness::{Readiness, Report};

@@ -20,11 +20,11 @@ use super::sockets::connections::Peer;
 use super::state::HttpState;
 use super::{
     about, acme, backups, contacts, dead_letters, edge, feed, followers, imports, overview, page,
-    rules, sign_in, simulator, webhooks,
+    rules, sign_in, simulator, subscriptions, webhooks,
 };
 
 /// The rows of all areas, in the order of the description and of the collection.
-fn areas(there: Optional) -> [&'static [Endpoint]; 15] {
+fn areas(there: Optional) -> [&'static [Endpoint]; 16] {
     let of = |is_there, rows: &'static [Endpoint]| if is_there { rows } else { &[] };
     [
         sign_in::ENDPOINTS,
@@ -34,6 +34,7 @@ fn areas(there: Optional) -> [&'static [Endpoint]; 15] {
         of(there.simulator, simulator::ENDPOINTS),
         dead_letters::ENDPOINTS,
         followers::ENDPOINTS,
+        subscriptions::ENDPOINTS,
         overview::ENDPOINTS,
         backups::ENDPOINTS,
         imports::ENDPOINTS,

@@ -17,6 +17,7 @@ use crate::effects::dead_letters::LetterDesk;
 use crate::effects::feed::Feed;
 use crate::effects::follower::Followers;
 use crate::effects::simulator::Simulator;
+use crate::effects::subscriptions::Desk;
 use crate::files::export::Exports;
 use crate::files::import::Imports;
 use crate::ingest::{self, Edits, Intake, Webhooks};
@@ -148,6 +149,8 @@ pub struct OpenStore {
     pub letters: Arc<LetterDesk>,
     /// What follows from what was applied.
     pub followers: Arc<Followers>,
+    /// Whoever wants to be told of changes.
+    pub subscriptions: Desk,
     /// Files in; none: their directory can't be used.
     pub imports: Option<Imports>,
     /// Acme, where it is configured.

@@ -40,6 +40,7 @@ use super::schemas::SchemaMetrics;
 use super::security::SecurityLog;
 use super::simulator::SimulatorMetrics;
 use super::store::{StoreFamilies, StoreGauges};
+use super::subscriptions::SubscriptionMetrics;
 use super::throttle::Throttle;
 
 /// Refreshes gauges just before a scrape is answered.
@@ -122,6 +123,8 @@ pub struct Metrics {
     intake: IntakeFamilies,
     /// Webhooks that are made here.
     pub simulator: SimulatorMetrics,
+    /// Deliveries to subscribers.
+    pub subscriptions: SubscriptionMetrics,
     /// Files in.
     pub imports: ImportMetrics,
     /// The sync with Acme.
@@ -199,6 +202,7 @@ impl Metrics {
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
+            subscriptions: SubscriptionMetrics::register(&families)?,
             imports: ImportMetrics::register(&families)?,
             acme: AcmeMetrics::register(&families)?,
             backup: BackupMetrics::register(&families)?,

@@ -33,6 +33,7 @@ mod schemas;
 mod security;
 mod simulator;
 mod store;
+mod subscriptions;
 mod throttle;
 
 pub use acme::{AcmeCall, AcmeDrift, AcmeMetrics, AcmeResult};
@@ -60,4 +61,5 @@ pub use schemas::{SchemaAnswer, SchemaMetrics};
 pub use security::{Incident, IncidentKind, SecurityLog};
 pub use simulator::{SimulatorMetrics, SimulatorOutcome};
 pub use store::{CacheTotals, StoreGauges};
+pub use subscriptions::SubscriptionMetrics;
 pub use throttle::Throttle;

@@ -35,6 +35,7 @@ mod schema_registry;
 mod security_log;
 mod shared_state;
 mod store;
+mod subscriptions;
 #[allow(dead_code, reason = "shared with the other test binary, which uses the rest")]
 mod support;
 mod tidy;

@@ -108,7 +108,19 @@ pub(super) fn change(
     out.extend_from_slice(applied.kind.as_str().as_bytes());
     out.extend_from_slice(b"\ndata: {\"contact\":");
     write_json(&String::from_utf8_lossy(applied.id), &view, out);
-    out.extend_from_slice(b",\"change\":{\"eventType\":\"");
+    out.extend_from_slice(b",\"change\":");
+    write_change(entry, applied, out);
+    out.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+/// What happened, beside the contact that it happened to.
+pub(in crate::effects) fn write_change(
+    entry: &Entry<'_>,
+    applied: &Applied<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"{\"eventType\":\"");
     out.extend_from_slice(applied.kind.as_str().as_bytes());
     out.extend_from_slice(b"\",\"eventId\":");
     text(applied.event_id, out);
@@ -129,8 +141,7 @@ pub(super) fn change(
             text(value, out);
         }
     }
-    out.extend_from_slice(b"}}\n");
-    Ok(())
+    out.push(b'}');
 }
 
 /// The position after a change.

@@ -19,19 +19,21 @@ pub(crate) enum Tag {
     Simulator,
     DeadLetters,
     Followers,
+    Subscriptions,
     Files,
     Operation,
     Documents,
 }
 
 impl Tag {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Auth,
         Self::Contacts,
         Self::Webhooks,
         Self::Simulator,
         Self::DeadLetters,
         Self::Followers,
+        Self::Subscriptions,
         Self::Files,
         Self::Operation,
         Self::Documents,
@@ -45,6 +47,7 @@ impl Tag {
             Self::Simulator => "Simulator",
             Self::DeadLetters => "Dead letters",
             Self::Followers => "Followers",
+            Self::Subscriptions => "Subscriptions",
             Self::Files => "Files",
             Self::Operation => "Operation",
             Self::Documents => "Documents",
@@ -61,6 +64,7 @@ impl Tag {
                 "Records that could not be applied, and sending them through again."
             }
             Self::Followers => "What follows from what was applied, and steering it.",
+            Self::Subscriptions => "Signed messages out, to whoever wants to be told of changes.",
             Self::Files => "Files of contacts in.",
             Self::Operation => "How the instance is: for orchestrators, monitoring and people.",
             Self::Documents => "This description, for programs and for people.",

@@ -311,6 +311,9 @@ fn admit(
         }
         PeerKind::Probe => framing::check(request)?,
     }
+    if !request.method().is_safe() {
+        request_id::check_hops(request.headers())?;
+    }
     check_head(state.limits(), context, request)
 }
 

@@ -105,6 +105,10 @@ catalogue! {
     FollowerNotFound = NOT_FOUND, "FOLLOWER_NOT_FOUND", "No such follower";
     /// No such change is parked.
     ParkedChangeNotFound = NOT_FOUND, "PARKED_CHANGE_NOT_FOUND", "No such parked change";
+    /// No such subscription.
+    SubscriptionNotFound = NOT_FOUND, "SUBSCRIPTION_NOT_FOUND", "No such subscription";
+    /// No message of that id is the subscription's, or the journal no longer has what it told.
+    DeliveryNotFound = NOT_FOUND, "DELIVERY_NOT_FOUND", "No such delivery";
     /// No such import.
     ImportNotFound = NOT_FOUND, "IMPORT_NOT_FOUND", "No such import";
     /// The route has other methods.
@@ -137,6 +141,8 @@ catalogue! {
     TooManyRedrives = CONFLICT, "TOO_MANY_REDRIVES", "Too many redrives";
     /// The follower has not started, or nothing waits that could be skipped, or too much was redriven.
     FollowerConflict = CONFLICT, "FOLLOWER_CONFLICT", "Not possible for this follower now";
+    /// The subscription is not in the state for this, or there are as many as may be.
+    SubscriptionConflict = CONFLICT, "SUBSCRIPTION_CONFLICT", "Not possible for this subscription now";
     /// The import is not in the state for this.
     ImportConflict = CONFLICT, "IMPORT_CONFLICT", "Not possible for this import now";
     /// The import's file is another instance's, or was deleted.
@@ -175,6 +181,8 @@ catalogue! {
     RateLimited = TOO_MANY_REQUESTS, "RATE_LIMITED", "Too many requests";
     /// Our fault; the log says more.
     Internal = INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error";
+    /// A write that came round too often between systems that tell each other.
+    LoopDetected = LOOP_DETECTED, "LOOP_DETECTED", "Loop detected";
     /// A body in a form that we don't read.
     UnsupportedTransferEncoding = NOT_IMPLEMENTED, "UNSUPPORTED_TRANSFER_ENCODING", "Unsupported transfer encoding";
     /// Acme did not do what it was asked for; `details` names its status and code.
@@ -224,6 +232,7 @@ impl Code {
             StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
             StatusCode::NOT_IMPLEMENTED => "NOT_IMPLEMENTED",
             StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+            StatusCode::LOOP_DETECTED => "LOOP_DETECTED",
             StatusCode::BAD_GATEWAY => "BAD_GATEWAY",
             StatusCode::GATEWAY_TIMEOUT => "GATEWAY_TIMEOUT",
             _ => "INTERNAL_ERROR",

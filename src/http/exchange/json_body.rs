@@ -174,6 +174,11 @@ impl Fields {
         self.read(name, |_| true, "must be a string")
     }
 
+    /// A field that is a list of texts, where it is there.
+    pub(crate) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        self.read(name, |_| true, "must be a list of strings")
+    }
+
     /// A field that is true or false, where it is there.
     pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
         self.read(name, |_| true, "must be true or false")

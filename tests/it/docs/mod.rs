@@ -86,6 +86,7 @@ pages! {
     operating_runs_as_printed = "docs/operating.md";
     simulator_runs_as_printed = "docs/simulator.md";
     sources_run_as_printed = "docs/sources.md";
+    subscriptions_run_as_printed = "docs/subscriptions.md";
     webhooks_run_as_printed = "docs/webhooks.md";
 }
 

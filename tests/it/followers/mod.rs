@@ -6,6 +6,7 @@ mod faults;
 mod joining;
 mod rehoming;
 mod simulator_writes;
+mod subscriptions;
 pub(crate) mod suite;
 pub(crate) mod world;
 
