@@ -158,12 +158,13 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
     let registry = open_registry(&config, &setup.present, &metrics)?;
-    let own = (registry, begun.address, options.worker.until_caught_up);
+    let is_one_shot = options.worker.until_caught_up;
+    let followers = FollowerTasks::new(&config, &log, is_one_shot)?;
+    let own = (registry, begun.address, followers);
     let watch = watch(&config, &setup, metrics, (Arc::clone(&auth), &shared), webhooks, own)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
-    let is_one_shot = options.worker.until_caught_up;
     start_front(&tasks, &watch, is_one_shot, options.demo.map(|demo| (demo, log.clone())));
     let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
     listeners.serve(&tasks, &watch.http, serving, &config.server);
@@ -288,7 +289,7 @@ fn watch(
     metrics: Arc<Metrics>,
     (auth, shared): (Arc<Auth>, &SharedState),
     webhooks: WebhookIntake,
-    (bridge, own, is_one_shot): (BridgeAgain, SocketAddr, bool),
+    (bridge, own, followers): (BridgeAgain, SocketAddr, FollowerTasks),
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
@@ -325,7 +326,7 @@ fn watch(
         control_topic: config.kafka.control_topic.clone(),
         registry: bridge.registry.clone(),
         letters: Letters::new(config, Arc::clone(&auth), bridge),
-        followers: FollowerTasks::new(config, is_one_shot),
+        followers,
         imports: ImportTasks::new(config, Arc::clone(&auth), setup.present.clone()),
         auth,
         store_path: config.store.path.clone(),

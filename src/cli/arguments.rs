@@ -422,7 +422,7 @@ pub(super) enum KeyCommand {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum TopicsCommand {
-    /// Make the topics where they are missing, with cleanup.policy=delete
+    /// Make the topics where they are missing, with the cleanup.policy that each needs
     #[command(
         after_help = "Example:\n  KAFKA_BROKERS=host:9092 contactd topics ensure --partitions \
         8 --replication 3"
@@ -434,7 +434,7 @@ pub(super) enum TopicsCommand {
         /// Copies of each; the brokers' default where nothing is said
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         replication: Option<u16>,
-        /// Set cleanup.policy=delete for topics that are compacted; without this they are refused
+        /// Set the cleanup.policy of topics that have another; without this they are refused
         #[arg(long)]
         yes: bool,
     },

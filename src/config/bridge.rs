@@ -86,6 +86,11 @@ impl BridgeConfig {
         self.inputs.iter().any(|input| matches!(input.matcher, Matcher::Pattern(_)))
     }
 
+    /// Whether a topic is one of the contact log's own.
+    pub(super) fn is_own(&self, topic: &str) -> bool {
+        self.excluded.contains(topic)
+    }
+
     /// What is known of a topic; none: it is no input.
     pub fn input(&self, topic: &str) -> Option<&InputConfig> {
         let is_own = self.excluded.contains(topic) || topic.starts_with(INTERNAL);
@@ -161,18 +166,23 @@ fn matcher(topic: &str, excluded: &BTreeSet<String>) -> Result<Matcher, String> 
             .map(Matcher::Pattern)
             .map_err(|error| format!("has \"{topic}\", which is no pattern: {error}"));
     }
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if excluded.contains(topic) || topic.starts_with(INTERNAL) {
         return Err(format!(
             "has \"{topic}\", which is a topic of the contact log's or the brokers' own"
         ));
     }
-    if topic.len() > 249 || !topic.chars().all(legal) {
+    if !is_topic(topic) {
         return Err(format!(
             "has \"{topic}\", and must hold names of topics, or patterns that begin with ^"
         ));
     }
     Ok(Matcher::Name(topic.to_owned()))
+}
+
+/// Whether Kafka takes the name.
+pub(super) fn is_topic(name: &str) -> bool {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=249).contains(&name.len()) && name.chars().all(is_legal) && !matches!(name, "." | "..")
 }
 
 fn tables(

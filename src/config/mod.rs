@@ -20,6 +20,7 @@ mod layers;
 mod limits;
 mod log_choice;
 mod print;
+mod publish;
 mod rules;
 mod schema_registry;
 mod secret;
@@ -52,6 +53,7 @@ pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
 pub use imports::ImportsConfig;
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
+pub use publish::{PublishConfig, RabbitmqConfig};
 pub use rules::{AdoptChoice, RulesConfig};
 pub use schema_registry::SchemaRegistryConfig;
 pub use secret::Secret;
@@ -135,6 +137,10 @@ pub struct Config {
     pub schema_registry: Option<SchemaRegistryConfig>,
     /// Records that can't be applied.
     pub dead_letters: DeadLettersConfig,
+    /// Topics for others to follow.
+    pub publish: PublishConfig,
+    /// Where changes are notified of; none: nowhere.
+    pub rabbitmq: Option<RabbitmqConfig>,
     /// When its own rules are put onto the log.
     pub rules: RulesConfig,
     /// What `dev` and `serve` can't start with, though other commands can do without: secrets, brokers.

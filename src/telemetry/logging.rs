@@ -61,7 +61,7 @@ fn is_json(format: LogFormat, terminal: bool) -> bool {
 /// What the libraries say below a warning is of no use to an operator.
 fn filter(text: &str) -> Result<EnvFilter, LoggingError> {
     EnvFilter::builder()
-        .parse(format!("sled=warn,hyper=warn,h2=warn,{text}"))
+        .parse(format!("sled=warn,hyper=warn,h2=warn,lapin=off,{text}"))
         .map_err(|source| LoggingError::Filter { filter: text.to_owned(), source })
 }
 

@@ -31,6 +31,7 @@ mod followers;
 mod http;
 mod imports;
 mod pipeline;
+mod publishing;
 mod schema_registry;
 mod security_log;
 mod shared_state;

@@ -75,7 +75,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
 ];
 
 /// Crates that one room (and those that wire it) may name.
-const VENDORS: [(&str, &[&str]); 14] = [
+const VENDORS: [(&str, &[&str]); 16] = [
     ("rdkafka", &["event_log"]),
     ("sled", &["store"]),
     ("moka", &["store"]),
@@ -83,6 +83,8 @@ const VENDORS: [(&str, &[&str]); 14] = [
     ("h2", &["http"]),
     ("utoipa", &["http"]),
     ("redis", &["shared_state"]),
+    ("lapin", &["effects"]),
+    ("async_rs", &["effects"]),
     ("governor", &["effects", "shared_state", "telemetry"]),
     ("jsonwebtoken", &["auth"]),
     ("prometheus", &["telemetry", "http"]),

@@ -34,6 +34,7 @@ pub use client::{Client, StillAllowed, Subscription};
 pub use error::FeedError;
 pub use filter::Filter;
 pub use hub::Feed;
+pub(crate) use sse::write_change;
 
 use crate::domain::position::Position;
 

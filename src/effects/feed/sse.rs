@@ -106,8 +106,21 @@ pub(super) fn change(
     let view = ContactView::parse(applied.body)?;
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(applied.kind.as_str().as_bytes());
-    out.extend_from_slice(b"\ndata: {\"contact\":");
-    write_json(&String::from_utf8_lossy(applied.id), &view, out);
+    out.extend_from_slice(b"\ndata: ");
+    write_change(entry, applied, &view, out);
+    out.push(b'\n');
+    Ok(())
+}
+
+/// A change as everybody is told of it: `{"contact":{…},"change":{…}}`.
+pub(crate) fn write_change(
+    entry: &Entry<'_>,
+    applied: &Applied<'_>,
+    view: &ContactView<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"{\"contact\":");
+    write_json(&String::from_utf8_lossy(applied.id), view, out);
     out.extend_from_slice(b",\"change\":{\"eventType\":\"");
     out.extend_from_slice(applied.kind.as_str().as_bytes());
     out.extend_from_slice(b"\",\"eventId\":");
@@ -129,8 +142,7 @@ pub(super) fn change(
             text(value, out);
         }
     }
-    out.extend_from_slice(b"}}\n");
-    Ok(())
+    out.extend_from_slice(b"}}");
 }
 
 /// The position after a change.

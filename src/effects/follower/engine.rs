@@ -298,6 +298,7 @@ impl<S: Sink> Engine<S> {
     fn tell_progress(&self) {
         let oldest_ms = self.queue.oldest_ms().or(self.read_time_ms);
         self.standing.set_progress(&self.read, self.queue.len(), oldest_ms);
+        self.standing.set_note(self.sink.note());
         self.standing.set_refused(self.queue.refused_for(STALLED_AFTER, self.now()));
         let counted = self.reader.counted(|cut| self.sink.counted(cut));
         let behind = counted.zip(self.count).map_or(0, |(all, read)| all.saturating_sub(read));

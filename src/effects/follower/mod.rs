@@ -53,6 +53,8 @@ pub enum Start {
     Beginning,
     /// With what is appended to the log from now on.
     Now,
+    /// With all contacts as they are, and what comes from then on: of a sink that tells states.
+    Contacts,
 }
 
 /// Deliveries in a time.
@@ -208,6 +210,11 @@ pub trait Sink: Send + Sync + 'static {
         _key: &str,
     ) -> Result<Option<Picked<Self::Item>>, StoreError> {
         Ok(None)
+    }
+
+    /// What operators should know of it besides, while it delivers.
+    fn note(&self) -> Option<String> {
+        None
     }
 
     /// Whether it may run on this instance, which would go on from what is done; false: that is not known

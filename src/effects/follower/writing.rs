@@ -83,9 +83,12 @@ impl<S: Sink> Engine<S> {
                 let reader = self.reader.clone();
                 blocking(move || reader.earliest_position()).await?.0
             }
+            Start::Contacts => self.reader.position(),
             Start::Now => end_of_log(self.around.log.clone(), self.log()).await?,
         };
-        self.adopt(Some(Ledger::at(&position, self.row.reads_control)));
+        let mut ledger = Ledger::at(&position, self.row.reads_control);
+        ledger.scanned = (self.row.start == Start::Contacts).then(String::new);
+        self.adopt(Some(ledger));
         self.write().await
     }
 

@@ -4,6 +4,7 @@ mod counting;
 mod dead_letters;
 mod faults;
 mod joining;
+mod publishing;
 mod rehoming;
 mod simulator_writes;
 pub(crate) mod suite;

@@ -17,6 +17,8 @@ pub mod instance;
 pub mod load;
 pub mod logs;
 pub mod node;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 pub mod redis;
 pub mod registry;
 pub mod services;

@@ -47,9 +47,10 @@ function followerCard(it, again) {
       datum("Delivered", count(it.delivered), "since it started"), datum("Waiting", count(it.waiting), it.waiting ? h("button", { type: "button", class: "copy", on: { click: skip } }, "skip") : "contacts"),
       datum("Parked", count(it.parked), it.parked ? h("button", { type: "button", class: "copy", on: { click: () => parked(it, again) } }, "look") : "changes"),
       datum("Overruns", count(it.overruns), it.overrunAt ? timeText(it.overrunAt) : "never", "hide-s")),
-    (it.trouble || it.scanning || isPaused) && h("div", { class: "fol-n stack-2" },
+    (it.trouble || it.note || it.scanning || isPaused) && h("div", { class: "fol-n stack-2" },
       it.trouble && msg("warn retry", "warn", [strong(foreign(it.trouble.why), `, since ${timeText(it.trouble.since, { precise: true })}.`), h("span", { class: "mid" }, " It is tried again by itself. Contacts wait in order; the others’ changes are not held up.")]),
-      it.scanning && h("p", { class: "small mute" }, "It is telling all contacts after an overrun."),
+      it.note && h("p", { class: "small mute" }, foreign(it.note)),
+      it.scanning && h("p", { class: "small mute" }, "It is telling all contacts: at the start, or after an overrun."),
       isPaused && h("p", { class: "small mute" }, `Paused by ${who(it.paused.by)}, ${timeWords(it.paused.at)}.`)));
 }
 
