@@ -19,6 +19,7 @@ mod check;
 mod clock;
 mod dead_letters;
 mod demo;
+mod demo_payments;
 mod descriptors;
 mod error;
 mod first_lane;

@@ -313,6 +313,7 @@ fn watch(
         has_page: config.page.enabled,
         backups: Some(Arc::clone(&backups)),
         has_acme: acme.is_some(),
+        has_payments: config.payments.enabled,
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
@@ -335,6 +336,7 @@ fn watch(
         acme,
         backups,
         roles: Roles::default(),
+        has_payments: config.payments.enabled,
         partial: CancellationToken::new(),
     };
     watch.starting(config);

@@ -21,6 +21,7 @@ use crate::event_log::{ConsumerStatus, EventLog};
 use crate::files::export::Exports;
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
+use crate::payments::PaymentDesk;
 use crate::query::{CursorKeys, Queries};
 use crate::schema_registry::SchemaRegistry;
 use crate::store::{OpenProgress, REHOMING, Reader, StoreStats};
@@ -106,6 +107,8 @@ pub(super) struct Watch {
     pub(super) imports: ImportTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
+    /// Whether payments are on.
+    pub(super) has_payments: bool,
     /// Cancelled when the store turns out not to know everything.
     pub(super) partial: CancellationToken,
 }
@@ -210,6 +213,7 @@ impl Watch {
             followers,
             imports,
             acme,
+            payments: self.payment_desk(commands),
             rules: Arc::clone(rules),
         });
         let scraped = Arc::clone(rules);
@@ -237,11 +241,17 @@ impl Watch {
             if let Ok(stats) = reader.stats() {
                 let disk_free_bytes = free_bytes(&data);
                 metrics.set_store(&StoreGauges { disk_free_bytes, ..gauges(&stats) });
+                metrics.payments.set_payments(&reader.payment_counts());
                 let (entries, bytes) = stats.control_entries;
                 let taken = ControlLimits::default().taken(entries, bytes);
                 metrics.control.set_entries((entries, bytes), taken);
             }
         });
+    }
+
+    fn payment_desk(&self, commands: &Commands) -> Option<Arc<PaymentDesk>> {
+        let metrics = self.metrics.payments.clone();
+        self.has_payments.then(|| Arc::new(PaymentDesk::new(commands.clone(), metrics)))
     }
 
     /// Which of the clocks is wrong nobody can tell from here, so it is only said.

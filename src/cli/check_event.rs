@@ -187,6 +187,9 @@ impl Check {
         if let Some((reason, detail)) = self.refusal(&event, text) {
             return report.refused(reason, detail);
         }
+        if event.payment.is_some() {
+            return Report { status: "accepted", ..report };
+        }
         let mut body = Vec::new();
         match merge(None, &event, &batch.arena, time, self.setup.rules.limits(), &mut body) {
             Ok(_) => {
@@ -195,9 +198,11 @@ impl Check {
                 let contact = contact.map(|view| Contact::from_view(&id, &view));
                 Report { status: "accepted", contact, ..report }
             }
-            Err(error @ (MergeError::TooLarge { .. } | MergeError::TooManyIds { .. })) => {
-                report.refused(DeadLetterReason::TooLarge.as_str(), error.to_string())
-            }
+            Err(
+                error @ (MergeError::TooLarge { .. }
+                | MergeError::TooManyIds { .. }
+                | MergeError::TooManyRefunds),
+            ) => report.refused(DeadLetterReason::TooLarge.as_str(), error.to_string()),
             // There is no contact that could be damaged.
             Err(error @ MergeError::Corrupt(_)) => report.refused("internal", error.to_string()),
         }

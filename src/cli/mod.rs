@@ -112,7 +112,8 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
 fn openapi(settings: &SettingsArgs, as_postman: bool) -> anyhow::Result<()> {
     let config = settings.load(Serve, Vec::new())?;
     let (acme, simulator) = (config.acme.url.is_some(), app::has_simulator(&config));
-    let there = http::Optional { acme, simulator };
+    let payments = config.payments.enabled;
+    let there = http::Optional { acme, simulator, payments };
     let text = if as_postman { http::postman_json() } else { http::openapi_json(there) };
     output::write_all(text.as_bytes())
 }

@@ -69,7 +69,7 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
     let shows = Arc::clone(&shown);
     let options = RunOptions {
         worker: worker(&args.serve),
-        demo: demo_rate.map(|rate| DemoOptions { rate }),
+        demo: demo_rate.map(|rate| DemoOptions { rate, payments: config.payments.enabled }),
         started: Some(Box::new(move |started| {
             // What the banner says to try is there by then.
             if let Some(introduce) = introduction {

@@ -8,7 +8,7 @@ use crate::domain::decode::KeyForm;
 
 use super::error::ConfigError;
 use super::fields::{Fields, YES_OR_NO, free};
-use super::sections::{KafkaConfig, LogChoice, LogConfig};
+use super::sections::{KafkaConfig, LogChoice, LogConfig, PaymentsConfig};
 use super::source_tables::{SourceTable, Tombstones};
 use super::suggest::{did_you_mean, nearest};
 
@@ -102,15 +102,24 @@ pub(super) fn bridge(
     log: &LogConfig,
     kafka: &KafkaConfig,
     sources: &BTreeMap<String, SourceTable>,
+    payments: &PaymentsConfig,
 ) -> BridgeConfig {
     let mut tables = tables(fields, sources);
     let excluded = own_topics(log, kafka);
     let mut inputs = Vec::new();
-    for topic in fields.list("bridge.topics") {
+    let mut topics = fields.list("bridge.topics");
+    // An embedded log has no brokers whose topic that would be.
+    let topic = payments.topic.clone().filter(|_| !kafka.brokers.is_empty());
+    let of_payments = topic.filter(|topic| !topics.contains(topic));
+    topics.extend(of_payments.clone());
+    for topic in topics {
         match matcher(&topic, &excluded) {
             Ok(matcher) => {
                 let config = tables.remove(&topic).unwrap_or_default();
                 inputs.push(Input { matcher, config });
+            }
+            Err(problem) if of_payments.as_ref() == Some(&topic) => {
+                fields.refuse("payments.topic", problem);
             }
             Err(problem) => fields.refuse("bridge.topics", problem),
         }

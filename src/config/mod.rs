@@ -58,8 +58,8 @@ pub use secret::Secret;
 pub use sections::{
     AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, ExportsConfig,
     FeedConfig, JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat,
-    OutboxConfig, PageConfig, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig,
-    StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
+    OutboxConfig, PageConfig, PartitionerChoice, PaymentsConfig, RedisConfig, SecurityProtocol,
+    ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
 };
 pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;
@@ -125,6 +125,8 @@ pub struct Config {
     pub simulator: SimulatorConfig,
     /// The page for people.
     pub page: PageConfig,
+    /// Payments.
+    pub payments: PaymentsConfig,
     /// When an instance backs itself up.
     pub backup: BackupConfig,
     /// Files in.

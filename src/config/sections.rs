@@ -279,6 +279,15 @@ pub struct PageConfig {
     pub enabled: bool,
 }
 
+/// Payments.
+#[derive(Clone, Debug)]
+pub struct PaymentsConfig {
+    /// Whether they are told of here.
+    pub enabled: bool,
+    /// The topic that they come from besides; none: no other.
+    pub topic: Option<String>,
+}
+
 /// The feed of changes.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedConfig {

@@ -48,7 +48,8 @@ pub(super) fn config(
     let server = server(&mut fields, &mut unfit);
     let tables = source_tables::sources(&mut fields, &acme);
     acme::check(&mut fields, &acme, &tables.sources);
-    let bridge = bridge::bridge(&mut fields, &log, &kafka, &tables.sources);
+    let payments = payments(&mut fields);
+    let bridge = bridge::bridge(&mut fields, &log, &kafka, &tables.sources, &payments);
     if bridge.is_on() && kafka.brokers.is_empty() {
         let problem = "needs kafka.brokers (KAFKA_BROKERS), which is not set";
         unfit.add(&fields, "bridge.topics", problem);
@@ -78,6 +79,7 @@ pub(super) fn config(
         imports: imports::imports(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
         page: page(&mut fields),
+        payments,
         acme,
         server,
         store,
@@ -396,6 +398,13 @@ fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
 
 fn page(fields: &mut Fields<'_>) -> PageConfig {
     PageConfig { enabled: fields.choice("page.enabled", true, &YES_OR_NO) }
+}
+
+fn payments(fields: &mut Fields<'_>) -> PaymentsConfig {
+    let is_dev = fields.sources.mode == Mode::Dev;
+    let words = [("auto", is_dev), ("true", true), ("false", false)];
+    let enabled = fields.choice("payments.enabled", is_dev, &words);
+    PaymentsConfig { enabled, topic: fields.optional("payments.topic").filter(|_| enabled) }
 }
 
 fn feed(fields: &mut Fields<'_>) -> FeedConfig {

@@ -29,6 +29,7 @@ mod followers;
 mod imports;
 mod overview;
 mod page;
+mod payments;
 mod router;
 mod rules;
 mod services;

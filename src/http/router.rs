@@ -20,15 +20,16 @@ use super::sockets::connections::Peer;
 use super::state::HttpState;
 use super::{
     about, acme, backups, contacts, dead_letters, edge, feed, followers, imports, overview, page,
-    rules, sign_in, simulator, webhooks,
+    payments, rules, sign_in, simulator, webhooks,
 };
 
 /// The rows of all areas, in the order of the description and of the collection.
-fn areas(there: Optional) -> [&'static [Endpoint]; 15] {
+fn areas(there: Optional) -> [&'static [Endpoint]; 16] {
     let of = |is_there, rows: &'static [Endpoint]| if is_there { rows } else { &[] };
     [
         sign_in::ENDPOINTS,
         contacts::ENDPOINTS,
+        of(there.payments, payments::ENDPOINTS),
         feed::ENDPOINTS,
         webhooks::ENDPOINTS,
         of(there.simulator, simulator::ENDPOINTS),
@@ -116,7 +117,11 @@ async fn route_not_found(State(state): State<HttpState>, uri: Uri) -> ApiError {
     if uri.path().starts_with(simulator::PATH) && state.services().simulator.is_none() {
         return simulator::off();
     }
-    let is_of_acme = || acme::ENDPOINTS.iter().any(|endpoint| fits(endpoint.path, uri.path()));
+    let is_of = |rows: &[Endpoint]| rows.iter().any(|endpoint| fits(endpoint.path, uri.path()));
+    if !state.services().has_payments && is_of(payments::ENDPOINTS) {
+        return payments::off();
+    }
+    let is_of_acme = || is_of(acme::ENDPOINTS);
     let text = if !state.services().has_acme && is_of_acme() {
         "Acme is not configured here: set acme.url"
     } else if !state.services().metrics_elsewhere {

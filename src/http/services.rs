@@ -20,6 +20,7 @@ use crate::effects::simulator::Simulator;
 use crate::files::export::Exports;
 use crate::files::import::Imports;
 use crate::ingest::{self, Edits, Intake, Webhooks};
+use crate::payments::PaymentDesk;
 use crate::query::Queries;
 use crate::shared_state::{LimitClass as Counted, Limiter};
 use crate::shares::{PART, Pool, part_of};
@@ -108,6 +109,8 @@ pub struct Services {
     pub backups: Option<Arc<Backups>>,
     /// Whether there is an Acme to ask; else nothing of it is routed.
     pub has_acme: bool,
+    /// Whether payments are on; else nothing of them is routed.
+    pub has_payments: bool,
 }
 
 /// Areas that are there where the configuration says so.
@@ -117,16 +120,22 @@ pub struct Optional {
     pub acme: bool,
     /// The simulator is on.
     pub simulator: bool,
+    /// Payments are on.
+    pub payments: bool,
 }
 
 impl Optional {
     /// Everything that there may be.
-    pub const ALL: Self = Self { acme: true, simulator: true };
+    pub const ALL: Self = Self { acme: true, simulator: true, payments: true };
 }
 
 impl Services {
     pub(crate) fn optional(&self) -> Optional {
-        Optional { acme: self.has_acme, simulator: self.simulator.is_some() }
+        Optional {
+            acme: self.has_acme,
+            simulator: self.simulator.is_some(),
+            payments: self.has_payments,
+        }
     }
 }
 
@@ -152,6 +161,8 @@ pub struct OpenStore {
     pub imports: Option<Imports>,
     /// Acme, where it is configured.
     pub acme: Option<Arc<Acme>>,
+    /// Payments, where they are on.
+    pub payments: Option<Arc<PaymentDesk>>,
     /// By what records are judged.
     pub rules: Arc<ingest::Adoption>,
 }

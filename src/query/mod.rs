@@ -15,6 +15,7 @@ mod events;
 mod history;
 mod list;
 mod page;
+mod payments;
 mod spread;
 
 use std::sync::Arc;
@@ -28,8 +29,8 @@ use spread::Spread;
 
 pub use crate::domain::contact::StateTag;
 pub use crate::store::{
-    ContactCounts, EventRecord, Filters, GroupBy, Groups, HistoryEntry, Moment, StoreStats,
-    TimeCounts, fold,
+    ContactCounts, CurrencyTotals, EventRecord, Filters, GroupBy, Groups, HistoryEntry, Moment,
+    PaymentGroup, PaymentGrouping, PaymentKey, StoreStats, StoredPayment, TimeCounts, fold,
 };
 
 pub use contact::{FoundContact, PastContact, ReadContact};
@@ -41,6 +42,7 @@ pub use list::{
     ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart, SortBy, StatusFilter,
 };
 pub use page::ContactPage;
+pub use payments::{FoundPayments, PaymentHistory};
 pub use spread::GROUPS_MAX;
 
 /// Answers questions from one open store; cheap to clone.

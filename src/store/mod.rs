@@ -74,6 +74,7 @@ mod outcomes;
 mod overlay;
 mod parts;
 mod past;
+mod payments;
 mod pinning;
 mod proving;
 mod reader;
@@ -82,6 +83,7 @@ mod recovery;
 mod redo;
 mod refill;
 mod rehoming;
+mod rows;
 mod rules;
 mod scan;
 mod shared;
@@ -120,6 +122,10 @@ pub use ordered::{
 pub use outcomes::{Prospect, RecordOutcome};
 pub use parts::{contact_in_heap, contact_of_heap, small_file_again, snapshot_images};
 pub use past::{Moment, Past};
+pub use payments::{
+    CurrencyTotals, PaymentGroup, PaymentGrouping, PaymentKey, PaymentPage, PaymentSum,
+    StoredPayment,
+};
 pub use pinning::{Pinning, SEGMENT_FOLDERS, StoredState};
 pub use proving::{prove, take_over};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};

@@ -5,6 +5,7 @@
 //! | journal | its own chain: frames, links, lanes, counters, digest; its end is the state in memory |
 //! | control entries | the journal's last image of each, their digest, the state in memory |
 //! | contacts | the journal's last image of each, the counters, the digest |
+//! | payments | the same, their lists, and what they come to in all |
 //! | index of external ids | the contacts |
 //! | ordered and e-mail indexes | the contacts, and each list's order |
 //! | how contacts are spread over companies, sources and hours | the contacts, counted |
@@ -18,6 +19,7 @@ use parking_lot::RwLockReadGuard;
 
 use crate::domain::contact::{ContactView, Status};
 use crate::domain::control::UNSETTLED_KEY;
+use crate::domain::payment::Payment;
 use crate::domain::position::CONTROL_LANE;
 use crate::domain::record::RecordKind;
 use crate::domain::rules::LaneRules;
@@ -32,7 +34,9 @@ use super::digest::{Digest, contact_hash, joined_hash};
 use super::external_ids::ExternalIds;
 use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::ordered::Lists;
+use super::payments::Payments;
 use super::recount::Recount;
+use super::rows::is_payment;
 use super::shared::Shared;
 use super::verify_controls::{self, JournalControls};
 use super::{rules, snapshot};
@@ -47,6 +51,8 @@ const PROGRESS_STEP: u64 = 10_000;
 pub struct VerifyReport {
     /// Contacts looked at.
     pub contacts: u64,
+    /// Payments looked at.
+    pub payments: u64,
     /// Control entries looked at, those removed a short while ago too.
     pub controls: u64,
     /// Contacts in the e-mail index.
@@ -273,14 +279,16 @@ fn named(change: ChangeRef) -> String {
 struct ContactCheck<'c> {
     contacts: &'c Contacts,
     external_ids: &'c ExternalIds,
+    payments: &'c Payments,
+    /// Payments as they are stored.
+    recounted: Payments,
     lists: RwLockReadGuard<'c, Lists>,
     journal: &'c LastImages,
     /// The first change that the journal still has.
     first: ChangeRef,
     report: &'c mut VerifyReport,
     digest: Digest,
-    active: u64,
-    deleted: u64,
+    counters: Counters,
     /// How they are spread.
     recount: Recount,
     /// Those that the journal has changes of.
@@ -298,21 +306,27 @@ fn check_contacts(
     let mut check = ContactCheck {
         contacts: &shared.contacts,
         external_ids: &shared.external_ids,
+        payments: &shared.payments,
+        recounted: Payments::default(),
         lists: shared.lists()?,
         journal,
         first: ChangeRef::new(shared.journal.first()?, 0),
         report,
         digest: Digest::default(),
-        active: 0,
-        deleted: 0,
+        counters: Counters::default(),
         recount: Recount::default(),
         journalled: 0,
         scratch: Vec::new(),
     };
     shared.contacts.scan(|id, bytes| {
-        check.report.contacts += 1;
-        if check.report.contacts.is_multiple_of(PROGRESS_STEP) {
-            progress("contacts", check.report.contacts);
+        let VerifyReport { contacts, payments, .. } = check.report;
+        let (what, looked_at) = match is_payment(id) {
+            true => ("payments", payments),
+            false => ("contacts", contacts),
+        };
+        *looked_at += 1;
+        if looked_at.is_multiple_of(PROGRESS_STEP) {
+            progress(what, *looked_at);
         }
         check.contact(id, bytes)
     })?;
@@ -338,6 +352,13 @@ impl ContactCheck<'_> {
         self.report.expect(is_journalled, || {
             format!("contact {} is not what the journal says last", name())
         });
+        self.report.expect(self.contacts.heap_agrees(id, bytes), || {
+            format!("contact {} is another in the heap file", name())
+        });
+        if is_payment(id) {
+            self.payment(id, body);
+            return Ok(());
+        }
         let view = match ContactView::parse(body) {
             Ok(view) => view,
             Err(error) => {
@@ -350,17 +371,28 @@ impl ContactCheck<'_> {
             format!("contact {} is not found by an external id of it", name())
         });
         match view.status() {
-            Status::Active => self.active += 1,
-            Status::Deleted => self.deleted += 1,
+            Status::Active => self.counters.active += 1,
+            Status::Deleted => self.counters.deleted += 1,
         }
-        self.report.expect(self.contacts.heap_agrees(id, bytes), || {
-            format!("contact {} is another in the heap file", name())
-        });
         self.recount.take(body)?;
         if let Ok(Some(how)) = self.lists.difference_of(id, body) {
             self.report.found(|| format!("contact {} {how}", name()));
         }
         Ok(())
+    }
+
+    /// A payment is in the list of its contact, and adds to what all come to.
+    fn payment(&mut self, id: &[u8], body: &[u8]) {
+        let is_listed = match Payment::parse(body) {
+            Ok(payment) => {
+                self.payments.lists(id, &payment) && self.recounted.take(id, None, body).is_ok()
+            }
+            Err(_) => false,
+        };
+        self.report.expect(is_listed, || {
+            let id = String::from_utf8_lossy(id).replace('\u{1f}', " / ");
+            format!("payment {id} can't be read, or is not where it should be listed")
+        });
     }
 
     fn sums(self, cut: &Cut) {
@@ -370,13 +402,15 @@ impl ContactCheck<'_> {
         report.expect(digest == cut.digest, || {
             format!("the contacts' digest is {digest}, it should be {}", cut.digest)
         });
-        let (active, deleted) = (self.active, self.deleted);
-        let counters = &cut.counters;
-        report.expect((active, deleted) == (counters.active, counters.deleted), || {
+        let (found, counted) = (self.counters, cut.counters);
+        report.expect((found.active, found.deleted) == (counted.active, counted.deleted), || {
             format!(
-                "{active} contacts are ACTIVE and {deleted} DELETED, counted were {} and {}",
-                counters.active, counters.deleted
+                "{} contacts are ACTIVE and {} DELETED, counted were {} and {}",
+                found.active, found.deleted, counted.active, counted.deleted
             )
+        });
+        report.expect(self.payments.adds_up_to(&self.recounted), || {
+            "what payments come to is not the sum over them".to_owned()
         });
         report.emails = lists.emails() as u64;
         let spread = self.recount.differences(&lists);

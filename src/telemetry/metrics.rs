@@ -31,6 +31,7 @@ use super::imports::ImportMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
+use super::payments::PaymentMetrics;
 use super::pools::{PoolFamilies, PoolMetrics};
 use super::registry::{
     BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS,
@@ -102,6 +103,8 @@ pub struct Metrics {
     pub exports: ExportMetrics,
     /// The feed's.
     pub feed: FeedMetrics,
+    /// Payments.
+    pub payments: PaymentMetrics,
     /// Control records and entries.
     pub control: ControlMetrics,
     /// By what records are judged.
@@ -181,6 +184,7 @@ impl Metrics {
             )?,
             exports: ExportMetrics::register(&families)?,
             feed: FeedMetrics::register(&families)?,
+            payments: PaymentMetrics::register(&families)?,
             control: ControlMetrics::register(&families)?,
             rules: RulesMetrics::register(&families)?,
             security: SecurityLog::default(),

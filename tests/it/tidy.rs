@@ -12,7 +12,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Every room with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 23] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("domain", &[]),
     ("segments", &["domain", "telemetry"]),
     ("event_log", &["segments", "domain", "config", "telemetry"]),
@@ -43,6 +43,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
         "acme",
         &["effects", "event_log", "ingest", "outbound", "store", "domain", "config", "telemetry"],
     ),
+    ("payments", &["ingest", "store", "domain", "telemetry"]),
     ("auth", &["ingest", "shared_state", "store", "domain", "config", "telemetry"]),
     ("backup", &["event_log", "ingest", "segments", "store", "domain", "config", "telemetry"]),
     ("schema_registry", &["domain", "config", "telemetry"]),
@@ -57,6 +58,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
             "effects",
             "files",
             "acme",
+            "payments",
             "auth",
             "backup",
             "shared_state",

@@ -15,6 +15,7 @@ mod http_load;
 mod hubspot;
 mod latency;
 mod page;
+mod payments;
 mod read;
 mod start;
 mod table;

@@ -114,7 +114,11 @@ impl Write<'_> {
         // Acme has no other words for what becomes of a contact.
         let kind = match self.kind {
             EventKind::Created | EventKind::Restored => EventKind::Created,
-            EventKind::Updated => EventKind::Updated,
+            EventKind::Updated
+            | EventKind::PaymentCreated
+            | EventKind::PaymentSucceeded
+            | EventKind::PaymentFailed
+            | EventKind::PaymentRefunded => EventKind::Updated,
             EventKind::Deleted | EventKind::Erased => EventKind::Deleted,
         };
         let mut data = Map::new();

@@ -60,6 +60,7 @@ fn body(said: &Said) -> Vec<u8> {
         external_ids,
         replaces: false,
         is_notice: false,
+        payment: None,
         command: None,
     };
     let mut body = Vec::new();

@@ -10,7 +10,7 @@ use crate::domain::position::{CONTROL_LANE, LogIdentity};
 use crate::domain::verdict::Verdict;
 use crate::query::StoreStats;
 
-use super::spread::{ContactsInTime, GroupedContacts, Spread};
+use super::spread::{ContactsInTime, GroupedContacts, PaymentsTogether, Spread};
 
 /// What the store holds and how far it has come. Figures for people: members may be added.
 #[derive(Serialize, ToSchema)]
@@ -52,6 +52,10 @@ pub(super) struct Stats {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     by_day: Option<Vec<ContactsInTime>>,
+    /// Payments by currency, and by status and day (the last 400) where these are asked for.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payments: Option<Vec<PaymentsTogether>>,
 }
 
 impl Stats {
@@ -106,6 +110,7 @@ impl Stats {
             by_company: spread.by_company,
             by_hour: spread.by_hour,
             by_day: spread.by_day,
+            payments: spread.payments,
         }
     }
 }

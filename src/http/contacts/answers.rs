@@ -15,6 +15,7 @@ use crate::domain::position::Position;
 use crate::domain::timestamp::format_rfc3339;
 use crate::http::exchange::error::{ApiError, ListedError};
 use crate::http::exchange::page::PageMeta;
+use crate::http::payments::answers::Payment;
 use crate::ingest::{MergeEnd, MergeJob};
 use crate::query::{EventDecision, EventRecord, HistoryEntry, QueryError};
 
@@ -175,6 +176,10 @@ pub(super) struct Everything {
     pub(super) history: Vec<Change>,
     /// False: there are more changes, which its history has.
     pub(super) history_is_whole: bool,
+    /// Its payments, newest first.
+    pub(super) payments: Vec<Payment>,
+    /// False: there are more payments, which its list of them has.
+    pub(super) payments_are_whole: bool,
 }
 
 /// What became of an event.

@@ -222,12 +222,15 @@ pub(super) fn history() -> Operation {
 }
 
 pub(super) fn everything() -> Operation {
-    let example = json!({ "contact": example(), "history": [change()], "historyIsWhole": true });
+    let example = json!({
+        "contact": example(), "history": [change()], "historyIsWhole": true, "payments": [],
+        "paymentsAreWhole": true,
+    });
     Operation::new("getEverything", "Get everything that is kept of a contact")
         .of(Tag::Contacts)
         .about(
             "For whoever asks what is known of them: the contact, deleted or not, and up to 1,000 of its \
-             changes. Contacts that were merged into it (`attributes.mergedFrom`) have a history of their own.",
+             changes and payments. Contacts that were merged into it (`attributes.mergedFrom`) have a history of their own.",
         )
         .param(contact_id())
         .reads()

@@ -19,7 +19,7 @@ mod requests;
 mod revert;
 mod write;
 mod write_description;
-mod writing;
+pub(super) mod writing;
 
 use super::exchange::endpoint::{ADMINS, Endpoint, READ, READERS, WRITE, WRITERS, endpoints};
 

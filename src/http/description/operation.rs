@@ -15,6 +15,7 @@ pub(crate) type Schemas = Vec<(String, RefOr<Schema>)>;
 pub(crate) enum Tag {
     Auth,
     Contacts,
+    Payments,
     Webhooks,
     Simulator,
     DeadLetters,
@@ -25,9 +26,10 @@ pub(crate) enum Tag {
 }
 
 impl Tag {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Auth,
         Self::Contacts,
+        Self::Payments,
         Self::Webhooks,
         Self::Simulator,
         Self::DeadLetters,
@@ -41,6 +43,7 @@ impl Tag {
         match self {
             Self::Auth => "Signing in",
             Self::Contacts => "Contacts",
+            Self::Payments => "Payments",
             Self::Webhooks => "Webhooks",
             Self::Simulator => "Simulator",
             Self::DeadLetters => "Dead letters",
@@ -55,6 +58,7 @@ impl Tag {
         match self {
             Self::Auth => "Access tokens for users. Programs have an API key instead.",
             Self::Contacts => "Contacts, and what happened to them.",
+            Self::Payments => "Payments of contacts, and what they come to.",
             Self::Webhooks => "Signed events in.",
             Self::Simulator => "Webhooks as Acme sends them, made here.",
             Self::DeadLetters => {

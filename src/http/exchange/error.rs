@@ -105,6 +105,8 @@ catalogue! {
     FollowerNotFound = NOT_FOUND, "FOLLOWER_NOT_FOUND", "No such follower";
     /// No such change is parked.
     ParkedChangeNotFound = NOT_FOUND, "PARKED_CHANGE_NOT_FOUND", "No such parked change";
+    /// No such payment.
+    PaymentNotFound = NOT_FOUND, "PAYMENT_NOT_FOUND", "No such payment";
     /// No such import.
     ImportNotFound = NOT_FOUND, "IMPORT_NOT_FOUND", "No such import";
     /// The route has other methods.
@@ -141,6 +143,8 @@ catalogue! {
     ImportConflict = CONFLICT, "IMPORT_CONFLICT", "Not possible for this import now";
     /// The import's file is another instance's, or was deleted.
     ImportGone = GONE, "IMPORT_GONE", "The import's file is gone";
+    /// The payment is not in the state for this, or several contacts have one of its id.
+    PaymentConflict = CONFLICT, "PAYMENT_CONFLICT", "Not possible for this payment now";
     /// A position of another log, or one that the journal does not reach back to.
     PositionGone = GONE, "POSITION_GONE", "Position gone";
     /// The journal does not reach back to that time or version, or the contact was erased since; `details` says how far it reaches.
@@ -167,6 +171,8 @@ catalogue! {
     ContactTooLarge = UNPROCESSABLE_ENTITY, "CONTACT_TOO_LARGE", "Contact too large";
     /// Nothing may be sent there.
     TargetNotAllowed = UNPROCESSABLE_ENTITY, "TARGET_NOT_ALLOWED", "Target not allowed";
+    /// More than is left of the payment.
+    RefundTooLarge = UNPROCESSABLE_ENTITY, "REFUND_TOO_LARGE", "Refund too large";
     /// The key was used for another request.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key reused";
     /// Too many bytes in the headers.
@@ -181,6 +187,8 @@ catalogue! {
     AcmeFailed = BAD_GATEWAY, "ACME_FAILED", "Acme failed";
     /// Acme did not answer in time.
     AcmeTimeout = GATEWAY_TIMEOUT, "ACME_TIMEOUT", "Acme did not answer in time";
+    /// The payment gateway did not answer in time.
+    GatewayTimeout = GATEWAY_TIMEOUT, "GATEWAY_TIMEOUT", "The gateway did not answer in time";
     /// Sign-ins can't be kept, as the log can't be written.
     SessionsUnavailable = SERVICE_UNAVAILABLE, "SESSIONS_UNAVAILABLE", "Sign-ins unavailable";
     /// The store is being opened.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::domain::contact::ContactView;
+use crate::domain::payment::of_row;
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::RecordKind;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
@@ -58,8 +59,8 @@ impl EventRecord {
         match &entry.outcome {
             Outcome::Applied(applied) | Outcome::Noted(applied) => {
                 event_id = Some(text(applied.event_id));
-                contact_id = Some(text(applied.id));
-                version = ContactView::parse(applied.body).ok().map(|view| view.version());
+                contact_id = Some(text(of_row(applied.id).map_or(applied.id, |(of, _)| of)));
+                version = ContactView::version_of(applied.body);
             }
             Outcome::Control(control) => {
                 event_id = Some(text(control.event_id));

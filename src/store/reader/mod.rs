@@ -25,6 +25,7 @@ use super::history::{self, HistoryEntry};
 use super::journal::Counters;
 use super::ordered::{PageBoundary, PageKey, PageRequest, Places, Total};
 use super::outcomes::Prospect;
+use super::rows::is_payment;
 use super::shared::Shared;
 use super::verify::{self, VerifyReport};
 
@@ -131,11 +132,17 @@ impl Reader {
 
     /// The latest value of a contact, a DELETED one's too.
     pub fn contact(&self, id: &[u8]) -> Result<Option<Value>, StoreError> {
+        if is_payment(id) {
+            return Ok(None);
+        }
         self.shared.contacts.get(id)
     }
 
     /// The same, if that can be said without waiting for the disk.
     pub fn contact_at_once(&self, id: &[u8]) -> Option<Option<Value>> {
+        if is_payment(id) {
+            return Some(None);
+        }
         self.shared.contacts.get_at_once(id)
     }
 
@@ -344,6 +351,7 @@ impl Reader {
             flushing_bytes,
             index_bytes: (shared.ordered.bytes()
                 + shared.external_ids.bytes()
+                + shared.payments.bytes()
                 + shared.erased.bytes()) as u64,
             backpressure: micros(&figures.backpressure_micros),
             heap,

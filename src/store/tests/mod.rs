@@ -88,6 +88,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             external_ids: Vec::new(),
             replaces: false,
             is_notice: false,
+            payment: None,
             command: None,
         };
         let lane = Lane((number % 2) as u16);

@@ -221,6 +221,7 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
     OpenStore {
         followers: Arc::new(Followers::new(around)),
         acme: None,
+        payments: None,
         imports: None,
         queries: contactd::query::Queries::new(reader.clone()),
         writes: Writes {

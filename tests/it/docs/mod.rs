@@ -84,6 +84,7 @@ pages! {
     installing_runs_as_printed = "docs/installing.md";
     kafka_runs_as_printed = "docs/kafka.md";
     operating_runs_as_printed = "docs/operating.md";
+    payments_run_as_printed = "docs/payments.md";
     simulator_runs_as_printed = "docs/simulator.md";
     sources_run_as_printed = "docs/sources.md";
     webhooks_run_as_printed = "docs/webhooks.md";

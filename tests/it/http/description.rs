@@ -15,7 +15,7 @@ use crate::support::client::Client;
 use crate::support::instance::{Instance, until};
 
 /// Of an instance with the simulator.
-const SIMULATED: Optional = Optional { acme: false, simulator: true };
+const SIMULATED: Optional = Optional { acme: false, simulator: true, payments: true };
 
 fn document() -> Value {
     serde_json::from_str(&openapi_json(SIMULATED)).unwrap()
@@ -211,6 +211,7 @@ async fn every_operation_answers_its_example_as_described() {
         .with("acme.webhook_secret", secret)
         .with("simulator.enabled", "true")
         .with("simulator.fire_on_writes", "true")
+        .with("payments.enabled", "true")
         .start()
         .await;
     let event = json!({

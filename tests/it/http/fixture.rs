@@ -79,6 +79,7 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     OpenStore {
         followers: Arc::new(Followers::new(around)),
         acme: None,
+        payments: None,
         imports: None,
         letters: letters(&log, reader, &control),
         queries: contactd::query::Queries::new(reader.clone()),

@@ -25,6 +25,7 @@ mod lists;
 mod merges;
 mod outages;
 mod page;
+mod payments;
 mod probes;
 mod purge;
 mod redis;
