@@ -298,7 +298,8 @@ fn watch(
     let simulator = open_simulator(config, own, &metrics)?;
     let acme = open_acme(config, &intake, &setup.present, &metrics)?;
     let place = Place::of(config);
-    let backups = Arc::new(Backups::new(config.backup.clone(), place, metrics.backup.clone()));
+    let backups = Backups::new(config.backup.clone(), place, metrics.backup.clone())?;
+    let backups = Arc::new(backups);
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,

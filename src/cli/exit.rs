@@ -122,7 +122,8 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 
 fn backup_code(error: &BackupError) -> Option<u8> {
     match error {
-        BackupError::Told(_) => Some(UNREACHABLE),
+        BackupError::Told(_) | BackupError::Storage { .. } => Some(UNREACHABLE),
+        BackupError::NoBucket { .. } => Some(USAGE),
         other => other.is_about_data().then_some(DATA),
     }
 }

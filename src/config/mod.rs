@@ -46,7 +46,7 @@ use std::path::Path;
 
 use crate::domain::sources::SourceTexts;
 
-pub use backup::BackupConfig;
+pub use backup::{BUCKET_SCHEME, BackupConfig, BackupPlace, BucketConfig};
 pub use bridge::{BridgeConfig, InputConfig};
 pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};

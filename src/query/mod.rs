@@ -28,8 +28,8 @@ use spread::Spread;
 
 pub use crate::domain::contact::StateTag;
 pub use crate::store::{
-    ContactCounts, EventRecord, Filters, GroupBy, Groups, HistoryEntry, Moment, StoreStats,
-    TimeCounts, fold,
+    ContactCounts, EventRecord, Filters, GroupBy, Groups, HistoryEntry, Moment, SourceVerdicts,
+    StoreStats, TimeCounts, fold,
 };
 
 pub use contact::{FoundContact, PastContact, ReadContact};

@@ -86,6 +86,7 @@ mod rules;
 mod scan;
 mod shared;
 mod snapshot;
+mod source_verdicts;
 mod trim;
 mod verify;
 mod verify_controls;
@@ -125,6 +126,7 @@ pub use proving::{prove, take_over};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::{Opened, RecoveryReport, open};
 pub use rehoming::RehomedRecord;
+pub use source_verdicts::{SourceVerdicts, Verdicts};
 pub use verify::VerifyReport;
 pub use writer::Writer;
 

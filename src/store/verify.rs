@@ -7,6 +7,7 @@
 //! | contacts | the journal's last image of each, the counters, the digest |
 //! | index of external ids | the contacts |
 //! | ordered and e-mail indexes | the contacts, and each list's order |
+//! | verdicts by source | the journal's entries, counted from its beginning or the first snapshot on |
 //! | how contacts are spread over companies, sources and hours | the contacts, counted |
 //! | checkpoint | the engine's stamp, the journal's state at its end |
 //! | snapshots | their own checksums and digest |
@@ -22,6 +23,7 @@ use crate::domain::position::CONTROL_LANE;
 use crate::domain::record::RecordKind;
 use crate::domain::rules::LaneRules;
 use crate::domain::verdict::Verdict;
+use crate::segments::FrameNo;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
@@ -34,6 +36,7 @@ use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::ordered::Lists;
 use super::recount::Recount;
 use super::shared::Shared;
+use super::source_verdicts::SourceVerdicts;
 use super::verify_controls::{self, JournalControls};
 use super::{rules, snapshot};
 
@@ -114,6 +117,10 @@ struct JournalCheck<'r> {
     before: Option<Cut>,
     /// What the entries make of the rules; none where the first ones are gone.
     rules: Option<Arc<LaneRules>>,
+    /// Verdicts by source, counted; none before the first frame behind something that states them.
+    sources: Option<Arc<SourceVerdicts>>,
+    /// What snapshots state of them, by the frame that comes next.
+    stated: Vec<(FrameNo, Arc<SourceVerdicts>)>,
     /// The first change that the journal still has.
     first: ChangeRef,
 }
@@ -131,6 +138,8 @@ fn check_journal(
         controls: JournalControls::new(first),
         before: (first.0 == 0).then(Cut::default),
         rules: (first.0 == 0).then(Arc::default),
+        sources: (first.0 == 0).then(Arc::default),
+        stated: stated_sources(shared)?,
         first: ChangeRef::new(first, 0),
     };
     let mut scratch = Vec::new();
@@ -144,13 +153,25 @@ fn check_journal(
             progress("journal", check.report.frames);
         }
     }
-    let JournalCheck { images, controls, before, rules, .. } = check;
+    let JournalCheck { images, controls, before, rules, sources, .. } = check;
     let rules = rules.unwrap_or_else(|| Arc::clone(&cut.rules));
-    let is_end = before.is_none_or(|end| Cut { rules, ..end } == *cut);
+    let is_counted = sources.is_none_or(|counted| counted == cut.sources);
+    report.expect(is_counted, || {
+        "the verdicts by source are not those of the journal's entries".to_owned()
+    });
+    let sources = Arc::clone(&cut.sources);
+    let is_end = before.is_none_or(|end| Cut { rules, sources, ..end } == *cut);
     report.expect(is_end, || {
         format!("the journal's end is not the state in memory at frame {}", cut.next_frame.0)
     });
     Ok((images, controls))
+}
+
+/// A snapshot that can't be read is found where all of them are looked at.
+fn stated_sources(shared: &Shared) -> Result<Vec<(FrameNo, Arc<SourceVerdicts>)>, StoreError> {
+    let snapshots = snapshot::list(&shared.path)?.into_iter();
+    let opened = snapshots.filter_map(|(path, _)| snapshot::Snapshot::open(&path).ok());
+    Ok(opened.map(|image| (image.cut.next_frame, image.cut.sources)).collect())
 }
 
 /// Whether an image lies before the journal's beginning, or nowhere.
@@ -164,8 +185,13 @@ impl JournalCheck<'_> {
         let mut counters = self.before.as_ref().map(|cut| cut.counters).unwrap_or_default();
         // Unknown as soon as an earlier image is: it lies before the journal's beginning.
         let mut digest = self.before.as_ref().map(|cut| cut.digest);
+        let stated = self.stated.iter().find(|(next, _)| *next == frame.head.no);
+        self.sources = self.sources.take().or_else(|| stated.map(|(_, at)| Arc::clone(at)));
         frame.for_each(scratch, |entry| {
             self.report.entries += 1;
+            if let Some(sources) = &mut self.sources {
+                SourceVerdicts::redo(sources, entry.record_kind, entry.source, entry.verdict);
+            }
             match entry.record_kind {
                 RecordKind::Control => self.controls.count(entry.verdict),
                 RecordKind::Contact | RecordKind::Payment => counters.count(entry.verdict),
@@ -410,14 +436,16 @@ fn check_checkpoint(
     report.expect(end <= cut.next_frame, || {
         format!("the checkpoint ends at frame {}, the journal at {}", end.0, cut.next_frame.0)
     });
-    let last = end.0.checked_sub(1).map(crate::segments::FrameNo);
+    let last = end.0.checked_sub(1).map(FrameNo);
     if let Some(last) = last
         && let Some(frame) = shared.journal.frame(last)?
     {
-        let rules = Arc::clone(&checkpoint.cut.rules);
-        report.expect(Cut { rules, ..frame.head.after } == checkpoint.cut, || {
-            format!("the checkpoint is not the state after journal frame {}", last.0)
-        });
+        let Cut { rules, sources, counters, .. } = checkpoint.cut.clone();
+        let is_whole = sources.sum() == counters.verdicts;
+        report.expect(
+            is_whole && Cut { rules, sources, ..frame.head.after } == checkpoint.cut,
+            || format!("the checkpoint is not the state after journal frame {}", last.0),
+        );
     }
     Ok(())
 }

@@ -375,6 +375,7 @@ impl Writer {
         reason: Option<(DeadLetterReason, &str)>,
     ) {
         self.staged.counters.count(verdict);
+        Arc::make_mut(&mut self.staged.sources).count(meta.source, verdict);
         self.staged.record_time_ms = self.staged.record_time_ms.max(meta.record_time_ms);
         self.expect(meta, verdict, image, reason);
     }

@@ -225,6 +225,8 @@ pub struct Entry<'a> {
     pub verdict: Verdict,
     /// xxh3_64 of the event's id; 0 where it has none.
     pub event_hash: u64,
+    /// Who said it; empty where that could not be read.
+    pub source: &'a [u8],
     /// More, by verdict.
     pub outcome: Outcome<'a>,
 }

@@ -26,6 +26,7 @@ use super::journal::Counters;
 use super::ordered::{PageBoundary, PageKey, PageRequest, Places, Total};
 use super::outcomes::Prospect;
 use super::shared::Shared;
+use super::source_verdicts::SourceVerdicts;
 use super::verify::{self, VerifyReport};
 
 /// A contact as the reader hands it out: shared, not copied.
@@ -76,6 +77,8 @@ pub struct ContactCounts {
 pub struct StoreStats {
     /// Verdicts and contacts so far.
     pub counters: Counters,
+    /// The same verdicts by source.
+    pub sources: Arc<SourceVerdicts>,
     /// Sum over all contacts.
     pub digest: Digest,
     /// Control records so far, and the sum over their entries.
@@ -326,6 +329,7 @@ impl Reader {
         Ok(StoreStats {
             position: shared.commits.position_of(cut.next_offsets()),
             counters: cut.counters,
+            sources: cut.sources,
             digest: cut.digest,
             control: cut.control,
             control_entries: self.control_size(),

@@ -75,6 +75,7 @@ pages! {
     api_runs_as_printed = "docs/api.md";
     authentication_runs_as_printed = "docs/authentication.md";
     backups_run_as_printed = "docs/backups.md";
+    coming_from_runs_as_printed = "docs/coming-from.md";
     dead_letters_run_as_printed = "docs/dead-letters.md";
     events_run_as_printed = "docs/events.md";
     exports_run_as_printed = "docs/exports.md";

@@ -15,6 +15,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::blocks;
+use crate::support::postgres::OwnPostgres;
 use crate::support::redis::OwnRedis;
 use crate::support::services::{OwnBroker, free_ports};
 use crate::support::wait::wait_until;
@@ -45,6 +46,7 @@ pub struct Session {
     acme: Option<String>,
     broker: Option<OwnBroker>,
     redis: Option<OwnRedis>,
+    postgres: Option<OwnPostgres>,
 }
 
 impl Session {
@@ -89,6 +91,7 @@ impl Session {
             acme: None,
             broker: None,
             redis: None,
+            postgres: None,
         };
         session.send(START);
         session
@@ -105,6 +108,18 @@ impl Session {
             Some("redis") => {
                 self.redis = self.redis.take().or_else(|| OwnRedis::start(&self.page));
                 self.redis.is_some()
+            }
+            Some("postgresql") => {
+                if self.postgres.is_none()
+                    && let Some(postgres) = OwnPostgres::start(&self.page)
+                {
+                    let host = postgres.host();
+                    self.send(&format!(
+                        "export PGHOST={host} PGUSER=postgres PGDATABASE=postgres\n"
+                    ));
+                    self.postgres = Some(postgres);
+                }
+                self.postgres.is_some()
             }
             Some(other) => panic!("{}: there is no service {other}", self.page),
         }

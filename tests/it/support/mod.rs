@@ -17,6 +17,7 @@ pub mod instance;
 pub mod load;
 pub mod logs;
 pub mod node;
+pub mod postgres;
 pub mod redis;
 pub mod registry;
 pub mod services;
