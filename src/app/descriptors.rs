@@ -36,6 +36,11 @@ pub(super) fn connections(wanted: usize) -> usize {
     connections
 }
 
+/// How many connections there could be of those that are wanted, with the limit as it may be raised.
+pub(crate) fn connections_possible(wanted: usize) -> usize {
+    getrlimit(Resource::Nofile).maximum.map_or(wanted, |limit| within(limit, wanted))
+}
+
 /// Of a small limit half is for everything else.
 fn within(limit: u64, wanted: usize) -> usize {
     let left = limit - RESERVE.min(limit / 2);

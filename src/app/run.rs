@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::backup::{Backups, Place};
-use crate::config::{Config, ServerConfig};
+use crate::config::{Config, ReloadConfig, ServerConfig};
 use crate::effects::feed::Feed;
 use crate::event_log::EventLog;
 use crate::http::{
     self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, WebhookIntake,
 };
-use crate::ingest::BridgeAgain;
+use crate::ingest::{BridgeAgain, PresentRules};
 use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
-use crate::telemetry::{Build, Metrics};
+use crate::telemetry::{AccessLog, Build, Metrics};
 
 use super::acme::open_acme;
 use super::bridge::{open_registry, run_bridge};
@@ -33,6 +33,7 @@ use super::imports::ImportTasks;
 use super::log::open_log;
 use super::partial::while_whole;
 use super::permissions::warn_of_open_files;
+use super::reload::{self, Changeable, ConfigSource};
 use super::roles::Roles;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
@@ -68,6 +69,8 @@ pub struct RunOptions {
     pub metrics: Option<Arc<Metrics>>,
     /// Called once the address is bound.
     pub started: Option<WhenStarted>,
+    /// Where the configuration may be read again; none: it is not.
+    pub source: Option<ConfigSource>,
 }
 
 /// What a person wants to know at the start.
@@ -159,7 +162,16 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let intake = Arc::clone(&webhooks.intake);
     let registry = open_registry(&config, &setup.present, &metrics)?;
     let own = (registry, begun.address, options.worker.until_caught_up);
-    let watch = watch(&config, &setup, metrics, (Arc::clone(&auth), &shared), webhooks, own)?;
+    let cursor_keys = cursor_keys(&config);
+    let by_signal = options.source.as_ref().is_some_and(|source| source.by_signal);
+    let parts = Changeable {
+        tls: tls.clone(),
+        ..changeable((&auth, &shared), &webhooks, setup.present.clone(), cursor_keys.clone())
+    };
+    let reload = options.source.map(|source| reload::reload(source, &config, parts));
+    let again = (cursor_keys, reload.clone());
+    let watch =
+        watch(&config, &setup, metrics, (Arc::clone(&auth), &shared), webhooks, own, again)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
@@ -167,6 +179,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     start_front(&tasks, &watch, is_one_shot, options.demo.map(|demo| (demo, log.clone())));
     let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
     listeners.serve(&tasks, &watch.http, serving, &config.server);
+    start_wanted(&tasks, &watch, reload.filter(|_| by_signal))?;
     tasks.start("users", Stage::Behind, |stop| async move { auth.run(stop).await });
     tasks.start("shared_state", Stage::Behind, |stop| shared.run(stop));
     tasks.start("dead_letters", Stage::Behind, |stop| letters(watch.clone(), stop));
@@ -179,19 +192,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         });
         start_forwarding(&tasks, &intake)?;
     }
-    let worker = Worker {
-        config: Arc::clone(&config),
-        log: log.clone(),
-        setup,
-        options: options.worker,
-        metrics: Arc::clone(&watch.metrics),
-        watch: watch.clone(),
-        commands: OnceLock::new(),
-        runtime: tokio::runtime::Handle::current(),
-        tasks: tasks.clone(),
-        stop: tasks.stop(Stage::Apply),
-    };
-    tasks.start_thread(worker::NAME, Stage::Apply, move |_| worker.run())?;
+    start_worker(&tasks, &watch, &config, (log.clone(), setup), options.worker)?;
     // Before anybody is told that it runs: a signal from then on is an orderly end.
     let mut signals = Signals::new()?;
     if let Some(started) = options.started {
@@ -211,6 +212,60 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         ended = end => ended,
         () = signals.recv() => at_once(),
     }
+}
+
+/// What can change while the process runs, but for the certificate.
+fn changeable(
+    (auth, shared): (&Arc<Auth>, &SharedState),
+    webhooks: &WebhookIntake,
+    rules: PresentRules,
+    cursor_keys: CursorKeys,
+) -> Changeable {
+    Changeable {
+        limiter: Arc::clone(&shared.limiter),
+        auth: Arc::clone(auth),
+        webhooks: Arc::clone(&webhooks.webhooks),
+        rules,
+        cursor_keys,
+        tls: None,
+    }
+}
+
+/// Tasks that the configuration, or the command, asks for.
+fn start_wanted(
+    tasks: &Tasks,
+    watch: &Watch,
+    reload_by_signal: Option<ReloadConfig>,
+) -> anyhow::Result<()> {
+    if let Some(reload) = reload_by_signal {
+        tasks.start("reload", Stage::Front, |stop| reload::run(reload, stop));
+    }
+    if let Some(log) = watch.http.access_log() {
+        tasks.start_thread("access_log", Stage::Behind, move |stop| log.run(&stop))?;
+    }
+    Ok(())
+}
+
+fn start_worker(
+    tasks: &Tasks,
+    watch: &Watch,
+    config: &Arc<Config>,
+    (log, setup): (EventLog, ApplySetup),
+    options: WorkerOptions,
+) -> anyhow::Result<()> {
+    let worker = Worker {
+        config: Arc::clone(config),
+        log,
+        setup,
+        options,
+        metrics: Arc::clone(&watch.metrics),
+        watch: watch.clone(),
+        commands: OnceLock::new(),
+        runtime: tokio::runtime::Handle::current(),
+        tasks: tasks.clone(),
+        stop: tasks.stop(Stage::Apply),
+    };
+    tasks.start_thread(worker::NAME, Stage::Apply, move |_| worker.run())
 }
 
 /// A task that ended although nobody told it to.
@@ -289,6 +344,7 @@ fn watch(
     (auth, shared): (Arc<Auth>, &SharedState),
     webhooks: WebhookIntake,
     (bridge, own, is_one_shot): (BridgeAgain, SocketAddr, bool),
+    (cursor_keys, reload): (CursorKeys, Option<ReloadConfig>),
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
@@ -299,6 +355,8 @@ fn watch(
     let acme = open_acme(config, &intake, &setup.present, &metrics)?;
     let place = Place::of(config);
     let backups = Arc::new(Backups::new(config.backup.clone(), place, metrics.backup.clone()));
+    let access_log = config.telemetry.access_log.clone();
+    let access_log = access_log.map(|to| Arc::new(AccessLog::new(to, metrics.access_log.clone())));
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,
@@ -313,6 +371,8 @@ fn watch(
         has_page: config.page.enabled,
         backups: Some(Arc::clone(&backups)),
         has_acme: acme.is_some(),
+        access_log,
+        reload,
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
@@ -321,7 +381,7 @@ fn watch(
         readiness,
         metrics,
         is_kafka,
-        cursor_keys: cursor_keys(config),
+        cursor_keys,
         control_topic: config.kafka.control_topic.clone(),
         registry: bridge.registry.clone(),
         letters: Letters::new(config, Arc::clone(&auth), bridge),

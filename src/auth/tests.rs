@@ -253,7 +253,7 @@ impl Setup {
         let user = self.auth.users.with(|directory| directory.user("ada").cloned()).unwrap();
         let roles = user.roles.words();
         let grant = Grant { roles: &roles, stamp: &user.stamp, ..grant() };
-        self.auth.jwt.sign(&grant, authenticate::unix_seconds()).unwrap().0
+        self.auth.jwt.load().sign(&grant, authenticate::unix_seconds()).unwrap().0
     }
 }
 

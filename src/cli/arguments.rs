@@ -12,17 +12,21 @@ use crate::store::Moment;
 use super::acme::AcmeCommand;
 use super::backup::BackupArgs;
 use super::bench::BenchCommand;
+use super::check_event::CheckEventArgs;
 use super::dlq::{AnswerArgs, DlqCommand};
+use super::doctor::DoctorArgs;
 use super::export::ExportArgs;
 use super::follower::FollowerCommand;
 use super::import::ImportArgs;
 use super::instance::InstanceArgs;
 use super::mock_acme::MockAcmeArgs;
+use super::reload::ReloadArgs;
 use super::restore::RestoreArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
 use super::status::StatusArgs;
+use super::support_bundle::SupportBundleArgs;
 use super::value_parsers::{external_id, lifetime, moment, rate, role, share};
 
 /// Version, commit and features: what a bug report needs.
@@ -78,6 +82,12 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Say how the running instance is: ready or why not, lag, sizes, ages; for health checks --quiet
     Status(StatusArgs),
+    /// Write what somebody who helps has to know into one file, without secrets or contacts
+    SupportBundle(SupportBundleArgs),
+    /// Let the running instance read its configuration again, and say what it took
+    Reload(ReloadArgs),
+    /// Say what is wrong with a setup, and what to do about it; nothing is changed
+    Doctor(DoctorArgs),
     /// Say what events would do and why they would be refused; nothing is sent
     CheckEvent(CheckEventArgs),
     /// Tell what sources are known, and what becomes of their records; nothing is sent
@@ -172,24 +182,6 @@ pub(super) struct ServeArgs {
     /// End once everything on the log is applied and checkpointed
     #[arg(long)]
     pub(super) until_caught_up: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "One event, an array of events, or one after the other. Exit code 5 where one \
-    would be refused.\n\nExamples:\n  contactd check-event event.json\n  curl -s https://example.com/events \
-    | contactd check-event - --source acme --json"
-)]
-pub(super) struct CheckEventArgs {
-    /// The file with the events; - is standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-    /// Check it as this source's webhook, with its table and its JSON Schemas
-    #[arg(long, value_name = "NAME")]
-    pub(super) source: Option<String>,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -14,6 +14,7 @@ mod bench;
 mod check_event;
 mod configuration;
 mod dlq;
+mod doctor;
 mod exit;
 mod export;
 mod follower;
@@ -28,6 +29,7 @@ mod pinned;
 mod produce;
 mod progress;
 mod reference;
+mod reload;
 mod restore;
 mod schemas;
 mod serve;
@@ -37,6 +39,7 @@ mod source;
 mod source_command;
 mod status;
 mod store;
+mod support_bundle;
 mod topics;
 mod users;
 mod value_parsers;
@@ -86,6 +89,9 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Get(args) => get::run(settings, &args),
         Command::Export(args) => export::run(settings, &args),
         Command::Status(args) => status::run(settings, &args),
+        Command::Reload(args) => reload::run(settings, &args),
+        Command::SupportBundle(args) => support_bundle::run(settings, &args),
+        Command::Doctor(args) => doctor::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Source(command) => source::run(settings, &command),
         Command::Simulate(args) => simulate::run(settings, &args),

@@ -20,6 +20,7 @@ mod layers;
 mod limits;
 mod log_choice;
 mod print;
+mod reload;
 mod rules;
 mod schema_registry;
 mod secret;
@@ -41,7 +42,7 @@ mod source_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::domain::sources::SourceTexts;
@@ -52,14 +53,15 @@ pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
 pub use imports::ImportsConfig;
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
+pub use reload::{ReloadConfig, Reloaded};
 pub use rules::{AdoptChoice, RulesConfig};
 pub use schema_registry::SchemaRegistryConfig;
 pub use secret::Secret;
 pub use sections::{
-    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, ExportsConfig,
-    FeedConfig, JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat,
-    OutboxConfig, PageConfig, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig,
-    StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
+    AccessLogTarget, AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig,
+    ExportsConfig, FeedConfig, JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig,
+    LogFormat, OutboxConfig, PageConfig, PartitionerChoice, RedisConfig, SecurityProtocol,
+    ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
 };
 pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;
@@ -200,6 +202,24 @@ impl Config {
     pub fn place(&self, key: &str) -> String {
         let entry = self.effective.iter().find(|entry| entry.key.join(".") == key);
         entry.map_or_else(|| "configuration".to_owned(), |entry| entry.place.clone())
+    }
+
+    /// The keys that say something else in `other`, whatever they say.
+    pub fn differences(&self, other: &Self) -> BTreeSet<String> {
+        let said = |config: &Self| -> BTreeMap<String, u64> {
+            let entries = config.effective.iter();
+            entries.map(|entry| (entry.key.join("."), entry.digest)).collect()
+        };
+        let (own, others) = (said(self), said(other));
+        let keys = own.keys().chain(others.keys()).filter(|key| own.get(*key) != others.get(*key));
+        keys.cloned().collect()
+    }
+
+    /// The files that secrets stand in, each with the key that names it.
+    pub fn secret_files(&self) -> Vec<(String, &Path)> {
+        let named = |entry: &'_ print::Effective| entry.key.join(".");
+        let files = self.effective.iter();
+        files.filter_map(|entry| Some((named(entry), entry.secret_file.as_deref()?))).collect()
     }
 
     /// The effective configuration as TOML that can be read again, each key with where it comes from; secrets

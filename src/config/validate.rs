@@ -83,7 +83,7 @@ pub(super) fn config(
         store,
         warnings: layered.warnings.iter().cloned().chain(unfit.warnings).collect(),
         unfit_to_serve: unfit.errors,
-        effective: print::effective(layered),
+        effective: print::effective(sources, layered),
     }
 }
 

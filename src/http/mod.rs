@@ -27,14 +27,17 @@ mod exchange;
 mod feed;
 mod followers;
 mod imports;
+mod keys;
 mod overview;
 mod page;
+mod reload;
 mod router;
 mod rules;
 mod services;
 mod sign_in;
 mod simulator;
 mod sockets;
+mod sources;
 mod state;
 mod webhooks;
 

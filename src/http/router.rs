@@ -19,18 +19,20 @@ use super::services::Optional;
 use super::sockets::connections::Peer;
 use super::state::HttpState;
 use super::{
-    about, acme, backups, contacts, dead_letters, edge, feed, followers, imports, overview, page,
-    rules, sign_in, simulator, webhooks,
+    about, acme, backups, contacts, dead_letters, edge, feed, followers, imports, keys, overview,
+    page, reload, rules, sign_in, simulator, sources, webhooks,
 };
 
 /// The rows of all areas, in the order of the description and of the collection.
-fn areas(there: Optional) -> [&'static [Endpoint]; 15] {
+fn areas(there: Optional) -> [&'static [Endpoint]; 18] {
     let of = |is_there, rows: &'static [Endpoint]| if is_there { rows } else { &[] };
     [
         sign_in::ENDPOINTS,
+        keys::ENDPOINTS,
         contacts::ENDPOINTS,
         feed::ENDPOINTS,
         webhooks::ENDPOINTS,
+        sources::ENDPOINTS,
         of(there.simulator, simulator::ENDPOINTS),
         dead_letters::ENDPOINTS,
         followers::ENDPOINTS,
@@ -39,6 +41,7 @@ fn areas(there: Optional) -> [&'static [Endpoint]; 15] {
         imports::ENDPOINTS,
         about::ENDPOINTS,
         rules::ENDPOINTS,
+        reload::ENDPOINTS,
         about::DOCUMENTS,
         page::ENDPOINTS,
         of(there.acme, acme::ENDPOINTS),

@@ -28,8 +28,8 @@ use spread::Spread;
 
 pub use crate::domain::contact::StateTag;
 pub use crate::store::{
-    ContactCounts, EventRecord, Filters, GroupBy, Groups, HistoryEntry, Moment, StoreStats,
-    TimeCounts, fold,
+    ContactCounts, EventFilter, EventRecord, Filters, GroupBy, Groups, HistoryEntry, Moment,
+    NewestEvents, StoreStats, TimeCounts, fold,
 };
 
 pub use contact::{FoundContact, PastContact, ReadContact};
@@ -136,6 +136,22 @@ impl Queries {
     /// When the store fails.
     pub fn event(&self, log: Option<&LogIdentity>, name: &str) -> Result<EventFound, QueryError> {
         events::event(&self.reader, log, name)
+    }
+
+    /// What came in and what became of it, newest first, from where a page before ended.
+    ///
+    /// # Errors
+    /// When the store fails, or the place is another log's.
+    pub fn newest_events(
+        &self,
+        before: Option<Position>,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<NewestEvents, QueryError> {
+        if before.as_ref().is_some_and(|before| before.log != self.reader.position().log) {
+            return Err(QueryError::AnotherLog);
+        }
+        Ok(self.reader.newest_events(before, filter, limit)?)
     }
 
     /// What the store says of itself.

@@ -101,7 +101,7 @@ pub use cut::{ControlSums, Cut};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterRow};
 pub use dirty::{DirtyContact, DirtySet, Generation};
 pub use error::StoreError;
-pub use events::{EventLookup, EventRecord, Untimed};
+pub use events::{EventFilter, EventLookup, EventRecord, NewestEvents, Untimed};
 pub use expected::Expected;
 pub use export::ExportReport;
 pub use follower_needs::{FollowerNeed, LEDGERS, REHOMING};

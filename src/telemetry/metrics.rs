@@ -15,6 +15,7 @@ use prometheus::{
 
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
+use super::access_log::AccessLogMetrics;
 use super::acme::AcmeMetrics;
 use super::auth::AuthMetrics;
 use super::backup::BackupMetrics;
@@ -122,6 +123,8 @@ pub struct Metrics {
     intake: IntakeFamilies,
     /// Webhooks that are made here.
     pub simulator: SimulatorMetrics,
+    /// The access log's.
+    pub access_log: AccessLogMetrics,
     /// Files in.
     pub imports: ImportMetrics,
     /// The sync with Acme.
@@ -199,6 +202,7 @@ impl Metrics {
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
+            access_log: AccessLogMetrics::register(&families)?,
             imports: ImportMetrics::register(&families)?,
             acme: AcmeMetrics::register(&families)?,
             backup: BackupMetrics::register(&families)?,

@@ -5,6 +5,7 @@
 //!       ─► Metrics (children resolved once) ─────────────┴─► one registry ─► GET /metrics
 //! ```
 
+mod access_log;
 mod acme;
 mod auth;
 mod backup;
@@ -35,6 +36,7 @@ mod simulator;
 mod store;
 mod throttle;
 
+pub use access_log::{AccessLine, AccessLog, AccessLogMetrics};
 pub use acme::{AcmeCall, AcmeDrift, AcmeMetrics, AcmeResult};
 pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
 pub use backup::BackupMetrics;
@@ -51,7 +53,7 @@ pub use imports::{ImportMetrics, ImportVerdict};
 pub use intake::{OutboxGauges, WebhookOutcome};
 pub use lanes::{LaneLag, LaneMetrics};
 pub use limits::LimitMetrics;
-pub use logging::{LoggingError, init_logging};
+pub use logging::{LogFilter, LoggingError, init_logging};
 pub use metrics::{Dependency, Metrics};
 pub use pools::PoolMetrics;
 pub use registry::{FamilyInfo, MetricsError};

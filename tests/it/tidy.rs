@@ -385,6 +385,7 @@ fn every_configuration_key_is_explained_read_and_used() {
             "tls_key" => "key",
             "forwarded_header" => "header",
             "match" => "matches_email",
+            "access_log_bytes" => "bytes_max",
             name => name,
         };
         if !Regex::new(&format!(r"\.{field}\b")).unwrap().is_match(&users) {

@@ -31,6 +31,7 @@ mod append;
 mod bare;
 mod brokers;
 mod context;
+mod examine;
 mod founding;
 pub mod inputs;
 mod lanes;
@@ -46,6 +47,7 @@ pub use admin::{TopicEnsured, TopicPlan};
 pub use bare::{BareProducer, drain_bare};
 use brokers::Brokers;
 use context::TopicContext;
+pub use examine::{MayAppend, TopicHealth};
 pub use founding::{ControlFounding, Signs, configured};
 use lanes::{Lanes, LastRead};
 pub use learn::Learned;
@@ -233,6 +235,14 @@ impl KafkaLog {
     /// Whether nothing may be appended to the control lane.
     pub fn is_control_refused(&self) -> bool {
         self.control_refused.lock().is_some()
+    }
+
+    /// Whether the control topic's settings are what they must be.
+    ///
+    /// # Errors
+    /// Where it is compacted, or the brokers can't be asked.
+    pub fn check_control_topic(&self) -> Result<(), LogError> {
+        self.check_control(&self.topic.config.control_topic)
     }
 
     fn check_control(&self, topic: &str) -> Result<(), LogError> {

@@ -229,6 +229,9 @@ pub(super) struct EventReportRecord {
     /// The contact's version after it.
     #[schema(required = true)]
     version: Option<u64>,
+    /// Who says it, where that is kept: not of what changed nothing.
+    #[schema(required = true)]
+    source: Option<String>,
     /// Why it was set aside: a stable word.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -247,14 +250,24 @@ pub(super) struct EventReportRecord {
     position: String,
 }
 
+/// What came in and what became of it, newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventPage {
+    /// There may be fewer than were asked for though more follow.
+    pub(super) data: Vec<EventReportRecord>,
+    pub(super) meta: PageMeta,
+}
+
 impl EventReportRecord {
-    fn of(log: u64, topic: &str, record: EventRecord) -> Self {
+    pub(super) fn of(log: u64, topic: &str, record: EventRecord) -> Self {
         let (reason, detail) = record.reason.unzip();
         Self {
             verdict: record.verdict.as_str(),
             event_id: record.event_id,
             contact_id: record.contact_id,
             version: record.version,
+            source: record.source,
             reason: reason.map(|reason| reason.as_str()),
             detail,
             topic: topic.to_owned(),

@@ -85,6 +85,10 @@ catalogue! {
     RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
     /// No such sign-in.
     SessionNotFound = NOT_FOUND, "SESSION_NOT_FOUND", "No such sign-in";
+    /// No such API key.
+    KeyNotFound = NOT_FOUND, "KEY_NOT_FOUND", "No such API key";
+    /// No such user in this instance's file.
+    UserNotFound = NOT_FOUND, "USER_NOT_FOUND", "No such user";
     /// No such contact, or it is deleted.
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
     /// No such webhook source, or it has no secret.
@@ -129,6 +133,10 @@ catalogue! {
     NotRedrivable = CONFLICT, "NOT_REDRIVABLE", "Not redrivable";
     /// Other rules than those that were meant.
     RulesDiffer = CONFLICT, "RULES_DIFFER", "Other rules";
+    /// There is a key of that name, it stands in the file of users, or there are as many as may be.
+    KeyConflict = CONFLICT, "KEY_CONFLICT", "Not possible for this API key";
+    /// The configuration can't be read again in this process.
+    ReloadUnavailable = CONFLICT, "RELOAD_UNAVAILABLE", "No configuration to read again";
     /// The configuration names no directory for backups.
     BackupsOff = CONFLICT, "BACKUPS_OFF", "No backups are kept here";
     /// A backup is being made or handed out, and one is at a time.
@@ -161,6 +169,8 @@ catalogue! {
     UriTooLong = URI_TOO_LONG, "URI_TOO_LONG", "URI too long";
     /// A body of another kind.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type";
+    /// The configuration, read again, can't be run by.
+    ConfigurationInvalid = UNPROCESSABLE_ENTITY, "CONFIGURATION_INVALID", "Invalid configuration";
     /// Fields that can't be what they are.
     ValidationFailed = UNPROCESSABLE_ENTITY, "VALIDATION_FAILED", "Validation failed";
     /// The contact would outgrow its limit.

@@ -8,3 +8,4 @@ mod http2_stream;
 pub(crate) mod paced;
 pub(crate) mod serve;
 pub(crate) mod tls;
+mod validity;

@@ -18,6 +18,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::domain::Class;
 
+use super::validity::not_after_s;
+
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -103,6 +105,12 @@ impl Tls {
         })
     }
 
+    /// When the certificate that is shown ends, in seconds since 1970, where that can be read.
+    pub fn expires_at_s(&self) -> Option<u64> {
+        let shown = Arc::clone(&self.current.0.read());
+        shown.cert.first().and_then(|certificate| not_after_s(certificate))
+    }
+
     pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await
     }
@@ -118,16 +126,25 @@ impl Tls {
                 continue;
             }
             seen = stamps;
-            match read_pair(&self.certificate, &self.key) {
-                Ok(pair) => {
-                    *self.current.0.write() = Arc::new(pair);
-                    tracing::info!(file = %self.certificate.display(), "certificate read again");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the changed certificate can't be used; the one before it stays");
-                }
+            if let Err(error) = self.read_again() {
+                tracing::warn!(%error, "the changed certificate can't be used; the one before it stays");
             }
         }
+    }
+
+    /// Reads the files now; whether they hold another certificate than before.
+    ///
+    /// # Errors
+    /// When they can't be used; the certificate before them stays.
+    pub fn read_again(&self) -> Result<bool, TlsError> {
+        let pair = read_pair(&self.certificate, &self.key)?;
+        let mut current = self.current.0.write();
+        if current.cert == pair.cert {
+            return Ok(false);
+        }
+        *current = Arc::new(pair);
+        tracing::info!(file = %self.certificate.display(), "certificate read again");
+        Ok(true)
     }
 
     fn stamps(&self) -> [Option<(SystemTime, u64)>; 2] {

@@ -18,7 +18,7 @@ use super::codec::{ChangeRef, StoredContact};
 use super::cut::ControlSums;
 use super::dead_letters::DeadLetters;
 use super::digest::Digest;
-use super::events::{self, EventLookup, EventRecord, Untimed};
+use super::events::{self, EventFilter, EventLookup, EventRecord, NewestEvents, Untimed};
 use super::expected::Expected;
 use super::heap::HeapStats;
 use super::history::{self, HistoryEntry};
@@ -420,6 +420,20 @@ impl Reader {
     /// known by the id's 64-bit hash alone.
     pub fn event(&self, id: &[u8]) -> Result<EventLookup, StoreError> {
         events::by_id(&self.shared, id, Instant::now() + events::TIME_MAX)
+    }
+
+    /// What came in and what became of it, newest first: at most `limit` of what stands before a position.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn newest_events(
+        &self,
+        before: Option<Position>,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<NewestEvents, StoreError> {
+        let deadline = Instant::now() + events::TIME_MAX;
+        events::newest(&self.shared, before, filter, limit, deadline)
     }
 
     /// The time that an event without one of its own took when it came first, in µs since 1970: from

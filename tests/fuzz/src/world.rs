@@ -116,7 +116,7 @@ impl World {
         fill(&mut writer);
         let shared = SharedState::default();
         let auth = Auth::new(&config, &shared, Arc::clone(&metrics)).expect("users");
-        let webhooks = WebhookIntake { webhooks: webhooks(), intake: intake(&log) };
+        let webhooks = WebhookIntake::new(webhooks(), intake(&log));
         let services = Services {
             auth: Some(Arc::new(auth)),
             limiter: shared.limiter,
