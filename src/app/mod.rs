@@ -36,6 +36,8 @@ mod schemas;
 mod setup;
 mod simulator;
 mod start;
+mod store_figures;
+mod systemd;
 mod tasks;
 mod watch;
 mod webhooks;

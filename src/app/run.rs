@@ -16,7 +16,7 @@ use crate::config::{Config, ServerConfig};
 use crate::effects::feed::Feed;
 use crate::event_log::EventLog;
 use crate::http::{
-    self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, WebhookIntake,
+    self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, TlsError, WebhookIntake,
 };
 use crate::ingest::BridgeAgain;
 use crate::query::CursorKeys;
@@ -36,6 +36,7 @@ use super::permissions::warn_of_open_files;
 use super::roles::Roles;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
+use super::systemd::Supervisor;
 use super::tasks::{STAGES, Stage, Tasks, failed};
 use super::watch::Watch;
 use super::webhooks::{open_webhooks, shut_outbox, start_forwarding};
@@ -151,8 +152,7 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let metrics = options.metrics.map_or_else(|| Metrics::new().map(Arc::new), Ok)?;
     let shared = Arc::new(SharedState::new(&config, &metrics)?);
     let auth = Arc::new(Auth::new(&config, &shared, Arc::clone(&metrics))?);
-    let tls = config.server.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.key));
-    let tls = tls.transpose()?.map(Arc::new);
+    let tls = open_tls(&config, &metrics)?;
     let listeners = Listeners::bind(&config).await?;
     let begun = listeners.started(options.demo.is_some().then(demo::first_contact))?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
@@ -191,14 +191,15 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         tasks: tasks.clone(),
         stop: tasks.stop(Stage::Apply),
     };
+    tasks.start("supervisor", Stage::Apply, |stop| watch.supervised(stop));
     tasks.start_thread(worker::NAME, Stage::Apply, move |_| worker.run())?;
     // Before anybody is told that it runs: a signal from then on is an orderly end.
     let mut signals = Signals::new()?;
     if let Some(started) = options.started {
         started(&begun);
     }
-    let told = options.stop.unwrap_or_default();
-    let early = first_end(&tasks, told, &mut signals).await;
+    watch.supervisor.started();
+    let early = first_end(&tasks, options.stop.unwrap_or_default(), &mut signals).await;
     let end = async {
         let early = lame_duck(&tasks, &watch, config.server.lame_duck, early).await;
         watch.draining();
@@ -211,6 +212,20 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         ended = end => ended,
         () = signals.recv() => at_once(),
     }
+}
+
+fn open_tls(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Tls>>, TlsError> {
+    let Some(files) = &config.server.tls else {
+        return Ok(None);
+    };
+    let tls = Arc::new(Tls::load(&files.certificate, &files.key)?);
+    let shown = Arc::clone(&tls);
+    metrics.on_scrape(move |metrics| {
+        if let Some(end) = shown.not_after() {
+            metrics.process.set_certificate_end(end);
+        }
+    });
+    Ok(Some(tls))
 }
 
 /// A task that ended although nobody told it to.
@@ -329,6 +344,7 @@ fn watch(
         imports: ImportTasks::new(config, Arc::clone(&auth), setup.present.clone()),
         auth,
         store_path: config.store.path.clone(),
+        min_free_bytes: config.store.min_free_bytes,
         reader: Arc::new(OnceLock::new()),
         intake,
         simulator,
@@ -336,6 +352,7 @@ fn watch(
         backups,
         roles: Roles::default(),
         partial: CancellationToken::new(),
+        supervisor: Arc::new(Supervisor::from_environment()),
     };
     watch.starting(config);
     Ok(watch)

@@ -1,9 +1,9 @@
 //! How the process stands, told to readiness, metrics and `/healthz` as it comes about.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +23,8 @@ use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
 use crate::query::{CursorKeys, Queries};
 use crate::schema_registry::SchemaRegistry;
-use crate::store::{OpenProgress, REHOMING, Reader, StoreStats};
-use crate::telemetry::{
-    CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges,
-    StoreGauges,
-};
+use crate::store::{OpenProgress, REHOMING, Reader};
+use crate::telemetry::{Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges};
 
 use super::WorkerError;
 use super::acme::AcmeSetup;
@@ -37,6 +34,8 @@ use super::followers::{FollowerTasks, rehoming};
 use super::imports::ImportTasks;
 use super::roles::Roles;
 use super::rules::told;
+use super::store_figures::store_figures;
+use super::systemd::Supervisor;
 
 /// Behind and without progress for this long is not ready.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -89,6 +88,8 @@ pub(super) struct Watch {
     pub(super) auth: Arc<Auth>,
     /// The data directory.
     pub(super) store_path: PathBuf,
+    /// What its disk must have left.
+    pub(super) min_free_bytes: u64,
     /// Of control records, for the figures.
     pub(super) control_topic: String,
     pub(super) reader: Arc<std::sync::OnceLock<Reader>>,
@@ -108,6 +109,8 @@ pub(super) struct Watch {
     pub(super) roles: Roles,
     /// Cancelled when the store turns out not to know everything.
     pub(super) partial: CancellationToken,
+    /// Whoever started the process.
+    pub(super) supervisor: Arc<Supervisor>,
 }
 
 impl Watch {
@@ -125,8 +128,9 @@ impl Watch {
         }
         let backups = Arc::clone(&self.backups);
         self.readiness.note(BACKUP, move || backups.note());
-        let intake = Arc::clone(&self.intake);
+        let (intake, readiness) = (Arc::clone(&self.intake), Arc::clone(&self.readiness));
         self.metrics.on_scrape(move |metrics| {
+            metrics.process.set_ready(readiness.report().is_ready());
             if let Some(outbox) = intake.outbox() {
                 let oldest_age_seconds = outbox.oldest_ms().map_or(0.0, age_seconds);
                 let (records, bytes) = (outbox.records(), outbox.bytes());
@@ -135,7 +139,16 @@ impl Watch {
         });
     }
 
+    /// The supervisor is told how the process is, until it ends.
+    pub(super) fn supervised(
+        &self,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.supervisor).run(Arc::clone(&self.readiness), stop)
+    }
+
     pub(super) fn told_to_end(&self, lame_duck: Duration) {
+        self.supervisor.stopping();
         let seconds = lame_duck.as_secs_f64();
         tracing::info!(seconds, "told to end: not ready, and answering until balancers know");
         self.readiness.waiting(
@@ -145,6 +158,7 @@ impl Watch {
     }
 
     pub(super) fn draining(&self) {
+        self.supervisor.stopping();
         self.readiness.waiting(PROCESS, "the process is ending");
     }
 
@@ -232,11 +246,10 @@ impl Watch {
             health.health().map_err(|error| error.to_string())?;
             health.waits_for().map_or_else(|| Ok(health.journal_damage()), Err)
         });
-        let data = self.store_path.clone();
+        let (data, min_free_bytes) = (self.store_path.clone(), self.min_free_bytes);
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
-                let disk_free_bytes = free_bytes(&data);
-                metrics.set_store(&StoreGauges { disk_free_bytes, ..gauges(&stats) });
+                metrics.set_store(&store_figures(&stats, &data, min_free_bytes));
                 let (entries, bytes) = stats.control_entries;
                 let taken = ControlLimits::default().taken(entries, bytes);
                 metrics.control.set_entries((entries, bytes), taken);
@@ -454,31 +467,5 @@ impl Stuck {
             ));
         }
         Ok(())
-    }
-}
-
-fn free_bytes(path: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(path).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-fn gauges(stats: &StoreStats) -> StoreGauges {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    StoreGauges {
-        contacts_active: stats.counters.active,
-        contacts_deleted: stats.counters.deleted,
-        engine_bytes: stats.engine_disk_bytes,
-        heap_bytes: stats.heap.bytes,
-        heap_failures: stats.heap.failures,
-        journal_bytes: stats.journal_bytes,
-        dirty_bytes: stats.dirty_bytes + stats.flushing_bytes,
-        disk_free_bytes: None,
-        checkpoint_unix_seconds: now.saturating_sub(stats.checkpoint_age).as_secs_f64(),
-        checkpoint_number: stats.checkpoint_number,
-        cache: CacheTotals {
-            hits: stats.cache.hits,
-            misses: stats.cache.misses,
-            entries: stats.cache.entries,
-        },
     }
 }

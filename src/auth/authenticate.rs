@@ -20,6 +20,7 @@ use super::password::HashCost;
 use super::random::{NoRandomness, sha256};
 use super::remembered::Remembered;
 use super::roles::{Principal, Role, Roles};
+use super::users::KEY_PREFIX;
 use super::users_file::UsersFileError;
 
 /// What a request brings along.
@@ -125,6 +126,9 @@ impl Auth {
             return self.users.with(|directory| Some(directory.key(&hash)?.name.to_string()));
         }
         let token = bearer(credentials.authorization?).ok()?;
+        if is_key(token) {
+            return self.named_by(Credentials { authorization: None, api_key: Some(token) });
+        }
         self.jwt.verify(token, unix_seconds()).ok().map(|claims| claims.sub)
     }
 
@@ -144,7 +148,10 @@ impl Auth {
         match (credentials.authorization, credentials.api_key) {
             (None, None) => Err(AuthError::Missing),
             (Some(_), Some(_)) => Err(AuthError::Ambiguous),
-            (Some(authorization), None) => self.by_token(bearer(authorization)?, now_s),
+            (Some(authorization), None) => match bearer(authorization)? {
+                key if is_key(key) => self.by_key(key, now_s),
+                token => self.by_token(token, now_s),
+            },
             (None, Some(key)) => self.by_key(key, now_s),
         }
     }
@@ -222,6 +229,11 @@ impl Auth {
 fn bearer(header: &[u8]) -> Result<&[u8], AuthError> {
     let (scheme, token) = header.split_at_checked(7).ok_or(AuthError::Malformed)?;
     if scheme.eq_ignore_ascii_case(b"bearer ") { Ok(token) } else { Err(AuthError::Malformed) }
+}
+
+/// Scrapers and proxies can often set no header but `Authorization`; no token begins as keys do.
+fn is_key(token: &[u8]) -> bool {
+    token.starts_with(KEY_PREFIX.as_bytes())
 }
 
 pub(super) fn unix_seconds() -> u64 {

@@ -12,13 +12,16 @@ use crate::store::Moment;
 use super::acme::AcmeCommand;
 use super::backup::BackupArgs;
 use super::bench::BenchCommand;
+use super::dashboards::DashboardsArgs;
 use super::dlq::{AnswerArgs, DlqCommand};
 use super::export::ExportArgs;
 use super::follower::FollowerCommand;
 use super::import::ImportArgs;
 use super::instance::InstanceArgs;
+use super::man::ManArgs;
 use super::mock_acme::MockAcmeArgs;
 use super::restore::RestoreArgs;
+use super::schemas::SchemasArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
@@ -131,6 +134,8 @@ pub(super) enum Command {
     /// Print the description of topics and webhooks (AsyncAPI 3.0)
     #[command(after_help = "Example:\n  contactd asyncapi > asyncapi.json")]
     Asyncapi,
+    /// Write Grafana's dashboards, Prometheus's rules and the runbooks that they link to
+    Dashboards(DashboardsArgs),
     /// Write the reference pages: configuration, metrics, error codes and commands
     #[command(after_help = "Example:\n  contactd docs docs/reference")]
     Docs {
@@ -148,6 +153,8 @@ pub(super) enum Command {
         /// The shell that is to complete commands
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write that of every command
+    Man(ManArgs),
 }
 
 impl Default for Command {
@@ -269,21 +276,6 @@ pub(super) struct ProduceArgs {
     /// Records a second; as fast as the log takes them where nothing is said
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "Without arguments all of them, as one JSON object by name. A running instance has \
-    each at /schemas/NAME.\n\nExamples:\n  contactd schemas | jq keys\n  contactd schemas schemas/    \
-    # schemas/acme is fit for source.acme.schemas\n  contactd schemas --event contact.updated"
-)]
-pub(super) struct SchemasArgs {
-    /// Write a file each into this directory
-    #[arg(value_name = "DIR", conflicts_with = "event")]
-    pub(super) directory: Option<PathBuf>,
-    /// Print the one that Acme's events of this type are held against
-    #[arg(long, value_name = "TYPE")]
-    pub(super) event: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -13,6 +13,7 @@ mod banner;
 mod bench;
 mod check_event;
 mod configuration;
+mod dashboards;
 mod dlq;
 mod exit;
 mod export;
@@ -21,6 +22,7 @@ mod foreign;
 mod get;
 mod import;
 mod instance;
+mod man;
 mod mock_acme;
 mod offline;
 mod output;
@@ -103,9 +105,11 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Openapi { postman } => openapi(settings, postman),
         Command::Schemas(args) => schemas::run(&args),
         Command::Asyncapi => asyncapi::run(settings),
+        Command::Dashboards(args) => dashboards::run(&args),
         Command::Docs { directory } => reference::run(&directory),
         Command::Bench(command) => bench::run(settings, &command),
         Command::Completions { shell } => completions(shell),
+        Command::Man(args) => man::run(&args, Arguments::command()),
     }
 }
 

@@ -32,6 +32,7 @@ use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
 use super::pools::{PoolFamilies, PoolMetrics};
+use super::process::ProcessMetrics;
 use super::registry::{
     BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS,
 };
@@ -137,6 +138,8 @@ pub struct Metrics {
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
     pools: PoolFamilies,
+    /// Whether it is ready, and its certificate.
+    pub process: ProcessMetrics,
     pub(super) dead_letter_lines: Throttle,
     pub(super) request_lines: RequestLines,
     families: Vec<FamilyInfo>,
@@ -207,6 +210,7 @@ impl Metrics {
             followers: FollowerMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             pools: PoolFamilies::register(&families)?,
+            process: ProcessMetrics::register(&families)?,
             dead_letter_lines: Throttle::default(),
             request_lines: RequestLines::default(),
             families: families.into_infos(),

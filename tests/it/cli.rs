@@ -105,6 +105,8 @@ fn help_teaches_and_goes_to_standard_output() {
         "schemas",
         "asyncapi",
         "completions",
+        "dashboards",
+        "man",
     ] {
         let help = prints(directory.path(), &format!("{command} --help"));
         assert!(help.contains("Usage: contactd"), "{command}: {help}");

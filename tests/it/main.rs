@@ -30,6 +30,7 @@ mod docs;
 mod followers;
 mod http;
 mod imports;
+mod monitoring;
 mod pipeline;
 mod schema_registry;
 mod security_log;

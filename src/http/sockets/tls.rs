@@ -18,6 +18,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::domain::Class;
 
+use super::certificate::not_after;
+
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -105,6 +107,12 @@ impl Tls {
 
     pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await
+    }
+
+    /// When the first certificate of the chain that is shown ends, in seconds of Unix time; none: it can't be
+    /// read out of them.
+    pub fn not_after(&self) -> Option<i64> {
+        self.current.0.read().cert.iter().filter_map(|certificate| not_after(certificate)).min()
     }
 
     /// Reads the files again when they have changed, for as long as it is polled; what can't be used

@@ -77,12 +77,14 @@ pages! {
     backups_run_as_printed = "docs/backups.md";
     dead_letters_run_as_printed = "docs/dead-letters.md";
     events_run_as_printed = "docs/events.md";
+    deploying_runs_as_printed = "docs/deploying.md";
     exports_run_as_printed = "docs/exports.md";
     feed_runs_as_printed = "docs/feed.md";
     followers_run_as_printed = "docs/followers.md";
     imports_run_as_printed = "docs/imports.md";
     installing_runs_as_printed = "docs/installing.md";
     kafka_runs_as_printed = "docs/kafka.md";
+    monitoring_runs_as_printed = "docs/monitoring.md";
     operating_runs_as_printed = "docs/operating.md";
     simulator_runs_as_printed = "docs/simulator.md";
     sources_run_as_printed = "docs/sources.md";
