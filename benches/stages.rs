@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contactd::apply::{DecodedBatch, Planner, Terms};
-use contactd::config::{Config, Mode};
+use contactd::config::{AccessLogTarget, Config, Mode};
 use contactd::domain::founding::Founding;
 use contactd::domain::partitioner::Partitioner;
 use contactd::domain::position::{Lane, LogIdentity, LogKind, Offset};
@@ -16,6 +16,8 @@ use contactd::domain::record::RecordBatch;
 use contactd::domain::rules::{InForce, LaneRules, RuleSet};
 use contactd::simulate::{LoadGenerator, LoadOptions};
 use contactd::store;
+use contactd::telemetry::{AccessLine, AccessLog, Metrics};
+use tokio_util::sync::CancellationToken;
 
 const EVENTS: u64 = 400_000;
 const CONTACTS: u32 = 100_000;
@@ -59,6 +61,41 @@ fn main() {
     let started = Instant::now();
     opened.writer.checkpoint_now().expect("a checkpoint");
     report("checkpoint at the end", started.elapsed());
+    access_log();
+}
+
+/// What a request pays for its line, with four threads that leave lines.
+fn access_log() {
+    const LINES: u64 = 1_000_000;
+    const THREADS: u64 = 4;
+    let metrics = Metrics::new().expect("metrics");
+    let path = std::path::PathBuf::from("/dev/null");
+    let target = AccessLogTarget::File { path, bytes_max: u64::MAX };
+    let log = AccessLog::new(target, metrics.access_log.clone());
+    let line = AccessLine {
+        at: "2026-12-01T00:00:00.000Z",
+        id: "0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+        principal: Some("user:ada"),
+        method: "GET",
+        route: "/api/contacts/{id}",
+        status: 200,
+        ms: 0.251,
+        bytes: Some(512),
+    };
+    let stop = CancellationToken::new();
+    std::thread::scope(|threads| {
+        let writer = threads.spawn(|| log.run(&stop));
+        let started = Instant::now();
+        let adding: Vec<_> = (0..THREADS)
+            .map(|_| threads.spawn(|| (0..LINES / THREADS).for_each(|_| log.add(&line))))
+            .collect();
+        adding.into_iter().for_each(|thread| thread.join().expect("it adds its lines"));
+        let took = started.elapsed();
+        stop.cancel();
+        writer.join().expect("it writes all lines");
+        let micros = took.as_secs_f64() * 1e6 / LINES as f64;
+        println!("{:<22} {micros:>6.2} us/request", "access log line");
+    });
 }
 
 fn batches() -> Vec<RecordBatch> {

@@ -32,6 +32,8 @@ pub mod files;
 
 pub mod outbound;
 
+pub mod payments;
+
 pub mod acme;
 
 pub mod auth;

@@ -15,6 +15,8 @@ use crate::schema_registry::SchemaRegistry;
 use crate::shared_state::SharedState;
 use crate::telemetry::Metrics;
 
+#[cfg(feature = "rabbitmq")]
+use super::publish::open_rabbitmq;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
 
@@ -77,6 +79,11 @@ impl Found<'_> {
         if let Some(registry) = &self.config.schema_registry {
             let registry = SchemaRegistry::new(registry, Arc::clone(metrics));
             self.note("schema_registry.ca_file", registry.map(drop));
+        }
+        #[cfg(feature = "rabbitmq")]
+        match open_rabbitmq(self.config) {
+            Ok(_) => {}
+            Err(errors) => self.errors.extend(errors.0),
         }
         match open_simulator(self.config, self.config.server.listen, metrics) {
             Ok(_) => {}

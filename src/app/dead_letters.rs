@@ -49,8 +49,9 @@ impl Letters {
     ) -> Arc<LetterDesk> {
         let options = self.options.clone();
         let auth = Arc::clone(&self.auth);
-        let may_still_order =
-            Box::new(move |principal: &str| auth.has_role(principal, Role::Admin));
+        let may_still_order = Box::new(move |principal: &str| {
+            [Role::Admin, Role::Operator].into_iter().any(|role| auth.has_role(principal, role))
+        });
         let metrics_of_desk = Arc::clone(metrics);
         let desk = LetterDesk::new(log, control, lease, options, may_still_order, metrics_of_desk);
         let desk = Arc::new(desk.with_bridge(self.bridge.clone()));

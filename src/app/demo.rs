@@ -9,12 +9,16 @@ use crate::event_log::{EventLog, LogError};
 use crate::ingest::now_ms;
 use crate::simulate::{LoadGenerator, LoadOptions, LoadRecord, STEP_MS_MAX};
 
+use super::demo_payments::DemoPayments;
+
 /// Contacts that the demo is about.
 const CONTACTS: u32 = 200;
 /// So that every demo is about the same contacts.
 const SEED: u64 = 42;
 /// Events that are there at once, so that the first question has an answer.
 const FIRST_EVENTS: usize = 50;
+/// Of so many events of the demo one is a payment's, where payments are on.
+const PAYMENT_EVERY: u64 = 4;
 /// The most frequent contacts, which examples are about: these are never deleted.
 const LASTING: u32 = 2;
 
@@ -23,6 +27,8 @@ const LASTING: u32 = 2;
 pub struct DemoOptions {
     /// Events a second.
     pub rate: f64,
+    /// Whether there are payments among them.
+    pub payments: bool,
 }
 
 /// A contact that the demo's first events are about.
@@ -37,11 +43,22 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<(), LogError> {
     let mut events = Events::new(now_ms());
-    log.append(events.first().into_iter().map(Into::into).collect()).await?;
+    let first: Vec<LoadRecord> = events.first();
+    let mut payments = DemoPayments::of(first_contact(), &first);
+    log.append(first.into_iter().map(Into::into).collect()).await?;
+    if options.payments {
+        log.append(payments.first(now_ms())).await?;
+    }
+    let mut count = 0_u64;
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / options.rate));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        match log.append(vec![events.next_at(now_ms()).into()]).await {
+        count += 1;
+        let record = match options.payments && count.is_multiple_of(PAYMENT_EVERY) {
+            true => payments.next(now_ms()),
+            false => events.next_at(now_ms()).into(),
+        };
+        match log.append(vec![record]).await {
             Ok(_) => {}
             // A demo event more or less: the log says what is wrong.
             Err(error) if error.class() == Class::Retry => {

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for everything else: the log, the store and its heap file, snapshots, brokers, Redis.
+/// Kept for everything else: the log, the store and its heap file, snapshots, brokers, Redis, some subscribers.
 const RESERVE: u64 = 256;
 
 /// Raises the soft limit of open files to the hard one, which needs no right. None: there is no limit.
@@ -34,6 +34,11 @@ pub(super) fn connections(wanted: usize) -> usize {
         );
     }
     connections
+}
+
+/// How many connections there could be of those that are wanted, with the limit as it may be raised.
+pub(crate) fn connections_possible(wanted: usize) -> usize {
+    getrlimit(Resource::Nofile).maximum.map_or(wanted, |limit| within(limit, wanted))
 }
 
 /// Of a small limit half is for everything else.

@@ -12,14 +12,21 @@ use crate::domain::sources::Ids;
 use crate::effects::Joining;
 use crate::effects::dead_letters::Publisher;
 use crate::effects::follower::{Engine, Followers, Row, Sink, Surroundings};
+use crate::effects::publish::{ChangePublisher, StatePublisher};
+#[cfg(feature = "rabbitmq")]
+use crate::effects::rabbitmq::{Notifier, Server};
 use crate::effects::rehoming::Rehoming;
 use crate::effects::simulator::{AfterWrites, Simulator};
-use crate::event_log::EventLog;
+use crate::effects::subscriptions::FanOut;
+use crate::event_log::{EventLog, LogError};
 use crate::ingest::{Control, Lease, Merging};
-use crate::store::REHOMING;
+use crate::store::{REHOMING, Reader};
 use crate::telemetry::{FollowerFigures, Metrics};
 
 use super::dead_letters::publisher;
+use super::publish::Published;
+#[cfg(feature = "rabbitmq")]
+use super::publish::open_rabbitmq;
 
 /// A follower's loop, until it is told to stop.
 type Run = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
@@ -30,14 +37,38 @@ pub(super) struct FollowerTasks {
     config: Arc<Config>,
     /// Whether it ends when all is applied: then nothing is appended to the contact log.
     is_one_shot: bool,
+    published: Published,
+    #[cfg(feature = "rabbitmq")]
+    rabbitmq: Option<Arc<Server>>,
     begun: CancellationToken,
     runs: Arc<Mutex<Vec<Run>>>,
 }
 
 impl FollowerTasks {
-    pub(super) fn new(config: &Arc<Config>, is_one_shot: bool) -> Self {
-        let (begun, runs) = (CancellationToken::new(), Arc::default());
-        Self { config: Arc::clone(config), is_one_shot, begun, runs }
+    /// # Errors
+    /// Where nothing could ever be sent.
+    pub(super) fn new(
+        config: &Arc<Config>,
+        log: &EventLog,
+        is_one_shot: bool,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            config: Arc::clone(config),
+            is_one_shot,
+            published: Published::open(config, log)?,
+            #[cfg(feature = "rabbitmq")]
+            rabbitmq: open_rabbitmq(config)?,
+            begun: CancellationToken::new(),
+            runs: Arc::default(),
+        })
+    }
+
+    /// The log is there: topics that others follow are made where they are missing. Blocks.
+    ///
+    /// # Errors
+    /// A topic that would lose what is published to it.
+    pub(super) fn prepare(&self) -> Result<(), LogError> {
+        self.published.prepare()
     }
 
     /// The store is open: the followers, which [`FollowerTasks::run`] has from now on.
@@ -47,6 +78,7 @@ impl FollowerTasks {
         roles: (&Arc<Control>, &Arc<Lease>),
         merging: &Arc<Merging>,
         (simulator, acme): (Option<&Arc<Simulator>>, Option<&Arc<Acme>>),
+        fan_out: &FanOut,
         metrics: &Arc<Metrics>,
     ) -> Arc<Followers> {
         let (control, lease) = (Arc::clone(roles.0), Arc::clone(roles.1));
@@ -66,9 +98,18 @@ impl FollowerTasks {
         if let Some(publisher) = publisher(&self.config, log, metrics) {
             self.add(&followers, Publisher::row(), publisher);
         }
+        self.add_notifiers(&followers, &reader, metrics);
         if let Some(acme) = acme.filter(|_| self.config.acme.sync) {
             let row = AcmeSync::row(self.config.acme.rate);
             self.add(&followers, row, AcmeSync::new(Arc::clone(acme)));
+        }
+        if self.config.subscriptions.max > 0 {
+            let engine = followers.add(FanOut::row(), fan_out.clone());
+            if !self.is_one_shot {
+                self.run_later(engine);
+                let fan_out = fan_out.clone();
+                self.runs.lock().push(Box::new(|_stop| fan_out.run().boxed()));
+            }
         }
         if self.config.bridge.rehome {
             let topic = self.config.kafka.topic.clone();
@@ -92,6 +133,22 @@ impl FollowerTasks {
         followers
     }
 
+    fn add_notifiers(&self, followers: &Followers, reader: &Reader, metrics: &Metrics) {
+        if let Some(sink) = self.published.state_sink(reader) {
+            self.add(followers, StatePublisher::row(), sink);
+        }
+        if let Some(sink) = self.published.change_sink(reader) {
+            self.add(followers, ChangePublisher::row(), sink);
+        }
+        #[cfg(feature = "rabbitmq")]
+        if let Some(server) = self.rabbitmq.clone() {
+            let sink = Notifier::new(server, reader.clone(), metrics.followers.rabbitmq.clone());
+            self.add(followers, Notifier::row(), sink);
+        }
+        #[cfg(not(feature = "rabbitmq"))]
+        let _ = metrics;
+    }
+
     fn add(&self, followers: &Followers, row: Row, sink: impl Sink) {
         self.run_later(followers.add(row, sink));
     }
@@ -110,6 +167,10 @@ impl FollowerTasks {
     pub(super) async fn run(self, stop: CancellationToken) {
         if stop.run_until_cancelled(self.begun.cancelled()).await.is_none() {
             return;
+        }
+        #[cfg(feature = "rabbitmq")]
+        if let Some(server) = &self.rabbitmq {
+            let _ = stop.run_until_cancelled(server.greet()).await;
         }
         let runs = std::mem::take(&mut *self.runs.lock());
         join_all(runs.into_iter().map(|run| run(stop.clone()))).await;

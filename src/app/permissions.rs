@@ -24,7 +24,7 @@ pub(super) fn warn_of_open_files(directories: &[&Path]) {
 
 /// Everything in a directory, and itself, that others than its owner may read, write or enter. What
 /// nobody can enter is not looked into.
-fn open_to_others(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn open_to_others(directory: &Path) -> Vec<PathBuf> {
     let is_open = |at: &Metadata| at.permissions().mode() & 0o077 != 0;
     let mut open = Vec::new();
     let mut waiting = vec![directory.to_owned()];

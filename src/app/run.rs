@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::backup::{Backups, Place};
-use crate::config::{Config, ServerConfig};
+use crate::config::{Config, ReloadConfig, ServerConfig};
 use crate::effects::feed::Feed;
 use crate::event_log::EventLog;
 use crate::http::{
-    self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, WebhookIntake,
+    self, HttpLimits, HttpState, Readiness, ServeOptions, Services, Tls, TlsError, WebhookIntake,
 };
 use crate::ingest::BridgeAgain;
 use crate::query::CursorKeys;
 use crate::shared_state::SharedState;
-use crate::telemetry::{Build, Metrics};
+use crate::telemetry::{AccessLog, Build, Metrics};
 
 use super::acme::open_acme;
 use super::bridge::{open_registry, run_bridge};
@@ -33,9 +33,12 @@ use super::imports::ImportTasks;
 use super::log::open_log;
 use super::partial::while_whole;
 use super::permissions::warn_of_open_files;
+use super::reload::{self, Changeable, ConfigSource, changeable, cursor_keys};
 use super::roles::Roles;
 use super::setup::ApplySetup;
 use super::simulator::open_simulator;
+use super::subscriptions::SubscriptionSetup;
+use super::systemd::Supervisor;
 use super::tasks::{STAGES, Stage, Tasks, failed};
 use super::watch::Watch;
 use super::webhooks::{open_webhooks, shut_outbox, start_forwarding};
@@ -68,6 +71,8 @@ pub struct RunOptions {
     pub metrics: Option<Arc<Metrics>>,
     /// Called once the address is bound.
     pub started: Option<WhenStarted>,
+    /// Where the configuration may be read again; none: it is not.
+    pub source: Option<ConfigSource>,
 }
 
 /// What a person wants to know at the start.
@@ -151,22 +156,32 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
     let metrics = options.metrics.map_or_else(|| Metrics::new().map(Arc::new), Ok)?;
     let shared = Arc::new(SharedState::new(&config, &metrics)?);
     let auth = Arc::new(Auth::new(&config, &shared, Arc::clone(&metrics))?);
-    let tls = config.server.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.key));
-    let tls = tls.transpose()?.map(Arc::new);
+    let tls = open_tls(&config, &metrics)?;
     let listeners = Listeners::bind(&config).await?;
     let begun = listeners.started(options.demo.is_some().then(demo::first_contact))?;
     let webhooks = open_webhooks(&config, &setup, log.clone())?;
     let intake = Arc::clone(&webhooks.intake);
     let registry = open_registry(&config, &setup.present, &metrics)?;
-    let own = (registry, begun.address, options.worker.until_caught_up);
-    let watch = watch(&config, &setup, metrics, (Arc::clone(&auth), &shared), webhooks, own)?;
+    let is_one_shot = options.worker.until_caught_up;
+    let followers = FollowerTasks::new(&config, &log, is_one_shot)?;
+    let own = (registry, begun.address, followers);
+    let cursor_keys = cursor_keys(&config);
+    let by_signal = options.source.as_ref().is_some_and(|source| source.by_signal);
+    let parts = Changeable {
+        tls: tls.clone(),
+        ..changeable((&auth, &shared), &webhooks, setup.present.clone(), cursor_keys.clone())
+    };
+    let reload = options.source.map(|source| reload::reload(source, &config, parts));
+    let again = (cursor_keys, reload.clone());
+    let watch =
+        watch(&config, &setup, metrics, (Arc::clone(&auth), &shared), webhooks, own, again)?;
     let tasks = Tasks::new();
     // However the run ends, a panic included: a thread that is not told to end keeps the process.
     let _told = StopAtEnd(tasks.clone());
-    let is_one_shot = options.worker.until_caught_up;
     start_front(&tasks, &watch, is_one_shot, options.demo.map(|demo| (demo, log.clone())));
     let serving = ServeOptions { tls, ..ServeOptions::new(&config.server, connections_max) };
     listeners.serve(&tasks, &watch.http, serving, &config.server);
+    start_wanted(&tasks, &watch, reload.filter(|_| by_signal))?;
     tasks.start("users", Stage::Behind, |stop| async move { auth.run(stop).await });
     tasks.start("shared_state", Stage::Behind, |stop| shared.run(stop));
     tasks.start("dead_letters", Stage::Behind, |stop| letters(watch.clone(), stop));
@@ -179,26 +194,14 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         });
         start_forwarding(&tasks, &intake)?;
     }
-    let worker = Worker {
-        config: Arc::clone(&config),
-        log: log.clone(),
-        setup,
-        options: options.worker,
-        metrics: Arc::clone(&watch.metrics),
-        watch: watch.clone(),
-        commands: OnceLock::new(),
-        runtime: tokio::runtime::Handle::current(),
-        tasks: tasks.clone(),
-        stop: tasks.stop(Stage::Apply),
-    };
-    tasks.start_thread(worker::NAME, Stage::Apply, move |_| worker.run())?;
+    start_worker(&tasks, &watch, &config, (log.clone(), setup), options.worker)?;
     // Before anybody is told that it runs: a signal from then on is an orderly end.
     let mut signals = Signals::new()?;
     if let Some(started) = options.started {
         started(&begun);
     }
-    let told = options.stop.unwrap_or_default();
-    let early = first_end(&tasks, told, &mut signals).await;
+    watch.supervisor.started();
+    let early = first_end(&tasks, options.stop.unwrap_or_default(), &mut signals).await;
     let end = async {
         let early = lame_duck(&tasks, &watch, config.server.lame_duck, early).await;
         watch.draining();
@@ -211,6 +214,58 @@ async fn life(config: Arc<Config>, options: RunOptions) -> anyhow::Result<()> {
         ended = end => ended,
         () = signals.recv() => at_once(),
     }
+}
+
+fn open_tls(config: &Config, metrics: &Metrics) -> Result<Option<Arc<Tls>>, TlsError> {
+    let Some(files) = &config.server.tls else {
+        return Ok(None);
+    };
+    let tls = Arc::new(Tls::load(&files.certificate, &files.key)?);
+    let shown = Arc::clone(&tls);
+    metrics.on_scrape(move |metrics| {
+        if let Some(end) = shown.not_after() {
+            metrics.process.set_certificate_end(end);
+        }
+    });
+    Ok(Some(tls))
+}
+
+/// Tasks that the configuration, or the command, asks for.
+fn start_wanted(
+    tasks: &Tasks,
+    watch: &Watch,
+    reload_by_signal: Option<ReloadConfig>,
+) -> anyhow::Result<()> {
+    if let Some(reload) = reload_by_signal {
+        tasks.start("reload", Stage::Front, |stop| reload::run(reload, stop));
+    }
+    if let Some(log) = watch.http.access_log() {
+        tasks.start_thread("access_log", Stage::Behind, move |stop| log.run(&stop))?;
+    }
+    Ok(())
+}
+
+fn start_worker(
+    tasks: &Tasks,
+    watch: &Watch,
+    config: &Arc<Config>,
+    (log, setup): (EventLog, ApplySetup),
+    options: WorkerOptions,
+) -> anyhow::Result<()> {
+    let worker = Worker {
+        config: Arc::clone(config),
+        log,
+        setup,
+        options,
+        metrics: Arc::clone(&watch.metrics),
+        watch: watch.clone(),
+        commands: OnceLock::new(),
+        runtime: tokio::runtime::Handle::current(),
+        tasks: tasks.clone(),
+        stop: tasks.stop(Stage::Apply),
+    };
+    tasks.start("supervisor", Stage::Apply, |stop| watch.supervised(stop));
+    tasks.start_thread(worker::NAME, Stage::Apply, move |_| worker.run())
 }
 
 /// A task that ended although nobody told it to.
@@ -288,7 +343,8 @@ fn watch(
     metrics: Arc<Metrics>,
     (auth, shared): (Arc<Auth>, &SharedState),
     webhooks: WebhookIntake,
-    (bridge, own, is_one_shot): (BridgeAgain, SocketAddr, bool),
+    (bridge, own, followers): (BridgeAgain, SocketAddr, FollowerTasks),
+    (cursor_keys, reload): (CursorKeys, Option<ReloadConfig>),
 ) -> anyhow::Result<Watch> {
     let is_kafka = config.follows_kafka();
     metrics.set_build(Build::THIS, if is_kafka { "kafka" } else { "embedded" });
@@ -298,7 +354,10 @@ fn watch(
     let simulator = open_simulator(config, own, &metrics)?;
     let acme = open_acme(config, &intake, &setup.present, &metrics)?;
     let place = Place::of(config);
-    let backups = Arc::new(Backups::new(config.backup.clone(), place, metrics.backup.clone()));
+    let backups = Backups::new(config.backup.clone(), place, metrics.backup.clone())?;
+    let backups = Arc::new(backups);
+    let access_log = config.telemetry.access_log.clone();
+    let access_log = access_log.map(|to| Arc::new(AccessLog::new(to, metrics.access_log.clone())));
     let services = Services {
         auth: Some(Arc::clone(&auth)),
         metrics_need_role: config.telemetry.require_role,
@@ -313,6 +372,9 @@ fn watch(
         has_page: config.page.enabled,
         backups: Some(Arc::clone(&backups)),
         has_acme: acme.is_some(),
+        access_log,
+        reload,
+        has_payments: config.payments.enabled,
     };
     let watch = Watch {
         http: HttpState::new(limits, services, Arc::clone(&metrics), Arc::clone(&readiness)),
@@ -321,34 +383,28 @@ fn watch(
         readiness,
         metrics,
         is_kafka,
-        cursor_keys: cursor_keys(config),
+        cursor_keys,
         control_topic: config.kafka.control_topic.clone(),
         registry: bridge.registry.clone(),
         letters: Letters::new(config, Arc::clone(&auth), bridge),
-        followers: FollowerTasks::new(config, is_one_shot),
+        followers,
+        subscriptions: SubscriptionSetup::of(config),
         imports: ImportTasks::new(config, Arc::clone(&auth), setup.present.clone()),
         auth,
         store_path: config.store.path.clone(),
+        min_free_bytes: config.store.min_free_bytes,
         reader: Arc::new(OnceLock::new()),
         intake,
         simulator,
         acme,
         backups,
         roles: Roles::default(),
+        has_payments: config.payments.enabled,
         partial: CancellationToken::new(),
+        supervisor: Arc::new(Supervisor::from_environment()),
     };
     watch.starting(config);
     Ok(watch)
-}
-
-/// Every instance with the same secret takes the cursors of the others.
-fn cursor_keys(config: &Config) -> CursorKeys {
-    let previous: Vec<&[u8]> =
-        config.jwt.secret_previous.iter().map(|secret| secret.expose().as_bytes()).collect();
-    match &config.jwt.secret {
-        Some(secret) => CursorKeys::of_secrets(secret.expose().as_bytes(), &previous),
-        None => CursorKeys::random(),
-    }
 }
 
 /// Ends the tasks in their order, whatever ended first.

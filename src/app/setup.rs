@@ -35,6 +35,7 @@ impl ApplySetup {
         let future_tolerance_ms = u64::try_from(tolerance).unwrap_or(u64::MAX);
         let mut text = RuleText::new(config.source_texts(), &limits, future_tolerance_ms);
         text.schemas = configured_schemas(config)?;
+        text.payments = config.payments.enabled;
         let rules = RuleSet::compile(text).map_err(|error| {
             let place = "sources, schemas and apply".to_owned();
             ConfigErrors(vec![ConfigError::Syntax { place, problem: error.to_string() }])

@@ -1,9 +1,9 @@
 //! How the process stands, told to readiness, metrics and `/healthz` as it comes about.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -17,17 +17,16 @@ use crate::domain::founding::Founding;
 use crate::domain::position::{CONTROL_LANE, Lane, LogIdentity, NextOffset};
 use crate::effects::feed::Feed;
 use crate::effects::simulator::Simulator;
+use crate::effects::subscriptions::FanOut;
 use crate::event_log::{ConsumerStatus, EventLog};
 use crate::files::export::Exports;
 use crate::http::{HttpState, OpenStore, Readiness, Writes};
 use crate::ingest::{Adoption, Commands, Control, Intake, Lease, RulesStanding};
+use crate::payments::PaymentDesk;
 use crate::query::{CursorKeys, Queries};
 use crate::schema_registry::SchemaRegistry;
-use crate::store::{OpenProgress, REHOMING, Reader, StoreStats};
-use crate::telemetry::{
-    CacheTotals, Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges,
-    StoreGauges,
-};
+use crate::store::{OpenProgress, REHOMING, Reader};
+use crate::telemetry::{Dependency, DependencyDown, DependencyUp, LaneLag, Metrics, OutboxGauges};
 
 use super::WorkerError;
 use super::acme::AcmeSetup;
@@ -37,6 +36,9 @@ use super::followers::{FollowerTasks, rehoming};
 use super::imports::ImportTasks;
 use super::roles::Roles;
 use super::rules::told;
+use super::store_figures::store_figures;
+use super::subscriptions::{SubscriptionSetup, open_subscriptions};
+use super::systemd::Supervisor;
 
 /// Behind and without progress for this long is not ready.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
@@ -69,6 +71,8 @@ const UNSETTLED: &str = "the control topic no longer holds its beginning: waitin
                          restated what stood there; where there is none, `contactd topics \
                          adopt-control` does it from a store";
 
+/// Subscriptions that fail; only a note.
+const SUBSCRIPTIONS: &str = "subscriptions";
 /// By what records are judged.
 const RULES: &str = "rules";
 
@@ -89,6 +93,8 @@ pub(super) struct Watch {
     pub(super) auth: Arc<Auth>,
     /// The data directory.
     pub(super) store_path: PathBuf,
+    /// What its disk must have left.
+    pub(super) min_free_bytes: u64,
     /// Of control records, for the figures.
     pub(super) control_topic: String,
     pub(super) reader: Arc<std::sync::OnceLock<Reader>>,
@@ -103,11 +109,16 @@ pub(super) struct Watch {
     /// Where one is configured.
     pub(super) registry: Option<Arc<SchemaRegistry>>,
     pub(super) followers: FollowerTasks,
+    pub(super) subscriptions: SubscriptionSetup,
     pub(super) imports: ImportTasks,
     /// What only one instance does at a time, and this instance's part in it; once the store is open.
     pub(super) roles: Roles,
+    /// Whether payments are on.
+    pub(super) has_payments: bool,
     /// Cancelled when the store turns out not to know everything.
     pub(super) partial: CancellationToken,
+    /// Whoever started the process.
+    pub(super) supervisor: Arc<Supervisor>,
 }
 
 impl Watch {
@@ -125,8 +136,9 @@ impl Watch {
         }
         let backups = Arc::clone(&self.backups);
         self.readiness.note(BACKUP, move || backups.note());
-        let intake = Arc::clone(&self.intake);
+        let (intake, readiness) = (Arc::clone(&self.intake), Arc::clone(&self.readiness));
         self.metrics.on_scrape(move |metrics| {
+            metrics.process.set_ready(readiness.report().is_ready());
             if let Some(outbox) = intake.outbox() {
                 let oldest_age_seconds = outbox.oldest_ms().map_or(0.0, age_seconds);
                 let (records, bytes) = (outbox.records(), outbox.bytes());
@@ -135,7 +147,16 @@ impl Watch {
         });
     }
 
+    /// The supervisor is told how the process is, until it ends.
+    pub(super) fn supervised(
+        &self,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.supervisor).run(Arc::clone(&self.readiness), stop)
+    }
+
     pub(super) fn told_to_end(&self, lame_duck: Duration) {
+        self.supervisor.stopping();
         let seconds = lame_duck.as_secs_f64();
         tracing::info!(seconds, "told to end: not ready, and answering until balancers know");
         self.readiness.waiting(
@@ -145,6 +166,7 @@ impl Watch {
     }
 
     pub(super) fn draining(&self) {
+        self.supervisor.stopping();
         self.readiness.waiting(PROCESS, "the process is ending");
     }
 
@@ -191,7 +213,8 @@ impl Watch {
         self.clock(&lease);
         let acme = self.acme.clone().map(|acme| acme.open(reader.clone()));
         let (own, others) = ((&control, &lease), (self.simulator.as_ref(), acme.as_ref()));
-        let followers = self.followers.open(log, own, &merging, others, &self.metrics);
+        let fan_out = self.subscriptions_open(&control);
+        let followers = self.followers.open(log, own, &merging, others, &fan_out, &self.metrics);
         let (noted, shown) = (Arc::clone(&followers), Arc::clone(&followers));
         self.readiness.note(FOLLOWERS, move || noted.note());
         self.readiness.look(REHOMING, move || rehoming(&shown));
@@ -208,18 +231,23 @@ impl Watch {
             feed: self.feed.clone(),
             letters,
             followers,
+            subscriptions: fan_out.desk(),
             imports,
             acme,
+            payments: self.payment_desk(commands),
             rules: Arc::clone(rules),
         });
-        let scraped = Arc::clone(rules);
+        let _ = self.reader.set(reader.clone());
+        self.watch_store(reader, Arc::clone(rules));
+    }
+
+    fn watch_store(&self, reader: Reader, rules: Arc<Adoption>) {
         self.metrics.on_scrape(move |metrics| {
-            if let Some(standing) = scraped.standing() {
+            if let Some(standing) = rules.standing() {
                 let RulesStanding { newest, lacking, differences, .. } = &standing;
                 metrics.rules.set(newest.number, lacking.len(), !differences.is_empty());
             }
         });
-        let _ = self.reader.set(reader.clone());
         let room = reader.clone();
         self.readiness.note(SIGN_INS, move || {
             let (entries, bytes) = room.control_size();
@@ -232,16 +260,29 @@ impl Watch {
             health.health().map_err(|error| error.to_string())?;
             health.waits_for().map_or_else(|| Ok(health.journal_damage()), Err)
         });
-        let data = self.store_path.clone();
+        let (data, min_free_bytes) = (self.store_path.clone(), self.min_free_bytes);
         self.metrics.on_scrape(move |metrics| {
             if let Ok(stats) = reader.stats() {
-                let disk_free_bytes = free_bytes(&data);
-                metrics.set_store(&StoreGauges { disk_free_bytes, ..gauges(&stats) });
+                metrics.set_store(&store_figures(&stats, &data, min_free_bytes));
+                metrics.payments.set_payments(&reader.payment_counts());
                 let (entries, bytes) = stats.control_entries;
                 let taken = ControlLimits::default().taken(entries, bytes);
                 metrics.control.set_entries((entries, bytes), taken);
             }
         });
+    }
+
+    fn subscriptions_open(&self, control: &Arc<Control>) -> FanOut {
+        let fan_out = open_subscriptions(&self.subscriptions, control, &self.metrics);
+        let (noted, measured) = (fan_out.desk(), fan_out.desk());
+        self.readiness.note(SUBSCRIPTIONS, move || noted.note());
+        self.metrics.on_scrape(move |_| measured.measure());
+        fan_out
+    }
+
+    fn payment_desk(&self, commands: &Commands) -> Option<Arc<PaymentDesk>> {
+        let metrics = self.metrics.payments.clone();
+        self.has_payments.then(|| Arc::new(PaymentDesk::new(commands.clone(), metrics)))
     }
 
     /// Which of the clocks is wrong nobody can tell from here, so it is only said.
@@ -454,31 +495,5 @@ impl Stuck {
             ));
         }
         Ok(())
-    }
-}
-
-fn free_bytes(path: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(path).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-fn gauges(stats: &StoreStats) -> StoreGauges {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    StoreGauges {
-        contacts_active: stats.counters.active,
-        contacts_deleted: stats.counters.deleted,
-        engine_bytes: stats.engine_disk_bytes,
-        heap_bytes: stats.heap.bytes,
-        heap_failures: stats.heap.failures,
-        journal_bytes: stats.journal_bytes,
-        dirty_bytes: stats.dirty_bytes + stats.flushing_bytes,
-        disk_free_bytes: None,
-        checkpoint_unix_seconds: now.saturating_sub(stats.checkpoint_age).as_secs_f64(),
-        checkpoint_number: stats.checkpoint_number,
-        cache: CacheTotals {
-            hits: stats.cache.hits,
-            misses: stats.cache.misses,
-            entries: stats.cache.entries,
-        },
     }
 }

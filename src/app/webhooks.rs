@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::config::Config;
 use crate::event_log::EventLog;
 use crate::http::WebhookIntake;
-use crate::ingest::{Intake, IntakeOptions, Outbox, Webhooks};
+use crate::ingest::{Intake, IntakeOptions, Outbox, PresentRules, WebhookSetupError, Webhooks};
 
 use super::setup::ApplySetup;
 use super::tasks::{Stage, Tasks};
@@ -33,10 +33,8 @@ pub(super) fn open_webhooks(
         min_free_bytes: config.store.min_free_bytes,
     };
     let intake = Arc::new(Intake::new(log, outbox.map(Arc::new), options));
-    let acme = &config.acme;
-    let synced = (acme.url.is_some() && acme.sync).then(|| acme.source.clone());
-    let webhooks = Webhooks::new(&config.webhooks, setup.present.clone())?.with_synced(synced);
-    for (source, signature) in webhooks.sources() {
+    let webhooks = webhooks_of(config, setup.present.clone())?;
+    for (source, signature, _) in webhooks.sources() {
         tracing::info!(source, signature, "webhooks are taken");
     }
     for source in setup.decoder.sources().iter() {
@@ -50,7 +48,17 @@ pub(super) fn open_webhooks(
             );
         }
     }
-    Ok(WebhookIntake { webhooks, intake })
+    Ok(WebhookIntake::new(webhooks, intake))
+}
+
+/// Who may send, and what with.
+pub(super) fn webhooks_of(
+    config: &Config,
+    present: PresentRules,
+) -> Result<Webhooks, WebhookSetupError> {
+    let acme = &config.acme;
+    let synced = (acme.url.is_some() && acme.sync).then(|| acme.source.clone());
+    Ok(Webhooks::new(&config.webhooks, present)?.with_synced(synced))
 }
 
 /// On a thread of its own, because reading the outbox blocks.

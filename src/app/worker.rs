@@ -147,6 +147,7 @@ impl Worker {
             if let Some(why) = &partial {
                 self.watch.partial(why);
             }
+            self.watch.followers.prepare()?;
             let Err(error) = self.apply(writer, &mut following, rules, partial.is_some()) else {
                 return Ok(Some(following.consumer));
             };

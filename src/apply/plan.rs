@@ -4,17 +4,18 @@ use crate::domain::attempts::{Attempt, Seen};
 use crate::domain::base::BaseRule;
 use crate::domain::clock::id_hash;
 use crate::domain::command::Command;
-use crate::domain::contact::ContactView;
+use crate::domain::contact::{ContactView, Status};
 use crate::domain::event::{API_SOURCE, Event};
 use crate::domain::founding::Founding;
 use crate::domain::headers::FOUNDING;
 use crate::domain::merge::{CommandTimes, MergeError, decide, merge};
+use crate::domain::payment::{self, Owner, row_id};
 use crate::domain::position::{Lane, Offset};
 use crate::domain::record::{Record, RecordBatch};
 use crate::domain::rules::RuleSet;
 use crate::domain::timestamp::{format_rfc3339, format_rfc3339_us};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
-use crate::store::{AwayRecord, DeadLetter, EntryMeta, LaneProgress, Writer};
+use crate::store::{AwayRecord, DeadLetter, EntryMeta, LaneProgress, StoreError, Writer};
 use crate::telemetry::fault;
 
 use super::ApplyError;
@@ -139,6 +140,8 @@ impl Planner {
             let reason = DeadLetterReason::TimestampInFuture;
             return self.dead_letter(writer, &meta, batch, record, reason, &detail);
         }
+        let row = event.payment.as_ref().map(|it| row_id(id, it.payment_id.of(&batch.arena)));
+        let id = row.as_deref().unwrap_or(id);
         if let Some(command) = event.command.as_deref() {
             let (at, said) = ((batch, record), (event, command));
             return self.plan_command(writer, at, said, meta, id, rules);
@@ -148,9 +151,18 @@ impl Planner {
         if event.is_id_given && writer.is_done(batch.lane, as_ours) {
             return Ok(writer.settled(&meta, Verdict::Duplicate, id)?);
         }
-        let current = writer.contact(id)?;
         let (time, limits) = (record.timestamp_ms, rules.limits());
-        let merged = merge(current, event, &batch.arena, time, limits, &mut self.body);
+        let merged = match event.payment.as_deref() {
+            Some(said) => {
+                let owner = owner(writer, event.contact_id.of(&batch.arena))?;
+                let current = writer.contact(id)?;
+                payment::merge(current, (event, said), owner, &batch.arena, time, &mut self.body)
+            }
+            None => {
+                let current = writer.contact(id)?;
+                merge(current, event, &batch.arena, time, limits, &mut self.body)
+            }
+        };
         self.stage(writer, (batch, record), &meta, id, merged)
     }
 
@@ -182,6 +194,10 @@ impl Planner {
         if let Some(verdict) = verdict {
             return Ok(writer.settled(&meta, verdict, id)?);
         }
+        let owner = match event.payment {
+            Some(_) => owner(writer, event.contact_id.of(&batch.arena))?,
+            None => Owner::default(),
+        };
         let current = writer.contact(id)?;
         let before = current.and_then(ContactView::version_of).unwrap_or_default();
         let times = CommandTimes {
@@ -189,8 +205,13 @@ impl Planner {
             latest_us: latest_ms(record.timestamp_ms, rules.future_tolerance_ms())
                 .saturating_mul(1000),
         };
-        let decided =
-            decide(current, (event, command), &batch.arena, times, limits, &mut self.body);
+        let (arena, body) = (&batch.arena, &mut self.body);
+        let decided = match event.payment.as_deref() {
+            Some(said) => {
+                payment::decide(current, (event, said), command, owner, arena, times, body)
+            }
+            None => decide(current, (event, command), arena, times, limits, body),
+        };
         // What was set aside may be redriven.
         let noted = decided.as_ref().ok().map(|verdict| {
             attempt.verdict = *verdict;
@@ -213,7 +234,11 @@ impl Planner {
         match merged {
             Ok(verdict) if self.body.is_empty() => writer.settled(meta, verdict, id)?,
             Ok(verdict) => writer.image(meta, verdict, id, &self.body)?,
-            Err(error @ (MergeError::TooLarge { .. } | MergeError::TooManyIds { .. })) => {
+            Err(
+                error @ (MergeError::TooLarge { .. }
+                | MergeError::TooManyIds { .. }
+                | MergeError::TooManyRefunds),
+            ) => {
                 let (reason, detail) = (DeadLetterReason::TooLarge, error.to_string());
                 self.dead_letter(writer, meta, batch, record, reason, &detail)?;
             }
@@ -263,6 +288,16 @@ impl Planner {
         self.set_aside.push(SetAside { lane: batch.lane, offset: record.offset, reason });
         Ok(())
     }
+}
+
+/// What a payment's contact is by now, the staged batch's changes included.
+fn owner(writer: &mut Writer, contact_id: &[u8]) -> Result<Owner, StoreError> {
+    let owner = writer.contact(contact_id)?.map(|body| Owner {
+        is_active: ContactView::status_of(body).is_ok_and(|status| status == Status::Active),
+        is_erased: ContactView::was_erased(body)
+            && ContactView::parse_trusted(body).is_ok_and(|view| view.is_erased()),
+    });
+    Ok(owner.unwrap_or_default())
 }
 
 /// Whether it was brought home under this founding.

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, JwtConfig};
 use crate::ingest::{Control, now_ms};
 use crate::shared_state::{Limiter, SharedState};
 use crate::telemetry::Metrics;
@@ -20,6 +21,8 @@ use super::password::HashCost;
 use super::random::{NoRandomness, sha256};
 use super::remembered::Remembered;
 use super::roles::{Principal, Role, Roles};
+use super::used::Used;
+use super::users::KEY_PREFIX;
 use super::users_file::UsersFileError;
 
 /// What a request brings along.
@@ -44,7 +47,9 @@ pub enum AuthSetupError {
 
 /// Knows who sends a request; one a process.
 pub struct Auth {
-    pub(super) jwt: Jwt,
+    /// When keys were used.
+    pub(super) used: Used,
+    pub(super) jwt: ArcSwap<Jwt>,
     pub(super) users: LiveUsers,
     pub(super) hashing: Hashing,
     pub(super) families: Families,
@@ -65,7 +70,7 @@ impl Auth {
         metrics: Arc<Metrics>,
     ) -> Result<Self, AuthSetupError> {
         Ok(Self {
-            jwt: Jwt::new(&config.jwt)?,
+            jwt: ArcSwap::from_pointee(Jwt::new(&config.jwt)?),
             users: LiveUsers::open(config.auth.users_file.clone())?,
             hashing: Hashing::new(HashCost::of(&config.auth)),
             families: Families::new(&config.auth, Arc::clone(&shared.revocations)),
@@ -73,7 +78,18 @@ impl Auth {
             metrics,
             remembered: Remembered::default(),
             local_key: LocalKey::new()?,
+            used: Used::default(),
         })
+    }
+
+    /// Signs and verifies with these secrets from now on.
+    ///
+    /// # Errors
+    /// Without a source of randomness, where there is no secret.
+    pub fn set_secrets(&self, config: &JwtConfig) -> Result<(), NoRandomness> {
+        self.jwt.store(Arc::new(Jwt::new(config)?));
+        self.remembered.forget_all();
+        Ok(())
     }
 
     /// From now on sign-ins can be kept, and revocations are read. Only the first call counts.
@@ -104,6 +120,7 @@ impl Auth {
         let now_s = unix_seconds();
         self.local_key.is_called(principal)
             || self.users.with(|directory| directory.roles_of(principal, now_s)).has(role)
+            || self.roles_on_log(principal, now_s.saturating_mul(1000)).has(role)
     }
 
     /// Seconds that a refresh token waits to be used.
@@ -122,10 +139,15 @@ impl Auth {
     pub fn named_by(&self, credentials: Credentials<'_>) -> Option<String> {
         if let Some(key) = credentials.api_key {
             let hash = sha256(key);
-            return self.users.with(|directory| Some(directory.key(&hash)?.name.to_string()));
+            let of_file = self.users.with(|directory| directory.key(&hash).cloned());
+            let known = of_file.or_else(|| self.key_on_log(key));
+            return known.map(|principal| principal.name.to_string());
         }
         let token = bearer(credentials.authorization?).ok()?;
-        self.jwt.verify(token, unix_seconds()).ok().map(|claims| claims.sub)
+        if is_key(token) {
+            return self.named_by(Credentials { authorization: None, api_key: Some(token) });
+        }
+        self.jwt.load().verify(token, unix_seconds()).ok().map(|claims| claims.sub)
     }
 
     /// Who sends a request.
@@ -144,7 +166,10 @@ impl Auth {
         match (credentials.authorization, credentials.api_key) {
             (None, None) => Err(AuthError::Missing),
             (Some(_), Some(_)) => Err(AuthError::Ambiguous),
-            (Some(authorization), None) => self.by_token(bearer(authorization)?, now_s),
+            (Some(authorization), None) => match bearer(authorization)? {
+                key if is_key(key) => self.by_key(key, now_s),
+                token => self.by_token(token, now_s),
+            },
             (None, Some(key)) => self.by_key(key, now_s),
         }
     }
@@ -171,7 +196,8 @@ impl Auth {
         if token.is_empty() || !token.iter().all(legal) {
             return Err(AuthError::Malformed);
         }
-        let claims = self.jwt.verify(token, now_s)?;
+        let jwt = self.jwt.load_full();
+        let claims = jwt.verify(token, now_s)?;
         let roles = Roles::from_words(&claims.roles).map_err(|_| AuthError::InvalidToken)?;
         self.still_holds(&claims, roles)?;
         let principal = Arc::new(Principal {
@@ -182,6 +208,10 @@ impl Auth {
             expires_at_s: Some(claims.exp),
         });
         self.remembered.insert(token, claims, Arc::clone(&principal), generation, now_s);
+        // The secret that it was verified with may be none any more.
+        if !Arc::ptr_eq(&jwt, &self.jwt.load_full()) {
+            self.remembered.forget(token);
+        }
         Ok(principal)
     }
 
@@ -209,12 +239,13 @@ impl Auth {
     fn by_key(&self, key: &[u8], now_s: u64) -> Result<Arc<Principal>, AuthError> {
         let hash = sha256(key);
         let known = self.users.with(|directory| directory.key(&hash).cloned());
-        let principal =
-            known.or_else(|| self.local_key.whose(&hash).cloned()).ok_or(AuthError::UnknownKey)?;
-        match principal.expires_at_s {
-            Some(end) if end <= now_s => Err(AuthError::ExpiredKey),
-            Some(_) | None => Ok(principal),
+        let known = known.or_else(|| self.local_key.whose(&hash).cloned());
+        let known = known.or_else(|| self.key_on_log(key)).ok_or(AuthError::UnknownKey)?;
+        if known.expires_at_s.is_some_and(|end| end <= now_s) {
+            return Err(AuthError::ExpiredKey);
         }
+        self.used.note(known.name.strip_prefix("key:").unwrap_or(&known.name), now_s * 1000);
+        Ok(known)
     }
 }
 
@@ -222,6 +253,11 @@ impl Auth {
 fn bearer(header: &[u8]) -> Result<&[u8], AuthError> {
     let (scheme, token) = header.split_at_checked(7).ok_or(AuthError::Malformed)?;
     if scheme.eq_ignore_ascii_case(b"bearer ") { Ok(token) } else { Err(AuthError::Malformed) }
+}
+
+/// Scrapers and proxies can often set no header but `Authorization`; no token begins as keys do.
+fn is_key(token: &[u8]) -> bool {
+    token.starts_with(KEY_PREFIX.as_bytes())
 }
 
 pub(super) fn unix_seconds() -> u64 {

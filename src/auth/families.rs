@@ -147,7 +147,7 @@ impl Families {
         let _ = self.control.set(control);
     }
 
-    fn control(&self) -> Result<&Arc<Control>, FamilyError> {
+    pub(super) fn control(&self) -> Result<&Arc<Control>, FamilyError> {
         self.control
             .get()
             .ok_or_else(|| FamilyError::Unavailable("the store is not open yet".to_owned()))

@@ -172,7 +172,10 @@ impl Auth {
     /// A new sign-in of a user who has proved to be that.
     pub(super) async fn begin(&self, user: &User, origin: &Origin) -> Result<SignedIn, LoginError> {
         let now_ms = now_ms();
-        let begun = self.families.begin(&self.jwt, &user.name, &user.stamp, origin, now_ms).await?;
+        let begun = self
+            .families
+            .begin(&self.jwt.load_full(), &user.name, &user.stamp, origin, now_ms)
+            .await?;
         self.incident(IncidentKind::SignedIn, Some(&user.name), origin, &begun.family);
         self.signed_in(user, begun, now_ms)
     }
@@ -290,7 +293,7 @@ impl Auth {
 
     async fn try_refresh(&self, token: &str, origin: &Origin) -> Result<SignedIn, LoginError> {
         let now_ms = now_ms();
-        let refreshed = self.families.refresh(&self.jwt, token, origin, now_ms).await;
+        let refreshed = self.families.refresh(&self.jwt.load_full(), token, origin, now_ms).await;
         if let Err(FamilyError::Reused { user, family }) = &refreshed {
             self.incident(IncidentKind::RefreshReused, Some(user), origin, family);
         }
@@ -299,7 +302,7 @@ impl Auth {
         let Some(user) = user.filter(|user| user.stamp == refreshed.stamp) else {
             // Gone, or with another password or other roles since.
             let (user, family) = (&refreshed.user, &refreshed.family);
-            self.families.end(&self.jwt, user, family, origin, now_ms).await?;
+            self.families.end(&self.jwt.load_full(), user, family, origin, now_ms).await?;
             return Err(FamilyError::Invalid.into());
         };
         self.signed_in(&user, refreshed, now_ms)
@@ -320,7 +323,7 @@ impl Auth {
             session: &family.family,
             ends_s: family.ends_ms / 1000,
         };
-        let (access_token, ends_s) = self.jwt.sign(&grant, now_s)?;
+        let (access_token, ends_s) = self.jwt.load().sign(&grant, now_s)?;
         let expires_in_s = ends_s.saturating_sub(now_s);
         Ok(SignedIn { access_token, refresh_token: family.token, expires_in_s })
     }
@@ -332,7 +335,7 @@ impl Auth {
     pub async fn logout(&self, who: &Principal, origin: &Origin) -> Result<(), FamilyError> {
         let user = who.name.strip_prefix("user:").ok_or(FamilyError::NotFound)?;
         let session = who.session.as_deref().ok_or(FamilyError::NotFound)?;
-        self.families.end(&self.jwt, user, session, origin, now_ms()).await?;
+        self.families.end(&self.jwt.load_full(), user, session, origin, now_ms()).await?;
         self.incident(IncidentKind::SignedOut, Some(user), origin, session);
         Ok(())
     }
@@ -340,13 +343,14 @@ impl Auth {
     /// The sign-ins of a user; none named: one's own.
     ///
     /// # Errors
-    /// When they are another's and the principal is no admin, or they can't be read now.
+    /// When they are another's and the principal is neither admin nor operator, or they can't be read now.
     pub fn sessions(
         &self,
         who: &Principal,
         of: Option<&str>,
     ) -> Result<Option<Vec<Session>>, FamilyError> {
-        match self.may_see(who, of) {
+        let is_for_all = who.roles.has(Role::Admin) || who.roles.has(Role::Operator);
+        match whose(who, of, is_for_all) {
             Some(user) => self.families.of(user, now_ms()).map(Some),
             None => Ok(None),
         }
@@ -363,14 +367,14 @@ impl Auth {
         id: &str,
         origin: &Origin,
     ) -> Result<Option<()>, FamilyError> {
-        let Some(user) = self.may_see(who, of) else {
+        let Some(user) = whose(who, of, who.roles.has(Role::Admin)) else {
             return Ok(None);
         };
         let now_ms = now_ms();
         if !self.families.of(user, now_ms)?.iter().any(|session| session.id == id) {
             return Err(FamilyError::NotFound);
         }
-        self.families.end(&self.jwt, user, id, origin, now_ms).await?;
+        self.families.end(&self.jwt.load_full(), user, id, origin, now_ms).await?;
         self.metrics.security.tell(Incident {
             user: Some(user.to_owned()),
             address: origin.address.clone(),
@@ -381,14 +385,14 @@ impl Auth {
         });
         Ok(Some(()))
     }
+}
 
-    /// The user whose sign-ins are meant, if the principal may see them.
-    fn may_see<'a>(&self, who: &'a Principal, of: Option<&'a str>) -> Option<&'a str> {
-        let own = who.name.strip_prefix("user:");
-        match of {
-            None => Some(own.unwrap_or_default()),
-            Some(of) if own == Some(of) || who.roles.has(Role::Admin) => Some(of),
-            Some(_) => None,
-        }
+/// The user whose sign-ins are meant: one's own, or another's for whom all are there.
+fn whose<'a>(who: &'a Principal, of: Option<&'a str>, is_for_all: bool) -> Option<&'a str> {
+    let own = who.name.strip_prefix("user:");
+    match of {
+        None => Some(own.unwrap_or_default()),
+        Some(of) if own == Some(of) || is_for_all => Some(of),
+        Some(_) => None,
     }
 }

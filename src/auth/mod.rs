@@ -3,7 +3,7 @@
 //! ```text
 //! users.toml ─► live (read again on change) ─┐
 //! Authorization ─► remembered, else jwt ─────┼─► Auth::authenticate ─► Principal
-//! X-API-Key ─► its SHA-256 ──────────────────┘
+//! X-API-Key ─► its SHA-256, else key (control record) ─┘
 //! POST /api/auth/login ─► password (argon2id) ─► family (control record) ─► jwt, refresh token
 //! ```
 
@@ -14,6 +14,8 @@ mod error;
 mod families;
 mod hs256;
 mod jwt;
+mod keys;
+mod known_users;
 mod live;
 mod local;
 mod login;
@@ -23,6 +25,7 @@ mod random;
 mod refresh_token;
 mod remembered;
 mod roles;
+mod used;
 mod users;
 mod users_file;
 
@@ -31,6 +34,8 @@ pub use authenticate::{Auth, AuthSetupError, Credentials};
 pub use error::{AuthError, FamilyError};
 pub use families::{Origin, Session};
 pub use jwt::SignError;
+pub use keys::{ApiKey, KEYS_MAX, KeyError};
+pub use known_users::{KnownUser, UserError};
 pub use local::{
     ACME_KEY_FILE, FIRST_USER, LOCAL_KEY_FILE, LocalError, WEBHOOK_SECRET_FILE, first_user,
     kept_acme_key, kept_jwt_secret, kept_webhook_secret, local_key, local_webhook_secret,

@@ -63,7 +63,8 @@ impl Auth {
         self.keep_password(name.to_owned(), new).await?;
         let now_ms = now_ms();
         for session in self.families.of(name, now_ms).map_err(LoginError::from)? {
-            let ended = self.families.end(&self.jwt, name, &session.id, origin, now_ms).await;
+            let ended =
+                self.families.end(&self.jwt.load_full(), name, &session.id, origin, now_ms).await;
             ended.map_err(LoginError::from)?;
         }
         let user = self.users.with(|directory| directory.user(name).cloned());

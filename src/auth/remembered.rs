@@ -103,6 +103,12 @@ impl Remembered {
         }
     }
 
+    pub(super) fn forget_all(&self) {
+        for shard in &self.shards {
+            shard.write().clear();
+        }
+    }
+
     pub(super) fn forget(&self, token: &[u8]) {
         let hash = self.hash(token);
         let Some(shard) = self.shard(hash) else {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub enum Role {
     /// Everything.
     Admin = 0,
+    /// Sees everything, redrives, and steers what follows; changes no contact.
+    Operator,
     /// Reads and changes contacts.
     Editor,
     /// Reads contacts.
@@ -21,13 +23,14 @@ pub enum Role {
 
 impl Role {
     /// Every one.
-    pub const ALL: [Self; 5] =
-        [Self::Admin, Self::Editor, Self::Viewer, Self::Ingest, Self::Metrics];
+    pub const ALL: [Self; 6] =
+        [Self::Admin, Self::Operator, Self::Editor, Self::Viewer, Self::Ingest, Self::Metrics];
 
     /// The word for it, in files and tokens.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
+            Self::Operator => "operator",
             Self::Editor => "editor",
             Self::Viewer => "viewer",
             Self::Ingest => "ingest",

@@ -253,7 +253,7 @@ impl Setup {
         let user = self.auth.users.with(|directory| directory.user("ada").cloned()).unwrap();
         let roles = user.roles.words();
         let grant = Grant { roles: &roles, stamp: &user.stamp, ..grant() };
-        self.auth.jwt.sign(&grant, authenticate::unix_seconds()).unwrap().0
+        self.auth.jwt.load().sign(&grant, authenticate::unix_seconds()).unwrap().0
     }
 }
 
@@ -313,6 +313,9 @@ fn keys_are_let_in_until_they_are_revoked_or_expire() {
     setup.look();
     let principal = setup.with_key(&key).unwrap();
     assert_eq!((&*principal.name, principal.roles), ("key:ci", roles));
+    // Prometheus and many proxies set no other header.
+    assert!(Arc::ptr_eq(&setup.with_token(&key).unwrap(), &principal));
+    assert_eq!(setup.with_token("ck_").unwrap_err(), AuthError::UnknownKey);
     assert!(setup.with_key(&short).is_ok());
     let later = authenticate::unix_seconds() + 61;
     let credentials = Credentials { api_key: Some(short.as_bytes()), authorization: None };

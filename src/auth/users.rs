@@ -15,7 +15,7 @@ use super::roles::{Principal, Roles};
 /// Characters of a name.
 const NAME_CHARS_MAX: usize = 64;
 /// Every key begins with it, so that people and scanners know one when they see it.
-const KEY_PREFIX: &str = "ck_";
+pub(super) const KEY_PREFIX: &str = "ck_";
 /// Characters after it that name the key: shown in lists, too few to help.
 const KEY_LABEL_CHARS: usize = 8;
 /// Bytes of the stamp that ties a token to a user's password and roles.

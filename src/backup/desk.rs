@@ -1,7 +1,6 @@
 //! The backups of a running instance: on time, on demand, and handed out. One at a time.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,10 @@ use crate::config::BackupConfig;
 use crate::store::Pinning;
 use crate::telemetry::BackupMetrics;
 
+use super::kept::Shelf;
 use super::manifest::now_ms;
 use super::sink::Archive;
-use super::{BackupError, KeptBackup, Manifest, Pace, Place, Sink, hold, kept, pack};
+use super::{BackupError, KeptBackup, Manifest, Pace, Place, Sink, hold, pack};
 
 /// The longest pause behind one that failed.
 const TRY_AGAIN: Duration = Duration::from_secs(300);
@@ -28,6 +28,8 @@ const PART_BYTES: usize = 256 << 10;
 /// Makes backups while the store is in use.
 pub struct Backups {
     config: BackupConfig,
+    /// Where they are kept; none: nowhere.
+    shelf: Option<Shelf>,
     place: Place,
     metrics: BackupMetrics,
     pinning: OnceLock<Pinning>,
@@ -61,11 +63,16 @@ impl Stream {
 
 impl Backups {
     /// None can be made before the store is open.
-    pub fn new(config: BackupConfig, place: Place, metrics: BackupMetrics) -> Self {
-        if let Some(newest_ms) = config.path.as_deref().and_then(kept::newest_ms) {
-            metrics.kept_before(newest_ms);
-        }
-        Self {
+    ///
+    /// # Errors
+    /// Where there is no such place to keep them.
+    pub fn new(
+        config: BackupConfig,
+        place: Place,
+        metrics: BackupMetrics,
+    ) -> Result<Self, BackupError> {
+        Ok(Self {
+            shelf: Shelf::open(&config)?,
             config,
             place,
             metrics,
@@ -75,7 +82,7 @@ impl Backups {
             ordered: Notify::new(),
             last: Mutex::new(None),
             stop: CancellationToken::new(),
-        }
+        })
     }
 
     /// The store is open. Only the first call counts.
@@ -89,7 +96,7 @@ impl Backups {
     /// # Errors
     /// Where there is nowhere to keep it, or one is being made.
     pub fn order(&self) -> Result<(), BackupError> {
-        self.path()?;
+        self.shelf()?;
         if self.pinning.get().is_none() {
             return Err(BackupError::NotOpen);
         }
@@ -116,16 +123,25 @@ impl Backups {
         last.outcome.err().map(|why| format!("the last backup failed: {why}"))
     }
 
-    /// Those that are kept, newest first. Reads files.
+    /// Those that are kept, newest first. Waits for the disk, or for storage elsewhere.
     ///
     /// # Errors
-    /// When the directory can't be read.
+    /// When they can't be listed.
     pub fn kept(&self) -> Result<Vec<KeptBackup>, BackupError> {
-        self.config.path.as_deref().map_or(Ok(Vec::new()), kept::list)
+        self.shelf.as_ref().map_or(Ok(Vec::new()), Shelf::list)
     }
 
-    fn path(&self) -> Result<&Path, BackupError> {
-        self.config.path.as_deref().ok_or(BackupError::NoPath)
+    fn shelf(&self) -> Result<&Shelf, BackupError> {
+        self.shelf.as_ref().ok_or(BackupError::NoPath)
+    }
+
+    /// When the newest of before was made, in ms since 1970.
+    async fn newest_before(self: &Arc<Self>) -> Option<u64> {
+        let looking = Arc::clone(self);
+        let look = move || looking.shelf.as_ref().and_then(Shelf::newest_ms);
+        let newest_ms = tokio::task::spawn_blocking(look).await.ok().flatten()?;
+        self.metrics.kept_before(newest_ms);
+        Some(newest_ms)
     }
 
     fn permit(&self) -> Result<OwnedSemaphorePermit, BackupError> {
@@ -135,12 +151,17 @@ impl Backups {
     /// Makes those that are due, and those that were ordered, until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let _ends = self.stop.clone().drop_guard();
-        if stop.run_until_cancelled(self.opened.notified()).await.is_none() {
+        let begin = async {
+            let before = self.newest_before().await;
+            self.opened.notified().await;
+            before
+        };
+        let Some(before) = stop.run_until_cancelled(begin).await else {
             return;
-        }
+        };
         let mut is_ordered = false;
         loop {
-            let wait = self.wait();
+            let wait = self.wait(before);
             if is_ordered || wait.is_zero() {
                 match stop.run_until_cancelled(self.make_one()).await {
                     None => return,
@@ -157,9 +178,9 @@ impl Backups {
     }
 
     /// Until the next is due; none is where nothing is scheduled.
-    fn wait(&self) -> Duration {
+    fn wait(&self, newest_before: Option<u64>) -> Duration {
         const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
-        let (Some(every), Some(path)) = (self.config.every, self.config.path.as_deref()) else {
+        let (Some(every), Some(_)) = (self.config.every, &self.shelf) else {
             return NEVER;
         };
         let since = |ms: u64| Duration::from_millis(now_ms().saturating_sub(ms));
@@ -168,9 +189,7 @@ impl Backups {
                 every.min(TRY_AGAIN).saturating_sub(since(at_ms))
             }
             Some(LastRun { at_ms, outcome: Ok(_) }) => every.saturating_sub(since(at_ms)),
-            None => {
-                kept::newest_ms(path).map_or(Duration::ZERO, |ms| every.saturating_sub(since(ms)))
-            }
+            None => newest_before.map_or(Duration::ZERO, |ms| every.saturating_sub(since(ms))),
         }
     }
 
@@ -196,18 +215,18 @@ impl Backups {
     }
 
     fn make(&self) -> Result<KeptBackup, BackupError> {
-        let (path, _permit) = (self.path()?, self.permit()?);
+        let (shelf, _permit) = (self.shelf()?, self.permit()?);
         let pinning = self.pinning.get().ok_or(BackupError::NotOpen)?;
         let started = Instant::now();
         let held = hold(&self.place, pinning)?;
-        let backup = kept::add(&held, path, &mut self.pace())?;
+        let backup = shelf.add(&held, &mut self.pace())?;
         drop(held);
         let bytes = backup.manifest.as_ref().map_or(0, Manifest::bytes);
         let seconds = started.elapsed().as_secs_f64();
         self.metrics.made(now_ms(), bytes, seconds);
         tracing::info!(name = backup.name, bytes, seconds, "backup made");
         // That it is there counts; one too many does no harm.
-        if let Err(error) = kept::retain(path, self.config.keep) {
+        if let Err(error) = shelf.retain(self.config.keep) {
             tracing::warn!(%error, "old backups were not removed now");
         }
         Ok(backup)

@@ -8,6 +8,8 @@ use crate::event_log::LogError;
 use crate::segments::SegmentError;
 use crate::store::StoreError;
 
+use super::storage_error::is_of_storage;
+
 /// Why a backup could not be made, or be brought back.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -99,9 +101,32 @@ pub enum BackupError {
     NotOpen,
     /// There is nowhere to keep it.
     #[error(
-        "backup.path names no directory, so this instance keeps no backups; GET /api/backups/stream hands one out"
+        "backup.to names no directory and no bucket, so this instance keeps no backups; GET /api/backups/stream \
+         hands one out"
     )]
     NoPath,
+    /// The address of a bucket leads nowhere.
+    #[error("{url} is no place for backups: {why}")]
+    NoBucket {
+        /// As it was given.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It was built without what reaches them.
+    #[error("s3:// needs a contactd that was built with the feature s3")]
+    NoBuckets,
+    /// Storage elsewhere fails, or can't be reached.
+    #[error("{doing} {path}: {source}", path = .path.display())]
+    Storage {
+        /// What was being done, as in "reading".
+        doing: &'static str,
+        /// The object.
+        path: PathBuf,
+        /// The storage's answer.
+        #[source]
+        source: io::Error,
+    },
     /// Told to end.
     #[error("the backup was given up, as contactd is ending or its reader is gone")]
     GivenUp,
@@ -129,15 +154,21 @@ impl BackupError {
             | Self::UnderWay
             | Self::NotOpen
             | Self::NoPath
+            | Self::NoBucket { .. }
+            | Self::NoBuckets
+            | Self::Storage { .. }
             | Self::GivenUp
             | Self::Told(_) => false,
         }
     }
 
-    /// For `map_err` on an I/O call.
+    /// For `map_err` on an I/O call, of this machine or of storage elsewhere.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { doing, path, source }
+        move |source| match is_of_storage(&source) {
+            true => Self::Storage { doing, path, source },
+            false => Self::Io { doing, path, source },
+        }
     }
 
     pub(super) fn damaged(file: impl Into<String>, why: impl Into<String>) -> Self {

@@ -1,14 +1,14 @@
-//! A backup made where somebody says: a directory or a file, which get their names when they are whole.
+//! A backup made where somebody says: a directory or a file, which get their names when they are whole, or a bucket.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::restore::require_empty;
 use super::sink::sync_parent;
-use super::{BackupError, Manifest, Sink};
+use super::{BackupError, Bucket, MANIFEST, Manifest, Sink};
 
 /// What it is called meanwhile, behind its name.
-const PARTIAL: &str = ".partial";
+pub(super) const PARTIAL: &str = ".partial";
 
 /// Fills a directory, which must be empty or not there yet.
 ///
@@ -21,7 +21,7 @@ pub fn to_directory(
     require_empty(path, "a backup")?;
     let partial = partial(path);
     // What a kill left of an earlier try has no manifest; what has one is somebody's.
-    if partial.join(super::MANIFEST).exists() {
+    if partial.join(MANIFEST).exists() {
         return Err(BackupError::NotEmpty { path: partial, what: "a backup" });
     }
     remove(&partial)?;
@@ -50,6 +50,24 @@ pub fn to_file(
         let _ = fs::remove_file(&partial);
     }
     named(&partial, path, filled?)
+}
+
+/// Fills what lies below a prefix of a bucket, which must hold nothing yet.
+///
+/// # Errors
+/// Where there is something, and what `fill` says; nothing is left then, if the storage lets it be removed.
+pub fn to_bucket(
+    bucket: &Bucket,
+    fill: impl FnOnce(Sink) -> Result<Manifest, BackupError>,
+) -> Result<Manifest, BackupError> {
+    if !bucket.is_empty().map_err(BackupError::io("listing", bucket.url()))? {
+        return Err(BackupError::NotEmpty { path: bucket.url().to_owned(), what: "a backup" });
+    }
+    let filled = fill(Sink::Bucket(bucket.clone()));
+    if filled.is_err() {
+        let _ = bucket.remove(MANIFEST);
+    }
+    filled
 }
 
 fn named(partial: &Path, path: &Path, manifest: Manifest) -> Result<Manifest, BackupError> {

@@ -13,8 +13,8 @@ use crate::telemetry::fault;
 
 use super::manifest::Manifest;
 use super::sink::{make_dir, sync_folders, sync_parent, write_last};
-use super::unpack::{Wanted, relay_wanted, unpack_wanted};
-use super::{BackupError, Sink};
+use super::unpack::{Files, Wanted, copy_files, relay_wanted, unpack_wanted};
+use super::{BackupError, Bucket, Sink};
 
 /// In a data directory that was brought back and has not caught up with its log since: what it was made of.
 pub(super) const RESTORED: &str = "restored";
@@ -68,6 +68,8 @@ pub struct Restored {
 pub enum Origin<'a> {
     /// A directory or an archive here.
     Path(&'a Path),
+    /// Objects of a bucket.
+    Bucket(&'a Bucket),
     /// An archive on its way, and what it is called.
     Reader(Box<dyn io::Read + 'a>, &'a Path),
 }
@@ -118,6 +120,7 @@ impl Restore {
         let sink = Sink::directory(partial)?;
         let manifest = match from {
             Origin::Path(path) => unpack_wanted(path, sink, wanted, false)?,
+            Origin::Bucket(bucket) => copy_files(&Files::Bucket(bucket), sink, wanted, false)?,
             Origin::Reader(reader, name) => relay_wanted(reader, name, sink, wanted, false)?,
         };
         fault::point("restore_unpacked");

@@ -1,12 +1,13 @@
-//! Where the files of a backup go: a directory, or an archive on its way.
+//! Where the files of a backup go: a directory, a bucket, or an archive on its way.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::BackupError;
 use super::manifest::{MANIFEST, now_ms};
+use super::{BackupError, Bucket};
+use crate::telemetry::fault;
 
 /// Read and written at once.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -17,6 +18,8 @@ pub(super) const FAILED: &str = "failed";
 pub enum Sink {
     /// Files as they are.
     Directory(PathBuf),
+    /// An object for each of them.
+    Bucket(Bucket),
     /// A tar archive, in an archive's file or on the way to somebody.
     Archive(Box<tar::Builder<Box<dyn Archive>>>),
 }
@@ -64,6 +67,7 @@ impl Sink {
         bytes: u64,
         from: &mut impl Read,
     ) -> Result<(), BackupError> {
+        fault::io("backup_write").map_err(BackupError::io("writing", Path::new(name)))?;
         match self {
             Self::Directory(root) => {
                 let path = root.join(name);
@@ -72,11 +76,13 @@ impl Sink {
                 }
                 let copied = new_file(&path).and_then(|file| copy(from, file));
                 let copied = copied.map_err(BackupError::io("writing", &path))?;
-                if copied != bytes {
-                    let why = format!("it has {copied} bytes instead of {bytes}");
-                    return Err(BackupError::damaged(name, why));
-                }
-                Ok(())
+                check_length(name, copied, bytes)
+            }
+            Self::Bucket(bucket) => {
+                let written = bucket.put(name, from);
+                let written =
+                    written.map_err(BackupError::io("writing", &bucket.url().join(name)))?;
+                check_length(name, written, bytes)
             }
             Self::Archive(archive) => {
                 let mut from = io::BufReader::with_capacity(BUFFER_BYTES, from);
@@ -94,6 +100,13 @@ impl Sink {
                     write_last(&root, MANIFEST, manifest)?;
                 }
                 sync_folders(&root).map_err(BackupError::io("syncing", &root))
+            }
+            Self::Bucket(bucket) => {
+                let Some(mut manifest) = manifest else {
+                    return Ok(());
+                };
+                let written = bucket.put(MANIFEST, &mut manifest).map(drop);
+                written.map_err(BackupError::io("writing", &bucket.url().join(MANIFEST)))
             }
             Self::Archive(mut archive) => {
                 let ended = || -> io::Result<()> {
@@ -145,6 +158,14 @@ fn add(
     header.set_mode(0o600);
     header.set_mtime(now_ms() / 1000);
     archive.append_data(&mut header, name, from)
+}
+
+fn check_length(name: &str, found: u64, expected: u64) -> Result<(), BackupError> {
+    if found != expected {
+        let why = format!("it has {found} bytes instead of {expected}");
+        return Err(BackupError::damaged(name, why));
+    }
+    Ok(())
 }
 
 fn copy(from: &mut impl Read, to: File) -> io::Result<u64> {

@@ -1,4 +1,4 @@
-//! A backup read again, from a directory, an archive or an instance, each file held against the manifest.
+//! A backup read again, from a directory, a bucket, an archive or an instance, each file held against the manifest.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,7 +8,7 @@ use std::path::Path;
 use super::manifest::{BYTES_MAX, MANIFEST, Manifest, PackedFile, checked_name};
 use super::pace::{Hashed, Pace};
 use super::sink::FAILED;
-use super::{BackupError, Sink};
+use super::{BackupError, Bucket, Sink, names};
 
 /// How a file begins that is compressed.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -42,7 +42,7 @@ pub(super) fn unpack_wanted(
 ) -> Result<Manifest, BackupError> {
     let found = fs::metadata(from).map_err(BackupError::io("opening", from))?;
     if found.is_dir() {
-        return copy_directory(from, sink, wanted, is_backup);
+        return copy_files(&Files::Directory(from), sink, wanted, is_backup);
     }
     let mut file = File::open(from).map_err(BackupError::io("opening", from))?;
     let mut magic = [0; 4];
@@ -59,32 +59,80 @@ pub(super) fn unpack_wanted(
     }
 }
 
-fn copy_directory(
-    from: &Path,
+/// Where the files of a backup lie, each by itself.
+pub(super) enum Files<'a> {
+    Directory(&'a Path),
+    Bucket(&'a Bucket),
+}
+
+impl Files<'_> {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path) => path,
+            Self::Bucket(bucket) => bucket.url(),
+        }
+    }
+
+    /// A file's length, and what reads it.
+    fn open(&self, name: &str) -> io::Result<(u64, Box<dyn Read>)> {
+        match self {
+            Self::Directory(path) => {
+                let file = File::open(path.join(name))?;
+                Ok((file.metadata()?.len(), Box::new(file)))
+            }
+            Self::Bucket(bucket) => bucket.get(name),
+        }
+    }
+
+    pub(super) fn manifest(&self) -> Result<Vec<u8>, BackupError> {
+        let mut bytes = Vec::new();
+        let opened = self.open(MANIFEST);
+        let read = opened.and_then(|(_, file)| file.take(BYTES_MAX).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let path = self.path().to_owned();
+                let why = match self.newest_below() {
+                    Some(name) => format!(
+                        "it is where an instance keeps its own, of which {} is the newest",
+                        path.join(name).display()
+                    ),
+                    None => format!("it has no {MANIFEST}, which is written last"),
+                };
+                Err(BackupError::Incomplete { path, why })
+            }
+            Err(error) => Err(BackupError::io("reading", &self.path().join(MANIFEST))(error)),
+        }
+    }
+
+    /// Where an instance keeps its backups.
+    fn newest_below(&self) -> Option<String> {
+        let folders = match self {
+            Self::Directory(path) => names::folders(path),
+            Self::Bucket(bucket) => bucket.folders(),
+        };
+        folders.ok()?.into_iter().filter(|name| names::is_ours(name)).max()
+    }
+}
+
+pub(super) fn copy_files(
+    from: &Files<'_>,
     mut sink: Sink,
     wanted: Wanted,
     is_backup: bool,
 ) -> Result<Manifest, BackupError> {
-    let path = from.join(MANIFEST);
-    let bytes = match read_at_most(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let why = format!("it has no {MANIFEST}, which is written last");
-            return Err(BackupError::Incomplete { path: from.to_owned(), why });
-        }
-        Err(error) => return Err(BackupError::io("reading", &path)(error)),
-    };
+    let bytes = from.manifest()?;
     let manifest = Manifest::read(&bytes)?;
     let mut pace = Pace::unbounded();
     for file in &manifest.files {
-        let path = from.join(&file.path);
-        let opened = File::open(&path).and_then(|opened| Ok((opened.metadata()?.len(), opened)));
-        let (bytes, opened) = match opened {
+        let (bytes, opened) = match from.open(&file.path) {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(BackupError::damaged(&file.path, "it is missing"));
             }
-            Err(error) => return Err(BackupError::io("opening", &path)(error)),
+            Err(error) => {
+                return Err(BackupError::io("opening", &from.path().join(&file.path))(error));
+            }
         };
         if bytes != file.bytes {
             return Err(BackupError::damaged(
@@ -97,12 +145,6 @@ fn copy_directory(
     }
     sink.finish(is_backup.then_some(&*bytes))?;
     Ok(manifest)
-}
-
-fn read_at_most(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 pub(super) fn relay_wanted(

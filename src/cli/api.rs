@@ -132,6 +132,10 @@ impl Api {
         })
     }
 
+    pub(super) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::PATCH, path, Some(body))
+    }
+
     pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::DELETE, path, None)
     }

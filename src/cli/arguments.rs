@@ -12,17 +12,25 @@ use crate::store::Moment;
 use super::acme::AcmeCommand;
 use super::backup::BackupArgs;
 use super::bench::BenchCommand;
+use super::check_event::CheckEventArgs;
+use super::dashboards::DashboardsArgs;
 use super::dlq::{AnswerArgs, DlqCommand};
+use super::doctor::DoctorArgs;
 use super::export::ExportArgs;
 use super::follower::FollowerCommand;
 use super::import::ImportArgs;
 use super::instance::InstanceArgs;
+use super::man::ManArgs;
 use super::mock_acme::MockAcmeArgs;
+use super::reload::ReloadArgs;
 use super::restore::RestoreArgs;
+use super::schemas::SchemasArgs;
 use super::settings::SettingsArgs;
 use super::simulate::SimulateArgs;
 use super::source_command::SourceCommand;
 use super::status::StatusArgs;
+use super::subscription::SubscriptionCommand;
+use super::support_bundle::SupportBundleArgs;
 use super::value_parsers::{external_id, lifetime, moment, rate, role, share};
 
 /// Version, commit and features: what a bug report needs.
@@ -78,6 +86,12 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Say how the running instance is: ready or why not, lag, sizes, ages; for health checks --quiet
     Status(StatusArgs),
+    /// Write what somebody who helps has to know into one file, without secrets or contacts
+    SupportBundle(SupportBundleArgs),
+    /// Let the running instance read its configuration again, and say what it took
+    Reload(ReloadArgs),
+    /// Say what is wrong with a setup, and what to do about it; nothing is changed
+    Doctor(DoctorArgs),
     /// Say what events would do and why they would be refused; nothing is sent
     CheckEvent(CheckEventArgs),
     /// Tell what sources are known, and what becomes of their records; nothing is sent
@@ -93,6 +107,9 @@ pub(super) enum Command {
     /// List, show, pause, resume, skip or replay what follows from applied changes
     #[command(subcommand)]
     Follower(FollowerCommand),
+    /// Send changes to addresses, signed, and see what became of that
+    #[command(subcommand)]
+    Subscription(SubscriptionCommand),
     /// Keep contacts alike here and at the Acme CRM: one of them, or all
     #[command(subcommand)]
     Acme(AcmeCommand),
@@ -131,6 +148,8 @@ pub(super) enum Command {
     /// Print the description of topics and webhooks (AsyncAPI 3.0)
     #[command(after_help = "Example:\n  contactd asyncapi > asyncapi.json")]
     Asyncapi,
+    /// Write Grafana's dashboards, Prometheus's rules and the runbooks that they link to
+    Dashboards(DashboardsArgs),
     /// Write the reference pages: configuration, metrics, error codes and commands
     #[command(after_help = "Example:\n  contactd docs docs/reference")]
     Docs {
@@ -148,6 +167,8 @@ pub(super) enum Command {
         /// The shell that is to complete commands
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write that of every command
+    Man(ManArgs),
 }
 
 impl Default for Command {
@@ -172,24 +193,6 @@ pub(super) struct ServeArgs {
     /// End once everything on the log is applied and checkpointed
     #[arg(long)]
     pub(super) until_caught_up: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "One event, an array of events, or one after the other. Exit code 5 where one \
-    would be refused.\n\nExamples:\n  contactd check-event event.json\n  curl -s https://example.com/events \
-    | contactd check-event - --source acme --json"
-)]
-pub(super) struct CheckEventArgs {
-    /// The file with the events; - is standard input
-    #[arg(value_name = "FILE")]
-    pub(super) file: PathBuf,
-    /// Check it as this source's webhook, with its table and its JSON Schemas
-    #[arg(long, value_name = "NAME")]
-    pub(super) source: Option<String>,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -269,21 +272,6 @@ pub(super) struct ProduceArgs {
     /// Records a second; as fast as the log takes them where nothing is said
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "Without arguments all of them, as one JSON object by name. A running instance has \
-    each at /schemas/NAME.\n\nExamples:\n  contactd schemas | jq keys\n  contactd schemas schemas/    \
-    # schemas/acme is fit for source.acme.schemas\n  contactd schemas --event contact.updated"
-)]
-pub(super) struct SchemasArgs {
-    /// Write a file each into this directory
-    #[arg(value_name = "DIR", conflicts_with = "event")]
-    pub(super) directory: Option<PathBuf>,
-    /// Print the one that Acme's events of this type are held against
-    #[arg(long, value_name = "TYPE")]
-    pub(super) event: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -422,7 +410,7 @@ pub(super) enum KeyCommand {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum TopicsCommand {
-    /// Make the topics where they are missing, with cleanup.policy=delete
+    /// Make the topics where they are missing, with the cleanup.policy that each needs
     #[command(
         after_help = "Example:\n  KAFKA_BROKERS=host:9092 contactd topics ensure --partitions \
         8 --replication 3"
@@ -434,7 +422,7 @@ pub(super) enum TopicsCommand {
         /// Copies of each; the brokers' default where nothing is said
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         replication: Option<u16>,
-        /// Set cleanup.policy=delete for topics that are compacted; without this they are refused
+        /// Set the cleanup.policy of topics that have another; without this they are refused
         #[arg(long)]
         yes: bool,
     },

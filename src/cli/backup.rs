@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::backup::{
-    self, BackupError, ConfiguredLog, Manifest, Origin, Pace, Place, Restore, Sink, hold,
+    self, BackupError, Bucket, ConfiguredLog, Manifest, Origin, Pace, Place, Restore, Sink, hold,
 };
-use crate::config::{Config, Mode};
+use crate::config::{BackupPlace, Config, Mode};
 
 use super::api::Api;
 use super::exit::Failure;
@@ -31,15 +31,16 @@ const LETTERS_WAIT: Duration = Duration::from_secs(30);
     subcommand_negates_reqs = true,
     after_help = "The running instance hands it out while it goes on; this command writes it, and checks each file. \
     Where none runs it is made from the data directory (--path). It holds personal data and hashes of passwords, and \
-    is readable by its owner alone.\n\nExamples:\n  contactd backup backup-monday\n  \
+    is readable by its owner alone. A bucket is reached as backup.s3_… of the configuration says, or by AWS_REGION, \
+    AWS_ACCESS_KEY_ID and the like.\n\nExamples:\n  contactd backup backup-monday\n  \
     contactd backup monday.tar.zst --url https://contacts.example.com --key \"$KEY\"\n  \
-    contactd backup verify monday.tar.zst"
+    contactd backup s3://backups/contactd/monday\n  contactd backup verify monday.tar.zst"
 )]
 pub(super) struct BackupArgs {
     #[command(subcommand)]
     command: Option<BackupCommand>,
-    /// Where it goes: an empty directory or a new one, or a new file
-    #[arg(value_name = "DIR|FILE.tar.zst", required = true)]
+    /// Where it goes: an empty directory or a new one, a new file, or s3://bucket/prefix with nothing below it
+    #[arg(value_name = "DIR|FILE.tar.zst|s3://…", required = true)]
     to: Option<PathBuf>,
     #[command(flatten)]
     instance: InstanceArgs,
@@ -54,7 +55,7 @@ enum BackupCommand {
 #[derive(Clone, Debug, Args)]
 struct VerifyArgs {
     /// The backup
-    #[arg(value_name = "DIR|FILE.tar.zst")]
+    #[arg(value_name = "DIR|FILE.tar.zst|s3://…")]
     backup: PathBuf,
     /// Where there is room for it meanwhile; the system's directory for such where nothing is said
     #[arg(long, value_name = "DIR")]
@@ -73,7 +74,30 @@ pub(super) fn run(settings: &SettingsArgs, args: &BackupArgs) -> anyhow::Result<
     }
 }
 
+/// A backup that a command names.
+pub(super) enum Named {
+    Path(PathBuf),
+    Bucket(Bucket),
+}
+
+impl Named {
+    pub(super) fn of(config: &Config, path: &Path) -> anyhow::Result<Self> {
+        Ok(match BackupPlace::of(path) {
+            BackupPlace::Directory(path) => Self::Path(path),
+            BackupPlace::Bucket(url) => Self::Bucket(Bucket::open(&config.backup.bucket, &url)?),
+        })
+    }
+
+    pub(super) fn origin(&self) -> Origin<'_> {
+        match self {
+            Self::Path(path) => Origin::Path(path),
+            Self::Bucket(bucket) => Origin::Bucket(bucket),
+        }
+    }
+}
+
 fn make(config: &Config, to: &Path, instance: &InstanceArgs) -> anyhow::Result<()> {
+    let named = Named::of(config, to)?;
     let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let is_archive = name.ends_with(ARCHIVE);
     if !is_archive && [".tar", ".zst", ".gz", ".tgz", ".zip"].iter().any(|end| name.ends_with(end))
@@ -84,9 +108,10 @@ fn make(config: &Config, to: &Path, instance: &InstanceArgs) -> anyhow::Result<(
     let bar = progress::bar(None, "making a backup");
     bar.enable_steady_tick(progress::TICK);
     let made = {
-        let mut into = |fill: Fill<'_>| match is_archive {
-            true => backup::to_file(to, fill),
-            false => backup::to_directory(to, fill),
+        let mut into = |fill: Fill<'_>| match &named {
+            Named::Bucket(bucket) => backup::to_bucket(bucket, fill),
+            Named::Path(to) if is_archive => backup::to_file(to, fill),
+            Named::Path(to) => backup::to_directory(to, fill),
         };
         match running(config, instance, &mut into) {
             Err(error) if is_nobody_there(&error) && instance.url.is_none() => {
@@ -132,6 +157,7 @@ fn is_nobody_there(error: &anyhow::Error) -> bool {
 }
 
 fn verify(config: &Config, args: &VerifyArgs) -> anyhow::Result<()> {
+    let named = Named::of(config, &args.backup)?;
     let scratch = match &args.scratch {
         Some(directory) => tempfile::tempdir_in(directory),
         None => tempfile::tempdir(),
@@ -145,7 +171,7 @@ fn verify(config: &Config, args: &VerifyArgs) -> anyhow::Result<()> {
         is_replica: false,
     };
     let bar = progress::bar(None, "verifying");
-    let restored = restore.run(Origin::Path(&args.backup), &mut |what, done| {
+    let restored = restore.run(named.origin(), &mut |what, done| {
         bar.set_message(what.to_owned());
         bar.set_position(done);
     });

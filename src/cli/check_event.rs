@@ -1,9 +1,10 @@
 //! `check-event FILE|-`: what events would do, and why they would be refused; nothing is sent.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -22,11 +23,28 @@ use crate::domain::sources::Sources;
 use crate::domain::timestamp::format_rfc3339_us;
 use crate::domain::verdict::DeadLetterReason;
 
-use super::arguments::CheckEventArgs;
 use super::exit::Failure;
 use super::foreign::line;
 use super::output;
 use super::settings::SettingsArgs;
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "One event, an array of events, or one after the other. Exit code 5 where one \
+    would be refused.\n\nExamples:\n  contactd check-event event.json\n  curl -s https://example.com/events \
+    | contactd check-event - --source acme --json"
+)]
+pub(super) struct CheckEventArgs {
+    /// The file with the events; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// Check it as this source's webhook, with its table and its JSON Schemas
+    #[arg(long, value_name = "NAME")]
+    pub(super) source: Option<String>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 pub(super) fn run(settings: &SettingsArgs, args: &CheckEventArgs) -> anyhow::Result<()> {
     // No secret is needed to look at an event.
@@ -187,6 +205,9 @@ impl Check {
         if let Some((reason, detail)) = self.refusal(&event, text) {
             return report.refused(reason, detail);
         }
+        if event.payment.is_some() {
+            return Report { status: "accepted", ..report };
+        }
         let mut body = Vec::new();
         match merge(None, &event, &batch.arena, time, self.setup.rules.limits(), &mut body) {
             Ok(_) => {
@@ -195,9 +216,11 @@ impl Check {
                 let contact = contact.map(|view| Contact::from_view(&id, &view));
                 Report { status: "accepted", contact, ..report }
             }
-            Err(error @ (MergeError::TooLarge { .. } | MergeError::TooManyIds { .. })) => {
-                report.refused(DeadLetterReason::TooLarge.as_str(), error.to_string())
-            }
+            Err(
+                error @ (MergeError::TooLarge { .. }
+                | MergeError::TooManyIds { .. }
+                | MergeError::TooManyRefunds),
+            ) => report.refused(DeadLetterReason::TooLarge.as_str(), error.to_string()),
             // There is no contact that could be damaged.
             Err(error @ MergeError::Corrupt(_)) => report.refused("internal", error.to_string()),
         }

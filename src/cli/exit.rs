@@ -22,6 +22,8 @@ pub(super) const DONE: u8 = 0;
 pub(super) const FAILED: u8 = 1;
 /// The command line is not right.
 pub(super) const USAGE: u8 = 2;
+/// Something does not work; of `doctor` alone.
+const FAULTS: u8 = 2;
 /// The configuration is not right.
 pub(super) const CONFIGURATION: u8 = 3;
 /// A broker or an instance that is needed does not answer.
@@ -44,6 +46,12 @@ pub(super) enum Failure {
     /// Not allowed to.
     #[error("{0}")]
     Refused(String),
+    /// `doctor` found what should be looked at.
+    #[error("{0}")]
+    Warnings(String),
+    /// `doctor` found what does not work.
+    #[error("{0}")]
+    Faults(String),
 }
 
 /// Tells the error on standard error, and gives its code.
@@ -72,7 +80,8 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             Failure::Usage(_) => USAGE,
             Failure::Unreachable(_) => UNREACHABLE,
             Failure::Data(_) => DATA,
-            Failure::Refused(_) => FAILED,
+            Failure::Refused(_) | Failure::Warnings(_) => FAILED,
+            Failure::Faults(_) => FAULTS,
         });
     }
     if cause.is::<ConfigErrors>() {
@@ -122,7 +131,8 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 
 fn backup_code(error: &BackupError) -> Option<u8> {
     match error {
-        BackupError::Told(_) => Some(UNREACHABLE),
+        BackupError::Told(_) | BackupError::Storage { .. } => Some(UNREACHABLE),
+        BackupError::NoBucket { .. } => Some(USAGE),
         other => other.is_about_data().then_some(DATA),
     }
 }

@@ -167,8 +167,10 @@ fn list(followers: &Value) -> String {
             "{name:20}  {state:8}  delivered={delivered}  failures={failures}  lag={lag}  waiting={waiting}  \
              parked={parked}"
         );
-        if let Some(why) = follower.pointer("/trouble/why").and_then(Value::as_str) {
-            let _ = write!(out, "  {}", line(why));
+        for said in ["/trouble/why", "/note"] {
+            if let Some(said) = follower.pointer(said).and_then(Value::as_str) {
+                let _ = write!(out, "  {}", line(said));
+            }
         }
         out.push('\n');
     }

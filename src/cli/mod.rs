@@ -13,7 +13,9 @@ mod banner;
 mod bench;
 mod check_event;
 mod configuration;
+mod dashboards;
 mod dlq;
+mod doctor;
 mod exit;
 mod export;
 mod follower;
@@ -21,6 +23,7 @@ mod foreign;
 mod get;
 mod import;
 mod instance;
+mod man;
 mod mock_acme;
 mod offline;
 mod output;
@@ -28,6 +31,7 @@ mod pinned;
 mod produce;
 mod progress;
 mod reference;
+mod reload;
 mod restore;
 mod schemas;
 mod serve;
@@ -37,6 +41,8 @@ mod source;
 mod source_command;
 mod status;
 mod store;
+mod subscription;
+mod support_bundle;
 mod topics;
 mod users;
 mod value_parsers;
@@ -86,12 +92,16 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Get(args) => get::run(settings, &args),
         Command::Export(args) => export::run(settings, &args),
         Command::Status(args) => status::run(settings, &args),
+        Command::Reload(args) => reload::run(settings, &args),
+        Command::SupportBundle(args) => support_bundle::run(settings, &args),
+        Command::Doctor(args) => doctor::run(settings, &args),
         Command::CheckEvent(args) => check_event::run(settings, &args),
         Command::Source(command) => source::run(settings, &command),
         Command::Simulate(args) => simulate::run(settings, &args),
         Command::MockAcme(args) => mock_acme::run(settings, &args),
         Command::Dlq(command) => dlq::run(settings, &command),
         Command::Follower(command) => follower::run(settings, &command),
+        Command::Subscription(command) => subscription::run(settings, &command),
         Command::Acme(command) => acme::run(settings, &command),
         Command::Backup(args) => backup::run(settings, &args),
         Command::Restore(args) => restore::run(settings, &args),
@@ -103,16 +113,19 @@ fn execute(arguments: Arguments) -> anyhow::Result<()> {
         Command::Openapi { postman } => openapi(settings, postman),
         Command::Schemas(args) => schemas::run(&args),
         Command::Asyncapi => asyncapi::run(settings),
+        Command::Dashboards(args) => dashboards::run(&args),
         Command::Docs { directory } => reference::run(&directory),
         Command::Bench(command) => bench::run(settings, &command),
         Command::Completions { shell } => completions(shell),
+        Command::Man(args) => man::run(&args, Arguments::command()),
     }
 }
 
 fn openapi(settings: &SettingsArgs, as_postman: bool) -> anyhow::Result<()> {
     let config = settings.load(Serve, Vec::new())?;
     let (acme, simulator) = (config.acme.url.is_some(), app::has_simulator(&config));
-    let there = http::Optional { acme, simulator };
+    let payments = config.payments.enabled;
+    let there = http::Optional { acme, simulator, payments };
     let text = if as_postman { http::postman_json() } else { http::openapi_json(there) };
     output::write_all(text.as_bytes())
 }

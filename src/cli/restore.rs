@@ -10,7 +10,7 @@ use crate::config::{Config, Mode};
 use crate::domain::position::LogKind;
 
 use super::api::Api;
-use super::backup::{STREAM, told};
+use super::backup::{Named, STREAM, told};
 use super::exit::Failure;
 use super::instance::InstanceArgs;
 use super::output::tell;
@@ -22,13 +22,14 @@ use super::settings::SettingsArgs;
     after_help = "Everything is read and checked before the directory gets its name; what fails leaves it as it \
     was. The configuration says which log is followed; the instance goes on from where the backup ends, and answers \
     once it has caught up.\n\nExamples:\n  contactd restore monday.tar.zst --data-dir /var/lib/contactd\n  \
+    contactd restore s3://backups/contactd/monday --data-dir /var/lib/contactd\n  \
     contactd restore --from https://contacts.example.com --key \"$KEY\" --data-dir replica\n  \
     contactd serve --path /var/lib/contactd"
 )]
 pub(super) struct RestoreArgs {
     /// The backup
     #[arg(
-        value_name = "DIR|FILE.tar.zst",
+        value_name = "DIR|FILE.tar.zst|s3://…",
         required_unless_present = "from",
         conflicts_with = "from"
     )]
@@ -65,7 +66,7 @@ pub(super) fn run(settings: &SettingsArgs, args: &RestoreArgs) -> anyhow::Result
         bar.set_position(done);
     };
     let restored = match (&args.backup, &args.from) {
-        (Some(path), _) => restore.run(Origin::Path(path), progress),
+        (Some(path), _) => restore.run(Named::of(&config, path)?.origin(), progress),
         (None, Some(url)) => {
             let instance = InstanceArgs {
                 url: Some(url.clone()),

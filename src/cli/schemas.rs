@@ -1,15 +1,30 @@
 //! `schemas`: the JSON Schemas that senders go by, printed or written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::domain::schemas::{ACME, EVENT_TYPES, published};
 
-use super::arguments::SchemasArgs;
 use super::exit::Failure;
 use super::output;
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Without arguments all of them, as one JSON object by name. A running instance has \
+    each at /schemas/NAME.\n\nExamples:\n  contactd schemas | jq keys\n  contactd schemas schemas/    \
+    # schemas/acme is fit for source.acme.schemas\n  contactd schemas --event contact.updated"
+)]
+pub(super) struct SchemasArgs {
+    /// Write a file each into this directory
+    #[arg(value_name = "DIR", conflicts_with = "event")]
+    directory: Option<PathBuf>,
+    /// Print the one that Acme's events of this type are held against
+    #[arg(long, value_name = "TYPE")]
+    event: Option<String>,
+}
 
 pub(super) fn run(args: &SchemasArgs) -> anyhow::Result<()> {
     let all = published();

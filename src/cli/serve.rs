@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
-use crate::app::{self, DemoOptions, RunOptions, WorkerOptions};
+use crate::app::{self, ConfigSource, DemoOptions, RunOptions, WorkerOptions};
 use crate::auth::{FIRST_USER, first_user, kept_jwt_secret, kept_webhook_secret};
-use crate::config::{Config, FlagSetting, LogChoice, Mode};
-use crate::telemetry::init_logging;
+use crate::config::{Config, ConfigError, ConfigErrors, FlagSetting, LogChoice, Mode};
+use crate::telemetry::{LogFilter, init_logging};
 
 use super::arguments::{DevArgs, ServeArgs};
 use super::banner::Banner;
@@ -19,7 +19,7 @@ use super::with_acme::DevAcme;
 pub(super) fn serve(settings: &SettingsArgs, args: &ServeArgs) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, flags(args))?;
     config.require_fit_to_serve()?;
-    begin(&config)?;
+    let log_filter = begin(&config)?;
     if !config.follows_kafka() && config.log.kind == LogChoice::Auto {
         tracing::warn!(
             "no brokers are configured (KAFKA_BROKERS), so this instance follows a log of its own; set \
@@ -32,6 +32,7 @@ pub(super) fn serve(settings: &SettingsArgs, args: &ServeArgs) -> anyhow::Result
     let options = RunOptions {
         worker: worker(args),
         started: Some(Box::new(started)),
+        source: Some(source(settings, Mode::Serve, flags(args), log_filter, Ok)),
         ..RunOptions::default()
     };
     app::run(config, options)
@@ -47,16 +48,10 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         flags.push(flag("--ephemeral", "store.path", path));
         flags.push(flag("--ephemeral", "embedded_log.path", ""));
     }
-    let mut config = settings.load(Mode::Dev, flags)?;
+    let config = settings.load(Mode::Dev, flags.clone())?;
     config.require_fit_to_serve()?;
-    begin(&config)?;
-    if config.jwt.secret.is_none() {
-        config.jwt.secret = Some(kept_jwt_secret(&config.store.path)?);
-    }
-    if let Some(acme) = config.webhooks.sources.get_mut("acme").filter(|acme| acme.secret.is_none())
-    {
-        acme.secret = Some(kept_webhook_secret(&config.store.path)?);
-    }
+    let log_filter = begin(&config)?;
+    let mut config = with_kept_secrets(config)?;
     let acme = args.with_acme.map(|address| DevAcme::start(address, &mut config)).transpose()?;
     let introduction = acme.as_ref().map(|acme| acme.introduction(&config));
     let password = first_user(&config.auth.users_file)?;
@@ -69,7 +64,7 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
     let shows = Arc::clone(&shown);
     let options = RunOptions {
         worker: worker(&args.serve),
-        demo: demo_rate.map(|rate| DemoOptions { rate }),
+        demo: demo_rate.map(|rate| DemoOptions { rate, payments: config.payments.enabled }),
         started: Some(Box::new(move |started| {
             // What the banner says to try is there by then.
             if let Some(introduce) = introduction {
@@ -78,6 +73,10 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
             tell(banner.text(started));
             shows.store(true, Ordering::Release);
         })),
+        // What runs beside it has a part in the configuration that stands in no layer.
+        source: acme
+            .is_none()
+            .then(|| source(settings, Mode::Dev, flags, log_filter, with_kept_secrets)),
         ..RunOptions::default()
     };
     let ended = app::run(config, options);
@@ -86,6 +85,39 @@ pub(super) fn dev(settings: &SettingsArgs, args: &DevArgs) -> anyhow::Result<()>
         tell(format_args!("{FIRST_USER} has been given the password {}", password.expose()));
     }
     ended
+}
+
+/// In `dev` what nobody has set is made once and kept.
+fn with_kept_secrets(mut config: Config) -> anyhow::Result<Config> {
+    if config.jwt.secret.is_none() {
+        config.jwt.secret = Some(kept_jwt_secret(&config.store.path)?);
+    }
+    if let Some(acme) = config.webhooks.sources.get_mut("acme").filter(|acme| acme.secret.is_none())
+    {
+        acme.secret = Some(kept_webhook_secret(&config.store.path)?);
+    }
+    Ok(config)
+}
+
+/// The same layers, read again.
+fn source(
+    settings: &SettingsArgs,
+    mode: Mode,
+    flags: Vec<FlagSetting>,
+    log_filter: LogFilter,
+    complete: fn(Config) -> anyhow::Result<Config>,
+) -> ConfigSource {
+    let settings = settings.clone();
+    let read = move || {
+        let read = settings.load(mode, flags.clone()).and_then(complete);
+        read.map_err(|error| {
+            error.downcast::<ConfigErrors>().unwrap_or_else(|error| {
+                let (place, problem) = ("configuration".to_owned(), format!("{error:#}"));
+                ConfigErrors(vec![ConfigError::Syntax { place, problem }])
+            })
+        })
+    };
+    ConfigSource { read: Arc::new(read), log_filter, by_signal: mode == Mode::Serve }
 }
 
 fn worker(args: &ServeArgs) -> WorkerOptions {
@@ -97,10 +129,10 @@ fn flags(args: &ServeArgs) -> Vec<FlagSetting> {
     args.listen.iter().map(|listen| flag("--listen", "server.listen", listen)).collect()
 }
 
-fn begin(config: &Config) -> anyhow::Result<()> {
-    init_logging(&config.telemetry)?;
+fn begin(config: &Config) -> anyhow::Result<LogFilter> {
+    let log_filter = init_logging(&config.telemetry)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(())
+    Ok(log_filter)
 }

@@ -17,7 +17,7 @@ use super::output;
 use super::settings::SettingsArgs;
 
 /// A health check has some seconds itself.
-const ANSWER_WAIT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, Args)]
 #[command(
@@ -56,16 +56,16 @@ pub(super) fn run(settings: &SettingsArgs, args: &StatusArgs) -> anyhow::Result<
 /// What is known of an instance; what is not told is not there.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Status {
-    url: String,
-    version: String,
+pub(super) struct Status {
+    pub(super) url: String,
+    pub(super) version: String,
     commit: String,
-    ready: bool,
+    pub(super) ready: bool,
     /// The parts that are not ready, each with why.
-    waiting: BTreeMap<String, String>,
+    pub(super) waiting: BTreeMap<String, String>,
     log: Option<Log>,
-    lag_records: Option<u64>,
-    lag_seconds: Option<f64>,
+    pub(super) lag_records: Option<u64>,
+    pub(super) lag_seconds: Option<f64>,
     contacts_active: Option<u64>,
     contacts_deleted: Option<u64>,
     store_bytes: Option<u64>,
@@ -78,6 +78,9 @@ struct Status {
     memory_bytes: Option<u64>,
     /// Why some of it is not known.
     unknown_because: Vec<String>,
+    /// All metrics, as they were told.
+    #[serde(skip)]
+    metrics: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -136,7 +139,7 @@ impl Reply {
     }
 }
 
-async fn status(instance: &Instance) -> anyhow::Result<Status> {
+pub(super) async fn status(instance: &Instance) -> anyhow::Result<Status> {
     let health = Reply::to(instance, "/healthz").await?.json_of_success("/healthz")?;
     let mut status = Status { url: instance.url.clone(), ..Status::default() };
     status.take_health(&health);
@@ -150,7 +153,8 @@ async fn status(instance: &Instance) -> anyhow::Result<Status> {
     }
     let metrics = Reply::to(instance, "/metrics").await?;
     if metrics.status.is_success() {
-        status.take_metrics(&String::from_utf8_lossy(&metrics.body));
+        status.metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        status.take_metrics(&status.metrics.clone());
     } else {
         status.unknown_because.push(metrics.why());
     }
@@ -204,6 +208,16 @@ impl Status {
         self.connections_max = of_pool("contactd_pool_max", "connections");
         self.requests = of_pool("contactd_pool_taken", "requests");
         self.memory_bytes = sum(text, "process_resident_memory_bytes", &[]).map(whole);
+    }
+
+    /// All metrics, as they were told.
+    pub(super) fn metrics(&self) -> &str {
+        &self.metrics
+    }
+
+    /// Of a metric's samples with these labels.
+    pub(super) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        sum(&self.metrics, name, labels)
     }
 
     fn lines(&self) -> String {

@@ -44,9 +44,10 @@ fn verify(config: &Config) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let report = report?;
     tell(format_args!(
-        "{} contacts, {} e-mail keys, {} control entries, {} journal frames with {} entries, {} \
-         snapshots",
+        "{} contacts, {} payments, {} e-mail keys, {} control entries, {} journal frames with {} \
+         entries, {} snapshots",
         report.contacts,
+        report.payments,
         report.emails,
         report.controls,
         report.frames,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::app::{self, FoundingError, topic_as_log};
+use crate::app::{self, FoundingError, published_topics, topic_as_log};
 use crate::config::units::format_duration;
 use crate::config::{Config, Mode};
 use crate::domain::partitioner::Partitioner;
@@ -19,7 +19,9 @@ use super::settings::SettingsArgs;
 
 pub(super) fn run(settings: &SettingsArgs, command: &TopicsCommand) -> anyhow::Result<()> {
     let config = settings.load(Mode::Serve, Vec::new())?;
-    if !config.follows_kafka() {
+    let is_ensured = matches!(command, TopicsCommand::Ensure { .. });
+    let has_published = is_ensured && published_topics(&config).next().is_some();
+    if !config.follows_kafka() && !has_published {
         let text = "no brokers are configured (KAFKA_BROKERS), and the embedded log has no topics";
         return Err(Failure::Usage(text.to_owned()).into());
     }
@@ -65,7 +67,8 @@ fn adopt(config: &Config, replication: Option<u16>, yes: bool) -> anyhow::Result
         return Err(Failure::Usage(text).into());
     }
     let log = KafkaLog::open(&config.kafka)?;
-    tell_ensured(topic, 1, log.ensure_control_topic(TopicPlan::control(replication))?);
+    let plan = TopicPlan::control(replication);
+    tell_ensured(topic, plan, log.ensure_control_topic(plan)?);
     let log = EventLog::Kafka(Arc::new(log));
     log.identity()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -82,30 +85,41 @@ fn ensure(
     replication: Option<u16>,
     yes: bool,
 ) -> anyhow::Result<()> {
-    let plan = |plan| TopicPlan { ends_compaction: yes, ..plan };
-    let log = KafkaLog::open(&config.kafka)?;
-    let ensured = log.ensure_topic(plan(TopicPlan::contacts(partitions, replication)))?;
-    tell_ensured(&config.kafka.topic, partitions, ensured);
-    tell_kept(&log, partitions, ensured)?;
-    // One that was just made keeps everything.
-    if !ensured.created {
-        tell_retention(log.retention()?);
+    let plan = |plan| TopicPlan { mends_policy: yes, ..plan };
+    if config.follows_kafka() {
+        let log = KafkaLog::open(&config.kafka)?;
+        let contacts = plan(TopicPlan::contacts(partitions, replication));
+        // One that was just made keeps everything.
+        if !ensure_one(&log, &config.kafka.topic, contacts)?.created {
+            tell_retention(log.retention()?);
+        }
+        let control = plan(TopicPlan::control(replication));
+        let ensured = log.ensure_control_topic(control)?;
+        tell_ensured(&config.kafka.control_topic, control, ensured);
+        if let Some(topic) = &config.dead_letters.topic {
+            let log = KafkaLog::open(&topic_as_log(config, topic.clone()))?;
+            ensure_one(&log, topic, plan(TopicPlan::copies(partitions, replication)))?;
+        }
     }
-    let ensured = log.ensure_control_topic(plan(TopicPlan::control(replication)))?;
-    tell_ensured(&config.kafka.control_topic, 1, ensured);
-    if let Some(topic) = &config.dead_letters.topic {
-        let log = KafkaLog::open(&topic_as_log(config, topic.clone()))?;
-        let ensured = log.ensure_topic(plan(TopicPlan::dead_letters(partitions, replication)))?;
-        tell_ensured(topic, partitions, ensured);
-        tell_kept(&log, partitions, ensured)?;
+    for (topic, purpose) in published_topics(config) {
+        let log = KafkaLog::open_for(&topic_as_log(config, topic.to_owned()), purpose)?;
+        ensure_one(&log, topic, plan(purpose.plan(partitions, replication)))?;
     }
     Ok(())
 }
 
-fn tell_ensured(topic: &str, partitions: u16, ensured: TopicEnsured) {
+fn ensure_one(log: &KafkaLog, topic: &str, plan: TopicPlan) -> anyhow::Result<TopicEnsured> {
+    let ensured = log.ensure_topic(plan)?;
+    tell_ensured(topic, plan, ensured);
+    tell_kept(log, plan.partitions, ensured)?;
+    Ok(ensured)
+}
+
+fn tell_ensured(topic: &str, plan: TopicPlan, ensured: TopicEnsured) {
+    let (partitions, policy) = (plan.partitions, plan.cleanup_policy());
     match (ensured.created, ensured.policy_mended) {
         (true, _) => tell(format_args!("topic {topic} made, partitions: {partitions}")),
-        (false, true) => tell(format_args!("topic {topic}: cleanup.policy set to delete")),
+        (false, true) => tell(format_args!("topic {topic}: cleanup.policy set to {policy}")),
         (false, false) => {
             tell(format_args!("topic {topic} is there, with the right cleanup.policy"))
         }

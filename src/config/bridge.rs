@@ -8,7 +8,7 @@ use crate::domain::decode::KeyForm;
 
 use super::error::ConfigError;
 use super::fields::{Fields, YES_OR_NO, free};
-use super::sections::{KafkaConfig, LogChoice, LogConfig};
+use super::sections::{KafkaConfig, LogChoice, LogConfig, PaymentsConfig};
 use super::source_tables::{SourceTable, Tombstones};
 use super::suggest::{did_you_mean, nearest};
 
@@ -86,6 +86,11 @@ impl BridgeConfig {
         self.inputs.iter().any(|input| matches!(input.matcher, Matcher::Pattern(_)))
     }
 
+    /// Whether a topic is one of the contact log's own.
+    pub(super) fn is_own(&self, topic: &str) -> bool {
+        self.excluded.contains(topic)
+    }
+
     /// What is known of a topic; none: it is no input.
     pub fn input(&self, topic: &str) -> Option<&InputConfig> {
         let is_own = self.excluded.contains(topic) || topic.starts_with(INTERNAL);
@@ -102,15 +107,24 @@ pub(super) fn bridge(
     log: &LogConfig,
     kafka: &KafkaConfig,
     sources: &BTreeMap<String, SourceTable>,
+    payments: &PaymentsConfig,
 ) -> BridgeConfig {
     let mut tables = tables(fields, sources);
     let excluded = own_topics(log, kafka);
     let mut inputs = Vec::new();
-    for topic in fields.list("bridge.topics") {
+    let mut topics = fields.list("bridge.topics");
+    // An embedded log has no brokers whose topic that would be.
+    let topic = payments.topic.clone().filter(|_| !kafka.brokers.is_empty());
+    let of_payments = topic.filter(|topic| !topics.contains(topic));
+    topics.extend(of_payments.clone());
+    for topic in topics {
         match matcher(&topic, &excluded) {
             Ok(matcher) => {
                 let config = tables.remove(&topic).unwrap_or_default();
                 inputs.push(Input { matcher, config });
+            }
+            Err(problem) if of_payments.as_ref() == Some(&topic) => {
+                fields.refuse("payments.topic", problem);
             }
             Err(problem) => fields.refuse("bridge.topics", problem),
         }
@@ -161,18 +175,23 @@ fn matcher(topic: &str, excluded: &BTreeSet<String>) -> Result<Matcher, String> 
             .map(Matcher::Pattern)
             .map_err(|error| format!("has \"{topic}\", which is no pattern: {error}"));
     }
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if excluded.contains(topic) || topic.starts_with(INTERNAL) {
         return Err(format!(
             "has \"{topic}\", which is a topic of the contact log's or the brokers' own"
         ));
     }
-    if topic.len() > 249 || !topic.chars().all(legal) {
+    if !is_topic(topic) {
         return Err(format!(
             "has \"{topic}\", and must hold names of topics, or patterns that begin with ^"
         ));
     }
     Ok(Matcher::Name(topic.to_owned()))
+}
+
+/// Whether Kafka takes the name.
+pub(super) fn is_topic(name: &str) -> bool {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=249).contains(&name.len()) && name.chars().all(is_legal) && !matches!(name, "." | "..")
 }
 
 fn tables(

@@ -4,12 +4,14 @@
 pub(super) const PREFIX: &str = "CONTACTD_";
 
 /// The usual names, that many a deployment has already.
-const USUAL: [(&str, [&str; 2]); 18] = [
+const USUAL: [(&str, [&str; 2]); 20] = [
     ("PORT", ["server", "port"]),
     ("KAFKA_BROKERS", ["kafka", "brokers"]),
     ("KAFKA_CLIENT_ID", ["kafka", "client_id"]),
     ("REDIS_URL", ["redis", "url"]),
     ("REDIS_URL_FILE", ["redis", "url_file"]),
+    ("RABBITMQ_URL", ["rabbitmq", "url"]),
+    ("RABBITMQ_URL_FILE", ["rabbitmq", "url_file"]),
     ("REDIS_HOST", ["redis", "host"]),
     ("REDIS_PORT", ["redis", "port"]),
     ("REDIS_PASSWORD", ["redis", "password"]),

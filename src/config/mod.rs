@@ -20,6 +20,8 @@ mod layers;
 mod limits;
 mod log_choice;
 mod print;
+mod publish;
+mod reload;
 mod rules;
 mod schema_registry;
 mod secret;
@@ -29,6 +31,7 @@ mod signature;
 mod simulator;
 mod source_tables;
 mod sources;
+mod subscriptions;
 mod suggest;
 mod telemetry;
 pub mod units;
@@ -41,30 +44,34 @@ mod source_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::domain::sources::SourceTexts;
 
-pub use backup::BackupConfig;
+pub use backup::{BUCKET_SCHEME, BackupConfig, BackupPlace, BucketConfig};
 pub use bridge::{BridgeConfig, InputConfig};
 pub use dotenv::dotenv_variables;
 pub use error::{ConfigError, ConfigErrors};
 pub use imports::ImportsConfig;
 pub use limits::{AllowConfig, ForwardedHeader, LimitsConfig, ProxyConfig, RateLimit, TlsFiles};
+pub use publish::{PublishConfig, RabbitmqConfig};
+pub use reload::{ReloadConfig, Reloaded};
 pub use rules::{AdoptChoice, RulesConfig};
 pub use schema_registry::SchemaRegistryConfig;
 pub use secret::Secret;
 pub use sections::{
-    AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig, ExportsConfig,
-    FeedConfig, JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig, LogFormat,
-    OutboxConfig, PageConfig, PartitionerChoice, RedisConfig, SecurityProtocol, ServerConfig,
-    StoreConfig, TelemetryConfig, WebhookSourceConfig, WebhooksConfig,
+    AccessLogTarget, AcmeConfig, ApplyConfig, AuthConfig, DeadLettersConfig, EmbeddedLogConfig,
+    ExportsConfig, FeedConfig, JournalRetention, JwtConfig, KafkaConfig, LogChoice, LogConfig,
+    LogFormat, OutboxConfig, PageConfig, PartitionerChoice, PaymentsConfig, RedisConfig,
+    SecurityProtocol, ServerConfig, StoreConfig, TelemetryConfig, WebhookSourceConfig,
+    WebhooksConfig,
 };
 pub use signature::{Algorithm, Encoding, HeaderPart, HeaderSet, Part, SignatureForm};
 pub use simulator::SimulatorConfig;
 pub use source_tables::{SourceTable, Tombstones};
 pub use sources::{FileText, FlagSetting, Sources};
+pub use subscriptions::SubscriptionsConfig;
 pub use suggest::nearest;
 pub use webhook_secret::webhook_key;
 
@@ -123,8 +130,12 @@ pub struct Config {
     pub outbox: OutboxConfig,
     /// Webhooks as Acme sends them, made here.
     pub simulator: SimulatorConfig,
+    /// Whoever wants to be told of changes.
+    pub subscriptions: SubscriptionsConfig,
     /// The page for people.
     pub page: PageConfig,
+    /// Payments.
+    pub payments: PaymentsConfig,
     /// When an instance backs itself up.
     pub backup: BackupConfig,
     /// Files in.
@@ -135,6 +146,10 @@ pub struct Config {
     pub schema_registry: Option<SchemaRegistryConfig>,
     /// Records that can't be applied.
     pub dead_letters: DeadLettersConfig,
+    /// Topics for others to follow.
+    pub publish: PublishConfig,
+    /// Where changes are notified of; none: nowhere.
+    pub rabbitmq: Option<RabbitmqConfig>,
     /// When its own rules are put onto the log.
     pub rules: RulesConfig,
     /// What `dev` and `serve` can't start with, though other commands can do without: secrets, brokers.
@@ -200,6 +215,24 @@ impl Config {
     pub fn place(&self, key: &str) -> String {
         let entry = self.effective.iter().find(|entry| entry.key.join(".") == key);
         entry.map_or_else(|| "configuration".to_owned(), |entry| entry.place.clone())
+    }
+
+    /// The keys that say something else in `other`, whatever they say.
+    pub fn differences(&self, other: &Self) -> BTreeSet<String> {
+        let said = |config: &Self| -> BTreeMap<String, u64> {
+            let entries = config.effective.iter();
+            entries.map(|entry| (entry.key.join("."), entry.digest)).collect()
+        };
+        let (own, others) = (said(self), said(other));
+        let keys = own.keys().chain(others.keys()).filter(|key| own.get(*key) != others.get(*key));
+        keys.cloned().collect()
+    }
+
+    /// The files that secrets stand in, each with the key that names it.
+    pub fn secret_files(&self) -> Vec<(String, &Path)> {
+        let named = |entry: &'_ print::Effective| entry.key.join(".");
+        let files = self.effective.iter();
+        files.filter_map(|entry| Some((named(entry), entry.secret_file.as_deref()?))).collect()
     }
 
     /// The effective configuration as TOML that can be read again, each key with where it comes from; secrets

@@ -1,8 +1,12 @@
 //! The effective configuration as TOML that can be a `--config` file; secrets stand in comments, redacted.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::layers::{Key, Layered, Setting, Value};
+use super::sources::Sources;
 
 /// Stands where a secret is set.
 const REDACTED: &str = "***";
@@ -17,6 +21,10 @@ pub(super) struct Effective {
     /// Its value is shown nowhere.
     secret: Option<Secrecy>,
     pub(super) place: String,
+    /// The file that a secret stands in, where this key names one.
+    pub(super) secret_file: Option<PathBuf>,
+    /// Of what is said, and of the file that it names: tells whether it is still the same.
+    pub(super) digest: u64,
 }
 
 /// A secret that is set.
@@ -28,7 +36,7 @@ enum Secrecy {
 }
 
 /// Every key in the order of the built-in file, free ones at the end of their table.
-pub(super) fn effective(layered: &Layered) -> Vec<Effective> {
+pub(super) fn effective(sources: &Sources<'_>, layered: &Layered) -> Vec<Effective> {
     // A section stands where the built-in file first names it.
     let mut sections: BTreeMap<&str, usize> = BTreeMap::new();
     for (key, setting) in &layered.built_in {
@@ -48,14 +56,31 @@ pub(super) fn effective(layered: &Layered) -> Vec<Effective> {
     let entry = |(key, setting): (&Key, &Setting)| {
         let secret = secrecy(layered, key, &setting.value);
         let redacted = secret.map(|_| Value::Text(REDACTED.to_owned()));
+        let secret_file = secret_file(layered, key, setting);
+        let content = secret_file.as_ref().map(|file| (sources.read_secret)(file).ok());
+        let digest = xxh3_64(format!("{:?} {content:?}", setting.value).as_bytes());
         Effective {
             value: redacted.unwrap_or_else(|| setting.value.clone()),
             secret,
             key: key.clone(),
             place: setting.place.clone(),
+            secret_file,
+            digest,
         }
     };
     settings.into_iter().map(entry).collect()
+}
+
+/// The file that `<name>_file` names beside `<name>`.
+fn secret_file(layered: &Layered, key: &[String], setting: &Setting) -> Option<PathBuf> {
+    let Value::Text(path) = &setting.value else { return None };
+    let (last, table) = key.split_last()?;
+    let name = last.strip_suffix("_file")?;
+    let beside: Key = table.iter().cloned().chain([name.to_owned()]).collect();
+    let is_secret = layered.built_in.contains_key(&beside)
+        || (table.first().is_some_and(|section| section == "source")
+            && matches!(name, "secret" | "secret_previous"));
+    (is_secret && !path.is_empty()).then(|| setting.directory.join(path))
 }
 
 /// A secret is a key with a `_file` beside it, and some of librdkafka's.

@@ -279,6 +279,15 @@ pub struct PageConfig {
     pub enabled: bool,
 }
 
+/// Payments.
+#[derive(Clone, Debug)]
+pub struct PaymentsConfig {
+    /// Whether they are told of here.
+    pub enabled: bool,
+    /// The topic that they come from besides; none: no other.
+    pub topic: Option<String>,
+}
+
 /// The feed of changes.
 #[derive(Clone, Copy, Debug)]
 pub struct FeedConfig {
@@ -316,6 +325,20 @@ pub enum LogFormat {
     Text,
 }
 
+/// Where a line for each request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLogTarget {
+    /// Standard output.
+    StandardOutput,
+    /// A file; the one before it beside it.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Bytes of each of the two.
+        bytes_max: u64,
+    },
+}
+
 /// What the program says about itself.
 #[derive(Clone, Debug)]
 pub struct TelemetryConfig {
@@ -327,6 +350,8 @@ pub struct TelemetryConfig {
     pub listen: Option<SocketAddr>,
     /// Whether `/metrics` answers only to who has a role for it.
     pub require_role: bool,
+    /// Where a line for each request goes; none: there is none.
+    pub access_log: Option<AccessLogTarget>,
 }
 
 /// Where instances share limits and revocations.

@@ -41,7 +41,7 @@ pub(super) fn simulator(fields: &mut Fields<'_>) -> SimulatorConfig {
     SimulatorConfig {
         enabled: fields.choice("simulator.enabled", is_dev, &words),
         target: fields.optional("simulator.target"),
-        targets: targets(fields),
+        targets: hosts(fields, "simulator.targets"),
         networks: networks(fields, "simulator.networks"),
         fire_on_writes: fields.choice(
             "simulator.fire_on_writes",
@@ -58,8 +58,8 @@ pub(super) fn simulator(fields: &mut Fields<'_>) -> SimulatorConfig {
 }
 
 /// Names and addresses alone: a scheme, port or path would be compared with nothing.
-fn targets(fields: &mut Fields<'_>) -> Vec<String> {
-    let targets = fields.list("simulator.targets");
+pub(super) fn hosts(fields: &mut Fields<'_>, key: &str) -> Vec<String> {
+    let targets = fields.list(key);
     for target in &targets {
         let name = target.strip_prefix("*.").unwrap_or(target);
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
@@ -69,7 +69,7 @@ fn targets(fields: &mut Fields<'_>) -> Vec<String> {
                 "has \"{target}\", and must be hosts like \"hooks.example.com\", in lower case, \
                  \"*.example.com\", addresses, or \"*\""
             );
-            fields.refuse("simulator.targets", problem);
+            fields.refuse(key, problem);
         }
     }
     targets

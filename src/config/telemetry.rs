@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::fields::Fields;
 use super::fields::{YES_OR_NO, named_socket};
-use super::sections::{LogFormat, TelemetryConfig};
+use super::sections::{AccessLogTarget, LogFormat, TelemetryConfig};
 
 pub(super) fn telemetry(fields: &mut Fields<'_>, api: SocketAddr) -> TelemetryConfig {
     let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
@@ -23,8 +23,18 @@ pub(super) fn telemetry(fields: &mut Fields<'_>, api: SocketAddr) -> TelemetryCo
             "is the API's own address; leave it empty, or take another port",
         );
     }
+    let bytes_max = fields.size("telemetry.access_log_bytes", 64 << 10..=1 << 40);
+    let access_log = match fields.text("telemetry.access_log").as_str() {
+        "" => None,
+        "stdout" => Some(AccessLogTarget::StandardOutput),
+        path => {
+            let path = fields.path_said_by("telemetry.access_log", path);
+            Some(AccessLogTarget::File { path, bytes_max })
+        }
+    };
     TelemetryConfig {
         log,
+        access_log,
         listen,
         log_format: fields.choice("telemetry.log_format", LogFormat::Auto, &formats),
         require_role: fields.choice("telemetry.require_role", false, &YES_OR_NO),

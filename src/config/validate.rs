@@ -13,13 +13,14 @@ use super::fields::{Fields, YES_OR_NO, free, millis, named_socket, seconds};
 use super::layers::Layered;
 use super::limits;
 use super::print;
+use super::publish::Inputs;
 use super::secret::Secret;
 use super::secret_strength::{BYTES_MIN, weakness};
 use super::sections::*;
 use super::webhook_secret::too_short;
 use super::{
-    Config, Mode, Sources, acme, backup, bridge, dead_letters, imports, log_choice, rules,
-    schema_registry, simulator, source_tables, telemetry, webhooks,
+    Config, Mode, Sources, acme, backup, bridge, dead_letters, imports, log_choice, publish, rules,
+    schema_registry, simulator, source_tables, subscriptions, telemetry, webhooks,
 };
 
 const KIB: u64 = 1 << 10;
@@ -27,6 +28,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 const DAY: u64 = 86_400;
+const NO_BROKERS: &str = "needs kafka.brokers (KAFKA_BROKERS), which is not set";
 /// Small enough for a test that wants many segments.
 const SEGMENT_BYTES: RangeInclusive<u64> = 4 * KIB..=4 * GIB;
 
@@ -48,10 +50,18 @@ pub(super) fn config(
     let server = server(&mut fields, &mut unfit);
     let tables = source_tables::sources(&mut fields, &acme);
     acme::check(&mut fields, &acme, &tables.sources);
-    let bridge = bridge::bridge(&mut fields, &log, &kafka, &tables.sources);
+    let payments = payments(&mut fields);
+    let bridge = bridge::bridge(&mut fields, &log, &kafka, &tables.sources, &payments);
     if bridge.is_on() && kafka.brokers.is_empty() {
-        let problem = "needs kafka.brokers (KAFKA_BROKERS), which is not set";
-        unfit.add(&fields, "bridge.topics", problem);
+        unfit.add(&fields, "bridge.topics", NO_BROKERS);
+    }
+    let dead_letters = dead_letters::dead_letters(&mut fields, &kafka);
+    let inputs = Inputs { log: &log, kafka: &kafka, dead_letters: &dead_letters, bridge: &bridge };
+    let publish = publish::publish(&mut fields, &inputs);
+    for (key, topic) in [("publish.state", &publish.state), ("publish.changes", &publish.changes)] {
+        if topic.is_some() && kafka.brokers.is_empty() {
+            unfit.add(&fields, key, NO_BROKERS);
+        }
     }
     Config {
         mode: sources.mode,
@@ -61,7 +71,9 @@ pub(super) fn config(
         backup: backup::backup(&mut fields),
         bridge,
         log,
-        dead_letters: dead_letters::dead_letters(&mut fields, &kafka),
+        dead_letters,
+        publish,
+        rabbitmq: publish::rabbitmq(&mut fields),
         rules: rules::rules(&mut fields),
         schema_registry: schema_registry::schema_registry(&mut fields),
         kafka,
@@ -77,13 +89,15 @@ pub(super) fn config(
         outbox: webhooks::outbox(&mut fields, &store.path),
         imports: imports::imports(&mut fields, &store.path),
         simulator: simulator::simulator(&mut fields),
+        subscriptions: subscriptions::subscriptions(&mut fields),
         page: page(&mut fields),
+        payments,
         acme,
         server,
         store,
         warnings: layered.warnings.iter().cloned().chain(unfit.warnings).collect(),
         unfit_to_serve: unfit.errors,
-        effective: print::effective(layered),
+        effective: print::effective(sources, layered),
     }
 }
 
@@ -311,12 +325,10 @@ fn check_kafka(fields: &mut Fields<'_>, config: &KafkaConfig) {
             fields.refuse("kafka.brokers", problem);
         }
     }
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     for (key, topic) in
         [("kafka.topic", &config.topic), ("kafka.control_topic", &config.control_topic)]
     {
-        let has_length = (1..=249).contains(&topic.len());
-        if !has_length || !topic.chars().all(legal) || matches!(topic.as_str(), "." | "..") {
+        if !bridge::is_topic(topic) {
             let problem = format!(
                 "is \"{topic}\", and must be 1 to 249 letters, digits, dots, underscores or hyphens"
             );
@@ -396,6 +408,13 @@ fn apply(fields: &mut Fields<'_>) -> ApplyConfig {
 
 fn page(fields: &mut Fields<'_>) -> PageConfig {
     PageConfig { enabled: fields.choice("page.enabled", true, &YES_OR_NO) }
+}
+
+fn payments(fields: &mut Fields<'_>) -> PaymentsConfig {
+    let is_dev = fields.sources.mode == Mode::Dev;
+    let words = [("auto", is_dev), ("true", true), ("false", false)];
+    let enabled = fields.choice("payments.enabled", is_dev, &words);
+    PaymentsConfig { enabled, topic: fields.optional("payments.topic").filter(|_| enabled) }
 }
 
 fn feed(fields: &mut Fields<'_>) -> FeedConfig {

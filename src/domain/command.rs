@@ -14,8 +14,11 @@
 //! | unbind | there | not bound to the survivor |
 //! | take in | ACTIVE, not bound | as said in one field or attribute at least |
 //! | give way | there, bound to the survivor | DELETED, not bound |
+//! | pay | ACTIVE, the payment absent | the payment is there |
+//! | settle, fail | the payment PENDING | it ended so |
+//! | refund | so much of the payment left | it is given back |
 //!
-//! The last four are a merge's. A contact that is *bound* is being merged into the survivor: it is not
+//! Bind to give way are a merge's, the last ones a payment's (`payment/merge.rs`). A contact that is *bound* is being merged into the survivor: it is not
 //! erased, nor merged into another, nor does it take another in, until it gives way or is unbound.
 
 use super::contact::{ContactView, StateTag, Status};
@@ -49,11 +52,19 @@ pub enum Intent {
     TakeIn,
     /// It was merged into another, and is deleted.
     GiveWay,
+    /// A payment of it begins.
+    Pay,
+    /// A payment of it was paid.
+    Settle,
+    /// A payment of it was not paid.
+    Fail,
+    /// Some of a payment is given back.
+    Refund,
 }
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Create,
         Self::Replace,
         Self::Update,
@@ -65,6 +76,10 @@ impl Intent {
         Self::Unbind,
         Self::TakeIn,
         Self::GiveWay,
+        Self::Pay,
+        Self::Settle,
+        Self::Fail,
+        Self::Refund,
     ];
 
     /// Its name on the log.
@@ -81,6 +96,10 @@ impl Intent {
             Self::Unbind => "unbind",
             Self::TakeIn => "take_in",
             Self::GiveWay => "give_way",
+            Self::Pay => "pay",
+            Self::Settle => "settle",
+            Self::Fail => "fail",
+            Self::Refund => "refund",
         }
     }
 
@@ -102,6 +121,10 @@ impl Intent {
             Self::Delete | Self::GiveWay => EventKind::Deleted,
             Self::Restore => EventKind::Restored,
             Self::Erase => EventKind::Erased,
+            Self::Pay => EventKind::PaymentCreated,
+            Self::Settle => EventKind::PaymentSucceeded,
+            Self::Fail => EventKind::PaymentFailed,
+            Self::Refund => EventKind::PaymentRefunded,
         }
     }
 
@@ -174,6 +197,8 @@ impl Command {
                 status == Some(Status::Active)
             }
             Intent::Restore | Intent::Erase | Intent::Unbind | Intent::GiveWay => status.is_some(),
+            // Decided on the payment.
+            Intent::Pay | Intent::Settle | Intent::Fail | Intent::Refund => false,
         };
         if !is_fit {
             let is_in_the_way = matches!(self.intent, Intent::Create | Intent::Upsert);
@@ -200,7 +225,11 @@ impl Command {
             | Intent::Upsert
             | Intent::Delete
             | Intent::Restore
-            | Intent::Unbind => true,
+            | Intent::Unbind
+            | Intent::Pay
+            | Intent::Settle
+            | Intent::Fail
+            | Intent::Refund => true,
         }
     }
 }

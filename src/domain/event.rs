@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::command::Command;
+use super::payment::PaymentEvent;
 use super::span::Span;
 
 /// The contact's fields, by place.
@@ -26,12 +27,29 @@ pub enum EventKind {
     Restored,
     /// It was deleted and its fields are forgotten. Commands only.
     Erased,
+    /// A payment of it began.
+    PaymentCreated,
+    /// A payment of it was paid.
+    PaymentSucceeded,
+    /// A payment of it was not paid.
+    PaymentFailed,
+    /// Some of a payment, or all, was given back.
+    PaymentRefunded,
 }
 
 impl EventKind {
     /// Every kind, in code order.
-    pub const ALL: [Self; 5] =
-        [Self::Created, Self::Updated, Self::Deleted, Self::Restored, Self::Erased];
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Updated,
+        Self::Deleted,
+        Self::Restored,
+        Self::Erased,
+        Self::PaymentCreated,
+        Self::PaymentSucceeded,
+        Self::PaymentFailed,
+        Self::PaymentRefunded,
+    ];
 
     /// The event type on the log.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +59,10 @@ impl EventKind {
             Self::Deleted => "contact.deleted",
             Self::Restored => "contact.restored",
             Self::Erased => "contact.erased",
+            Self::PaymentCreated => "payment.created",
+            Self::PaymentSucceeded => "payment.succeeded",
+            Self::PaymentFailed => "payment.failed",
+            Self::PaymentRefunded => "payment.refunded",
         }
     }
 
@@ -52,6 +74,11 @@ impl EventKind {
     /// From the event type on the log.
     pub fn from_type(text: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str().as_bytes() == text)
+    }
+
+    /// Whether it tells of a payment.
+    pub const fn is_of_payment(self) -> bool {
+        self as u8 >= Self::PaymentCreated as u8
     }
 
     /// Whether it may only be a command.
@@ -107,6 +134,8 @@ pub struct Event {
     pub replaces: bool,
     /// Whether it tells what we are about to change at its source.
     pub is_notice: bool,
+    /// Set when it tells of a payment: then it says nothing of the contact itself.
+    pub payment: Option<Box<PaymentEvent>>,
     /// Set when it is a command of ours.
     pub command: Option<Box<Command>>,
 }

@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 /// Bytes of a contact id, event id or source at most.
 pub const ID_BYTES_MAX: usize = 256;
+/// Bytes of the id of anything that is stored as a contact is: a contact's, or that and a payment's.
+pub const ROW_ID_BYTES_MAX: usize = ID_BYTES_MAX + 1 + super::payment::PAYMENT_ID_BYTES_MAX;
 /// Nesting of JSON at most, the event itself counted.
 pub const DEPTH_MAX: usize = 64;
 /// Bytes of an attribute's key at most.

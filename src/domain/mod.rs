@@ -1,7 +1,8 @@
 //! What the program is about, without any I/O: records become events, events become contacts.
 //!
 //! ```text
-//! record::RecordBatch ─► decode (sources, schemas, limits) ─► event::Event ─► merge ─► contact body ─► ContactView
+//! record::RecordBatch ─► decode (sources, schemas, limits) ─► event::Event ─┬► merge ─► contact body ─► ContactView
+//!                                                                          └► payment ─► its body ─► Payment
 //! ```
 //!
 //! Everything here is pure: no clock, no randomness, no hash order. Imports nothing of ours.
@@ -20,11 +21,13 @@ pub mod external_ids;
 pub mod fingerprint;
 pub mod founding;
 pub mod headers;
+pub mod hops;
 pub(crate) mod json;
 pub mod limits;
 pub mod merge;
 pub mod merge_notes;
 pub mod partitioner;
+pub mod payment;
 pub mod position;
 pub mod record;
 pub mod rules;

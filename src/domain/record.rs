@@ -13,7 +13,7 @@ pub enum RecordKind {
     Contact = 0,
     /// Something that all instances must know: a revocation, a subscription, a cursor.
     Control = 1,
-    /// Reserved.
+    /// An event or a command of a payment, which belongs to a contact.
     Payment = 2,
     /// Rules of the log: a marker.
     Marker = 3,

@@ -167,6 +167,8 @@ reasons! {
     UnusableSchema = 28, "unusable_schema";
     /// Avro that is not what its schema says (cut short, bytes left over).
     MalformedAvro = 29, "malformed_avro";
+    /// A payment without an id, a time or an amount, or with an amount or currency that can't be.
+    InvalidPayment = 30, "invalid_payment";
 }
 
 impl DeadLetterReason {
@@ -202,6 +204,6 @@ mod tests {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
         assert_eq!(Verdict::from_u8(9), None);
-        assert_eq!(DeadLetterReason::from_u8(30), None);
+        assert_eq!(DeadLetterReason::from_u8(31), None);
     }
 }

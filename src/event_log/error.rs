@@ -34,6 +34,16 @@ pub enum LogError {
         /// What the broker says.
         policy: String,
     },
+    /// A topic that is not compacted forgets contacts that don't change.
+    #[error(
+        "topic {topic} has cleanup.policy={policy}, and a topic of contacts as they are needs compact, or it would forget those that don't change (`contactd topics ensure --yes` sets it)"
+    )]
+    NotCompacted {
+        /// The topic asked for.
+        topic: String,
+        /// What the broker says.
+        policy: String,
+    },
     /// The topic was made anew or has another number of partitions than when it was opened.
     #[error("topic {topic} is not the one that was opened: {detail}")]
     TopicChanged {
@@ -235,6 +245,7 @@ impl LogError {
             Self::RecordTooLarge { .. } | Self::RecordRefused { .. } => Class::Poison,
             Self::Segments(error) => error.class(),
             Self::CompactedTopic { .. }
+            | Self::NotCompacted { .. }
             | Self::TopicChanged { .. }
             | Self::AnotherRecord { .. }
             | Self::Refused { .. }

@@ -21,6 +21,8 @@ use crate::domain::json::{unescape, write_string};
 const EXTERNAL_ID: &str = "externalId:";
 /// Before an attribute whose name is another column's.
 const ATTRIBUTE: &str = "attributes.";
+/// What stands before a reason in a file of refused rows.
+pub const REASON_COLUMN: &str = "contactd_reason";
 
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +101,7 @@ impl Column {
             [(EXTERNAL_ID, Self::ExternalId as fn(String) -> Self), (ATTRIBUTE, Self::Attribute)]
         {
             match name.strip_prefix(prefix) {
-                Some("") => return Err(ColumnError::Empty),
+                Some("") if prefix == EXTERNAL_ID => return Err(ColumnError::Empty),
                 Some(rest) => return Ok(column(rest.to_owned())),
                 None => {}
             }
@@ -129,7 +131,11 @@ impl Column {
             Self::SourceVersion => "sourceVersion".into(),
             Self::Source => "source".into(),
             Self::ExternalId(source) => format!("{EXTERNAL_ID}{source}").into(),
-            Self::Attribute(name) if Self::parse(name).as_ref() == Ok(self) => name.into(),
+            Self::Attribute(name)
+                if name != REASON_COLUMN && Self::parse(name).as_ref() == Ok(self) =>
+            {
+                name.into()
+            }
             Self::Attribute(name) => format!("{ATTRIBUTE}{name}").into(),
         }
     }
@@ -180,8 +186,16 @@ mod tests {
 
     #[test]
     fn every_column_has_a_name_that_leads_back_to_it() {
-        let names =
-            ["id", "email", "status", "hubspot:1", "externalId:", "externalId:x", "attributes.a"];
+        let names = [
+            "id",
+            "email",
+            "EMAIL",
+            "",
+            "hubspot:1",
+            "externalId:",
+            "externalId:x",
+            "attributes.a",
+        ];
         let attributes = names.iter().map(|name| Column::Attribute((*name).to_owned()));
         let all = Column::usual().into_iter().chain(OWN).chain(attributes);
         for column in all.chain([Column::ExternalId("hubspot".to_owned())]) {

@@ -7,3 +7,6 @@ pub mod columns;
 pub mod export;
 pub mod formulas;
 pub mod import;
+
+#[cfg(test)]
+mod tests;

@@ -19,26 +19,31 @@ use super::services::Optional;
 use super::sockets::connections::Peer;
 use super::state::HttpState;
 use super::{
-    about, acme, backups, contacts, dead_letters, edge, feed, followers, imports, overview, page,
-    rules, sign_in, simulator, webhooks,
+    about, acme, backups, contacts, dead_letters, edge, feed, followers, imports, keys, overview,
+    page, payments, reload, rules, sign_in, simulator, sources, subscriptions, webhooks,
 };
 
 /// The rows of all areas, in the order of the description and of the collection.
-fn areas(there: Optional) -> [&'static [Endpoint]; 15] {
+fn areas(there: Optional) -> [&'static [Endpoint]; 20] {
     let of = |is_there, rows: &'static [Endpoint]| if is_there { rows } else { &[] };
     [
         sign_in::ENDPOINTS,
+        keys::ENDPOINTS,
         contacts::ENDPOINTS,
+        of(there.payments, payments::ENDPOINTS),
         feed::ENDPOINTS,
         webhooks::ENDPOINTS,
+        sources::ENDPOINTS,
         of(there.simulator, simulator::ENDPOINTS),
         dead_letters::ENDPOINTS,
         followers::ENDPOINTS,
+        subscriptions::ENDPOINTS,
         overview::ENDPOINTS,
         backups::ENDPOINTS,
         imports::ENDPOINTS,
         about::ENDPOINTS,
         rules::ENDPOINTS,
+        reload::ENDPOINTS,
         about::DOCUMENTS,
         page::ENDPOINTS,
         of(there.acme, acme::ENDPOINTS),
@@ -116,7 +121,11 @@ async fn route_not_found(State(state): State<HttpState>, uri: Uri) -> ApiError {
     if uri.path().starts_with(simulator::PATH) && state.services().simulator.is_none() {
         return simulator::off();
     }
-    let is_of_acme = || acme::ENDPOINTS.iter().any(|endpoint| fits(endpoint.path, uri.path()));
+    let is_of = |rows: &[Endpoint]| rows.iter().any(|endpoint| fits(endpoint.path, uri.path()));
+    if !state.services().has_payments && is_of(payments::ENDPOINTS) {
+        return payments::off();
+    }
+    let is_of_acme = || is_of(acme::ENDPOINTS);
     let text = if !state.services().has_acme && is_of_acme() {
         "Acme is not configured here: set acme.url"
     } else if !state.services().metrics_elsewhere {

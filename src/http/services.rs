@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::http::HeaderValue;
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
@@ -10,20 +11,22 @@ use tokio::sync::Semaphore;
 use crate::acme::Acme;
 use crate::auth::Auth;
 use crate::backup::Backups;
-use crate::config::{AllowConfig, ProxyConfig, RateLimit, ServerConfig};
+use crate::config::{AllowConfig, ProxyConfig, RateLimit, ReloadConfig, ServerConfig};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::position::LogIdentity;
 use crate::effects::dead_letters::LetterDesk;
 use crate::effects::feed::Feed;
 use crate::effects::follower::Followers;
 use crate::effects::simulator::Simulator;
+use crate::effects::subscriptions::Desk;
 use crate::files::export::Exports;
 use crate::files::import::Imports;
 use crate::ingest::{self, Edits, Intake, Webhooks};
+use crate::payments::PaymentDesk;
 use crate::query::Queries;
 use crate::shared_state::{LimitClass as Counted, Limiter};
 use crate::shares::{PART, Pool, part_of};
-use crate::telemetry::Metrics;
+use crate::telemetry::{AccessLog, Metrics};
 
 use super::contacts::idempotency::IdempotencySecret;
 
@@ -108,6 +111,12 @@ pub struct Services {
     pub backups: Option<Arc<Backups>>,
     /// Whether there is an Acme to ask; else nothing of it is routed.
     pub has_acme: bool,
+    /// Takes a line of each request; none: it is not wanted.
+    pub access_log: Option<Arc<AccessLog>>,
+    /// Reads the configuration again; none: it can't be.
+    pub reload: Option<ReloadConfig>,
+    /// Whether payments are on; else nothing of them is routed.
+    pub has_payments: bool,
 }
 
 /// Areas that are there where the configuration says so.
@@ -117,16 +126,22 @@ pub struct Optional {
     pub acme: bool,
     /// The simulator is on.
     pub simulator: bool,
+    /// Payments are on.
+    pub payments: bool,
 }
 
 impl Optional {
     /// Everything that there may be.
-    pub const ALL: Self = Self { acme: true, simulator: true };
+    pub const ALL: Self = Self { acme: true, simulator: true, payments: true };
 }
 
 impl Services {
     pub(crate) fn optional(&self) -> Optional {
-        Optional { acme: self.has_acme, simulator: self.simulator.is_some() }
+        Optional {
+            acme: self.has_acme,
+            simulator: self.simulator.is_some(),
+            payments: self.has_payments,
+        }
     }
 }
 
@@ -148,20 +163,31 @@ pub struct OpenStore {
     pub letters: Arc<LetterDesk>,
     /// What follows from what was applied.
     pub followers: Arc<Followers>,
+    /// Whoever wants to be told of changes.
+    pub subscriptions: Desk,
     /// Files in; none: their directory can't be used.
     pub imports: Option<Imports>,
     /// Acme, where it is configured.
     pub acme: Option<Arc<Acme>>,
+    /// Payments, where they are on.
+    pub payments: Option<Arc<PaymentDesk>>,
     /// By what records are judged.
     pub rules: Arc<ingest::Adoption>,
 }
 
 /// The sources and where their events go.
 pub struct WebhookIntake {
-    /// Who may send.
-    pub webhooks: Webhooks,
+    /// Who may send, and what with.
+    pub webhooks: Arc<ArcSwap<Webhooks>>,
     /// Where it is kept.
     pub intake: Arc<Intake>,
+}
+
+impl WebhookIntake {
+    /// These may send, until others are put in their place.
+    pub fn new(webhooks: Webhooks, intake: Arc<Intake>) -> Self {
+        Self { webhooks: Arc::new(ArcSwap::from_pointee(webhooks)), intake }
+    }
 }
 
 /// How the API writes, once the store is open.
@@ -176,22 +202,35 @@ pub struct Writes {
     pub wait: Duration,
 }
 
-/// What each class's `RateLimit-Policy` says, made once.
-#[derive(Debug, Default)]
-pub(crate) struct Policies([Option<HeaderValue>; 6]);
+/// What each class's `RateLimit-Policy` says, made once for each limit that there is.
+pub(crate) struct Policies {
+    limiter: Arc<Limiter>,
+    texts: ArcSwap<[Option<(RateLimit, HeaderValue)>; 6]>,
+}
 
 impl Policies {
-    pub(crate) fn of(limiter: &Limiter) -> Self {
-        Self(Counted::ALL.map(|class| {
-            let policy = policy_text(class, limiter.policy(class)?);
-            // Never freed, and few: of a shared text each answer would count its uses, on all cores
-            // in the same place.
-            Some(HeaderValue::from_static(policy.leak()))
-        }))
+    pub(crate) fn of(limiter: &Arc<Limiter>) -> Self {
+        Self { limiter: Arc::clone(limiter), texts: ArcSwap::from_pointee([const { None }; 6]) }
     }
 
-    pub(crate) fn of_class(&self, class: Counted) -> Option<&HeaderValue> {
-        self.0.get(class as usize)?.as_ref()
+    pub(crate) fn of_class(&self, class: Counted) -> Option<HeaderValue> {
+        let limit = self.limiter.policy(class)?;
+        let texts = self.texts.load();
+        let made = texts.get(class as usize)?.as_ref();
+        if let Some((_, text)) = made.filter(|(own, _)| *own == limit) {
+            return Some(text.clone());
+        }
+        // Never freed, and few: of a shared text each answer would count its uses, on all cores
+        // in the same place.
+        let text = HeaderValue::from_static(policy_text(class, &limit).leak());
+        self.texts.rcu(|texts| {
+            let mut texts = <[_; 6]>::clone(texts);
+            if let Some(place) = texts.get_mut(class as usize) {
+                *place = Some((limit, text.clone()));
+            }
+            texts
+        });
+        Some(text)
     }
 }
 

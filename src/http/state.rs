@@ -9,7 +9,7 @@ use crate::domain::fingerprint::Fingerprint;
 use crate::domain::position::{Lane, LogIdentity, Offset};
 use crate::query::Queries;
 use crate::shares::Pool;
-use crate::telemetry::{Build, Metrics};
+use crate::telemetry::{AccessLog, Build, Metrics};
 
 use super::about::readiness::Readiness;
 use super::edge::cors::Cors;
@@ -149,6 +149,11 @@ impl HttpState {
 
     pub(crate) fn limits(&self) -> &HttpLimits {
         &self.0.limits
+    }
+
+    /// What takes a line of each request.
+    pub fn access_log(&self) -> Option<Arc<AccessLog>> {
+        self.0.services.access_log.clone()
     }
 
     pub(crate) fn policies(&self) -> &Policies {

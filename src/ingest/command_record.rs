@@ -2,15 +2,17 @@
 
 use serde::Serialize;
 
+use crate::domain::command::Intent;
 use crate::domain::contact::StateTag;
 use crate::domain::headers::{
     CLEARS_ATTRIBUTES, COMMAND, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, MERGES_ATTRIBUTES,
     MERGES_INTO, PRINCIPAL, REQUEST_HASH, REQUEST_ID,
 };
+use crate::domain::record::NamedValues;
 use crate::domain::timestamp::format_rfc3339_us;
 use crate::event_log::NewRecord;
 
-use super::commands::Command;
+use super::commands::{Author, Command, PaymentCommand};
 use super::patch::Data;
 
 pub use crate::domain::event::API_SOURCE;
@@ -20,12 +22,12 @@ pub const COMMAND_ID: &str = "cmd_";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Event<'a> {
+struct Event<'a, D> {
     id: &'a str,
     event_type: &'static str,
     timestamp: String,
     source: &'static str,
-    data: Data<'a>,
+    data: D,
 }
 
 /// `stamp` is to become the command's clock, `record_ms` is the record's own time.
@@ -37,13 +39,7 @@ pub(super) fn record(command: &Command, stamp: u64, record_ms: u64) -> NewRecord
         source: API_SOURCE,
         data: Data { id: &command.id, patch: &command.patch },
     };
-    let text = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
-    let mut headers = vec![
-        text(COMMAND, command.intent.as_str()),
-        text(CONTENT_TYPE, "application/json"),
-        text(PRINCIPAL, &command.author.principal),
-        text(REQUEST_ID, &command.author.request_id),
-    ];
+    let mut headers = headers(command.intent, &command.author);
     if let Some(tags) = &command.condition.any_of {
         headers.push((IF_MATCH.to_owned(), Some(listed(tags))));
     }
@@ -59,17 +55,55 @@ pub(super) fn record(command: &Command, stamp: u64, record_ms: u64) -> NewRecord
     if let Some(survivor) = &command.survivor {
         headers.push(text(MERGES_INTO, survivor));
     }
-    if let Some(hash) = command.request_hash {
-        headers.push((REQUEST_HASH.to_owned(), Some(hash.to_vec())));
-    }
+    headers.extend(command.request_hash.map(request_hash));
+    new_record(&command.id, &event, headers, record_ms)
+}
+
+/// The same of a payment's command.
+pub(super) fn payment_record(command: &PaymentCommand, stamp: u64, record_ms: u64) -> NewRecord {
+    let event = Event {
+        id: &command.event_id,
+        event_type: command.intent.kind().as_str(),
+        timestamp: format_rfc3339_us(stamp),
+        source: API_SOURCE,
+        data: &command.data,
+    };
+    let mut headers = headers(command.intent, &command.author);
+    headers.extend(command.request_hash.map(request_hash));
+    new_record(&command.contact_id, &event, headers, record_ms)
+}
+
+fn new_record(
+    contact_id: &str,
+    event: &impl Serialize,
+    headers: NamedValues,
+    record_ms: u64,
+) -> NewRecord {
     NewRecord {
-        key: command.id.as_bytes().to_vec(),
+        key: contact_id.as_bytes().to_vec(),
         // Texts and numbers alone: they always become JSON.
-        value: Some(serde_json::to_vec(&event).unwrap_or_default()),
+        value: Some(serde_json::to_vec(event).unwrap_or_default()),
         headers,
         timestamp_ms: i64::try_from(record_ms).unwrap_or(i64::MAX),
         lane: None,
     }
+}
+
+fn headers(intent: Intent, author: &Author) -> NamedValues {
+    vec![
+        text(COMMAND, intent.as_str()),
+        text(CONTENT_TYPE, "application/json"),
+        text(PRINCIPAL, &author.principal),
+        text(REQUEST_ID, &author.request_id),
+    ]
+}
+
+fn text(name: &str, value: &str) -> (String, Option<Vec<u8>>) {
+    (name.to_owned(), Some(value.as_bytes().to_vec()))
+}
+
+fn request_hash(hash: [u8; 16]) -> (String, Option<Vec<u8>>) {
+    (REQUEST_HASH.to_owned(), Some(hash.to_vec()))
 }
 
 fn listed(tags: &[StateTag]) -> Vec<u8> {

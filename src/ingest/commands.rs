@@ -60,6 +60,25 @@ pub struct Command {
     pub author: Author,
 }
 
+/// One command of a payment, which belongs to a contact.
+#[derive(Clone, Debug)]
+pub struct PaymentCommand {
+    /// What is wanted.
+    pub intent: Intent,
+    /// The contact.
+    pub contact_id: String,
+    /// Names the command: a second one of this id on the same payment is a retry.
+    pub event_id: String,
+    /// Stands for what was asked for, so that a retry is told from another request of this id.
+    pub request_hash: Option<[u8; 16]>,
+    /// What it says, as an event of a payment says it.
+    pub data: serde_json::Value,
+    /// It is stamped later than this, in µs since 1970.
+    pub after_us: Option<u64>,
+    /// Who gives it.
+    pub author: Author,
+}
+
 /// What is known of a command.
 #[derive(Debug)]
 pub enum Submitted {
@@ -201,8 +220,8 @@ impl Commands {
             Err(_elapsed) => ("it took too long".to_owned(), None),
         };
         for (place, expected) in expected {
-            let command = commands.get(place);
-            let error = not_acknowledged(expected, command, why.as_deref(), detail.clone());
+            let event_id = commands.get(place).map(|command| command.event_id.as_str());
+            let error = not_acknowledged(expected, event_id, why.as_deref(), detail.clone());
             set(&mut answers, place, Err(error));
         }
         answers
@@ -218,14 +237,37 @@ impl Commands {
         command: &Command,
         until: Instant,
     ) -> Result<Option<RecordOutcome>, CommandError> {
-        let record = self.record(command)?;
-        let expected = self.0.reader.expect(xxh3_64(command.event_id.as_bytes()));
+        self.given(self.record(command)?, &command.event_id, until).await
+    }
+
+    /// The same of a command of a payment.
+    ///
+    /// # Errors
+    /// As [`Self::decided`].
+    pub async fn decided_of_payment(
+        &self,
+        command: &PaymentCommand,
+        until: Instant,
+    ) -> Result<Option<RecordOutcome>, CommandError> {
+        let stamp = self.stamp(command.contact_id.as_bytes(), command.after_us)?;
+        let record = command_record::payment_record(command, stamp, now_ms());
+        self.check(&record)?;
+        self.given(record, &command.event_id, until).await
+    }
+
+    async fn given(
+        &self,
+        record: NewRecord,
+        event_id: &str,
+        until: Instant,
+    ) -> Result<Option<RecordOutcome>, CommandError> {
+        let expected = self.0.reader.expect(xxh3_64(event_id.as_bytes()));
         let deciding = async {
             let acks = match self.0.intake.keep_on_log(vec![record]).await {
                 Ok(acks) => acks,
                 Err(error) => {
                     let (why, detail) = (refusal(&error, 1), error.to_string());
-                    return Err(not_acknowledged(expected, Some(command), why.as_deref(), detail));
+                    return Err(not_acknowledged(expected, Some(event_id), why.as_deref(), detail));
                 }
             };
             match acks.first() {
@@ -262,13 +304,17 @@ impl Commands {
             Some(value) => value.view().ok().map(|view| view.head().ts_us),
             None => None,
         };
-        let stamp = self.0.stamps.next(id, known).map_err(|error| {
-            let detail = format!("its time can't be reserved: {error}");
-            CommandError::NotAcknowledged { detail, event_id: None }
-        })?;
-        let record = command_record::record(command, stamp, now_ms());
+        let record = command_record::record(command, self.stamp(id, known)?, now_ms());
         self.check(&record)?;
         Ok(record)
+    }
+
+    /// Past what is known.
+    fn stamp(&self, contact_id: &[u8], known: Option<u64>) -> Result<u64, CommandError> {
+        self.0.stamps.next(contact_id, known).map_err(|error| {
+            let detail = format!("its time can't be reserved: {error}");
+            CommandError::NotAcknowledged { detail, event_id: None }
+        })
     }
 
     /// What decoding would set aside is not appended, nor what no contact has room for: its client has the
@@ -282,7 +328,8 @@ impl Commands {
         })?;
         let rules = self.0.rules.get();
         let limits = rules.limits();
-        if value.is_none_or(|value| value.len() <= limits.contact_bytes_max) {
+        let fits = value.is_none_or(|value| value.len() <= limits.contact_bytes_max);
+        if fits || event.payment.is_some() {
             return Ok(());
         }
         // Whatever the contact is, it would have all of this.
@@ -291,7 +338,10 @@ impl Commands {
                 reason: DeadLetterReason::TooLarge,
                 detail: error.to_string(),
             }),
-            Ok(_) | Err(MergeError::TooManyIds { .. } | MergeError::Corrupt(_)) => Ok(()),
+            Ok(_)
+            | Err(
+                MergeError::TooManyIds { .. } | MergeError::TooManyRefunds | MergeError::Corrupt(_),
+            ) => Ok(()),
         }
     }
 }
@@ -309,12 +359,12 @@ fn refusal(error: &IntakeError, records: usize) -> Option<String> {
 /// `why`: none of this try stands anywhere. It is found by its event's id where it may stand all the same.
 fn not_acknowledged(
     expected: Expected,
-    command: Option<&Command>,
+    event_id: Option<&str>,
     why: Option<&str>,
     detail: String,
 ) -> CommandError {
     let is_nowhere = why.is_some_and(|why| expected.refused(why));
-    let event_id = command.filter(|_| !is_nowhere).map(|command| command.event_id.clone());
+    let event_id = event_id.filter(|_| !is_nowhere).map(str::to_owned);
     CommandError::NotAcknowledged { detail, event_id }
 }
 

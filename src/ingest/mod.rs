@@ -38,7 +38,7 @@ pub use adopt_control::{AdoptControlError, adopt_control};
 pub use adoption::{AdoptError, Adopted, Adoption, RulesStanding, Stopped};
 pub use bridge::{Bridge, BridgeAgain, BridgeAgainError, reduce};
 pub use command_record::{API_SOURCE, COMMAND_ID};
-pub use commands::{Author, Command, CommandError, Commands, Submitted, Wait};
+pub use commands::{Author, Command, CommandError, Commands, PaymentCommand, Submitted, Wait};
 pub use control::{Control, ControlOutcome, ControlWrite};
 pub use edits::{Action, Done, Edit, EditError, Edits, InFlight, Keyed, LinkError, RevertError};
 pub use error::IngestError;

@@ -106,6 +106,11 @@ fn find_by(
     record: &mut NewRecord,
     kind: EventKind,
 ) -> Result<(), StoreError> {
+    // A payment stays with whoever made it, or what is told of it later would be another one's. The survivor
+    // lists it all the same.
+    if kind.is_of_payment() && !are_own {
+        return Ok(());
+    }
     // Only texts are ids.
     let Ok(named) = std::str::from_utf8(&record.key) else {
         return Ok(());

@@ -1,11 +1,11 @@
-//! One request to a checked address, without redirects, proxies or connections that are kept.
+//! One request to a checked address, without redirects or proxies.
 
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -24,6 +24,7 @@ use tokio_rustls::TlsConnector;
 use crate::domain::texts::innermost;
 
 use super::error::OutboundError;
+use super::kept::{Connection, Kept};
 use super::target::{Allowed, Target};
 
 type Soon<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
@@ -71,6 +72,8 @@ pub struct Client {
     timeout: Duration,
     /// Bytes of an answer's body that are read.
     answer_bytes_max: usize,
+    /// Where connections are kept for the next request.
+    kept: Option<Kept>,
 }
 
 impl Client {
@@ -87,7 +90,16 @@ impl Client {
         resolve: Resolve,
         connect: Connect,
     ) -> Self {
-        Self { allowed, resolve, connect, tls: OnceLock::new(), timeout, answer_bytes_max }
+        let (tls, kept) = (OnceLock::new(), None);
+        Self { allowed, resolve, connect, tls, timeout, answer_bytes_max, kept }
+    }
+
+    /// The same, with so many connections kept for the next request. A request that comes upon one that was
+    /// closed is sent again by a new one, so it must do no harm to get it twice.
+    #[must_use]
+    pub fn keeping(mut self, connections_max: usize) -> Self {
+        self.kept = Some(Kept::new(connections_max));
+        self
     }
 
     /// Reads a target, and checks all that needs no resolver.
@@ -174,7 +186,6 @@ impl Client {
         headers: &[(HeaderName, HeaderValue)],
         body: Bytes,
     ) -> Result<Answer, OutboundError> {
-        let stream = self.stream(self.addresses(target).await?).await?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() =
@@ -186,13 +197,34 @@ impl Client {
         sent.insert(HOST, host);
         sent.insert(USER_AGENT, HeaderValue::from_static(agent));
         sent.extend(headers.iter().cloned());
+        let Some(kept) = &self.kept else {
+            let connection = self.connection(target).await?;
+            return Ok(self.ask(connection, request).await?.0);
+        };
+        let key =
+            format!("{}{}", if target.is_tls() { "https://" } else { "" }, target.authority());
+        let again = match kept.take(&key) {
+            Some(connection) => self.ask(connection, request.clone()).await.ok(),
+            None => None,
+        };
+        let (answer, connection) = match again {
+            Some(asked) => asked,
+            None => self.ask(self.connection(target).await?, request).await?,
+        };
+        if let Some(connection) = connection {
+            kept.put(key, connection);
+        }
+        Ok(answer)
+    }
+
+    async fn connection(&self, target: &Target) -> Result<Connection, OutboundError> {
+        let stream = self.stream(self.addresses(target).await?).await?;
         if !target.is_tls() {
-            return self.ask(stream, request).await;
+            return speak(stream).await;
         }
         let name = ServerName::try_from(target.host().to_owned())
             .map_err(|_| OutboundError::Url { problem: "names a host that no certificate can" })?;
-        let tls = self.tls()?.connect(name, stream).await.map_err(failed)?;
-        self.ask(tls, request).await
+        speak(self.tls()?.connect(name, stream).await.map_err(failed)?).await
     }
 
     /// To the first address that takes it.
@@ -216,30 +248,30 @@ impl Client {
         built.as_ref().map_err(|error| OutboundError::Exchange(error.clone()))
     }
 
-    async fn ask<S>(
+    /// The answer, and the connection where it can be used again.
+    async fn ask(
         &self,
-        stream: S,
+        connection: Connection,
         request: Request<Full<Bytes>>,
-    ) -> Result<Answer, OutboundError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        let mut connection = pin!(connection);
-        let mut answer = pin!(async {
-            let response = sender.send_request(request).await.map_err(failed)?;
-            self.read(response).await
-        });
-        tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            ended = &mut connection => {
-                ended.map_err(failed)?;
-                // What came before the end is still to be read.
-                answer.await
+    ) -> Result<(Answer, Option<Connection>), OutboundError> {
+        let Connection { mut sender, mut driver, made } = connection;
+        let (answer, is_open) = {
+            let mut answer = pin!(async {
+                let response = sender.send_request(request).await.map_err(failed)?;
+                self.read(response).await
+            });
+            tokio::select! {
+                biased;
+                answer = &mut answer => (answer?, true),
+                ended = &mut driver => {
+                    ended.map_err(failed)?;
+                    // What came before the end is still to be read.
+                    (answer.await?, false)
+                }
             }
-        }
+        };
+        let connection = (is_open && !answer.is_cut).then_some(Connection { sender, driver, made });
+        Ok((answer, connection))
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<Answer, OutboundError> {
@@ -259,6 +291,14 @@ impl Client {
         }
         Ok(Answer { status: head.status, headers: head.headers, body, is_cut })
     }
+}
+
+async fn speak<S>(stream: S) -> Result<Connection, OutboundError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    Ok(Connection { sender, driver: Box::pin(driver), made: Instant::now() })
 }
 
 /// When to ask again, by what an answer says: seconds, or a date (RFC 9110, 10.2.3).

@@ -9,11 +9,13 @@
 //! ```
 //!
 //! The name is resolved once for each request and the connection goes to what was checked, so an
-//! answer that changes in between changes nothing. No redirect is followed, no proxy asked.
+//! answer that changes in between changes nothing. A connection that is kept for the next request leads where
+//! it was allowed to, for a minute at most. No redirect is followed, no proxy asked.
 
 mod address;
 mod client;
 mod error;
+mod kept;
 mod target;
 
 pub use address::is_public;

@@ -5,6 +5,9 @@
 //! was made for. The key of the HMAC comes from the secret that signs tokens, so every instance takes
 //! the cursors of every other.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -45,7 +48,9 @@ pub enum CursorError {
 
 /// What cursors are signed with.
 #[derive(Clone)]
-pub struct CursorKeys {
+pub struct CursorKeys(Arc<ArcSwap<Keys>>);
+
+struct Keys {
     current: Hmac<Sha256>,
     /// Of the secrets that were signed with before.
     previous: Vec<Hmac<Sha256>>,
@@ -54,10 +59,12 @@ pub struct CursorKeys {
 impl CursorKeys {
     /// From the secret in use, and those whose cursors are still taken.
     pub fn of_secrets(current: &[u8], previous: &[&[u8]]) -> Self {
-        Self {
-            current: derived(current),
-            previous: previous.iter().map(|secret| derived(secret)).collect(),
-        }
+        Self(Arc::new(ArcSwap::from_pointee(Keys::of_secrets(current, previous))))
+    }
+
+    /// From now on it is these, for every clone.
+    pub fn set_secrets(&self, current: &[u8], previous: &[&[u8]]) {
+        self.0.store(Arc::new(Keys::of_secrets(current, previous)));
     }
 
     /// Of this process only: cursors end with it, and no other instance takes them.
@@ -71,14 +78,24 @@ impl CursorKeys {
     }
 
     fn sign(&self, bytes: &mut Vec<u8>) {
-        let tag = self.current.clone().chain_update(&*bytes).finalize().into_bytes();
+        let tag = self.0.load().current.clone().chain_update(&*bytes).finalize().into_bytes();
         bytes.extend(tag.iter().take(TAG_BYTES));
     }
 
     fn verify(&self, body: &[u8], tag: &[u8]) -> bool {
-        std::iter::once(&self.current)
-            .chain(&self.previous)
+        let keys = self.0.load();
+        std::iter::once(&keys.current)
+            .chain(&keys.previous)
             .any(|key| key.clone().chain_update(body).verify_truncated_left(tag).is_ok())
+    }
+}
+
+impl Keys {
+    fn of_secrets(current: &[u8], previous: &[&[u8]]) -> Self {
+        Self {
+            current: derived(current),
+            previous: previous.iter().map(|secret| derived(secret)).collect(),
+        }
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn event(
 }
 
 fn is_shown(record: &EventRecord) -> bool {
-    record.record_kind == RecordKind::Contact
+    matches!(record.record_kind, RecordKind::Contact | RecordKind::Payment)
 }
 
 /// `partition:offset` or `topic:partition:offset` of the contact log.

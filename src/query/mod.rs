@@ -15,6 +15,7 @@ mod events;
 mod history;
 mod list;
 mod page;
+mod payments;
 mod spread;
 
 use std::sync::Arc;
@@ -28,8 +29,9 @@ use spread::Spread;
 
 pub use crate::domain::contact::StateTag;
 pub use crate::store::{
-    ContactCounts, EventRecord, Filters, GroupBy, Groups, HistoryEntry, Moment, StoreStats,
-    TimeCounts, fold,
+    ContactCounts, CurrencyTotals, EventFilter, EventRecord, Filters, GroupBy, Groups,
+    HistoryEntry, Moment, NewestEvents, PaymentGroup, PaymentGrouping, PaymentKey, SourceVerdicts,
+    StoreStats, StoredPayment, TimeCounts, fold,
 };
 
 pub use contact::{FoundContact, PastContact, ReadContact};
@@ -41,6 +43,7 @@ pub use list::{
     ListQuery, OFFSET_MAX, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, PageStart, SortBy, StatusFilter,
 };
 pub use page::ContactPage;
+pub use payments::{FoundPayments, PaymentHistory};
 pub use spread::GROUPS_MAX;
 
 /// Answers questions from one open store; cheap to clone.
@@ -136,6 +139,22 @@ impl Queries {
     /// When the store fails.
     pub fn event(&self, log: Option<&LogIdentity>, name: &str) -> Result<EventFound, QueryError> {
         events::event(&self.reader, log, name)
+    }
+
+    /// What came in and what became of it, newest first, from where a page before ended.
+    ///
+    /// # Errors
+    /// When the store fails, or the place is another log's.
+    pub fn newest_events(
+        &self,
+        before: Option<Position>,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<NewestEvents, QueryError> {
+        if before.as_ref().is_some_and(|before| before.log != self.reader.position().log) {
+            return Err(QueryError::AnotherLog);
+        }
+        Ok(self.reader.newest_events(before, filter, limit)?)
     }
 
     /// What the store says of itself.

@@ -32,6 +32,8 @@ use client::Client;
 /// Schemas that are kept, and bytes of their texts.
 const KEPT_MAX: usize = 4096;
 const KEPT_BYTES_MAX: usize = 16 << 20;
+/// The id that a trial asks for: the first one that registries give.
+const TRIED_ID: u32 = 1;
 /// Ids that are asked for; who needs another one looks again.
 const WANTED_MAX: usize = 256;
 /// Requests at once.
@@ -121,6 +123,17 @@ impl SchemaRegistry {
             state: Mutex::default(),
             asked: Notify::new(),
         })
+    }
+
+    /// Whether the registry answers, tried once: it need not know the schema that it is asked for.
+    ///
+    /// # Errors
+    /// Why nothing of it can be used.
+    pub async fn try_once(&self) -> Result<(), RegistryError> {
+        match self.client.format(TRIED_ID).await {
+            Ok(_) | Err(RegistryError::Unknown(_) | RegistryError::Unusable(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// One that knows these, and nobody to ask.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use redis::Script;
 
 use crate::config::{LimitsConfig, RateLimit};
@@ -79,9 +80,11 @@ impl ClassLimit {
     }
 }
 
+type ClassLimits = [Option<ClassLimit>; 6];
+
 /// Limits of every class, by whom they count.
 pub struct Limiter {
-    classes: [Option<ClassLimit>; 6],
+    classes: ArcSwap<ClassLimits>,
     table: Table,
     link: Option<Arc<Link>>,
     take: Script,
@@ -107,18 +110,8 @@ impl Default for Limiter {
 
 impl Limiter {
     pub(super) fn new(config: &LimitsConfig, link: Option<Arc<Link>>) -> Self {
-        let of = |class: LimitClass| match class {
-            LimitClass::Auth => config.auth,
-            LimitClass::Account => config.account,
-            LimitClass::Read => config.read,
-            LimitClass::Write => config.write,
-            LimitClass::Webhook => config.webhook,
-            LimitClass::SignIn => config.sign_in,
-        };
         Self {
-            classes: LimitClass::ALL.map(|class| {
-                of(class).map(|policy| ClassLimit::new(class, policy, config.instances))
-            }),
+            classes: ArcSwap::from_pointee(class_limits(config)),
             table: Table::default(),
             link,
             take: take_script(),
@@ -127,9 +120,14 @@ impl Limiter {
         }
     }
 
+    /// Counts by these limits from now on; what was counted before stays counted.
+    pub fn set_limits(&self, config: &LimitsConfig) {
+        self.classes.store(Arc::new(class_limits(config)));
+    }
+
     /// The limit of a class, if it has one.
-    pub fn policy(&self, class: LimitClass) -> Option<&RateLimit> {
-        self.limit(class).map(|limit| &limit.policy)
+    pub fn policy(&self, class: LimitClass) -> Option<RateLimit> {
+        self.limit(class).map(|limit| limit.policy)
     }
 
     /// Whether Redis counts, and not this instance alone.
@@ -224,13 +222,27 @@ impl Limiter {
         self.table.sweep(self.us(Instant::now()));
     }
 
-    fn limit(&self, class: LimitClass) -> Option<&ClassLimit> {
-        self.classes.get(class as usize)?.as_ref()
+    fn limit(&self, class: LimitClass) -> Option<ClassLimit> {
+        *self.classes.load().get(class as usize)?
     }
 
     fn us(&self, now: Instant) -> u64 {
         CLOCK_START_US + us(now.saturating_duration_since(self.started))
     }
+}
+
+fn class_limits(config: &LimitsConfig) -> ClassLimits {
+    LimitClass::ALL.map(|class| {
+        let policy = match class {
+            LimitClass::Auth => config.auth,
+            LimitClass::Account => config.account,
+            LimitClass::Read => config.read,
+            LimitClass::Write => config.write,
+            LimitClass::Webhook => config.webhook,
+            LimitClass::SignIn => config.sign_in,
+        };
+        policy.map(|policy| ClassLimit::new(class, policy, config.instances))
+    })
 }
 
 /// How many Redis granted, and how much is in use then.

@@ -206,6 +206,14 @@ impl Link {
         Ok(connection)
     }
 
+    /// Connects, counts a limit once, and asks for the time there, in milliseconds since 1970.
+    pub(super) async fn time_ms(&self, probe: &Script) -> Result<u64, SharedStateError> {
+        let mut connection = self.probed(probe).await?;
+        let asked = redis::cmd("TIME");
+        let (s, us): (u64, u64) = self.in_time(asked.query_async(&mut connection)).await?;
+        Ok(s.saturating_mul(1000).saturating_add(us / 1000))
+    }
+
     /// A connection of its own, for who blocks it.
     pub(super) async fn connect(
         &self,

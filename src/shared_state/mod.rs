@@ -65,6 +65,17 @@ impl SharedState {
         })
     }
 
+    /// Whether Redis can be used, tried once: its time, in milliseconds since 1970; none: there is no Redis.
+    ///
+    /// # Errors
+    /// Why it can't be.
+    pub async fn try_once(&self) -> Result<Option<u64>, SharedStateError> {
+        match &self.link {
+            Some(link) => link.time_ms(&limiter::take_script()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Connects, connects again, hears of revocations and forgets what is over, until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let probe = limiter::take_script();

@@ -15,6 +15,7 @@ use super::codec::StoredContact;
 use super::cut::Cut;
 use super::history::image_before;
 use super::reader::Reader;
+use super::rows::is_payment;
 
 /// All contacts at one position.
 #[derive(Debug)]
@@ -76,6 +77,9 @@ impl AsOf {
         let shared = self.reader.shared();
         let mut broke = false;
         let walked = walk(&mut |id, value| {
+            if is_payment(id) {
+                return Ok(());
+            }
             let text = std::str::from_utf8(id)
                 .map_err(|error| StoreError::damaged("a contact's id", error.to_string()))?;
             if each(text, &shared.contacts.view(id, value)?).is_break() {

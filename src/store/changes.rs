@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use tokio::sync::watch;
 
 use crate::domain::contact::ContactView;
+use crate::domain::payment::Payment;
 use crate::domain::position::{Lane, Position};
 use crate::domain::record::RecordKind;
 use crate::segments::{FrameNo, SegmentError};
@@ -20,6 +21,7 @@ use super::cut::Cut;
 use super::erased::hidden;
 use super::journal::{Applied, Entry, Frame, Journal, Outcome};
 use super::reader::Reader;
+use super::rows::is_payment;
 
 type Frames = Box<dyn Iterator<Item = Result<Frame, StoreError>> + Send>;
 
@@ -109,8 +111,14 @@ impl Reader {
     /// The body of a change without values, if its contact was erased since; none: as it is.
     fn without_erased(&self, applied: &Applied<'_>) -> Result<Option<Vec<u8>>, StoreError> {
         let shared = self.shared();
-        if !shared.erased.may_have(applied.id) {
+        if !shared.erased.may_have(applied.contact_id()) {
             return Ok(None);
+        }
+        if is_payment(applied.id) {
+            let payment = Payment::parse(applied.body)?;
+            let mut body = Vec::new();
+            payment.since_erased(self.last_erased(applied.contact_id())?).write(&mut body);
+            return Ok(Some(body));
         }
         let Some(value) = self.contact(applied.id)? else {
             return Ok(None);
@@ -193,7 +201,7 @@ impl Changes {
         (self.frames, self.frame, self.block) = (None, None, Vec::new());
     }
 
-    /// Shows the changes of contacts up to `until`, or until `each` breaks (after the change that it
+    /// Shows the changes of contacts and of their payments up to `until`, or until `each` breaks (after the change that it
     /// was shown). `each` gets what was seen before the change. What was said of a contact that was erased
     /// since has no values.
     ///
@@ -207,7 +215,7 @@ impl Changes {
         let reader = self.reader.clone();
         let mut failed = None;
         let read = self.read_entries(until, &mut |entry, seen| {
-            let (Outcome::Applied(applied), RecordKind::Contact) =
+            let (Outcome::Applied(applied), RecordKind::Contact | RecordKind::Payment) =
                 (&entry.outcome, entry.record_kind)
             else {
                 return ControlFlow::Continue(());

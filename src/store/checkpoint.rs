@@ -25,6 +25,7 @@ use super::cut::{ControlSums, Cut};
 use super::digest::Digest;
 use super::journal::{Counters, LaneProgress, LastRecord};
 use super::rules::RulesRecord;
+use super::source_verdicts::{SourceVerdicts, Verdicts};
 
 /// The format of the envelope's content.
 pub(crate) const FORMAT: u32 = 1;
@@ -96,6 +97,7 @@ pub(crate) struct CutRecord {
     verdicts: [u64; Verdict::COUNT],
     active: u64,
     deleted: u64,
+    sources: (Vec<(Vec<u8>, Verdicts)>, Verdicts),
     digest: u128,
     control_digest: u128,
     control_verdicts: [u64; Verdict::COUNT],
@@ -131,6 +133,7 @@ impl From<&Cut> for CutRecord {
             verdicts: cut.counters.verdicts,
             active: cut.counters.active,
             deleted: cut.counters.deleted,
+            sources: cut.sources.to_record(),
             digest: cut.digest.0,
             control_digest: cut.control.digest.0,
             control_verdicts: cut.control.verdicts,
@@ -162,6 +165,7 @@ impl TryFrom<CutRecord> for Cut {
                 active: record.active,
                 deleted: record.deleted,
             },
+            sources: Arc::new(SourceVerdicts::from_record(record.sources)),
             digest: Digest(record.digest),
             control: ControlSums {
                 digest: Digest(record.control_digest),
@@ -369,6 +373,20 @@ mod tests {
             fs::write(&path, &good[..at]).unwrap();
             Checkpoint::read(dir.path()).unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_newer_format_is_named_with_what_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        Checkpoint { number: 3, store: 9, cut: Cut::default() }.write(dir.path()).unwrap();
+        let path = dir.path().join("checkpoint");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[4] = 9;
+        fs::write(&path, &bytes).unwrap();
+        let error = Checkpoint::read(dir.path()).unwrap_err();
+        assert!(matches!(error, StoreError::UnknownFormat { found: 9, known: FORMAT, .. }));
+        let told = error.to_string();
+        assert!(told.contains("checkpoint has format 9") && told.contains("or newer"), "{told}");
     }
 
     #[test]

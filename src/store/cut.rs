@@ -10,6 +10,7 @@ use crate::segments::FrameNo;
 
 use super::digest::Digest;
 use super::journal::{Counters, LaneProgress};
+use super::source_verdicts::SourceVerdicts;
 
 /// Taken whole, written whole, never in parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Cut {
     pub lanes: BTreeMap<Lane, LaneProgress>,
     /// Verdicts and contacts so far.
     pub counters: Counters,
+    /// The same verdicts by source.
+    pub sources: Arc<SourceVerdicts>,
     /// Sum over all contacts.
     pub digest: Digest,
     /// Control records and entries.

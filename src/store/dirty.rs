@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::codec::{self, StoredContact};
 use super::engine::{Change, Engine, EngineError};
+use super::rows::RowClass;
 
 /// Shards of a generation; a power of two.
 pub(super) const SHARDS: usize = 64;
@@ -37,13 +38,13 @@ pub struct DirtyContact {
     indexed: bool,
 }
 
-/// What the store derives from a contact's body.
+/// What the store derives from a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// Its summand in the digest.
     pub(crate) digest: u128,
-    /// Whether it is ACTIVE.
-    pub(crate) active: bool,
+    /// What it counts as.
+    pub(crate) class: RowClass,
 }
 
 /// Entries other than contacts as the engine has them, by whole key; none: dropped.

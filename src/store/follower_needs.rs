@@ -132,9 +132,9 @@ impl FollowerNeeds {
             is_unbounded: true,
             count: Some(0),
         });
-        all.retain(|name, _| {
-            needs.names.as_ref().is_none_or(|names| names.iter().any(|one| one == name))
-        });
+        // What a follower writes down in parts stands under its own name.
+        let whose = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+        all.retain(|name, _| needs.names.as_ref().is_none_or(|names| names.contains(&whose(name))));
         all
     }
 }

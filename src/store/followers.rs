@@ -13,6 +13,7 @@ use super::changes::{Changes, before_frame};
 use super::codec::ChangeRef;
 use super::cut::Cut;
 use super::follower_needs::FollowerNeed;
+use super::journal::{Applied, Outcome};
 use super::reader::Reader;
 
 impl Reader {
@@ -52,6 +53,24 @@ impl Reader {
         }
         let first = self.shared().journal.first()?;
         Ok((self.changes_at(ChangeRef::new(first, 0), position.clone()), false))
+    }
+
+    /// A contact's body before a change of it; none: there was none, or the journal no longer has it.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub(crate) fn body_before(&self, applied: &Applied<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(entry) = self.shared().journal.entry(applied.previous.image)? else {
+            return Ok(None);
+        };
+        Ok(match entry.view()?.outcome {
+            Outcome::Applied(before) | Outcome::Noted(before) => Some(before.body.to_vec()),
+            Outcome::Control(_)
+            | Outcome::Rules(_)
+            | Outcome::DeadLettered(_)
+            | Outcome::Rehomed(_)
+            | Outcome::Settled => None,
+        })
     }
 
     /// The earliest position from which the journal has everything, and the record time of about then,

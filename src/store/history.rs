@@ -10,6 +10,7 @@ use super::StoreError;
 use super::codec::{ChangeRef, Links, StoredContact};
 use super::erased::hidden;
 use super::journal::{Entry, Journal, JournalEntry, Outcome};
+use super::rows::is_readable;
 
 /// One change of a contact.
 #[derive(Clone, Debug)]
@@ -41,6 +42,11 @@ impl HistoryEntry {
     /// The contact after the change, as a read at that time would have found it.
     pub fn value(&self) -> StoredContact {
         StoredContact::build(self.change, &self.body, &mut Vec::new())
+    }
+
+    /// What was stored after the change.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// Without what was said before the contact was erased.
@@ -177,9 +183,9 @@ fn first_change(
     shown: &HistoryEntry,
     is_change: bool,
 ) -> Result<Option<StoredContact>, StoreError> {
-    match shown.view() {
-        Ok(view) if is_change && view.version() <= 1 => Ok(None),
-        Ok(_) | Err(_) => {
+    match is_readable(id, &shown.body).then(|| ContactView::version_of(&shown.body)).flatten() {
+        Some(version) if is_change && version <= 1 => Ok(None),
+        Some(_) | None => {
             let id = String::from_utf8_lossy(id);
             Err(StoreError::damaged(
                 "journal",

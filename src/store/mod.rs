@@ -74,6 +74,7 @@ mod outcomes;
 mod overlay;
 mod parts;
 mod past;
+mod payments;
 mod pinning;
 mod proving;
 mod reader;
@@ -82,10 +83,12 @@ mod recovery;
 mod redo;
 mod refill;
 mod rehoming;
+mod rows;
 mod rules;
 mod scan;
 mod shared;
 mod snapshot;
+mod source_verdicts;
 mod trim;
 mod verify;
 mod verify_controls;
@@ -100,8 +103,9 @@ pub use control::ControlGap;
 pub use cut::{ControlSums, Cut};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterFigures, LetterRow};
 pub use dirty::{DirtyContact, DirtySet, Generation};
+pub(crate) use disk::free_bytes;
 pub use error::StoreError;
-pub use events::{EventLookup, EventRecord, Untimed};
+pub use events::{EventFilter, EventLookup, EventRecord, NewestEvents, Untimed};
 pub use expected::Expected;
 pub use export::ExportReport;
 pub use follower_needs::{FollowerNeed, LEDGERS, REHOMING};
@@ -120,11 +124,16 @@ pub use ordered::{
 pub use outcomes::{Prospect, RecordOutcome};
 pub use parts::{contact_in_heap, contact_of_heap, small_file_again, snapshot_images};
 pub use past::{Moment, Past};
+pub use payments::{
+    CurrencyTotals, PaymentGroup, PaymentGrouping, PaymentKey, PaymentPage, PaymentSum,
+    StoredPayment,
+};
 pub use pinning::{Pinning, SEGMENT_FOLDERS, StoredState};
 pub use proving::{prove, take_over};
 pub use reader::{ContactCounts, Page, PageEntry, Reader, StoreStats, Value};
 pub use recovery::{Opened, RecoveryReport, open};
 pub use rehoming::RehomedRecord;
+pub use source_verdicts::{SourceVerdicts, Verdicts};
 pub use verify::VerifyReport;
 pub use writer::Writer;
 

@@ -9,7 +9,7 @@ use super::digest::contact_hash;
 use super::dirty::Facts;
 use super::journal::FrameBuilder;
 use super::journal::FrameRange;
-use crate::domain::contact::{ContactView, Status};
+use super::rows::RowClass;
 
 /// Contacts of a batch; emptied and used again.
 #[derive(Debug, Default)]
@@ -34,8 +34,8 @@ pub(crate) struct Slot {
     pub(crate) links: Links,
     /// Its body after the batch's latest image of it.
     pub(crate) place: Option<FrameRange>,
-    /// Its status now.
-    pub(crate) active: bool,
+    /// What it counts as now.
+    pub(crate) class: RowClass,
     /// Its summand in the digest now; set when the batch is closed.
     pub(crate) digest: u128,
 }
@@ -96,7 +96,7 @@ impl Overlay {
             base_facts,
             links,
             place: None,
-            active: facts.active,
+            class: facts.class,
             digest: 0,
         });
         self.table.insert_unique(hash, (hash, self.last as u32), |at| at.0);
@@ -138,7 +138,7 @@ impl Overlay {
             let body = at.base.body().unwrap_or_default();
             let facts = facts_of(id, body, scratch)?;
             at.base_facts = Some(facts);
-            at.active = facts.active;
+            at.class = facts.class;
         }
         Ok(at)
     }
@@ -176,18 +176,7 @@ impl Slot {
     }
 }
 
-/// Whether a body's contact is ACTIVE.
-pub(crate) fn is_active(id: &[u8], body: &[u8]) -> Result<bool, StoreError> {
-    let status =
-        ContactView::status_of(body).map_err(|error| unreadable(id, &error.to_string()))?;
-    Ok(status == Status::Active)
-}
-
 /// Everything that is derived from a body.
 pub(crate) fn facts_of(id: &[u8], body: &[u8], scratch: &mut Vec<u8>) -> Result<Facts, StoreError> {
-    Ok(Facts { digest: contact_hash(id, body, scratch), active: is_active(id, body)? })
-}
-
-fn unreadable(id: &[u8], detail: &str) -> StoreError {
-    StoreError::damaged(format!("contact {}", String::from_utf8_lossy(id)), detail)
+    Ok(Facts { digest: contact_hash(id, body, scratch), class: RowClass::of(id, body)? })
 }

@@ -250,6 +250,7 @@ fn assemble(
         ordered: scanned.ordered,
         external_ids: scanned.external_ids,
         erased: scanned.erased,
+        payments: scanned.payments,
         controls: Controls::new(scanned.controls),
         attempts: scanned.attempts,
         events: Rolling::new(segments.segment_base(), segments.next()),

@@ -19,6 +19,7 @@ use super::heap::Heap;
 use super::journal::{Frame, Journal, Outcome};
 use super::options::OpenProgress;
 use super::overlay::facts_of;
+use super::source_verdicts::SourceVerdicts;
 use super::{attempts, control, rules};
 
 /// Frames between two reports of progress.
@@ -71,9 +72,9 @@ pub(crate) fn redo(
                 format!("frame {} came where {} was expected", frame.head.no, cut.next_frame);
             return Err(StoreError::damaged("journal", detail));
         }
-        let mut rules = Arc::clone(&cut.rules);
-        redo_frame(&frame, dirty, &mut rules, &mut room)?;
-        cut = Cut { rules, ..frame.head.after };
+        let Cut { mut rules, mut sources, .. } = cut;
+        redo_frame(&frame, dirty, (&mut rules, &mut sources), &mut room)?;
+        cut = Cut { rules, sources, ..frame.head.after };
         fault::point("redoing");
         after_frame(dirty)?;
         done += 1;
@@ -99,12 +100,13 @@ struct Room {
 fn redo_frame(
     frame: &Frame,
     dirty: &DirtySet,
-    in_force: &mut Arc<LaneRules>,
+    (in_force, sources): (&mut Arc<LaneRules>, &mut Arc<SourceVerdicts>),
     room: &mut Room,
 ) -> Result<(), StoreError> {
     let generation = dirty.current();
     let Room { block, value, hash } = room;
     frame.for_each(block, |entry| {
+        SourceVerdicts::redo(sources, entry.record_kind, entry.source, entry.verdict);
         if let Some(attempt) = entry.attempt {
             attempts::redo(&generation, entry.lane, entry.offset, attempt);
         }

@@ -18,9 +18,12 @@ use super::erased::Erased;
 use super::error::EngineMismatch;
 use super::external_ids::ExternalIds;
 use super::heap::{Filler, Heap};
+use super::journal::Counters;
 use super::options::OpenProgress;
 use super::ordered::{OrderedBuilder, OrderedIndexes};
+use super::payments::Payments;
 use super::redo::RecoveryInput;
+use super::rows::RowClass;
 
 /// Contacts between two reports of progress.
 const REPORT_CONTACTS: u64 = 50_000;
@@ -34,6 +37,7 @@ pub(crate) struct Scanned {
     pub(crate) ordered: OrderedIndexes,
     pub(crate) external_ids: ExternalIds,
     pub(crate) erased: Erased,
+    pub(crate) payments: Payments,
     pub(crate) heap: Heap,
     pub(crate) controls: ControlState,
     /// Attempts at commands.
@@ -70,8 +74,8 @@ impl Recovered {
 #[derive(Default)]
 struct Sums {
     digest: Digest,
-    active: u64,
-    deleted: u64,
+    counters: Counters,
+    payments: Payments,
     external_ids: ExternalIds,
     erased: Erased,
     scratch: Vec<u8>,
@@ -85,11 +89,28 @@ impl Sums {
         ordered: &mut OrderedBuilder,
     ) -> Result<(), EngineMismatch> {
         self.digest.add(contact_hash(id, body, &mut self.scratch));
-        let is_active = ordered.push(id, body).map_err(unreadable)?;
-        self.external_ids.take(id, None, body);
-        self.erased.take(id, body);
-        *(if is_active { &mut self.active } else { &mut self.deleted }) += 1;
+        let class = RowClass::of(id, body).map_err(unreadable)?;
+        self.counters.of_class(class).into_iter().for_each(|count| *count += 1);
+        match class {
+            RowClass::Active | RowClass::Deleted => {
+                ordered.push(id, body).map_err(unreadable)?;
+                self.external_ids.take(id, None, body);
+                self.erased.take(id, body);
+            }
+            RowClass::Payment => self.payments.take(id, None, body).map_err(unreadable)?,
+        }
         Ok(())
+    }
+
+    fn check_counts(&self, counted: &Counters) -> Result<(), EngineMismatch> {
+        let found = &self.counters;
+        if (found.active, found.deleted) == (counted.active, counted.deleted) {
+            return Ok(());
+        }
+        Err(EngineMismatch::Damage(format!(
+            "it holds {} active and {} deleted contacts instead of {} and {}",
+            found.active, found.deleted, counted.active, counted.deleted
+        )))
     }
 }
 
@@ -130,13 +151,7 @@ fn scan(
         }
     });
     added?;
-    let counters = (cut.counters.active, cut.counters.deleted);
-    if (sums.active, sums.deleted) != counters {
-        return Err(EngineMismatch::Damage(format!(
-            "it holds {} active and {} deleted contacts instead of {} and {}",
-            sums.active, sums.deleted, counters.0, counters.1
-        )));
-    }
+    sums.check_counts(&cut.counters)?;
     if sums.digest != cut.digest {
         return Err(EngineMismatch::Damage(format!(
             "its digest is {} instead of {}",
@@ -163,6 +178,7 @@ fn scan(
         ordered: ordered.finish(input.config.load_bytes(), input.bounds),
         external_ids: sums.external_ids,
         erased: sums.erased,
+        payments: sums.payments,
         heap,
         controls,
         attempts,

@@ -20,6 +20,8 @@ use super::external_ids::ExternalIds;
 use super::follower_needs::FollowerNeeds;
 use super::journal::Journal;
 use super::ordered::{Lists, OrderedIndexes};
+use super::payments::Payments;
+use super::rows::RowClass;
 
 /// All parts of an open store. Whoever needs one of them is given that one.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) erased: Erased,
     /// Contacts by the ids that sources have for them.
     pub(crate) external_ids: ExternalIds,
+    /// Payments by contact, by id and by day.
+    pub(crate) payments: Payments,
     /// Where events stand in the segments that have no table yet.
     pub(crate) events: Rolling,
     /// What the journal is kept for.
@@ -57,6 +61,21 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Takes what a row has become into what is kept of it in memory; `before`: the body that it had.
+    pub(crate) fn take(&self, class: RowClass, id: &[u8], before: Option<&[u8]>, body: &[u8]) {
+        match class {
+            RowClass::Active | RowClass::Deleted => {
+                self.external_ids.take(id, before, body);
+                self.erased.take(id, body);
+            }
+            RowClass::Payment => {
+                if let Err(error) = self.payments.take(id, before, body) {
+                    self.commits.fail(error.into());
+                }
+            }
+        }
+    }
+
     /// The lists, with everything that is committed.
     pub(crate) fn lists(&self) -> Result<RwLockReadGuard<'_, Lists>, StoreError> {
         // Not the number of frames, which moves later: who was told of a write finds it in the lists.

@@ -33,6 +33,7 @@ use super::digest::{Digest, contact_hash};
 use super::engine::Engine;
 use super::identity;
 use super::journal::varint::{self, Cursor};
+use super::rows::is_payment;
 
 const MAGIC: [u8; 4] = *b"CDSN";
 const DIR: &str = "snapshots";
@@ -299,7 +300,7 @@ impl Snapshot {
         expected: Digest,
         each: &mut impl FnMut(&Image<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let (mut contacts, mut digest) = (0_u64, Digest::default());
+        let (mut rows, mut contacts, mut digest) = (0_u64, 0_u64, Digest::default());
         let (mut stored, mut raw) = (Vec::new(), Vec::new());
         let (mut last, mut scratch) = (Vec::new(), Vec::new());
         while let Some(count) = self.block(&mut stored, &mut raw)? {
@@ -307,13 +308,14 @@ impl Snapshot {
             for _ in 0..count {
                 let image =
                     parse_image(&mut rest, prefix).ok_or_else(|| self.damaged("a contact"))?;
-                if contacts > 0 && image.id <= last.as_slice() {
+                if rows > 0 && image.id <= last.as_slice() {
                     return Err(self.damaged("the order"));
                 }
                 last.clear();
                 last.extend_from_slice(image.id);
                 digest.add(contact_hash(image.id, image.body, &mut scratch));
-                contacts += 1;
+                rows += 1;
+                contacts += u64::from(!is_payment(image.id));
                 each(&image)?;
             }
             if !rest.0.is_empty() {
@@ -321,7 +323,7 @@ impl Snapshot {
             }
         }
         let is_whole = counted.is_none_or(|counted| counted == contacts) && digest == expected;
-        if !is_whole || !self.ends_with(contacts, digest)? {
+        if !is_whole || !self.ends_with(rows, digest)? {
             return Err(self.damaged("count or digest"));
         }
         Ok(())

@@ -5,8 +5,10 @@
 //! | journal | its own chain: frames, links, lanes, counters, digest; its end is the state in memory |
 //! | control entries | the journal's last image of each, their digest, the state in memory |
 //! | contacts | the journal's last image of each, the counters, the digest |
+//! | payments | the same, their lists, and what they come to in all |
 //! | index of external ids | the contacts |
 //! | ordered and e-mail indexes | the contacts, and each list's order |
+//! | verdicts by source | the journal's entries, counted from its beginning or the first snapshot on |
 //! | how contacts are spread over companies, sources and hours | the contacts, counted |
 //! | checkpoint | the engine's stamp, the journal's state at its end |
 //! | snapshots | their own checksums and digest |
@@ -18,10 +20,12 @@ use parking_lot::RwLockReadGuard;
 
 use crate::domain::contact::{ContactView, Status};
 use crate::domain::control::UNSETTLED_KEY;
+use crate::domain::payment::Payment;
 use crate::domain::position::CONTROL_LANE;
 use crate::domain::record::RecordKind;
 use crate::domain::rules::LaneRules;
 use crate::domain::verdict::Verdict;
+use crate::segments::FrameNo;
 
 use super::StoreError;
 use super::checkpoint::Checkpoint;
@@ -32,8 +36,11 @@ use super::digest::{Digest, contact_hash, joined_hash};
 use super::external_ids::ExternalIds;
 use super::journal::{Applied, Counters, Entry, Frame, Outcome};
 use super::ordered::Lists;
+use super::payments::Payments;
 use super::recount::Recount;
+use super::rows::is_payment;
 use super::shared::Shared;
+use super::source_verdicts::SourceVerdicts;
 use super::verify_controls::{self, JournalControls};
 use super::{rules, snapshot};
 
@@ -47,6 +54,8 @@ const PROGRESS_STEP: u64 = 10_000;
 pub struct VerifyReport {
     /// Contacts looked at.
     pub contacts: u64,
+    /// Payments looked at.
+    pub payments: u64,
     /// Control entries looked at, those removed a short while ago too.
     pub controls: u64,
     /// Contacts in the e-mail index.
@@ -114,6 +123,10 @@ struct JournalCheck<'r> {
     before: Option<Cut>,
     /// What the entries make of the rules; none where the first ones are gone.
     rules: Option<Arc<LaneRules>>,
+    /// Verdicts by source, counted; none before the first frame behind something that states them.
+    sources: Option<Arc<SourceVerdicts>>,
+    /// What snapshots state of them, by the frame that comes next.
+    stated: Vec<(FrameNo, Arc<SourceVerdicts>)>,
     /// The first change that the journal still has.
     first: ChangeRef,
 }
@@ -131,6 +144,8 @@ fn check_journal(
         controls: JournalControls::new(first),
         before: (first.0 == 0).then(Cut::default),
         rules: (first.0 == 0).then(Arc::default),
+        sources: (first.0 == 0).then(Arc::default),
+        stated: stated_sources(shared)?,
         first: ChangeRef::new(first, 0),
     };
     let mut scratch = Vec::new();
@@ -144,13 +159,25 @@ fn check_journal(
             progress("journal", check.report.frames);
         }
     }
-    let JournalCheck { images, controls, before, rules, .. } = check;
+    let JournalCheck { images, controls, before, rules, sources, .. } = check;
     let rules = rules.unwrap_or_else(|| Arc::clone(&cut.rules));
-    let is_end = before.is_none_or(|end| Cut { rules, ..end } == *cut);
+    let is_counted = sources.is_none_or(|counted| counted == cut.sources);
+    report.expect(is_counted, || {
+        "the verdicts by source are not those of the journal's entries".to_owned()
+    });
+    let sources = Arc::clone(&cut.sources);
+    let is_end = before.is_none_or(|end| Cut { rules, sources, ..end } == *cut);
     report.expect(is_end, || {
         format!("the journal's end is not the state in memory at frame {}", cut.next_frame.0)
     });
     Ok((images, controls))
+}
+
+/// A snapshot that can't be read is found where all of them are looked at.
+fn stated_sources(shared: &Shared) -> Result<Vec<(FrameNo, Arc<SourceVerdicts>)>, StoreError> {
+    let snapshots = snapshot::list(&shared.path)?.into_iter();
+    let opened = snapshots.filter_map(|(path, _)| snapshot::Snapshot::open(&path).ok());
+    Ok(opened.map(|image| (image.cut.next_frame, image.cut.sources)).collect())
 }
 
 /// Whether an image lies before the journal's beginning, or nowhere.
@@ -164,8 +191,13 @@ impl JournalCheck<'_> {
         let mut counters = self.before.as_ref().map(|cut| cut.counters).unwrap_or_default();
         // Unknown as soon as an earlier image is: it lies before the journal's beginning.
         let mut digest = self.before.as_ref().map(|cut| cut.digest);
+        let stated = self.stated.iter().find(|(next, _)| *next == frame.head.no);
+        self.sources = self.sources.take().or_else(|| stated.map(|(_, at)| Arc::clone(at)));
         frame.for_each(scratch, |entry| {
             self.report.entries += 1;
+            if let Some(sources) = &mut self.sources {
+                SourceVerdicts::redo(sources, entry.record_kind, entry.source, entry.verdict);
+            }
             match entry.record_kind {
                 RecordKind::Control => self.controls.count(entry.verdict),
                 RecordKind::Contact | RecordKind::Payment => counters.count(entry.verdict),
@@ -273,14 +305,16 @@ fn named(change: ChangeRef) -> String {
 struct ContactCheck<'c> {
     contacts: &'c Contacts,
     external_ids: &'c ExternalIds,
+    payments: &'c Payments,
+    /// Payments as they are stored.
+    recounted: Payments,
     lists: RwLockReadGuard<'c, Lists>,
     journal: &'c LastImages,
     /// The first change that the journal still has.
     first: ChangeRef,
     report: &'c mut VerifyReport,
     digest: Digest,
-    active: u64,
-    deleted: u64,
+    counters: Counters,
     /// How they are spread.
     recount: Recount,
     /// Those that the journal has changes of.
@@ -298,21 +332,27 @@ fn check_contacts(
     let mut check = ContactCheck {
         contacts: &shared.contacts,
         external_ids: &shared.external_ids,
+        payments: &shared.payments,
+        recounted: Payments::default(),
         lists: shared.lists()?,
         journal,
         first: ChangeRef::new(shared.journal.first()?, 0),
         report,
         digest: Digest::default(),
-        active: 0,
-        deleted: 0,
+        counters: Counters::default(),
         recount: Recount::default(),
         journalled: 0,
         scratch: Vec::new(),
     };
     shared.contacts.scan(|id, bytes| {
-        check.report.contacts += 1;
-        if check.report.contacts.is_multiple_of(PROGRESS_STEP) {
-            progress("contacts", check.report.contacts);
+        let VerifyReport { contacts, payments, .. } = check.report;
+        let (what, looked_at) = match is_payment(id) {
+            true => ("payments", payments),
+            false => ("contacts", contacts),
+        };
+        *looked_at += 1;
+        if looked_at.is_multiple_of(PROGRESS_STEP) {
+            progress(what, *looked_at);
         }
         check.contact(id, bytes)
     })?;
@@ -338,6 +378,13 @@ impl ContactCheck<'_> {
         self.report.expect(is_journalled, || {
             format!("contact {} is not what the journal says last", name())
         });
+        self.report.expect(self.contacts.heap_agrees(id, bytes), || {
+            format!("contact {} is another in the heap file", name())
+        });
+        if is_payment(id) {
+            self.payment(id, body);
+            return Ok(());
+        }
         let view = match ContactView::parse(body) {
             Ok(view) => view,
             Err(error) => {
@@ -350,17 +397,25 @@ impl ContactCheck<'_> {
             format!("contact {} is not found by an external id of it", name())
         });
         match view.status() {
-            Status::Active => self.active += 1,
-            Status::Deleted => self.deleted += 1,
+            Status::Active => self.counters.active += 1,
+            Status::Deleted => self.counters.deleted += 1,
         }
-        self.report.expect(self.contacts.heap_agrees(id, bytes), || {
-            format!("contact {} is another in the heap file", name())
-        });
         self.recount.take(body)?;
         if let Ok(Some(how)) = self.lists.difference_of(id, body) {
             self.report.found(|| format!("contact {} {how}", name()));
         }
         Ok(())
+    }
+
+    /// A payment is in the list of its contact, and adds to what all come to.
+    fn payment(&mut self, id: &[u8], body: &[u8]) {
+        let is_listed = Payment::parse(body).is_ok_and(|payment| {
+            self.payments.lists(id, &payment) && self.recounted.take(id, None, body).is_ok()
+        });
+        let name = || String::from_utf8_lossy(id).replace('\u{1f}', " / ");
+        self.report.expect(is_listed, || {
+            format!("payment {} can't be read, or is not where it should be listed", name())
+        });
     }
 
     fn sums(self, cut: &Cut) {
@@ -370,13 +425,15 @@ impl ContactCheck<'_> {
         report.expect(digest == cut.digest, || {
             format!("the contacts' digest is {digest}, it should be {}", cut.digest)
         });
-        let (active, deleted) = (self.active, self.deleted);
-        let counters = &cut.counters;
-        report.expect((active, deleted) == (counters.active, counters.deleted), || {
+        let (found, counted) = (self.counters, cut.counters);
+        report.expect((found.active, found.deleted) == (counted.active, counted.deleted), || {
             format!(
-                "{active} contacts are ACTIVE and {deleted} DELETED, counted were {} and {}",
-                counters.active, counters.deleted
+                "{} contacts are ACTIVE and {} DELETED, counted were {} and {}",
+                found.active, found.deleted, counted.active, counted.deleted
             )
+        });
+        report.expect(self.payments.adds_up_to(&self.recounted), || {
+            "what payments come to is not the sum over them".to_owned()
         });
         report.emails = lists.emails() as u64;
         let spread = self.recount.differences(&lists);
@@ -410,14 +467,16 @@ fn check_checkpoint(
     report.expect(end <= cut.next_frame, || {
         format!("the checkpoint ends at frame {}, the journal at {}", end.0, cut.next_frame.0)
     });
-    let last = end.0.checked_sub(1).map(crate::segments::FrameNo);
+    let last = end.0.checked_sub(1).map(FrameNo);
     if let Some(last) = last
         && let Some(frame) = shared.journal.frame(last)?
     {
-        let rules = Arc::clone(&checkpoint.cut.rules);
-        report.expect(Cut { rules, ..frame.head.after } == checkpoint.cut, || {
-            format!("the checkpoint is not the state after journal frame {}", last.0)
-        });
+        let Cut { rules, sources, counters, .. } = checkpoint.cut.clone();
+        report.expect(
+            sources.sum() == counters.verdicts
+                && Cut { rules, sources, ..frame.head.after } == checkpoint.cut,
+            || format!("the checkpoint is not the state after journal frame {}", last.0),
+        );
     }
     Ok(())
 }
@@ -430,8 +489,8 @@ fn check_snapshots(
     for (path, _) in snapshot::list(&shared.path)? {
         report.snapshots += 1;
         progress("snapshots", report.snapshots);
-        let verified = snapshot::Snapshot::open(&path).and_then(|image| image.verify().map(drop));
-        if let Err(error) = verified {
+        let image = snapshot::Snapshot::open(&path);
+        if let Err(error) = image.and_then(|image| image.verify().map(drop)) {
             report.found(|| format!("{}: {error}", path.display()));
         }
     }

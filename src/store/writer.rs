@@ -28,8 +28,9 @@ use super::disk::DiskGuard;
 use super::events::TablesThread;
 use super::journal::{AwayRecord, DeadLetter, EntryMeta, FrameBuilder, FrameRange, LaneProgress};
 use super::outcomes::PendingOutcome;
-use super::overlay::{Overlay, is_active};
+use super::overlay::Overlay;
 use super::pinning::Pinning;
+use super::rows::RowClass;
 use super::shared::Shared;
 
 /// Commits batches. There is one, and only apply has it.
@@ -133,13 +134,13 @@ impl Writer {
         body: &[u8],
     ) -> Result<(), StoreError> {
         let slot = self.slot(id)?;
-        let active = is_active(id, body)?;
+        let class = RowClass::of(id, body)?;
         let image = self.next_change();
         let slot = self.overlay.slot_to_change(slot, &mut self.scratch)?;
         let place = self.frame.image(meta, verdict, image, slot.links, id, body)?;
         let change = if verdict == Verdict::Applied { image } else { slot.links.change };
         slot.place = Some(place);
-        (slot.links, slot.active) = (Links { image, change }, active);
+        (slot.links, slot.class) = (Links { image, change }, class);
         let links = slot.links;
         self.count(meta, verdict, Some((links, place)), None);
         Ok(())
@@ -375,6 +376,7 @@ impl Writer {
         reason: Option<(DeadLetterReason, &str)>,
     ) {
         self.staged.counters.count(verdict);
+        Arc::make_mut(&mut self.staged.sources).count(meta.source, verdict);
         self.staged.record_time_ms = self.staged.record_time_ms.max(meta.record_time_ms);
         self.expect(meta, verdict, image, reason);
     }
@@ -399,11 +401,11 @@ impl Writer {
         for (slot, place) in self.overlay.changed_mut() {
             if let Some(before) = slot.before() {
                 after.digest.remove(before.digest);
-                *by_status(&mut after, before.active) -= 1;
+                after.counters.of_class(before.class).into_iter().for_each(|count| *count -= 1);
             }
             slot.digest = joined_hash(self.frame.bytes(place.joined()));
             after.digest.add(slot.digest);
-            *by_status(&mut after, slot.active) += 1;
+            after.counters.of_class(slot.class).into_iter().for_each(|count| *count += 1);
         }
         after
     }
@@ -432,9 +434,8 @@ impl Writer {
         let generation = self.shared.contacts.dirty.current();
         for (slot, id, place) in self.overlay.changed() {
             let body = self.frame.bytes(place.body());
-            let facts = Facts { digest: slot.digest, active: slot.active };
-            self.shared.external_ids.take(id, slot.body_before(), body);
-            self.shared.erased.take(id, body);
+            let facts = Facts { digest: slot.digest, class: slot.class };
+            self.shared.take(slot.class, id, slot.body_before(), body);
             let value = StoredContact::build(slot.links, body, &mut self.scratch);
             generation.put(slot.hash, id, value, facts);
         }
@@ -489,8 +490,4 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.commits.outcomes.close();
     }
-}
-
-fn by_status(cut: &mut Cut, active: bool) -> &mut u64 {
-    if active { &mut cut.counters.active } else { &mut cut.counters.deleted }
 }

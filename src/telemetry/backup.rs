@@ -18,19 +18,17 @@ impl BackupMetrics {
         Ok(Self {
             success: families.seconds_gauge(
                 "contactd_backup_last_success_timestamp_seconds",
-                "When the newest backup in backup.path was made, in Unix time; 0: there is none.",
+                "When the newest backup in backup.to was made, in Unix time; 0: there is none.",
             )?,
-            failures: families.counter(
-                "contactd_backup_failures_total",
-                "Backups for backup.path that failed.",
-            )?,
+            failures: families
+                .counter("contactd_backup_failures_total", "Backups for backup.to that failed.")?,
             bytes: families.gauge(
                 "contactd_backup_last_bytes",
-                "Bytes of the last backup in backup.path; 0: none was made since the start.",
+                "Bytes of the last backup in backup.to; 0: none was made since the start.",
             )?,
             seconds: families.seconds_gauge(
                 "contactd_backup_last_duration_seconds",
-                "How long the last backup in backup.path took; 0: none was made since the start.",
+                "How long the last backup in backup.to took; 0: none was made since the start.",
             )?,
         })
     }

@@ -2,6 +2,7 @@
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
+use super::rabbitmq::RabbitmqMetrics;
 use super::registry::{Families, MetricsError};
 
 /// How followers of one label stand on this instance.
@@ -35,6 +36,8 @@ pub struct FollowerMetrics {
     waiting: IntGaugeVec,
     owed: IntGaugeVec,
     parked: IntGaugeVec,
+    /// Of the follower that tells RabbitMQ.
+    pub rabbitmq: RabbitmqMetrics,
 }
 
 impl FollowerMetrics {
@@ -81,6 +84,7 @@ impl FollowerMetrics {
                 "Changes that were refused too often, and wait for somebody to look at them.",
                 label,
             )?,
+            rabbitmq: RabbitmqMetrics::register(families)?,
         })
     }
 

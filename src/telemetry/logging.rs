@@ -2,10 +2,10 @@
 
 use std::io::{IsTerminal as _, stderr};
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::{LogFormat, TelemetryConfig};
 
@@ -26,12 +26,28 @@ pub enum LoggingError {
     Twice(#[from] TryInitError),
 }
 
-/// Sets up log lines for the whole process, once.
+/// Which lines are written, to be changed while they are.
+#[derive(Clone, Debug)]
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// From now on it is this one.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn set(&self, text: &str) -> Result<(), LoggingError> {
+        // It fails only where nobody writes lines any more.
+        let _ = self.0.reload(filter(text)?);
+        Ok(())
+    }
+}
+
+/// Sets up log lines for the whole process, once, and gives what changes the filter.
 ///
 /// # Errors
 /// When the filter can't be read, or they are set up already.
-pub fn init_logging(config: &TelemetryConfig) -> Result<(), LoggingError> {
-    let filter = filter(&config.log)?;
+pub fn init_logging(config: &TelemetryConfig) -> Result<LogFilter, LoggingError> {
+    let (filter, handle) = reload::Layer::new(filter(&config.log)?);
     let registry = tracing_subscriber::registry().with(filter);
     // What can't be written can't be complained about in the same place, where it would be a panic.
     let layer = || layer().log_internal_errors(false);
@@ -47,7 +63,7 @@ pub fn init_logging(config: &TelemetryConfig) -> Result<(), LoggingError> {
         let lines = layer().with_ansi(stderr().is_terminal()).with_writer(stderr);
         registry.with(lines).try_init()?;
     }
-    Ok(())
+    Ok(LogFilter(handle))
 }
 
 fn is_json(format: LogFormat, terminal: bool) -> bool {
@@ -61,7 +77,7 @@ fn is_json(format: LogFormat, terminal: bool) -> bool {
 /// What the libraries say below a warning is of no use to an operator.
 fn filter(text: &str) -> Result<EnvFilter, LoggingError> {
     EnvFilter::builder()
-        .parse(format!("sled=warn,hyper=warn,h2=warn,{text}"))
+        .parse(format!("sled=warn,hyper=warn,h2=warn,lapin=off,{text}"))
         .map_err(|source| LoggingError::Filter { filter: text.to_owned(), source })
 }
 

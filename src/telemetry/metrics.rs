@@ -15,6 +15,7 @@ use prometheus::{
 
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
+use super::access_log::AccessLogMetrics;
 use super::acme::AcmeMetrics;
 use super::auth::AuthMetrics;
 use super::backup::BackupMetrics;
@@ -31,7 +32,9 @@ use super::imports::ImportMetrics;
 use super::intake::{IntakeFamilies, OutboxGauges, WebhookOutcome};
 use super::lanes::{LaneFamilies, LaneMetrics};
 use super::limits::LimitMetrics;
+use super::payments::PaymentMetrics;
 use super::pools::{PoolFamilies, PoolMetrics};
+use super::process::ProcessMetrics;
 use super::registry::{
     BATCH_RECORDS, Families, FamilyInfo, HTTP_SECONDS, MetricsError, STAGE_SECONDS,
 };
@@ -40,6 +43,7 @@ use super::schemas::SchemaMetrics;
 use super::security::SecurityLog;
 use super::simulator::SimulatorMetrics;
 use super::store::{StoreFamilies, StoreGauges};
+use super::subscriptions::SubscriptionMetrics;
 use super::throttle::Throttle;
 
 /// Refreshes gauges just before a scrape is answered.
@@ -102,6 +106,8 @@ pub struct Metrics {
     pub exports: ExportMetrics,
     /// The feed's.
     pub feed: FeedMetrics,
+    /// Payments.
+    pub payments: PaymentMetrics,
     /// Control records and entries.
     pub control: ControlMetrics,
     /// By what records are judged.
@@ -122,6 +128,10 @@ pub struct Metrics {
     intake: IntakeFamilies,
     /// Webhooks that are made here.
     pub simulator: SimulatorMetrics,
+    /// The access log's.
+    pub access_log: AccessLogMetrics,
+    /// Deliveries to subscribers.
+    pub subscriptions: SubscriptionMetrics,
     /// Files in.
     pub imports: ImportMetrics,
     /// The sync with Acme.
@@ -137,6 +147,8 @@ pub struct Metrics {
     /// Signing in, and being let in.
     pub auth: AuthMetrics,
     pools: PoolFamilies,
+    /// Whether it is ready, and its certificate.
+    pub process: ProcessMetrics,
     pub(super) dead_letter_lines: Throttle,
     pub(super) request_lines: RequestLines,
     families: Vec<FamilyInfo>,
@@ -155,11 +167,7 @@ impl Metrics {
         let metrics = Self {
             hooks: Mutex::new(Vec::new()),
             http_requests: http_requests(&families)?,
-            http_failed: families.counters(
-                "contactd_http_requests_failed_total",
-                "HTTP requests that were answered with a status of 500 or more, by error code.",
-                &["code"],
-            )?,
+            http_failed: http_failed(&families)?,
             http_active: families
                 .gauge("http_server_active_requests", "HTTP requests under way.")?,
             batch_records: families.histogram(
@@ -181,6 +189,7 @@ impl Metrics {
             )?,
             exports: ExportMetrics::register(&families)?,
             feed: FeedMetrics::register(&families)?,
+            payments: PaymentMetrics::register(&families)?,
             control: ControlMetrics::register(&families)?,
             rules: RulesMetrics::register(&families)?,
             security: SecurityLog::default(),
@@ -199,6 +208,8 @@ impl Metrics {
             limits: LimitMetrics::register(&families)?,
             intake: IntakeFamilies::register(&families)?,
             simulator: SimulatorMetrics::register(&families)?,
+            access_log: AccessLogMetrics::register(&families)?,
+            subscriptions: SubscriptionMetrics::register(&families)?,
             imports: ImportMetrics::register(&families)?,
             acme: AcmeMetrics::register(&families)?,
             backup: BackupMetrics::register(&families)?,
@@ -207,6 +218,7 @@ impl Metrics {
             followers: FollowerMetrics::register(&families)?,
             auth: AuthMetrics::register(&families)?,
             pools: PoolFamilies::register(&families)?,
+            process: ProcessMetrics::register(&families)?,
             dead_letter_lines: Throttle::default(),
             request_lines: RequestLines::default(),
             families: families.into_infos(),
@@ -315,6 +327,14 @@ impl std::fmt::Debug for Metrics {
 
 const RETRY_REASONS: [&str; 6] =
     ["disk_full", "file_not_made", "log_unavailable", "redis_unavailable", "redrive", "other"];
+
+fn http_failed(families: &Families<'_>) -> Result<IntCounterVec, MetricsError> {
+    families.counters(
+        "contactd_http_requests_failed_total",
+        "HTTP requests that were answered with a status of 500 or more, by error code.",
+        &["code"],
+    )
+}
 
 fn http_requests(families: &Families<'_>) -> Result<HistogramVec, MetricsError> {
     families.histograms(

@@ -5,6 +5,7 @@
 //!       ─► Metrics (children resolved once) ─────────────┴─► one registry ─► GET /metrics
 //! ```
 
+mod access_log;
 mod acme;
 mod auth;
 mod backup;
@@ -26,15 +27,20 @@ mod limits;
 pub(crate) mod lines;
 mod logging;
 mod metrics;
+mod payments;
 mod pools;
+mod process;
+mod rabbitmq;
 mod registry;
 mod rules;
 mod schemas;
 mod security;
 mod simulator;
 mod store;
+mod subscriptions;
 mod throttle;
 
+pub use access_log::{AccessLine, AccessLog, AccessLogMetrics};
 pub use acme::{AcmeCall, AcmeDrift, AcmeMetrics, AcmeResult};
 pub use auth::{AuthMetrics, LoginOutcome, UsersFileBad, UsersFileRead};
 pub use backup::BackupMetrics;
@@ -51,13 +57,17 @@ pub use imports::{ImportMetrics, ImportVerdict};
 pub use intake::{OutboxGauges, WebhookOutcome};
 pub use lanes::{LaneLag, LaneMetrics};
 pub use limits::LimitMetrics;
-pub use logging::{LoggingError, init_logging};
+pub use logging::{LogFilter, LoggingError, init_logging};
 pub use metrics::{Dependency, Metrics};
+pub use payments::PaymentMetrics;
 pub use pools::PoolMetrics;
+pub use process::ProcessMetrics;
+pub use rabbitmq::RabbitmqMetrics;
 pub use registry::{FamilyInfo, MetricsError};
 pub use rules::RulesMetrics;
 pub use schemas::{SchemaAnswer, SchemaMetrics};
 pub use security::{Incident, IncidentKind, SecurityLog};
 pub use simulator::{SimulatorMetrics, SimulatorOutcome};
 pub use store::{CacheTotals, StoreGauges};
+pub use subscriptions::SubscriptionMetrics;
 pub use throttle::Throttle;

@@ -25,6 +25,12 @@ pub struct StoreGauges {
     pub dirty_bytes: u64,
     /// Bytes that the data directory's disk has left; none: it does not say.
     pub disk_free_bytes: Option<u64>,
+    /// Bytes that it must have left for applying to go on.
+    pub disk_min_free_bytes: u64,
+    /// Part of the sum over all contacts, small enough for a figure.
+    pub digest: u64,
+    /// The same of the position that the sum belongs to.
+    pub position: u64,
     /// Unix time in seconds of the last checkpoint.
     pub checkpoint_unix_seconds: f64,
     /// Checkpoints since the store was made.
@@ -71,6 +77,9 @@ pub(super) struct StoreFamilies {
     journal_bytes: IntGauge,
     dirty_bytes: IntGauge,
     disk_free_bytes: IntGauge,
+    disk_min_free_bytes: IntGauge,
+    digest: IntGauge,
+    position: IntGauge,
     last_flush: Gauge,
     checkpoint_number: IntGauge,
     cache_hits: Mirror,
@@ -105,6 +114,18 @@ impl StoreFamilies {
                 "contactd_disk_free_bytes",
                 "Bytes that the disk of the data directory has left; 0 while unknown.",
             )?,
+            disk_min_free_bytes: families.gauge(
+                "contactd_disk_min_free_bytes",
+                "Bytes that it must have left (store.min_free_bytes); below, applying pauses.",
+            )?,
+            digest: families.gauge(
+                "contactd_store_digest",
+                "52 bits of the sum over all contacts: equal on instances whose contactd_store_position is equal.",
+            )?,
+            position: families.gauge(
+                "contactd_store_position",
+                "52 bits of a hash of the contact log's position that is applied.",
+            )?,
             last_flush: families.seconds_gauge(
                 "contactd_store_last_flush_timestamp_seconds",
                 "Unix time of the last checkpoint.",
@@ -128,6 +149,9 @@ impl StoreFamilies {
         set(&self.journal_bytes, gauges.journal_bytes);
         set(&self.dirty_bytes, gauges.dirty_bytes);
         set(&self.disk_free_bytes, gauges.disk_free_bytes.unwrap_or(0));
+        set(&self.disk_min_free_bytes, gauges.disk_min_free_bytes);
+        set(&self.digest, gauges.digest);
+        set(&self.position, gauges.position);
         set(&self.checkpoint_number, gauges.checkpoint_number);
         self.last_flush.set(gauges.checkpoint_unix_seconds);
         self.cache_hits.follow(gauges.cache.hits);

@@ -68,6 +68,9 @@ fn help_teaches_and_goes_to_standard_output() {
         "get",
         "export",
         "status",
+        "doctor",
+        "support-bundle",
+        "reload",
         "check-event",
         "simulate",
         "dlq list",
@@ -105,6 +108,8 @@ fn help_teaches_and_goes_to_standard_output() {
         "schemas",
         "asyncapi",
         "completions",
+        "dashboards",
+        "man",
     ] {
         let help = prints(directory.path(), &format!("{command} --help"));
         assert!(help.contains("Usage: contactd"), "{command}: {help}");
@@ -197,7 +202,7 @@ fn what_serve_would_refuse_is_not_right() {
 #[test]
 fn completions_are_a_script() {
     let directory = tempfile::tempdir().unwrap();
-    assert!(prints(directory.path(), "completions bash").contains("admin editor viewer"));
+    assert!(prints(directory.path(), "completions bash").contains("admin operator editor viewer"));
     for shell in ["bash", "zsh", "fish"] {
         assert!(prints(directory.path(), &format!("completions {shell}")).contains("contactd"));
     }

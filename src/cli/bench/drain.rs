@@ -20,6 +20,7 @@ use super::super::settings::SettingsArgs;
 use super::drain_part::{Part, PartReport};
 use super::fill::append_all;
 use super::hubspot;
+use super::payments::OfPayments;
 use super::table::{median, megabytes, print, thousands};
 
 /// A limit below this many events a second says that the machine was busy with something else.
@@ -42,7 +43,8 @@ pub(in crate::cli) struct DrainArgs {
     /// How often; the medians are shown
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Whose records: contactd's own names, or single property changes as HubSpot's webhooks have them
+    /// Whose records: contactd's own names, single property changes as HubSpot's webhooks have them, or
+    /// payments
     #[arg(long, value_enum, default_value = "acme")]
     preset: Records,
 }
@@ -53,6 +55,7 @@ enum Records {
     Acme,
     #[value(name = "hubspot")]
     HubSpot,
+    Payments,
 }
 
 pub(super) fn run(settings: &SettingsArgs, args: &DrainArgs) -> anyhow::Result<()> {
@@ -88,10 +91,17 @@ fn own_settings(
         args.events, args.contacts, args.seed, args.partitions
     );
     let mut settings = settings.clone();
-    if args.preset == Records::HubSpot {
-        topic.push_str("-hubspot");
-        let key = format!("source.{}.preset", hubspot::NAME);
-        settings.set.push((key, "hubspot".to_owned()));
+    match args.preset {
+        Records::Acme => {}
+        Records::HubSpot => {
+            topic.push_str("-hubspot");
+            let key = format!("source.{}.preset", hubspot::NAME);
+            settings.set.push((key, "hubspot".to_owned()));
+        }
+        Records::Payments => {
+            topic.push_str("-payments");
+            settings.set.push(("payments.enabled".to_owned(), "true".to_owned()));
+        }
     }
     own_log(&settings, topic, args.partitions, directory)
 }
@@ -141,11 +151,13 @@ fn fill(config: &Config, args: &DrainArgs) -> anyhow::Result<()> {
         seed: args.seed,
         ..LoadOptions::default()
     });
+    let mut payments = OfPayments::default();
     // Retention goes by the record's time.
-    let record = |made: LoadRecord| {
+    let record = move |made: LoadRecord| {
         let record = match args.preset {
             Records::Acme => made.into(),
             Records::HubSpot => hubspot::of_hubspot(&made),
+            Records::Payments => payments.next(&made),
         };
         NewRecord { timestamp_ms: now_ms(), ..record }
     };

@@ -80,6 +80,9 @@ pub(super) fn run(settings: &SettingsArgs, args: &DrainPartArgs) -> anyhow::Resu
     let report = match args.part {
         Part::Read => read(&config, args.events, |_| {})?,
         Part::Fields if is_hubspot => read(&config, args.events, parse_property_change)?,
+        Part::Fields if config.payments.enabled => {
+            read(&config, args.events, super::payments::parse)?
+        }
         Part::Fields => read(&config, args.events, parse_fields)?,
         Part::Json => read(&config, args.events, parse_json)?,
         Part::Drain => drain(config)?,

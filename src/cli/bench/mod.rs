@@ -15,8 +15,10 @@ mod http_load;
 mod hubspot;
 mod latency;
 mod page;
+mod payments;
 mod read;
 mod start;
+mod subscriptions;
 mod table;
 mod usage;
 mod webhooks;
@@ -36,6 +38,7 @@ use latency::LatencyArgs;
 use page::PageArgs;
 use read::{BareArgs, ReadArgs};
 use start::{RecoveryArgs, StartArgs};
+use subscriptions::SubscriptionsArgs;
 use webhooks::{BareWebhooksArgs, WebhooksArgs};
 use write::WriteArgs;
 
@@ -72,6 +75,8 @@ pub(super) enum BenchCommand {
     Recovery(RecoveryArgs),
     /// How long `dev` takes from nothing until it is ready
     Start(StartArgs),
+    /// How soon subscribers are told, and what many of them cost
+    Subscriptions(SubscriptionsArgs),
     /// How many writes over HTTP are applied a second
     Write(WriteArgs),
     /// How fast signed webhooks are kept, beside a bare handler in the same run
@@ -104,6 +109,7 @@ pub(super) fn run(settings: &SettingsArgs, command: &BenchCommand) -> anyhow::Re
         BenchCommand::Feed(args) => feed::run(args),
         BenchCommand::Recovery(args) => start::recovery(settings, args),
         BenchCommand::Start(args) => start::run(args),
+        BenchCommand::Subscriptions(args) => subscriptions::run(settings, args),
         BenchCommand::Webhooks(args) => webhooks::run(settings, args),
         BenchCommand::BareWebhooks(args) => webhooks::bare(settings, args),
         BenchCommand::Write(args) => write::run(settings, args),

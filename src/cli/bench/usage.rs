@@ -49,7 +49,7 @@ fn cpu_seconds() -> f64 {
 }
 
 /// The same of a process, by its name in `/proc`.
-fn cpu_seconds_of(process: &str) -> f64 {
+pub(super) fn cpu_seconds_of(process: &str) -> f64 {
     let stat = Path::new("/proc").join(process).join("stat");
     cpu_in(&stat).map_or(0.0, |(_, seconds)| seconds)
 }

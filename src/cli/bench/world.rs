@@ -58,7 +58,7 @@ impl World {
         Ok(world)
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.directory.path()
     }
 

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -75,6 +75,9 @@ pub(super) struct ImportArgs {
     /// What an empty cell says: nothing, or that there is no value any more
     #[arg(long, value_enum, default_value_t = Empty::Keep)]
     empty: Empty,
+    /// When what the file says was so, as of when it was exported: what events of later said stands
+    #[arg(long, value_name = "TIME")]
+    as_of: Option<String>,
     /// Import a file once more whose import is done; it overrules what was edited since
     #[arg(long)]
     again: bool,
@@ -168,11 +171,34 @@ fn give(api: &Api, args: &ImportArgs, path: &Path) -> anyhow::Result<Value> {
     pairs.extend(args.format.as_ref().map(|format| ("format", word(format))));
     pairs.extend(args.columns.clone().map(|columns| ("columns", columns)));
     pairs.extend(args.source.clone().map(|source| ("source", source)));
+    pairs.extend(args.as_of.clone().map(|time| ("asOf", time)));
     pairs.extend(name.map(|name| ("name", name)));
     pairs.extend(args.dry_run.then(|| ("dryRun", "true".to_owned())));
     pairs.extend(args.again.then(|| ("again", "true".to_owned())));
     let query = pairs.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value)));
-    api.upload(&format!("{PATH}?{}", query.collect::<Vec<_>>().join("&")), file)
+    let query = query.collect::<Vec<_>>().join("&");
+    let before = seen(&file).map_err(cant)?;
+    let job = api.upload(&format!("{PATH}?{query}"), file.try_clone().map_err(cant)?)?;
+    if seen(&file).map_err(cant)? == before {
+        return Ok(job);
+    }
+    if text(&job, "state") == "ready" {
+        api.post(&format!("{PATH}/{}/cancel", percent_encoded(text(&job, "id"))), None)?;
+    }
+    let told = format!(
+        "{} changed while it was read, so nothing of it is imported: give it again once it is whole",
+        path.display()
+    );
+    Err(Failure::Data(told).into())
+}
+
+/// What changes when a file is written to; nothing of what is none, such as a pipe.
+fn seen(file: &File) -> std::io::Result<Option<(u64, SystemTime)>> {
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Ok(None);
+    }
+    Ok(Some((found.len(), found.modified()?)))
 }
 
 /// Asks on a terminal; nothing is lost by a dry run.

@@ -11,7 +11,7 @@ pub(crate) mod rings;
 pub(crate) mod state;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 use super::Class;
 use super::clock::Clock;

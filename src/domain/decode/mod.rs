@@ -25,6 +25,7 @@ mod fields;
 mod framing;
 mod items;
 mod key;
+mod payment;
 mod reader;
 #[cfg(test)]
 mod ring_tests;
@@ -86,6 +87,8 @@ pub struct Decoder {
     sources: Sources,
     schemas: SourceSchemas,
     limits: Limits,
+    /// Whether payments are events here.
+    payments: bool,
     /// The deliberate mistake that the tests must notice.
     #[cfg(debug_assertions)]
     clock_from_record: bool,
@@ -185,6 +188,9 @@ impl Decoder {
         (envelope, source): (&Envelope, Option<&Source>),
         headers: Headers<'_>,
     ) -> Result<Event, Reject> {
+        if envelope.kind.is_of_payment() {
+            return self.payment(reader, record, envelope, headers);
+        }
         let contact = ContactPart::read(reader, envelope, source, headers.clone())?;
         let mut event = self.assemble(reader, record, envelope, contact, headers.clone())?;
         external_ids::resolve(reader, &mut event, headers.clone())?;
@@ -293,6 +299,7 @@ impl Decoder {
             external_ids: contact.external_ids,
             replaces: false,
             is_notice: false,
+            payment: None,
             command: None,
         })
     }
@@ -379,16 +386,17 @@ pub fn id_problem(bytes: &[u8]) -> Option<&'static str> {
         Some("is empty")
     } else if bytes.len() > ID_BYTES_MAX {
         Some("is too long")
-    } else if bytes.iter().any(u8::is_ascii_control) || holds_c1(bytes) {
+    } else if holds_control(bytes) {
         Some("holds control characters")
     } else {
         None
     }
 }
 
-/// The control characters U+0080 to U+009F.
-fn holds_c1(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| matches!(pair, [0xC2, 0x80..=0x9F]))
+/// Control characters of ASCII, and U+0080 to U+009F.
+fn holds_control(bytes: &[u8]) -> bool {
+    bytes.iter().any(u8::is_ascii_control)
+        || bytes.windows(2).any(|pair| matches!(pair, [0xC2, 0x80..=0x9F]))
 }
 
 /// What tells an event's repeats from another event under its id.

@@ -232,6 +232,7 @@ fn stands(after: &State<'_>, event: &Event, command: &Command, clock: Clock) -> 
             !is_active && said.all(|register| register.value.is_none())
         }
         Intent::Bind | Intent::Unbind => true,
+        Intent::Pay | Intent::Settle | Intent::Fail | Intent::Refund => false,
     }
 }
 

@@ -132,7 +132,11 @@ fn join_life<'a>(state: &mut State<'a>, event: &Event, clock: Clock, arena: &'a 
     let mut took = match event.kind {
         EventKind::Created if stays_erased => false,
         EventKind::Created => raise(&mut state.created, clock),
-        EventKind::Updated => false,
+        EventKind::Updated
+        | EventKind::PaymentCreated
+        | EventKind::PaymentSucceeded
+        | EventKind::PaymentFailed
+        | EventKind::PaymentRefunded => false,
         EventKind::Restored => raise(&mut state.restored, clock),
         EventKind::Erased => raise(&mut state.erased, clock) | raise(&mut state.reset, clock),
         EventKind::Deleted => {

@@ -24,6 +24,7 @@ use super::contact::state::State;
 use super::contact::{ContactView, CorruptContact, HEAD_BYTES, Status, head_of};
 use super::event::{Event, EventKind};
 use super::external_ids::EXTERNAL_IDS_MAX;
+use super::payment::REFUNDS_MAX;
 use super::verdict::Verdict;
 
 pub use super::limits::Limits;
@@ -50,6 +51,9 @@ pub enum MergeError {
         /// So many.
         ids: usize,
     },
+    /// The payment would have too many refunds; nothing changed.
+    #[error("the payment has {REFUNDS_MAX} refunds already, which is as many as are kept")]
+    TooManyRefunds,
     /// What is stored can't be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptContact),
@@ -59,7 +63,7 @@ impl MergeError {
     /// What to do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::TooLarge { .. } | Self::TooManyIds { .. } => Class::Poison,
+            Self::TooLarge { .. } | Self::TooManyIds { .. } | Self::TooManyRefunds => Class::Poison,
             Self::Corrupt(corrupt) => corrupt.class(),
         }
     }

@@ -49,6 +49,7 @@ impl Subject {
             external_ids: Vec::new(),
             replaces: false,
             is_notice: false,
+            payment: None,
             command: None,
         };
         for (place, text) in fields {

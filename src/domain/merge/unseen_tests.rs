@@ -120,6 +120,7 @@ fn silent(kind: EventKind, at: u64) -> Event {
         external_ids: Vec::new(),
         replaces: false,
         is_notice: false,
+        payment: None,
         command: None,
     }
 }
@@ -168,7 +169,13 @@ impl Both {
         match kind {
             EventKind::Created => self.created = self.created.max(at),
             EventKind::Deleted => _ = self.deletes.insert(at),
-            EventKind::Updated | EventKind::Restored | EventKind::Erased => {}
+            EventKind::Updated
+            | EventKind::Restored
+            | EventKind::Erased
+            | EventKind::PaymentCreated
+            | EventKind::PaymentSucceeded
+            | EventKind::PaymentFailed
+            | EventKind::PaymentRefunded => {}
         }
         // Enough of the greatest to know the floor by.
         while self.deletes.len() > 40 {

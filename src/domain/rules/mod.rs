@@ -61,6 +61,9 @@ pub struct RuleText {
     pub record_bytes_max: usize,
     /// How far ahead of its record's timestamp an event may lie, in milliseconds.
     pub future_tolerance_ms: u64,
+    /// Whether payments are events; left out where they are not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payments: bool,
     /// Source → where its records have what, and what they call it.
     pub sources: SourceTexts,
     /// Source → name of a schema → JSON Schema.
@@ -131,6 +134,7 @@ impl RuleText {
             contact_bytes_max: limits.contact_bytes_max,
             record_bytes_max: limits.record_bytes_max,
             future_tolerance_ms,
+            payments: false,
             sources,
             schemas: ByName::new(),
         }
@@ -194,6 +198,9 @@ impl RuleText {
             if mine != theirs {
                 found.push(format!("{name}: {mine}, not {theirs}"));
             }
+        }
+        if self.payments != other.payments {
+            found.push(format!("payments.enabled: {}, not {}", self.payments, other.payments));
         }
         found.extend(differing("source", &self.sources, &other.sources));
         found.extend(differing("schemas", &self.schemas, &other.schemas));
@@ -263,7 +270,9 @@ impl RuleSet {
         Ok(Self {
             fingerprint: Fingerprint(xxh3_64(&canonical)),
             packed: packed.into(),
-            decoder: Arc::new(Decoder::new(sources, limits).with_schemas(schemas)),
+            decoder: Arc::new(
+                Decoder::new(sources, limits).with_schemas(schemas).with_payments(text.payments),
+            ),
             text,
         })
     }

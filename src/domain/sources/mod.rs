@@ -203,7 +203,7 @@ impl Source {
             match EventKind::from_type(ours.as_bytes()).filter(|kind| !kind.is_command_only()) {
                 Some(kind) => source.types.push((theirs.clone(), kind)),
                 None => {
-                    let problem = "must be contact.created, contact.updated or contact.deleted";
+                    let problem = "must be contact.created, contact.updated, contact.deleted or a payment's type";
                     note(format!("types.{theirs}"), format!("is \"{ours}\", and {problem}"));
                 }
             }

@@ -105,7 +105,8 @@ fn stage(letter: &KeptLetter) -> &'static str {
         | DeadLetterReason::InvalidMarker
         | DeadLetterReason::NothingKnown
         | DeadLetterReason::TransformFailed
-        | DeadLetterReason::UnknownField => "TASK_PUT",
+        | DeadLetterReason::UnknownField
+        | DeadLetterReason::InvalidPayment => "TASK_PUT",
     }
 }
 

@@ -104,14 +104,8 @@ impl Publisher {
             lanes => return Ok(lanes),
         }
         let (log, contacts) = (Arc::clone(&self.log), self.contacts.clone());
-        let asked = blocking(move || match log.lanes() {
-            Ok(lanes) => Ok(lanes),
-            Err(LogError::MissingTopic { .. }) => {
-                log.ensure_topic(TopicPlan::dead_letters(contacts.lanes()?, None))?;
-                Ok(log.lanes()?)
-            }
-            Err(error) => Err(error.into()),
-        });
+        let plan = move || Ok(TopicPlan::copies(contacts.lanes()?, None));
+        let asked = blocking(move || Ok(log.lanes_or_make(plan)?));
         let lanes = asked.await?;
         self.lanes.store(lanes, Ordering::Relaxed);
         Ok(lanes)

@@ -64,7 +64,7 @@ impl Chunk {
                     ControlFlow::Break(())
                 }
             };
-            if only.is_some_and(|only| !only.passes(applied.kind, applied.id)) {
+            if only.is_some_and(|only| !only.passes(applied.kind, applied.contact_id())) {
                 return enough(&writing.text);
             }
             writing.end_event(seen);
@@ -74,7 +74,7 @@ impl Chunk {
                 return ControlFlow::Break(());
             }
             writing.open = Some(applied.kind);
-            writing.ids.extend_from_slice(applied.id);
+            writing.ids.extend_from_slice(applied.contact_id());
             enough(&writing.text)
         })?;
         if let Some(damaged) = damaged {

@@ -5,7 +5,7 @@ use crate::domain::event::EventKind;
 /// What a client wants to hear of; the default is everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    kinds: Option<u8>,
+    kinds: Option<u16>,
     /// Sorted.
     contacts: Option<Vec<String>>,
 }
@@ -41,6 +41,6 @@ impl Filter {
     }
 }
 
-fn bit(kind: EventKind) -> u8 {
+fn bit(kind: EventKind) -> u16 {
     1 << kind as u8
 }

@@ -34,8 +34,15 @@ pub use client::{Client, StillAllowed, Subscription};
 pub use error::FeedError;
 pub use filter::Filter;
 pub use hub::Feed;
+pub(in crate::effects) use sse::write_change;
 
+use crate::domain::event::EventKind;
 use crate::domain::position::Position;
+
+/// The types of the events that are told.
+pub fn event_types() -> impl Iterator<Item = &'static str> {
+    EventKind::ALL.into_iter().map(EventKind::as_str)
+}
 
 /// Where a client begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! | event | data | id |
 //! |---|---|---|
 //! | `contact.created` … `contact.erased` | `{"contact":{…},"change":{…}}` | the position after it |
+//! | `payment.created` … `payment.refunded` | `{"payment":{…},"change":{…}}` | likewise |
 //! | `snapshot` | `{"reason"}`: forget what you hold, all of it follows | |
 //! | `state` | `{"contact":{…}}` | |
 //! | `ready` | `{"position","contacts"}`: that was all | the position that it is of |
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use crate::domain::contact::{ContactView, CorruptContact, write_json};
 use crate::domain::json::write_string;
+use crate::domain::payment::{Payment, PaymentRecord, of_row};
 use crate::domain::position::Position;
 use crate::domain::timestamp::write_rfc3339_us;
 use crate::store::journal::{Applied, Entry};
@@ -103,12 +105,31 @@ pub(super) fn change(
     applied: &Applied<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), CorruptContact> {
-    let view = ContactView::parse(applied.body)?;
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(applied.kind.as_str().as_bytes());
-    out.extend_from_slice(b"\ndata: {\"contact\":");
-    write_json(&String::from_utf8_lossy(applied.id), &view, out);
-    out.extend_from_slice(b",\"change\":{\"eventType\":\"");
+    if let Some(ids) = of_row(applied.id) {
+        let payment = PaymentRecord::of(ids, &Payment::parse(applied.body)?);
+        out.extend_from_slice(b"\ndata: {\"payment\":");
+        // Texts and numbers: they always become JSON.
+        out.extend_from_slice(&serde_json::to_vec(&payment).unwrap_or_default());
+    } else {
+        let view = ContactView::parse(applied.body)?;
+        out.extend_from_slice(b"\ndata: {\"contact\":");
+        write_json(&String::from_utf8_lossy(applied.id), &view, out);
+    }
+    out.extend_from_slice(b",\"change\":");
+    write_change(entry, applied, out);
+    out.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+/// What happened, beside the contact or payment that it happened to.
+pub(in crate::effects) fn write_change(
+    entry: &Entry<'_>,
+    applied: &Applied<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"{\"eventType\":\"");
     out.extend_from_slice(applied.kind.as_str().as_bytes());
     out.extend_from_slice(b"\",\"eventId\":");
     text(applied.event_id, out);
@@ -129,8 +150,7 @@ pub(super) fn change(
             text(value, out);
         }
     }
-    out.extend_from_slice(b"}}\n");
-    Ok(())
+    out.push(b'}');
 }
 
 /// The position after a change.

@@ -1,6 +1,7 @@
 //! The loop of a follower: what the queue decides, with the journal, the sink and the control entry.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -18,12 +19,10 @@ use super::queue::{Next, Queue, Settled};
 use super::reading::blocking;
 use super::standing::Standing;
 use super::writing::WRITE_EVERY;
-use super::{Answer, Delivery, Place, Progress, Row, Sink};
+use super::{Answer, Delivery, Hold, Place, Progress, Row, Sink};
 
 /// How often it is looked at least: whether another instance has given up, what was ordered.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How long commits are let come together before the journal is looked at.
-const LINGER: Duration = Duration::from_millis(50);
 /// Pause after an error of our own.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
 /// After so long without a delivery somebody should look.
@@ -100,6 +99,9 @@ pub struct Engine<S: Sink> {
     /// Of the role, while this instance has it.
     pub(super) tenure: Option<u64>,
     pub(super) queue: Queue<S::Item>,
+    /// Whether the sink knows that it is this instance's turn, and from where on.
+    pub(super) is_sink_told: bool,
+    is_sink_paused: Arc<AtomicBool>,
     /// Where the journal is read on; none: it is yet to be opened.
     pub(super) changes: Option<Changes>,
     /// All before it was read.
@@ -133,6 +135,8 @@ impl<S: Sink> Engine<S> {
             may_run: false,
             tenure: None,
             queue: Queue::default(),
+            is_sink_told: false,
+            is_sink_paused: Arc::default(),
             changes: None,
             read: Position::default(),
             count: None,
@@ -159,7 +163,7 @@ impl<S: Sink> Engine<S> {
                 tokio::select! {
                     () = tokio::time::sleep(rest.at_most) => {}
                     Ok(()) = commits.changed(), if rest.until_commit => {
-                        tokio::time::sleep(LINGER).await;
+                        tokio::time::sleep(self.row.linger).await;
                     }
                 }
             };
@@ -195,6 +199,7 @@ impl<S: Sink> Engine<S> {
 
     /// An orderly end: whoever is next goes on from here.
     pub async fn end(&mut self) {
+        self.sink.end().await;
         if self.tenure.is_some()
             && self.is_dirty
             && let Err(error) = self.write().await
@@ -288,16 +293,36 @@ impl<S: Sink> Engine<S> {
         }
     }
 
-    /// Whether it is this instance's still: nobody has taken the role since, and the lease holds.
+    fn hold(&self) -> Option<Hold> {
+        Some(Hold {
+            reader: self.reader.clone(),
+            lease: Arc::clone(&self.around.lease),
+            role: self.role(),
+            tenure: self.tenure?,
+            is_free: self.around.log.is_control_refused(),
+            is_paused: Arc::clone(&self.is_sink_paused),
+        })
+    }
+
+    /// Whether it is this instance's still.
     pub(super) fn is_held(&self) -> bool {
-        let revision = || self.reader.control(&self.role()).map_or(0, |entry| entry.revision);
-        self.around.log.is_control_refused()
-            || self.around.lease.is_held() && self.tenure == Some(revision())
+        self.hold().is_some_and(|hold| hold.is_ours())
+    }
+
+    fn tell_sink(&mut self) {
+        self.is_sink_paused.store(self.is_paused(), Ordering::Release);
+        if !self.is_sink_told
+            && let Some(hold) = self.hold()
+        {
+            self.sink.begin(&self.read, hold);
+            self.is_sink_told = true;
+        }
     }
 
     fn tell_progress(&self) {
         let oldest_ms = self.queue.oldest_ms().or(self.read_time_ms);
         self.standing.set_progress(&self.read, self.queue.len(), oldest_ms);
+        self.standing.set_note(self.sink.note());
         self.standing.set_refused(self.queue.refused_for(STALLED_AFTER, self.now()));
         let counted = self.reader.counted(|cut| self.sink.counted(cut));
         let behind = counted.zip(self.count).map_or(0, |(all, read)| all.saturating_sub(read));
@@ -315,6 +340,7 @@ impl<S: Sink> Engine<S> {
                 return Ok(());
             }
             self.learn();
+            self.tell_sink();
             if self.is_paused() {
                 self.is_caught_up = true;
                 return Ok(());

@@ -21,6 +21,7 @@
 //! The changes of one key must stand in one lane. What has no order has a key for each change.
 
 mod engine;
+mod hold;
 mod ledger;
 mod onward;
 mod parked;
@@ -42,8 +43,10 @@ use crate::store::journal::{Applied, Entry, Outcome};
 use crate::store::{Cut, Reader, StoreError};
 
 pub use engine::{Engine, Rest, Surroundings};
+pub use hold::Hold;
 pub use parked::Parked;
 pub use registry::{Followers, Shown};
+pub(in crate::effects) use steering::replay_position;
 pub use steering::{By, FollowerError, ReplayFrom};
 
 /// Where a new follower begins.
@@ -53,6 +56,8 @@ pub enum Start {
     Beginning,
     /// With what is appended to the log from now on.
     Now,
+    /// With all contacts as they are, and what comes from then on: of a sink that tells states.
+    Contacts,
 }
 
 /// Deliveries in a time.
@@ -91,6 +96,8 @@ pub struct Row {
     pub is_of_founding: bool,
     /// Whether every instance runs it where there is no control topic for it.
     pub runs_without_control: bool,
+    /// How long commits are let come together before the journal is looked at.
+    pub linger: Duration,
 }
 
 impl Row {
@@ -108,6 +115,7 @@ impl Row {
             holds_journal: false,
             is_of_founding: false,
             runs_without_control: false,
+            linger: Duration::from_millis(50),
         }
     }
 }
@@ -192,6 +200,22 @@ pub trait Sink: Send + Sync + 'static {
         deliveries: &[Delivery<Self::Item>],
     ) -> impl Future<Output = Vec<Answer>> + Send;
 
+    /// It is this instance's turn: what comes after a position is delivered from now on, while it is held.
+    /// What was delivered and is not settled comes again.
+    fn begin(&self, _from: &Position, _hold: Hold) {}
+
+    /// Asked before it is written down that all before `read` is done. A sink that delivers later than it
+    /// answers writes down what it has to, and says before what all is done.
+    fn settle(&self, read: &Position) -> impl Future<Output = Result<Position, String>> + Send {
+        let read = read.clone();
+        async move { Ok(read) }
+    }
+
+    /// The instance ends: nothing more is begun, and what is under way is waited for a moment.
+    fn end(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Whether it tells what is rather than what happened: then all that is there is told where the
     /// journal no longer reaches back.
     fn tells_states(&self) -> bool {
@@ -208,6 +232,11 @@ pub trait Sink: Send + Sync + 'static {
         _key: &str,
     ) -> Result<Option<Picked<Self::Item>>, StoreError> {
         Ok(None)
+    }
+
+    /// What operators should know of it besides, while it delivers.
+    fn note(&self) -> Option<String> {
+        None
     }
 
     /// Whether it may run on this instance, which would go on from what is done; false: that is not known

@@ -70,6 +70,8 @@ pub struct Shown {
     pub paused: Option<(String, u64)>,
     /// Why nothing is delivered, and since when, in ms since 1970.
     pub trouble: Option<(String, u64)>,
+    /// What operators should know besides; none: nothing, or another instance knows.
+    pub note: Option<String>,
 }
 
 impl Followers {
@@ -192,6 +194,7 @@ impl Followers {
             is_scanning: known.scanned.is_some(),
             paused: known.paused.map(|Paused { by, at_ms }| (by, at_ms)),
             trouble: trouble.map(|Trouble { why, since_ms }| (why, since_ms)),
+            note: standing.note().filter(|_| is_here),
         }
     }
 
@@ -230,7 +233,8 @@ impl Followers {
                      `contactd follower parked {name}` lists them"
                 )
             });
-            trouble.or(refused).into_iter().chain(parked)
+            let note = listed.standing.note().map(|note| format!("the follower {name}: {note}"));
+            trouble.or(refused).into_iter().chain(parked).chain(note)
         });
         let told: Vec<String> = told.flatten().collect();
         (!told.is_empty()).then(|| told.join("; "))

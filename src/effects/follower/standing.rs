@@ -28,6 +28,8 @@ pub(super) struct Standing {
     /// All before it was read.
     read: Mutex<Option<Position>>,
     trouble: Mutex<Option<Trouble>>,
+    /// What its sink says besides.
+    note: Mutex<Option<String>>,
     /// How many changes are refused for long, and why one of them is.
     refused: Mutex<Option<(usize, String)>>,
 }
@@ -118,6 +120,14 @@ impl Standing {
 
     pub(super) fn set_refused(&self, refused: Option<(usize, &str)>) {
         *self.refused.lock() = refused.map(|(changes, why)| (changes, of_a_reason(why)));
+    }
+
+    pub(super) fn set_note(&self, note: Option<String>) {
+        *self.note.lock() = note;
+    }
+
+    pub(super) fn note(&self) -> Option<String> {
+        self.note.lock().clone()
     }
 
     pub(super) fn refused(&self) -> Option<(usize, String)> {

@@ -3,7 +3,7 @@
 
 use crate::domain::position::{CONTROL_LANE, Position};
 use crate::ingest::{ControlOutcome, ControlWrite, IngestError, now_ms};
-use crate::store::StoreError;
+use crate::store::{Reader, StoreError};
 
 use super::ledger::{self, Ledger, Owed, Paused};
 use super::parked::{self, Parked};
@@ -130,46 +130,13 @@ impl Followers {
         by: &By,
     ) -> Result<Position, FollowerError> {
         self.row(name)?;
-        let position = self.replayed_from(from).await?;
+        let position = replay_position(self.reader(), from).await?;
         self.edit(name, "replayed", by, |ledger| {
             ledger.replay_from(&position);
             Ok(())
         })
         .await?;
         Ok(position)
-    }
-
-    async fn replayed_from(&self, from: ReplayFrom) -> Result<Position, FollowerError> {
-        let reader = self.reader().clone();
-        let found = blocking(move || {
-            let (earliest, time_ms) = reader.earliest_position()?;
-            let position = match from {
-                ReplayFrom::Position(position) => Some(position),
-                ReplayFrom::Time(ms) => reader.position_at(ms)?,
-            };
-            let end = reader.position();
-            let is_past = |position: &Position| {
-                let mut lanes = position.next.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
-                lanes.any(|(lane, next)| *next > end.next_of(*lane))
-            };
-            let is_ours = position.as_ref().is_none_or(|position| {
-                position.log == end.log && !position.is_place && !is_past(position)
-            });
-            let reaches = match &position {
-                Some(position) if is_ours => {
-                    reader.entries_after(&to_read(position.clone(), false))?.1
-                }
-                Some(_) | None => false,
-            };
-            Ok((position, is_ours, reaches, earliest, time_ms))
-        });
-        let (position, is_ours, reaches, mut earliest, time_ms) = found.await?;
-        earliest.next.remove(&CONTROL_LANE);
-        match position {
-            Some(_) if !is_ours => Err(FollowerError::ForeignPosition),
-            Some(position) if reaches => Ok(position),
-            Some(_) | None => Err(FollowerError::Gone { earliest, time_ms }),
-        }
     }
 
     /// Delivers a change once more that was parked, and what came after it of its contact.
@@ -251,8 +218,46 @@ impl Followers {
     }
 }
 
+/// From where on is told once more.
+///
+/// # Errors
+/// Where the journal does not reach back so far, and where the position is another log's.
+pub(in crate::effects) async fn replay_position(
+    reader: &Reader,
+    from: ReplayFrom,
+) -> Result<Position, FollowerError> {
+    let reader = reader.clone();
+    let found = blocking(move || {
+        let (earliest, time_ms) = reader.earliest_position()?;
+        let position = match from {
+            ReplayFrom::Position(position) => Some(position),
+            ReplayFrom::Time(ms) => reader.position_at(ms)?,
+        };
+        let end = reader.position();
+        let is_past = |position: &Position| {
+            let mut lanes = position.next.iter().filter(|(lane, _)| **lane != CONTROL_LANE);
+            lanes.any(|(lane, next)| *next > end.next_of(*lane))
+        };
+        let is_ours = position.as_ref().is_none_or(|position| {
+            position.log == end.log && !position.is_place && !is_past(position)
+        });
+        let reaches = match &position {
+            Some(position) if is_ours => reader.entries_after(&to_read(position.clone(), false))?.1,
+            Some(_) | None => false,
+        };
+        Ok((position, is_ours, reaches, earliest, time_ms))
+    });
+    let (position, is_ours, reaches, mut earliest, time_ms) = found.await?;
+    earliest.next.remove(&CONTROL_LANE);
+    match position {
+        Some(_) if !is_ours => Err(FollowerError::ForeignPosition),
+        Some(position) if reaches => Ok(position),
+        Some(_) | None => Err(FollowerError::Gone { earliest, time_ms }),
+    }
+}
+
 impl By {
-    fn signed(&self, write: ControlWrite) -> ControlWrite {
+    pub(in crate::effects) fn signed(&self, write: ControlWrite) -> ControlWrite {
         let (principal, request_id) = (Some(self.principal.clone()), self.request_id.clone());
         ControlWrite { principal, request_id, ..write }
     }

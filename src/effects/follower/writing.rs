@@ -59,7 +59,7 @@ impl<S: Sink> Engine<S> {
     /// Goes on from what is written down.
     pub(super) fn adopt(&mut self, said: Option<Ledger>) {
         (self.queue, self.changes) = (Queue::default(), None);
-        (self.is_caught_up, self.is_dirty) = (false, false);
+        (self.is_caught_up, self.is_dirty, self.is_sink_told) = (false, false, false);
         self.ledger = said;
         let log = self.log();
         let Some(ledger) = &mut self.ledger else {
@@ -83,9 +83,19 @@ impl<S: Sink> Engine<S> {
                 let reader = self.reader.clone();
                 blocking(move || reader.earliest_position()).await?.0
             }
-            Start::Now => end_of_log(self.around.log.clone(), self.log()).await?,
+            Start::Contacts => self.reader.position(),
+            Start::Now => {
+                let mut end = end_of_log(self.around.log.clone(), self.log()).await?;
+                if self.row.reads_control {
+                    let next = self.reader.position().next_of(CONTROL_LANE);
+                    end.next.insert(CONTROL_LANE, next);
+                }
+                end
+            }
         };
-        self.adopt(Some(Ledger::at(&position, self.row.reads_control)));
+        let mut ledger = Ledger::at(&position, self.row.reads_control);
+        ledger.scanned = (self.row.start == Start::Contacts).then(String::new);
+        self.adopt(Some(ledger));
         self.write().await
     }
 
@@ -144,7 +154,8 @@ impl<S: Sink> Engine<S> {
         let Some(mut ledger) = self.ledger.clone() else {
             return Ok(());
         };
-        ledger.set_position(&self.read, self.row.reads_control);
+        let settled = self.sink.settle(&self.read).await.map_err(EngineError::Refused)?;
+        ledger.set_position(&settled, self.row.reads_control);
         (ledger.count, ledger.founding) = (self.count, self.founding());
         ledger.waiting = self.queue.owed().map(|(key, at)| ledger::Owed::new(key, at)).collect();
         ledger.trouble = self.standing.trouble();
@@ -165,7 +176,7 @@ impl<S: Sink> Engine<S> {
                 self.tell_needs(Some(&ledger));
                 ledger.waiting = Vec::new();
                 (self.revision, self.ledger) = (Some(revision), Some(ledger));
-                (self.is_dirty, self.written) = (false, self.now());
+                (self.is_dirty, self.written) = (settled != self.read, self.now());
                 Ok(())
             }
             // Somebody has ordered something: it is written over that.

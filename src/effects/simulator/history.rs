@@ -5,12 +5,11 @@ use std::collections::VecDeque;
 use uuid::Uuid;
 
 use crate::domain::timestamp::format_rfc3339;
+use crate::effects::said_of::SaidOf;
 use crate::ingest::now_ms;
 use crate::outbound::Target;
 use crate::simulate::Manner;
 use crate::store::{Reader, StoreError};
-
-use super::order::SaidOf;
 
 /// Bytes of a body that are shown.
 const SHOWN_BYTES_MAX: usize = 4 << 10;

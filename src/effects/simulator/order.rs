@@ -7,9 +7,9 @@ use crate::domain::clock::Clock;
 use crate::domain::contact::ContactView;
 use crate::domain::event::{EventKind, FIELDS};
 use crate::domain::timestamp::format_rfc3339_us;
+use crate::effects::said_of::SaidOf;
 use crate::ingest::now_ms;
 use crate::simulate::ChaosOptions;
-use crate::store::{Reader, StoreError};
 
 use super::SimulatorError;
 
@@ -48,23 +48,6 @@ pub struct Event {
     pub(super) body: Vec<u8>,
     /// The contact that it has values of; none: of nobody who is known here.
     pub(super) said_of: Option<SaidOf>,
-}
-
-/// Of whom something was said, and after which erasure: it is not said any more after a later one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SaidOf {
-    contact_id: String,
-    erased: Option<Clock>,
-}
-
-impl SaidOf {
-    /// Whether the contact was erased since. May wait for the disk.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub(super) fn is_erased(&self, reader: &Reader) -> Result<bool, StoreError> {
-        Ok(reader.last_erased(self.contact_id.as_bytes())? > self.erased)
-    }
 }
 
 impl Order {
@@ -114,7 +97,11 @@ impl Write<'_> {
         // Acme has no other words for what becomes of a contact.
         let kind = match self.kind {
             EventKind::Created | EventKind::Restored => EventKind::Created,
-            EventKind::Updated => EventKind::Updated,
+            EventKind::Updated
+            | EventKind::PaymentCreated
+            | EventKind::PaymentSucceeded
+            | EventKind::PaymentFailed
+            | EventKind::PaymentRefunded => EventKind::Updated,
             EventKind::Deleted | EventKind::Erased => EventKind::Deleted,
         };
         let mut data = Map::new();
@@ -130,7 +117,7 @@ impl Write<'_> {
         }
         let data = Value::Object(data);
         let body = body(self.event_id, kind, self.timestamp_us, Some(view.version()), &data);
-        let said_of = SaidOf { contact_id: self.contact_id.to_owned(), erased: view.erased() };
+        let said_of = SaidOf::new(self.contact_id, view);
         Event { id: self.event_id.to_owned(), kind, body, said_of: Some(said_of) }
     }
 }

@@ -25,8 +25,12 @@ const RECORD_BYTES_MAX: &str = "max.message.bytes";
 /// 90 days: a session's longest life three times over.
 const CONTROL_RETENTION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 
-/// 30 days: time to look at what went wrong.
-const DEAD_LETTERS_RETENTION_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// 30 days: time to look at what went wrong, and to be told of what changed.
+const COPIES_RETENTION_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// What a topic of states is made with: who reads it to its end within a week hears of every delete, and
+/// what a contact was before is gone after a day.
+const OF_STATES: [(&str, &str); 2] =
+    [("delete.retention.ms", "604800000"), ("max.compaction.lag.ms", "86400000")];
 
 /// What a topic's settings say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,8 +55,10 @@ pub struct TopicPlan {
     pub retention_ms: Option<u64>,
     /// Whether the broker's clock dates the records.
     pub is_dated_by_broker: bool,
-    /// Whether compaction is taken off a topic that has it; else that is an error.
-    pub ends_compaction: bool,
+    /// Whether only the newest record of each key is kept, for ever.
+    pub is_compacted: bool,
+    /// Whether the cleanup policy of a topic that has another one is set; else that is an error.
+    pub mends_policy: bool,
 }
 
 impl TopicPlan {
@@ -63,32 +69,45 @@ impl TopicPlan {
             replication,
             retention_ms: None,
             is_dated_by_broker: false,
-            ends_compaction: false,
+            is_compacted: false,
+            mends_policy: false,
         }
     }
 
-    /// The topic of dead letters: they hold personal data, and so do not stay for ever.
-    pub const fn dead_letters(partitions: u16, replication: Option<u16>) -> Self {
-        let retention_ms = Some(DEAD_LETTERS_RETENTION_MS);
-        Self {
-            partitions,
-            replication,
-            retention_ms,
-            is_dated_by_broker: false,
-            ends_compaction: false,
-        }
+    /// A topic of dead letters or of changes: they hold personal data, and so do not stay for ever.
+    pub const fn copies(partitions: u16, replication: Option<u16>) -> Self {
+        let retention_ms = Some(COPIES_RETENTION_MS);
+        Self { retention_ms, ..Self::contacts(partitions, replication) }
+    }
+
+    /// The topic of contacts as they are.
+    pub const fn states(partitions: u16, replication: Option<u16>) -> Self {
+        Self { is_compacted: true, ..Self::contacts(partitions, replication) }
     }
 
     /// The control topic: one partition, entries are over long before their records are gone, and
     /// one clock for all instances says when.
     pub fn control(replication: Option<u16>) -> Self {
         let retention_ms = Some(CONTROL_RETENTION_MS);
-        Self {
-            partitions: 1,
-            replication,
-            retention_ms,
-            is_dated_by_broker: true,
-            ends_compaction: false,
+        Self { retention_ms, is_dated_by_broker: true, ..Self::contacts(1, replication) }
+    }
+
+    /// What the topic must have.
+    pub fn cleanup_policy(&self) -> &'static str {
+        if self.is_compacted { "compact" } else { "delete" }
+    }
+
+    /// An error where the topic's own policy would lose what it is for.
+    pub(super) fn check_policy(&self, topic: &str, policy: Option<String>) -> Result<(), LogError> {
+        let topic = topic.to_owned();
+        match policy {
+            Some(policy) if self.is_compacted && policy.trim() != "compact" => {
+                Err(LogError::NotCompacted { topic, policy })
+            }
+            Some(policy) if !self.is_compacted && is_compacted(&policy) => {
+                Err(LogError::CompactedTopic { topic, policy })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -98,7 +117,7 @@ impl TopicPlan {
 pub struct TopicEnsured {
     /// The topic did not exist.
     pub created: bool,
-    /// It was compacted, and is no longer.
+    /// It had another cleanup policy.
     pub policy_mended: bool,
 }
 
@@ -165,16 +184,15 @@ impl Admin {
         Ok(found)
     }
 
-    /// Makes the topic where it is missing; takes compaction off it where the plan says so.
+    /// Makes the topic where it is missing; sets its cleanup policy where the plan says so.
     pub(super) fn ensure(&self, plan: TopicPlan) -> Result<TopicEnsured, LogError> {
         let created = self.create(plan)?;
-        let policy = self.settings()?.cleanup_policy.filter(|policy| is_compacted(policy));
-        let policy_mended = policy.is_some();
-        if let Some(policy) = policy {
-            if !plan.ends_compaction {
-                return Err(LogError::CompactedTopic { topic: self.topic.clone(), policy });
-            }
-            self.set_cleanup_delete()?;
+        let checked = plan.check_policy(&self.topic, self.settings()?.cleanup_policy);
+        let policy_mended = checked.is_err();
+        if !plan.mends_policy {
+            checked?;
+        } else if policy_mended {
+            self.set_cleanup(plan.cleanup_policy())?;
         }
         Ok(TopicEnsured { created, policy_mended })
     }
@@ -183,14 +201,17 @@ impl Admin {
         let replication = plan.replication.map_or(-1, i32::from);
         let retention = plan.retention_ms.map_or_else(|| "-1".to_owned(), |ms| ms.to_string());
         let clock = if plan.is_dated_by_broker { "LogAppendTime" } else { "CreateTime" };
-        let topic = NewTopic::new(
+        let mut topic = NewTopic::new(
             &self.topic,
             i32::from(plan.partitions),
             TopicReplication::Fixed(replication),
         )
-        .set(CLEANUP_POLICY, "delete")
+        .set(CLEANUP_POLICY, plan.cleanup_policy())
         .set(RETENTION, &retention)
         .set("message.timestamp.type", clock);
+        for (name, value) in OF_STATES.iter().filter(|_| plan.is_compacted) {
+            topic = topic.set(name, value);
+        }
         let answer = block_on(self.client.create_topics([&topic], &Self::options()));
         for result in answer.map_err(|error| self.failure(&error))? {
             match result {
@@ -203,10 +224,10 @@ impl Admin {
     }
 
     /// This request replaces all of the topic's own settings, so the others go along.
-    fn set_cleanup_delete(&self) -> Result<(), LogError> {
+    fn set_cleanup(&self, policy: &str) -> Result<(), LogError> {
         let found = self.describe()?;
         let mut change =
-            AlterConfig::new(ResourceSpecifier::Topic(&self.topic)).set(CLEANUP_POLICY, "delete");
+            AlterConfig::new(ResourceSpecifier::Topic(&self.topic)).set(CLEANUP_POLICY, policy);
         for (name, value, is_own) in &found {
             if *is_own && name != CLEANUP_POLICY {
                 change = change.set(name, value);

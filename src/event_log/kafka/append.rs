@@ -38,7 +38,7 @@ impl KafkaLog {
     ) -> Result<Vec<Result<Ack, LogError>>, LogError> {
         self.check_open()?;
         let known = self.topic.clone().known_for(&records).await?;
-        let appender = self.appender(&known, Packing::Lz4)?;
+        let appender = self.appender(&known, self.topic.purpose.packing())?;
         let mut reports = Vec::with_capacity(records.len());
         for record in &records {
             reports.push(self.enqueue(record, &known, &appender).await);
@@ -109,7 +109,9 @@ impl KafkaLog {
         if let Some(appender) = appender.as_ref().filter(|appender| !appender.is_failed()) {
             return Ok(Arc::clone(appender));
         }
-        let new = Appender::new(&self.topic.config, known.record_bytes_max, packing)?;
+        let config = &self.topic.config;
+        let timeout = self.topic.purpose.delivery_timeout(config.linger);
+        let new = Appender::new(config, known.record_bytes_max, packing, timeout)?;
         let new = Arc::new(new);
         *appender = Some(Arc::clone(&new));
         Ok(new)

@@ -12,6 +12,7 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::event_log::LogError;
 
+use super::Purpose;
 use super::context::TopicContext;
 use super::settings::{self, Packing};
 
@@ -70,7 +71,8 @@ pub struct BareProducer {
 impl BareProducer {
     /// With that `linger.ms`.
     pub fn new(config: &KafkaConfig, linger_ms: &str) -> Result<Self, LogError> {
-        let mut own = settings::producer(config, BATCH_BYTES_MAX, Packing::Plain);
+        let timeout = Purpose::Log.delivery_timeout(config.linger);
+        let mut own = settings::producer(config, BATCH_BYTES_MAX, Packing::Plain, timeout);
         own.set("linger.ms", linger_ms);
         let producer = own.create().map_err(|error| settings::refused_settings(&error))?;
         Ok(Self { topic: config.topic.clone(), producer })

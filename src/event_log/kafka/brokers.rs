@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use rdkafka::{ClientConfig, Message};
 
@@ -146,10 +147,30 @@ impl Brokers {
 
     /// How many partitions a topic has.
     pub(super) fn partitions(&self, name: &str) -> Result<u16, LogError> {
-        self.answered(self.ask_for_partitions(name))
+        match u16::try_from(self.topic_metadata(name, |topic| topic.partitions().len())?) {
+            Ok(0) => Err(missing(name)),
+            Ok(lanes) => Ok(lanes),
+            Err(_) => {
+                let detail = format!("topic {name} has too many partitions");
+                Err(LogError::Configuration { detail })
+            }
+        }
     }
 
-    fn ask_for_partitions(&self, name: &str) -> Result<u16, LogError> {
+    /// What the brokers tell of a topic.
+    pub(super) fn topic_metadata<T>(
+        &self,
+        name: &str,
+        look: impl FnOnce(&MetadataTopic) -> T,
+    ) -> Result<T, LogError> {
+        self.answered(self.ask_for_topic(name, look))
+    }
+
+    fn ask_for_topic<T>(
+        &self,
+        name: &str,
+        look: impl FnOnce(&MetadataTopic) -> T,
+    ) -> Result<T, LogError> {
         self.context.forget_error();
         let answer = self.client().client().fetch_metadata(Some(name), REQUEST_WAIT);
         self.serve();
@@ -161,14 +182,7 @@ impl Brokers {
         if let Some(error) = topic.error() {
             return Err(self.code_failure(name, code_of(error), "metadata"));
         }
-        match u16::try_from(topic.partitions().len()) {
-            Ok(0) => Err(missing(name)),
-            Ok(lanes) => Ok(lanes),
-            Err(_) => {
-                let detail = format!("{} partitions are too many", topic.partitions().len());
-                Err(LogError::Configuration { detail })
-            }
-        }
+        Ok(look(topic))
     }
 
     pub(super) fn watermarks(&self, lane: Lane) -> Result<Watermarks, LogError> {

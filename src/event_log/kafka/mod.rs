@@ -32,6 +32,7 @@ mod assign;
 mod bare;
 mod brokers;
 mod context;
+mod examine;
 mod founding;
 pub mod inputs;
 mod lanes;
@@ -47,11 +48,13 @@ pub use admin::{TopicEnsured, TopicPlan};
 pub use bare::{BareProducer, drain_bare};
 use brokers::Brokers;
 use context::TopicContext;
+pub use examine::{MayAppend, TopicHealth};
 pub use founding::{ControlFounding, Signs, configured};
 use lanes::{Lanes, LastRead};
 pub use learn::Learned;
 use poll::Poller;
 use produce::{Appender, Bulk};
+use settings::Packing;
 pub use settings::check_settings;
 
 /// What a topic takes where the brokers don't say.
@@ -86,11 +89,52 @@ type Topic = Arc<TopicState>;
 
 struct TopicState {
     config: KafkaConfig,
+    /// How it is made, and what its settings must be.
+    purpose: Purpose,
     brokers: Brokers,
     /// What the brokers said first; later answers must agree, but for partitions that were added.
     known: Mutex<Option<Known>>,
     /// What a key's home follows from, once that is known.
     founding: RwLock<Option<Founding>>,
+}
+
+/// What a topic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be followed, or a copy of what was.
+    Log,
+    /// Changes, for others to follow.
+    Changes,
+    /// Contacts as they are, for others to follow: compacted.
+    States,
+}
+
+impl Purpose {
+    /// How a topic for it is made.
+    pub fn plan(self, partitions: u16, replication: Option<u16>) -> TopicPlan {
+        match self {
+            Self::Log => TopicPlan::contacts(partitions, replication),
+            Self::Changes => TopicPlan::copies(partitions, replication),
+            Self::States => TopicPlan::states(partitions, replication),
+        }
+    }
+
+    /// Not every client of others reads every codec: kafkajs knows gzip alone.
+    fn packing(self) -> Packing {
+        match self {
+            Self::Log => Packing::Lz4,
+            Self::Changes | Self::States => Packing::Plain,
+        }
+    }
+
+    /// How long a record may be under way. What is published is under way no longer than it takes another
+    /// instance to take over, or an old state might be written behind a newer one.
+    fn delivery_timeout(self, linger: Duration) -> Duration {
+        match self {
+            Self::Log => Duration::from_secs(30),
+            Self::Changes | Self::States => Duration::from_secs(5).max(linger * 2),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -110,10 +154,16 @@ impl KafkaLog {
     /// Checks the configuration and makes ready; the brokers are first spoken to by what comes
     /// after, so they may be away.
     pub fn open(config: &KafkaConfig) -> Result<Self, LogError> {
+        Self::open_for(config, Purpose::Log)
+    }
+
+    /// The same for a topic that is written for others.
+    pub fn open_for(config: &KafkaConfig, purpose: Purpose) -> Result<Self, LogError> {
         settings::check(config)?;
         Ok(Self {
             topic: Arc::new(TopicState {
                 config: config.clone(),
+                purpose,
                 brokers: Brokers::new(config)?,
                 known: Mutex::new(None),
                 founding: RwLock::new(None),
@@ -237,6 +287,14 @@ impl KafkaLog {
         self.control_refused.lock().is_some()
     }
 
+    /// Whether the control topic's settings are what they must be.
+    ///
+    /// # Errors
+    /// Where it is compacted, or the brokers can't be asked.
+    pub fn check_control_topic(&self) -> Result<(), LogError> {
+        self.check_control(&self.topic.config.control_topic)
+    }
+
     fn check_control(&self, topic: &str) -> Result<(), LogError> {
         let known = self.topic.known()?;
         let settings = self.topic.settings(topic, &known.identity.cluster);
@@ -285,9 +343,22 @@ impl KafkaLog {
         flushed
     }
 
-    /// Makes the topic where it is missing, with `cleanup.policy=delete`, and takes compaction off
-    /// one that has it, where the plan says so. Never changes the number of partitions: that would
-    /// move keys.
+    /// How many partitions the topic has; it is made by a plan for as many where it is missing.
+    pub fn lanes_or_make(
+        &self,
+        plan: impl FnOnce() -> Result<TopicPlan, LogError>,
+    ) -> Result<u16, LogError> {
+        match self.lanes() {
+            Err(LogError::MissingTopic { .. }) => {
+                self.ensure_topic(plan()?)?;
+                self.lanes()
+            }
+            lanes => lanes,
+        }
+    }
+
+    /// Makes the topic where it is missing, and sets the cleanup policy of one that has another, where the
+    /// plan says so. Never changes the number of partitions: that would move keys.
     pub fn ensure_topic(&self, plan: TopicPlan) -> Result<TopicEnsured, LogError> {
         Admin::new(&self.topic.config, &self.topic.config.topic)?.ensure(plan)
     }
@@ -372,12 +443,10 @@ impl TopicState {
         LogError::TopicChanged { topic: self.config.topic.clone(), detail }
     }
 
-    /// The largest record that the topic takes; a compacted topic is an error.
+    /// The largest record that the topic takes; a cleanup policy that would lose records is an error.
     fn check_settings(&self, cluster: &str) -> Result<usize, LogError> {
         let settings = self.settings(&self.config.topic, cluster);
-        if let Some(policy) = settings.cleanup_policy.filter(|policy| admin::is_compacted(policy)) {
-            return Err(LogError::CompactedTopic { topic: self.config.topic.clone(), policy });
-        }
+        self.purpose.plan(1, None).check_policy(&self.config.topic, settings.cleanup_policy)?;
         Ok(settings.record_bytes_max.unwrap_or(RECORD_BYTES_MAX))
     }
 

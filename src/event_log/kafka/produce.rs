@@ -140,9 +140,10 @@ impl Appender {
         config: &KafkaConfig,
         bytes_max: usize,
         packing: Packing,
+        delivery_timeout: Duration,
     ) -> Result<Self, LogError> {
         let context = TopicContext::new(&config.topic);
-        let settings = settings::producer(config, bytes_max, packing);
+        let settings = settings::producer(config, bytes_max, packing, delivery_timeout);
         let producer = settings::create(&settings, context.clone())?;
         let (topic, control_topic) = (config.topic.clone(), config.control_topic.clone());
         Ok(Self { topic, control_topic, producer, context })

@@ -1,6 +1,8 @@
 //! librdkafka's settings: what the contact log needs, and over it whatever the user put into
 //! `kafka.properties`.
 
+use std::time::Duration;
+
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, ClientContext};
@@ -123,7 +125,12 @@ pub(super) fn member(config: &KafkaConfig, group: &str) -> ClientConfig {
 }
 
 /// Settings of the producer, for a topic that takes batches of `bytes_max`.
-pub(super) fn producer(config: &KafkaConfig, bytes_max: usize, packing: Packing) -> ClientConfig {
+pub(super) fn producer(
+    config: &KafkaConfig,
+    bytes_max: usize,
+    packing: Packing,
+    delivery_timeout: Duration,
+) -> ClientConfig {
     let mut settings = common(config);
     settings
         .set("enable.idempotence", "true")
@@ -139,7 +146,7 @@ pub(super) fn producer(config: &KafkaConfig, bytes_max: usize, packing: Packing)
         .set("queue.buffering.max.messages", "50000")
         // Which brokers it knows.
         .set("statistics.interval.ms", "5000")
-        .set("delivery.timeout.ms", "30000");
+        .set("delivery.timeout.ms", delivery_timeout.as_millis().to_string());
     with_properties(settings, config)
 }
 

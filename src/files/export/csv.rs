@@ -90,7 +90,9 @@ impl CsvWriter {
 
     fn text(&self, text: &str, out: &mut Vec<u8>) {
         let is_escaped = self.formulas == Formulas::Escape && needs_escape(text);
-        let is_special = |byte: &u8| matches!(byte, b',' | b'"' | b'\r' | b'\n');
+        // Other delimiters too, so that nobody takes one of them for this file's.
+        let is_special =
+            |byte: &u8| matches!(byte, b',' | b'"' | b'\r' | b'\n' | b';' | b'\t' | b'|');
         let edges = [text.as_bytes().first(), text.as_bytes().last()];
         let has_edge = edges.iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'));
         if !has_edge && !text.as_bytes().iter().any(is_special) {

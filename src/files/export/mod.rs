@@ -279,4 +279,4 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -15,16 +15,16 @@ use crate::domain::span::Span;
 use crate::files::columns::attribute_json;
 use crate::files::formulas::unescape_formula;
 
-const ID: &str = "c8b5f7d9-1";
+pub(in crate::files) const ID: &str = "c8b5f7d9-1";
 const TIME_US: u64 = 1_795_257_404_451_000;
 
 /// What a contact is made of.
 #[derive(Clone, Debug, Default)]
-struct Said {
-    fields: [Option<String>; FIELDS.len()],
+pub(in crate::files) struct Said {
+    pub(in crate::files) fields: [Option<String>; FIELDS.len()],
     /// By name, as JSON.
-    attributes: BTreeMap<String, String>,
-    external_ids: BTreeMap<String, String>,
+    pub(in crate::files) attributes: BTreeMap<String, String>,
+    pub(in crate::files) external_ids: BTreeMap<String, String>,
 }
 
 /// The stored body of such a contact.
@@ -60,6 +60,7 @@ fn body(said: &Said) -> Vec<u8> {
         external_ids,
         replaces: false,
         is_notice: false,
+        payment: None,
         command: None,
     };
     let mut body = Vec::new();
@@ -68,12 +69,37 @@ fn body(said: &Said) -> Vec<u8> {
 }
 
 fn written(writer: &Writer, said: &Said) -> (String, Contact) {
-    let body = body(said);
-    let view = ContactView::parse(&body).unwrap();
     let mut out = Vec::new();
     writer.begin(&mut out);
-    writer.contact(ID, &view, &mut out);
-    (String::from_utf8(out).unwrap(), Contact::from_view(ID, &view))
+    let contact = add(writer, ID, said, &mut out);
+    (String::from_utf8(out).unwrap(), contact)
+}
+
+fn add(writer: &Writer, id: &str, said: &Said, out: &mut Vec<u8>) -> Contact {
+    let body = body(said);
+    let view = ContactView::parse(&body).unwrap();
+    writer.contact(id, &view, out);
+    Contact::from_view(id, &view)
+}
+
+/// Contacts by their ids, as export writes them.
+pub(in crate::files) fn file(format: Format, contacts: &BTreeMap<String, Said>) -> Vec<u8> {
+    let mut all = Said::default();
+    for said in contacts.values() {
+        all.attributes.extend(said.attributes.clone());
+        all.external_ids.extend(said.external_ids.clone());
+    }
+    let writer = match format {
+        Format::Csv => Writer::Csv(CsvWriter::new(columns(&all), Formulas::Escape)),
+        Format::Ndjson => Writer::Ndjson,
+        Format::Vcard => Writer::Vcard,
+    };
+    let mut out = Vec::new();
+    writer.begin(&mut out);
+    for (id, said) in contacts {
+        add(&writer, id, said, &mut out);
+    }
+    out
 }
 
 fn columns(said: &Said) -> Vec<Column> {

@@ -2,10 +2,12 @@
 //!
 //! `N` is always there, empty where there is no name, since `FN` must say something: it is the name, else
 //! the e-mail address, the company or the id. What vCard has no word for stands in `X-CONTACTD-…`;
-//! attributes and external ids as one JSON object each.
+//! attributes and external ids as one JSON object each, and so do fields that its properties can't say
+//! exactly: empty ones, and those with a line's end that is not a line feed alone.
 
 use crate::domain::contact::ContactView;
 use crate::domain::digits::write_decimal;
+use crate::domain::event::FIELDS;
 use crate::domain::json::write_string;
 use crate::domain::timestamp::write_rfc3339_us;
 
@@ -57,6 +59,11 @@ pub(super) fn contact(id: &str, view: &ContactView<'_>, out: &mut Vec<u8>) {
             });
         }
     }
+    let fields = FIELDS.iter().enumerate().filter_map(|(place, name)| {
+        let text = view.field(place)?;
+        (text.is_empty() || text.contains('\r')).then_some((*name, text))
+    });
+    card.object("X-CONTACTD-FIELDS:", fields, write_string);
     card.object("X-CONTACTD-EXTERNAL-IDS:", view.external_ids(), write_string);
     card.object("X-CONTACTD-ATTRIBUTES:", view.attributes(), |value, json| {
         json.extend_from_slice(value.as_bytes());

@@ -1,7 +1,8 @@
 //! What the lines of a vCard say of a contact, by our names.
 
-use serde_json::value::to_raw_value;
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::content::Content;
 use super::encoding::{Encoding, to_utf8};
@@ -139,18 +140,25 @@ pub(super) fn members(lines: &[Vec<u8>], line: u64) -> Result<Content, Refusal> 
     properties.sort_by_key(|property| !property.is_preferred());
     card.is_ours = properties.iter().any(|property| property.name == "X-CONTACTD-VERSION");
     for property in &properties {
-        card.take(property);
+        card.take(property).map_err(|name| {
+            let detail = format!("{OURS}{name} of the card at line {line} is no JSON object");
+            Refusal::new(Reason::InvalidValue, detail)
+        })?;
     }
     card.name(&properties);
-    let raw = |(name, value): (String, Value)| Some((name, to_raw_value(&value).ok()?));
-    Ok(Content::Members(card.members.into_iter().filter_map(raw).collect()))
+    // What vCard's own properties could not say exactly.
+    card.members.retain(|(name, _)| !card.exact.contains_key(name));
+    card.members.extend(card.exact);
+    Ok(Content::Members(card.members))
 }
 
 #[derive(Default)]
 struct Card {
-    members: Vec<(String, Value)>,
+    members: Vec<(String, Box<RawValue>)>,
     /// Written by export, whose values stand exactly.
     is_ours: bool,
+    /// Fields that stand as JSON as well.
+    exact: BTreeMap<String, Box<RawValue>>,
 }
 
 impl Card {
@@ -166,17 +174,19 @@ impl Card {
         }
         let numbers = (2..100).map(|number| format!("{name}{number}"));
         let free = std::iter::once(name.to_owned()).chain(numbers).find(|name| !self.has(name));
-        if let Some(free) = free {
-            self.members.push((free, text.into()));
+        if let (Some(free), Ok(value)) = (free, to_raw_value(text)) {
+            self.members.push((free, value));
         }
     }
 
-    fn take(&mut self, property: &Property) {
+    /// Fails with the name of what export writes otherwise.
+    fn take(&mut self, property: &Property) -> Result<(), &'static str> {
         let text = property.text();
         match property.name.as_str() {
             "N" | "FN" => {}
             name if NOT_TAKEN.contains(&name) || name.starts_with("X-AB") => {}
             "EMAIL" => self.put("email", &text),
+            "TEL" if self.is_ours => self.put("phone", &text),
             "TEL" => self.put("phone", text.strip_prefix("tel:").unwrap_or(&text)),
             "ORG" => {
                 let mut parts = property.parts().into_iter();
@@ -185,9 +195,7 @@ impl Card {
                 self.put("department", &parts.join(", "));
             }
             "TITLE" => self.put("title", &text),
-            "UID" if self.is_ours => {
-                self.put("id", text.strip_prefix("urn:uuid:").unwrap_or(&text))
-            }
+            "UID" if self.is_ours => self.put("id", &text),
             "BDAY" => self.put("birthday", &text),
             "ADR" => {
                 let mut parts = property.parts();
@@ -195,29 +203,36 @@ impl Card {
                 self.put("address", &parts.join(", "));
             }
             name => match name.strip_prefix(OURS) {
-                Some(ours) => self.take_ours(ours, property),
+                Some(ours) => return self.take_ours(ours, &text),
                 None => {
                     let name = name.strip_prefix("X-").unwrap_or(name).to_ascii_lowercase();
                     self.put(&name, &text);
                 }
             },
         }
+        Ok(())
     }
 
     /// What export writes beside the standard's properties.
-    fn take_ours(&mut self, what: &str, property: &Property) {
-        let (text, before) = (
-            property.text(),
-            match what {
-                "STATUS" => return self.put("status", &property.text()),
-                "ATTRIBUTES" => "attributes.",
-                "EXTERNAL-IDS" => "externalId:",
-                _ => return,
-            },
-        );
-        let object: Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+    fn take_ours(&mut self, what: &str, text: &str) -> Result<(), &'static str> {
+        let (what, before) = match what {
+            "STATUS" => {
+                self.put("status", text);
+                return Ok(());
+            }
+            "FIELDS" => {
+                self.exact = serde_json::from_str(text).map_err(|_| "FIELDS")?;
+                return Ok(());
+            }
+            "ATTRIBUTES" => ("ATTRIBUTES", "attributes."),
+            "EXTERNAL-IDS" => ("EXTERNAL-IDS", "externalId:"),
+            _ => return Ok(()),
+        };
+        let object: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_str(text).map_err(|_| what)?;
         let members = object.into_iter().map(|(name, value)| (format!("{before}{name}"), value));
         self.members.extend(members);
+        Ok(())
     }
 
     /// By its parts, or else by the whole name.
@@ -231,7 +246,7 @@ impl Card {
         let whole = of("FN").map(Property::text).unwrap_or_default();
         let whole = whole.trim();
         let is_company =
-            self.members.iter().any(|(name, value)| name == "company" && value == whole);
+            self.members.iter().any(|(name, value)| name == "company" && is_text(value, whole));
         if self.is_ours || self.has("lastName") || self.has("firstName") || is_company {
             return;
         }
@@ -243,4 +258,8 @@ impl Card {
             None => self.put("firstName", whole),
         }
     }
+}
+
+fn is_text(json: &RawValue, text: &str) -> bool {
+    serde_json::from_str::<String>(json.get()).is_ok_and(|value| value == text)
 }

@@ -64,6 +64,12 @@ const HEADINGS: [(&str, &[&str]); 7] = [
     ("title", &["jobtitle", "organizationtitle", "organization1title", "position"]),
 ];
 
+/// What a heading of an export stands for.
+pub(super) fn exactly(heading: &str) -> Known {
+    Column::parse(heading).map_or(Known::Nothing, column_of)
+}
+
+/// What a heading of anybody's stands for.
 pub(super) fn known(heading: &str) -> Known {
     match Column::parse(heading) {
         Ok(Column::Attribute(name)) if name == heading => {}

@@ -19,6 +19,7 @@ use super::rows::{Layout, Place};
 use super::spool::Spools;
 use crate::domain::event::FIELDS;
 use crate::shares::Part;
+use crate::telemetry::fault;
 
 /// Rows that are shown before anything is done.
 const SAMPLES: usize = 3;
@@ -69,6 +70,7 @@ impl Upload {
         self.check_disk()?;
         self.hasher.update(bytes);
         self.sniffer.take(bytes);
+        fault::io("import_write")?;
         Ok(self.file.write_all(bytes)?)
     }
 

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::headings::{Known, known};
+use super::headings::{Known, exactly, known};
 use crate::config::nearest;
 use crate::domain::event::FIELDS;
 use crate::domain::limits::ATTRIBUTE_KEY_BYTES_MAX;
-use crate::files::columns::{Column, ColumnError};
+use crate::files::columns::{Column, ColumnError, REASON_COLUMN};
+use crate::files::formulas::unescape_formula;
 
 /// Names that a file without a header may have.
 const NAMES_MAX: usize = 1000;
-/// What stands before a reason in a file of refused rows.
-pub(super) const REASON_COLUMN: &str = "contactd_reason";
 
 /// What becomes of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +98,8 @@ pub(super) struct Mapping {
     order: Vec<usize>,
     /// Whether the first row is the header.
     pub(super) has_header: bool,
+    /// Written by export, so that headings and values stand exactly as they are.
+    pub(super) is_ours: bool,
 }
 
 impl Mapping {
@@ -121,13 +122,18 @@ impl Mapping {
         if looks_like_data && mapping.has_header {
             return Err(MappingError::NoHeader);
         }
+        let is_there = |name: &&str| cells.iter().any(|cell| cell == name);
+        mapping.is_ours = ["id", "version", "updatedAt"].iter().all(is_there);
         for (place, cell) in cells.iter().enumerate() {
             let number = (place + 1).to_string();
             let is_numbered = !mapping.has_header || mapping.is_said(&number);
-            let name = if is_numbered { &number } else { cell.trim() };
-            mapping.add(name);
+            let heading = unescape_formula(cell);
+            let heading = if mapping.is_ours { heading } else { heading.trim() };
+            mapping.add(if is_numbered { &number } else { heading });
         }
-        mapping.settle_titles();
+        if !mapping.is_ours {
+            mapping.settle_titles();
+        }
         mapping.order = (0..mapping.targets.len()).collect();
         mapping.order.sort_by_key(|place| mapping.targets.get(*place).map_or(0, Target::turn));
         let there = || mapping.names.join(", ");
@@ -202,7 +208,7 @@ impl Mapping {
         if name == REASON_COLUMN {
             return Target::Leave("why a row was refused before".to_owned());
         }
-        match known(name) {
+        match if self.is_ours { exactly(name) } else { known(name) } {
             Known::Column(column, rank) => Target::Take(column, rank),
             Known::Ours => Target::Leave("contactd keeps this itself".to_owned()),
             Known::Nothing => attribute(name),
@@ -251,11 +257,6 @@ impl Mapping {
             None => return self.target_of(name),
         };
         self.targets.get(place).cloned().unwrap_or_else(|| self.target_of(name))
-    }
-
-    /// Whether it was written by export, so that values stand exactly as they are.
-    pub(super) fn is_ours(&self) -> bool {
-        ["id", "version", "updatedAt"].iter().all(|name| self.place(name).is_some())
     }
 
     /// For people.

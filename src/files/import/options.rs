@@ -121,6 +121,9 @@ pub struct ImportOptions {
     pub source: String,
     /// What empty cells say.
     pub empty: EmptyCells,
+    /// As of when the file says it, in µs since 1970; none: as of when its import is first begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of_us: Option<u64>,
     /// Nothing is written.
     #[serde(default)]
     pub dry_run: bool,
@@ -135,6 +138,7 @@ impl Default for ImportOptions {
             by: None,
             source: SOURCE.to_owned(),
             empty: EmptyCells::Keep,
+            as_of_us: None,
             dry_run: false,
         }
     }
@@ -147,6 +151,13 @@ impl ImportOptions {
             return Some("is the name of writes through the API");
         }
         id_problem(self.source.as_bytes())
+    }
+
+    /// The time of a job's events, where it is said: just before, so that what is of that very moment is newer, and
+    /// the rows of each job have a time of their own.
+    pub(super) fn events_us(&self, job: &str) -> Option<u64> {
+        let part = job.get(..8).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        self.as_of_us.map(|us| us.saturating_sub(1 + part.unwrap_or(0) % 1000))
     }
 
     /// The job of a file with this hash, the `again`th of them: the same for everybody at any time.
@@ -189,6 +200,14 @@ mod tests {
         assert_ne!(options.job_id(b"hash", 0), other.job_id(b"hash", 0));
         assert_ne!(options.job_id(b"hash", 0), options.job_id(b"hash", 1));
         assert_eq!(options.job_id(b"hash", 0).len(), 32);
+    }
+
+    #[test]
+    fn events_of_a_file_as_of_a_time_are_of_just_before() {
+        let options = ImportOptions { as_of_us: Some(5_000_000), ..ImportOptions::default() };
+        let of = |file: &[u8]| options.events_us(&options.job_id(file, 0)).unwrap();
+        assert!((4_999_000..5_000_000).contains(&of(b"one")) && of(b"one") != of(b"two"));
+        assert_eq!(ImportOptions::default().events_us("00"), None);
     }
 
     #[test]

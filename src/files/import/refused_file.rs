@@ -9,10 +9,10 @@ use super::csv::{Dialect, cells_to_mend, write_row};
 use super::error::ImportError;
 use super::intake::open;
 use super::live::Live;
-use super::mapping::REASON_COLUMN;
 use super::noted::{self, NotedRow, NotedVerdict};
 use super::options::Format;
 use super::rows::raw;
+use crate::files::columns::REASON_COLUMN;
 
 /// Rows that are read together.
 const ROWS: usize = 500;

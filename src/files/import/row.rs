@@ -73,7 +73,7 @@ impl RowReader {
         if self.mapping.has_header && cells == self.header {
             return Err(Refusal::new(Reason::HeaderAgain, "the row is the header once more"));
         }
-        let is_ours = self.mapping.is_ours();
+        let is_ours = self.mapping.is_ours;
         for place in self.mapping.places() {
             let (Some(cell), Some((name, Target::Take(column, rank)))) =
                 (cells.get(*place), self.mapping.column(*place))

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::job::Counts;
 use super::rows::Place;
+use crate::telemetry::fault;
 
 /// Begins the names of files that are still coming.
 const COMING: &str = "coming-";
@@ -140,6 +141,7 @@ impl Spool {
 
     pub(super) fn write_progress(&self, progress: &Progress) -> io::Result<()> {
         let (new, path) = (self.dir.join("progress.new"), self.dir.join("progress"));
+        fault::io("import_progress")?;
         let mut file = Self::create(&new)?;
         file.write_all(&serde_json::to_vec(progress)?)?;
         fs::rename(new, path)

@@ -99,7 +99,9 @@ impl<R: Read> Cards<R> {
                 continue;
             };
             let text = self.window.bytes().get(..end).unwrap_or_default();
-            let word = text.trim_ascii();
+            // Within a card a blank before it folds the line.
+            let is_in_card = open.as_ref().is_some_and(|open| open.is_card);
+            let word = if is_in_card { text.trim_ascii_end() } else { text.trim_ascii() };
             let begins = word.eq_ignore_ascii_case(b"BEGIN:VCARD");
             match &mut open {
                 None if end == 0 => return Ok(None),

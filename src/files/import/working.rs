@@ -46,7 +46,7 @@ impl Imports {
         }
     }
 
-    /// The time of its events: that of whoever began it first.
+    /// The time of its events: as of when the file is, else that of whoever began it first.
     async fn begin(&self, live: &Live) -> Result<(), ImportError> {
         if live.is_dry() {
             live.edit(|job| job.state = JobState::Running);
@@ -56,7 +56,8 @@ impl Imports {
             let known = self.entry(&live.id);
             let begun = known.as_ref().and_then(|(job, _)| job.started_us);
             // Two files that are begun in one millisecond are told apart.
-            let now = now_ms() * 1000 + fastrand::u64(..1000);
+            let now = || now_ms() * 1000 + fastrand::u64(..1000);
+            let now = live.job().options.events_us(&live.id).unwrap_or_else(now);
             live.edit(|job| {
                 (job.state, job.started_us) = (JobState::Running, Some(begun.unwrap_or(now)));
             });

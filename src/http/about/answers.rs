@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 
 use crate::domain::position::{CONTROL_LANE, LogIdentity};
 use crate::domain::verdict::Verdict;
-use crate::query::StoreStats;
+use crate::query::{SourceVerdicts, StoreStats};
 
-use super::spread::{ContactsInTime, GroupedContacts, Spread};
+use super::spread::{ContactsInTime, GroupedContacts, PaymentsTogether, Spread};
 
 /// What the store holds and how far it has come. Figures for people: members may be added.
 #[derive(Serialize, ToSchema)]
@@ -52,6 +52,10 @@ pub(super) struct Stats {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     by_day: Option<Vec<ContactsInTime>>,
+    /// Payments by currency, and by status and day (the last 400) where these are asked for.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payments: Option<Vec<PaymentsTogether>>,
 }
 
 impl Stats {
@@ -70,7 +74,11 @@ impl Stats {
                 active: counters.active,
                 deleted: counters.deleted,
             },
-            events: EventCounts { received: counters.received(), verdicts: verdicts.collect() },
+            events: EventCounts {
+                received: counters.received(),
+                verdicts: verdicts.collect(),
+                by_source: EventsBySource::of(&stats.sources),
+            },
             partial: partial.map(str::to_owned),
             digest: stats.digest.to_string(),
             control_digest: stats.control.digest.to_string(),
@@ -106,6 +114,7 @@ impl Stats {
             by_company: spread.by_company,
             by_hour: spread.by_hour,
             by_day: spread.by_day,
+            payments: spread.payments,
         }
     }
 }
@@ -122,10 +131,68 @@ pub(super) struct ContactCounts {
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct EventCounts {
     received: u64,
     /// By what became of them; their sum is `received`.
     verdicts: BTreeMap<String, u64>,
+    by_source: EventsBySource,
+}
+
+/// The same by who said it. The first 64 sources that came have figures of their own.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EventsBySource {
+    /// The one with the most first.
+    named: Vec<SourceEvents>,
+    /// Of all other sources.
+    other: EventFigures,
+    /// Of records whose source could not be read.
+    none: EventFigures,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct SourceEvents {
+    name: String,
+    #[serde(flatten)]
+    figures: EventFigures,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct EventFigures {
+    received: u64,
+    /// Those that were given.
+    verdicts: BTreeMap<String, u64>,
+}
+
+impl EventsBySource {
+    fn of(sources: &SourceVerdicts) -> Self {
+        let mut none = EventFigures::of(&[0; Verdict::COUNT]);
+        let mut named = Vec::new();
+        for (source, verdicts) in sources.named() {
+            let figures = EventFigures::of(verdicts);
+            match source {
+                [] => none = figures,
+                _ => named.push(SourceEvents {
+                    name: String::from_utf8_lossy(source).into_owned(),
+                    figures,
+                }),
+            }
+        }
+        named.sort_by_key(|source| std::cmp::Reverse(source.figures.received));
+        Self { named, other: EventFigures::of(sources.other()), none }
+    }
+}
+
+impl EventFigures {
+    fn of(verdicts: &[u64; Verdict::COUNT]) -> Self {
+        let counted = Verdict::ALL.iter().zip(verdicts).filter(|(_, count)| **count > 0);
+        Self {
+            received: verdicts.iter().sum(),
+            verdicts: counted
+                .map(|(verdict, count)| (verdict.as_str().to_owned(), *count))
+                .collect(),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]

@@ -25,7 +25,14 @@ pub(super) fn stats() -> Operation {
     });
     let example = json!({
         "contacts": { "total": 30, "active": 30, "deleted": 0 },
-        "events": { "received": 63, "verdicts": verdicts },
+        "events": { "received": 63, "verdicts": verdicts, "bySource": {
+            "named": [
+                { "name": "acme", "received": 60, "verdicts": { "applied": 59, "duplicate": 1 } },
+                { "name": "api", "received": 3, "verdicts": { "applied": 3 } },
+            ],
+            "other": { "received": 0, "verdicts": {} },
+            "none": { "received": 0, "verdicts": {} },
+        } },
         "digest": "2b973a921c12c3e15985eabdea97b39f",
         "controlDigest": "51e1a1cf3a5ad6a7d3d3e8c0b1ba7a10", "fingerprint": "b2230ca675e74cef",
         "position": "{{position}}", "nextOffsets": { "0": 8, "1": 17 },

@@ -50,7 +50,7 @@ impl BackupStatus {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Backup {
-    /// Of its directory in `backup.path`.
+    /// Below `backup.to`.
     name: String,
     #[schema(required = true, format = DateTime)]
     made_at: Option<String>,
@@ -92,6 +92,11 @@ impl From<BackupError> for ApiError {
             BackupError::NotOpen => Self::new(Code::NotReady, text),
             BackupError::NoPath => Self::new(Code::BackupsOff, text),
             BackupError::UnderWay => Self::new(Code::BackupUnderWay, text),
+            BackupError::Storage { .. } => {
+                let public =
+                    "the storage that backups are kept in does not answer as it should; try again";
+                Self::new(Code::NotReady, public).with_internal(text)
+            }
             BackupError::Io { .. }
             | BackupError::Store(_)
             | BackupError::Log(_)
@@ -103,6 +108,8 @@ impl From<BackupError> for ApiError {
             | BackupError::RestoreUnderWay { .. }
             | BackupError::HalfRestored { .. }
             | BackupError::AnotherLog { .. }
+            | BackupError::NoBucket { .. }
+            | BackupError::NoBuckets
             | BackupError::GivenUp
             | BackupError::Told(_) => Self::internal(text),
         }

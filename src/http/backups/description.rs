@@ -20,7 +20,7 @@ pub(super) fn list() -> Operation {
     });
     described(
         Operation::new("listBackups", "List the backups that this instance keeps")
-            .about("Those in `backup.path`, whole ones only, and how the last one ended.")
+            .about("Those in `backup.to`, whole ones only, and how the last one ended.")
             .answers(Answer::json::<BackupList>(200, "Newest first.", example)),
     )
 }
@@ -30,7 +30,7 @@ pub(super) fn make() -> Operation {
     described(
         Operation::new("makeBackup", "Make a backup now, on the server")
             .about(
-                "It goes to `backup.path`, which the configuration names and no request; \
+                "It goes to `backup.to`, which the configuration names and no request; \
                  `GET /api/backups` shows it when it is whole.",
             )
             .not_sent()

@@ -4,10 +4,10 @@ mod answers;
 mod description;
 mod routes;
 
-use super::exchange::endpoint::{ADMINS, Endpoint, READ, WRITE, endpoints};
+use super::exchange::endpoint::{ADMINS, Endpoint, OPERATORS, READ, WRITE, endpoints};
 
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
-    GET "/api/backups", ADMINS, READ, routes::list, description::list;
-    POST "/api/backups", ADMINS, WRITE, routes::make, description::make;
+    GET "/api/backups", OPERATORS, READ, routes::list, description::list;
+    POST "/api/backups", OPERATORS, WRITE, routes::make, description::make;
     GET "/api/backups/stream", ADMINS, READ, routes::stream, description::stream;
 ];

@@ -15,6 +15,7 @@ use crate::domain::position::Position;
 use crate::domain::timestamp::format_rfc3339;
 use crate::http::exchange::error::{ApiError, ListedError};
 use crate::http::exchange::page::PageMeta;
+use crate::http::payments::answers::Payment;
 use crate::ingest::{MergeEnd, MergeJob};
 use crate::query::{EventDecision, EventRecord, HistoryEntry, QueryError};
 
@@ -175,6 +176,10 @@ pub(super) struct Everything {
     pub(super) history: Vec<Change>,
     /// False: there are more changes, which its history has.
     pub(super) history_is_whole: bool,
+    /// Its payments, newest first.
+    pub(super) payments: Vec<Payment>,
+    /// False: there are more payments, which its list of them has.
+    pub(super) payments_are_whole: bool,
 }
 
 /// What became of an event.
@@ -229,6 +234,9 @@ pub(super) struct EventReportRecord {
     /// The contact's version after it.
     #[schema(required = true)]
     version: Option<u64>,
+    /// Who says it, where that is kept: not of what changed nothing.
+    #[schema(required = true)]
+    source: Option<String>,
     /// Why it was set aside: a stable word.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -247,14 +255,24 @@ pub(super) struct EventReportRecord {
     position: String,
 }
 
+/// What came in and what became of it, newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventPage {
+    /// There may be fewer than were asked for though more follow.
+    pub(super) data: Vec<EventReportRecord>,
+    pub(super) meta: PageMeta,
+}
+
 impl EventReportRecord {
-    fn of(log: u64, topic: &str, record: EventRecord) -> Self {
+    pub(super) fn of(log: u64, topic: &str, record: EventRecord) -> Self {
         let (reason, detail) = record.reason.unzip();
         Self {
             verdict: record.verdict.as_str(),
             event_id: record.event_id,
             contact_id: record.contact_id,
             version: record.version,
+            source: record.source,
             reason: reason.map(|reason| reason.as_str()),
             detail,
             topic: topic.to_owned(),

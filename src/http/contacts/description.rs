@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat};
 
-use super::answers::{Contact, ContactPage, EventReport, Everything, History};
+use super::answers::{Contact, ContactPage, EventPage, EventReport, Everything, History};
+use crate::domain::verdict::Verdict;
 use crate::http::description::operation::{
     Answer, Header, Kept, Operation, Param, Tag, choice, flag, page_params, text, whole_number,
 };
@@ -222,12 +223,15 @@ pub(super) fn history() -> Operation {
 }
 
 pub(super) fn everything() -> Operation {
-    let example = json!({ "contact": example(), "history": [change()], "historyIsWhole": true });
+    let example = json!({
+        "contact": example(), "history": [change()], "historyIsWhole": true, "payments": [],
+        "paymentsAreWhole": true,
+    });
     Operation::new("getEverything", "Get everything that is kept of a contact")
         .of(Tag::Contacts)
         .about(
             "For whoever asks what is known of them: the contact, deleted or not, and up to 1,000 of its \
-             changes. Contacts that were merged into it (`attributes.mergedFrom`) have a history of their own.",
+             changes and payments. Contacts that were merged into it (`attributes.mergedFrom`) have a history of their own.",
         )
         .param(contact_id())
         .reads()
@@ -237,10 +241,49 @@ pub(super) fn everything() -> Operation {
         .fails(&[Code::ContactNotFound])
 }
 
+pub(super) fn events() -> Operation {
+    let record = json!({
+        "verdict": "dead_lettered", "eventId": null, "contactId": null, "version": null,
+        "source": "acme", "reason": "malformed_json", "detail": "the value is no JSON", "topic": "contacts",
+        "partition": 1, "offset": 17, "recordedAt": "2026-11-21T10:36:44.460Z",
+        "position": "{{position}}",
+    });
+    let example = json!({ "data": [record], "meta": { "limit": 50, "nextCursor": null } });
+    let verdicts = Verdict::ALL.map(Verdict::as_str);
+    Operation::new("listEvents", "List what came in and what became of it")
+        .of(Tag::Contacts)
+        .about(
+            "Every record of the contact log that this instance has applied, newest first, as far back as \
+             the journal goes. Of what changed nothing its id, contact and source are not kept: `source` \
+             finds what was applied and what was set aside. A page may have fewer entries than `limit` \
+             though more follow: `nextCursor` says so.",
+        )
+        .param(Param::query("source", text(), "acme", "Of this source alone."))
+        .param(Param::query(
+            "verdict",
+            choice(&verdicts),
+            "dead_lettered",
+            "With this verdict alone.",
+        ))
+        .param(Param::query(
+            "since",
+            text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+            "2026-11-21T00:00:00Z",
+            "Whose records are of this time or later.",
+        ))
+        .params(page_params())
+        .reads()
+        .answers(
+            Answer::json::<EventPage>(200, "A page, newest first.", example)
+                .with(&[Header::Position, Header::Link]),
+        )
+        .fails(&[Code::InvalidCursor])
+}
+
 pub(super) fn event() -> Operation {
     let record = json!({
         "verdict": "applied", "eventId": "evt_f07acb6428d68f8a", "contactId": "{{contactId}}",
-        "version": 3, "topic": "contacts", "partition": 1, "offset": 16,
+        "version": 3, "source": "acme", "topic": "contacts", "partition": 1, "offset": 16,
         "recordedAt": "2026-11-21T10:36:44.460Z", "position": "{{position}}",
     });
     let example = json!({

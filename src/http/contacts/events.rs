@@ -2,17 +2,20 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use crate::query::EventFound;
+use crate::domain::position::Position;
+use crate::domain::verdict::Verdict;
+use crate::query::{EventFilter, EventFound, NewestEvents};
 
-use super::answers::EventReport;
+use super::answers::{EventPage, EventReport, EventReportRecord};
 use crate::http::exchange::answer::{PathParam, begin, blocking, with_position};
 use crate::http::exchange::error::{ApiError, Code};
-use crate::http::exchange::params::Params;
+use crate::http::exchange::page::{PageRequest, paged};
+use crate::http::exchange::params::{Params, time};
 use crate::http::state::HttpState;
 
 /// After which an event that is not there yet is worth asking for again, in seconds.
@@ -56,6 +59,39 @@ pub(super) async fn show(
             return Ok(not_found(why, details));
         }
     };
+    Ok(with_position(&state, &queries, response))
+}
+
+/// `GET /api/events`
+pub(super) async fn list(
+    State(state): State<HttpState>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let params = Params::of(&uri, &["source", "verdict", "since", "limit", "cursor"])?;
+    let queries = begin(&state, &headers)?.clone();
+    let choices = Verdict::ALL.map(|verdict| (verdict.as_str(), verdict));
+    let since_ms = params.get("since").map(|text| time("since", text)).transpose()?;
+    let filter = EventFilter {
+        source: params.get("source").map(str::to_owned),
+        verdict: params.choice("verdict", &choices)?,
+        since_ms: since_ms.map(|us| i64::try_from(us / 1000).unwrap_or(i64::MAX)),
+    };
+    let page = PageRequest::new(&queries, format!("events {filter:?}"), &params)?;
+    let before = page.after(|key| Position::decode(std::str::from_utf8(key).ok()?).ok())?;
+    let limit = page.limit;
+    let found = blocking(&state.work().questions, {
+        let queries = queries.clone();
+        move || queries.newest_events(before, &filter, limit)
+    });
+    let NewestEvents { records, rest } = found.await?;
+    let topic = state.following().and_then(|following| following.identity.clone());
+    let topic = topic.map_or_else(|| "contacts".to_owned(), |log| log.topic);
+    let log = queries.position().log;
+    let data = records.into_iter().map(|record| EventReportRecord::of(log, &topic, record));
+    let meta = page.meta(rest.map(|rest| rest.encode().into_bytes()));
+    let page = EventPage { data: data.collect(), meta };
+    let response = paged(&uri, page.meta.next_cursor.clone(), page);
     Ok(with_position(&state, &queries, response))
 }
 

@@ -14,6 +14,8 @@ use crate::query::{HistoryQuery, Queries, QueryError};
 
 /// Changes that are given; the history has the rest.
 const CHANGES_MAX: usize = 1000;
+/// Payments likewise.
+const PAYMENTS_MAX: usize = 1000;
 
 /// `GET /api/contacts/{id}/everything`
 pub(super) async fn show(
@@ -43,5 +45,9 @@ fn everything(queries: &Queries, id: String) -> Result<Option<Everything>, Query
     let changes = history.entries.iter().map(|entry| Change::of(&query.id, entry));
     let history_is_whole = history.next.is_none();
     let history = changes.collect::<Result<_, _>>()?;
-    Ok(Some(Everything { contact, history, history_is_whole }))
+    let payments = queries.payments_of(&query.id, None, PAYMENTS_MAX)?;
+    let payments_are_whole = payments.as_ref().is_none_or(|found| found.page.rest.is_none());
+    let payments = payments.into_iter().flat_map(|found| found.page.payments);
+    let payments = payments.map(Into::into).collect();
+    Ok(Some(Everything { contact, history, history_is_whole, payments, payments_are_whole }))
 }

@@ -42,7 +42,7 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// A key that a request came with.
-pub(super) struct IdempotencyKey<'r> {
+pub(in crate::http) struct IdempotencyKey<'r> {
     secret: &'r IdempotencySecret,
     scope: [&'r [u8]; 4],
 }
@@ -81,7 +81,8 @@ impl IdempotencyKey<'_> {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        let hash: [u8; 32] = hasher.finalize().into();
+        // A body may hold what must not be found out by trying: a card's number.
+        let hash = self.hmac(&hasher.finalize());
         Keyed {
             event_id: format!("{COMMAND_ID}{}", hex(first_16(&id))),
             request_hash: *first_16(&hash),
@@ -92,6 +93,11 @@ impl IdempotencyKey<'_> {
     pub(super) fn contact_id(&self) -> String {
         let id = self.hmac(b"contact");
         Builder::from_custom_bytes(*first_16(&id)).into_uuid().to_string()
+    }
+
+    /// The id of something else that it makes, as hexadecimal digits.
+    pub(in crate::http) fn id_of(&self, what: &str) -> String {
+        hex(first_16(&self.hmac(what.as_bytes())))
     }
 
     /// The id of a contact that its operation of that number makes.

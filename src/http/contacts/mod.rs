@@ -19,9 +19,9 @@ mod requests;
 mod revert;
 mod write;
 mod write_description;
-mod writing;
+pub(super) mod writing;
 
-use super::exchange::endpoint::{ADMINS, Endpoint, READ, READERS, WRITE, WRITERS, endpoints};
+use super::exchange::endpoint::{Endpoint, OPERATORS, READ, READERS, WRITE, WRITERS, endpoints};
 
 /// What reads show is written first.
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
@@ -40,6 +40,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
     GET "/api/contacts/{id}", READERS, READ, read::show, description::get;
     GET "/api/contacts/{id}/history", READERS, READ, read::history, description::history;
     GET "/api/export", READERS, READ, export::show, export::describe;
-    GET "/api/contacts/{id}/everything", ADMINS, READ, everything::show, description::everything;
+    GET "/api/contacts/{id}/everything", OPERATORS, READ, everything::show, description::everything;
+    GET "/api/events", READERS, READ, events::list, description::events;
     GET "/api/events/{id}", READERS, READ, events::show, description::event;
 ];

@@ -31,24 +31,27 @@ use crate::http::exchange::position::POSITION;
 use crate::http::services::Writes;
 use crate::http::state::HttpState;
 
-pub(super) const JSON: &str = "application/json";
+pub(in crate::http) const JSON: &str = "application/json";
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// Fields and attributes of a write that did not take, each as in a query string, commas between them.
 const SUPERSEDED: HeaderName = HeaderName::from_static("superseded");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// One request that writes.
-pub(super) struct Writing<'s> {
+pub(in crate::http) struct Writing<'s> {
     state: &'s HttpState,
-    pub(super) writes: &'s Writes,
-    pub(super) parts: Parts,
-    pub(super) body: Bytes,
+    pub(in crate::http) writes: &'s Writes,
+    pub(in crate::http) parts: Parts,
+    pub(in crate::http) body: Bytes,
     principal: Option<Arc<Principal>>,
 }
 
 impl<'s> Writing<'s> {
     /// Waits for the request's `Position`, so that it changes what its client has seen.
-    pub(super) async fn begin(state: &'s HttpState, request: Request) -> Result<Self, ApiError> {
+    pub(in crate::http) async fn begin(
+        state: &'s HttpState,
+        request: Request,
+    ) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         if let Some(why) = state.partial() {
             return Err(ApiError::new(Code::NotReady, format!("nothing is written: {why}")));
@@ -63,7 +66,7 @@ impl<'s> Writing<'s> {
     }
 
     /// The same for a path that takes no parameters.
-    pub(super) async fn without_params(
+    pub(in crate::http) async fn without_params(
         state: &'s HttpState,
         request: Request,
     ) -> Result<Self, ApiError> {
@@ -72,7 +75,7 @@ impl<'s> Writing<'s> {
         Ok(writing)
     }
 
-    pub(super) fn headers(&self) -> &HeaderMap {
+    pub(in crate::http) fn headers(&self) -> &HeaderMap {
         &self.parts.headers
     }
 
@@ -80,13 +83,13 @@ impl<'s> Writing<'s> {
         self.principal.as_ref().map_or_else(|| "anonymous".into(), |at| Arc::clone(&at.name))
     }
 
-    pub(super) fn author(&self) -> Author {
+    pub(in crate::http) fn author(&self) -> Author {
         let request_id = request_id::of_writing(self.headers()).unwrap_or_default().into();
         Author { principal: self.principal_name(), request_id }
     }
 
     /// For what only administrators may do within a route that others may ask.
-    pub(super) fn require_admin(&self, what: &str) -> Result<(), ApiError> {
+    pub(in crate::http) fn require_admin(&self, what: &str) -> Result<(), ApiError> {
         let principal = self.principal.as_deref();
         if principal.is_some_and(|principal| principal.roles.has(Role::Admin)) {
             return Ok(());
@@ -95,7 +98,10 @@ impl<'s> Writing<'s> {
     }
 
     /// For a change of what is there.
-    pub(super) fn required(&self, condition: Option<Condition>) -> Result<Condition, ApiError> {
+    pub(in crate::http) fn required(
+        &self,
+        condition: Option<Condition>,
+    ) -> Result<Condition, ApiError> {
         if self.writes.require_if_match && condition.is_none() {
             return Err(ApiError::new(
                 Code::PreconditionRequired,
@@ -106,7 +112,7 @@ impl<'s> Writing<'s> {
     }
 
     /// Refuses a body of another kind.
-    pub(super) fn require_media(&self, accepted: &[&str]) -> Result<(), ApiError> {
+    pub(in crate::http) fn require_media(&self, accepted: &[&str]) -> Result<(), ApiError> {
         let given = self.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         let media = given.unwrap_or_default().split(|byte| *byte == b';').next();
         let media = media.unwrap_or_default().trim_ascii();
@@ -119,7 +125,7 @@ impl<'s> Writing<'s> {
     }
 
     /// The request's key, if it has one.
-    pub(super) fn with_key<T>(
+    pub(in crate::http) fn with_key<T>(
         &self,
         then: impl FnOnce(Option<IdempotencyKey<'_>>) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
@@ -129,7 +135,7 @@ impl<'s> Writing<'s> {
     }
 
     /// The command of the request's key. The same request may not be under way.
-    pub(super) fn keyed(&self) -> Result<Option<(Keyed, InFlight)>, ApiError> {
+    pub(in crate::http) fn keyed(&self) -> Result<Option<(Keyed, InFlight)>, ApiError> {
         let keyed = self.with_key(|key| {
             Ok(key.map(|key| key.keyed(&self.parts.uri, &self.parts.headers, &self.body)))
         })?;
@@ -147,7 +153,7 @@ impl<'s> Writing<'s> {
     }
 
     /// With the position of everything that can be read.
-    pub(super) fn positioned(&self, response: Response) -> Response {
+    pub(in crate::http) fn positioned(&self, response: Response) -> Response {
         match self.state.queries() {
             Ok(queries) => with_position(self.state, queries, response),
             Err(_) => response,
@@ -163,12 +169,12 @@ impl<'s> Writing<'s> {
         })
     }
 
-    pub(super) fn wait(&self) -> Wait {
+    pub(in crate::http) fn wait(&self) -> Wait {
         Wait::of(self.writes.wait, !self.is_async())
     }
 
     /// The contact as it was right after, or where to ask what became of the write.
-    pub(super) fn answer(&self, id: &str, status: StatusCode, done: &Done) -> Response {
+    pub(in crate::http) fn answer(&self, id: &str, status: StatusCode, done: &Done) -> Response {
         match done {
             Done::Accepted { event_id } => self.accepted(id, event_id),
             Done::Contact { value, position, superseded, .. } => {
@@ -213,7 +219,7 @@ impl<'s> Writing<'s> {
     }
 
     /// What came of it is told at that place.
-    pub(super) fn accepted_as(&self, body: impl Serialize, location: String) -> Response {
+    pub(in crate::http) fn accepted_as(&self, body: impl Serialize, location: String) -> Response {
         let mut response = Json(body).into_response();
         *response.status_mut() = StatusCode::ACCEPTED;
         insert(response.headers_mut(), LOCATION, location);
@@ -240,7 +246,7 @@ pub(super) fn status_of(action: &Action, done: &Done) -> StatusCode {
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, text: String) {
+pub(in crate::http) fn insert(headers: &mut HeaderMap, name: HeaderName, text: String) {
     if let Ok(value) = HeaderValue::from_maybe_shared(text) {
         headers.insert(name, value);
     }

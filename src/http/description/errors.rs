@@ -81,6 +81,7 @@ pub(crate) fn codes(endpoint: &Endpoint, operation: &Operation) -> Vec<Code> {
         Code::MethodNotAllowed => is_shadowed(endpoint),
         Code::UnsupportedMediaType => operation.body.is_some(),
         Code::Overloaded => takes_time,
+        Code::LoopDetected => !endpoint.method.is_safe(),
         // Of the webhooks, and of signing in, alone.
         Code::InvalidSignature
         | Code::TimestampOutOfWindow

@@ -15,23 +15,27 @@ pub(crate) type Schemas = Vec<(String, RefOr<Schema>)>;
 pub(crate) enum Tag {
     Auth,
     Contacts,
+    Payments,
     Webhooks,
     Simulator,
     DeadLetters,
     Followers,
+    Subscriptions,
     Files,
     Operation,
     Documents,
 }
 
 impl Tag {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Auth,
         Self::Contacts,
+        Self::Payments,
         Self::Webhooks,
         Self::Simulator,
         Self::DeadLetters,
         Self::Followers,
+        Self::Subscriptions,
         Self::Files,
         Self::Operation,
         Self::Documents,
@@ -41,10 +45,12 @@ impl Tag {
         match self {
             Self::Auth => "Signing in",
             Self::Contacts => "Contacts",
+            Self::Payments => "Payments",
             Self::Webhooks => "Webhooks",
             Self::Simulator => "Simulator",
             Self::DeadLetters => "Dead letters",
             Self::Followers => "Followers",
+            Self::Subscriptions => "Subscriptions",
             Self::Files => "Files",
             Self::Operation => "Operation",
             Self::Documents => "Documents",
@@ -55,12 +61,14 @@ impl Tag {
         match self {
             Self::Auth => "Access tokens for users. Programs have an API key instead.",
             Self::Contacts => "Contacts, and what happened to them.",
+            Self::Payments => "Payments of contacts, and what they come to.",
             Self::Webhooks => "Signed events in.",
             Self::Simulator => "Webhooks as Acme sends them, made here.",
             Self::DeadLetters => {
                 "Records that could not be applied, and sending them through again."
             }
             Self::Followers => "What follows from what was applied, and steering it.",
+            Self::Subscriptions => "Signed messages out, to whoever wants to be told of changes.",
             Self::Files => "Files of contacts in.",
             Self::Operation => "How the instance is: for orchestrators, monitoring and people.",
             Self::Documents => "This description, for programs and for people.",

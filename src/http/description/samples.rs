@@ -22,7 +22,10 @@ pub(crate) const SAMPLES: &[(&str, &str)] = &[
     ("redriveId", "019aa5e0-7a55-7c3e-9d51-6a1d3a0b4f10"),
     ("followerName", "rehoming"),
     ("parkedId", "1:16"),
+    ("subscriptionId", "sub_019aa5e07a557c3e9d516a1d3a0b4f10"),
+    ("deliveryId", "msg_22d1ef5228eb9c01_1_16"),
     ("importId", "9d1c0f4f6b1a4d0f8e6a2b7c5d3e1f00"),
+    ("paymentId", "pay_5d3f1e0c9b8a79685746352413021f0e"),
     ("mergeId", "cmd_01971e5c7a557c3e9d516a1d3a0b4f10"),
     ("position", "p1-22d1ef5228eb9c01-0.8-1.11"),
 ];

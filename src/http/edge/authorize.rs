@@ -20,7 +20,7 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Whoever could be authenticated.
 const ANY: Roles = Roles::of(&Role::ALL);
 /// Whoever may see `/metrics`, where a role is needed for it.
-const METRICS: Roles = Roles::of(&[Role::Metrics, Role::Admin]);
+const METRICS: Roles = Roles::of(&[Role::Metrics, Role::Operator, Role::Admin]);
 
 /// Why a request may not be made.
 enum Refused {

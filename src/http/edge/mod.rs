@@ -40,7 +40,10 @@ use tokio::time::timeout;
 use tower::layer::layer_fn;
 use tower::{Service as _, service_fn};
 
-use crate::telemetry::{RequestFailed, RequestSlow};
+use crate::auth::Principal;
+use crate::domain::timestamp::format_rfc3339;
+use crate::ingest::now_ms;
+use crate::telemetry::{AccessLine, RequestFailed, RequestSlow};
 
 use super::exchange::accept::wants_problem;
 use super::exchange::endpoint::Endpoint;
@@ -126,6 +129,7 @@ impl Resource {
             request.headers_mut().insert(REQUEST_ID, context.request_id.clone());
         }
         let admitted = admit(state, &peer, &context, &request);
+        let mut who = None;
         // The handler is not to have a body that it does not want.
         let leaves_body = has_body && !context.reads_body;
         let mut left = if leaves_body { std::mem::take(request.body_mut()) } else { Body::empty() };
@@ -134,7 +138,7 @@ impl Resource {
                 let methods = self.methods.iter().map(|method| &method.endpoint.method);
                 match state.cors().preflight(&request, methods) {
                     Some(response) => response,
-                    None => self.pass(&context, &peer, &mut request, inner).await,
+                    None => self.pass(&context, &peer, &mut request, inner, &mut who).await,
                 }
             }
             Err(error) => error.into_response(),
@@ -152,6 +156,19 @@ impl Resource {
         let (status, took) = (response.status(), context.started.elapsed());
         self.metrics.observe(&context.method, status, took);
         log_access(state, &context, status, took.as_millis());
+        if let Some(log) = &state.services().access_log {
+            let at = format_rfc3339(now_ms());
+            log.add(&AccessLine {
+                at: &at,
+                id: context.request_id.to_str().unwrap_or_default(),
+                principal: who.as_ref().map(|who| &*who.name),
+                method: context.method.as_str(),
+                route: context.route,
+                status: status.as_u16(),
+                ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+                bytes: response.body().size_hint().exact(),
+            });
+        }
         response
     }
 
@@ -183,6 +200,7 @@ impl Resource {
         peer: &Peer,
         request: &mut Request,
         inner: Route,
+        who: &mut Option<Arc<Principal>>,
     ) -> Response {
         let state = &self.state;
         let (caller, passed) = gate::pass(state, context, request.headers()).await;
@@ -200,6 +218,7 @@ impl Resource {
                 peer.is_known_now();
             }
         }
+        who.clone_from(&caller.principal);
         if let Some(decision) = &caller.decision {
             rate_limit::tell(state.policies(), decision, response.headers_mut());
         }
@@ -310,6 +329,9 @@ fn admit(
             return Err(ApiError::new(Code::Overloaded, text));
         }
         PeerKind::Probe => framing::check(request)?,
+    }
+    if !request.method().is_safe() {
+        request_id::check_hops(request.headers())?;
     }
     check_head(state.limits(), context, request)
 }

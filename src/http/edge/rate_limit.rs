@@ -79,7 +79,7 @@ pub(crate) fn tell(policies: &Policies, decision: &Decision, headers: &mut Heade
     state.extend_from_slice(b";t=");
     write_decimal(seconds_up(wait), &mut state);
     if let Ok(state) = HeaderValue::from_bytes(&state) {
-        headers.insert(RATE_LIMIT_POLICY, policy.clone());
+        headers.insert(RATE_LIMIT_POLICY, policy);
         headers.insert(RATE_LIMIT, state);
     }
 }

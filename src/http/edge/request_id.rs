@@ -1,9 +1,12 @@
-//! `X-Request-Id`: taken where it is decent, else made.
+//! `X-Request-Id`: taken where it is decent, else made; with the rounds that a write had come.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Builder;
+
+use crate::domain::hops;
+use crate::http::exchange::error::{ApiError, Code};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -11,9 +14,29 @@ const BYTES_MAX: usize = 128;
 
 /// The client's, where it has 1 to 128 letters, digits and `-_.:/=+`; else a new UUID (v7).
 pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    match headers.get(REQUEST_ID) {
+    let id = match headers.get(REQUEST_ID) {
         Some(given) if is_decent(given.as_bytes()) => given.clone(),
         _ => made(),
+    };
+    let Some(hops) = headers.get(hops::HEADER) else {
+        return id;
+    };
+    let marked = hops::marked(id.to_str().unwrap_or_default(), hops::said(hops.as_bytes()));
+    HeaderValue::try_from(marked).unwrap_or(id)
+}
+
+/// Refuses what came round too often: whoever is told of a change writes, and is told of that.
+pub(crate) fn check_hops(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(hops::HEADER) {
+        Some(said) if hops::said(said.as_bytes()) > hops::HOPS_MAX => {
+            let text = format!(
+                "the change came round more than {} times between systems that tell each other; leave out \
+                 what the other said (notSources)",
+                hops::HOPS_MAX
+            );
+            Err(ApiError::new(Code::LoopDetected, text))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

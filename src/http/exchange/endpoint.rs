@@ -25,8 +25,13 @@ pub(crate) const PUBLIC: Access = Access::Public;
 /// Whoever could be authenticated.
 pub(crate) const ANYBODY: Access = Access::Roles(Roles::of(&Role::ALL));
 pub(crate) const READERS: Access =
-    Access::Roles(Roles::of(&[Role::Admin, Role::Editor, Role::Viewer]));
+    Access::Roles(Roles::of(&[Role::Admin, Role::Operator, Role::Editor, Role::Viewer]));
+/// Whoever may look at records that were not applied, with their bytes.
+pub(crate) const EXAMINERS: Access =
+    Access::Roles(Roles::of(&[Role::Admin, Role::Operator, Role::Editor]));
 pub(crate) const WRITERS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Editor]));
+/// Whoever keeps it running: what they may do changes no contact that an event did not change.
+pub(crate) const OPERATORS: Access = Access::Roles(Roles::of(&[Role::Admin, Role::Operator]));
 pub(crate) const ADMINS: Access = Access::Roles(Roles::of(&[Role::Admin]));
 
 /// What a request's rate limit counts with; none: it is not limited.

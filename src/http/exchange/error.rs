@@ -85,6 +85,10 @@ catalogue! {
     RouteNotFound = NOT_FOUND, "ROUTE_NOT_FOUND", "No such resource";
     /// No such sign-in.
     SessionNotFound = NOT_FOUND, "SESSION_NOT_FOUND", "No such sign-in";
+    /// No such API key.
+    KeyNotFound = NOT_FOUND, "KEY_NOT_FOUND", "No such API key";
+    /// No such user in this instance's file.
+    UserNotFound = NOT_FOUND, "USER_NOT_FOUND", "No such user";
     /// No such contact, or it is deleted.
     ContactNotFound = NOT_FOUND, "CONTACT_NOT_FOUND", "No such contact";
     /// No such webhook source, or it has no secret.
@@ -105,6 +109,12 @@ catalogue! {
     FollowerNotFound = NOT_FOUND, "FOLLOWER_NOT_FOUND", "No such follower";
     /// No such change is parked.
     ParkedChangeNotFound = NOT_FOUND, "PARKED_CHANGE_NOT_FOUND", "No such parked change";
+    /// No such subscription.
+    SubscriptionNotFound = NOT_FOUND, "SUBSCRIPTION_NOT_FOUND", "No such subscription";
+    /// No message of that id is the subscription's, or the journal no longer has what it told.
+    DeliveryNotFound = NOT_FOUND, "DELIVERY_NOT_FOUND", "No such delivery";
+    /// No such payment.
+    PaymentNotFound = NOT_FOUND, "PAYMENT_NOT_FOUND", "No such payment";
     /// No such import.
     ImportNotFound = NOT_FOUND, "IMPORT_NOT_FOUND", "No such import";
     /// The route has other methods.
@@ -129,6 +139,10 @@ catalogue! {
     NotRedrivable = CONFLICT, "NOT_REDRIVABLE", "Not redrivable";
     /// Other rules than those that were meant.
     RulesDiffer = CONFLICT, "RULES_DIFFER", "Other rules";
+    /// There is a key of that name, it stands in the file of users, or there are as many as may be.
+    KeyConflict = CONFLICT, "KEY_CONFLICT", "Not possible for this API key";
+    /// The configuration can't be read again in this process.
+    ReloadUnavailable = CONFLICT, "RELOAD_UNAVAILABLE", "No configuration to read again";
     /// The configuration names no directory for backups.
     BackupsOff = CONFLICT, "BACKUPS_OFF", "No backups are kept here";
     /// A backup is being made or handed out, and one is at a time.
@@ -137,10 +151,14 @@ catalogue! {
     TooManyRedrives = CONFLICT, "TOO_MANY_REDRIVES", "Too many redrives";
     /// The follower has not started, or nothing waits that could be skipped, or too much was redriven.
     FollowerConflict = CONFLICT, "FOLLOWER_CONFLICT", "Not possible for this follower now";
+    /// The subscription is not in the state for this, or there are as many as may be.
+    SubscriptionConflict = CONFLICT, "SUBSCRIPTION_CONFLICT", "Not possible for this subscription now";
     /// The import is not in the state for this.
     ImportConflict = CONFLICT, "IMPORT_CONFLICT", "Not possible for this import now";
     /// The import's file is another instance's, or was deleted.
     ImportGone = GONE, "IMPORT_GONE", "The import's file is gone";
+    /// The payment is not in the state for this, or several contacts have one of its id.
+    PaymentConflict = CONFLICT, "PAYMENT_CONFLICT", "Not possible for this payment now";
     /// A position of another log, or one that the journal does not reach back to.
     PositionGone = GONE, "POSITION_GONE", "Position gone";
     /// The journal does not reach back to that time or version, or the contact was erased since; `details` says how far it reaches.
@@ -161,12 +179,16 @@ catalogue! {
     UriTooLong = URI_TOO_LONG, "URI_TOO_LONG", "URI too long";
     /// A body of another kind.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type";
+    /// The configuration, read again, can't be run by.
+    ConfigurationInvalid = UNPROCESSABLE_ENTITY, "CONFIGURATION_INVALID", "Invalid configuration";
     /// Fields that can't be what they are.
     ValidationFailed = UNPROCESSABLE_ENTITY, "VALIDATION_FAILED", "Validation failed";
     /// The contact would outgrow its limit.
     ContactTooLarge = UNPROCESSABLE_ENTITY, "CONTACT_TOO_LARGE", "Contact too large";
     /// Nothing may be sent there.
     TargetNotAllowed = UNPROCESSABLE_ENTITY, "TARGET_NOT_ALLOWED", "Target not allowed";
+    /// More than is left of the payment.
+    RefundTooLarge = UNPROCESSABLE_ENTITY, "REFUND_TOO_LARGE", "Refund too large";
     /// The key was used for another request.
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key reused";
     /// Too many bytes in the headers.
@@ -175,12 +197,16 @@ catalogue! {
     RateLimited = TOO_MANY_REQUESTS, "RATE_LIMITED", "Too many requests";
     /// Our fault; the log says more.
     Internal = INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "Internal error";
+    /// A write that came round too often between systems that tell each other.
+    LoopDetected = LOOP_DETECTED, "LOOP_DETECTED", "Loop detected";
     /// A body in a form that we don't read.
     UnsupportedTransferEncoding = NOT_IMPLEMENTED, "UNSUPPORTED_TRANSFER_ENCODING", "Unsupported transfer encoding";
     /// Acme did not do what it was asked for; `details` names its status and code.
     AcmeFailed = BAD_GATEWAY, "ACME_FAILED", "Acme failed";
     /// Acme did not answer in time.
     AcmeTimeout = GATEWAY_TIMEOUT, "ACME_TIMEOUT", "Acme did not answer in time";
+    /// The payment gateway did not answer in time.
+    GatewayTimeout = GATEWAY_TIMEOUT, "GATEWAY_TIMEOUT", "The gateway did not answer in time";
     /// Sign-ins can't be kept, as the log can't be written.
     SessionsUnavailable = SERVICE_UNAVAILABLE, "SESSIONS_UNAVAILABLE", "Sign-ins unavailable";
     /// The store is being opened.
@@ -224,6 +250,7 @@ impl Code {
             StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
             StatusCode::NOT_IMPLEMENTED => "NOT_IMPLEMENTED",
             StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+            StatusCode::LOOP_DETECTED => "LOOP_DETECTED",
             StatusCode::BAD_GATEWAY => "BAD_GATEWAY",
             StatusCode::GATEWAY_TIMEOUT => "GATEWAY_TIMEOUT",
             _ => "INTERNAL_ERROR",

@@ -136,7 +136,9 @@ impl Fields {
     pub(crate) fn of(headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
         let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = media_type.and_then(|text| text.split(';').next()).unwrap_or_default();
-        if !media_type.trim().eq_ignore_ascii_case("application/json") {
+        let is_json = |json: &&str| media_type.trim().eq_ignore_ascii_case(json);
+        // A PATCH of fields is a merge patch, whichever of the two it calls itself.
+        if !["application/json", "application/merge-patch+json"].iter().any(is_json) {
             return Err(ApiError::new(
                 Code::UnsupportedMediaType,
                 "send the body as JSON, with Content-Type: application/json",
@@ -172,6 +174,11 @@ impl Fields {
     /// A field's text, where it is there.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.read(name, |_| true, "must be a string")
+    }
+
+    /// A field that is a list of texts, where it is there.
+    pub(crate) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        self.read(name, |_| true, "must be a list of strings")
     }
 
     /// A field that is true or false, where it is there.

@@ -19,6 +19,8 @@ const EXAMPLE: &str = "retry: 2000\nid: p1-22d1ef5228eb9c01-0.8-1.11\n\n\
     id: p1-22d1ef5228eb9c01-0.8-1.12\n\n: heartbeat\nid: p1-22d1ef5228eb9c01-0.8-1.12\n\n";
 
 pub(super) fn feed() -> Operation {
+    let groups = ["contact.*", "payment.*"].into_iter();
+    let types: Vec<_> = EventKind::ALL.map(EventKind::as_str).into_iter().chain(groups).collect();
     Operation::new("followChanges", "Stream changes as they are applied (feed, SSE)")
         .of(Tag::Contacts)
         .about(
@@ -51,9 +53,10 @@ pub(super) fn feed() -> Operation {
         .param(Param::query("includeDeleted", flag(), true, "Deleted ones among them too."))
         .param(Param::query(
             "type",
-            several(choice(&EventKind::ALL.map(EventKind::as_str)), EventKind::ALL.len()),
+            several(choice(&types), types.len()),
             json!(["contact.created", "contact.deleted"]),
-            "Only changes of these types; with commas between them too.",
+            "Only changes of these types; `contact.*` and `payment.*` stand for all of theirs. With commas between \
+             them too.",
         ))
         .param(Param::query(
             "contact",

@@ -86,10 +86,18 @@ fn asked(uri: &Uri, headers: &HeaderMap) -> Result<(Start, Filter), ApiError> {
     let mut kinds = Vec::new();
     // No type has a comma: one that came encoded separates as well.
     for text in params.list("type").flat_map(|types| types.split(',')) {
-        kinds.push(EventKind::from_type(text.as_bytes()).ok_or_else(|| {
+        let of_all = text.strip_suffix('*').filter(|begin| begin.ends_with('.'));
+        let is_meant = |kind: &EventKind| match of_all {
+            Some(begin) => kind.as_str().starts_with(begin),
+            None => kind.as_str() == text,
+        };
+        let before = kinds.len();
+        kinds.extend(EventKind::ALL.into_iter().filter(is_meant));
+        if kinds.len() == before {
             let names = EventKind::ALL.map(EventKind::as_str).join(", ");
-            invalid("type", &format!("must be some of {names}"))
-        })?);
+            let problem = format!("must be some of {names}, or contact.*, payment.*");
+            return Err(invalid("type", &problem));
+        }
     }
     let contacts: Vec<String> = params.list("contact").map(str::to_owned).collect();
     if contacts.len() > CONTACTS_MAX || contacts.iter().any(String::is_empty) {

@@ -49,12 +49,16 @@ pub(super) struct Follower {
     overruns: u64,
     #[schema(required = true, format = DateTime)]
     overrun_at: Option<String>,
-    /// Whether it is telling all contacts after an overrun.
+    /// Whether it is telling all contacts, at its start or after an overrun.
     scanning: bool,
     #[schema(required = true)]
     paused: Option<FollowerPause>,
     #[schema(required = true)]
     trouble: Option<FollowerTrouble>,
+    /// What operators should know besides, such as messages that no queue took. Null where there is nothing,
+    /// or only the instance that runs it knows.
+    #[schema(required = true)]
+    note: Option<String>,
 }
 
 /// Who paused a follower, and when.
@@ -96,6 +100,7 @@ impl Follower {
             trouble: shown
                 .trouble
                 .map(|(why, since)| FollowerTrouble { why, since: format_rfc3339(since) }),
+            note: shown.note,
         }
     }
 }

@@ -37,6 +37,7 @@ fn follower() -> Value {
         "state": "running", "here": true, "position": "{{position}}", "lagRecords": 0,
         "lagSeconds": 0.0, "waiting": 0, "parked": 0, "delivered": 12, "failures": 0,
         "overruns": 0, "overrunAt": null, "scanning": false, "paused": null, "trouble": null,
+        "note": null,
     })
 }
 

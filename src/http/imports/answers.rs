@@ -41,7 +41,7 @@ pub(super) struct Import {
     by: String,
     #[schema(format = DateTime)]
     created_at: String,
-    /// The time of its events: when it was first begun, on whichever instance.
+    /// The time of its events: `asOf`, else when it was first begun, on whichever instance.
     #[schema(required = true, format = DateTime)]
     started_at: Option<String>,
     #[schema(required = true, format = DateTime)]

@@ -1,6 +1,7 @@
 //! Imports.
 
 use serde_json::{Value, json};
+use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 
 use super::answers::{Import, ImportRows, Imports};
 use crate::files::import::{EmptyCells, Format, Match, Mode};
@@ -32,6 +33,7 @@ pub(super) fn order() -> Operation {
         .param(Param::query("match", choice(&words(Match::WORDS)), "externalId", "By what a row's contact is found; where nothing is said by what the row has, the id first."))
         .param(Param::query("source", text().min_length(Some(1)).max_length(Some(256)), "import", "Whose events the rows become."))
         .param(Param::query("empty", choice(&words(EmptyCells::WORDS)), "keep", "What an empty cell says: nothing, or that there is no value any more."))
+        .param(Param::query("asOf", text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))), "2026-11-21T10:00:00Z", "When what the file says was so: what was said by events of later stands. Where nothing is said, when the import is first begun."))
         .param(Param::query("dryRun", flag(), true, "Nothing is written; it is counted what would be.").sent())
         .param(Param::query("start", flag().default(Some(true.into())), true, "`false`: it waits for `start`, so that its columns can be looked at."))
         .param(Param::query("again", flag(), false, "A new import where the same one is done, which overrules what was edited since."))

@@ -15,6 +15,7 @@ use crate::files::import::{
     EmptyCells, Format, ImportError, ImportOptions, Imports as Desk, Match, Mode, NotedVerdict,
     columns_of,
 };
+use crate::ingest::now_ms;
 use crate::shares::Who;
 
 use super::answers::{Import, ImportRow, ImportRows, Imports};
@@ -26,14 +27,16 @@ use crate::http::exchange::answer::{PathParam, blocking, json_only};
 use crate::http::exchange::endpoint::Endpoint;
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::page::{PageRequest, paged};
-use crate::http::exchange::params::{Params, invalid};
+use crate::http::exchange::params::{Params, invalid, time};
 use crate::http::state::HttpState;
 
 /// Characters of a file's name that are kept.
 const NAME_CHARS_MAX: usize = 200;
 /// What of the query makes the job.
-const PARAMS: [&str; 10] =
-    ["format", "columns", "mode", "match", "source", "empty", "dryRun", "start", "again", "name"];
+const PARAMS: [&str; 11] = [
+    "format", "columns", "mode", "match", "source", "empty", "asOf", "dryRun", "start", "again",
+    "name",
+];
 
 /// `POST /api/imports`
 pub(super) async fn order(
@@ -67,6 +70,7 @@ fn options(params: &Params<'_>) -> Result<ImportOptions, ApiError> {
         mode: params.choice("mode", Mode::WORDS)?.unwrap_or(Mode::Upsert),
         by: params.choice("match", Match::WORDS)?,
         empty: params.choice("empty", EmptyCells::WORDS)?.unwrap_or(EmptyCells::Keep),
+        as_of_us: params.get("asOf").map(|text| time("asOf", text)).transpose()?,
         dry_run: params.flag("dryRun")?,
         ..ImportOptions::default()
     };
@@ -74,6 +78,9 @@ fn options(params: &Params<'_>) -> Result<ImportOptions, ApiError> {
         Some(source) => ImportOptions { source: source.to_owned(), ..options },
         None => options,
     };
+    if options.as_of_us.is_some_and(|us| us / 1000 > now_ms()) {
+        return Err(invalid("asOf", "lies ahead; it is when the file was written"));
+    }
     match options.source_problem() {
         Some(problem) => Err(invalid("source", problem)),
         None => Ok(options),

@@ -118,7 +118,7 @@ pub(super) fn logout() -> Operation {
 }
 
 fn of_user() -> Param {
-    let about = "Another user's, for the role admin; without it one's own.";
+    let about = "Another user's: the roles admin and operator see them, admin ends them. Without it one's own.";
     Param::query("user", text(), "admin", about)
 }
 

@@ -7,6 +7,8 @@ mod requests;
 mod routes;
 mod signing;
 
+pub(super) use signing::origin;
+
 use super::exchange::endpoint::{ANYBODY, AUTH, Endpoint, PUBLIC, READ, WRITE, endpoints};
 
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints![

@@ -139,7 +139,7 @@ pub(super) async fn change_password(
 }
 
 fn others_sessions(principal: &Principal) -> ApiError {
-    let why = "the sign-ins of others are for the role admin";
+    let why = "the sign-ins of others are seen by admins and operators, and ended by admins";
     allow::needs_admin(Some(principal), why.to_owned())
 }
 

@@ -33,7 +33,10 @@ pub(super) fn users(state: &HttpState) -> Result<&Arc<Auth>, ApiError> {
     state.services().auth.as_ref().ok_or_else(|| ApiError::internal("there is no authentication"))
 }
 
-pub(super) fn origin(address: Option<Extension<ClientAddress>>, headers: &HeaderMap) -> Origin {
+pub(in crate::http) fn origin(
+    address: Option<Extension<ClientAddress>>,
+    headers: &HeaderMap,
+) -> Origin {
     let text = |name: &HeaderName| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default().to_owned()

@@ -5,7 +5,7 @@ mod description;
 mod requests;
 mod routes;
 
-use super::exchange::endpoint::{ADMINS, Endpoint, READ, WRITE, endpoints};
+use super::exchange::endpoint::{ADMINS, Endpoint, OPERATORS, READ, WRITE, endpoints};
 use super::exchange::error::{ApiError, Code};
 
 /// All of it lies below.
@@ -21,6 +21,6 @@ pub(super) fn off() -> ApiError {
 /// It sends where it is told to.
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints![
     POST "/api/simulator/webhooks", ADMINS, WRITE, routes::send, description::send;
-    GET "/api/simulator/webhooks/history", ADMINS, READ, routes::history, description::history;
-    GET "/api/simulator/webhooks/history/{id}", ADMINS, READ, routes::delivery, description::delivery;
+    GET "/api/simulator/webhooks/history", OPERATORS, READ, routes::history, description::history;
+    GET "/api/simulator/webhooks/history/{id}", OPERATORS, READ, routes::delivery, description::delivery;
 ];

@@ -109,7 +109,8 @@ fn order(mut fields: Fields) -> Result<Order, ApiError> {
 
 fn kind(fields: &mut Fields) -> Option<EventKind> {
     let text = fields.required_text("eventType");
-    let kind = EventKind::from_type(text.as_bytes()).filter(|kind| !kind.is_command_only());
+    let kind = EventKind::from_type(text.as_bytes())
+        .filter(|kind| !kind.is_command_only() && !kind.is_of_payment());
     if kind.is_none() && !fields.is_refused("eventType") {
         let why = "must be contact.created, contact.updated or contact.deleted";
         fields.refuse("eventType", why);

@@ -1,6 +1,7 @@
 //! Connections, and the bytes on them.
 
 pub(crate) mod bodies;
+mod certificate;
 pub(crate) mod connections;
 pub(crate) mod head_timer;
 mod http2;

@@ -18,6 +18,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::domain::Class;
 
+use super::certificate::not_after;
+
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -107,6 +109,12 @@ impl Tls {
         self.acceptor.accept(stream).await
     }
 
+    /// When the first certificate of the chain that is shown ends, in seconds of Unix time; none: it can't be
+    /// read out of them.
+    pub fn not_after(&self) -> Option<i64> {
+        self.current.0.read().cert.iter().filter_map(|certificate| not_after(certificate)).min()
+    }
+
     /// Reads the files again when they have changed, for as long as it is polled; what can't be used
     /// is named, and the certificate before it stays.
     pub(crate) async fn keep_current(&self) {
@@ -118,16 +126,25 @@ impl Tls {
                 continue;
             }
             seen = stamps;
-            match read_pair(&self.certificate, &self.key) {
-                Ok(pair) => {
-                    *self.current.0.write() = Arc::new(pair);
-                    tracing::info!(file = %self.certificate.display(), "certificate read again");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the changed certificate can't be used; the one before it stays");
-                }
+            if let Err(error) = self.read_again() {
+                tracing::warn!(%error, "the changed certificate can't be used; the one before it stays");
             }
         }
+    }
+
+    /// Reads the files now; whether they hold another certificate than before.
+    ///
+    /// # Errors
+    /// When they can't be used; the certificate before them stays.
+    pub fn read_again(&self) -> Result<bool, TlsError> {
+        let pair = read_pair(&self.certificate, &self.key)?;
+        let mut current = self.current.0.write();
+        if current.cert == pair.cert {
+            return Ok(false);
+        }
+        *current = Arc::new(pair);
+        tracing::info!(file = %self.certificate.display(), "certificate read again");
+        Ok(true)
     }
 
     fn stamps(&self) -> [Option<(SystemTime, u64)>; 2] {

@@ -52,6 +52,7 @@ async fn take(
     let Some(WebhookIntake { webhooks, intake }) = state.services().webhooks.as_ref() else {
         return Err(ApiError::new(Code::NotReady, "webhooks are not taken yet"));
     };
+    let webhooks = webhooks.load();
     let is_via_proxy = address.as_ref().is_some_and(|Extension(client)| client.is_via_proxy);
     let url = whole_url(state, is_via_proxy, uri, headers);
     let header = |name: &str| headers.get(name).map(|value| value.as_bytes());

@@ -202,10 +202,13 @@ impl Webhooks {
         Self { synced, ..self }
     }
 
-    /// The sources that have a secret.
-    pub fn sources(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// The sources that have a secret: name, how each signs, and how many secrets are taken.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, &str, usize)> {
         let sources = self.sources.values();
-        sources.map(|source| (source.name.as_str(), source.verifier.form().name.as_str()))
+        sources.map(|source| {
+            let verifier = &source.verifier;
+            (source.name.as_str(), verifier.form().name.as_str(), verifier.secrets())
+        })
     }
 
     /// The source of webhooks whose path names none.

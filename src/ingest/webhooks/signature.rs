@@ -190,6 +190,11 @@ pub struct Verifier {
 pub struct SecretError(String);
 
 impl Verifier {
+    /// How many secrets are taken.
+    pub fn secrets(&self) -> usize {
+        self.keys.len()
+    }
+
     /// With one secret, or two while one replaces the other.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ fn none_stops_decoding_and_every_reason_is_met() {
         Reason::ControlFull,
         Reason::InvalidMarker,
         // Only where a source's table or an input's header asks for it.
+        Reason::InvalidPayment,
         Reason::NothingKnown,
         Reason::TransformFailed,
         Reason::UnknownField,

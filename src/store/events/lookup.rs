@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::domain::contact::ContactView;
+use crate::domain::headers::SOURCE;
+use crate::domain::payment::of_row;
 use crate::domain::position::{Lane, Offset};
-use crate::domain::record::RecordKind;
+use crate::domain::record::{Headers, RecordKind};
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::segments::{FrameNo, IdTable, SegmentError, SegmentKind};
 
@@ -44,6 +46,8 @@ pub struct EventRecord {
     pub version: Option<u64>,
     /// Why it was set aside, where it was.
     pub reason: Option<(DeadLetterReason, String)>,
+    /// Who says it, where the journal keeps that.
+    pub source: Option<String>,
 }
 
 impl EventRecord {
@@ -52,14 +56,14 @@ impl EventRecord {
         self.verdict != Verdict::Duplicate
     }
 
-    fn of(entry: &Entry<'_>) -> Self {
+    pub(super) fn of(entry: &Entry<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (mut event_id, mut contact_id, mut version, mut reason) = (None, None, None, None);
         match &entry.outcome {
             Outcome::Applied(applied) | Outcome::Noted(applied) => {
                 event_id = Some(text(applied.event_id));
-                contact_id = Some(text(applied.id));
-                version = ContactView::parse(applied.body).ok().map(|view| view.version());
+                contact_id = Some(text(of_row(applied.id).map_or(applied.id, |(of, _)| of)));
+                version = ContactView::version_of(applied.body);
             }
             Outcome::Control(control) => {
                 event_id = Some(text(control.event_id));
@@ -85,7 +89,19 @@ impl EventRecord {
             contact_id,
             version,
             reason,
+            source: source_of(entry).filter(|source| !source.is_empty()).map(text),
         }
+    }
+}
+
+/// Who says it, where the journal keeps that: of what was applied, and of dead letters by their header.
+pub(super) fn source_of<'e>(entry: &Entry<'e>) -> Option<&'e [u8]> {
+    match &entry.outcome {
+        Outcome::Applied(applied) | Outcome::Noted(applied) => Some(applied.source),
+        Outcome::DeadLettered(letter) => {
+            Headers::new(letter.headers).find(|(name, _)| *name == SOURCE)?.1
+        }
+        Outcome::Control(_) | Outcome::Rehomed(_) | Outcome::Rules(_) | Outcome::Settled => None,
     }
 }
 

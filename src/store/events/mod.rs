@@ -11,10 +11,13 @@
 //! lookup says that it has not seen everything.
 
 mod lookup;
+mod newest;
 mod rolling;
 mod tables;
 
 pub use lookup::{EventLookup, EventRecord, Untimed};
 pub(super) use lookup::{TIME_MAX, at, by_id, first_seen_us};
+pub(super) use newest::newest;
+pub use newest::{EventFilter, NewestEvents};
 pub(crate) use rolling::Rolling;
 pub(crate) use tables::TablesThread;

@@ -9,14 +9,14 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::engine::VALUE_BYTES_MAX;
-use crate::domain::limits::ID_BYTES_MAX;
+use crate::domain::limits::ROW_ID_BYTES_MAX;
 
 /// What records begin at multiples of, in bytes.
 pub(super) const UNIT: usize = 8;
 const CHECKSUM_BYTES: usize = 8;
 const HEAD_BYTES: usize = CHECKSUM_BYTES + 2 + 4;
 /// Longest record, in bytes.
-pub(super) const RECORD_BYTES_MAX: usize = padded(HEAD_BYTES + ID_BYTES_MAX + VALUE_BYTES_MAX);
+pub(super) const RECORD_BYTES_MAX: usize = padded(HEAD_BYTES + ROW_ID_BYTES_MAX + VALUE_BYTES_MAX);
 
 /// A contact as it lies there.
 #[derive(Debug, PartialEq, Eq)]

@@ -250,10 +250,19 @@ fn read_head(no: FrameNo, head: &[u8]) -> Option<FrameHead> {
     }
     let attempts = Digest(u128::from_le_bytes(at.array()?));
     let next_frame = FrameNo(no.0 + 1);
-    // Of the rules a frame's entries say what is new.
-    let rules = Arc::default();
-    let after =
-        Cut { next_frame, lanes, counters, digest, control, attempts, rules, record_time_ms };
+    // Of the rules and of verdicts by source a frame's entries say what is new.
+    let (rules, sources) = (Arc::default(), Arc::default());
+    let after = Cut {
+        next_frame,
+        lanes,
+        counters,
+        sources,
+        digest,
+        control,
+        attempts,
+        rules,
+        record_time_ms,
+    };
     let (mut blocks, mut byte, mut entries) = (Vec::new(), PREFIX_BYTES + head.len(), 0);
     while !at.0.is_empty() {
         let block = Block::parse(&mut at, byte, entries)?;
@@ -298,33 +307,38 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
     let offset = Offset(at.varint()?);
     let record_time_ms = base_time_ms.wrapping_add(at.signed()?);
     let attempt = if kinds & ATTEMPTED == 0 { None } else { Some(at.bytes(ENCODED_BYTES)?) };
-    let (event_hash, outcome) = match verdict {
+    let nobody: &[u8] = &[];
+    let (event_hash, source, outcome) = match verdict {
         _ if record_kind == RecordKind::Control && verdict != Verdict::DeadLettered => {
             let change = parse_control(&mut at)?;
-            (event_hash(change.event_id), Outcome::Control(change))
+            (event_hash(change.event_id), nobody, Outcome::Control(change))
         }
         Verdict::Applied if record_kind == RecordKind::Marker => {
-            (0, Outcome::Rules(parse_rules(&mut at)?))
+            (0, nobody, Outcome::Rules(parse_rules(&mut at)?))
         }
         Verdict::Applied => {
             let applied = parse_applied(&mut at, change)?;
-            (event_hash(applied.event_id), Outcome::Applied(applied))
+            (event_hash(applied.event_id), applied.source, Outcome::Applied(applied))
         }
         Verdict::Rehomed => {
+            let source = parse_source(&mut at)?;
             let rehomed = parse_rehomed(&mut at)?;
-            (event_hash(rehomed.event_id), Outcome::Rehomed(rehomed))
+            (event_hash(rehomed.event_id), source, Outcome::Rehomed(rehomed))
         }
         _ if kinds & WITH_IMAGE != 0 => {
             let noted = parse_applied(&mut at, change)?;
-            (event_hash(noted.event_id), Outcome::Noted(noted))
+            (event_hash(noted.event_id), noted.source, Outcome::Noted(noted))
         }
-        Verdict::DeadLettered => (at.u64()?, Outcome::DeadLettered(parse_letter(&mut at)?)),
+        Verdict::DeadLettered => {
+            let (hash, source) = (at.u64()?, parse_source(&mut at)?);
+            (hash, source, Outcome::DeadLettered(parse_letter(&mut at)?))
+        }
         Verdict::Unchanged
         | Verdict::Stale
         | Verdict::Duplicate
         | Verdict::Conflict
         | Verdict::Superseded
-        | Verdict::NotFound => (at.u64()?, Outcome::Settled),
+        | Verdict::NotFound => (at.u64()?, parse_source(&mut at)?, Outcome::Settled),
     };
     Some(Entry {
         change,
@@ -335,8 +349,14 @@ fn parse_entry(bytes: &[u8], change: ChangeRef, base_time_ms: i64) -> Option<Ent
         attempt,
         verdict,
         event_hash,
+        source,
         outcome,
     })
+}
+
+fn parse_source<'a>(at: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let len = at.len()?;
+    at.bytes(len)
 }
 
 fn parse_applied<'a>(at: &mut Cursor<'a>, change: ChangeRef) -> Option<Applied<'a>> {

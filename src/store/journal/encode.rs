@@ -160,6 +160,7 @@ impl FrameBuilder {
     ) -> Result<(), StoreError> {
         let (start, event_hash) = self.begin(meta, verdict)?;
         self.raw.extend_from_slice(&event_hash.to_le_bytes());
+        put_source(&mut self.raw, meta);
         self.end(start);
         Ok(())
     }
@@ -227,6 +228,7 @@ impl FrameBuilder {
             value
         };
         let raw = &mut self.raw;
+        put_source(raw, meta);
         raw.push(letter.reason.code());
         put(raw, letter.detail.len() as u64);
         put(raw, letter.key.map_or(0, |at| at.len() as u64 + 1));
@@ -250,6 +252,7 @@ impl FrameBuilder {
     ) -> Result<(), StoreError> {
         let (start, _) = self.begin(meta, Verdict::Rehomed)?;
         let raw = &mut self.raw;
+        put_source(raw, meta);
         put(raw, meta.event_time_us.map_or(0, |at| at.saturating_add(1)));
         put(raw, meta.event_id.len() as u64);
         put(raw, record.contact_id.len() as u64);
@@ -334,6 +337,11 @@ impl FrameBuilder {
             self.blocks.push(BlockEnd { end: self.raw.len(), entries: self.entries });
         }
     }
+}
+
+fn put_source(out: &mut Vec<u8>, meta: &EntryMeta<'_>) {
+    put(out, meta.source.len() as u64);
+    out.extend_from_slice(meta.source);
 }
 
 fn put_after(out: &mut Vec<u8>, base_time_ms: i64, after: &Cut) {

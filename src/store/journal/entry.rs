@@ -4,12 +4,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::attempts::ENCODED_BYTES;
 use crate::domain::event::{Event, EventKind};
+use crate::domain::payment::of_row;
 use crate::domain::position::{Lane, NextOffset, Offset};
 use crate::domain::record::{Record, RecordBatch, RecordKind, record_hash};
 use crate::domain::rules::InForce;
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 
 use super::super::codec::{ChangeRef, Links};
+use super::super::rows::RowClass;
 use super::varint::Cursor;
 
 /// How far a lane was read, and what was read last.
@@ -75,6 +77,15 @@ impl Counters {
         self.verdicts.get(verdict.index()).copied().unwrap_or(0)
     }
 
+    /// Those that a row of a class counts with; payments are counted where they are listed.
+    pub(crate) fn of_class(&mut self, class: RowClass) -> Option<&mut u64> {
+        match class {
+            RowClass::Active => Some(&mut self.active),
+            RowClass::Deleted => Some(&mut self.deleted),
+            RowClass::Payment => None,
+        }
+    }
+
     pub(crate) fn count(&mut self, verdict: Verdict) {
         if let Some(total) = self.verdicts.get_mut(verdict.index()) {
             *total += 1;
@@ -137,6 +148,10 @@ impl<'a> EntryMeta<'a> {
         let arena = &batch.arena;
         let command = event.command.as_deref();
         Self {
+            record_kind: match event.payment {
+                Some(_) => RecordKind::Payment,
+                None => RecordKind::Contact,
+            },
             event_id: event.event_id.of(arena),
             kind: event.kind,
             source: event.source.of(arena),
@@ -225,6 +240,8 @@ pub struct Entry<'a> {
     pub verdict: Verdict,
     /// xxh3_64 of the event's id; 0 where it has none.
     pub event_hash: u64,
+    /// Who said it; empty where that could not be read.
+    pub source: &'a [u8],
     /// More, by verdict.
     pub outcome: Outcome<'a>,
 }
@@ -251,7 +268,7 @@ pub enum Outcome<'a> {
 /// What a contact is after an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied<'a> {
-    /// The contact.
+    /// The contact, or a payment's row.
     pub id: &'a [u8],
     /// Its body after the change.
     pub body: &'a [u8],
@@ -274,6 +291,11 @@ pub struct Applied<'a> {
 }
 
 impl Applied<'_> {
+    /// The contact that changed, or whose payment did.
+    pub fn contact_id(&self) -> &[u8] {
+        of_row(self.id).map_or(self.id, |(contact, _)| contact)
+    }
+
     /// Where the contact and its latest change lie after the entry that this stands in.
     pub(crate) fn links(&self, entry: &Entry<'_>) -> Links {
         let is_change = entry.verdict == Verdict::Applied;

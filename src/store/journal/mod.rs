@@ -16,11 +16,11 @@
 //!                  v len id | id | 0x00 | body
 //!   marker, applied: v number | v founding + 1 where it is the beginning of all lanes |
 //!                  v len rules | v len principal + 1 | bytes of those
-//!   dead-lettered: u64 event id hash | u8 reason | v len detail | v key len + 1 | v value kept + 1 |
+//!   dead-lettered: u64 event id hash | v len source | source | u8 reason | v len detail | v key len + 1 | v value kept + 1 |
 //!                  v value length | u64 value hash | v len headers | the bytes
-//!   rehomed:       v event time + 1 | v len event id | v len contact id | v key len + 1 |
+//!   rehomed:       v len source | source | v event time + 1 | v len event id | v len contact id | v key len + 1 |
 //!                  v value len + 1 | v len headers | the bytes
-//!   others:        u64 event id hash
+//!   others:        u64 event id hash | v len source | source
 //!   control, not dead-lettered: v len event id | v len key | v len principal + 1 |
 //!                  v len request id + 1 | v len entry + 1 | bytes of those | (v len | key dropped)*
 //! ```

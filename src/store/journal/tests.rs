@@ -96,6 +96,7 @@ fn frames_come_back() {
         .for_each(&mut Vec::new(), |entry| {
             assert_eq!(entry.record_time_ms, 1_700_000_000_000 - entry.offset.0 as i64);
             assert_eq!((entry.lane, entry.change.frame()), (Lane(3), FrameNo(7)));
+            assert_eq!(entry.source, b"acme");
             match &entry.outcome {
                 Outcome::Applied(applied) => {
                     assert_eq!((applied.id, applied.kind), (&b"c-1"[..], EventKind::Deleted));

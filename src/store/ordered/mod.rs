@@ -35,7 +35,8 @@ use crate::domain::contact::CorruptContact;
 
 use super::bounds::Bounds;
 use super::codec::StoredContact;
-use super::dirty::DirtySet;
+use super::dirty::{DirtyContact, DirtySet};
+use super::rows::RowClass;
 pub(crate) use keys::COMPANY;
 pub(crate) use keys::SortKeys;
 pub(crate) use lists::Lists;
@@ -140,7 +141,7 @@ impl OrderedIndexes {
         let is_load = dirty.bytes().1 > self.load_bytes;
         let mut changes = self.feed.lock();
         // Collected first: the dirty set's locks, which the applier needs, are held for less.
-        dirty.drain_flushing(|at| changes.push((at.id.clone(), at.value.clone())));
+        dirty.drain_flushing(|at| note(&mut changes, at));
         if !changes.is_empty() {
             let is_asked = self.is_asked.swap(false, Ordering::Relaxed);
             let mut lists = self.lists.write();
@@ -187,7 +188,7 @@ impl OrderedIndexes {
     /// Takes every change that the dirty set has and the indexes have not.
     fn catch_up(&self, dirty: &DirtySet) -> Result<(), CorruptContact> {
         let mut changes = self.feed.lock();
-        dirty.drain_changed(|at| changes.push((at.id.clone(), at.value.clone())));
+        dirty.drain_changed(|at| note(&mut changes, at));
         let mut lists = self.lists.write();
         if lists.is_less_work_anew(changes.len()) {
             self.put_off(&mut lists);
@@ -239,6 +240,13 @@ impl OrderedIndexes {
 
     fn note_bytes(&self) {
         self.bytes.store(self.lists.read().bytes(), Ordering::Relaxed);
+    }
+}
+
+/// Notes a change of a contact; payments have lists of their own.
+fn note(changes: &mut Vec<Changed>, at: &DirtyContact) {
+    if at.facts.class != RowClass::Payment {
+        changes.push((at.id.clone(), at.value.clone()));
     }
 }
 

@@ -45,6 +45,11 @@ impl Reader {
         Ok(erased_ms.is_some_and(|erased_ms| erased_ms >= time_ms))
     }
 
+    /// Whether a contact may have been erased; false: it never was. Waits for nothing.
+    pub(crate) fn may_be_erased(&self, contact_id: &[u8]) -> bool {
+        self.shared.erased.may_have(contact_id)
+    }
+
     /// When a contact was last erased. Waits for the disk only where it may have been.
     pub(crate) fn last_erased(&self, contact_id: &[u8]) -> Result<Option<Clock>, StoreError> {
         if !self.shared.erased.may_have(contact_id) {

@@ -18,14 +18,16 @@ use super::codec::{ChangeRef, StoredContact};
 use super::cut::ControlSums;
 use super::dead_letters::DeadLetters;
 use super::digest::Digest;
-use super::events::{self, EventLookup, EventRecord, Untimed};
+use super::events::{self, EventFilter, EventLookup, EventRecord, NewestEvents, Untimed};
 use super::expected::Expected;
 use super::heap::HeapStats;
 use super::history::{self, HistoryEntry};
 use super::journal::Counters;
 use super::ordered::{PageBoundary, PageKey, PageRequest, Places, Total};
 use super::outcomes::Prospect;
+use super::rows::is_payment;
 use super::shared::Shared;
+use super::source_verdicts::SourceVerdicts;
 use super::verify::{self, VerifyReport};
 
 /// A contact as the reader hands it out: shared, not copied.
@@ -76,6 +78,8 @@ pub struct ContactCounts {
 pub struct StoreStats {
     /// Verdicts and contacts so far.
     pub counters: Counters,
+    /// The same verdicts by source.
+    pub sources: Arc<SourceVerdicts>,
     /// Sum over all contacts.
     pub digest: Digest,
     /// Control records so far, and the sum over their entries.
@@ -131,11 +135,17 @@ impl Reader {
 
     /// The latest value of a contact, a DELETED one's too.
     pub fn contact(&self, id: &[u8]) -> Result<Option<Value>, StoreError> {
+        if is_payment(id) {
+            return Ok(None);
+        }
         self.shared.contacts.get(id)
     }
 
     /// The same, if that can be said without waiting for the disk.
     pub fn contact_at_once(&self, id: &[u8]) -> Option<Option<Value>> {
+        if is_payment(id) {
+            return Some(None);
+        }
         self.shared.contacts.get_at_once(id)
     }
 
@@ -326,6 +336,7 @@ impl Reader {
         Ok(StoreStats {
             position: shared.commits.position_of(cut.next_offsets()),
             counters: cut.counters,
+            sources: cut.sources,
             digest: cut.digest,
             control: cut.control,
             control_entries: self.control_size(),
@@ -344,6 +355,7 @@ impl Reader {
             flushing_bytes,
             index_bytes: (shared.ordered.bytes()
                 + shared.external_ids.bytes()
+                + shared.payments.bytes()
                 + shared.erased.bytes()) as u64,
             backpressure: micros(&figures.backpressure_micros),
             heap,
@@ -420,6 +432,19 @@ impl Reader {
     /// known by the id's 64-bit hash alone.
     pub fn event(&self, id: &[u8]) -> Result<EventLookup, StoreError> {
         events::by_id(&self.shared, id, Instant::now() + events::TIME_MAX)
+    }
+
+    /// What came in and what became of it, newest first: at most `limit` of what stands before a position.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn newest_events(
+        &self,
+        before: Option<Position>,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<NewestEvents, StoreError> {
+        events::newest(&self.shared, before, filter, limit, Instant::now() + events::TIME_MAX)
     }
 
     /// The time that an event without one of its own took when it came first, in µs since 1970: from

@@ -88,6 +88,7 @@ fn feed(writer: &mut Writer, from: u64, to: u64) {
             external_ids: Vec::new(),
             replaces: false,
             is_notice: false,
+            payment: None,
             command: None,
         };
         let lane = Lane((number % 2) as u16);
@@ -128,6 +129,23 @@ fn assert_same(opened: &Opened, events: u64) {
     assert_eq!(found, &expected);
     let report = opened.reader.verify(&mut |_, _| ()).unwrap();
     assert!(report.is_sound(), "{:?}", report.discrepancies);
+}
+
+#[test]
+fn verdicts_by_source_that_are_not_those_of_the_journal_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open_store(dir.path());
+    feed(&mut opened.writer, 0, 100);
+    opened.writer.snapshot_now().unwrap();
+    feed(&mut opened.writer, 100, 200);
+    let sources = opened.writer.committed().sources.clone();
+    assert_eq!(sources.sum(), opened.writer.committed().counters.verdicts);
+    let mut cut = opened.writer.shared.commits.cut.lock();
+    std::sync::Arc::make_mut(&mut cut.sources).count(b"nobody", Verdict::Applied);
+    drop(cut);
+    let report = opened.reader.verify(&mut |_, _| ()).unwrap();
+    assert_eq!(report.discrepancies.len(), 1, "{:?}", report.discrepancies);
+    assert!(report.discrepancies[0].contains("verdicts by source"), "{:?}", report.discrepancies);
 }
 
 fn images(opened: &Opened) -> Vec<(Vec<u8>, StoredContact)> {

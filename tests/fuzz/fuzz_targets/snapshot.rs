@@ -7,13 +7,13 @@ use std::fs;
 use std::sync::LazyLock;
 
 use contactd::store::snapshot_images;
-use contactd_fuzz::{damage, directory, fixture, parts};
+use contactd_fuzz::{damage, directory, parts, snapshot_in};
 use libfuzzer_sys::fuzz_target;
 
 type Images = Vec<(u8, Vec<u8>, Vec<u8>)>;
 
 static WHOLE: LazyLock<(Vec<u8>, Images)> = LazyLock::new(|| {
-    let bytes = fixture("format-1/store/snapshots/00000000000000000004.snapshot");
+    let bytes = fs::read(snapshot_in("format-1/store/snapshots")).expect("a snapshot");
     let images = read(&bytes).expect("a whole snapshot");
     (bytes, images)
 });

@@ -1,13 +1,17 @@
 //! What the targets share: bytes cut into parts, damage, signatures, and a router with a store.
 
+pub mod imported;
 pub mod keyed;
 pub mod records;
 pub mod seeds;
 pub mod world;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+
+use contactd::backup::{Archive, Sink, unpack};
 
 /// More than anything here needs at once: a length was believed that nobody held against the input.
 const ALLOCATED_MAX: usize = 64 << 20;
@@ -101,4 +105,38 @@ pub fn directory() -> &'static Path {
 pub fn fixture(path: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(path);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The newest snapshot of a directory of the fixtures.
+pub fn snapshot_in(folder: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(folder);
+    let files = std::fs::read_dir(&folder).expect("a directory");
+    files.map(|file| file.expect("a file").path()).max().expect("a snapshot")
+}
+
+/// The backup of the fixtures as a plain archive.
+pub fn archive() -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/backup-1.tar.zst");
+    let to = directory().join("archive");
+    let file = std::fs::File::create(&to).expect("a file");
+    unpack(&path, Sink::archive(Box::new(Plain(file)))).expect("a whole backup");
+    std::fs::read(&to).expect("what was written")
+}
+
+struct Plain(std::fs::File);
+
+impl Write for Plain {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Archive for Plain {
+    fn end(mut self: Box<Self>) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::keyed::SECRET;
 use crate::world::ADMIN_KEY;
-use crate::{fixture, joined, records};
+use crate::{archive, fixture, joined, records, snapshot_in};
 
 const SEED: u64 = 7;
 /// Larger ones take long, and say no more.
@@ -40,7 +40,7 @@ pub fn write() {
 
 type Seeds = Vec<Vec<u8>>;
 
-fn all() -> [(&'static str, Seeds); 21] {
+fn all() -> [(&'static str, Seeds); 25] {
     [
         ("record", of_records()),
         ("webhook", of_webhooks()),
@@ -63,6 +63,10 @@ fn all() -> [(&'static str, Seeds); 21] {
         ("letter", of_letters()),
         ("avro", of_avro()),
         ("source", of_sources()),
+        ("csv", of_tables()),
+        ("ndjson", of_lines()),
+        ("vcard", of_cards()),
+        ("backup", of_backups()),
     ]
 }
 
@@ -214,13 +218,9 @@ fn of_positions() -> Seeds {
 /// Every contact of the fixtures, control entries and attempts too.
 fn images() -> Vec<(u8, Vec<u8>, Vec<u8>)> {
     let mut images = Vec::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
-    for path in [
-        "format-1/store/snapshots/00000000000000000004.snapshot",
-        "store_v1/snapshots/00000000000000000012.snapshot",
-    ] {
+    for path in [snapshot_in("format-1/store/snapshots"), snapshot_in("store_v1/snapshots")] {
         // Of an older format there may be nothing to read here.
-        let _ = snapshot_images(&root.join(path), |prefix, id, body| {
+        let _ = snapshot_images(&path, |prefix, id, body| {
             images.push((prefix, id.to_vec(), body.to_vec()));
         });
     }
@@ -409,4 +409,38 @@ fn of_letters() -> Seeds {
     let head = b"\x01\x05\x00\x00\x07\x01\x09\x03\x03why\x01\x01k\x01\x02{}\x02\xfb\x01\x02";
     let letter = [head.as_slice(), &[headers.len() as u8], &headers].concat();
     vec![letter, b"\x01".to_vec()]
+}
+
+fn of_tables() -> Seeds {
+    texts(&[
+        "id,firstName,lastName,email,phone,company,title,status,createdAt,updatedAt,version,externalId:erp,n\r\n\
+         c1,Ada,\" L \",,'+44,,,ACTIVE,2026-01-01T00:00:00Z,2026-01-01T00:00:00Z,3,7,\"{\"\"a\"\":1}\"\r\n",
+        "\u{feff}Title;E-mail Address;Notes\nDr.;grace@example.com;\"says \"\"hello\"\"\nand goes\"\n\"open;x\n;;;\n",
+        "sep=|\nid|title\n1|'=1+1\n1|x|y\n2\nid|title\n",
+    ])
+}
+
+fn of_lines() -> Seeds {
+    texts(&[
+        "{\"id\":\"c1\",\"firstName\":null,\"attributes\":{\"\":1e400,\"email\":\"x\"},\"externalIds\":{\"erp\":\"7\"}}\n",
+        "{\"E-mail\":\"a@b\",\"status\":\"DELETED\"}\n[1]\n{\"a\":\n\n{\"id\":7}",
+    ])
+}
+
+fn of_cards() -> Seeds {
+    texts(&[
+        "BEGIN:VCARD\r\nVERSION:4.0\r\nUID;VALUE=text:c1\r\nFN:a\r\nN:;;;;\r\nX-CONTACTD-VERSION:3\r\n\
+         X-CONTACTD-FIELDS:{\"title\":\"a\\\\r\"}\r\nX-CONTACTD-ATTRIBUTES:{\"n\":1\\,\"m\":[]}\r\nEND:VCARD\r\n",
+        "BEGIN:VCARD\nVERSION:2.1\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BC;J=\n=C3=BC;;;\n\
+         item1.TEL;type=pref:tel:1\nPHOTO:AAAA\n AAAA\nORG:a\\,b;c\nEND:VCARD\njunk\nBEGIN:VCARD\n",
+    ])
+}
+
+fn of_backups() -> Seeds {
+    let whole = archive();
+    let manifest = whole.windows(2).rposition(|at| at == b"}\n").expect("a manifest");
+    let begin = whole[..manifest].windows(11).rposition(|at| at == b"{\"manifest\"").unwrap_or(0);
+    let sealed = &whole[begin..manifest + 2];
+    let head = &whole[..whole.len().min(1024)];
+    DAMAGES.iter().map(|how| joined(&[how, sealed, head])).collect()
 }

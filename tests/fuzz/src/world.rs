@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contactd::auth::Auth;
-use contactd::config::{Config, EmbeddedLogConfig, FlagSetting, Mode, Sources, load};
+use contactd::config::{Config, EmbeddedLogConfig, FlagSetting, Mode, Secret, Sources, load};
 use contactd::domain::decode::Decoder;
 use contactd::domain::fingerprint::Fingerprint;
 use contactd::domain::limits::Limits;
@@ -17,6 +17,7 @@ use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
 use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::effects::follower::{Followers, Surroundings};
+use contactd::effects::subscriptions::{FanOut, Signer, SubscriptionOptions};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::files::export::Exports;
@@ -116,7 +117,7 @@ impl World {
         fill(&mut writer);
         let shared = SharedState::default();
         let auth = Auth::new(&config, &shared, Arc::clone(&metrics)).expect("users");
-        let webhooks = WebhookIntake { webhooks: webhooks(), intake: intake(&log) };
+        let webhooks = WebhookIntake::new(webhooks(), intake(&log));
         let services = Services {
             auth: Some(Arc::new(auth)),
             limiter: shared.limiter,
@@ -218,9 +219,16 @@ fn open_store(log: &EventLog, reader: &Reader, metrics: &Arc<Metrics>) -> OpenSt
     );
     let own = Arc::new(RuleSet::built_in().expect("the built-in rules"));
     let around = Surroundings::new(log.clone(), Arc::clone(&control), lease());
+    let subscriptions = SubscriptionOptions {
+        config: Config::built_in(Mode::Dev).expect("the built-in configuration").subscriptions,
+        signer: Signer::new(vec![Secret::new("only for these tests")]),
+    };
+    let fan_out = FanOut::new(subscriptions, Arc::clone(&control), metrics.subscriptions.clone());
     OpenStore {
+        subscriptions: fan_out.desk(),
         followers: Arc::new(Followers::new(around)),
         acme: None,
+        payments: None,
         imports: None,
         queries: contactd::query::Queries::new(reader.clone()),
         writes: Writes {

@@ -1,5 +1,8 @@
-//! Backups as operators make, check and restore them: on both logs, under writes, damaged, half, and of another log.
+//! Backups as operators make, check and restore them: on both logs, in buckets, under writes, damaged, half, and of
+//! another log.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod kafka;
 mod running;
 
@@ -241,6 +244,29 @@ fn a_kill_in_the_middle_leaves_nothing_that_counts() {
         restore(&world.path(name), &target).unwrap();
         assert_same(&before, &Image::read(&target), "the restored one");
     }
+}
+
+#[test]
+fn a_full_disk_in_the_middle_leaves_nothing_and_the_next_backup_is_whole() {
+    let world = World::new(300);
+    for name in ["kept", "kept.tar.zst"] {
+        let to = world.path(name);
+        let arguments = ["backup", &to.display().to_string()];
+        let exit = world.node.start_command(&arguments, "enospc:backup_write:4").wait();
+        exit.assert_refused(&["No space left on device"]);
+        assert!(!to.exists() && !world.path(&format!("{name}.partial")).exists());
+        assert!(!world.node.store.join("backup.staging").exists(), "its links are gone");
+        let backup = world.backup(name);
+        succeeds(&world.run(&["backup", "verify", &backup.display().to_string()]));
+    }
+    // Where it is brought back to as well.
+    let to = world.path("target");
+    let from = world.path("kept").display().to_string();
+    let arguments = ["restore", &from, "--data-dir", &to.display().to_string()];
+    let exit = world.node.start_command(&arguments, "enospc:backup_write:4").wait();
+    exit.assert_refused(&["No space left on device"]);
+    assert!(!to.exists() && !world.path("target.partial").exists());
+    restore(&world.path("kept"), &to).unwrap();
 }
 
 /// As `tests/fixtures/backup-1` has it: made by the first version with this format.

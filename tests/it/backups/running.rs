@@ -134,7 +134,7 @@ async fn backups_are_made_on_time_and_on_demand_and_the_oldest_go() {
     }
     drop(off);
     let instance = builder()
-        .with("backup.path", path.display())
+        .with("backup.to", path.display())
         .with("backup.every", "1s")
         .with("backup.keep", 2)
         .start()
@@ -165,7 +165,7 @@ async fn backups_are_made_on_time_and_on_demand_and_the_oldest_go() {
     std::fs::remove_dir_all(&path).unwrap();
     std::fs::write(&path, "no directory").unwrap();
     let instance =
-        builder().with("backup.path", path.display()).with("backup.every", "1s").start().await;
+        builder().with("backup.to", path.display()).with("backup.every", "1s").start().await;
     let client = instance.client();
     until("it says so", async || {
         let ready = client.get("/readyz?verbose").await.expect(200);

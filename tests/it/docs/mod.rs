@@ -75,17 +75,24 @@ pages! {
     api_runs_as_printed = "docs/api.md";
     authentication_runs_as_printed = "docs/authentication.md";
     backups_run_as_printed = "docs/backups.md";
+    coming_from_runs_as_printed = "docs/coming-from.md";
     dead_letters_run_as_printed = "docs/dead-letters.md";
     events_run_as_printed = "docs/events.md";
+    deploying_runs_as_printed = "docs/deploying.md";
     exports_run_as_printed = "docs/exports.md";
     feed_runs_as_printed = "docs/feed.md";
     followers_run_as_printed = "docs/followers.md";
     imports_run_as_printed = "docs/imports.md";
     installing_runs_as_printed = "docs/installing.md";
     kafka_runs_as_printed = "docs/kafka.md";
+    monitoring_runs_as_printed = "docs/monitoring.md";
     operating_runs_as_printed = "docs/operating.md";
+    payments_run_as_printed = "docs/payments.md";
+    publishing_runs_as_printed = "docs/publishing.md";
     simulator_runs_as_printed = "docs/simulator.md";
     sources_run_as_printed = "docs/sources.md";
+    subscriptions_run_as_printed = "docs/subscriptions.md";
+    tour_runs_as_printed = "docs/tour.md";
     webhooks_run_as_printed = "docs/webhooks.md";
 }
 

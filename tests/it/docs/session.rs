@@ -1,6 +1,6 @@
 //! A reader's shell: the page's commands one after another, in an empty directory.
 //!
-//! What differs from the page are places only: ports 3000 and 3210, `localhost:9092` and `localhost:6379` are this
+//! What differs from the page are places only: ports 3000 and 3210, `localhost:9092`, `localhost:6379` and `localhost:5672` are this
 //! test's own, and `contactd` is the binary under test. A command that serves runs beside the others, as in a
 //! terminal of its own, until another one needs its port or its directory; the mock of Acme to the end.
 
@@ -15,8 +15,9 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::blocks;
+use crate::support::postgres::OwnPostgres;
 use crate::support::redis::OwnRedis;
-use crate::support::services::{OwnBroker, free_ports};
+use crate::support::services::{OwnBroker, RABBITMQ, free_ports, service as address_of};
 use crate::support::wait::wait_until;
 
 /// Of a whole page; far longer than any takes.
@@ -45,6 +46,9 @@ pub struct Session {
     acme: Option<String>,
     broker: Option<OwnBroker>,
     redis: Option<OwnRedis>,
+    /// Where the one of all tests is.
+    rabbitmq: Option<String>,
+    postgres: Option<OwnPostgres>,
 }
 
 impl Session {
@@ -89,6 +93,8 @@ impl Session {
             acme: None,
             broker: None,
             redis: None,
+            rabbitmq: None,
+            postgres: None,
         };
         session.send(START);
         session
@@ -105,6 +111,22 @@ impl Session {
             Some("redis") => {
                 self.redis = self.redis.take().or_else(|| OwnRedis::start(&self.page));
                 self.redis.is_some()
+            }
+            Some("postgresql") => {
+                if self.postgres.is_none()
+                    && let Some(postgres) = OwnPostgres::start(&self.page)
+                {
+                    let host = postgres.host();
+                    self.send(&format!(
+                        "export PGHOST={host} PGUSER=postgres PGDATABASE=postgres\n"
+                    ));
+                    self.postgres = Some(postgres);
+                }
+                self.postgres.is_some()
+            }
+            Some("rabbitmq") => {
+                self.rabbitmq = address_of(RABBITMQ, &self.page);
+                self.rabbitmq.is_some()
             }
             Some(other) => panic!("{}: there is no service {other}", self.page),
         }
@@ -166,6 +188,9 @@ impl Session {
         let mut text = text.replace("--with-acme", &beside);
         if let Some(broker) = &self.broker {
             text = text.replace("localhost:9092", &broker.address());
+        }
+        if let Some(rabbitmq) = &self.rabbitmq {
+            text = text.replace("localhost:5672", rabbitmq);
         }
         if let Some(redis) = &self.redis {
             text = text.replace("localhost:6379", &redis.address().to_string());

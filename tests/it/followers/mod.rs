@@ -4,8 +4,10 @@ mod counting;
 mod dead_letters;
 mod faults;
 mod joining;
+mod publishing;
 mod rehoming;
 mod simulator_writes;
+mod subscriptions;
 pub(crate) mod suite;
 pub(crate) mod world;
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use contactd::domain::position::Position;
 use contactd::effects::follower::{
-    Answer, By, Delivery, Engine, Followers, Picked, Progress, Row, Sink, Surroundings,
+    Answer, By, Delivery, Engine, Followers, Hold, Picked, Progress, Row, Sink, Surroundings,
 };
 use contactd::event_log::NewRecord;
 use contactd::ingest::{Clocks, Control, Lease, now_ms};
@@ -152,6 +153,18 @@ impl<S: Sink> Sink for Switched<S> {
 
     fn may_run(&self, reader: &Reader, done: &Progress) -> Result<bool, String> {
         self.sink.may_run(reader, done)
+    }
+
+    fn begin(&self, from: &Position, hold: Hold) {
+        self.sink.begin(from, hold);
+    }
+
+    async fn settle(&self, read: &Position) -> Result<Position, String> {
+        self.sink.settle(read).await
+    }
+
+    async fn end(&self) {
+        self.sink.end().await;
     }
 }
 

@@ -191,6 +191,18 @@ async fn contacts_are_counted_by_source_and_company() {
 }
 
 #[tokio::test]
+async fn events_are_counted_by_source_and_what_became_of_them() {
+    let fixture = people();
+    fixture.apply("contact.updated", json!({ "id": "4", "firstName": "Cyd" }));
+    let events = stats(&fixture.router(), "").await["events"].clone();
+    let test = json!({ "name": "test", "received": 6, "verdicts": { "applied": 6 } });
+    assert_eq!(events["bySource"]["named"], json!([test]), "{events}");
+    let nothing = json!({ "received": 0, "verdicts": {} });
+    assert_eq!((&events["bySource"]["other"], &events["bySource"]["none"]), (&nothing, &nothing));
+    assert_eq!(events["received"], 6);
+}
+
+#[tokio::test]
 async fn contacts_are_counted_by_hour_and_day_of_their_events() {
     let fixture = people();
     let now_ms = contactd::ingest::now_ms();

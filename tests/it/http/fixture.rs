@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use contactd::config::{Config, EmbeddedLogConfig, Mode};
+use contactd::config::{Config, EmbeddedLogConfig, Mode, Secret};
 use contactd::domain::decode::Decoder;
 use contactd::domain::fingerprint::Fingerprint;
 use contactd::domain::merge::merge;
@@ -16,6 +16,7 @@ use contactd::domain::verdict::Verdict;
 use contactd::effects::dead_letters::{LetterDesk, LetterOptions, Topics};
 use contactd::effects::feed::{Feed, FeedConfig};
 use contactd::effects::follower::{Followers, Surroundings};
+use contactd::effects::subscriptions::{FanOut, Signer, SubscriptionOptions};
 use contactd::event_log::EventLog;
 use contactd::event_log::embedded::{EmbeddedLog, EmbeddedOptions};
 use contactd::files::export::Exports;
@@ -76,9 +77,17 @@ pub(super) fn open_store(reader: &Reader, feed: &Feed, directory: &Path) -> Open
     let own = Arc::new(RuleSet::built_in().unwrap());
     let lease = Arc::new(Lease::alone(Arc::clone(&control), reader.dead_letters().instance()));
     let around = Surroundings::new(log.clone(), Arc::clone(&control), lease);
+    let subscriptions = SubscriptionOptions {
+        config: Config::built_in(Mode::Dev).unwrap().subscriptions,
+        signer: Signer::new(vec![Secret::new("only for these tests")]),
+    };
+    let metrics = Metrics::new().unwrap().subscriptions.clone();
+    let fan_out = FanOut::new(subscriptions, Arc::clone(&control), metrics);
     OpenStore {
+        subscriptions: fan_out.desk(),
         followers: Arc::new(Followers::new(around)),
         acme: None,
+        payments: None,
         imports: None,
         letters: letters(&log, reader, &control),
         queries: contactd::query::Queries::new(reader.clone()),

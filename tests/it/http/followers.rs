@@ -41,7 +41,7 @@ async fn a_follower_is_listed_paused_resumed_skipped_and_replayed() {
     let list = client.get("/api/followers").await.expect(200).json();
     let names: Vec<&Value> =
         list["data"].as_array().unwrap().iter().map(|follower| &follower["name"]).collect();
-    assert_eq!(names, ["rehoming", "simulator_writes"]);
+    assert_eq!(names, ["rehoming", "simulator_writes", "subscriptions"]);
     client.post("/api/contacts", &json!({"id": "ada"})).await.expect(201);
     let shown = delivered(&client, 1).await;
     assert_eq!((&shown["here"], &shown["parked"]), (&json!(true), &json!(0)));

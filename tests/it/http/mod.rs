@@ -1,6 +1,7 @@
 //! The API as its clients see it: without a socket, and over real sockets what only a socket
 //! can do.
 
+mod access_log;
 mod auth;
 mod auth_instances;
 mod browsers;
@@ -13,6 +14,7 @@ mod description;
 mod editors;
 mod erasure;
 mod errors;
+mod event_list;
 mod exports;
 mod external_ids;
 mod feed;
@@ -20,11 +22,13 @@ mod fixture;
 mod followers;
 mod hostile;
 mod http2;
+mod keys;
 mod limits;
 mod lists;
 mod merges;
 mod outages;
 mod page;
+mod payments;
 mod probes;
 mod purge;
 mod redis;

@@ -84,6 +84,35 @@ async fn an_edit_made_meanwhile_stands() {
 }
 
 #[tokio::test]
+async fn what_was_said_since_a_file_was_written_stands_whichever_comes_first() {
+    let instance = Instance::start().await;
+    let client = instance.client();
+    let event = |id: &str, at: &str, title: &str| {
+        let data = json!({ "id": id, "title": title });
+        json!({ "id": format!("{id}-{at}"), "eventType": "contact.updated", "source": "shop",
+            "timestamp": format!("2026-11-21T{at}Z"), "data": data })
+    };
+    instance.append(&event("ada", "09:00:00", "before")).await;
+    instance.append(&event("ada", "10:00:00", "after")).await;
+    instance.append(&event("bob", "09:00:00", "before")).await;
+    instance.until_contact("bob", |answer| answer.status.is_success()).await;
+    let file = "id,title,phone\nada,file,1\nbob,file,2\ncid,file,3\n";
+    let job = import(&client, "asOf=2026-11-21T10:00:00Z", file).await;
+    assert_eq!(job["counts"]["refused"], 0, "{job}");
+    instance.append(&event("cid", "10:00:00.001", "after")).await;
+    let titled = async |id: &str, title: &str| {
+        let found = instance.until_contact(id, |answer| answer.json()["title"] == title).await;
+        found.json()["phone"].clone()
+    };
+    assert_eq!(titled("ada", "after").await, "1");
+    assert_eq!(titled("bob", "file").await, "2");
+    assert_eq!(titled("cid", "after").await, "3");
+    let ahead = "/api/imports?asOf=2999-01-01T00:00:00Z";
+    let answer = client.send_bytes(Method::POST, ahead, Some(b"id\n1\n".to_vec())).await;
+    answer.expect_error(400, "INVALID_PARAMETER");
+}
+
+#[tokio::test]
 async fn an_import_is_undone_where_nobody_has_changed_anything_since() {
     let instance = Instance::start().await;
     let client = instance.client();

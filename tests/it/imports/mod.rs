@@ -3,6 +3,8 @@
 mod commands;
 mod jobs;
 mod resume;
+mod round_trip;
+mod trouble;
 
 use axum::http::Method;
 use serde_json::Value;

@@ -406,3 +406,41 @@ fn the_bridge_outlasts_its_brokers() {
     finish(&node, running);
     load.assert_whole(&export(&node));
 }
+
+#[test]
+fn payments_of_their_topic_come_to_what_the_records_say_in_any_order() {
+    const TEST: &str = "payments_of_their_topic_come_to_what_the_records_say_in_any_order";
+    let Some(brokers) = service(KAFKA, TEST) else { return };
+    let input = KafkaTopic::unused(&brokers);
+    input.create(&[]);
+    let said = |kind: &str, second: u32, more: &str| {
+        let value = format!(
+            r#"{{"id":"{kind}-{second}","eventType":"payment.{kind}","source":"shop",
+                "timestamp":"2026-09-01T10:00:{second:02}Z","data":{{"id":"p1"{more}}}}}"#
+        );
+        raw(0, Some("ada"), Some(value.into_bytes()), TIME)
+    };
+    let records = [
+        said("refunded", 3, r#","refundId":"r1","amount":400"#),
+        said("succeeded", 2, ""),
+        said("created", 1, r#","amount":1000,"currency":"EUR""#),
+        said("succeeded", 2, ""),
+    ];
+    input.append(records.into_iter());
+    let group = format!("group-{}", input.topic);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let starting = Instance::builder()
+        .with("kafka.brokers", &brokers)
+        .with("payments.enabled", "true")
+        .with("payments.topic", &input.topic)
+        .with("bridge.group", &group)
+        .start();
+    let instance = runtime.block_on(starting);
+    wait_until_committed(&brokers, &group, &[&input], PATIENCE);
+    let client = instance.client();
+    wait_until(PATIENCE, "the payment is refunded in part", || {
+        let answer = runtime.block_on(client.get("/api/contacts/ada/payments"));
+        answer.status == 200 && answer.json()["totals"]["EUR"]["net"] == 600
+    });
+    runtime.block_on(instance.stop());
+}

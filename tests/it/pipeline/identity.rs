@@ -236,6 +236,6 @@ fn ensure(topic: &KafkaTopic) -> contactd::event_log::kafka::TopicEnsured {
     sources.environment.insert("CONTACTD_KAFKA__TOPIC".into(), topic.topic.clone());
     let config: KafkaConfig = contactd::config::load(&sources).expect("a configuration").kafka;
     let log = KafkaLog::open(&config).expect("the log opens");
-    log.ensure_topic(TopicPlan { ends_compaction: true, ..TopicPlan::contacts(LANES, Some(1)) })
+    log.ensure_topic(TopicPlan { mends_policy: true, ..TopicPlan::contacts(LANES, Some(1)) })
         .expect("the topic is made")
 }

@@ -1,8 +1,6 @@
 //! An instance that may only read the log follows what is there, and waits where it would have to say
 //! something first.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -18,14 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Signed in as a user who may only read the topic.
 fn reading(topic: &KafkaTopic) -> Option<Builder> {
-    let services = service("CONTACTD_TEST_SERVICES", TEST)?;
-    let up = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/up");
-    let mut command = Command::new(up);
-    command.args([services.as_str(), "readable", &topic.topic]);
-    let port = topic.brokers.rsplit(':').next()?;
-    command.env("CONTACTD_TEST_KAFKA_PORT", port);
-    command.env("CONTACTD_TEST_JARS", service("CONTACTD_TEST_KAFKA_JARS", TEST)?);
-    assert!(command.status().unwrap().success(), "the access list is not made");
+    if !topic.make_readable(TEST) {
+        return None;
+    }
     let brokers = service("CONTACTD_TEST_KAFKA_SASL_SSL_PLAIN", TEST)?;
     let following = KafkaTopic { brokers, topic: topic.topic.clone() };
     let builder = Instance::builder()

@@ -9,7 +9,9 @@ use crate::support::node::Node;
 use crate::tidy::rust_files;
 
 /// Those of an instance on the embedded log; see the table in ARCHITECTURE.md.
-const TASKS: [&str; 14] = [
+const TASKS: [&str; 16] = [
+    "reload",
+    "supervisor",
     "http",
     "samples",
     "feed",
@@ -27,7 +29,7 @@ const TASKS: [&str; 14] = [
 ];
 
 /// Those with a setting, then those of `dev` and of Kafka.
-const ELSEWHERE: [&str; 4] = ["purging", "telemetry", "demo", "outbox"];
+const ELSEWHERE: [&str; 5] = ["purging", "telemetry", "access_log", "demo", "outbox"];
 
 #[test]
 fn every_task_that_is_started_is_listed_here_and_in_the_architecture() {
@@ -60,9 +62,10 @@ fn a_task_that_panics_ends_the_process_by_its_name() {
         .with("simulator.enabled", true)
         .with("acme.webhook_secret", "a secret of this test alone, and long enough")
         .with("store.purge_deleted_after", "1d")
-        .with("telemetry.listen", "127.0.0.1:0");
-    let [purging, telemetry, demo, outbox] = ELSEWHERE;
-    for task in TASKS.into_iter().chain([purging, telemetry]) {
+        .with("telemetry.listen", "127.0.0.1:0")
+        .with("telemetry.access_log", dir.path().join("access.log").display());
+    let [purging, telemetry, access_log, demo, outbox] = ELSEWHERE;
+    for task in TASKS.into_iter().chain([purging, telemetry, access_log]) {
         assert_ends_with(&node, "serve", task);
     }
     assert_ends_with(&Node::new(&dir.path().join("dev")), "dev", demo);

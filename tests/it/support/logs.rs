@@ -23,6 +23,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
 use super::node::Node;
+use super::services::service;
 
 /// Lanes of every log here.
 pub const LANES: u16 = 4;
@@ -284,6 +285,21 @@ impl KafkaTopic {
         }
     }
 
+    /// Lets the reader of the services' read it and its control topic, and nothing else; false: that can't
+    /// be had here.
+    #[must_use]
+    pub fn make_readable(&self, test: &str) -> bool {
+        let Some(services) = service("CONTACTD_TEST_SERVICES", test) else { return false };
+        let Some(jars) = service("CONTACTD_TEST_KAFKA_JARS", test) else { return false };
+        let up = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/up");
+        let mut command = std::process::Command::new(up);
+        command.args([services.as_str(), "readable", &self.topic]);
+        let port = self.brokers.rsplit(':').next().expect("an address with a port");
+        command.env("CONTACTD_TEST_KAFKA_PORT", port).env("CONTACTD_TEST_JARS", jars);
+        assert!(command.status().expect("it runs").success(), "the access list is not made");
+        true
+    }
+
     /// The first offset of its first partition that is kept, and the next one to be written.
     #[track_caller]
     pub fn watermarks(&self) -> (i64, i64) {
@@ -330,7 +346,9 @@ impl KafkaTopic {
     /// The node, following this topic.
     #[must_use]
     pub fn followed_by(&self, node: Node) -> Node {
-        node.with("log.kind", "kafka")
+        // Their follower writes its place down as time goes by.
+        node.with("subscriptions.max", "0")
+            .with("log.kind", "kafka")
             .with("kafka.brokers", &self.brokers)
             .with("kafka.topic", &self.topic)
             .with("kafka.control_topic", format!("{}.control", self.topic))

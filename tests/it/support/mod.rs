@@ -17,6 +17,9 @@ pub mod instance;
 pub mod load;
 pub mod logs;
 pub mod node;
+pub mod postgres;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 pub mod redis;
 pub mod registry;
 pub mod services;

@@ -26,11 +26,64 @@ pub fn skip(test: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
 }
 
+/// Names the shared RabbitMQ.
+pub const RABBITMQ: &str = "CONTACTD_TEST_RABBITMQ";
+
 /// A broker of this test's own, that it may stop; gone with it.
 #[derive(Debug)]
 pub struct OwnBroker {
     dir: tempfile::TempDir,
     port: u16,
+}
+
+/// The same of RabbitMQ.
+#[derive(Debug)]
+pub struct OwnRabbitmq {
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+impl OwnRabbitmq {
+    /// Starts one; none where it can't be started here.
+    pub fn start(test: &str) -> Option<Self> {
+        service(RABBITMQ, test)?;
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let own = Self { dir, port: free_ports() };
+        own.run("start");
+        Some(own)
+    }
+
+    /// `start`, `stop`, `kill`, `alarm`, `ease` or `cut`.
+    #[track_caller]
+    pub fn run(&self, action: &str) {
+        let port = ("CONTACTD_TEST_RABBITMQ_PORT", self.port.to_string());
+        up(self.dir.path(), &["rabbitmq", action], &[port]);
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for OwnRabbitmq {
+    fn drop(&mut self) {
+        self.run("kill");
+    }
+}
+
+/// Runs `tests/services/up` on a directory.
+#[track_caller]
+fn up(directory: &Path, arguments: &[&str], variables: &[(&str, String)]) {
+    let up = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/up");
+    let said = directory.join("said");
+    let file = std::fs::File::create(&said).expect("a file for what it says");
+    let mut command = Command::new(up);
+    command.arg(directory).args(arguments);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    // No pipe: a service would inherit it and keep it open.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    let status = command.status().expect("tests/services/up runs");
+    assert!(status.success(), "{arguments:?}: {}", read(&said));
 }
 
 impl OwnBroker {
@@ -52,19 +105,11 @@ impl OwnBroker {
     /// `start`, `stop` or `kill`.
     #[track_caller]
     pub fn run(&self, action: &str) {
-        let up = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/up");
-        let mut command = Command::new(up);
-        command.arg(self.dir.path()).args(["broker", action]);
-        command.env("CONTACTD_TEST_KAFKA_PORT", self.port.to_string());
-        if let Some(jars) = std::env::var_os("CONTACTD_TEST_KAFKA_JARS") {
-            command.env("CONTACTD_TEST_JARS", jars);
+        let mut variables = vec![("CONTACTD_TEST_KAFKA_PORT", self.port.to_string())];
+        if let Ok(jars) = std::env::var("CONTACTD_TEST_KAFKA_JARS") {
+            variables.push(("CONTACTD_TEST_JARS", jars));
         }
-        let said = self.dir.path().join("said");
-        let file = std::fs::File::create(&said).expect("a file for what it says");
-        // No pipe: the broker would inherit it and keep it open.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        let status = command.status().expect("tests/services/up runs");
-        assert!(status.success(), "broker {action}: {}", read(&said));
+        up(self.dir.path(), &["broker", action], &variables);
     }
 
     pub fn address(&self) -> String {

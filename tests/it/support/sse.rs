@@ -36,7 +36,7 @@ impl SseEvent {
     }
 
     pub fn is_change(&self) -> bool {
-        self.event.starts_with("contact.")
+        self.event.starts_with("contact.") || self.event.starts_with("payment.")
     }
 }
 

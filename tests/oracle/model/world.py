@@ -21,6 +21,7 @@ class Record:
     contact_id: str = None
     event_id: str = None
     kind: str = None
+    source: str = None
     version: int = None
     request_id: str = None
     origin: str = None
@@ -90,6 +91,7 @@ class World:
         key, value = message.key(), message.value()
         event = decode(value, message.headers() or [], key, lane.mappings)
         record.contact_id, record.event_id, record.kind = event.contact_id, event.event_id, event.kind
+        record.source = event.source
         if event.command:
             record.command, record.request_id = event.command, event.command.request_id
             self.by_request[record.request_id].append(record)
@@ -159,6 +161,14 @@ class World:
         """What an event look-up tells of several records of one event."""
         verdicts = [record.verdict for record in self.by_event[event_id]]
         return "applied" if "applied" in verdicts else verdicts[-1]
+
+    def by_source(self):
+        """{source: {verdict: how often}}; a dead letter may not have been read as far as its source."""
+        found = collections.defaultdict(collections.Counter)
+        for record in self.records:
+            if record.verdict != "dead_lettered":
+                found[record.source][record.verdict] += 1
+        return {source: dict(verdicts) for source, verdicts in found.items()}
 
     def misplaced(self, topic):
         """Records away from home that nobody has brought home."""

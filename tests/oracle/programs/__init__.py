@@ -2,10 +2,26 @@
 
 from support.registry import PROGRAMS
 
-from . import bridge, clocks, control, events, feeds, letters, replicas, rules, signing_in, storm, topics, topology, writes
+from . import (
+    backups,
+    bridge,
+    clocks,
+    control,
+    events,
+    feeds,
+    letters,
+    replicas,
+    rules,
+    signing_in,
+    storm,
+    topics,
+    topology,
+    writes,
+)
 
 __all__ = [
     "PROGRAMS",
+    "backups",
     "bridge",
     "clocks",
     "control",

@@ -87,6 +87,13 @@ def counters(report, world, instance):
     report.check("verdict_sum", stats["events"]["received"] == total, instance=instance.name, stats=stats["events"])
     want = {key: world.verdicts.get(key, 0) for key in verdicts | world.verdicts}
     report.check("verdicts", want == verdicts, instance=instance.name, want_got=diff(want, verdicts))
+    told = stats["events"]["bySource"]
+    got = {each["name"]: each["verdicts"] for each in told["named"]} | {"": told["none"]["verdicts"]}
+    got = {source: {v: n for v, n in each.items() if v != "dead_lettered"} for source, each in got.items()}
+    got, want = {source: each for source, each in got.items() if each}, world.by_source()
+    # Those that came first have figures of their own.
+    if len(want) < 60:
+        report.check("verdicts_by_source", want == got, instance=instance.name, want_got=diff(want, got))
     export = world.export()
     active = sum(1 for contact in export.values() if contact["status"] == "ACTIVE")
     want = {"total": len(export), "active": active, "deleted": len(export) - active}

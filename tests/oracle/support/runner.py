@@ -30,6 +30,7 @@ class Lane:
             **os.environ,
             "CONTACTD_TEST_KAFKA_PORT": str(self.kafka_port),
             "CONTACTD_TEST_REDIS_PORT": str(self.redis_port),
+            "CONTACTD_TEST_WITHOUT": "s3 rabbitmq",
             "CONTACTD_ORACLE_SERVICES": str(self.services),
         }
 

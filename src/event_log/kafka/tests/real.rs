@@ -100,7 +100,7 @@ fn a_compacted_topic_is_refused_and_ensure_mends_it() {
     let refused = log.ensure_topic(PLAN).unwrap_err().to_string();
     assert!(refused.contains("topics ensure --yes"), "{refused}");
     assert!(log.identity().is_err(), "nothing was changed");
-    let ensured = log.ensure_topic(TopicPlan { ends_compaction: true, ..PLAN }).unwrap();
+    let ensured = log.ensure_topic(TopicPlan { mends_policy: true, ..PLAN }).unwrap();
     assert_eq!(ensured, TopicEnsured { created: false, policy_mended: true });
     wait_until("the topic is accepted", || log.identity().is_ok());
     assert_eq!(log.lanes().unwrap(), 2, "its partitions stay");
@@ -399,7 +399,7 @@ fn a_compacted_control_topic_is_refused_and_contacts_are_read() {
     let mut consumer = log.consume(&from_start(3), BOUNDS).unwrap();
     let mut all = Read::new();
     read(&mut consumer, &mut all, 10);
-    let plan = TopicPlan { ends_compaction: true, ..TopicPlan::control(None) };
+    let plan = TopicPlan { mends_policy: true, ..TopicPlan::control(None) };
     assert!(log.ensure_control_topic(plan).unwrap().policy_mended);
     wait_until("it is taken", || log.prepare_control().unwrap() == ControlAccess::Ready);
 }

@@ -31,7 +31,7 @@ impl Broker {
             .args(arguments)
             .env("CONTACTD_TEST_KAFKA_PORT", self.port.to_string())
             .env("CONTACTD_TEST_JARS", &self.jars)
-            .env("CONTACTD_TEST_WITHOUT", "redis")
+            .env("CONTACTD_TEST_WITHOUT", "redis s3 rabbitmq")
             .output()
             .unwrap();
         assert!(output.status.success(), "{script} {arguments:?}: {output:?}");

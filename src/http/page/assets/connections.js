@@ -4,7 +4,7 @@ import * as session from "./session.js";
 import { link } from "./router.js";
 import { head } from "./ui.js";
 
-const TABS = [["followers", "Followers", () => session.can.all(), () => import("./followers.js").then((it) => it.showFollowers)],
+const TABS = [["followers", "Followers", () => session.can.operate(), () => import("./followers.js").then((it) => it.showFollowers)],
   ["sign-ins", "Sign-ins", () => true, () => import("./sign_ins.js").then((it) => it.showSignIns)]];
 
 export function open({ main, params: first, signal, title }) {

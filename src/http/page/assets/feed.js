@@ -17,7 +17,7 @@ const CLOSE_HIDDEN_MS = 60_000;
 const RATE_S = 60;
 const TOP_PX = 120;
 const TYPES = [["created", "plus"], ["updated", "edit"], ["deleted", "bin"], ["restored", "replay"], ["erased", "cross"]];
-const MARKS = { created: ["add", "plus"], updated: ["upd", "edit"], deleted: ["rem", "bin"], restored: ["add", "replay"], erased: ["rem", "cross"] };
+const MARKS = { created: ["add", "plus"], updated: ["upd", "edit"], deleted: ["rem", "bin"], restored: ["add", "replay"], erased: ["rem", "cross"], succeeded: ["add", "plus"], failed: ["rem", "cross"], refunded: ["upd", "replay"] };
 
 export function open({ main, params: first, signal }) {
   let params = first, rows = [], waiting = [], waitingMore = 0, isPaused = false, pausedAt = null, stop = null, position = null, state = "connecting", hiddenTimer = 0, drawTimer = 0, chosen = null;
@@ -59,8 +59,11 @@ export function open({ main, params: first, signal }) {
     return difference(before, contact).map((it) => fieldName(label(it.name)).toLowerCase());
   }
 
-  function push(type, { contact, change }) {
-    const row = { type: type.replace("contact.", ""), id: contact.id, name: nameOrElse(contact), company: contact.company, version: contact.version, change, fields: changed(contact, type.replace("contact.", "")), node: null };
+  // A payment is shown by what it comes to, and leads to its contact.
+  const ofPayment = (type, payment, change) => ({ type: type.replace("payment.", ""), id: payment.contactId, name: payment.amount ? `${(payment.amount / 10 ** payment.exponent).toFixed(payment.exponent)} ${payment.currency}` : "Payment", company: payment.description, version: payment.version, change, fields: [payment.status.toLowerCase().replaceAll("_", " ")], node: null });
+
+  function push(type, { contact, payment, change }) {
+    const row = payment ? ofPayment(type, payment, change) : { type: type.replace("contact.", ""), id: contact.id, name: nameOrElse(contact), company: contact.company, version: contact.version, change, fields: changed(contact, type.replace("contact.", "")), node: null };
     rates[rates.length - 1] += 1;
     if (isHeld() && rows.length) {
       waiting.push(row);

@@ -5,6 +5,7 @@ import { count, span, timeText, timeWords, when, who } from "./format.js";
 import { link } from "./router.js";
 import { button, copy, deed, empty, every, load, msg, st } from "./ui.js";
 import { confirm, dialog, note } from "./dialogs.js";
+import * as session from "./session.js";
 
 const ASK_MS = 3000;
 const STATES = { running: ["ok", "following"], paused: ["idle", "paused", "pause"], stalled: ["warn", "retrying", "replay"], waiting: ["note", "waiting"], starting: ["note", "starting"] };
@@ -29,7 +30,7 @@ function parked(it, done) {
   const host = h("div", {});
   const draw = (page) => (page.data.length ? h("table", { class: "dense" }, h("caption", { class: "sr" }, "Parked changes"), h("thead", {}, h("tr", {}, ["Contact", "What was said", "When", "Do"].map((text, i) => h("th", { scope: "col", class: i === 2 ? "hide-s" : null }, text)))),
     h("tbody", {}, page.data.map((one) => h("tr", {}, h("td", {}, h("a", { href: link("contacts", { open: one.contact }) }, foreign(one.contact))), h("td", { class: "mid" }, foreign(one.why), ` (${one.attempts} tries)`), h("td", { class: "hide-s" }, when(one.at)),
-      h("td", { class: "num nowrap" }, button("Again", (event) => deed(event.currentTarget, () => post(path(it, `/parked/${encodeURIComponent(one.id)}/redrive`)), ask), { kind: "small-b" }), " ", button("Drop", (event) => deed(event.currentTarget, () => call("DELETE", path(it, `/parked/${encodeURIComponent(one.id)}`)), ask), { kind: "small-b danger" })))))) : h("p", { class: "mid" }, "Nothing is parked."));
+      h("td", { class: "num nowrap" }, button("Again", (event) => deed(event.currentTarget, () => post(path(it, `/parked/${encodeURIComponent(one.id)}/redrive`)), ask), { kind: "small-b" }), " ", session.can.all() && button("Drop", (event) => deed(event.currentTarget, () => call("DELETE", path(it, `/parked/${encodeURIComponent(one.id)}`)), ask), { kind: "small-b danger" })))))) : h("p", { class: "mid" }, "Nothing is parked."));
   const ask = () => load(host, () => get(path(it, "/parked"), { limit: 100 }), draw, {});
   dialog(`Parked by ${it.name}`, () => ({ body: host }), { kind: "wide-w", onClose: done });
   ask();
@@ -44,12 +45,13 @@ function followerCard(it, again) {
     h("div", { class: "fol-h" }, h("div", { class: "grow-min" }, h("h2", { class: "clip" }, foreign(it.name)), h("p", { class: "small mute clip" }, it.about)), followerState(it),
       h("span", { class: "row tight-2" }, isPaused ? button("Resume", steer("resume", "It goes on."), { kind: "small-b", mark: "play" }) : button("Pause", steer("pause", `${it.name} is paused.`), { kind: "small-b", mark: "pause" }), button("Replay…", () => replay(it, again), { kind: "small-b", mark: "replay" }))),
     h("dl", { class: "fol-d" }, datum("Behind", it.lagRecords === null ? mute("–") : count(it.lagRecords), it.lagSeconds === null ? "another instance knows" : it.lagSeconds > 0 ? span(it.lagSeconds) : "up to date"),
-      datum("Delivered", count(it.delivered), "since it started"), datum("Waiting", count(it.waiting), it.waiting ? h("button", { type: "button", class: "copy", on: { click: skip } }, "skip") : "contacts"),
+      datum("Delivered", count(it.delivered), "since it started"), datum("Waiting", count(it.waiting), it.waiting && session.can.all() ? h("button", { type: "button", class: "copy", on: { click: skip } }, "skip") : "contacts"),
       datum("Parked", count(it.parked), it.parked ? h("button", { type: "button", class: "copy", on: { click: () => parked(it, again) } }, "look") : "changes"),
       datum("Overruns", count(it.overruns), it.overrunAt ? timeText(it.overrunAt) : "never", "hide-s")),
-    (it.trouble || it.scanning || isPaused) && h("div", { class: "fol-n stack-2" },
+    (it.trouble || it.note || it.scanning || isPaused) && h("div", { class: "fol-n stack-2" },
       it.trouble && msg("warn retry", "warn", [strong(foreign(it.trouble.why), `, since ${timeText(it.trouble.since, { precise: true })}.`), h("span", { class: "mid" }, " It is tried again by itself. Contacts wait in order; the others’ changes are not held up.")]),
-      it.scanning && h("p", { class: "small mute" }, "It is telling all contacts after an overrun."),
+      it.note && h("p", { class: "small mute" }, foreign(it.note)),
+      it.scanning && h("p", { class: "small mute" }, "It is telling all contacts: at the start, or after an overrun."),
       isPaused && h("p", { class: "small mute" }, `Paused by ${who(it.paused.by)}, ${timeWords(it.paused.at)}.`)));
 }
 

@@ -63,14 +63,14 @@ export function openLetter({ host, id, step, close, changed }) {
       h("h3", { class: "sec" }, "Headers"), letter.headers.length ? h("table", { class: "dense plain-t" }, h("caption", { class: "sr" }, "Headers"), h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Name"), h("th", { scope: "col" }, "Value"))), h("tbody", {}, letter.headers.map((it) => h("tr", {}, h("td", { class: "mono" }, foreign(it.name)), h("td", { class: "mono mid clip" }, shortBytes(it.value)))))) : h("p", { class: "small mute" }, "It came without any."),
       h("h3", { class: "sec" }, "What was done"), pairs([["Redriven from here", letter.redriven ? `${count(letter.redriven)} times, last by ${who(letter.lastRedrive.by)} ${timeWords(letter.lastRedrive.at)}` : "never"], letter.discarded && ["Discarded", `by ${who(letter.discarded.by)} ${timeWords(letter.discarded.at)}`], ["Hops before", count(letter.hops)], ["Record’s own time", letter.recordedAt ? timeText(letter.recordedAt, { precise: true }) : "unknown"]].filter(Boolean), "left"));
     if (key) get(`api/contacts/${encodeURIComponent(key)}`, null, signal).then((it) => fill(owner, h("a", { href: link("contacts", { open: it.id }) }, foreign(nameOrElse(it)))), () => null);
-    const canAct = session.can.all();
+    const canAct = session.can.operate();
     fill(foot, canAct && button("Redrive", redrive, { kind: "primary", mark: "replay", keys: "r", disabled: !letter.redrivable || letter.status === "discarded", title: letter.redrivable ? null : "Control records are not redriven" }),
       button("Copy as curl", () => navigator.clipboard.writeText(`curl -H "Authorization: Bearer $TOKEN" '${at(path(id))}'`).then(() => note("Copied; TOKEN is for you to put in."), () => note("The browser does not let this page copy.")), { kind: "hide-s" }),
-      canAct && letter.status !== "discarded" && button("Discard", discard, { kind: "danger push", mark: "bin" }), !canAct && h("span", { class: "small mute" }, "An admin can redrive or discard it."));
+      session.can.all() && letter.status !== "discarded" && button("Discard", discard, { kind: "danger push", mark: "bin" }), !canAct && h("span", { class: "small mute" }, "An operator can redrive it, an admin can discard it too."));
   }
 
   async function redrive() {
-    if (!session.can.all() || !letter?.redrivable) return;
+    if (!session.can.operate() || !letter?.redrivable) return;
     await deed(foot.firstChild, async () => untilRun((await post(`api/dead-letters/redrive/${encodeURIComponent(id)}`)).data, signal), async (job) => {
       note(job.counts.done ? "It is on the contact log again. If it still can’t be applied it comes back as a new letter." : `It was not redriven: ${job.why ?? job.state}.`);
       await show();

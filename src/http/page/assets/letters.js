@@ -25,7 +25,7 @@ export function open({ main, content, params: first, signal, title, anew }) {
   let params = first, items = [], next = null, panel = null, chosen = null, asking = null, overview = null;
   if (params.view === "redrives") return redrives();
   const heading = head("Dead letters", ABOUT, linkTo("Redrives", link("dead-letters", { view: "redrives" }), { mark: "clock" }),
-    session.can.all() && button("Redrive…", () => orderDialog("redrive", { reason: params.reason, topic: params.topic }, again), { kind: "primary", mark: "replay" }));
+    session.can.operate() && button("Redrive…", () => orderDialog("redrive", { reason: params.reason, topic: params.topic }, again), { kind: "primary", mark: "replay" }));
   const tally = h("div", { class: "card tally" }), groups = h("ul", { class: "grps" }), chips = h("div", { class: "row wrap chips", role: "group", "aria-label": "Why" });
   const why = card("Why", { aside: h("span", { class: "small mute" }, "24 hours") }, groups);
   const body = h("tbody"), headRow = h("tr"), listTitle = h("h2", {}), number = h("span", { class: "mute" }), filters = h("div", { class: "push" });

@@ -63,7 +63,7 @@ export function open({ main, params: first, signal, title }) {
     card("Lag by partition", { kind: "c6", id: "lag", aside: lagState }, lag),
     h("section", { class: "card c6", "aria-label": "Dependencies and store" }, h("div", { class: "duo" }, h("div", {}, h("div", { class: "card-h" }, h("h2", {}, "Dependencies")), dependencies), h("div", {}, h("div", { class: "card-h" }, h("h2", {}, "Store")), store))),
     session.can.letters() && card("Latest dead letters", { kind: "c6", aside: h("a", { class: "small", href: link("dead-letters") }, "All") }, letters),
-    card("Who follows", { kind: session.can.letters() ? "c6" : "c12", aside: session.can.all() && h("a", { class: "small", href: link("connections") }, "Connections") }, h("div", { class: "card-b" }, clients), followers));
+    card("Who follows", { kind: session.can.letters() ? "c6" : "c12", aside: session.can.operate() && h("a", { class: "small", href: link("connections") }, "Connections") }, h("div", { class: "card-b" }, clients), followers));
   fill(main, h("div", { class: "stack" }, health, grid));
 
   function drawHealth() {
@@ -160,7 +160,7 @@ export function open({ main, params: first, signal, title }) {
 
   async function drawFollowers() {
     clients.textContent = overview.feedClients === 1 ? "1 client of the feed" : `${count(overview.feedClients)} clients of the feed`;
-    if (!session.can.all()) return;
+    if (!session.can.operate()) return;
     const page = await get("api/followers", null, signal);
     const { followerState } = await import("./followers.js");
     const row = (it) => h("tr", {}, h("td", {}, h("a", { class: "cell", href: link("connections") }, foreign(it.name)), h("span", { class: "sub clip" }, it.about)), h("td", {}, followerState(it)), h("td", { class: "num" }, it.lagRecords === null ? mute("–") : count(it.lagRecords)), h("td", { class: "num hide-s" }, count(it.parked)));

@@ -14,9 +14,10 @@ export const token = () => access;
 export const me = () => account;
 const has = (...roles) => roles.some((role) => account?.roles.includes(role));
 export const can = {
-  look: () => has("admin", "editor", "viewer"),
+  look: () => has("admin", "operator", "editor", "viewer"),
   edit: () => has("admin", "editor"),
-  letters: () => has("admin", "editor"),
+  letters: () => has("admin", "operator", "editor"),
+  operate: () => has("admin", "operator"),
   all: () => has("admin"),
 };
 

@@ -32,7 +32,7 @@ export async function follow({ query, after = null, on, signal }) {
       for await (const event of events(answer.body)) {
         wait = FIRST_S;
         if (event.id) { position = event.id; on.position(position); }
-        if (event.event?.startsWith("contact.")) on.change(event.event, JSON.parse(event.data));
+        if (/^(contact|payment)\./.test(event.event ?? "")) on.change(event.event, JSON.parse(event.data));
         else if (event.event === "unauthorized") await session.refresh();
         else if (event.event === "reset" && !JSON.parse(event.data).resume) { on.gap(JSON.parse(event.data).reason); position = null; }
       }

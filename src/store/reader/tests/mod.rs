@@ -110,6 +110,7 @@ impl Bench {
             external_ids: Vec::new(),
             replaces: false,
             is_notice: false,
+            payment: None,
             command: None,
         };
         for (place, text) in fields {
