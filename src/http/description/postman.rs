@@ -68,7 +68,7 @@ fn item((endpoint, operation): &Row) -> Value {
         }
     }
     let mut events = vec![event("test", script(operation))];
-    if operation.tag == Tag::Webhooks {
+    if operation.tag == Tag::Webhooks && operation.body.is_some() {
         events.push(event("prerequest", SIGN.iter().map(|line| (*line).to_owned()).collect()));
     }
     if operation.id == "endSession" {
