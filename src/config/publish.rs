@@ -175,7 +175,7 @@ mod tests {
                 vec![("publish.state", "contacts")],
                 "is \"contacts\", which is the topic of contacts",
             ),
-            (vec![("publish.changes", "contacts.control")], "the topic of control records"),
+            (vec![("publish.changes", "contactd.control")], "the topic of control records"),
             (vec![("publish.state", "contacts.dlq")], "a topic of dead letters"),
             (vec![("publish.state", "my.dlq"), ("dead_letters.topic", "my.dlq")], "dead letters"),
             (vec![("publish.changes", "crm.eu"), bridged], "an input (bridge.topics)"),
