@@ -38,13 +38,12 @@ pub struct CloudEvent {
 impl CloudEvent {
     /// The change that an entry is; none: it is none. May wait for the disk.
     pub(super) fn pick(entry: &Entry<'_>, reader: &Reader) -> Option<Picked<Self>> {
-        let Told { key, applied, subject, .. } = Told::of(entry, reader)?;
+        let told = Told::of(entry)?;
         let mut change = Vec::new();
-        write_change(entry, applied, &mut change);
-        let record_us = u64::try_from(entry.record_time_ms).unwrap_or(0).saturating_mul(1000);
-        let source = String::from_utf8_lossy(applied.source).into_owned();
-        let time_us = applied.event_time_us.unwrap_or(record_us);
-        Some(Self::picked(key, applied.kind, source, time_us, (subject, &change)))
+        write_change(entry, told.applied, &mut change);
+        let source = String::from_utf8_lossy(told.applied.source).into_owned();
+        let subject = told.subject(reader)?;
+        Some(Self::picked(told.key, told.applied.kind, source, told.time_us, (subject, &change)))
     }
 
     /// What a contact or a payment is, for changes that are no longer known one by one.

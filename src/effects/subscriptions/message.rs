@@ -14,7 +14,7 @@ use crate::domain::position::{Lane, Offset, Position};
 use crate::domain::timestamp::{format_rfc3339, format_rfc3339_us};
 use crate::effects::feed::write_change;
 use crate::effects::said_of::SaidOf;
-use crate::effects::told::Told;
+use crate::effects::told::{Told, What};
 use crate::store::journal::{Applied, ControlChange, Entry, Outcome};
 use crate::store::{Reader, StoreError};
 
@@ -67,11 +67,14 @@ impl Message {
                 disabled(entry, change).filter(|message| wants(&message.facts()))
             }
             Outcome::Applied(_) => {
-                let told = Told::of(entry, reader)?;
+                let told = Told::of(entry)?;
                 let source = String::from_utf8_lossy(told.applied.source);
-                let status = told.subject.status;
+                let status = told.status();
                 let facts = Facts { kind: told.applied.kind.as_str(), source: &source, status };
-                wants(&facts).then(|| applied(entry, told, reader, compares))
+                if !wants(&facts) {
+                    return None;
+                }
+                applied(entry, &told, reader, compares)
             }
             Outcome::Noted(_)
             | Outcome::Rules(_)
@@ -205,27 +208,29 @@ pub(super) fn before(mut position: Position, places: impl Iterator<Item = Place>
     position
 }
 
-fn applied(entry: &Entry<'_>, told: Told<'_>, reader: &Reader, compares: bool) -> Message {
-    let Told { key, applied, subject, view } = told;
+fn applied(entry: &Entry<'_>, told: &Told<'_>, reader: &Reader, compares: bool) -> Option<Message> {
+    let (applied, subject) = (told.applied, told.subject(reader)?);
     let mut change = Vec::new();
     write_change(entry, applied, &mut change);
-    let record_us = u64::try_from(entry.record_time_ms).unwrap_or(0) * 1_000;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap_or_default();
-    Message {
+    Some(Message {
         place: (entry.lane, entry.offset),
-        key: key.to_owned(),
+        key: told.key.to_owned(),
         version: subject.version,
         kind: applied.kind.as_str().to_owned(),
         source: String::from_utf8_lossy(applied.source).into_owned(),
-        status: subject.status,
-        timestamp: format_rfc3339_us(applied.event_time_us.unwrap_or(record_us)),
+        status: told.status(),
+        timestamp: format_rfc3339_us(told.time_us),
         said_of: Some(subject.said_of),
         event_id: String::from_utf8_lossy(applied.event_id).into_owned(),
         hops: applied.request_id.map_or(0, |id| hops::of(&String::from_utf8_lossy(id))),
         change: text(change),
         subject: text(subject.json),
-        changed: view.filter(|_| compares).map(|view| changed(applied, &view, reader)),
-    }
+        changed: match &told.what {
+            What::Contact(view) if compares => Some(changed(applied, view, reader)),
+            What::Contact(_) | What::Payment(_) => None,
+        },
+    })
 }
 
 /// Fields that have other values than before; all that there are where nothing is known of before.
