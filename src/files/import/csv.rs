@@ -6,9 +6,9 @@
 
 use std::io::{self, Read};
 
-use super::content::{Content, SourceRow};
-use super::refusal::{Reason, Refusal, too_long};
-use super::window::{ROW_BYTES_MAX, Window};
+use super::content::{Content, Place, SourceRow};
+use super::refusal::{ROW_BYTES_MAX, Reason, Refusal, too_long};
+use super::window::Window;
 
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Lines that are looked at to find out how a file is written.
@@ -171,19 +171,18 @@ fn broken(bytes: &[u8], is_end: bool, Opened { line, column }: Opened) -> Parsed
 pub(super) struct CsvRows<R> {
     window: Window<R>,
     dialect: Dialect,
-    /// Rows so far, the header not among them.
-    number: u64,
 }
 
 impl<R: Read> CsvRows<R> {
-    pub(super) fn new(window: Window<R>, dialect: Dialect, number: u64) -> Self {
-        Self { window, dialect, number }
+    pub(super) fn new(window: Window<R>, dialect: Dialect) -> Self {
+        Self { window, dialect }
     }
 
     /// The next row; blank lines are none.
     pub(super) fn next(&mut self) -> io::Result<Option<SourceRow>> {
         loop {
-            let (at, line) = (self.window.at, self.window.line);
+            let from = self.window.place;
+            let line = from.line;
             let parsed = parse(self.window.bytes(), self.window.is_end, self.dialect);
             let content = match parsed {
                 Parsed::Row(0, _) => return Ok(None),
@@ -209,14 +208,12 @@ impl<R: Read> CsvRows<R> {
                     Err(too_long(line))
                 }
             };
-            self.number += 1;
-            let bytes = self.window.at - at;
-            return Ok(Some(SourceRow { number: self.number, line, at, bytes, content }));
+            return Ok(Some(self.window.row(from, content)));
         }
     }
 
-    pub(super) fn place(&self) -> (u64, u64) {
-        (self.window.at, self.window.line)
+    pub(super) fn place(&self) -> Place {
+        self.window.place
     }
 }
 
@@ -277,7 +274,7 @@ mod tests {
 
     fn rows(text: &[u8]) -> Vec<Result<Vec<String>, Refusal>> {
         let dialect = Dialect::of(text);
-        let mut rows = CsvRows::new(Window::new(text, 0, 1), dialect, 0);
+        let mut rows = CsvRows::new(Window::new(text, Place::BEGINNING), dialect);
         let mut found = Vec::new();
         while let Some(row) = rows.next().unwrap() {
             found.push(row.content.map(|content| match content {
@@ -285,7 +282,7 @@ mod tests {
                 Content::Members(_) => unreachable!("a CSV has cells"),
             }));
         }
-        assert_eq!(rows.place().0, text.len() as u64);
+        assert_eq!(rows.place().at, text.len() as u64);
         found
     }
 
@@ -354,9 +351,8 @@ mod tests {
                 write_row(row.iter().map(String::as_str), b',', &mut text);
             }
             let mut rows = CsvRows::new(
-                Window::new(&*text, 0, 1),
+                Window::new(&*text, Place::BEGINNING),
                 Dialect { delimiter: b',', quote: b'"', skipped: 0 },
-                0,
             );
             for row in &table {
                 let Some(SourceRow { content: Ok(Content::Cells(cells)), .. }) = rows.next().unwrap()

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::content::{Content, SourceRow};
+use super::content::{Content, Place, SourceRow};
 use super::encoding::{Encoding, Sniffer, to_utf8};
 use super::error::ImportError;
 use super::job::shown;
 use super::mapping::{ColumnPreview, Mapping};
 use super::options::{Format, ImportOptions};
 use super::row::{Row, RowReader};
-use super::rows::{Layout, Place};
+use super::rows::Layout;
 use super::spool::Spools;
 use crate::domain::event::FIELDS;
 use crate::shares::Part;
@@ -201,7 +201,7 @@ pub(super) fn open(
     };
     let mapping = Mapping::of_header(&header, &options.columns)?;
     let first = match mapping.has_header {
-        true => rows.place(0),
+        true => Place { number: 0, ..rows.place() },
         false => layout.first,
     };
     Ok((layout, RowReader { mapping, empty, header }, first))

@@ -5,25 +5,25 @@ use std::io::{self, Read};
 
 use serde_json::value::RawValue;
 
-use super::content::{Content, SourceRow};
+use super::content::{Content, Place, SourceRow};
 use super::refusal::{Reason, Refusal, too_long};
 use super::window::Window;
 
 /// Rows of NDJSON.
 pub(super) struct Lines<R> {
     window: Window<R>,
-    number: u64,
 }
 
 impl<R: Read> Lines<R> {
-    pub(super) fn new(window: Window<R>, number: u64) -> Self {
-        Self { window, number }
+    pub(super) fn new(window: Window<R>) -> Self {
+        Self { window }
     }
 
     /// The next one; blank lines are none.
     pub(super) fn next(&mut self) -> io::Result<Option<SourceRow>> {
         loop {
-            let (at, line) = (self.window.at, self.window.line);
+            let from = self.window.place;
+            let line = from.line;
             let content = match self.window.line_end()? {
                 Some(0) => return Ok(None),
                 Some(end) => {
@@ -40,14 +40,12 @@ impl<R: Read> Lines<R> {
                     Err(too_long(line))
                 }
             };
-            self.number += 1;
-            let bytes = self.window.at - at;
-            return Ok(Some(SourceRow { number: self.number, line, at, bytes, content }));
+            return Ok(Some(self.window.row(from, content)));
         }
     }
 
-    pub(super) fn place(&self) -> (u64, u64) {
-        (self.window.at, self.window.line)
+    pub(super) fn place(&self) -> Place {
+        self.window.place
     }
 }
 
@@ -69,7 +67,7 @@ mod tests {
     fn a_line_that_is_no_object_is_refused_alone() {
         let text =
             "{\"email\":\"a@example.com\"}\n\n[1]\n{\"email\":\n{\"email\":\"b@example.com\"}";
-        let mut lines = Lines::new(Window::new(text.as_bytes(), 0, 1), 0);
+        let mut lines = Lines::new(Window::new(text.as_bytes(), Place::BEGINNING));
         let mut told = Vec::new();
         while let Some(row) = lines.next().unwrap() {
             told.push((row.number, row.line, row.content.is_ok()));

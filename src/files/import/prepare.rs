@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::content::SourceRow;
+use super::content::{Place, SourceRow};
 use super::error::ImportError;
 use super::job::Change;
 use super::judge::{Judged, Terms, changes, different_twice};
@@ -14,7 +14,7 @@ use super::matching::{MatchReader, RowKey, Whose, id_by_content, key_of, named};
 use super::options::ImportOptions;
 use super::refusal::{Reason, Refusal};
 use super::row::{Row, RowReader};
-use super::rows::{Place, Rows};
+use super::rows::Rows;
 use crate::domain::clock::id_hash;
 use crate::domain::contact::{ContactView, Status};
 use crate::domain::decode::Decoder;
@@ -94,8 +94,6 @@ pub(super) struct Preparer {
     pub(super) job_id: String,
     pub(super) options: ImportOptions,
     pub(super) started_us: Option<u64>,
-    /// Rows before that are done with.
-    pub(super) number: u64,
     now: Seeing,
 }
 
@@ -108,14 +106,14 @@ struct Seeing {
 
 impl Preparer {
     pub(super) fn new(
-        (rows, number): (Rows, u64),
+        rows: Rows,
         reader: RowReader,
         (store, decoder): (Reader, Arc<Decoder>),
         matches: Option<MatchReader>,
         (job_id, options, started_us): (String, ImportOptions, Option<u64>),
     ) -> Self {
         let now = Seeing::default();
-        Self { rows, reader, store, decoder, matches, job_id, options, started_us, number, now }
+        Self { rows, reader, store, decoder, matches, job_id, options, started_us, now }
     }
 
     /// The next ones. Waits for the disk.
@@ -134,7 +132,6 @@ impl Preparer {
                 is_last = true;
                 break;
             };
-            self.number = number;
             let prepared = match content.and_then(|content| self.reader.read(content)) {
                 Ok(row) => self.prepare(&row, number)?,
                 Err(refusal) => Prepared::Refused(refusal),
@@ -144,7 +141,7 @@ impl Preparer {
             }
             rows.push(PreparedRow { number, line, at, bytes: length, prepared });
         }
-        let place = self.rows.place(self.number);
+        let place = self.rows.place();
         Ok(Batch { rows, place, is_last })
     }
 

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display};
 
-use super::window::ROW_BYTES_MAX;
+/// Bytes of one row at most: more than a contact or a record may have.
+pub(super) const ROW_BYTES_MAX: usize = 1 << 20;
 
 /// A stable word for it, by which refused rows are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::content::SourceRow;
+use super::content::{Place, SourceRow};
 use super::csv::{CsvRows, Dialect};
 use super::ndjson::Lines;
 use super::options::Format;
@@ -14,17 +14,6 @@ use super::window::Window;
 /// Bytes of a file's beginning that tell how it is written.
 const HEAD_BYTES: usize = 64 << 10;
 const MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// Where reading goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Place {
-    /// Rows before it.
-    pub(super) number: u64,
-    /// In the spool.
-    pub(super) at: u64,
-    /// Its line.
-    pub(super) line: u64,
-}
 
 /// How a spool is to be read.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +43,11 @@ impl Layout {
     pub(super) fn rows(&self, spool: &Path, from: Place) -> io::Result<Rows> {
         let mut file = File::open(spool)?;
         file.seek(SeekFrom::Start(from.at))?;
-        let window = Window::new(file, from.at, from.line);
+        let window = Window::new(file, from);
         Ok(match self.format {
-            Format::Csv => Rows::Csv(CsvRows::new(window, self.dialect, from.number)),
-            Format::Ndjson => Rows::Ndjson(Lines::new(window, from.number)),
-            Format::Vcard => Rows::Vcard(Cards::new(window, from.number)),
+            Format::Csv => Rows::Csv(CsvRows::new(window, self.dialect)),
+            Format::Ndjson => Rows::Ndjson(Lines::new(window)),
+            Format::Vcard => Rows::Vcard(Cards::new(window)),
         })
     }
 }
@@ -79,14 +68,13 @@ impl Rows {
         }
     }
 
-    /// Where the next one stands, after so many.
-    pub(super) fn place(&self, number: u64) -> Place {
-        let (at, line) = match self {
+    /// Where the next one stands.
+    pub(super) fn place(&self) -> Place {
+        match self {
             Self::Csv(rows) => rows.place(),
             Self::Ndjson(rows) => rows.place(),
             Self::Vcard(rows) => rows.place(),
-        };
-        Place { number, at, line }
+        }
     }
 }
 
@@ -94,6 +82,6 @@ impl Rows {
 pub(super) fn raw(spool: &mut File, at: u64, bytes: u64) -> io::Result<Vec<u8>> {
     spool.seek(SeekFrom::Start(at))?;
     let mut raw = Vec::new();
-    spool.take(bytes.min(super::window::ROW_BYTES_MAX as u64)).read_to_end(&mut raw)?;
+    spool.take(bytes.min(super::refusal::ROW_BYTES_MAX as u64)).read_to_end(&mut raw)?;
     Ok(raw)
 }

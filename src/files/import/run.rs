@@ -103,7 +103,7 @@ pub(super) async fn prepared(
 pub(super) fn preparer(
     around: &Around,
     live: &Live,
-    place: Option<super::rows::Place>,
+    place: Option<super::content::Place>,
 ) -> Result<Preparer, ImportError> {
     let job = live.job();
     let path = live.spool.rows();
@@ -113,7 +113,7 @@ pub(super) fn preparer(
     let matches = Some(MatchReader::open(&live.spool)?);
     let world = (around.store.clone(), around.rules.decoder());
     let terms = (live.id.clone(), job.options, job.started_us);
-    Ok(Preparer::new((rows, place.number), reader, world, matches, terms))
+    Ok(Preparer::new(rows, reader, world, matches, terms))
 }
 
 /// Looks for the contacts of rows that name theirs by an e-mail address. False: told to stop.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::content::Place;
 use super::job::Counts;
-use super::rows::Place;
 use crate::telemetry::fault;
 
 /// Begins the names of files that are still coming.

@@ -6,9 +6,9 @@
 use std::io::{self, Read};
 
 use super::card::{Property, members};
-use super::content::SourceRow;
-use super::refusal::{Reason, Refusal, too_long};
-use super::window::{ROW_BYTES_MAX, Window};
+use super::content::{Place, SourceRow};
+use super::refusal::{ROW_BYTES_MAX, Reason, Refusal, too_long};
+use super::window::Window;
 
 /// What no contact has here.
 const LEFT_OUT: [&str; 4] = ["PHOTO", "LOGO", "SOUND", "KEY"];
@@ -16,13 +16,11 @@ const LEFT_OUT: [&str; 4] = ["PHOTO", "LOGO", "SOUND", "KEY"];
 /// Cards of a file.
 pub(super) struct Cards<R> {
     window: Window<R>,
-    number: u64,
 }
 
 /// A card, or lines that are in none, as far as they have come.
 struct Open {
-    at: u64,
-    line: u64,
+    from: Place,
     is_card: bool,
     lines: Vec<Vec<u8>>,
     bytes: usize,
@@ -32,9 +30,9 @@ struct Open {
 }
 
 impl Open {
-    fn new(at: u64, line: u64, is_card: bool) -> Self {
+    fn new(from: Place, is_card: bool) -> Self {
         let (lines, bytes, is_left_out, problem) = (Vec::new(), 0, false, None);
-        Self { at, line, is_card, lines, bytes, is_left_out, problem }
+        Self { from, is_card, lines, bytes, is_left_out, problem }
     }
 
     /// Takes a line of the file.
@@ -63,7 +61,7 @@ impl Open {
         }
         if self.bytes > ROW_BYTES_MAX {
             self.lines.clear();
-            self.problem.get_or_insert_with(|| too_long(self.line));
+            self.problem.get_or_insert_with(|| too_long(self.from.line));
         }
     }
 }
@@ -76,23 +74,23 @@ fn goes_on(line: &[u8]) -> bool {
 }
 
 impl<R: Read> Cards<R> {
-    pub(super) fn new(window: Window<R>, number: u64) -> Self {
-        Self { window, number }
+    pub(super) fn new(window: Window<R>) -> Self {
+        Self { window }
     }
 
     /// The next card; lines between cards are a row that is refused.
     pub(super) fn next(&mut self) -> io::Result<Option<SourceRow>> {
         let mut open: Option<Open> = None;
         loop {
-            let (at, line) = (self.window.at, self.window.line);
+            let from = self.window.place;
             let end = self.window.line_end()?;
             let Some(end) = end else {
-                let open = open.get_or_insert_with(|| Open::new(at, line, false));
+                let open = open.get_or_insert_with(|| Open::new(from, false));
                 let head = self.window.bytes().get(..256).unwrap_or_default();
                 let is_left_out =
                     LEFT_OUT.iter().any(|out| Property::name_of(head).eq_ignore_ascii_case(out));
                 if !is_left_out {
-                    open.problem.get_or_insert_with(|| too_long(line));
+                    open.problem.get_or_insert_with(|| too_long(from.line));
                 }
                 open.is_left_out = is_left_out;
                 self.window.skip_line()?;
@@ -107,8 +105,8 @@ impl<R: Read> Cards<R> {
                 None if end == 0 => return Ok(None),
                 Some(_) if end == 0 || begins => return Ok(Some(self.row(open.take()))),
                 None if word.is_empty() => {}
-                None if begins => open = Some(Open::new(at, line, true)),
-                None => open = Some(Open::new(at, line, false)),
+                None if begins => open = Some(Open::new(from, true)),
+                None => open = Some(Open::new(from, false)),
                 Some(card) if card.is_card && word.eq_ignore_ascii_case(b"END:VCARD") => {
                     self.window.take(end);
                     let mut ended = open.take();
@@ -125,8 +123,9 @@ impl<R: Read> Cards<R> {
     }
 
     fn row(&mut self, open: Option<Open>) -> SourceRow {
-        let open = open.unwrap_or_else(|| Open::new(self.window.at, self.window.line, false));
-        let Open { at, line, lines, problem, .. } = open;
+        let open = open.unwrap_or_else(|| Open::new(self.window.place, false));
+        let Open { from, lines, problem, .. } = open;
+        let line = from.line;
         let content = match (problem, lines.split_last()) {
             (Some(problem), _) => Err(problem),
             (None, Some((last, lines))) if last == b"END:VCARD" => members(lines, line),
@@ -139,12 +138,11 @@ impl<R: Read> Cards<R> {
                 Err(Refusal::new(Reason::InvalidCard, detail))
             }
         };
-        self.number += 1;
-        SourceRow { number: self.number, line, at, bytes: self.window.at - at, content }
+        self.window.row(from, content)
     }
 
-    pub(super) fn place(&self) -> (u64, u64) {
-        (self.window.at, self.window.line)
+    pub(super) fn place(&self) -> Place {
+        self.window.place
     }
 }
 
@@ -156,7 +154,7 @@ mod tests {
     use super::*;
 
     fn cards(text: &[u8]) -> Vec<Result<Vec<(String, String)>, Refusal>> {
-        let mut cards = Cards::new(Window::new(text, 0, 1), 0);
+        let mut cards = Cards::new(Window::new(text, Place::BEGINNING));
         let mut found = Vec::new();
         while let Some(row) = cards.next().unwrap() {
             found.push(row.content.map(|content| {
@@ -169,7 +167,7 @@ mod tests {
                 }
             }));
         }
-        assert_eq!(cards.place().0, text.len() as u64);
+        assert_eq!(cards.place().at, text.len() as u64);
         found
     }
 

@@ -2,8 +2,9 @@
 
 use std::io::{self, Read};
 
-/// Bytes of one row at most: more than a contact or a record may have.
-pub(super) const ROW_BYTES_MAX: usize = 1 << 20;
+use super::content::{Content, Place, SourceRow};
+use super::refusal::{ROW_BYTES_MAX, Refusal};
+
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -14,17 +15,22 @@ pub(super) struct Window<R> {
     /// Where in the buffer it begins.
     start: usize,
     /// Where that is in the file.
-    pub(super) at: u64,
-    /// The line there, from 1.
-    pub(super) line: u64,
+    pub(super) place: Place,
     /// The file has no more than what is here.
     pub(super) is_end: bool,
 }
 
 impl<R: Read> Window<R> {
     /// From that place of a file on, where `input` stands.
-    pub(super) fn new(input: R, at: u64, line: u64) -> Self {
-        Self { input, buffer: Vec::new(), start: 0, at, line, is_end: false }
+    pub(super) fn new(input: R, place: Place) -> Self {
+        Self { input, buffer: Vec::new(), start: 0, place, is_end: false }
+    }
+
+    /// The next row: from there up to here.
+    pub(super) fn row(&mut self, from: Place, content: Result<Content, Refusal>) -> SourceRow {
+        self.place.number += 1;
+        let Place { number, at, .. } = self.place;
+        SourceRow { number, line: from.line, at: from.at, bytes: at - from.at, content }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -50,8 +56,8 @@ impl<R: Read> Window<R> {
     pub(super) fn take(&mut self, bytes: usize) {
         let taken = self.bytes().get(..bytes).unwrap_or_default();
         let lines = taken.iter().filter(|byte| **byte == b'\n').count();
-        self.at += bytes as u64;
-        self.line += lines as u64;
+        self.place.at += bytes as u64;
+        self.place.line += lines as u64;
         self.start += bytes;
     }
 
