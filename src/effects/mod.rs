@@ -1,5 +1,6 @@
 //! What follows from what was applied: the followers.
 
+mod attempt;
 mod cloud_event;
 pub mod dead_letters;
 pub mod feed;
@@ -15,4 +16,5 @@ pub mod simulator;
 pub mod subscriptions;
 mod told;
 
+pub use attempt::Attempt;
 pub use joining::Joining;

@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use parking_lot::Mutex;
 
 use crate::domain::event::API_SOURCE;
-use crate::domain::timestamp::format_rfc3339;
+use crate::effects::Attempt;
 use crate::effects::follower::{Answer, Change, Delivery, Picked, Row, Sink};
 use crate::ingest::now_ms;
 use crate::simulate::{Manner, Seal};
@@ -20,7 +20,7 @@ use crate::store::journal::{Entry, Outcome};
 use crate::telemetry::SimulatorOutcome;
 
 use super::deliver::{Judged, judge, shown};
-use super::history::{self, Attempt, Status, Trigger};
+use super::history::{self, Status, Trigger};
 use super::order::{Event, Write};
 use super::{Job, Simulator, UNDER_WAY_MAX};
 
@@ -68,9 +68,9 @@ impl AfterWrites {
             Err(why) => return Answer::Down { why, after: None },
         }
         let job = self.job(delivery);
-        let (at, started) = (format_rfc3339(now_ms()), Instant::now());
+        let (at_ms, started) = (now_ms(), Instant::now());
         let answer = simulator.attempt(&job).await;
-        let attempt = shown(at, &answer, started.elapsed(), None);
+        let attempt = shown(at_ms, &answer, started.elapsed(), None);
         let is_last = usize::try_from(delivery.attempt).unwrap_or(usize::MAX)
             >= simulator.policy.attempts_max;
         let text = || match &answer {
@@ -122,15 +122,8 @@ impl AfterWrites {
         let Some(number) = self.open.lock().remove(&delivery.id) else {
             return;
         };
-        let attempt = Attempt {
-            at: format_rfc3339(now_ms()),
-            status: None,
-            latency_ms: 0.0,
-            response: None,
-            response_is_cut: false,
-            error: Some("it is not sent any more: its contact was erased".to_owned()),
-            retry_in_ms: None,
-        };
+        let error = Some("it is not sent any more: its contact was erased".to_owned());
+        let attempt = Attempt::unanswered(now_ms(), error);
         self.simulator.history.lock().note(number, Status::Failed, attempt);
     }
 

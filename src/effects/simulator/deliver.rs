@@ -6,12 +6,12 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::domain::Class;
-use crate::domain::timestamp::format_rfc3339;
+use crate::effects::Attempt;
 use crate::ingest::{Message, now_ms, sign, signed_headers};
 use crate::outbound::{Answer, OutboundError, retry_after};
 use crate::telemetry::SimulatorOutcome;
 
-use super::history::{Attempt, Status, beginning};
+use super::history::{Status, beginning};
 use super::{Job, Simulator};
 
 /// How often a delivery is tried, and what lies between.
@@ -53,7 +53,7 @@ pub(super) enum Judged {
 impl Simulator {
     pub(super) async fn deliver(&self, job: Job) {
         for number in 1.. {
-            let at = format_rfc3339(now_ms());
+            let at_ms = now_ms();
             let started = Instant::now();
             let answer = self.attempt(&job).await;
             let latency = started.elapsed();
@@ -64,7 +64,7 @@ impl Simulator {
                     None => (Status::Failed, None, Some(SimulatorOutcome::Failed)),
                 },
             };
-            let attempt = shown(at, &answer, latency, pause);
+            let attempt = shown(at_ms, &answer, latency, pause);
             self.history.lock().note(job.number, status, attempt);
             self.metrics.attempt();
             match (outcome, pause) {
@@ -114,23 +114,21 @@ pub(super) fn judge(answer: &Result<Answer, OutboundError>) -> Judged {
 }
 
 pub(super) fn shown(
-    at: String,
+    at_ms: u64,
     answer: &Result<Answer, OutboundError>,
     latency: Duration,
     pause: Option<Duration>,
 ) -> Attempt {
-    let (status, response, error) = match answer {
-        Ok(answer) => (Some(answer.status.as_u16()), Some(beginning(&answer.body)), None),
-        Err(error) => (None, None, Some(error.to_string())),
-    };
-    let is_cut = answer.as_ref().is_ok_and(|answer| answer.is_cut);
-    Attempt {
-        at,
-        status,
-        latency_ms: (latency.as_secs_f64() * 1e6).round() / 1e3,
-        response_is_cut: is_cut || response.as_ref().is_some_and(|(_, is_cut)| *is_cut),
-        response: response.map(|(text, _)| text),
-        error,
-        retry_in_ms: pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+    let mut attempt = Attempt::unanswered(at_ms, None).after(latency);
+    match answer {
+        Ok(answer) => {
+            let (text, is_cut) = beginning(&answer.body);
+            attempt.status = Some(answer.status.as_u16());
+            attempt.response = Some(text);
+            attempt.response_is_cut = answer.is_cut || is_cut;
+        }
+        Err(error) => attempt.error = Some(error.to_string()),
     }
+    let pause = pause.map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+    Attempt { retry_in_ms: pause, ..attempt }
 }

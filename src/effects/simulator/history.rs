@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use uuid::Uuid;
 
 use crate::domain::timestamp::format_rfc3339;
+use crate::effects::Attempt;
 use crate::effects::said_of::SaidOf;
 use crate::ingest::now_ms;
 use crate::outbound::Target;
@@ -56,25 +57,6 @@ impl Trigger {
             Self::Write => "write",
         }
     }
-}
-
-/// One try to deliver it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Attempt {
-    /// When it began: RFC 3339.
-    pub at: String,
-    /// The status that was answered.
-    pub status: Option<u16>,
-    /// Milliseconds until the answer was read, or until it failed.
-    pub latency_ms: f64,
-    /// The beginning of the answer's body.
-    pub response: Option<String>,
-    /// Whether there was more of it.
-    pub response_is_cut: bool,
-    /// Why there was no answer.
-    pub error: Option<String>,
-    /// Milliseconds until the next attempt, where there is one.
-    pub retry_in_ms: Option<u64>,
 }
 
 /// One webhook, as it is remembered.

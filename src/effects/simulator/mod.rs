@@ -34,7 +34,7 @@ use crate::store::{Reader, StoreError};
 use crate::telemetry::SimulatorMetrics;
 
 pub use after_writes::AfterWrites;
-pub use history::{Attempt, Delivery, HistoryPage, Status};
+pub use history::{Delivery, HistoryPage, Status};
 pub use order::{COUNT_MAX, EVENT_BYTES_MAX, Order};
 
 use deliver::Policy;

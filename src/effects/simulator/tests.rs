@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::Policy;
-use super::history::{Attempt, Delivery, History, Status, Trigger};
+use super::history::{Delivery, History, Status, Trigger};
 use super::{Order, Simulator, SimulatorError, SimulatorOptions};
 use crate::config::{Config, Mode, Secret};
 use crate::domain::event::EventKind;
+use crate::effects::Attempt;
 use crate::outbound::{Allowed, Connect, OutboundError, Resolve, retry_after};
 use crate::simulate::{ChaosOptions, Manner};
 use crate::telemetry::Metrics;
@@ -67,7 +68,7 @@ fn delivery(history: &mut History) -> Delivery {
 
 fn attempt() -> Attempt {
     Attempt {
-        at: String::new(),
+        at_ms: 0,
         status: Some(200),
         latency_ms: 1.0,
         response: None,

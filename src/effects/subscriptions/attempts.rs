@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use parking_lot::Mutex;
 
+use crate::effects::Attempt;
+
 /// Deliveries that are kept of each.
 const DELIVERIES_MAX: usize = 100;
 /// Attempts that are kept of each delivery.
@@ -33,25 +35,6 @@ impl DeliveryState {
             Self::Failed => "failed",
         }
     }
-}
-
-/// One try.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Attempt {
-    /// When it began, in ms since 1970.
-    pub at_ms: u64,
-    /// The status that was answered.
-    pub status: Option<u16>,
-    /// Milliseconds until the answer was read, or until it failed.
-    pub latency_ms: f64,
-    /// The beginning of the answer's body.
-    pub response: Option<String>,
-    /// Whether there was more of it.
-    pub response_is_cut: bool,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// Milliseconds until the next attempt.
-    pub retry_in_ms: Option<u64>,
 }
 
 /// One message to one subscriber.

@@ -8,10 +8,10 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use crate::config::SignatureForm;
 use crate::domain::{Class, hops};
+use crate::effects::Attempt;
 use crate::ingest::{Message as Signed, now_ms, sign, signed_headers};
 use crate::outbound::{Answer, Client, OutboundError, Target, retry_after};
 
-use super::attempts::Attempt;
 use super::channel::Outcome;
 use super::message::Message;
 use super::secret::Signer;
@@ -22,8 +22,6 @@ const FORM: &str = "standard";
 /// Says which subscription a message is of.
 const SUBSCRIPTION: HeaderName = HeaderName::from_static("contactd-subscription");
 const HOPS: HeaderName = HeaderName::from_static(hops::HEADER);
-/// What is not said of an answer of so many characters.
-const RESPONSE_CHARS_MAX: usize = 1_024;
 const NO_SECRET: &str = "its secret can't be made any more, because jwt.secret has changed; give it another \
                          with `contactd subscription rotate`";
 
@@ -72,27 +70,17 @@ impl Courier {
         let answer = self.post(subscription, message, id, at_ms).await;
         let latency = started.elapsed();
         let outcome = judge(&answer);
-        let (status, response, is_cut) = match &answer {
-            Ok(Ok(answer)) => {
-                let text = String::from_utf8_lossy(&answer.body);
-                let text: String = text.chars().take(RESPONSE_CHARS_MAX).collect();
-                (Some(answer.status.as_u16()), Some(text), answer.is_cut)
-            }
-            Ok(Err(_)) | Err(_) => (None, None, false),
-        };
         let error = match &outcome {
             Outcome::Done | Outcome::Gone => None,
             Outcome::Refused(why) | Outcome::Down { why, .. } => Some(why.clone()),
         };
-        let attempt = Attempt {
-            at_ms,
-            status,
-            latency_ms: (latency.as_secs_f64() * 1e6).round() / 1e3,
-            response: response.filter(|text| !text.is_empty()),
-            response_is_cut: is_cut,
-            error,
-            retry_in_ms: None,
-        };
+        let mut attempt = Attempt::unanswered(at_ms, error).after(latency);
+        if let Ok(Ok(answer)) = &answer {
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            attempt.status = Some(answer.status.as_u16());
+            attempt.response = Some(text).filter(|text| !text.is_empty());
+            attempt.response_is_cut = answer.is_cut;
+        }
         (outcome, attempt)
     }
 

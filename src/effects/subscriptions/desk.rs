@@ -7,10 +7,11 @@ use uuid::Uuid;
 
 use crate::config::Secret;
 use crate::domain::position::Position;
+use crate::effects::Attempt;
 use crate::effects::follower::{By, ReplayFrom, replay_position};
 use crate::ingest::{Control, ControlOutcome, ControlWrite, now_ms};
 
-use super::attempts::{Attempt, Delivery};
+use super::attempts::Delivery;
 use super::error::SubscriptionError;
 use super::fan_out::{FanOut, Shared};
 use super::message::{Message, place_of};

@@ -7,10 +7,11 @@ use futures_util::future::{BoxFuture, FutureExt as _, OptionFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::domain::timestamp::format_rfc3339;
+use crate::effects::Attempt;
 use crate::ingest::{ControlOutcome, ControlWrite, now_ms};
 use crate::store::StoreError;
 
-use super::attempts::{Attempt, DeliveryState, Which};
+use super::attempts::{DeliveryState, Which};
 use super::channel::{Outcome, Settled};
 use super::fan_out::{FanOut, Shared};
 use super::message::{DISABLER, Message, Place};
@@ -107,15 +108,7 @@ impl Shared {
         if self.is_erased(message).await {
             // What was said before an erasure goes nowhere any more: the erasure is told.
             let error = Some("it is not sent: its contact was erased".to_owned());
-            let attempt = Attempt {
-                at_ms: now_ms(),
-                status: None,
-                latency_ms: 0.0,
-                response: None,
-                response_is_cut: false,
-                error,
-                retry_in_ms: None,
-            };
+            let attempt = Attempt::unanswered(now_ms(), error);
             return (job, Outcome::Done, attempt);
         }
         let id = message.id(self.reader.position().log);

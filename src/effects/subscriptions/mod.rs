@@ -33,7 +33,7 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
-pub use attempts::{Attempt, Delivery, DeliveryState};
+pub use attempts::{Delivery, DeliveryState};
 pub use desk::{Desk, NewSecret, Shown};
 pub use error::SubscriptionError;
 pub use fan_out::{FanOut, SubscriptionOptions};

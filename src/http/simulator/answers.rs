@@ -3,7 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::effects::simulator::{Attempt, Delivery};
+use crate::domain::timestamp::format_rfc3339;
+use crate::effects::Attempt;
+use crate::effects::simulator::Delivery;
 
 /// What was made of it: one delivery a request that is sent.
 #[derive(Serialize, ToSchema)]
@@ -100,7 +102,7 @@ pub(super) struct SimulatedAttempt {
 impl From<Attempt> for SimulatedAttempt {
     fn from(attempt: Attempt) -> Self {
         Self {
-            at: attempt.at,
+            at: format_rfc3339(attempt.at_ms),
             status: attempt.status,
             latency_ms: attempt.latency_ms,
             response: attempt.response,

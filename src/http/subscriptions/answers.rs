@@ -4,7 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::timestamp::format_rfc3339;
-use crate::effects::subscriptions::{Attempt, Delivery, NewSecret, Shown};
+use crate::effects::Attempt;
+use crate::effects::subscriptions::{Delivery, NewSecret, Shown};
 use crate::http::exchange::page::PageMeta;
 
 /// Subscriptions, the oldest first.
