@@ -9,11 +9,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::BackupConfig;
+use crate::ingest::now_ms;
 use crate::store::Pinning;
 use crate::telemetry::BackupMetrics;
 
 use super::kept::Shelf;
-use super::manifest::now_ms;
 use super::sink::Archive;
 use super::{BackupError, KeptBackup, Manifest, Pace, Place, Sink, hold, pack};
 

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::config::{BackupConfig, BackupPlace};
+use crate::ingest::now_ms;
 
-use super::manifest::{MANIFEST, Manifest, now_ms};
+use super::manifest::{MANIFEST, Manifest};
 use super::names::{folders, is_ours, made_ms, name_of};
 use super::pack::pack;
 use super::sink::make_dir;

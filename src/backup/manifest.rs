@@ -6,7 +6,6 @@
 //! ```
 
 use std::path::{Component, Path};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,6 +15,7 @@ use crate::domain::fingerprint::APPLY_VERSION;
 use crate::domain::position::{LogIdentity, Position};
 use crate::domain::texts::hex;
 use crate::domain::timestamp::{format_rfc3339, parse_rfc3339_us};
+use crate::ingest::now_ms;
 use crate::store::StoredState;
 use crate::store::digest::Digest;
 
@@ -184,9 +184,4 @@ pub(super) fn checked_name(name: &str) -> Result<&str, BackupError> {
     }
     let shown: String = name.chars().take(80).collect();
     Err(BackupError::damaged(shown, "no backup of ours has a file of that name"))
-}
-
-pub(super) fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

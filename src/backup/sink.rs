@@ -5,8 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::manifest::{MANIFEST, now_ms};
+use super::manifest::MANIFEST;
 use super::{BackupError, Bucket};
+use crate::ingest::now_ms;
 use crate::telemetry::fault;
 
 /// Read and written at once.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::app;
 use crate::config::units::format_duration;
@@ -155,7 +155,7 @@ pub(super) fn certificate(setup: &mut Setup) -> Finding {
     };
     match Tls::load(&files.certificate, &files.key) {
         Ok(tls) => match tls.not_after().and_then(|end| u64::try_from(end).ok()) {
-            Some(end) => ends(end, unix_seconds()),
+            Some(end) => ends(end, now_ms() / 1000),
             None => Finding::warning("its end can't be read"),
         },
         Err(error) => Finding::fault(error.to_string()),
@@ -171,10 +171,6 @@ fn ends(end_s: u64, now_s: u64) -> Finding {
         CERTIFICATE_FAULT_S..CERTIFICATE_WARNING_S => Finding::warning(text),
         _ => Finding::right(text),
     }
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ mod description;
 mod requests;
 mod routes;
 
+pub(super) use routes::steered_by;
+
 use super::exchange::endpoint::{ADMINS, Endpoint, OPERATORS, READ, WRITE, endpoints};
 
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints![

@@ -159,9 +159,13 @@ fn steering(
 ) -> Result<(Arc<Followers>, By), ApiError> {
     let followers = begin(state, headers)?;
     Params::of(uri, &[])?;
-    let principal = principal.name.to_string();
+    Ok((followers, steered_by(principal, headers)))
+}
+
+/// Who steers a follower, or what hangs on one.
+pub(in crate::http) fn steered_by(principal: &Principal, headers: &HeaderMap) -> By {
     let request_id = request_id::of_writing(headers).map(str::to_owned);
-    Ok((followers, By { principal, request_id }))
+    By { principal: principal.name.to_string(), request_id }
 }
 
 impl From<FollowerError> for ApiError {

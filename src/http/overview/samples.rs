@@ -2,13 +2,14 @@
 //! by five minutes. What was before the start is not known.
 
 use std::collections::VecDeque;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::MissedTickBehavior;
 
 use crate::domain::verdict::{DeadLetterReason, Verdict};
 use crate::http::about::readiness::Readiness;
+use crate::ingest::now_ms;
 use crate::telemetry::{Figures, Metrics, WebhookOutcome};
 
 /// Between two samples.
@@ -207,11 +208,6 @@ pub(crate) fn now(metrics: &Metrics, readiness: &Readiness, topic: &str) -> (Fig
     let figures = metrics.figures();
     let sample = Sample::of(&figures, topic, readiness.report().is_ready());
     (figures, sample)
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

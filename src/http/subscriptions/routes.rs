@@ -20,12 +20,12 @@ use super::answers::{
     SubscriptionTest,
 };
 use super::requests::{RecoveryOrder, wish};
-use crate::http::edge::request_id;
 use crate::http::exchange::answer::{PathParam, json_only};
 use crate::http::exchange::error::{ApiError, Code};
 use crate::http::exchange::json_body::Fields;
 use crate::http::exchange::page::{PageRequest, paged};
 use crate::http::exchange::params::Params;
+use crate::http::followers::steered_by;
 use crate::http::state::HttpState;
 
 type Caller = Extension<Arc<Principal>>;
@@ -209,9 +209,7 @@ fn steering(
 ) -> Result<(Desk, By), ApiError> {
     let desk = begin(state, headers)?;
     Params::of(uri, &[])?;
-    let principal = principal.name.to_string();
-    let request_id = request_id::of_writing(headers).map(str::to_owned);
-    Ok((desk, By { principal, request_id }))
+    Ok((desk, steered_by(principal, headers)))
 }
 
 impl From<SubscriptionError> for ApiError {

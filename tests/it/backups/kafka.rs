@@ -26,6 +26,18 @@ async fn with_contacts(topic: &KafkaTopic) -> Instance {
     instance
 }
 
+/// What a backup that was made before does not have.
+async fn write_on(instance: &Instance) {
+    let client = instance.client();
+    client.delete("/api/contacts/ada?erase=true").await.expect(204);
+    client
+        .clone()
+        .with("if-none-match", "*")
+        .put("/api/contacts/eve", &json!({ "firstName": "Eve" }))
+        .await
+        .expect(201);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_since_stays_erased_and_nobody_is_answered_before() {
     const TEST: &str = "what_was_erased_since_stays_erased_and_nobody_is_answered_before";
@@ -37,14 +49,7 @@ async fn what_was_erased_since_stays_erased_and_nobody_is_answered_before() {
     let kept = home.path().join("kept");
     let made = contactd(home.path(), &instance, &["backup", &kept.display().to_string()]).await;
     succeeds(&made);
-    let client = instance.client();
-    client.delete("/api/contacts/ada?erase=true").await.expect(204);
-    client
-        .clone()
-        .with("if-none-match", "*")
-        .put("/api/contacts/eve", &json!({ "firstName": "Eve" }))
-        .await
-        .expect(201);
+    write_on(&instance).await;
     let (target, output) = restored(&kept, Some(&topic));
     succeeds(&output);
     let again = builder().following(&topic).begin(target);
@@ -71,14 +76,7 @@ async fn a_backup_that_the_topic_no_longer_reaches_back_to_is_not_served() {
     let home = tempfile::tempdir().unwrap();
     let kept = home.path().join("kept");
     succeeds(&contactd(home.path(), &instance, &["backup", &kept.display().to_string()]).await);
-    let client = instance.client();
-    client.delete("/api/contacts/ada?erase=true").await.expect(204);
-    client
-        .clone()
-        .with("if-none-match", "*")
-        .put("/api/contacts/eve", &json!({ "firstName": "Eve" }))
-        .await
-        .expect(201);
+    write_on(&instance).await;
     drop(instance);
     apart(|| {
         let ends = topic.ends().into_iter().enumerate();
